@@ -1,8 +1,8 @@
 //! Linking of an API's part to run-time treatments: names become filters, verifiers and indices.
 //!
 //! Treatments are cached under a digest of the API's blob, the shared policies and verifiers that
-//! it names, the indices of its upstreams, and the identity fields of these upstreams. A change to a shared policy therefore relinks only
-//! the APIs that name it.
+//! it names, the indices of its upstreams, and the identity fields of these upstreams. A change to a
+//! shared policy therefore relinks only the APIs that name it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
 use policy::auth::{self, TokenVerifier};
 use policy::key_cell::KeyCell;
+use policy::traffic::retry;
 use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
@@ -35,6 +36,13 @@ pub(crate) struct Linker<'a> {
     verifier_keys: Vec<Key>,
     verifiers: Verifiers<'a>,
     identities: IdentityFields,
+}
+
+/// Chain of a treatment, with the settings of its policies that are no filters.
+struct Steps {
+    chain: Vec<ChainStep>,
+    retries: Option<retry::Checked>,
+    breakers: Vec<Breaker>,
 }
 
 /// A policy's name and filter. None for a policy without a filter, such as a retry setting.
@@ -171,13 +179,61 @@ impl<'a> Linker<'a> {
         (own, conditional): (&[NamedFilter], &[HeaderName]),
         access: u32,
     ) -> Result<Treatment, BuildError> {
-        let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
         let withheld = self.withheld(api, treatment);
         let schemes = (&treatment.security, &api.schemes);
         let security = Requirement::link(schemes.0, schemes.1, &self.verifiers, &withheld)
             .map_err(BuildError::UnknownName)?;
-        let authenticates = treatment.chain.contains(&Link::Authenticate);
-        let mut strips = security.strips() && !authenticates;
+        let strips = security.strips() && !treatment.chain.contains(&Link::Authenticate);
+        let Steps {
+            chain,
+            retries,
+            breakers,
+        } = self.steps(treatment, api, own, strips)?;
+        let Fields {
+            read,
+            edited: [request_fields, response_fields],
+        } = fields(&security, &chain, conditional);
+        let is_any = |is: fn(&Filter) -> bool| {
+            chain.iter().any(|step| match step {
+                ChainStep::Authenticate | ChainStep::Strip => false,
+                ChainStep::Filter(_, filter) => is(filter),
+            })
+        };
+        Ok(Treatment {
+            decorates: chain.iter().any(|step| step.decorator().is_some()),
+            read_fields: read,
+            request_fields,
+            response_fields,
+            sends_unsafe: is_any(Filter::sends_unsafe),
+            reads_path: is_any(Filter::reads_path),
+            tells_path: is_any(Filter::tells_path),
+            path_readings: treatment.path_readings,
+            access,
+            security,
+            chain: chain.into(),
+            upstream: self.upstream(&treatment.upstream)?,
+            timeout_ms: treatment.timeout_ms,
+            max_body_bytes: treatment.max_body_bytes,
+            cost: treatment.forwarding.cost.unwrap_or(1).max(1).into(),
+            idempotent: treatment.forwarding.idempotent,
+            websocket: treatment.forwarding.websocket,
+            stream: treatment.forwarding.stream,
+            override_fields: treatment.forwarding.override_fields.as_slice().into(),
+            retries,
+            breakers: breakers.into(),
+        })
+    }
+
+    /// Steps of a chain. `strips`: the API's credentials are removed although the operation is
+    /// public.
+    fn steps(
+        &self,
+        treatment: &ir::Treatment,
+        api: &ApiPart,
+        own: &[NamedFilter],
+        mut strips: bool,
+    ) -> Result<Steps, BuildError> {
+        let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
         let mut chain = Vec::with_capacity(treatment.chain.len() + usize::from(strips));
         let mut retries = treatment.retries.clone();
         let mut breakers = Vec::new();
@@ -238,63 +294,10 @@ impl<'a> Linker<'a> {
             let filter = filter.map(Arc::new).into_iter();
             chain.extend(filter.map(|filter| ChainStep::Filter(key.into(), filter)));
         }
-        let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
-        for step in &chain {
-            if let ChainStep::Filter(_, filter) = step {
-                let edited = filter.edited_fields();
-                for (all, more) in fields.iter_mut().zip(edited) {
-                    all.extend(more);
-                }
-            }
-        }
-        // Trailers must not contain a field by which the gateway decides, and no other spelling of
-        // it reaches the upstream.
-        let mut read = conditional.to_vec();
-        for step in &chain {
-            if let ChainStep::Filter(_, filter) = step {
-                read.extend(filter.read_fields());
-            }
-        }
-        read.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        read.dedup();
-        let spelled = read.iter().map(HeaderName::as_str);
-        let spelled = spelled.filter(|name| lookalikes::has_spellings(name));
-        let read_fields = spelled.map(Box::from).collect();
-        fields[0].extend(read);
-        let [request_fields, response_fields] = fields.map(Arc::from);
-        let reads_path = chain.iter().any(|step| match step {
-            ChainStep::Authenticate | ChainStep::Strip => false,
-            ChainStep::Filter(_, filter) => filter.reads_path(),
-        });
-        let tells_path = chain.iter().any(|step| match step {
-            ChainStep::Authenticate | ChainStep::Strip => false,
-            ChainStep::Filter(_, filter) => filter.tells_path(),
-        });
-        Ok(Treatment {
-            decorates: chain.iter().any(|step| step.decorator().is_some()),
-            read_fields,
-            request_fields,
-            response_fields,
-            sends_unsafe: chain.iter().any(|step| match step {
-                ChainStep::Authenticate | ChainStep::Strip => false,
-                ChainStep::Filter(_, filter) => filter.sends_unsafe(),
-            }),
-            reads_path,
-            tells_path,
-            path_readings: treatment.path_readings,
-            access,
-            security,
-            chain: chain.into(),
-            upstream: self.upstream(&treatment.upstream)?,
-            timeout_ms: treatment.timeout_ms,
-            max_body_bytes: treatment.max_body_bytes,
-            cost: treatment.forwarding.cost.unwrap_or(1).max(1).into(),
-            idempotent: treatment.forwarding.idempotent,
-            websocket: treatment.forwarding.websocket,
-            stream: treatment.forwarding.stream,
-            override_fields: treatment.forwarding.override_fields.as_slice().into(),
+        Ok(Steps {
+            chain,
             retries,
-            breakers: breakers.into(),
+            breakers,
         })
     }
 
@@ -376,6 +379,45 @@ fn named_filter(
     };
     filters.keep(digest, &filter);
     Ok(named(filter))
+}
+
+/// Fields of a treatment with a special role.
+struct Fields {
+    /// Fields by which the gateway decides, if servers read them in several spellings.
+    read: Box<[Box<str>]>,
+    /// Fields that trailers of requests and of responses may not contain.
+    edited: [Arc<[HeaderName]>; 2],
+}
+
+/// Collects the fields that credentials, a chain and the conditions of routes (`conditional`) use.
+fn fields(security: &Requirement, chain: &[ChainStep], conditional: &[HeaderName]) -> Fields {
+    let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
+    for step in chain {
+        if let ChainStep::Filter(_, filter) = step {
+            let edited = filter.edited_fields();
+            for (all, more) in fields.iter_mut().zip(edited) {
+                all.extend(more);
+            }
+        }
+    }
+    // Trailers must not contain a field by which the gateway decides, and no other spelling of
+    // it reaches the upstream.
+    let mut read = conditional.to_vec();
+    for step in chain {
+        if let ChainStep::Filter(_, filter) = step {
+            read.extend(filter.read_fields());
+        }
+    }
+    read.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    read.dedup();
+    let spelled = read.iter().map(HeaderName::as_str);
+    let spelled = spelled.filter(|name| lookalikes::has_spellings(name));
+    let spelled = spelled.map(Box::from).collect();
+    fields[0].extend(read);
+    Fields {
+        read: spelled,
+        edited: fields.map(Arc::from),
+    }
 }
 
 fn sha256(bytes: &[u8]) -> Key {

@@ -177,6 +177,12 @@ pub static X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forw
 /// `x-forwarded-for`
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Fields of W3C Trace Context.
+static TRACE: [HeaderName; 2] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
 struct Swept {
     expects_continue: bool,
     /// True if the framing needs checks: several Content-Length fields, or Transfer-Encoding.
@@ -266,20 +272,9 @@ fn sweep(
         doomed.push(header::CONNECTION);
     }
     if drop_trace {
-        doomed.extend([
-            HeaderName::from_static("traceparent"),
-            HeaderName::from_static("tracestate"),
-        ]);
+        doomed.extend_from_slice(&TRACE);
     }
-    match te {
-        // Other codings in TE apply to this connection only.
-        Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
-        Some(false) => doomed.push(header::TE),
-        None => {}
-    }
-    for name in doomed {
-        headers.remove(name);
-    }
+    remove(headers, doomed, te);
     match (announces, coded || version == Version::HTTP_2) {
         (true, true) => announce(headers, &[]),
         // The framing does not allow trailers.
@@ -293,6 +288,19 @@ fn sweep(
         client_cert,
         lookalikes,
     })
+}
+
+/// Removes fields that are not forwarded. `te`: true if `TE` allows trailers, `None` without `TE`.
+fn remove(headers: &mut HeaderMap, mut doomed: Vec<HeaderName>, te: Option<bool>) {
+    match te {
+        // Other codings in TE apply to this connection only.
+        Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
+        Some(false) => doomed.push(header::TE),
+        None => {}
+    }
+    for name in doomed {
+        headers.remove(name);
+    }
 }
 
 fn times_seen(value: &HeaderValue) -> usize {
