@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use engine::edge::{self, Admitted};
 use engine::{Decided, Listener, Snapshot, Verdict, finish};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
-use policy::{Cx, Reject, RequestHead, ResponseHead};
+use policy::{Cx, Reject, RequestHead, ResponseHead, Revoked};
 
 use crate::effects::{self, Asking};
 use crate::message::incoming::Incoming;
@@ -44,14 +45,18 @@ pub(crate) async fn exchange(
         Ok(version) => version,
         Err(unserved) => return respond::unserved(unserved, record),
     };
-    let (mut admitted, body, handshake) = match admit(stream, &version, &record, request) {
+    let (mut parts, body) = request.into_parts();
+    let handshake = Handshake::take(&mut parts);
+    let mut admitted = match admit(stream, &version, &record, parts) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
     let request_id = request_id(admitted.request_id.take(), &record);
     let (snapshot, head) = (version.snapshot(), &mut admitted.head);
 
-    let mut cx = version.context(stream, &record);
+    let (began_ns, unix_s) = (record.started_ns(), record.unix_ms() / 1_000);
+    let limits = &stream.worker.shared.limits;
+    let mut cx = Cx::new(began_ns, unix_s, stream.peer, limits, version.revoked());
     cx.client = admitted.client;
     cx.draw = policy::draw::of_request_id(request_id.as_bytes());
     cx.lookalikes = admitted.lookalikes;
@@ -140,40 +145,27 @@ impl Version {
         listeners[self.listener].as_deref()
     }
 
-    /// Context of the exchange for the chain, without the facts about its request.
-    fn context<'s>(&'s self, stream: &'s Stream, record: &Record) -> Cx<'s> {
-        let worker = &stream.worker;
-        let mut cx = Cx::new(
-            record.started_ns(),
-            record.unix_ms() / 1_000,
-            stream.peer,
-            &worker.shared.limits,
-            &self.newest.current().revoked,
-        );
-        cx.tokens = Some(&worker.tokens);
-        cx
+    fn revoked(&self) -> &Revoked {
+        &self.newest.current().revoked
     }
 }
 
-/// Checks the head of a request by the rules of the listener. Also returns the body and the
-/// WebSocket handshake.
+/// Checks the head of a request by the rules of the listener.
 fn admit(
     stream: &Stream,
     version: &Version,
     record: &Record,
-    request: Request<Incoming>,
-) -> Result<(Admitted, Incoming, Option<Handshake>), &'static Reject> {
+    parts: Parts,
+) -> Result<Admitted, &'static Reject> {
     let (rules, tls_listener) = (version.rules(), version.tls_listener());
     still_admitted(stream, tls_listener, rules);
-    let (mut parts, body) = request.into_parts();
-    let handshake = Handshake::take(&mut parts);
-    let admitted = edge::admit(parts, rules, stream.peer)?;
-    if let Some(tls_listener) = tls_listener
+    let admitted = edge::admit(parts, rules, stream.peer);
+    if let (Ok(admitted), Some(tls_listener)) = (&admitted, tls_listener)
         && is_misdirected(stream, tls_listener, record.is_http2(), &admitted.head.host)
     {
         return Err(&MISDIRECTED);
     }
-    Ok((admitted, body, handshake))
+    admitted
 }
 
 /// Id of the request: that of a trusted peer, otherwise a new one.
@@ -187,12 +179,13 @@ fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
 
 /// Finds the route and runs its chain, with the answers of other services that the chain needs.
 async fn decide<'s>(
-    stream: &Stream,
+    stream: &'s Stream,
     version: &'s Version,
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
     let worker = &stream.worker;
+    cx.tokens = Some(&worker.tokens);
     let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
     if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
         let asking = Asking {

@@ -40,13 +40,12 @@ pub(super) struct Forwarding<'a, 's> {
 pub(super) async fn forward(
     forwarding: &Forwarding<'_, '_>,
     head: &mut RequestHead,
-    mut body: Incoming,
+    body: Incoming,
     handshake: Option<Handshake>,
     record: &mut Record,
 ) -> Made {
     let Forwarding {
         stream,
-        version,
         decided,
         cx,
         request_id,
@@ -70,8 +69,6 @@ pub(super) async fn forward(
     if let Some(reject) = fault {
         return respond::not_upgraded(reject, request_id, record);
     }
-    // A client that already sends its body does not wait for 100 (Continue) (RFC 9110 §10.1.1).
-    let expects_continue = forwarding.expects_continue && !body.has_begun();
     forwarding.set_limits(route, head, &body, record);
     let origin = forwarding.origin();
     // A WebSocket tunnel has no body to mirror.
@@ -84,24 +81,8 @@ pub(super) async fn forward(
     if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
         head.method = method;
     }
-    let (snapshot, worker) = (version.snapshot(), &stream.worker);
-    let upstream = decided.upstream(snapshot, cx);
-    let upstream = upstream.unwrap_or(route.treatment.upstream);
-    let service = version.view.service(worker, upstream);
-    let outgoing = Outgoing {
-        calls: worker.calls(),
-        transfer: &stream.transfer,
-        route,
-        upstream: &snapshot.upstreams()[upstream as usize],
-        service: &service,
-        origin: &origin,
-        cx,
-        head,
-        expects_continue,
-        body,
-        ends: stream.ends(cx.client),
-    };
-    match call(outgoing, handshake, record).await {
+    let called = forwarding.call(route, &origin, head, body, handshake, record);
+    match called.await {
         Ok(made) => made,
         Err(failure) => {
             let failure = grpc::judged(failure, &stream.transfer);
@@ -110,29 +91,50 @@ pub(super) async fn forward(
     }
 }
 
-/// Sends the request to the upstream and returns its response, or the WebSocket tunnel.
-async fn call(
-    out: Outgoing<'_, '_>,
-    handshake: Option<Handshake>,
-    record: &mut Record,
-) -> Result<Made, Failure> {
-    if let Some(handshake) = handshake {
-        let upgraded = Box::pin(upgrade(out, handshake, record.call())).await;
-        record.upstream_answered();
-        return match upgraded? {
-            Upgrade::Switched(switched) => Ok(respond::switched(switched)),
-            Upgrade::Declined(answered) => respond::forwarded(*answered),
-        };
-    }
-    if out.body.size_hint().lower() > out.transfer.upload.bytes_max() {
-        return Err(Failure::new(Kind::TooLarge));
-    }
-    let answered = send(out, record.call()).await;
-    record.upstream_answered();
-    answered.and_then(respond::forwarded)
-}
-
 impl Forwarding<'_, '_> {
+    /// Sends the request to the upstream and returns its response, or the WebSocket tunnel.
+    async fn call(
+        &self,
+        route: &RouteRef<'_>,
+        origin: &Origin,
+        head: &mut RequestHead,
+        mut body: Incoming,
+        handshake: Option<Handshake>,
+        record: &mut Record,
+    ) -> Result<Made, Failure> {
+        let (snapshot, worker) = (self.version.snapshot(), &self.stream.worker);
+        let upstream = self.decided.upstream(snapshot, self.cx);
+        let upstream = upstream.unwrap_or(route.treatment.upstream);
+        let service = self.version.view.service(worker, upstream);
+        let out = Outgoing {
+            calls: worker.calls(),
+            transfer: &self.stream.transfer,
+            route,
+            upstream: &snapshot.upstreams()[upstream as usize],
+            service: &service,
+            origin,
+            cx: self.cx,
+            ends: self.stream.ends(self.cx.client),
+        };
+        if let Some(handshake) = handshake {
+            let upgraded = Box::pin(upgrade(&out, head, handshake, record.call())).await;
+            record.upstream_answered();
+            return match upgraded? {
+                Upgrade::Switched(switched) => Ok(respond::switched(switched)),
+                Upgrade::Declined(answered) => respond::forwarded(*answered),
+            };
+        }
+        if body.size_hint().lower() > out.transfer.upload.bytes_max() {
+            return Err(Failure::new(Kind::TooLarge));
+        }
+        // A client that already sends its body does not wait for 100 (Continue) (RFC 9110
+        // §10.1.1).
+        let waits = self.expects_continue && !body.has_begun();
+        let answered = send(&out, head, body, waits, record.call()).await;
+        record.upstream_answered();
+        answered.and_then(respond::forwarded)
+    }
+
     /// Sets the limits of the operation on both bodies, and announces trailers of the request.
     fn set_limits(
         &self,

@@ -8,7 +8,7 @@ use crate::message::failure::{Failure, Kind};
 use crate::upstream::breaker::{Ended, Open, Permit};
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::outlier::Sign;
-use crate::upstream::send::Way;
+use crate::upstream::send::Outgoing;
 use crate::upstream::shared::Host;
 
 /// Result that breakers and outlier detection count for a failure. `None` if the upstream is not at
@@ -68,17 +68,17 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_m
 
 /// True if another attempt would be admitted now, by the policies' breakers and by the breaker of
 /// the upstream. If each target has a breaker, one target that admits is enough.
-pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
-    let common = &way.service.common;
-    let own = way.upstream.circuit_breaker.as_ref();
+pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
+    let common = &out.service.common;
+    let own = out.upstream.circuit_breaker.as_ref();
     let own = own.is_none_or(|fuse| match fuse.scope {
         Scope::Upstream => common.state.breaker.admits(&fuse.numbers, now_ms),
         Scope::Target => {
-            let mut hosts = way.service.set.hosts.iter();
+            let mut hosts = out.service.set.hosts.iter();
             hosts.any(|host| host.breaker.admits(&fuse.numbers, now_ms))
         }
     });
-    let mut named = way.route.treatment.breakers.iter();
+    let mut named = out.route.treatment.breakers.iter();
     own && named.all(|named| {
         let mut known = common.breakers.iter();
         let known = known.find(|(state, _)| *state == named.state);
@@ -91,17 +91,17 @@ pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
 pub(super) struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
 impl<'s> Fuses<'s> {
-    pub(super) fn admit(way: &Way<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
-        let common = &way.service.common;
+    pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
+        let common = &out.service.common;
         // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
-        let own = way.upstream.circuit_breaker.as_ref();
+        let own = out.upstream.circuit_breaker.as_ref();
         let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
         if let Some(fuse) = own {
             let permit = common.state.breaker.admit(&fuse.numbers, now_ms);
             permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
         }
-        for named in &way.route.treatment.breakers {
+        for named in &out.route.treatment.breakers {
             let mut known = common.breakers.iter();
             let Some((_, known)) = known.find(|(state, _)| *state == named.state) else {
                 continue;
@@ -113,10 +113,16 @@ impl<'s> Fuses<'s> {
         Ok(Self(permits))
     }
 
-    pub(super) fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
+    pub(super) fn told(
+        self,
+        sign: Option<Sign>,
+        took_ns: u64,
+        now_ns: u64,
+        out: &Outgoing<'_, '_>,
+    ) {
         let Some(sign) = sign else { return };
         for (permit, numbers) in self.0 {
-            tell(permit, numbers, sign, took_ns, now_ns, way.calls);
+            tell(permit, numbers, sign, took_ns, now_ns, out.calls);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::upstream::http2;
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Answered, Outgoing, admit_client, affinity, judge_connect};
+use crate::upstream::send::{Answered, Outgoing, admit_client, judge_connect};
 use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
@@ -57,7 +57,8 @@ pub(crate) struct Switched {
 
 /// Handshake with a target of an upstream.
 struct Asking<'a, 's> {
-    out: Outgoing<'a, 's>,
+    out: &'a Outgoing<'a, 's>,
+    head: &'a RequestHead,
     target: usize,
     handshake: Handshake,
     held: Held,
@@ -71,12 +72,13 @@ enum Way {
 
 /// Performs the handshake with an upstream.
 pub(crate) async fn upgrade(
-    out: Outgoing<'_, '_>,
+    out: &Outgoing<'_, '_>,
+    head: &RequestHead,
     handshake: Handshake,
     record: &mut CallRecord,
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
-    let (way, target) = find(&out, record).await?;
+    let (way, target) = find(out, head, record).await?;
     let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
     let began_ms = record.begins(out.calls.clock.now_ns());
@@ -84,6 +86,7 @@ pub(crate) async fn upgrade(
     out.transfer.deadline.set(began_ms + timeout_ms);
     let asking = Asking {
         out,
+        head,
         target,
         handshake,
         held,
@@ -157,33 +160,15 @@ impl Asking<'_, '_> {
 
     /// Prepares the request head for the target.
     fn prepare(&self) -> RequestHead {
-        let mut head = self.out.head.clone();
-        forward::prepare(&mut head, self.relay());
+        let mut head = self.head.clone();
+        forward::prepare(&mut head, self.out.relay(self.target));
         head
     }
 
     /// Rewrites the upstream's URLs in fields of the response, as configured by
     /// `rewrite_responses`.
     fn returned(&self, headers: &mut HeaderMap) {
-        forward::returned(headers, self.out.head, self.relay());
-    }
-
-    fn relay(&self) -> forward::Relay<'_, '_> {
-        let Outgoing {
-            route,
-            upstream,
-            service,
-            origin,
-            cx,
-            ..
-        } = &self.out;
-        forward::Relay {
-            route,
-            upstream,
-            target: &service.set.endpoints[self.target].target,
-            origin,
-            cx,
-        }
+        forward::returned(headers, self.head, self.out.relay(self.target));
     }
 
     fn switched(self, mut headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {
@@ -218,9 +203,13 @@ fn request(head: RequestHead) -> Request<RequestBody> {
 
 /// Gets a connection for the handshake: a shared one with HTTP/2, otherwise a new one. Targets that
 /// cannot be reached are skipped.
-async fn find(out: &Outgoing<'_, '_>, record: &mut CallRecord) -> Result<(Way, usize), Failure> {
+async fn find(
+    out: &Outgoing<'_, '_>,
+    head: &RequestHead,
+    record: &mut CallRecord,
+) -> Result<(Way, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
-    let affinity = affinity(out);
+    let affinity = out.affinity(head);
     let mut tried = Tried::default();
     let mut last = None;
     let began_ms = out.calls.clock.now_ms();

@@ -1,0 +1,349 @@
+//! One attempt to send a request: chooses a target, takes or opens a connection, sends the request,
+//! and waits for the response head. [`send`](super::send) repeats attempts.
+
+use std::cell::Cell;
+
+use engine::forward;
+use policy::RequestHead;
+use policy::traffic::circuit_breaker::{self, Scope};
+
+use crate::message::body::RequestBody;
+use crate::message::failure::{Failure, Kind};
+use crate::upstream::affinity::Affinity;
+use crate::upstream::breaker::Permit;
+use crate::upstream::call_record::CallRecord;
+use crate::upstream::connect::{Times, connect};
+use crate::upstream::fuses::{Fuses, circuit_open, tell};
+use crate::upstream::pool::Lease;
+use crate::upstream::pool::queue::Acceptable;
+use crate::upstream::send::{Outgoing, judge_connect};
+use crate::upstream::sending::{Outcome, Sending};
+use crate::upstream::shared::Busy;
+use crate::upstream::source::Source;
+use crate::upstream::transport::{self, Call as Send, CallError, Refused};
+use crate::upstream::{Held, Looking, Tried};
+
+/// Request with the state of all its attempts.
+pub(super) struct Call<'a, 's> {
+    pub(super) out: &'a Outgoing<'a, 's>,
+    pub(super) affinity: Affinity,
+    /// True if the request may be sent again although the upstream may have received it.
+    pub(super) repeatable: bool,
+    pub(super) head: &'a mut RequestHead,
+    pub(super) sending: Sending<'a>,
+    pub(super) tried: Tried,
+    /// Last time that was read from the clock. Nothing is awaited between the start of an attempt
+    /// and the sending of its request, nor after the response head, so that this time is still
+    /// right there.
+    pub(super) seen_ns: u64,
+    /// Time at which opening a connection began last, or `None` if no connection was opened.
+    pub(super) dialled_ns: Option<u64>,
+    /// Number of times that the request was sent again because a reused connection had died.
+    pub(super) replaced: u32,
+    /// True if the request may once more be sent again for this reason.
+    pub(super) may_replace: bool,
+}
+
+/// Idle connections that may be used.
+#[derive(Clone, Copy)]
+enum Reuse {
+    /// Any idle connection, because the request can be sent again.
+    Any,
+    /// Only connections that were used recently.
+    Fresh,
+    /// No idle connection.
+    No,
+}
+
+/// Connection to a target, with the counts and the permit of the attempt.
+struct At<'s> {
+    lease: Lease,
+    target: usize,
+    busy: Busy,
+    /// Permit of the target's own circuit breaker.
+    permit: Option<Permit<'s>>,
+}
+
+/// Response to one attempt.
+pub(super) struct Reply {
+    pub(super) response: transport::Answer,
+    pub(super) lease: Lease,
+    pub(super) target: usize,
+}
+
+impl Reply {
+    /// Discards the response before a retry. Returns the connection to its pool if nothing is left
+    /// to read.
+    pub(super) fn give_up(mut self, now_ms: u64) {
+        self.lease.give_back(self.response.body_mut(), now_ms);
+    }
+}
+
+impl<'s> Call<'_, 's> {
+    /// Reads the clock, in milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.out.calls.clock.now_ms()
+    }
+
+    /// Reads the clock, in nanoseconds.
+    pub(super) fn look(&mut self) -> u64 {
+        self.seen_ns = self.out.calls.clock.now_ns();
+        self.seen_ns
+    }
+
+    /// Performs one attempt, if the circuit breakers admit it, and reports its outcome to them.
+    pub(super) async fn attempt(
+        &mut self,
+        source: Source,
+        record: &mut CallRecord,
+    ) -> Result<Reply, Failure> {
+        let began_ns = self.seen_ns;
+        let fuses = Fuses::admit(self.out, began_ns / 1_000_000)?;
+        let outcome = self.at_a_target(source, record).await;
+        let now_ns = match &outcome {
+            Ok(_) => self.seen_ns,
+            Err(_) => self.look(),
+        };
+        let sign = self.sending.sign(&outcome);
+        fuses.told(sign, now_ns - began_ns, now_ns, self.out);
+        outcome
+    }
+
+    /// Gets a connection, sends the request and waits for the response head.
+    async fn at_a_target(
+        &mut self,
+        source: Source,
+        record: &mut CallRecord,
+    ) -> Result<Reply, Failure> {
+        let again = self.repeatable && self.may_replace;
+        let again = again && !matches!(source, Source::Stream { .. });
+        let reuse = if again { Reuse::Any } else { Reuse::Fresh };
+        let (lease, reused, target) = self.take_connection(reuse, record).await?;
+        let reused = reused || lease.is_used();
+        let permit = self.admit(target)?;
+        let mut at = At {
+            lease,
+            target,
+            busy: self.out.service.set.hosts[target].busy(),
+            permit,
+        };
+        self.tried.add(target);
+        // If an HTTP/2 upstream has not processed the request, it may be sent again, whatever its
+        // method.
+        let spare = reused && !matches!(source, Source::Stream { .. });
+        let spare = spare && (again || at.lease.is_shared());
+        let spare = spare.then(|| source.again());
+        let body = self.sending.body(source);
+        let began_ms = record.begins(self.out.calls.clock.now_ns());
+        self.sending.begin(began_ms);
+        let mut sent = self.once(target, &mut at.lease, body).await;
+        if let Ok(Err(refused)) = sent {
+            let Refused { error, unsent } = *refused;
+            let died = error.is_stale();
+            if died {
+                at.lease.died(began_ms, self.now_ms());
+            }
+            // No byte was sent, or the request is repeatable: send it once more, on another
+            // connection.
+            let body = match (spare, unsent) {
+                (Some(spare), _)
+                    if spare.is_repeatable() && (error.is_unprocessed() || died && again) =>
+                {
+                    Some(self.sending.body(spare.again()))
+                }
+                (None, unsent) if reused && died => unsent,
+                _ => None,
+            };
+            sent = match body {
+                None => Ok(Err(Box::new(Refused {
+                    error,
+                    unsent: None,
+                }))),
+                Some(body) => Box::pin(self.replace(body, &error, &mut at, record)).await?,
+            };
+        }
+        self.ended(sent, at, began_ms)
+    }
+
+    /// Takes a permit of the target's own circuit breaker, if it has one.
+    fn admit(&self, target: usize) -> Result<Option<Permit<'s>>, Failure> {
+        let Some(fuse) = self.fuse() else {
+            return Ok(None);
+        };
+        let host = &self.out.service.set.hosts[target];
+        let permit = host.breaker.admit(&fuse.numbers, self.now_ms());
+        permit.map(Some).map_err(circuit_open)
+    }
+
+    /// Settings of the circuit breakers that targets have each.
+    fn fuse(&self) -> Option<&'s circuit_breaker::Checked> {
+        let fuse = self.out.upstream.circuit_breaker.as_ref();
+        fuse.filter(|fuse| fuse.scope == Scope::Target)
+    }
+
+    /// Sends the request once more on another connection, because the reused one was dead or the
+    /// upstream had not processed the request.
+    async fn replace(
+        &mut self,
+        body: RequestBody,
+        error: &CallError,
+        at: &mut At<'_>,
+        record: &mut CallRecord,
+    ) -> Result<Result<Outcome, Failure>, Failure> {
+        let service = self.out.service;
+        record.retried(&self.out.calls.shard, "reused_conn_reset");
+        self.replaced += 1;
+        record.tried(&service.set.endpoints[at.target]);
+        at.lease = match self.connect(at.target, error.wish()).await {
+            Ok(lease) => lease,
+            // The target cannot be reached: try another one.
+            Err(_) => {
+                let (lease, _, other) = self.take_connection(Reuse::No, record).await?;
+                at.permit = at.permit.take().filter(|_| other == at.target);
+                at.busy = service.set.hosts[other].busy();
+                at.target = other;
+                lease
+            }
+        };
+        self.sending.begin(self.now_ms());
+        Ok(self.once(at.target, &mut at.lease, body).await)
+    }
+
+    /// Reports the outcome of an attempt to outlier detection, balancing and the breaker of the
+    /// target.
+    fn ended(
+        &mut self,
+        sent: Result<Outcome, Failure>,
+        at: At<'_>,
+        began_ms: u64,
+    ) -> Result<Reply, Failure> {
+        let At {
+            mut lease,
+            target,
+            busy,
+            permit,
+        } = at;
+        let outcome = match sent {
+            Ok(Ok(response)) => {
+                lease.held = Some(Held::busy(busy));
+                Ok(Reply {
+                    response,
+                    lease,
+                    target,
+                })
+            }
+            Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
+            Err(failure) => Err(failure),
+        };
+        let sign = self.sending.sign(&outcome);
+        let now_ns = self.look();
+        let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
+        let Some(sign) = sign else { return outcome };
+        let (service, upstream, calls) = (self.out.service, self.out.upstream, self.out.calls);
+        service.saw(upstream, target, sign, calls, now_ns / 1_000_000);
+        service.observe(target, took_ns, now_ns);
+        if let (Some(permit), Some(fuse)) = (permit, self.fuse()) {
+            tell(permit, &fuse.numbers, sign, took_ns, now_ns, calls);
+        }
+        outcome
+    }
+
+    /// Sends the request on a connection to a target, within the time limit of the attempt.
+    fn once(
+        &mut self,
+        target: usize,
+        lease: &mut Lease,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<Outcome, Failure>> {
+        let Self {
+            out, head, sending, ..
+        } = self;
+        let mut outbound = forward::outbound(head, out.relay(target));
+        let call = Send {
+            head: &mut outbound,
+            body,
+            fields: out.calls.spare_maps.take(),
+        };
+        let begun = lease.begin(call);
+        sending.in_time(sending.gate.clone(), begun)
+    }
+
+    /// Gets an idle or a new connection to a target. Targets that cannot be reached are skipped.
+    /// Also returns whether the connection was idle, and the target.
+    async fn take_connection(
+        &mut self,
+        reuse: Reuse,
+        record: &mut CallRecord,
+    ) -> Result<(Lease, bool, usize), Failure> {
+        let service = self.out.service;
+        let mut last = None;
+        let mut afresh = self.tried.is_empty();
+        loop {
+            let looking = Looking {
+                upstream: self.out.upstream,
+                affinity: &self.affinity,
+                tried: &self.tried,
+                random: &self.out.calls.random,
+                now_ms: self.seen_ns / 1_000_000,
+            };
+            let Some(target) = service.choose(&looking) else {
+                // All targets were tried: a retry may try each of them again.
+                if std::mem::replace(&mut afresh, true) {
+                    return Err(last.unwrap_or_else(|| service.nobody()));
+                }
+                self.tried = Tried::default();
+                continue;
+            };
+            let pool = &service.pools[target];
+            record.tried(&service.set.endpoints[target]);
+            let idle = match reuse {
+                Reuse::Any => pool.checkout(true, looking.now_ms),
+                Reuse::Fresh => pool.checkout(false, looking.now_ms),
+                Reuse::No => None,
+            };
+            if let Some(lease) = idle {
+                return Ok((lease, true, target));
+            }
+            record.connect_begins(self.out.calls.clock.now_ns());
+            let opened = self.connect(target, Acceptable::Any).await;
+            record.connect_ends(self.out.calls.clock.now_ns(), self.dialled_ns);
+            self.look();
+            match opened {
+                Ok(lease) => return Ok((lease, false, target)),
+                Err(failure) if failure.kind == Kind::Overflow => return Err(failure),
+                Err(failure) if self.tried.is_last() => return Err(failure),
+                Err(failure) => last = Some(failure),
+            }
+            self.tried.add(target);
+        }
+    }
+
+    /// Opens a connection within the time limit, or takes one that becomes usable in the meantime.
+    async fn connect(&mut self, target: usize, wish: Acceptable) -> Result<Lease, Failure> {
+        let now_ms = self.now_ms();
+        let until_ms = self.sending.ends_ms(now_ms);
+        let Outgoing {
+            calls,
+            service,
+            upstream,
+            ..
+        } = self.out;
+        let state = &service.common.state;
+        let waits = state.wait(upstream.limits.pending);
+        let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
+        let times = Times {
+            deadline: &self.out.transfer.deadline,
+            clock: calls.clock,
+            until_ms,
+            connect_ms: service.connect_timeout_ms,
+            dialled_ns: Cell::default(),
+        };
+        // Boxed, like all rare paths here: otherwise the future of every exchange would reserve
+        // space for them.
+        let ends = self.out.ends;
+        let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
+        self.dialled_ns = times.dialled_ns.get();
+        judge_connect(service, upstream, target, &opened, calls);
+        Ok(opened?)
+    }
+}
