@@ -328,7 +328,8 @@ fn every_refusal_can_have_another_form() {
 #[test]
 fn reasons_of_failures_are_those_of_the_gateway() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = std::fs::read_to_string(root.join("../gwd/src/message/failure.rs")).expect("a file");
+    let table =
+        std::fs::read_to_string(root.join("../gwd/src/message/failure.rs")).expect("a file");
     let lines: Vec<&str> = table.lines().map(str::trim).collect();
     let pairs = lines.windows(2).filter_map(|pair| {
         let status: u16 = pair[0].strip_suffix(',')?.parse().ok()?;
