@@ -24,6 +24,7 @@ pub mod endpoint;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;
+pub mod invalid;
 mod key;
 pub mod key_cell;
 mod leases;

@@ -273,7 +273,8 @@ impl Contract {
 // === impl ContractOperation ===
 
 impl ContractOperation {
-    fn each_value_mut(&mut self, see: &mut impl FnMut(&mut Value)) {
+    /// Calls `see` for the description of each part, in the order of [`Self::each_value`].
+    pub fn each_value_mut(&mut self, see: &mut impl FnMut(&mut Value)) {
         let Self {
             key: _,
             deprecated: _,

@@ -1,0 +1,161 @@
+//! Messages that do not match the description of the API: refusals and findings of validation.
+
+use std::fmt;
+
+use crate::reject::Reject;
+
+/// A message does not match the description.
+pub static REQUEST: Reject = Reject {
+    status: 400,
+    code: "request_invalid",
+    title: "The request does not match the description of the API",
+};
+/// A body has a media type or coding that the operation does not take.
+pub static MEDIA_TYPE: Reject = Reject {
+    status: 415,
+    code: "media_type_unsupported",
+    title: "The body has a media type that this operation does not take",
+};
+/// A validator was not ready in time.
+pub static UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "validator_unavailable",
+    title: "The request cannot be validated now",
+};
+
+/// Refusals by validation.
+pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE];
+
+/// Part of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The body.
+    Body,
+    /// A path parameter.
+    Path(Box<str>),
+    /// A query parameter.
+    Query(Box<str>),
+    /// A header field.
+    Header(Box<str>),
+    /// A cookie.
+    Cookie(Box<str>),
+}
+
+/// A fault of a message. Contains nothing of the message but names and indices in the pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Part of the message.
+    pub part: Part,
+    /// Place in the part's value: a JSON pointer (RFC 6901) as a URI fragment.
+    pub pointer: String,
+    /// Rule of the schema that the value does not match.
+    pub detail: String,
+}
+
+/// A message that does not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Refusal of the message.
+    pub reject: &'static Reject,
+    /// Faults, at most 20.
+    pub findings: Vec<Finding>,
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Value of `in` in OpenAPI, and `body`.
+    #[must_use]
+    pub fn place(&self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Path(_) => "path",
+            Self::Query(_) => "query",
+            Self::Header(_) => "header",
+            Self::Cookie(_) => "cookie",
+        }
+    }
+
+    /// Name of the parameter. None for the body.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Body => None,
+            Self::Path(name) | Self::Query(name) | Self::Header(name) | Self::Cookie(name) => {
+                Some(name)
+            }
+        }
+    }
+}
+
+// === impl Invalid ===
+
+impl Invalid {
+    /// First three findings, for logs.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let first = self.findings.iter().take(3).map(|finding| {
+            let (part, pointer) = (finding.part.place(), &finding.pointer);
+            let name = finding.part.name().unwrap_or_default();
+            format!("{part} {name}{pointer} {}", finding.detail)
+        });
+        first.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Writes the findings as the array of the member `errors` of a problem document (RFC 9457).
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (index, finding) in self.findings.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{{\"in\":\"{}\"", finding.part.place())?;
+            if let Some(name) = finding.part.name() {
+                f.write_str(",\"name\":")?;
+                string(name, f)?;
+            }
+            f.write_str(",\"pointer\":")?;
+            string(&finding.pointer, f)?;
+            f.write_str(",\"detail\":")?;
+            string(&finding.detail, f)?;
+            f.write_str("}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// Writes a JSON string (RFC 8259 §7).
+fn string(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
+            c => write!(f, "{c}")?,
+        }
+    }
+    f.write_str("\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_written_as_json() {
+        let finding = |part: Part| Finding {
+            part,
+            pointer: "#/a%20b".into(),
+            detail: "must match the pattern `\"\\d\n`".into(),
+        };
+        let invalid = Invalid {
+            reject: &REQUEST,
+            findings: vec![finding(Part::Body), finding(Part::Query("q\"".into()))],
+        };
+        assert_eq!(
+            invalid.to_string(),
+            "[{\"in\":\"body\",\"pointer\":\"#/a%20b\",\"detail\":\"must match the pattern `\\\"\\\\d\\u000a`\"},\
+{\"in\":\"query\",\"name\":\"q\\\"\",\"pointer\":\"#/a%20b\",\"detail\":\"must match the pattern `\\\"\\\\d\\u000a`\"}]"
+        );
+    }
+}
