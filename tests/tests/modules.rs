@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "crates/bundle",
     "crates/diag",
     "crates/engine",
@@ -18,6 +18,7 @@ const CRATES: [&str; 14] = [
     "crates/policy",
     "crates/prerequisite",
     "crates/sources",
+    "crates/validator",
     "crates/vocab",
     "gwc",
     "gwd",

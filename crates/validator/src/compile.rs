@@ -1,0 +1,61 @@
+//! Compilation of schemas.
+
+use bundle::ir::Value;
+use jsonschema::{Draft, Validator};
+
+use crate::format;
+use crate::kinds::Kinds;
+use crate::lower::{Direction, Lost, Lowering, patterns};
+
+/// Error for an operation whose schemas are no valid JSON Schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncompilable {
+    /// Cause in the words of the library.
+    pub why: String,
+}
+
+/// Validators under construction.
+pub(crate) struct Compiling<'a> {
+    lowering: Lowering<'a>,
+    /// Estimated memory of the validators.
+    pub(crate) bytes: u64,
+}
+
+impl<'a> Compiling<'a> {
+    pub(crate) fn new(schemas: &'a [Value], direction: Direction) -> Self {
+        Self {
+            lowering: Lowering::new(schemas, direction),
+            bytes: 0,
+        }
+    }
+
+    /// Types that a schema allows.
+    pub(crate) fn kinds(&self, schema: &'a Value) -> Kinds {
+        Kinds::of(&self.lowering, schema)
+    }
+
+    /// Parts of the schemas that are not enforced.
+    pub(crate) fn lost(self) -> Vec<Lost> {
+        self.lowering.lost.into_iter().collect()
+    }
+
+    /// Compiles a schema.
+    pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Validator, Uncompilable> {
+        let document = self.lowering.document(schema);
+        // An estimate: compiled keywords and the text that errors name are several times the text.
+        self.bytes += 6 * document.to_string().len() as u64;
+        let mut options = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .with_pattern_options(patterns());
+        for one in format::FORMATS {
+            if let Some(check) = one.check {
+                options = options.with_format(one.name, check);
+            }
+        }
+        let built = options.build(&document);
+        built.map_err(|error| Uncompilable {
+            why: format!("{}: {error}", error.schema_path()),
+        })
+    }
+}

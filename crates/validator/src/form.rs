@@ -1,0 +1,190 @@
+//! Forms: `application/x-www-form-urlencoded` and `multipart/form-data` as objects (OpenAPI 3.1
+//! §4.8.14.4).
+
+use std::borrow::Cow;
+
+use bundle::ir::Value;
+use serde_json::{Map, Value as Json};
+
+use crate::json;
+use crate::kinds::Kinds;
+use crate::media::{Form, MediaType};
+use crate::multipart::Part;
+use crate::style::{self, Reading, Style};
+use crate::text::{decode, fields, split};
+
+/// Decoded name and value of a field.
+type Member<'t> = (Cow<'t, str>, Cow<'t, str>);
+
+/// `encoding` of the properties of a form.
+#[derive(Debug, Default)]
+pub(crate) struct Encodings(Vec<Encoding>);
+
+#[derive(Debug)]
+struct Encoding {
+    name: Box<str>,
+    style: Style,
+    explode: bool,
+    /// Media types of `contentType`. Empty if it is not set.
+    types: Vec<MediaType>,
+}
+
+impl Encodings {
+    /// Reads `encoding` of a media type.
+    pub(crate) fn of(says: &Value) -> Self {
+        let entries = says.get("encoding").map(Value::entries).unwrap_or_default();
+        let all = entries.iter().map(|(name, says)| {
+            let text = |key: &str| match says.get(key) {
+                Some(Value::Text(text)) => Some(&**text),
+                _ => None,
+            };
+            let style = Style::of(text("style"), bundle::ir::ParameterPlace::Query);
+            let types = text("contentType").unwrap_or_default().split(',');
+            Encoding {
+                name: name.clone(),
+                style,
+                explode: match says.get("explode") {
+                    Some(Value::Bool(explode)) => *explode,
+                    _ => style.explodes(),
+                },
+                types: types.filter_map(MediaType::parse).collect(),
+            }
+        });
+        Self(all.collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&Encoding> {
+        self.0.iter().find(|one| *one.name == *name)
+    }
+
+    /// True if the values of a property are JSON: its type says so, or it is an object without a
+    /// style.
+    fn is_json(&self, name: &str, kinds: &Kinds) -> bool {
+        let encoding = self.get(name);
+        let typed = encoding.filter(|one| !one.types.is_empty());
+        match typed {
+            Some(one) => one.types.iter().all(|one| one.form() == Form::Json),
+            None => kinds.has_objects() && !kinds.has_scalars() && !kinds.has_arrays(),
+        }
+    }
+}
+
+/// Object of an urlencoded form. `None` if a field that is no array occurs twice, or if a JSON value
+/// cannot be read.
+pub(crate) fn urlencoded(
+    text: &str,
+    kinds: &Kinds,
+    encodings: &Encodings,
+    reading: Reading,
+) -> Option<Json> {
+    let mut object = Map::new();
+    let mut deep: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
+    let mut lists: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, value) in fields(text) {
+        let name = decode(name, true);
+        let owner = kinds
+            .properties
+            .iter()
+            .find(|(known, kinds)| kinds.has_objects() && style::brackets(&name, known).is_some());
+        if let Some((owner, _)) = owner {
+            let member = (name, decode(value, reading.plus_is_space));
+            match deep.iter_mut().find(|(known, _)| *known == &**owner) {
+                Some((_, members)) => members.push(member),
+                None => deep.push((owner, vec![member])),
+            }
+            continue;
+        }
+        // Some clients write arrays as `a[]=1&a[]=2`.
+        let bare = name.strip_suffix("[]").filter(|bare| {
+            let mut known = kinds.properties.iter();
+            known.any(|(known, kinds)| **known == **bare && kinds.has_arrays())
+        });
+        let name = bare.map_or_else(|| name.to_string(), str::to_owned);
+        match lists.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => lists.push((name, vec![value])),
+        }
+    }
+    for (owner, members) in deep {
+        let named: Option<Vec<_>> = members
+            .iter()
+            .map(|(key, text)| Some((style::brackets(key, owner)?, Cow::Borrowed(&**text))))
+            .collect();
+        let value = style::deep(&named?, kinds.property(owner), reading)?;
+        object.insert(owner.to_owned(), value);
+    }
+    for (name, values) in lists {
+        let own = kinds.property(&name);
+        let encoding = encodings.get(&name);
+        let (style, explode) = encoding.map_or((Style::Form, true), |one| (one.style, one.explode));
+        let decoded = |text: &str| decode(text, reading.plus_is_space).into_owned();
+        let value = match &values[..] {
+            [one] if encodings.is_json(&name, own) => json::read(decoded(one).as_bytes()).ok()?,
+            [one] if own.has_arrays() && !explode => {
+                let delimiters = style.delimiters(reading.encoded_delimiters);
+                let parts = split(one, delimiters).into_iter();
+                style::array(parts.map(decoded), own, reading)
+            }
+            [one] if own.has_scalars() => own.scalar(&decoded(one), reading.as_text),
+            all if own.has_arrays() => {
+                style::array(all.iter().map(|one| decoded(one)), own, reading)
+            }
+            [one] => own.scalar(&decoded(one), reading.as_text),
+            _ => return None,
+        };
+        if object.insert(name, value).is_some() {
+            return None;
+        }
+    }
+    Some(Json::Object(object))
+}
+
+/// Object of a multipart form. `None` if a part that is no array occurs twice, or if a JSON part
+/// cannot be read.
+pub(crate) fn multipart(
+    parts: &[Part<'_>],
+    kinds: &Kinds,
+    encodings: &Encodings,
+    reading: Reading,
+) -> Option<Json> {
+    let mut object: Map<String, Json> = Map::new();
+    for part in parts {
+        let own = kinds.property(&part.name);
+        let is_list = own.has_arrays();
+        let kinds = if is_list { own.item() } else { own };
+        let typed_json = part.media_type.as_ref().map(MediaType::form) == Some(Form::Json);
+        let whole = encodings.is_json(&part.name, own);
+        let value = match () {
+            // An array may be one JSON part, or several parts.
+            () if typed_json && (is_list || !own.has_scalars()) || whole => {
+                json::read(part.body).ok()?
+            }
+            () if encodings.is_json(&part.name, kinds) => json::read(part.body).ok()?,
+            () => kinds.scalar(&String::from_utf8_lossy(part.body), reading.as_text),
+        };
+        match object.get_mut(&*part.name) {
+            None if is_list && !value.is_array() => {
+                object.insert(part.name.to_string(), Json::Array(vec![value]));
+            }
+            None => {
+                object.insert(part.name.to_string(), value);
+            }
+            Some(Json::Array(items)) if is_list => items.push(value),
+            Some(_) => return None,
+        }
+    }
+    Some(Json::Object(object))
+}
+
+/// Name of the first part whose media type is not one of its `contentType`.
+pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Option<&'p str> {
+    let is_wrong = |part: &&Part<'_>| {
+        let types = encodings.get(&part.name).map(|one| &one.types[..]);
+        let types = types.filter(|types| !types.is_empty());
+        match (types, &part.media_type) {
+            (Some(types), Some(own)) => !types.iter().any(|one| one.rank(own).is_some()),
+            _ => false,
+        }
+    };
+    parts.iter().find(is_wrong).map(|part| &*part.name)
+}

@@ -1,0 +1,235 @@
+//! Types that a schema allows, by which text is read as a value. Texts have no type of their own:
+//! `5` is a number, or a string of one digit.
+
+use bundle::ir::Value;
+use serde_json::{Number, Value as Json};
+
+use crate::lower::Lowering;
+
+/// Types that a schema allows, without regard to its other assertions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinds {
+    types: u8,
+    items: Option<Box<Self>>,
+    pub(crate) properties: Vec<(Box<str>, Self)>,
+    additional: Option<Box<Self>>,
+    /// True if the schema allows no other properties.
+    pub(crate) is_closed: bool,
+}
+
+const STRING: u8 = 1;
+const NUMBER: u8 = 2;
+const BOOLEAN: u8 = 4;
+const NULL: u8 = 8;
+const ARRAY: u8 = 16;
+const OBJECT: u8 = 32;
+const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
+
+/// Maximum depth of the schemas that are read. Text is rarely nested at all.
+const DEPTH_MAX: usize = 8;
+
+/// Kinds of a schema that says nothing about types.
+static ANY: Kinds = Kinds {
+    types: SCALARS,
+    items: None,
+    properties: Vec::new(),
+    additional: None,
+    is_closed: false,
+};
+
+impl Kinds {
+    /// Reads a schema.
+    pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
+        let mut kinds = Self::default();
+        kinds.read(lowering, schema, 0);
+        kinds.complete();
+        kinds
+    }
+
+    fn read<'a>(&mut self, lowering: &Lowering<'a>, schema: &'a Value, depth: usize) {
+        if depth > DEPTH_MAX {
+            return;
+        }
+        let inner = |schema: &'a Value| {
+            let mut kinds = Self::default();
+            kinds.read(lowering, schema, depth + 1);
+            kinds.complete();
+            kinds
+        };
+        for (key, value) in lowering.resolve(schema).entries() {
+            let value = lowering.resolve(value);
+            match &**key {
+                "type" => match value {
+                    Value::Text(name) => self.types |= of_type(name),
+                    value => value.items().iter().for_each(|one| {
+                        if let Value::Text(name) = lowering.resolve(one) {
+                            self.types |= of_type(name);
+                        }
+                    }),
+                },
+                "enum" => value.items().iter().for_each(|one| {
+                    self.types |= of_value(lowering.resolve(one));
+                }),
+                "const" => self.types |= of_value(value),
+                "nullable" if *value == Value::Bool(true) => self.types |= NULL,
+                "$ref" => self.read(lowering, value, depth + 1),
+                "allOf" | "anyOf" | "oneOf" => {
+                    for one in value.items() {
+                        self.read(lowering, one, depth + 1);
+                    }
+                }
+                "items" => self.items = Some(Box::new(inner(value))),
+                "properties" => {
+                    for (name, schema) in value.entries() {
+                        let kinds = inner(schema);
+                        match self.properties.iter_mut().find(|(known, _)| known == name) {
+                            Some((_, known)) => known.types |= kinds.types,
+                            None => self.properties.push((name.clone(), kinds)),
+                        }
+                    }
+                }
+                "additionalProperties" => match value {
+                    Value::Bool(allowed) => self.is_closed |= !allowed,
+                    schema => self.additional = Some(Box::new(inner(schema))),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn complete(&mut self) {
+        if self.types == 0 {
+            self.types = match (self.properties.is_empty(), self.items.is_some()) {
+                (false, _) => OBJECT,
+                (true, true) => ARRAY,
+                (true, false) => SCALARS,
+            };
+        }
+    }
+
+    /// True if the schema allows arrays.
+    pub(crate) fn has_arrays(&self) -> bool {
+        self.types & ARRAY != 0
+    }
+
+    /// True if the schema allows objects.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.types & OBJECT != 0
+    }
+
+    /// True if the schema allows values that are neither arrays nor objects.
+    pub(crate) fn has_scalars(&self) -> bool {
+        self.types & !(ARRAY | OBJECT) != 0
+    }
+
+    /// Kinds of the items of an array.
+    pub(crate) fn item(&self) -> &Self {
+        self.items.as_deref().unwrap_or(&ANY)
+    }
+
+    /// Kinds of a property of an object.
+    pub(crate) fn property(&self, name: &str) -> &Self {
+        let mut all = self.properties.iter();
+        let known = all.find(|(known, _)| **known == *name);
+        match known {
+            Some((_, kinds)) => kinds,
+            None => self.additional.as_deref().unwrap_or(&ANY),
+        }
+    }
+
+    /// Value of a text. If it can be a string and something else, `as_text` decides.
+    pub(crate) fn scalar(&self, text: &str, as_text: bool) -> Json {
+        let is_text = || Json::String(text.to_owned());
+        if self.types & STRING != 0 && (as_text || self.types & SCALARS == STRING) {
+            return is_text();
+        }
+        if self.types & NUMBER != 0
+            && let Some(number) = number(text)
+        {
+            return Json::Number(number);
+        }
+        match text {
+            "true" if self.types & BOOLEAN != 0 => Json::Bool(true),
+            "false" if self.types & BOOLEAN != 0 => Json::Bool(false),
+            "" | "null" if self.types & NULL != 0 && self.types & STRING == 0 => Json::Null,
+            _ => is_text(),
+        }
+    }
+}
+
+fn of_type(name: &str) -> u8 {
+    match name {
+        "string" => STRING,
+        "number" | "integer" => NUMBER,
+        "boolean" => BOOLEAN,
+        "null" => NULL,
+        "array" => ARRAY,
+        "object" => OBJECT,
+        _ => 0,
+    }
+}
+
+fn of_value(value: &Value) -> u8 {
+    match value {
+        Value::Null => NULL,
+        Value::Bool(_) => BOOLEAN,
+        Value::Integer(_) | Value::Decimal(_) => NUMBER,
+        Value::Text(_) => STRING,
+        Value::List(_) | Value::Set(_) => ARRAY,
+        Value::Map(_) => OBJECT,
+        Value::Node(_) => 0,
+    }
+}
+
+/// Number of a text, as JSON writes it. Leading zeros and a plus sign are accepted.
+fn number(text: &str) -> Option<Number> {
+    if text.is_empty() || text.len() > 64 {
+        return None;
+    }
+    let plain =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+    if !text.bytes().all(plain) {
+        return None;
+    }
+    if let Ok(whole) = text.parse::<i64>() {
+        return Some(whole.into());
+    }
+    if let Ok(whole) = text.parse::<u64>() {
+        return Some(whole.into());
+    }
+    text.parse::<f64>().ok().and_then(Number::from_f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_becomes_a_value_of_an_allowed_type() {
+        let rows = [
+            ("5", NUMBER, false, json!(5)),
+            ("-5.50", NUMBER, false, json!(-5.5)),
+            ("1e3", NUMBER, false, json!(1000.0)),
+            ("5", STRING, false, json!("5")),
+            ("5", STRING | NUMBER, false, json!(5)),
+            ("5", STRING | NUMBER, true, json!("5")),
+            ("x", NUMBER, false, json!("x")),
+            ("NaN", NUMBER, false, json!("NaN")),
+            ("inf", NUMBER, false, json!("inf")),
+            ("true", BOOLEAN, false, json!(true)),
+            ("True", BOOLEAN, false, json!("True")),
+            ("", NUMBER | NULL, false, json!(null)),
+            ("", STRING | NULL, false, json!("")),
+            ("18446744073709551615", NUMBER, false, json!(u64::MAX)),
+        ];
+        for (text, types, as_text, expected) in rows {
+            let kinds = Kinds {
+                types,
+                ..Kinds::default()
+            };
+            assert_eq!(kinds.scalar(text, as_text), expected, "{text} {types}");
+        }
+    }
+}

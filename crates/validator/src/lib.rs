@@ -1,0 +1,31 @@
+//! Messages checked against the schemas of an API's description.
+//!
+//! gwc compiles every validator of a bundle once, to report what cannot be enforced. gwd compiles
+//! the validators of an operation at its first use. Both use [`Operation::compile`], so that a
+//! bundle which gwc accepted compiles in gwd.
+//!
+//! False alarms are worse than misses: wherever a description leaves room, a message is accepted.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
+pub mod compare;
+mod compile;
+mod cone;
+mod form;
+mod format;
+mod json;
+mod kinds;
+mod lower;
+mod media;
+mod multipart;
+mod operation;
+mod parameters;
+mod style;
+mod text;
+mod words;
+
+pub use compile::Uncompilable;
+pub use cone::Cone;
+pub use lower::{Direction, Lost};
+pub use operation::{BodyKind, BodyUse, Operation};
+pub use parameters::Head;

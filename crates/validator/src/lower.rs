@@ -1,0 +1,590 @@
+//! Schemas of a contract as one JSON Schema document (2020-12).
+//!
+//! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that the
+//! result accepts more. Below `not`, `if` and `oneOf` such a schema would refuse more: there the
+//! keyword around it is left out, or `oneOf` becomes `anyOf`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir::Value;
+use jsonschema::PatternOptions;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::{Map, Value as Json, json};
+
+use crate::format;
+
+/// Direction of a message. Properties with `readOnly` are not required in requests, and those with
+/// `writeOnly` not in responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From a client to an upstream.
+    Request,
+    /// From an upstream to a client.
+    Response,
+}
+
+/// Part of a schema that is not enforced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// A regular expression that needs look-around or back references, or that is too large.
+    Pattern(Box<str>),
+    /// A `$dynamicRef`.
+    DynamicRef,
+    /// A schema that refers to itself at the same place of a value.
+    Circle,
+}
+
+/// Maximum size of a compiled pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Engine for patterns: linear time.
+pub(crate) fn patterns() -> PatternOptions<jsonschema::Regex> {
+    PatternOptions::regex()
+        .size_limit(PATTERN_BYTES_MAX)
+        .dfa_size_limit(PATTERN_BYTES_MAX)
+}
+
+/// Schema table in the course of lowering.
+pub(crate) struct Lowering<'a> {
+    nodes: &'a [Value],
+    direction: Direction,
+    /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
+    one_way: FxHashSet<&'a str>,
+    /// By pattern: true if it can be enforced.
+    patterns: FxHashMap<&'a str, bool>,
+    /// Nodes that accept more than they say.
+    loose: Vec<bool>,
+    /// Edges at the same place of a value that close a circle.
+    circles: BTreeSet<(u32, u32)>,
+    /// Schemas of the document under construction.
+    defs: BTreeMap<u32, Json>,
+    waiting: Vec<u32>,
+    pub(crate) lost: BTreeSet<Lost>,
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(nodes: &'a [Value], direction: Direction) -> Self {
+        let mut lowering = Self {
+            nodes,
+            direction,
+            one_way: FxHashSet::default(),
+            patterns: FxHashMap::default(),
+            loose: vec![false; nodes.len()],
+            circles: BTreeSet::new(),
+            defs: BTreeMap::new(),
+            waiting: Vec::new(),
+            lost: BTreeSet::new(),
+        };
+        lowering.find_one_way();
+        lowering.find_circles();
+        lowering.find_loose();
+        lowering
+    }
+
+    /// Value with an edge to a node replaced by the node.
+    pub(crate) fn resolve(&self, value: &'a Value) -> &'a Value {
+        match value {
+            Value::Node(node) => self.node(*node),
+            value => value,
+        }
+    }
+
+    fn node(&self, node: u32) -> &'a Value {
+        self.nodes.get(node as usize).unwrap_or(&Value::Bool(true))
+    }
+
+    /// JSON Schema document for a schema of the table.
+    pub(crate) fn document(&mut self, schema: &'a Value) -> Json {
+        self.defs.clear();
+        let root = self.schema(schema, None);
+        while let Some(node) = self.waiting.pop() {
+            let lowered = self.lower(self.node(node), Some(node));
+            self.defs.insert(node, lowered);
+        }
+        let defs = std::mem::take(&mut self.defs).into_iter();
+        let defs: Map<String, Json> = defs.map(|(node, def)| (node.to_string(), def)).collect();
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$defs": defs,
+            "allOf": [root],
+        })
+    }
+
+    /// Schema at a place of a value. `within` is the node around an edge at the same place.
+    fn schema(&mut self, value: &'a Value, within: Option<u32>) -> Json {
+        match value {
+            Value::Node(node) => {
+                if within.is_some_and(|from| self.circles.contains(&(from, *node))) {
+                    self.lost.insert(Lost::Circle);
+                    return Json::Bool(true);
+                }
+                if let Value::Bool(value) = self.node(*node) {
+                    return Json::Bool(*value);
+                }
+                if !self.defs.contains_key(node) {
+                    self.defs.insert(*node, Json::Bool(true));
+                    self.waiting.push(*node);
+                }
+                json!({"$ref": format!("#/$defs/{node}")})
+            }
+            value => self.lower(value, within),
+        }
+    }
+
+    fn schemas(&mut self, value: &'a Value, within: Option<u32>) -> Vec<Json> {
+        let items = self.resolve(value).items();
+        items.iter().map(|item| self.schema(item, within)).collect()
+    }
+
+    fn by_key(&mut self, value: &'a Value, within: Option<u32>) -> Map<String, Json> {
+        let entries = self.resolve(value).entries();
+        entries
+            .iter()
+            .map(|(key, value)| (key.to_string(), self.schema(value, within)))
+            .collect()
+    }
+
+    fn lower(&mut self, value: &'a Value, node: Option<u32>) -> Json {
+        let entries = match value {
+            Value::Bool(value) => return Json::Bool(*value),
+            Value::Map(entries) => entries,
+            _ => return Json::Bool(true),
+        };
+        let mut out = Map::new();
+        let mut drops_pattern = false;
+        for (key, value) in entries {
+            match &**key {
+                "type" => {
+                    let types = self.literal(value);
+                    out.insert("type".into(), types);
+                }
+                "required" => {
+                    let names = self.required(value);
+                    if !names.is_empty() {
+                        out.insert("required".into(), names.into());
+                    }
+                }
+                "enum" | "const" | "minimum" | "maximum" | "multipleOf" | "minLength"
+                | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties"
+                | "uniqueItems" | "minContains" | "maxContains" | "dependentRequired" => {
+                    let literal = self.literal(value);
+                    out.insert(key.to_string(), literal);
+                }
+                "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
+                    // OpenAPI 3.0: a flag beside the bound.
+                    Value::Bool(_) => {}
+                    value => {
+                        let bound = self.literal(value);
+                        out.insert(key.to_string(), bound);
+                    }
+                },
+                "pattern" => match self.resolve(value) {
+                    Value::Text(text) if self.is_enforced(text) => {
+                        out.insert("pattern".into(), Json::from(&**text));
+                    }
+                    _ => {}
+                },
+                "format" => {
+                    if let Value::Text(name) = self.resolve(value) {
+                        formatted(name, &mut out);
+                    }
+                }
+                "additionalProperties"
+                | "propertyNames"
+                | "contains"
+                | "unevaluatedItems"
+                | "unevaluatedProperties" => {
+                    let schema = self.schema(value, None);
+                    out.insert(key.to_string(), schema);
+                }
+                "items" => match self.resolve(value) {
+                    Value::List(_) => {
+                        let items = self.schemas(value, None);
+                        out.insert("prefixItems".into(), items.into());
+                    }
+                    _ => {
+                        let schema = self.schema(value, None);
+                        out.insert("items".into(), schema);
+                    }
+                },
+                "prefixItems" => {
+                    let items = self.schemas(value, None);
+                    out.insert("prefixItems".into(), items.into());
+                }
+                "properties" => {
+                    let schemas = self.by_key(value, None);
+                    out.insert(key.to_string(), schemas.into());
+                }
+                "patternProperties" => {
+                    let all = self.by_key(value, None);
+                    let count = all.len();
+                    let kept: Map<String, Json> = self
+                        .resolve(value)
+                        .entries()
+                        .iter()
+                        .filter(|(pattern, _)| self.patterns.get(&**pattern) == Some(&true))
+                        .filter_map(|(pattern, _)| {
+                            Some((pattern.to_string(), all.get(&**pattern)?.clone()))
+                        })
+                        .collect();
+                    drops_pattern = kept.len() < count;
+                    out.insert(key.to_string(), kept.into());
+                }
+                "dependentSchemas" => {
+                    let schemas = self.by_key(value, node);
+                    out.insert(key.to_string(), schemas.into());
+                }
+                "allOf" | "anyOf" => {
+                    let schemas = self.schemas(value, node);
+                    out.insert(key.to_string(), schemas.into());
+                }
+                "oneOf" => {
+                    let schemas = self.schemas(value, node);
+                    let chosen = self.choices(entries, node);
+                    let loose = self.is_loose(value);
+                    let key = match chosen.is_some() || loose {
+                        true => "anyOf",
+                        false => "oneOf",
+                    };
+                    let choice = json!({key: schemas});
+                    add(&mut out, choice);
+                    chosen
+                        .into_iter()
+                        .flatten()
+                        .for_each(|one| add(&mut out, one));
+                }
+                "not" if !self.is_loose(value) => {
+                    let schema = self.schema(value, node);
+                    out.insert("not".into(), schema);
+                }
+                "if" if !self.is_loose(value) => {
+                    let mut condition = Map::new();
+                    let schema = self.schema(value, node);
+                    condition.insert("if".into(), schema);
+                    for key in ["then", "else"] {
+                        if let Some(value) = find(entries, key) {
+                            let schema = self.schema(value, node);
+                            condition.insert(key.into(), schema);
+                        }
+                    }
+                    add(&mut out, condition.into());
+                }
+                "$ref" => {
+                    let schema = self.schema(value, node);
+                    add(&mut out, schema);
+                }
+                "$dynamicRef" => {
+                    self.lost.insert(Lost::DynamicRef);
+                }
+                _ => {}
+            }
+        }
+        if drops_pattern {
+            // A property that only the dropped pattern describes would be refused.
+            out.remove("additionalProperties");
+            out.remove("unevaluatedProperties");
+        }
+        self.exclusive_flags(entries, &mut out);
+        match find(entries, "nullable").map(|value| self.resolve(value)) {
+            Some(Value::Bool(true)) => nullable(out),
+            _ => Json::Object(out),
+        }
+    }
+
+    /// `exclusiveMinimum: true` beside `minimum` (OpenAPI 3.0), likewise for the maximum.
+    fn exclusive_flags(&self, entries: &'a [(Box<str>, Value)], out: &mut Map<String, Json>) {
+        for (flag, bound) in [
+            ("exclusiveMinimum", "minimum"),
+            ("exclusiveMaximum", "maximum"),
+        ] {
+            let value = find(entries, flag).map(|value| self.resolve(value));
+            if value == Some(&Value::Bool(true))
+                && let Some(value) = out.remove(bound)
+            {
+                out.insert(flag.into(), value);
+            }
+        }
+    }
+
+    /// Names of `required` that a message in this direction must have.
+    fn required(&self, value: &'a Value) -> Vec<Json> {
+        let names = self.resolve(value).items().iter();
+        let names = names.filter_map(|name| match self.resolve(name) {
+            Value::Text(name) if !self.one_way.contains(&**name) => Some(Json::from(&**name)),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Assertions of `discriminator` beside `oneOf`: a known value selects its schema. The
+    /// alternatives of many descriptions overlap, so that `oneOf` alone would refuse their values.
+    /// `None` without such a discriminator.
+    fn choices(
+        &mut self,
+        entries: &'a [(Box<str>, Value)],
+        node: Option<u32>,
+    ) -> Option<Vec<Json>> {
+        let discriminator = self.resolve(find(entries, "discriminator")?);
+        let Value::Text(property) = self.resolve(discriminator.get("propertyName")?) else {
+            return None;
+        };
+        let mapping = discriminator
+            .get("mapping")
+            .map(|value| self.resolve(value));
+        let mapping = mapping.map(Value::entries).unwrap_or_default();
+        let choices = mapping.iter().filter_map(|(value, target)| {
+            let Value::Node(_) = target else { return None };
+            let schema = self.schema(target, node);
+            Some(json!({
+                "if": {
+                    "type": "object",
+                    "required": [&**property],
+                    "properties": {&**property: {"const": &**value}},
+                },
+                "then": schema,
+            }))
+        });
+        Some(choices.collect())
+    }
+
+    /// Literal value as JSON. Depth is bounded by the contract.
+    fn literal(&self, value: &Value) -> Json {
+        self.literal_at(value, 0)
+    }
+
+    fn literal_at(&self, value: &Value, depth: usize) -> Json {
+        if depth > 64 {
+            return Json::Null;
+        }
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Integer(value) => Json::from(*value),
+            Value::Decimal(text) => {
+                let number = serde_json::from_str::<f64>(text);
+                number.map_or(Json::Null, Json::from)
+            }
+            Value::Text(text) => Json::from(&**text),
+            Value::List(items) | Value::Set(items) => items
+                .iter()
+                .map(|item| self.literal_at(item, depth + 1))
+                .collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.to_string(), self.literal_at(value, depth + 1)))
+                .collect(),
+            Value::Node(node) => self.literal_at(self.node(*node), depth + 1),
+        }
+    }
+
+    fn is_enforced(&mut self, pattern: &'a str) -> bool {
+        let known = self.patterns.entry(pattern).or_insert_with(|| {
+            let schema = json!({"pattern": pattern});
+            let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+            options
+                .with_pattern_options(patterns())
+                .build(&schema)
+                .is_ok()
+        });
+        let fits = *known;
+        if !fits {
+            self.lost.insert(Lost::Pattern(pattern.into()));
+        }
+        fits
+    }
+
+    /// Collects the properties that only the other direction has.
+    fn find_one_way(&mut self) {
+        let keyword = match self.direction {
+            Direction::Request => "readOnly",
+            Direction::Response => "writeOnly",
+        };
+        for node in self.nodes {
+            let Some(properties) = node.get("properties") else {
+                continue;
+            };
+            for (name, schema) in self.resolve(properties).entries() {
+                if self.is_one_way(schema, keyword, 0) {
+                    self.one_way.insert(name);
+                }
+            }
+        }
+    }
+
+    fn is_one_way(&self, schema: &'a Value, keyword: &str, depth: usize) -> bool {
+        let schema = self.resolve(schema);
+        if schema.get(keyword) == Some(&Value::Bool(true)) {
+            return true;
+        }
+        let parts = ["allOf", "$ref"].into_iter();
+        let parts = parts.filter_map(|key| schema.get(key));
+        depth < 8
+            && parts
+                .flat_map(|part| match self.resolve(part) {
+                    Value::List(items) | Value::Set(items) => items.iter().collect(),
+                    _ => vec![part],
+                })
+                .any(|part| self.is_one_way(part, keyword, depth + 1))
+    }
+
+    /// Edges to schemas for the same place of a value.
+    fn beside(&self, node: u32) -> Vec<u32> {
+        let mut found = Vec::new();
+        let entries = self.node(node).entries();
+        for (key, value) in entries {
+            match &**key {
+                "allOf" | "anyOf" | "oneOf" | "dependentSchemas" => {
+                    self.resolve(value).each_node(&mut |edge| found.push(edge));
+                }
+                "not" | "if" | "then" | "else" | "$ref" => {
+                    value.each_node(&mut |edge| found.push(edge));
+                }
+                "discriminator" if find(entries, "oneOf").is_some() => {
+                    let mapping = self.resolve(value).get("mapping");
+                    let mapping = mapping.map(|mapping| self.resolve(mapping));
+                    mapping
+                        .into_iter()
+                        .for_each(|mapping| mapping.each_node(&mut |edge| found.push(edge)));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Finds the edges that close a circle at the same place of a value: evaluation would not end.
+    fn find_circles(&mut self) {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            No,
+            Open,
+            Done,
+        }
+        let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let mut seen = vec![Seen::No; self.nodes.len()];
+        for start in 0..count {
+            if seen[start as usize] != Seen::No {
+                continue;
+            }
+            seen[start as usize] = Seen::Open;
+            let mut path: Vec<(u32, std::vec::IntoIter<u32>)> =
+                vec![(start, self.beside(start).into_iter())];
+            while let Some((node, edges)) = path.last_mut() {
+                let node = *node;
+                match edges.next() {
+                    None => {
+                        seen[node as usize] = Seen::Done;
+                        path.pop();
+                    }
+                    Some(next) => match seen.get(next as usize) {
+                        Some(Seen::Open) => {
+                            self.circles.insert((node, next));
+                        }
+                        Some(Seen::No) => {
+                            seen[next as usize] = Seen::Open;
+                            path.push((next, self.beside(next).into_iter()));
+                        }
+                        Some(Seen::Done) | None => {}
+                    },
+                }
+            }
+        }
+    }
+
+    /// Marks the nodes that accept more than they say, and those that reach them.
+    fn find_loose(&mut self) {
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let own = node.entries().iter().any(|(key, value)| match &**key {
+                "pattern" => match self.resolve(value) {
+                    Value::Text(text) => !self.is_enforced(text),
+                    _ => false,
+                },
+                "patternProperties" => {
+                    let entries = self.resolve(value).entries();
+                    let kept = entries.iter().filter(|(text, _)| self.is_enforced(text));
+                    kept.count() < entries.len()
+                }
+                "$dynamicRef" | "nullable" => true,
+                "required" => {
+                    let names = self.resolve(value).items();
+                    self.required(value).len() < names.len()
+                }
+                _ => false,
+            });
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let closes = self.circles.range((number, 0)..=(number, u32::MAX));
+            self.loose[index] = own || closes.count() > 0;
+        }
+        loop {
+            let mut changed = false;
+            for index in 0..self.nodes.len() {
+                if !self.loose[index] && self.is_loose(&self.nodes[index]) {
+                    self.loose[index] = true;
+                    changed = true;
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    fn is_loose(&self, value: &Value) -> bool {
+        let mut loose = false;
+        value.each_node(&mut |node| {
+            loose |= self.loose.get(node as usize).copied().unwrap_or(false);
+        });
+        loose
+    }
+}
+
+/// Value of a keyword. The entries of a schema are sorted.
+fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {
+    let mut all = entries.iter();
+    all.find(|(name, _)| **name == *key).map(|(_, value)| value)
+}
+
+/// Adds a schema to `allOf`.
+fn add(out: &mut Map<String, Json>, schema: Json) {
+    let all = out
+        .entry("allOf")
+        .or_insert_with(|| Json::Array(Vec::new()));
+    if let Json::Array(all) = all {
+        all.push(schema);
+    }
+}
+
+/// Adds the assertions of a format.
+fn formatted(name: &str, out: &mut Map<String, Json>) {
+    if let Some([least, most]) = format::bounds(name) {
+        // Only numbers: the bound of a string is not checked.
+        add(out, json!({"minimum": least, "maximum": most}));
+    } else if format::of_strings(name) {
+        out.insert("format".into(), name.into());
+    }
+}
+
+/// Schema of OpenAPI 3.0 that also accepts null.
+fn nullable(mut out: Map<String, Json>) -> Json {
+    let composed = ["allOf", "anyOf", "oneOf", "not", "const"];
+    if composed.iter().any(|key| out.contains_key(*key)) {
+        return json!({"anyOf": [{"type": "null"}, out]});
+    }
+    if let Some(types) = out.get_mut("type") {
+        let mut all = match types.take() {
+            Json::Array(all) => all,
+            one => vec![one],
+        };
+        if !all.contains(&"null".into()) {
+            all.push("null".into());
+        }
+        *types = all.into();
+    }
+    if let Some(Json::Array(values)) = out.get_mut("enum")
+        && !values.contains(&Json::Null)
+    {
+        values.push(Json::Null);
+    }
+    Json::Object(out)
+}

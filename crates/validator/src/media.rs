@@ -1,0 +1,164 @@
+//! Media types: those of a description, and the one of a message (RFC 9110 §8.3.1).
+
+/// Form of a body, by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// JSON, or a type with the suffix `+json`.
+    Json,
+    /// Fields in `application/x-www-form-urlencoded`.
+    Urlencoded,
+    /// Parts in `multipart/form-data`.
+    Multipart,
+    /// Text of any subtype.
+    Text,
+    /// Bytes of a type that has no schema checks.
+    Other,
+}
+
+/// A media type in lower case: the type without parameters, and the parameters, sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MediaType {
+    pub(crate) essence: Box<str>,
+    parameters: Vec<(Box<str>, Box<str>)>,
+}
+
+impl MediaType {
+    /// Parses a media type or range. `None` if it has no subtype.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let essence = essence.trim().to_ascii_lowercase();
+        let (kind, subtype) = essence.split_once('/')?;
+        if kind.is_empty() || subtype.is_empty() || essence.contains([' ', '\t', ',']) {
+            return None;
+        }
+        let mut parameters: Vec<(Box<str>, Box<str>)> = split_quoted(parameters)
+            .filter_map(|one| {
+                let (name, value) = one.split_once('=')?;
+                let name = name.trim().to_ascii_lowercase();
+                Some((name.into(), unquoted(value.trim()).into()))
+            })
+            .collect();
+        parameters.sort();
+        Some(Self {
+            essence: essence.into(),
+            parameters,
+        })
+    }
+
+    /// Value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut all = self.parameters.iter();
+        all.find(|(known, _)| **known == *name)
+            .map(|(_, value)| &**value)
+    }
+
+    /// Form of bodies of this type.
+    pub(crate) fn form(&self) -> Form {
+        match &*self.essence {
+            "application/json" => Form::Json,
+            "application/x-www-form-urlencoded" => Form::Urlencoded,
+            "multipart/form-data" => Form::Multipart,
+            other if other.ends_with("+json") => Form::Json,
+            other if other.starts_with("text/") => Form::Text,
+            _ => Form::Other,
+        }
+    }
+
+    /// Rank of this type or range of a description for the type of a message. `None` if it does not
+    /// match. The greatest rank is the nearest: equal parameters, equal type, `type/*`, `*/*`.
+    pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
+        let (kind, subtype) = self.essence.split_once('/')?;
+        if self.essence == message.essence {
+            let given = |(name, value): &(Box<str>, Box<str>)| {
+                let known = message.parameter(name);
+                known.is_some_and(|known| known.eq_ignore_ascii_case(value))
+            };
+            return Some(match self.parameters.iter().all(given) {
+                true if !self.parameters.is_empty() => 4,
+                true => 3,
+                false => 2,
+            });
+        }
+        match (kind, subtype) {
+            ("*", "*") => Some(0),
+            (kind, "*") => {
+                let own = message.essence.split_once('/').map(|(own, _)| own);
+                (own == Some(kind)).then_some(1)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Parameters between semicolons that are not inside a quoted string.
+pub(crate) fn split_quoted(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ';' => return !quoted,
+            _ => {}
+        }
+        false
+    })
+}
+
+fn unquoted(text: &str) -> String {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    match inner {
+        None => text.to_owned(),
+        Some(inner) => {
+            let mut out = String::with_capacity(inner.len());
+            let mut chars = inner.chars();
+            while let Some(c) = chars.next() {
+                match c {
+                    '\\' => out.extend(chars.next()),
+                    c => out.push(c),
+                }
+            }
+            out
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_description_of_a_type_has_the_greatest_rank() {
+        let of = |text: &str| MediaType::parse(text).unwrap();
+        let message = of("Application/JSON; Version=2;charset=\"utf-8\"");
+        let rank = |text: &str| of(text).rank(&message);
+        assert_eq!(rank("application/json; version=2"), Some(4));
+        assert_eq!(rank("application/json"), Some(3));
+        assert_eq!(rank("application/json;version=3"), Some(2));
+        assert_eq!(rank("application/*"), Some(1));
+        assert_eq!(rank("*/*"), Some(0));
+        assert_eq!(rank("text/*"), None);
+        assert_eq!(rank("application/xml"), None);
+    }
+
+    #[test]
+    fn faulty_types_are_not_parsed() {
+        for text in ["", "json", "/json", "application/", "a/b, c/d", "a b/c"] {
+            assert_eq!(MediaType::parse(text), None, "{text}");
+        }
+        let quoted = MediaType::parse("a/b; x=\"1;y=\\\"2\"; z=3").unwrap();
+        assert_eq!(quoted.parameter("x"), Some("1;y=\"2"));
+        assert_eq!(quoted.parameter("z"), Some("3"));
+        assert_eq!(quoted.parameter("y"), None);
+    }
+
+    #[test]
+    fn suffix_and_type_decide_about_the_form() {
+        let form = |text: &str| MediaType::parse(text).unwrap().form();
+        assert_eq!(form("application/problem+json"), Form::Json);
+        assert_eq!(form("text/csv"), Form::Text);
+        assert_eq!(form("application/octet-stream"), Form::Other);
+    }
+}

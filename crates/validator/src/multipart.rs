@@ -1,0 +1,161 @@
+//! Reader of `multipart/form-data` (RFC 7578, RFC 2046 §5.1): strict about boundaries and names,
+//! which decide what a server sees.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::media::{MediaType, split_quoted};
+
+/// Maximum number of parts.
+const PARTS_MAX: usize = 1_000;
+/// Maximum length of the header fields of a part, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Part of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part<'b> {
+    pub(crate) name: Cow<'b, str>,
+    pub(crate) media_type: Option<MediaType>,
+    pub(crate) body: &'b [u8],
+}
+
+const FAULT: &str = "is not valid multipart/form-data";
+
+/// Reads the parts of a body. The error describes the fault without any of the body's text.
+pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>, &'static str> {
+    // RFC 2046 §5.1.1: 1 to 70 characters.
+    if boundary.is_empty() || boundary.len() > 70 {
+        return Err("has no valid boundary in its Content-Type");
+    }
+    let delimiter = format!("\r\n--{boundary}");
+    let finder = memmem::Finder::new(&delimiter);
+    // The first delimiter may stand at the start, without a line end before it.
+    let first = delimiter.as_bytes().get(2..).unwrap_or_default();
+    let mut rest = match bytes.strip_prefix(first) {
+        Some(rest) => rest,
+        None => {
+            let at = finder.find(bytes).ok_or(FAULT)?;
+            &bytes[at + delimiter.len()..]
+        }
+    };
+    let mut parts = Vec::new();
+    loop {
+        if rest.starts_with(b"--") {
+            return Ok(parts);
+        }
+        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+        let padding = padding.count();
+        rest = rest[padding..].strip_prefix(b"\r\n").ok_or(FAULT)?;
+        let end = finder.find(rest).ok_or(FAULT)?;
+        if parts.len() == PARTS_MAX {
+            return Err("has more than 1,000 parts");
+        }
+        parts.push(part(&rest[..end])?);
+        rest = &rest[end + delimiter.len()..];
+    }
+}
+
+/// Reads the header fields of a part.
+fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
+    let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+    let end = memmem::find(window, b"\r\n\r\n").ok_or(FAULT)?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| FAULT)?;
+    let (mut name, mut media_type, mut disposed) = (None, None, false);
+    for line in head.split("\r\n") {
+        // A bare CR or LF would be a line end to some servers. Folded lines are obsolete.
+        if line.contains(['\r', '\n', '\0']) || line.starts_with([' ', '\t']) {
+            return Err(FAULT);
+        }
+        let (field, value) = line.split_once(':').ok_or(FAULT)?;
+        match field.to_ascii_lowercase().as_str() {
+            "content-disposition" if disposed => return Err(FAULT),
+            "content-disposition" => {
+                disposed = true;
+                name = Some(form_name(value).ok_or(FAULT)?);
+            }
+            "content-type" if media_type.is_some() => return Err(FAULT),
+            "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
+            _ => {}
+        }
+    }
+    Ok(Part {
+        name: name.ok_or(FAULT)?,
+        media_type,
+        body: &bytes[end + 4..],
+    })
+}
+
+/// Parameter `name` of `Content-Disposition: form-data`.
+fn form_name(value: &str) -> Option<Cow<'_, str>> {
+    let mut parts = split_quoted(value);
+    if !parts.next()?.trim().eq_ignore_ascii_case("form-data") {
+        return None;
+    }
+    let mut name = None;
+    for part in parts {
+        let Some((key, value)) = part.split_once('=') else {
+            continue;
+        };
+        if key.trim().eq_ignore_ascii_case("name") {
+            // Servers differ in which of two names they use.
+            if name.is_some() {
+                return None;
+            }
+            name = Some(unquoted(value.trim()));
+        }
+    }
+    name
+}
+
+/// Text of a quoted string. Browsers escape quotes as `%22`, other clients as `\"`.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return Cow::Borrowed(text);
+    };
+    match inner.contains(['\\', '%']) {
+        false => Cow::Borrowed(inner),
+        true => Cow::Owned(inner.replace("\\\"", "\"").replace("%22", "\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_with_names_and_types() {
+        let body = b"preamble\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x \t\r\n\
+content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; name=d\r\n\r\n\r\n--x--\r\nepilogue";
+        let parts = read(body, "x").unwrap();
+        let told: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
+        assert_eq!(told, [("a;b", &b"1\r\n2"[..]), ("d", b"")]);
+        assert_eq!(parts[0].media_type, None);
+        assert_eq!(parts[1].media_type, MediaType::parse("image/png"));
+        assert_eq!(read(b"--x--", "x"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn forms_that_servers_read_differently_are_refused() {
+        let head = "Content-Disposition: form-data; name=\"a\"";
+        let bodies = [
+            String::new(),
+            "--x".to_owned(),
+            "--x\n\r\n--x--".to_owned(),
+            format!("--x\r\n{head}\r\n\r\n1"),
+            format!("--x\r\n{head}\n\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\n{head}\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; name=b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\n folded: 1\r\n\r\n1\r\n--x--"),
+            "--x\r\nX: 1\r\n\r\n1\r\n--x--".to_owned(),
+            "--x\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--x--".to_owned(),
+        ];
+        for body in bodies {
+            assert!(read(body.as_bytes(), "x").is_err(), "{body:?}");
+        }
+        assert!(read(b"--\r\n", "").is_err());
+    }
+}

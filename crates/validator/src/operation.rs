@@ -1,0 +1,313 @@
+//! Validators of one operation.
+
+use std::fmt;
+
+use bundle::ir::ContractOperation;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use jsonschema::Validator;
+use policy::Reject;
+use policy::invalid::{Finding, MEDIA_TYPE, Part, REQUEST};
+
+use crate::compile::{Compiling, Uncompilable};
+use crate::cone::Cone;
+use crate::form::{self, Encodings};
+use crate::kinds::Kinds;
+use crate::lower::{Direction, Lost};
+use crate::media::{Form, MediaType};
+use crate::parameters::{self, Head, Parameter};
+use crate::style::READINGS;
+use crate::{json, multipart, words};
+
+/// Maximum length of a client's parameter name in a finding, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Compiled validators of an operation's messages.
+pub struct Operation {
+    parameters: Vec<Parameter>,
+    body: Option<Body>,
+    bytes: u64,
+    lost: Vec<Lost>,
+}
+
+/// Body of a request.
+struct Body {
+    required: bool,
+    types: Vec<TypedBody>,
+}
+
+/// Body of one media type.
+struct TypedBody {
+    media_type: MediaType,
+    form: Form,
+    schema: Option<Validator>,
+    kinds: Kinds,
+    encodings: Encodings,
+}
+
+/// Action on the body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyUse {
+    /// The body is not read.
+    Pass,
+    /// The whole body is read and checked by [`Operation::body`].
+    Read(BodyKind),
+}
+
+/// Kind of a body that is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyKind {
+    /// Index of the media type.
+    index: usize,
+    /// Boundary of a multipart body.
+    boundary: Option<Box<str>>,
+}
+
+impl Operation {
+    /// Compiles the validators of an operation.
+    ///
+    /// # Errors
+    /// A schema is not valid.
+    pub fn compile(cone: &Cone) -> Result<Self, Uncompilable> {
+        let Cone {
+            operation, schemas, ..
+        } = cone;
+        let mut compiling = Compiling::new(schemas, Direction::Request);
+        let mut parameters = Vec::new();
+        for written in &operation.parameters {
+            parameters.extend(Parameter::new(written, &mut compiling)?);
+        }
+        let body = Body::new(operation, &mut compiling)?;
+        Ok(Self {
+            parameters,
+            body,
+            bytes: compiling.bytes,
+            lost: compiling.lost(),
+        })
+    }
+
+    /// Estimated memory in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Parts of the schemas that are not enforced.
+    #[must_use]
+    pub fn lost(&self) -> &[Lost] {
+        &self.lost
+    }
+
+    /// Checks the parameters of a request.
+    #[must_use]
+    pub fn head(&self, head: &Head<'_>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        parameters::check(&self.parameters, head, &mut findings);
+        findings
+    }
+
+    /// Findings for the query parameters that the operation does not describe. Names in
+    /// `credentials` count as described.
+    #[must_use]
+    pub fn undeclared(&self, query: &str, credentials: &[String]) -> Vec<Finding> {
+        let fields = parameters::undeclared(&self.parameters, query, credentials);
+        let findings = fields.into_iter().map(|(name, _)| {
+            let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+            words::finding(Part::Query(name.into()), "", "is not described")
+        });
+        findings.take(words::FINDINGS_MAX).collect()
+    }
+
+    /// Query without the parameters that the operation does not describe. `None` if it has none of
+    /// them.
+    #[must_use]
+    pub fn stripped(&self, query: &str, credentials: &[String]) -> Option<String> {
+        let gone = parameters::undeclared(&self.parameters, query, credentials);
+        if gone.is_empty() {
+            return None;
+        }
+        // Slices of the query: equal places are the same field.
+        let is_gone = |field: &str| gone.iter().any(|(_, one)| std::ptr::eq(*one, field));
+        let kept: Vec<&str> = query.split('&').filter(|field| !is_gone(field)).collect();
+        Some(kept.join("&"))
+    }
+
+    /// Decides what to do with the body of a request. `is_empty` is true if the request has no
+    /// body.
+    ///
+    /// # Errors
+    /// The refusal of a request whose body is missing or has the wrong media type.
+    pub fn body_use(
+        &self,
+        headers: &HeaderMap,
+        is_empty: bool,
+    ) -> Result<BodyUse, (&'static Reject, Finding)> {
+        let Some(body) = &self.body else {
+            return Ok(BodyUse::Pass);
+        };
+        if is_empty {
+            return match body.required {
+                true => Err((&REQUEST, of_body("must be present"))),
+                false => Ok(BodyUse::Pass),
+            };
+        }
+        let refused = |detail: &str| Err((&MEDIA_TYPE, of_header("content-type", detail)));
+        let mut types = headers.get_all(CONTENT_TYPE).iter();
+        let mut boundary = None;
+        let index = match (types.next(), types.next()) {
+            (None, _) if body.types.len() == 1 => 0,
+            (None, _) if body.types.is_empty() => return Ok(BodyUse::Pass),
+            (None, _) => return refused("must be present"),
+            (Some(_), Some(_)) => return refused("must be present once"),
+            (Some(value), None) => {
+                let parsed = value.to_str().ok().and_then(MediaType::parse);
+                let Some(parsed) = parsed else {
+                    return refused("must be a media type");
+                };
+                if body.types.is_empty() {
+                    return Ok(BodyUse::Pass);
+                }
+                boundary = parsed.parameter("boundary").map(Box::from);
+                let ranked = body.types.iter().enumerate();
+                let ranked =
+                    ranked.filter_map(|(index, one)| Some((one.media_type.rank(&parsed)?, index)));
+                match ranked.max_by_key(|(rank, index)| (*rank, usize::MAX - index)) {
+                    None => return refused(&body.expected()),
+                    Some((_, index)) => index,
+                }
+            }
+        };
+        if body.types[index].schema.is_none() {
+            return Ok(BodyUse::Pass);
+        }
+        let coded = headers.get_all(CONTENT_ENCODING).iter();
+        let mut coded = coded.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+        if coded.next().is_some() {
+            let finding = of_header("content-encoding", "must be `identity`");
+            return Err((&MEDIA_TYPE, finding));
+        }
+        Ok(BodyUse::Read(BodyKind { index, boundary }))
+    }
+
+    /// Checks a whole body. `kind` is that of [`BodyUse::Read`].
+    #[must_use]
+    pub fn body(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
+        let Some(body) = &self.body else {
+            return Vec::new();
+        };
+        if bytes.is_empty() {
+            return match body.required {
+                true => vec![of_body("must be present")],
+                false => Vec::new(),
+            };
+        }
+        let mut findings = Vec::new();
+        let Some(one) = body.types.get(kind.index) else {
+            return findings;
+        };
+        let Some(schema) = &one.schema else {
+            return findings;
+        };
+        let part = Part::Body;
+        match one.form {
+            Form::Json => match json::read(bytes) {
+                Ok(value) => words::check(schema, &value, &part, &mut findings),
+                Err(fault) => return vec![of_body(fault)],
+            },
+            Form::Text => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return vec![of_body("is not UTF-8")];
+                };
+                let values = READINGS.iter();
+                let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
+                words::check_readings(schema, values, &part, &mut findings);
+            }
+            Form::Urlencoded => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return vec![of_body("is not UTF-8")];
+                };
+                let values = READINGS.iter();
+                let values = values
+                    .map(|reading| form::urlencoded(text, &one.kinds, &one.encodings, *reading));
+                words::check_readings(schema, values, &part, &mut findings);
+            }
+            Form::Multipart => {
+                let boundary = kind.boundary.as_deref().unwrap_or_default();
+                let parts = match multipart::read(bytes, boundary) {
+                    Ok(parts) => parts,
+                    Err(fault) => return vec![of_body(fault)],
+                };
+                if let Some(name) = form::mistyped(&parts, &one.encodings) {
+                    return vec![words::finding(
+                        part,
+                        name,
+                        "must have a type of its `contentType`",
+                    )];
+                }
+                let values = READINGS.iter();
+                let values = values
+                    .map(|reading| form::multipart(&parts, &one.kinds, &one.encodings, *reading));
+                words::check_readings(schema, values, &part, &mut findings);
+            }
+            Form::Other => {}
+        }
+        findings
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    fn new<'a>(
+        operation: &'a ContractOperation,
+        compiling: &mut Compiling<'a>,
+    ) -> Result<Option<Self>, Uncompilable> {
+        let Some(body) = &operation.body else {
+            return Ok(None);
+        };
+        let mut types = Vec::new();
+        for one in &body.media_types {
+            let Some(media_type) = MediaType::parse(&one.name) else {
+                continue;
+            };
+            let form = media_type.form();
+            let schema = one.says.get("schema").filter(|_| form != Form::Other);
+            types.push(TypedBody {
+                schema: schema
+                    .map(|schema| compiling.validator(schema))
+                    .transpose()?,
+                kinds: schema
+                    .map(|schema| compiling.kinds(schema))
+                    .unwrap_or_default(),
+                encodings: Encodings::of(&one.says),
+                media_type,
+                form,
+            });
+        }
+        Ok(Some(Self {
+            required: body.required,
+            types,
+        }))
+    }
+
+    /// Media types that the operation takes.
+    fn expected(&self) -> String {
+        let types = self.types.iter();
+        let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
+        format!("must be one of {}", types.join(", "))
+    }
+}
+
+fn of_body(detail: &str) -> Finding {
+    words::finding(Part::Body, "", detail)
+}
+
+fn of_header(name: &str, detail: &str) -> Finding {
+    words::finding(Part::Header(name.into()), "", detail)
+}

@@ -1,0 +1,387 @@
+//! Parameters of a request: path, query, header fields and cookies.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bundle::ir::{self, ParameterPlace, Value};
+use http::HeaderMap;
+use http::header::COOKIE;
+use jsonschema::Validator;
+use policy::invalid::{Finding, Part};
+use serde_json::Value as Json;
+
+use crate::compile::{Compiling, Uncompilable};
+use crate::kinds::Kinds;
+use crate::media::{Form, MediaType};
+use crate::style::{self, READINGS, Reading, Structure, Style};
+use crate::text::{decode, fields};
+use crate::{json, words};
+
+/// A parameter with its validator.
+pub(crate) struct Parameter {
+    place: ParameterPlace,
+    name: Box<str>,
+    required: bool,
+    allows_empty: bool,
+    style: Style,
+    explode: bool,
+    /// Form of the whole value, for a parameter with `content`.
+    content: Option<Form>,
+    kinds: Kinds,
+    schema: Option<Validator>,
+}
+
+/// Parts of a request's head that have parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'h> {
+    /// Path without the query.
+    pub path: &'h str,
+    /// Path parameters as byte ranges of the path.
+    pub bound: &'h [(&'h str, Range<usize>)],
+    /// Query without `?`.
+    pub query: Option<&'h str>,
+    /// Header fields.
+    pub headers: &'h HeaderMap,
+}
+
+/// Field of a query or cookie, with its decoded name.
+struct Field<'h> {
+    name: Cow<'h, str>,
+    value: &'h str,
+}
+
+/// Names of header parameters that OpenAPI ignores (3.1 §4.8.12.1).
+const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
+
+impl Parameter {
+    /// Parameter of a contract. `None` if OpenAPI ignores it, or if it describes the whole query.
+    pub(crate) fn new<'a>(
+        written: &'a ir::Parameter,
+        compiling: &mut Compiling<'a>,
+    ) -> Result<Option<Self>, Uncompilable> {
+        let ignored = match written.place {
+            ParameterPlace::Header => IGNORED_HEADERS.contains(&written.name.as_str()),
+            ParameterPlace::Querystring => true,
+            ParameterPlace::Path | ParameterPlace::Query | ParameterPlace::Cookie => false,
+        };
+        if ignored {
+            return Ok(None);
+        }
+        let text = |key: &str| match written.says.get(key) {
+            Some(Value::Text(text)) => Some(&**text),
+            _ => None,
+        };
+        let flag = |key: &str| match written.says.get(key) {
+            Some(Value::Bool(flag)) => Some(*flag),
+            _ => None,
+        };
+        let style = Style::of(text("style"), written.place);
+        let content = written.says.get("content").map(Value::entries);
+        let content = content.and_then(|all| all.first());
+        let (form, schema) = match content {
+            Some((name, media)) => {
+                let form = MediaType::parse(name).map_or(Form::Other, |one| one.form());
+                (Some(form), media.get("schema"))
+            }
+            None => (None, written.says.get("schema")),
+        };
+        Ok(Some(Self {
+            place: written.place,
+            name: written.name.as_str().into(),
+            required: written.required,
+            allows_empty: flag("allowEmptyValue") == Some(true),
+            style,
+            explode: flag("explode").unwrap_or(style.explodes()),
+            content: form,
+            kinds: schema
+                .map(|schema| compiling.kinds(schema))
+                .unwrap_or_default(),
+            schema: schema
+                .map(|schema| compiling.validator(schema))
+                .transpose()?,
+        }))
+    }
+
+    fn part(&self) -> Part {
+        let name = self.name.clone();
+        match self.place {
+            ParameterPlace::Path => Part::Path(name),
+            ParameterPlace::Header => Part::Header(name),
+            ParameterPlace::Cookie => Part::Cookie(name),
+            ParameterPlace::Query | ParameterPlace::Querystring => Part::Query(name),
+        }
+    }
+
+    /// True if the parameter is an object whose members are fields of the query themselves.
+    fn spreads(&self) -> bool {
+        let form = self.style == Style::Form && self.explode && self.content.is_none();
+        form && self.kinds.has_objects() && !self.kinds.has_scalars() && !self.kinds.has_arrays()
+    }
+
+    /// True if a field of the query belongs to the parameter.
+    fn owns(&self, name: &str) -> bool {
+        match () {
+            () if self.style == Style::DeepObject => style::brackets(name, &self.name).is_some(),
+            () if self.spreads() => {
+                let mut named = self.kinds.properties.iter();
+                named.any(|(known, _)| **known == *name)
+            }
+            () => *name == *self.name,
+        }
+    }
+
+    /// Checks a value that is one text.
+    fn check_text(&self, text: &str, findings: &mut Vec<Finding>) {
+        if let Some(form) = self.content {
+            return self.check_content(text, form, findings);
+        }
+        let style = (self.style, self.explode);
+        self.check(findings, |structure, reading| {
+            let kinds = (structure, &self.kinds);
+            style::whole(text, style, &self.name, kinds, reading)
+        });
+    }
+
+    fn check_content(&self, text: &str, form: Form, findings: &mut Vec<Finding>) {
+        let text = match self.place {
+            ParameterPlace::Header => Cow::Borrowed(text),
+            _ => decode(text, self.place == ParameterPlace::Query),
+        };
+        let value = match form {
+            Form::Json => match json::read(text.as_bytes()) {
+                Ok(value) => value,
+                Err(fault) => return findings.push(words::finding(self.part(), "", fault)),
+            },
+            Form::Text => Json::String(text.into_owned()),
+            Form::Urlencoded | Form::Multipart | Form::Other => return,
+        };
+        if let Some(schema) = &self.schema {
+            words::check(schema, &value, &self.part(), findings);
+        }
+    }
+
+    /// Checks the readings of a value.
+    fn check(
+        &self,
+        findings: &mut Vec<Finding>,
+        value: impl Fn(Structure, Reading) -> Option<Json>,
+    ) {
+        let Some(schema) = &self.schema else { return };
+        let structures = Structure::of(&self.kinds);
+        let readings = structures.flat_map(|structure| {
+            READINGS
+                .into_iter()
+                .map(move |reading| (structure, reading))
+        });
+        let values = readings.map(|(structure, reading)| value(structure, reading));
+        words::check_readings(schema, values, &self.part(), findings);
+    }
+
+    /// Checks the fields of the query or the cookies that belong to the parameter.
+    fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
+        let own = || all.iter().filter(|field| self.owns(&field.name));
+        if own().count() == 0 {
+            // Members that the schema does not name may belong to an object.
+            let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
+            if self.required && !is_hidden {
+                findings.push(words::finding(self.part(), "", "is required"));
+            }
+            return;
+        }
+        if self.allows_empty && own().all(|field| field.value.is_empty()) {
+            return;
+        }
+        if let Some(form) = self.content {
+            let mut values = own();
+            return match (values.next(), values.next()) {
+                (Some(field), None) => self.check_content(field.value, form, findings),
+                _ => findings.push(words::finding(self.part(), "", "must be present once")),
+            };
+        }
+        if self.style == Style::DeepObject {
+            return self.check(findings, |structure, reading| {
+                let members: Option<Vec<_>> = own()
+                    .map(|field| {
+                        let names = style::brackets(&field.name, &self.name)?;
+                        Some((names, decode(field.value, reading.plus_is_space)))
+                    })
+                    .collect();
+                match structure {
+                    Structure::Object => style::deep(&members?, &self.kinds, reading),
+                    Structure::Scalar | Structure::Array => None,
+                }
+            });
+        }
+        if self.spreads() {
+            return self.check(findings, |_, reading| {
+                let members = own().map(|field| {
+                    let value = decode(field.value, reading.plus_is_space);
+                    (field.name.to_string(), value.into_owned())
+                });
+                style::object(members.collect(), &self.kinds, reading)
+            });
+        }
+        self.check(findings, |structure, reading| {
+            let mut values = own().map(|field| field.value);
+            let decoded = |text: &str| decode(text, reading.plus_is_space).into_owned();
+            match structure {
+                Structure::Array if self.explode => {
+                    Some(style::array(values.map(decoded), &self.kinds, reading))
+                }
+                _ => match (values.next(), values.next()) {
+                    (Some(value), None) => {
+                        let kinds = (structure, &self.kinds);
+                        style::whole(
+                            value,
+                            (self.style, self.explode),
+                            &self.name,
+                            kinds,
+                            reading,
+                        )
+                    }
+                    // Servers differ in which of several values they use.
+                    _ => None,
+                },
+            }
+        });
+    }
+}
+
+/// Checks the parameters of a request.
+pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
+    let mut query: Option<Vec<Field<'_>>> = None;
+    let mut cookies: Option<Vec<Field<'_>>> = None;
+    for parameter in parameters {
+        if findings.len() >= words::FINDINGS_MAX {
+            return;
+        }
+        match parameter.place {
+            ParameterPlace::Path => {
+                let mut bound = head.bound.iter();
+                let bound = bound.find(|(name, _)| **name == *parameter.name);
+                let text = bound.and_then(|(_, range)| head.path.get(range.clone()));
+                let Some(text) = text else { continue };
+                match parameter.style {
+                    // The template has the text before the value.
+                    Style::Label => parameter.check_text(&format!(".{text}"), findings),
+                    Style::Matrix => {
+                        let text = format!(";{}={text}", parameter.name);
+                        parameter.check_text(&text, findings);
+                    }
+                    _ => parameter.check_text(text, findings),
+                }
+            }
+            ParameterPlace::Query => {
+                let fields = query.get_or_insert_with(|| query_fields(head.query));
+                parameter.check_fields(fields, findings);
+            }
+            ParameterPlace::Cookie => {
+                let fields = cookies.get_or_insert_with(|| cookie_fields(head.headers));
+                parameter.check_fields(fields, findings);
+            }
+            ParameterPlace::Header => {
+                let lines = head.headers.get_all(&*parameter.name).iter();
+                let lines: Option<Vec<&str>> = lines.map(|line| line.to_str().ok()).collect();
+                match lines.as_deref() {
+                    Some([]) if parameter.required => {
+                        findings.push(words::finding(parameter.part(), "", "is required"));
+                    }
+                    Some([]) => {}
+                    Some([line]) => parameter.check_header(line, findings),
+                    // RFC 9110 §5.3: several lines are one list.
+                    Some(lines) => parameter.check_header(&lines.join(","), findings),
+                    None => findings.push(words::finding(
+                        parameter.part(),
+                        "",
+                        "must be visible ASCII",
+                    )),
+                }
+            }
+            ParameterPlace::Querystring => {}
+        }
+    }
+}
+
+impl Parameter {
+    fn check_header(&self, text: &str, findings: &mut Vec<Finding>) {
+        if let Some(form) = self.content {
+            return self.check_content(text, form, findings);
+        }
+        let parts = || text.split(',').map(str::trim);
+        self.check(findings, |structure, reading| match structure {
+            Structure::Scalar => Some(self.kinds.scalar(text.trim(), reading.as_text)),
+            Structure::Array => {
+                let parts = parts().filter(|part| !part.is_empty());
+                Some(style::array(parts.map(str::to_owned), &self.kinds, reading))
+            }
+            Structure::Object if self.explode => {
+                let members = parts().map(|part| {
+                    let (name, value) = part.split_once('=')?;
+                    Some((name.to_owned(), value.to_owned()))
+                });
+                let members: Option<Vec<_>> = members.collect();
+                style::object(members?, &self.kinds, reading)
+            }
+            Structure::Object => {
+                let all: Vec<&str> = parts().collect();
+                if !all.len().is_multiple_of(2) {
+                    return None;
+                }
+                let members = all
+                    .chunks_exact(2)
+                    .map(|pair| (pair[0].to_owned(), pair[1].to_owned()));
+                style::object(members.collect(), &self.kinds, reading)
+            }
+        });
+    }
+}
+
+/// Fields of a query that no parameter describes: the decoded name, and the field as written.
+/// `known` are names that count as described.
+pub(crate) fn undeclared<'q>(
+    parameters: &[Parameter],
+    query: &'q str,
+    known: &[String],
+) -> Vec<(Cow<'q, str>, &'q str)> {
+    let own = || {
+        let all = parameters.iter();
+        all.filter(|one| one.place == ParameterPlace::Query)
+    };
+    if own().any(|one| one.spreads() && !one.kinds.is_closed) {
+        return Vec::new();
+    }
+    let fields = query.split('&').filter(|field| !field.is_empty());
+    let named = fields.map(|field| {
+        let name = field.split_once('=').map_or(field, |(name, _)| name);
+        (decode(name, true), field)
+    });
+    let is_known = |name: &str| known.iter().any(|one| one == name);
+    named
+        .filter(|(name, _)| !is_known(name) && !own().any(|one| one.owns(name)))
+        .collect()
+}
+
+fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {
+    let all = fields(query.unwrap_or_default());
+    all.map(|(name, value)| Field {
+        name: decode(name, true),
+        value,
+    })
+    .collect()
+}
+
+/// Cookies of a request (RFC 6265 §4.2.1), in all lines.
+fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
+    let lines = headers.get_all(COOKIE).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            Some(Field {
+                name: Cow::Borrowed(name),
+                value: value.trim_matches('"'),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! Percent-encoded texts of paths, queries, forms and cookies (RFC 3986 §2.1).
+
+use std::borrow::Cow;
+
+/// Decodes a text. Escapes that are not two hexadecimal digits stay as they are. Bytes that are not
+/// UTF-8 become U+FFFD.
+pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte != b'%' && (byte != b'+' || !plus_is_space);
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        bytes = rest;
+        match (first, rest) {
+            (b'+', _) if plus_is_space => out.push(b' '),
+            (b'%', [high, low, rest @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    out.push(high << 4 | low);
+                    bytes = rest;
+                }
+                _ => out.push(b'%'),
+            },
+            (byte, _) => out.push(*byte),
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Name and value of each field of a query or form, still encoded. Empty fields are left out.
+pub(crate) fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let fields = text.split('&').filter(|field| !field.is_empty());
+    fields.map(|field| field.split_once('=').unwrap_or((field, "")))
+}
+
+/// Parts between delimiters, in any spelling of these.
+pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
+    let mut parts = Vec::new();
+    let (mut begin, mut at) = (0, 0);
+    while at < text.len() {
+        let rest = text.get(at..).unwrap_or_default();
+        let found = delimiters.iter().find(|one| {
+            let head = rest.as_bytes().get(..one.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(one.as_bytes()))
+        });
+        match found {
+            Some(delimiter) => {
+                parts.push(&text[begin..at]);
+                at += delimiter.len();
+                begin = at;
+            }
+            None => at += rest.chars().next().map_or(1, char::len_utf8),
+        }
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        assert_eq!(decode("a%20b%2Fc", false), "a b/c");
+        assert_eq!(decode("a+b", true), "a b");
+        assert_eq!(decode("a+b", false), "a+b");
+        assert_eq!(decode("%2525", true), "%25");
+        assert_eq!(decode("100%", true), "100%");
+        assert_eq!(decode("%zz%4", true), "%zz%4");
+        assert_eq!(decode("%C3%A4%ff", true), "ä\u{fffd}");
+    }
+
+    #[test]
+    fn delimiters_are_found_in_each_spelling() {
+        assert_eq!(split("a,b%2cc", &[",", "%2C"]), ["a", "b", "c"]);
+        assert_eq!(split("a,b%2Cc", &[","]), ["a", "b%2Cc"]);
+        assert_eq!(split("", &[","]), [""]);
+        assert_eq!(split("ä|ö|", &["|"]), ["ä", "ö", ""]);
+        let fields: Vec<_> = fields("a=1&&b&c==2").collect();
+        assert_eq!(fields, [("a", "1"), ("b", ""), ("c", "=2")]);
+    }
+}

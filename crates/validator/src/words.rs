@@ -1,0 +1,196 @@
+//! Descriptions of refused values, in the words of the schema. They never contain the value.
+
+use std::fmt::Write as _;
+
+use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+use jsonschema::{ValidationError, Validator};
+use policy::invalid::{Finding, Part};
+use serde_json::Value;
+
+/// Maximum number of findings for one message.
+pub(crate) const FINDINGS_MAX: usize = 20;
+/// Maximum length of a pointer or a description, in bytes.
+const TEXT_MAX: usize = 300;
+
+/// Checks a value. Adds at most as many findings as a message may have.
+pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
+    if schema.is_valid(value) {
+        return;
+    }
+    for error in schema.iter_errors(value) {
+        add(&error, part, findings);
+        if findings.len() >= FINDINGS_MAX {
+            return;
+        }
+    }
+}
+
+/// Checks the readings of a text: one that matches is enough. The findings are those of the first
+/// reading.
+pub(crate) fn check_readings(
+    schema: &Validator,
+    readings: impl Iterator<Item = Option<Value>>,
+    part: &Part,
+    findings: &mut Vec<Finding>,
+) {
+    let mut first: Option<Value> = None;
+    for value in readings.flatten() {
+        if first.as_ref() == Some(&value) {
+            continue;
+        }
+        if schema.is_valid(&value) {
+            return;
+        }
+        first.get_or_insert(value);
+    }
+    match first {
+        Some(value) => check(schema, &value, part, findings),
+        None => findings.push(finding(part.clone(), "", NO_FORM)),
+    }
+}
+
+const NO_FORM: &str = "does not have the form that is described, or has a value twice";
+
+/// Finding at a member of the part's value, or at the value itself if `name` is empty.
+pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
+    let name = name.replace('~', "~0").replace('/', "~1");
+    let pointer = match name.is_empty() {
+        true => String::new(),
+        false => format!("/{name}"),
+    };
+    Finding {
+        part,
+        pointer: fragment(&pointer),
+        detail: detail.to_owned(),
+    }
+}
+
+/// Adds the findings of an error: one for each unexpected property, else one.
+fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
+    let at = error.instance_path().as_str();
+    let mut push = |pointer: &str, detail: String| {
+        if findings.len() < FINDINGS_MAX {
+            findings.push(Finding {
+                part: part.clone(),
+                pointer: fragment(pointer),
+                detail: bounded(detail),
+            });
+        }
+    };
+    match error.kind() {
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            for name in unexpected {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                push(
+                    &format!("{at}/{name}"),
+                    format!("is not described ({})", error.kind().keyword()),
+                );
+            }
+        }
+        kind => push(at, describe(kind)),
+    }
+}
+
+/// Description of an error.
+fn describe(kind: &Kind) -> String {
+    let list = |values: &Value| {
+        let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+        let texts: Vec<String> = values.iter().map(Value::to_string).collect();
+        texts.join(", ")
+    };
+    match kind {
+        Kind::AdditionalItems { limit } => format!("must have at most {limit} items"),
+        Kind::AnyOf { .. } => "must match a schema of `anyOf`".to_owned(),
+        Kind::OneOfNotValid { .. } => "must match a schema of `oneOf`".to_owned(),
+        Kind::OneOfMultipleValid { .. } => {
+            "must match exactly one schema of `oneOf`, and matches several".to_owned()
+        }
+        Kind::Constant { expected_value } => format!("must be {expected_value}"),
+        Kind::Contains => "must have an item that matches `contains`".to_owned(),
+        Kind::Enum { options } => format!("must be one of {}", list(options)),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be greater than {limit}"),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::FalseSchema => "must be absent".to_owned(),
+        Kind::Format { format } => format!("must have the format `{format}`"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::MinItems { limit } => format!("must have at least {limit} items"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxProperties { limit } => format!("must have at most {limit} properties"),
+        Kind::MinProperties { limit } => format!("must have at least {limit} properties"),
+        Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
+        Kind::Not { .. } => "must not match the schema of `not`".to_owned(),
+        Kind::Pattern { pattern } => format!("must match the pattern `{pattern}`"),
+        Kind::PropertyNames { .. } => "has a name that `propertyNames` does not allow".to_owned(),
+        Kind::Required { property } => format!("must have the property {property}"),
+        Kind::Type { kind } => {
+            let mut text = String::from("must be of type ");
+            match kind {
+                TypeKind::Single(one) => {
+                    let _infallible = write!(text, "{one}");
+                }
+                TypeKind::Multiple(all) => {
+                    for (index, one) in all.iter().enumerate() {
+                        let or = if index > 0 { " or " } else { "" };
+                        let _infallible = write!(text, "{or}{one}");
+                    }
+                }
+            }
+            text
+        }
+        Kind::UnevaluatedItems { .. } => "has items that are not described".to_owned(),
+        Kind::UniqueItems => "must have no equal items".to_owned(),
+        Kind::AdditionalProperties { .. }
+        | Kind::UnevaluatedProperties { .. }
+        | Kind::BacktrackLimitExceeded { .. }
+        | Kind::RegexEngineFailure { .. }
+        | Kind::ContentEncoding { .. }
+        | Kind::ContentMediaType { .. }
+        | Kind::Custom { .. }
+        | Kind::FromUtf8 { .. }
+        | Kind::Referencing(_) => format!("does not match `{}`", kind.keyword()),
+    }
+}
+
+/// JSON pointer (RFC 6901) as a URI fragment, as in RFC 9457.
+fn fragment(pointer: &str) -> String {
+    let mut out = String::with_capacity(pointer.len() + 1);
+    out.push('#');
+    for byte in pointer.bytes() {
+        if out.len() > TEXT_MAX {
+            out.push('…');
+            break;
+        }
+        match byte {
+            b'/' | b'~' | b'-' | b'.' | b'_' | b'$' | b'@' | b':' => out.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            byte => {
+                let _infallible = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_uri_fragments_of_bounded_length() {
+        assert_eq!(fragment(""), "#");
+        assert_eq!(fragment("/a b/~1/ä"), "#/a%20b/~1/%C3%A4");
+        assert!(fragment(&"/a".repeat(10_000)).len() < TEXT_MAX + 10);
+        assert!(bounded("ä".repeat(1_000)).len() <= TEXT_MAX + 3);
+    }
+}
