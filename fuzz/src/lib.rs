@@ -5,6 +5,7 @@
 
 mod fields;
 mod front;
+mod messages;
 mod tokens;
 mod wire;
 
@@ -28,6 +29,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
 
@@ -407,6 +409,41 @@ pub fn targets() -> Vec<Target> {
                 "application/json;q=0.5\ntext/html;level=1;q=0.7",
                 "text/*;q=1.000, application/problem+json;Q=0.001",
             ]),
+        ),
+        (
+            "query",
+            query,
+            texts(&[
+                "xf0=1&yf1=1&yf1=2&zf0=a,1,b,2&ys0=1%202&yp0=1%7C2",
+                "zd1%5Ba%5D=1&zd1[b][]=2&a=1&b=2&other=+",
+            ]),
+        ),
+        (
+            "path_parameter",
+            path_parameter,
+            texts(&["1,2,3", ".1.2", ";zm1=1;zm1=2", "a=1,b=2", "%31%2C%32"]),
+        ),
+        (
+            "cookie",
+            cookie,
+            texts(&["xf0=1; yf0=1,2; zf1=a,1", "a=1,b=2", "1, 2, 3", "s=\"1\";;=; xf1"]),
+        ),
+        (
+            "form_body",
+            form_body,
+            texts(&["a=1&b=1&b=2", "a=%31&b%5B%5D=1&c=+", "a[b]=1"]),
+        ),
+        (
+            "multipart_body",
+            multipart_body,
+            texts(&[
+                "x\n--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x\r\ncontent-type: application/json\r\ncontent-disposition: form-data; name=b\r\n\r\n[1]\r\n--x--\r\n",
+            ]),
+        ),
+        (
+            "json_body",
+            json_body,
+            texts(&[r#"{"a": 1, "b": [1, 2.5e3, null]}"#, r#"{"a": 1, "\u0061": 2}"#]),
         ),
         (
             "forwarded",
