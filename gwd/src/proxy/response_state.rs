@@ -38,6 +38,7 @@ impl ResponseState {
     /// Resets the state of the previous exchange.
     pub(crate) fn exchange_begins(&self) {
         self.upstream_timed_out.set(false);
+        self.past_deadline.set(false);
     }
 
     /// Sets the fields that the trailers may not contain.

@@ -187,6 +187,32 @@ fn a_deadline_is_the_calls_alone() {
 }
 
 #[test]
+fn passed_deadline_leaves_later_calls_alone() {
+    // Over HTTP/1.1, a call that ended at its deadline must not end the next call of the connection.
+    let (_proceed, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        let _gone = stream.write_all(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n\
+              transfer-encoding: chunked\r\n\r\n5\r\n\0\0\0\0\0\r\n",
+        );
+        if seen.field("x-hang") == ["yes"] {
+            let _ended = wait.lock().unwrap().recv();
+            return Then::Close;
+        }
+        let _gone = stream.write_all(b"0\r\ngrpc-status: 0\r\n\r\n");
+        Then::Keep
+    });
+    let (served, _) = served(shop(upstream.address, vec![op("POST", "/a")]));
+    let mut client = Client::connect(served.address);
+    let head = "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\
+                content-type: application/grpc\r\n";
+    for fields in ["grpc-timeout: 100m\r\nx-hang: yes\r\n", ""] {
+        client.send(&format!("{head}{fields}\r\n"));
+        assert_eq!(client.answer().body, [0; 5], "{fields}");
+    }
+}
+
+#[test]
 fn trailers_pass_without_forbidden_fields() {
     let upstream = answering(
         "grpc-status: 9\r\ngrpc-message: nope%21\r\ngrpc-status-details-bin: CAk\r\nx-own: 1\r\n\
