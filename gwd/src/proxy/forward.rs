@@ -40,7 +40,7 @@ pub(super) struct Forwarding<'a, 's> {
 pub(super) async fn forward(
     forwarding: &Forwarding<'_, '_>,
     head: &mut RequestHead,
-    body: Incoming,
+    mut body: Incoming,
     handshake: Option<Handshake>,
     record: &mut Record,
 ) -> Made {
