@@ -174,6 +174,10 @@ fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
         .into_iter()
 }
 
+/// Positions reachable from `states` without consuming a byte, without those that make no difference:
+/// each string that is accepted from a position before a [`Step::Many`] is also accepted from there.
+/// Patterns with several parameters then have as many sets of positions as bytes, and not
+/// exponentially many.
 pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
     // Skipping always leads to a later position, so one pass is enough.
     let mut at = states.first().copied();
@@ -181,7 +185,11 @@ pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
         states.extend(skips(steps, state));
         at = states.range(state + 1..).next().copied();
     }
-    states
+    let is_many = |at: &&usize| steps.get(**at) == Some(&Step::Many);
+    match states.iter().rev().find(is_many).copied() {
+        Some(last) => states.split_off(&last),
+        None => states,
+    }
 }
 
 /// Bytes that the steps name, and one byte that none of them names.
@@ -278,6 +286,31 @@ mod tests {
             Segment::Folded(own) => own.eq_ignore_ascii_case(text),
             Segment::Parameter(_) => !text.is_empty(),
             Segment::Pattern(pattern) => pattern.matches(text),
+        }
+    }
+
+    #[test]
+    fn sets_of_positions_grow_with_the_length() {
+        for (dashes, parameters) in [(1, 6), (2, 6), (12, 6), (3, 20)] {
+            let text = (0..parameters).map(|at| format!("{{p{at}}}"));
+            let text = text.collect::<Vec<_>>().join(&"-".repeat(dashes));
+            let template = Template::parse(&format!("/{text}")).expect("a template");
+            let steps = steps(&template.segments()[0]);
+            let mut seen = BTreeSet::from([closure(&steps, BTreeSet::from([0]))]);
+            let mut waiting: Vec<_> = seen.iter().cloned().collect();
+            while let Some(states) = waiting.pop() {
+                for byte in [b'-', b'x'] {
+                    let moved = states
+                        .iter()
+                        .filter(|at| steps.get(**at).is_some_and(|step| step.takes(byte)));
+                    let next = closure(&steps, moved.map(|at| after(&steps, *at)).collect());
+                    if seen.insert(next.clone()) {
+                        waiting.push(next);
+                    }
+                }
+            }
+            let (found, length) = (seen.len(), steps.len());
+            assert!(found <= 2 * length, "{found} sets of {length} steps");
         }
     }
 

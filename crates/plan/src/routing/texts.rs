@@ -12,10 +12,10 @@ use bundle::ir::Segment;
 
 use model::segment::{Step, after, closure, steps};
 
-/// Step limit for all segments of two tables: one step per automaton and position. Tables with
-/// hundreds of patterns at one place need a tenth of it. Patterns with many parameters need far
+/// Step limit for all segments of two tables: one step per automaton, position and byte. Tables with
+/// hundreds of patterns at one place need a tenth of it. Many patterns with many parameters need far
 /// more.
-const STEPS_MAX: usize = 4_000_000;
+const STEPS_MAX: usize = 20_000_000;
 
 /// Step budget for a part of the comparison of two tables.
 #[derive(Debug)]
@@ -243,14 +243,14 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
                 }
             }
         }
-        if !left.take(automata.len() + others.len()) {
-            break;
-        }
         // If no literal begins with the string, all bytes that no segment names are equivalent.
         let mut has_other = false;
         for byte in &alphabet {
             if literal.is_none() && !is_named(*byte) && std::mem::replace(&mut has_other, true) {
                 continue;
+            }
+            if !left.take(automata.len() + others.len()) {
+                return found.into_values().collect();
             }
             let next = step(&automata, &at, *byte);
             if next.iter().any(BTreeSet::is_empty) {
