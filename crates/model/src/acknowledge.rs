@@ -4,7 +4,7 @@
 //! A fingerprint covers the old and the new value. An acknowledgement therefore covers exactly one
 //! change, not a later, wider one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diag::shape::{self, BAD_VALUE, read_date};
 use diag::{Diagnostic, FileId, Kind, NodeRef, Sink, Span};
@@ -36,6 +36,9 @@ pub struct Acknowledgement {
     pub kind: Option<String>,
     /// Subject of the change, as in `plan::Change::about`. `None` on the command line.
     pub operation: Option<String>,
+    /// Environments for which the change is accepted; the fingerprint contains their names. `None`:
+    /// those of the plan.
+    pub environments: Option<BTreeSet<String>>,
     /// Reason for the change. Always present in a file.
     pub reason: Option<String>,
     /// Name of the reviewer.
@@ -178,9 +181,14 @@ fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgeme
             Some((read_date(day)?, day.to_owned()))
         }
     };
+    let environments = node.get("environments").map(|names| {
+        let names = names.items().filter_map(NodeRef::as_str);
+        names.map(str::to_owned).collect::<BTreeSet<String>>()
+    });
     let position = files.sources.position(node.span());
     Some(Acknowledgement {
         fingerprint: fingerprint.to_owned(),
+        environments,
         kind: Some(kind),
         operation: Some(operation),
         reason: Some(reason),

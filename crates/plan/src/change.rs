@@ -103,14 +103,19 @@ pub struct Change {
     /// Reason why there is no witness.
     pub why_none: Option<&'static str>,
     /// Stable identifier, computed from the structure of the change and not from its text.
+    /// Includes the environments.
     pub fingerprint: String,
+    /// Fingerprint without the environments. Equal changes of several environments have the same.
+    pub base: String,
 }
 
 /// One of the changes that are merged into one [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Fingerprint of the merged change.
+    /// Fingerprint of the merged change, with the environments of the line.
     pub fingerprint: String,
+    /// Fingerprint of the merged change without the environments.
+    pub base: String,
     /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
 }
@@ -339,6 +344,7 @@ impl Change {
             witness: None,
             why_none: None,
             fingerprint: String::new(),
+            base: String::new(),
         }
     }
 
@@ -363,8 +369,9 @@ impl Change {
         places.map(|place| place.template.as_str()).collect()
     }
 
-    /// Computes the fingerprint from class, id, operation keys, subject, digests of both values,
-    /// and the places of the requests. An acknowledgement therefore covers exactly this change.
+    /// Computes the fingerprint from class, id, operation keys, subject, digests of both values, the
+    /// places of the requests, and the environments. An acknowledgement therefore covers exactly
+    /// this change.
     #[must_use]
     pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
@@ -387,8 +394,17 @@ impl Change {
             places.join("\n"),
             self.bound,
         );
-        self.fingerprint = Digest::of(text.as_bytes()).hex()[..acknowledge::DIGITS].to_owned();
+        self.base = Digest::of(text.as_bytes()).hex()[..acknowledge::DIGITS].to_owned();
+        self.bind();
         self
+    }
+
+    /// Computes the fingerprints of the change and of its members again, for its environments.
+    pub(super) fn bind(&mut self) {
+        self.fingerprint = bound(&self.base, &self.environments);
+        for member in &mut self.members {
+            member.fingerprint = bound(&member.base, &self.environments);
+        }
     }
 
     /// First digits of the fingerprint, for display.
@@ -407,6 +423,18 @@ impl Change {
             [first, more @ ..] => format!("{first} and {} more", more.len()),
         }
     }
+}
+
+/// Fingerprint of a change in a set of environments: an acknowledgement for one environment does not
+/// cover the same change in another one. For a project without environments it is the base.
+#[must_use]
+pub fn bound(base: &str, environments: &BTreeSet<String>) -> String {
+    if environments.iter().all(String::is_empty) {
+        return base.to_owned();
+    }
+    let names = environments.iter().map(String::as_str);
+    let text = format!("{base}\n{}", names.collect::<Vec<_>>().join("\n"));
+    Digest::of(text.as_bytes()).hex()[..acknowledge::DIGITS].to_owned()
 }
 
 /// First digits of a fingerprint, for display.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use engine::BuildError;
 use serde_json::Value;
 
+use super::review::Named;
 use super::{Change, Class, Plan, Section, Side, compare, group};
 
 /// One environment, with its two sides.
@@ -66,6 +67,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     };
     let mut whole = whole.unwrap_or_else(|| Plan::of(None, first));
     if is_first {
+        whole.bind();
         return Ok(Some(whole));
     }
     for pair in pairs.iter().filter(|pair| !pair.environment.is_empty()) {
@@ -87,7 +89,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         }
         whole.no_op = false;
     }
-    whole.forget_named_acknowledgements();
+    whole.bind();
     group::sort(&mut whole.changes);
     Ok(Some(whole))
 }
@@ -119,7 +121,27 @@ impl Plan {
         for change in &mut self.changes {
             change.environments.insert(environment.to_owned());
         }
+        self.bind();
         self
+    }
+
+    /// Computes the fingerprints for the environments of each change. Then removes lines about new
+    /// acknowledgements that acknowledge a change of the plan.
+    fn bind(&mut self) {
+        self.changes.iter_mut().for_each(Change::bind);
+        let mut named = Named::of(self);
+        let is_kept = |change: &Change| {
+            let of = change.subject.strip_prefix("acknowledgement ");
+            let of = of.filter(|_| change.id == "acknowledgement-added");
+            of.is_none_or(|fingerprint| {
+                let environments: BTreeSet<String> =
+                    change.bound.lines().map(str::to_owned).collect();
+                named.find(fingerprint, Some(&environments)).is_none()
+            })
+        };
+        let kept: Vec<bool> = self.changes.iter().map(is_kept).collect();
+        let mut kept = kept.into_iter();
+        self.changes.retain(|_| kept.next().unwrap_or(true));
     }
 
     /// Merges the plan of an environment. For a known change, only adds the environment's name to
@@ -155,19 +177,6 @@ impl Plan {
             environments.insert(environment.to_owned());
         }
     }
-
-    /// Removes lines about new acknowledgements that acknowledge a change of another environment.
-    fn forget_named_acknowledgements(&mut self) {
-        let members = self.changes.iter().flat_map(|change| &change.members);
-        let members = members.map(|member| member.fingerprint.clone());
-        let lines = self.changes.iter().map(|change| change.fingerprint.clone());
-        let named: BTreeSet<String> = lines.chain(members).collect();
-        self.changes.retain(|change| {
-            let of = change.subject.strip_prefix("acknowledgement ");
-            let of = of.filter(|_| change.id == "acknowledgement-added");
-            of.is_none_or(|fingerprint| !named.contains(fingerprint))
-        });
-    }
 }
 
 /// Returns the change for a new environment, and the changes of its rules. The class of the change
@@ -200,7 +209,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     // reported.
     let is_own = |change: &&Change| {
         change.section == Section::Rules
-            && !["channel-changed", "store-changed", "rules-unknown"].contains(&change.id)
+            && !["channel-changed", "rules-unknown"].contains(&change.id)
     };
     let mut rules: Vec<Change> = Vec::new();
     let against = heirs.iter().copied().chain(base.or(nearest));

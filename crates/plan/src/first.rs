@@ -78,6 +78,7 @@ impl Served {
         self.members.insert(Member {
             about: named.about(),
             fingerprint: named.fingerprint,
+            base: named.base,
         });
         if change.id != "operation-exposed" {
             return;

@@ -125,6 +125,7 @@ impl Group {
 fn member(change: &Change) -> Member {
     Member {
         fingerprint: change.fingerprint.clone(),
+        base: change.base.clone(),
         about: change.about(),
     }
 }

@@ -39,7 +39,7 @@ pub use review::Review;
 
 pub use change::{
     Change, Class, Member, OperationRef, Outcome, RequestPlace, Section, Witness,
-    WitnessCredential, short,
+    WitnessCredential, bound, short,
 };
 
 use std::collections::BTreeSet;
@@ -208,7 +208,9 @@ impl Plan {
                     change.section = Section::Security;
                     change.why_none = Some("the old side has answered 410 since its sunset");
                 }
-                (true, true) | (false, false) => continue,
+                // Neither side serves the operation.
+                (true, true) => change.class = Class::Changed,
+                (false, false) => continue,
             }
             change.members.clear();
             *change = change.clone().named();

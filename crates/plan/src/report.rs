@@ -345,9 +345,10 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
     let template = TEMPLATE.map(|(key, word)| format!("{key}: {word}"));
     let line = |fingerprint: &str, change: &Change, about: &str| {
         format!(
-            "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, {}}}",
+            "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, {}{}}}",
             change.id,
             quoted(about),
+            environments(change),
             template.join(", ")
         )
     };
@@ -364,6 +365,16 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
             .collect()
     };
     fingerprints.iter().flat_map(of_change).collect()
+}
+
+/// Key of an acknowledgement entry with the environments of a change. Empty for a project without
+/// environments.
+fn environments(change: &Change) -> String {
+    if change.environments.iter().all(String::is_empty) {
+        return String::new();
+    }
+    let names = change.environments.iter().map(|name| quoted(name));
+    format!("environments: [{}], ", names.collect::<Vec<_>>().join(", "))
 }
 
 /// Quotes a string for YAML. Escapes invisible characters.

@@ -2,13 +2,79 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Plan;
+use super::{Plan, bound};
 use model::acknowledge::Acknowledgement;
 
 /// Names of all gates.
 pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
+
+/// Changes and merged changes of a plan, as acknowledgements name them.
+pub(super) struct Named<'p> {
+    all: Vec<NamedChange<'p>>,
+    /// Index of the first change with a fingerprint, by the environments in the fingerprint. Without
+    /// environments: the fingerprints of the plan.
+    known: HashMap<BTreeSet<String>, HashMap<String, usize>>,
+}
+
+/// A change or merged change of a plan.
+pub(super) struct NamedChange<'p> {
+    fingerprint: &'p str,
+    base: &'p str,
+    kind: &'static str,
+    about: String,
+    environments: &'p BTreeSet<String>,
+}
+
+impl<'p> Named<'p> {
+    pub(super) fn of(plan: &'p Plan) -> Self {
+        let lines = plan.changes.iter().map(|change| NamedChange {
+            fingerprint: &change.fingerprint,
+            base: &change.base,
+            kind: change.id,
+            about: change.about(),
+            environments: &change.environments,
+        });
+        let merged = plan.changes.iter().flat_map(|change| {
+            change.members.iter().map(|member| NamedChange {
+                fingerprint: &member.fingerprint,
+                base: &member.base,
+                kind: change.id,
+                about: member.about.clone(),
+                environments: &change.environments,
+            })
+        });
+        Self {
+            all: lines.chain(merged).collect(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Change that a fingerprint names. With environments, which must be part of the fingerprint, a
+    /// change in some of them is named, too.
+    pub(super) fn find(
+        &mut self,
+        fingerprint: &str,
+        environments: Option<&BTreeSet<String>>,
+    ) -> Option<&NamedChange<'p>> {
+        let environments = environments.cloned().unwrap_or_default();
+        let all = &self.all;
+        let known = self.known.entry(environments).or_insert_with_key(|wanted| {
+            let mut known = HashMap::new();
+            for (index, line) in all.iter().enumerate() {
+                let fingerprint = match wanted.is_empty() {
+                    true => line.fingerprint.to_owned(),
+                    false if line.environments.is_disjoint(wanted) => continue,
+                    false => bound(line.base, wanted),
+                };
+                known.entry(fingerprint).or_insert(index);
+            }
+            known
+        });
+        known.get(fingerprint).map(|index| &all[*index])
+    }
+}
 
 /// State of an acknowledgement with respect to a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +105,8 @@ pub struct Review {
 
 impl Review {
     /// Applies acknowledgements to a plan. `now_s` is the Unix time in seconds. If several
-    /// acknowledge one change, the first that has not expired is used.
+    /// acknowledge one change, the first that has not expired is used. A change of several
+    /// environments is acknowledged if it is in each of them.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -53,24 +120,25 @@ impl Review {
             file,
             ..Self::default()
         };
-        let mut known: HashMap<&str, (&str, String)> = HashMap::new();
-        for change in &plan.changes {
-            for member in &change.members {
-                let about = (change.id, member.about.clone());
-                known.entry(&member.fingerprint).or_insert(about);
-            }
-        }
-        for change in &plan.changes {
-            known.insert(&change.fingerprint, (change.id, change.about()));
-        }
+        let mut named = Named::of(plan);
+        let mut covered: HashMap<&str, (BTreeSet<&str>, Acknowledgement)> = HashMap::new();
         for one in given {
-            let state = match known.get(&*one.fingerprint) {
+            let line = named.find(&one.fingerprint, one.environments.as_ref());
+            let is_over = one.until.as_ref().is_some_and(|(end, _)| *end <= now_s);
+            let state = match line {
                 None => State::Unused,
-                Some((kind, about)) if !one.names(kind, about) => State::Mismatched,
-                Some(_) if one.until.as_ref().is_some_and(|(end, _)| *end <= now_s) => {
-                    State::Expired
-                }
-                Some(_) => {
+                Some(line) if !one.names(line.kind, &line.about) => State::Mismatched,
+                Some(_) if is_over => State::Expired,
+                Some(line) => {
+                    let is_covered = |name: &&String| {
+                        let mut own = one.environments.iter();
+                        own.all(|own| own.contains(*name))
+                    };
+                    let own = line.environments.iter().filter(is_covered);
+                    let (known, _) = covered
+                        .entry(line.base)
+                        .or_insert_with(|| (BTreeSet::new(), one.clone()));
+                    known.extend(own.map(String::as_str));
                     review
                         .acknowledged
                         .entry(one.fingerprint.clone())
@@ -79,6 +147,18 @@ impl Review {
                 }
             };
             review.given.push((one, state));
+        }
+        for line in &named.all {
+            let ack = covered.get(line.base).filter(|(environments, _)| {
+                let mut names = line.environments.iter();
+                names.all(|name| environments.contains(name.as_str()))
+            });
+            if let Some((_, ack)) = ack {
+                review
+                    .acknowledged
+                    .entry(line.fingerprint.to_owned())
+                    .or_insert_with(|| ack.clone());
+            }
         }
         review.of_whole_lines(plan);
         review

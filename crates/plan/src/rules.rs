@@ -124,7 +124,10 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
             };
             let said = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
             let subject = format!("acknowledgement {}", entry.fingerprint);
-            let change = rule("acknowledgement-added", subject, None, Some(said));
+            let mut change = rule("acknowledgement-added", subject, None, Some(said));
+            let environments = entry.environments.iter().flatten();
+            let environments: Vec<&str> = environments.map(String::as_str).collect();
+            change.bound = environments.join("\n");
             (entry, change.named())
         })
         .collect();

@@ -166,6 +166,12 @@ this old value.",
             "Operation or other subject of the acknowledged change, exactly as `gwc plan` prints \
 it.",
         ),
+        F::optional(
+            "environments",
+            List(&Text),
+            "Environments of the acknowledged change, exactly as `gwc plan` prints them. They are \
+part of the fingerprint. Default: those of the plan.",
+        ),
         F::required("reason", Text, "Reason why the change is accepted."),
         F::required("by", Text, "Reviewer."),
         F::optional(

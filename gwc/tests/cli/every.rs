@@ -418,3 +418,41 @@ fn plan_of_one_environment_names_those_that_go() {
         .run(&["plan"])
         .says("channel prod belongs to no environment");
 }
+
+#[test]
+fn printed_entry_covers_each_environment() {
+    let project = project();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}acknowledge: reviewed.yaml\n"),
+    );
+    project.write("reviewed.yaml", "[]\n");
+    commit(&project, "acknowledge");
+    project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);
+    let ended = project.run(&["plan", "--against", "git:main"]).with(1);
+    let mut all = ended.out.lines();
+    let line = all.find_map(|line| line.trim().strip_prefix("- {"));
+    let line = line.expect("a line for the file");
+    let line = line.replace("WHY", "\"seen\"").replace("WHO", "ann");
+    let (before, rest) = line.split_once("environments: [").expect("the names");
+    let (names, after) = rest.split_once(']').expect("the end of the list");
+    assert!(
+        names.contains("\"prod\"") && names.contains("\"test\""),
+        "{names}"
+    );
+    let one = ["--env", "prod"];
+    for (names, code) in [(names, 0), ("\"prod\"", 1), ("\"test\"", 1)] {
+        let entry = format!("- {{{before}environments: [{names}]{after}\n");
+        project.write("reviewed.yaml", entry);
+        plan(&project, &[]).with(code);
+        plan(&project, &one).with(code);
+    }
+    // Without the key, the fingerprint is that of exactly the environments of the plan.
+    project.write(
+        "reviewed.yaml",
+        format!("- {{{before}{}\n", after.trim_start_matches(", ")),
+    );
+    plan(&project, &[]).with(0);
+    plan(&project, &one).with(1);
+}
