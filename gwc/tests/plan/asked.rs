@@ -440,5 +440,5 @@ fn short_timeout_with_old_answers_weakens() {
     assert_eq!(between(cached, short).as_deref(), Some("weaken"));
     assert_eq!(between(short, cached).as_deref(), Some("strengthen"));
     assert_eq!(between("", short).as_deref(), Some("weaken"));
-    assert_eq!(between("", ", timeout: 1ms").as_deref(), Some("changed"));
+    assert_eq!(between("", ", timeout: 1ms").as_deref(), Some("tighten"));
 }

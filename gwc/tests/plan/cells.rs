@@ -335,7 +335,7 @@ fn sunset_in_the_past_is_removed() {
     plan.ended_by("2031-05-01");
     assert_eq!(
         sunset(&plan),
-        ["policy changed sunset-changed a/listOrders"]
+        ["policy tighten sunset-changed a/listOrders"]
     );
     let before = plan.changes[0].fingerprint.clone();
     plan.ended_by("2031-05-02");

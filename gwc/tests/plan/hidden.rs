@@ -170,6 +170,7 @@ fn a_new_name_of_a_policy_hides_none_of_its_numbers() {
         [
             "relax rate-changed policies p -> q limit",
             "tighten burst-changed policies p -> q burst",
+            "changed policy-restarted policy p -> q",
             "changed policies-changed policies",
         ]
     );

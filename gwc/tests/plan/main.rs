@@ -22,6 +22,7 @@ mod identities;
 mod listeners;
 mod located;
 mod long;
+mod loosened;
 mod naive;
 mod ordered;
 mod overlaps;

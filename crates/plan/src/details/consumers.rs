@@ -6,17 +6,22 @@ use bundle::ir;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
+use super::freed::Admitting;
 use super::{fields, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
 /// Reports credentials that were added, removed, or have a later expiry.
-pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
+pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let admitting = Admitting::of(new);
+    let (old, new) = (&old.shared, &new.shared);
+    // Certificates that any consumer of the new side lists.
+    let listed: BTreeSet<String> = new.consumers.iter().flat_map(certificates).collect();
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
             let certificates = consumer.into_iter().flat_map(|one| &one.certificates);
             let certificates =
-                certificates.map(|one| (format!("certificate {}", one.name), one.not_after));
+                certificates.map(|one| (format!("{CERTIFICATE}{}", one.name), one.not_after));
             let all = consumer.into_iter().flat_map(|consumer| {
                 consumer
                     .keys
@@ -57,24 +62,46 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
                 json!({"credential": credential, "not_after": ends}),
             );
         }
-        for (credential, _) in before.difference(&after) {
-            if !after.iter().any(|(other, _)| other == credential) {
-                push(
-                    plan,
-                    Section::Security,
-                    Class::Strengthen,
-                    "credential-removed",
-                    subject.clone(),
-                    credential.as_str().into(),
-                    Value::Null,
-                );
+        let mut is_unlisted = false;
+        for (credential, ends) in before.difference(&after) {
+            if after.iter().any(|(other, _)| other == credential) {
+                continue;
+            }
+            let is_own = credential.starts_with(CERTIFICATE) && !listed.contains(credential);
+            let stays = is_own && admitting.by_certificate;
+            is_unlisted |= stays;
+            let class = match (stays, ends) {
+                (false, _) => Class::Strengthen,
+                (true, Some(_)) => Class::Grant,
+                (true, None) => Class::Incomparable,
+            };
+            let (was, is) = match (stays, ends) {
+                (false, _) => (credential.as_str().into(), Value::Null),
+                (true, None) => (credential.as_str().into(), UNLISTED.into()),
+                (true, Some(ends)) => (
+                    json!({"credential": credential, "not_after": ends}),
+                    UNLISTED.into(),
+                ),
+            };
+            let id = "credential-removed";
+            push(plan, Section::Security, class, id, subject.clone(), was, is);
+            if stays && let Some(change) = plan.changes.last_mut() {
+                change.why_none = Some("only a certificate of this consumer would show the change");
             }
         }
+        let is_gone = was.is_some() && is.is_none();
+        let is_unnamed = is_gone && admitting.by_claim;
+        if is_unlisted || is_unnamed {
+            admitting.lost(name, (is_unnamed, is_unlisted), plan);
+        }
         let named = was.is_some() != is.is_some();
-        if before.is_empty() && after.is_empty() && named {
+        let has_credentials = !before.is_empty() || !after.is_empty();
+        if named && (!has_credentials || is_unnamed) {
             // Without credentials here, a verifier may identify the consumer by a claim.
+            let opens = admitting.by_claim && admitting.reads("consumer", None);
             let (class, id) = match is {
                 Some(_) => (Class::Grant, "consumer-added"),
+                None if opens => (Class::Incomparable, "consumer-removed"),
                 None => (Class::Strengthen, "consumer-removed"),
             };
             push(
@@ -92,7 +119,8 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
             consumer.map_or_else(|| empty.clone(), ir::Consumer::settings)
         };
         let (was, is) = (told(was), told(is));
-        rights(&subject, (&was, &is), has_tokens(new), plan);
+        let remains = !is_gone || is_unnamed || is_unlisted;
+        rights(&subject, (&was, &is), (&admitting, remains), plan);
         let mut lines = Vec::new();
         fields::settings(&tables::CONSUMER, &subject, &was, &is, &mut lines);
         push_lines(plan, lines, |_| Section::Policy);
@@ -103,10 +131,22 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
 const OF_TOKENS: &str = "only a token of this consumer with another value of the claim would show \
     the change";
 
-/// True if callers may have tokens. Claims of a token apply where the consumer has none.
-fn has_tokens(shared: &ir::Shared) -> bool {
-    let mut verifiers = shared.auth.iter();
-    verifiers.any(|verifier| !["api_key", "basic"].contains(&verifier.checked.kind()))
+/// Reason for the absence of a witness: an expression may have any meaning.
+const OF_EXPRESSIONS: &str = "an expression reads the value, and it may admit callers without it";
+
+/// Claims that a client certificate gives its caller.
+const OF_CERTIFICATES: [&str; 6] = ["sub", "san", "spiffe", "subject", "issuer", "x5t#S256"];
+
+/// Text before the name of a certificate, where a credential is described.
+const CERTIFICATE: &str = "certificate ";
+
+/// New value of a removed certificate that verifiers still admit.
+const UNLISTED: &str = "admitted without a consumer";
+
+/// Descriptions of the certificates of a consumer.
+fn certificates(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
+    let all = consumer.certificates.iter();
+    all.map(|one| format!("{CERTIFICATE}{}", one.name))
 }
 
 /// Name of the consumer's claim that a setting defines, or `None` if the setting is not a claim.
@@ -118,8 +158,15 @@ fn claim(setting: &Setting) -> Option<&str> {
 }
 
 /// Compares groups, claims and plan of a consumer, because policies check these. A consumer's claim
-/// overrides the claim of the same name in a token. If it is removed, the token's claim applies.
-fn rights(subject: &str, (old, new): (&Settings, &Settings), has_tokens: bool, plan: &mut Plan) {
+/// overrides the claim of the same name in a token. If it is removed, the token's claim applies. An
+/// expression may also admit a caller because a group or claim is missing, if callers of the consumer
+/// remain.
+fn rights(
+    subject: &str,
+    (old, new): (&Settings, &Settings),
+    (admitting, remains): (&Admitting<'_>, bool),
+    plan: &mut Plan,
+) {
     type Right = (String, String, Option<String>);
     let rights = |settings: &Settings| -> BTreeSet<Right> {
         let asked = |one: &&Setting| ["groups", "claims", "plan"].contains(&one.path[0].as_str());
@@ -153,23 +200,33 @@ fn rights(subject: &str, (old, new): (&Settings, &Settings), has_tokens: bool, p
     for (path, value, claim) in before.difference(&after) {
         let mut others = after.iter();
         let is_hidden = claim.is_none() || others.any(|(_, _, other)| other == claim);
-        let opens = has_tokens && !is_hidden;
+        let is_certified = || {
+            let name = claim.as_deref().unwrap_or_default();
+            admitting.by_certificate && OF_CERTIFICATES.contains(&name)
+        };
+        let heir = match is_hidden {
+            false if admitting.has_tokens => Some("the token's own claim"),
+            false if is_certified() => Some("the certificate's own claim"),
+            _ => None,
+        };
+        let field = path.split('.').next().unwrap_or_default();
+        let is_read = remains && admitting.reads(field, claim.as_deref());
         let subject = format!("{subject} {path}");
         let mut change = Change::new(
             Section::Security,
-            match opens {
+            match heir.is_some() || is_read {
                 true => Class::Incomparable,
                 false => Class::Strengthen,
             },
             "consumer-right-removed",
             subject,
             value.as_str().into(),
-            match opens {
-                true => "the token's own claim".into(),
-                false => Value::Null,
-            },
+            heir.map_or(Value::Null, Value::from),
         );
-        change.why_none = opens.then_some(OF_TOKENS);
+        change.why_none = match heir {
+            Some(_) => Some(OF_TOKENS),
+            None => is_read.then_some(OF_EXPRESSIONS),
+        };
         plan.changes.push(change);
     }
 }

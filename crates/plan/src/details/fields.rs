@@ -12,7 +12,7 @@ use super::operations::Line;
 use super::tables::Absent::{self, Is, NoLimit, Unknown};
 use super::tables::Way::{
     Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
-    Rewritten, Shares, Status, Tells,
+    Rewritten, Shares, Status, Tells, Until,
 };
 use super::tables::{self, Table, of_policy};
 use crate::Class;
@@ -106,7 +106,11 @@ pub(super) fn settings(
                 _ => Class::Changed,
             },
             Names => destination::of_names(was, is),
-            Rewritten => destination::of_names(was, is),
+            Rewritten => match destination::of_names(was, is) {
+                Class::Changed if has(was, "cookies") != has(is, "cookies") => Class::Incomparable,
+                class => class,
+            },
+            Until => until(was, is),
             Status => destination::of_status(was, is),
             On => flag(was, is),
             Off => flag(is, was),
@@ -232,6 +236,25 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
         (false, true) => Class::Relax,
         (true, false) => Class::Tighten,
         (true, true) | (false, false) => Class::Changed,
+    }
+}
+
+/// True if a set of values has a member.
+fn has(value: Option<&Written>, member: &str) -> bool {
+    values(value, &[]).contains(member)
+}
+
+/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without one, they always are.
+fn until(old: Option<&Written>, new: Option<&Written>) -> Class {
+    let day = |value| values(value, &[]).into_iter().next();
+    match (day(old), day(new)) {
+        (None, _) => Class::Tighten,
+        (Some(_), None) => Class::Relax,
+        (Some(was), Some(is)) => match is.cmp(&was) {
+            std::cmp::Ordering::Greater => Class::Relax,
+            std::cmp::Ordering::Less => Class::Tighten,
+            std::cmp::Ordering::Equal => Class::Changed,
+        },
     }
 }
 

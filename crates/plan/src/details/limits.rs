@@ -3,7 +3,7 @@
 //!
 //! The comparison is by cells of requests: a renamed operation, API or policy hides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link};
 use policy::StateId;
@@ -11,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::operations::{Line, said, settings};
+use super::restart;
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
@@ -36,6 +37,8 @@ pub(crate) struct Cells<'a> {
 /// Counter of a side.
 struct Counter<'a> {
     policy: &'a ir::Policy,
+    /// Name of the policy, with its API if a document defines it.
+    name: String,
     /// Name of the policy, with its API if a document defines it, and with the operation if each
     /// operation has a counter.
     label: String,
@@ -76,7 +79,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// Reports counters that are split or joined.
+    /// Reports counters that are split, joined or started again.
     pub(crate) fn compare(&self, plan: &mut Plan) {
         let [was, is] = [0, 1].map(|side| self.counters(side));
         for (index, counter) in was.all.iter().enumerate() {
@@ -97,6 +100,28 @@ impl<'a> Cells<'a> {
             for (cell, heir) in was.heirs(index, &is) {
                 let told = (&*counter.label, heir);
                 self.push((Class::Relax, "limit-split"), told, cell, plan);
+            }
+        }
+        let mut restarted = BTreeSet::new();
+        for (index, counter) in was.all.iter().enumerate() {
+            let heirs = was.shares(index, &is).into_iter();
+            let heirs: Vec<&Counter<'_>> = heirs.map(|(at, _)| &is.all[at]).collect();
+            let mut kept = heirs.iter().map(|heir| heir.policy.state);
+            let is_known = kept.any(|state| state == counter.policy.state);
+            // A policy with the same name is compared where it is defined.
+            let other = heirs.into_iter().filter(|heir| heir.name != counter.name);
+            let class = |heir: &Counter<'_>| restart::class(&heir.policy.checked);
+            for heir in other.filter(|_| !is_known && !is_concurrency(counter)) {
+                if restarted.insert((&counter.name, &heir.name)) {
+                    plan.changes.push(Change::new(
+                        Section::Policy,
+                        class(heir),
+                        restart::RESTARTED,
+                        format!("policy {} -> {}", counter.name, heir.name),
+                        "its counters".into(),
+                        "new counters".into(),
+                    ));
+                }
             }
         }
         for (index, counter) in is.all.iter().enumerate() {
@@ -149,6 +174,7 @@ impl<'a> Cells<'a> {
                 let Some(policy) = policy.filter(|policy| is_enforced(policy)) else {
                     continue;
                 };
+                let name = label.clone();
                 let mut route = String::new();
                 if by_route(policy) {
                     route = format!("{}@{}", operation.key, mount.name);
@@ -158,6 +184,7 @@ impl<'a> Cells<'a> {
                 let index = *known.entry(key).or_insert_with(|| {
                     counters.all.push(Counter {
                         policy,
+                        name,
                         label,
                         cells: Vec::new(),
                     });
@@ -240,6 +267,11 @@ fn by_route(policy: &ir::Policy) -> bool {
     let settings = policy.checked.settings();
     let keys = settings.texts(&["key"]).unwrap_or_default();
     keys.contains(&"route")
+}
+
+/// True if a counter has no value that outlives requests.
+fn is_concurrency(counter: &Counter<'_>) -> bool {
+    counter.policy.checked.kind() == "concurrency"
 }
 
 fn is_same_kind(one: &Counter<'_>, other: &Counter<'_>) -> bool {

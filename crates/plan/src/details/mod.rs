@@ -5,11 +5,13 @@ mod bound;
 mod consumers;
 mod destination;
 mod fields;
+mod freed;
 mod groups;
 mod limits;
 mod operations;
 mod pages;
 mod questions;
+mod restart;
 mod schemes;
 mod tables;
 mod things;
@@ -32,7 +34,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     };
     let (was, is) = (&before.shared, &new.gateway.shared);
     security::round::compare(before, &new.gateway, plan);
-    consumers::consumers(was, is, plan);
+    consumers::consumers(before, &new.gateway, plan);
     things::shared(before, &new.gateway, plan);
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {

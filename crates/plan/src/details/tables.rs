@@ -50,7 +50,8 @@ pub(super) enum Way {
     Names,
     /// Status of a response. Class `moved` if exactly one side redirects clients.
     Status,
-    /// Kinds of rewritten response fields. Class `moved` if `location` differs.
+    /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
+    /// `cookies` differs: browsers send the cookies to other hosts or paths.
     Rewritten,
     /// `true` lets more through. Default: false.
     On,
@@ -62,6 +63,8 @@ pub(super) enum Way {
     Each(&'static [&'static str]),
     /// Compared by the access comparison (`plan::security`).
     Access,
+    /// Last day of service: a later day, or none, lets more through.
+    Until,
     /// Any change of the value is reported in the class `changed`.
     Other,
 }
@@ -80,7 +83,7 @@ pub(super) enum Absent {
 use Absent::{Is, NoLimit, Unknown};
 use Way::{
     Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
-    Rewritten, Shares, Status, Tells,
+    Rewritten, Shares, Status, Tells, Until,
 };
 
 /// Retry conditions by default.
@@ -266,7 +269,7 @@ static REDIRECT: Table = Table {
 };
 static DEPRECATION: Table = Table {
     id: "policy-changed",
-    rows: rows! { "sunset" as "sunset-changed": Other; },
+    rows: rows! { "sunset" as "sunset-changed": Until; },
     groups: &[],
 };
 
@@ -295,7 +298,7 @@ static RESPOND: Table = Table {
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
     rows: rows! {
-        "token_bytes": More(Is(8 << 10)); "timeout": More(Unknown); "cache": More(Unknown);
+        "token_bytes": More(Is(8 << 10)); "timeout": More(Is(2_000)); "cache": More(Unknown);
         "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
     },
     groups: &[],
@@ -389,7 +392,7 @@ pub(super) static OPERATION: Table = Table {
         "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
         "mirror"."percent": More(Is(1_000_000)); "mirror"."max_body": More(Is(65_536));
         "split" as "traffic-moved": Shares; "mirror" as "traffic-moved": Moves;
-        "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
+        "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Until;
     },
     groups: &[RETRIES],
 };
@@ -434,7 +437,7 @@ impl Table {
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Each(_)
-                | Tells | Names | Status | Rewritten => row.path.len() == path.len(),
+                | Tells | Names | Status | Rewritten | Until => row.path.len() == path.len(),
             };
             length
                 && same

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::operations::{LIMITS, Line, Of, named, said};
 use super::tables::{self, Table};
-use super::{all, fields, pages, push, questions};
+use super::{all, fields, pages, push, questions, restart};
 use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
@@ -143,7 +143,10 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     );
     if was.expose_bundle != is.expose_bundle {
         lines.push(Line {
-            class: Class::Changed,
+            class: match is.expose_bundle {
+                true => Class::Weaken,
+                false => Class::Strengthen,
+            },
             id: "expose-bundle-changed",
             subject: "expose_bundle".into(),
             old: was.expose_bundle.into(),
@@ -447,8 +450,8 @@ fn policies(
             });
         } else if lines.len() == before && was == is && COUNTS.contains(&kind) {
             lines.push(Line {
-                class: Class::Changed,
-                id: "policy-restarted",
+                class: restart::class(&b.checked),
+                id: restart::RESTARTED,
                 subject,
                 old: "its counters".into(),
                 new: "new counters".into(),

@@ -552,6 +552,7 @@ fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> Strin
     bytes.extend(bundle::codec::encode(&treatment.declared));
     bytes.extend(bundle::codec::encode(&treatment.path_readings));
     bytes.push(u8::from(route.mount.strip_base_path));
+    bytes.extend(format!("{:?}", treatment.max_body_bytes).into_bytes());
     let known =
         |name: &str| old.is_some_and(|old| old.gateway.shared.upstreams.get(name).is_some());
     let policies = policies(treatment, route.api, shared);

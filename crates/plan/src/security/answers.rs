@@ -24,6 +24,11 @@ enum Rule {
     Allows,
     /// Clients receive each additional value, which admits more.
     Adds,
+    /// Like [`Rule::Adds`]. The upstream's own value may also withdraw access, as a cookie that ends
+    /// a session does.
+    AddsOrEnds,
+    /// Like [`Rule::Adds`]. Compared only if a credential is required.
+    Shares,
     /// A greater strength protects more. Strength 0 is like a missing field.
     Protects(fn(&str) -> u64),
     /// Each additional member of a list, such as a field name in `Vary`, protects more. Compared
@@ -46,13 +51,19 @@ const FIELDS: &[(&str, Rule)] = &[
     ("access-control-allow-credentials", Rule::Allows),
     ("access-control-allow-private-network", Rule::Allows),
     ("timing-allow-origin", Rule::Opens),
-    ("set-cookie", Rule::Adds),
+    ("set-cookie", Rule::AddsOrEnds),
+    ("set-cookie2", Rule::AddsOrEnds),
     ("strict-transport-security", Rule::Protects(seconds)),
     ("content-security-policy", Rule::Protects(present)),
     ("x-frame-options", Rule::Protects(frames)),
     ("x-content-type-options", Rule::Protects(nosniff)),
     ("referrer-policy", Rule::Protects(referrer)),
     ("permissions-policy", Rule::Protects(present)),
+    ("feature-policy", Rule::Protects(present)),
+    ("document-policy", Rule::Protects(present)),
+    ("origin-agent-cluster", Rule::Protects(isolated)),
+    ("x-xss-protection", Rule::Protects(filtered)),
+    ("x-download-options", Rule::Protects(unopened)),
     ("cross-origin-opener-policy", Rule::Protects(same_origin)),
     ("cross-origin-embedder-policy", Rule::Protects(embedder)),
     ("cross-origin-resource-policy", Rule::Protects(same_origin)),
@@ -60,7 +71,29 @@ const FIELDS: &[(&str, Rule)] = &[
     ("content-disposition", Rule::Protects(attachment)),
     ("cache-control", Rule::Withholds(stored)),
     ("cdn-cache-control", Rule::Withholds(stored)),
+    ("edge-control", Rule::Withholds(stored)),
     ("surrogate-control", Rule::Withholds(stored)),
+    ("pragma", Rule::Withholds(stored)),
+    ("expires", Rule::Withholds(expired)),
+    ("x-accel-expires", Rule::Withholds(expired)),
+    ("no-vary-search", Rule::Shares),
+    // A server between the gateway and the client sends one of its own files instead.
+    ("x-accel-redirect", Rule::Adds),
+    ("x-lighttpd-send-file", Rule::Adds),
+    ("x-sendfile", Rule::Adds),
+    // Browsers report requests and errors to other hosts.
+    ("content-security-policy-report-only", Rule::Adds),
+    ("nel", Rule::Adds),
+    ("report-to", Rule::Adds),
+    ("reporting-endpoints", Rule::Adds),
+    // Browsers load resources of other hosts.
+    ("link", Rule::Adds),
+    ("sourcemap", Rule::Adds),
+    ("x-sourcemap", Rule::Adds),
+    ("speculation-rules", Rule::Adds),
+    // Pages use cookies where browsers withhold them.
+    ("activate-storage-access", Rule::Adds),
+    ("supports-loading-mode", Rule::Adds),
     ("vary", Rule::Separates),
     ("content-type", Rule::Runs),
     ("service-worker-allowed", Rule::Opens),
@@ -159,7 +192,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             known.unwrap_or_else(|| side.untouched())
         };
         let (before, after) = (of(&was), of(&is));
-        let for_callers = matches!(rule, Rule::Separates | Rule::Withholds(_));
+        let for_callers = matches!(rule, Rule::Separates | Rule::Shares | Rule::Withholds(_));
         // Only responses of upstreams disclose something unknown; the gateway's own responses are
         // in its settings.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
@@ -204,7 +237,11 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
             let (before, after) = (runs(was), runs(is));
             Verdict::of(before.is_subset(&after), after.is_subset(&before))
         }
-        Rule::Adds => opened(was, is, &was.values, &is.values),
+        Rule::Adds | Rule::Shares => opened(was, is, &was.values, &is.values),
+        Rule::AddsOrEnds => match opened(was, is, &was.values, &is.values) {
+            Verdict::Strengthen if was.upstream && !is.upstream => Verdict::Incomparable,
+            verdict => verdict,
+        },
         Rule::Discloses => Verdict::of(!was.discloses_more_than(is), !is.discloses_more_than(was)),
         Rule::Separates => {
             let members = |sent: &Sent| {
@@ -408,6 +445,33 @@ fn cross_domain(value: &str) -> u64 {
         "by-content-type" | "by-ftp-filename" => 1,
         _ => 0,
     }
+}
+
+/// Strength of Expires (RFC 9111 §5.3) and of nginx's X-Accel-Expires: a time in the past, for which
+/// `0` and `-1` are usual.
+fn expired(value: &str) -> u64 {
+    u64::from(matches!(value.trim(), "0" | "-1"))
+}
+
+/// Strength of Origin-Agent-Cluster (HTML §7.1.2).
+fn isolated(value: &str) -> u64 {
+    let value = value.split(';').next().unwrap_or_default();
+    u64::from(value.trim() == "?1")
+}
+
+/// Strength of X-XSS-Protection.
+fn filtered(value: &str) -> u64 {
+    let value = value.to_ascii_lowercase();
+    match value.trim().strip_prefix('1') {
+        Some(rest) if rest.contains("block") => 2,
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+/// Strength of X-Download-Options.
+fn unopened(value: &str) -> u64 {
+    u64::from(value.trim().eq_ignore_ascii_case("noopen"))
 }
 
 /// Compares the media types of two bodies: one that browsers execute admits more.

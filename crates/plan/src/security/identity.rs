@@ -1,7 +1,8 @@
 //! Comparison of request fields as an upstream receives them, after the security schemes of the
-//! API, `forward_auth` and `headers`. For fields that identify the caller, the comparison is by the
-//! client's own value and by the values that the gateway writes. For other fields, it is only by
-//! the client's own value, if a policy removed or replaced that.
+//! API, `forward_auth` and `headers`. The comparison is by the client's own value and by the values
+//! that the gateway writes. For fields that identify the caller or from which a missing value admits
+//! more ([`GUARDS`]), a value of a policy is one that no client can send. For other fields, it is one
+//! that a client may have sent, so that only fixed values are compared with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,8 +82,42 @@ const CREDENTIAL: &[&str] = &[
     "token",
 ];
 
-/// Fields by which upstreams recognise the page that sends a request, besides `Sec-Fetch-…`.
-const PAGE: &[&str] = &["origin", "referer"];
+/// Fields with which clients restrict their own requests: the page that sends a request, a
+/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421).
+/// Browsers and programs send them, so an upstream that no longer receives them may admit requests
+/// that it refused.
+const GUARDS: &[&str] = &[
+    "content-digest",
+    "content-md5",
+    "cookie",
+    "depth",
+    "digest",
+    "if",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "overwrite",
+    "referer",
+    "repr-digest",
+    "signature",
+    "signature-input",
+];
+
+/// Fields whose fixed values are not compared: content negotiation (RFC 9110 §12.5) and
+/// identifiers of requests in traces and logs. The list is in docs/plan.md.
+const HARMLESS: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "traceparent",
+    "tracestate",
+    "x-correlation-id",
+    "x-request-id",
+];
 
 /// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
 /// so that removing them in a policy changes nothing. Other fields of trusted proxies are
@@ -97,6 +132,30 @@ const MANAGED: &[&str] = &[
     "x-forwarded-server",
     "x-real-ip",
 ];
+
+/// Meaning of a field for an upstream, by its name and by the values that the gateway writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The field identifies the caller, or contains a secret.
+    Identity,
+    /// One of [`GUARDS`].
+    Guards,
+    /// One of [`HARMLESS`]: only the client's own value is compared.
+    Harmless,
+    /// Any other field.
+    Unknown,
+}
+
+impl Meaning {
+    fn of(name: &str, sides: [&Got; 2]) -> Self {
+        match () {
+            () if GUARDS.contains(&name) || name.starts_with("sec-fetch-") => Self::Guards,
+            () if sides.into_iter().any(Got::is_trusted) || is_identity(name) => Self::Identity,
+            () if HARMLESS.contains(&name) => Self::Harmless,
+            () => Self::Unknown,
+        }
+    }
+}
 
 /// Value that the gateway writes in a request field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,11 +206,17 @@ impl Got {
     /// True if every caller who can determine a value of this field can also do so in `other`. If
     /// the client's own value reaches the upstream, it can be any property of a caller, and with
     /// `answers` also any field of a service's response. A policy's value is the same for all
-    /// callers. Callers of an authority that the other side does not admit are compared by the
-    /// property only; the line about the requirement reports them.
-    fn is_within(&self, other: &Self, admitted: &BTreeSet<String>, answers: bool) -> bool {
+    /// callers; it counts as one that clients can send if `meaning` allows that. Callers of an
+    /// authority that the other side does not admit are compared by the property only; the line
+    /// about the requirement reports them.
+    fn is_within(
+        &self,
+        other: &Self,
+        admitted: &BTreeSet<String>,
+        (meaning, answers): (Meaning, bool),
+    ) -> bool {
         let is_open = |value: &Written| match value {
-            Written::Policy(_) => false,
+            Written::Policy(_) => meaning == Meaning::Unknown,
             Written::Caller(..) => true,
             Written::Answer(_) => answers,
         };
@@ -162,9 +227,20 @@ impl Got {
             }
             value => other.values.contains(value),
         };
+        // A missing field is a value of its own: the upstream may take it for another caller.
+        let lacks_too = match other.client {
+            true => meaning != Meaning::Guards,
+            false => other.values.is_empty(),
+        };
         let mut values = self.values.iter();
         (other.client || !self.client)
+            && (!self.is_missing() || other == self || lacks_too)
             && values.all(|value| is_there(value) || other.client && is_open(value))
+    }
+
+    /// True if the upstream never receives the field.
+    fn is_missing(&self) -> bool {
+        !self.client && self.values.is_empty()
     }
 
     /// True if the client's own value reaches the upstream here, but not in `other`. There, a policy
@@ -234,14 +310,16 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         if is_gained && is_of_others() && asks_others() {
             return Vec::new();
         }
-        let verdict = match was.is_trusted() || is.is_trusted() || is_identity(name) {
+        let verdict = match Meaning::of(name, [&was, &is]) {
+            Meaning::Harmless => {
+                Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was))
+            }
             // A service that newly provides the value is another authority than the caller's
             // credential.
-            true => Verdict::of(
-                was.is_within(&is, &admitted.1, true),
-                is.is_within(&was, &admitted.0, false),
+            meaning => Verdict::of(
+                was.is_within(&is, &admitted.1, (meaning, true)),
+                is.is_within(&was, &admitted.0, (meaning, false)),
             ),
-            false => Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was)),
         };
         let subject = format!("request header {name}");
         let told = match (was.shown(), is.shown()) {
@@ -481,10 +559,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
 fn is_identity(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace(['_', '.'], "-");
     let mut parts = name.split('-');
-    PAGE.contains(&&*name)
-        || name.starts_with("sec-fetch-")
-        || ir::OVERRIDE_FIELDS.contains(&&*name)
-        || parts.any(|part| PARTS.contains(&part))
+    ir::OVERRIDE_FIELDS.contains(&&*name) || parts.any(|part| PARTS.contains(&part))
 }
 
 #[cfg(test)]
@@ -502,9 +577,6 @@ mod tests {
             "x.tenant",
             "X_Rewrite.URL",
             "X-HTTP-Method",
-            "Origin",
-            "Referer",
-            "Sec-Fetch-Site",
         ] {
             assert!(is_identity(name), "{name}");
         }

@@ -223,7 +223,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("the bundle is shown", |case| {
         case.new.gateway["defaults"]["expose_bundle"] = true.into();
-        case.expect("policy changed expose-bundle-changed expose_bundle");
+        case.expect("security weaken expose-bundle-changed expose_bundle");
         Some(())
     }),
     ("an operation is deprecated", |case| {

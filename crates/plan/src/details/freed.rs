@@ -1,0 +1,152 @@
+//! Callers that stay admitted without their consumer: a token whose `consumer_claim` names no
+//! consumer any more, and a certificate that no consumer lists. They are callers of their own
+//! (data-plane.md): limits with `key: consumer` count each of them alone, and the upstream receives
+//! another name.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::auth;
+use policy::guard::expression::Expression;
+use serde_json::Value;
+
+use crate::{Change, Class, Plan, Section};
+
+/// Kinds of policies that may count by consumer.
+const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
+
+/// Reason for the absence of a witness: plans have no certificates and tokens of real callers.
+const OF_CALLERS: &str = "only a token or certificate of this consumer would show the change";
+
+/// Parts of a gateway that decide on callers without consumer.
+pub(super) struct Admitting<'a> {
+    gateway: &'a ir::Gateway,
+    /// True if a verifier reads the consumer's name from a token.
+    pub(super) by_claim: bool,
+    /// True if a verifier admits client certificates.
+    pub(super) by_certificate: bool,
+    /// True if callers may have tokens, whose claims apply where the consumer has none.
+    pub(super) has_tokens: bool,
+    /// Paths that the expressions of the gateway read.
+    reads: BTreeSet<Vec<String>>,
+}
+
+/// Verifiers of a gateway: those of gateway.yaml, and those in security schemes.
+fn verifiers(gateway: &ir::Gateway) -> impl Iterator<Item = &auth::Checked> {
+    let own = gateway.apis.iter().flat_map(|api| &api.schemes);
+    let own = own.filter_map(|scheme| match &scheme.verify {
+        ir::Verify::Inline(checked) => Some(checked),
+        ir::Verify::Auth(_) | ir::Verify::Upstream => None,
+    });
+    let shared = gateway.shared.auth.iter();
+    shared.map(|verifier| &verifier.checked).chain(own)
+}
+
+/// Policies of a gateway, each with its name in plans.
+fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)> {
+    let shared = gateway.shared.policies.iter();
+    let shared = shared.map(|policy| (policy.name.clone(), policy));
+    let own = gateway.apis.iter().flat_map(|api| {
+        let policies = api.policies.iter();
+        policies.map(|policy| (format!("{}/{}", api.name, policy.name), policy))
+    });
+    shared.chain(own)
+}
+
+/// Paths that the expressions of `authorize` policies read. One that this version cannot read may
+/// read everything about the caller.
+fn read(gateway: &ir::Gateway) -> BTreeSet<Vec<String>> {
+    let mut all = BTreeSet::new();
+    for (_, policy) in policies(gateway) {
+        let settings = policy.checked.settings();
+        let Some(source) = settings.text(&["expression"]) else {
+            continue;
+        };
+        match Expression::compile(source) {
+            Ok(expression) => all.extend(expression.reads()),
+            Err(_) => {
+                all.insert(vec!["auth".to_owned()]);
+            }
+        }
+    }
+    all
+}
+
+impl<'a> Admitting<'a> {
+    pub(super) fn of(gateway: &'a ir::Gateway) -> Self {
+        let any = |is: &dyn Fn(&auth::Checked) -> bool| verifiers(gateway).any(is);
+        Self {
+            gateway,
+            by_claim: any(&|checked| checked.settings().text(&["consumer_claim"]).is_some()),
+            by_certificate: any(&|checked| checked.kind() == "mtls"),
+            has_tokens: any(&|checked| {
+                !["api_key", "basic", "mtls", "hmac_signature"].contains(&checked.kind())
+            }),
+            reads: read(gateway),
+        }
+    }
+
+    /// True if an expression reads a field of `auth`, such as a claim. An expression may admit a
+    /// caller because it lacks the value.
+    pub(super) fn reads(&self, field: &str, name: Option<&str>) -> bool {
+        self.reads.iter().any(|path| {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            match path.as_slice() {
+                ["auth"] => true,
+                ["auth", own] => *own == field,
+                ["auth", own, key, ..] => *own == field && name.is_none_or(|name| name == *key),
+                _ => false,
+            }
+        })
+    }
+
+    /// Reports what callers of a consumer gain or lose if they stay admitted without it: limits that
+    /// counted them together, and fields that contain its name.
+    pub(super) fn lost(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
+        let (by_claim, by_certificate) = is_of;
+        for (name, policy) in policies(self.gateway) {
+            let settings = policy.checked.settings();
+            let keys = settings.texts(&["key"]).unwrap_or_default();
+            if !COUNTS.contains(&policy.checked.kind()) || !keys.contains(&"consumer") {
+                continue;
+            }
+            plan.changes.push(Change::new(
+                Section::Policy,
+                Class::Relax,
+                "limit-key-changed",
+                format!("policy {name} key, consumer {consumer}"),
+                "one counter".into(),
+                "a counter for each caller".into(),
+            ));
+        }
+        let shared = &self.gateway.shared;
+        let mut fields: BTreeSet<&str> = BTreeSet::new();
+        for scheme in self.gateway.apis.iter().flat_map(|api| &api.schemes) {
+            let checked = match &scheme.verify {
+                ir::Verify::Auth(name) => shared.auth.get(name).map(|one| &one.checked),
+                ir::Verify::Inline(checked) => Some(checked),
+                ir::Verify::Upstream => None,
+            };
+            let is_concerned = checked.is_some_and(|checked| match checked.kind() {
+                "mtls" => by_certificate,
+                "api_key" | "basic" | "hmac_signature" => false,
+                _ => by_claim,
+            });
+            if is_concerned {
+                fields.extend(scheme.passes.forward_as.as_deref());
+            }
+        }
+        for field in fields {
+            let mut change = Change::new(
+                Section::Security,
+                Class::Incomparable,
+                "identity-field-changed",
+                format!("consumer {consumer} request header {field}"),
+                consumer.into(),
+                Value::from("the subject of the token or certificate"),
+            );
+            change.why_none = Some(OF_CALLERS);
+            plan.changes.push(change);
+        }
+    }
+}

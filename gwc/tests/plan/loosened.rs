@@ -1,0 +1,486 @@
+//! Edits that look stricter but admit more, and edits whose effect depends on what a name means.
+
+use std::collections::BTreeSet;
+
+use model::acknowledge::Acknowledgement;
+use plan::environments::{Pair, compare_each};
+use plan::{Plan, Review};
+
+use crate::gated::{both, gateway};
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
+
+const CALLERS: &str = r#"version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+listeners:
+  public:
+    address: "127.0.0.1:8443"
+    protocol: https
+    tls: {certificates: {main: {cert: "${file:/run/tls.pem}", key: "${file:/run/tls.key}"}}, client_auth: {ca: "${file:/run/ca.pem}", mode: optional}}
+upstreams: {u: {targets: {a: {url: "http://127.0.0.1:9000"}}}}
+auth:
+  named: {kind: mtls, sans: [a.test]}
+  tokens: {kind: jwt, issuer: i, audience: [a], consumer_claim: client_id, algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}}
+  keys: {kind: api_key}
+consumers:
+  acme: {certificates: [{san: a.test, not_after: 2027-01-01}]}
+  late: {certificates: [{san: late.a.test}]}
+  app: {groups: [ops]}
+  shop: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}], groups: [gold, held], claims: {tier: gold}}
+policies:
+  each: {kind: rate_limit, limit: 10/s, key: consumer}
+  all: {kind: rate_limit, limit: 10/s, key: address}
+  free: {kind: authorize, expression: "!('held' in auth.groups)"}
+defaults: {upstream: u, policies: [each, all, free]}
+"#;
+
+const CALLED: &str = r#"openapi: 3.1.0
+info: {title: t, version: "1"}
+paths:
+  /named: {get: {operationId: named, security: [{named: []}], responses: {"200": {description: fine}}}}
+  /tokens: {get: {operationId: tokens, security: [{tokens: []}], responses: {"200": {description: fine}}}}
+  /keys: {get: {operationId: keys, security: [{key: []}], responses: {"200": {description: fine}}}}
+components:
+  securitySchemes:
+    named: {type: mutualTLS, x-gateway: {auth: named}}
+    tokens: {type: http, scheme: bearer, x-gateway: {auth: tokens, forward_as: X-Caller}}
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+"#;
+
+/// Lines of an edit of the gateway in which callers may have certificates, tokens and keys.
+fn callers(from: &str, to: &str) -> Vec<String> {
+    lines(&plan((CALLERS, CALLED), (&edit(CALLERS, from, to), CALLED)))
+}
+
+#[test]
+fn certificate_without_entry_is_still_admitted() {
+    // The entry ends with 2026; without it the certificate is admitted for as long as it is valid.
+    let entry = "  acme: {certificates: [{san: a.test, not_after: 2027-01-01}]}\n";
+    let removed = "security grant credential-removed consumer acme";
+    let looser = "policy relax limit-key-changed policy each key, consumer acme";
+    assert_eq!(callers(entry, "  acme: {}\n"), [removed, looser]);
+    // A token may name the consumer, too.
+    assert_eq!(
+        callers(entry, ""),
+        [
+            "security incomparable identity-field-changed consumer acme request header x-caller",
+            removed,
+            "security strengthen consumer-removed consumer acme",
+            looser,
+        ]
+    );
+    // Without `not_after` the caller loses its name, groups and claims.
+    assert_eq!(
+        callers("late: {certificates: [{san: late.a.test}]}", "late: {}"),
+        [
+            "security incomparable credential-removed consumer late",
+            "policy relax limit-key-changed policy each key, consumer late",
+        ]
+    );
+    // Another consumer lists the certificate.
+    let of_late =
+        "late: {certificates: [{san: a.test, not_after: 2027-01-01}, {san: late.a.test}]}";
+    let moved = edit(CALLERS, entry, "  acme: {}\n");
+    let moved = edit(
+        &moved,
+        "late: {certificates: [{san: late.a.test}]}",
+        of_late,
+    );
+    assert_eq!(
+        lines(&plan((CALLERS, CALLED), (&moved, CALLED))),
+        [
+            "security grant credential-added consumer late",
+            "security strengthen credential-removed consumer acme",
+        ]
+    );
+    // A gateway that verifies no certificates admits none.
+    let none = |gateway: &str| edit(gateway, "  named: {kind: mtls, sans: [a.test]}\n", "");
+    let document = edit(CALLED, "[{named: []}]", "[{key: []}]");
+    let document = edit(
+        &document,
+        "    named: {type: mutualTLS, x-gateway: {auth: named}}\n",
+        "",
+    );
+    let (old, new) = (none(CALLERS), none(&edit(CALLERS, entry, "  acme: {}\n")));
+    assert_eq!(
+        lines(&plan((&old, &document), (&new, &document))),
+        ["security strengthen credential-removed consumer acme"]
+    );
+}
+
+#[test]
+fn group_that_an_expression_reads_is_no_right() {
+    let removed = |class: &str, what: &str| {
+        vec![format!(
+            "security {class} consumer-right-removed consumer shop {what}"
+        )]
+    };
+    assert_eq!(
+        callers("groups: [gold, held]", "groups: [gold]"),
+        removed("incomparable", "groups")
+    );
+    // Without an expression that reads them, a group only admits.
+    let silent = edit(
+        CALLERS,
+        "!('held' in auth.groups)",
+        "request.method != 'PUT'",
+    );
+    let fewer = edit(&silent, "groups: [gold, held]", "groups: [gold]");
+    assert_eq!(
+        lines(&plan((&silent, CALLED), (&fewer, CALLED))),
+        removed("strengthen", "groups")
+    );
+    // A claim, without a token that could provide it.
+    let of_keys = |claim: &str, rights: &str| {
+        let policy = format!(
+            "policies:\n  free: {{kind: authorize, expression: \"!has(auth.claims.{claim})\"}}\n"
+        );
+        let gateway = edit(GATEWAY, "policies:\n", &policy);
+        edit(&gateway, "acme: {keys", &format!("acme: {{{rights}keys"))
+    };
+    for (claim, class) in [("tier", "incomparable"), ("seat", "strengthen")] {
+        let (old, new) = (of_keys(claim, "claims: {tier: gold}, "), of_keys(claim, ""));
+        assert_eq!(
+            lines(&plan((&old, DOCUMENT), (&new, DOCUMENT))),
+            [format!(
+                "security {class} consumer-right-removed consumer acme claims.tier"
+            )]
+        );
+    }
+}
+
+#[test]
+fn consumer_of_tokens_that_goes_splits_its_limits() {
+    let app = "  app: {groups: [ops]}\n";
+    assert_eq!(
+        callers(app, ""),
+        [
+            "security incomparable consumer-right-removed consumer app groups",
+            "security incomparable identity-field-changed consumer app request header x-caller",
+            "security strengthen consumer-removed consumer app",
+            "policy relax limit-key-changed policy each key, consumer app",
+        ]
+    );
+    let without = edit(CALLERS, app, "");
+    let back = lines(&plan((&without, CALLED), (CALLERS, CALLED)));
+    assert!(
+        back.contains(&"security grant consumer-added consumer app".to_owned()),
+        "{back:?}"
+    );
+    // An expression that admits callers without consumer.
+    let reads = |gateway: &str| {
+        edit(
+            gateway,
+            "!('held' in auth.groups)",
+            "auth.consumer != 'app'",
+        )
+    };
+    let (old, new) = (reads(CALLERS), reads(&without));
+    let found = lines(&plan((&old, CALLED), (&new, CALLED)));
+    assert!(
+        found.contains(&"security incomparable consumer-removed consumer app".to_owned()),
+        "{found:?}"
+    );
+    // Tokens that name no consumer.
+    let unnamed = |gateway: &str| edit(gateway, "consumer_claim: client_id, ", "");
+    let (old, new) = (unnamed(CALLERS), unnamed(&without));
+    assert_eq!(
+        lines(&plan((&old, CALLED), (&new, CALLED))),
+        [
+            "security strengthen consumer-removed consumer app",
+            "security strengthen consumer-right-removed consumer app groups",
+        ]
+    );
+}
+
+const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
+
+#[test]
+fn fixed_value_of_any_field_is_access() {
+    let with = |request: &str| {
+        format!("edge: {{kind: headers, request: {{{request}}}, response: {{remove: [Server]}}}}")
+    };
+    const OTHER: (&str, &str) = ("incomparable", "incomparable");
+    for (old, new, classes) in [
+        (
+            "set: {X-Privilege: guest}",
+            "set: {X-Privilege: admin}",
+            OTHER,
+        ),
+        ("set: {Db-Schema: a}", "set: {Db-Schema: b}", OTHER),
+        // The upstream may serve requests without the field as another caller's.
+        ("set: {X-Privilege: guest}", "remove: [X-Privilege]", OTHER),
+        (
+            "set: {X-Privilege: guest}",
+            "add: {X-Privilege: guest}",
+            ("weaken", "strengthen"),
+        ),
+        (
+            "remove: [X-A]",
+            "set: {X-Privilege: guest}, remove: [X-A]",
+            ("strengthen", "weaken"),
+        ),
+        // Clients restrict their own requests with these.
+        ("add: {X-A: b}", "add: {X-A: b}, remove: [Origin]", OTHER),
+        ("add: {X-A: b}", "add: {X-A: b}, remove: [Cookie]", OTHER),
+        (
+            "add: {X-A: b}",
+            "add: {X-A: b}, remove: [Sec-Fetch-Site]",
+            OTHER,
+        ),
+        ("add: {X-A: b}", "add: {X-A: b}, remove: [If-Match]", OTHER),
+        (
+            "add: {X-A: b}",
+            "add: {X-A: b}, set: {If-Match: \"*\"}",
+            OTHER,
+        ),
+    ] {
+        let sides = (with(old), with(new));
+        gateway(
+            "identity-field-changed",
+            EDGE,
+            (&sides.0, &sides.1),
+            classes,
+        );
+    }
+    // The last policy that sets a field decides.
+    let two = format!(
+        "one: {{kind: headers, request: {{set: {{X-Level: a}}}}}}\n  two: {{kind: headers, request: {{set: {{X-Level: b}}}}}}\n  {EDGE}"
+    );
+    let chain = |names: &str| {
+        let gateway = edit(GATEWAY, EDGE, &two);
+        edit(&gateway, "[slow, edge]", &format!("[slow, {names}, edge]"))
+    };
+    both(
+        "identity-field-changed",
+        (&chain("one, two"), DOCUMENT),
+        (&chain("two, one"), DOCUMENT),
+        OTHER,
+    );
+}
+
+#[test]
+fn value_of_a_harmless_field_is_no_access() {
+    let with = |value: &str| {
+        let edge = format!(
+            "edge: {{kind: headers, request: {{set: {{{value}}}}}, response: {{remove: [Server]}}}}"
+        );
+        edit(GATEWAY, EDGE, &edge)
+    };
+    for (old, new) in [
+        ("Accept-Language: en", "Accept-Language: de"),
+        ("X-Request-Id: one", "X-Request-Id: two"),
+    ] {
+        let found = lines(&plan((&with(old), DOCUMENT), (&with(new), DOCUMENT)));
+        assert!(
+            found.iter().all(|line| line.starts_with("policy changed")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn fields_for_caches_servers_and_reports_are_access() {
+    let edge = |response: &str| format!("edge: {{kind: headers, response: {{{response}}}}}");
+    const ADDS: (&str, &str) = ("weaken", "incomparable");
+    for (new, classes) in [
+        ("set: {X-Accel-Expires: \"3600\"}", ("weaken", "strengthen")),
+        (
+            "set: {Expires: \"Thu, 01 Jan 2099 00:00:00 GMT\"}",
+            ("weaken", "strengthen"),
+        ),
+        ("set: {Edge-Control: max-age=100}", ("weaken", "strengthen")),
+        ("set: {Edge-Control: no-store}", ("strengthen", "weaken")),
+        ("set: {No-Vary-Search: params}", ADDS),
+        ("set: {X-Accel-Redirect: /internal}", ADDS),
+        ("set: {X-Sendfile: /etc/x}", ADDS),
+        ("set: {NEL: \"{}\"}", ADDS),
+        ("set: {Report-To: \"{}\"}", ADDS),
+        ("set: {Reporting-Endpoints: a}", ADDS),
+        (
+            "set: {Origin-Agent-Cluster: \"?0\"}",
+            ("weaken", "strengthen"),
+        ),
+        ("set: {Activate-Storage-Access: load}", ADDS),
+        ("set: {Supports-Loading-Mode: credentialed-prerender}", ADDS),
+        ("set: {X-XSS-Protection: \"0\"}", ("weaken", "strengthen")),
+        ("set: {Link: \"<https://e.example>; rel=preload\"}", ADDS),
+        ("set: {SourceMap: \"https://e.example\"}", ADDS),
+        ("set: {Speculation-Rules: a}", ADDS),
+        // The upstream's cookie may end a session.
+        ("remove: [Set-Cookie]", ("incomparable", "weaken")),
+    ] {
+        gateway(
+            "response-field-changed",
+            EDGE,
+            (&edge("set: {X-Base: gwd}"), &edge(new)),
+            classes,
+        );
+    }
+}
+
+#[test]
+fn renamed_policy_starts_its_counters_again() {
+    const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
+    let restarted = |old: &str, new: &str| -> Vec<String> {
+        let (old, new) = (edit(GATEWAY, SLOW, old), edit(GATEWAY, SLOW, new));
+        let new = edit(&new, "[slow, edge]", "[late, edge]");
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT))).into_iter();
+        found.filter(|line| line.contains("restarted")).collect()
+    };
+    for (limit, class) in [
+        ("{kind: quota, limit: 100, period: day}", "relax"),
+        ("{kind: quota, limit: 100, period: minute}", "changed"),
+        ("{kind: rate_limit, limit: 10/s, burst: 5}", "changed"),
+        ("{kind: rate_limit, limit: 10/h, burst: 10}", "relax"),
+    ] {
+        assert_eq!(
+            restarted(&format!("slow: {limit}"), &format!("late: {limit}")),
+            [format!(
+                "policy {class} policy-restarted policy slow -> late"
+            )]
+        );
+    }
+    let limit = "{kind: concurrency, limit: 5}";
+    assert_eq!(
+        restarted(&format!("slow: {limit}"), &format!("late: {limit}")),
+        [""; 0]
+    );
+}
+
+#[test]
+fn later_sunset_relaxes() {
+    let with = |sunset: &str| {
+        edit(
+            DOCUMENT,
+            "{operationId: listOrders, summary: List,",
+            &format!(
+                "{{operationId: listOrders, x-gateway: {{deprecated: {{{sunset}}}}}, summary: List,"
+            ),
+        )
+    };
+    let (soon, late) = (with("sunset: 2098-01-01"), with("sunset: 2099-01-01"));
+    for (old, new) in [(&soon, &late), (&soon, &with("since: 2026-01-01"))] {
+        both(
+            "sunset-changed",
+            (GATEWAY, old),
+            (GATEWAY, new),
+            ("relax", "tighten"),
+        );
+    }
+    // Neither side serves it.
+    let (old, new) = (with("sunset: 2020-01-01"), with("sunset: 2021-01-01"));
+    let mut plan = plan((GATEWAY, &old), (GATEWAY, &new));
+    plan.ended_by("2031-05-01");
+    assert_eq!(lines(&plan), ["policy changed sunset-changed a/listOrders"]);
+}
+
+#[test]
+fn rewritten_cookies_are_incomparable() {
+    const UPSTREAM: &str = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+    let with = UPSTREAM.replace("}}}", "}}, rewrite_responses: [cookies]}");
+    gateway(
+        "upstream-setting-changed",
+        UPSTREAM,
+        (UPSTREAM, &with),
+        ("incomparable", "incomparable"),
+    );
+}
+
+#[test]
+fn longer_introspection_relaxes() {
+    const STAFF: &str = "staff: {kind: basic}";
+    let with = |timeout: &str| {
+        format!(
+            "{STAFF}, asked: {{kind: introspection, url: \"https://i.test/in\", client_id: g, client_secret: \"${{env:GWS_I}}\"{timeout}}}"
+        )
+    };
+    gateway(
+        "verifier-changed",
+        STAFF,
+        (&with(""), &with(", timeout: 20s")),
+        ("relax", "tighten"),
+    );
+}
+
+#[test]
+fn review_of_a_new_operation_covers_no_larger_body() {
+    let exposed = |limit: &str| {
+        let added = format!(
+            "  /status:\n    post: {{operationId: putStatus, x-gateway: {{max_body: {limit}}}, responses: {{\"200\": {{description: fine}}}}}}\n"
+        );
+        let document = edit(DOCUMENT, "  /status:\n", &added);
+        let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));
+        let mut all = plan.changes.into_iter();
+        let exposed = all.find(|change| change.id == "operation-exposed");
+        exposed.expect("it is exposed").fingerprint
+    };
+    assert_eq!(exposed("1MiB"), exposed("1024KiB"));
+    assert_ne!(exposed("1MiB"), exposed("100GiB"));
+}
+
+/// Plan of a project whose environments have these rates, and had the rate 10/s.
+fn rates(rates: &[(&str, &str)]) -> Plan {
+    let of = |rate: &str| {
+        let text = edit(GATEWAY, "limit: 10/s", &format!("limit: {rate}"));
+        side(&[("gateway.yaml", &text), ("api.yaml", DOCUMENT)])
+    };
+    let pairs = rates.iter().map(|(environment, rate)| Pair {
+        environment: (*environment).to_owned(),
+        old: Some(of("10/s")),
+        new: Some(of(rate)),
+        is_beside: false,
+    });
+    let pairs: Vec<Pair> = pairs.collect();
+    compare_each(&pairs).expect("it builds").expect("a plan")
+}
+
+#[test]
+fn review_of_an_environment_covers_no_other() {
+    let line = |plan: &Plan| {
+        let mut all = plan.changes.iter();
+        let line = all.find(|change| change.id == "rate-changed");
+        line.expect("the rate differs").clone()
+    };
+    let (test, prod) = (rates(&[("test", "20/s")]), rates(&[("prod", "20/s")]));
+    let all = rates(&[("test", "20/s"), ("prod", "20/s")]);
+    let stage = rates(&[("test", "20/s"), ("prod", "20/s"), ("stage", "20/s")]);
+    let fingerprints: BTreeSet<String> = [&test, &prod, &all, &stage]
+        .map(|plan| line(plan).fingerprint)
+        .into();
+    assert_eq!(fingerprints.len(), 4);
+    let none = rates(&[("", "20/s")]);
+    assert_eq!(line(&none).fingerprint, line(&none).base);
+    let ack = |plan: &Plan| Acknowledgement {
+        fingerprint: line(plan).fingerprint,
+        environments: Some(line(plan).environments),
+        reason: Some("meant".into()),
+        ..Acknowledgement::default()
+    };
+    let goes = |plan: &Plan, given: &[Acknowledgement]| {
+        let gates = vec!["relax".to_owned()];
+        let review = Review::new(plan, gates, None, given.to_vec(), 0);
+        review.tripped(plan).is_empty()
+    };
+    // The line of several environments covers each of them.
+    for plan in [&test, &prod, &all] {
+        assert!(goes(plan, &[ack(&all)]));
+    }
+    assert!(!goes(&stage, &[ack(&all)]));
+    assert!(!goes(&prod, &[ack(&test)]));
+    assert!(!goes(&all, &[ack(&test)]));
+    assert!(goes(&all, &[ack(&test), ack(&prod)]));
+    // The names are part of the fingerprint.
+    let wider = Acknowledgement {
+        environments: Some(line(&all).environments),
+        ..ack(&test)
+    };
+    assert!(!goes(&prod, &[wider]));
+    // On the command line the environments are those of the plan.
+    let option = |plan: &Plan| Acknowledgement {
+        environments: None,
+        ..ack(plan)
+    };
+    assert!(goes(&all, &[option(&all)]));
+    assert!(!goes(&prod, &[option(&all)]));
+}
