@@ -193,6 +193,30 @@ fn consumer_of_tokens_that_goes_splits_its_limits() {
     );
 }
 
+#[test]
+fn consumer_of_a_key_id_that_goes_splits_its_limits() {
+    let signed = |id: &str| {
+        let verifier = format!(
+            "staff: {{kind: basic}}, signed: {{kind: hmac_signature, secrets: {{{id}: \"${{env:GWS_A}}\"}}}}"
+        );
+        edit(GATEWAY, "staff: {kind: basic}", &verifier)
+    };
+    let key =
+        "{keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}";
+    let consumers = format!("consumers:\n  acme: {key}\n");
+    let other = format!("consumers:\n  late: {key}\n");
+    for (id, splits) in [("acme", true), ("late", false)] {
+        let (old, new) = (signed(id), edit(&signed(id), &consumers, &other));
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        let relaxed = "policy relax limit-key-changed policy slow key, consumer acme";
+        assert_eq!(
+            found.iter().any(|line| line == relaxed),
+            splits,
+            "{found:?}"
+        );
+    }
+}
+
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
 
 #[test]

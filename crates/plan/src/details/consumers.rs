@@ -90,7 +90,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             }
         }
         let is_gone = was.is_some() && is.is_none();
-        let is_unnamed = is_gone && admitting.by_claim;
+        let is_unnamed = is_gone && admitting.names(name);
         if is_unlisted || is_unnamed {
             admitting.lost(name, (is_unnamed, is_unlisted), plan);
         }
@@ -98,7 +98,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let has_credentials = !before.is_empty() || !after.is_empty();
         if named && (!has_credentials || is_unnamed) {
             // Without credentials here, a verifier may identify the consumer by a claim.
-            let opens = admitting.by_claim && admitting.reads("consumer", None);
+            let opens = admitting.names(name) && admitting.reads("consumer", None);
             let (class, id) = match is {
                 Some(_) => (Class::Grant, "consumer-added"),
                 None if opens => (Class::Incomparable, "consumer-removed"),

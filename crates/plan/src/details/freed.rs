@@ -1,7 +1,7 @@
-//! Callers that stay admitted without their consumer: a token whose `consumer_claim` names no
-//! consumer any more, and a certificate that no consumer lists. They are callers of their own
-//! (data-plane.md): limits with `key: consumer` count each of them alone, and the upstream receives
-//! another name.
+//! Callers that stay admitted without their consumer: a token whose `consumer_claim` or a signature
+//! whose key id names no consumer any more, and a certificate that no consumer lists. They are
+//! callers of their own (data-plane.md): limits with `key: consumer` count each of them alone, and
+//! the upstream receives another name.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,9 @@ const OF_CALLERS: &str = "only a token or certificate of this consumer would sho
 pub(super) struct Admitting<'a> {
     gateway: &'a ir::Gateway,
     /// True if a verifier reads the consumer's name from a token.
-    pub(super) by_claim: bool,
+    by_claim: bool,
+    /// Key ids of signatures. A key id names the consumer of its name.
+    key_ids: BTreeSet<String>,
     /// True if a verifier admits client certificates.
     pub(super) by_certificate: bool,
     /// True if callers may have tokens, whose claims apply where the consumer has none.
@@ -40,6 +42,16 @@ fn verifiers(gateway: &ir::Gateway) -> impl Iterator<Item = &auth::Checked> {
     });
     let shared = gateway.shared.auth.iter();
     shared.map(|verifier| &verifier.checked).chain(own)
+}
+
+/// Key ids of a verifier of signatures.
+fn key_ids(checked: &auth::Checked) -> BTreeSet<String> {
+    let settings = checked.settings();
+    let ids = settings.iter().filter_map(|one| match one.path.as_slice() {
+        [key, id, ..] if key == "secrets" => Some(id.clone()),
+        _ => None,
+    });
+    ids.collect()
 }
 
 /// Policies of a gateway, each with its name in plans.
@@ -78,12 +90,18 @@ impl<'a> Admitting<'a> {
         Self {
             gateway,
             by_claim: any(&|checked| checked.settings().text(&["consumer_claim"]).is_some()),
+            key_ids: verifiers(gateway).flat_map(key_ids).collect(),
             by_certificate: any(&|checked| checked.kind() == "mtls"),
             has_tokens: any(&|checked| {
                 !["api_key", "basic", "mtls", "hmac_signature"].contains(&checked.kind())
             }),
             reads: read(gateway),
         }
+    }
+
+    /// True if a verifier may identify a caller as this consumer without a credential of the consumer.
+    pub(super) fn names(&self, consumer: &str) -> bool {
+        self.by_claim || self.key_ids.contains(consumer)
     }
 
     /// True if an expression reads a field of `auth`, such as a claim. An expression may admit a
@@ -129,7 +147,7 @@ impl<'a> Admitting<'a> {
             };
             let is_concerned = checked.is_some_and(|checked| match checked.kind() {
                 "mtls" => by_certificate,
-                "api_key" | "basic" | "hmac_signature" => false,
+                "api_key" | "basic" => false,
                 _ => by_claim,
             });
             if is_concerned {
