@@ -117,7 +117,7 @@ fn location_without_rewrite_responses_moves() {
         "upstream-setting-changed",
         UPSTREAM,
         (&upstream(", rewrite_responses: [cookies]"), UPSTREAM),
-        ("changed", "changed"),
+        ("incomparable", "incomparable"),
     );
 }
 
