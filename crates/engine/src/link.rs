@@ -207,6 +207,7 @@ impl<'a> Linker<'a> {
             sends_unsafe: is_any(Filter::sends_unsafe),
             reads_path: is_any(Filter::reads_path),
             tells_path: is_any(Filter::tells_path),
+            judges_path: is_any(Filter::judges_path),
             path_readings: treatment.path_readings,
             access,
             security,

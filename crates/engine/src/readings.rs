@@ -34,6 +34,12 @@ pub enum Ambiguity {
         /// Path that the service or an upstream may read.
         path: String,
     },
+    /// A reading belongs to the route, but a step of the chain decides by the path. Its decision
+    /// about this path would not apply to the reading.
+    Decision {
+        /// Path that an upstream may serve.
+        path: String,
+    },
     /// A reading leads out of the base path.
     Outside,
     /// The path has more readings than are compared.
@@ -68,7 +74,10 @@ pub fn ambiguity(
             } => {
                 let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
                 if is_same(route, &other) {
-                    return is_told(route).then_some(Ambiguity::Service { path });
+                    return match route.treatment.judges_path {
+                        true => Some(Ambiguity::Decision { path }),
+                        false => is_told(route).then_some(Ambiguity::Service { path }),
+                    };
                 }
                 if is_equivalent(route, &other) {
                     return None;
@@ -109,11 +118,12 @@ fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 
-/// True with `path_readings: keep`, unless another service decides about the path. Its decision
-/// about this path would not apply to another route's path.
+/// True with `path_readings: keep`, unless another service or a step of the chain decides by the
+/// path. Its decision about this path would not apply to another route's path.
 fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
-    treatment.path_readings == PathReadings::Keep && !treatment.tells_path
+    let is_decisive = treatment.tells_path || treatment.judges_path;
+    treatment.path_readings == PathReadings::Keep && !is_decisive
 }
 
 /// True if no other reading is allowed, not even one of the same route, because another service

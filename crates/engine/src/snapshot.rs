@@ -91,6 +91,8 @@ pub struct Treatment {
     pub(crate) reads_path: bool,
     /// True if a step of the chain sends the path to another service.
     pub(crate) tells_path: bool,
+    /// True if a step of the chain decides by the path of the request.
+    pub(crate) judges_path: bool,
     /// Readings of an ambiguous path that are allowed.
     pub(crate) path_readings: PathReadings,
     /// Number that is equal for treatments of the API with the same security, chain and upstream.

@@ -142,6 +142,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
 
+            fn judges_path(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.judges_path(),)* }
+            }
+
             fn tells_path(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.tells_path(),)* }
             }

@@ -96,6 +96,12 @@ pub trait Run {
     fn tells_path(&self) -> bool {
         false
     }
+
+    /// True if the filter decides by the path of the request. Its decision does not hold for another
+    /// reading of the path.
+    fn judges_path(&self) -> bool {
+        false
+    }
 }
 
 /// Inputs for building a filter.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use policy::ask::{Answer, Answered, Keep, Kept};
-use tokio::sync::{Mutex as Gate, MutexGuard as Leading};
+use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
 /// Maximum total size of the cached answers of one kind, in bytes: 8 MiB.
 const BYTES_MAX: usize = 8 << 20;
@@ -33,17 +33,17 @@ pub(crate) struct Joined {
 /// A question in progress.
 #[derive(Debug, Default)]
 struct Flight {
-    gate: Gate<()>,
+    gate: Arc<Gate<()>>,
     /// Answer of the leader. `Some(None)`: the answer cannot be shared.
     answer: OnceLock<Option<Answer>>,
 }
 
 /// Next step of a request whose question is in progress.
-pub(crate) enum Turn<'f> {
+pub(crate) enum Turn {
     /// Nothing: it uses this answer of another request.
     Answered(Answer),
     /// The request is the leader: it performs the effect for all requests that wait.
-    Leads(Lead<'f>),
+    Leads(Lead),
     /// The answer cannot be shared: each request performs the effect itself.
     Alone,
 }
@@ -56,9 +56,9 @@ pub(crate) struct Joining<'j> {
 }
 
 /// Right of the leader to perform the effect of a question.
-pub(crate) struct Lead<'f> {
-    flight: &'f Flight,
-    _gate: Leading<'f, ()>,
+pub(crate) struct Lead {
+    flight: Arc<Flight>,
+    _gate: Leading<()>,
 }
 
 /// Cached answers in two generations. When the younger one is full, it becomes the older one, and
@@ -159,16 +159,16 @@ impl Joined {
 impl Joining<'_> {
     /// Waits until the leader has an answer. If there is no leader, or its client has disconnected,
     /// the request becomes the leader.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
+    pub(crate) async fn turn(&self) -> Turn {
         if let Some(None) = self.flight.answer.get() {
             return Turn::Alone;
         }
-        let gate = self.flight.gate.lock().await;
+        let gate = Arc::clone(&self.flight.gate).lock_owned().await;
         match self.flight.answer.get() {
             Some(Some(answer)) => Turn::Answered(answer.clone()),
             Some(None) => Turn::Alone,
             None => Turn::Leads(Lead {
-                flight: &self.flight,
+                flight: Arc::clone(&self.flight),
                 _gate: gate,
             }),
         }
@@ -179,7 +179,8 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // Two references are left if this is the last request: that of the table and its own. An
+        // Two references are left if this is the last request and no task leads for it: that of the
+        // table and its own. An
         // answered question is removed at once, so that later requests start a new one.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
@@ -188,7 +189,7 @@ impl Drop for Joining<'_> {
     }
 }
 
-impl Lead<'_> {
+impl Lead {
     /// Gives the answer to all requests that wait. `None`: it cannot be shared, and each of them
     /// performs the effect itself.
     pub(crate) fn answered(self, answer: Option<&Answer>) {
@@ -304,7 +305,7 @@ mod tests {
         assert!(waiting.iter_mut().all(|one| poll(one).is_none()));
         lead.answered(None);
         let turns = waiting.iter_mut().map(|one| poll(one).unwrap());
-        let turns: Vec<Turn<'_>> = turns.collect();
+        let turns: Vec<Turn> = turns.collect();
         assert!(turns.iter().all(|turn| matches!(turn, Turn::Alone)));
     }
 

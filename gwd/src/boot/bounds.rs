@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 
 use super::options::RunOptions;
-use crate::limits::budget::HANDSHAKE_BYTES;
+use crate::limits::budget::{HANDSHAKE_BYTES, HTTP2_BYTES};
 use crate::limits::descriptors;
 use crate::limits::measure;
 use crate::node::Bounds;
@@ -12,8 +12,8 @@ use crate::node::Bounds;
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Estimated memory of one idle connection, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
-/// Upper bound of the default for connections per client address: a quarter of the default
-/// connections of a listener.
+/// Upper bound of the default for connections per client address. Like a quarter of the connections
+/// and of the memory, it leaves room for other addresses.
 const PER_ADDRESS_MAX: u32 = 2_500;
 /// Maximum concurrent TLS handshakes by default; more would not finish sooner.
 const HANDSHAKES_MAX: u64 = 512;
@@ -51,7 +51,10 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
     let descriptors = descriptors::possible().saturating_sub(descriptors::KEPT) / 4 * 3;
     let connections =
         connections.unwrap_or_else(|| descriptors.min(by_memory(BYTES_PER_CONNECTION)).max(1));
-    let quarter = u32::try_from(connections / 4).unwrap_or(u32::MAX);
+    // The active connections of one address may use at most a quarter of the memory limit, whatever
+    // their protocol.
+    let quarter = (connections / 4).min(by_memory(4 * HTTP2_BYTES));
+    let quarter = u32::try_from(quarter).unwrap_or(u32::MAX);
     Ok(Bounds {
         connections,
         connections_per_address: per_address.unwrap_or(quarter.clamp(1, PER_ADDRESS_MAX)),
@@ -89,6 +92,7 @@ mod tests {
     fn connections_of_one_address_have_a_default() {
         let said = |connections, per_address| {
             let mut ours = RunOptions::default();
+            ours.memory = Some("16GiB".to_owned());
             ours.connections = Some(connections);
             ours.connections_per_address = per_address;
             let bounds = of(&ours, &RunOptions::default()).unwrap();
@@ -98,5 +102,20 @@ mod tests {
         assert_eq!(said(100_000, None), 2_500);
         assert_eq!(said(1, None), 1);
         assert_eq!(said(1_000, Some(7)), 7);
+    }
+
+    #[test]
+    fn connections_of_one_address_fit_into_the_memory() {
+        let of_memory = |memory: &str| {
+            let mut ours = RunOptions::default();
+            ours.memory = Some(memory.to_owned());
+            ours.connections = Some(1_000_000);
+            let bounds = of(&ours, &RunOptions::default()).unwrap();
+            bounds.connections_per_address
+        };
+        // A quarter of 128 MiB, at 96 KiB each.
+        assert_eq!(of_memory("128MiB"), 341);
+        assert_eq!(of_memory("512MiB"), 1_365);
+        assert_eq!(of_memory("4GiB"), 2_500);
     }
 }

@@ -254,7 +254,8 @@ pub(super) struct RunOptions {
     #[arg(long, env = "GWD_CONNECTIONS", value_name = "N")]
     pub(super) connections: Option<u64>,
     /// Maximum connections of one client address, or one IPv6 /64; more get 503. Peers in
-    /// `trusted_proxies` are not bounded. [default: a quarter of --connections, at most 2500]
+    /// `trusted_proxies` are not bounded. [default: a quarter of --connections, at most one per
+    /// 384KiB of --memory and 2500]
     #[arg(long, env = "GWD_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub(super) connections_per_address: Option<u32>,
     /// Maximum requests in flight; more get 503. WebSockets do not count. [default: one per 64 KiB

@@ -26,11 +26,11 @@ use sha2::{Digest as _, Sha256};
 use crate::answers::joined::{Key, Turn};
 use crate::effects::Asking;
 use crate::message::body::RequestBody;
-use crate::message::failure::Kind;
-use crate::runtime::deadlines::Slot;
+use crate::message::failure::{Failure, Kind};
+use crate::runtime::deadlines::{Slot, in_time};
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
-use crate::upstream::connect::{Missed, Times, connect, in_time};
+use crate::upstream::connect::{Times, connect};
 use crate::upstream::fuses;
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
@@ -46,7 +46,7 @@ const CONNECTS_MAX: usize = 3;
 
 /// Returns the answer of a service: a cached one, that of an equal request in progress, or that of
 /// a new request. If there is none, an old answer is used if the policy allows it.
-pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_ms: u64) -> Answer {
+pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let now_ms = || worker.clock.now_ms();
@@ -66,7 +66,7 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_
         count("kept");
         return Answer::Http(kept);
     }
-    let answer = asked(asking, call, (client, until_ms), (&head, upstream, key)).await;
+    let answer = asked(asking, call, client, (&head, upstream, key)).await;
     let is_useful =
         matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
     // Clients can keep the gateway's own limit reached, so it must not count as an outage of the
@@ -88,25 +88,25 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_
 async fn asked(
     asking: &Asking<'_>,
     call: &Call,
-    (client, until_ms): (IpAddr, u64),
+    client: IpAddr,
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
-    asking.deadline.set(until_ms);
+    // The timeout of the question begins when it is asked. A request that waits for others can only
+    // wait as long if their requests ended early one after another; then it asks by itself. Without
+    // a question there is no outage.
+    let until_ms = || worker.clock.now_ms().saturating_add(call.timeout_ms);
+    asking.deadline.set(until_ms());
     let lead = match in_time(asking.deadline, joining.turn()).await {
         Some(Turn::Answered(answer)) => {
             count("joined");
             return answer;
         }
         Some(Turn::Leads(lead)) => Some(lead),
-        Some(Turn::Alone) => None,
-        None => {
-            count(Outage::Timeout.label());
-            return Answer::Outage(Outage::Timeout);
-        }
+        Some(Turn::Alone) | None => None,
     };
     let to = To {
         worker,
@@ -115,7 +115,7 @@ async fn asked(
         client: Some(client),
         deadline: asking.deadline,
         ends: asking.ends,
-        until_ms,
+        until_ms: until_ms(),
         body_bytes_max: call.body_bytes_max,
     };
     let answer = match to.send(head, &call.body).await {
@@ -361,13 +361,10 @@ impl To<'_> {
         let pool = &service.pools[target];
         let opened = Box::pin(connect(pool, Acceptable::Any, self.ends, &times)).await;
         judge_connect(service, upstream, target, &opened, self.worker);
-        opened.map_err(|missed| {
-            let (Missed::Failed(failure) | Missed::Unasked(failure)) = missed;
-            match failure.kind {
-                Kind::Overflow => Outage::Overflow,
-                Kind::ConnectTimeout => Outage::Timeout,
-                _ => Outage::Failed,
-            }
+        opened.map_err(|missed| match Failure::from(missed).kind {
+            Kind::Overflow => Outage::Overflow,
+            Kind::ConnectTimeout => Outage::Timeout,
+            _ => Outage::Failed,
         })
     }
 

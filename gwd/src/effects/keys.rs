@@ -2,7 +2,9 @@
 //! is too old.
 //!
 //! At most one fetch from each source is in progress in the process; all requests that need a key
-//! from it wait for the same fetch. A failed fetch changes nothing: the last valid set is used
+//! from it wait for the same fetch. The fetch is a task of its own with a timeout of its own: it
+//! continues if the request that began it ends, because there is at most one fetch of an unknown key
+//! in 30 seconds. A failed fetch changes nothing: the last valid set is used
 //! until it is too old for the verifier.
 
 use std::net::SocketAddr;
@@ -21,12 +23,11 @@ use policy::endpoint::Endpoint;
 use policy::key_cell::{KeyCell, Remote};
 use serde_json::json;
 
-use crate::answers::joined::Turn;
+use crate::answers::joined::{Key, Lead, Turn};
 use crate::effects::Asking;
 use crate::effects::http::To;
-use crate::runtime::deadlines::Slot;
+use crate::runtime::deadlines::{Slot, in_time};
 use crate::runtime::program_log::{Level, event};
-use crate::upstream::connect::in_time;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
@@ -35,18 +36,42 @@ const BYTES_MAX: usize = 1 << 20;
 /// Maximum length of a media type in a log message, in bytes.
 const TYPE_BYTES_MAX: usize = 64;
 /// Maximum time of a fetch, and for which a request waits for one: 5s.
-pub(super) const TIMEOUT_MS: u64 = 5_000;
+const TIMEOUT_MS: u64 = 5_000;
 
-/// Waits for a fetch of the keys that a request needs.
-pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, until_ms: u64) -> Answer {
-    let fetch = Fetch {
-        worker: asking.worker,
-        view: asking.view,
-        deadline: asking.deadline,
-        ends: asking.ends,
-        until_ms,
+/// Waits for a fetch of the keys that a request needs. Begins the fetch if none is in progress.
+pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
+    let (worker, view) = (asking.worker, asking.view);
+    let joining = worker.shared.joined.join(key(cell));
+    let deadline = asking.deadline;
+    deadline.set(worker.clock.now_ms() + TIMEOUT_MS);
+    let turn = in_time(deadline, joining.turn()).await;
+    let is_first = matches!(turn, Some(Turn::Leads(_)));
+    let turn = match turn {
+        Some(Turn::Leads(lead)) => {
+            let (worker, view, cell) = (Rc::clone(worker), Rc::clone(view), Arc::clone(cell));
+            let ends = asking.ends;
+            tokio::task::spawn_local(async move { fetch(&worker, &view, &cell, ends, lead).await });
+            deadline.set(asking.worker.clock.now_ms() + TIMEOUT_MS);
+            in_time(deadline, joining.turn()).await
+        }
+        other => other,
     };
-    fetch.joined(cell).await
+    let outcome = match turn {
+        Some(Turn::Answered(_)) if is_first => return Answer::Fetched,
+        Some(Turn::Answered(answer)) => {
+            worker.shard.asked(Asker::Keys.label(), "joined");
+            return answer;
+        }
+        // The task of the fetch has ended without a result.
+        Some(Turn::Leads(_) | Turn::Alone) => Outage::Failed,
+        None => Outage::Timeout,
+    };
+    worker.shard.asked(Asker::Keys.label(), outcome.label());
+    Answer::Outage(outcome)
+}
+
+fn key(cell: &KeyCell) -> Key {
+    AskId::of_keys(cell).to_bytes()
 }
 
 /// Starts a fetch of each key set in the current release that is due for a refresh.
@@ -60,25 +85,42 @@ pub(crate) fn refresh(worker: &Rc<Worker>, view: &Rc<View>) {
     }
 }
 
+/// Fetches a key set, unless a fetch is in progress.
 async fn in_background(worker: &Rc<Worker>, view: &View, cell: &KeyCell) {
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let ends = Ends {
+        client: nowhere,
+        destination: nowhere,
+    };
+    let joining = worker.shared.joined.join(key(cell));
+    if let Turn::Leads(lead) = joining.turn().await {
+        fetch(worker, view, cell, ends, lead).await;
+    }
+}
+
+/// Fetches a key set for all requests that wait for it.
+async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lead: Lead) {
+    // Requests that need the keys join this fetch, even if the one that began it has ended.
+    let _joins = worker.shared.joined.join(key(cell));
     let deadline = worker.deadlines.slot();
     std::future::poll_fn(|cx| {
         deadline.register(cx.waker());
         std::task::Poll::Ready(())
     })
     .await;
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let fetch = Fetch {
         worker,
         view,
         deadline: &deadline,
-        ends: Ends {
-            client: nowhere,
-            destination: nowhere,
-        },
+        ends,
         until_ms: worker.clock.now_ms() + TIMEOUT_MS,
     };
-    let _fetched = fetch.joined(cell).await;
+    let outcome = match fetch.fetch(cell).await {
+        Ok(()) => "answered",
+        Err(outage) => outage.label(),
+    };
+    worker.shard.asked(Asker::Keys.label(), outcome);
+    lead.answered(Some(&Answer::Fetched));
 }
 
 /// Context of a fetch.
@@ -92,38 +134,6 @@ struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// Fetches a key set, or waits for a fetch that is in progress.
-    async fn joined(&self, cell: &KeyCell) -> Answer {
-        let joining = self
-            .worker
-            .shared
-            .joined
-            .join(AskId::of_keys(cell).to_bytes());
-        self.deadline.set(self.until_ms);
-        let count = |outcome| self.worker.shard.asked(Asker::Keys.label(), outcome);
-        let lead = match in_time(self.deadline, joining.turn()).await {
-            Some(Turn::Answered(answer)) => {
-                count("joined");
-                return answer;
-            }
-            Some(Turn::Leads(lead)) => Some(lead),
-            // Unreachable: key sets can always be shared.
-            Some(Turn::Alone) => None,
-            None => {
-                count(Outage::Timeout.label());
-                return Answer::Outage(Outage::Timeout);
-            }
-        };
-        match self.fetch(cell).await {
-            Ok(()) => count("answered"),
-            Err(outage) => count(outage.label()),
-        }
-        if let Some(lead) = lead {
-            lead.answered(Some(&Answer::Fetched));
-        }
-        Answer::Fetched
-    }
-
     /// Fetches a key set and stores it in its cell.
     async fn fetch(&self, cell: &KeyCell) -> Result<(), Outage> {
         let fetched = match cell.source() {

@@ -11,6 +11,7 @@ pub(crate) mod mirror;
 mod passwords;
 mod store;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
@@ -19,7 +20,7 @@ use engine::{Decided, Snapshot, Verdict, resume};
 use policy::ask::Effect;
 use policy::{Cx, RequestHead};
 
-use crate::runtime::deadlines::Slot;
+use crate::runtime::deadlines::{LimitOf, Slot, within_limit};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
@@ -27,8 +28,8 @@ pub(crate) use keys::refresh as refresh_keys;
 
 /// Request whose chain needs answers.
 pub(crate) struct Asking<'a> {
-    pub(crate) worker: &'a Worker,
-    pub(crate) view: &'a View,
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) view: &'a Rc<View>,
     /// Deadline of the task that serves the request.
     pub(crate) deadline: &'a Slot,
     /// Addresses of the client's connection.
@@ -39,7 +40,12 @@ pub(crate) struct Asking<'a> {
     pub(crate) authority: &'a HeaderValue,
 }
 
-/// Performs the effects that a request's chain needs, until the chain has decided.
+/// Performs the effects that a request's chain needs, until the chain has decided. If the limit of
+/// the request passes first, the verdict stays the open question.
+///
+/// Each effect has a timeout of its own. Neither the operation's `timeout` nor the client's
+/// deadline shortens it: they end the request, like a client that disconnects, so that no outage
+/// follows from them.
 pub(crate) async fn answer<'s>(
     asking: Asking<'_>,
     snapshot: &'s Snapshot,
@@ -50,21 +56,21 @@ pub(crate) async fn answer<'s>(
     let clock = asking.worker.clock;
     while let Verdict::Ask(effect) = &decided.verdict {
         let route_ms = decided.route.map_or(0, |route| route.treatment.timeout_ms);
-        let answer = match &**effect {
-            Effect::Http(call) => {
-                let until_ms = clock.now_ms() + call.timeout_ms.min(route_ms);
-                http::ask(&asking, call, cx.client, until_ms).await
+        let ends_ms = clock.now_ms().saturating_add(route_ms);
+        let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
+        let client = cx.client;
+        let asked = async {
+            match &**effect {
+                Effect::Http(call) => http::ask(&asking, call, client).await,
+                Effect::Keys(cell) => keys::ask(&asking, cell).await,
+                Effect::Password(check) => passwords::ask(&asking, check, client).await,
+                Effect::Store(count) => store::ask(&asking, count).await,
             }
-            Effect::Keys(cell) => {
-                let until_ms = clock.now_ms() + keys::TIMEOUT_MS.min(route_ms);
-                keys::ask(&asking, cell, until_ms).await
-            }
-            Effect::Password(check) => {
-                let until_ms = clock.now_ms() + passwords::TIMEOUT_MS.min(route_ms);
-                passwords::ask(&asking, check, cx.client, until_ms).await
-            }
-            Effect::Store(count) => store::ask(&asking, count).await,
         };
+        let Ok(answer) = within_limit(asking.deadline, asked).await else {
+            break;
+        };
+        asking.deadline.limit_again(limit);
         cx.answers.add(effect.id(), answer);
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);

@@ -13,10 +13,10 @@ use policy::password::Check;
 
 use crate::answers::joined::Turn;
 use crate::effects::Asking;
-use crate::upstream::connect::in_time;
+use crate::runtime::deadlines::in_time;
 
 /// Maximum time for which a request waits for a check: 5s.
-pub(super) const TIMEOUT_MS: u64 = 5_000;
+const TIMEOUT_MS: u64 = 5_000;
 
 /// Cache times of the results: 5 minutes for right passwords, 10 seconds for wrong ones.
 const KEEP: Keep = Keep {
@@ -29,13 +29,9 @@ const KEEP: Keep = Keep {
 };
 
 /// Checks a password, or uses the result of an equal check.
-pub(super) async fn ask(
-    asking: &Asking<'_>,
-    check: &Check,
-    client: IpAddr,
-    until_ms: u64,
-) -> Answer {
+pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> Answer {
     let shared = &asking.worker.shared;
+    let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
     let count = |outcome| {
         let asker = Asker::Password.label();
         asking.worker.shard.asked(asker, outcome);

@@ -4,11 +4,11 @@ use policy::ask::{Answer, Asker, Outage};
 use policy::store::Count;
 
 use crate::effects::Asking;
+use crate::runtime::deadlines::in_time;
 use crate::stores::{DEADLINE, NoAnswer};
-use crate::upstream::connect::in_time;
 
-/// Asks the store, at most for [`DEADLINE`] from now. The first question without an answer opens the
-/// circuit of the store: those that follow have none at once.
+/// Asks the store, at most for [`DEADLINE`] from now. A question without an answer makes the store
+/// suspect: until a test call is answered, those that follow have no answer at once.
 pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
     let shared = &asking.worker.shared;
     let client = shared.stores.client(&count.store, shared.clock.now_ms());
@@ -25,7 +25,7 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
             (outage.label(), Answer::Outage(outage))
         }
         None => {
-            client.fail("no answer within 20ms");
+            client.suspect();
             (Outage::Timeout.label(), Answer::Outage(Outage::Timeout))
         }
     };

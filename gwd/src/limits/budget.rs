@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::crowding::Crowding;
 use crate::limits::turns::Turns;
 
 /// Estimated bytes of an active HTTP/1 connection: its buffers, the exchange, and the upstream
@@ -76,6 +77,7 @@ pub struct Bounds {
 pub(crate) struct Budgets {
     pub(crate) connections: Arc<Budget>,
     pub(crate) requests: Arc<Budget>,
+    pub(crate) crowding: Arc<Crowding>,
     pub(crate) handshakes: Turns,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
@@ -159,9 +161,11 @@ impl Bounds {
 
 impl Budgets {
     pub(crate) fn new(bounds: &Bounds) -> Self {
+        let requests = Budget::of(bounds.requests);
         Self {
             connections: Budget::of(bounds.connections),
-            requests: Budget::of(bounds.requests),
+            crowding: Crowding::of(&requests),
+            requests,
             handshakes: Turns::new(bounds.handshakes),
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
@@ -209,6 +213,10 @@ impl Budget {
 
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        self.max
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
 //! | [`waiting`] | order in which connections get memory when it is free again |
 //! | [`turns`] | concurrent TLS handshakes |
+//! | [`crowding`] | requests in flight of one address while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
 //! | [`memory`] | return of freed pages to the system |
@@ -19,6 +20,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod buffered;
+pub(crate) mod crowding;
 pub(crate) mod descriptors;
 pub(crate) mod inbox;
 pub(crate) mod measure;

@@ -51,6 +51,10 @@ pub(crate) async fn exchange(
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
+    if record.joins_crowd(admitted.client).is_err() {
+        let unserved = Unserved::Overloaded(Shed::RequestsPerAddress);
+        return respond::unserved(unserved, record);
+    }
     let request_id = request_id(admitted.request_id.take(), &record);
     let (snapshot, head) = (version.snapshot(), &mut admitted.head);
 
@@ -72,7 +76,8 @@ pub(crate) async fn exchange(
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
         Verdict::Reply(reply) => respond::replied(reply, &decided, &mut record),
-        Verdict::Ask(_) => unreachable!("answered above"),
+        // The limit of the request passed before the answer.
+        Verdict::Ask(_) => respond::failed(&stream.limit_failure(), &request_id, &mut record),
         Verdict::Forward => {
             let forwarding = Forwarding {
                 stream,

@@ -14,10 +14,10 @@ use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
-use crate::proxy::grpc;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
+use crate::runtime::deadlines::within_limit;
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 
@@ -82,12 +82,10 @@ pub(super) async fn forward(
         head.method = method;
     }
     let called = forwarding.call(route, &origin, head, body, handshake, record);
-    match called.await {
-        Ok(made) => made,
-        Err(failure) => {
-            let failure = grpc::judged(failure, &stream.transfer);
-            respond::failed(&failure, request_id, record)
-        }
+    match within_limit(&stream.transfer.deadline, called).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(failure)) => respond::failed(&failure, request_id, record),
+        Err(_) => respond::failed(&stream.limit_failure(), request_id, record),
     }
 }
 

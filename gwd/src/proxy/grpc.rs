@@ -11,8 +11,6 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use http::{StatusCode, Version};
 use http_body::Frame;
 
-use crate::message::failure::{Failure, Kind};
-use crate::message::transfer::Transfer;
 use crate::proxy::respond::{Made, MadeBody};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -69,22 +67,6 @@ pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
         "n" => amount.div_ceil(1_000_000),
         _ => return None,
     })
-}
-
-/// Changes a timeout to [`Kind::DeadlineExceeded`] if the deadline that the client set for its call
-/// has passed.
-pub(crate) fn judged(failure: Failure, transfer: &Transfer) -> Failure {
-    let waited = matches!(
-        failure.kind,
-        Kind::Timeout | Kind::ConnectTimeout | Kind::UploadStalled
-    );
-    if waited && transfer.deadline.limit_passed(transfer.clock.now_ms()) {
-        return Failure {
-            kind: Kind::DeadlineExceeded,
-            ..failure
-        };
-    }
-    failure
 }
 
 /// gRPC status code that a server sends instead of an HTTP status. The table in gRPC's

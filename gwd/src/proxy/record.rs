@@ -6,6 +6,7 @@
 
 mod line;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,12 +14,14 @@ use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
 use policy::{Cx, Filter, Reject, RequestHead};
 
+use crate::limits::crowding::{OfCrowd, ShareUsed};
 use crate::message::failure::{Blame, Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::transfer::Phase;
 use crate::proxy::exchange::Version;
 use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
+use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::access_log;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
@@ -41,6 +44,8 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
+    /// Count of the request for its client's address, while the process is crowded.
+    of_crowd: Option<OfCrowd>,
     route: u32,
     status: u16,
     reason: &'static str,
@@ -74,6 +79,7 @@ impl Record {
             coarse_status: false,
             ended: false,
             in_flight: worker.requests.begin(),
+            of_crowd: None,
             route: UNMATCHED,
             status: 0,
             reason: "",
@@ -90,7 +96,8 @@ impl Record {
         if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {
             let started_ms = record.started_ns / 1_000_000;
             let limit_ms = started_ms.saturating_add(wait_ms);
-            stream.transfer.deadline.limit(limit_ms);
+            let deadline = &stream.transfer.deadline;
+            deadline.limit(limit_ms, LimitOf::Client);
         }
         if worker.log.wanted() {
             record.begin_line(request.method(), request.uri().path());
@@ -103,9 +110,17 @@ impl Record {
         !self.in_flight
     }
 
+    /// Counts the request for its client's address. Fails if the process is crowded and the address
+    /// has its share of the requests in progress.
+    pub(crate) fn joins_crowd(&mut self, client: IpAddr) -> Result<(), ShareUsed> {
+        self.of_crowd = self.stream.worker.budgets.crowding.begin(client)?;
+        Ok(())
+    }
+
     /// Counts the exchange as a tunnel from here on: it stays a connection, but is no longer a
     /// request in progress.
     pub(crate) fn leaves_flight(&mut self) {
+        self.of_crowd = None;
         if std::mem::take(&mut self.in_flight) {
             self.stream.worker.requests.end();
         }

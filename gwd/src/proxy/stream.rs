@@ -8,10 +8,12 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::limits::inbox::Reading;
+use crate::message::failure::{Failure, Kind};
 use crate::message::transfer::{Phase, Transfer};
 use crate::proxy::connection::Conn;
 use crate::proxy::response_state::ResponseState;
 use crate::proxy::tunnel::Agreed;
+use crate::runtime::deadlines::LimitOf;
 
 /// Time without activity after which an HTTP/1 connection is parked: 500ms (data-plane.md §2).
 const PARK_MS: u64 = 500;
@@ -96,6 +98,18 @@ impl Stream {
     /// continue nor end with an error.
     pub(crate) fn is_given_up(&self) -> bool {
         self.response.is_given_up(&self.transfer, &self.worker)
+    }
+
+    /// Failure of a request whose limit has passed before its response. Removes the limit, so that
+    /// the response can be sent.
+    pub(crate) fn limit_failure(&self) -> Failure {
+        let deadline = &self.transfer.deadline;
+        let kind = match deadline.limit_expired() {
+            Some(LimitOf::Operation) => Kind::Timeout,
+            Some(LimitOf::Client) | None => Kind::DeadlineExceeded,
+        };
+        deadline.no_limit();
+        Failure::new(kind)
     }
 
     /// Ends an exchange.

@@ -7,8 +7,10 @@
 //! (data-plane.md §5).
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 
@@ -47,9 +49,32 @@ pub(crate) struct Slot {
     deadlines: Rc<Deadlines>,
     state: Rc<SlotState>,
     index: usize,
-    /// Upper limit for each deadline that is set.
-    limit_ms: Cell<u64>,
+    /// Deadline of the current step, without the limit of the request.
+    step_ms: Cell<u64>,
+    limit: Cell<Limit>,
 }
+
+/// Limit of a whole request: its steps end then at the latest, whatever their own deadlines are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    at_ms: u64,
+    pub(crate) of: LimitOf,
+}
+
+/// Origin of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitOf {
+    /// The deadline that the client set for its call (`grpc-timeout`).
+    Client,
+    /// The `timeout` of the operation.
+    Operation,
+}
+
+/// No limit.
+const UNLIMITED: Limit = Limit {
+    at_ms: NEVER,
+    of: LimitOf::Client,
+};
 
 // === impl Deadlines ===
 
@@ -85,7 +110,8 @@ impl Deadlines {
             deadlines: Rc::clone(self),
             state,
             index,
-            limit_ms: Cell::new(NEVER),
+            step_ms: Cell::new(NEVER),
+            limit: Cell::new(UNLIMITED),
         }
     }
 
@@ -143,24 +169,41 @@ impl Deadlines {
 // === impl Slot ===
 
 impl Slot {
-    /// Sets an upper limit for all deadlines that are set later.
-    pub(crate) fn limit(&self, at_ms: u64) {
-        self.limit_ms.set(at_ms);
+    /// Adds a limit for all deadlines that are set later. The earlier of two limits applies.
+    /// Returns the limit before, for [`Self::limit_again`].
+    pub(crate) fn limit(&self, at_ms: u64, of: LimitOf) -> Limit {
+        let before = self.limit.get();
+        if at_ms < before.at_ms {
+            self.limit.set(Limit { at_ms, of });
+        }
+        before
     }
 
-    /// Removes the upper limit.
+    /// Restores an earlier limit.
+    pub(crate) fn limit_again(&self, limit: Limit) {
+        self.limit.set(limit);
+    }
+
+    /// Removes the limit.
     pub(crate) fn no_limit(&self) {
-        self.limit_ms.set(NEVER);
+        self.limit.set(UNLIMITED);
     }
 
-    /// True if the upper limit has passed.
+    /// True if the limit has passed.
     pub(crate) fn limit_passed(&self, now_ms: u64) -> bool {
-        self.limit_ms.get() <= now_ms
+        self.limit.get().at_ms <= now_ms
     }
 
-    /// Sets the deadline, at most to the limit.
+    /// Origin of the limit if the last pass found that the limit has passed.
+    pub(crate) fn limit_expired(&self) -> Option<LimitOf> {
+        let limit = self.limit.get();
+        (limit.at_ms <= self.deadlines.passed_ms.get()).then_some(limit.of)
+    }
+
+    /// Sets the deadline of a step. The task is woken then, or at the limit if that is earlier.
     pub(crate) fn set(&self, at_ms: u64) {
-        let at_ms = at_ms.min(self.limit_ms.get());
+        self.step_ms.set(at_ms);
+        let at_ms = at_ms.min(self.limit.get().at_ms);
         self.state.at_ms.set(at_ms);
         if at_ms < self.deadlines.earliest_ms.get() {
             self.deadlines.earliest_ms.set(at_ms);
@@ -168,9 +211,15 @@ impl Slot {
         }
     }
 
-    /// True if the last pass found that the deadline has passed.
+    /// True if the last pass found that the deadline or the limit has passed.
     pub(crate) fn expired(&self) -> bool {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
+    }
+
+    /// True if the last pass found that the deadline of the step has passed. The limit does not
+    /// count: it says nothing about the party that the step waits for.
+    pub(crate) fn step_expired(&self) -> bool {
+        self.step_ms.get() <= self.deadlines.passed_ms.get()
     }
 
     /// Registers the waker that is woken when the deadline passes.
@@ -188,6 +237,38 @@ impl Slot {
             known.wake_by_ref();
         }
     }
+}
+
+/// Waits for a step of a request. `None` if the deadline that was set for the step passes first.
+/// The limit of the request does not end the step: [`within_limit`] ends the request. The deadline
+/// must belong to the task that polls this future, so that the task is woken.
+pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        if deadline.step_expired() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Runs steps of a request until its limit passes, and drops them then, as if the client had
+/// disconnected. A step therefore never takes the limit for a failure of the party that it waits
+/// for: no outage, no failed host, and no answer for other requests follows from it.
+pub(crate) async fn within_limit<T>(
+    deadline: &Slot,
+    steps: impl Future<Output = T>,
+) -> Result<T, LimitOf> {
+    let mut steps = pin!(steps);
+    poll_fn(|cx| match deadline.limit_expired() {
+        Some(of) => Poll::Ready(Err(of)),
+        None => steps.as_mut().poll(cx).map(Ok),
+    })
+    .await
 }
 
 impl Drop for Slot {

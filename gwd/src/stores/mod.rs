@@ -5,11 +5,14 @@
 //! the questions of all workers as a pipeline. Each question is one call of a script, which runs
 //! atomically and by the clock of the server (`count.lua`).
 //!
-//! The first question without an answer in time opens the store's circuit: the questions that
-//! follow are not asked, until a test call of the script, which writes, is answered in time.
+//! A question without an answer in time makes the store suspect: the questions that follow are not
+//! asked, and a test call of the script, which writes, is sent on the same connection. If it is
+//! answered within [`SUSPICION`], the store is used again at once. One late answer therefore costs
+//! about a round trip. Otherwise the circuit opens: the questions that follow are not asked, until
+//! a test call on a new connection is answered in time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ use crate::runtime::random::Random;
 
 /// Maximum time for an answer, from the time at which a request asks.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
+/// Maximum time for the answer to the test call of a suspect store: five times [`DEADLINE`].
+const SUSPICION: Duration = Duration::from_millis(100);
 /// Maximum time to connect, TLS and authentication included: 2s.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Maximum questions that wait for the thread, of one store.
@@ -59,11 +64,18 @@ pub(crate) struct Client {
     url: Arc<SecretCell>,
     prefix: Box<str>,
     queue: mpsc::Sender<Question>,
-    /// False while the circuit is open.
-    is_up: AtomicBool,
+    /// [`UP`], [`SUSPECT`] or [`DOWN`].
+    state: AtomicU8,
     failed: Notify,
     asked_ms: AtomicU64,
 }
+
+/// The store is asked.
+const UP: u8 = 0;
+/// A question had no answer in time, and the test call is on its way.
+const SUSPECT: u8 = 1;
+/// The circuit is open.
+const DOWN: u8 = 2;
 
 /// A question on its way.
 struct Question {
@@ -75,7 +87,7 @@ struct Question {
 /// Reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
-    /// The circuit is open.
+    /// The circuit is open, or the store is suspect.
     Down,
     /// Too many questions wait.
     Full,
@@ -162,7 +174,7 @@ impl Client {
             prefix: store.prefix.clone(),
             queue,
             // The first questions wait for the connection.
-            is_up: AtomicBool::new(true),
+            state: AtomicU8::new(UP),
             failed: Notify::new(),
             asked_ms: AtomicU64::new(0),
         };
@@ -170,12 +182,31 @@ impl Client {
     }
 
     fn is_up(&self) -> bool {
-        self.is_up.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) == UP
     }
 
-    /// Opens the circuit, after a question without an answer in time.
-    pub(crate) fn fail(&self, why: &str) {
-        if self.is_up.swap(false, Ordering::AcqRel) {
+    /// Suspects the store, after a question without an answer in time.
+    pub(crate) fn suspect(&self) {
+        let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
+        if self
+            .state
+            .compare_exchange(UP, SUSPECT, before, now)
+            .is_ok()
+        {
+            self.failed.notify_one();
+        }
+    }
+
+    /// Ends a suspicion. False if the circuit is open.
+    fn cleared(&self) -> bool {
+        let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
+        let cleared = self.state.compare_exchange(SUSPECT, UP, before, now);
+        cleared.map_or_else(|state| state == UP, |_| true)
+    }
+
+    /// Opens the circuit, after an error or a test call without an answer in time.
+    fn fail(&self, why: &str) {
+        if self.state.swap(DOWN, Ordering::AcqRel) != DOWN {
             event(
                 Level::Error,
                 "a store does not answer: its limits act as `on_outage` says",
@@ -186,7 +217,7 @@ impl Client {
     }
 
     fn recovered(&self, had_failed: bool) {
-        let was_up = self.is_up.swap(true, Ordering::AcqRel);
+        let was_up = self.state.swap(UP, Ordering::AcqRel) != DOWN;
         if had_failed || !was_up {
             event(
                 Level::Info,
@@ -269,16 +300,23 @@ async fn connect(client: &Client) -> Result<(MultiplexedConnection, String), Str
     let sha = load(&mut connection)
         .await
         .map_err(|error| reason(&error))?;
-    let test = call(&sha, &format!("{}:test", client.prefix), TEST, 1);
-    let tested = timeout(
-        DEADLINE,
-        test.query_async::<(u8, u64, u64)>(&mut connection),
-    )
-    .await;
-    tested
-        .map_err(|_| "no answer within 20ms".to_owned())?
-        .map_err(|error| reason(&error))?;
+    test(client, &mut connection, &sha, DEADLINE).await?;
     Ok((connection, sha))
+}
+
+/// Tests that the store counts.
+async fn test(
+    client: &Client,
+    connection: &mut MultiplexedConnection,
+    sha: &str,
+    within: Duration,
+) -> Result<(), String> {
+    let test = call(sha, &format!("{}:test", client.prefix), TEST, 1);
+    let tested = timeout(within, test.query_async::<(u8, u64, u64)>(connection)).await;
+    tested
+        .map_err(|_| format!("no answer within {} ms", within.as_millis()))?
+        .map_err(|error| reason(&error))?;
+    Ok(())
 }
 
 /// Loads the script. Returns its name.
@@ -310,7 +348,12 @@ async fn answer(
     loop {
         let question = tokio::select! {
             question = questions.recv() => question,
-            () = client.failed.notified() => None,
+            () = client.failed.notified() => {
+                match is_well(client, connection, sha).await {
+                    true => continue,
+                    false => None,
+                }
+            }
         };
         let Some(question) = question else { return };
         if question.answer.is_closed() && question.count.cost > 0 {
@@ -346,9 +389,24 @@ async fn answer(
                     });
                 }
                 Ok(Err(error)) => client.fail(&reason(&error)),
-                Err(_) => client.fail("no answer within 20ms"),
+                Err(_) => client.suspect(),
             }
         });
+    }
+}
+
+/// Tests a suspect store. False if the circuit is open, or opens now, and after
+/// [`Stores::tidy`] has dropped the client.
+async fn is_well(client: &Client, connection: &MultiplexedConnection, sha: &str) -> bool {
+    if client.state.load(Ordering::Acquire) != SUSPECT {
+        return false;
+    }
+    match test(client, &mut connection.clone(), sha, SUSPICION).await {
+        Ok(()) => client.cleared(),
+        Err(why) => {
+            client.fail(&why);
+            false
+        }
     }
 }
 

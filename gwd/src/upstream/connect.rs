@@ -1,9 +1,7 @@
 //! Opening of connections to hosts.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::limits::descriptors;
 use crate::message::failure::{Failure, Kind};
 use crate::runtime::clock::Clock;
-use crate::runtime::deadlines::Slot;
+use crate::runtime::deadlines::{Slot, in_time};
 use crate::tls::connector::{Connected, Connector, Offer};
 use crate::upstream::address::Address;
 use crate::upstream::connections::ConnectionPermit;
@@ -23,6 +21,10 @@ use crate::upstream::pool::queue::{Acceptable, Acquired};
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
 use crate::upstream::socket::{UpstreamSocket, Wire};
+
+/// Time after which an attempt counts against the host even if the request had no more time: 1s.
+/// Then TCP has sent its first packet again (RFC 6298 §2.1).
+const TELLING_MS: u64 = 1_000;
 
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,10 @@ pub(crate) struct Times<'a> {
 pub(crate) enum Missed {
     /// The attempt failed, which counts against the host.
     Failed(Failure),
-    /// There was no attempt, or not with the full time, so that nothing counts against the host.
+    /// The request's `timeout` passed before the connect timeout, but after enough time to count
+    /// against the host. The attempt of another request may still succeed.
+    Expired(Failure),
+    /// There was no attempt, or not with enough time, so that nothing counts against the host.
     Unasked(Failure),
 }
 
@@ -228,9 +233,11 @@ async fn open_on(
                 pool.address
             );
             // If the time was spent waiting for a permit, nothing counts against the host.
+            let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
             Err(match waited {
                 true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),
-                false => Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)),
+                false if counts => Missed::Expired(Failure::because(Kind::ConnectTimeout, &why)),
+                false => Missed::Unasked(Failure::because(Kind::ConnectTimeout, &why)),
             })
         }
     }
@@ -325,23 +332,8 @@ impl Times<'_> {
 
 impl From<Missed> for Failure {
     fn from(missed: Missed) -> Self {
-        let (Missed::Failed(failure) | Missed::Unasked(failure)) = missed;
+        let (Missed::Failed(failure) | Missed::Expired(failure) | Missed::Unasked(failure)) =
+            missed;
         failure
     }
-}
-
-/// Waits for a future. `None` if the deadline passes first. The deadline must belong to the task
-/// that polls this future, so that the task is woken.
-pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
-            return std::task::Poll::Ready(Some(value));
-        }
-        if deadline.expired() {
-            return std::task::Poll::Ready(None);
-        }
-        std::task::Poll::Pending
-    })
-    .await
 }

@@ -14,8 +14,8 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::pace::{Pace, SLOW_MS};
 use crate::message::tee::Tee;
 use crate::message::transfer::Transfer;
+use crate::runtime::deadlines::in_time;
 use crate::upstream::call_cx::CallCx;
-use crate::upstream::connect::in_time;
 use crate::upstream::source::Source;
 
 /// Number of body bytes that are read before the request is sent to the upstream. A shorter body is

@@ -23,12 +23,13 @@ use crate::message::incoming::Incoming;
 use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
 use crate::runtime::clock;
+use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::Shed;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::attempt::{Call, Reply};
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::call_record::CallRecord;
-use crate::upstream::connect::{Missed, in_time};
+use crate::upstream::connect::Missed;
 use crate::upstream::fuses;
 use crate::upstream::head_start::{HeadStart, head_start};
 use crate::upstream::outlier::Sign;
@@ -378,7 +379,7 @@ pub(crate) fn judge_connect<T>(
     let now_ms = calls.clock.now_ms();
     match opened {
         Ok(_) => service.reached(target),
-        Err(Missed::Failed(failure)) => {
+        Err(Missed::Failed(failure) | Missed::Expired(failure)) => {
             service.missed(target, failure, now_ms);
             service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
             fuses::missed(upstream, &service.set.hosts[target], calls, now_ms);

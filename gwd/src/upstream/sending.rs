@@ -9,10 +9,10 @@ use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{Failure, Kind};
 use crate::message::transfer::Transfer;
 use crate::message::upload::{Progress, Upload};
+use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::Shed;
 use crate::upstream::attempt::Reply;
 use crate::upstream::call_cx::CallCx;
-use crate::upstream::connect::in_time;
 use crate::upstream::fuses::sign;
 use crate::upstream::outlier::Sign;
 use crate::upstream::slow::{SlowShare, UploadCount};
@@ -141,11 +141,7 @@ impl Sending<'_> {
         let (transfer, until_ms) = (self.transfer, progress.until_ms.get());
         let now_ms = self.calls.clock.now_ms();
         let awaits = !progress.done.get() && progress.awaits_client.get();
-        if !awaits
-            || progress.is_slow.get()
-            || now_ms >= until_ms
-            || transfer.deadline.limit_passed(now_ms)
-        {
+        if !awaits || progress.is_slow.get() || now_ms >= until_ms {
             return Ok(false);
         }
         let Some(permit) = self.slow.take() else {

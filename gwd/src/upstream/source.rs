@@ -15,8 +15,8 @@ use crate::message::pace::Pace;
 use crate::message::tee::Tee;
 use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
+use crate::runtime::deadlines::in_time;
 use crate::upstream::call_cx::CallCx;
-use crate::upstream::connect::in_time;
 
 /// Request body.
 pub(super) enum Source {

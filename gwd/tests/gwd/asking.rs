@@ -12,14 +12,14 @@ use minicbor::Encoder;
 use crate::fixture::*;
 
 /// Settings of a `forward_auth` policy.
-struct Ask {
-    upstream: &'static str,
-    timeout_ms: u64,
-    open: bool,
-    cache_ms: Option<u64>,
+pub(crate) struct Ask {
+    pub(crate) upstream: &'static str,
+    pub(crate) timeout_ms: u64,
+    pub(crate) open: bool,
+    pub(crate) cache_ms: Option<u64>,
 }
 
-const ASK: Ask = Ask {
+pub(crate) const ASK: Ask = Ask {
     upstream: "identity",
     timeout_ms: 10_000,
     open: false,
@@ -43,7 +43,7 @@ impl Ask {
     }
 
     /// A gateway with two operations: `/asked` has the policy, `/open` does not.
-    fn shop(&self, main: &Upstream, identity: SocketAddr) -> Shop {
+    pub(crate) fn shop(&self, main: &Upstream, identity: SocketAddr) -> Shop {
         let asked = op("GET", "/asked").policy("ask");
         let mut shop = shop(main.address, vec![asked, op("GET", "/open")]);
         shop.upstreams.push(service("identity", &[identity]));

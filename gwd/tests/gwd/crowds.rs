@@ -81,7 +81,12 @@ fn crowd_under_bounded_memory_is_partly_served() {
     shop.listener.http2 = true;
     shop.listener.limits.connections = 100_000;
     let bundle = world.release(&shop.gateway());
-    let gwd = Process::spawn(world.trusted().args(["--memory", &format!("{memory}MiB")]));
+    // All clients have one address.
+    let places = ["--connections-per-address", "100000"];
+    let memory_limit = format!("{memory}MiB");
+    let mut command = world.trusted();
+    command.args(places).args(["--memory", &memory_limit]);
+    let gwd = Process::spawn(&mut command);
     gwd.wait_for(&bundle);
     let started: Vec<_> = (0..crowds)
         .map(|_| Crowd::start(gwd.public(), each))

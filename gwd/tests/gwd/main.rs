@@ -13,6 +13,7 @@ mod bounded;
 mod bounds;
 mod breakers;
 mod buffers;
+mod call_limits;
 mod cells;
 mod concurrency;
 mod connections;

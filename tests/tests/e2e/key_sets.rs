@@ -386,6 +386,27 @@ fn provider_that_is_gone_at_the_first_start_is_503() {
 }
 
 #[test]
+fn fetch_outlives_the_request_that_began_it() {
+    let (provider, key) = (Provider::new(), RsaKey::new());
+    let set = set(&[("a", &key)]);
+    provider.answers(move |_| Answer {
+        delay: Duration::from_millis(500),
+        ..document(&set)
+    });
+    let scene = Scene::by_url(&provider.upstream.url());
+    let gateway = scene.start();
+    let token = token("tests", "a", &key);
+    let late = gateway.ask(&format!(
+        "GET /secured HTTP/1.1\nhost: h\nauthorization: Bearer {token}\n\
+         content-type: application/grpc\ngrpc-timeout: 50m"
+    ));
+    assert_eq!(late.header("grpc-status"), Some("4"));
+    assert_eq!(shown(&gateway, &token).0, 200);
+    assert_eq!(provider.upstream.take().len(), 1, "the same fetch");
+    assert_eq!(fetches(&gateway, "failed"), 0.0);
+}
+
+#[test]
 fn requests_of_all_workers_wait_for_one_fetch() {
     let (provider, key) = (Provider::new(), RsaKey::new());
     let at_once = Arc::new(AtomicUsize::new(0));

@@ -83,8 +83,9 @@ path or upstream",
     }
 }
 
-/// Reports `path_readings: keep` on operations with `forward_auth`: the service must interpret
-/// paths exactly like the upstream.
+/// Reports `path_readings: keep` on operations with `forward_auth`, because the service must
+/// interpret paths exactly like the upstream, and on operations whose `authorize` expression reads
+/// the path, because gwd refuses other readings of such paths.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
     let mut reported: Vec<Span> = Vec::new();
     for api in apis {
@@ -94,6 +95,25 @@ fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
                 continue;
             };
             let policies = policies(shared, api, operation);
+            let judges = policies.iter().any(|policy| match policy {
+                Checked::Authorize(requirements) => requirements.judges_path(),
+                _ => false,
+            });
+            if judges && !reported.contains(&span) {
+                reported.push(span);
+                let finding = Diagnostic::new(
+                    &WAY_ROUND,
+                    span,
+                    format!("`keep` has no effect on `{}`", operation.key),
+                )
+                .label("an `expression` of `authorize` reads `request.path`")
+                .help(
+                    "write `strict`, or move the paths that the expression compares to operations \
+of their own",
+                );
+                sink.push(finding);
+                continue;
+            }
             let mut services = policies.into_iter().filter_map(|policy| match policy {
                 Checked::ForwardAuth(question) => Some(question.service()),
                 _ => None,

@@ -297,6 +297,12 @@ fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> Stri
 as `{path}`"
             )
         }
+        Some(Ambiguity::Decision { path }) => {
+            format!(
+                "an upstream could read the path as `{path}`, for which a policy that decides by \
+the path was not asked"
+            )
+        }
         Some(Ambiguity::Outside) => {
             "an upstream could read the path as one above the base path".to_owned()
         }

@@ -87,6 +87,14 @@ static NOT_AUTHORIZED: Reject = Reject {
 
 // === impl Checked ===
 
+impl Checked {
+    /// True if the requirements depend on the path of the request.
+    pub fn judges_path(&self) -> bool {
+        let expression = self.expression.as_deref().map(Condition::of);
+        matches!(expression, Some(Condition::Compiled(one)) if one.reads_path())
+    }
+}
+
 impl Policy for Checked {
     type Filter = Filter;
 
@@ -208,6 +216,14 @@ impl Run for Filter {
                     .collect()
             }
             Some(Condition::Unreadable) | None => Vec::new(),
+        }
+    }
+
+    fn judges_path(&self) -> bool {
+        match &self.expression {
+            Some(Condition::Compiled(expression)) => expression.reads_path(),
+            // It refuses every request.
+            Some(Condition::Unreadable) | None => false,
         }
     }
 

@@ -122,6 +122,17 @@ impl Expression {
         fields.collect()
     }
 
+    /// True if the expression reads the path of the request.
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
+        let is_path = |read: &Vec<String>| match &read[..] {
+            [variable] => variable == "request",
+            [variable, field, ..] => variable == "request" && field == "path",
+            [] => false,
+        };
+        self.reads().iter().any(is_path)
+    }
+
     /// True if the expression holds for a request.
     ///
     /// # Errors

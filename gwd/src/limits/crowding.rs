@@ -1,0 +1,103 @@
+//! Requests in progress by client address, counted while the process is crowded.
+//!
+//! One address must not use up `--requests`. A request counts if it begins while more than half of
+//! the permits are used. While more than three quarters are used, an address that has more than a
+//! quarter of the permits gets no more. Below half, a request costs one comparison.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::limits::budget::{Budget, network};
+
+/// Number of counters. Addresses that share one share a quarter of the permits.
+const COUNTERS: usize = 512;
+/// Minimum of `--requests` from which addresses have shares.
+const SHARED_FROM: u64 = 128;
+
+/// Counters of requests in progress by client address.
+#[derive(Debug)]
+pub(crate) struct Crowding {
+    requests: Arc<Budget>,
+    counters: Box<[AtomicU32]>,
+    /// Key of the hashes, so that clients cannot choose their counter.
+    hashing: RandomState,
+}
+
+/// Request that an address has in progress, counted until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct OfCrowd {
+    crowding: Arc<Crowding>,
+    counter: usize,
+}
+
+/// Error: the address has its share of the permits.
+#[derive(Debug)]
+pub(crate) struct ShareUsed;
+
+impl Crowding {
+    pub(crate) fn of(requests: &Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self {
+            requests: Arc::clone(requests),
+            counters: (0..COUNTERS).map(|_| AtomicU32::new(0)).collect(),
+            hashing: RandomState::new(),
+        })
+    }
+
+    /// Counts a request that has its permit. `None` while the process is not crowded.
+    ///
+    /// # Errors
+    /// If the process is crowded and the address has its share of the permits.
+    pub(crate) fn begin(self: &Arc<Self>, client: IpAddr) -> Result<Option<OfCrowd>, ShareUsed> {
+        let (used, max) = (self.requests.used(), self.requests.max());
+        if used <= max / 2 || max < SHARED_FROM {
+            return Ok(None);
+        }
+        let hash = self.hashing.hash_one(network(client));
+        let counter = usize::try_from(hash % COUNTERS as u64).unwrap_or(0);
+        let count = self.counters[counter].fetch_add(1, Ordering::Relaxed);
+        let counted = OfCrowd {
+            crowding: Arc::clone(self),
+            counter,
+        };
+        let is_crowded = used > max - max / 4;
+        if is_crowded && u64::from(count) >= max / 4 {
+            return Err(ShareUsed);
+        }
+        Ok(Some(counted))
+    }
+}
+
+impl Drop for OfCrowd {
+    fn drop(&mut self) {
+        self.crowding.counters[self.counter].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_keeps_a_quarter_once_crowded() {
+        let requests = Budget::of(1_000);
+        let crowding = Crowding::of(&requests);
+        let [one, two] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        let mut held = Vec::new();
+        while let Ok(counted) = crowding.begin(one) {
+            held.push((requests.take().unwrap(), counted));
+        }
+        // The address may use three quarters, of which the third quarter is counted.
+        assert_eq!(held.len(), 751);
+        let counted = held.iter().filter(|(_, counted)| counted.is_some());
+        assert_eq!(counted.count(), 250);
+        // Two addresses share a counter with a probability of 1 in 512.
+        if crowding.begin(one).is_err() && two != one {
+            let other = crowding.begin(two);
+            assert!(other.is_ok() || crowding.begin([192, 0, 2, 3].into()).is_ok());
+        }
+        held.clear();
+        assert!(crowding.begin(one).unwrap().is_none());
+    }
+}
