@@ -398,6 +398,14 @@ impl Held {
             Some(_) => self.more.push(lease),
         }
     }
+
+    /// Counts the permits among those of slow clients ([`Lease::becomes_slow`]). False if one of
+    /// them has no room.
+    #[must_use]
+    pub fn become_slow(&self) -> bool {
+        let mut all = self.first.iter().chain(&self.more);
+        all.all(Lease::becomes_slow)
+    }
 }
 
 impl<'a> Cx<'a> {

@@ -4,7 +4,8 @@
 //! flight, so the table needs no eviction or clean-up. Dropping the [`Lease`] releases a permit,
 //! however the request ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Maximum number of keys with concurrent requests. A power of two.
@@ -20,6 +21,8 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 pub struct Leases {
     /// Allocated on first use, so that a gateway without such limits needs no memory.
     slots: OnceLock<Box<[AtomicU64]>>,
+    /// Number of permits of the key of each slot that slow clients hold. Allocated on first use.
+    slow: OnceLock<Box<[AtomicU32]>>,
 }
 
 /// Concurrency permit of a request, released on drop.
@@ -27,6 +30,9 @@ pub struct Leases {
 pub struct Lease {
     leases: Arc<Leases>,
     at: usize,
+    limit: u64,
+    /// True if the permit counts among those of slow clients.
+    is_slow: Cell<bool>,
 }
 
 impl Leases {
@@ -40,6 +46,8 @@ impl Leases {
         let lease = |at| Lease {
             leases: Arc::clone(self),
             at,
+            limit,
+            is_slow: Cell::new(false),
         };
         let places = || (0..PROBES).map(|probe| (first + probe) & (SLOTS - 1));
         'again: loop {
@@ -86,6 +94,29 @@ impl Leases {
         self.slots
             .get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect())
     }
+
+    fn slow(&self) -> &[AtomicU32] {
+        self.slow
+            .get_or_init(|| (0..SLOTS).map(|_| AtomicU32::new(0)).collect())
+    }
+}
+
+impl Lease {
+    /// Counts the permit among those of slow clients, until the request ends. They may hold half of
+    /// the limit of a key, rounded down, and at least one permit. False if there is no room.
+    pub fn becomes_slow(&self) -> bool {
+        if self.is_slow.get() {
+            return true;
+        }
+        let most = u32::try_from((self.limit / 2).max(1)).unwrap_or(u32::MAX);
+        let slow = &self.leases.slow()[self.at];
+        let fits = slow.fetch_add(1, Ordering::Relaxed) < most;
+        if !fits {
+            slow.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.is_slow.set(fits);
+        fits
+    }
 }
 
 fn exchange(slot: &AtomicU64, before: u64, after: u64) -> bool {
@@ -95,6 +126,10 @@ fn exchange(slot: &AtomicU64, before: u64, after: u64) -> bool {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // Before the slot is freed for another key.
+        if self.is_slow.get() {
+            self.leases.slow()[self.at].fetch_sub(1, Ordering::Relaxed);
+        }
         let slot = &self.leases.slots()[self.at];
         let less = |word: u64| match word & COUNT_MASK {
             // The last permit frees the slot.
@@ -108,6 +143,20 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_clients_hold_half_of_a_keys_permits() {
+        let leases = Arc::<Leases>::default();
+        let held: Vec<Lease> = (0..5).map(|_| leases.take(7 << 40, 5).unwrap().0).collect();
+        let slow = held.iter().filter(|lease| lease.becomes_slow());
+        assert_eq!(slow.count(), 2);
+        assert!(held[0].becomes_slow(), "it counts once");
+        drop(held);
+        let (only, _) = leases.take(8 << 40, 1).unwrap();
+        assert!(only.becomes_slow());
+        let (again, _) = leases.take(7 << 40, 5).unwrap();
+        assert!(again.becomes_slow());
+    }
 
     fn used(leases: &Leases) -> usize {
         let words = leases.slots().iter();

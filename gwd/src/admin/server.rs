@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
 use zeroize::Zeroizing;
 
@@ -65,6 +65,9 @@ pub(crate) struct Admin {
     pub(crate) hosts: Vec<String>,
     /// Notified when another process has taken over the interface.
     pub(crate) left: Arc<Notify>,
+    /// Held while `/metrics` or a status is written. One at a time, so that health checks wait for
+    /// one of them at most.
+    pub(crate) writing: Semaphore,
 }
 
 /// Admin token, compared in constant time and never logged.
@@ -235,7 +238,10 @@ impl Admin {
                 let ready = self.status.load().ready;
                 health(ready, if ready { "pass" } else { "fail" }, &json!({}))
             }
-            "/metrics" => text(self.registry.text()),
+            "/metrics" => {
+                let _writing = self.may_write().await;
+                text(self.registry.text())
+            }
             _ => match self.refuse(&request, via) {
                 Some(refusal) => {
                     tell_stranger(&path, via, &refusal);
@@ -244,6 +250,14 @@ impl Admin {
                 None => self.changes(&path, request, via).await,
             },
         }
+    }
+
+    /// Waits until a large response may be written. Other connections are served between two such
+    /// responses.
+    async fn may_write(&self) -> Option<SemaphorePermit<'_>> {
+        let writing = self.writing.acquire().await.ok();
+        tokio::task::yield_now().await;
+        writing
     }
 
     /// True if every host that the request names, in `Host` or as the authority of its target, is an
@@ -335,9 +349,15 @@ impl Admin {
             Via::Unix => "unix socket".to_owned(),
         };
         match path {
-            "/v1/status" => json_reply(200, &self.status_now()),
+            "/v1/status" => {
+                let _writing = self.may_write().await;
+                json_reply(200, &self.status_now())
+            }
             "/v1/bundles" => json_reply(200, &self.status.load().bundles),
-            "/v1/routes" => json_reply(200, &explain::routes(&self.shared)),
+            "/v1/routes" => {
+                let _writing = self.may_write().await;
+                json_reply(200, &explain::routes(&self.shared))
+            }
             _ => match read_body(request).await {
                 Ok(body) => self.order(path, &body, who).await,
                 Err(reply) => reply,

@@ -117,6 +117,7 @@ fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
         draining: Arc::clone(&draining),
         hosts: resolved.admin_hosts.clone(),
         left: Arc::clone(&left),
+        writing: tokio::sync::Semaphore::new(1),
     };
     let start_admin = || admin.start(resolved.admin.clone(), predecessor.admin_socket);
     let start_control = || {

@@ -81,8 +81,11 @@ pub(super) async fn forward(
     if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
         head.method = method;
     }
-    let called = forwarding.call(route, &origin, head, body, handshake, record);
-    match within_limit(&stream.transfer.deadline, called).await {
+    let leases = std::mem::take(&mut record.leases);
+    let called = forwarding.call(route, &origin, (head, body), handshake, (record, &leases));
+    let called = within_limit(&stream.transfer.deadline, called).await;
+    record.leases = leases;
+    match called {
         Ok(Ok(made)) => made,
         Ok(Err(failure)) => respond::failed(&failure, request_id, record),
         Err(_) => respond::failed(&stream.limit_failure(), request_id, record),
@@ -95,10 +98,9 @@ impl Forwarding<'_, '_> {
         &self,
         route: &RouteRef<'_>,
         origin: &Origin,
-        head: &mut RequestHead,
-        mut body: Incoming,
+        (head, mut body): (&mut RequestHead, Incoming),
         handshake: Option<Handshake>,
-        record: &mut Record,
+        (record, leases): (&mut Record, &policy::Held),
     ) -> Result<Made, Failure> {
         let (snapshot, worker) = (self.version.snapshot(), &self.stream.worker);
         let upstream = self.decided.upstream(snapshot, self.cx);
@@ -112,6 +114,7 @@ impl Forwarding<'_, '_> {
             service: &service,
             origin,
             cx: self.cx,
+            leases,
             ends: self.stream.ends(self.cx.client),
         };
         if let Some(handshake) = handshake {

@@ -52,6 +52,8 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) service: &'s Service,
     pub(crate) origin: &'a forward::Origin,
     pub(crate) cx: &'a Cx<'s>,
+    /// Permits of `concurrency` policies that the request holds.
+    pub(crate) leases: &'a policy::Held,
     /// Addresses of the client's connection.
     pub(crate) ends: Ends,
 }
@@ -73,7 +75,15 @@ pub(crate) async fn send(
     record: &mut CallRecord,
 ) -> Result<Answered, Failure> {
     let retry = retry::of(out.route, out.upstream);
-    let source = Source::take(body, out.transfer, out.calls, retry, expects_continue).await?;
+    let source = Source::take(
+        body,
+        out.transfer,
+        out.calls,
+        retry,
+        expects_continue,
+        out.leases,
+    );
+    let source = source.await?;
     let (source, count) = match source.is_streamed() && out.transfer.awaits_upload() {
         true => begin_upload(source, out).await?,
         false => (source, UploadCount::default()),
@@ -226,6 +236,7 @@ impl<'a, 's> Call<'a, 's> {
                 uploads: source.is_streamed(),
                 progress: source.progress(),
                 gate: None,
+                leases: out.leases,
                 slow: SlowShare {
                     state: &out.service.common.state,
                     requests_max: out.upstream.limits.requests,

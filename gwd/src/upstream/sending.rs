@@ -39,6 +39,8 @@ pub(super) struct Sending<'a> {
     pub(super) uploads: bool,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
+    /// Permits of `concurrency` policies that the request holds.
+    pub(super) leases: &'a policy::Held,
     pub(super) slow: SlowShare<'a>,
     /// Count of the request as an unfinished upload.
     pub(super) count: UploadCount,
@@ -46,6 +48,12 @@ pub(super) struct Sending<'a> {
 
 /// Response, or the error with the request's body if that was not sent.
 pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
+
+/// Failure of a slow upload for which the concurrency limit of its key has no room.
+pub(super) fn no_room_for_slow() -> Failure {
+    let why = "the concurrency limit has the maximum of slow uploads";
+    Failure::because(Kind::UploadStalled, &why)
+}
 
 impl Sending<'_> {
     /// Creates the body to send in an attempt.
@@ -149,6 +157,9 @@ impl Sending<'_> {
             let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
+        if !self.leases.become_slow() {
+            return Err(no_room_for_slow());
+        }
         self.count.is_slow();
         progress.goes_on_slowly(Box::new(permit));
         transfer.deadline.set(until_ms);

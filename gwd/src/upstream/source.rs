@@ -17,6 +17,7 @@ use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
 use crate::runtime::deadlines::in_time;
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::sending::no_room_for_slow;
 
 /// Request body.
 pub(super) enum Source {
@@ -43,6 +44,7 @@ impl Source {
         calls: &CallCx,
         retry: Option<&Checked>,
         expects_continue: bool,
+        leases: &policy::Held,
     ) -> Result<Self, Failure> {
         if body.is_end_stream() {
             return Ok(Self::None);
@@ -52,7 +54,9 @@ impl Source {
         let length = length.filter(|length| *length <= most && !expects_continue);
         let memory = &calls.budgets.memory;
         if let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) {
-            return Ok(Self::Kept(Box::pin(keep(body, transfer, room)).await?));
+            return Ok(Self::Kept(
+                Box::pin(keep(body, transfer, room, leases)).await?,
+            ));
         }
         let may_fit = body.size_hint().lower() <= most;
         if most == 0 || !may_fit {
@@ -122,15 +126,31 @@ impl Source {
 }
 
 /// Receives a body of known length completely.
-async fn keep(mut body: Incoming, transfer: &Transfer, room: Buffered) -> Result<Bytes, Failure> {
+async fn keep(
+    mut body: Incoming,
+    transfer: &Transfer,
+    room: Buffered,
+    leases: &policy::Held,
+) -> Result<Bytes, Failure> {
+    let mut is_slow = false;
     let mut whole = Vec::new();
     let copies = transfer.upload.take_copies();
     let patience = &transfer.patience;
     let mut pace = Pace::new(patience);
     loop {
         let until_ms = pace.waits(transfer.clock.now_ms());
-        transfer.deadline.set(until_ms);
+        let slow_at_ms = match is_slow {
+            true => u64::MAX,
+            false => pace.slow_at_ms(),
+        };
+        transfer.deadline.set(until_ms.min(slow_at_ms));
         match in_time(&transfer.deadline, body.frame()).await {
+            None if slow_at_ms < until_ms => {
+                if !leases.become_slow() {
+                    return Err(no_room_for_slow());
+                }
+                is_slow = true;
+            }
             None => return Err(Failure::new(Kind::UploadStalled)),
             Some(None) => {
                 if let Some(copies) = copies {

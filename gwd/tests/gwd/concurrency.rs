@@ -154,3 +154,29 @@ fn a_websocket_has_its_place_until_it_ends() {
     drop(first);
     eventually("the place is free", || connect().1 == "101");
 }
+
+#[test]
+fn slow_uploads_hold_half_of_a_concurrency_limit() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("POST", "/a").policy("few")]);
+    shop.policies = vec![few("few", 5, None)];
+    let served = shop.serve_with(2, gwd::node::AccessLog::Off);
+    let held: Vec<Client> = (0..5)
+        .map(|_| {
+            let mut client = Client::connect(served.address);
+            client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc");
+            client
+        })
+        .collect();
+    eventually("all permits are held", || {
+        fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 429
+    });
+    // Each upload becomes slow after a second without bytes. Two of them may go on.
+    eventually("the slow uploads leave permits", || {
+        fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 200
+    });
+    eventually("two uploads are left", || {
+        served.metric("http_server_active_requests", &[]) == 2.0
+    });
+    drop(held);
+}

@@ -82,10 +82,10 @@ fn crowd_under_bounded_memory_is_partly_served() {
     shop.listener.limits.connections = 100_000;
     let bundle = world.release(&shop.gateway());
     // All clients have one address.
-    let places = ["--connections-per-address", "100000"];
+    let unbounded = ["--connections-per-address", "100000"];
     let memory_limit = format!("{memory}MiB");
     let mut command = world.trusted();
-    command.args(places).args(["--memory", &memory_limit]);
+    command.args(unbounded).args(["--memory", &memory_limit]);
     let gwd = Process::spawn(&mut command);
     gwd.wait_for(&bundle);
     let started: Vec<_> = (0..crowds)

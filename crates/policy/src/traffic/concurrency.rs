@@ -8,6 +8,9 @@
 //! is aborted; a WebSocket counts until it ends. Requests above the limit get 429 with the fields
 //! of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`). There is no `Retry-After`,
 //! because the time of the next free permit is unknown.
+//!
+//! Clients that send their bodies slowly may hold half of the limit of a key, and at least one
+//! permit. An upload that becomes slow beyond that ends with 408.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
