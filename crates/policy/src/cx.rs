@@ -403,8 +403,8 @@ impl Held {
     /// them has no room.
     #[must_use]
     pub fn become_slow(&self) -> bool {
-        let mut all = self.first.iter().chain(&self.more);
-        all.all(Lease::becomes_slow)
+        let mut leases = self.first.iter().chain(&self.more);
+        leases.all(Lease::becomes_slow)
     }
 }
 
