@@ -1,0 +1,193 @@
+//! Media types, forms and text.
+
+use super::*;
+
+#[test]
+fn media_type_and_presence_decide_about_the_body() {
+    let content = json!({
+        "application/json": {"schema": {"type": "object"}},
+        "application/octet-stream": {},
+        "text/*": {},
+    });
+    let operation = operation(&Json::Null, &content, &[]);
+    let of = |fields: &[(&str, &str)], is_empty: bool| {
+        let fields = fields.iter().map(|(name, value)| {
+            let name = HeaderName::try_from(*name).unwrap();
+            (name, HeaderValue::from_str(value).unwrap())
+        });
+        let headers: HeaderMap = fields.fold(HeaderMap::new(), |mut all, (name, value)| {
+            all.append(name, value);
+            all
+        });
+        match operation.body_use(&headers, is_empty) {
+            Ok(BodyUse::Pass) => 0,
+            Ok(BodyUse::Read(_)) => 200,
+            Err((reject, _)) => reject.status,
+        }
+    };
+    assert_eq!(
+        of(
+            &[("content-type", "application/json; charset=utf-8")],
+            false
+        ),
+        200
+    );
+    assert_eq!(
+        of(&[("content-type", "application/octet-stream")], false),
+        0
+    );
+    assert_eq!(of(&[("content-type", "text/plain")], false), 0);
+    assert_eq!(of(&[("content-type", "application/xml")], false), 415);
+    assert_eq!(of(&[("content-type", "x")], false), 415);
+    assert_eq!(of(&[], false), 415);
+    assert_eq!(of(&[], true), 400);
+    let twice = [
+        ("content-type", "text/plain"),
+        ("content-type", "application/json"),
+    ];
+    assert_eq!(of(&twice, false), 415);
+    let coded = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    assert_eq!(of(&coded, false), 415);
+    let identity = [
+        ("content-type", "application/json"),
+        ("content-encoding", "identity"),
+    ];
+    assert_eq!(of(&identity, false), 200);
+}
+
+#[test]
+fn urlencoded_form_is_checked_as_an_object() {
+    let schema = json!({
+        "type": "object",
+        "required": ["n"],
+        "properties": {
+            "n": {"type": "integer"},
+            "l": {"type": "array", "items": {"type": "integer"}},
+            "c": {"type": "array", "items": {"type": "integer"}},
+            "o": {"type": "object", "properties": {"a": {"type": "integer"}}},
+        },
+    });
+    let content = json!({"application/x-www-form-urlencoded": {
+        "schema": schema,
+        "encoding": {"c": {"style": "form", "explode": false}},
+    }});
+    let operation = operation(&Json::Null, &content, &[]);
+    let form = |text: &str| {
+        read(
+            &operation,
+            "application/x-www-form-urlencoded",
+            text.as_bytes(),
+        )
+    };
+    for valid in [
+        "n=1",
+        "n=1&l=1&l=2&c=1,2",
+        "n=1&l%5B%5D=1&l[]=2&other=a+b",
+        "n=1&o[a]=1",
+        "n=1&o=%7B%22a%22%3A1%7D",
+        "n=1&l=1",
+    ] {
+        assert_eq!(form(valid), [""; 0], "{valid}");
+    }
+    for (invalid, pointer) in [
+        ("l=1", "#"),
+        ("n=x", "#/n"),
+        ("n=1&n=2", "#"),
+        ("n=1&l=1&l=x", "#/l/1"),
+        ("n=1&c=1,x", "#/c/1"),
+        ("n=1&o[a]=x", "#/o/a"),
+        ("n=1&o=%7B%22a%22%3A%22x%22%7D", "#/o/a"),
+        ("n=1&o=%7B", "#"),
+    ] {
+        let found = form(invalid);
+        let expected = format!("body - {pointer} ");
+        assert!(
+            found.len() == 1 && found[0].starts_with(&expected),
+            "{invalid} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn multipart_form_is_checked_by_its_parts() {
+    let schema = json!({
+        "type": "object",
+        "required": ["file", "meta"],
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "meta": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}},
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 2}},
+            "count": {"type": "integer"},
+        },
+    });
+    let content = json!({"multipart/form-data": {
+        "schema": schema,
+        "encoding": {"file": {"contentType": "image/png, image/*"}},
+    }});
+    let operation = operation(&Json::Null, &content, &[]);
+    let form = |parts: &[(&str, &str, &str)]| {
+        let mut body = String::new();
+        for (name, kind, text) in parts {
+            body.push_str(&format!(
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n"
+            ));
+            if !kind.is_empty() {
+                body.push_str(&format!("Content-Type: {kind}\r\n"));
+            }
+            body.push_str(&format!("\r\n{text}\r\n"));
+        }
+        body.push_str("--b--\r\n");
+        read(
+            &operation,
+            "multipart/form-data; boundary=b",
+            body.as_bytes(),
+        )
+    };
+    let file = ("file", "image/png", "\u{fffd}PNG");
+    let meta = ("meta", "application/json", "{\"n\": 1}");
+    assert_eq!(form(&[file, meta]), [""; 0]);
+    assert_eq!(
+        form(&[
+            file,
+            meta,
+            ("tags", "", "a"),
+            ("tags", "", "b"),
+            ("count", "", "3")
+        ]),
+        [""; 0]
+    );
+    assert_eq!(
+        form(&[file, meta, ("tags", "", "abc")]),
+        ["body - #/tags/0 must have at most 2 characters"]
+    );
+    assert_eq!(
+        form(&[file, meta, ("count", "", "x")]),
+        ["body - #/count must be of type integer"]
+    );
+    assert_eq!(form(&[meta]), ["body - # must have the property \"file\""]);
+    assert_eq!(
+        form(&[file, ("meta", "", "{}")]),
+        ["body - #/meta must have the property \"n\""]
+    );
+    assert_eq!(
+        form(&[("file", "text/html", "x"), meta]),
+        ["body - #/file must have a type of its `contentType`"]
+    );
+    assert_eq!(form(&[file, file, meta]).len(), 1);
+    assert_eq!(read(&operation, "multipart/form-data", b"--b--").len(), 1);
+}
+
+#[test]
+fn text_body_is_checked_as_a_string() {
+    let content = json!({"text/plain": {"schema": {"type": "string", "maxLength": 3}}});
+    let operation = operation(&Json::Null, &content, &[]);
+    assert_eq!(read(&operation, "text/plain", "äöü".as_bytes()), [""; 0]);
+    assert_eq!(read(&operation, "text/plain", b"1234").len(), 1);
+    assert_eq!(
+        read(&operation, "text/plain", b"\xff"),
+        ["body - # is not UTF-8"]
+    );
+}

@@ -1,0 +1,318 @@
+//! Parameters in each style.
+
+use super::*;
+
+/// Values of the table in OpenAPI 3.1 §4.8.12 and 3.2 (*Style Examples*): style, explode, and the
+/// texts of an empty string, a string, an array and an object.
+const STYLES: &[(&str, &str, bool, [&str; 3])] = &[
+    (
+        "path",
+        "simple",
+        false,
+        ["blue", "blue,black,brown", "R,100,G,200,B,150"],
+    ),
+    (
+        "path",
+        "simple",
+        true,
+        ["blue", "blue,black,brown", "R=100,G=200,B=150"],
+    ),
+    (
+        "path",
+        "label",
+        false,
+        ["blue", "blue,black,brown", "R,100,G,200,B,150"],
+    ),
+    (
+        "path",
+        "label",
+        true,
+        ["blue", "blue.black.brown", "R=100.G=200.B=150"],
+    ),
+    (
+        "path",
+        "matrix",
+        false,
+        ["blue", "blue,black,brown", "R,100,G,200,B,150"],
+    ),
+    (
+        "path",
+        "matrix",
+        true,
+        ["blue", "blue;color=black;color=brown", ""],
+    ),
+    (
+        "header",
+        "simple",
+        false,
+        ["blue", "blue,black,brown", "R,100,G,200,B,150"],
+    ),
+    (
+        "header",
+        "simple",
+        true,
+        ["blue", "blue, black, brown", "R=100,G=200,B=150"],
+    ),
+    (
+        "query",
+        "form",
+        false,
+        [
+            "color=blue",
+            "color=blue,black,brown",
+            "color=R,100,G,200,B,150",
+        ],
+    ),
+    (
+        "query",
+        "form",
+        true,
+        [
+            "color=blue",
+            "color=blue&color=black&color=brown",
+            "R=100&G=200&B=150",
+        ],
+    ),
+    (
+        "query",
+        "spaceDelimited",
+        false,
+        [
+            "",
+            "color=blue%20black%20brown",
+            "color=R%20100%20G%20200%20B%20150",
+        ],
+    ),
+    (
+        "query",
+        "pipeDelimited",
+        false,
+        [
+            "",
+            "color=blue%7Cblack%7Cbrown",
+            "color=R%7C100%7CG%7C200%7CB%7C150",
+        ],
+    ),
+    (
+        "query",
+        "deepObject",
+        true,
+        ["", "", "color%5BR%5D=100&color%5BG%5D=200&color%5BB%5D=150"],
+    ),
+    (
+        "cookie",
+        "form",
+        false,
+        [
+            "color=blue",
+            "color=blue,black,brown",
+            "color=R,100,G,200,B,150",
+        ],
+    ),
+    (
+        "cookie",
+        "form",
+        true,
+        [
+            "color=blue",
+            "color=blue; color=black; color=brown",
+            "R=100; G=200; B=150",
+        ],
+    ),
+];
+
+/// Findings about a parameter whose text is in a request.
+fn of_parameter(parameter: &Json, text: &str) -> Vec<String> {
+    let operation = operation(&json!([parameter]), &Json::Null, &[]);
+    let mut headers = HeaderMap::new();
+    let name = parameter["name"].as_str().unwrap().to_owned();
+    let (mut path, mut query) = (String::from("/"), None);
+    match parameter["in"].as_str().unwrap() {
+        "path" => path.push_str(text),
+        "query" => query = Some(text),
+        "header" => {
+            let name = HeaderName::try_from(&name).unwrap();
+            headers.insert(name, HeaderValue::from_str(text).unwrap());
+        }
+        _ => {
+            headers.insert("cookie", HeaderValue::from_str(text).unwrap());
+        }
+    }
+    let bound = [(name.as_str(), 1..path.len())];
+    told(&operation.head(&Head {
+        path: &path,
+        bound: &bound,
+        query,
+        headers: &headers,
+    }))
+}
+
+#[test]
+fn each_style_of_the_specification_is_read() {
+    let color = json!({"type": "string", "enum": ["blue", "black", "brown"]});
+    let amount = json!({"type": "integer", "minimum": 100});
+    let schemas = [
+        color.clone(),
+        json!({"type": "array", "items": color, "minItems": 3, "maxItems": 3}),
+        json!({
+            "type": "object",
+            "properties": {"R": amount, "G": amount, "B": amount},
+            "required": ["R", "G", "B"],
+            "additionalProperties": false,
+        }),
+    ];
+    // The same requests are refused if one value of the schema differs.
+    let others = [
+        json!({"type": "string", "enum": ["black", "brown"]}),
+        json!({"type": "array", "items": {"enum": ["blue", "brown"]}}),
+        json!({"type": "object", "properties": {"G": {"type": "integer", "maximum": 199}, "R": {}, "B": {}}}),
+    ];
+    for (place, style, explode, texts) in STYLES {
+        for (index, text) in texts.iter().enumerate() {
+            if text.is_empty() {
+                continue;
+            }
+            let parameter = |schema: &Json| {
+                json!({
+                    "in": place, "name": "color", "required": true, "style": style,
+                    "explode": explode, "schema": schema,
+                })
+            };
+            let found = of_parameter(&parameter(&schemas[index]), text);
+            assert_eq!(found, [""; 0], "{place} {style} {explode} {text}");
+            let found = of_parameter(&parameter(&others[index]), text);
+            assert_eq!(found.len(), 1, "{place} {style} {explode} {text} {found:?}");
+        }
+    }
+}
+
+#[test]
+fn parameters_leave_room_where_clients_differ() {
+    let rows = [
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "string", "enum": ["a b"]}}),
+            "q=a+b",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "string", "enum": ["a+b"]}}),
+            "q=a+b",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "string", "format": "date-time"}}),
+            "q=2024-01-01T00:00:00+02:00",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "explode": false, "schema": {"type": "array", "items": {"type": "integer"}}}),
+            "q=1%2C2",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "integer"}}),
+            "q=1&q=2",
+            false,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": ["integer", "string"], "maxLength": 1}}),
+            "q=12",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "string", "maxLength": 2}}),
+            "q=12",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "boolean"}}),
+            "q=yes",
+            false,
+        ),
+        (
+            json!({"in": "query", "name": "q", "required": true, "schema": {}}),
+            "x=1",
+            false,
+        ),
+        (
+            json!({"in": "query", "name": "q", "required": true, "schema": {}}),
+            "q",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "allowEmptyValue": true, "schema": {"type": "integer"}}),
+            "q=",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "schema": {"type": "integer"}}),
+            "q=",
+            false,
+        ),
+        (
+            json!({"in": "query", "name": "a[]", "schema": {"type": "array", "items": {"type": "integer"}}}),
+            "a%5B%5D=1&a[]=2",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "style": "deepObject", "schema": {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "integer"}}}}}}),
+            "q[a][b]=1",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "style": "deepObject", "schema": {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "integer"}}}}}}),
+            "q[a][b]=x",
+            false,
+        ),
+        (
+            json!({"in": "query", "name": "q", "style": "deepObject", "schema": {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}}),
+            "q[a]=1&q[a]=2",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "content": {"application/json": {"schema": {"type": "object", "required": ["a"]}}}}),
+            "q=%7B%22a%22:1%7D",
+            true,
+        ),
+        (
+            json!({"in": "query", "name": "q", "content": {"application/json": {"schema": {"type": "object", "required": ["a"]}}}}),
+            "q=%7B%7D",
+            false,
+        ),
+        (
+            json!({"in": "header", "name": "x-a", "schema": {"type": "integer"}}),
+            "12",
+            true,
+        ),
+        (
+            json!({"in": "header", "name": "x-a", "schema": {"type": "integer"}}),
+            "1x",
+            false,
+        ),
+        (
+            json!({"in": "header", "name": "accept", "schema": {"type": "integer"}}),
+            "1x",
+            true,
+        ),
+        (
+            json!({"in": "cookie", "name": "s", "schema": {"type": "string", "pattern": "^[a-f]+$"}}),
+            "a=1; s=\"abc\"",
+            true,
+        ),
+        (
+            json!({"in": "cookie", "name": "s", "required": true, "schema": {"type": "string"}}),
+            "a=1",
+            false,
+        ),
+        (
+            json!({"in": "path", "name": "p", "schema": {"type": "string", "enum": ["a/b"]}}),
+            "a%2Fb",
+            true,
+        ),
+    ];
+    for (parameter, text, valid) in rows {
+        let found = of_parameter(&parameter, text);
+        assert_eq!(found.is_empty(), valid, "{parameter} {text} {found:?}");
+        assert!(!found.concat().contains("SECRET"));
+    }
+}
