@@ -170,6 +170,7 @@ fn every_arrow_points_one_way() {
             ],
         ),
         ("http1", &[]),
+        ("validator", &["bundle", "policy"]),
         ("e2e", &["prerequisite"]),
         ("workspace-hack", &[]),
     ]);
