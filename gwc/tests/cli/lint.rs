@@ -338,7 +338,7 @@ fn rules_have_names_codes_and_names_of_other_linters() {
     );
     concise("path-params=warn")
         .with(64)
-        .says("that is `undeclared-path-parameter`, `unused-path-parameter`");
+        .says("gwc's name of the rule is `undeclared-path-parameter`, `unused-path-parameter`");
     concise("oas2-anyOf=warn")
         .with(64)
         .says("gwc has no such rule: 2.0 is lifted to 3.0");

@@ -11,6 +11,7 @@ pub(crate) mod mirror;
 mod passwords;
 mod store;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -59,15 +60,18 @@ pub(crate) async fn answer<'s>(
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
-        let asked = async {
-            match &**effect {
-                Effect::Http(call) => http::ask(&asking, call, client).await,
-                Effect::Keys(cell) => keys::ask(&asking, cell).await,
-                Effect::Password(check) => passwords::ask(&asking, check, client).await,
-                Effect::Store(count) => store::ask(&asking, count).await,
-            }
+        let answered = {
+            let asked = pin!(async {
+                match &**effect {
+                    Effect::Http(call) => http::ask(&asking, call, client).await,
+                    Effect::Keys(cell) => keys::ask(&asking, cell).await,
+                    Effect::Password(check) => passwords::ask(&asking, check, client).await,
+                    Effect::Store(count) => store::ask(&asking, count).await,
+                }
+            });
+            within_limit(asking.deadline, asked).await
         };
-        let Ok(answer) = within_limit(asking.deadline, asked).await else {
+        let Ok(answer) = answered else {
             break;
         };
         asking.deadline.limit_again(limit);

@@ -1,5 +1,6 @@
 //! Forwarding of a request that its chain admits: mirror copies, the upstream, and its response.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use engine::forward::Origin;
@@ -82,8 +83,11 @@ pub(super) async fn forward(
         head.method = method;
     }
     let leases = std::mem::take(&mut record.leases);
-    let called = forwarding.call(route, &origin, (head, body), handshake, (record, &leases));
-    let called = within_limit(&stream.transfer.deadline, called).await;
+    let called = {
+        let exchanged = (head, body);
+        let call = pin!(forwarding.call(route, &origin, exchanged, handshake, (record, &leases)));
+        within_limit(&stream.transfer.deadline, call).await
+    };
     record.leases = leases;
     match called {
         Ok(Ok(made)) => made,

@@ -127,15 +127,29 @@ fn keys_without_a_slot_share_one_strict_counter() {
     let admitted = fill(&table, StateId(1), tokens, 1_000);
     assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
     assert!(table.overflowed() > 0);
-    // Keys of other limits still get their tokens.
+    // Keys of other limits still get their tokens. The table has few overflow counters, selected by
+    // a random hash: take limits that have one of their own.
     let fast = quota(10, 1_000, 1);
-    let tag = table.tag(StateId(2), &[b"acme"]);
-    assert!(table.take(StateId(2), tag, fast, 1, SECOND).admitted);
-    assert!(!table.take(StateId(2), tag, fast, 1, SECOND).admitted);
-    assert!(table.take(StateId(2), tag, fast, 1, 2 * SECOND).admitted);
+    let mut used = vec![table.overflow_of(StateId(1), tokens)];
+    let mut apart = |tokens| {
+        let mut states = (2..).map(StateId);
+        let own = states.find(|state| {
+            let counter = table.overflow_of(*state, tokens);
+            !used.iter().any(|other| std::ptr::eq(*other, counter))
+        });
+        let own = own.expect("there are several counters");
+        used.push(table.overflow_of(own, tokens));
+        own
+    };
+    let state = apart(fast);
+    let tag = table.tag(state, &[b"acme"]);
+    assert!(table.take(state, tag, fast, 1, SECOND).admitted);
+    assert!(!table.take(state, tag, fast, 1, SECOND).admitted);
+    assert!(table.take(state, tag, fast, 1, 2 * SECOND).admitted);
     // So does a key of a limit with the same quota.
-    let other = table.tag(StateId(3), &[b"acme"]);
-    assert!(table.take(StateId(3), other, tokens, 1, SECOND).admitted);
+    let state = apart(tokens);
+    let other = table.tag(state, &[b"acme"]);
+    assert!(table.take(state, other, tokens, 1, SECOND).admitted);
 }
 
 #[test]
