@@ -29,7 +29,7 @@ impl Hashed {
     /// The body, if it can still be the content that the signature admits.
     ///
     /// # Errors
-    /// It cannot: an empty body has another digest, or none is allowed.
+    /// An empty body that has another digest, or must not have one.
     pub(crate) fn of(incoming: Incoming, content: Content) -> Result<Incoming, Broken> {
         if incoming.is_end_stream() {
             let is_signed = content.is(b"");

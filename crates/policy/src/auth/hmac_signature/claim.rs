@@ -32,7 +32,7 @@ pub(super) struct Claim {
 /// Value of a field that must not occur twice.
 ///
 /// # Errors
-/// It occurs twice, is longer than 8 KiB, or is not ASCII.
+/// A field that occurs twice, is longer than 8 KiB, or is not ASCII.
 pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Reason> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
@@ -49,7 +49,7 @@ pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
 /// Value of a field: its lines, joined by commas.
 ///
 /// # Errors
-/// It is not ASCII.
+/// A text that is not ASCII.
 pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, Reason> {
     let Some(value) = combined(headers, name) else {
         return Ok(None);

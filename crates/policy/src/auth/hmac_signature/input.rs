@@ -65,7 +65,7 @@ impl<'d> Input<'d> {
     /// A parameter that is a text. None if it is absent.
     ///
     /// # Errors
-    /// It is of another type.
+    /// A parameter of another type.
     pub(super) fn text(&self, name: &str) -> Result<Option<&'d str>, Reason> {
         text(self.list, name)
     }
@@ -73,7 +73,7 @@ impl<'d> Input<'d> {
     /// A parameter that is a time (Unix time, seconds). None if it is absent.
     ///
     /// # Errors
-    /// It is no integer, or negative.
+    /// A value that is no integer, or negative.
     pub(super) fn time(&self, name: &str) -> Result<Option<u64>, Reason> {
         match self.list.params.get(name) {
             None => Ok(None),

@@ -35,7 +35,7 @@ pub(super) fn combined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h,
 /// Reads a dictionary.
 ///
 /// # Errors
-/// It is too large, is no dictionary, or has a name twice.
+/// A value that is too large, is no dictionary, or has a name twice.
 pub(super) fn dictionary(value: &[u8]) -> Result<Dictionary, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_dictionary_with_visitor(Count(&written));
@@ -48,7 +48,7 @@ pub(super) fn dictionary(value: &[u8]) -> Result<Dictionary, Reason> {
 /// Reads a list.
 ///
 /// # Errors
-/// It is too large, is no list, or has a name twice.
+/// A value that is too large, is no list, or has a name twice.
 pub(super) fn list(value: &[u8]) -> Result<List, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_list_with_visitor(Count(&written));
@@ -61,7 +61,7 @@ pub(super) fn list(value: &[u8]) -> Result<List, Reason> {
 /// Reads an item.
 ///
 /// # Errors
-/// It is too large, is no item, or has a name twice.
+/// A value that is too large, is no item, or has a name twice.
 pub(super) fn item(value: &[u8]) -> Result<Item, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_item_with_visitor(Count(&written));

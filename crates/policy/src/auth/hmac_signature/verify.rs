@@ -41,7 +41,7 @@ struct Key {
     identity: Arc<Identity>,
 }
 
-/// What a valid signature means for the rest of the exchange.
+/// Results of a valid signature for the rest of the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// Nonce, to be recorded against replays. None for a signature without one.
