@@ -348,7 +348,7 @@ fn rules_have_names_codes_and_names_of_other_linters() {
     project
         .run(&["explain", "oas3-schema"])
         .with(64)
-        .says("that is `unknown-field`, `missing-field`");
+        .says("gwc's name of the rule is `unknown-field`, `missing-field`");
     project.edit(
         "gateway.yaml",
         "version: 1\n",
