@@ -6,6 +6,9 @@
 //! no room, further proofs are refused. While more than half of a shard is in use, one caller has at
 //! most a quarter of it, so that a caller who sends many proofs cannot lock out the others.
 
+#[cfg(feature = "author")]
+pub(in crate::auth) mod author;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,14 +1,19 @@
 //! Shape and checks of `kind: dpop` settings.
 
-use diag::shape::{self, BAD_VALUE, Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
 use super::{Checked, WINDOW_MS};
 use crate::auth::jwt::Algorithm;
+use crate::auth::replays::{self, author::Window};
 use crate::secret::SecretRef;
 
-/// Longest `window`, in milliseconds: ten minutes.
-const WINDOW_MAX_MS: u64 = 600_000;
+/// Range of `window`: up to ten minutes.
+const WINDOW: Window = Window {
+    max_ms: 600_000,
+    message: "a proof is valid for 1s to 10m after it was made",
+    help: "write `1m`: a stolen proof could be used for that long at a gateway that has not seen it",
+};
 
 /// Keys of `kind: dpop`.
 pub static SHAPE: Object = Object {
@@ -52,25 +57,7 @@ pub static SHAPE: Object = Object {
 
 fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
-    if let Some(store) = get("store").filter(|store| store.scalar_text() != Some("local")) {
-        sink.push(shape::not_available(
-            store.span(),
-            "a store that a fleet shares",
-            "write `local`",
-        ));
-    }
-    let fits = |ms| (1_000..=WINDOW_MAX_MS).contains(&ms);
-    let is_wrong = |node: &NodeRef<'_>| read::duration_ms(*node).is_ok_and(|ms| !fits(ms));
-    if let Some(window) = get("window").filter(is_wrong) {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                window.span(),
-                "a proof is valid for 1s to 10m after it was made",
-            )
-            .help("write `1m`: a stolen proof could be used for that long at a gateway that has not seen it"),
-        );
-    }
+    replays::author::check(node, &WINDOW, sink);
     let needs = get("nonce").and_then(NodeRef::as_bool) == Some(true);
     if let Some(secret) = get("nonce_secret").filter(|_| !needs) {
         sink.push(

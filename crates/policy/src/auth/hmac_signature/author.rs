@@ -1,13 +1,18 @@
 //! Shape and checks of `kind: hmac_signature` settings.
 
-use diag::shape::{self, BAD_VALUE, Field, Form, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, Form, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
 use super::{Algorithm, Checked, Style, WINDOW_MS, base};
+use crate::auth::replays::{self, author::Window};
 use crate::secret::SecretRef;
 
-/// Longest `window`, in milliseconds: 15 minutes.
-const WINDOW_MAX_MS: u64 = 900_000;
+/// Range of `window`: up to 15 minutes.
+const WINDOW: Window = Window {
+    max_ms: 900_000,
+    message: "a signature counts for 1s to 15m after it was made",
+    help: "write `5m`: nonces must be remembered for that long",
+};
 
 /// Keys of `kind: hmac_signature`.
 pub static SHAPE: Object = Object {
@@ -66,26 +71,8 @@ static COMPONENT: Form = Form {
 
 fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
-    if let Some(store) = get("store").filter(|store| store.scalar_text() != Some("local")) {
-        sink.push(shape::not_available(
-            store.span(),
-            "a store that a fleet shares",
-            "write `local`",
-        ));
-    }
+    replays::author::check(node, &WINDOW, sink);
     check_style(node, sink);
-    let fits = |ms| (1_000..=WINDOW_MAX_MS).contains(&ms);
-    let is_wrong = |node: &NodeRef<'_>| read::duration_ms(*node).is_ok_and(|ms| !fits(ms));
-    if let Some(window) = get("window").filter(is_wrong) {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                window.span(),
-                "a signature counts for 1s to 15m after it was made",
-            )
-            .help("write `5m`: nonces must be remembered for that long"),
-        );
-    }
     if let Some(secrets) = get("secrets").filter(|all| all.entries().len() == 0) {
         sink.push(
             Diagnostic::new(&BAD_VALUE, secrets.span(), "no key can sign requests")

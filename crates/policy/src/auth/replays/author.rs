@@ -1,0 +1,29 @@
+//! Checks of the settings of credentials that count once: `window` and `store`.
+
+use diag::shape::{self, BAD_VALUE};
+use diag::{Diagnostic, NodeRef, Sink, read};
+
+/// Range of `window`, and the words for a value outside it.
+pub(in crate::auth) struct Window {
+    /// Longest window, in milliseconds. The shortest is one second.
+    pub(in crate::auth) max_ms: u64,
+    pub(in crate::auth) message: &'static str,
+    pub(in crate::auth) help: &'static str,
+}
+
+/// Reports a `window` out of range, and a `store` that is not `local`.
+pub(in crate::auth) fn check(node: NodeRef<'_>, window: &Window, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    if let Some(store) = get("store").filter(|store| store.scalar_text() != Some("local")) {
+        sink.push(shape::not_available(
+            store.span(),
+            "a store that a fleet shares",
+            "write `local`",
+        ));
+    }
+    let fits = |ms| (1_000..=window.max_ms).contains(&ms);
+    let is_wrong = |node: &NodeRef<'_>| read::duration_ms(*node).is_ok_and(|ms| !fits(ms));
+    if let Some(written) = get("window").filter(is_wrong) {
+        sink.push(Diagnostic::new(&BAD_VALUE, written.span(), window.message).help(window.help));
+    }
+}
