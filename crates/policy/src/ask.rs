@@ -166,6 +166,12 @@ impl AskId {
         Self::new(Asker::Password, &[&check.name])
     }
 
+    /// Id of the question to count a request in a store.
+    #[must_use]
+    pub fn of_count(count: &Count) -> Self {
+        Self::new(Asker::Store, &[&count.state.0.to_le_bytes(), &count.key])
+    }
+
     /// Bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
@@ -222,7 +228,7 @@ impl Effect {
             Self::Http(call) => call.id,
             Self::Keys(cell) => AskId::of_keys(cell),
             Self::Password(check) => AskId::of_password(check),
-            Self::Store(count) => count.id(),
+            Self::Store(count) => AskId::of_count(count),
         }
     }
 }

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
-use crate::ask::{Answer, AskId, Asker, Effect};
-use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
-use crate::rate::{Admission, Tokens};
-use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable};
+use crate::rate::Tokens;
+use crate::reject::Reject;
+use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use crate::state::StateId;
-use crate::step::{Reject, Setting};
 
 /// A store, in the bundle: a part of each policy that counts there.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -83,19 +81,6 @@ pub struct StoreOutage<'a> {
     pub on_outage: OnOutage,
 }
 
-/// Result of a question to a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// The store decided.
-    Decided(Admission),
-    /// The store does not answer, and the gateway counts for itself.
-    Local,
-    /// The store does not answer, and the request is admitted.
-    Open,
-    /// The store does not answer, and the request is refused.
-    Closed,
-}
-
 /// Refusal with [`OnOutage::Closed`] while the store does not answer.
 pub(crate) static UNAVAILABLE: Reject = Reject {
     status: 503,
@@ -110,11 +95,11 @@ impl Checked {
     ///
     /// # Errors
     /// The URL cannot be resolved.
-    pub(crate) fn store(&self, setting: &Setting<'_>) -> Result<Arc<Store>, SecretUnavailable> {
+    pub(crate) fn store(&self, secrets: &dyn Secrets) -> Result<Arc<Store>, SecretUnavailable> {
         Ok(Arc::new(Store {
             name: self.name.as_str().into(),
             reference: self.url.clone(),
-            url: setting.secrets.cell(&self.url, Form::FieldValue)?,
+            url: secrets.cell(&self.url, Form::FieldValue)?,
             prefix: self.prefix.as_str().into(),
             on_outage: self.on_outage,
         }))
@@ -148,33 +133,6 @@ impl OnOutage {
 
 // === impl Store ===
 
-impl Store {
-    /// Asks the store to count a request, or returns its answer.
-    ///
-    /// # Errors
-    /// The question, if it was not asked yet.
-    pub(crate) fn count<'a>(
-        self: &'a Arc<Self>,
-        count: &Count,
-        cx: &mut Cx<'a>,
-    ) -> Result<Counted, Box<Effect>> {
-        let outage = match cx.answers.get(&count.id()) {
-            None => return Err(Box::new(Effect::Store(Box::new(count.clone())))),
-            Some(Answer::Counted(admission)) => return Ok(Counted::Decided(*admission)),
-            Some(_) => StoreOutage {
-                store: &self.name,
-                on_outage: self.on_outage,
-            },
-        };
-        cx.store_outage = Some(outage);
-        Ok(match self.on_outage {
-            OnOutage::Local => Counted::Local,
-            OnOutage::Open => Counted::Open,
-            OnOutage::Closed => Counted::Closed,
-        })
-    }
-}
-
 /// The URL has a password: it is not printed.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,12 +146,6 @@ impl fmt::Debug for Store {
 // === impl Count ===
 
 impl Count {
-    /// Name of the question within one exchange.
-    #[must_use]
-    pub fn id(&self) -> AskId {
-        AskId::new(Asker::Store, &[&self.state.0.to_le_bytes(), &self.key])
-    }
-
     /// Key of the counter in the store: `PREFIX:STATE:KEY`. The braces are the hash tag of a
     /// cluster.
     #[must_use]
@@ -255,137 +207,5 @@ pub mod author {
                 _ => OnOutage::Local,
             },
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderMap;
-
-    use super::*;
-    use crate::ask::Outage;
-    use crate::cx::tests::head;
-    use crate::step::{Run as _, Step};
-    use crate::traffic::rate_limit::tests::{cx, in_store, limits, per_hour};
-    use crate::{Key, traffic::rate_limit};
-
-    fn store(on_outage: OnOutage) -> Arc<Store> {
-        Arc::new(Store {
-            name: "shared".into(),
-            reference: SecretRef::Env("URL".into()),
-            url: SecretCell::new(b"redis://:s3cret@h".to_vec()),
-            prefix: "p".into(),
-            on_outage,
-        })
-    }
-
-    fn limit(on_outage: OnOutage) -> rate_limit::Filter {
-        in_store(per_hour("limit", 1, 5, &Key::Address), store(on_outage))
-    }
-
-    fn admission(admitted: bool) -> Answer {
-        Answer::Counted(Admission {
-            admitted,
-            remaining: 3,
-            wait_ticks: 20_000_000,
-        })
-    }
-
-    #[test]
-    fn store_is_asked_and_decides() {
-        let shared = limits();
-        let limit = limit(OnOutage::Closed);
-        for admitted in [true, false] {
-            let mut cx = cx(&shared, "10.0.0.1");
-            cx.cost = 4;
-            let Step::Ask(effect) = limit.on_request(&mut head("/"), &mut cx) else {
-                panic!("no question");
-            };
-            let Effect::Store(count) = &*effect else {
-                panic!("{effect:?}");
-            };
-            assert_eq!((count.cost, count.tokens.count), (4, 5));
-            assert!(!format!("{effect:?}").contains("s3cret"));
-            cx.answers.add(effect.id(), admission(admitted));
-            let step = limit.on_request(&mut head("/"), &mut cx);
-            assert_eq!(matches!(step, Step::Continue), admitted);
-            let notice = cx.rate.unwrap();
-            assert_eq!((notice.remaining, notice.retry_after_ms), (3, 2_000));
-            assert_eq!((cx.store_outage, cx.returned.len()), (None, 0));
-            // A later refusal returns what the store gave.
-            cx.refund();
-            let returned: Vec<i64> = cx.returned.iter().map(|count| count.cost).collect();
-            assert_eq!(returned, if admitted { vec![4] } else { vec![] });
-        }
-    }
-
-    #[test]
-    fn outage_acts_as_written() {
-        for (on_outage, statuses) in [
-            (OnOutage::Local, [None, None, Some(429)]),
-            (OnOutage::Open, [None, None, None]),
-            (OnOutage::Closed, [Some(503), Some(503), Some(503)]),
-        ] {
-            let shared = limits();
-            let limit = limit(on_outage);
-            let answered = [(); 3].map(|()| {
-                let mut cx = cx(&shared, "10.0.0.1");
-                cx.cost = 2;
-                let Step::Ask(effect) = limit.on_request(&mut head("/"), &mut cx) else {
-                    panic!("no question");
-                };
-                let outage = Answer::Outage(Outage::Timeout);
-                cx.answers.add(effect.id(), outage);
-                let step = limit.on_request(&mut head("/"), &mut cx);
-                let outage = cx.store_outage.unwrap();
-                assert_eq!((outage.store, outage.on_outage), ("shared", on_outage));
-                let mut headers = HeaderMap::new();
-                write_outage(&outage, &mut headers);
-                let told = format!("\"shared\";verdict={}", on_outage.word());
-                assert_eq!(headers[OUTAGE], told.as_str());
-                match step {
-                    Step::Reject(reject) => Some(reject.status),
-                    _ => None,
-                }
-            });
-            assert_eq!(answered, statuses, "{on_outage:?}");
-        }
-    }
-
-    #[test]
-    fn keys_of_a_store_differ_by_kind_and_value() {
-        let name = |key: Key, client: &str, target: &str| {
-            let shared = limits();
-            let mut cx = cx(&shared, client);
-            let limit = in_store(per_hour("limit", 1, 5, &key), store(OnOutage::Open));
-            match limit.on_request(&mut head(target), &mut cx) {
-                Step::Ask(effect) => match &*effect {
-                    Effect::Store(count) => count.name(),
-                    other => panic!("{other:?}"),
-                },
-                other => panic!("{other:?}"),
-            }
-        };
-        let tenant = || Key::Query("tenant".into());
-        let names = [
-            name(Key::Address, "10.0.0.1", "/"),
-            name(Key::Address, "10.0.0.2", "/"),
-            name(tenant(), "10.0.0.1", "/?tenant=a"),
-            name(tenant(), "10.0.0.1", "/?tenant=b"),
-            name(
-                Key::All(vec![Key::Address, tenant()]),
-                "10.0.0.1",
-                "/?tenant=a",
-            ),
-            name(Key::Route, "10.0.0.1", "/"),
-        ];
-        for (at, one) in names.iter().enumerate() {
-            assert!(!names[..at].contains(one), "{names:?}");
-            assert!(one.starts_with("p:{0000000000000001:"), "{one}");
-        }
-        // An absent value counts by address, and an IPv6 address by its network.
-        assert_eq!(name(tenant(), "10.0.0.1", "/"), names[0]);
-        let network = name(Key::Address, "2001:db8:1:2::1", "/");
-        assert_eq!(name(Key::Address, "2001:db8:1:2::2", "/"), network);
     }
 }

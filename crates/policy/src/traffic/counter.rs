@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::ask::{Answer, AskId, Effect};
 use crate::cx::{Charge, Cx};
 use crate::head::RequestHead;
 use crate::key::Reader;
 use crate::rate::{Admission, Tokens};
 use crate::state::StateId;
 use crate::step::{Reject, Step};
-use crate::store::{Count, Counted, Store, UNAVAILABLE};
+use crate::store::{Count, OnOutage, Store, StoreOutage, UNAVAILABLE};
 
 /// Counter of a limit.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ pub(super) enum Taken {
     Refused(&'static Reject),
     /// The store must be asked first.
     Ask(Step),
+}
+
+/// Result of a question to a store.
+enum Counted {
+    /// The store decided.
+    Decided(Admission),
+    /// The store does not answer, and its limits behave as configured.
+    Unanswered(OnOutage),
 }
 
 /// Place of the tokens that were taken.
@@ -56,14 +65,14 @@ impl Counter {
                 tokens,
                 cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
             };
-            match store.count(&count, cx) {
+            match ask(store, &count, cx) {
                 Err(effect) => return Taken::Ask(Step::Ask(effect)),
                 Ok(Counted::Decided(admission)) => {
                     return Taken::Counted(admission, Charged::Stored(count));
                 }
-                Ok(Counted::Open) => return Taken::Uncounted,
-                Ok(Counted::Closed) => return Taken::Refused(&UNAVAILABLE),
-                Ok(Counted::Local) => {}
+                Ok(Counted::Unanswered(OnOutage::Open)) => return Taken::Uncounted,
+                Ok(Counted::Unanswered(OnOutage::Closed)) => return Taken::Refused(&UNAVAILABLE),
+                Ok(Counted::Unanswered(OnOutage::Local)) => {}
             }
         }
         let tables = cx.limits.tables(self.quota);
@@ -89,5 +98,157 @@ impl Charged {
             Self::Here(charge) => cx.charged(charge),
             Self::Stored(count) => cx.stored(count),
         }
+    }
+}
+
+/// Asks the store to count a request, or returns its answer.
+///
+/// # Errors
+/// The question, if it was not asked yet.
+fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<Counted, Box<Effect>> {
+    match cx.answers.get(&AskId::of_count(count)) {
+        None => Err(Box::new(Effect::Store(Box::new(count.clone())))),
+        Some(Answer::Counted(admission)) => Ok(Counted::Decided(*admission)),
+        Some(_) => {
+            cx.store_outage = Some(StoreOutage {
+                store: &store.name,
+                on_outage: store.on_outage,
+            });
+            Ok(Counted::Unanswered(store.on_outage))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::ask::Outage;
+    use crate::cx::tests::head;
+    use crate::secret::{SecretCell, SecretRef};
+    use crate::step::Run as _;
+    use crate::store::{OUTAGE, write_outage};
+    use crate::traffic::rate_limit::tests::{cx, in_store, limits, per_hour};
+    use crate::{Key, traffic::rate_limit};
+
+    fn store(on_outage: OnOutage) -> Arc<Store> {
+        Arc::new(Store {
+            name: "shared".into(),
+            reference: SecretRef::Env("URL".into()),
+            url: SecretCell::new(b"redis://:s3cret@h".to_vec()),
+            prefix: "p".into(),
+            on_outage,
+        })
+    }
+
+    fn limit(on_outage: OnOutage) -> rate_limit::Filter {
+        in_store(per_hour("limit", 1, 5, &Key::Address), store(on_outage))
+    }
+
+    fn admission(admitted: bool) -> Answer {
+        Answer::Counted(Admission {
+            admitted,
+            remaining: 3,
+            wait_ticks: 20_000_000,
+        })
+    }
+
+    #[test]
+    fn store_is_asked_and_decides() {
+        let shared = limits();
+        let limit = limit(OnOutage::Closed);
+        for admitted in [true, false] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            cx.cost = 4;
+            let Step::Ask(effect) = limit.on_request(&mut head("/"), &mut cx) else {
+                panic!("no question");
+            };
+            let Effect::Store(count) = &*effect else {
+                panic!("{effect:?}");
+            };
+            assert_eq!((count.cost, count.tokens.count), (4, 5));
+            assert!(!format!("{effect:?}").contains("s3cret"));
+            cx.answers.add(effect.id(), admission(admitted));
+            let step = limit.on_request(&mut head("/"), &mut cx);
+            assert_eq!(matches!(step, Step::Continue), admitted);
+            let notice = cx.rate.unwrap();
+            assert_eq!((notice.remaining, notice.retry_after_ms), (3, 2_000));
+            assert_eq!((cx.store_outage, cx.returned.len()), (None, 0));
+            // A later refusal returns what the store gave.
+            cx.refund();
+            let returned: Vec<i64> = cx.returned.iter().map(|count| count.cost).collect();
+            assert_eq!(returned, if admitted { vec![4] } else { vec![] });
+        }
+    }
+
+    #[test]
+    fn outage_acts_as_written() {
+        for (on_outage, statuses) in [
+            (OnOutage::Local, [None, None, Some(429)]),
+            (OnOutage::Open, [None, None, None]),
+            (OnOutage::Closed, [Some(503), Some(503), Some(503)]),
+        ] {
+            let shared = limits();
+            let limit = limit(on_outage);
+            let answered = [(); 3].map(|()| {
+                let mut cx = cx(&shared, "10.0.0.1");
+                cx.cost = 2;
+                let Step::Ask(effect) = limit.on_request(&mut head("/"), &mut cx) else {
+                    panic!("no question");
+                };
+                let outage = Answer::Outage(Outage::Timeout);
+                cx.answers.add(effect.id(), outage);
+                let step = limit.on_request(&mut head("/"), &mut cx);
+                let outage = cx.store_outage.unwrap();
+                assert_eq!((outage.store, outage.on_outage), ("shared", on_outage));
+                let mut headers = HeaderMap::new();
+                write_outage(&outage, &mut headers);
+                let told = format!("\"shared\";verdict={}", on_outage.word());
+                assert_eq!(headers[OUTAGE], told.as_str());
+                match step {
+                    Step::Reject(reject) => Some(reject.status),
+                    _ => None,
+                }
+            });
+            assert_eq!(answered, statuses, "{on_outage:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_store_differ_by_kind_and_value() {
+        let name = |key: Key, client: &str, target: &str| {
+            let shared = limits();
+            let mut cx = cx(&shared, client);
+            let limit = in_store(per_hour("limit", 1, 5, &key), store(OnOutage::Open));
+            match limit.on_request(&mut head(target), &mut cx) {
+                Step::Ask(effect) => match &*effect {
+                    Effect::Store(count) => count.name(),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        };
+        let tenant = || Key::Query("tenant".into());
+        let names = [
+            name(Key::Address, "10.0.0.1", "/"),
+            name(Key::Address, "10.0.0.2", "/"),
+            name(tenant(), "10.0.0.1", "/?tenant=a"),
+            name(tenant(), "10.0.0.1", "/?tenant=b"),
+            name(
+                Key::All(vec![Key::Address, tenant()]),
+                "10.0.0.1",
+                "/?tenant=a",
+            ),
+            name(Key::Route, "10.0.0.1", "/"),
+        ];
+        for (at, one) in names.iter().enumerate() {
+            assert!(!names[..at].contains(one), "{names:?}");
+            assert!(one.starts_with("p:{0000000000000001:"), "{one}");
+        }
+        // An absent value counts by address, and an IPv6 address by its network.
+        assert_eq!(name(tenant(), "10.0.0.1", "/"), names[0]);
+        let network = name(Key::Address, "2001:db8:1:2::1", "/");
+        assert_eq!(name(Key::Address, "2001:db8:1:2::2", "/"), network);
     }
 }

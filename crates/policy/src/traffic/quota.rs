@@ -159,7 +159,7 @@ impl Policy for Checked {
                 store: self
                     .store
                     .as_ref()
-                    .map(|store| store.store(setting))
+                    .map(|store| store.store(setting.secrets))
                     .transpose()?,
                 quota: true,
             },
