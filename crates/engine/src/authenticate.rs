@@ -13,12 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::ask::Effect;
+use policy::auth::jwt::Reason;
 use policy::auth::{Fault, Held, Place, TokenVerifier, decode_basic, dpop, mtls};
 use policy::{Cx, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
-use crate::consumers::{self, Consumer};
+use crate::consumers::{self, Consumer, NotOwned};
 use crate::credentials::{Credentials, Owner};
 use crate::lookalikes;
 use crate::strip::{overlap, strip};
@@ -86,7 +87,7 @@ enum Outcome {
     Invalid,
     /// The token or certificate is invalid.
     Fault(Fault),
-    /// Two consumers have a name of the certificate.
+    /// The certificate or token belongs to two consumers.
     Disputed,
     /// The verifier needs an answer first.
     Ask(Box<Effect>),
@@ -355,13 +356,19 @@ impl Use {
                     Err(NotValid::Fault(fault)) => Outcome::Fault(fault),
                     Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
                     Ok((token, ..)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
-                    Ok((token, proved, signed)) => Outcome::Satisfied(Some(Known {
-                        sha256: token.sha256,
-                        consumer: consumers::of_token(consumers, &token),
-                        token: Some(token),
-                        proved,
-                        signed,
-                    })),
+                    Ok((token, proved, signed)) => {
+                        match consumers::of_token(consumers, credentials, &token, cx.unix_s) {
+                            Ok(consumer) => Outcome::Satisfied(Some(Known {
+                                sha256: token.sha256,
+                                consumer,
+                                token: Some(token),
+                                proved,
+                                signed,
+                            })),
+                            Err(NotOwned::Expired) => Outcome::Fault(Fault::Token(Reason::Expired)),
+                            Err(NotOwned::Disputed) => Outcome::Disputed,
+                        }
+                    }
                 };
             }
         };

@@ -4,7 +4,9 @@ use bundle::ir;
 use policy::Claims;
 use policy::auth::jwt::Identity;
 
-use crate::credentials::Credentials;
+use rustc_hash::FxHashMap;
+
+use crate::credentials::{Credentials, Owner};
 use crate::error::BuildError;
 
 /// A configured consumer.
@@ -15,8 +17,54 @@ pub(crate) struct Consumer {
     pub(crate) groups: Box<[Box<str>]>,
 }
 
-/// Index of the consumer that a token's `consumer` claim names; the verifier configures the claim.
-pub(crate) fn of_token(consumers: &[Consumer], token: &Identity) -> Option<u32> {
+/// Reason why a verified credential has no owner, although a consumer lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotOwned {
+    /// The consumer's entry for the credential has ended.
+    Expired,
+    /// The credential belongs to two consumers.
+    Disputed,
+}
+
+/// Index of the consumer that a token belongs to: the one that its `consumer_claim` names, and the
+/// one that lists its subject or its client.
+///
+/// # Errors
+/// [`NotOwned`].
+pub(crate) fn of_token(
+    consumers: &[Consumer],
+    credentials: &Credentials,
+    token: &Identity,
+    unix_s: u64,
+) -> Result<Option<u32>, NotOwned> {
+    let mut found = named(consumers, token);
+    if credentials.holders.is_empty() {
+        return Ok(found);
+    }
+    let Some(holders) = credentials.holders.get(&token.issuer) else {
+        return Ok(found);
+    };
+    let owner = |map: &FxHashMap<Box<str>, Owner>, name: &Option<Box<str>>| {
+        name.as_ref().and_then(|name| map.get(name)).copied()
+    };
+    let owners = [
+        owner(&holders.subjects, &token.subject),
+        owner(&holders.clients, &token.client),
+    ];
+    for owner in owners.into_iter().flatten() {
+        if owner.not_after.is_some_and(|end| unix_s >= end) {
+            return Err(NotOwned::Expired);
+        }
+        if found.is_some_and(|known| known != owner.consumer) {
+            return Err(NotOwned::Disputed);
+        }
+        found = Some(owner.consumer);
+    }
+    Ok(found)
+}
+
+/// Index of the consumer that the claim `consumer_claim` of a token names.
+fn named(consumers: &[Consumer], token: &Identity) -> Option<u32> {
     let name = token.consumer.as_deref()?;
     let index = consumers
         .binary_search_by(|one| (*one.name).cmp(name))
@@ -49,5 +97,91 @@ impl Consumers {
                 .collect(),
             credentials: Credentials::index(consumers).ok_or(BuildError::CredentialConflict)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::ir::HolderName::{self, Client, Subject};
+
+    use super::*;
+
+    const NOW_S: u64 = 1_000;
+
+    fn consumers(holders: &[(&str, HolderName, Option<u64>)]) -> Option<Consumers> {
+        let names = ["acme", "bolt"];
+        let of = |name: &str| ir::Consumer {
+            name: name.to_owned(),
+            keys: Vec::new(),
+            basic: Vec::new(),
+            declared: policy::declared::Settings::default(),
+            claims: policy::declared::Settings::default(),
+            groups: Vec::new(),
+            certificates: Vec::new(),
+            tokens: holders
+                .iter()
+                .filter(|(owner, ..)| *owner == name)
+                .map(|(_, name, not_after)| ir::Holder {
+                    issuer: "i".to_owned(),
+                    name: name.clone(),
+                    not_after: *not_after,
+                })
+                .collect(),
+        };
+        Consumers::index(&ir::Set::new(names.map(of).into()).ok()?).ok()
+    }
+
+    /// Token with an issuer, a subject, a client and the name of a consumer; `-` for none.
+    fn token(claims: [&str; 4]) -> Identity {
+        let [issuer, subject, client, consumer] = claims;
+        let given = |name: &str| (name != "-").then(|| name.into());
+        Identity {
+            issuer: issuer.into(),
+            subject: given(subject),
+            client: given(client),
+            consumer: given(consumer),
+            key: None,
+            all: policy::auth::jwt::json::Object::default(),
+            bound: None,
+            claims: Claims::default(),
+            scopes: Box::default(),
+            groups: Box::default(),
+            ends_s: u64::MAX,
+            sha256: [0; 32],
+        }
+    }
+
+    #[test]
+    fn token_belongs_to_the_consumer_that_lists_it() {
+        let listed = [
+            ("acme", Subject("s".into()), None),
+            ("acme", Client("c".into()), Some(NOW_S + 1)),
+            ("bolt", Subject("t".into()), None),
+            ("bolt", Client("ended".into()), Some(NOW_S)),
+        ];
+        let Consumers { all, credentials } = consumers(&listed).unwrap();
+        for (claims, expected) in [
+            (["i", "s", "-", "-"], Ok(Some(0))),
+            (["i", "t", "-", "-"], Ok(Some(1))),
+            (["i", "s", "c", "-"], Ok(Some(0))),
+            (["i", "other", "c", "-"], Ok(Some(0))),
+            (["i", "c", "s", "-"], Ok(None)),
+            (["j", "s", "c", "-"], Ok(None)),
+            (["j", "s", "c", "bolt"], Ok(Some(1))),
+            (["i", "t", "c", "-"], Err(NotOwned::Disputed)),
+            (["i", "s", "-", "bolt"], Err(NotOwned::Disputed)),
+            (["i", "s", "-", "acme"], Ok(Some(0))),
+            (["i", "s", "-", "nobody"], Ok(Some(0))),
+            (["i", "-", "ended", "-"], Err(NotOwned::Expired)),
+        ] {
+            let found = of_token(&all, &credentials, &token(claims), NOW_S);
+            assert_eq!(found, expected, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn holder_of_two_consumers_is_refused() {
+        let twice = ["acme", "bolt"].map(|name| (name, Subject("s".into()), None));
+        assert!(consumers(&twice).is_none());
     }
 }

@@ -10,7 +10,16 @@ pub(crate) struct Credentials {
     pub(crate) keys: FxHashMap<[u8; 32], Owner>,
     pub(crate) basic: FxHashMap<[u8; 32], Owner>,
     pub(crate) certificates: FxHashMap<Box<str>, Owner>,
+    /// Holders of tokens, by issuer.
+    pub(crate) holders: FxHashMap<Box<str>, Holders>,
     pub(crate) passwords: Passwords,
+}
+
+/// Owners of an issuer's tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Holders {
+    pub(crate) subjects: FxHashMap<Box<str>, Owner>,
+    pub(crate) clients: FxHashMap<Box<str>, Owner>,
 }
 
 /// Passwords with slow hashes, by their user.
@@ -62,6 +71,21 @@ impl Credentials {
                 };
                 let name = one.name.as_str().into();
                 if index.certificates.insert(name, owner).is_some() {
+                    return None;
+                }
+            }
+            for one in &consumer.tokens {
+                let owner = Owner {
+                    consumer: number,
+                    not_after: one.not_after,
+                };
+                let holders = index.holders.entry(one.issuer.as_str().into());
+                let holders = holders.or_default();
+                let (map, name) = match &one.name {
+                    ir::HolderName::Subject(name) => (&mut holders.subjects, name),
+                    ir::HolderName::Client(name) => (&mut holders.clients, name),
+                };
+                if map.insert(name.as_str().into(), owner).is_some() {
                     return None;
                 }
             }

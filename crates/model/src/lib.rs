@@ -49,6 +49,7 @@ mod stripped_keys;
 mod surprise;
 mod table;
 mod treatment;
+mod unknown_issuer;
 
 use bundle::ir;
 use diag::{NodeId, NodeRef, Span};

@@ -74,7 +74,7 @@ are compared as strings.";
         "credential-added" "A new key or password is admitted.";
         "credential-prolonged" "A key or password is valid for longer.";
         "credential-shortened" "A key or password expires earlier.";
-        "credential-removed" "A key or password is no longer admitted. A certificate is `incomparable`, and `grant` if its entry had `not_after`: verifiers still admit it, as a caller without consumer.";
+        "credential-removed" "A key or password is no longer admitted. A certificate or a holder of tokens is `incomparable`, and `grant` if its entry had `not_after`: verifiers still admit it, as a caller without consumer.";
     }
     Rules {
         "required-policy-dropped" "Documents may omit a policy that was required.";

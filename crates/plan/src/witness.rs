@@ -42,6 +42,7 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
         claims: policy::declared::Settings::default(),
         groups: Vec::new(),
         certificates: Vec::new(),
+        tokens: Vec::new(),
     });
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;

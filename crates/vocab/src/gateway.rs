@@ -333,6 +333,11 @@ argon2id hash of the password.",
             "Client certificates of the consumer, by their fingerprint or a name.",
         ),
         F::optional(
+            "tokens",
+            List(&Shape::Object(&HOLDER)),
+            "Tokens of the consumer, by their issuer and a subject or client.",
+        ),
+        F::optional(
             "claims",
             CLAIMS,
             "Claims of the consumer, by name; `claim:NAME` of hashes and limits uses those that \
@@ -393,6 +398,35 @@ static CERTIFIED: Object = Object {
             "not_after",
             Shape::Date,
             "Last day (UTC) on which the certificate is admitted.",
+        )
+        .guard(),
+    ],
+};
+
+static HOLDER: Object = Object {
+    what: "a holder of tokens",
+    rules: &[Rule::One(&["subject", "client"])],
+    fields: &[
+        F::required(
+            "issuer",
+            Form(&forms::WORDS),
+            "Issuer of the tokens, as in the verifier: `issuer` of a `jwt`, `iss` of an \
+introspection's answer (its `url` if the answer has none). Compared byte by byte.",
+        ),
+        F::optional(
+            "subject",
+            Form(&forms::WORDS),
+            "Subject of the tokens: the value of `sub`.",
+        ),
+        F::optional(
+            "client",
+            Form(&forms::WORDS),
+            "Client to which the tokens were issued: the value of `client_id`, else of `azp`.",
+        ),
+        F::optional(
+            "not_after",
+            Shape::Date,
+            "Last day (UTC) on which the tokens are admitted.",
         )
         .guard(),
     ],

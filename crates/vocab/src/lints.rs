@@ -320,6 +320,13 @@ each scheme, or claims such as `iss` beside it."
     bad named!("X-Caller");
     good named!("X-Subject");
 
+    UNKNOWN_ISSUER "GW0552" "unknown-issuer" Warn
+    "a holder of tokens whose issuer no verifier admits"
+    "`tokens` of a consumer name an issuer byte by byte, as the tokens do: `https://idp.example` and `https://idp.example/` are \
+two issuers. If no verifier admits tokens of the issuer, no request belongs to the consumer by this entry."
+    bad held!("https://idp.example/");
+    good held!("https://idp.example");
+
     COST_ABOVE_LIMIT "GW0550" "cost-above-limit" Warn
     "an operation that costs more than a limit can ever admit"
     "A request takes `cost` tokens of each rate limit. A limit holds at most `burst` tokens (`limit` requests, for a sliding \

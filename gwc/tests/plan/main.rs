@@ -18,6 +18,7 @@ mod forwarded;
 mod gated;
 mod hidden;
 mod history;
+mod holders;
 mod identities;
 mod listeners;
 mod located;

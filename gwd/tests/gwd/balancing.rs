@@ -159,6 +159,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
                 declared: policy::declared::Settings::default(),
                 groups: Vec::new(),
                 certificates: Vec::new(),
+                tokens: Vec::new(),
                 claims: policy::declared::Settings::default(),
             }
         });

@@ -18,7 +18,7 @@ macro_rules! features {
     };
 }
 
-features! { bound forwarding guards hosts identities paths readings routes routing security tokens traffic }
+features! { bound callers forwarding guards hosts identities paths readings routes routing security tokens traffic }
 
 #[test]
 fn no_folder_of_cases_is_forgotten() {

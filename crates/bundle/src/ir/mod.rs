@@ -34,8 +34,8 @@ pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, CertificateFields, Certified, Consumer, Credential, Listener, ListenerLimits, Password,
-    Policy, Protocol, Shared, Verifier, addresses_collide,
+    ApiRef, CertificateFields, Certified, Consumer, Credential, Holder, HolderName, Listener,
+    ListenerLimits, Password, Policy, Protocol, Shared, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -91,6 +91,7 @@ const OWN: &[&str] = &[
     "consumer:certificates",
     "consumer:claims",
     "consumer:groups",
+    "consumer:tokens",
     "gateway:errors",
     "listener:forward_client_cert",
     "listener:http2",

@@ -224,6 +224,49 @@ pub struct Consumer {
     #[n(6)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub certificates: Vec<Certified>,
+    /// Tokens of the consumer, sorted.
+    #[n(7)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub tokens: Vec<Holder>,
+}
+
+/// Holder of tokens, by their issuer and a claim.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Holder {
+    /// Issuer of the tokens.
+    #[n(0)]
+    pub issuer: String,
+    /// Subject or client of the tokens.
+    #[n(1)]
+    pub name: HolderName,
+    /// Time from which the tokens are refused (Unix time, seconds).
+    #[n(2)]
+    pub not_after: Option<u64>,
+}
+
+/// Claim that identifies the holder of a token.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum HolderName {
+    /// Subject: the value of `sub`.
+    #[n(0)]
+    Subject(#[n(0)] String),
+    /// Client to which the token was issued: the value of `client_id`, else of `azp`.
+    #[n(1)]
+    Client(#[n(0)] String),
+}
+
+impl Holder {
+    /// Description of the tokens, without their end: `token ISSUER subject NAME`. In plans it
+    /// identifies the holder.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let (kind, name) = match &self.name {
+            HolderName::Subject(name) => ("subject", name),
+            HolderName::Client(name) => ("client", name),
+        };
+        format!("token {} {kind} {name}", self.issuer)
+    }
 }
 
 /// A client certificate, by its fingerprint or by a name that it has.

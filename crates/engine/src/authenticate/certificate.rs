@@ -5,6 +5,7 @@ use policy::Cx;
 use policy::auth::{Fault, mtls};
 
 use super::{Check, Known, Outcome};
+use crate::consumers::NotOwned;
 use crate::credentials::Credentials;
 
 /// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
@@ -44,14 +45,6 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
             }
         }
     }
-}
-
-/// Reason why a certificate with known names has no owner.
-enum NotOwned {
-    /// The consumer's entry for the certificate has expired.
-    Expired,
-    /// Two consumers have a name of the certificate.
-    Disputed,
 }
 
 /// Consumer that owns the certificate by its fingerprint or by one of its names, if there is one.

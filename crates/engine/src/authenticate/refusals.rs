@@ -188,7 +188,8 @@ impl Faults {
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
-        let is_foreign = self.token == Some(Reason::Issuer);
+        // The token is that of another verifier, which found another reason.
+        let is_foreign = self.token == Some(Reason::Issuer) && (self.unscoped || self.conflict);
         match self {
             Self {
                 token: Some(reason),
@@ -201,7 +202,7 @@ impl Faults {
                 proof: Some(reason),
                 ..
             } => Some(refusal(*reason)),
-            Self { token: Some(_), .. } if !(is_foreign && self.unscoped) => Some(&TOKEN_INVALID),
+            Self { token: Some(_), .. } if !is_foreign => Some(&TOKEN_INVALID),
             Self {
                 signature: Some(reason),
                 ..

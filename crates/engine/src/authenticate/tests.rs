@@ -59,6 +59,7 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
         declared: policy::declared::Settings::default(),
         groups: Vec::new(),
         certificates: Vec::new(),
+        tokens: Vec::new(),
         claims: policy::declared::Settings::default(),
     }
 }

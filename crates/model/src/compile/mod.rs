@@ -22,7 +22,7 @@ use crate::{
     Api, Model, Validation, api, limits, open, preflights, requested, routes, series, settings,
 };
 use crate::{costs, expressions, globs};
-use crate::{mixed_identity, read_before_set, signing_keys, stripped_keys};
+use crate::{mixed_identity, read_before_set, signing_keys, stripped_keys, unknown_issuer};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::{invisible_character, unsupported_pattern};
@@ -377,6 +377,7 @@ pub fn project_for(
     requested::check(&settings, &apis, &mut sink);
     stripped_keys::check(&files, &settings, &apis, &mut sink);
     mixed_identity::check(&settings, &apis, &mut sink);
+    unknown_issuer::check(&settings, &apis, &mut sink);
     read_before_set::check(&files, &settings, &apis, &mut sink);
     costs::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);

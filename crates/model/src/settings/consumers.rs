@@ -49,6 +49,7 @@ pub(super) fn consumers(
     });
     let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
     let mut certified: BTreeMap<String, Span> = BTreeMap::new();
+    let mut holders: BTreeMap<(String, ir::HolderName), Span> = BTreeMap::new();
     let mut consumers: Vec<Defined<ir::Consumer>> = Vec::new();
     let written = [own, file].into_iter().flatten();
     for (entry, node) in written.flat_map(NodeRef::entries) {
@@ -109,6 +110,7 @@ pub(super) fn consumers(
         }
         let [keys, basic] = lists;
         let certificates = certificates(node, &mut certified, sink);
+        let tokens = tokens(node, &mut holders, sink);
         let value = ir::Consumer {
             name: entry.key.to_string(),
             keys,
@@ -123,6 +125,7 @@ pub(super) fn consumers(
                 .unwrap_or_default(),
             groups: groups(node),
             certificates,
+            tokens,
         };
         consumers.push(Defined {
             value,
@@ -161,6 +164,50 @@ fn certificates(
             continue;
         }
         all.push(ir::Certified { name, not_after });
+    }
+    all.sort();
+    all
+}
+
+/// Tokens of a consumer, sorted. `seen` contains the holders of all consumers read so far, to
+/// report duplicates.
+fn tokens(
+    node: NodeRef<'_>,
+    seen: &mut BTreeMap<(String, ir::HolderName), Span>,
+    sink: &mut Sink,
+) -> Vec<ir::Holder> {
+    let mut all = Vec::new();
+    for item in node.get("tokens").into_iter().flat_map(NodeRef::items) {
+        let text = |key: &str| {
+            let node = item.get(key).filter(|value| !value.is_null())?;
+            Some((node.scalar_text()?.to_owned(), node.span()))
+        };
+        let name = match (text("subject"), text("client")) {
+            (Some((name, span)), None) => Some((ir::HolderName::Subject(name), span)),
+            (None, Some((name, span))) => Some((ir::HolderName::Client(name), span)),
+            _ => None,
+        };
+        let (Some((issuer, _)), Some((name, span))) = (text("issuer"), name) else {
+            continue;
+        };
+        if let Some(first) = seen.insert((issuer.clone(), name.clone()), span) {
+            sink.push(
+                Diagnostic::new(
+                    &CREDENTIAL_TWICE,
+                    span,
+                    "this holder of tokens occurs twice",
+                )
+                .related(first, "the first one is here")
+                .help("remove it from one of them: a token identifies one consumer"),
+            );
+            continue;
+        }
+        let not_after = text("not_after").and_then(|(date, _)| shape::read_date(&date));
+        all.push(ir::Holder {
+            issuer,
+            name,
+            not_after,
+        });
     }
     all.sort();
     all

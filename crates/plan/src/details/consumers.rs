@@ -15,13 +15,15 @@ use crate::{Change, Class, Plan, Section};
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = Admitting::of(new);
     let (old, new) = (&old.shared, &new.shared);
-    // Certificates that any consumer of the new side lists.
-    let listed: BTreeSet<String> = new.consumers.iter().flat_map(certificates).collect();
+    // Certificates and tokens that any consumer of the new side lists.
+    let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
             let certificates = consumer.into_iter().flat_map(|one| &one.certificates);
             let certificates =
                 certificates.map(|one| (format!("{CERTIFICATE}{}", one.name), one.not_after));
+            let tokens = consumer.into_iter().flat_map(|one| &one.tokens);
+            let tokens = tokens.map(|one| (one.description(), one.not_after));
             let all = consumer.into_iter().flat_map(|consumer| {
                 consumer
                     .keys
@@ -36,6 +38,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 )
             })
             .chain(certificates)
+            .chain(tokens)
             .collect()
         };
         let (before, after) = (credentials(was), credentials(is));
@@ -62,14 +65,16 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 json!({"credential": credential, "not_after": ends}),
             );
         }
-        let mut is_unlisted = false;
+        let (mut certificate_unlisted, mut token_unlisted) = (false, false);
         for (credential, ends) in before.difference(&after) {
             if after.iter().any(|(other, _)| other == credential) {
                 continue;
             }
-            let is_own = credential.starts_with(CERTIFICATE) && !listed.contains(credential);
-            let stays = is_own && admitting.by_certificate;
-            is_unlisted |= stays;
+            let is_admitted = admitting.by_certificate && credential.starts_with(CERTIFICATE)
+                || admitting.has_tokens && credential.starts_with(TOKEN);
+            let stays = is_admitted && !listed.contains(credential);
+            certificate_unlisted |= stays && credential.starts_with(CERTIFICATE);
+            token_unlisted |= stays && credential.starts_with(TOKEN);
             let class = match (stays, ends) {
                 (false, _) => Class::Strengthen,
                 (true, Some(_)) => Class::Grant,
@@ -86,13 +91,16 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             let id = "credential-removed";
             push(plan, Section::Security, class, id, subject.clone(), was, is);
             if stays && let Some(change) = plan.changes.last_mut() {
-                change.why_none = Some("only a certificate of this consumer would show the change");
+                change.why_none =
+                    Some("only a certificate or token of this consumer would show the change");
             }
         }
         let is_gone = was.is_some() && is.is_none();
         let is_unnamed = is_gone && admitting.names(name);
+        let is_unlisted = certificate_unlisted || token_unlisted;
         if is_unlisted || is_unnamed {
-            admitting.lost(name, (is_unnamed, is_unlisted), plan);
+            let of_token = is_unnamed || token_unlisted;
+            admitting.lost(name, (of_token, certificate_unlisted), plan);
         }
         let named = was.is_some() != is.is_some();
         let has_credentials = !before.is_empty() || !after.is_empty();
@@ -143,10 +151,15 @@ const CERTIFICATE: &str = "certificate ";
 /// New value of a removed certificate that verifiers still admit.
 const UNLISTED: &str = "admitted without a consumer";
 
-/// Descriptions of the certificates of a consumer.
-fn certificates(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
-    let all = consumer.certificates.iter();
-    all.map(|one| format!("{CERTIFICATE}{}", one.name))
+/// Text before the description of tokens ([`ir::Holder::description`]).
+const TOKEN: &str = "token ";
+
+/// Descriptions of the credentials of a consumer that others issue: certificates and tokens.
+fn foreign(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
+    let certificates = consumer.certificates.iter();
+    let certificates = certificates.map(|one| format!("{CERTIFICATE}{}", one.name));
+    let tokens = consumer.tokens.iter().map(ir::Holder::description);
+    certificates.chain(tokens)
 }
 
 /// Name of the consumer's claim that a setting defines, or `None` if the setting is not a claim.

@@ -1,5 +1,5 @@
 //! Callers that stay admitted without their consumer: a token whose `consumer_claim` or a signature
-//! whose key id names no consumer any more, and a certificate that no consumer lists. They are
+//! whose key id names no consumer any more, and a certificate or token that no consumer lists. They are
 //! callers of their own (data-plane.md): limits with `key: consumer` count each of them alone, and
 //! the upstream receives another name.
 
@@ -121,7 +121,7 @@ impl<'a> Admitting<'a> {
     /// Reports what callers of a consumer gain or lose if they stay admitted without it: limits that
     /// counted them together, and fields that contain its name.
     pub(super) fn lost(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
-        let (by_claim, by_certificate) = is_of;
+        let (by_token, by_certificate) = is_of;
         for (name, policy) in policies(self.gateway) {
             let settings = policy.checked.settings();
             let keys = settings.texts(&["key"]).unwrap_or_default();
@@ -148,7 +148,7 @@ impl<'a> Admitting<'a> {
             let is_concerned = checked.is_some_and(|checked| match checked.kind() {
                 "mtls" => by_certificate,
                 "api_key" | "basic" => false,
-                _ => by_claim,
+                _ => by_token,
             });
             if is_concerned {
                 fields.extend(scheme.passes.forward_as.as_deref());

@@ -233,7 +233,8 @@ fn by_credential(
         let hashed = hashed.map(|(kind, credential)| format!("{kind} {:?}", credential.sha256));
         let certificates = one.certificates.iter();
         let certificates = certificates.map(|one| format!("certificate {}", one.name));
-        for credential in hashed.chain(certificates) {
+        let tokens = one.tokens.iter().map(ir::Holder::description);
+        for credential in hashed.chain(certificates).chain(tokens) {
             all.insert(credential, (one.name.clone(), of(one)));
         }
     }

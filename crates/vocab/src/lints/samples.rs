@@ -102,6 +102,21 @@ macro_rules! hashed {
 }
 
 /// Sample of two schemes that name the caller: the second one in this field.
+macro_rules! held {
+    ($issuer:literal) => {
+        &[(
+            "gateway.yaml",
+            concat!(
+                "version: 1\nname: s\n",
+                "auth: {idp: {kind: jwt, issuer: \"https://idp.example\", audience: [a], algorithms: [ES256], jwks_url: \"https://idp.example/k\"}}\n",
+                "consumers: {acme: {tokens: [{issuer: \"",
+                $issuer,
+                "\", client: acme-app}]}}\n"
+            ),
+        )]
+    };
+}
+
 macro_rules! named {
     ($field:literal) => {
         &[

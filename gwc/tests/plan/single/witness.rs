@@ -81,6 +81,7 @@ fn oracle(side: &Side) -> Oracle {
         declared: policy::declared::Settings::default(),
         groups: Vec::new(),
         certificates: Vec::new(),
+        tokens: Vec::new(),
         claims: policy::declared::Settings::default(),
     });
     gateway.shared.consumers = Set::new(consumers).expect("names of their own");

@@ -130,6 +130,12 @@ impl Checked {
         self.binding
     }
 
+    /// Issuer of the tokens. None: the answers may name any.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     /// URL of the endpoint.
     #[must_use]
     pub fn url(&self) -> &str {

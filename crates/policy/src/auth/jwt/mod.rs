@@ -241,6 +241,12 @@ impl Checked {
         }
     }
 
+    /// Issuer of the tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Source of the keys.
     #[must_use]
     pub fn keys(&self) -> &KeySource {

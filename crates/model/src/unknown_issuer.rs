@@ -1,0 +1,57 @@
+//! Holders of tokens (`tokens` of consumers) whose issuer no verifier admits.
+
+use bundle::ir;
+use diag::{Diagnostic, Sink, suggest};
+use policy::auth::Checked;
+
+use super::{Api, Settings};
+use vocab::lints::UNKNOWN_ISSUER;
+
+/// Reports each such issuer at its consumer.
+pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let own = apis.iter().flat_map(|api| &api.schemes);
+    let own = own.filter_map(|scheme| match &scheme.verify {
+        ir::Verify::Inline(checked) => Some(checked),
+        ir::Verify::Auth(_) | ir::Verify::Upstream => None,
+    });
+    let shared = settings.auth.iter().map(|one| &one.value.checked);
+    let mut issuers = Vec::new();
+    for checked in shared.chain(own) {
+        match checked {
+            Checked::Jwt(jwt) => issuers.push(jwt.issuer()),
+            Checked::Introspection(asked) => match asked.issuer() {
+                Some(issuer) => issuers.push(issuer),
+                // The endpoint's answers name any issuer.
+                None => return,
+            },
+            Checked::Declared(_) => return,
+            Checked::ApiKey(_)
+            | Checked::Basic(_)
+            | Checked::Mtls(_)
+            | Checked::Dpop(_)
+            | Checked::HmacSignature(_) => {}
+        }
+    }
+    for consumer in &settings.consumers {
+        let mut unknown: Vec<&str> = consumer
+            .value
+            .tokens
+            .iter()
+            .map(|one| &*one.issuer)
+            .collect();
+        unknown.retain(|issuer| !issuers.contains(issuer));
+        unknown.dedup();
+        for issuer in unknown {
+            let message = format!("no verifier admits tokens of `{}`", issuer.escape_debug());
+            let help = match suggest::nearest(issuer, issuers.iter().copied()) {
+                Some(near) => format!("did you mean `{}`?", near.escape_debug()),
+                None => "write the `issuer` of a `jwt` or `introspection` verifier".to_owned(),
+            };
+            sink.push(
+                Diagnostic::new(&UNKNOWN_ISSUER, consumer.span, message)
+                    .label("no token belongs to this consumer by the entry")
+                    .help(help),
+            );
+        }
+    }
+}
