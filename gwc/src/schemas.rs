@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("build", build()),
         ("plan", plan()),
         ("route", route()),
+        ("test", test()),
         ("history", history()),
         ("gc", gc()),
         ("error", error()),
@@ -257,6 +258,30 @@ fn route() -> Value {
     }
     schema["additionalProperties"] = false.into();
     schema
+}
+
+fn test() -> Value {
+    let failure = closed(&json!({
+        "what": text_or_null(), "expected": text_or_null(), "actual": text(), "help": text_or_null(),
+        "source": or_null(&place()),
+    }));
+    let request = closed(&json!({
+        "request": text(), "decision": text_or_null(), "operation": text_or_null(), "failures": list(&failure),
+    }));
+    let one = closed(&json!({
+        "name": text(), "passed": {"type": "boolean"}, "source": place(), "requests": list(&request),
+    }));
+    let share = closed(&json!({"all": count(), "reached": count(), "missed": list(&text())}));
+    document(
+        "test",
+        &["ok", "blocked"],
+        json!({
+            "passed": count(), "failed": count(), "tests": list(&one),
+            "coverage": closed(&json!({
+                "operations": share, "templates": share, "alternatives": share, "policies": share,
+            })),
+        }),
+    )
 }
 
 fn history() -> Value {

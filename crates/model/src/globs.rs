@@ -10,46 +10,57 @@ use crate::settings::{ApiEntry, Settings};
 use sources::project::files::Files;
 use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
-/// Adds an API for each file that matches a pattern and is not in `apis`. A pattern that begins
-/// with `!` excludes files. Files with another use in gateway.yaml (overlays, patches, consumers)
-/// are excluded as well.
+/// Adds an API for each file that matches a pattern and is not in `apis`. Files with another use in
+/// gateway.yaml (overlays, patches, consumers, tests) are excluded.
 pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
-    let all = settings.apis_glob.clone();
-    let (without, with): (Vec<_>, Vec<_>) = all
-        .into_iter()
+    let examples = "`apis/*.yaml`, `teams/**/*.api.yaml`";
+    let taken = &settings.other_files;
+    let found = files_of(files, &settings.apis_glob, (taken, examples), sink);
+    for file in found {
+        add(&file.value, file.span, known, settings, sink);
+    }
+    settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// Files that match patterns and are not in `taken`, each once. A pattern that begins with `!`
+/// excludes files. A pattern without a match is reported; `examples` are patterns for its help.
+pub fn files_of(
+    files: &Files,
+    patterns: &[Spanned<String>],
+    (taken, examples): (&BTreeSet<String>, &str),
+    sink: &mut Sink,
+) -> Vec<Spanned<String>> {
+    let (without, with): (Vec<_>, Vec<_>) = patterns
+        .iter()
         .partition(|pattern| pattern.value.starts_with('!'));
-    let mut taken: BTreeSet<String> = settings.other_files.clone();
+    let mut taken = taken.clone();
     for pattern in without {
         let inner = Spanned::new(pattern.value[1..].to_owned(), pattern.span);
         taken.extend(matching(files, &inner, sink).into_iter().flatten());
     }
+    let mut found: Vec<Spanned<String>> = Vec::new();
+    let mut seen = BTreeSet::new();
     for pattern in with {
-        let Some(paths) = matching(files, &pattern, sink) else {
+        let Some(mut paths) = matching(files, pattern, sink) else {
             continue;
         };
-        let paths: Vec<String> = paths
-            .into_iter()
-            .filter(|path| !taken.contains(path))
-            .collect();
+        paths.retain(|path| !taken.contains(path));
         if paths.is_empty() {
+            let message = format!("no file matches `{}`", pattern.value.escape_debug());
             sink.push(
-                Diagnostic::new(
-                    &GLOB_MATCHES_NOTHING,
-                    pattern.span,
-                    format!("no file matches `{}`", pattern.value.escape_debug()),
-                )
-                .help(
-                    "patterns are relative to the project's folder: `apis/*.yaml`, \
-`teams/**/*.api.yaml`; a pattern with `!` in front excludes files",
-                ),
+                Diagnostic::new(&GLOB_MATCHES_NOTHING, pattern.span, message).help(format!(
+                    "patterns are relative to the project's folder: {examples}; a pattern with `!` in front excludes files"
+                )),
             );
         }
         for path in paths {
-            add(&path, pattern.span, known, settings, sink);
+            if seen.insert(path.clone()) {
+                found.push(Spanned::new(path, pattern.span));
+            }
         }
     }
-    settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// Returns the files that match a pattern, sorted. `None` if the pattern is invalid.

@@ -48,6 +48,7 @@ pub mod source_map;
 mod stripped_keys;
 mod surprise;
 mod table;
+pub mod test_file;
 mod treatment;
 mod unknown_issuer;
 

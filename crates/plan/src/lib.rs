@@ -14,6 +14,7 @@ mod contract;
 pub mod details;
 mod docs;
 pub mod environments;
+pub mod expect;
 mod first;
 mod gates;
 pub mod github;

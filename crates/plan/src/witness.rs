@@ -27,6 +27,12 @@ pub(crate) const OWNER: &str = "~witness";
 
 /// Returns a gateway that accepts the credentials of witnesses.
 pub fn with_witness(gateway: &Gateway) -> Gateway {
+    with_credentials_of(gateway, None)
+}
+
+/// Returns a gateway in which a consumer owns the API key and password of witnesses. Without a name:
+/// a consumer without groups and claims that gateway.yaml cannot define.
+pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
         not_after: None,
@@ -34,16 +40,25 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
     };
     let mut gateway = gateway.clone();
     let mut consumers: Vec<ir::Consumer> = gateway.shared.consumers.iter().cloned().collect();
-    consumers.push(ir::Consumer {
-        name: OWNER.into(),
-        keys: vec![hash(KEY)],
-        basic: vec![hash(PAIR)],
-        declared: policy::declared::Settings::default(),
-        claims: policy::declared::Settings::default(),
-        groups: Vec::new(),
-        certificates: Vec::new(),
-        tokens: Vec::new(),
-    });
+    let known = consumers
+        .iter_mut()
+        .find(|one| Some(one.name.as_str()) == consumer);
+    match known {
+        Some(known) => {
+            known.keys.push(hash(KEY));
+            known.basic.push(hash(PAIR));
+        }
+        None => consumers.push(ir::Consumer {
+            name: OWNER.into(),
+            keys: vec![hash(KEY)],
+            basic: vec![hash(PAIR)],
+            declared: policy::declared::Settings::default(),
+            claims: policy::declared::Settings::default(),
+            groups: Vec::new(),
+            certificates: Vec::new(),
+            tokens: Vec::new(),
+        }),
+    }
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;
     }

@@ -137,10 +137,10 @@ static GATEWAY: Object = Object {
             List(&Form(&forms::FILE)),
             "Files with rules of the project's own.",
         ),
-        F::later(
+        F::optional(
             "tests",
-            List(&Form(&forms::FILE)),
-            "Files with requests and the expected decisions; `*` stands for any text.",
+            List(&Text),
+            "Files with requests and the expected decisions, by pattern, such as `tests/*.yaml`; `gwc test` runs them.",
         ),
     ],
 };

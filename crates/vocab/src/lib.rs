@@ -12,6 +12,7 @@ pub mod lints;
 pub mod listener;
 pub mod reasons;
 pub mod shared;
+pub mod test_file;
 pub mod upstream;
 
 use diag::shape::{json_schema, merge_patch};
@@ -56,6 +57,10 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
                 json_schema(&gateway::ACKNOWLEDGEMENTS),
                 "an acknowledgement file",
             ),
+        ),
+        (
+            "tests",
+            with_dialect(json_schema(&test_file::TESTS), "a test file"),
         ),
         (
             "x-gateway",

@@ -55,6 +55,8 @@ const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
 const REVIEWED: &str =
     "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
+/// Tests of the sample.
+const TESTS: &str = include_str!("scaffold/tests.yaml");
 
 impl super::Arguments for Args {
     fn reads_project(&self) -> bool {
@@ -85,17 +87,27 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     }
     let mut files = vec![New {
         path: GATEWAY_FILE.to_owned(),
-        text: settings(&name, &api),
+        text: settings(&name, &api, args.from.is_none()),
     }];
     files.push(New {
         path: format!("apis/{}.gw.yaml", api.name),
         text: overlay(&name, &api.name),
     });
     files.extend(api.files);
+    if args.from.is_none() {
+        files.push(New {
+            path: "tests/greetings.yaml".to_owned(),
+            text: TESTS.to_owned(),
+        });
+        files.push(New {
+            path: "schemas/tests.schema.json".to_owned(),
+            text: schema("tests")?,
+        });
+    }
     files.extend([
         New {
             path: "schemas/gateway.schema.json".to_owned(),
-            text: schema()?,
+            text: schema("gateway")?,
         },
         New {
             path: ".gitignore".to_owned(),
@@ -282,12 +294,16 @@ fn base(folder: &Path, count: usize) -> String {
 
 /// Returns the content of gateway.yaml. It declares that the upstream checks credentials, as it did
 /// without a gateway, so nothing becomes public.
-fn settings(name: &ProjectName, api: &Api) -> String {
+fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
     let Api {
         name: api,
         document,
         ..
     } = api;
+    let tests = match with_tests {
+        true => "tests: [tests/*.yaml]",
+        false => "# tests: [tests/*.yaml]",
+    };
     format!(
         r#"# yaml-language-server: $schema=schemas/gateway.schema.json
 # The operator's settings: mounts of APIs, and rules that no document can avoid.
@@ -320,6 +336,8 @@ defaults:
 release: {{store: releases, channel: prod}}
 # Changes that were reviewed; `gwc plan` prints the lines.
 acknowledge: reviewed.yaml
+# Requests and the decisions that are expected of them; `gwc test` runs them.
+{tests}
 # Enable this gate after the first release: a change that widens access then needs an
 # acknowledgement.
 # gates: [weaken]
@@ -347,6 +365,7 @@ fn readme(name: &ProjectName, document: &str) -> String {
          merged here.\n\n\
          ```sh\n\
          gwc lint                              # check it\n\
+         gwc test                              # compare decisions with the expected ones\n\
          gwc plan                              # what a release would change\n\
          gwc keygen release                    # once: a key, and its entry in trust.json\n\
          gwc apply --key keys/release.pem      # release it\n\
@@ -357,12 +376,12 @@ fn readme(name: &ProjectName, document: &str) -> String {
     )
 }
 
-fn schema() -> anyhow::Result<String> {
+fn schema(name: &str) -> anyhow::Result<String> {
     let schemas = crate::schemas::all();
     let (_, schema) = schemas
         .iter()
-        .find(|(name, _)| *name == "gateway")
-        .context("the schema of gateway.yaml is one of ours")?;
+        .find(|(known, _)| *known == name)
+        .context("the schema is one of ours")?;
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 

@@ -43,6 +43,7 @@ mod sign;
 mod status;
 mod strip;
 mod target;
+mod test;
 mod troubles;
 mod trust;
 mod verify;
@@ -147,6 +148,8 @@ commands! {
     Trust(trust),
     /// Show which operation owns a request, and what happens to it
     Route(route),
+    /// Run the project's tests: requests and the decisions that are expected
+    Test(test),
     /// Print the public OpenAPI document, without the gateway's keys
     Strip(strip),
     /// Print a completion script for a shell

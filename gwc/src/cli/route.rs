@@ -13,7 +13,8 @@ use super::side::{self, Read};
 use crate::release::{self, links};
 use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
-use ::plan::route::{Answer, Asked, Credential, answer, carry, human, json, listener};
+use ::plan::route::request::{self, Written};
+use ::plan::route::{Answer, Asked, Credential, answer, carry, human, json};
 use ::plan::{Side, witness};
 use model::compile::Input;
 use model::exit::{Exit, Failure};
@@ -331,75 +332,20 @@ fn question(
     args: &Args,
     (oracle, side): (&Oracle, &Side),
 ) -> anyhow::Result<(Question, Vec<usize>)> {
-    let wrong = |what: String| Failure::usage(what);
-    let listeners = oracle.snapshot().listeners();
-    let method = http::Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
-        wrong(format!(
-            "`{}` is not a method",
-            wanted.method.escape_debug()
-        ))
-    })?;
-    let url: http::Uri = wanted
-        .url
-        .parse()
-        .ok()
-        .filter(|url: &http::Uri| url.scheme().is_some() || wanted.url.starts_with('/'))
-        .ok_or_else(|| {
-            wrong(format!(
-                "`{}` is neither a URL (http://HOST/PATH) nor a path (/PATH)",
-                wanted.url.escape_debug()
-            ))
-        })?;
-    let named = args.listener.as_ref().or(wanted.listener.as_ref());
-    let mut others = Vec::new();
-    let meant = match named {
-        Some(name) => name.clone(),
-        None => {
-            let all: Vec<_> = side.lowered.gateway.shared.listeners.iter().collect();
-            let meant = listener::meant(&all, &url).map_err(wrong)?;
-            if let Some(note) = meant.as_ref().and_then(|meant| meant.note.as_ref()) {
-                say::note(&format!("note: {note}"));
-            }
-            let position = |name: &&str| listeners.iter().position(|one| *one.name == **name);
-            if let Some(meant) = &meant {
-                others.extend(meant.others.iter().filter_map(position));
-            }
-            meant.map_or_else(String::new, |meant| meant.name.to_owned())
-        }
+    let written = Written {
+        method: &wanted.method,
+        url: &wanted.url,
+        headers: &wanted.headers,
+        listener: args.listener.as_deref().or(wanted.listener.as_deref()),
     };
-    let mut positions = listeners.iter();
-    let listener = positions
-        .position(|listener| *listener.name == *meant)
-        .ok_or_else(|| {
-            wrong(format!(
-                "there is no listener `{}`: {}",
-                meant.escape_debug(),
-                diag::suggest::one_of(listeners.iter().map(|listener| &*listener.name), 8)
-            ))
-        })?;
-    let host = url
-        .authority()
-        .map_or("gateway", |authority| authority.as_str())
-        .to_owned();
-    let target = url
-        .path_and_query()
-        .map_or("/", |target| target.as_str())
-        .to_owned();
-    let mut request = http::Request::builder().method(method).uri(target);
-    let mut has_host = false;
-    for (name, value) in &wanted.headers {
-        has_host |= name.eq_ignore_ascii_case("host");
-        request = request.header(name, value);
+    let received = request::read(written, &side.lowered.gateway, oracle.snapshot());
+    let received = received.map_err(Failure::usage)?;
+    if let Some(note) = &received.note {
+        say::note(&format!("note: {note}"));
     }
-    if !has_host {
-        request = request.header("host", host);
-    }
-    let request = request
-        .body(())
-        .map_err(|error| wrong(format!("this is not a request: {error}")))?;
     let question = Question {
-        listener,
-        request: request.into_parts().0,
+        listener: received.listener,
+        request: received.request,
         peer: args.peer,
         certificates: wanted.certificates.clone(),
         unix_s: match &args.witness {
@@ -407,5 +353,5 @@ fn question(
             None => release::now().unix_s(),
         },
     };
-    Ok((question, others))
+    Ok((question, received.others))
 }

@@ -16,7 +16,7 @@ pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod sarif;
-mod xml;
+pub(crate) mod xml;
 
 /// Output format of a report.
 #[derive(Debug)]

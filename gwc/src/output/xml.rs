@@ -2,7 +2,7 @@
 
 /// Escapes an attribute value or element text. Line ends become character references. Characters
 /// that XML 1.0 forbids even in escaped form are removed.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

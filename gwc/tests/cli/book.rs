@@ -85,6 +85,24 @@ fn the_page_on_routes_runs_as_it_is_written() {
 }
 
 #[test]
+fn the_page_on_tests_runs_as_it_is_written() {
+    let project = Project::bare();
+    let gateway = project.read("gateway.yaml");
+    project.write("gateway.yaml", format!("{gateway}tests: [tests/*.yaml]\n"));
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tests.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let (_, rest) = page
+        .split_once("<!-- file tests/orders.yaml -->\n```yaml\n")
+        .expect("a file");
+    fs::create_dir(project.path().join("tests")).expect("there is room");
+    project.write(
+        "tests/orders.yaml",
+        rest.split("```").next().expect("it ends"),
+    );
+    follow(&project, "tests.md", 4);
+}
+
+#[test]
 fn the_page_on_pull_requests_runs_as_it_is_written() {
     follow(&branch(), "ci.md", 7);
 }

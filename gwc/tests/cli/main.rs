@@ -6,6 +6,7 @@ mod apply;
 mod book;
 mod build;
 mod conceal;
+mod decisions;
 mod diff;
 mod environment;
 mod every;

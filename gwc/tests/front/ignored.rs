@@ -127,6 +127,7 @@ errors: {rate_limited: {status: 503, body: "slow down", content_type: text/markd
 lint: {missing-license: info}
 gates: [weaken, expose]
 acknowledge: reviewed.yaml
+tests: ["tests/*.yaml"]
 "#;
 
 const A: &str = r#"
@@ -192,7 +193,11 @@ paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 "#;
 
-const REST: [(&str, &str); 6] = [
+const REST: [(&str, &str); 7] = [
+    (
+        "tests/a.yaml",
+        "- {name: t, request: GET /, expect: {decision: none}}\n",
+    ),
     (
         "keys.json",
         r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#,

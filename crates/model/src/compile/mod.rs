@@ -22,7 +22,9 @@ use crate::{
     Api, Model, Validation, api, limits, open, preflights, requested, routes, series, settings,
 };
 use crate::{costs, expressions, globs};
-use crate::{mixed_identity, read_before_set, signing_keys, stripped_keys, unknown_issuer};
+use crate::{
+    mixed_identity, read_before_set, signing_keys, stripped_keys, test_file, unknown_issuer,
+};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::{invisible_character, unsupported_pattern};
@@ -309,7 +311,13 @@ pub fn project_for(
     } = environment::choose(&mut files, root, environment, &mut sink)?;
     environment::check_names(files.tree.at(root), &mut sink);
     let mut read = Sink::default();
-    let settings = settings(&mut files, &reading, &mut read);
+    let mut settings = settings(&mut files, &reading, &mut read);
+    if let Some(settings) = settings.as_mut().filter(|_| !purpose.skips()) {
+        for file in &settings.tests.files {
+            let cases = test_file::read_file(&mut files, (&file.value, file.span), &mut read);
+            settings.tests.cases.extend(cases);
+        }
+    }
     let elsewhere = in_others(&mut files, &others, settings.as_ref(), &read);
     read.into_sorted()
         .into_iter()
@@ -497,6 +505,10 @@ pub fn settings(
     if let Some(named) = settings.acknowledge.clone() {
         settings.acknowledgements = acknowledge::read_file(files, (&named.value, named.span), sink);
     }
+    let taken = (&settings.other_files, "`tests/*.yaml`");
+    settings.tests.files = globs::files_of(files, &settings.tests.patterns, taken, sink);
+    let tests = settings.tests.files.iter().map(|file| file.value.clone());
+    settings.other_files.extend(tests);
     globs::expand(files, &mut settings, sink);
     Some(settings)
 }

@@ -23,6 +23,7 @@ use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
 use crate::path_item;
+use crate::test_file::Tests;
 use crate::{AllNames, Defined, Kind, Validation, Valued};
 use vocab;
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub acknowledge: Option<Spanned<String>>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
+    /// Tests of the project.
+    pub tests: Tests,
     /// Folder where bundles are stored.
     pub store: String,
     /// Release channel of the project.
@@ -298,6 +301,7 @@ pub fn read(
             .get("acknowledge")
             .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))),
         acknowledgements: Vec::new(),
+        tests: Tests::named(name_list(root.get("tests"))),
         store: text("store", "releases"),
         channel: text("channel", "prod"),
         names,

@@ -13,6 +13,7 @@ pub mod json;
 mod left_out;
 pub mod listener;
 mod near;
+pub mod request;
 mod upstream;
 
 use bundle::digest::Digest;
@@ -68,6 +69,8 @@ pub struct Answer {
     pub owner: Option<String>,
     /// Consumer that the credentials identify, if any.
     pub consumer: Option<String>,
+    /// Security scheme whose credential was accepted, by its name in the bundle.
+    pub scheme: Option<String>,
     /// Routes whose template matches but that do not own the request, with the reason.
     pub candidates: Vec<Candidate>,
     /// Operations whose template almost matches the path.
@@ -150,8 +153,10 @@ pub fn answer(asked: Asked<'_>) -> Answer {
             .and_then(|caller| caller.consumer)
             .map(credential::owner);
         let candidates = candidates::candidates(asked, decided, &admitted.head);
+        let scheme = cx.principal.as_ref().map(|caller| caller.scheme.to_owned());
         let mut answer = Answer {
             consumer,
+            scheme,
             candidates,
             ..decision(asked, decided)
         };
@@ -204,6 +209,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
             .and_then(|operation| asked.source(&operation.key)?.owner.clone()),
         operation,
         consumer: None,
+        scheme: None,
         candidates: Vec::new(),
         near: Vec::new(),
         chain: vec![chain::admission(asked, Outcome::Continue)],
@@ -328,6 +334,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
         operation: None,
         owner: None,
         consumer: None,
+        scheme: None,
         candidates: Vec::new(),
         near: Vec::new(),
         chain: vec![chain::admission(asked, outcome)],

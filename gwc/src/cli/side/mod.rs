@@ -494,7 +494,12 @@ pub(super) fn side_in(
 
 /// Converts compiled sources to a side.
 pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
-    let source = SourceMap::of(&compiled);
+    side_from(&mut compiled)
+}
+
+/// Side of sources whose files are still needed, for places in messages.
+pub(super) fn side_from(compiled: &mut Compiled) -> anyhow::Result<Side> {
+    let source = SourceMap::of(compiled);
     let lowered = compiled
         .lowered
         .take()

@@ -1,0 +1,247 @@
+//! Tests of a project: requests and the decisions that it expects, from the files that `tests` of
+//! gateway.yaml names.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bundle::moment::Moment;
+use diag::shape::{self, BAD_VALUE};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
+
+use sources::project::files::Files;
+use vocab::test_file::TESTS;
+
+/// Maximum number of tests of one file.
+const TESTS_MAX: usize = 100_000;
+
+/// Tests of a project, and the files in which they are.
+#[derive(Clone, Debug, Default)]
+pub struct Tests {
+    /// Patterns of the files, from gateway.yaml.
+    pub patterns: Vec<Spanned<String>>,
+    /// Files that match, with the places of their patterns.
+    pub files: Vec<Spanned<String>>,
+    /// Tests of these files.
+    pub cases: Vec<TestCase>,
+}
+
+/// Test: one or more requests with the same expectation.
+#[derive(Clone, Debug)]
+pub struct TestCase {
+    /// Name of the test, unique in its file.
+    pub name: Spanned<String>,
+    /// Path of the file, relative to the project.
+    pub file: String,
+    /// Requests: method, space, URL.
+    pub requests: Vec<Spanned<String>>,
+    /// Fields of each request.
+    pub headers: Vec<(String, String)>,
+    /// Credentials: name of the scheme, and true if its verifier accepts the credential.
+    pub credentials: Vec<(Spanned<String>, bool)>,
+    /// Consumer that owns the valid credentials.
+    pub consumer: Option<Spanned<String>>,
+    /// Address of the sender.
+    pub peer: Option<IpAddr>,
+    /// Listener that receives the requests.
+    pub listener: Option<Spanned<String>>,
+    /// Time of the requests. None: the time of the run.
+    pub at: Option<Moment>,
+    /// Assumed answers: name of the policy or verifier that asks, and the answer.
+    pub assume: Vec<(Spanned<String>, String)>,
+    /// Expected decision, never empty.
+    pub expect: Vec<Spanned<Expected>>,
+}
+
+/// One expected property of a decision. In strings, `*` stands for any text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Outcome: one of [`vocab::test_file::DECISIONS`].
+    Decision(String),
+    /// Status of the gateway's own response.
+    Status(u16),
+    /// Reason of the refusal.
+    Reason(String),
+    /// Key of the operation.
+    Operation(String),
+    /// Name of the mount.
+    Mount(String),
+    /// Name of the consumer.
+    Consumer(String),
+    /// Names of the policies that ran.
+    Policies(Vec<String>),
+    /// Name of the upstream.
+    Upstream(String),
+    /// URL of the request that the upstream receives.
+    Url(String),
+    /// Value of a field that the upstream receives. None: it does not receive the field.
+    Sent(String, Option<String>),
+    /// Value of a field of the gateway's own response. None: it does not have the field.
+    Response(String, Option<String>),
+}
+
+impl Tests {
+    /// Tests whose files are not read yet.
+    pub(crate) fn named(patterns: Vec<Spanned<String>>) -> Self {
+        Self {
+            patterns,
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads a test file. Tests with mistakes are reported and left out.
+pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<TestCase> {
+    let Some((_, root)) = files.load(named.0, named.1, sink) else {
+        return Vec::new();
+    };
+    let root = files.tree.at(root);
+    // A null root is a file without tests.
+    if root.is_null() || !shape::check(root, &TESTS, sink) && !root.is_list() {
+        return Vec::new();
+    }
+    if let Some(more) = root.items().nth(TESTS_MAX) {
+        let message = format!("a test file has at most {TESTS_MAX} tests");
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, more.span(), message).help("split it into several files"),
+        );
+    }
+    let mut names: BTreeMap<String, Span> = BTreeMap::new();
+    let mut read = Vec::new();
+    for node in root.items().take(TESTS_MAX) {
+        let Some(case) = test(named.0, node) else {
+            continue;
+        };
+        if let Some(first) = names.get(&case.name.value) {
+            let message = "two tests of this file have the same name";
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, case.name.span, message)
+                    .related(*first, "the other one is here")
+                    .help("reports identify a test by its name: give each its own"),
+            );
+            continue;
+        }
+        names.insert(case.name.value.clone(), case.name.span);
+        read.push(case);
+    }
+    read
+}
+
+/// Reads one test. None if it does not fit the shape, which was reported.
+fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
+    if !shape::fits(node, item_shape()) {
+        return None;
+    }
+    let request = node.get("request")?;
+    let requests = match request.is_list() {
+        true => request.items().filter_map(text).collect(),
+        false => text(request).into_iter().collect(),
+    };
+    let credentials = pairs(node.get("credentials"));
+    let credentials = credentials.map(|(scheme, state)| (scheme, state == "valid"));
+    Some(TestCase {
+        name: text(node.get("name")?)?,
+        file: file.to_owned(),
+        requests,
+        headers: pairs(node.get("headers"))
+            .map(|(name, value)| (name.value, value))
+            .collect(),
+        credentials: credentials.collect(),
+        consumer: node.get("consumer").and_then(text),
+        peer: node
+            .get("peer")
+            .and_then(NodeRef::scalar_text)
+            .and_then(|text| text.parse().ok()),
+        listener: node.get("listener").and_then(text),
+        at: node
+            .get("at")
+            .and_then(NodeRef::scalar_text)
+            .and_then(|text| text.parse().ok()),
+        assume: pairs(node.get("assume")).collect(),
+        expect: node.get("expect").map(expected).unwrap_or_default(),
+    })
+}
+
+/// Shape of one test.
+fn item_shape() -> &'static shape::Shape {
+    match &TESTS {
+        shape::Shape::List(item) => item,
+        other => other,
+    }
+}
+
+/// Reads `expect`.
+fn expected(node: NodeRef<'_>) -> Vec<Spanned<Expected>> {
+    let mut all = Vec::new();
+    let mut add = |value: Expected, span: Span| all.push(Spanned::new(value, span));
+    for (key, make) in [
+        ("decision", Expected::Decision as fn(String) -> Expected),
+        ("reason", Expected::Reason),
+        ("operation", Expected::Operation),
+        ("mount", Expected::Mount),
+        ("consumer", Expected::Consumer),
+        ("upstream", Expected::Upstream),
+    ] {
+        if let Some(text) = node.get(key).and_then(text) {
+            add(make(text.value), text.span);
+        }
+    }
+    if let Some(status) = node.get("status") {
+        let number = status.scalar_text().and_then(|text| text.parse().ok());
+        number
+            .into_iter()
+            .for_each(|number| add(Expected::Status(number), status.span()));
+    }
+    if let Some(policies) = node.get("policies") {
+        let names = policies.items().filter_map(NodeRef::scalar_text);
+        add(
+            Expected::Policies(names.map(str::to_owned).collect()),
+            policies.span(),
+        );
+    }
+    if let Some(url) = node
+        .get("sent")
+        .and_then(|sent| sent.get("url"))
+        .and_then(text)
+    {
+        add(Expected::Url(url.value), url.span);
+    }
+    for (key, make) in [
+        (
+            "sent",
+            Expected::Sent as fn(String, Option<String>) -> Expected,
+        ),
+        ("response", Expected::Response),
+    ] {
+        let Some(message) = node.get(key) else {
+            continue;
+        };
+        for (name, value) in pairs(message.get("headers")) {
+            add(
+                make(name.value.to_ascii_lowercase(), Some(value)),
+                name.span,
+            );
+        }
+        let without = message.get("without").into_iter().flat_map(NodeRef::items);
+        for name in without.filter_map(text) {
+            add(make(name.value.to_ascii_lowercase(), None), name.span);
+        }
+    }
+    all
+}
+
+fn text(node: NodeRef<'_>) -> Option<Spanned<String>> {
+    Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))
+}
+
+/// Entries of a map of strings, with the places of their keys.
+fn pairs(node: Option<NodeRef<'_>>) -> impl Iterator<Item = (Spanned<String>, String)> {
+    let entries: Vec<_> = node
+        .into_iter()
+        .flat_map(NodeRef::entries)
+        .filter_map(|(entry, value)| {
+            let key = Spanned::new(entry.key.to_string(), entry.key_span);
+            Some((key, value.scalar_text()?.to_owned()))
+        })
+        .collect();
+    entries.into_iter()
+}

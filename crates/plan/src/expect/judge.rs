@@ -1,0 +1,223 @@
+//! Comparison of a decision with the expectation of a test.
+
+use bundle::ir::Gateway;
+use diag::Spanned;
+use diag::suggest::one_of;
+use model::test_file::Expected;
+
+use super::Failure;
+use crate::route::{Answer, Outcome};
+
+/// Value of a property that the decision does not have.
+const NONE: &str = "(none)";
+
+/// Differences between a decision and an expectation, in the order of the expectation.
+pub(super) fn judge(
+    answer: &Answer,
+    expect: &[Spanned<Expected>],
+    gateway: &Gateway,
+) -> Vec<Failure> {
+    let differ = expect.iter().filter_map(|one| {
+        let (what, expected, actual) = difference(answer, &one.value)?;
+        Some(Failure {
+            what,
+            expected,
+            actual,
+            help: help(answer, &one.value, gateway),
+            span: one.span,
+        })
+    });
+    differ.collect()
+}
+
+/// Name of a property, its expected and its actual value, if they differ.
+fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, String)> {
+    let differ = |what: &str, wanted: &str, actual: Option<&str>| {
+        let same = actual.is_some_and(|actual| matches(wanted, actual));
+        (!same).then(|| {
+            let actual = actual.unwrap_or(NONE).to_owned();
+            (what.to_owned(), wanted.to_owned(), actual)
+        })
+    };
+    let operation = answer.operation.as_ref();
+    let upstream = answer.upstream.as_ref();
+    match expected {
+        Expected::Decision(wanted) => differ("decision", wanted, Some(answer.decision.name())),
+        Expected::Status(wanted) => {
+            let actual = answer.status.map(|status| status.to_string());
+            differ("status", &wanted.to_string(), actual.as_deref())
+        }
+        Expected::Reason(wanted) => differ("reason", wanted, answer.reason),
+        Expected::Operation(wanted) => {
+            differ("operation", wanted, operation.map(|it| it.key.as_str()))
+        }
+        Expected::Mount(wanted) => differ("mount", wanted, operation.map(|it| it.mount.as_str())),
+        Expected::Consumer(wanted) => differ("consumer", wanted, answer.consumer.as_deref()),
+        Expected::Policies(wanted) => {
+            let ran = ran(answer);
+            let same = ran.len() == wanted.len()
+                && ran
+                    .iter()
+                    .zip(wanted)
+                    .all(|(ran, wanted)| matches(wanted, ran));
+            let list = |names: &[&str]| format!("[{}]", names.join(", "));
+            let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+            (!same).then(|| ("policies".to_owned(), list(&wanted), list(&ran)))
+        }
+        Expected::Upstream(wanted) => {
+            differ("upstream", wanted, upstream.map(|it| it.name.as_str()))
+        }
+        Expected::Url(wanted) => {
+            let targets = upstream.map(|it| it.targets.as_slice()).unwrap_or_default();
+            if targets.iter().any(|target| matches(wanted, &target.url)) {
+                return None;
+            }
+            let first = targets.first().map(|target| target.url.as_str());
+            differ("sent.url", wanted, first)
+        }
+        Expected::Sent(name, wanted) => {
+            let head = upstream.and_then(|it| it.request.as_ref());
+            let headers = head.map(|head| head.headers.as_slice());
+            field("sent", headers, name, wanted.as_deref())
+        }
+        Expected::Response(name, wanted) => {
+            let headers = answer.response.as_ref().map(|it| it.headers.as_slice());
+            field("response", headers, name, wanted.as_deref())
+        }
+    }
+}
+
+/// Compares a field of a message. Without a message there is no field, and an expectation that the
+/// message lacks a field fails, too.
+fn field(
+    message: &str,
+    headers: Option<&[(String, String)]>,
+    name: &str,
+    wanted: Option<&str>,
+) -> Option<(String, String, String)> {
+    let what = format!("{message}.headers.{name}");
+    let Some(headers) = headers else {
+        let wanted = wanted.unwrap_or("(no such field)").to_owned();
+        return Some((what, wanted, "(no message)".to_owned()));
+    };
+    let actual = headers
+        .iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(name));
+    let actual = actual.map(|(_, value)| value.as_str());
+    match (wanted, actual) {
+        (Some(wanted), Some(actual)) if matches(wanted, actual) => None,
+        (None, None) => None,
+        (wanted, actual) => Some((
+            what,
+            wanted.unwrap_or("(no such field)").to_owned(),
+            actual.unwrap_or(NONE).to_owned(),
+        )),
+    }
+}
+
+/// Names of the policies that ran, in their order. The checks of the listener and of credentials
+/// are no policies.
+pub(super) fn ran(answer: &Answer) -> Vec<&str> {
+    let policies = answer.chain.iter().filter(|step| {
+        let is_policy = step.kind != "listener" && step.policy != "authenticate";
+        is_policy && !matches!(step.outcome, Outcome::NotRun | Outcome::LeftOut)
+    });
+    policies.map(|step| step.policy.as_str()).collect()
+}
+
+/// Explanation of a difference: a known name that resembles the expected one, or the reason of the
+/// decision.
+fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<String> {
+    let unknown = |name: &str, kind: &str, known: Vec<&str>| {
+        let missing = !name.contains('*') && !known.contains(&name);
+        missing.then(|| {
+            let name = name.escape_debug();
+            format!(
+                "there is no {kind} `{name}`: {}",
+                one_of(known.into_iter(), 8)
+            )
+        })
+    };
+    let said = match expected {
+        Expected::Operation(name) => {
+            let operations = gateway.apis.iter().flat_map(|api| api.operations.iter());
+            unknown(
+                name,
+                "operation",
+                operations.map(|one| one.key.as_str()).collect(),
+            )
+        }
+        Expected::Upstream(name) => {
+            let known = gateway.shared.upstreams.iter();
+            unknown(
+                name,
+                "upstream",
+                known.map(|one| one.name.as_str()).collect(),
+            )
+        }
+        Expected::Mount(_)
+        | Expected::Decision(_)
+        | Expected::Status(_)
+        | Expected::Reason(_)
+        | Expected::Consumer(_)
+        | Expected::Policies(_)
+        | Expected::Url(_)
+        | Expected::Sent(..)
+        | Expected::Response(..) => None,
+    };
+    said.or_else(|| answer.why.clone())
+}
+
+/// True if a text has the form of a pattern, in which `*` stands for any text.
+#[must_use]
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn star_stands_for_any_text() {
+        for (pattern, text) in [
+            ("a", "a"),
+            ("*", ""),
+            ("*", "anything"),
+            ("a*", "abc"),
+            ("*c", "abc"),
+            ("a*c", "ac"),
+            ("a*b*c", "a-b-b-c"),
+            ("**", "x"),
+            ("http://*/orders/7", "http://127.0.0.1:9000/orders/7"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("a", "ab"),
+            ("a", ""),
+            ("", "a"),
+            ("a*a", "a"),
+            ("a*b*c", "a-c-b"),
+            ("*c", "cb"),
+            ("ab*bc", "abc"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+}

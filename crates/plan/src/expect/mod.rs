@@ -1,0 +1,209 @@
+//! Tests of a project: requests whose decisions are compared with the expected ones.
+//!
+//! The engine of gwd decides, as for `gwc route`. [`judge`] compares, [`coverage`] counts what the
+//! tests reached.
+
+pub mod coverage;
+mod judge;
+
+pub use judge::matches;
+
+use std::collections::BTreeMap;
+
+use diag::Span;
+use model::test_file::TestCase;
+
+use crate::Side;
+use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question};
+use crate::route::request::{self, Written};
+use crate::route::{Answer, Asked, Credential, answer, carry};
+use crate::witness;
+use engine::BuildError;
+
+/// Difference between a decision and the expectation, or a mistake in the test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Property of the decision, as in the test file (`sent.headers.x-key`). Empty for a mistake in
+    /// the test.
+    pub what: String,
+    /// Expected value.
+    pub expected: String,
+    /// Value of the decision.
+    pub actual: String,
+    /// Help, such as the name that was probably meant.
+    pub help: Option<String>,
+    /// Place in the test file.
+    pub span: Span,
+}
+
+/// Result of one request of a test.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Request line as written.
+    pub request: String,
+    /// Differences. Empty: the test passed.
+    pub failures: Vec<Failure>,
+    /// Decision. None if the test has a mistake.
+    pub answer: Option<Answer>,
+}
+
+/// Engine of a gateway that decides the requests of tests.
+pub struct Runner<'a> {
+    side: &'a Side,
+    plain: Oracle,
+    /// Engines that accept the credentials of tests, by their owner.
+    credentialed: BTreeMap<Option<String>, Oracle>,
+    now_s: u64,
+}
+
+impl Failure {
+    /// Mistake in a test.
+    fn mistake(message: String, span: Span) -> Self {
+        Self {
+            what: String::new(),
+            expected: String::new(),
+            actual: message,
+            help: None,
+            span,
+        }
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// Builds the engine of a gateway. `now_s` is the time (Unix time, seconds) of tests without a
+    /// time.
+    ///
+    /// # Errors
+    /// Returns the error with which gwd would refuse this gateway.
+    pub fn new(side: &'a Side, now_s: u64) -> Result<Self, BuildError> {
+        let plain = Oracle::build(&side.lowered.gateway, &side.bundle.to_string())?;
+        Ok(Self {
+            side,
+            plain,
+            credentialed: BTreeMap::new(),
+            now_s,
+        })
+    }
+
+    /// Runs the requests of a test.
+    ///
+    /// # Errors
+    /// Returns the error with which gwd would refuse this gateway with the test's credentials.
+    pub fn run(&mut self, case: &TestCase) -> Result<Vec<Outcome>, BuildError> {
+        let owner = case.consumer.as_ref().map(|name| name.value.clone());
+        let with_credentials = !case.credentials.is_empty();
+        if with_credentials && !self.credentialed.contains_key(&owner) {
+            let gateway = &self.side.lowered.gateway;
+            let gateway = witness::with_credentials_of(gateway, owner.as_deref());
+            let oracle = Oracle::build(&gateway, &self.side.bundle.to_string())?;
+            self.credentialed.insert(owner.clone(), oracle);
+        }
+        let credentialed = self.credentialed.get(&owner).filter(|_| with_credentials);
+        let oracle = credentialed.unwrap_or(&self.plain);
+        let mistakes = self.mistakes(case);
+        let run = case.requests.iter().map(|line| {
+            let answer = match mistakes.is_empty() {
+                true => self.answer(case, &line.value, oracle),
+                false => Err(String::new()),
+            };
+            let (answer, failures) = match answer {
+                Ok(answer) => {
+                    let failures = judge::judge(&answer, &case.expect, &self.side.lowered.gateway);
+                    (Some(answer), failures)
+                }
+                Err(_) if !mistakes.is_empty() => (None, mistakes.clone()),
+                Err(message) => (None, vec![Failure::mistake(message, line.span)]),
+            };
+            Outcome {
+                request: line.value.clone(),
+                failures,
+                answer,
+            }
+        });
+        Ok(run.collect())
+    }
+
+    /// Mistakes of a test that do not depend on the request: unknown names.
+    fn mistakes(&self, case: &TestCase) -> Vec<Failure> {
+        let gateway = &self.side.lowered.gateway;
+        let mut found = Vec::new();
+        if let Some(consumer) = &case.consumer
+            && gateway.shared.consumers.get(&consumer.value).is_none()
+        {
+            let known = gateway.shared.consumers.iter();
+            let known = known.map(|one| one.name.as_str());
+            let message = format!(
+                "there is no consumer `{}`: {}",
+                consumer.value.escape_debug(),
+                diag::suggest::one_of(known, 8)
+            );
+            found.push(Failure::mistake(message, consumer.span));
+        }
+        for (asker, answer) in &case.assume {
+            let assumption = Assumption {
+                asker: asker.value.clone(),
+                answer: answer.clone(),
+            };
+            let fault = ask::fault(gateway, &assumption);
+            found.extend(fault.map(|why| Failure::mistake(why, asker.span)));
+        }
+        found
+    }
+
+    /// Decides one request of a test.
+    fn answer(&self, case: &TestCase, line: &str, oracle: &Oracle) -> Result<Answer, String> {
+        let (method, url) = line.split_once(' ').unwrap_or((line, "/"));
+        let written = Written {
+            method,
+            url: url.trim_start(),
+            headers: &case.headers,
+            listener: case.listener.as_ref().map(|name| name.value.as_str()),
+        };
+        let gateway = &self.side.lowered.gateway;
+        let received = request::read(written, gateway, oracle.snapshot())?;
+        let mut question = Question {
+            listener: received.listener,
+            request: received.request,
+            peer: case.peer.unwrap_or(OUTSIDER),
+            certificates: Vec::new(),
+            unix_s: case.at.map_or(self.now_s, |at| at.unix_s()),
+        };
+        let assumptions: Vec<Assumption> = case
+            .assume
+            .iter()
+            .map(|(asker, answer)| Assumption {
+                asker: asker.value.clone(),
+                answer: answer.clone(),
+            })
+            .collect();
+        let credentials: Vec<Credential> = case
+            .credentials
+            .iter()
+            .map(|(scheme, valid)| Credential {
+                scheme: scheme.value.clone(),
+                valid: *valid,
+            })
+            .collect();
+        if !credentials.is_empty() {
+            let asked = self.asked(oracle, &question, &assumptions);
+            let carried = carry(asked, &credentials).map_err(|why| why.to_string())?;
+            question = carried.unwrap_or(question);
+        }
+        Ok(answer(self.asked(oracle, &question, &assumptions)))
+    }
+
+    fn asked<'q>(
+        &'q self,
+        oracle: &'q Oracle,
+        question: &'q Question,
+        assumptions: &'q [Assumption],
+    ) -> Asked<'q> {
+        Asked {
+            side: self.side,
+            oracle,
+            question,
+            assumptions,
+            all: false,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Request from a written method, URL and fields: the listener that receives it, and its head.
+
+use bundle::ir;
+use engine::Snapshot;
+
+use super::listener;
+
+/// Request as a person writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// URL, or a path alone.
+    pub url: &'a str,
+    /// Header fields.
+    pub headers: &'a [(String, String)],
+    /// Name of the listener. None: the one that matches the URL.
+    pub listener: Option<&'a str>,
+}
+
+/// Head of a request, and the listener that receives it.
+#[derive(Debug)]
+pub struct Received {
+    /// Head with a `Host` field.
+    pub request: http::request::Parts,
+    /// Index of the listener in [`Snapshot::listeners`].
+    pub listener: usize,
+    /// Indices of the listeners that match the URL equally well.
+    pub others: Vec<usize>,
+    /// Note about the choice of the listener, for the user.
+    pub note: Option<String>,
+}
+
+/// Reads a written request for a gateway.
+///
+/// # Errors
+/// Returns a message with the mistake: a method, URL, field or listener that is none.
+pub fn read(
+    written: Written<'_>,
+    gateway: &ir::Gateway,
+    snapshot: &Snapshot,
+) -> Result<Received, String> {
+    let method = http::Method::from_bytes(written.method.as_bytes())
+        .map_err(|_| format!("`{}` is not a method", written.method.escape_debug()))?;
+    let url: http::Uri = written
+        .url
+        .parse()
+        .ok()
+        .filter(|url: &http::Uri| url.scheme().is_some() || written.url.starts_with('/'))
+        .ok_or_else(|| {
+            format!(
+                "`{}` is neither a URL (http://HOST/PATH) nor a path (/PATH)",
+                written.url.escape_debug()
+            )
+        })?;
+    let listeners = snapshot.listeners();
+    let position = |name: &str| listeners.iter().position(|one| *one.name == *name);
+    let (mut others, mut note) = (Vec::new(), None);
+    let meant = match written.listener {
+        Some(name) => name.to_owned(),
+        None => {
+            let all: Vec<_> = gateway.shared.listeners.iter().collect();
+            let meant = listener::meant(&all, &url)?;
+            if let Some(meant) = &meant {
+                note.clone_from(&meant.note);
+                others.extend(meant.others.iter().filter_map(|name| position(name)));
+            }
+            meant.map_or_else(String::new, |meant| meant.name.to_owned())
+        }
+    };
+    let listener = position(&meant).ok_or_else(|| {
+        format!(
+            "there is no listener `{}`: {}",
+            meant.escape_debug(),
+            diag::suggest::one_of(listeners.iter().map(|listener| &*listener.name), 8)
+        )
+    })?;
+    let host = url.authority().map_or("gateway", |host| host.as_str());
+    let target = url.path_and_query().map_or("/", |target| target.as_str());
+    let mut request = http::Request::builder().method(method).uri(target);
+    let mut has_host = false;
+    for (name, value) in written.headers {
+        has_host |= name.eq_ignore_ascii_case("host");
+        request = request.header(name, value);
+    }
+    if !has_host {
+        request = request.header("host", host);
+    }
+    let request = request
+        .body(())
+        .map_err(|error| format!("this is not a request: {error}"))?;
+    Ok(Received {
+        request: request.into_parts().0,
+        listener,
+        others,
+        note,
+    })
+}

@@ -1,0 +1,81 @@
+//! Test results for people: failed tests with their differences, then the counts.
+
+use std::fmt::Write as _;
+
+use super::{Results, Tested};
+use diag::text::printable;
+
+/// Maximum number of items that the list of one kind of coverage shows.
+const MISSED_MAX: usize = 100;
+
+/// Renders the results. `with_missed` lists what no test reached.
+pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
+    let mut out = String::new();
+    for test in results.tests.iter().filter(|test| !test.passed()) {
+        failed(&mut out, test, &results.folder);
+    }
+    if with_missed {
+        for (kind, share) in results.coverage.kinds() {
+            let missed: Vec<&str> = share.missed().collect();
+            if missed.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "{kind} that no test reached:");
+            for one in missed.iter().take(MISSED_MAX) {
+                let _ = writeln!(out, "  {}", printable(one));
+            }
+            if let Some(more) = missed
+                .len()
+                .checked_sub(MISSED_MAX)
+                .filter(|more| *more > 0)
+            {
+                let _ = writeln!(out, "  and {more} more (--format json lists all)");
+            }
+        }
+    }
+    let shares = results.coverage.kinds().map(|(kind, share)| {
+        let all = share.all.len();
+        format!("{kind} {} of {all}", all - share.missed().count())
+    });
+    let _ = writeln!(out, "reached: {}", shares.join(", "));
+    let failed = results.failed();
+    let _ = writeln!(
+        out,
+        "{} passed, {failed} failed",
+        results.tests.len() - failed
+    );
+    out
+}
+
+fn failed(out: &mut String, test: &Tested<'_>, folder: &str) {
+    let place = &test.place;
+    let _ = writeln!(
+        out,
+        "failed: {}\n  --> {folder}{}:{}:{}",
+        printable(&test.case.name.value),
+        printable(&place.file),
+        place.line,
+        place.column
+    );
+    let mut places = test.failures.iter();
+    for outcome in test.outcomes.iter().filter(|one| !one.failures.is_empty()) {
+        let _ = writeln!(out, "  {}", printable(&outcome.request));
+        for failure in &outcome.failures {
+            let line = places.next().map_or(0, |place| place.line);
+            let actual = printable(&failure.actual);
+            let _ = match failure.what.is_empty() {
+                true => writeln!(out, "    line {line}: {actual}"),
+                false => writeln!(
+                    out,
+                    "    line {line}: {}\n      expected: {}\n      actual:   {actual}",
+                    printable(&failure.what),
+                    printable(&failure.expected)
+                ),
+            };
+            if let Some(help) = &failure.help {
+                let _ = writeln!(out, "      note: {}", printable(help));
+            }
+        }
+    }
+    out.push('\n');
+}

@@ -1,0 +1,245 @@
+//! Command `gwc test`: runs requests through the engine of gwd and compares the decisions with the
+//! expected ones.
+
+mod human;
+mod json;
+mod junit;
+mod tap;
+
+use std::path::{Path, PathBuf};
+
+use super::limits::LimitOptions;
+use super::say::{self, Context};
+use super::side;
+use crate::release;
+use ::plan::expect::coverage::Coverage;
+use ::plan::expect::{Outcome, Runner};
+use diag::{Level, Sink, Span};
+use model::compile::Compiled;
+use model::exit::{Exit, Failure};
+use model::place::Place;
+use model::test_file::{self, TestCase};
+
+const EXAMPLES: &str = "Examples:
+  gwc test                              all tests of the project
+  gwc test tests/orders.yaml            the tests of one file
+  gwc test --name 'anonymous*'          tests by name
+  gwc test --coverage --min 80          fail if the tests reach less than 80 % of the operations
+  gwc test --format junit > tests.xml   for CI";
+
+/// Arguments of `gwc test`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Test files of the project [default: those that `tests` of gateway.yaml names]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Run only the tests with this name; `*` stands for any text
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// List what no test reached: operations, templates, alternatives of security, policies
+    #[arg(long)]
+    coverage: bool,
+    /// Fail if the tests reach less than this share of the operations, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min: Option<u8>,
+    /// Output format
+    #[arg(long, default_value = "human")]
+    format: Format,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
+}
+
+/// Output formats of test results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// One JSON document (`gwc schema test`)
+    Json,
+    /// JUnit XML
+    Junit,
+    /// Test Anything Protocol, version 14
+    Tap,
+}
+
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
+}
+
+/// Results of a run.
+struct Results<'a> {
+    /// Tests that ran, with the outcome of each of their requests.
+    tests: Vec<Tested<'a>>,
+    coverage: Coverage,
+    /// Prefix of paths in messages.
+    folder: String,
+}
+
+/// Test with its outcomes.
+struct Tested<'a> {
+    case: &'a TestCase,
+    place: Place,
+    outcomes: Vec<Outcome>,
+    /// Places of the failures, in the order of `outcomes`.
+    failures: Vec<Place>,
+}
+
+impl Tested<'_> {
+    fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+impl Results<'_> {
+    fn failed(&self) -> usize {
+        self.tests.iter().filter(|test| !test.passed()).count()
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let root = context.root()?;
+    let mut compiled = context.compile_to_ask()?;
+    let all = cases(args, &root, &mut compiled)?;
+    let selected: Vec<&TestCase> = all
+        .iter()
+        .filter(|case| {
+            let name = args.name.as_ref();
+            name.is_none_or(|name| ::plan::expect::matches(name, &case.name.value))
+        })
+        .collect();
+    if selected.is_empty() && !all.is_empty() {
+        return Err(Failure::usage("no test has this name").into());
+    }
+    let model = compiled.model.as_ref();
+    let has_patterns = model.is_some_and(|model| !model.settings.tests.patterns.is_empty());
+    let has_files = model.is_some_and(|model| !model.settings.tests.files.is_empty());
+    if has_patterns && !has_files && args.files.is_empty() {
+        let message = "no file matches `tests` of gateway.yaml; `gwc lint` shows the patterns";
+        return Err(Failure::new(Exit::FINDINGS, "no-tests", message).into());
+    }
+    if all.is_empty() {
+        say::note(
+            "note: there are no tests; write files with requests, and name them under `tests` in gateway.yaml",
+        );
+    }
+    let side = side::side_from(&mut compiled)?;
+    let gateway = &side.lowered.gateway;
+    let bug = |error| {
+        let message =
+            format!("sources that compile cannot be built, which is a bug in gwc: {error}");
+        Failure::new(Exit::BUG, "bug", message)
+    };
+    let mut runner = Runner::new(&side, release::now().unix_s()).map_err(bug)?;
+    let mut coverage = Coverage::of(gateway);
+    let mut tests = Vec::new();
+    for case in selected {
+        let outcomes = runner.run(case).map_err(bug)?;
+        let answers = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.answer.as_ref());
+        answers.for_each(|answer| coverage.add(answer, gateway));
+        let at = |span: Span| Place::of(&compiled.files.sources, span);
+        let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
+        tests.push(Tested {
+            case,
+            place: at(case.name.span),
+            failures: failures.map(|failure| at(failure.span)).collect(),
+            outcomes,
+        });
+    }
+    let results = Results {
+        tests,
+        coverage,
+        folder: say::seen_folder(&root),
+    };
+    let reached = results.coverage.operations.percent();
+    let short = args.min.filter(|min| reached < usize::from(*min));
+    let ok = results.failed() == 0 && short.is_none();
+    match args.format {
+        Format::Human => say::result(&human::render(&results, args.coverage)),
+        Format::Json => {
+            let said = if ok { "ok" } else { "blocked" };
+            say::json(&say::document("test/v1", said, json::document(&results)));
+        }
+        Format::Junit => say::result(&junit::render(&results)),
+        Format::Tap => say::result(&tap::render(&results)),
+    }
+    if let Some(min) = short {
+        say::note(&format!(
+            "error: the tests reach {reached} % of the operations, less than --min {min}; --coverage lists the others"
+        ));
+    }
+    Ok(if ok { Exit::OK } else { Exit::FINDINGS })
+}
+
+/// Tests of the project, or of the files on the command line.
+fn cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
+    if args.files.is_empty() {
+        let model = compiled.model.as_ref();
+        return Ok(model
+            .map(|model| model.settings.tests.cases.clone())
+            .unwrap_or_default());
+    }
+    let mut all = Vec::new();
+    let mut sink = Sink::default();
+    for file in &args.files {
+        let path = inside(file, root)?;
+        let nowhere = Span::start_of(diag::FileId(0));
+        all.extend(test_file::read_file(
+            &mut compiled.files,
+            (&path, nowhere),
+            &mut sink,
+        ));
+    }
+    let found = sink.into_sorted();
+    say::unreadable(&compiled.files, &found, root)?;
+    debug_assert!(found.iter().all(|finding| finding.level != Level::Error));
+    Ok(all)
+}
+
+/// Path of a file relative to the project.
+fn inside(file: &Path, root: &Path) -> anyhow::Result<String> {
+    let shown = say::path(file);
+    let missing = |error: std::io::Error| {
+        Failure::new(
+            Exit::INPUT,
+            "no-such-file",
+            format!("cannot read {shown}: {error}"),
+        )
+    };
+    let real = file.canonicalize().map_err(missing)?;
+    let root = root.canonicalize().map_err(missing)?;
+    let relative = real.strip_prefix(&root).map_err(|_| {
+        Failure::usage(format!(
+            "{shown} is outside of the project, whose tests are inside its folder"
+        ))
+    })?;
+    Ok(relative.to_string_lossy().into_owned())
+}
+
+/// Failures of a test, one per line: `LINE: REQUEST: PROPERTY: expected X, actual Y`.
+fn lines(test: &Tested<'_>) -> Vec<String> {
+    let failures = test.outcomes.iter().flat_map(|outcome| {
+        let request = &outcome.request;
+        outcome
+            .failures
+            .iter()
+            .map(move |failure| (request, failure))
+    });
+    let lines = failures
+        .zip(&test.failures)
+        .map(|((request, failure), place)| {
+            let said = match failure.what.is_empty() {
+                true => failure.actual.clone(),
+                false => format!(
+                    "{}: expected {}, actual {}",
+                    failure.what, failure.expected, failure.actual
+                ),
+            };
+            format!("line {}: {request}: {said}", place.line)
+        });
+    lines.collect()
+}
