@@ -289,6 +289,7 @@ fn satisfied<'s>(
             Outcome::Satisfied(None) | Outcome::Absent => {}
             Outcome::Satisfied(Some(known)) => {
                 shown.add(known.sha256);
+                shown.ends(known.ends_s);
                 let bound = known.token.as_ref().and_then(|token| token.bound);
                 if let Some(certificate) = bound.and_then(|bound| bound.certificate) {
                     shown.add(certificate);
@@ -358,9 +359,10 @@ impl Use {
                     Ok((token, ..)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
                     Ok((token, proved, signed)) => {
                         match consumers::of_token(consumers, credentials, &token, cx.unix_s) {
-                            Ok(consumer) => Outcome::Satisfied(Some(Known {
+                            Ok(owner) => Outcome::Satisfied(Some(Known {
                                 sha256: token.sha256,
-                                consumer,
+                                ends_s: owner.ends_s(token.ends_s),
+                                consumer: owner.consumer,
                                 token: Some(token),
                                 proved,
                                 signed,
@@ -383,6 +385,7 @@ fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) ->
     let in_time = owner.not_after.is_none_or(|end| cx.unix_s < end);
     (in_time && !cx.revoked.contains(&sha256)).then_some(Known {
         sha256,
+        ends_s: owner.not_after.unwrap_or(u64::MAX),
         consumer: Some(owner.consumer),
         token: None,
         proved: None,

@@ -26,8 +26,40 @@ pub(crate) enum NotOwned {
     Disputed,
 }
 
-/// Index of the consumer that a token belongs to: the one that its `consumer_claim` names, and the
-/// one that lists its subject or its client.
+/// Consumer of a verified credential, if there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owned {
+    /// Index of the consumer.
+    pub(crate) consumer: Option<u32>,
+    /// Earliest end of the consumer's entries (Unix time, seconds).
+    not_after: Option<u64>,
+}
+
+impl Owned {
+    /// Adds an entry for the credential at a time (Unix time, seconds).
+    ///
+    /// # Errors
+    /// [`NotOwned`].
+    pub(crate) fn add(&mut self, owner: &Owner, unix_s: u64) -> Result<(), NotOwned> {
+        if owner.not_after.is_some_and(|end| unix_s >= end) {
+            return Err(NotOwned::Expired);
+        }
+        if self.consumer.is_some_and(|known| known != owner.consumer) {
+            return Err(NotOwned::Disputed);
+        }
+        self.consumer = Some(owner.consumer);
+        self.not_after = self.not_after.into_iter().chain(owner.not_after).min();
+        Ok(())
+    }
+
+    /// Time from which the credential is refused: its own end, or that of an entry.
+    pub(crate) fn ends_s(&self, own_s: u64) -> u64 {
+        self.not_after.map_or(own_s, |end| end.min(own_s))
+    }
+}
+
+/// Consumer that a token belongs to: the one that its `consumer_claim` names, and the one that lists
+/// its subject or its client.
 ///
 /// # Errors
 /// [`NotOwned`].
@@ -36,13 +68,16 @@ pub(crate) fn of_token(
     credentials: &Credentials,
     token: &Identity,
     unix_s: u64,
-) -> Result<Option<u32>, NotOwned> {
-    let mut found = named(consumers, token);
+) -> Result<Owned, NotOwned> {
+    let mut owned = Owned {
+        consumer: named(consumers, token),
+        not_after: None,
+    };
     if credentials.holders.is_empty() {
-        return Ok(found);
+        return Ok(owned);
     }
     let Some(holders) = credentials.holders.get(&token.issuer) else {
-        return Ok(found);
+        return Ok(owned);
     };
     let owner = |map: &FxHashMap<Box<str>, Owner>, name: &Option<Box<str>>| {
         name.as_ref().and_then(|name| map.get(name)).copied()
@@ -51,16 +86,10 @@ pub(crate) fn of_token(
         owner(&holders.subjects, &token.subject),
         owner(&holders.clients, &token.client),
     ];
-    for owner in owners.into_iter().flatten() {
-        if owner.not_after.is_some_and(|end| unix_s >= end) {
-            return Err(NotOwned::Expired);
-        }
-        if found.is_some_and(|known| known != owner.consumer) {
-            return Err(NotOwned::Disputed);
-        }
-        found = Some(owner.consumer);
+    for owner in owners.iter().flatten() {
+        owned.add(owner, unix_s)?;
     }
-    Ok(found)
+    Ok(owned)
 }
 
 /// Index of the consumer that the claim `consumer_claim` of a token names.
@@ -175,7 +204,26 @@ mod tests {
             (["i", "-", "ended", "-"], Err(NotOwned::Expired)),
         ] {
             let found = of_token(&all, &credentials, &token(claims), NOW_S);
+            let found = found.map(|owned| owned.consumer);
             assert_eq!(found, expected, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn owned_token_ends_with_the_first_end() {
+        let listed = [
+            ("acme", Subject("s".into()), Some(NOW_S + 9)),
+            ("acme", Client("c".into()), Some(NOW_S + 5)),
+        ];
+        let Consumers { all, credentials } = consumers(&listed).unwrap();
+        for (claims, own_s, expected) in [
+            (["i", "s", "c", "-"], u64::MAX, NOW_S + 5),
+            (["i", "s", "-", "-"], u64::MAX, NOW_S + 9),
+            (["i", "s", "c", "-"], NOW_S + 2, NOW_S + 2),
+            (["i", "-", "-", "acme"], u64::MAX, u64::MAX),
+        ] {
+            let owned = of_token(&all, &credentials, &token(claims), NOW_S).unwrap();
+            assert_eq!(owned.ends_s(own_s), expected, "{claims:?}");
         }
     }
 

@@ -219,6 +219,7 @@ impl<'a> Linker<'a> {
             idempotent: treatment.forwarding.idempotent,
             websocket: treatment.forwarding.websocket,
             stream: treatment.forwarding.stream,
+            closes_streams: treatment.forwarding.closes_streams,
             override_fields: treatment.forwarding.override_fields.as_slice().into(),
             retries,
             breakers: breakers.into(),

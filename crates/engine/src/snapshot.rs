@@ -76,6 +76,8 @@ pub struct Treatment {
     pub websocket: bool,
     /// True for a response without an end, such as an event stream: pauses in it are not failures.
     pub stream: bool,
+    /// True if responses and WebSockets end when a credential of the request ends.
+    pub closes_streams: bool,
     /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
     /// Fields by which the route is selected or a step of the chain decides, if they have other

@@ -300,6 +300,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
+        closes_streams: said("streams").and_then(NodeRef::scalar_text) == Some("close"),
         override_fields: Vec::new(),
         cost: said("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())

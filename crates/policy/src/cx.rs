@@ -322,9 +322,27 @@ impl Revoked {
 pub struct Shown {
     first: Option<[u8; 32]>,
     more: Vec<[u8; 32]>,
+    /// Earliest end of the credentials (Unix time, seconds). None if none of them ends.
+    ends_s: Option<u64>,
 }
 
 impl Shown {
+    /// Records a time from which one of the credentials is refused (Unix time, seconds). The
+    /// maximum stands for no end.
+    pub fn ends(&mut self, at_s: u64) {
+        let earlier = self.ends_s.is_none_or(|known| at_s < known);
+        if at_s != u64::MAX && earlier {
+            self.ends_s = Some(at_s);
+        }
+    }
+
+    /// Time from which the first of the credentials is refused (Unix time, seconds). None if none of
+    /// them ends.
+    #[must_use]
+    pub fn ends_s(&self) -> Option<u64> {
+        self.ends_s
+    }
+
     /// Adds a credential.
     pub fn add(&mut self, sha256: [u8; 32]) {
         match self.first {

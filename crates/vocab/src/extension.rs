@@ -322,6 +322,11 @@ pub static OPERATION: Object = Object {
             Bool,
             "The response is an endless stream; a pause in it is not a failure.",
         ),
+        F::optional(
+            "streams",
+            Word(&["keep", "close"]),
+            "Responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
+        ),
         F::optional("owner", Text, "Owner of the operation."),
     ],
 };

@@ -157,7 +157,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names], idempotent: true, cost: 2, websocket: true, stream: true}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}
@@ -370,6 +370,7 @@ fn other(value: &str) -> String {
     }
     match value {
         "prefix" => "template".into(),
+        "close" => "keep".into(),
         "ignore" | "keep" => "strict".into(),
         "enforce" => "upstream".into(),
         "weaken" => "grant".into(),

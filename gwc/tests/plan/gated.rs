@@ -584,6 +584,7 @@ fn merged_slashes_and_tunnels_weaken() {
     for (more, classes) in [
         (", websocket: true", ("weaken", "strengthen")),
         (", stream: true", ("relax", "tighten")),
+        (", streams: close", ("strengthen", "weaken")),
     ] {
         let (old, new) = (operation(""), operation(more));
         both(

@@ -11,7 +11,11 @@ use crate::limits::inbox::Reading;
 use crate::message::copies::Copies;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
-use crate::runtime::deadlines::Slot;
+use crate::runtime::deadlines::{LimitOf, Slot};
+
+/// Minimum time for a response to a request whose credential ends before the response: 1s. An
+/// ordinary response is therefore complete.
+const RESPONSE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub(crate) struct Transfer {
     pub(crate) endless: Cell<bool>,
     /// True if the upstream has sent nothing since the client took the last bytes.
     pub(crate) upstream_silent: Cell<bool>,
+    /// Time at which a credential of the request ends, if the response must end with it. The maximum
+    /// if it need not.
+    pub(crate) credential_ends_ms: Cell<u64>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
 }
@@ -80,6 +87,7 @@ impl Transfer {
             is_grpc: Cell::new(false),
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
+            credential_ends_ms: Cell::new(u64::MAX),
             upload: UploadState {
                 bytes_max: Cell::new(u64::MAX),
                 copies: Cell::new(None),
@@ -107,8 +115,19 @@ impl Transfer {
         self.deadline.no_limit();
         self.endless.set(false);
         self.upstream_silent.set(false);
+        self.credential_ends_ms.set(u64::MAX);
         self.upload.read.set(0);
         self.upload.read_meanwhile.set(0);
+    }
+
+    /// Limits the response that begins now to the end of the request's credentials, if it must end
+    /// with them. It gets at least [`RESPONSE_MS_MIN`].
+    pub(crate) fn limit_by_credential(&self, now_ms: u64) {
+        let ends_ms = self.credential_ends_ms.get();
+        if ends_ms != u64::MAX {
+            let ends_ms = ends_ms.max(now_ms + RESPONSE_MS_MIN);
+            self.deadline.limit(ends_ms, LimitOf::Credential);
+        }
     }
 
     /// Maximum time in milliseconds without progress in a body that has no time budget.

@@ -74,6 +74,9 @@ impl Download {
         if self.over {
             return Poll::Ready(None);
         }
+        if self.record.stream().response.credential_ended.get() {
+            return Poll::Ready(Some(self.credential_ended()));
+        }
         if self.record.stream().response.past_deadline.get()
             && let Some(told) = self.owed(grpc::too_late)
         {
@@ -133,7 +136,10 @@ impl Download {
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         let status = match error {
             CallError::Silent { .. } => grpc::fell_silent,
-            CallError::Http1(_) | CallError::Http2(_) | CallError::Panicked => grpc::broken_off,
+            CallError::Http1(_)
+            | CallError::Http2(_)
+            | CallError::Expired
+            | CallError::Panicked => grpc::broken_off,
         };
         if let Some(told) = self.owed(status) {
             self.lease = None;
@@ -178,6 +184,18 @@ impl Download {
             false => self.pace.slow_at_ms(),
         };
         transfer.deadline.set(until_ms.min(slow_at_ms));
+    }
+
+    /// Ends the body because a credential of the request has ended: with the gRPC status if it is
+    /// owed, otherwise with an error, so that the client does not take the body for complete.
+    #[cold]
+    fn credential_ended(&mut self) -> Result<Frame<Bytes>, CallError> {
+        self.lease = None;
+        let told = self.owed(grpc::unauthenticated);
+        self.over = true;
+        self.record.credential_expired();
+        self.record.finish();
+        told.ok_or(CallError::Expired)
     }
 
     #[cold]

@@ -163,6 +163,15 @@ impl Forwarding<'_, '_> {
         let withheld = treatment.response_fields_not_in_trailers();
         self.stream.response.withhold(withheld);
         transfer.endless.set(treatment.stream);
+        if treatment.closes_streams
+            && let Some(ends_s) = self.cx.shown.ends_s()
+        {
+            let left_ms = ends_s.saturating_mul(1_000);
+            let left_ms = left_ms.saturating_sub(record.unix_ms());
+            let started_ms = record.started_ns() / 1_000_000;
+            let ends_ms = started_ms.saturating_add(left_ms);
+            transfer.credential_ends_ms.set(ends_ms);
+        }
     }
 
     /// Facts about the client for upstreams.

@@ -175,6 +175,14 @@ pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
 }
 
+/// Final frame for a call with a credential that has ended.
+pub(crate) fn unauthenticated() -> (Frame<Bytes>, u32) {
+    let mut trailers = HeaderMap::with_capacity(2);
+    let text = "The credential of the call has ended (credential_expired)";
+    end_with(&mut trailers, Code::Unauthenticated, text);
+    (Frame::trailers(trailers), Code::Unauthenticated as u32)
+}
+
 fn end_with(fields: &mut HeaderMap, code: Code, text: &str) {
     fields.insert(&GRPC_STATUS, HeaderValue::from(code as u16));
     if let Ok(text) = HeaderValue::try_from(percent_encoded(text)) {

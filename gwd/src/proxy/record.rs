@@ -281,6 +281,12 @@ impl Record {
         self.blame = Blame::Gateway;
     }
 
+    /// Records that a response or tunnel ended because a credential of the request ended.
+    pub(crate) fn credential_expired(&mut self) {
+        self.reason = "credential_expired";
+        self.blame = Blame::Gateway;
+    }
+
     /// Records that a tunnel ended at its idle timeout.
     pub(crate) fn tunnel_idle(&mut self) {
         self.reason = "idle_timeout";
@@ -308,9 +314,10 @@ impl Record {
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
             CallError::Silent { .. } => Kind::Timeout.info().reason,
-            CallError::Http1(_) | CallError::Http2(_) | CallError::Panicked => {
-                Kind::Reset.info().reason
-            }
+            CallError::Http1(_)
+            | CallError::Http2(_)
+            | CallError::Panicked
+            | CallError::Expired => Kind::Reset.info().reason,
         };
         self.blame = Blame::Upstream;
         if let Some(line) = &mut self.line {
@@ -336,7 +343,9 @@ impl Record {
         // Set the first deadline of the body here, because hyper does not poll the body while the
         // client's window is closed.
         let transfer = &self.stream.transfer;
-        let until_ms = self.head_ns / 1_000_000 + transfer.patience.grace_ms;
+        let now_ms = self.head_ns / 1_000_000;
+        transfer.limit_by_credential(now_ms);
+        let until_ms = now_ms + transfer.patience.grace_ms;
         transfer.phase_begins(Phase::Body, until_ms);
     }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::message::transfer::Transfer;
 use crate::proxy::download::ResponseBody;
+use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::process::Shed;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::slow::SlowReading;
@@ -26,6 +27,8 @@ pub(crate) struct ResponseState {
     pub(crate) unflushed: Cell<bool>,
     /// True if the client's gRPC deadline has passed.
     pub(crate) past_deadline: Cell<bool>,
+    /// True if a credential of the request has ended, with which the response must end.
+    pub(crate) credential_ended: Cell<bool>,
     /// True if the silence of the upstream has exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Count of the client among those that read their responses slowly.
@@ -39,6 +42,7 @@ impl ResponseState {
     pub(crate) fn exchange_begins(&self) {
         self.upstream_timed_out.set(false);
         self.past_deadline.set(false);
+        self.credential_ended.set(false);
     }
 
     /// Sets the fields that the trailers may not contain.
@@ -70,7 +74,11 @@ impl ResponseState {
     /// True if a response whose deadline has passed must be dropped, because it may neither
     /// continue nor end with an error.
     pub(crate) fn is_given_up(&self, transfer: &Transfer, calls: &CallCx) -> bool {
-        !self.may_read_slowly(transfer, calls)
+        if self.credential_ended.get() {
+            return true;
+        }
+        !self.may_tell_credential(transfer)
+            && !self.may_read_slowly(transfer, calls)
             && !self.may_be_silent(transfer)
             && !self.may_tell_deadline(transfer)
             && !self.may_tell_silence(transfer)
@@ -126,6 +134,18 @@ impl ResponseState {
             last_word(transfer);
         }
         passed
+    }
+
+    /// True if a credential of the request has just ended, with which the response must end. It then
+    /// ends with an error or a gRPC status, for which it gets [`LAST_WORD_MS`].
+    fn may_tell_credential(&self, transfer: &Transfer) -> bool {
+        let limit = transfer.deadline.passed_limit(transfer.clock.now_ms());
+        let ended = limit == Some(LimitOf::Credential);
+        if ended {
+            self.credential_ended.set(true);
+            last_word(transfer);
+        }
+        ended
     }
 
     /// True if the client has taken all bytes and the upstream is silent.

@@ -106,7 +106,7 @@ impl Stream {
         let deadline = &self.transfer.deadline;
         let kind = match deadline.limit_expired() {
             Some(LimitOf::Operation) => Kind::Timeout,
-            Some(LimitOf::Client) | None => Kind::DeadlineExceeded,
+            Some(LimitOf::Client | LimitOf::Credential) | None => Kind::DeadlineExceeded,
         };
         deadline.no_limit();
         Failure::new(kind)

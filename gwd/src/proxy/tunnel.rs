@@ -19,6 +19,7 @@ use crate::limits::buffered::Buffered;
 use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
+use crate::runtime::deadlines::LimitOf;
 use crate::upstream::Held;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
@@ -77,8 +78,10 @@ struct Pass {
 struct Ending {
     /// True once the client has been sent a Close frame.
     leaving: bool,
-    /// True once a credential was found to be revoked.
+    /// True once a credential was found to be revoked, or to have ended.
     revoked: bool,
+    /// True once a credential has ended.
+    expired: bool,
 }
 
 /// One direction of a tunnel.
@@ -131,6 +134,7 @@ async fn carry(
     transfer.upload.count(up.bytes);
     let clock = worker.clock;
     let idle_ms = worker.shared.patience.tunnel_idle_ms;
+    transfer.limit_by_credential(clock.now_ms());
     transfer
         .deadline
         .set(clock.now_ms().saturating_add(idle_ms));
@@ -139,7 +143,9 @@ async fn carry(
         transfer.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
         ending.look(&stream, &mut pass, &mut up, &mut down);
-        let Ending { leaving, revoked } = ending;
+        let Ending {
+            leaving, revoked, ..
+        } = ending;
         let up_ended = up.poll(cx, &mut client, &mut upstream);
         transfer.upload.count(up.bytes - before.0);
         if up.kept.is_empty() {
@@ -177,23 +183,29 @@ async fn carry(
         Poll::Pending
     })
     .await;
-    if ending.revoked {
-        record.credential_revoked();
+    match ending {
+        Ending { expired: true, .. } => record.credential_expired(),
+        Ending { revoked: true, .. } => record.credential_revoked(),
+        Ending { .. } => {}
     }
     record.bytes_out = down.bytes;
     record.finish();
 }
 
 impl Ending {
-    /// Begins the end of a tunnel if the worker's drain ends, or if a credential was revoked.
+    /// Begins the end of a tunnel if the worker's drain ends, or if a credential was revoked or has
+    /// ended.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Way, down: &mut Way) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
         // Read the clock only if the worker is draining.
         let draining = !self.leaving && worker.draining_ms().is_some();
         let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
-        if !self.revoked && pass.is_revoked(worker) {
+        let expired = deadline.limit_expired() == Some(LimitOf::Credential);
+        if !self.revoked && (expired || pass.is_revoked(worker)) {
             self.revoked = true;
+            self.expired = expired;
+            deadline.no_limit();
             let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);
             goodbye();

@@ -68,6 +68,8 @@ pub(crate) enum LimitOf {
     Client,
     /// The `timeout` of the operation.
     Operation,
+    /// The end of a credential of the request (`streams: close`).
+    Credential,
 }
 
 /// No limit.
@@ -192,6 +194,12 @@ impl Slot {
     /// True if the limit has passed.
     pub(crate) fn limit_passed(&self, now_ms: u64) -> bool {
         self.limit.get().at_ms <= now_ms
+    }
+
+    /// Origin of the limit if it has passed.
+    pub(crate) fn passed_limit(&self, now_ms: u64) -> Option<LimitOf> {
+        let limit = self.limit.get();
+        (limit.at_ms <= now_ms).then_some(limit.of)
     }
 
     /// Origin of the limit if the last pass found that the limit has passed.

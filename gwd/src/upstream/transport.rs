@@ -57,6 +57,8 @@ pub(crate) enum CallError {
     Silent {
         idle_ms: u64,
     },
+    /// A credential of the request has ended, and the operation ends its responses then.
+    Expired,
     /// The gateway panicked because of a bug.
     Panicked,
 }
@@ -155,7 +157,7 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
-            Self::Silent { .. } | Self::Panicked => false,
+            Self::Silent { .. } | Self::Expired | Self::Panicked => false,
         }
     }
 
@@ -164,9 +166,11 @@ impl CallError {
     pub(crate) fn wish(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,
-            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => {
-                Acceptable::Unused
-            }
+            Self::Http1(_)
+            | Self::Http2(_)
+            | Self::Silent { .. }
+            | Self::Expired
+            | Self::Panicked => Acceptable::Unused,
         }
     }
 
@@ -190,7 +194,11 @@ impl CallError {
         match self {
             Self::Http1(http1::Error::Io(error)) => failure::tls(error),
             Self::Http2(http2::Error::Tls(error)) => Some(error),
-            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => None,
+            Self::Http1(_)
+            | Self::Http2(_)
+            | Self::Silent { .. }
+            | Self::Expired
+            | Self::Panicked => None,
         }
     }
 
@@ -201,14 +209,14 @@ impl CallError {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
             Self::Http2(error) => error.is_protocol(),
-            Self::Silent { .. } | Self::Panicked => false,
+            Self::Silent { .. } | Self::Expired | Self::Panicked => false,
         }
     }
 
     /// True if the peer has certainly not processed the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Http1(_) | Self::Silent { .. } | Self::Panicked => false,
+            Self::Http1(_) | Self::Silent { .. } | Self::Expired | Self::Panicked => false,
             Self::Http2(error) => error.is_unprocessed(),
         }
     }
@@ -220,6 +228,7 @@ impl fmt::Display for CallError {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
             Self::Silent { idle_ms } => write!(f, "no byte of the body arrived for {idle_ms} ms"),
+            Self::Expired => f.write_str("a credential of the request has ended"),
             Self::Panicked => f.write_str("a bug in gwd"),
         }
     }

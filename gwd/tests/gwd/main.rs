@@ -1,5 +1,6 @@
 //! Tests of the gateway over real sockets, by what clients, upstreams and operators can observe.
 
+mod expired_streams;
 mod fixture;
 mod pki;
 mod world;

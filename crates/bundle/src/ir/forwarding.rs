@@ -43,6 +43,10 @@ pub struct Forwarding {
     /// Tokens that a request takes from each rate limit of the chain. None: 1.
     #[n(8)]
     pub cost: Option<u32>,
+    /// True if responses and WebSockets end when a credential of the request ends.
+    #[n(9)]
+    #[cbor(skip_if = "is_unsaid")]
+    pub closes_streams: bool,
 }
 
 /// Request fields with which frameworks override the path or method. An upstream that honours one
@@ -78,6 +82,7 @@ impl Forwarding {
             deprecated,
             override_fields: _,
             cost: _,
+            closes_streams: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -111,7 +116,9 @@ impl Forwarding {
     /// Features that a gateway needs for these settings, as in `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let overrides = self.override_fields.first().map(|_| "override_fields");
+        let streams = self.closes_streams.then_some("streams");
         let overrides = overrides.into_iter().chain(self.cost.map(|_| "cost"));
+        let overrides = overrides.chain(streams);
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
         let keys = keys.chain(overrides);
         keys.map(|key| format!("operation:{key}"))
@@ -130,6 +137,10 @@ impl Forwarding {
         }
         if let Some(cost) = self.cost {
             settings = settings.with(&["cost"], Value::One(Scalar::Number(cost.into())));
+        }
+        if self.closes_streams {
+            let close = Value::One(Scalar::Text("close".into()));
+            settings = settings.with(&["streams"], close);
         }
         for (key, checked) in self.steps() {
             // A split's list has no key of its own in an operation.

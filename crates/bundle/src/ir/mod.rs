@@ -107,6 +107,7 @@ const OWN: &[&str] = &[
     "operation:rewrite",
     "operation:split",
     "operation:stream",
+    "operation:streams",
     "operation:websocket",
     "operation:retries",
     "scheme:claims_to_headers",

@@ -13,6 +13,8 @@ use crate::consumers::Consumer;
 /// Verified credential.
 pub(super) struct Known {
     pub(super) sha256: [u8; 32],
+    /// Time from which the credential is refused (Unix time, seconds). The maximum for none.
+    pub(super) ends_s: u64,
     /// Index of the consumer that owns the credential, if any.
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,

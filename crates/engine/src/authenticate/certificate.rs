@@ -5,7 +5,7 @@ use policy::Cx;
 use policy::auth::{Fault, mtls};
 
 use super::{Check, Known, Outcome};
-use crate::consumers::NotOwned;
+use crate::consumers::{NotOwned, Owned};
 use crate::credentials::Credentials;
 
 /// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
@@ -33,9 +33,10 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
                 return refused(mtls::Reason::Revoked);
             }
             match owner(&certificate, cx, credentials) {
-                Ok(consumer) => Outcome::Satisfied(Some(Known {
+                Ok(owner) => Outcome::Satisfied(Some(Known {
                     sha256: *certificate.sha256(),
-                    consumer,
+                    ends_s: owner.ends_s(certificate.identity().ends_s),
+                    consumer: owner.consumer,
                     token: Some(certificate.identity().clone()),
                     proved: None,
                     signed: None,
@@ -52,20 +53,14 @@ fn owner(
     certificate: &mtls::Certificate,
     cx: &Cx<'_>,
     credentials: &Credentials,
-) -> Result<Option<u32>, NotOwned> {
+) -> Result<Owned, NotOwned> {
+    let mut owned = Owned::default();
     if credentials.certificates.is_empty() {
-        return Ok(None);
+        return Ok(owned);
     }
-    let mut found = None;
     let names = certificate.credentials().iter();
     for owner in names.filter_map(|name| credentials.certificates.get(name)) {
-        if owner.not_after.is_some_and(|end| cx.unix_s >= end) {
-            return Err(NotOwned::Expired);
-        }
-        if found.is_some_and(|known| known != owner.consumer) {
-            return Err(NotOwned::Disputed);
-        }
-        found = Some(owner.consumer);
+        owned.add(owner, cx.unix_s)?;
     }
-    Ok(found)
+    Ok(owned)
 }

@@ -27,7 +27,7 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
     if usable.peek().is_none() {
         return match judged(Check::decoy(user, decoy, password), cx) {
             Ok(_) => Outcome::Invalid,
-            Err(outcome) => outcome,
+            Err(reason) => reason.into(),
         };
     }
     for one in usable {
@@ -36,13 +36,14 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
             Ok(true) => {
                 return Outcome::Satisfied(Some(Known {
                     sha256: one.sha256,
+                    ends_s: one.owner.not_after.unwrap_or(u64::MAX),
                     consumer: Some(one.owner.consumer),
                     token: None,
                     proved: None,
                     signed: None,
                 }));
             }
-            Err(outcome) => return outcome,
+            Err(reason) => return reason.into(),
         }
     }
     Outcome::Invalid
@@ -53,11 +54,27 @@ fn is_usable(password: &Password, cx: &Cx<'_>) -> bool {
     in_time && !cx.revoked.contains(&password.sha256)
 }
 
-/// Result of a password check, or the outcome while there is none.
-fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, Outcome> {
+/// Reason why there is no result of a password check.
+enum NotChecked {
+    Ask(Box<Effect>),
+    /// The check was not possible now.
+    Outage,
+}
+
+impl From<NotChecked> for Outcome {
+    fn from(reason: NotChecked) -> Self {
+        match reason {
+            NotChecked::Ask(effect) => Self::Ask(effect),
+            NotChecked::Outage => Self::Unchecked,
+        }
+    }
+}
+
+/// Result of a password check.
+fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
     match cx.answers.get(&AskId::of_password(&check)) {
-        None => Err(Outcome::Ask(Box::new(Effect::Password(Box::new(check))))),
+        None => Err(NotChecked::Ask(Box::new(Effect::Password(Box::new(check))))),
         Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
-        Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => Err(Outcome::Unchecked),
+        Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => Err(NotChecked::Outage),
     }
 }

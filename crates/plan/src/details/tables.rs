@@ -38,8 +38,8 @@ pub(super) enum Way {
     Either,
     /// Like [`Way::More`], with this default. 0 disables the check.
     MoreOrOff(u128),
-    /// The value tells the upstream who sends a request: adding it strengthens, removing it
-    /// weakens.
+    /// The value tells the upstream who sends a request, or ends what a credential has opened:
+    /// adding it strengthens, removing it weakens.
     Tells,
     /// The value decides where traffic goes, or its share.
     Moves,
@@ -383,7 +383,7 @@ pub(super) static OPERATION: Table = Table {
     rows: rows! {
         "validate"."request": Access; "validate"."response": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
-        "stream": On; "websocket": Opens; "override_fields"."*": Opens;
+        "stream": On; "websocket": Opens; "streams": Tells; "override_fields"."*": Opens;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
         "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
