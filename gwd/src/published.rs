@@ -17,6 +17,7 @@ use policy::{Limits, Revoked};
 
 use crate::answers::joined::Joined;
 use crate::answers::passwords::Passwords;
+use crate::answers::validators::{ApiValidators, Validators};
 use crate::limits::budget::Budgets;
 use crate::listen::spread::Loads;
 use crate::message::pace::Patience;
@@ -54,6 +55,8 @@ pub(crate) struct Loaded {
     pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values are redacted in logs, in addition to the built-in list.
     pub(crate) secret_parameters: Box<[Box<str>]>,
+    /// Validators of APIs, by index; `None` for an API that validates nothing.
+    pub(crate) validators: Box<[Option<Arc<ApiValidators>>]>,
     /// True if there are more than 500 routes: metrics then show only the class of a status
     /// (observability.md §2).
     pub(crate) coarse_status: bool,
@@ -97,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) joined: Joined,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
+    /// Compiled validators of requests.
+    pub(crate) validators: Validators,
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
@@ -130,6 +135,7 @@ impl Shared {
             budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: Joined::default(),
             passwords: Passwords::new(workers),
+            validators: Validators::default(),
             loads: Loads::new(workers),
             current: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),

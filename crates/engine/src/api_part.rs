@@ -29,6 +29,7 @@ pub struct ApiPart {
     pub(crate) treatments: Box<[ir::Treatment]>,
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
+    pub(crate) messages: Option<ir::Messages>,
 }
 
 /// A mount with the requests that its routes match.
@@ -63,7 +64,11 @@ impl ApiPart {
             declared: _,
             hidden,
             errors,
+            messages,
         } = api;
+        if messages.as_ref().is_some_and(|one| !one.is_closed()) {
+            return Err(BuildError::BadIndex);
+        }
         if operations
             .iter()
             .any(|operation| operation.treatment as usize >= treatments.len())
@@ -95,6 +100,7 @@ impl ApiPart {
             policies,
             treatments: treatments.into(),
             names,
+            messages,
         })
     }
 
@@ -154,6 +160,18 @@ impl ApiPart {
     #[must_use]
     pub fn schemes(&self) -> &Set<ir::Scheme> {
         &self.schemes
+    }
+
+    /// Descriptions of the requests that the API's operations validate.
+    #[must_use]
+    pub fn messages(&self) -> Option<&ir::Messages> {
+        self.messages.as_ref()
+    }
+
+    /// Operations of the API, in the order of the table.
+    #[must_use]
+    pub fn operations(&self) -> &[ir::Operation] {
+        self.router.operations()
     }
 
     /// Policies that the API's own document defines.

@@ -13,7 +13,7 @@ use http::HeaderName;
 use policy::auth::{self, TokenVerifier};
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
-use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
+use policy::{Checked, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -239,6 +239,7 @@ impl<'a> Linker<'a> {
         let mut chain = Vec::with_capacity(treatment.chain.len() + usize::from(strips));
         let mut retries = treatment.retries.clone();
         let mut breakers = Vec::new();
+        let mut validates = treatment.forwarding.validate.is_some();
         for link in &treatment.chain {
             let (policy, filter) = match link {
                 Link::Authenticate => {
@@ -256,6 +257,10 @@ impl<'a> Linker<'a> {
                     (&api.policies[index], &own[index])
                 }
             };
+            if validates && policy.checked.phase() >= Some(Phase::Transform) {
+                chain.extend(self.validation(treatment)?);
+                validates = false;
+            }
             // Strip after conditions and limits, which still read the field, and before
             // transformations, which may set it for the upstream.
             if strips && policy.checked.phase() >= Some(Phase::Transform) {
@@ -282,6 +287,9 @@ impl<'a> Linker<'a> {
                     .map(|(name, filter)| ChainStep::Filter(Arc::clone(name), Arc::clone(filter))),
             );
         }
+        if validates {
+            chain.extend(self.validation(treatment)?);
+        }
         if strips {
             chain.push(ChainStep::Strip);
         }
@@ -301,6 +309,22 @@ impl<'a> Linker<'a> {
             retries,
             breakers,
         })
+    }
+
+    /// Step for the field `validate`. It runs before transformations, so that it checks the request
+    /// of the client.
+    fn validation(&self, treatment: &ir::Treatment) -> Result<Option<ChainStep>, BuildError> {
+        let Some(checked) = &treatment.forwarding.validate else {
+            return Ok(None);
+        };
+        let setting = Setting {
+            name: "validate",
+            state: StateId(0),
+            secrets: self.secrets,
+        };
+        let filter = checked.filter(&setting).map_err(BuildError::Secret)?;
+        let filter = filter.map(|filter| Arc::new(Filter::Validate(filter)));
+        Ok(filter.map(|filter| ChainStep::Filter("validate".into(), filter)))
     }
 
     fn upstream(&self, name: &str) -> Result<u32, BuildError> {

@@ -164,6 +164,14 @@ pub struct RouteRef<'s> {
     pub treatment: &'s Treatment,
 }
 
+impl RouteRef<'_> {
+    /// Index of the operation in [`ApiPart::operations`].
+    #[must_use]
+    pub fn operation_index(&self) -> usize {
+        (self.index_in_api - self.mount.first_in_api) as usize
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {

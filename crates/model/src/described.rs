@@ -3,16 +3,19 @@
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, suggest};
+use policy::guard::validate;
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
-use policy::{Policy as _, conditions, forms};
+use policy::validation::{Mode, Undeclared};
+use policy::{Checked, Policy as _, conditions, forms};
 
 use super::alias::{self, Alias};
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
 use super::security::{Written, read_security};
 use super::servers::Servers;
-use super::treatment::{Destination, Scopes};
-use super::{Operation, Validation, later, open, path_item};
+use super::treatment::{Destination, Own, Scopes};
+use super::validate_key::requests;
+use super::{Operation, Valued, later, open, path_item};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
@@ -137,6 +140,15 @@ fn one(
         mirror.rename_upstreams(&renamed);
     }
     let root_validate = scopes.root_defaults.and_then(|node| node.get("validate"));
+    let checked = validate::Checked {
+        request: validation(
+            [described.get("validate"), root_validate],
+            settings.defaults.validation,
+        ),
+        undeclared: undeclared(*root),
+    };
+    let validation = in_chain(&chain, own).fold(checked.request, Mode::max);
+    forwarding.validate = (!checked.is_off()).then_some(checked);
     let declared = later::operation(&later::Nodes {
         tree: &files.tree,
         spec,
@@ -165,10 +177,7 @@ fn one(
         priority: path_item::priority(described.of_path),
         trailing_slash: path_item::trailing_slash(described.of_path),
         internal,
-        validation: validation(
-            [described.get("validate"), root_validate],
-            settings.defaults.validation,
-        ),
+        validation,
         security,
         public,
         chain,
@@ -305,6 +314,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         cost: said("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())
             .filter(|cost| *cost > 1),
+        validate: None,
     }
 }
 
@@ -324,9 +334,25 @@ fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) ->
     fields.map(str::to_owned).collect()
 }
 
+/// Treatment of query parameters that operations do not describe, for all operations of a document.
+fn undeclared(root: Option<NodeRef<'_>>) -> Undeclared {
+    let said = root.and_then(|root| root.get("undeclared_params"));
+    let said = said.and_then(NodeRef::scalar_text);
+    said.and_then(Undeclared::of).unwrap_or_default()
+}
+
+/// Validation modes of the policies of a chain.
+fn in_chain(chain: &[Valued<ir::Link>], own: &Own<'_>) -> impl Iterator<Item = Mode> {
+    let policies = chain.iter().filter_map(|link| own.checked(&link.value));
+    policies.filter_map(|policy| match policy {
+        Checked::Validate(checked) => Some(checked.request),
+        _ => None,
+    })
+}
+
 /// Validation mode of requests. The nearest `validate` replaces the others as a whole. Without one,
 /// `default`, which is that of gateway.yaml.
-fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Validation) -> Validation {
+fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Mode) -> Mode {
     let said = nearest.into_iter().flatten().next();
-    said.map_or(default, Validation::of_requests)
+    said.map_or(default, requests)
 }

@@ -5,7 +5,8 @@ use diag::shape::Shape;
 use diag::{NodeRef, Tree};
 use policy::declared::{self, Scalar, Settings, Value};
 
-use super::settings::{ApiEntry, FROM_SERVERS, validate};
+use super::settings::{ApiEntry, FROM_SERVERS};
+use super::validate_key::later as validate;
 use openapi::spec::{Operation, PathItem, Server, Spec};
 use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 

@@ -51,9 +51,11 @@ mod table;
 pub mod test_file;
 mod treatment;
 mod unknown_issuer;
+mod validate_key;
 
 use bundle::ir;
-use diag::{NodeId, NodeRef, Span};
+use diag::{NodeId, Span};
+use policy::validation::Mode;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -142,7 +144,7 @@ pub struct Operation {
     /// True for an internal operation, which is compiled but not served.
     pub internal: bool,
     /// Validation of requests against the contract.
-    pub validation: Validation,
+    pub validation: Mode,
     /// Credentials required from callers.
     pub security: Valued<ir::Security>,
     /// Place of `public: true`.
@@ -174,30 +176,6 @@ impl Operation {
         self.declared
             .clone()
             .with_below(&[], self.forwarding.settings())
-    }
-}
-
-/// Validation of requests against the contract (`validate.request`). Default: [`Validation::Off`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Validation {
-    /// No validation.
-    #[default]
-    Off,
-    /// Invalid requests are logged and forwarded.
-    Log,
-    /// Invalid requests are refused.
-    Block,
-}
-
-impl Validation {
-    /// Reads the mode for requests from a `validate` value.
-    #[must_use]
-    pub fn of_requests(validate: NodeRef<'_>) -> Self {
-        match validate.get("request").and_then(NodeRef::scalar_text) {
-            Some("log") => Self::Log,
-            Some("block") => Self::Block,
-            _ => Self::Off,
-        }
     }
 }
 

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use policy::Checked;
 
 use crate::called;
 use crate::contract::contract;
 use crate::rest::{Rest, everything};
+use crate::settings::Settings;
 use crate::{Api, Model, Operation, Valued};
 use sources::parallel;
 use sources::project::files::Files;
@@ -44,9 +46,11 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         !api.rest.is_empty() || operations.any(|one| keeps(&one.path_readings))
     });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
-        let lowered = lower_api(api, somebody)?;
+        let mut lowered = lower_api(api, somebody)?;
+        let (contract, said) = contract(files, api)?;
+        lowered.messages = ir::Messages::of(&contract, &validated(settings, api));
         let digest = digest(&bundle::codec::encode(&lowered));
-        Ok((lowered, digest, contract(files, api)?))
+        Ok((lowered, digest, (contract, said)))
     });
     for one in lowered {
         let (api, digest, (contract, said)) = one?;
@@ -170,7 +174,31 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
         declared: api.declared.clone(),
         errors: api.errors.clone(),
         hidden: hidden.into_iter().collect(),
+        messages: None,
     })
+}
+
+/// Keys of the operations of an API whose requests are checked against their description.
+pub(crate) fn validated<'a>(settings: &'a Settings, api: &'a Api) -> BTreeSet<&'a str> {
+    let is_validated = |link: &ir::Link| {
+        let (name, all) = match link {
+            ir::Link::Authenticate => return false,
+            ir::Link::Shared(name) => (name, &settings.policies),
+            ir::Link::Own(name) => (name, &api.policies),
+        };
+        let policy = all.iter().find(|policy| policy.value.name == *name);
+        policy.is_some_and(|policy| match &policy.value.checked {
+            Checked::Validate(checked) => !checked.is_off(),
+            _ => false,
+        })
+    };
+    let operations = api.operations.iter();
+    let operations = operations.filter(|one| {
+        let mut chain = one.chain.iter();
+        !one.internal
+            && (one.forwarding.validate.is_some() || chain.any(|link| is_validated(&link.value)))
+    });
+    operations.map(|one| one.key.as_str()).collect()
 }
 
 /// Lowers an operation of the document. The index of its treatment is set later.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir::{Segment, Template, TrailingSlash};
 use diag::{Diagnostic, Level, Sink};
 use engine::router::compare_templates;
+use policy::validation::Mode;
 
 use super::overlap::{self, subset, witness};
 use super::settings::listeners::TARGET_BYTES_MAX;
 use super::surprise::{self, Overlap, Side};
 use super::table::{Route, at_one_place, tables};
-use super::{Api, Operation, Validation, breadth, rest};
+use super::{Api, Operation, breadth, rest};
 use openapi::spec::reference::Resolver;
 use openapi::spec::schema::Schemas;
 use sources::project::files::Files;
@@ -324,8 +325,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         // With blocking validation, the winner refuses these requests, so they never reach the
         // loser.
         let level = match winner.validation {
-            Validation::Block => Level::Error,
-            Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
+            Mode::Block => Level::Error,
+            Mode::Off | Mode::Log => CAPTURED_BY_TEMPLATE.level,
         };
         sink.push(
             Diagnostic::new(

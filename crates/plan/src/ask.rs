@@ -10,11 +10,15 @@ use engine::{BuildError, ChainStep, Decided, Parts, RouteRef, Snapshot, Verdict}
 use policy::ask::{Answer, Answered, Asker, Effect, Outage};
 use policy::auth::{self, mtls};
 use policy::endpoint::Endpoint;
+use policy::invalid::{self, Invalid};
 use policy::key_cell::Remote;
 use policy::password;
+use policy::validation::{Check, Examined};
 use policy::{
-    Checked, Cx, Form, Limits, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
+    Checked, Cx, Form, Limits, Reject, RequestHead, Revoked, SecretCell, SecretRef,
+    SecretUnavailable, Secrets,
 };
+use validator::{BodyUse, Cone, Credentials, Described};
 
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -53,6 +57,7 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::Password => &[],
         // Without an assumption, the counters of the store are zero.
         Asker::Store => &["outage"],
+        Asker::Validate => &["valid", "invalid", "outage"],
     }
 }
 
@@ -64,6 +69,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let policies = gateway.shared.policies.iter().chain(own);
     let policies = policies.filter_map(|policy| match &policy.checked {
         Checked::ForwardAuth(_) => Some((policy.name.as_str(), Asker::ForwardAuth)),
+        Checked::Validate(_) => Some((policy.name.as_str(), Asker::Validate)),
         other => other.store().map(|_| (policy.name.as_str(), Asker::Store)),
     });
     let verifiers = gateway.shared.auth.iter();
@@ -73,7 +79,10 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
             About::of(&verifier.checked)?.asker(),
         ))
     });
-    let askers: Vec<(&str, Asker)> = policies.chain(verifiers).collect();
+    let fields = gateway.apis.iter().flat_map(|api| &api.treatments);
+    let mut fields = fields.filter(|one| one.forwarding.validate.is_some());
+    let field = fields.next().map(|_| (FIELD, Asker::Validate));
+    let askers: Vec<(&str, Asker)> = policies.chain(verifiers).chain(field).collect();
     let Some((_, kind)) = askers.iter().find(|(name, _)| name == asker) else {
         let known = diag::suggest::one_of(askers.iter().map(|(name, _)| *name), 8);
         return Some(format!(
@@ -101,16 +110,84 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
         (Asker::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
         (Asker::Introspection, "active") => Some(status(http::StatusCode::OK)),
         (Asker::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (Asker::Validate, "valid") => Some(Answer::Examined(Arc::default())),
+        (Asker::Validate, "invalid") => Some(Answer::Examined(Arc::new(Examined {
+            invalid: Some(Arc::new(Invalid {
+                reject: &invalid::REQUEST,
+                findings: Vec::new(),
+            })),
+            ..Examined::default()
+        }))),
         (_, "outage") => Some(Answer::Outage(Outage::Failed)),
         (
             Asker::ForwardAuth
             | Asker::Keys
             | Asker::Introspection
             | Asker::Password
-            | Asker::Store,
+            | Asker::Store
+            | Asker::Validate,
             _,
         ) => None,
     }
+}
+
+/// Name of the step for the field `validate`.
+const FIELD: &str = "validate";
+
+/// Names of the steps that check requests against their description.
+fn validating(gateway: &Gateway) -> Vec<String> {
+    let own = gateway.apis.iter().flat_map(|api| &api.policies);
+    let policies = gateway.shared.policies.iter().chain(own);
+    let policies = policies.filter(|policy| matches!(policy.checked, Checked::Validate(_)));
+    let names = policies.map(|policy| policy.name.clone());
+    names.chain([FIELD.to_owned()]).collect()
+}
+
+/// Result of the check of a request without a body. `None` if the body decides.
+fn examined(
+    snapshot: &Snapshot,
+    decided: &Decided<'_>,
+    check: Check,
+    head: &RequestHead,
+) -> Option<Answer> {
+    let fine = || Some(Answer::Examined(Arc::default()));
+    let route = decided.route.as_ref()?;
+    let part = snapshot.apis().nth(route.api_index as usize)?;
+    let messages = part.messages();
+    let operation = messages.and_then(|all| all.operations.get(&route.operation.key));
+    let (Some(messages), Some(operation)) = (messages, operation) else {
+        return fine();
+    };
+    let cone = Cone::of(operation, &messages.schemas);
+    let described = Described {
+        operation: Arc::new(validator::Operation::compile(&cone).ok()?),
+        credentials: Credentials::of(part.schemes()),
+    };
+    let mut examined = described.query(check, head);
+    if check.schemas {
+        let template = (&route.operation.template, route.mount.base_path.len());
+        let reaches = engine::edge::reaches_chain;
+        let mut findings = described.parameters(template, head, reaches);
+        let mut reject = &invalid::REQUEST;
+        let has_body = head.headers.contains_key(http::header::CONTENT_LENGTH);
+        if findings.is_empty() && examined.undeclared.is_none() {
+            let no_body = !has_body && head.headers.get(http::header::CONTENT_TYPE).is_none();
+            match described.operation.body_use(&head.headers, no_body) {
+                Ok(BodyUse::Pass) => {}
+                Ok(BodyUse::Read(_)) => return None,
+                // Nothing is said about the body.
+                Err(_) if no_body => return None,
+                Err((refusal, finding)) => {
+                    reject = refusal;
+                    findings.push(finding);
+                }
+            }
+        }
+        if !findings.is_empty() {
+            examined.invalid = Some(Arc::new(Invalid { reject, findings }));
+        }
+    }
+    Some(Answer::Examined(Arc::new(examined)))
 }
 
 /// Answer of a store whose counters are zero, like those of a gateway that starts.
@@ -140,6 +217,8 @@ pub struct Oracle {
     revoked: Revoked,
     /// Verifiers that ask another service, by name.
     verifiers: Vec<(String, About)>,
+    /// Names of the steps that check requests against their description.
+    validating: Vec<String>,
 }
 
 /// Request that a verifier sends to another service.
@@ -179,8 +258,7 @@ impl About {
             (Self::Token(endpoint), Effect::Http(call)) => {
                 *call.upstream == *endpoint.origin && call.target.as_str() == endpoint.target
             }
-            (Self::Keys(_), Effect::Http(_) | Effect::Password(_) | Effect::Store(_))
-            | (Self::Token(_), Effect::Keys(_) | Effect::Password(_) | Effect::Store(_)) => false,
+            (Self::Keys(_) | Self::Token(_), _) => false,
         }
     }
 }
@@ -230,6 +308,7 @@ impl Oracle {
             snapshot,
             revoked: Revoked::default(),
             verifiers: asking.collect(),
+            validating: validating(gateway),
         })
     }
 
@@ -247,7 +326,8 @@ impl Oracle {
     }
 
     /// Decides a request, unless the edge refuses it. Tokens whose verifier asks another service count
-    /// as forged, except those of witnesses. A decision that depends on any other answer stays open
+    /// as forged, except those of witnesses. The request counts as valid for its description. A
+    /// decision that depends on any other answer stays open
     /// ([`Verdict::Ask`]).
     ///
     /// # Errors
@@ -261,7 +341,11 @@ impl Oracle {
             asker: asker.clone(),
             answer: words(about.asker())[1].to_owned(),
         });
-        self.ask_with(question, &forged.collect::<Vec<_>>(), see)
+        let valid = self.validating.iter().map(|asker| Assumption {
+            asker: asker.clone(),
+            answer: words(Asker::Validate)[0].to_owned(),
+        });
+        self.ask_with(question, &forged.chain(valid).collect::<Vec<_>>(), see)
     }
 
     /// Decides a request with assumed answers of other services, unless the edge refuses it. `see`
@@ -306,6 +390,9 @@ impl Oracle {
                 Effect::Store(count) => fitting
                     .find_map(|one| assumed(Asker::Store, &one.answer))
                     .or_else(|| Some(counted(count))),
+                Effect::Message(check) => fitting
+                    .find_map(|one| assumed(Asker::Validate, &one.answer))
+                    .or_else(|| examined(&self.snapshot, &decided, *check, &admitted.head)),
                 Effect::Http(_) | Effect::Keys(_) => {
                     fitting.find_map(|one| assumed(effect.asker(), &one.answer))
                 }
@@ -325,7 +412,9 @@ impl Oracle {
             chain.get(decided.ran.checked_sub(1)?)
         };
         match (effect, decided.route.as_ref().and_then(step)) {
-            (Effect::Http(_), Some(ChainStep::Filter(name, _))) => vec![name],
+            (Effect::Http(_) | Effect::Message(_), Some(ChainStep::Filter(name, _))) => {
+                vec![name]
+            }
             (effect, _) => {
                 let same = self.verifiers.iter().filter(|(_, one)| one.is(effect));
                 same.map(|(name, _)| name.as_str()).collect()

@@ -40,6 +40,7 @@ are compared as strings.";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
         "csrf-changed" "The `csrf` policy refuses other requests.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
+        "undeclared-params-changed" "The treatment of query parameters that an operation does not describe differs: `allow`, `strip`, `reject`.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";

@@ -17,6 +17,7 @@ use crate::key_cell::{KeyCell, Remote};
 use crate::password;
 use crate::rate::Admission;
 use crate::store::Count;
+use crate::validation::{Check, Examined};
 
 /// Id of a question within one exchange: a hash of the asking policy or verifier, and of the values
 /// that differ between its questions.
@@ -35,6 +36,8 @@ pub enum Effect {
     Password(Box<password::Check>),
     /// A request that a store counts.
     Store(Box<Count>),
+    /// Check of the request against the description of its operation.
+    Message(Check),
 }
 
 /// Kind of policy or verifier that asks a question.
@@ -50,6 +53,8 @@ pub enum Asker {
     Password,
     /// A limit whose counters are in a store.
     Store,
+    /// Policy `validate`.
+    Validate,
 }
 
 /// Request to a service whose response decides about the client's request.
@@ -111,6 +116,8 @@ pub enum Answer {
     Fetched,
     /// A store counted the request, or refused to.
     Counted(Admission),
+    /// The request was checked against the description of its operation.
+    Examined(Arc<Examined>),
     /// There is no answer.
     Outage(Outage),
 }
@@ -172,6 +179,18 @@ impl AskId {
         Self::new(Asker::Store, &[&count.state.0.to_le_bytes(), &count.key])
     }
 
+    /// Id of the question for the check of a request.
+    #[must_use]
+    pub fn of_check(check: Check) -> Self {
+        let Check {
+            schemas,
+            blocks,
+            undeclared,
+        } = check;
+        let parts = [u8::from(schemas), u8::from(blocks), undeclared as u8];
+        Self::new(Asker::Validate, &[&parts])
+    }
+
     /// Bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
@@ -203,6 +222,7 @@ impl Asker {
             Self::Introspection => "introspection",
             Self::Password => "password",
             Self::Store => "store",
+            Self::Validate => "validate",
         }
     }
 }
@@ -218,6 +238,7 @@ impl Effect {
             Self::Keys(_) => Asker::Keys,
             Self::Password(_) => Asker::Password,
             Self::Store(_) => Asker::Store,
+            Self::Message(_) => Asker::Validate,
         }
     }
 
@@ -229,6 +250,7 @@ impl Effect {
             Self::Keys(cell) => AskId::of_keys(cell),
             Self::Password(check) => AskId::of_password(check),
             Self::Store(count) => AskId::of_count(count),
+            Self::Message(check) => AskId::of_check(*check),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::Presented;
 use crate::auth::{Fault, Replays};
 use crate::claims::Claims;
+use crate::invalid::Invalid;
 use crate::leases::{Lease, Leases};
 use crate::mirrored::Mirror;
 use crate::no_value::NoValue;
@@ -100,6 +101,8 @@ pub struct Cx<'a> {
     pub rewritten: Option<Rewritten>,
     /// Answers to the questions of this request's steps.
     pub answers: Answers,
+    /// Findings of the validation of the request, for the refusal and the log.
+    pub invalid: Option<Arc<Invalid>>,
     /// Store that did not answer, if a limit asked one.
     pub store_outage: Option<StoreOutage<'a>>,
     /// Tokens that stores get back, because a later limit refused the request.
@@ -473,6 +476,7 @@ impl<'a> Cx<'a> {
             mirrors: Vec::new(),
             rewritten: None,
             answers: Answers::default(),
+            invalid: None,
             store_outage: None,
             returned: Vec::new(),
             stored: Vec::new(),

@@ -23,7 +23,14 @@ pub static UNAVAILABLE: Reject = Reject {
     title: "The request cannot be validated now",
 };
 
-/// Refusals by validation.
+/// A body is longer than validation reads.
+pub static TOO_LARGE: Reject = Reject {
+    status: 413,
+    code: "body_too_large",
+    title: "The body is too large",
+};
+
+/// Refusals by validation alone.
 pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE];
 
 /// Part of a message.

@@ -52,6 +52,7 @@ pub mod guard;
 pub mod traffic;
 pub mod transform;
 pub mod upstream;
+pub mod validation;
 
 use std::iter;
 
@@ -227,6 +228,7 @@ policies! {
     13 "authorize"        Authorize      guard::authorize;
     14 "forward_auth"     ForwardAuth    guard::forward_auth;
     15 "quota"            Quota          traffic::quota;
+    16 "validate"         Validate       guard::validate;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -338,7 +340,6 @@ mod author {
 
     later! {
         "body_limit"      traffic body_limit;
-        "validate"        guard validate;
         "mock"            transform mock;
         "cache"           traffic cache;
         "compress"        traffic compress;

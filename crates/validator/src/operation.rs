@@ -189,6 +189,14 @@ impl Operation {
         Ok(BodyUse::Read(BodyKind { index, boundary }))
     }
 
+    /// True if a body that is too long to be checked is streamed: forms and multipart bodies.
+    #[must_use]
+    pub fn may_stream(&self, kind: &BodyKind) -> bool {
+        let types = self.body.as_ref().map(|body| &body.types);
+        let one = types.and_then(|types| types.get(kind.index));
+        one.is_some_and(|one| matches!(one.form, Form::Urlencoded | Form::Multipart))
+    }
+
     /// Checks a whole body. `kind` is that of [`BodyUse::Read`].
     #[must_use]
     pub fn body(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {

@@ -9,7 +9,7 @@ use policy::{conditions, forms};
 
 use Field as F;
 use Shape::{
-    Bool, Either, Form, Integer, Keyed, Kinds, List, Map, Name, Partly, Several, Size, Table, Text,
+    Bool, Either, Form, Integer, Keyed, Kinds, List, Map, Name, Several, Size, Table, Text,
     Timeout, Word, WordOrName,
 };
 
@@ -109,8 +109,8 @@ pub static ROOT: Object = Object {
         ),
         F::optional(
             "undeclared_params",
-            Partly(&["allow"], &["strip", "reject"]),
-            "Treatment of parameters that the document does not describe. Default: `allow`.",
+            Word(&["allow", "strip", "reject"]),
+            "Treatment of query parameters that the operation does not describe: forwarded, removed, or refused (400). Default: `allow`.",
         ),
     ],
 };
@@ -138,10 +138,10 @@ static ROOT_DEFAULTS: Object = Object {
             Timeout,
             "Maximum time from the end of a request to the head of its response.",
         ),
-        F::later(
+        F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Validation of messages against the contract.",
+            "Validation of messages against the document.",
         ),
         F::optional(
             "max_body",
@@ -270,10 +270,10 @@ pub static OPERATION: Object = Object {
             Size,
             "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
-        F::later(
+        F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Validation of messages against the contract.",
+            "Validation of messages against the document.",
         ),
         F::later(
             "mock",

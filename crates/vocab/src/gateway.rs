@@ -527,10 +527,10 @@ static DEFAULTS: Object = Object {
             Timeout,
             "Maximum time from the end of a request to the head of its response.",
         ),
-        F::later(
+        F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Validation of messages against the contract.",
+            "Validation of messages against the documents.",
         ),
         F::optional(
             "max_body",

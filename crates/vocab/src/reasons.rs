@@ -33,7 +33,7 @@ macro_rules! reasons {
 // configuration is consulted.
 reasons! {
     Route {
-        "body_too_large" 413 "the body is larger than `max_body` or a `body_limit`";
+        "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";
         "certificate_invalid" 401 "the client certificate is not valid here";
         "circuit_open" 503 "a circuit breaker is open";
         "concurrency_limited" 429 "a `concurrency` limit is reached";
@@ -54,6 +54,7 @@ reasons! {
         "introspection_unavailable" 503 "the introspection endpoint does not answer";
         "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
+        "media_type_unsupported" 415 "the body has a media type that the operation does not describe (`validate`)";
         "no_healthy_upstream" 503 "no host of the upstream is available for the request";
         "not_authorized" 403 "an `authorize` policy refuses the caller";
         "operation_gone" 410 "the operation's `sunset` is past";
@@ -63,6 +64,7 @@ reasons! {
         "rate_limited" 429 "a `rate_limit` is reached";
         "redirect_failed" 500 "a `redirect` has no valid target";
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
+        "request_invalid" 400 "the request does not match the description of its operation (`validate`)";
         "request_timeout" 408 "the body did not arrive in time";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "signature_invalid" 401 "the signature of the request is not valid";
@@ -78,6 +80,7 @@ reasons! {
         "upstream_tls_alert" 502 "the upstream refused the TLS connection";
         "upstream_tls_certificate" 502 "the upstream's certificate is not accepted";
         "upstream_tls_failed" 502 "no TLS connection to the upstream could be opened";
+        "validator_unavailable" 503 "the request cannot be checked against its description now (`validate`)";
         "websocket_invalid" 400 "the WebSocket handshake is not valid";
         "websocket_not_served" 501 "the operation does not serve WebSockets";
         "websocket_version" 426 "only version 13 of WebSocket is supported";

@@ -117,9 +117,10 @@ policies:
   forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
   asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}
   names: {kind: forward_auth, upstream: v, path: /check}
+  strict: {kind: validate, request: block, response: off}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "c/*"]}
-defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
+defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
 release: {store: bundles, channel: live}
@@ -136,8 +137,8 @@ info: {title: a, version: "1"}
 x-gateway:
   owner: team-a
   policies: {own: {kind: respond, status: 418}}
-  defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB}
-  undeclared_params: allow
+  defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB, validate: {request: block, response: off}}
+  undeclared_params: strip
   errors: {ip_denied: {status: 410, body: "gone", content_type: text/html}}
 security: [{key: []}]
 paths:
@@ -152,12 +153,13 @@ paths:
         timeout: "${var:WAIT}"
         +policies: [short]
         max_body: 5KiB
+        validate: {request: log, response: off}
         match: {headers: {X-Kind: {exact: new}, X-Any: {present: true}}, query: {v: {prefix: "2"}}}
         owner: team-get
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}

@@ -347,6 +347,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             declared: policy::declared::Settings::default(),
             errors: policy::declared::Settings::default(),
             hidden: mounted.hidden.clone(),
+            messages: None,
         })
     });
     let apis = ir::Set::new(apis.collect::<Option<Vec<_>>>()?).ok()?;

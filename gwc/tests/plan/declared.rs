@@ -398,7 +398,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let side = side(GATEWAY, DOCUMENT);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in ["policy:threat", "operation:validate"] {
+    for need in ["policy:threat", "operation:validate:later"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }

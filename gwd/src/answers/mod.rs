@@ -2,3 +2,4 @@
 
 pub(crate) mod joined;
 pub(crate) mod passwords;
+pub(crate) mod validators;

@@ -7,10 +7,12 @@
 
 mod http;
 mod keys;
+mod messages;
 pub(crate) mod mirror;
 mod passwords;
 mod store;
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +20,12 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 use engine::forward::ThisHop;
 use engine::{Decided, Snapshot, Verdict, resume};
-use policy::ask::Effect;
+use policy::ask::{Answer, Effect, Outage};
 use policy::{Cx, RequestHead};
 
+use crate::message::failure::Kind;
+use crate::message::incoming::Incoming;
+use crate::message::transfer::Transfer;
 use crate::runtime::deadlines::{LimitOf, Slot, within_limit};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
@@ -33,6 +38,10 @@ pub(crate) struct Asking<'a> {
     pub(crate) view: &'a Rc<View>,
     /// Deadline of the task that serves the request.
     pub(crate) deadline: &'a Slot,
+    /// Transfer of the request.
+    pub(crate) transfer: &'a Transfer,
+    /// Body of the request.
+    pub(crate) body: RefCell<&'a mut Incoming>,
     /// Addresses of the client's connection.
     pub(crate) ends: Ends,
     /// Forwarding fields of the client's connection.
@@ -46,28 +55,39 @@ pub(crate) struct Asking<'a> {
 ///
 /// Each effect has a timeout of its own. Neither the operation's `timeout` nor the client's
 /// deadline shortens it: they end the request, like a client that disconnects, so that no outage
-/// follows from them.
+/// follows from them. A check of the body has the time of an upload.
+///
+/// Also returns the failure of the client's body, with which the request ends.
 pub(crate) async fn answer<'s>(
     asking: Asking<'_>,
     snapshot: &'s Snapshot,
     mut decided: Decided<'s>,
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
-) -> Decided<'s> {
+) -> (Decided<'s>, Option<Kind>) {
     let clock = asking.worker.clock;
+    let mut failed = None;
     while let Verdict::Ask(effect) = &decided.verdict {
         let route_ms = decided.route.map_or(0, |route| route.treatment.timeout_ms);
         let ends_ms = clock.now_ms().saturating_add(route_ms);
+        let ends_ms = match &**effect {
+            Effect::Message(_) => u64::MAX,
+            Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
+        };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
         let answered = {
             let asked = pin!(async {
-                match &**effect {
+                Ok(match &**effect {
                     Effect::Http(call) => http::ask(&asking, call, client).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
                     Effect::Password(check) => passwords::ask(&asking, check, client).await,
                     Effect::Store(count) => store::ask(&asking, count).await,
-                }
+                    Effect::Message(check) => match &decided.route {
+                        Some(route) => messages::ask(&asking, route, *check, head).await?,
+                        None => Answer::Outage(Outage::Failed),
+                    },
+                })
             });
             within_limit(asking.deadline, asked).await
         };
@@ -75,6 +95,13 @@ pub(crate) async fn answer<'s>(
             break;
         };
         asking.deadline.limit_again(limit);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(kind) => {
+                failed = Some(kind);
+                break;
+            }
+        };
         cx.answers.add(effect.id(), answer);
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);
@@ -84,5 +111,5 @@ pub(crate) async fn answer<'s>(
         let client = shared.stores.client(&count.store, clock.now_ms());
         client.give_back(&count);
     }
-    decided
+    (decided, failed)
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::hashed::Hashed;
+use crate::message::whole::Gathered;
 
 /// Request body that a client sends.
 pub(crate) enum Incoming {
@@ -18,6 +19,8 @@ pub(crate) enum Incoming {
     Http2(Http2Body),
     /// Body whose end is withheld until its digest was compared.
     Hashed(Box<Hashed>),
+    /// Body of which a part was read before.
+    Gathered(Box<Gathered>),
 }
 
 /// Body over HTTP/1. It is read from the buffers of its connection.
@@ -73,6 +76,7 @@ impl Incoming {
             Self::Http1(body) => body.connection.has_begun(),
             Self::Http2(body) => body.has_begun(),
             Self::Hashed(body) => body.has_begun(),
+            Self::Gathered(_) => true,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Body for Incoming {
                 .poll(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http2))),
             Self::Hashed(body) => body.poll(cx),
+            Self::Gathered(body) => body.poll(cx),
         }
     }
 
@@ -161,6 +166,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.connection.is_end_stream(body.number),
             Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
             Self::Hashed(body) => body.is_end_stream(),
+            Self::Gathered(body) => body.is_end_stream(),
         }
     }
 
@@ -170,6 +176,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.connection.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Hashed(body) => body.size_hint(),
+            Self::Gathered(body) => body.size_hint(),
         }
     }
 }

@@ -15,3 +15,4 @@ pub(crate) mod tee;
 pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod websocket;
+pub(crate) mod whole;

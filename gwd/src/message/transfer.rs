@@ -60,6 +60,8 @@ pub(crate) struct UploadState {
     withheld: RefCell<Arc<[HeaderName]>>,
     /// Number of bytes read.
     read: Cell<u64>,
+    /// Number of those bytes that were read before the upload and that it reads again.
+    read_early: Cell<u64>,
     /// Number of those bytes that arrived while response data waited for the client, since the last
     /// call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
@@ -93,6 +95,7 @@ impl Transfer {
                 copies: Cell::new(None),
                 withheld: RefCell::default(),
                 read: Cell::new(0),
+                read_early: Cell::new(0),
                 read_meanwhile: Cell::new(0),
                 unread,
             },
@@ -117,6 +120,7 @@ impl Transfer {
         self.upstream_silent.set(false);
         self.credential_ends_ms.set(u64::MAX);
         self.upload.read.set(0);
+        self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
     }
 
@@ -207,8 +211,20 @@ impl UploadState {
         engine::edge::trailers(trailers, &self.withheld.borrow());
     }
 
-    /// Counts bytes that were read.
+    /// Counts bytes that were read before the upload. The upload reads them again.
+    pub(crate) fn count_early(&self, bytes: u64) {
+        self.count_new(bytes);
+        self.read_early.set(self.read_early.get() + bytes);
+    }
+
+    /// Counts bytes of the upload that were read.
     pub(crate) fn count(&self, bytes: u64) {
+        let early = self.read_early.get();
+        self.read_early.set(early.saturating_sub(bytes));
+        self.count_new(bytes.saturating_sub(early));
+    }
+
+    fn count_new(&self, bytes: u64) {
         self.read.set(self.read.get() + bytes);
         if let Some(unread) = &self.unread {
             unread.took(usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -277,6 +277,11 @@ impl Node {
             connectors,
             commons,
             secret_parameters: secret_parameters.into_iter().collect(),
+            validators: assembly
+                .apis
+                .iter()
+                .map(|api| self.shared.validators.of(api))
+                .collect(),
             coarse_status: snapshot.route_count() > COARSE_ROUTES,
             route_uids,
             snapshot,

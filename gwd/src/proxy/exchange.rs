@@ -6,6 +6,7 @@
 //! and the access record is written at its end. The whole exchange uses the snapshot of the
 //! configuration that was current at its beginning.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::edge::{self, Admitted};
@@ -15,6 +16,7 @@ use http::{HeaderValue, Request, Response};
 use policy::{Cx, Reject, RequestHead, ResponseHead, Revoked};
 
 use crate::effects::{self, Asking};
+use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
 use crate::proxy::download::ResponseBody;
@@ -45,7 +47,7 @@ pub(crate) async fn exchange(
         Ok(version) => version,
         Err(unserved) => return respond::unserved(unserved, record),
     };
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
     let mut admitted = match admit(stream, &version, &record, parts) {
         Ok(admitted) => admitted,
@@ -68,7 +70,7 @@ pub(crate) async fn exchange(
     cx.presented = stream.presented(cx.client_cert.is_some());
     cx.authority = Some(&admitted.authority);
     cx.received = admitted.received.as_ref();
-    let decided = decide(stream, &version, head, &mut cx).await;
+    let (decided, failed) = decide(stream, &version, (head, &mut body), &mut cx).await;
     record.decided(&version, head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);
     let _passed = fault::point("exchange.decided");
@@ -76,8 +78,11 @@ pub(crate) async fn exchange(
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
         Verdict::Reply(reply) => respond::replied(reply, &decided, &mut record),
-        // The limit of the request passed before the answer.
-        Verdict::Ask(_) => respond::failed(&stream.limit_failure(), &request_id, &mut record),
+        // The client's body failed, or the limit of the request passed before the answer.
+        Verdict::Ask(_) => {
+            let failure = failed.map_or_else(|| stream.limit_failure(), Failure::new);
+            respond::failed(&failure, &request_id, &mut record)
+        }
         Verdict::Forward => {
             let forwarding = Forwarding {
                 stream,
@@ -93,6 +98,9 @@ pub(crate) async fn exchange(
         }
     };
 
+    if let Some(invalid) = &cx.invalid {
+        problem::lists(&mut made, invalid, &request_id);
+    }
     if let Some(problem) = &made.problem {
         let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
         problem::as_wanted(&mut made, shape, &head.headers, &request_id);
@@ -183,20 +191,24 @@ fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
 }
 
 /// Finds the route and runs its chain, with the answers of other services that the chain needs.
+/// Also returns the failure of the client's body, if a step read it.
 async fn decide<'s>(
     stream: &'s Stream,
     version: &'s Version,
-    head: &mut RequestHead,
+    (head, body): (&mut RequestHead, &mut Incoming),
     cx: &mut Cx<'s>,
-) -> Decided<'s> {
+) -> (Decided<'s>, Option<Kind>) {
     let worker = &stream.worker;
     cx.tokens = Some(&worker.tokens);
+    let mut failed = None;
     let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
     if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
         let asking = Asking {
             worker,
             view: &version.view,
             deadline: &stream.transfer.deadline,
+            transfer: &stream.transfer,
+            body: RefCell::new(body),
             ends: stream.ends(cx.client),
             hop: stream.hop(authority),
             authority,
@@ -204,13 +216,13 @@ async fn decide<'s>(
         // Boxed, because few requests need an answer of another service, and every request would
         // otherwise carry this state.
         let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
-        decided = Box::pin(answered).await;
+        (decided, failed) = Box::pin(answered).await;
     }
     worker.counters.looked_up(worker.tokens.take_counts());
     if cx.lookalikes > 0 {
         worker.counters.looked_alike(cx.lookalikes);
     }
-    decided
+    (decided, failed)
 }
 
 /// Marks the connection as outdated if the current rules for client certificates or balancers would

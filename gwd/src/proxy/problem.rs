@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::ErrorShape;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use policy::invalid::Invalid;
 
 use crate::proxy::html;
 use crate::proxy::respond::{Made, MadeBody};
@@ -25,8 +26,14 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// Body of a problem document (RFC 9457 §3) with the status that is sent.
-    fn document(self, sent: u16, request_id: Option<&HeaderValue>) -> Bytes {
+    /// Body of a problem document (RFC 9457 §3) with the status that is sent, and with the findings
+    /// of the validation in the member `errors`.
+    fn document(
+        self,
+        sent: u16,
+        request_id: Option<&HeaderValue>,
+        invalid: Option<&Invalid>,
+    ) -> Bytes {
         let Self { code, title, .. } = self;
         let detail = self.detail();
         let id = request_id
@@ -43,6 +50,9 @@ impl Problem {
                 body,
                 ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
             );
+        }
+        if let Some(invalid) = invalid {
+            let _infallible = write!(body, ",\"errors\":{invalid}");
         }
         body.push_str("}\n");
         Bytes::from(body)
@@ -104,9 +114,22 @@ pub(crate) fn problem(
     Made {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        body: MadeBody::Own(problem.document(status, request_id)),
+        body: MadeBody::Own(problem.document(status, request_id, None)),
         problem: Some(problem),
         close: false,
+    }
+}
+
+/// Adds the findings of the validation to the response of the refusal by it.
+#[cold]
+pub(crate) fn lists(made: &mut Made, invalid: &Invalid, request_id: &HeaderValue) {
+    let is_refused = |problem: &Problem| problem.code == invalid.reject.code;
+    if let Some(problem) = made.problem.filter(is_refused)
+        && !invalid.findings.is_empty()
+    {
+        let status = made.status.as_u16();
+        let body = problem.document(status, Some(request_id), Some(invalid));
+        made.body = MadeBody::Own(body);
     }
 }
 
@@ -153,7 +176,7 @@ pub(super) fn shaped(
         if status != StatusCode::UNAUTHORIZED {
             made.headers.remove(WWW_AUTHENTICATE);
         }
-        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id)));
+        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id), None));
     }
     if let Some((body, media_type)) = &shape.body {
         made.body = MadeBody::Own(body.clone());

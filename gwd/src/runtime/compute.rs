@@ -52,6 +52,14 @@ impl Compute {
         result.await.ok()
     }
 
+    /// Starts a job on another thread, whose result nothing awaits. False if the queue is full.
+    pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        let job: Job = Box::new(move || {
+            let _panicked = catch_unwind(AssertUnwindSafe(work));
+        });
+        self.jobs().is_some_and(|jobs| jobs.try_send(job).is_ok())
+    }
+
     /// Queue of the threads, or `None` if no thread could be started; then the next job tries
     /// again.
     fn jobs(&self) -> Option<SyncSender<Job>> {

@@ -140,7 +140,15 @@ fn every_arrow_points_one_way() {
         ),
         (
             "plan",
-            &["bundle", "diag", "engine", "model", "policy", "sources"],
+            &[
+                "bundle",
+                "diag",
+                "engine",
+                "model",
+                "policy",
+                "sources",
+                "validator",
+            ],
         ),
         (
             "gwc",
@@ -167,6 +175,7 @@ fn every_arrow_points_one_way() {
                 "bundle",
                 "engine",
                 "prerequisite",
+                "validator",
             ],
         ),
         ("http1", &[]),

@@ -9,6 +9,7 @@ use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
 use e2e::upstream::{Seen, Upstream};
+use e2e::wait;
 use serde_json::Value;
 
 macro_rules! features {
@@ -18,7 +19,7 @@ macro_rules! features {
     };
 }
 
-features! { bound callers forwarding guards hosts identities paths readings routes routing security tokens traffic }
+features! { bound callers forwarding guards hosts identities paths readings routes routing security tokens traffic validation }
 
 #[test]
 fn no_folder_of_cases_is_forgotten() {
@@ -188,10 +189,18 @@ pub(crate) fn by_gwd(
             .collect::<Vec<_>>()
     };
     let _earlier = taken();
-    let mut connection = gateway.connect();
-    // Ignore errors: gwd may respond and close the connection before the whole request is sent.
-    let _sent = connection.send(&case.bytes());
-    let response = match connection.read_response(case.method == "HEAD") {
+    let ask = || {
+        let mut connection = gateway.connect();
+        // Ignore errors: gwd may respond and close the connection before the whole request is sent.
+        let _sent = connection.send(&case.bytes());
+        connection.read_response(case.method == "HEAD")
+    };
+    let answered = wait::until("a compiled validator", || match ask() {
+        // gwd waits 20ms for a validator, which a busy machine may exceed.
+        Ok(response) if response.text().contains("\"validator_unavailable\"") => None,
+        answered => Some(answered),
+    });
+    let response = match answered {
         Ok(response) => response,
         Err(error) => return vec![format!("{} {}: {error}", case.place, case.title)],
     };

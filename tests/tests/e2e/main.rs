@@ -42,4 +42,5 @@ mod token_makers;
 mod tokens;
 mod trust;
 mod tutorials;
+mod validation;
 mod witnesses;

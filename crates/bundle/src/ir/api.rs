@@ -7,6 +7,7 @@ use policy::declared::{Settings, Value};
 use policy::traffic::retry;
 
 use super::forwarding::Forwarding;
+use super::messages::Messages;
 use super::security::{Scheme, Security};
 use super::set::{Named, Set};
 use super::shared::Policy;
@@ -48,6 +49,9 @@ pub struct Api {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
+    /// Descriptions of the requests that operations validate. None if no operation does.
+    #[n(9)]
+    pub messages: Option<Messages>,
 }
 
 impl Api {

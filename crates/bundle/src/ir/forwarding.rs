@@ -3,8 +3,10 @@
 use minicbor::{Decode, Encode};
 use policy::Policy as _;
 use policy::declared::{Scalar, Settings, Value};
+use policy::guard::validate;
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
+use policy::validation::{Mode, Undeclared};
 
 /// Forwarding settings of an operation. Defaults are not encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -47,6 +49,9 @@ pub struct Forwarding {
     #[n(9)]
     #[cbor(skip_if = "is_unsaid")]
     pub closes_streams: bool,
+    /// Validation of requests. Runs before the transformations of the chain. None: no validation.
+    #[n(10)]
+    pub validate: Option<validate::Checked>,
 }
 
 /// Request fields with which frameworks override the path or method. An upstream that honours one
@@ -83,6 +88,7 @@ impl Forwarding {
             override_fields: _,
             cost: _,
             closes_streams: _,
+            validate: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -119,6 +125,12 @@ impl Forwarding {
         let streams = self.closes_streams.then_some("streams");
         let overrides = overrides.into_iter().chain(self.cost.map(|_| "cost"));
         let overrides = overrides.chain(streams);
+        let checked = self.validate.as_ref();
+        let validates = checked.filter(|checked| checked.request != Mode::Off);
+        let strict = checked.filter(|checked| checked.undeclared != Undeclared::Allow);
+        let overrides = overrides
+            .chain(validates.map(|_| "validate"))
+            .chain(strict.map(|_| "undeclared_params"));
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
         let keys = keys.chain(overrides);
         keys.map(|key| format!("operation:{key}"))
@@ -141,6 +153,15 @@ impl Forwarding {
         if self.closes_streams {
             let close = Value::One(Scalar::Text("close".into()));
             settings = settings.with(&["streams"], close);
+        }
+        if let Some(checked) = &self.validate {
+            if checked.request != Mode::Off {
+                settings = settings.with_below(&["validate"], checked.settings());
+            }
+            if checked.undeclared != Undeclared::Allow {
+                let word = Scalar::Text(checked.undeclared.word().to_owned());
+                settings = settings.with(&["undeclared_params"], Value::One(word));
+            }
         }
         for (key, checked) in self.steps() {
             // A split's list has no key of its own in an operation.

@@ -10,6 +10,7 @@ mod declared;
 mod discovery;
 mod forwarding;
 mod identity;
+mod messages;
 mod proxy_protocol;
 mod security;
 mod set;
@@ -29,6 +30,7 @@ pub use contract::{
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
 pub use identity::{IdentityFields, IdentityParts};
+pub use messages::Messages;
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
@@ -108,6 +110,8 @@ const OWN: &[&str] = &[
     "operation:split",
     "operation:stream",
     "operation:streams",
+    "operation:undeclared_params",
+    "operation:validate",
     "operation:websocket",
     "operation:retries",
     "scheme:claims_to_headers",

@@ -113,6 +113,34 @@ fn may_trail(name: &str) -> bool {
         && !speaks_for_gateway(name)
 }
 
+/// True if the edge passes a request field of this name to the chain unchanged, whoever sends it.
+/// The name is compared without case.
+#[must_use]
+pub fn reaches_chain(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_removed = matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "keep-alive"
+            | "proxy"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "traceparent"
+            | "tracestate"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-request-id"
+    );
+    !is_removed && !is_hop_lookalike(&name) && !is_managed(&name, Allowed::default())
+}
+
 /// Removes fields that are not allowed in trailers, and those in `credentials`.
 pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
     let doomed = trailers.keys().filter(|name| !passes(name, credentials));

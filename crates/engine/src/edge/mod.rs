@@ -29,7 +29,7 @@ pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, out
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;
-pub use crate::edge::hop_by_hop::{announce, announced, trailers};
+pub use crate::edge::hop_by_hop::{announce, announced, reaches_chain, trailers};
 use crate::edge::target::{Target, target};
 use crate::edge::trace::is_traceparent;
 use crate::listener::Listener;

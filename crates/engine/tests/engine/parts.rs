@@ -156,6 +156,7 @@ impl Street {
             declared: policy::declared::Settings::default(),
             errors: policy::declared::Settings::default(),
             hidden: Vec::new(),
+            messages: None,
         }
     }
 

@@ -12,15 +12,14 @@ use diag::shape::is_name;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span};
 use policy::auth;
 use policy::declared::{self, Scalar};
+use policy::validation::Mode;
 
 use crate::acknowledge;
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::outbound;
-use crate::{
-    Api, Model, Validation, api, limits, open, preflights, requested, routes, series, settings,
-};
+use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
 use crate::{costs, expressions, globs};
 use crate::{
     mixed_identity, read_before_set, signing_keys, stripped_keys, test_file, unknown_issuer,
@@ -359,7 +358,7 @@ pub fn project_for(
         let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
         let validates = |api: &Api| {
             let mut operations = api.operations.iter();
-            operations.any(|operation| operation.validation != Validation::Off)
+            operations.any(|operation| operation.validation != Mode::Off)
         };
         if here && api.as_ref().is_some_and(validates) {
             sink.raise(&unsupported_pattern::LINT);

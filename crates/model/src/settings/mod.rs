@@ -14,6 +14,7 @@ use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::StateId;
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
+use policy::validation::Mode;
 use sha2::{Digest as _, Sha256};
 
 use self::consumers::consumers;
@@ -24,7 +25,8 @@ use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
 use crate::path_item;
 use crate::test_file::Tests;
-use crate::{AllNames, Defined, Kind, Validation, Valued};
+use crate::validate_key::{later as validate, requests};
+use crate::{AllNames, Defined, Kind, Valued};
 use vocab;
 
 /// Content of gateway.yaml.
@@ -162,8 +164,8 @@ pub struct Defaults {
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
     /// Validation of requests against the contract.
-    pub validation: Validation,
-    /// Key `validate` in the form of the bundle.
+    pub validation: Mode,
+    /// Parts of `validate` that cannot run yet.
     pub validate: Declared,
     /// Place of `validate`.
     pub validate_at: Option<Span>,
@@ -617,7 +619,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             Some("upstream") => SecurityMode::Upstream,
             _ => SecurityMode::Enforce,
         },
-        validation: get("validate").map_or(Validation::Off, Validation::of_requests),
+        validation: get("validate").map_or(Mode::Off, requests),
         validate: get("validate").map_or_else(Declared::default, validate),
         validate_at: get("validate").map(NodeRef::span),
         expose_bundle: get("expose_bundle")
@@ -686,12 +688,4 @@ fn apis(
     }
     apis.sort_by(|a, b| a.name.cmp(&b.name));
     apis
-}
-
-/// Reads a `validate` at any level.
-pub(crate) fn validate(node: NodeRef<'_>) -> Declared {
-    whole(
-        node,
-        &shape::Shape::Object(&policy::guard::validate::author::SHAPE),
-    )
 }

@@ -382,6 +382,7 @@ pub(super) static OPERATION: Table = Table {
     id: "operation-setting-changed",
     rows: rows! {
         "validate"."request": Access; "validate"."response": Access;
+        "undeclared_params": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
         "stream": On; "websocket": Opens; "streams": Tells; "override_fields"."*": Opens;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use bundle::ir::{self, Link};
 use engine::{ChainStep, Decided, Snapshot, Verdict};
-use policy::Checked;
 use policy::declared::Settings;
+use policy::guard::validate;
+use policy::validation::Undeclared;
+use policy::{Checked, Phase, Policy as _};
 
 use super::{Asked, Here};
 use crate::security;
@@ -102,13 +104,26 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     let is_cors =
         |link: &Link| policy(here, link).is_some_and(|one| matches!(one.checked, Checked::Cors(_)));
     let nearest_cors = here.treatment.chain.iter().rposition(is_cors);
-    let links = here.treatment.chain.iter().enumerate();
-    let mut steps: Vec<Step> = links
-        .map(|(at, link)| {
-            let policy = policy(here, link);
+    let mut steps: Vec<Step> = Vec::new();
+    let mut validates = here.treatment.forwarding.validate.as_ref();
+    for (at, link) in here.treatment.chain.iter().enumerate() {
+        let policy = policy(here, link);
+        let phase = policy.and_then(|one| one.checked.phase());
+        if phase >= Some(Phase::Transform)
+            && let Some(checked) = validates.take()
+        {
+            steps.push(validation(
+                here,
+                checked,
+                outcome(snapshot, decided, number()),
+            ));
+        }
+        steps.push({
             let declared = policy.is_some_and(|one| matches!(one.checked, Checked::Declared(_)));
-            let parameter = policy.is_some_and(|one| {
-                matches!(one.checked, Checked::Retry(_) | Checked::CircuitBreaker(_))
+            let parameter = policy.is_some_and(|one| match &one.checked {
+                Checked::Retry(_) | Checked::CircuitBreaker(_) => true,
+                Checked::Validate(checked) => checked.is_off(),
+                _ => false,
             });
             let outcome = if declared {
                 Outcome::LeftOut
@@ -129,14 +144,21 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                 None => authenticate(here, outcome),
                 Some(policy) => step(here, policy, outcome),
             }
-        })
-        .collect();
+        });
+    }
+    if let Some(checked) = validates {
+        steps.push(validation(
+            here,
+            checked,
+            outcome(snapshot, decided, number()),
+        ));
+    }
     // Forwarding settings of the operation itself run after its policies.
     for (key, checked) in here.treatment.forwarding.steps() {
         let number = number();
         let (_, place, _) = source(here, key);
         steps.push(Step {
-            phase: checked.phase().map_or("parameter", policy::Phase::name),
+            phase: checked.phase().map_or("parameter", Phase::name),
             policy: key.to_owned(),
             kind: checked.kind().to_owned(),
             from: Some("operation"),
@@ -181,13 +203,29 @@ fn authenticate(here: Here<'_>, outcome: Outcome) -> Step {
     }
 }
 
+/// Step for the field `validate`.
+fn validation(here: Here<'_>, checked: &validate::Checked, outcome: Outcome) -> Step {
+    let (from, place, _) = source(here, "validate.request");
+    let mut settings = told(&checked.settings());
+    if checked.undeclared != Undeclared::Allow {
+        let word = checked.undeclared.word().to_owned();
+        settings.insert("undeclared_params".to_owned(), word);
+    }
+    Step {
+        phase: Phase::Validate.name(),
+        policy: "validate".to_owned(),
+        kind: "validate".to_owned(),
+        from,
+        place,
+        settings,
+        outcome,
+    }
+}
+
 fn step(here: Here<'_>, policy: &ir::Policy, outcome: Outcome) -> Step {
     let (from, place, _) = source(here, &format!("policies/{}", policy.name));
     Step {
-        phase: policy
-            .checked
-            .phase()
-            .map_or("parameter", policy::Phase::name),
+        phase: policy.checked.phase().map_or("parameter", Phase::name),
         policy: policy.name.clone(),
         kind: policy.checked.kind().to_owned(),
         from,

@@ -274,6 +274,11 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
             call.upstream
         ),
         Effect::Password(_) => "depends on a password, which is checked".to_owned(),
+        Effect::Message(_) => {
+            format!(
+                "depends on the parameters and the body of the request; assume one of them: {words}"
+            )
+        }
         Effect::Store(count) => {
             format!(
                 "depends on the counters of the store `{}`",

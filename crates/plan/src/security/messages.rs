@@ -35,6 +35,30 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
     each.collect()
 }
 
+/// Treatments of query parameters that an operation does not describe, weakest first.
+const UNDECLARED: [&str; 3] = ["allow", "strip", "reject"];
+
+/// Compares the treatment of query parameters that the operation does not describe.
+pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let rank = |access: &Access<'_>| {
+        let settings = access.route.map(|route| route.treatment.settings());
+        let word = settings
+            .as_ref()
+            .and_then(|all| all.text(&["undeclared_params"]));
+        let mut all = UNDECLARED.iter();
+        all.position(|one| Some(*one) == word).unwrap_or(0)
+    };
+    let (was, is) = (rank(old), rank(new));
+    let told = (UNDECLARED[was].to_owned(), UNDECLARED[is].to_owned());
+    super::one(
+        "validation",
+        Verdict::of(is <= was, was <= is),
+        "undeclared-params-changed",
+        "undeclared_params",
+        told,
+    )
+}
+
 /// Strictest mode that the operation or one of its policies sets.
 fn mode(access: &Access<'_>, side: &str) -> usize {
     let rank = |settings: &Settings, path: &[&str]| {
@@ -46,7 +70,7 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     };
     let own = access
         .route
-        .map(|route| rank(&route.treatment.declared, &["validate", side]));
+        .map(|route| rank(&route.treatment.settings(), &["validate", side]));
     let policies = access.policies("validate");
     let policies = policies.iter().map(|(_, settings)| rank(settings, &[side]));
     policies.chain(own).max().unwrap_or(0)

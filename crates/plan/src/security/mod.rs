@@ -94,6 +94,7 @@ const COMPONENTS: &[Component] = &[
     ("browser", browser::cors),
     ("csrf", browser::csrf),
     ("validation", messages::validation),
+    ("validation", messages::undeclared),
     ("guards", messages::guards),
     ("identity", identity::compare),
     ("answers", answers::compare),

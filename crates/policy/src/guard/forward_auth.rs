@@ -239,7 +239,9 @@ impl Run for Filter {
             Some(Answer::Http(answered)) => Arc::clone(answered),
             // The gateway's own limit: a client may reach it while the service is healthy.
             Some(Answer::Outage(Outage::Overflow)) => return Step::Reject(&UNAVAILABLE),
-            Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => {
+            Some(
+                Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
+            ) => {
                 return self.outage(head, cx);
             }
         };

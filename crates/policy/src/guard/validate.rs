@@ -1,15 +1,148 @@
-//! Validation of messages: parameters and bodies against their schemas.
+//! Validation of requests: parameters and bodies against the description of the API.
 //!
 //! ```yaml
 //! policies:
-//!   strict: {kind: validate, request: block, response: log}
+//!   strict: {kind: validate, request: block}
 //! ```
+//! The step asks for the result of the check ([`Effect::Message`]), which needs the schemas of the
+//! operation and the whole body. Several such steps of a chain share one check. The field `validate`
+//! of an operation is such a step, too.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::ask::{Answer, AskId, Effect};
+use crate::cx::{Cx, Noted};
+use crate::declared::{Scalar, Settings, Value};
+use crate::head::RequestHead;
+use crate::invalid::{Invalid, UNAVAILABLE};
+use crate::phase::Phase;
+use crate::policy::Policy;
+use crate::secret::SecretUnavailable;
+use crate::step::{Run, Setting, Step};
+use crate::validation::{Check, Examined, Mode, Undeclared};
+
+/// Validation settings, in the bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Treatment of requests that do not match the description.
+    #[n(0)]
+    pub request: Mode,
+    /// Treatment of query parameters that the operation does not describe.
+    #[n(1)]
+    pub undeclared: Undeclared,
+}
+
+/// Validation at run time.
+#[derive(Debug)]
+pub struct Filter {
+    name: Box<str>,
+    checked: Checked,
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// True if no request is checked.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Validate)
+    }
+
+    fn settings(&self) -> Settings {
+        let word = Value::One(Scalar::Text(self.request.word().to_owned()));
+        Settings::default().with(&["request"], word)
+    }
+
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok((!self.is_off()).then(|| Filter {
+            name: setting.name.into(),
+            checked: self.clone(),
+        }))
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    fn refuse(invalid: &Arc<Invalid>, cx: &mut Cx<'_>) -> Step {
+        cx.refund();
+        cx.invalid = Some(Arc::clone(invalid));
+        Step::Reject(invalid.reject)
+    }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let Checked {
+            request,
+            undeclared,
+        } = self.checked;
+        let check = Check {
+            schemas: request != Mode::Off,
+            blocks: request == Mode::Block,
+            undeclared,
+        };
+        let examined = match cx.answers.get(&AskId::of_check(check)) {
+            None => return Step::Ask(Box::new(Effect::Message(check))),
+            Some(Answer::Examined(examined)) => Arc::clone(examined),
+            Some(Answer::Outage(_) | Answer::Http(_) | Answer::Fetched | Answer::Counted(_)) => {
+                if request == Mode::Block || undeclared != Undeclared::Allow {
+                    cx.refund();
+                    return Step::Reject(&UNAVAILABLE);
+                }
+                cx.noted.push(Noted {
+                    policy: &self.name,
+                    reject: &UNAVAILABLE,
+                });
+                return Step::Continue;
+            }
+        };
+        let Examined {
+            invalid,
+            undeclared,
+            target,
+        } = &*examined;
+        if let Some(undeclared) = undeclared {
+            return Self::refuse(undeclared, cx);
+        }
+        match (invalid, request) {
+            (Some(invalid), Mode::Block) => return Self::refuse(invalid, cx),
+            (Some(invalid), Mode::Log) => {
+                cx.invalid = Some(Arc::clone(invalid));
+                cx.noted.push(Noted {
+                    policy: &self.name,
+                    reject: invalid.reject,
+                });
+            }
+            (Some(_), Mode::Off) | (None, _) => {}
+        }
+        if let Some(target) = target {
+            head.target = target.clone();
+        }
+        Step::Continue
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
     //! Shape of `kind: validate` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
+    use diag::{NodeRef, Sink};
+
+    use super::Checked;
+    use crate::validation::{Mode, Undeclared};
 
     /// The keys of `kind: validate`, of the field `validate`, and of `defaults.validate`.
     pub static SHAPE: Object = Object {
@@ -17,17 +150,118 @@ pub mod author {
         fields: &[
             Field::optional(
                 "request",
-                MODE,
-                "Validation of requests: off, logged, or refused (400).",
+                Shape::Word(&["off", "log", "block"]),
+                "Validation of requests: off, logged, or refused (400). Default: `off`.",
             ),
             Field::optional(
                 "response",
-                MODE,
-                "Validation of responses: off, logged, or replaced (502).",
+                Shape::Partly(&["off"], &["log", "block"]),
+                "Validation of responses: off, logged, or replaced (502). Default: `off`.",
             ),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],
     };
 
-    const MODE: Shape = Shape::Word(&["off", "log", "block"]);
+    /// Reads settings from a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        Some(read(node))
+    }
+
+    /// Reads settings from a node, with defaults for missing ones.
+    #[must_use]
+    pub fn read(node: NodeRef<'_>) -> Checked {
+        let word = node.get("request").and_then(NodeRef::scalar_text);
+        Checked {
+            request: word.and_then(Mode::of).unwrap_or_default(),
+            undeclared: Undeclared::Allow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Outage;
+    use crate::cx::tests::{filter, head, with_cx};
+    use crate::invalid::REQUEST;
+
+    fn invalid() -> Arc<Invalid> {
+        Arc::new(Invalid {
+            reject: &REQUEST,
+            findings: Vec::new(),
+        })
+    }
+
+    fn examined(answer: Examined) -> Answer {
+        Answer::Examined(Arc::new(answer))
+    }
+
+    /// Code of the refusal and number of logged refusals, after a check with this answer.
+    fn outcome(
+        request: Mode,
+        undeclared: Undeclared,
+        answer: Answer,
+    ) -> (Option<&'static str>, usize) {
+        let checked = Checked {
+            request,
+            undeclared,
+        };
+        let filter = filter(&checked);
+        with_cx(|cx| {
+            let mut head = head("/a?x=1&y=2");
+            let Step::Ask(effect) = filter.on_request(&mut head, cx) else {
+                panic!("the step asks");
+            };
+            cx.answers.add(effect.id(), answer);
+            let step = filter.on_request(&mut head, cx);
+            let refused = match step {
+                Step::Reject(reject) => Some(reject.code),
+                _ => None,
+            };
+            (refused, cx.noted.len())
+        })
+    }
+
+    #[test]
+    fn findings_refuse_under_block_and_are_logged_under_log() {
+        let found = || {
+            examined(Examined {
+                invalid: Some(invalid()),
+                ..Examined::default()
+            })
+        };
+        let allow = Undeclared::Allow;
+        assert_eq!(
+            outcome(Mode::Block, allow, found()),
+            (Some("request_invalid"), 0)
+        );
+        assert_eq!(outcome(Mode::Log, allow, found()), (None, 1));
+        let fine = || examined(Examined::default());
+        assert_eq!(outcome(Mode::Block, allow, fine()), (None, 0));
+    }
+
+    #[test]
+    fn missing_validator_fails_closed_under_block() {
+        let outage = || Answer::Outage(Outage::Timeout);
+        let allow = Undeclared::Allow;
+        assert_eq!(
+            outcome(Mode::Block, allow, outage()),
+            (Some("validator_unavailable"), 0)
+        );
+        assert_eq!(outcome(Mode::Log, allow, outage()), (None, 1));
+        assert_eq!(
+            outcome(Mode::Off, Undeclared::Strip, outage()),
+            (Some("validator_unavailable"), 0)
+        );
+    }
+
+    #[test]
+    fn undeclared_parameters_refuse_whatever_the_mode() {
+        let answer = examined(Examined {
+            undeclared: Some(invalid()),
+            ..Examined::default()
+        });
+        let told = outcome(Mode::Log, Undeclared::Reject, answer);
+        assert_eq!(told, (Some("request_invalid"), 0));
+    }
 }

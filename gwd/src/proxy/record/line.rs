@@ -129,6 +129,9 @@ impl Record {
             let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
             text(out, "would_refuse", codes.join(" ").as_bytes());
         }
+        if let Some(invalid) = &cx.invalid {
+            text(out, "invalid", invalid.summary().as_bytes());
+        }
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());

@@ -108,7 +108,9 @@ impl Verifier {
         let answered = match answers.get(&id) {
             None => return self.ask(id, token),
             Some(Answer::Http(answered)) => answered,
-            Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => {
+            Some(
+                Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
+            ) => {
                 return Judged::Fault(Reason::Introspection);
             }
         };

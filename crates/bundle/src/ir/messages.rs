@@ -1,0 +1,140 @@
+//! Descriptions of requests that a gateway validates: the part of an API's contract that its
+//! operations with `validate` need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minicbor::{Decode, Encode};
+
+use super::contract::{Contract, ContractOperation};
+use super::set::Set;
+use super::value::Value;
+
+/// Requests of the operations of an API that are validated.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Messages {
+    /// Validated operations, by key, without responses.
+    #[n(0)]
+    pub operations: Set<ContractOperation>,
+    /// Nodes of all schemas that the operations reach; [`Value::Node`] is an index. Operations share
+    /// nodes. Numbered in the order of a breadth-first walk.
+    #[n(1)]
+    pub schemas: Vec<Value>,
+}
+
+impl Messages {
+    /// Part of a contract for the operations with these keys. None without operations.
+    #[must_use]
+    pub fn of(contract: &Contract, keys: &BTreeSet<&str>) -> Option<Self> {
+        let wanted = contract.operations.iter();
+        let wanted = wanted.filter(|operation| keys.contains(operation.key.as_str()));
+        let mut numbers = Numbers::default();
+        let operations = wanted.map(|operation| {
+            let mut operation = ContractOperation {
+                deprecated: false,
+                responses: Vec::new(),
+                ..operation.clone()
+            };
+            operation.each_value_mut(&mut |value| {
+                *value = value.with_nodes(&mut |node| numbers.of(node));
+            });
+            operation
+        });
+        let operations: Vec<ContractOperation> = operations.collect();
+        if operations.is_empty() {
+            return None;
+        }
+        let mut schemas: Vec<Value> = Vec::new();
+        while let Some(node) = numbers.order.get(schemas.len()).copied() {
+            let value = contract.schemas.get(node as usize);
+            let value = value.map(|value| value.with_nodes(&mut |node| numbers.of(node)));
+            schemas.push(value.unwrap_or(Value::Bool(true)));
+        }
+        Some(Self {
+            operations: Set::new(operations).expect("a part of a set"),
+            schemas,
+        })
+    }
+
+    /// True if every edge leads to a node.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let mut closed = true;
+        let mut see = |node: u32| closed &= (node as usize) < self.schemas.len();
+        for operation in &self.operations {
+            operation.each_value(&mut |value| value.each_node(&mut see));
+        }
+        let nodes = self.schemas.iter();
+        nodes.for_each(|node| node.each_node(&mut see));
+        closed
+    }
+}
+
+/// New numbers of nodes, in the order of their first visit.
+#[derive(Default)]
+struct Numbers {
+    known: BTreeMap<u32, u32>,
+    order: Vec<u32>,
+}
+
+impl Numbers {
+    fn of(&mut self, node: u32) -> u32 {
+        *self.known.entry(node).or_insert_with(|| {
+            self.order.push(node);
+            u32::try_from(self.order.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Parameter, ParameterPlace};
+
+    fn operation(key: &str, edge: u32) -> ContractOperation {
+        ContractOperation {
+            key: key.into(),
+            deprecated: true,
+            parameters: vec![Parameter {
+                place: ParameterPlace::Query,
+                name: "q".into(),
+                required: false,
+                says: Value::Map(vec![("schema".into(), Value::Node(edge))]),
+            }],
+            body: None,
+            responses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_reached_schemas_of_named_operations_stay() {
+        let text = Value::Text("string".into());
+        let contract = Contract {
+            name: "a".into(),
+            operations: Set::new(vec![
+                operation("a/one", 0),
+                operation("a/three", 2),
+                operation("a/two", 2),
+            ])
+            .unwrap(),
+            outgoing: Set::default(),
+            schemas: vec![
+                Value::Bool(true),
+                text.clone(),
+                Value::Map(vec![("items".into(), Value::Node(1))]),
+            ],
+            names_only: false,
+        };
+        let messages = Messages::of(&contract, &BTreeSet::from(["a/two", "a/three"])).unwrap();
+        assert_eq!(messages.operations.len(), 2);
+        let items = Value::Map(vec![("items".into(), Value::Node(1))]);
+        assert_eq!(messages.schemas, [items, text], "shared, and renumbered");
+        assert!(messages.is_closed());
+        assert_eq!(Messages::of(&contract, &BTreeSet::new()), None);
+        let open = Messages {
+            schemas: Vec::new(),
+            ..messages
+        };
+        assert!(!open.is_closed());
+    }
+}

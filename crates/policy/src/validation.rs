@@ -1,0 +1,104 @@
+//! Validation of messages: settings, the question of a step, and its answer.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use minicbor::{Decode, Encode};
+
+use crate::invalid::Invalid;
+
+/// Treatment of messages that do not match the description. Ordered from weak to strict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Mode {
+    /// Messages are not checked.
+    #[default]
+    #[n(0)]
+    Off,
+    /// The message is forwarded; the findings are logged and counted.
+    #[n(1)]
+    Log,
+    /// The message is refused.
+    #[n(2)]
+    Block,
+}
+
+/// Treatment of query parameters that the operation does not describe. Ordered from weak to strict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Undeclared {
+    /// The parameters are forwarded.
+    #[default]
+    #[n(0)]
+    Allow,
+    /// The parameters are removed.
+    #[n(1)]
+    Strip,
+    /// The request is refused.
+    #[n(2)]
+    Reject,
+}
+
+/// Question for the check of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// True if parameters and body are checked.
+    pub schemas: bool,
+    /// True if the step refuses a request that does not match.
+    pub blocks: bool,
+    /// Treatment of query parameters that the operation does not describe.
+    pub undeclared: Undeclared,
+}
+
+/// Result of the check of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Findings about parameters and body.
+    pub invalid: Option<Arc<Invalid>>,
+    /// Findings about parameters that are not described, if the step refuses them.
+    pub undeclared: Option<Arc<Invalid>>,
+    /// Path and query without parameters that are not described, if the step removes them.
+    pub target: Option<PathAndQuery>,
+}
+
+// === impl Mode ===
+
+impl Mode {
+    /// Value in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Log => "log",
+            Self::Block => "block",
+        }
+    }
+
+    /// Mode with this value in gateway.yaml.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        let mut all = [Self::Off, Self::Log, Self::Block].into_iter();
+        all.find(|mode| mode.word() == word)
+    }
+}
+
+// === impl Undeclared ===
+
+impl Undeclared {
+    /// Value in `x-gateway`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Strip => "strip",
+            Self::Reject => "reject",
+        }
+    }
+
+    /// Treatment with this value in `x-gateway`.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        let mut all = [Self::Allow, Self::Strip, Self::Reject].into_iter();
+        all.find(|one| one.word() == word)
+    }
+}

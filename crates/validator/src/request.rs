@@ -1,0 +1,143 @@
+//! Check of a request's head: what gwd and `gwc route` do alike.
+
+use std::sync::Arc;
+
+use bundle::ir::{Scheme, Set, Template};
+use http::uri::PathAndQuery;
+use policy::RequestHead;
+use policy::auth::Place;
+use policy::invalid::{Finding, Invalid, Part, REQUEST};
+use policy::validation::{Check, Examined, Undeclared};
+
+use crate::operation::Operation;
+use crate::parameters::Head;
+
+/// Names of credentials and identities in requests of an API. The gateway may have removed these
+/// before the check, so that their absence is no finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    headers: Vec<String>,
+    query: Vec<String>,
+    cookies: Vec<String>,
+}
+
+/// Operation of an API with the names of the API's credentials.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Validators of the operation.
+    pub operation: Arc<Operation>,
+    /// Names of the API's credentials.
+    pub credentials: Credentials,
+}
+
+impl Credentials {
+    /// Names in the security schemes of an API.
+    #[must_use]
+    pub fn of(schemes: &Set<Scheme>) -> Self {
+        let mut all = Self::default();
+        for scheme in schemes {
+            all.headers
+                .extend(scheme.passes.fields().map(str::to_owned));
+            match &scheme.place {
+                Place::Header(name) => all.headers.push(name.clone()),
+                Place::Query(name) => all.query.push(name.clone()),
+                Place::Cookie(name) => all.cookies.push(name.clone()),
+                Place::Authorization(_) => all.headers.push("authorization".to_owned()),
+                Place::Certificate => {}
+            }
+        }
+        all
+    }
+
+    fn has(&self, part: &Part) -> bool {
+        let is_in = |all: &[String], name: &str| all.iter().any(|one| one == name);
+        match part {
+            Part::Header(name) => self
+                .headers
+                .iter()
+                .any(|one| one.eq_ignore_ascii_case(name)),
+            Part::Query(name) => is_in(&self.query, name),
+            Part::Cookie(name) => is_in(&self.cookies, name),
+            Part::Path(_) | Part::Body => false,
+        }
+    }
+}
+
+impl Described {
+    /// Checks the query for parameters that the operation does not describe.
+    #[must_use]
+    pub fn query(&self, check: Check, head: &RequestHead) -> Examined {
+        let mut examined = Examined::default();
+        let Some(query) = head.query() else {
+            return examined;
+        };
+        let known = &self.credentials.query;
+        match check.undeclared {
+            Undeclared::Allow => {}
+            Undeclared::Strip => {
+                let kept = self.operation.stripped(query, known);
+                examined.target = kept.and_then(|kept| {
+                    let path = head.path();
+                    let target = match kept.is_empty() {
+                        true => path.to_owned(),
+                        false => format!("{path}?{kept}"),
+                    };
+                    PathAndQuery::try_from(target).ok()
+                });
+            }
+            Undeclared::Reject => {
+                let findings = self.operation.undeclared(query, known);
+                if !findings.is_empty() {
+                    examined.undeclared = Some(Arc::new(Invalid {
+                        reject: &REQUEST,
+                        findings,
+                    }));
+                }
+            }
+        }
+        examined
+    }
+
+    /// Checks the parameters of a request for an operation with this template, below a base path of
+    /// this length. `reaches` is true for the names of fields that the gateway does not remove.
+    #[must_use]
+    pub fn parameters(
+        &self,
+        (template, base): (&Template, usize),
+        head: &RequestHead,
+        reaches: fn(&str) -> bool,
+    ) -> Vec<Finding> {
+        let bound = template.bind(head.path(), base);
+        let mut findings = self.operation.head(&Head {
+            path: head.path(),
+            bound: &bound,
+            query: head.query(),
+            headers: &head.headers,
+        });
+        findings.retain(|finding| {
+            let hidden = matches!(&finding.part, Part::Header(name) if !reaches(name));
+            !hidden && !self.credentials.has(&finding.part)
+        });
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_found_in_their_place_alone() {
+        let all = Credentials {
+            headers: vec!["x-key".into()],
+            query: vec!["key".into()],
+            cookies: vec!["sid".into()],
+        };
+        assert!(all.has(&Part::Header("X-Key".into())));
+        assert!(all.has(&Part::Query("key".into())));
+        assert!(all.has(&Part::Cookie("sid".into())));
+        assert!(!all.has(&Part::Query("x-key".into())));
+        assert!(!all.has(&Part::Path("key".into())));
+        assert!(!all.has(&Part::Body));
+    }
+}

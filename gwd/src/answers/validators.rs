@@ -1,0 +1,201 @@
+//! Compiled validators of operations.
+//!
+//! A validator is compiled on the threads for computations when a request needs it first. Validators
+//! are shared by the digest of what they check, so that an unchanged description is not compiled
+//! again after a switch of versions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use engine::ApiPart;
+use tokio::sync::watch;
+use validator::{Cone, Credentials, Described, Operation};
+
+use crate::runtime::compute::Compute;
+
+/// Maximum estimated memory of validators that no version uses: 32 MiB.
+const UNUSED_BYTES_MAX: u64 = 32 << 20;
+
+/// Validators of the process.
+#[derive(Default)]
+pub(crate) struct Validators {
+    /// By the digest of the API's blob.
+    apis: Mutex<HashMap<[u8; 32], Weak<ApiValidators>>>,
+    compiled: Arc<Compiled>,
+}
+
+/// Validators of one API, which versions with the same blob share.
+pub(crate) struct ApiValidators {
+    part: Arc<ApiPart>,
+    /// By index of the operation.
+    cells: Box<[OnceLock<Ready>]>,
+    /// Compilations in progress, by index of the operation.
+    pending: Mutex<HashMap<usize, watch::Receiver<bool>>>,
+    compiled: Arc<Compiled>,
+}
+
+/// Validator of an operation.
+pub(crate) enum Ready {
+    /// The validator.
+    Compiled(Described),
+    /// The operation has no description that could be checked.
+    Undescribed,
+    /// The description does not compile. gwc refuses such bundles.
+    Unusable,
+}
+
+/// Compiled validators by the digest of what they check.
+#[derive(Default)]
+struct Compiled(Mutex<HashMap<[u8; 32], Entry>>);
+
+struct Entry {
+    operation: Arc<Operation>,
+    /// Number of the last use.
+    used: u64,
+}
+
+/// Removes the mark of a compilation at its end, even after a panic.
+struct Pending<'a>(&'a ApiValidators, usize);
+
+// === impl Validators ===
+
+impl Validators {
+    /// Validators of an API. None if it validates nothing.
+    pub(crate) fn of(&self, part: &Arc<ApiPart>) -> Option<Arc<ApiValidators>> {
+        part.messages()?;
+        let mut apis = locked(&self.apis);
+        apis.retain(|_, api| api.strong_count() > 0);
+        if let Some(known) = apis.get(part.digest()).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        let operations = part.operations().iter();
+        let made = Arc::new(ApiValidators {
+            part: Arc::clone(part),
+            cells: operations.map(|_| OnceLock::new()).collect(),
+            pending: Mutex::default(),
+            compiled: Arc::clone(&self.compiled),
+        });
+        apis.insert(*part.digest(), Arc::downgrade(&made));
+        Some(made)
+    }
+}
+
+impl std::fmt::Debug for ApiValidators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiValidators").finish_non_exhaustive()
+    }
+}
+
+// === impl ApiValidators ===
+
+impl ApiValidators {
+    /// Validator of an operation, if it is compiled.
+    pub(crate) fn ready(&self, index: usize) -> Option<&Ready> {
+        self.cells.get(index)?.get()
+    }
+
+    /// Compiles the validator of an operation and waits for it, or waits for a compilation in
+    /// progress. It continues if the caller stops waiting. False if no thread is free or the
+    /// compilation failed.
+    pub(crate) async fn prepare(self: &Arc<Self>, index: usize, compute: &Compute) -> bool {
+        let mut done = {
+            let mut pending = locked(&self.pending);
+            match pending.get(&index) {
+                Some(done) => done.clone(),
+                None => {
+                    let (say, done) = watch::channel(false);
+                    let api = Arc::clone(self);
+                    let started = compute.start(move || {
+                        let _pending = Pending(&api, index);
+                        if let Some(cell) = api.cells.get(index) {
+                            cell.get_or_init(|| api.compile(index));
+                        }
+                        say.send_replace(true);
+                    });
+                    if !started {
+                        return false;
+                    }
+                    pending.insert(index, done.clone());
+                    done
+                }
+            }
+        };
+        done.wait_for(|done| *done).await.is_ok()
+    }
+
+    fn compile(&self, index: usize) -> Ready {
+        let messages = self.part.messages();
+        let named = self.part.operations().get(index);
+        let found = messages.zip(named).and_then(|(messages, named)| {
+            let operation = messages.operations.get(&named.key)?;
+            Some((operation, &messages.schemas))
+        });
+        let Some((operation, schemas)) = found else {
+            return Ready::Undescribed;
+        };
+        let cone = Cone::of(operation, schemas);
+        match self.compiled.operation(&cone) {
+            Some(operation) => Ready::Compiled(Described {
+                operation,
+                credentials: Credentials::of(self.part.schemes()),
+            }),
+            None => Ready::Unusable,
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.pending).remove(&self.1);
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// Validator for a description: a known one, or a new one. None if it does not compile.
+    fn operation(&self, cone: &Cone) -> Option<Arc<Operation>> {
+        let known = |all: &mut HashMap<[u8; 32], Entry>| {
+            let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;
+            let entry = all.get_mut(&cone.digest)?;
+            entry.used = used;
+            Some(Arc::clone(&entry.operation))
+        };
+        if let Some(known) = known(&mut locked(&self.0)) {
+            return Some(known);
+        }
+        // Compiled without the lock, because it may take milliseconds.
+        let made = Arc::new(Operation::compile(cone).ok()?);
+        let mut all = locked(&self.0);
+        let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;
+        let entry = all.entry(cone.digest).or_insert_with(|| Entry {
+            operation: Arc::clone(&made),
+            used,
+        });
+        let made = Arc::clone(&entry.operation);
+        forget_unused(&mut all);
+        Some(made)
+    }
+}
+
+/// Removes validators that no version uses, the oldest first, while they take too much memory.
+fn forget_unused(all: &mut HashMap<[u8; 32], Entry>) {
+    let unused = all
+        .iter()
+        .filter(|(_, entry)| Arc::strong_count(&entry.operation) == 1);
+    let unused = unused.map(|(digest, entry)| (entry.used, *digest, entry.operation.bytes()));
+    let mut unused: Vec<(u64, [u8; 32], u64)> = unused.collect();
+    let mut bytes: u64 = unused.iter().map(|(_, _, bytes)| bytes).sum();
+    unused.sort_unstable();
+    for (_, digest, own) in unused {
+        if bytes <= UNUSED_BYTES_MAX {
+            return;
+        }
+        all.remove(&digest);
+        bytes -= own;
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,150 @@
+//! Checks of requests against the description of their operation.
+
+use std::sync::Arc;
+
+use engine::RouteRef;
+use http_body::Body as _;
+use policy::RequestHead;
+use policy::ask::{Answer, Asker, Outage};
+use policy::invalid::{Invalid, REQUEST, TOO_LARGE};
+use policy::validation::Check;
+use validator::{BodyUse, Described};
+
+use crate::answers::validators::Ready;
+use crate::effects::Asking;
+use crate::message::failure::Kind;
+use crate::message::incoming::Incoming;
+use crate::message::whole::{self, Whole};
+use crate::runtime::deadlines::in_time;
+
+/// Maximum time for which a request waits for the compilation of a validator: 20ms.
+const COMPILE_MS: u64 = 20;
+/// Maximum length of a body that is read to be checked, if the operation has no `max_body`: 1 MiB.
+const BODY_BYTES_DEFAULT: u64 = 1 << 20;
+/// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
+const BODY_BYTES_MAX: u64 = 8 << 20;
+
+/// Checks a request.
+///
+/// # Errors
+/// The client's body failed. The request cannot continue.
+pub(super) async fn ask(
+    asking: &Asking<'_>,
+    route: &RouteRef<'_>,
+    check: Check,
+    head: &RequestHead,
+) -> Result<Answer, Kind> {
+    let count = |outcome: &'static str| {
+        let asker = Asker::Validate.label();
+        asking.worker.shard.asked(asker, outcome);
+    };
+    let loaded = &asking.view.current().loaded;
+    let Some(api) = &loaded.validators[route.api_index as usize] else {
+        count("undescribed");
+        return Ok(Answer::Examined(Arc::default()));
+    };
+    let index = route.operation_index();
+    if api.ready(index).is_none() {
+        let shared = &asking.worker.shared;
+        asking.deadline.set(shared.clock.now_ms() + COMPILE_MS);
+        let prepared = in_time(asking.deadline, api.prepare(index, &shared.compute)).await;
+        if prepared != Some(true) {
+            let outage = prepared.map_or(Outage::Timeout, |_| Outage::Failed);
+            count(outage.label());
+            return Ok(Answer::Outage(outage));
+        }
+    }
+    let described = match api.ready(index) {
+        Some(Ready::Compiled(described)) => described,
+        Some(Ready::Undescribed) => {
+            count("undescribed");
+            return Ok(Answer::Examined(Arc::default()));
+        }
+        Some(Ready::Unusable) | None => {
+            count(Outage::Failed.label());
+            return Ok(Answer::Outage(Outage::Failed));
+        }
+    };
+    let mut examined = described.query(check, head);
+    if check.schemas && examined.undeclared.is_none() {
+        let found = schemas(asking, route, described, (check, head)).await?;
+        match found {
+            Found::Nothing => count("valid"),
+            Found::Unchecked => count("unchecked"),
+            Found::Outage(outage) => {
+                count(outage.label());
+                return Ok(Answer::Outage(outage));
+            }
+            Found::Invalid(invalid) => {
+                count("invalid");
+                examined.invalid = Some(Arc::new(invalid));
+            }
+        }
+    }
+    Ok(Answer::Examined(Arc::new(examined)))
+}
+
+/// Result of the check of parameters and body.
+enum Found {
+    Nothing,
+    /// The body was too long to be checked, and it is streamed.
+    Unchecked,
+    Outage(Outage),
+    Invalid(Invalid),
+}
+
+/// Checks parameters and body.
+async fn schemas(
+    asking: &Asking<'_>,
+    route: &RouteRef<'_>,
+    described: &Described,
+    (check, head): (Check, &RequestHead),
+) -> Result<Found, Kind> {
+    let operation = &described.operation;
+    let template = (&route.operation.template, route.mount.base_path.len());
+    let findings = described.parameters(template, head, engine::edge::reaches_chain);
+    if !findings.is_empty() {
+        return Ok(Found::Invalid(Invalid {
+            reject: &REQUEST,
+            findings,
+        }));
+    }
+    let body = std::mem::replace(&mut **asking.body.borrow_mut(), Incoming::Empty);
+    let kind = match operation.body_use(&head.headers, body.is_end_stream()) {
+        Ok(BodyUse::Read(kind)) => kind,
+        Ok(BodyUse::Pass) => {
+            **asking.body.borrow_mut() = body;
+            return Ok(Found::Nothing);
+        }
+        Err((reject, finding)) => {
+            **asking.body.borrow_mut() = body;
+            return Ok(Found::Invalid(Invalid {
+                reject,
+                findings: vec![finding],
+            }));
+        }
+    };
+    let max_body = route.treatment.max_body_bytes;
+    let bytes_max = max_body.unwrap_or(BODY_BYTES_DEFAULT).min(BODY_BYTES_MAX);
+    let memory = &asking.worker.budgets.memory;
+    let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
+    **asking.body.borrow_mut() = body;
+    Ok(match read? {
+        Whole::Read(bytes) => {
+            let findings = operation.body(&kind, &bytes);
+            match findings.is_empty() {
+                true => Found::Nothing,
+                false => Found::Invalid(Invalid {
+                    reject: &REQUEST,
+                    findings,
+                }),
+            }
+        }
+        Whole::Longer if check.blocks && !operation.may_stream(&kind) => Found::Invalid(Invalid {
+            reject: &TOO_LARGE,
+            findings: Vec::new(),
+        }),
+        Whole::Longer => Found::Unchecked,
+        Whole::NoMemory => Found::Outage(Outage::Overflow),
+    })
+}

@@ -1,0 +1,178 @@
+//! Bodies that are read before the upstream is asked, up to a bound.
+//!
+//! A policy that needs the whole body reads it here. What was read stays in memory and is the first
+//! part of the body that the upstream gets. A body beyond the bound is streamed after that part.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::limits::budget::Memory;
+use crate::limits::buffered::Buffered;
+use crate::message::failure::Kind;
+use crate::message::incoming::Incoming;
+use crate::message::pace::Pace;
+use crate::message::transfer::Transfer;
+
+/// Body whose beginning was read before.
+pub(crate) struct Gathered {
+    kept: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Incoming,
+}
+
+/// Result of reading a body up to a bound.
+pub(crate) enum Whole {
+    /// The whole body.
+    Read(Bytes),
+    /// The body is longer than the bound.
+    Longer,
+    /// The process has too little memory to keep the body.
+    NoMemory,
+}
+
+/// Reads a body up to `bytes_max`. The returned body begins with what was read. The client has the
+/// same time as for an upload.
+///
+/// # Errors
+/// The client was too slow or went away, or its framing is invalid.
+pub(crate) async fn read(
+    mut body: Incoming,
+    bytes_max: u64,
+    transfer: &Transfer,
+    memory: &Arc<Memory>,
+) -> (Incoming, Result<Whole, Kind>) {
+    if body.size_hint().lower() > bytes_max {
+        return (body, Ok(Whole::Longer));
+    }
+    let mut gathering = Gathering {
+        bytes: Vec::new(),
+        trailers: None,
+        buffered: Buffered::new(memory),
+        bytes_max,
+        pace: Pace::new(&transfer.patience),
+    };
+    let read = poll_fn(|cx| gathering.poll(&mut body, transfer, cx)).await;
+    let Gathering {
+        bytes,
+        trailers,
+        buffered,
+        ..
+    } = gathering;
+    let kept = buffered.hold(bytes);
+    let read = read.map(|end| match end {
+        End::Whole => Whole::Read(kept.clone()),
+        End::Longer => Whole::Longer,
+        End::NoMemory => Whole::NoMemory,
+    });
+    let body = Incoming::Gathered(Box::new(Gathered {
+        kept: (!kept.is_empty()).then_some(kept),
+        trailers,
+        rest: body,
+    }));
+    (body, read)
+}
+
+/// State of reading.
+struct Gathering {
+    bytes: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    buffered: Buffered,
+    bytes_max: u64,
+    pace: Pace,
+}
+
+/// Reason why reading ended.
+enum End {
+    Whole,
+    Longer,
+    NoMemory,
+}
+
+impl Gathering {
+    fn poll(
+        &mut self,
+        body: &mut Incoming,
+        transfer: &Transfer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<End, Kind>> {
+        loop {
+            if self.trailers.is_some() || body.is_end_stream() {
+                return Poll::Ready(Ok(End::Whole));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+                transfer.upload.is_through();
+                let was_waiting = self.pace.until_ms().is_some();
+                let until_ms = self.pace.waits(transfer.clock.now_ms());
+                transfer.deadline.set(until_ms);
+                if was_waiting && transfer.deadline.step_expired() {
+                    return Poll::Ready(Err(Kind::UploadStalled));
+                }
+                return Poll::Pending;
+            };
+            let frame = match frame {
+                None => return Poll::Ready(Ok(End::Whole)),
+                Some(Err(broken)) => return Poll::Ready(Err(Kind::of_client(&broken))),
+                Some(Ok(frame)) => frame,
+            };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok();
+                    continue;
+                }
+            };
+            let length = data.len() as u64;
+            transfer.upload.count_early(length);
+            let now_ms = transfer.clock.now_ms();
+            self.pace.moved(length, now_ms, &transfer.patience);
+            self.bytes.extend_from_slice(&data);
+            self.buffered.set(self.bytes.len() as u64);
+            if self.bytes.len() as u64 > self.bytes_max {
+                return Poll::Ready(Ok(End::Longer));
+            }
+            if !self.buffered.may_grow() {
+                return Poll::Ready(Ok(End::NoMemory));
+            }
+        }
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, crate::message::incoming::Broken>>> {
+        if let Some(kept) = self.kept.take() {
+            return Poll::Ready(Some(Ok(Frame::data(kept))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Poll::Ready(ready!(Pin::new(&mut self.rest).poll_frame(cx)))
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.kept.is_none() && self.trailers.is_none() && self.rest.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.rest.size_hint();
+        match rest.exact().filter(|_| self.trailers.is_none()) {
+            Some(left) => SizeHint::with_exact(left + kept),
+            None => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + kept);
+                hint
+            }
+        }
+    }
+}

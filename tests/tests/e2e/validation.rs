@@ -1,0 +1,244 @@
+//! Validation of requests over real sockets: bodies in pieces, bodies that are too long, clients that
+//! stop, and switches of versions.
+
+use e2e::client::Response;
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::upstream::Upstream;
+use e2e::wait;
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: s, version: "1"}
+paths:
+  /orders:
+    post:
+      operationId: make
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {type: object, required: [name], properties: {name: {type: string, maxLength: 8}}}
+          multipart/form-data:
+            schema: {type: object, properties: {file: {type: string}}}
+      responses: {"200": {description: ok}}
+  /logged:
+    post:
+      operationId: log
+      x-gateway: {validate: {request: log}}
+      requestBody: {content: {application/json: {schema: {type: object, required: [name]}}}}
+      responses: {"200": {description: ok}}
+"#;
+
+struct Scene {
+    project: Project,
+    gateway: Gateway,
+    upstream: Upstream,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let upstream = Upstream::start();
+        let gateway = format!(
+            "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+             upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: main, security: upstream, validate: {{request: block}}}}\n\
+             release: {{store: releases, channel: prod}}\n",
+            upstream.url(),
+        );
+        let project = Project::with(&gateway, DOCUMENT);
+        project.keygen();
+        project.apply();
+        let scene = Self {
+            gateway: Options::of(&project).start(),
+            project,
+            upstream,
+        };
+        warm(&scene);
+        scene
+    }
+
+    fn outcomes(&self, outcome: &str) -> f64 {
+        let outcome = format!("outcome=\"{outcome}\"");
+        let labels = ["asker=\"validate\"", outcome.as_str()];
+        self.gateway.metrics().sum("gwd_questions_total", &labels)
+    }
+}
+
+/// Sends a request again while its validator is being compiled: a busy machine may need more than
+/// the 20ms for which gwd waits.
+fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
+    wait::until("a compiled validator", || {
+        let mut connection = scene.gateway.connect();
+        let _sent = connection.send(&post(path, fields, body));
+        let response = connection.read_response(false).ok()?;
+        let is_compiling = response.text().contains("validator_unavailable");
+        (!is_compiling).then_some(response)
+    })
+}
+
+/// Waits until the validators of both operations are compiled.
+fn warm(scene: &Scene) {
+    let fields = "content-type: text/csv\r\ncontent-length: 1";
+    for path in ["/orders", "/logged"] {
+        let _refused = compiled(scene, path, fields, "a");
+    }
+    wait::until("a compiled validator", || {
+        let before = scene.outcomes("invalid");
+        let _passed = compiled(scene, "/logged", fields, "a");
+        (scene.outcomes("invalid") > before).then_some(())
+    });
+    let _forwarded = scene.upstream.take();
+}
+
+fn post(path: &str, fields: &str, body: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nhost: h\r\n{fields}\r\n\r\n{body}").into_bytes()
+}
+
+const JSON_CHUNKED: &str = "content-type: application/json\r\ntransfer-encoding: chunked";
+
+#[test]
+fn chunked_body_is_checked_and_the_connection_stays() {
+    let scene = Scene::new();
+    let mut connection = scene.gateway.connect();
+    let bad = "a\r\n{\"name\": \"\r\nb\r\nSECRET-TEXT\r\n2\r\n\"}\r\n0\r\n\r\n";
+    connection
+        .send(&post("/orders", JSON_CHUNKED, bad))
+        .expect("sent");
+    let refused = connection.read_response(false).expect("a response");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let errors = &refused.json()["errors"];
+    assert_eq!(errors[0]["pointer"], "#/name", "{errors}");
+    assert!(!refused.text().contains("SECRET"), "{}", refused.text());
+    assert!(scene.upstream.take().is_empty());
+    let good = "a\r\n{\"name\": \"\r\n3\r\nabc\r\n2\r\n\"}\r\n0\r\n\r\n";
+    connection
+        .send(&post("/orders", JSON_CHUNKED, good))
+        .expect("sent");
+    let passed = connection.read_response(false).expect("a response");
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    assert_eq!(scene.upstream.take()[0].body, b"{\"name\": \"abc\"}");
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn waiting_client_is_asked_for_its_body() {
+    let scene = Scene::new();
+    let mut connection = scene.gateway.connect();
+    let fields = "content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue";
+    connection.send(&post("/orders", fields, "")).expect("sent");
+    let head = connection.read_head().expect("a head");
+    assert!(head.line.contains(" 100 "), "{}", head.line);
+    connection.send(b"{}").expect("sent");
+    let refused = connection.read_response(false).expect("a response");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    // A body of another type is refused before it is asked for.
+    let mut connection = scene.gateway.connect();
+    let fields = "content-type: text/csv\r\ncontent-length: 2\r\nexpect: 100-continue";
+    connection.send(&post("/orders", fields, "")).expect("sent");
+    let head = connection.read_head().expect("a head");
+    assert!(head.line.contains(" 415 "), "{}", head.line);
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn long_json_is_413_and_long_forms_are_streamed() {
+    let scene = Scene::new();
+    let long = "a".repeat(2 << 20);
+    let json = format!("{{\"name\": \"{long}\"}}");
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}",
+        json.len()
+    );
+    let mut connection = scene.gateway.connect();
+    // gwd may answer and close before the whole body is sent.
+    let _sent = connection.send(&post("/orders", &fields, &json));
+    let refused = connection.read_response(false).expect("a response");
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert!(scene.upstream.take().is_empty());
+    let form =
+        format!("--x\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{long}\r\n--x--\r\n");
+    let fields = format!(
+        "content-type: multipart/form-data; boundary=x\r\ncontent-length: {}",
+        form.len()
+    );
+    for fields in [
+        fields.as_str(),
+        "content-type: multipart/form-data; boundary=x\r\ntransfer-encoding: chunked",
+    ] {
+        let body = match fields.contains("chunked") {
+            true => format!("{:x}\r\n{form}\r\n0\r\n\r\n", form.len()),
+            false => form.clone(),
+        };
+        let mut connection = scene.gateway.connect();
+        connection
+            .send(&post("/orders", fields, &body))
+            .expect("sent");
+        let passed = connection.read_response(false).expect("a response");
+        assert_eq!(passed.status, 200, "{}", passed.text());
+        assert!(scene.upstream.take()[0].body == form.as_bytes());
+    }
+    assert_eq!(scene.outcomes("unchecked"), 2.0);
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn body_that_ends_early_is_no_finding() {
+    let scene = Scene::new();
+    let mut connection = scene.gateway.connect();
+    let bad = "5\r\n{\"nam\r\nzz\r\n";
+    connection
+        .send(&post("/orders", JSON_CHUNKED, bad))
+        .expect("sent");
+    let refused = connection.read_response(false).expect("a response");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["code"], "request_body_invalid");
+    assert!(scene.upstream.take().is_empty());
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn logged_findings_have_rules_and_no_values() {
+    let scene = Scene::new();
+    let body = "{\"nom\": \"SECRET\"}";
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}",
+        body.len()
+    );
+    let mut connection = scene.gateway.connect();
+    connection
+        .send(&post("/logged", &fields, body))
+        .expect("sent");
+    let passed = connection.read_response(false).expect("a response");
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    assert_eq!(scene.upstream.take()[0].body, body.as_bytes());
+    let id = passed.header("x-request-id").expect("an id");
+    let line = scene.gateway.access_log().line(id);
+    assert_eq!(line["would_refuse"], "request_invalid");
+    assert_eq!(line["invalid"], "body # must have the property \"name\"");
+    assert!(!line.to_string().contains("SECRET"), "{line}");
+    wait::until("counted", || {
+        let labels = ["reason=\"request_invalid\""];
+        let metrics = scene.gateway.metrics();
+        (metrics.sum("gwd_rejections_logged_total", &labels) >= 1.0).then_some(())
+    });
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn next_version_checks_by_its_own_schemas() {
+    let scene = Scene::new();
+    let status = |scene: &Scene| {
+        let fields = "content-type: application/json\r\ncontent-length: 18";
+        compiled(scene, "/orders", fields, "{\"name\": \"abcdef\"}").status
+    };
+    assert_eq!(status(&scene), 200);
+    scene.project.write(
+        "openapi.yaml",
+        DOCUMENT.replace("maxLength: 8", "maxLength: 4"),
+    );
+    let id = scene.project.apply();
+    scene.gateway.wait_bundle(&id);
+    assert_eq!(status(&scene), 400);
+    scene.gateway.stops_clean();
+}
