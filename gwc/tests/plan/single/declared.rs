@@ -396,6 +396,14 @@ pub(super) const KINDS: &[Kind] = &[
     ("wrong requests are refused", |case| {
         validates(case, "request", "off", "block", "strengthen")
     }),
+    ("parameters that are not described are forwarded", |case| {
+        case.old.api["x-gateway"]["undeclared_params"] = json!("reject");
+        case.new.api["x-gateway"]["undeclared_params"] = json!("strip");
+        let all = case.new.operations();
+        let line = "security weaken undeclared-params-changed undeclared_params";
+        case.expect_of(line, &all);
+        Some(())
+    }),
     ("wrong responses are let through", |case| {
         validates(case, "response", "block", "off", "weaken")
     }),
