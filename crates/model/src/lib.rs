@@ -17,6 +17,7 @@ pub mod contract;
 mod costs;
 mod described;
 pub mod environment;
+pub mod examples;
 pub mod exit;
 mod expressions;
 pub mod globs;

@@ -99,7 +99,7 @@ fn the_page_on_tests_runs_as_it_is_written() {
         "tests/orders.yaml",
         rest.split("```").next().expect("it ends"),
     );
-    follow(&project, "tests.md", 4);
+    follow(&project, "tests.md", 5);
 }
 
 #[test]

@@ -472,3 +472,76 @@ fn tests_of_an_old_version_are_not_read() {
         .run(&["lint"])
         .says("no file matches `tests/*.yaml`");
 }
+
+#[test]
+fn examples_of_a_document_are_requests() {
+    let project = tested("[]\n");
+    project.write(
+        "orders.yaml",
+        "openapi: 3.1.0
+info: {title: Orders, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}, examples: {first: {value: latest}, second: {$ref: \"#/components/examples/slash\"}}}]
+    get:
+      operationId: getOrder
+      parameters:
+        - {name: tag, in: query, required: true, schema: {type: array}, example: [a, b c]}
+        - {name: X-Page, in: header, schema: {type: integer, default: 3}}
+      responses: {\"200\": {description: fine}}
+  /orders/latest:
+    get: {operationId: latest, responses: {\"200\": {description: fine}}}
+  /codes/{code}:
+    parameters: [{name: code, in: path, required: true, schema: {type: string, pattern: \"^[A-Z]+[0-9]+$\"}}]
+    get: {operationId: code, responses: {\"200\": {description: fine}}}
+  /keys/{key}:
+    parameters: [{name: key, in: path, required: true, schema: {type: string, pattern: \"^never-[0-9]{9}$\"}}]
+    get: {operationId: key, responses: {\"200\": {description: fine}}}
+components:
+  examples: {slash: {value: \"a/b?\"}}
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+",
+    );
+    let ended = project.run(&["test", "--from-examples", "--format", "json"]);
+    assert!(
+        ended
+            .err
+            .contains("1 operations have no test from examples"),
+        "{}",
+        ended.err
+    );
+    let document = ended.with(1).json("test/v1");
+    let tests = document["tests"].as_array().expect("a list").iter();
+    let run: Vec<(String, String, bool)> = tests
+        .map(|test| {
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let passed = test["passed"].as_bool().expect("a decision");
+            (
+                text(&test["name"]),
+                text(&test["requests"][0]["request"]),
+                passed,
+            )
+        })
+        .filter(|(name, ..)| name.contains(" at main"))
+        .collect();
+    let case = |name: &str, request: &str, passed| (name.to_owned(), request.to_owned(), passed);
+    assert_eq!(
+        run,
+        [
+            // Another operation owns the path of this example.
+            case(
+                "orders/getOrder at main: first",
+                "GET /v1/orders/latest?tag=a%2Cb%20c",
+                false
+            ),
+            case(
+                "orders/getOrder at main: second",
+                "GET /v1/orders/a%2Fb%3F?tag=a%2Cb%20c",
+                true
+            ),
+            case("orders/latest at main", "GET /v1/orders/latest", true),
+            case("orders/code at main", "GET /v1/codes/ABC123", true),
+        ]
+    );
+}

@@ -16,6 +16,7 @@ use ::plan::expect::coverage::Coverage;
 use ::plan::expect::{Outcome, Runner};
 use diag::{Level, Sink, Span};
 use model::compile::Compiled;
+use model::examples;
 use model::exit::{Exit, Failure};
 use model::place::Place;
 use model::test_file::{self, TestCase};
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "Examples:
   gwc test                              all tests of the project
   gwc test tests/orders.yaml            the tests of one file
   gwc test --name 'anonymous*'          tests by name
+  gwc test --from-examples              also the examples of the documents
   gwc test --coverage --min 80          fail if the tests reach less than 80 % of the operations
   gwc test --format junit > tests.xml   for CI";
 
@@ -34,6 +36,10 @@ pub(super) struct Args {
     /// Test files of the project [default: those that `tests` of gateway.yaml names]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Also run a request for each operation, made of the examples of its parameters; the operation must
+    /// own it
+    #[arg(long)]
+    from_examples: bool,
     /// Run only the tests with this name; `*` stands for any text
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -102,7 +108,19 @@ impl Results<'_> {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root()?;
     let mut compiled = context.compile_to_ask()?;
-    let all = cases(args, &root, &mut compiled)?;
+    let mut all = cases(args, &root, &mut compiled)?;
+    if args.from_examples {
+        let model = compiled.model.as_ref();
+        let (made, left) = model
+            .map(|model| examples::cases(model, &compiled.files))
+            .unwrap_or_default();
+        all.extend(made);
+        if left > 0 {
+            say::note(&format!(
+                "note: {left} operations have no test from examples: a parameter of their path has no example"
+            ));
+        }
+    }
     let selected: Vec<&TestCase> = all
         .iter()
         .filter(|case| {
@@ -116,7 +134,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let model = compiled.model.as_ref();
     let has_patterns = model.is_some_and(|model| !model.settings.tests.patterns.is_empty());
     let has_files = model.is_some_and(|model| !model.settings.tests.files.is_empty());
-    if has_patterns && !has_files && args.files.is_empty() {
+    if has_patterns && !has_files && args.files.is_empty() && !args.from_examples {
         let message = "no file matches `tests` of gateway.yaml; `gwc lint` shows the patterns";
         return Err(Failure::new(Exit::FINDINGS, "no-tests", message).into());
     }

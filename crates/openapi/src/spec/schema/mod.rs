@@ -22,7 +22,7 @@ mod finite;
 mod lists;
 mod maps;
 mod number;
-mod pattern;
+pub mod pattern;
 mod text;
 mod unevaluated;
 

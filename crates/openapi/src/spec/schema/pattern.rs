@@ -24,7 +24,7 @@ pub enum Pattern {
 
 /// Compiles a pattern.
 #[must_use]
-pub(super) fn read(text: &str) -> Pattern {
+pub fn read(text: &str) -> Pattern {
     if text.len() > PATTERN_BYTES_MAX {
         return Pattern::TooLarge;
     }
