@@ -75,7 +75,7 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
 #[must_use]
 pub fn other_linters() -> String {
     let mut page = String::from(
-        "# Coming from another linter\n\nThis page maps the rules of other linters to those of gwc. Rules of taste are *off*:\n\
+        "# Coming from another linter\n\nThis page maps the rules of other linters to those of gwc. Style rules are *off*:\n\
 `gwc lint --rule NAME=warn`, or `lint: {NAME: warn}` in gateway.yaml, turns one on.\n\
 `gwc explain NAME` shows a rule with samples. Tests compare this page with the lists of the other\n\
 linters and with gwc's rules.\n",
@@ -163,7 +163,7 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
     page
 }
 
-/// Table of the reasons that `errors` knows.
+/// Appends the table of error reasons, which are the keys of `errors` in gateway.yaml.
 fn reasons(page: &mut String) {
     page.push_str(
         "\n# Reasons\n\nKeys of `errors`, and `code` of problem documents, logs and metrics. `gwc explain errors` \
@@ -253,7 +253,7 @@ fn objects(shape: &'static Shape) -> Vec<&'static Object> {
 
 fn value(shape: &Shape) -> String {
     match shape {
-        Shape::Any => "—".into(),
+        Shape::Any => "any value".into(),
         Shape::Bool => "`true`, `false`".into(),
         Shape::True => "`true`".into(),
         Shape::Text => "text".into(),
@@ -262,6 +262,7 @@ fn value(shape: &Shape) -> String {
         Shape::TextOrSecret => "text, `${env:NAME}`, `${file:PATH}`".into(),
         Shape::Name(what) => format!("the name of {what}"),
         Shape::Integer(min, i64::MAX) => format!("from {min}"),
+        Shape::Integer(min, max) if min == max => format!("{min}"),
         Shape::Integer(min, max) => format!("{min} to {max}"),
         Shape::Duration => "duration".into(),
         Shape::Timeout => "duration above zero".into(),

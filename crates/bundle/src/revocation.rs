@@ -225,7 +225,7 @@ fn verify(
     Ok(list)
 }
 
-/// Reads a list without the threshold: for lists that were accepted before.
+/// Reads a revocation list that was accepted before, without checking the threshold of signers.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,

@@ -1,5 +1,5 @@
-//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1): HTML or JSON, the two
-//! formats in which the gateway writes problems.
+//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1). The gateway can write
+//! problems as HTML and as JSON.
 
 use http::header::{ACCEPT, HeaderMap};
 

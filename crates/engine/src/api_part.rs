@@ -1,4 +1,4 @@
-//! One API as built from its blob alone: routing table, route ids, and the names of shared things
+//! One API, built only from its blob: routing table, route ids, and the names of shared definitions
 //! that it uses.
 
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ use crate::key::Key;
 use crate::owned;
 use crate::router::ApiRouter;
 
-/// An API, built from its blob. The part refers to nothing outside the blob, so that all snapshots
-/// with the same blob share it.
+/// API that was built from its blob. An API part refers to nothing outside the blob, so that all
+/// snapshots with the same blob share it.
 #[derive(Debug)]
 pub struct ApiPart {
     pub(crate) digest: Key,
@@ -32,11 +32,11 @@ pub struct ApiPart {
     pub(crate) messages: Option<ir::Messages>,
 }
 
-/// A mount with the requests that its routes match.
+/// Mount with the sets of requests that its routes match.
 #[derive(Debug)]
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
-    /// Sets of requests that the API's operations own at this mount.
+    /// Sets of requests that the API's operations match at this mount.
     pub(crate) owned: Box<[owned::Owned]>,
 }
 
@@ -135,7 +135,7 @@ impl ApiPart {
         self.route_ids.iter().zip(templates)
     }
 
-    /// Parts that decide about identity fields of upstreams.
+    /// Parts of the API that determine the identity fields of upstreams.
     pub(crate) fn identity_parts(&self) -> ir::IdentityParts<'_> {
         ir::IdentityParts {
             schemes: &self.schemes,

@@ -50,7 +50,7 @@ pub(crate) struct Requirement {
     alternatives: Box<[Box<[Use]>]>,
     optional: bool,
     challenges: Challenges,
-    /// Places of tokens, if there are at least two; else empty.
+    /// Places of tokens, if there are at least two; otherwise empty.
     token_places: Box<[Place]>,
     /// Names of credential fields with `-`, `_` or `.`, which some servers do not distinguish.
     folding: Box<[Box<str>]>,

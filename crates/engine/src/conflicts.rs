@@ -1,7 +1,7 @@
 //! Check that no two routes of a listener and host match exactly the same requests.
 //!
 //! Within an API, building the trie checks this. Across mounts, each route has a hash of the
-//! requests that it owns, computed once per part; routes with equal hashes are compared in full.
+//! requests that it matches, computed once per part; routes with equal hashes are compared in full.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::api_part::{ApiPart, PartMount};
 use crate::error::BuildError;
 use crate::owned::{Owned, Requests};
 
-/// Checks that no two mounts own the same (listener, host, path, method, conditions).
+/// Checks that no routes of two mounts match the same (listener, host, path, method, conditions).
 pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), BuildError> {
     let mounts: Vec<(&ApiPart, &PartMount)> = apis
         .flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)))

@@ -17,7 +17,7 @@ pub(crate) struct Consumer {
     pub(crate) groups: Box<[Box<str>]>,
 }
 
-/// Reason why a verified credential has no owner, although a consumer lists it.
+/// Reason why no consumer is the owner of a verified credential, although a consumer lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotOwned {
     /// The consumer's entry for the credential has ended.
@@ -52,7 +52,8 @@ impl Owned {
         Ok(())
     }
 
-    /// Time from which the credential is refused: its own end, or that of an entry.
+    /// Time from which the credential is refused: the earlier of its own expiry (`own_s`) and that
+    /// of the consumer's entry.
     pub(crate) fn ends_s(&self, own_s: u64) -> u64 {
         self.not_after.map_or(own_s, |end| end.min(own_s))
     }

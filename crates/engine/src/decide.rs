@@ -63,7 +63,7 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
 /// Decision on a request: route, verdict, and the number of steps that ran.
 #[derive(Debug)]
 pub struct Decided<'s> {
-    /// Route that owns the request, if any.
+    /// Route of the request. `None` if no route matches.
     pub route: Option<RouteRef<'s>>,
     /// Action for the request.
     pub verdict: Verdict,
@@ -164,7 +164,7 @@ pub fn decide<'s>(
 }
 
 /// Continues a request whose last step needed an answer. That step runs again and finds its answer
-/// in `cx`. A decision that needs no answer is returned unchanged.
+/// in `cx`. If the decision does not wait for an answer, it is returned unchanged.
 pub fn resume<'s>(
     snapshot: &'s Snapshot,
     decided: Decided<'s>,
@@ -251,8 +251,8 @@ fn run<'s>(
     }
 }
 
-/// Operation for which a preflight asks, if the operation has `cors` (semantics.md §1): looked up
-/// with the method in `Access-Control-Request-Method`. `None` if the request is not a preflight.
+/// Operation of a preflight's announced request, if the operation has `cors` (semantics.md §1). The
+/// method is that of `Access-Control-Request-Method`. `None` if the request is not a preflight.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;

@@ -21,7 +21,8 @@ pub enum BuildError {
     CredentialConflict,
     /// Index of a treatment that does not exist.
     BadIndex,
-    /// The shared part names other APIs, or other versions of them.
+    /// The APIs that the shared part lists, or their digests, differ from the API blobs of the
+    /// bundle.
     OtherApis,
     /// A feature that this version knows but cannot run, as named in `needs`.
     NotAvailable(String),

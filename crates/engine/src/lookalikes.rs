@@ -1,12 +1,12 @@
-//! Request fields whose names a server may read as the name of a field by which the gateway decides.
-//! CGI and its descendants turn `X-User` and `x_user` into one variable (RFC 3875 §4.1.18), and some
-//! servers treat `.` alike (CVE-2026-88011).
+//! Request fields whose names a server may confuse with the name of a field that the gateway
+//! checks. CGI and its descendants turn `X-User` and `x_user` into one variable (RFC 3875 §4.1.18),
+//! and some servers treat `.` alike (CVE-2026-88011).
 
 use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::is_lookalike;
 
-/// True for a name that has another spelling.
+/// True if the name has another spelling that servers may treat as equal.
 pub(crate) fn has_spellings(name: &str) -> bool {
     name.contains(['-', '_', '.'])
 }

@@ -52,7 +52,8 @@ pub(crate) fn shortened(path: &str) -> Option<String> {
     changed.then_some(text)
 }
 
-/// ASCII character whose overlong form begins here, and the form's length in bytes (escapes).
+/// ASCII character whose overlong form begins at the first escape, and the length of that form in
+/// bytes.
 fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     let (length, bits) = match byte(escapes, 0)? {
         lead @ (0xC0 | 0xC1) => (2, u64::from(lead & 0x1F)),
@@ -71,7 +72,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     Some((character, length))
 }
 
-/// Value of the escape with this number.
+/// Value of the escape with this index.
 fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

@@ -1,4 +1,4 @@
-//! Sets of requests that operations own at a mount, and their hashes.
+//! Sets of requests that operations match at a mount, and the hashes of these sets.
 
 use std::hash::{Hash, Hasher};
 
@@ -14,20 +14,20 @@ enum Erased<'a> {
     Pattern(String, bool),
 }
 
-/// One set of requests that an operation owns at a mount.
+/// Set of requests that an operation matches at a mount.
 #[derive(Debug)]
 pub(crate) struct Owned {
     /// Hash of [`Requests`].
     pub(crate) hash: u64,
     pub(crate) operation: u32,
-    /// Index of the operation that declares the template. Differs from `operation` if that receives
-    /// undeclared methods.
+    /// Index of the operation that declares the template. Differs from `operation` if `operation`
+    /// serves undeclared methods.
     at: u32,
     /// True for the template's twin: the declared path with a final slash added or removed.
     twin: bool,
 }
 
-/// Sets of requests that an API's operations own at a base path.
+/// Sets of requests that an API's operations match at a base path.
 pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     let places = (0u32..).zip(operations).flat_map(|(operation, one)| {
         let described = |at: u32, twin: bool| (operation, at, twin);

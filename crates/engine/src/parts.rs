@@ -1,9 +1,9 @@
 //! Cache of built parts, by the digest of their source.
 //!
-//! An API's table depends on its blob alone; its treatments depend on the blob and the shared
-//! things that it names; a filter depends on its policy. A version that changes one API therefore
-//! builds one API, and versions in memory share the rest (release.md §1). The cache has weak
-//! references only: a part lives as long as a snapshot uses it.
+//! An API's routing table depends only on its blob; its treatments depend on the blob and the
+//! shared definitions that it names; a filter depends on its policy. A version that changes one API
+//! therefore builds one API, and versions in memory share the rest (release.md §1). The cache has
+//! weak references only: a part lives as long as a snapshot uses it.
 
 use std::sync::{Arc, Weak};
 
@@ -33,7 +33,7 @@ pub struct Parts {
     pub(crate) tokens: Cache<TokenVerifier>,
 }
 
-/// A gateway whose APIs are built separately: the input of [`crate::build()`].
+/// Gateway whose APIs are built separately: the input of [`crate::build()`].
 #[derive(Clone, Debug)]
 pub struct Assembly {
     /// Shared part of the gateway.

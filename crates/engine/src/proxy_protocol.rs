@@ -93,7 +93,8 @@ fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     })
 }
 
-/// Client of a line without signature and line end. The outer `None` means malformed.
+/// Client in a line without signature and line end. `None`: the line is malformed. `Some(None)`:
+/// the line names no client.
 fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
     // The rest of an UNKNOWN line is ignored (§2.1).
     if said == b"UNKNOWN" || said.starts_with(b"UNKNOWN ") {
@@ -151,7 +152,8 @@ fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
     Ok(Header::Whole { length, client })
 }
 
-/// Client of a complete header. The outer `None` means malformed.
+/// Client in a complete header. `None`: the header is malformed. `Some(None)`: the header names no
+/// client.
 fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     let said = &header[V2_FIXED..];
     let (client, addresses) = match family {

@@ -3,7 +3,7 @@
 //!
 //! Upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
 //! `;parameters`, cut at `%3F` or `%23`, trim white space and dots of segments, or accept overlong
-//! UTF-8, then resolve dot segments. A check that passes for one spelling must also hold for the
+//! UTF-8, then resolve dot segments. A check that passes for one spelling must also pass for the
 //! path that such an upstream serves. [`ambiguity`] therefore matches each reading of a flagged
 //! path again. [`crate::path::normalise_with`] sets the flag, so that other requests cost nothing.
 
@@ -18,29 +18,29 @@ use crate::snapshot::{RouteRef, Snapshot};
 /// Maximum number of readings compared. A path with more is refused.
 const READINGS_MAX: usize = 64;
 
-/// Reason why a path must not be forwarded: the first reading that does not belong to the route.
+/// Reason why a path must not be forwarded: the first reading that is not allowed for the route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// A reading belongs to another route, or to no route.
+    /// A reading matches another route, or no route.
     Reading {
         /// Path that an upstream may serve.
         path: String,
-        /// Route that owns the path (`KEY@MOUNT`). None if no route does.
+        /// Route that the path matches (`KEY@MOUNT`). None if no route matches.
         owner: Option<String>,
     },
-    /// A reading belongs to the route, but the chain sends the path to another service, which may
+    /// A reading matches the route, but the chain sends the path to another service, which may
     /// interpret it differently from the upstream.
     Service {
         /// Path that the service or an upstream may read.
         path: String,
     },
-    /// A reading belongs to the route, but a step of the chain decides by the path. Its decision
-    /// about this path would not apply to the reading.
+    /// A reading matches the route, but a step of the chain decides by the path. Its decision about
+    /// this path would not apply to the reading.
     Decision {
         /// Path that an upstream may serve.
         path: String,
     },
-    /// A reading leads out of the base path.
+    /// A reading leads outside the base path.
     Outside,
     /// The path has more readings than are compared.
     TooMany,
@@ -127,14 +127,14 @@ fn keeps_others(route: &RouteRef<'_>) -> bool {
 }
 
 /// True if no other reading is allowed, not even one of the same route, because another service
-/// decides about the path. With `path_readings: keep`, the service is assumed to interpret paths
-/// like the upstream.
+/// decides by the path. With `path_readings: keep`, the service is assumed to interpret paths like
+/// the upstream.
 fn is_told(route: &RouteRef<'_>) -> bool {
     route.treatment.tells_path && route.treatment.path_readings.is_strict()
 }
 
-/// True if an upstream may read a rewritten path as one that the rewrite does not make. `unread` is
-/// the path before the rewrite, whose readings belong to the route.
+/// True if an upstream may read a rewritten path as a path that the rewrite never produces.
+/// `unread` is the path before the rewrite, whose readings belong to the route.
 ///
 /// A rewrite that only puts text before `unread` keeps its readings. Otherwise every reading must
 /// begin and end with the segments around the ambiguous ones, contain those between them, and, if

@@ -40,7 +40,7 @@ pub(crate) struct BuiltApi {
     pub(crate) treatments: Arc<[Treatment]>,
 }
 
-/// A place where an API can be reached.
+/// Mount: a place (listeners, hosts, base path) where an API can be reached.
 #[derive(Debug)]
 pub struct Mount {
     /// The mount's name.
@@ -76,7 +76,7 @@ pub struct Treatment {
     pub websocket: bool,
     /// True for a response without an end, such as an event stream: pauses in it are not failures.
     pub stream: bool,
-    /// True if responses and WebSockets end when a credential of the request ends.
+    /// True if responses and WebSockets end when a credential of the request expires.
     pub closes_streams: bool,
     /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
@@ -263,8 +263,8 @@ impl Snapshot {
         self.route_at(mount, index - mount.first_route)
     }
 
-    /// All routes whose template matches a request, the owner first, each with the reason why it
-    /// does not own the request.
+    /// All routes whose template matches a request, each with the reason why it is not selected.
+    /// The selected route comes first.
     #[must_use]
     pub fn contenders(
         &self,

@@ -32,7 +32,7 @@ const ENTRIES_MAX: usize = 100_000;
 pub struct Acknowledgement {
     /// Fingerprint of the change.
     pub fingerprint: String,
-    /// Id of the change, such as `security-requirement-removed`. `None` on the command line.
+    /// Kind of the change, such as `security-requirement-removed`. `None` on the command line.
     pub kind: Option<String>,
     /// Subject of the change, as in `plan::Change::about`. `None` on the command line.
     pub operation: Option<String>,
@@ -45,13 +45,13 @@ pub struct Acknowledgement {
     pub by: Option<String>,
     /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written.
     pub until: Option<(u64, String)>,
-    /// Place in the file. `None` on the command line.
+    /// Location in the file. `None` on the command line.
     pub place: Option<Place>,
 }
 
 impl Acknowledgement {
-    /// True if the acknowledgement matches this kind of change and this subject. On the command
-    /// line neither is given, so it matches any.
+    /// True if the acknowledgement matches a change of this kind and subject. An acknowledgement
+    /// from the command line has neither, so that it matches any change.
     #[must_use]
     pub fn names(&self, kind: &str, about: &str) -> bool {
         let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
@@ -85,8 +85,8 @@ another change can begin with the same digits"
     })
 }
 
-/// Reads the acknowledgement file. Invalid entries are reported and left out. Several entries for
-/// one change are all returned, because the caller decides which have expired.
+/// Reads the acknowledgement file. Invalid entries are reported and left out. If several entries
+/// have the same fingerprint, all are returned, because the caller checks which have expired.
 pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
     let Some((file, root)) = files.load(named.0, named.1, sink) else {
         return Vec::new();
@@ -117,8 +117,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reports values that have the right type but no meaning: a fingerprint that YAML reads as a
-/// number (such as `133e45678901`), and blank strings.
+/// Reports values whose type is right but whose content is useless: a fingerprint that YAML reads
+/// as a number (such as `133e45678901`), and blank strings.
 fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     if let Some(number) = node
         .get("fingerprint")

@@ -11,7 +11,7 @@ use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
 /// Operation that only documents another operation.
 pub(super) struct Alias {
-    /// Path of the documented operation, and the place of `alias_of`.
+    /// Path of the documented operation, and the source location of `alias_of`.
     pub(super) of: Spanned<String>,
     pub(super) key: String,
     pub(super) method: Cow<'static, str>,
@@ -24,8 +24,8 @@ pub(super) fn of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
     Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
 }
 
-/// Reports an alias whose documented operation is missing or requires other credentials. Readers of
-/// the document would be misled.
+/// Reports an alias whose documented operation is missing or requires other credentials, because
+/// readers of the document would be misled.
 pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
     for alias in aliases {
         let path = alias.of.value.as_str();

@@ -1,9 +1,9 @@
 //! Limit on the cost of a router search: how many nodes one request can make the router visit.
 //!
-//! The router searches a trie of segments depth first (semantics.md §1). Literals and parameters at
-//! the same depth multiply the work: a request that matches both up to the last segment is searched
-//! below each. Clients must not control the cost of a request, so this module computes the widest
-//! search of each API.
+//! The router searches a trie of segments depth first (semantics.md §1). If a path matches a
+//! literal and a parameter at the same depth, the router searches below both, so that the work
+//! multiplies with the depth. Clients must not control this cost. This module therefore computes
+//! the widest search of each API.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,7 +62,7 @@ search {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that the path matches completely or with its first segments.
     fits: usize,
 }
 
@@ -138,8 +138,8 @@ impl<'t> Trie<'t> {
         Self(nodes)
     }
 
-    /// Upper bound on the number of nodes that a look-up visits. It is computed as if one text
-    /// matched a literal, all patterns and the parameter of a node at once.
+    /// Upper bound on the number of nodes that a look-up visits. The bound assumes that a segment
+    /// can match a literal, all patterns and the parameter of a node at the same time.
     fn at_most(&self) -> usize {
         let mut below = vec![0_usize; self.0.len()];
         for (at, node) in self.0.iter().enumerate().rev() {
@@ -155,7 +155,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that the path matches completely or with its first segments.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -164,7 +164,7 @@ impl<'t> Trie<'t> {
         at.first().map_or(0, |node| self.0[*node].first)
     }
 
-    /// Nodes that a segment with this text reaches from some nodes.
+    /// Nodes that a segment with this text leads to from the given nodes.
     fn next(&self, from: &[usize], text: &str) -> Vec<usize> {
         let lower = text.to_ascii_lowercase();
         let mut next = Vec::new();
@@ -179,8 +179,8 @@ impl<'t> Trie<'t> {
         next
     }
 
-    /// Representative texts of the next segment: one for each set of segments that a text can
-    /// match.
+    /// Representative texts for the next segment: one text for each set of child nodes that a
+    /// segment can match.
     fn texts(&self, from: &[usize]) -> BTreeSet<String> {
         let mut texts = BTreeSet::from(["-".to_owned()]);
         let mut patterns = Vec::new();
@@ -201,7 +201,8 @@ impl<'t> Trie<'t> {
 /// Search for the path for which a look-up visits the most nodes.
 struct Search<'t> {
     trie: &'t Trie<'t>,
-    /// Maximum number of nodes visited from a set of nodes on, and the path, by set.
+    /// Cache by set of nodes: the maximum number of nodes that a search visits below the set, and
+    /// the path of that search.
     known: HashMap<Vec<usize>, (usize, String)>,
     steps: usize,
 }

@@ -1,5 +1,5 @@
-//! Upstreams that gwc makes from URLs which gwd calls itself: services that a policy asks, key
-//! sets.
+//! Upstreams that gwc creates from URLs that gwd itself calls: URLs of services that policies call,
+//! and of key sets.
 //!
 //! Plans, metrics and limits treat them like other upstreams. The name of such an upstream is the
 //! origin of its URL. Its TLS settings are the defaults: certificate authorities of the system.
@@ -17,7 +17,7 @@ use crate::settings::state_id;
 const CONNECT_MS: u64 = 5_000;
 const IDLE_MS: u64 = 60_000;
 
-/// Upstreams for all such URLs in a model.
+/// Creates the upstreams for all URLs that gwd itself calls.
 pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
     let settings = &model.settings;
     let own = model.apis.iter().flat_map(|api| &api.policies);

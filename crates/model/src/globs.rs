@@ -10,8 +10,8 @@ use crate::settings::{ApiEntry, Settings};
 use sources::project::files::Files;
 use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
-/// Adds an API for each file that matches a pattern and is not in `apis`. Files with another use in
-/// gateway.yaml (overlays, patches, consumers, tests) are excluded.
+/// Adds an API for each file that matches a pattern and is not in `apis`. Excludes files that
+/// gateway.yaml uses for another purpose (overlays, patches, consumers, tests).
 pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
     let examples = "`apis/*.yaml`, `teams/**/*.api.yaml`";
@@ -23,8 +23,9 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// Files that match patterns and are not in `taken`, each once. A pattern that begins with `!`
-/// excludes files. A pattern without a match is reported; `examples` are patterns for its help.
+/// Files that match the patterns and are not in `taken`, each once. A pattern that begins with `!`
+/// excludes files. A pattern that matches no file is reported; `examples` are patterns for the help
+/// of that message.
 pub fn files_of(
     files: &Files,
     patterns: &[Spanned<String>],

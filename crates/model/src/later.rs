@@ -77,7 +77,8 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
 }
 
 /// Settings of a whole API that cannot run yet. A value in gateway.yaml overrides one in the
-/// document. Settings of schemas are numbered, because names of schemas are not behaviour.
+/// document. Settings of schemas have numbers instead of names, because names of schemas are not
+/// behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

@@ -75,12 +75,12 @@ pub struct Model {
     pub apis: Vec<Api>,
 }
 
-/// Named definition, with its place.
+/// Named definition, with its source location.
 #[derive(Clone, Debug)]
 pub struct Defined<T> {
     /// The defined value.
     pub value: T,
-    /// Place of its name.
+    /// Source location of its name.
     pub span: Span,
     /// Node of the definition in the tree of its file. `None` if no file contains it.
     pub node: Option<NodeId>,
@@ -130,9 +130,9 @@ pub struct Operation {
     pub method: Cow<'static, str>,
     /// Path as written in the document.
     pub path: String,
-    /// Place of the path.
+    /// Source location of the path.
     pub path_span: Span,
-    /// Place of the method.
+    /// Source location of the method.
     pub span: Span,
     /// Normalised path template.
     pub template: ir::Template,
@@ -148,7 +148,7 @@ pub struct Operation {
     pub validation: Mode,
     /// Credentials required from callers.
     pub security: Valued<ir::Security>,
-    /// Place of `public: true`.
+    /// Source location of `public: true`.
     pub public: Option<Span>,
     /// Policies in the order in which they run.
     pub chain: Vec<Valued<ir::Link>>,
@@ -180,7 +180,7 @@ impl Operation {
     }
 }
 
-/// Value with the place that set it.
+/// Value with the source location that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valued<T> {
     /// Value in effect.
@@ -194,9 +194,9 @@ pub struct Valued<T> {
 pub enum Origin {
     /// Value set in a file.
     Written {
-        /// Place of the value.
+        /// Source location of the value.
         span: Span,
-        /// Places of the values that this value overrides, nearest first.
+        /// Source locations of the values that this value overrides, nearest first.
         overrides: Vec<Span>,
     },
     /// Built-in default with this name.
@@ -242,7 +242,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Place of the value. `None` for a built-in default.
+    /// Source location of the value. `None` for a built-in default.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         match &self.origin {

@@ -64,7 +64,7 @@ fn timeout_holds<'m>(
     );
 }
 
-/// Reports an upstream without health checks that is used by an operation without a configured
+/// Reports an upstream that has no health checks and is used by an operation without a configured
 /// timeout.
 fn somebody_bounds(
     upstream: &Defined<Upstream>,

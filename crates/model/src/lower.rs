@@ -1,5 +1,5 @@
-//! Lowering of the resolved model to the bundle. Makes no decisions: it sorts values into blobs and
-//! stores equal treatments (effective settings of operations) once.
+//! Lowering of the resolved model to the bundle. Lowering makes no decisions: it distributes values
+//! to blobs and stores equal treatments (effective settings of operations) once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub struct Lowered {
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
-/// Error for a duplicate name, which a lint rule reports first.
+/// Error for a duplicate name. A lint rule reports duplicate names before lowering.
 pub type NotASet = ir::NotASet;
 
 /// Lowers a model without errors. `files` are the files from which it was read.
@@ -124,8 +124,9 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Lowers one API. Includes internal operations only if `somebody` is true: some operation then
-/// serves undescribed requests or ambiguous paths, and must not serve internal ones.
+/// Lowers one API. Internal operations are included only if `somebody` is true: an operation then
+/// serves undescribed requests or ambiguous paths, and must not serve the requests of internal
+/// operations.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations

@@ -1,6 +1,6 @@
-//! Fields in which an upstream receives identities of several authorities. `forward_as` writes the
-//! name of a consumer or the subject of a token. An issuer chooses its subjects, so that a subject
-//! may equal the name of a consumer, or the subject of another issuer.
+//! Fields in which an upstream receives caller names of several authorities. `forward_as` writes
+//! the name of a consumer or the subject of a token. An issuer chooses the subjects of its tokens,
+//! so that a subject may equal the name of a consumer, or the subject of another issuer.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ enum Authority {
     Verifier(String),
 }
 
-/// Reports each field of an API that two authorities fill, at the second scheme.
+/// Reports each field of an API that receives caller names of two authorities. The finding is at
+/// the second scheme.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let mut first: BTreeMap<&str, (Authority, &ir::Scheme)> = BTreeMap::new();
@@ -75,7 +76,7 @@ fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), s
     );
 }
 
-/// Name of a scheme in the document, and the place of its definition.
+/// Name of a scheme in the document, and the source location of its definition.
 fn defined<'m>(api: &'m Api, scheme: &'m ir::Scheme) -> (&'m str, Span) {
     let mut written = api.scheme_names.iter();
     let name = written.find(|(_, canonical)| **canonical == scheme.name);

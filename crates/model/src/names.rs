@@ -48,15 +48,15 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
-    /// True if the key of the definitions is misspelt. This was reported, so undefined names are
-    /// not.
+    /// True if the key of the definitions is misspelt. The misspelling was reported, so undefined
+    /// names are not reported.
     misspelt: bool,
 }
 
 #[derive(Debug)]
 struct Definition {
     span: Span,
-    /// True if some API uses the name. Atomic, because APIs are resolved in parallel.
+    /// True if at least one API uses the name. Atomic, because APIs are resolved in parallel.
     used: AtomicBool,
 }
 
@@ -137,8 +137,8 @@ impl AllNames {
         }
     }
 
-    /// Reports an undefined name. `own` contains the definitions of the document. If the name is
-    /// defined for another kind, the message says so.
+    /// Reports an undefined name. `own` contains the definitions of the document. If a definition
+    /// of another kind has the name, the message mentions it.
     fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
         let names = self.kind(kind);
         if names.misspelt || names.knows(name) {
@@ -174,8 +174,7 @@ impl AllNames {
         });
     }
 
-    /// Marks names as used that `other` marks as used. `other` is the same file in another
-    /// environment.
+    /// Marks the names as used that are used in `other`, the same file in another environment.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
@@ -233,7 +232,7 @@ impl Names {
         }
     }
 
-    /// Place where a name is defined.
+    /// Source location where a name is defined.
     #[must_use]
     pub fn defined(&self, name: &str) -> Option<Span> {
         self.defined.get(name).map(|definition| definition.span)
@@ -313,8 +312,7 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks names as used that `other` marks as used. `other` is the same file in another
-    /// environment.
+    /// Marks the names as used that are used in `other`, the same file in another environment.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

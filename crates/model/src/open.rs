@@ -21,17 +21,17 @@ const NAMED_MAX: usize = 6;
 pub(super) struct Judged<'a> {
     /// Key of the operation.
     pub(super) key: &'a str,
-    /// Place of the operation.
+    /// Source location of the operation.
     pub(super) at: Span,
-    /// Effective `security` and its place. `None` if no `security` applies.
+    /// Effective `security` and its source location. `None` if no `security` applies.
     pub(super) written: Option<&'a Written<'a>>,
     /// Resolved security requirement.
     pub(super) security: &'a ir::Security,
-    /// Place of `public: true`.
+    /// Source location of `public: true`.
     pub(super) public: Option<Span>,
 }
 
-/// Open operations of an API that are not declared public, by the place of their cause.
+/// Open operations of an API that are not declared public, by the source location of their cause.
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Door>);
 

@@ -1,4 +1,5 @@
-//! Stages of resolving that described operations and those for undescribed requests have in common.
+//! Stages of resolving operations: code for described operations and for operations that serve
+//! undescribed requests.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +30,13 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// Further results of resolving operations, besides the operations themselves.
+/// Results of resolving operations, in addition to the operations.
 #[derive(Default)]
 pub(super) struct Found {
     /// Security schemes that requirements name.
     pub(super) used: BTreeMap<String, ir::Scheme>,
     pub(super) open: Open,
-    /// Operations without an upstream, each with its key and place.
+    /// Operations without an upstream, each with its key and source location.
     pub(super) homeless: Vec<(String, Span)>,
     pub(super) aliases: Vec<Alias>,
 }
@@ -46,11 +47,11 @@ pub(super) struct Subject<'a> {
     pub(super) at: Span,
     /// Effective `security`. `None` if no `security` applies.
     pub(super) written: Option<Written<'a>>,
-    /// Places of the `security` that the effective one overrides, nearest first.
+    /// Source locations of the `security` that the effective one overrides, nearest first.
     pub(super) overrides: Vec<Span>,
-    /// Place of `public: true`.
+    /// Source location of `public: true`.
     pub(super) public: Option<Span>,
-    /// True if clients can never reach the operation, whatever its `security`.
+    /// True if clients can never reach the operation, regardless of its `security`.
     pub(super) internal: bool,
 }
 
@@ -120,8 +121,8 @@ pub(super) fn authenticated(
     chain.insert(at, link);
 }
 
-/// Reports policies of a chain that fill a path with a parameter that the path template does not
-/// have.
+/// Reports policies of a chain that insert a path parameter into a path, if the path template does
+/// not have this parameter.
 pub(super) fn check_path_texts(
     chain: &[Valued<Link>],
     own: &Own<'_>,

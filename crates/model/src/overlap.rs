@@ -43,7 +43,7 @@ struct Parts<'r> {
 }
 
 impl<'r> Walk<'r> {
-    /// Finds pairs inside one group. The segments before `depth` overlap already.
+    /// Finds overlapping pairs inside one group, whose segments before `depth` overlap.
     fn within(&mut self, group: &[usize], depth: usize) {
         if group.len() < 2 || self.pairs.len() > PAIRS_MAX {
             return;
@@ -71,7 +71,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// Finds pairs of one route of each group.
+    /// Finds overlapping pairs of one route from each group.
     fn between(&mut self, left: &[usize], right: &[usize], depth: usize) {
         if left.is_empty() || right.is_empty() || self.pairs.len() > PAIRS_MAX {
             return;
@@ -103,7 +103,8 @@ impl<'r> Walk<'r> {
         self.between(&a.parameters, &b.parameters, depth + 1);
     }
 
-    /// Finds pairs of a route with a literal in `own` and a route with a wider segment in `other`.
+    /// Finds overlapping pairs of a route with a literal in `own` and a route with a parameter or
+    /// pattern in `other`.
     fn across(&mut self, own: &Parts<'r>, other: &Parts<'r>, depth: usize) {
         for (text, routes) in &own.literals {
             if let Some(folded) = other.folded.get(text.to_ascii_lowercase().as_str()) {
@@ -161,7 +162,7 @@ impl<'r> Walk<'r> {
         parts
     }
 
-    /// Routes of a group, except prefixes that end at this depth.
+    /// Routes of a group that continue after this depth. Prefixes that end here are left out.
     fn continuing(&self, group: &[usize], depth: usize) -> Vec<usize> {
         let ends = |route: &usize| {
             let template = self.templates[*route];

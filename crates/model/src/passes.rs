@@ -31,8 +31,8 @@ pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     Passes { forward_as, claims }
 }
 
-/// Reports a key of a scheme without a verifier, where it has no effect: the gateway does not know
-/// the caller, and the upstream needs the credential to verify it.
+/// Reports keys that have no effect in a scheme without a verifier. In such a scheme the gateway
+/// does not know the caller, and the upstream needs the credential to verify it.
 pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
     let keys = ["strip_credential", "forward_as", "claims_to_headers"];
     let written = keys.into_iter().find_map(|key| {

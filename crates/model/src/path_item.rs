@@ -1,4 +1,4 @@
-//! Matching of a path item's operations: the path key as a template and conditions, and the
+//! Matching of a path item: converts the path key to a template and conditions, and reads the
 //! settings for matching.
 
 use bundle::ir;
@@ -10,8 +10,8 @@ use openapi::spec::{In, PathItem};
 use sources::project::files::Files;
 use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
 
-/// Parses a path key into a template and the conditions of its query. `None` if it is invalid,
-/// which an OpenAPI rule reports.
+/// Parses a path key into a template and the conditions of its query. `None` if the key is invalid;
+/// an OpenAPI rule reports it.
 pub(super) fn template(
     files: &Files,
     item: &PathItem,

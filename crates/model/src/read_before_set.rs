@@ -1,7 +1,7 @@
 //! Decisions by a request field that the gateway itself writes later: an `authorize` expression or
 //! a condition of a route reads a field, and a later `forward_auth`, `headers` policy or
-//! `claims_to_headers` sets the same field for the upstream. The decision is by the value of the
-//! client, which can be any.
+//! `claims_to_headers` sets the same field for the upstream. The decision then depends on a value
+//! that the client can choose freely.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::{Api, Defined, Operation, Settings};
 use sources::project::files::Files;
 use vocab::lints::READ_BEFORE_SET;
 
-/// Reports each pair of a reader and a field once.
+/// Reports each combination of a reader and a field once.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut told: BTreeSet<(Span, String)> = BTreeSet::new();
     for api in apis {
@@ -33,9 +33,9 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
 struct Found {
     at: Span,
     field: String,
-    /// Reader, for display.
+    /// Part of the configuration that reads the field, for display.
     reader: String,
-    /// Writer, for display.
+    /// Part of the configuration that writes the field, for display.
     writer: String,
 }
 

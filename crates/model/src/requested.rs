@@ -1,6 +1,6 @@
-//! Schemes for client certificates that no listener requests. An operation requires such a
-//! certificate, or compares tokens with it, but the listeners of its API neither request client
-//! certificates nor trust a proxy that could forward one.
+//! Security schemes that need client certificates although no listener requests them. An operation
+//! requires such a certificate, or compares tokens with it, but the listeners of its API neither
+//! request client certificates nor trust a proxy that could forward one.
 
 use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};
@@ -9,7 +9,7 @@ use policy::auth::{Checked, mtls};
 use super::{Api, Settings};
 use vocab::lints::CERTIFICATE_NOT_REQUESTED;
 
-/// Reports each such scheme once, at its definition.
+/// Reports each of these schemes once, at its definition.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let listeners: Vec<&ir::Listener> = listeners(settings, api).collect();

@@ -24,9 +24,9 @@ use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 pub struct Rest {
     /// Key of the operation: `API#unmatched` or `API#undeclared`.
     pub key: String,
-    /// Undescribed requests that the operation owns.
+    /// Undescribed requests that the operation serves.
     pub owns: Owns,
-    /// Place of the setting that creates it.
+    /// Source location of the setting that creates it.
     pub span: Span,
     /// Owner: the one that the document sets, else that of the project.
     pub owner: Option<String>,
@@ -36,7 +36,7 @@ pub struct Rest {
     pub chain: Vec<Valued<Link>>,
     /// Upstream that receives the requests.
     pub upstream: Valued<String>,
-    /// Weights of upstreams, if several servers of the document name one.
+    /// Weights of the upstreams, if several servers of the document name an upstream.
     pub split: Option<split::Checked>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
@@ -70,9 +70,9 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
             Diagnostic::new(
                 &PUBLIC_WITHOUT_EFFECT,
                 public,
-                "nothing is served that this document does not describe",
+                "`public: true` here has no effect: only described operations are served",
             )
-            .help("write it at the operations that anyone may call, or remove it"),
+            .help("write `public: true` at each public operation, or remove it"),
         );
     }
     let undeclared = undeclared.map(|(_, span)| (Owns::Undeclared, None, span));
@@ -179,7 +179,7 @@ pub fn everything() -> ir::Template {
     root.into_prefix()
 }
 
-/// Reports two APIs that would own the same undescribed requests.
+/// Reports two APIs whose operations would serve the same undescribed requests.
 pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     let getting: Vec<(&Api, &Rest)> = apis
         .iter()
@@ -265,7 +265,7 @@ paths byte for byte",
     }
 }
 
-/// Operation by which clients may bypass the checks of others.
+/// Operation with which clients can bypass the checks of other operations.
 struct Round<'m> {
     key: &'m str,
     span: Span,
@@ -276,8 +276,8 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports the operations of an API that require more than this one. Returns false if there are
-    /// none.
+    /// Reports the operations of an API that have stricter access than this one. Returns false if
+    /// there are none.
     fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
         let guarded = |one: &&Operation| {
             let security = &one.security.value;
@@ -310,7 +310,7 @@ impl Round<'_> {
     }
 }
 
-/// Path at which two APIs own the same undescribed requests.
+/// Path at which two APIs would serve the same undescribed requests.
 fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     let mounts = a
         .mounts

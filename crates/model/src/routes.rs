@@ -1,4 +1,4 @@
-//! Comparison of all operations: which operation owns which requests (semantics.md §1).
+//! Comparison of all operations: which operation serves which requests (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,10 +69,10 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Maximum number of overlaps reported for one path. The rest are counted.
+/// Maximum number of overlaps that are reported for one path. The others are only counted.
 const OVERLAPS_MAX: usize = 5;
 
-/// Reports the first overlaps of each path and the number of the rest, because mutually overlapping
+/// Reports the first overlaps of each path and the number of the others, because many overlapping
 /// templates form very many pairs. Errors are always reported.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
@@ -144,11 +144,11 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
 }
 
 /// Operations of two APIs that match exactly the same requests, by pair of APIs. Each pair of APIs
-/// gives one finding, because the cause is in their mounts.
+/// gets one finding, because the cause is in the mounts of the APIs.
 #[derive(Default)]
 struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
 
-/// Maximum number of pairs of operations that a finding names.
+/// Maximum number of pairs of operations that a finding lists.
 const MEETINGS_NAMED_MAX: usize = 50;
 
 /// Two operations that match the same requests, with the base paths of their mounts.
@@ -308,8 +308,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Path of a route. Includes the API if the other route belongs to another API, so that equal
-    /// paths of two APIs give two findings.
+    /// Path of a route for messages. Contains the API if the other route belongs to another API, so
+    /// that equal paths of two APIs give two findings.
     fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
         let path = &route.operation.path;
         match route.api == other.api {

@@ -1,5 +1,5 @@
-//! Rules for judging changes: gates, acknowledgements, lint levels, the channel, the store and the
-//! trust file. They are part of sources and source artifacts, but not of bundles.
+//! Release rules: gates, acknowledgements, lint levels, the channel, the store and the trust file.
+//! They are part of sources and source artifacts, but not of bundles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::acknowledge::Acknowledgement;
 use crate::compile::Compiled;
 use crate::settings::Settings;
 
-/// Name of the gate for changes of these rules.
+/// Name of the gate for changes of release rules.
 pub const GATE: &str = "rules";
 
 /// Id of the change that is reported if the rules of the old side are unknown.
@@ -82,7 +82,7 @@ impl Rules {
         }
     }
 
-    /// Gates for changes of this side's rules.
+    /// Gates that apply to changes of this side's rules.
     #[must_use]
     pub fn judges(&self) -> Vec<String> {
         let mut gates: Vec<String> = self.gates.iter().cloned().collect();

@@ -61,7 +61,7 @@ impl Written<'_> {
         &self.security().alternatives
     }
 
-    /// Place of the requirement.
+    /// Source location of the requirement.
     pub(super) fn span(&self) -> Span {
         self.security().span
     }
@@ -459,8 +459,8 @@ fn bind_one(
 /// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
 /// header; the token then follows the word `Bearer`.
 ///
-/// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no type of its own for
-/// it, so that `oauth2`, `openIdConnect` and `http: bearer` stand for it.
+/// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no scheme type for
+/// DPoP, so that `oauth2`, `openIdConnect` and `http: bearer` are used for it.
 fn token_place(place: Place, scheme: &str) -> Place {
     match place {
         Place::Header(name) if name == "authorization" => Place::Authorization(scheme.to_owned()),
@@ -471,8 +471,8 @@ fn token_place(place: Place, scheme: &str) -> Place {
     }
 }
 
-/// Name of the scheme's verifier, if its credentials have no scopes: a required scope would make
-/// every call fail.
+/// Name of the scheme's verifier, if its credentials have no scopes. With such a verifier, a
+/// required scope would make every call fail.
 fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
     let Bound::Checked(scheme) = bound else {
         return None;

@@ -174,10 +174,10 @@ fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
         .into_iter()
 }
 
-/// Positions reachable from `states` without consuming a byte, without those that make no difference:
-/// each string that is accepted from a position before a [`Step::Many`] is also accepted from there.
-/// Patterns with several parameters then have as many sets of positions as bytes, and not
-/// exponentially many.
+/// Positions reachable from `states` without consuming a byte, without redundant positions: each
+/// string that is accepted from a position before a [`Step::Many`] is also accepted from the
+/// [`Step::Many`]. Patterns with several parameters then have as many sets of positions as bytes,
+/// and not exponentially many.
 pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
     // Skipping always leads to a later position, so one pass is enough.
     let mut at = states.first().copied();
@@ -221,7 +221,7 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// A byte that both steps accept, if any.
+    /// A byte that both steps accept. `None` if there is none.
     fn meet(self, other: Self) -> Option<u8> {
         match (self, other) {
             (Self::Any | Self::Many, Self::Any | Self::Many) => Some(b'x'),

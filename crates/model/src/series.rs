@@ -15,11 +15,11 @@ use super::rest::Rest;
 use super::{Api, Operation, Settings, Valued};
 use vocab::lints::METRIC_SERIES;
 
-/// Number of series of one gateway above which a warning is reported: it then noticeably loads a
-/// monitoring system.
+/// Number of metric series of one gateway above which a warning is reported, because more series
+/// noticeably load a monitoring system.
 pub const SERIES_MAX: usize = 250_000;
 
-/// Series of one histogram: 17 bounds and infinity, sum and count.
+/// Number of series of one histogram: 17 bounds, infinity, sum and count.
 const HISTOGRAM: usize = 20;
 
 /// Number of routes and of metric series.
@@ -76,7 +76,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
     cost
 }
 
-/// Warns about a project with too many series.
+/// Warns if a project has too many metric time series.
 pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let Cost { routes, series } = cost(settings, apis);
     if series <= SERIES_MAX {

@@ -1,5 +1,5 @@
-//! Load balancing and limits that use a credential which the gateway removes before: `hash_on` of
-//! an upstream and `key` of a limit name a field of a scheme with `strip_credential`. Without the
+//! Load balancing and limits that read a credential after the gateway has removed it: `hash_on` of
+//! an upstream or `key` of a limit names a field of a scheme with `strip_credential`. Without the
 //! field, `hash_on` selects any target, and a limit counts by client address.
 
 use std::collections::{BTreeMap, BTreeSet};

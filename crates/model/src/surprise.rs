@@ -1,5 +1,6 @@
-//! Requests that an unexpected operation receives: overlaps that only the schemas resolve, methods
-//! that fall through to a wider template, and hosts that hide a mount (semantics.md §1).
+//! Requests that an unexpected operation receives, because of overlaps that only the schemas
+//! resolve, methods that fall through to a wider template, or hosts that hide a mount (semantics.md
+//! §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use vocab::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 /// Maximum number of hosts shown in one message.
 const SHOWN_MAX: usize = 5;
 
-/// Route, as one of two routes that match common requests.
+/// One of two routes that match common requests.
 pub(super) struct Side<'s, 'r, 'a> {
     pub(super) route: &'s Route<'s>,
     pub(super) api: &'s Api,
@@ -26,11 +27,11 @@ pub(super) struct Side<'s, 'r, 'a> {
 
 /// Validity of the requests that two templates share, by the schemas of their parameters.
 pub(super) enum Overlap {
-    /// A shared request may be valid for both routes.
+    /// A common request may be valid for both routes.
     Ambiguous,
-    /// No shared request is valid for both; some may be valid for the losing route.
+    /// No common request is valid for both routes; some may be valid for the route that loses.
     Captured,
-    /// No shared request can be valid for the losing route.
+    /// No common request can be valid for the route that loses.
     Silent,
 }
 
@@ -50,8 +51,8 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// True if the literals of `other` may be values of this route's parameters in the same
-    /// segments.
+    /// True if this route's parameters may have the literals of `other` in the same segments as
+    /// values.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -118,8 +119,8 @@ fn schema_of(api: &Api, operation: &Operation, name: &str) -> Option<diag::NodeI
     written.parameters.iter().find(is_it)?.schema
 }
 
-/// Reports, once per API, paths without a certain method whose requests with that method go to a
-/// wider template.
+/// Reports paths that lack a method while a wider template has it, because requests with that
+/// method go to the wider template. One finding per API.
 pub(super) fn methods_that_fall_through(
     apis: &[Api],
     routes: &[Route<'_>],

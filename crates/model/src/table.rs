@@ -6,7 +6,8 @@ use bundle::ir::{self, Template, TrailingSlash};
 
 use super::{Api, Operation};
 
-/// True if two mounts share a listener, and either share a host or both name none.
+/// True if two mounts serve common hosts at a common listener: they share a host, or neither lists
+/// hosts.
 pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
     let hosts = a.hosts.is_empty() && b.hosts.is_empty()
         || a.hosts.iter().any(|host| b.hosts.contains(host));

@@ -1,5 +1,5 @@
-//! Tests of a project: requests and the decisions that it expects, from the files that `tests` of
-//! gateway.yaml names.
+//! Tests of a project: requests with their expected decisions, from the files that `tests` in
+//! gateway.yaml lists.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use vocab::test_file::TESTS;
 /// Maximum number of tests of one file.
 const TESTS_MAX: usize = 100_000;
 
-/// Tests of a project, and the files in which they are.
+/// Tests of a project, and the files that contain them.
 #[derive(Clone, Debug, Default)]
 pub struct Tests {
     /// Patterns of the files, from gateway.yaml.
     pub patterns: Vec<Spanned<String>>,
-    /// Files that match, with the places of their patterns.
+    /// Files that match, with the source locations of their patterns.
     pub files: Vec<Spanned<String>>,
     /// Tests of these files.
     pub cases: Vec<TestCase>,
@@ -40,13 +40,14 @@ pub struct TestCase {
     pub credentials: Vec<(Spanned<String>, bool)>,
     /// Consumer that owns the valid credentials.
     pub consumer: Option<Spanned<String>>,
-    /// Address of the sender.
+    /// Address of the sender. `None`: an address that no configured list contains.
     pub peer: Option<IpAddr>,
     /// Listener that receives the requests.
     pub listener: Option<Spanned<String>>,
     /// Time of the requests. None: the time of the run.
     pub at: Option<Moment>,
-    /// Assumed answers: name of the policy or verifier that asks, and the answer.
+    /// Assumed answers of other services: name of the policy or verifier that calls the service,
+    /// and the answer.
     pub assume: Vec<(Spanned<String>, String)>,
     /// Expected decision, never empty.
     pub expect: Vec<Spanned<Expected>>,
@@ -233,7 +234,7 @@ fn text(node: NodeRef<'_>) -> Option<Spanned<String>> {
     Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))
 }
 
-/// Entries of a map of strings, with the places of their keys.
+/// Entries of a map of strings, with the source locations of their keys.
 fn pairs(node: Option<NodeRef<'_>>) -> impl Iterator<Item = (Spanned<String>, String)> {
     let entries: Vec<_> = node
         .into_iter()

@@ -17,7 +17,7 @@ use super::{AllNames, Defined, Kind, Valued};
 use vocab::lints::POLICY_TWICE;
 
 /// Error that was already reported to the user.
-pub(super) struct Told;
+pub(super) struct Reported;
 
 /// Nodes with settings at each level, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
@@ -81,7 +81,7 @@ impl<'a> Scopes<'a> {
     ///
     /// # Errors
     /// Returns an error if the named upstream does not exist, which was reported.
-    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
+    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Reported> {
         let mut value = settings
             .defaults
             .upstream
@@ -102,7 +102,7 @@ impl<'a> Scopes<'a> {
             let Some(name) = node.scalar_text() else {
                 continue;
             };
-            let name = self.own.upstream(name, settings).ok_or(Told)?;
+            let name = self.own.upstream(name, settings).ok_or(Reported)?;
             value = Some(match value {
                 Some(before) => before.overridden(name, node.span()),
                 None => Valued::written(name, node.span()),
@@ -247,7 +247,8 @@ impl Own<'_> {
         }
     }
 
-    /// Name in the bundle of an upstream that the document names. `None` if it is not defined.
+    /// Name in the bundle of an upstream that the document refers to. `None` if the upstream is not
+    /// defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
         // Look up both, so that the name is marked as used.

@@ -1,4 +1,4 @@
-//! Holders of tokens (`tokens` of consumers) whose issuer no verifier admits.
+//! Token entries of consumers (`tokens`) whose issuer no verifier accepts.
 
 use bundle::ir;
 use diag::{Diagnostic, Sink, suggest};

@@ -28,7 +28,7 @@ pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 pub struct Assumption {
     /// Name of the policy or verifier.
     pub asker: String,
-    /// Answer: one of the names that [`words`] returns.
+    /// Name of the assumed answer, one of those that [`words`] returns.
     pub answer: String,
 }
 
@@ -221,7 +221,7 @@ pub struct Oracle {
     validating: Vec<String>,
 }
 
-/// Request that a verifier sends to another service.
+/// Request that a verifier sends to another service in gwd.
 enum About {
     /// Request for the keys of this source.
     Keys(Remote),
@@ -251,7 +251,7 @@ impl About {
         }
     }
 
-    /// True if the effect is this request.
+    /// True if an effect is the request of this verifier.
     fn is(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
@@ -292,8 +292,8 @@ impl Secrets for NoSecrets {
 
 impl Oracle {
     /// Builds an engine from the part of a gateway that this version can run. If
-    /// [`Gateway::undecidable`] returns a value, answers name the operation that owns a request,
-    /// but make no access decision.
+    /// [`Gateway::undecidable`] returns a value, answers contain the operation that a request
+    /// matches, but no access decision.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.

@@ -14,9 +14,9 @@ use model::source_map::Place;
 pub enum Section {
     /// Access: requests that are newly admitted or refused.
     Security,
-    /// Changes of the rules for judging changes: gates, acknowledgements, lint levels and others.
+    /// Changes of the release rules: gates, acknowledgements, lint levels and others.
     Rules,
-    /// Ownership of requests: which operation handles which requests.
+    /// Routing: which operation handles which requests.
     Routing,
     /// Contract of the API as clients see it.
     Breaking,
@@ -39,7 +39,7 @@ pub enum Class {
     Expose,
     /// A new consumer or credential.
     Grant,
-    /// The rules for judging changes differ.
+    /// The release rules differ (gates, acknowledgements, lint levels and others).
     Rules,
     /// At least one request that was admitted is now refused.
     Strengthen,
@@ -51,9 +51,9 @@ pub enum Class {
     Moved,
     /// An operation lost its last request to other operations, or serves requests again after that.
     Shadowed,
-    /// A limit lets more through.
+    /// A limit admits more requests.
     Relax,
-    /// A limit lets less through.
+    /// A limit admits fewer requests.
     Tighten,
     /// Any other difference in behaviour.
     Changed,
@@ -80,20 +80,20 @@ pub struct Change {
     pub old: Value,
     /// Value on the new side.
     pub new: Value,
-    /// Place of the old value.
+    /// Source location of the old value.
     pub source_old: Option<Place>,
-    /// Place of the new value.
+    /// Source location of the new value.
     pub source_new: Option<Place>,
     /// Listeners and mounts of the requests that the change concerns. Empty if it concerns no
     /// requests.
     pub places: BTreeSet<RequestPlace>,
     /// Environments that contain the change. An empty name is the project without an environment.
     pub environments: BTreeSet<String>,
-    /// Classes of the changes that this line represents, in addition to its own. The line also
-    /// trips the gates of these classes.
+    /// Classes of other changes that this line summarises. The line trips the gates of these
+    /// classes, too.
     pub stands_for: BTreeSet<Class>,
-    /// Digest of what the names in the old and new value refer to. Part of the fingerprint, never
-    /// shown.
+    /// Digest of the definitions that the old and new value refer to by name. Part of the
+    /// fingerprint, never shown.
     pub bound: String,
     /// Fingerprints of the merged changes, if there are several. The line is acknowledged if each
     /// of them is.
@@ -105,7 +105,8 @@ pub struct Change {
     /// Stable identifier, computed from the structure of the change and not from its text.
     /// Includes the environments.
     pub fingerprint: String,
-    /// Fingerprint without the environments. Equal changes of several environments have the same.
+    /// Fingerprint without the environments. Equal changes in several environments have equal base
+    /// fingerprints.
     pub base: String,
 }
 
@@ -129,7 +130,7 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// Path template, with the base path of the mount.
     pub template: String,
-    /// Key that distinguishes these requests, not for display: method, kind of template,
+    /// Text that distinguishes these requests, not for display: method, kind of template,
     /// conditions, priority.
     pub requests: String,
 }
@@ -166,8 +167,8 @@ pub struct Witness {
     pub credentials: Vec<WitnessCredential>,
     /// Name of the listener that receives the request.
     pub listener: String,
-    /// Address of the peer, if the outcome depends on it. Default: an address that no list
-    /// contains.
+    /// Address of the peer, if the outcome depends on it. Default: an address that no configured
+    /// list contains.
     pub peer: Option<std::net::IpAddr>,
     /// Outcome at the old gateway.
     pub old: Outcome,
@@ -203,7 +204,7 @@ pub struct WitnessCredential {
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// This side has no gateway yet, as before a first release.
+    /// This side has no gateway, as before a first release.
     Nothing,
     /// The request is forwarded to the upstream of an operation, or a policy of the operation
     /// responds.
@@ -369,9 +370,9 @@ impl Change {
         places.map(|place| place.template.as_str()).collect()
     }
 
-    /// Computes the fingerprint from class, id, operation keys, subject, digests of both values, the
-    /// places of the requests, and the environments. An acknowledgement therefore covers exactly
-    /// this change.
+    /// Computes the fingerprint from class, id, operation keys, subject, digests of both values,
+    /// the listeners and mounts of the requests, and the environments. An acknowledgement therefore
+    /// covers exactly this change.
     #[must_use]
     pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
@@ -399,7 +400,7 @@ impl Change {
         self
     }
 
-    /// Computes the fingerprints of the change and of its members again, for its environments.
+    /// Recomputes the fingerprints of the change and of its merged changes for its environments.
     pub(super) fn bind(&mut self) {
         self.fingerprint = bound(&self.base, &self.environments);
         for member in &mut self.members {
@@ -413,8 +414,9 @@ impl Change {
         short(&self.fingerprint)
     }
 
-    /// Subject of the change in an acknowledgement. For a change of operations: the first operation
-    /// key and the number of further ones. Otherwise: the subject of the change.
+    /// Subject of the change as written in an acknowledgement. For a change of operations: the
+    /// first operation key and the number of other operations. Otherwise: the subject of the
+    /// change.
     #[must_use]
     pub fn about(&self) -> String {
         match &self.operations[..] {
@@ -425,8 +427,9 @@ impl Change {
     }
 }
 
-/// Fingerprint of a change in a set of environments: an acknowledgement for one environment does not
-/// cover the same change in another one. For a project without environments it is the base.
+/// Fingerprint of a change in a set of environments: an acknowledgement for one environment does
+/// not cover the same change in another one. For a project without environments, returns the base
+/// fingerprint.
 #[must_use]
 pub fn bound(base: &str, environments: &BTreeSet<String>) -> String {
     if environments.iter().all(String::is_empty) {

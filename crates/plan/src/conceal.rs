@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::Plan;
 
-/// Replaces text from concealed files in all lines of a plan. Fingerprints do not change.
+/// Replaces text from concealed files in all lines of a plan by a placeholder. Fingerprints do not
+/// change.
 pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
     if concealed.is_empty() {
         return;

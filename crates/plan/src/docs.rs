@@ -60,7 +60,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// Added or removed parts of operations, by operation key. Their prose is not reported separately.
+/// Parts that were added to or removed from operations, by operation key. Prose of these parts is
+/// not reported separately.
 fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in &plan.changes {
@@ -132,7 +133,7 @@ fn of_api(before: &ApiProse, after: &ApiProse) -> Vec<Line> {
     lines
 }
 
-/// Texts that differ between the two sides.
+/// Texts that differ between the two sides, by subject.
 fn by_subject<'s>(
     before: &'s BTreeMap<String, String>,
     after: &'s BTreeMap<String, String>,

@@ -1,13 +1,14 @@
-//! Plans of several environments: each change is one line that names the environments it occurs in.
+//! Plans of several environments: a change that occurs in several environments is one line, which
+//! lists them.
 //!
-//! An environment that only one side has is one line. A new environment is compared with every
-//! existing one in the classes that admit more callers. In the other gated classes it is compared
-//! with the environments that it may replace: those that are removed or have the same channel, else
-//! the project without an environment, else the most similar one. This prevents bypassing gates by
-//! replacing a strict environment with a lax one of another name. The rules of a new environment
-//! are compared with those of the project without an environment, and of each environment that it
-//! may replace. The project without an environment is compared with each removed environment that it
-//! replaces.
+//! An environment that exists on one side only is one line. A new environment is compared with
+//! every existing one in the classes that admit more callers. In the other gated classes it is
+//! compared with the environments that it may replace: those that are removed or have the same
+//! channel, otherwise the project without an environment, otherwise the most similar one. This
+//! prevents bypassing gates by replacing a strict environment with a lax one of another name. The
+//! rules of a new environment are compared with those of the project without an environment, and of
+//! each environment that it may replace. The project without an environment is compared with each
+//! removed environment that it replaces.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,8 +29,8 @@ pub struct Pair {
     /// Side of the new version for this environment. `None` if the new version does not have the
     /// environment.
     pub new: Option<Side>,
-    /// True if the pair is only used to compare new environments with it. Its own changes are in
-    /// another plan.
+    /// True if the pair is only used to compare new environments with it. The changes between its
+    /// two sides are in another plan.
     pub is_beside: bool,
 }
 
@@ -41,7 +42,7 @@ const OPENING: [Class; 4] = [
     Class::Grant,
 ];
 
-/// Gated classes of changes that are meaningful only if one environment replaces another.
+/// Gated classes that are compared only if one environment replaces another.
 const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
 /// Compares every environment. If no environment has an old side, the plan is that of a first
@@ -94,11 +95,11 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     Ok(Some(whole))
 }
 
-/// Index of each change, by fingerprint and by its number among changes of one environment that
-/// share the fingerprint.
+/// Index of each change in the plan, by fingerprint and by its position among changes of one
+/// environment with equal fingerprints.
 type Known = HashMap<(String, usize), usize>;
 
-/// Plan without changes, otherwise like `plan`.
+/// Copies a plan without its changes.
 fn empty(plan: &Plan) -> Plan {
     Plan {
         changes: Vec::new(),
@@ -144,8 +145,8 @@ impl Plan {
         self.changes.retain(|_| kept.next().unwrap_or(true));
     }
 
-    /// Merges the plan of an environment. For a known change, only adds the environment's name to
-    /// it.
+    /// Merges the plan of an environment. If the merged plan already contains a change, only the
+    /// environment's name is added to it.
     fn add(&mut self, plan: Self, environment: &str, known: &mut Known) {
         self.environments.insert(environment.to_owned());
         self.no_op &= plan.no_op;
@@ -161,8 +162,8 @@ impl Plan {
         self.steps += plan.steps;
     }
 
-    /// Merges changes of an environment. For a known change, only adds the environment's name to
-    /// it.
+    /// Merges changes of an environment. If the merged plan already contains a change, only the
+    /// environment's name is added to it.
     fn add_changes(&mut self, changes: Vec<Change>, environment: &str, known: &mut Known) {
         let mut numbers: HashMap<String, usize> = HashMap::new();
         for change in changes {
@@ -251,7 +252,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     Ok((of(change, name), rules))
 }
 
-/// True for an additional rule, which can only block more changes.
+/// True for an added rule, such as a gate. An added rule can only block more changes.
 fn is_addition(change: &Change) -> bool {
     let stricter = ["gate-added", "required-policy-added", "required-auth-added"];
     stricter.contains(&change.id)
@@ -268,14 +269,14 @@ fn is_same(one: &Change, other: &Change) -> bool {
 /// Differences of a new environment from existing ones.
 #[derive(Default)]
 struct Found {
-    /// Maximum number of changes per class over all comparisons.
+    /// Maximum number of changes of each class in any one comparison.
     most: BTreeMap<Class, usize>,
-    /// Names of the environments to which there is a difference.
+    /// Names of the environments from which the new environment differs.
     than: BTreeSet<String>,
 }
 
 impl Found {
-    /// Adds the changes of these classes, including lines that represent such changes.
+    /// Adds the changes of these classes, and lines that summarise changes of these classes.
     fn add(&mut self, plan: &Plan, classes: &[Class], environment: &str) {
         for class in classes {
             let is_one =
@@ -314,9 +315,9 @@ fn channel(side: &Side) -> Option<&str> {
     Some(&rules.channel)
 }
 
-/// Returns the project without an environment if it takes the place of a removed environment: it has
-/// the same channel, or no environment remains. Its own comparison does not contain the gates and
-/// requirements of the environment's patch.
+/// Returns the project without an environment if it replaces a removed environment: it has the same
+/// channel, or no environment remains. Its regular comparison does not contain the gates and
+/// requirements of the removed environment's patch.
 fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let base = pairs.iter().find(|pair| pair.environment.is_empty());
     let base = base?.new.as_ref()?;

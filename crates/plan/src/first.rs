@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Change, Class, Member, OperationRef, Plan, RequestPlace, Section, Witness};
 
-/// Maximum number of operations that a line names for each kind of access.
+/// Maximum number of operations that a line lists for each kind of access.
 const NAMED_MAX: usize = 5;
 
 /// Operations of one API at one listener.
@@ -29,7 +29,7 @@ struct Served {
 }
 
 /// Replaces the lines of new operations by one line for each API and listener. All other changes
-/// become additions.
+/// get the class of an addition.
 pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
     let apis = gateway.apis.iter();
     let asking: BTreeSet<&str> = apis
@@ -158,7 +158,7 @@ impl Served {
     }
 }
 
-/// Ids (else keys) of the operations, at most [`NAMED_MAX`].
+/// Ids of the operations, or their keys if they have no id; at most [`NAMED_MAX`].
 fn names(operations: &BTreeMap<String, OperationRef>) -> String {
     let all = operations.values();
     let shown = all.map(|operation| operation.id.as_deref().unwrap_or(&operation.key));

@@ -1,8 +1,9 @@
-//! Gates: each blocks releases with changes of certain classes until these are acknowledged.
+//! Gates: a gate blocks releases with changes of certain classes until these changes are
+//! acknowledged.
 
 use super::{Change, Class, Plan, Section};
 
-/// Id of a difference that no rule describes. It may be of any class, so it trips every gate.
+/// Id of a difference that no rule describes. Its class is unknown, so it trips every gate.
 const UNCLASSIFIED: &str = "unclassified";
 
 impl Plan {
@@ -25,7 +26,7 @@ impl Plan {
 }
 
 impl Change {
-    /// True if the change, or a change that it represents, trips the gate.
+    /// True if the change, or a change that its line summarises, trips the gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)

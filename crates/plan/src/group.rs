@@ -62,8 +62,8 @@ pub(super) fn sort(changes: &mut [Change]) {
     });
 }
 
-/// True if a change is a better example than an equal one: its witness is smaller or its operation
-/// comes first.
+/// True if a change has a better example than an equal change: a smaller witness, or an operation
+/// that comes first.
 fn is_better(change: &Change, than: &Change) -> bool {
     let key = |change: &'_ Change| {
         change

@@ -1,9 +1,9 @@
 //! Plan: the changes of a release by their effect on requests, not by their text (plan.md).
 //!
-//! [`compare`] compares two sides. [`routing`] determines which routes own which requests,
-//! [`security`] compares access, and [`witness`] builds a request that shows a difference in both
-//! engines. [`details`] compares everything else. [`review`] applies gates and acknowledgements.
-//! [`human`], [`json`], [`markdown`] and [`github`] write the plan.
+//! [`compare`] compares two sides. [`routing`] determines which route handles which requests,
+//! [`security`] compares access, and [`witness`] builds a request for which the old and the new
+//! engine decide differently. [`details`] compares everything else. [`review`] applies gates and
+//! acknowledgements. [`human`], [`json`], [`markdown`] and [`github`] write the plan.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -74,7 +74,8 @@ pub struct Plan {
     pub environments: BTreeSet<String>,
     /// Changes, in the order of the plan.
     pub changes: Vec<Change>,
-    /// True if a release would not change behaviour: there are at most changes of prose and rules.
+    /// True if a release would not change behaviour: all changes are changes of prose and of
+    /// release rules.
     pub no_op: bool,
     /// Inputs that were not available: `source` of the old side, or `schemas` of a bundle that was
     /// built before contracts contained schemas.
@@ -86,8 +87,7 @@ pub struct Plan {
     /// Messages about hosts whose paths exceed the step limit of the comparison. The plan is then
     /// incomplete.
     pub too_large: Vec<String>,
-    /// Number of steps of the route comparison: states of searches, pairs of routes, nodes of
-    /// indexes.
+    /// Number of steps of the route comparison: search states, pairs of routes, and index nodes.
     pub steps: usize,
     /// Wall time of each stage.
     pub stages: Stages,

@@ -11,7 +11,7 @@ use super::report::{
 use super::{Change, Section};
 use diag::text::printable;
 
-/// Maximum size of a comment, in bytes. GitHub accepts 65,536 characters.
+/// Maximum size of a comment, in bytes: 60,000. GitHub accepts 65,536 characters.
 pub const BYTES_MAX: usize = 60_000;
 
 /// Maximum number of blocked changes that the head describes.
@@ -19,7 +19,7 @@ const STOPPING_MAX: usize = 30;
 
 /// Maximum number of fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
-/// Bytes that the list of fingerprints must leave for sections and notes.
+/// Space in bytes that the list of fingerprints leaves for sections and notes.
 const REST_BYTES: usize = 12_000;
 /// Maximum size of all notes, in bytes.
 const NOTES_BYTES_MAX: usize = 6_000;
@@ -29,7 +29,8 @@ const NOTE_MAX: usize = 1_500;
 /// Maximum length of one code span, in characters.
 const SPAN_MAX: usize = 240;
 
-/// Maximum length of a witness, in characters. A longer one is omitted: half a request is useless.
+/// Maximum length of a witness, in characters. A longer witness is omitted, because part of a
+/// request is useless.
 const WITNESS_MAX: usize = 20_000;
 
 /// Maximum length of a code span in the head, in characters.
@@ -242,7 +243,7 @@ fn line(report: &Report<'_>, change: &Change) -> String {
     line
 }
 
-/// Environments of a change, after a space. Empty if the change occurs in all environments.
+/// Environments of a change, preceded by a space. Empty if the change occurs in all environments.
 fn held(report: &Report<'_>, change: &Change) -> String {
     let held = report.held(change);
     held.map_or_else(String::new, |held| {

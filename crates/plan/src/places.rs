@@ -1,7 +1,7 @@
-//! Places of changes: where the old and the new value of each change is written.
+//! Source locations of changes: the locations of the old and the new value of each change.
 //!
 //! The cause of a change at an operation may be elsewhere: in the definition of a policy or scheme,
-//! or in a list of policies. Both sides are compared to find the place that was edited.
+//! or in a list of policies. Both sides are compared to find the location that was edited.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ use policy::declared::Settings;
 use crate::pairs::both;
 use crate::{Change, Plan, Section, Side};
 
-/// One side of a comparison, with the places of its values in the sources.
+/// One side of a comparison, with the source locations of its values.
 struct View<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,
 }
 
-/// Operation of the old or the new side, whose places are looked up.
+/// Operation of the old or the new side whose source locations are looked up.
 #[derive(Clone, Copy)]
 struct Of<'a> {
     map: &'a SourceMap,
@@ -29,7 +29,7 @@ struct Of<'a> {
     written: &'a OperationSource,
 }
 
-/// Adds the places of both sides to each change.
+/// Adds the source locations of both sides to each change.
 pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
     let (before, after) = (old.and_then(View::of), View::of(new));
     for change in &mut plan.changes {
@@ -58,7 +58,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Place of the value of a change on this side.
+    /// Source location of the value of a change on this side.
     fn place(&self, change: &Change, other: Option<&View<'_>>) -> Option<Place> {
         let Some(operation) = &change.operation else {
             let whole = self
@@ -113,12 +113,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// Place of a definition or setting, else of the nearest one that contains it.
+/// Source location of a definition or setting, otherwise of the nearest one that contains it.
 fn defined<'m>(map: &'m SourceMap, subject: &str) -> Option<&'m Place> {
     nearest(subject).find_map(|subject| map.definitions.get(subject))
 }
 
-/// Place of the first mount, or key of a mount, that differs from the other side's.
+/// Source location of the first mount, or key of a mount, that differs from the other side's.
 fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m Place> {
     let name = &own.name;
     let pairs = both(&own.mounts, &other.mounts);
@@ -180,8 +180,8 @@ fn is_definition(subject: &str) -> bool {
 }
 
 impl<'a> Of<'a> {
-    /// Place of the definition or list that was edited. `None` if a field of the operation itself
-    /// is the place.
+    /// Source location of the definition or list that was edited. `None` if a field of the
+    /// operation itself was edited.
     fn edited(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
         match change.subject.split(' ').next() {
             _ if change.subject == "route" || change.id == "operation-exposed" => {
@@ -214,7 +214,8 @@ impl<'a> Of<'a> {
         policy.or_else(|| self.listed(other, kinds))
     }
 
-    /// Place of the setting that decides which requests an operation serves, if it differs.
+    /// Source location of the setting that determines which requests an operation serves, if it
+    /// differs.
     fn routed(&self, other: &Of<'_>) -> Option<Place> {
         let (own, its) = (self.operation, other.operation);
         let fields = [
@@ -237,7 +238,7 @@ impl<'a> Of<'a> {
         field.or_else(|| own_mount().or_else(others).cloned())
     }
 
-    /// Place of a field of the operation. `None` if the field has its default.
+    /// Source location of a field of the operation. `None` if the field has its default.
     fn field(&self, name: &str) -> Option<Place> {
         match self.map.field(self.written, name)? {
             FieldSource::Written { place, .. } => Some(place.clone()),
@@ -245,7 +246,8 @@ impl<'a> Of<'a> {
         }
     }
 
-    /// Place of the scheme or verifier that differs, if both sides require the same schemes.
+    /// Source location of the scheme or verifier that differs, if both sides require the same
+    /// schemes.
     fn scheme(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
         if self.asked() != other.asked() {
             return None;
@@ -297,7 +299,7 @@ impl<'a> Of<'a> {
             .cloned()
     }
 
-    /// Place of `forward_as` or of a claim of a scheme whose request field differs.
+    /// Source location of `forward_as` or of the claim of a scheme whose request field differs.
     fn passed(&self, other: &Of<'_>, change: &Change) -> Option<&'a Place> {
         let is_meant = change.id == "identity-field-changed";
         let field = change.subject.strip_prefix("request header ");
@@ -343,7 +345,7 @@ impl<'a> Of<'a> {
         self.api.schemes.get(canonical)
     }
 
-    /// Place of the setting that differs in a policy that both chains contain.
+    /// Source location of the setting that differs in a policy that both chains contain.
     fn policy(&self, other: &Of<'_>, kinds: &[&str]) -> Option<&'a Place> {
         let mut chain = self.treatment.chain.iter();
         chain.find_map(|link| {
@@ -374,7 +376,7 @@ impl<'a> Of<'a> {
         }
     }
 
-    /// Place of the first difference in one of the lists that name policies.
+    /// Source location of the first difference in one of the lists of policies.
     fn listed(&self, other: &Of<'_>, kinds: &[&str]) -> Option<Place> {
         let lists = [
             (From::Required, "required.policies"),
@@ -402,7 +404,8 @@ impl<'a> Of<'a> {
         })
     }
 
-    /// Policies that one list adds to the chain, in the order of the list.
+    /// Policies that one list adds to the chain, in the order of the list, with their source
+    /// locations.
     fn list(&self, from: From, kinds: &[&str]) -> Vec<(Place, &'a str)> {
         let links = self.treatment.chain.iter().filter(|link| {
             let kind = self.linked(link).map(|(_, policy)| policy.checked.kind());

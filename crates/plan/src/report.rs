@@ -175,7 +175,7 @@ impl Report<'_> {
     }
 }
 
-/// Symbol shown before a change.
+/// Symbol that precedes a change in text output.
 #[must_use]
 pub fn symbol(class: Class) -> &'static str {
     match class {
@@ -192,10 +192,10 @@ pub fn symbol(class: Class) -> &'static str {
     }
 }
 
-/// Maximum number of operations that a line of several operations names.
+/// Maximum number of operations that a line about several operations lists.
 const NAMED_MAX: usize = 3;
 
-/// Maximum number of operations that a line of a first release names.
+/// Maximum number of operations that a line of a first release lists.
 const RELEASED_MAX: usize = 10;
 
 /// Describes what a change concerns: an operation, several operations, or another subject.
@@ -230,11 +230,11 @@ pub fn what(change: &Change) -> String {
     printable(&text)
 }
 
-/// Maximum paths of one operation that are named.
+/// Maximum number of paths of one operation that are listed.
 const PATHS_MAX: usize = 5;
 
-/// Path templates of a change of one operation: at several mounts, with and without a final slash,
-/// or those of `undeclared_methods`.
+/// Path templates of a change of one operation. Several templates occur with several mounts, with
+/// an optional final slash, and with `undeclared_methods`.
 fn paths(change: &Change, operation: &OperationRef) -> String {
     let all = change.paths();
     if all.len() < 2 {
@@ -256,7 +256,7 @@ pub fn arrow(change: &Change) -> String {
     ))
 }
 
-/// Places of the old and the new value, if known.
+/// Source locations of the old and the new value, if known.
 #[must_use]
 pub fn places(change: &Change) -> String {
     let places = [("was", &change.source_old), ("now", &change.source_new)];
@@ -330,8 +330,8 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Maximum number of merged changes that are acknowledged one by one. So an operation stays
-/// acknowledged when another one joins the line.
+/// Maximum number of merged changes for which separate acknowledgements are suggested. Separate
+/// acknowledgements remain valid if another operation joins the line.
 const MEMBERS_MAX: usize = 10;
 
 /// Entries for the acknowledgement file that acknowledge these fingerprints.
@@ -367,8 +367,8 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
     fingerprints.iter().flat_map(of_change).collect()
 }
 
-/// Key of an acknowledgement entry with the environments of a change. Empty for a project without
-/// environments.
+/// Key `environments` of an acknowledgement entry, with the environments of a change. Empty for a
+/// project without environments.
 fn environments(change: &Change) -> String {
     if change.environments.iter().all(String::is_empty) {
         return String::new();

@@ -10,11 +10,11 @@ pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
 
-/// Changes and merged changes of a plan, as acknowledgements name them.
+/// Changes and merged changes of a plan, by the fingerprints that acknowledgements contain.
 pub(super) struct Named<'p> {
     all: Vec<NamedChange<'p>>,
-    /// Index of the first change with a fingerprint, by the environments in the fingerprint. Without
-    /// environments: the fingerprints of the plan.
+    /// Index of the first change with each fingerprint, by the set of environments from which the
+    /// fingerprint was computed. The empty set: fingerprints as in the plan.
     known: HashMap<BTreeSet<String>, HashMap<String, usize>>,
 }
 
@@ -51,8 +51,9 @@ impl<'p> Named<'p> {
         }
     }
 
-    /// Change that a fingerprint names. With environments, which must be part of the fingerprint, a
-    /// change in some of them is named, too.
+    /// Finds the change with a fingerprint. With `environments`, the fingerprint must have been
+    /// computed for these environments; it then also matches a change that occurs in only some of
+    /// them.
     pub(super) fn find(
         &mut self,
         fingerprint: &str,
@@ -106,7 +107,7 @@ pub struct Review {
 impl Review {
     /// Applies acknowledgements to a plan. `now_s` is the Unix time in seconds. If several
     /// acknowledge one change, the first that has not expired is used. A change of several
-    /// environments is acknowledged if it is in each of them.
+    /// environments is acknowledged if it is acknowledged for each of them.
     #[must_use]
     pub fn new(
         plan: &Plan,

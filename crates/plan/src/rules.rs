@@ -1,6 +1,5 @@
-//! Section Rules: changes of the rules for judging changes. Gates, acknowledgements, lint levels,
-//! the channel, the store and the trust file are not part of bundles, only of sources and source
-//! artifacts.
+//! Section Rules: changes of the release rules. Gates, acknowledgements, lint levels, the channel,
+//! the store and the trust file are not part of bundles, only of sources and source artifacts.
 //!
 //! The gates of the old side apply to a change of the rules. The gate `rules` is enabled whenever
 //! the old side enables any gate.
@@ -103,8 +102,8 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     change
 }
 
-/// New entries that acknowledge no change of this plan. They would let a later change pass without
-/// review. An entry may acknowledge the addition of another entry.
+/// New acknowledgements that match no change of this plan. They would let a later change pass
+/// without review. An acknowledgement may match the addition of another acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);
@@ -142,7 +141,7 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
         .collect()
 }
 
-/// Identity of an entry: its fingerprint and expiry.
+/// Identity of an acknowledgement: its fingerprint and expiry.
 fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     let until = entry.until.as_ref().map(|(end, _)| *end);
     (&entry.fingerprint, until)

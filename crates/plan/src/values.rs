@@ -1,11 +1,11 @@
-//! Header fields and query parameters that meet certain conditions and fail others.
+//! Header fields and query parameters that meet certain conditions and do not meet others.
 
 use std::collections::BTreeMap;
 
 use bundle::ir::{Condition, Test};
 use policy::auth::mtls::Source;
 
-/// Maximum number of combinations of values that are compared. With more, a witness may be a byte
+/// Maximum number of combinations of values that are compared: 256. Beyond it, a witness may be
 /// longer than necessary.
 const WAYS_MAX: usize = 256;
 
@@ -31,7 +31,7 @@ impl Values {
         of(&self.headers, 4) + of(&self.query, 2)
     }
 
-    /// True if these values meet all conditions.
+    /// True if the values meet all conditions.
     fn fulfil(&self, conditions: &[Condition]) -> bool {
         conditions.iter().all(|condition| {
             let (list, name, test) = match condition {
@@ -46,7 +46,7 @@ impl Values {
 
 /// Returns values that meet all of `wanted` and fail at least one condition of each list in
 /// `avoided` (the conditions of one route each). `None` if that is impossible. The values in `sent`
-/// are already part of the request and are not returned.
+/// are part of the request already and are not returned.
 ///
 /// Each name has one value. A condition that `wanted` does not imply can always be failed: by
 /// leaving out the name, or by extending the value differently.
@@ -104,7 +104,8 @@ pub(super) fn values(
 
 /// Returns a value of one name that passes all `tests`, and none of `others` unless unavoidable.
 /// Empty if the values in `there`, which are sent anyway, pass the tests. `None` if no single value
-/// does: a repeated field or parameter with different outcomes would be refused as ambiguous.
+/// passes all tests. Repeated fields or parameters are not tried: with different outcomes they are
+/// refused as ambiguous.
 fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>> {
     let all = |value: &str| tests.iter().all(|test| passes(test, value));
     if !there.is_empty() {
@@ -124,8 +125,8 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
     all(&value).then(|| vec![value])
 }
 
-/// Returns the smallest value with a prefix that passes none of `others`, except those tests that
-/// every value with the prefix passes.
+/// Returns the smallest value with a prefix that passes none of `others`. Tests that every value
+/// with the prefix passes are ignored.
 fn goes_on(prefix: &str, others: &[&Test]) -> String {
     let caught = |value: &str| {
         others.iter().any(|test| match test {

@@ -1,5 +1,5 @@
-//! Witnesses: requests with different outcomes on both sides. Both engines check them before they
-//! are shown.
+//! Witnesses: requests with different outcomes on the two sides. Before a witness is shown, the old
+//! and the new engine confirm the outcomes.
 
 use std::net::IpAddr;
 
@@ -65,7 +65,7 @@ pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> 
     gateway
 }
 
-/// Request that is made into a witness.
+/// Request from which a witness is built.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) listener: String,
@@ -73,15 +73,15 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
-    /// Address of the connecting peer, if the outcome depends on it.
+    /// Address of the connecting peer, if the outcome depends on it. `None`: [`OUTSIDER`].
     pub(super) peer: Option<IpAddr>,
-    /// Client address that a trusted proxy reports, if an address filter decides.
+    /// Client address that a trusted proxy reports, if an address filter depends on it.
     pub(super) client: Option<IpAddr>,
 }
 
 /// Returns the values that carry the credentials of an alternative in a request, and their
 /// description. A credential is valid if a verifier checks it, and forged if only its presence is
-/// checked. Default of `tokens`: tokens with exactly what the alternative requires.
+/// checked. Without `tokens`, the tokens meet exactly the requirements of the alternative.
 pub(super) fn credentials(
     (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     schemes: &ir::Set<ir::Scheme>,
@@ -169,8 +169,9 @@ pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
 }
 
 impl Draft {
-    /// Runs the request through an engine. Returns the route that owns it (`KEY@MOUNT`), whatever
-    /// its chain decides, and the outcome. `None` if the gateway does not have the listener.
+    /// Runs the request through an engine. Returns the route that the request matches
+    /// (`KEY@MOUNT`), even if its chain refuses the request, and the outcome. `None` if the gateway
+    /// does not have the listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
         let listener = &oracle.snapshot().listeners()[question.listener];
@@ -222,8 +223,8 @@ impl Draft {
         }))
     }
 
-    /// Builds the request as sent by [`OUTSIDER`] or the peer. `None` if the gateway does not have
-    /// the listener.
+    /// Builds the request as sent by [`OUTSIDER`] or by the peer of the draft. `None` if the
+    /// gateway does not have the listener.
     fn question(&self, oracle: &Oracle) -> Option<Question> {
         let listener = oracle
             .snapshot()

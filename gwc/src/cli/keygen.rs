@@ -53,13 +53,13 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum RoleName {
-    /// Says where bundles come from
+    /// Signs build statements (provenance of bundles)
     Build,
-    /// Moves channels
+    /// Signs channel records
     Release,
-    /// Writes the revocation list
+    /// Signs revocation lists
     Revoke,
-    /// Agrees to a plan
+    /// Signs approvals of plans
     Approve,
 }
 

@@ -185,8 +185,8 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     for name in names {
         let (before, after) = (old.gateway.apis.get(name), new.gateway.apis.get(name));
         match (before, after) {
-            (None, _) => lines.push(format!("api `{name}`: only these sources have it")),
-            (_, None) => lines.push(format!("api `{name}`: these sources do not have it")),
+            (None, _) => lines.push(format!("api `{name}`: only in these sources")),
+            (_, None) => lines.push(format!("api `{name}`: missing in these sources")),
             (Some(before), Some(after)) => {
                 told(
                     &format!("api `{name}`, behaviour"),
@@ -251,13 +251,13 @@ fn told(
     let mut some = false;
     for key in keys {
         let said = match (before.get(key), after.get(key)) {
-            (None, _) => "only these sources have it",
-            (_, None) => "these sources do not have it",
+            (None, _) => "only in these sources",
+            (_, None) => "missing in these sources",
             (Some(before), Some(after)) if before != after => "differs",
             (Some(_), Some(_)) => continue,
         };
         some = true;
-        lines.push(format!("{what}: {key} {said}"));
+        lines.push(format!("{what}: {key}: {said}"));
     }
     if !some {
         lines.push(format!(

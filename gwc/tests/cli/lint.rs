@@ -447,7 +447,7 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
         .with(64)
         .says("`--format json`");
     assert!(!project.file("-").exists());
-    // An existing baseline is replaced by a baseline, and a report by a report.
+    // `--write-baseline` may overwrite a baseline, and `--output` may overwrite a report.
     for _ in 0..2 {
         project
             .run(&["lint", "--write-baseline", "set-aside.json"])

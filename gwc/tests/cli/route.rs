@@ -105,7 +105,7 @@ fn each_loser_is_told_with_the_reason_that_decided() {
     assert_eq!(head["operation"]["key"], "orders/headAny");
     assert_eq!(
         lost(&head, "candidates")[0],
-        "orders/getOrder priority: its priority is 0, the owner's is 2"
+        "orders/getOrder priority: its priority is 0, the selected route's is 2"
     );
     let delete = told(&project, &["DELETE", &format!("{AT}/orders")]);
     assert_eq!(

@@ -160,7 +160,10 @@ it";
     );
     assert_eq!(
         wrong(&plain, &root("public: true")),
-        ["public-without-effect: nothing is served that this document does not describe"]
+        [
+            "public-without-effect: `public: true` here has no effect: only described operations are \
+             served"
+        ]
     );
     assert_eq!(
         wrong(&plain, &root("unmatched: v, public: true")),

@@ -1,10 +1,11 @@
-//! Equal questions of all workers: requests with the same question at the same time share one
-//! answer, which is cached for a time.
+//! Sharing of answers between the requests of all workers. Requests with the same question (the
+//! same lookup at another service) at the same time share one answer, which is then cached for a
+//! time.
 //!
-//! The first request with a question is the leader: it performs the effect, and the others wait for
+//! The first request with a question is the leader: it performs the lookup, and the others wait for
 //! its answer on their own workers. If the leader's client disconnects, the next request becomes
-//! the leader. Admitting and refusing answers are cached separately, so that a flood of wrong
-//! credentials does not evict the answers for valid ones.
+//! the leader. Answers that admit and answers that refuse are cached separately, so that a flood of
+//! wrong credentials does not evict the answers for valid ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -38,9 +39,9 @@ struct Flight {
     answer: OnceLock<Option<Answer>>,
 }
 
-/// Next step of a request whose question is in progress.
+/// Result of waiting for the answer to a question.
 pub(crate) enum Turn {
-    /// Nothing: it uses this answer of another request.
+    /// Another request got this answer.
     Answered(Answer),
     /// The request is the leader: it performs the effect for all requests that wait.
     Leads(Lead),
@@ -103,9 +104,9 @@ impl Joined {
         get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
     }
 
-    /// Old answer to a question, for use while the service gives none. It is then used for
-    /// [`RETRY_MS`] without asking again, so that not every request waits for a service that is
-    /// down.
+    /// Expired answer to a question, for use while the service does not answer. The answer is used
+    /// for [`RETRY_MS`] before the service is asked again, so that not every request waits for a
+    /// service that is down.
     pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
@@ -157,8 +158,8 @@ impl Joined {
 }
 
 impl Joining<'_> {
-    /// Waits until the leader has an answer. If there is no leader, or its client has disconnected,
-    /// the request becomes the leader.
+    /// Waits until the leader has an answer. If there is no leader, or the leader's client has
+    /// disconnected, the request becomes the leader.
     pub(crate) async fn turn(&self) -> Turn {
         if let Some(None) = self.flight.answer.get() {
             return Turn::Alone;
@@ -190,8 +191,8 @@ impl Drop for Joining<'_> {
 }
 
 impl Lead {
-    /// Gives the answer to all requests that wait. `None`: it cannot be shared, and each of them
-    /// performs the effect itself.
+    /// Passes the answer to all requests that wait. `None`: the answer cannot be shared, and each
+    /// of them performs the lookup itself.
     pub(crate) fn answered(self, answer: Option<&Answer>) {
         let _first = self.flight.answer.set(answer.cloned());
     }
@@ -337,8 +338,8 @@ mod tests {
         assert_eq!(locked(&joined.flights).len(), 0);
     }
 
-    /// Cache times of a test: the first for answers with a body, the second for answers without
-    /// one.
+    /// Cache times of a test: the first number for answers with a body, the second for answers
+    /// without one.
     fn keeping(times_ms: [u64; 2], stale_ms: u64) -> Keep {
         Keep {
             times_ms,

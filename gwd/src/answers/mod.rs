@@ -1,4 +1,4 @@
-//! Answers that requests of all workers share: to equal questions at the same time, and cached ones.
+//! Answers of other services that the requests of all workers share, and cached answers.
 
 pub(crate) mod joined;
 pub(crate) mod passwords;

@@ -238,7 +238,7 @@ pub(super) struct RunOptions {
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
     pre_stop: Option<String>,
-    /// Time after that for requests to finish. [default: 20s]
+    /// Time for requests to finish, after the time of `--pre-stop`. [default: 20s]
     #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
     /// Time that a WebSocket has after Close 1001, when gwd stops. [default: 5s]

@@ -32,7 +32,7 @@ use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 
 use dns::{Asked, Dns};
-use source::{About, Answer, Question, Source, Told};
+use source::{About, Answer, QueryEffect, Question, Source};
 
 /// Maximum concurrent queries.
 const QUESTIONS_MAX: usize = 64;
@@ -225,7 +225,7 @@ impl Discovery {
     }
 
     /// Stores an answer in its source, and updates the followers of the source.
-    fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> Told {
+    fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> QueryEffect {
         let now_ms = self.clock.now_ms();
         let told = source.told(answer, now_ms, &self.settings.times, chance);
         let followers: Vec<Arc<dyn Follower>> = match told.changed {
@@ -278,7 +278,7 @@ impl Inner {
 }
 
 /// Logs changes of a source's state and of its hosts.
-fn say(source: &Source, told: &Told) {
+fn say(source: &Source, told: &QueryEffect) {
     let about = &source.question.about;
     let places = source.places();
     let mut facts = json!({

@@ -97,7 +97,7 @@ struct Known {
 
 /// Effect of a query's answer on the hosts of the source.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct QueryEffect {
     /// True if the hosts have changed.
     pub(crate) changed: bool,
     /// True if the query succeeded after a failure, failed after a success, or was the first query
@@ -156,7 +156,13 @@ impl Source {
     }
 
     /// Processes an answer. `chance` is a random number for the jitter of the next query.
-    pub(crate) fn told(&self, answer: Answer, now_ms: u64, times: &Times, chance: u64) -> Told {
+    pub(crate) fn told(
+        &self,
+        answer: Answer,
+        now_ms: u64,
+        times: &Times,
+        chance: u64,
+    ) -> QueryEffect {
         let mut known = self.lock();
         let known = &mut *known;
         let first = !std::mem::replace(&mut known.asked, true);
@@ -197,7 +203,7 @@ impl Source {
                 self.within(doubled.min(times.failed_most_ms), times, chance)
             }
         };
-        Told {
+        QueryEffect {
             changed: known.places != before,
             turned: was_well != known.why.is_none() || (first && known.why.is_some()),
             wait_ms,

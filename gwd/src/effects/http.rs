@@ -144,8 +144,8 @@ fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
     hash.finalize().into()
 }
 
-/// True if equal requests may use the answer too. An answer of `forward_auth` that sets a cookie is
-/// for one client only.
+/// True if identical requests of other clients may use the answer, too. An answer of `forward_auth`
+/// that sets a cookie is for one client only.
 fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     match (asker, answer) {
         (Asker::ForwardAuth, Answer::Http(answered)) => !answered.headers.contains_key(SET_COOKIE),
@@ -184,7 +184,7 @@ pub(super) struct To<'a> {
     pub(super) view: &'a View,
     /// Index of the upstream.
     pub(super) upstream: u32,
-    /// Address of the client whose request needs the answer. `None`: the gateway itself does.
+    /// Address of the client whose request needs the answer. `None` if the gateway itself needs it.
     pub(super) client: Option<IpAddr>,
     /// Deadline of the task that sends the request.
     pub(super) deadline: &'a Slot,
@@ -434,7 +434,8 @@ enum Once {
     Outage(Outage),
 }
 
-/// Sign of an outcome for the circuit breaker of the upstream. `None` if the outcome is no sign.
+/// Result of a request to a service that its upstream's circuit breaker counts. `None` if the
+/// breaker does not count it.
 fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
     match outcome {
         Ok(answered) => Some(Sign::Status(answered.status.as_u16())),

@@ -50,10 +50,10 @@ pub(crate) struct Asking<'a> {
     pub(crate) authority: &'a HeaderValue,
 }
 
-/// Performs the effects that a request's chain needs, until the chain has decided. If the limit of
-/// the request passes first, the verdict stays the open question.
+/// Performs the effects that a request's chain needs, until the chain has decided. If the time limit
+/// of the request passes first, the verdict remains [`Verdict::Ask`].
 ///
-/// Each effect has a timeout of its own. Neither the operation's `timeout` nor the client's
+/// Each effect has a separate timeout. Neither the operation's `timeout` nor the client's
 /// deadline shortens it: they end the request, like a client that disconnects, so that no outage
 /// follows from them. A check of the body has the time of an upload.
 ///

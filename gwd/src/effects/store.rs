@@ -1,4 +1,4 @@
-//! Questions to stores: to count a request against a limit that a fleet shares.
+//! Counting of requests in a store, for limits that a fleet shares.
 
 use policy::ask::{Answer, Asker, Outage};
 use policy::store::Count;
@@ -7,8 +7,9 @@ use crate::effects::Asking;
 use crate::runtime::deadlines::in_time;
 use crate::stores::{DEADLINE, NoAnswer};
 
-/// Asks the store, at most for [`DEADLINE`] from now. A question without an answer makes the store
-/// suspect: until a test call is answered, those that follow have no answer at once.
+/// Counts a request in the store and waits for the answer, for at most [`DEADLINE`] from now. If no
+/// answer arrives in time, the store becomes suspect: until a test call is answered, further
+/// requests get no answer from it at once.
 pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
     let shared = &asking.worker.shared;
     let client = shared.stores.client(&count.store, shared.clock.now_ms());

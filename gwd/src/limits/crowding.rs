@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::limits::budget::{Budget, network};
 
-/// Number of counters. Addresses that share one share a quarter of the permits.
+/// Number of counters. All addresses that map to one counter together may use a quarter of the
+/// permits.
 const COUNTERS: usize = 512;
-/// Minimum of `--requests` from which addresses have shares.
+/// Minimum of `--requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
 
 /// Counters of requests in progress by client address.

@@ -77,8 +77,8 @@ pub(crate) fn bind(
     let probe = socket(wanted)?;
     let mut address = wanted;
     if wanted.port() == 0 {
-        // Use the number that the system chose from now on; otherwise it would be lost when
-        // listening stops. The probe reserves the port until all sockets are bound.
+        // Keep the port that the system chose; otherwise a later bind would get another one. The
+        // probe reserves the port until all sockets are bound.
         probe.set_reuse_port(true)?;
         probe.bind(&wanted.into())?;
         if let Some(real) = probe.local_addr()?.as_socket() {

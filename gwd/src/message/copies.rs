@@ -36,7 +36,7 @@ pub(crate) enum CopiedBody {
     Flow(Rc<Flow>),
 }
 
-/// Resources of the worker that copies use, and their time.
+/// Resources of the worker that mirrored requests use, and the timeout of their responses.
 pub(crate) struct CopyCx {
     pub(crate) clock: Clock,
     pub(crate) deadlines: Rc<Deadlines>,

@@ -1,8 +1,8 @@
 //! Body of a signed request, hashed while it is read (RFC 9530).
 //!
-//! The last data that arrived is withheld until the next arrives, or until the end, where the digest is
-//! compared. So an upstream never gets the end of a body that was not signed: the body fails instead,
-//! and the request to the upstream is aborted.
+//! The body withholds its newest data until more data arrives. At the end it compares the digest
+//! before it releases the last data. If the digest differs, the body fails and the request to the
+//! upstream is aborted, so that an upstream never receives the complete unsigned body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,19 +17,20 @@ use crate::message::incoming::{Broken, Incoming};
 /// Body with the state of its digest.
 pub(crate) struct Hashed {
     incoming: Incoming,
-    /// Digest of what was read. None once it was compared.
+    /// Digest of the data that was read. `None` after the comparison.
     hashing: Option<Hashing>,
-    /// Data that was read and is not passed on yet.
+    /// Newest data of the body, which is not released yet.
     withheld: Option<Bytes>,
     trailers: Option<HeaderMap>,
     failed: bool,
 }
 
 impl Hashed {
-    /// The body, if it can still be the content that the signature admits.
+    /// Wraps a request body whose content must match the signature.
     ///
     /// # Errors
-    /// An empty body that has another digest, or must not have one.
+    /// [`Broken::Content`] if it is already known that the content does not match: the body is
+    /// empty, or it must be empty and is not.
     pub(crate) fn of(incoming: Incoming, content: Content) -> Result<Incoming, Broken> {
         if incoming.is_end_stream() {
             let is_signed = content.is(b"");

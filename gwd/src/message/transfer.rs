@@ -43,8 +43,8 @@ pub(crate) struct Transfer {
     pub(crate) endless: Cell<bool>,
     /// True if the upstream has sent nothing since the client took the last bytes.
     pub(crate) upstream_silent: Cell<bool>,
-    /// Time at which a credential of the request ends, if the response must end with it. The maximum
-    /// if it need not.
+    /// Time at which the response must end because a credential of the request expires. `u64::MAX`
+    /// if the response may continue.
     pub(crate) credential_ends_ms: Cell<u64>,
     /// State of the request's body.
     pub(crate) upload: UploadState,

@@ -252,8 +252,8 @@ impl Upload {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// Sets the deadline for the client's next bytes. An upload that becomes slow earlier is woken
-    /// then.
+    /// Sets the deadline for the client's next bytes, or the earlier time at which the upload
+    /// counts as slow.
     fn waits(&mut self) {
         let transfer = &self.transfer;
         if !transfer.awaits_upload() {

@@ -7,13 +7,13 @@ use crate::metrics::families::Numbers;
 use crate::published::Shared;
 
 /// Metrics of host discovery: name, help text and value of each.
-pub(crate) struct Told {
+pub(crate) struct DiscoveryMetrics {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
 }
 
-/// Reads all values for a scrape.
-pub(crate) fn read(shared: &Shared) -> Told {
+/// Reads the host-discovery metrics (hosts, age, answers) for a scrape.
+pub(crate) fn read(shared: &Shared) -> DiscoveryMetrics {
     let (mut hosts, mut ages, mut answers) = (Numbers::new(), Numbers::new(), Numbers::new());
     let now_ms = shared.clock.now_ms();
     let current = shared.current();
@@ -36,7 +36,7 @@ pub(crate) fn read(shared: &Shared) -> Told {
             }
         }
     }
-    Told {
+    DiscoveryMetrics {
         gauges: [
             ("gwd_upstream_endpoints", "Hosts of an upstream.", hosts),
             (

@@ -9,12 +9,13 @@ use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::{Host, State, States};
 
 /// Metrics of the upstreams' states: name, help text and value of each.
-pub(crate) struct Told {
+pub(crate) struct UpstreamMetrics {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 7],
 }
 
-/// Values by upstream and host.
+/// Metric values of the upstreams (health, ejections, circuit breakers, retry budgets, queues), by
+/// upstream and host.
 #[derive(Default)]
 struct Values {
     healthy: Numbers,
@@ -29,11 +30,11 @@ struct Values {
     full: Numbers,
 }
 
-/// Reads all values for a scrape.
-pub(crate) fn read(states: &States, now_ms: u64) -> Told {
+/// Reads the metrics of all upstreams and their hosts for a scrape.
+pub(crate) fn read(states: &States, now_ms: u64) -> UpstreamMetrics {
     let mut values = Values::default();
     states.each(|state| values.add_upstream(state, now_ms));
-    values.told()
+    values.into_metrics()
 }
 
 impl Values {
@@ -114,8 +115,8 @@ impl Values {
     }
 
     /// Metrics with their names and help texts.
-    fn told(self) -> Told {
-        Told {
+    fn into_metrics(self) -> UpstreamMetrics {
+        UpstreamMetrics {
             gauges: [
                 (
                     "gwd_upstream_host_healthy",

@@ -5,13 +5,13 @@ use crate::published::Shared;
 use crate::runtime::clock;
 
 /// Metrics of the key sets: name, help text and value of each.
-pub(crate) struct Told {
+pub(crate) struct KeySetMetrics {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
 }
 
-/// Reads all values for a scrape.
-pub(crate) fn read(shared: &Shared) -> Told {
+/// Reads the key-set metrics (keys, age, fetches) for a scrape.
+pub(crate) fn read(shared: &Shared) -> KeySetMetrics {
     let (mut keys, mut ages, mut fetches) = (Numbers::new(), Numbers::new(), Numbers::new());
     let unix_s = clock::unix_ms() / 1_000;
     let current = shared.current();
@@ -31,7 +31,7 @@ pub(crate) fn read(shared: &Shared) -> Told {
             fetches.insert(labels, count as f64);
         }
     }
-    Told {
+    KeySetMetrics {
         gauges: [
             ("gwd_key_set_keys", "Keys of a fetched key set.", keys),
             (

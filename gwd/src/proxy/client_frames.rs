@@ -1,7 +1,7 @@
 //! Inspection of a client's HTTP/2 frames before h2 gets them (RFC 9113).
 //!
-//! h2 does not follow the protocol, or gwd's limits, in these cases, which [`ClientFrames`] decides
-//! instead:
+//! h2 does not enforce the protocol, or gwd's limits, in the following cases. [`ClientFrames`]
+//! enforces them:
 //!
 //! - floods of frames ([`super::flood`]): ENHANCE_YOUR_CALM (§10.5)
 //! - a first frame that is no SETTINGS: PROTOCOL_ERROR (§3.4)

@@ -1,9 +1,9 @@
 //! States of a client's HTTP/2 streams, as far as the client's own frames determine them (RFC 9113
 //! §5.1).
 //!
-//! [`ClientStreams`] distinguishes trailers from new requests, and frames on streams that the client
-//! has closed from frames that h2 judges. It stores the streams whose body has not ended, and one
-//! bit for each of the last 64 streams.
+//! [`ClientStreams`] distinguishes trailers from new requests. It detects frames on streams that
+//! the client has closed, and leaves all other checks to h2. It stores the streams whose body has
+//! not ended, and one bit for each of the last 64 streams.
 
 use engine::hpack::Part;
 use h2::Reason;
@@ -29,7 +29,7 @@ pub(super) struct ClientStreams {
 }
 
 impl ClientStreams {
-    /// Processes a header block. `ends`: it has END_STREAM.
+    /// Processes a header block. `ends`: the block has END_STREAM.
     ///
     /// # Errors
     /// The stream is closed, or is not one that a client can open.
@@ -54,10 +54,10 @@ impl ClientStreams {
         }
     }
 
-    /// Processes a DATA frame. `ends`: it has END_STREAM.
+    /// Processes a DATA frame. `ends`: the frame has END_STREAM.
     ///
     /// # Errors
-    /// The client has already ended the stream. h2 judges DATA on streams that the client never
+    /// The client has already ended the stream. h2 checks DATA on streams that the client never
     /// opened.
     pub(super) fn data(&mut self, stream: u32, ends: bool) -> Result<(), Reason> {
         let is_known = stream > self.forgotten && stream <= self.newest;

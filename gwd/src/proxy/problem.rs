@@ -58,7 +58,7 @@ impl Problem {
         Bytes::from(body)
     }
 
-    /// Advice to the client: that of the code where it has its own, otherwise that of the status.
+    /// Advice to the client: specific to the code if there is one, otherwise to the status.
     fn detail(self) -> &'static str {
         match self.code {
             "ip_denied" => return "Calls from this address are not admitted.",

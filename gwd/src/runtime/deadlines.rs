@@ -54,7 +54,8 @@ pub(crate) struct Slot {
     limit: Cell<Limit>,
 }
 
-/// Limit of a whole request: its steps end then at the latest, whatever their own deadlines are.
+/// Time limit of a whole request. Each step of the request ends at this limit at the latest, even
+/// if its own deadline is later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
     at_ms: u64,
@@ -224,8 +225,8 @@ impl Slot {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
-    /// True if the last pass found that the deadline of the step has passed. The limit does not
-    /// count: it says nothing about the party that the step waits for.
+    /// True if the last pass found that the deadline of the step has passed. The limit of the
+    /// request is ignored, because it says nothing about the peer for which the step waits.
     pub(crate) fn step_expired(&self) -> bool {
         self.step_ms.get() <= self.deadlines.passed_ms.get()
     }
@@ -265,8 +266,8 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 }
 
 /// Runs steps of a request until its limit passes, and drops them then, as if the client had
-/// disconnected. A step therefore never takes the limit for a failure of the party that it waits
-/// for: no outage, no failed host, and no answer for other requests follows from it.
+/// disconnected. A step therefore never treats the limit as a failure of the peer for which it
+/// waits: the limit causes no outage, marks no host as failed, and is no answer for other requests.
 ///
 /// The steps are pinned by the caller: a future that is passed by value is stored and copied twice,
 /// and this one is most of an exchange (8,800 instructions of each request over HTTP/2).

@@ -1,15 +1,15 @@
 //! Stores of counters that a fleet shares: Redis and Valkey.
 //!
-//! One thread serves the connections of all stores, one connection for each URL and prefix. Workers
-//! hand it their questions over a bounded queue, and wait at most [`DEADLINE`]. The connection sends
-//! the questions of all workers as a pipeline. Each question is one call of a script, which runs
-//! atomically and by the clock of the server (`count.lua`).
+//! One thread serves the connections of all stores, with one connection for each URL and prefix.
+//! Workers send it their count requests over a bounded queue and wait at most [`DEADLINE`]. The
+//! connection sends the count requests of all workers as a pipeline. Each of them is one call of a
+//! script, which runs atomically and uses the clock of the server (`count.lua`).
 //!
-//! A question without an answer in time makes the store suspect: the questions that follow are not
-//! asked, and a test call of the script, which writes, is sent on the same connection. If it is
-//! answered within [`SUSPICION`], the store is used again at once. One late answer therefore costs
-//! about a round trip. Otherwise the circuit opens: the questions that follow are not asked, until
-//! a test call on a new connection is answered in time.
+//! If an answer is late, the store becomes suspect: no further count requests are sent, and a test
+//! call of the script, which writes, is sent on the same connection. If the test is answered within
+//! [`SUSPICION`], the store is used again at once, so that one late answer costs about a round
+//! trip. Otherwise the circuit opens: no count requests are sent until a test call on a new
+//! connection is answered in time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -28,34 +28,34 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 
-/// Maximum time for an answer, from the time at which a request asks.
+/// Maximum time for an answer, measured from the start of the count request: 20ms.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
 /// Maximum time for the answer to the test call of a suspect store: five times [`DEADLINE`].
 const SUSPICION: Duration = Duration::from_millis(100);
 /// Maximum time to connect, TLS and authentication included: 2s.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Maximum questions that wait for the thread, of one store.
+/// Maximum count requests of one store that wait for the thread.
 const QUEUE_MAX: usize = 4_096;
 /// Minimum and maximum time before the next attempt to connect.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Time without a question after which a connection is closed: 10 minutes.
+/// Time without a count request after which a connection is closed: 10 minutes.
 const UNUSED_MS: u64 = 600_000;
-/// Script that counts.
+/// Script that counts a request in the store.
 const SCRIPT: &str = include_str!("count.lua");
 
-/// Clients by the secret with their URL and by their key prefix.
+/// Clients by the secret that contains their URL, and by their key prefix.
 type Clients = HashMap<(SecretRef, Box<str>), Arc<Client>>;
 
 /// Connections to the stores of all versions.
 #[derive(Default)]
 pub(crate) struct Stores {
     clients: Mutex<Clients>,
-    /// Hands a new client to the thread.
+    /// Channel that passes a new client to the thread.
     thread: OnceLock<mpsc::UnboundedSender<Served>>,
 }
 
-/// Client with the questions for it.
+/// Client with the queue of its count requests.
 type Served = (Arc<Client>, mpsc::Receiver<Question>);
 
 /// Connection to one store.
@@ -70,28 +70,28 @@ pub(crate) struct Client {
     asked_ms: AtomicU64,
 }
 
-/// The store is asked.
+/// State: the store is used.
 const UP: u8 = 0;
-/// A question had no answer in time, and the test call is on its way.
+/// State: an answer was late, and the test call is in progress.
 const SUSPECT: u8 = 1;
-/// The circuit is open.
+/// State: the circuit is open.
 const DOWN: u8 = 2;
 
-/// A question on its way.
+/// Count request, with the channel for its answer.
 struct Question {
     count: Count,
     until: Instant,
     answer: oneshot::Sender<Admission>,
 }
 
-/// Reason why there is no answer.
+/// Reason why a count request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
     /// The circuit is open, or the store is suspect.
     Down,
-    /// Too many questions wait.
+    /// The queue of count requests is full.
     Full,
-    /// The store has no answer, or an error.
+    /// The store returned an error, or the connection failed.
     Failed,
 }
 
@@ -126,7 +126,7 @@ impl Stores {
         });
     }
 
-    /// Names of the stores, and true for those that answer.
+    /// Names of the stores, each with true if the store answers.
     pub(crate) fn states(&self) -> Vec<(Arc<str>, bool)> {
         let clients = locked(&self.clients);
         let state = |client: &Arc<Client>| (Arc::clone(&client.name), client.is_up());
@@ -185,7 +185,7 @@ impl Client {
         self.state.load(Ordering::Acquire) == UP
     }
 
-    /// Suspects the store, after a question without an answer in time.
+    /// Marks the store as suspect after a late answer, and starts the test.
     pub(crate) fn suspect(&self) {
         let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
         if self
@@ -227,7 +227,7 @@ impl Client {
         }
     }
 
-    /// Puts a question into the queue.
+    /// Puts a count request into the queue.
     fn send(&self, count: Count) -> Result<oneshot::Receiver<Admission>, NoAnswer> {
         if !self.is_up() {
             return Err(NoAnswer::Down);
@@ -258,7 +258,7 @@ impl Client {
     }
 }
 
-/// Serves the questions of a client until it is dropped.
+/// Serves the count requests of a client until the client is dropped.
 async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Question>) {
     let (mut pause, mut had_failed) = (PAUSE_MIN, false);
     let random = Random::new();
@@ -304,7 +304,7 @@ async fn connect(client: &Client) -> Result<(MultiplexedConnection, String), Str
     Ok((connection, sha))
 }
 
-/// Tests that the store counts.
+/// Tests that the store counts: calls the script with the limit [`TEST`].
 async fn test(
     client: &Client,
     connection: &mut MultiplexedConnection,
@@ -319,14 +319,14 @@ async fn test(
     Ok(())
 }
 
-/// Loads the script. Returns its name.
+/// Loads the script. Returns the SHA-1 with which it is called.
 async fn load(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
     let mut load = redis::cmd("SCRIPT");
     load.arg("LOAD").arg(SCRIPT);
     load.query_async(connection).await
 }
 
-/// Limit of the test.
+/// Limit that the test call uses.
 const TEST: Tokens = Tokens {
     algorithm: policy::Algorithm::Bucket,
     count: 1_000_000,
@@ -334,7 +334,7 @@ const TEST: Tokens = Tokens {
     burst: 1_000_000,
 };
 
-/// Sends questions until the connection fails or the client is dropped.
+/// Sends count requests until the connection fails or the client is dropped.
 async fn answer(
     client: &Arc<Client>,
     (connection, sha): &(MultiplexedConnection, String),
@@ -395,7 +395,7 @@ async fn answer(
     }
 }
 
-/// Tests a suspect store. False if the circuit is open, or opens now, and after
+/// Tests a suspect store. Returns false if the circuit is open or opens now, and after
 /// [`Stores::tidy`] has dropped the client.
 async fn is_well(client: &Client, connection: &MultiplexedConnection, sha: &str) -> bool {
     if client.state.load(Ordering::Acquire) != SUSPECT {
@@ -426,7 +426,7 @@ fn call(sha: &str, key: &str, tokens: Tokens, cost: i64) -> Cmd {
     call
 }
 
-/// Kind of an error. Its text is not used: it could repeat a part of the URL.
+/// Kind of an error. The error's text is not used, because it can contain a part of the URL.
 fn reason(error: &RedisError) -> String {
     error.code().unwrap_or_else(|| error.category()).to_owned()
 }

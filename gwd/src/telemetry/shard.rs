@@ -163,7 +163,8 @@ pub(crate) enum Announced {
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
     Handshakes(Outcome, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
-    /// Questions of policies and verifiers, by kind of the asker and by outcome.
+    /// Questions of policies and verifiers to other services, by policy kind or verifier kind and
+    /// by outcome.
     Asked(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
@@ -326,7 +327,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Records the outcome of a question that a step of a chain asked.
+    /// Counts the outcome of a question that a step of a chain asked another service.
     pub(crate) fn asked(&self, asker: &'static str, outcome: &'static str) {
         let mut asked = self.asked.borrow_mut();
         let count = asked.entry((asker, outcome)).or_insert_with(|| {

@@ -32,15 +32,15 @@ pub(super) struct Call<'a, 's> {
     pub(super) head: &'a mut RequestHead,
     pub(super) sending: Sending<'a>,
     pub(super) tried: Tried,
-    /// Last time that was read from the clock. Nothing is awaited between the start of an attempt
-    /// and the sending of its request, nor after the response head, so that this time is still
-    /// right there.
+    /// Last reading of the clock, in nanoseconds. The code awaits nothing between the start of an
+    /// attempt and the sending of its request, nor after the response head, so that the reading is
+    /// still current at these points.
     pub(super) seen_ns: u64,
     /// Time at which opening a connection began last, or `None` if no connection was opened.
     pub(super) dialled_ns: Option<u64>,
     /// Number of times that the request was sent again because a reused connection had died.
     pub(super) replaced: u32,
-    /// True if the request may once more be sent again for this reason.
+    /// True if the request may be sent once more because a reused connection has died.
     pub(super) may_replace: bool,
 }
 
@@ -175,7 +175,8 @@ impl<'s> Call<'_, 's> {
         permit.map(Some).map_err(circuit_open)
     }
 
-    /// Settings of the circuit breakers that targets have each.
+    /// Settings of the circuit breaker that each target of the upstream has. `None` if the targets
+    /// have none.
     fn fuse(&self) -> Option<&'s circuit_breaker::Checked> {
         let fuse = self.out.upstream.circuit_breaker.as_ref();
         fuse.filter(|fuse| fuse.scope == Scope::Target)

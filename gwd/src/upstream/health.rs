@@ -216,8 +216,8 @@ impl Check {
     }
 }
 
-/// Hosts that upstreams want to be checked, each once. The slices are parallel: one element per
-/// upstream.
+/// Health checks that the upstreams require, one for each host. The slices are parallel: one
+/// element per upstream.
 pub(crate) fn checks(
     upstreams: &[ir::Upstream],
     commons: &[Arc<Common>],

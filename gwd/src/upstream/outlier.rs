@@ -7,9 +7,9 @@
 //! together do not exceed the maximum.
 //!
 //! A host is ejected for statuses, broken connections, timeouts and rates only while another host
-//! could serve instead: one at another address, with a weight, that is neither ejected, unreachable
-//! nor failing its checks. Otherwise one faulty endpoint would make all others fail. A host without
-//! such another one is ejected only if no connection to it can be opened.
+//! can serve its requests: a host at another address with a weight above 0 that is reachable, not
+//! ejected and passes its health checks. Otherwise one faulty endpoint would make all others fail.
+//! Without such a host, a host is ejected only if no connection to it can be opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

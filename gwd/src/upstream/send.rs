@@ -129,9 +129,9 @@ pub(crate) fn admit(
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// Takes a permit for a client's request. While requests hold more than three quarters of the
-/// permits, an address gets none that has its share of them, or its maximum of slow uploads and
-/// slowly read responses.
+/// Takes a permit for a client's request. While more than three quarters of the permits are in use,
+/// an address that has used up its share of them, or that has its maximum of slow uploads and
+/// slowly read responses, gets none.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

@@ -32,10 +32,10 @@ pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
 }
 
-/// Number of counters of requests by client address. Addresses that share one share a quarter of
-/// the permits while the upstream is crowded.
+/// Number of counters of requests by client address. While the upstream is crowded, all addresses
+/// that map to one counter together may use a quarter of the permits.
 const ADDRESSES: usize = 512;
-/// Minimum of `limits.requests` from which addresses have shares.
+/// Minimum of `limits.requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
 
 type Hosts = HashMap<Address, Weak<Host>>;
@@ -392,7 +392,7 @@ pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
 }
 
 impl InFlight {
-    /// Share of slow clients in the permits of the upstream.
+    /// Slow-client accounting of this request.
     pub(super) fn slow_reader(&self) -> Option<SlowReader> {
         Some(SlowReader {
             state: Arc::clone(&self.state),
@@ -407,9 +407,9 @@ impl InFlight {
         self.state.requests.0.load(Ordering::Relaxed) > self.requests_max - room
     }
 
-    /// True if the client's address has more than a quarter of the permits, counted from when half
-    /// of them were used. Always false below [`SHARED_FROM`] permits: one client may use all of a
-    /// small limit.
+    /// True if the requests of the client's address use more than a quarter of the permits.
+    /// Counted: requests that began while at least half of the permits were in use. Always false
+    /// below [`SHARED_FROM`] permits: one client may use all of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
         let share = self.requests_max / 4;
         let count = self

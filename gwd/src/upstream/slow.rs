@@ -185,7 +185,8 @@ impl UploadCount {
         }
     }
 
-    /// Count for the upload itself, which ends it with the last byte.
+    /// Handle with which the request body ends the unfinished-upload count when its last byte is
+    /// sent.
     pub(super) fn of_upload(&self) -> Option<Rc<dyn UnfinishedUpload>> {
         self.0
             .clone()

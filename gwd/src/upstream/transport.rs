@@ -57,7 +57,7 @@ pub(crate) enum CallError {
     Silent {
         idle_ms: u64,
     },
-    /// A credential of the request has ended, and the operation ends its responses then.
+    /// A credential of the request has expired, and the operation ends its responses at that time.
     Expired,
     /// The gateway panicked because of a bug.
     Panicked,

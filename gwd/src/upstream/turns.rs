@@ -128,8 +128,8 @@ fn circuit(
 // === impl LoggedStates ===
 
 impl LoggedStates {
-    /// True if a state has changed since it was last logged, and may be logged again. Then it
-    /// counts as logged.
+    /// Returns true if a state differs from the last logged one and may be logged again, and then
+    /// stores it as logged.
     fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];

@@ -262,7 +262,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
     let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
     verified.load_runtime(&state).unwrap();
 
-    // A bundle that is first released after the end of the key is refused.
+    // A bundle whose first release is after the build key's expiry is refused.
     let three = bundle("three");
     let evidence = put(&store, &three);
     let mut late = draft(three.id(), &[evidence]);

@@ -13,7 +13,8 @@ use crate::consumers::Consumer;
 /// Verified credential.
 pub(super) struct Known {
     pub(super) sha256: [u8; 32],
-    /// Time from which the credential is refused (Unix time, seconds). The maximum for none.
+    /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` if it does not
+    /// expire.
     pub(super) ends_s: u64,
     /// Index of the consumer that owns the credential, if any.
     pub(super) consumer: Option<u32>,
@@ -74,7 +75,7 @@ impl<'s> Caller<'s> {
     }
 }
 
-/// Remembers the proof of an admitted request, unless it was used before.
+/// Stores the proof of an admitted request, unless the proof was used before.
 pub(super) fn remember(
     proved: &Proved,
     caller: &Caller<'_>,

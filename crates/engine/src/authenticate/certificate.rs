@@ -9,7 +9,7 @@ use crate::consumers::{NotOwned, Owned};
 use crate::credentials::Credentials;
 
 /// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
-/// it is sufficient here that the TLS handshake verified it.
+/// the gateway only requires that the TLS handshake verified it.
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),

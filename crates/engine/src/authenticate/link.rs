@@ -101,8 +101,8 @@ impl Requirement {
     }
 }
 
-/// Adds the field of a place if its name has `-`, `_` or `.`, which some servers do not
-/// distinguish. Fields in the list already are not added again.
+/// Adds the field of a place if its name contains `-`, `_` or `.`, which some servers do not
+/// distinguish. Fields that are already in the list are skipped.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && lookalikes::has_spellings(name)

@@ -1,4 +1,5 @@
-//! Passwords with slow hashes. Their check is a question that gwd computes on other threads.
+//! Check of passwords with slow hashes. gwd computes the hash on other threads, so that the check
+//! is an [`Effect`].
 //!
 //! For an unknown user name, the same computation is made as for a wrong password. The time of a
 //! refusal therefore does not reveal which users exist.

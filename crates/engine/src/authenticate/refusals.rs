@@ -1,4 +1,5 @@
-//! Refusals by authentication, and which of them answers a request that satisfies no alternative.
+//! Refusals by authentication, and the selection of the refusal for a request that satisfies no
+//! alternative.
 
 use http::HeaderValue;
 use policy::Reject;
@@ -172,7 +173,7 @@ impl Faults {
         }
     }
 
-    /// Reason of a refusal for the operator's log.
+    /// Reason of a refusal, for the operator's log.
     pub(super) fn told(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);

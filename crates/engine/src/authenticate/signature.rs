@@ -1,5 +1,5 @@
 //! Signatures of requests (`hmac_signature`): their refusals, their nonces, and the fields that the
-//! upstream must read as the gateway does.
+//! gateway and the upstream must read in the same way.
 
 use policy::auth::hmac_signature::{Content, Reason, Signed};
 use policy::auth::{Checked, Full, Place};
@@ -16,15 +16,15 @@ pub(super) fn refusal(reason: Reason) -> &'static Reject {
     }
 }
 
-/// Records why a signature is refused. The first reason is kept, except that the signature is by
-/// the key of another verifier.
+/// Adds the reason why a signature is refused. The first reason is kept, unless it only means that
+/// the signature is by a key of another verifier.
 pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     if known.is_none_or(|known| known == Reason::Key) {
         *known = Some(reason);
     }
 }
 
-/// Remembers the nonces of an admitted request, unless one was used before. Returns the content that
+/// Stores the nonces of an admitted request, unless one was used before. Returns the content that
 /// all its signatures admit.
 pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
     let mut content: Option<Content> = None;
@@ -56,7 +56,7 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
     Ok(content)
 }
 
-/// Remembers a nonce, unless it was used before.
+/// Stores a nonce, unless it was used before.
 fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Reason> {
     let Some(used) = &signed.used else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Verification of tokens, of proofs that their senders have the key, and of signatures of requests.
+//! Verification of tokens, of proofs of possession, and of signatures of requests.
 
 use std::borrow::Cow;
 use std::sync::Arc;

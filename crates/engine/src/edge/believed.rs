@@ -74,7 +74,8 @@ impl Believed {
         }
     }
 
-    /// Port from the proxy, or the one that its host and scheme imply. None if it reported neither.
+    /// Port that the proxy reported, otherwise the port that the reported host and scheme imply.
+    /// None if it reported neither.
     pub(crate) fn port(&self) -> Option<u16> {
         let scheme = self.proto;
         let of_host = || {
@@ -109,7 +110,7 @@ fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     text.split(',').next().map(str::trim)
 }
 
-/// A host with or without a port.
+/// True for a host with or without a port.
 fn is_authority(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
     let parsed = text.parse::<http::uri::Authority>();

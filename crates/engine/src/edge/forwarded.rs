@@ -8,8 +8,8 @@ use http::header::{FORWARDED, HeaderMap};
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::listener::Listener;
 
-/// Prefix of forwarding fields. Each of them is trusted by some server behind a proxy
-/// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
+/// Prefix of forwarding fields. Some servers behind a proxy trust each of them (`X-Forwarded-Uri`,
+/// `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
@@ -62,7 +62,7 @@ pub(super) fn is_forwarding(name: &str) -> bool {
 }
 
 /// True for a spelling with `_` or `.` of a field that frames the message or belongs to the
-/// connection. A server that reads it as that field would end the message elsewhere.
+/// connection. A server that treats it as that field would see another end of the message.
 pub(super) fn is_hop_lookalike(name: &str) -> bool {
     // Most names have another length.
     let known = match name.len() {

@@ -308,14 +308,14 @@ fn times_seen(value: &HeaderValue) -> usize {
     text.split(',').filter(|hop| is_own(hop)).count()
 }
 
-/// True for a hop of `Via` with the gateway's pseudonym.
+/// True for a `Via` entry with the gateway's pseudonym.
 fn is_own(hop: &str) -> bool {
     let name = hop.split_whitespace().nth(1);
     name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
 }
 
-/// Hops of an upstream's `Via` without those of the gateway itself, which adds no hop to responses.
-/// None if no hop remains.
+/// `Via` of an upstream's response without the entries of the gateway itself, which adds none to
+/// responses. None if no entry remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

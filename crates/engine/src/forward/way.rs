@@ -1,4 +1,4 @@
-//! Fields with the hops of a request, for the upstream: `Forwarded` (RFC 7239) and the older
+//! Forwarding fields of a request to the upstream: `Forwarded` (RFC 7239) and the older
 //! `X-Forwarded-*` fields.
 //!
 //! Fields from a trusted proxy are extended. The edge removes those of other peers.
@@ -63,7 +63,7 @@ impl ThisHop {
     }
 }
 
-/// A copy of a value in a buffer of its own. A value from a request borrows the connection's read
+/// Copies a value into a separate buffer. A value from a request borrows the connection's read
 /// buffer and would keep the whole buffer in memory.
 fn owned(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
@@ -147,7 +147,7 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     line
 }
 
-/// Value of Forwarded as one line. Built from X-Forwarded-For if that alone has the hops.
+/// Value of Forwarded as one line. Built from X-Forwarded-For if only that field contains the hops.
 fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
     let mut line = String::with_capacity(64);
     if believed.forwarded_agrees {

@@ -1,5 +1,5 @@
-//! All routes whose template matches a request, with the reason why each does or does not own it.
-//! Explains [`super::find`] to people; not used for serving.
+//! All routes whose template matches a request, each with the reason why it is or is not selected.
+//! Used to explain the result of [`super::find`]; not used for serving.
 
 use http::Method;
 use policy::RequestHead;
@@ -16,22 +16,22 @@ pub struct Contender {
     pub mount: u32,
     /// The operation, as an index into the API's operations.
     pub operation: u32,
-    /// Reason why the route does not own the request. None for the owner.
+    /// Reason why the route is not selected. None for the selected route.
     pub lost: Option<Lost>,
 }
 
-/// Reason why a route whose template matches does not own a request.
+/// Reason why a route whose template matches is not selected for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// The route has another method.
     Method,
     /// A condition does not hold: the index of the first that fails.
     Condition(usize),
-    /// The owner takes precedence, decided by this criterion.
+    /// The selected route takes precedence; the criterion that decides.
     Beaten(Step),
 }
 
-/// Contenders in order: the owner, then the routes over which it takes precedence, greatest first,
+/// Contenders in order: the selected route, then the routes that match but have a lower precedence,
 /// then routes that do not match in method or conditions.
 #[must_use]
 pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
@@ -88,7 +88,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Reason why a route cannot own the request, regardless of other routes.
+/// Reason why the request does not match the route, regardless of other routes.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {
@@ -145,8 +145,8 @@ mod tests {
         operation
     }
 
-    /// Contenders of a request with their reasons, the owner first. `apis` lists operations by base
-    /// path.
+    /// Contenders of a request with their reasons, the selected one first. `apis` lists operations
+    /// by base path.
     fn told(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
         let mut hosts = HostTable::default();
         let mut keys: Vec<Vec<String>> = Vec::new();

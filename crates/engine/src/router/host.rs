@@ -7,8 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::trie::ApiRouter;
 
-/// Hosts of one listener. The most specific matching host owns a request; other hosts are not
-/// tried.
+/// Hosts of one listener. The most specific matching host is used; other hosts are not tried.
 ///
 /// The keys come from the bundle, not from clients, so a hash without a secret is safe: a client
 /// cannot cause collisions.
@@ -82,8 +81,8 @@ impl HostTable {
         table.bases.entry(base_path.into()).or_default().push(entry);
     }
 
-    /// Mounts of the host that owns a request: an exact host, then a wildcard, then mounts without
-    /// hosts.
+    /// Mounts for a request's host: those of the exact host, otherwise those of a wildcard,
+    /// otherwise mounts without hosts.
     #[must_use]
     pub fn mounts(&self, host: &str) -> Option<&MountTable> {
         if !self.exact.is_empty()
@@ -101,7 +100,7 @@ impl HostTable {
         self.any.as_ref()
     }
 
-    /// The pattern by which [`Self::mounts`] finds a host. None if no mount serves it.
+    /// The host pattern that [`Self::mounts`] selects. None if no mount serves the host.
     #[must_use]
     pub fn pattern(&self, host: &str) -> Option<HostPattern> {
         if self.exact.contains_key(host) {

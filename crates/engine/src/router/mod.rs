@@ -1,8 +1,8 @@
 //! Request routing by one total order (semantics.md §1).
 //!
-//! The router selects the listener, the host, the mounts whose base path is a prefix of the path,
-//! and searches the trie of each of their APIs. An API's trie depends on its blob alone and is
-//! shared between snapshots. If several mounts have a candidate, the total order compares the
+//! The router selects the listener, the host, and the mounts whose base path is a prefix of the
+//! path. Then it searches the trie of each mounted API. An API's trie depends only on its blob and
+//! is shared between snapshots. If several mounts have a candidate, the total order compares the
 //! candidates.
 
 mod builder;
@@ -25,7 +25,7 @@ use policy::RequestHead;
 /// Result of a look-up in the routing table.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An operation owns the request.
+    /// An operation matches the request.
     Operation {
         /// The mount, as an index into the snapshot's mounts.
         mount: u32,
@@ -40,17 +40,17 @@ pub enum Found {
     Nothing,
     /// A template with the method matches, but its conditions fail.
     NoConditionMatched,
-    /// Templates match, but with other methods: these, sorted.
+    /// Templates match, but with other methods. Contains these methods, sorted.
     MethodNotAllowed(Vec<Method>),
 }
 
-/// Finds the operation that owns a request.
+/// Finds the operation for a request.
 #[must_use]
 pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
     find_path(hosts, head.path(), head)
 }
 
-/// [`find`] with another path for the same request.
+/// Like [`find`], but with another path for the request.
 #[must_use]
 pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     let Some(table) = hosts.mounts(&head.host) else {

@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 use bundle::ir::Pattern;
 use rustc_hash::FxHasher;
 
-/// Index into one of a table's arrays, with a niche for `Option`.
+/// Index into one of a table's arrays. Never 0 in memory, so that an `Option` needs no additional
+/// space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonZeroU32);
 
@@ -19,8 +20,8 @@ pub(super) struct At(NonZeroU32);
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
-    /// Literal that leads to this node. Empty for a node below a parameter or pattern, and for one
-    /// of [`Fork::folded`].
+    /// Literal that leads to this node. Empty for a node below a parameter or pattern, and for a
+    /// node in [`Fork::folded`].
     pub(super) label: Label,
     /// Child for the node's only literal.
     pub(super) literal: Option<At>,

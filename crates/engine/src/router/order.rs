@@ -1,5 +1,5 @@
-//! Order of candidates: priority, then template, then conditions. The greatest candidate owns the
-//! request.
+//! Order of candidates: priority, then template, then conditions. The greatest candidate is
+//! selected.
 
 use std::cmp::Ordering;
 
@@ -103,7 +103,7 @@ pub enum Step {
     Conditions,
 }
 
-/// Segments of a mount's base path, and a candidate below it.
+/// Segments of a mount's base path, and a candidate of the mount's API.
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
 /// Compares candidates of two mounts: priority, segments of base path and template, the request's

@@ -2,9 +2,9 @@
 //! `API#undeclared` and `API#unmatched`.
 //!
 //! The API with the greatest template that matches a path decides on undeclared methods. If no
-//! template matches, the mount with the longest base path decides. A request that is described but
-//! fails its conditions, or is `internal`, goes to neither operation. Requests that an operation
-//! owns never reach this code.
+//! template matches, the mount with the longest base path decides. Requests that match a described
+//! operation except for its conditions, and requests of `internal` operations, go to neither.
+//! Requests that match an operation never reach this code.
 
 use std::cmp::Ordering;
 
@@ -26,7 +26,7 @@ struct Described<'t> {
     hidden: bool,
 }
 
-/// Result for a request that no operation owns.
+/// Result for a request that matches no operation.
 #[cold]
 pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     let mut there = Described::default();

@@ -26,7 +26,7 @@ pub struct ApiRouter {
     hidden: Option<Box<Self>>,
 }
 
-/// An operation that can own a request.
+/// Operation that may be selected for a request.
 #[derive(Debug)]
 pub struct Candidate<'r> {
     /// Index into [`ApiRouter::operations`].
@@ -200,8 +200,8 @@ impl ApiRouter {
         best
     }
 
-    /// Operation of a matching template that owns the request, by the requested method or else by
-    /// the second one (GET for HEAD).
+    /// Operation of a matching template for the request: one with the requested method, otherwise
+    /// one with the second method (GET for HEAD).
     fn owner<'r>(
         &self,
         arms: &'r [Arm],

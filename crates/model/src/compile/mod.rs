@@ -77,9 +77,10 @@ pub struct Compiled {
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
     /// if a variable has a value only in an environment and none was chosen.
     pub lowered: Option<Lowered>,
-    /// First variable without a value in the chosen environment, and its place of use.
+    /// First variable without a value in the chosen environment, and the source location where it is used.
     pub open_variable: Option<(String, Span)>,
-    /// Places of the values that the environment set, and of the values that they replace.
+    /// Source locations of the values that the environment set, and of the values that they
+    /// replace.
     pub origins: Origins,
     /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
@@ -88,7 +89,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Raises findings that prevent lowering, such as those about unavailable features, to errors.
+    /// Raises findings that prevent lowering to errors, such as those about unavailable features.
     pub fn for_lowering(mut self) -> Self {
         for finding in self
             .findings
@@ -563,7 +564,7 @@ fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     told
 }
 
-/// Result of a compilation whose first file cannot be read.
+/// Creates the result of a compilation whose first file cannot be read.
 fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     stand_in(&mut files, name);
     Compiled {
@@ -668,7 +669,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
 }
 
 /// Lint levels of gateway.yaml, followed by those of the command line. Reports levels that are too
-/// low for hard rules: their errors prevent a build.
+/// low for rules whose errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

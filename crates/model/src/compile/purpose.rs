@@ -12,8 +12,8 @@ pub enum Purpose {
     /// cannot run.
     #[default]
     Run,
-    /// The result answers queries about requests. Settings that this version cannot run do not
-    /// prevent lowering; they are left out of the answer.
+    /// The result answers questions about requests (`gwc route`). Settings that this version cannot
+    /// run do not prevent lowering; answers ignore them.
     Ask,
     /// The result is compared. Only errors that leave the meaning undefined prevent lowering.
     Compare,
@@ -47,7 +47,7 @@ impl Purpose {
     }
 }
 
-/// True if a rule concerns names and paths that only a project defines.
+/// True if a rule concerns names and paths that only a project can define.
 pub(super) fn is_of_project(lint: &Lint) -> bool {
     let of_project = [
         &lints::UNKNOWN_POLICY,

@@ -14,7 +14,7 @@ use rustc_hash::FxHashSet;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 
-/// Rules whose errors leave only the reported part undefined.
+/// Rules for which an error leaves only the reported part undefined.
 const LOCAL: [&str; 11] = [
     "unresolved-reference",
     "reference-cycle",
@@ -29,7 +29,7 @@ const LOCAL: [&str; 11] = [
     "unknown-anchor",
 ];
 
-/// Rules about keys and values whose errors leave only the reported setting undefined.
+/// Rules about keys and values for which an error leaves only the reported setting undefined.
 const OF_SETTINGS: [&str; 5] = [
     "unknown-key",
     "wrong-type",
@@ -75,7 +75,7 @@ const CONTRACT: [&str; 12] = [
     "tags",
 ];
 
-/// Keys whose content decides access or routing, so that nothing inside is left out.
+/// Keys whose content decides access or routing, so that no part of the content may be left out.
 const DECIDES: [&str; 4] = [
     "security",
     "securitySchemes",
@@ -133,7 +133,7 @@ fn numbers(files: &Files) -> Vec<Span> {
 struct SettingParts {
     /// Policies, and values of [`LIMITS`].
     values: Vec<Span>,
-    /// Keys of `defaults` and `x-gateway`. One that is unknown has no effect.
+    /// Keys of `defaults` and `x-gateway`. An unknown key has no effect.
     keys: Vec<Span>,
 }
 

@@ -10,14 +10,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// Digest of the text of a change. As long as a fingerprint, because an acknowledgement covers the
+/// Digest of the text of a change, as long as a fingerprint, because an acknowledgement covers the
 /// text.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }
 
-/// Maximum number of path segments in a text. The last ones are shown, so that a difference in a
-/// shared schema has the same text for every operation.
+/// Maximum number of path segments in a text. The last segments are shown, so that a difference in
+/// a shared schema has the same text for every operation.
 const SEGMENTS_MAX: usize = 3;
 /// Maximum number of characters shown for one value.
 const SHOWN_MAX: usize = 80;
@@ -124,7 +124,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Members of each set that the other set does not have, counting duplicates.
+    /// Members of each set that are missing in the other set, with duplicates.
     fn unmatched<'v>(&self, a: &'v [Value], b: &'v [Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
         let key = |value: &Value| match value {
             Value::Node(node) => Value::Node(self.rank[*node as usize]),
@@ -367,7 +367,7 @@ fn deeper(path: &[String], key: &str) -> Vec<String> {
     path
 }
 
-/// Node of a value that contains nothing else: `{schema: NODE}`.
+/// Node that a value consists of, if the value is `{schema: NODE}`.
 fn sole_node(value: &Value) -> Option<u32> {
     match value.entries() {
         [(key, Value::Node(node))] if &**key == "schema" => Some(*node),

@@ -1,5 +1,5 @@
-//! Table of nodes during construction, and its canonical form: one node per meaning, numbered by
-//! first visit.
+//! Table of nodes during construction, and its canonical form. In the canonical form, nodes with
+//! equal meaning are one node, and nodes are numbered by first visit.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::refine::{classes, sets_of};
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,
-    /// First node of each value. Further nodes with an equal value refer to it.
+    /// First node of each value. Later nodes with an equal value refer to it.
     known: FxHashMap<Value, u32>,
 }
 
@@ -56,7 +56,7 @@ impl Graph {
         self.drafts[id as usize] = Draft::Same(other);
     }
 
-    /// Follows `Draft::Same` from a node to the node that has the value of its own.
+    /// Follows `Draft::Same` references from a node to the node that contains the value.
     pub(super) fn find(&self, mut id: u32) -> u32 {
         // A chain longer than the number of drafts is circular.
         for _ in 0..self.drafts.len() {
@@ -100,7 +100,7 @@ impl Graph {
         }
     }
 
-    /// For each node, the end of its chain of references. The end of a cycle is its least member.
+    /// For each node, the end of its chain of references. For a cycle, the least node of the cycle.
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {

@@ -1,9 +1,9 @@
-//! Prose of documents, for readers. Plans show changes of it under DOCS; a bundle never contains
-//! it.
+//! Prose of documents: texts for readers. Plans show its changes under DOCS; a bundle never
+//! contains it.
 //!
 //! The source artifact contains the first characters of each text, and a digest if the text is
-//! longer. The prose of schemas is one set per API: names of schemas have no meaning, and the same
-//! schema may be written once or a hundred times.
+//! longer. The prose of schemas is one set per API, because names of schemas have no meaning, and
+//! the same schema may be written once or many times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use openapi::spec::reference::Resolver;
 use openapi::spec::{In, Method, Operation, Version};
 use sources::project::files::{Document, Files};
 
-/// Maximum number of characters of a text that are kept.
+/// Maximum number of characters of a text that are stored.
 const KEPT_MAX: usize = 120;
 
 /// Reader of the prose of one document.
@@ -49,7 +49,7 @@ pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     }
 }
 
-/// Prose by subject (such as `parameter query limit description`), with its place.
+/// Prose by subject (such as `parameter query limit description`), with its source location.
 pub(crate) type Texts = BTreeMap<String, (String, Span)>;
 
 impl<'a> Prose<'a> {

@@ -147,7 +147,7 @@ struct Run<'e> {
     shape: Vec<u32>,
     /// For each shape, the ranges of edges that belong to sets.
     sets: Vec<Vec<Range<usize>>>,
-    /// Blocks to which the edges of the current block's members lead.
+    /// Blocks to which the edges of the members of the current block lead.
     signatures: Vec<u32>,
 }
 

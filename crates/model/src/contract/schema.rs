@@ -35,10 +35,10 @@ pub(super) struct Schemas<'r, 'a> {
 /// For each schema, the components that extend it with `allOf`, with their names.
 type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
-/// Type of a keyword's value in the contract.
+/// Kind of a keyword's value in the contract.
 #[derive(Clone, Copy)]
 enum Says {
-    /// Text for readers, left out: it has no effect on programs that send or read values.
+    /// Text for readers. Left out, because it has no effect on programs that send or read values.
     Prose,
     /// A schema.
     Schema,
@@ -60,7 +60,7 @@ enum Says {
     Discriminator,
     /// Keyword `$dynamicRef`.
     Dynamic,
-    /// OpenAPI object that contains no schemas.
+    /// OpenAPI object without schemas.
     Object,
 }
 
@@ -118,8 +118,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(self.graph.find(id))
     }
 
-    /// Follows a schema as [`Self::follow`] does, and collects the prose of all schemas on the
-    /// path.
+    /// Like [`Self::follow`], and collects the prose of all schemas on the path.
     fn told(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
@@ -146,8 +145,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// Follows a schema as [`Self::follow`] does. Calls `tell` for every schema on the path,
-    /// including the last.
+    /// Like [`Self::follow`], and calls `tell` for every schema on the path, including the last.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
@@ -236,7 +234,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.graph.fill(id, Value::Map(entries));
     }
 
-    /// Target of a `$ref` beside other keywords. The text of the reference if it has no target.
+    /// Target of a `$ref` that has other keywords beside it. The text of the reference if it has no
+    /// target.
     fn beside(&mut self, text: NodeRef<'a>) -> Value {
         match text.as_str().map(|_| self.resolver.target(text)) {
             Some(Ok(target)) => self.deferred(target),

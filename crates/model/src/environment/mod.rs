@@ -45,8 +45,8 @@ pub struct Reading {
 pub struct Choice {
     /// Selected variant of the project: one environment, or the project without an environment.
     pub reading: Reading,
-    /// Readings without an environment and in each other environment, to report their mistakes
-    /// early.
+    /// Readings of gateway.yaml without an environment and in each other environment, so that
+    /// errors in them are reported early.
     pub others: Vec<Reading>,
     /// Variables of all environments.
     pub variables: Variables,
@@ -61,22 +61,23 @@ pub struct Origins {
     set: HashMap<Span, (String, Span)>,
     /// Spans at which a variable without a value is used. Already reported.
     open: HashSet<Span>,
-    /// Maps of gateway.yaml that a patch changes, with the span of their key in the patch.
+    /// Maps of gateway.yaml that a patch changes, with the span of the map's key in the patch.
     changed: Vec<(Span, Span)>,
     /// Names of the entries that a patch removes, with their spans in the patch.
     removed: Vec<(String, Span)>,
 }
 
 impl Origins {
-    /// Origin of a value: the span of the variable's value, or of the value that a patch overrides.
+    /// Span behind a value: the span of the variable's value, or of the value that a patch
+    /// overrides.
     #[must_use]
     pub fn behind(&self, span: Span) -> Option<Span> {
         let value = self.set.get(&span).map(|(_, value)| *value);
         value.or_else(|| self.overridden.get(&span).copied())
     }
 
-    /// Adds to a finding the place in the patch that may have caused it: a change of the
-    /// surrounding map, or the removal of a missing name.
+    /// Adds the location in the patch that may have caused the finding: a change in the enclosing
+    /// map, or the `null` that removed the name which is now missing.
     fn relate_patch(&self, finding: &mut Diagnostic) {
         let inside = |outer: &Span| {
             outer.file == finding.span.file
@@ -103,8 +104,8 @@ impl Origins {
     }
 
     /// Moves a finding to the place that set the value: the value of a variable is wrong where it
-    /// is defined, not where it is used. Adds the place of use, and that of a value that a patch
-    /// overrides. Drops findings about a variable without a value.
+    /// is defined, not where it is used. Adds the source location of the use, and that of a value that
+    /// a patch overrides. Drops findings about a variable without a value.
     #[must_use]
     pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {

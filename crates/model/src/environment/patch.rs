@@ -119,7 +119,7 @@ fn merge(
     files.tree.push(span, Kind::Map(merged))
 }
 
-/// Returns a value that a patch adds, without entries that are `null`: they remove nothing here.
+/// Returns a value that a patch adds, without its `null` entries, which have nothing to remove.
 fn pruned(files: &mut Files, value: NodeId, sink: &mut Sink) -> NodeId {
     let node = files.tree.at(value);
     if !node.is_map() {

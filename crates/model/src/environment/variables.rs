@@ -1,8 +1,9 @@
 //! Variables: `${var:NAME}` in place of a scalar, in gateway.yaml and in `x-gateway`.
 //!
-//! A variable is always a whole scalar. Its value replaces the scalar in the tree, so the field
-//! decides on the type. gateway.yaml is copied, because each environment fills it differently.
-//! Documents are filled in place, because a run compiles them for one environment only.
+//! A variable is always a whole scalar. Its value replaces the scalar in the tree, so that the
+//! field determines the type. Replacement works on a copy of gateway.yaml, because each environment
+//! has other values. In documents it works in place, because a run compiles them for one
+//! environment only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use vocab::environment_lints::{
 /// Start of a variable.
 const OPEN: &str = "${var:";
 
-/// Place where each variable is first used.
+/// Source location where each variable is first used.
 type Uses = BTreeMap<String, Span>;
 
 /// Variables of a run.
@@ -29,7 +30,7 @@ pub struct Variables {
     current: Option<usize>,
     /// Values used in documents.
     values: BTreeMap<String, NodeId>,
-    /// Variables that gateway.yaml uses without an environment.
+    /// Variables that gateway.yaml uses if no environment is selected.
     base: Uses,
     /// Variables that documents use.
     documents: Uses,
@@ -84,7 +85,7 @@ impl Variables {
         }
     }
 
-    /// Variables for a document without a project. None has a value.
+    /// Variables of a document without a project. They have no values.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -96,7 +97,7 @@ impl Variables {
         }
     }
 
-    /// Replaces the variables in gateway.yaml without an environment by the same values as in
+    /// Replaces the variables in gateway.yaml without an environment. Uses the same values as in
     /// documents.
     pub(super) fn fill_base(
         &mut self,
@@ -160,8 +161,8 @@ impl Variables {
         self.documents = used;
     }
 
-    /// First used variable without a value in the chosen environment, and its place. A build is
-    /// then impossible.
+    /// First used variable without a value in the chosen environment, and its source location. A
+    /// build is then impossible.
     #[must_use]
     pub fn open(&self) -> Option<(&str, Span)> {
         let used = self.base.iter().chain(&self.documents);
@@ -299,8 +300,8 @@ impl Filling<'_> {
     }
 
     /// Returns the value that replaces a scalar, if the scalar is a variable with a value. A
-    /// variable without a value remains, and findings about its field are suppressed. Reports a
-    /// variable that no environment defines.
+    /// variable without a value is not replaced, and findings about its field are suppressed.
+    /// Reports a variable that no environment defines.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;

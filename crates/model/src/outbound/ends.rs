@@ -37,8 +37,8 @@ impl End {
         path::is_literal(&self.text)
     }
 
-    /// True if both destinations map requests to paths in the same way, so that different requests
-    /// have different paths.
+    /// True if both destinations map request paths in the same way, so that different request paths
+    /// stay different.
     pub(super) fn travels_like(&self, other: &Self) -> bool {
         self.offset.is_some() && self.offset == other.offset
     }

@@ -1,5 +1,5 @@
-//! Paths that upstreams receive, and bypasses ("ways round"): a less protected operation whose
-//! requests reach the same path of the same host as those of a protected operation.
+//! Paths that upstreams receive, and bypasses ("ways round"): an operation with weaker protection
+//! whose requests reach the same path of the same host as those of a protected operation.
 //!
 //! The router separates operations whose requests are forwarded unchanged. It cannot separate
 //! requests that a rewrite, a stripped base path, a target's path, a split or a mirror sends to
@@ -89,7 +89,7 @@ pub struct Round {
 }
 
 impl Survey {
-    /// States which operations were not compared. `None` if all were.
+    /// Message with the operations that were not compared. `None` if all were compared.
     #[must_use]
     pub fn gap(&self) -> Option<String> {
         let first = self.not_compared.first()?;
@@ -104,7 +104,7 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Destinations of a bypass at which the operations of this survey admit fewer callers.
+    /// Destinations of a bypass at which operations of this survey admit fewer callers.
     #[must_use]
     pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
         let reached = round.reached.iter().map(String::as_str);

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 
-/// Mark for a parameter: one or more bytes of a segment.
+/// Mark for a parameter, which stands for one or more bytes of a segment.
 const ANY: char = '\u{0}';
 /// Mark for the rest of a path below a prefix.
 const REST: char = '\u{1}';
 
-/// Number of times that escapes are decoded. Each upstream behind another decodes once more.
+/// Maximum number of times that escapes are decoded. Each server in a row of upstreams decodes once
+/// more.
 const DECODED_MAX: usize = 3;
 
 /// Segments of a path in one reading, with marks for parameters.
@@ -136,7 +137,7 @@ impl Path {
         is_literal(first).then_some(first)
     }
 
-    /// True if at least one path matches both.
+    /// True if at least one path matches both patterns.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.0, &other.0)

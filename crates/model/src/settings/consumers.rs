@@ -18,7 +18,7 @@ const EMPTY: [u8; 32] = [
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// Reads all consumers. Also returns the names of those in `consumers_file`.
+/// Reads all consumers. Also returns the names of the consumers in `consumers_file`.
 pub(super) fn consumers(
     own: Option<NodeRef<'_>>,
     file: Option<NodeRef<'_>>,
@@ -213,7 +213,8 @@ fn tokens(
     all
 }
 
-/// Identifier of a certificate in the form of [`mtls::Certificate::credentials`], with its place.
+/// Identifier of a certificate in the form of [`mtls::Certificate::credentials`], with its source
+/// location.
 fn certified(item: NodeRef<'_>) -> Option<(String, Span)> {
     let get = |key: &str| item.get(key).filter(|value| !value.is_null());
     let text = |node: NodeRef<'_>| node.scalar_text().map(str::to_owned);

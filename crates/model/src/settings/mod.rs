@@ -42,8 +42,8 @@ pub struct Settings {
     pub apis: Vec<ApiEntry>,
     /// Patterns of further documents (`apis_glob`).
     pub apis_glob: Vec<Spanned<String>>,
-    /// Files with another use in gateway.yaml than as an API's document: overlays, patches,
-    /// consumers and acknowledgements.
+    /// Files that gateway.yaml uses for another purpose than as an API's document: overlays,
+    /// patches, consumers and acknowledgements.
     pub other_files: BTreeSet<String>,
     /// Mount of an API that sets no mount.
     pub default_mount: ir::Mount,
@@ -63,7 +63,7 @@ pub struct Settings {
     pub required: Required,
     /// Defaults for operations.
     pub defaults: Defaults,
-    /// Levels of lint rules by name, with the place of the setting.
+    /// Levels of lint rules by name, with the source location of the setting.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Settings {
 pub struct ApiEntry {
     /// Name of the API.
     pub name: String,
-    /// Place of its name.
+    /// Source location of its name.
     pub span: Span,
     /// Path of the OpenAPI document.
     pub path: Spanned<String>,
@@ -159,7 +159,7 @@ pub struct Defaults {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Readings of ambiguous paths that are allowed.
     pub path_readings: Valued<ir::PathReadings>,
-    /// Party that checks credentials: the gateway or the upstream.
+    /// Component that checks credentials: the gateway or the upstream.
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
@@ -167,7 +167,7 @@ pub struct Defaults {
     pub validation: Mode,
     /// Parts of `validate` that cannot run yet.
     pub validate: Declared,
-    /// Place of `validate`.
+    /// Source location of `validate`.
     pub validate_at: Option<Span>,
 }
 
@@ -194,7 +194,7 @@ impl Required {
     }
 }
 
-/// Party that checks credentials.
+/// Component that checks credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityMode {
     /// The gateway checks credentials with its verifiers.
@@ -337,15 +337,15 @@ pub(crate) fn bind_stores(
     }
 }
 
-/// Reads `errors` of gateway.yaml or of a document's root `x-gateway`.
+/// Reads `errors` of gateway.yaml, or of the root `x-gateway` of a document.
 pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
     let written = node.get("errors").filter(|node| !node.is_null());
     let written = written.map(|node| whole(node, &vocab::shared::ERRORS));
     written.unwrap_or_default()
 }
 
-/// True if a key of gateway.yaml belongs to the gateway as a whole, not to an API, a listener, an
-/// upstream or an operation, and not to the project (such as gates and tests).
+/// True if a key of gateway.yaml belongs to the gateway as a whole. False for keys of an API, a
+/// listener, an upstream or an operation, and for keys of the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["plans", ..] => true,

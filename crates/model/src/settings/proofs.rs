@@ -1,4 +1,4 @@
-//! Verifiers of proofs (`dpop`): the verifier that each names must check tokens of bearers.
+//! Verifiers of proofs (`dpop`). The verifier that `token` names must check bearer tokens.
 
 use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink};
@@ -6,8 +6,8 @@ use vocab::lints::WRONG_KIND;
 
 use super::Defined;
 
-/// Reports each `token` that names another kind of verifier. Unknown names are reported with those
-/// of other keys.
+/// Reports each `token` that names a verifier of another kind. Unknown names are reported together
+/// with those of other keys.
 pub(super) fn check(root: NodeRef<'_>, auth: &[Defined<ir::Verifier>], sink: &mut Sink) {
     for verifier in auth {
         let Some(name) = verifier.value.checked.token_verifier() else {

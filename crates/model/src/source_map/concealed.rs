@@ -1,4 +1,5 @@
-//! Text of files that Git does not track. Plans show only places in such files, never their text.
+//! Text of files that Git does not track. Plans show only locations in such files, never their
+//! text.
 
 use diag::{Kind, NodeRef};
 use sources::project::files::Files;
@@ -54,8 +55,8 @@ impl Concealed {
         self.files.is_empty()
     }
 
-    /// Path of the concealed file whose text a value would reveal, if any. A word that also occurs
-    /// in another file reveals nothing.
+    /// Path of the concealed file whose text a value would reveal. `None` if the value reveals
+    /// nothing, for example because another file contains it, too.
     #[must_use]
     pub fn shown_by(&self, value: &str) -> Option<&str> {
         let is_between = |c: char| c.is_whitespace() || ",;:|&\"'`[]{}()…".contains(c);

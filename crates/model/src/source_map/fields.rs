@@ -9,7 +9,7 @@ use crate::rest::Rest;
 use crate::settings::Settings;
 use crate::{Api, Operation, Origin, Valued};
 
-/// Nodes that may set fields of the operations of one API.
+/// Nodes that may set fields of an API's operations.
 pub(super) struct Setters<'c> {
     compiled: &'c Compiled,
     settings: &'c Settings,
@@ -126,7 +126,8 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Places of a setting that cannot run yet, followed by the places that it overrides.
+    /// Source locations of a setting that cannot run yet, followed by the source locations that it
+    /// overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;
@@ -178,7 +179,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Level that added a policy to the chain, found by the place of its name.
+    /// Level that added a policy to the chain, found by the source location of its name.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {

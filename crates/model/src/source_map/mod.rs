@@ -1,7 +1,7 @@
-//! Source artifact: the source text and place of each route in a bundle.
+//! Source artifact: the source text and source location of each route in a bundle.
 //!
-//! The artifact is stored beside the bundle, not in it, because places and prose are not behaviour.
-//! Plans use it for the places of the old side and for DOCS; gwd may show it.
+//! The artifact is stored beside the bundle, not in it, because source locations and prose are not
+//! behaviour. Plans use it for the source locations of the old side and for DOCS; gwd may show it.
 
 mod concealed;
 mod fields;
@@ -32,17 +32,17 @@ const OLDEST_VERSION: u32 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
-    /// Version of the format: 4. Version 3 has no places of prose and schemes.
+    /// Format version: 4. Version 3 has no source locations of descriptions and security schemes.
     pub version: u32,
     /// SHA-256 of every file that was read, by path.
     pub files: BTreeMap<String, String>,
-    /// Places of the fields of operations. Equal maps are stored once, because most operations of a
-    /// document have the same.
+    /// Source locations of the fields of operations. Equal maps are stored once, because most
+    /// operations of a document have the same.
     pub fields: Vec<Fields>,
     /// Sources of operations, by key.
     pub operations: BTreeMap<String, OperationSource>,
-    /// Places of definitions and keys in gateway.yaml and in documents, by subject: `policy NAME`,
-    /// `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
+    /// Source locations of definitions and keys in gateway.yaml and in documents, by subject:
+    /// `policy NAME`, `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
     pub definitions: BTreeMap<String, Place>,
     /// Prose of whole documents, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,7 +75,7 @@ pub struct ApiProse {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationSource {
-    /// Place of the operation's method.
+    /// Source location of the operation's method.
     pub place: Place,
     /// Path as written in the document.
     pub path: String,
@@ -104,18 +104,18 @@ pub struct OperationSource {
     pub lines: BTreeMap<String, u32>,
 }
 
-/// Fields, each with the place that set it.
+/// Fields, each with the source location that set it.
 pub type Fields = BTreeMap<String, FieldSource>;
 
-/// Place of a field's value, and the places that it overrides.
+/// Source location of a field's value, and the source locations that it overrides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FieldSource {
     /// Value set in a file.
     Written {
-        /// Place in the source.
+        /// Location in the source.
         place: Place,
-        /// Places of the values that it overrides, nearest first.
+        /// Source locations of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
         /// For a policy, the level that added it to the chain.
@@ -360,7 +360,7 @@ impl SourceMap {
     }
 }
 
-/// Keys of gateway.yaml whose entries are named definitions, with a subject of their own.
+/// Keys of gateway.yaml whose entries are named definitions. Each entry has a subject.
 const DEFINED: [&str; 9] = [
     "apis",
     "listeners",
@@ -373,13 +373,13 @@ const DEFINED: [&str; 9] = [
     "lint",
 ];
 
-/// Removes the places from texts.
+/// Removes the source locations from texts.
 fn texts(prose: Texts) -> BTreeMap<String, String> {
     let prose = prose.into_iter();
     prose.map(|(about, (text, _))| (about, text)).collect()
 }
 
-/// Adds the places of all values inside a definition, by key path.
+/// Adds the source locations of all values inside a definition, by key path.
 fn add_inside(
     subject: &str,
     separator: char,

@@ -43,7 +43,7 @@ const SPECTRAL: &[Row] = &[
     (
         "oas2-operation-formData-consume-check",
         &[],
-        "2.0 is lifted to 3.0: a form without `consumes` becomes the media type that forms have",
+        "2.0 is lifted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
     ),
     (
         "operation-operationId-unique",
@@ -333,7 +333,7 @@ const VACUUM: &[Row] = &[
     (
         "oas2-operation-formData-consume-check",
         &[],
-        "2.0 is lifted to 3.0: a form without `consumes` becomes the media type that forms have",
+        "2.0 is lifted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
     ),
     (
         "oas2-anyOf",

@@ -1,5 +1,5 @@
-//! Upstreams behind the names in a line about destinations. Fingerprints contain their definitions,
-//! so that an acknowledgement covers no other servers.
+//! Digests of the upstreams to which a line about destinations refers by name. Fingerprints contain
+//! these digests, so that an acknowledgement does not cover other servers.
 
 use std::collections::BTreeSet;
 

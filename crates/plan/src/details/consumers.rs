@@ -135,26 +135,26 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Reason for the absence of a witness: only the identity provider can issue such a token.
+/// Reason for a missing witness: only the identity provider can issue such a token.
 const OF_TOKENS: &str = "only a token of this consumer with another value of the claim would show \
     the change";
 
-/// Reason for the absence of a witness: an expression may have any meaning.
+/// Reason for a missing witness: the meaning of an expression is unknown.
 const OF_EXPRESSIONS: &str = "an expression reads the value, and it may admit callers without it";
 
-/// Claims that a client certificate gives its caller.
+/// Claims that the caller of a client certificate has.
 const OF_CERTIFICATES: [&str; 6] = ["sub", "san", "spiffe", "subject", "issuer", "x5t#S256"];
 
-/// Text before the name of a certificate, where a credential is described.
+/// Text that precedes the name of a certificate in the description of a credential.
 const CERTIFICATE: &str = "certificate ";
 
-/// New value of a removed certificate that verifiers still admit.
+/// New value of the line for a removed certificate that verifiers still admit.
 const UNLISTED: &str = "admitted without a consumer";
 
-/// Text before the description of tokens ([`ir::Holder::description`]).
+/// Text that precedes the description of tokens ([`ir::Holder::description`]).
 const TOKEN: &str = "token ";
 
-/// Descriptions of the credentials of a consumer that others issue: certificates and tokens.
+/// Descriptions of those credentials of a consumer that others issue: certificates and tokens.
 fn foreign(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
     let certificates = consumer.certificates.iter();
     let certificates = certificates.map(|one| format!("{CERTIFICATE}{}", one.name));

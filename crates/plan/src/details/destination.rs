@@ -1,5 +1,5 @@
-//! Effective destination of a chain: the decisions of its policies about where requests, copies of
-//! requests and clients are sent.
+//! Effective destination of a chain: to where its policies send requests, copies of requests and
+//! clients.
 //!
 //! As in the engine, the order of policies matters. The first policy that responds ends the chain.
 //! Of several splits, the last one selects the upstream. Rewrites are applied one after another.
@@ -56,8 +56,8 @@ fn class(is_same: bool) -> Class {
     }
 }
 
-/// Returns the effective decisions of a chain, one string each. Chains with equal results send
-/// traffic to the same destinations.
+/// Returns the effective destinations of a chain, one string for each decision. Chains with equal
+/// results send traffic to the same destinations.
 pub(super) fn in_force(steps: &[Step]) -> Vec<String> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     let mut texts = Vec::new();
@@ -139,10 +139,10 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     }
 }
 
-/// Response field as received by clients.
+/// Response field that clients receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
-    /// True if the upstream's own value reaches clients.
+    /// True if clients receive the upstream's value.
     upstream: bool,
     /// Values that the gateway writes.
     values: Vec<String>,

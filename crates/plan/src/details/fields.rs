@@ -17,13 +17,13 @@ use super::tables::Way::{
 use super::tables::{self, Table, of_policy};
 use crate::Class;
 
-/// True if neither value of a setting is tighter than the other.
+/// True if a change of the setting is neither tighter nor looser.
 pub(super) fn has_no_direction(table: &Table, path: &[String]) -> bool {
     let row = table.row(path);
     row.is_some_and(|row| matches!(row.way, Either))
 }
 
-/// True if a policy sends requests, copies or clients to another destination.
+/// True if a policy sends requests, copies of requests or clients to another destination.
 pub(super) fn moves(kind: &str, settings: &Settings) -> bool {
     let table = of_policy(kind);
     let mut rows = settings.iter().filter_map(|one| table.row(&one.path));
@@ -140,7 +140,7 @@ pub(super) fn settings(
     }
 }
 
-/// Reports settings that are written differently but have the same meaning.
+/// Reports settings whose notation differs but whose meaning is equal.
 pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
     settings(&tables::RESTATED, subject, old, new, lines);
 }
@@ -184,7 +184,7 @@ fn join(subject: &str, path: &[String]) -> String {
     }
 }
 
-/// Like [`amount`], but 0 means no limit.
+/// Like [`amount`], but the value 0 means no limit.
 fn or_off(value: Option<&Written>, absent: u128) -> Amount {
     match amount(value, Is(absent)) {
         Amount::Of(0, _) => Amount::Endless,
@@ -192,7 +192,7 @@ fn or_off(value: Option<&Written>, absent: u128) -> Amount {
     }
 }
 
-/// Limit that a setting defines, as a fraction. [`Amount::Endless`] means that there is no limit.
+/// Limit that a setting defines, as a fraction. [`Amount::Endless`]: no limit.
 enum Amount {
     Of(u128, u128),
     Endless,
@@ -239,12 +239,13 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
     }
 }
 
-/// True if a set of values has a member.
+/// True if the setting is a set of values that contains `member`.
 fn has(value: Option<&Written>, member: &str) -> bool {
     values(value, &[]).contains(member)
 }
 
-/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without one, they always are.
+/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without a day, requests are
+/// always served.
 fn until(old: Option<&Written>, new: Option<&Written>) -> Class {
     let day = |value| values(value, &[]).into_iter().next();
     match (day(old), day(new)) {
@@ -270,7 +271,8 @@ fn values(value: Option<&Written>, absent: &[&str]) -> BTreeSet<String> {
     }
 }
 
-/// Class of a change of a set of values: `relax` if the new set has any additional value.
+/// Class of a change of a set of values: `relax` if the new set contains a value that the old set
+/// does not.
 fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class {
     let (old, new) = (values(old, absent), values(new, absent));
     match (new.is_subset(&old), old.is_subset(&new)) {

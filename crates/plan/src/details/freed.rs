@@ -1,7 +1,7 @@
-//! Callers that stay admitted without their consumer: a token whose `consumer_claim` or a signature
-//! whose key id names no consumer any more, and a certificate or token that no consumer lists. They are
-//! callers of their own (data-plane.md): limits with `key: consumer` count each of them alone, and
-//! the upstream receives another name.
+//! Callers that are still admitted after their consumer was removed: by a token with
+//! `consumer_claim`, a signature's key id, a certificate, or a token that a consumer listed. Each
+//! of them is then a caller without a consumer (data-plane.md): limits with `key: consumer` count
+//! each caller separately, and the upstream receives another name.
 
 use std::collections::BTreeSet;
 
@@ -12,22 +12,23 @@ use serde_json::Value;
 
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that may count by consumer.
+/// Kinds of policies that can count by consumer.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Reason for the absence of a witness: plans have no certificates and tokens of real callers.
+/// Reason for a missing witness: plans have no certificates and tokens of real callers.
 const OF_CALLERS: &str = "only a token or certificate of this consumer would show the change";
 
-/// Parts of a gateway that decide on callers without consumer.
+/// Parts of a gateway that determine which callers without a consumer are admitted.
 pub(super) struct Admitting<'a> {
     gateway: &'a ir::Gateway,
     /// True if a verifier reads the consumer's name from a token.
     by_claim: bool,
-    /// Key ids of signatures. A key id names the consumer of its name.
+    /// Key ids of signatures. A consumer with the name of a key id is the caller of its signatures.
     key_ids: BTreeSet<String>,
     /// True if a verifier admits client certificates.
     pub(super) by_certificate: bool,
-    /// True if callers may have tokens, whose claims apply where the consumer has none.
+    /// True if callers may have tokens. A claim of the token applies if the consumer does not have
+    /// it.
     pub(super) has_tokens: bool,
     /// Paths that the expressions of the gateway read.
     reads: BTreeSet<Vec<String>>,
@@ -65,8 +66,8 @@ fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)
     shared.chain(own)
 }
 
-/// Paths that the expressions of `authorize` policies read. One that this version cannot read may
-/// read everything about the caller.
+/// Paths that the expressions of `authorize` policies read. An expression that this version cannot
+/// parse counts as reading everything about the caller.
 fn read(gateway: &ir::Gateway) -> BTreeSet<Vec<String>> {
     let mut all = BTreeSet::new();
     for (_, policy) in policies(gateway) {
@@ -118,8 +119,8 @@ impl<'a> Admitting<'a> {
         })
     }
 
-    /// Reports what callers of a consumer gain or lose if they stay admitted without it: limits that
-    /// counted them together, and fields that contain its name.
+    /// Reports the effects of a removed consumer on callers that are still admitted: limits that
+    /// counted them together, and fields that contain the consumer's name.
     pub(super) fn lost(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
         let (by_token, by_certificate) = is_of;
         for (name, policy) in policies(self.gateway) {

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::fields::shown;
 use crate::Class;
 
-/// Group of settings below one path. Adding or removing all of them is reported as one line.
+/// Group of settings below one path. If all of them are added or removed, the plan has one line.
 pub(super) struct Group {
     pub(super) path: &'static [&'static str],
-    /// Class of the line if the group is added. If it is removed, the opposite class.
+    /// Class of the line if the group is added. The removal has the opposite class.
     pub(super) comes: Class,
 }
 

@@ -1,7 +1,8 @@
-//! Limits whose counter counts the requests of several operations. A counter that is split into
-//! several lets more through; counters that are joined let less through.
+//! Limits that count requests of several operations with one counter. If a counter is split into
+//! several, the limit admits more; if counters are joined, it admits less.
 //!
-//! The comparison is by cells of requests: a renamed operation, API or policy hides nothing.
+//! The comparison is by cells of requests, so that renaming an operation, API or policy cannot hide
+//! a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,7 @@ use crate::{Change, Class, Plan, Section};
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Operation that serves requests, with its API and mount.
+/// Operation, with its API and mount.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OperationAt<'a> {
     pub(crate) api: &'a ir::Api,
@@ -26,7 +27,8 @@ pub(crate) struct OperationAt<'a> {
     pub(crate) operation: &'a ir::Operation,
 }
 
-/// Cells of requests that both sides serve, each as the operations of the old and of the new side.
+/// Cells of requests that both sides serve. Each cell has an operation of the old side and one of
+/// the new side.
 #[derive(Debug)]
 pub(crate) struct Cells<'a> {
     gateways: [&'a ir::Gateway; 2],
@@ -39,10 +41,10 @@ struct Counter<'a> {
     policy: &'a ir::Policy,
     /// Name of the policy, with its API if a document defines it.
     name: String,
-    /// Name of the policy, with its API if a document defines it, and with the operation if each
-    /// operation has a counter.
+    /// Name of the policy for display, with its API if a document defines it, and with the
+    /// operation if each operation has a counter.
     label: String,
-    /// Cells that it counts.
+    /// Indices of the cells that the counter counts.
     cells: Vec<usize>,
 }
 
@@ -53,7 +55,7 @@ struct Counters<'a> {
 }
 
 impl<'a> Cells<'a> {
-    /// No cells. `None` if a side has no policy with a counter.
+    /// Creates an empty set of cells. `None` if a side has no policy with a counter.
     pub(crate) fn new(old: &'a ir::Gateway, new: &'a ir::Gateway) -> Option<Self> {
         let counts = |gateway: &ir::Gateway| {
             let own = gateway.apis.iter().flat_map(|api| &api.policies);
@@ -79,7 +81,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// Reports counters that are split, joined or started again.
+    /// Reports counters that are split, joined or restarted.
     pub(crate) fn compare(&self, plan: &mut Plan) {
         let [was, is] = [0, 1].map(|side| self.counters(side));
         for (index, counter) in was.all.iter().enumerate() {
@@ -202,8 +204,8 @@ impl<'a> Cells<'a> {
 }
 
 impl<'a> Counters<'a> {
-    /// Counters of the other side, of the same kind, with the number of the cells of a counter that
-    /// each of them counts.
+    /// Counters of the other side of the same kind. The value is the number of the counter's cells
+    /// that the other counter also counts.
     fn shares(&self, index: usize, other: &Counters<'_>) -> BTreeMap<usize, usize> {
         let counter = &self.all[index];
         let mut shares = BTreeMap::new();
@@ -217,8 +219,8 @@ impl<'a> Counters<'a> {
         shares
     }
 
-    /// Counters of the other side that count all cells of a counter. Cells without any counter of
-    /// the kind are left out: they lost the limit, which another line reports.
+    /// Counters of the other side that together count all cells of a counter. Cells without any
+    /// counter of the kind are ignored: another line reports that they have no limit any more.
     fn covering(&self, index: usize, other: &Counters<'_>) -> Vec<usize> {
         let counter = &self.all[index];
         let has_one = |cell: &&usize| {
@@ -231,8 +233,9 @@ impl<'a> Counters<'a> {
         covering.map(|(at, _)| at).collect()
     }
 
-    /// Cells that the continuation of a counter on the other side does not count, with a counter
-    /// that does. The continuation counts the most cells; of several, it has the same name.
+    /// Cells of a counter that its successor on the other side does not count, each with a counter
+    /// that does. The successor of a counter is the one that counts most of its cells; among
+    /// several, the one with the same name.
     fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
         let shares = self.shares(index, other).into_iter();
@@ -269,7 +272,7 @@ fn by_route(policy: &ir::Policy) -> bool {
     keys.contains(&"route")
 }
 
-/// True if a counter has no value that outlives requests.
+/// True if the counter belongs to a `concurrency` policy, whose value does not outlive requests.
 fn is_concurrency(counter: &Counter<'_>) -> bool {
     counter.policy.checked.kind() == "concurrency"
 }
@@ -278,12 +281,13 @@ fn is_same_kind(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     one.policy.checked.kind() == other.policy.checked.kind()
 }
 
-/// True if both counters belong to policies of one name, whose settings are compared elsewhere.
+/// True if both counters belong to policies with the same name. The settings of these policies are
+/// compared elsewhere.
 fn is_same_name(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     one.policy.name == other.policy.name
 }
 
-/// True if a counter lets no more through than the old one.
+/// True if a counter is at least as tight as the old one.
 fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     let mut lines: Vec<Line> = Vec::new();
     settings("", &old.policy.checked, &new.policy.checked, &mut lines);

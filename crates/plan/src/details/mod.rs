@@ -25,7 +25,7 @@ pub(crate) use self::things::{listener, upstream};
 use super::{Change, Plan, Section, security};
 use model::lower::Lowered;
 
-/// Compares two gateways. Without an old side, only some comparisons are possible.
+/// Compares two gateways. Without an old side, only comparisons that need no old side are made.
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let before = old.map(|old| &old.gateway);
     security::gateway::compare(before, &new.gateway, plan);
@@ -59,8 +59,8 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-/// Reports settings that are written differently but have the same meaning. Called if there is no
-/// other difference.
+/// Reports settings whose notation differs but whose meaning is equal. Called if there is no other
+/// difference.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     things::restated(&old.gateway, &new.gateway, plan);
 }

@@ -41,8 +41,8 @@ pub(crate) struct Of<'a> {
     pub(crate) shared: &'a ir::Shared,
 }
 
-/// True if [`operations`] compares these two operations of the two sides: they have the same key,
-/// or the same requests if the key was changed.
+/// True if [`operations`] compares these two operations: they have the same key, or, if the key was
+/// changed, the same requests.
 pub(crate) fn are_compared(
     (was, before): (&ir::Api, &ir::Operation),
     (is, after): (&ir::Api, &ir::Operation),
@@ -81,7 +81,8 @@ pub(crate) fn of_cell(
     lines
 }
 
-/// Differences between the upstreams of the same requests, even if their names differ.
+/// Compares the upstreams that receive the same requests, even if the names of the upstreams
+/// differ.
 fn upstreams(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -164,7 +165,8 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 }
 
 /// Removed operations of the old side, by the requests that they match. An operation with a new key
-/// is compared with the removed one, so that a new key cannot hide other changes.
+/// is compared with the removed operation for the same requests, so that a new key cannot hide
+/// other changes.
 pub(super) struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
 /// Properties that identify an operation's requests within its API.
@@ -180,8 +182,8 @@ impl<'a> Renamed<'a> {
         )
     }
 
-    /// Returns the old version of an operation: the operation with the same key, else a removed
-    /// operation with the same requests.
+    /// Returns the old version of an operation: the operation with the same key, otherwise a
+    /// removed operation with the same requests.
     pub(super) fn before(
         &self,
         old: &'a ir::Api,
@@ -270,18 +272,18 @@ fn treatments(
     lines
 }
 
-/// Place that sets the retries of an operation's requests.
+/// Source of an operation's retry settings.
 enum Retries<'a> {
-    /// The operation itself.
+    /// Retry settings of the operation itself.
     Own(&'a policy::traffic::retry::Checked),
-    /// Name and settings of the last retry policy of its chain.
+    /// Name and settings of the last retry policy of the operation's chain.
     Policy(&'a str, &'a Checked),
-    /// Upstream of the operation. `None`: no retries.
+    /// Retry policy of the operation's upstream. `None`: no retries.
     Upstream(Option<&'a policy::traffic::retry::Checked>),
 }
 
-/// Retries of an operation: its own settings, else the last retry policy of its chain, else those
-/// of its upstream.
+/// Effective retry settings of an operation: its own, otherwise those of the last retry policy of
+/// its chain, otherwise those of its upstream.
 fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
     if let Some(own) = &treatment.retries {
         return Retries::Own(own);
@@ -306,8 +308,8 @@ impl Retries<'_> {
         }
     }
 
-    /// True if no other comparison covers these retries. Retries from the same place are compared
-    /// where they are defined.
+    /// True if no other comparison covers these retry settings. Settings with the same source on
+    /// both sides are compared at that source.
     fn are_compared_here(
         (was, own): (&Self, &ir::Treatment),
         (is, other): (&Self, &ir::Treatment),
@@ -405,8 +407,8 @@ fn chain(
     }
 }
 
-/// Text of the definitions of policies that only one of two chains has. Empty if both chains are
-/// equal.
+/// Definitions, as text, of the policies that only one of two chains contains. Empty if both chains
+/// contain the same policies.
 fn came_and_went(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -425,7 +427,7 @@ fn came_and_went(
     }
 }
 
-/// Names in a chain that the other chain does not contain, or contains as a policy of another kind.
+/// Names of policies that the other chain does not contain, or contains with another kind.
 fn alone<'t>(
     (side, own): (Of<'_>, &'t ir::Treatment),
     (other_side, other): (Of<'_>, &ir::Treatment),
@@ -438,9 +440,8 @@ fn alone<'t>(
     names.filter(|name| !is_in_both(name)).collect()
 }
 
-/// Compares removed policies with added policies of the same kind, setting by setting, as if only
-/// the name had changed. Returns the policies without a counterpart. Adds the names of the others
-/// to `pairs`.
+/// Compares each removed policy with an added policy of the same kind, setting by setting, as if
+/// the policy were renamed. Adds the names of the pairs to `pairs`. Returns the other policies.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
@@ -517,7 +518,7 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Policies of a chain by name, with the side and the treatment to which the chain belongs.
+/// Names of policies of a chain, with the side and the treatment of that chain.
 type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// Kinds of policies that only set limits.
@@ -529,14 +530,14 @@ pub(super) const LIMITS: [&str; 5] = [
     "circuit_breaker",
 ];
 
-/// True if the other chain lacks a limit of this chain.
+/// True if the other chain does not contain a limit of this chain.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
 
-/// True if the other chain lets more through than this limit: it has no limit of the same kind and
-/// for the same callers that is at least as tight.
+/// True if the other chain is looser than this limit: it has no limit of the same kind and for the
+/// same callers that is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,
     (side, treatment): (Of<'_>, &ir::Treatment),
@@ -558,8 +559,8 @@ fn is_looser(
     })
 }
 
-/// Effective destinations of two chains. A policy that both chains contain, even under another
-/// name, has its old settings on both sides: its settings are compared at its definition.
+/// Effective destinations of two chains. For a policy that both chains contain, even under another
+/// name, both results use its old settings: changes of these settings are reported with the policy.
 fn in_force(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),

@@ -1,5 +1,5 @@
-//! Comparison of custom error responses (`errors`) whose body browsers execute. The media type of a
-//! body is compared as for a `respond` policy.
+//! Comparison of custom error responses (`errors`) whose body browsers execute. Media types are
+//! compared as for a `respond` policy.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +25,8 @@ fn media_type<'a>(nearest_first: &[&'a Settings], reason: &str) -> Option<&'a st
     Some(own.text(&[reason, "content_type"]).unwrap_or(TEXT))
 }
 
-/// Reports reasons whose error body browsers newly execute, or no longer execute. These lines
-/// replace the ones about the media types. `old` and `new` contain the error settings in order of
+/// Reports error reasons for which browsers newly execute the body, or no longer do. These lines
+/// replace the lines about the media types. `old` and `new` contain the error settings in order of
 /// precedence: those of the API or gateway itself, then the inherited ones.
 pub(super) fn compare(
     subject: &str,

@@ -1,7 +1,7 @@
-//! Services that decide about access: authorization services (`forward_auth`) and endpoints of token
-//! introspection. Compares the credentials that they receive, and the upstreams of authorization
-//! services. A host that answers such requests decides about access. With `on_outage: open`, so does
-//! anyone who can cause an outage.
+//! Services that decide about access: authorization services (`forward_auth`) and endpoints of
+//! token introspection. This module compares the credentials that they receive, and the upstreams
+//! of authorization services. The host that answers such requests decides about access. With
+//! `on_outage: open`, anyone who can cause an outage does, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +18,16 @@ use crate::security::gateway::hosts;
 use crate::security::is_credential;
 use crate::{Change, Class, Plan, Section};
 
-/// Id of a line about credentials that another service receives.
+/// Id of a line about credentials that a service newly receives.
 pub(super) const SENT: &str = "credentials-sent";
 
-/// Id of a line about a service that newly answers clients.
+/// Id of a line about a service whose responses clients newly receive.
 pub(super) const ASKED: &str = "service-asked";
 
-/// Reason for the absence of a witness: the decision is made by another service.
+/// Reason for a missing witness: another service makes the decision.
 const DECIDED_ELSEWHERE: &str = "another service decides";
 
-/// `forward_auth` policies of a chain, in order.
+/// `forward_auth` policies of a chain, in the order of the chain.
 fn questions<'a>(
     treatment: &'a ir::Treatment,
     api: &'a ir::Api,
@@ -44,7 +44,7 @@ fn questions<'a>(
     })
 }
 
-/// Service that one operation asks, and the credentials that it receives.
+/// Service that an operation calls, and the credentials that the service receives.
 struct Asked {
     /// Name of the upstream.
     service: String,
@@ -54,7 +54,7 @@ struct Asked {
     answers: bool,
 }
 
-/// Services that an operation asks, in the order of the requests.
+/// Services that an operation calls, in the order of the calls.
 fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
     let wanted = treatment.security.0.iter();
     let wanted = wanted.flat_map(|alternative| &alternative.0);
@@ -137,7 +137,7 @@ impl Known {
         }
     }
 
-    /// Services that a whole gateway asks.
+    /// Services that the operations of a gateway call.
     fn of(gateway: &ir::Gateway) -> Self {
         let mut known = Self::default();
         for api in &gateway.apis {
@@ -152,7 +152,8 @@ impl Known {
         known
     }
 
-    /// Reports credentials that a host newly receives, else hosts that newly answer clients.
+    /// Reports hosts that newly receive credentials, otherwise hosts whose responses clients newly
+    /// receive.
     fn compare(&self, (new, is): (Of<'_>, &ir::Treatment), lines: &mut Vec<Line>) {
         let shown = |names: &BTreeSet<String>| match names.is_empty() {
             true => Value::Null,
@@ -205,7 +206,7 @@ pub(super) fn credentials(
     known.compare(new, lines);
 }
 
-/// Reports services of new operations that no operation of the old side asks.
+/// Reports services that only new operations call.
 pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let known = Known::of(old);
     for api in &new.apis {
@@ -246,7 +247,7 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Operations of a gateway whose chain asks an authorization service.
+/// Operations of a gateway whose chain calls an authorization service.
 struct Askers<'a> {
     /// Operations, with true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
@@ -270,7 +271,7 @@ impl<'a> Askers<'a> {
         Self { all: all.collect() }
     }
 
-    /// Operations that also asked a service on the old side, or that the old side does not have.
+    /// Keeps operations that called a service on the old side, or that the old side does not have.
     fn kept(mut self, old: &ir::Gateway, before: &Self) -> Self {
         let is_known = |key: &str| {
             let mut apis = old.apis.iter();
@@ -285,7 +286,7 @@ impl<'a> Askers<'a> {
 }
 
 /// Reclassifies lines about upstreams of authorization services. Another host, or a setting that
-/// can cause an outage with `on_outage: open`, weakens access to the operations that ask the
+/// can cause an outage with `on_outage: open`, weakens access to the operations that call the
 /// service. The original line is kept if the upstream also receives client requests.
 pub(super) fn decide(
     (old, new): (&ir::Gateway, &ir::Gateway),
@@ -346,7 +347,7 @@ pub(super) fn decide(
 }
 
 /// TLS settings of an upstream and its targets, for display. The service may refuse connections
-/// with any other ones.
+/// with other settings.
 fn connection(upstream: &ir::Upstream) -> String {
     let settings = upstream.judging();
     let settings = settings.below(&["tls"]);
@@ -377,8 +378,8 @@ fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
     }
 }
 
-/// True if a setting may make outages more frequent. Only looser limits and settings of responses
-/// are known not to.
+/// True if a changed setting can make outages more frequent. Looser limits and settings of
+/// responses cannot.
 fn may_fail(name: &str, line: &Line) -> bool {
     let path = line.subject.strip_prefix("upstream ");
     let path = path.and_then(|rest| rest.strip_prefix(name));

@@ -1,19 +1,19 @@
-//! Counters that start again: each caller has the whole limit once more.
+//! Counters that restart: each caller can use the whole limit again.
 
 use policy::Checked;
 use policy::declared::{Scalar, Settings, Value};
 
 use crate::Class;
 
-/// Id of a line about counters that start again.
+/// Id of a line about restarted counters.
 pub(super) const RESTARTED: &str = "policy-restarted";
 
-/// Maximum time in which a counter would have been empty again anyway, in milliseconds. Within it a
-/// restart lets no more through than a pause of the caller.
+/// Maximum time, in milliseconds, in which a counter recovers by itself. If a limit recovers within
+/// this time, a restart has no more effect than a pause of the caller.
 const SHORT_MS: u128 = 60_000;
 
-/// Class of a restart of the counters of a policy. Calls within a day or a month are admitted again
-/// (`relax`), those of a short burst have no effect.
+/// Class of a restart of a policy's counters. A restart of daily or monthly limits admits more
+/// calls (`relax`); a restart of a short burst has no effect.
 pub(super) fn class(checked: &Checked) -> Class {
     let settings = checked.settings();
     let empty_ms = match checked.kind() {
@@ -27,7 +27,7 @@ pub(super) fn class(checked: &Checked) -> Class {
     }
 }
 
-/// Length of a quota's window. Periods of the calendar are at least a minute, and usually longer.
+/// Length of a quota's window, in milliseconds. At least a minute for calendar periods.
 fn window_ms(settings: &Settings) -> u128 {
     match (settings.amount(&["window"]), settings.text(&["period"])) {
         (Some(ms), _) => ms.into(),
@@ -36,7 +36,8 @@ fn window_ms(settings: &Settings) -> u128 {
     }
 }
 
-/// Time in which a spent rate limit recovers: that of the burst, else the period of the rate.
+/// Time in which an exhausted rate limit recovers, in milliseconds: the time for the burst,
+/// otherwise the period of the rate.
 fn refill_ms(settings: &Settings) -> u128 {
     let Some(Value::One(Scalar::Rate(count, period_ms))) = settings.get(&["limit"]) else {
         return u128::MAX;

@@ -49,7 +49,7 @@ pub(super) fn schemes(
     }
 }
 
-/// Credentials at one place in requests, as one operation handles them.
+/// Handling of the credentials at one place in requests by one operation.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     /// True if the operation requires a scheme at this place.
@@ -57,8 +57,9 @@ struct Seen {
     is_stripped: bool,
 }
 
-/// Places of an API's credentials. At a required place, the credential is stripped if all required
-/// schemes there strip it. At any other place, it is stripped if any scheme of the API strips it.
+/// Handling of an API's credentials by an operation, by place. If the operation requires schemes at
+/// a place, the credential is stripped if all of them strip it. Otherwise it is stripped if any
+/// scheme of the API strips it.
 fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Place, Seen> {
     let uses = treatment
         .security

@@ -1,13 +1,14 @@
 //! Meaning of the settings of each kind of definition, as tables.
 //!
-//! A row determines the class of a difference, for example from the direction of a number, or
-//! leaves it to the access comparison. A setting without a row is reported as `changed`.
+//! A row determines the class of a difference, for example from the direction of a number. For
+//! settings of access, the row refers to the access comparison. A setting without a row is reported
+//! as `changed`.
 
 use super::groups::{ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETRIES};
 
 /// Table of the settings of one kind of definition.
 pub(super) struct Table {
-    /// Id of a change at a path without an id of its own.
+    /// Id of a change whose row has no id.
     pub(super) id: &'static str,
     /// Known paths. `*` matches one key.
     rows: &'static [Row],
@@ -26,24 +27,27 @@ pub(super) struct Row {
 /// Direction of a setting: how a difference in its value affects requests.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
-    /// A greater value lets more through. The payload is the default.
+    /// A greater value admits more. The field holds the value that applies if the setting is
+    /// absent.
     More(Absent),
-    /// A greater value lets less through. The payload is the default.
+    /// A greater value admits less. The field holds the value that applies if the setting is
+    /// absent.
     Less(Absent),
-    /// Time for which an old decision about access holds: a greater value weakens. The payload is
-    /// the default.
+    /// Time for which a cached access decision stays valid: a greater value weakens. The field
+    /// holds the value that applies if the setting is absent.
     Holds(Absent),
     /// The value decides which callers share a limit. Neither value is tighter, so a change counts
     /// as looser.
     Either,
     /// Like [`Way::More`], with this default. 0 disables the check.
     MoreOrOff(u128),
-    /// The value tells the upstream who sends a request, or ends what a credential has opened:
-    /// adding it strengthens, removing it weakens.
+    /// The value identifies the sender of a request to the upstream, or ends exchanges that a
+    /// credential started: adding it strengthens, removing it weakens.
     Tells,
     /// The value decides where traffic goes, or its share.
     Moves,
-    /// The value is part of a list of shares of traffic. The list is reported as one change.
+    /// The value is part of a list of traffic shares. A change of the list is reported as one
+    /// change.
     Shares,
     /// Names of response fields. Class `moved` if the difference affects a field that redirects
     /// clients.
@@ -53,30 +57,31 @@ pub(super) enum Way {
     /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
     /// `cookies` differs: browsers send the cookies to other hosts or paths.
     Rewritten,
-    /// `true` lets more through. Default: false.
+    /// `true` admits more. Default: false.
     On,
-    /// `true` lets less through. Default: false.
+    /// `true` admits less. Default: false.
     Off,
     /// `true` admits requests that were refused. Default: false.
     Opens,
-    /// Each additional value lets more through. The payload is the default set.
+    /// Each additional value admits more. The field holds the set that applies if the setting is
+    /// absent.
     Each(&'static [&'static str]),
     /// Compared by the access comparison (`plan::security`).
     Access,
-    /// Last day of service: a later day, or none, lets more through.
+    /// Last day of service: a later day, or none, admits more.
     Until,
     /// Any change of the value is reported in the class `changed`.
     Other,
 }
 
-/// Value of an absent setting.
+/// Value that applies if a setting is absent.
 #[derive(Clone, Copy)]
 pub(super) enum Absent {
     /// This amount, in milliseconds, bytes, parts per million or items.
     Is(u128),
     /// No limit.
     NoLimit,
-    /// The default is not fixed, so the direction of the change is unknown.
+    /// The default is not fixed, so that the direction of a change is unknown.
     Unknown,
 }
 
@@ -86,7 +91,7 @@ use Way::{
     Rewritten, Shares, Status, Tells, Until,
 };
 
-/// Retry conditions by default.
+/// Default retry conditions.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
 
 macro_rules! rows {
@@ -415,14 +420,14 @@ pub(super) static GATEWAY: Table = Table {
     groups: &[],
 };
 
-/// Any settings, with a difference that has no effect.
+/// Table for any setting whose difference has no effect.
 pub(super) static RESTATED: Table = Table {
     id: "setting-restated",
     rows: &[],
     groups: &[],
 };
 
-/// Settings of a consumer. Its rights are compared together with its credentials.
+/// Settings of a consumer. Claims, groups and plan are compared together with the credentials.
 pub(super) static CONSUMER: Table = Table {
     id: "consumer-changed",
     rows: rows! { "groups": Access; "plan": Access; "claims": Access; },

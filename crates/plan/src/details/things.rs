@@ -1,5 +1,5 @@
-//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: all their
-//! settings, additions and removals.
+//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: settings,
+//! additions and removals.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{Change, Class, Plan, Section};
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Reports changes of definitions that belong to the whole gateway.
+/// Reports changes of definitions at the level of the gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
@@ -176,7 +176,8 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     plan.changes.extend(found);
 }
 
-/// Adds lines about policies and settings to the plan. No request shows one about access.
+/// Adds lines about policies and settings to the plan. Lines about access get a reason for the
+/// missing witness.
 fn push_unshown(plan: &mut Plan, lines: Vec<Line>) {
     let before = plan.changes.len();
     push(plan, lines, Line::section);
@@ -190,7 +191,7 @@ fn push_unshown(plan: &mut Plan, lines: Vec<Line>) {
     }
 }
 
-/// True if every client that reaches the old address also reaches the new one.
+/// True if every client that can reach the old address can also reach the new one.
 fn covers(new: &Value, old: &Value) -> bool {
     let parsed =
         |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };
@@ -385,8 +386,8 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 }
 
 /// Compares policies that both sides define. The chains that use a policy report its addition or
-/// removal; for an unused policy, it is reported here.
-/// Adds the definitions of the upstreams that changed policies name to the fingerprints.
+/// removal; for an unused policy, it is reported here. Adds digests of the upstreams to which
+/// changed policies refer to the fingerprints.
 fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, shared: &ir::Shared) {
     for change in changes {
         let name = change.subject.strip_prefix("policy ");
@@ -507,7 +508,8 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     }
 }
 
-/// Names of policies that a chain uses, and of parameter policies, which are never part of a chain.
+/// Names of the policies that a chain uses, and of the policies that only hold parameters and are
+/// never part of a chain.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
     let chains = treatments.flat_map(|treatment| &treatment.chain);

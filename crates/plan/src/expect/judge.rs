@@ -8,7 +8,7 @@ use model::test_file::Expected;
 use super::Failure;
 use crate::route::{Answer, Outcome};
 
-/// Value of a property that the decision does not have.
+/// Text for a property that the decision does not have.
 const NONE: &str = "(none)";
 
 /// Differences between a decision and an expectation, in the order of the expectation.
@@ -87,8 +87,8 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
     }
 }
 
-/// Compares a field of a message. Without a message there is no field, and an expectation that the
-/// message lacks a field fails, too.
+/// Compares a field of a message. If there is no message, the field is absent, and an expectation
+/// of an absent field fails, too.
 fn field(
     message: &str,
     headers: Option<&[(String, String)]>,
@@ -115,8 +115,8 @@ fn field(
     }
 }
 
-/// Names of the policies that ran, in their order. The checks of the listener and of credentials
-/// are no policies.
+/// Names of the policies that ran, in order. Checks of the listener and of credentials are not
+/// policies.
 pub(super) fn ran(answer: &Answer) -> Vec<&str> {
     let policies = answer.chain.iter().filter(|step| {
         let is_policy = step.kind != "listener" && step.policy != "authenticate";
@@ -125,8 +125,7 @@ pub(super) fn ran(answer: &Answer) -> Vec<&str> {
     policies.map(|step| step.policy.as_str()).collect()
 }
 
-/// Explanation of a difference: a known name that resembles the expected one, or the reason of the
-/// decision.
+/// Help for a difference: a known name similar to the expected one, or the reason of the decision.
 fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<String> {
     let unknown = |name: &str, kind: &str, known: Vec<&str>| {
         let missing = !name.contains('*') && !known.contains(&name);

@@ -1,7 +1,7 @@
-//! Tests of a project: requests whose decisions are compared with the expected ones.
+//! Tests of a project: requests whose decisions are compared with expectations.
 //!
-//! The engine of gwd decides, as for `gwc route`. [`judge`] compares, [`coverage`] counts what the
-//! tests reached.
+//! The engine of gwd decides, as for `gwc route`. [`judge`] compares decisions with expectations,
+//! [`coverage`] counts the operations and policies that the tests reach.
 
 pub mod coverage;
 mod judge;
@@ -30,16 +30,16 @@ pub struct Failure {
     pub expected: String,
     /// Value of the decision.
     pub actual: String,
-    /// Help, such as the name that was probably meant.
+    /// Help, such as a similar known name.
     pub help: Option<String>,
-    /// Place in the test file.
+    /// Location in the test file.
     pub span: Span,
 }
 
 /// Result of one request of a test.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Request line as written.
+    /// Request line from the test file.
     pub request: String,
     /// Differences. Empty: the test passed.
     pub failures: Vec<Failure>,
@@ -51,7 +51,7 @@ pub struct Outcome {
 pub struct Runner<'a> {
     side: &'a Side,
     plain: Oracle,
-    /// Engines that accept the credentials of tests, by their owner.
+    /// Engines that accept the credentials of tests, by the consumer that owns the credentials.
     credentialed: BTreeMap<Option<String>, Oracle>,
     now_s: u64,
 }

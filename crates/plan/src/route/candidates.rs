@@ -1,4 +1,4 @@
-//! Other routes that could own a request, and the reason why each of them does not.
+//! Other routes that could match a request, and the reason why each of them is not selected.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ const HOSTS_MAX: usize = 1_000;
 /// Maximum number of routes of other hosts that are reported.
 const ELSEWHERE_MAX: usize = 5;
 
-/// Route that does not own the request.
+/// Route that is not selected for the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Operation of the route.
     pub operation: Operation,
     /// Kind of the reason, one of [`KINDS`].
     pub by: &'static str,
-    /// Reason why the route does not own the request.
+    /// Reason why the route is not selected.
     pub lost: String,
 }
 
@@ -39,8 +39,8 @@ pub const KINDS: [&str; 9] = [
     "host",
 ];
 
-/// Lists the routes that do not own the request: first those that match at its host, then those
-/// that its host hides.
+/// Lists the routes that are not selected for the request: first routes that match at its host,
+/// then routes at other hosts.
 pub(super) fn candidates(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -62,7 +62,7 @@ pub(super) fn candidates(
     candidates
 }
 
-/// Returns the kind and the text of the reason why a candidate does not own the request.
+/// Returns the kind and the text of the reason why a candidate is not selected.
 fn reason(
     lost: Lost,
     route: &RouteRef<'_>,
@@ -89,7 +89,7 @@ fn reason(
         Step::Priority => (
             "priority",
             format!(
-                "its priority is {}, the owner's is {}",
+                "its priority is {}, the selected route's is {}",
                 route.operation.priority, owner.operation.priority
             ),
         ),
@@ -208,8 +208,8 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes of other hosts that the user may have meant: routes that the request's host hides, and,
-/// if no route owns the request, routes that match at another host.
+/// Routes of other hosts that the user may have meant: routes that would match without the mount of
+/// the request's host, and, if no route is selected, routes that match at another host.
 fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let listener = asked.question.listener;
@@ -292,7 +292,7 @@ fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Reason why no route owns the request, if the candidates do not show it.
+/// Reason why no route is selected, if the candidates do not show it.
 pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
     let listener = asked.listener();
     let pattern = asked

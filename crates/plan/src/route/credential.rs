@@ -23,7 +23,7 @@ pub struct Credential {
 /// Reason why a credential cannot be added to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCredential {
-    /// The API that owns the request has no such scheme.
+    /// The API of the request has no such scheme.
     UnknownScheme {
         /// Scheme as written on the command line.
         scheme: String,
@@ -32,7 +32,7 @@ pub enum NoCredential {
         /// Names of the API's schemes.
         known: Vec<String>,
     },
-    /// The request already has a value at the place of this scheme.
+    /// The request already has a credential at the place of this scheme.
     Twice(String),
     /// This scheme is a client certificate, and a forged one does not pass the TLS handshake.
     Certificate(String),
@@ -89,8 +89,8 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds credentials to the question, if an operation owns the request. The gateway of `asked` must
-/// accept the witness's credentials ([`witness::with_witness`]).
+/// Adds credentials to the request, if it matches an operation. The gateway of `asked` must accept
+/// the witness's credentials ([`witness::with_witness`]).
 ///
 /// # Errors
 /// Returns an error if the API has no such scheme, or if the request already has a value at its

@@ -19,14 +19,14 @@ pub struct Field {
     pub value: String,
     /// Origin of the value.
     pub source: Source,
-    /// Places of the values that it overrides, nearest first.
+    /// Source locations of the overridden values, nearest first.
     pub overrides: Vec<Place>,
 }
 
 /// Origin of a value.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A place in the sources.
+    /// Location in the sources.
     Place(Place),
     /// Built-in default with this name.
     Default(String),
@@ -34,7 +34,7 @@ pub enum Source {
     Unknown,
 }
 
-/// Lists the effective settings: those of the operation, and with `--all` also those of its mount,
+/// Lists the effective settings: those of the operation, and with `--all` also those of the mount,
 /// upstream and listener.
 pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
     let mut fields = of_operation(here);
@@ -179,7 +179,7 @@ fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<
     all.collect()
 }
 
-/// Origin of a setting that a definition contains. A missing key has its built-in default.
+/// Origin of a setting that a definition may contain. A missing key has its built-in default.
 fn defined(here: Here<'_>, field: &str) -> Source {
     let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
     match here.asked.definition(field) {

@@ -11,15 +11,19 @@ const SETTINGS_MAX: usize = 4;
 /// Renders the answer. Control characters are escaped. `folder` is prepended to places.
 #[must_use]
 pub fn render(answer: &Answer, folder: &str) -> String {
-    let told = Told { folder };
-    let mut out = told.head(answer);
+    let renderer = Renderer { folder };
+    let mut out = renderer.head(answer);
     section(
         &mut out,
         "chain",
-        answer.chain.iter().map(|step| told.step(step)),
+        answer.chain.iter().map(|step| renderer.step(step)),
     );
     if let Some(upstream) = &answer.upstream {
-        section(&mut out, "upstream", told.upstream(upstream).into_iter());
+        section(
+            &mut out,
+            "upstream",
+            renderer.upstream(upstream).into_iter(),
+        );
     }
     let widest = answer.effective.iter().map(|field| field.field.len()).max();
     let width = widest.unwrap_or(0).min(32);
@@ -27,7 +31,7 @@ pub fn render(answer: &Answer, folder: &str) -> String {
     section(
         &mut out,
         "in force",
-        fields.map(|field| told.field(field, width)),
+        fields.map(|field| renderer.field(field, width)),
     );
     section(&mut out, "lost", answer.candidates.iter().map(candidate));
     section(&mut out, "near", answer.near.iter().map(candidate));
@@ -51,11 +55,11 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
     }
 }
 
-struct Told<'a> {
+struct Renderer<'a> {
     folder: &'a str,
 }
 
-impl Told<'_> {
+impl Renderer<'_> {
     fn head(&self, answer: &Answer) -> String {
         let mut out = String::new();
         let reason = answer.reason.unwrap_or_default();
@@ -231,16 +235,16 @@ fn shares(upstream: &Upstream) -> Option<String> {
     if upstream.shares.is_empty() {
         return None;
     }
-    let told = upstream.shares.iter().map(|share| match share.weight {
+    let renderer = upstream.shares.iter().map(|share| match share.weight {
         Some(weight) => format!("{} (weight {weight})", share.upstream),
         None => format!("{} (by its condition)", share.upstream),
     });
-    let told = told.collect::<Vec<_>>().join(", ");
+    let renderer = renderer.collect::<Vec<_>>().join(", ");
     let stays = match upstream.by_request {
         true => {
             "the caller is unknown, so the request id decides: another request may go elsewhere"
         }
         false => "other such requests of this caller go to the same upstream",
     };
-    Some(format!("one of {told}: {stays}"))
+    Some(format!("one of {renderer}: {stays}"))
 }

@@ -1,5 +1,5 @@
-//! Parts of an operation that this version knows but cannot run yet. An answer lists them and
-//! ignores them otherwise.
+//! Parts of an operation that this version knows but cannot run yet. Answers list these parts and
+//! otherwise ignore them.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Listener to which a URL refers: found by port, then by address, then by scheme.
+//! Listener for a URL: selected by port, then by address, then by scheme.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -86,7 +86,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     }))
 }
 
-/// True if a listener's protocol is the scheme.
+/// True if the protocol of a listener matches the scheme of a URL.
 fn speaks(listener: &Listener, scheme: &str) -> bool {
     match listener.protocol {
         Protocol::Http => scheme == "http",

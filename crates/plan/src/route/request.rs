@@ -1,20 +1,21 @@
-//! Request from a written method, URL and fields: the listener that receives it, and its head.
+//! Request built from a method, a URL and fields as written by a user: its head, and the listener
+//! that receives it.
 
 use bundle::ir;
 use engine::Snapshot;
 
 use super::listener;
 
-/// Request as a person writes it.
+/// Request as written by a user.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
     /// HTTP method.
     pub method: &'a str,
-    /// URL, or a path alone.
+    /// URL, or only a path.
     pub url: &'a str,
     /// Header fields.
     pub headers: &'a [(String, String)],
-    /// Name of the listener. None: the one that matches the URL.
+    /// Name of the listener. `None`: the listener that matches the URL.
     pub listener: Option<&'a str>,
 }
 
@@ -31,10 +32,10 @@ pub struct Received {
     pub note: Option<String>,
 }
 
-/// Reads a written request for a gateway.
+/// Builds a request to a gateway.
 ///
 /// # Errors
-/// Returns a message with the mistake: a method, URL, field or listener that is none.
+/// Returns a message if the method, the URL, a field or the listener is invalid.
 pub fn read(
     written: Written<'_>,
     gateway: &ir::Gateway,

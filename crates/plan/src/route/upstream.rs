@@ -40,10 +40,10 @@ pub struct Upstream {
     pub max_body_bytes: Option<u64>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: u64,
-    /// Shares of a split. Empty without a split.
+    /// Shares of the split that applies. Empty without a split.
     pub shares: Vec<Share>,
-    /// True if the request id selects the share, so that another request of the same client may go
-    /// to another upstream.
+    /// True if the request id selects the share. Another request of the same client may then go to
+    /// another upstream.
     pub by_request: bool,
     /// Upstreams that receive a copy of the request.
     pub mirrors: Vec<String>,
@@ -228,7 +228,7 @@ pub(super) fn upstream(
     told
 }
 
-/// Shares of the last split in the chain, which overrides earlier ones.
+/// Shares of the last split of the chain. Earlier splits have no effect.
 fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     let steps = route.treatment.chain.iter().rev();
     let mut splits = steps.filter_map(|step| match step {
@@ -255,8 +255,8 @@ fn url(target: &ir::Target, path: &str) -> String {
 }
 
 impl Upstream {
-    /// Records the fields that differ between the client's request and the forwarded request.
-    /// `is_kept` is true if the client's request id is forwarded.
+    /// Records fields that differ between the client's request and the forwarded request. `is_kept`
+    /// is true if the client's request id is forwarded.
     fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets, is_kept: bool) {
         let all = |fields: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
             let values = fields.get_all(name).iter();

@@ -1,4 +1,4 @@
-//! Cells of requests: the changes in each cell, with a witness for each change.
+//! Comparison of cells of requests: the changes in each cell, with a witness for each change.
 
 use rustc_hash::FxHashMap;
 use serde_json::Value;
@@ -14,12 +14,12 @@ use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
 
-/// Maximum number of routes with which the exchanges of one route are compared one by one. Beyond
-/// it, similar routes are compared as a group: many overlapping templates would give a line for
-/// each pair.
+/// Maximum number of routes that are compared one by one with a route from which or to which
+/// requests moved. Beyond it, similar routes are compared as a group, because many overlapping
+/// templates would give one line for each pair.
 const EXACT_MAX: usize = 64;
 
-/// Reason for the absence of a witness: no request shows the change.
+/// Reason for a missing witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows the change";
 
 /// Comparison of the cells at one listener and host.
@@ -33,22 +33,23 @@ pub(super) struct Cells<'c, 'a> {
 
 /// Results of comparing a set of cells: changes, errors, and moved routes.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CellResults {
     pub(super) changes: Vec<Change>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness: one of its policies cannot be decided here.
+    /// Reason why the next change has no witness: this version cannot run one of its policies.
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
-    /// Pairs of an old and a new route that serve the same requests. May contain pairs that do not,
-    /// if a route exchanges requests with many others.
+    /// Pairs of an old and a new route that serve the same requests. With many candidates, may
+    /// contain pairs that serve no common request.
     pub(super) exchanged: Vec<(u32, u32)>,
-    /// Further routes of each table that may have lost or gained requests.
+    /// Other routes of each table from which or to which requests may have moved.
     pub(super) others: [Vec<u32>; 2],
 }
 
-/// Set of requests that one owner has on the old side and one on the new side. Never empty.
+/// Set of requests that one route (or no route) serves on the old side and one (or none) serves on
+/// the new side. Never empty.
 pub(super) struct Cell {
     pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.
@@ -56,34 +57,35 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares every non-empty cell of a task's route.
-    pub(super) fn of(&self, task: Task) -> Told {
-        let mut told = Told::default();
+    /// Compares all non-empty cells of a task's route.
+    pub(super) fn of(&self, task: Task) -> CellResults {
+        let mut results = CellResults::default();
         match task {
             Task::Both(before, after) => {
-                if !self.served_by_both(before, after, &mut told) {
-                    self.unreached(before, after, &mut told);
+                if !self.served_by_both(before, after, &mut results) {
+                    self.unreached(before, after, &mut results);
                 }
             }
             Task::New(after) => {
                 let route = self.after(after);
                 let others = self.tables[0].exchanging(route);
-                self.exchanged(0, (after, &others), &mut told);
-                self.newly_served(after, &mut told);
+                self.exchanged(0, (after, &others), &mut results);
+                self.newly_served(after, &mut results);
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // The task of a new route compares the exchanges with that route.
+                // Requests that moved from this route to a new route are compared in the new
+                // route's task.
                 let others = self.tables[1].exchanging(route);
-                self.exchanged(1, (before, &others), &mut told);
-                self.no_longer_served(before, &mut told);
+                self.exchanged(1, (before, &others), &mut results);
+                self.no_longer_served(before, &mut results);
             }
             Task::Rest(before, after) => {
-                self.newly_served(after, &mut told);
-                self.no_longer_served(before, &mut told);
+                self.newly_served(after, &mut results);
+                self.no_longer_served(before, &mut results);
             }
         }
-        told
+        results
     }
 
     /// Route of the old side with this index.
@@ -96,16 +98,17 @@ impl<'a> Cells<'_, 'a> {
         &self.tables[1].routes[at as usize]
     }
 
-    /// Compares the requests that a route exchanges with routes of the table `side`. If there are
-    /// too many, the first route of each group with equal treatment represents the group.
-    fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), told: &mut Told) {
-        let exchange = |other: u32, told: &mut Told| match side {
-            0 => self.served_by_both(other, route, told),
-            _ => self.served_by_both(route, other, told),
+    /// Compares the requests that `route` serves on one side and a route of table `side` serves on
+    /// the other side. With many such routes, one route represents each group with equal
+    /// treatment.
+    fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), results: &mut CellResults) {
+        let exchange = |other: u32, results: &mut CellResults| match side {
+            0 => self.served_by_both(other, route, results),
+            _ => self.served_by_both(route, other, results),
         };
         if others.len() <= EXACT_MAX {
             for other in others {
-                exchange(*other, told);
+                exchange(*other, results);
             }
             return;
         }
@@ -121,23 +124,25 @@ impl<'a> Cells<'_, 'a> {
         let mut alike: Vec<Vec<u32>> = alike.into_values().collect();
         alike.sort_unstable();
         for group in alike {
-            let before = told.changes.len();
+            let before = results.changes.len();
             let mut members = group.iter();
-            let Some(first) = members.find(|other| exchange(**other, told)) else {
+            let Some(first) = members.find(|other| exchange(**other, results)) else {
                 continue;
             };
             let rest: Vec<u32> = members.copied().collect();
-            told.exchanged.extend(rest.iter().map(|other| match side {
-                0 => (*other, route),
-                _ => (route, *other),
-            }));
-            told.others[side].extend(&rest);
+            results
+                .exchanged
+                .extend(rest.iter().map(|other| match side {
+                    0 => (*other, route),
+                    _ => (route, *other),
+                }));
+            results.others[side].extend(&rest);
             if rest.is_empty() {
                 continue;
             }
             let digest = self.tables[side].digest_of(&rest).hex();
             let first = &self.tables[side].routes[*first as usize];
-            for change in &mut told.changes[before..] {
+            for change in &mut results.changes[before..] {
                 change.bound.push_str(&digest);
                 if change.id == "owner-changed" {
                     let text = format!("{} and up to {} more", owner(first), rest.len());
@@ -150,15 +155,15 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Compares the requests that `before` owned and `after` now owns. Returns false if there are
-    /// none.
-    fn served_by_both(&self, before: u32, after: u32, told: &mut Told) -> bool {
+    /// Compares the requests that `before` served and `after` now serves. Returns false if there
+    /// are none.
+    fn served_by_both(&self, before: u32, after: u32, results: &mut CellResults) -> bool {
         let (was, is) = (self.before(before), self.after(after));
         let pair = self.pairs.of(was, is);
         // Two routes that redirect give the same response.
         let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
         if !moved && !pair.differs() {
-            told.exchanged.push((before, after));
+            results.exchanged.push((before, after));
             return true;
         }
         let searches = &self.tables[0].searches;
@@ -167,9 +172,9 @@ impl<'a> Cells<'_, 'a> {
         let Some(cell) = searched.flatten().filter(|_| searches.take(STEPS_OF_CELL)) else {
             return false;
         };
-        told.exchanged.push((before, after));
+        results.exchanged.push((before, after));
         if moved || was.signature() != is.signature() {
-            told.moved.push((before, after));
+            results.moved.push((before, after));
         }
         if moved {
             let mut change = Change::new(
@@ -181,8 +186,8 @@ impl<'a> Cells<'_, 'a> {
                 owner(is).into(),
             );
             change.bound = self.servers(was, is);
-            let witness = self.differs(&cell, told);
-            self.push(told, change, is, witness, NO_REQUEST);
+            let witness = self.differs(&cell, results);
+            self.push(results, change, is, witness, NO_REQUEST);
         }
         if was.redirects() || is.redirects() {
             // The comparison of policies reports changed redirects.
@@ -198,13 +203,13 @@ impl<'a> Cells<'_, 'a> {
                 self.pairs.goes(is).into(),
             );
             change.bound = self.servers(was, is);
-            let witness = self.differs(&cell, told);
+            let witness = self.differs(&cell, results);
             self.push(
-                told,
+                results,
                 change,
                 is,
                 witness,
-                "no request that both sides serve shows the change",
+                "no example: both versions treat every example request alike",
             );
         }
         for line in self.pairs.lines(was, is) {
@@ -224,12 +229,12 @@ impl<'a> Cells<'_, 'a> {
                 };
                 change.bound = ends(side, is.treatment());
             }
-            self.push(told, change, is, None, NO_REQUEST);
+            self.push(results, change, is, None, NO_REQUEST);
         }
-        self.doors(&pair, &cell, (before, after), told);
+        self.doors(&pair, &cell, (before, after), results);
         if let Some(said) = &pair.restated {
             self.push(
-                told,
+                results,
                 restated(said),
                 is,
                 None,
@@ -239,8 +244,14 @@ impl<'a> Cells<'_, 'a> {
         true
     }
 
-    /// Reports the differences in access to a cell.
-    fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
+    /// Reports differences in access to the requests of a cell.
+    fn doors(
+        &self,
+        pair: &Pair,
+        cell: &Cell,
+        (before, after): (u32, u32),
+        results: &mut CellResults,
+    ) {
         let (was, is) = (self.before(before), self.after(after));
         // If a policy refused every caller, nobody had access.
         let nobody = self.pairs.before(was).is_nobody();
@@ -284,20 +295,20 @@ impl<'a> Cells<'_, 'a> {
                 };
                 if let Some(uncovered) = uncovered {
                     let alternative = (uncovered.index, Some(&uncovered.tokens));
-                    witness = self.somebody(cell, &[alternative], opens, told);
+                    witness = self.somebody(cell, &[alternative], opens, results);
                 }
             }
             if difference.component == "from" && difference.why_none.is_none() {
-                witness = self.caller_from(cell, class != Class::Strengthen, told);
+                witness = self.caller_from(cell, class != Class::Strengthen, results);
             }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
-            self.push(told, change, is, witness, why_none);
+            self.push(results, change, is, witness, why_none);
         }
     }
 
-    /// Reports differences in settings (not in access) of a route that exists on both sides, but
-    /// owns no request on one side because other routes own all of them.
-    fn unreached(&self, before: u32, after: u32, told: &mut Told) {
+    /// Reports differences in settings, except access, of a route that exists on both sides but
+    /// serves no request on one side, because other routes take precedence.
+    fn unreached(&self, before: u32, after: u32, results: &mut CellResults) {
         let (was, is) = (self.before(before), self.after(after));
         let said = (
             describe(&was.treatment().security),
@@ -305,7 +316,7 @@ impl<'a> Cells<'_, 'a> {
         );
         if said.0 != said.1 {
             self.push(
-                told,
+                results,
                 restated(&said),
                 is,
                 None,
@@ -321,12 +332,18 @@ impl<'a> Cells<'_, 'a> {
                 was.treatment().upstream.clone().into(),
                 is.treatment().upstream.clone().into(),
             );
-            self.push(told, change, is, None, "no request reaches the operation");
+            self.push(
+                results,
+                change,
+                is,
+                None,
+                "no request reaches the operation",
+            );
         }
     }
 
-    /// Reports requests of a new-side route that had no owner before.
-    fn newly_served(&self, after: u32, told: &mut Told) {
+    /// Reports requests that a route of the new side serves and that were not served before.
+    fn newly_served(&self, after: u32, results: &mut CellResults) {
         let route = self.after(after);
         let owners = [Owner::Nobody, Owner::Route(after)];
         let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
@@ -353,10 +370,10 @@ impl<'a> Cells<'_, 'a> {
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match access.is_nobody() {
-            true => self.differs(&cell, told),
-            false => self.somebody(&cell, &every, true, told),
+            true => self.differs(&cell, results),
+            false => self.somebody(&cell, &every, true, results),
         };
-        self.push(told, change, route, witness.clone(), NO_REQUEST);
+        self.push(results, change, route, witness.clone(), NO_REQUEST);
         // In a first release all operations are new, so only open ones get their own line. If a
         // policy refuses every caller, there is no access to report.
         if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
@@ -377,11 +394,11 @@ impl<'a> Cells<'_, 'a> {
         );
         let mut change = change;
         change.bound = before + &asked_for(self.sides.1, route) + &treated(self.sides, route);
-        self.push(told, change, route, witness, NO_REQUEST);
+        self.push(results, change, route, witness, NO_REQUEST);
     }
 
-    /// Reports requests of an old-side route that have no owner any more.
-    fn no_longer_served(&self, before: u32, told: &mut Told) {
+    /// Reports requests that a route of the old side served and that are no longer served.
+    fn no_longer_served(&self, before: u32, results: &mut CellResults) {
         let route = self.before(before);
         let owners = [Owner::Route(before), Owner::Nobody];
         let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
@@ -405,20 +422,20 @@ impl<'a> Cells<'_, 'a> {
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
-            true => self.differs(&cell, told),
-            false => self.somebody(&cell, &every, false, told),
+            true => self.differs(&cell, results),
+            false => self.somebody(&cell, &every, false, results),
         };
-        self.push(told, change, route, witness, NO_REQUEST);
+        self.push(results, change, route, witness, NO_REQUEST);
     }
 
-    /// Returns the cell of these owners. `None` if it contains no requests.
+    /// Returns the cell of these two owners. `None` if it contains no requests.
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
         Some(Cell { owners, bare })
     }
 
-    /// Text with digests of the upstreams of two routes, for the fingerprint. With names alone, an
-    /// acknowledgement would also cover other servers.
+    /// Text with digests of the upstreams of two routes, for the fingerprint. Without the digests,
+    /// an acknowledgement would also cover other servers with the same names.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
         let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
@@ -433,17 +450,17 @@ impl<'a> Cells<'_, 'a> {
 
     fn push(
         &self,
-        told: &mut Told,
+        results: &mut CellResults,
         change: Change,
         route: &Route<'_>,
         witness: Option<Witness>,
         why_none: &'static str,
     ) {
         let mut change = about(change, route, self.place);
-        let why_none = told.undecidable.take().unwrap_or(why_none);
+        let why_none = results.undecidable.take().unwrap_or(why_none);
         change.why_none = witness.is_none().then_some(why_none);
         change.witness = witness;
-        told.changes.push(change);
+        results.changes.push(change);
     }
 }
 

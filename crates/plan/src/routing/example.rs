@@ -1,11 +1,11 @@
-//! Example requests of a cell: which caller sends them, and whether they show a difference.
+//! Example requests of a cell: selects the caller and finds requests that show a difference.
 
 use std::net::IpAddr;
 
 use bundle::ir;
 use policy::Addresses;
 
-use super::cell::{Cell, Cells, Told};
+use super::cell::{Cell, CellResults, Cells};
 use super::{Owner, Route, smallest};
 use crate::ask::OUTSIDER;
 use crate::security::{Tokens, cannot_run};
@@ -13,10 +13,10 @@ use crate::witness::{Draft, bug, credentials};
 use crate::{Outcome, Witness, ids};
 use model::lower::Lowered;
 
-/// Reason for the absence of a witness: an address filter refuses everyone.
+/// Reason for a missing witness: the address filters refuse all addresses.
 const NO_ADDRESS: &str = "no address may call";
 
-/// Side and route whose credentials a witness carries.
+/// Side and route for which the credentials of a witness are built.
 struct Caller<'r, 'a> {
     route: &'r Route<'a>,
     side: &'r Lowered,
@@ -26,15 +26,15 @@ struct Caller<'r, 'a> {
 
 impl<'a> Cells<'_, 'a> {
     /// Finds a witness with the credentials of one of these alternatives that only one side admits:
-    /// the new side if `opens` is true, else the old side.
+    /// the new side if `opens` is true, otherwise the old side.
     pub(super) fn somebody(
         &self,
         cell: &Cell,
         alternatives: &[(usize, Option<&Tokens>)],
         opens: bool,
-        told: &mut Told,
+        results: &mut CellResults,
     ) -> Option<Witness> {
-        let caller = self.caller(cell.owners, opens, told)?;
+        let caller = self.caller(cell.owners, opens, results)?;
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
         for (index, tokens) in alternatives {
@@ -62,16 +62,23 @@ impl<'a> Cells<'_, 'a> {
             if owned && served(inside) && agree {
                 continue;
             }
-            told.bugs.push(bug(&witness, &caller.route.operation.key));
+            results
+                .bugs
+                .push(bug(&witness, &caller.route.operation.key));
             return None;
         }
         None
     }
 
     /// Finds a witness from an address that only one side admits: the new side if `opens` is true,
-    /// else the old side.
-    pub(super) fn caller_from(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
-        let mut caller = self.caller(cell.owners, opens, told)?;
+    /// otherwise the old side.
+    pub(super) fn caller_from(
+        &self,
+        cell: &Cell,
+        opens: bool,
+        results: &mut CellResults,
+    ) -> Option<Witness> {
+        let mut caller = self.caller(cell.owners, opens, results)?;
         let [before, after] = self.addresses(cell.owners);
         let only = match opens {
             true => after.without(&before),
@@ -95,8 +102,8 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// Returns the client addresses that each side admits. All addresses if no route owns the
-    /// requests.
+    /// Returns the client addresses that each side admits. Returns all addresses if no route serves
+    /// the requests.
     fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
         let before = match owners[0] {
             Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
@@ -134,18 +141,20 @@ impl<'a> Cells<'_, 'a> {
 
     /// Finds a witness with different outcomes on the two sides, preferably one that both sides
     /// serve.
-    pub(super) fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
+    pub(super) fn differs(&self, cell: &Cell, results: &mut CellResults) -> Option<Witness> {
         let none = ir::Alternative::default();
         let mut best: Option<Witness> = None;
         for opens in [true, false] {
-            let caller = self.caller(cell.owners, opens, told)?;
+            let caller = self.caller(cell.owners, opens, results)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
                 let Some((witness, owned)) = self.ask(cell, &caller, (alternative, None)) else {
                     continue;
                 };
                 if !owned {
-                    told.bugs.push(bug(&witness, &caller.route.operation.key));
+                    results
+                        .bugs
+                        .push(bug(&witness, &caller.route.operation.key));
                     return None;
                 }
                 let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
@@ -161,11 +170,16 @@ impl<'a> Cells<'_, 'a> {
         best
     }
 
-    /// Selects the side whose credentials the witness carries. `None` if a side has settings that
-    /// this version cannot run, because the engine could not decide the request.
-    fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
-        told.undecidable = self.undecidable(owners);
-        if told.undecidable.is_some() {
+    /// Selects the side for which the credentials of the witness are built. `None` if a side has
+    /// settings that this version cannot run, because the engine could not decide the request.
+    fn caller(
+        &self,
+        owners: [Owner; 2],
+        of_new: bool,
+        results: &mut CellResults,
+    ) -> Option<Caller<'_, 'a>> {
+        results.undecidable = self.undecidable(owners);
+        if results.undecidable.is_some() {
             return None;
         }
         let (route, side) = match (owners, of_new) {
@@ -178,7 +192,7 @@ impl<'a> Cells<'_, 'a> {
         let own = if of_new { &after } else { &before };
         let both = before.intersection(&after).example(OUTSIDER);
         let Some(client) = both.or_else(|| own.example(OUTSIDER)) else {
-            told.undecidable = Some(NO_ADDRESS);
+            results.undecidable = Some(NO_ADDRESS);
             return None;
         };
         Some(Caller {
@@ -215,9 +229,9 @@ impl<'a> Cells<'_, 'a> {
         limits.min().unwrap_or(u64::MAX)
     }
 
-    /// Finds the smallest request of a cell with these credentials, and runs it through both
-    /// engines. Returns the outcomes, and true if the engines agree on the owners. `None` if no
-    /// request of the cell can carry the credentials.
+    /// Finds the smallest request of a cell with these credentials and evaluates it with the old
+    /// and the new engine. Returns the outcomes, and true if both engines select the operations
+    /// that the cell expects. `None` if no request of the cell can carry the credentials.
     fn ask(
         &self,
         cell: &Cell,

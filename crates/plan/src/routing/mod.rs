@@ -46,7 +46,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         old: was.map(of).unwrap_or_default(),
         new: of(is),
     };
-    let mut told = BTreeSet::new();
+    let mut results = BTreeSet::new();
     let mut laid = Vec::new();
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
     for place in places(&sides) {
@@ -58,7 +58,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
             owners.iter().map(name).collect()
         };
         // Hosts with the same mounts are compared once.
-        if told.insert((place.listener.clone(), names(&before), names(&after))) {
+        if results.insert((place.listener.clone(), names(&before), names(&after))) {
             let sides = ((was, &*before), (is, &*after));
             laid.push(Overlay::new(place, sides, &identities));
         }
@@ -257,19 +257,19 @@ impl<'a> Overlay<'a> {
             pairs: Pairs::new((was, is), &self.place.listener, identities),
             engines,
         };
-        let told = parallel::map(self.tasks.clone(), |task| cells.of(task));
+        let results = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
         let mut others = [FxHashSet::default(), FxHashSet::default()];
-        for told in told {
-            plan.changes.extend(told.changes);
-            plan.bugs.extend(told.bugs);
-            moved.extend(told.moved);
+        for results in results {
+            plan.changes.extend(results.changes);
+            plan.bugs.extend(results.bugs);
+            moved.extend(results.moved);
             if let Some(limited) = &mut limited {
-                for pair in told.exchanged {
+                for pair in results.exchanged {
                     self.add(pair, limited);
                 }
             }
-            for (all, own) in others.iter_mut().zip(told.others) {
+            for (all, own) in others.iter_mut().zip(results.others) {
                 all.extend(own);
             }
         }

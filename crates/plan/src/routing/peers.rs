@@ -1,5 +1,5 @@
-//! Peers that may connect to a listener: changes of the peers from which a listener requires or
-//! accepts a PROXY header.
+//! Peers that may connect to a listener. Compares the peers of which a listener requires or accepts
+//! a PROXY header.
 
 use bundle::ir;
 
@@ -13,7 +13,7 @@ use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, Plan, Section, Witness};
 use model::lower::Lowered;
 
-/// Reason for the absence of a witness.
+/// Reason for a missing witness: the listener serves no operation.
 const NO_OPERATION: &str = "the listener serves no operation";
 
 /// Listener whose set of admitted peers differs.

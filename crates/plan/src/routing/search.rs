@@ -1,9 +1,9 @@
 //! Search for the smallest request that two tables assign to two given owners.
 //!
-//! A route owns the requests that it matches, except those that a route of higher precedence
-//! matches. The search walks the paths through both tables together, segment by segment, shortest
-//! first. If a route of higher precedence matches a path, the path is excluded, unless the request
-//! can fail the conditions of that route.
+//! A route owns (serves) the requests that it matches, except those that a route of higher
+//! precedence matches. The search walks the paths through both tables together, segment by segment,
+//! shortest first. If a route of higher precedence matches a path, the path is excluded, unless the
+//! request can fail the conditions of that route.
 //!
 //! Upstreams may read a path in several ways. With `path_readings: strict`, such a path is served
 //! only if one route owns all readings, and at least one reading is unambiguous. Each change of
@@ -30,7 +30,7 @@ const STEPS_MAX: usize = 4_000_000;
 /// Steps added to the limit for each route, so that the size of the tables alone never exceeds it.
 const STEPS_PER_ROUTE: usize = 200;
 
-/// Cost of comparing two routes that may share requests, in steps.
+/// Cost of comparing two routes that may match common requests, in steps.
 pub(super) const STEPS_OF_PAIR: usize = 4;
 
 /// Cost of a cell whose requests change owner, in steps. Each such cell is a change with a witness:
@@ -44,7 +44,7 @@ pub(super) enum Standing {
     Kept,
     /// The other table has no such route.
     Changed,
-    /// Not searched for as a route with which others exchange requests.
+    /// The route is not considered when other routes look for routes with common requests.
     Ignored,
 }
 
@@ -113,11 +113,11 @@ impl<'t, 'a> Table<'t, 'a> {
         Self::new(routes, &vec![Standing::Ignored; routes.len()], 0)
     }
 
-    /// Returns the routes of this table that may share requests with a route that only the other
-    /// table has, in table order.
+    /// Returns the routes of this table that may match requests of a route that only the other
+    /// table contains, in table order.
     ///
-    /// Leaves out kept routes of higher precedence: such a route is in both tables, and in both it
-    /// takes precedence over the other route, so they exchange no requests.
+    /// Kept routes of higher precedence are left out: they take precedence in both tables, so that
+    /// no request moves between them and the route.
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
@@ -147,8 +147,8 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Text for the requests that an operation matches in this table. It identifies an earlier
-    /// version of the operation.
+    /// Text that identifies the requests that an operation matches in this table. Used to find an
+    /// earlier version of the operation.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -169,7 +169,7 @@ impl<'t, 'a> Table<'t, 'a> {
 /// Owner that a request must have on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Requests of any owner, and requests that no route owns.
+    /// Any route, or no route.
     Anyone,
     /// No route owns the request.
     Nobody,
@@ -177,7 +177,7 @@ pub(super) enum Owner {
     Route(u32),
 }
 
-/// Request without listener and host.
+/// Method, path and values of a request, without listener and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) method: String,
@@ -292,8 +292,8 @@ struct State {
     segments: usize,
     /// Current trie nodes, per table.
     nodes: [Vec<u32>; 2],
-    /// Routes of higher precedence that match every continuation of the path if their conditions
-    /// hold.
+    /// Routes of higher precedence that match every continuation of the path if the request meets
+    /// their conditions.
     against: Vec<(usize, u32)>,
     /// Values of the complete request. `None` if the path continues.
     end: Option<Values>,
@@ -416,8 +416,8 @@ impl<'s> Search<'s, '_, '_> {
         next.collect()
     }
 
-    /// Records the routes of higher precedence that match every path with this prefix. `None` if
-    /// one of them has no conditions, because then the request can never avoid it.
+    /// Adds the routes of higher precedence that match every path with this prefix. `None` if one
+    /// of them has no conditions: every request then belongs to that route.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {
@@ -471,7 +471,7 @@ impl<'s> Search<'s, '_, '_> {
         })
     }
 
-    /// True if a route would take precedence over the required owner of the request.
+    /// True if a route takes precedence over the required owner of the request.
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];

@@ -1,5 +1,5 @@
-//! Operations that exist on both sides, and that lost their last request to other operations or
-//! serve requests again.
+//! Operations that exist on both sides and that no request reaches any more (shadowed by other
+//! operations), or that requests reach again.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ impl Cells<'_, '_> {
         changes
     }
 
-    /// True if a route owns at least one request on its side.
+    /// True if a route serves at least one request on its side.
     fn reached(&self, side: usize, route: u32) -> bool {
         let mut owners = [Owner::Anyone; 2];
         owners[side] = Owner::Route(route);
@@ -100,7 +100,8 @@ fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Routes at declared paths, by name, without twins and routes for undescribed requests.
+/// Routes at declared paths, by operation key and mount. Without trailing-slash twins and routes
+/// for undescribed requests.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);
     let declared = numbered.filter(|(route, _)| is_declared(route));

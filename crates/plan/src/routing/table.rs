@@ -20,8 +20,8 @@ pub(super) struct Place {
     pub(super) host: String,
 }
 
-/// Returns every listener combined with every host pattern of the sides. Also with a host that no
-/// pattern matches: only mounts without hosts serve it.
+/// Returns every combination of a listener with a host pattern of the sides, and of a listener with
+/// a host that no pattern matches: only mounts without hosts serve that host.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);
@@ -63,8 +63,8 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Mounts that are considered for a host, each with its API: those with the exact host, else those
-/// with the wildcard, else those without hosts.
+/// Mounts that serve a host, each with its API: those with the exact host, otherwise those with a
+/// matching wildcard, otherwise those without hosts.
 pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Api, &'a ir::Mount)> {
     let mounts = || {
         let apis = lowered.gateway.apis.iter();
@@ -114,13 +114,13 @@ pub(super) struct Route<'a> {
 /// Precedence tier of a route. A later tier takes precedence over earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
-    /// Undescribed requests: those that no template matches. `API#unmatched` owns them, or they get
+    /// Undescribed requests: no template matches them. `API#unmatched` serves them, or they get
     /// 404.
     Unmatched,
-    /// Undeclared methods on a matching template. `API#undeclared` owns them, or they get 405.
+    /// Undeclared methods on a matching template. `API#undeclared` serves them, or they get 405.
     Undeclared,
-    /// Requests that an operation describes or hides, even if its conditions do not hold. They get
-    /// 404.
+    /// Requests that match an operation that is not served, or whose conditions they do not meet.
+    /// They get 404.
     Withheld,
     /// Requests that an operation describes.
     Described,
@@ -162,7 +162,7 @@ pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'
     routes
 }
 
-/// Operation of routes that serve no requests.
+/// Placeholder operation of routes that serve no requests.
 static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     key: String::new(),
     method: String::new(),

@@ -1,9 +1,9 @@
 //! Response fields that open an operation to web pages of other origins or protect its callers,
 //! after `headers` and `respond` policies.
 //!
-//! Each field has a [`Rule`]. A field that opens access is wider with each additional value. A
-//! field that protects is wider with each missing value. Any other field is wider if a policy no
-//! longer removes the upstream's own value. docs/plan.md, *Fields of responses*, contains the table
+//! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
+//! a field that protects, each missing value admits more. Any other field admits more if a policy
+//! no longer removes the upstream's value. docs/plan.md, *Fields of responses*, contains the table
 //! for users.
 
 use std::cmp::Ordering;
@@ -22,10 +22,10 @@ enum Rule {
     Opens,
     /// `true` admits more. Other values have no effect.
     Allows,
-    /// Clients receive each additional value, which admits more.
+    /// Each additional value that clients receive admits more.
     Adds,
-    /// Like [`Rule::Adds`]. The upstream's own value may also withdraw access, as a cookie that ends
-    /// a session does.
+    /// Like [`Rule::Adds`]. The upstream's own value may also withdraw access, such as a cookie
+    /// that ends a session.
     AddsOrEnds,
     /// Like [`Rule::Adds`]. Compared only if a credential is required.
     Shares,
@@ -155,7 +155,7 @@ impl Sent {
         }
     }
 
-    /// True if the upstream's own value reaches clients here, but not in `other`.
+    /// True if the upstream's value reaches clients here, but not in `other`.
     fn discloses_more_than(&self, other: &Self) -> bool {
         self.upstream && !other.upstream && other.values.is_empty()
     }
@@ -208,7 +208,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// True if every alternative of a route's requirement requires a credential.
+/// True if every alternative of a route's security requirement contains a credential.
 fn asks(access: &Access<'_>) -> bool {
     let security = access.route.map(|route| &route.treatment.security.0);
     security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))
@@ -296,7 +296,7 @@ fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<Str
 
 /// Response fields after the policies of a chain.
 struct Response {
-    /// True if the response comes from the upstream.
+    /// True if the response comes from the upstream, false if a policy responds.
     upstream: bool,
     /// True if the chain has `cors`.
     has_cors: bool,
@@ -374,7 +374,7 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Strength of a field that protects with any value.
+/// Strength of a field for which any value protects equally.
 fn present(value: &str) -> u64 {
     u64::from(!value.trim().is_empty())
 }
@@ -474,7 +474,7 @@ fn unopened(value: &str) -> u64 {
     u64::from(value.trim().eq_ignore_ascii_case("noopen"))
 }
 
-/// Compares the media types of two bodies: one that browsers execute admits more.
+/// Compares the media types of two bodies. A media type that browsers execute admits more.
 pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
     let executed = |media_type: Option<&str>| {
         let media_type = media_type.filter(|media_type| is_run(media_type));

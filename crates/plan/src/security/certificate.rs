@@ -11,7 +11,8 @@ use super::who::Held;
 /// Name of the fact with a certificate's SPIFFE id. Its values are patterns of ids.
 pub(super) const SPIFFE: &str = "spiffe";
 
-/// Certificate of a caller with a token that is bound to one, if no other is required.
+/// Client certificate of a caller whose token must be bound to a certificate, if no requirement
+/// specifies the certificate.
 pub(super) const ANY: &str = "subject CN=witness";
 
 /// Certificate that a token of a witness is bound to, with its source. `None` for a token that is
@@ -25,7 +26,7 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
 }
 
 /// True if the certificate that a caller presents comes from a source. A certificate that only the
-/// upstream checks is that of the connection.
+/// upstream checks comes from the connection.
 pub(super) fn is_from(held: &Held<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
     let mut sources = held.asked.sources.iter();

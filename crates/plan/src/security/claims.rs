@@ -1,8 +1,9 @@
 //! Conditions on callers besides credentials: `authorize` and `forward_auth`.
 //!
-//! All conditions must hold. They are scopes, lists of which one item suffices, and opaque
-//! conditions (expressions, other services), which can only be equal or different. An expression is
-//! equal to another one if both have the same text and read the same values of the configuration.
+//! All conditions must hold. A condition is a scope, a list of which one item suffices, or opaque
+//! (an expression, another service). Opaque conditions can only be equal or different. An
+//! expression is equal to another one if both have the same text and read the same values of the
+//! configuration.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +23,7 @@ enum Clause {
     OneOf(String, BTreeSet<String>),
     /// Condition that cannot be analysed. Compared as text, and by the values that it reads.
     Opaque(String, Reads),
-    /// Condition that another service admits the caller.
+    /// Condition that another service must admit the caller.
     Answer(Question),
 }
 
@@ -31,11 +32,11 @@ enum Clause {
 struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Request fields that the service receives. It decides by them, so other fields mean another
-    /// decision.
+    /// Request fields that the service receives. The service decides by these fields, so that other
+    /// fields mean another decision.
     sent: BTreeSet<String>,
-    /// Time in milliseconds after which the service counts as failed, if a failure admits everyone.
-    /// `None` otherwise.
+    /// Timeout in milliseconds after which all callers are admitted because the service does not
+    /// answer. `None` if a failure admits nobody.
     open_ms: Option<u64>,
 }
 
@@ -67,8 +68,8 @@ impl Question {
         }
     }
 
-    /// True if this condition admits no caller that the other one refuses. If a failure admits
-    /// everyone, a shorter time makes failures more frequent.
+    /// True if every caller that this condition admits is also admitted by the other one. If a
+    /// failure of the service admits everyone, a shorter timeout makes failures more frequent.
     fn implies(&self, other: &Self) -> bool {
         let is_within = match (self.open_ms, other.open_ms) {
             (None, _) => true,

@@ -1,7 +1,7 @@
 //! Order of the patterns of operation keys in `required.allow_public`.
 
 /// True if a pattern matches everything that another pattern matches. `*` matches any sequence of
-/// characters. Treat the other pattern as a string: only a `*` of this pattern can match its `*`.
+/// characters. The other pattern is treated as a string, in which `*` is matched only by `*`.
 pub(super) fn covers(wider: &str, pattern: &str) -> bool {
     let parts: Vec<&str> = wider.split('*').collect();
     let [first, middle @ .., last] = parts.as_slice() else {

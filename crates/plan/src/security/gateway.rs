@@ -1,5 +1,5 @@
-//! Access settings that belong to no operation: peers trusted to report client addresses,
-//! protection of connections, requirements on all documents, and destinations of secrets.
+//! Access settings at the level of the gateway: peers that may report client addresses, protection
+//! of connections, requirements on all documents, and destinations of secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -89,8 +89,8 @@ fn is_of_documents(id: &str) -> bool {
 /// Range of peers whose `X-Forwarded-For` is trusted, and the setting that trusts it.
 type Believed = (&'static str, Cidr);
 
-/// Compares the peers that may report client addresses. A range inside a trusted range is not a
-/// difference.
+/// Compares the peers that may report client addresses. A new range that is part of a trusted range
+/// is not a difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
     let (before, after) = (believed(old), believed(new));
@@ -154,7 +154,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     found
 }
 
-/// Maximum number of address ranges listed where only a part of a range changed.
+/// Maximum number of address ranges that are listed if only a part of a range changed.
 const PARTS_MAX: usize = 8;
 
 /// Reports operations whose address filter now checks the address of the peer itself, because the
@@ -442,7 +442,7 @@ impl Leaving {
         }
     }
 
-    /// True if a flow has a destination that did not receive its secret in that field before.
+    /// True if a flow has a destination that did not receive the secret in this field before.
     fn is_new(&self, flow: &Flow) -> bool {
         let ends = self.after.get(flow);
         ends.is_some_and(|ends| !ends.is_subset(&self.before))
@@ -472,8 +472,8 @@ fn end(((_, path, reference), _, host): Reach) -> End {
     (path, reference, host)
 }
 
-/// Reports known secrets in request fields that reach a new host because the chain of an operation,
-/// its upstream or the targets changed. New flows are reported separately.
+/// Reports known secrets in request fields that reach a new host because the chain, the upstream or
+/// the targets of an operation changed. New flows are reported separately.
 fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
     for api in &new.apis {
         let each = api.treatments.iter();

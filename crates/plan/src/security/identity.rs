@@ -119,8 +119,8 @@ const HARMLESS: &[&str] = &[
     "x-request-id",
 ];
 
-/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
-/// so that removing them in a policy changes nothing. Other fields of trusted proxies are
+/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine).
+/// If a policy removes such a field, nothing changes. Other fields of trusted proxies are
 /// forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
@@ -189,7 +189,7 @@ struct Got {
 }
 
 impl Got {
-    /// Creates the state of a field that nothing changes.
+    /// Creates the state of a field that no policy changes.
     fn untouched(name: &str) -> Self {
         Self {
             client: !MANAGED.contains(&name) && !name.starts_with("x-consumer-"),
@@ -257,8 +257,8 @@ impl Got {
         })
     }
 
-    /// True if the field contains only properties of the verified caller, and the other side admits
-    /// no caller of their authorities.
+    /// True if the gateway writes only properties of the verified caller to the field, and the
+    /// other side admits no callers of the authorities of these properties.
     fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
         let is_other = |value: &Written| match value {
@@ -435,7 +435,7 @@ fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
     fields_of(access, other, access.steps())
 }
 
-/// Request fields that a policy of the chain reads with other values than those of the client, with
+/// Request fields that differ from the client's when a policy of the chain reads them, with
 /// descriptions of their values.
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);

@@ -76,7 +76,8 @@ pub struct Difference {
     pub new: Value,
     /// Reason why no request can show the difference. `None` if one can.
     pub why_none: Option<&'static str>,
-    /// Digest of what the names in both values refer to. Part of the fingerprint, never shown.
+    /// Digest of the definitions that both values refer to by name. Part of the fingerprint, never
+    /// shown.
     pub bound: String,
 }
 
@@ -130,7 +131,7 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found.collect()
 }
 
-/// Reason for the absence of a witness, by the result of [`ir::Gateway::undecidable`].
+/// Reason for a missing witness, by the result of [`ir::Gateway::undecidable`].
 pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
@@ -153,7 +154,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     }
 }
 
-/// Returns a list with the difference that a component found, if any.
+/// Returns a list with one difference, or an empty list if the verdict is [`Verdict::Equal`].
 fn one(
     component: &'static str,
     verdict: Verdict,
@@ -214,7 +215,7 @@ pub(super) fn reads_route(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::
     })
 }
 
-/// Selects the id of a change: that for added, removed or changed.
+/// Selects the id of a change: added, removed or changed.
 fn comes_or_goes(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
@@ -253,7 +254,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Access of nobody, for requests that no operation owns.
+    /// Access that admits nobody, for requests that no operation serves.
     #[must_use]
     pub fn nobody() -> Self {
         Self {
@@ -282,7 +283,8 @@ impl<'a> Access<'a> {
             .map(cannot_run)
     }
 
-    /// Timeout of the operation in milliseconds. It also ends the questions of the chain.
+    /// Timeout of the operation in milliseconds. It also limits requests of the chain to other
+    /// services.
     fn deadline_ms(&self) -> u64 {
         self.route
             .map_or(u64::MAX, |route| route.treatment.timeout_ms)
@@ -320,7 +322,7 @@ impl<'a> Access<'a> {
     }
 
     /// Digest of the upstreams to which the policies of the chain send requests. Names alone would
-    /// not identify them.
+    /// not detect changed definitions.
     fn services(&self) -> String {
         self.route.map_or_else(String::new, |route| {
             let policies = self.chain().map(|policy| &policy.checked);

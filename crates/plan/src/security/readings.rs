@@ -1,4 +1,4 @@
-//! Admission of paths that upstreams may read as other paths.
+//! Comparison of `path_readings`: the admission of paths that upstreams may read as other paths.
 
 use bundle::ir::PathReadings;
 

@@ -1,7 +1,7 @@
-//! Values that an expression reads and that the configuration decides. If one of them changes, an
-//! expression with the same text may admit other callers.
+//! Configured values that an expression reads. If one of them changes, an expression with the same
+//! text may admit other callers.
 //!
-//! Values that only the request decides (method, path, claims of a token) are left out: the
+//! Values that only the request determines (method, path, claims of a token) are left out: the
 //! requirement on the credential is compared separately.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +19,11 @@ pub(super) struct Reads(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
-    /// Value, or description of all values.
+    /// One value, or a description of all possible values.
     One(String),
     /// Possible values, one for each alternative of the requirement.
     OneOf(BTreeSet<String>),
-    /// Consumer and value, by credential. Other values of a consumer with the same name are
+    /// Consumer and value for each credential. Other values that a consumer's entry defines are
     /// reported with the consumer.
     Of(BTreeMap<String, (String, String)>),
 }
@@ -104,7 +104,8 @@ impl Reads {
         reads
     }
 
-    /// True if an expression admits no caller with these values that it refuses with the others.
+    /// True if an expression that admits a caller with these values also admits the caller with the
+    /// values of `other`.
     pub(super) fn implies(&self, other: &Self) -> bool {
         let mut all = self.0.iter();
         self.0.len() == other.0.len()
@@ -187,7 +188,7 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     parts.join(", ")
 }
 
-/// Credentials at some places that policies do not see because a scheme strips them.
+/// Credentials at the given places that policies do not see, because a scheme strips them.
 fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
     let places: BTreeSet<&Place> = stripping

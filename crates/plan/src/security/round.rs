@@ -1,4 +1,5 @@
-//! Bypasses ("ways round") of protected operations that a change introduces.
+//! Bypasses that a change introduces: an operation that reaches the upstream path of an operation
+//! with stricter access.
 
 use bundle::ir;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Signatures of requests (`hmac_signature`) in witnesses, built from the facts by which two
+//! Signatures of requests (`hmac_signature`) in witnesses, built from the facts in which two
 //! requirements differ.
 
 use policy::auth::hmac_signature::witness;
@@ -23,7 +23,8 @@ pub(super) const NONCE: &str = "signature nonce";
 /// Prefix of the facts that the signature covers a component.
 pub(super) const COMPONENT: &str = "components ";
 
-/// Builds a signature with exactly the held properties. `None` if no verifier of signatures is asked.
+/// Builds a signature with exactly the required properties. `None` if no verifier of signatures is
+/// required.
 pub(super) fn of(held: &Held<'_>) -> Option<String> {
     let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
     let algorithm = held.one.get(ALGORITHMS)?;

@@ -1,4 +1,4 @@
-//! Tokens of witnesses, built from the facts by which two requirements differ.
+//! Tokens of witnesses, built from the facts in which two requirements differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(super) const SIGNING: &str = "signing";
 /// Name of the fact with a token's binding: [`UNBOUND`], or the source of the certificate.
 pub(super) const BOUND: &str = "bound";
 
-/// Binding of a token that everyone may use who bears it.
+/// Binding of a bearer token, which is not bound to a certificate or key.
 pub(super) const UNBOUND: &str = "none";
 
 /// Name of the fact with the algorithm of a proof of possession.
@@ -75,9 +75,10 @@ pub(super) fn header_of(token: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
 }
 
-/// Builds a token with exactly the held properties, at a Unix time in seconds. `None` if no
+/// Builds a token with exactly the required properties, at a Unix time in seconds. `None` if no
 /// verifier could accept it: there is no known signing key and no introspection endpoint. A bound
-/// token is bound to the `certificate` of its source, which [`policy::auth::mtls::witness::text`] wrote.
+/// token is bound to the `certificate` of its source, which [`policy::auth::mtls::witness::text`]
+/// wrote.
 pub(super) fn of(
     held: &Held<'_>,
     certificate: impl FnOnce(Source) -> String,

@@ -13,13 +13,14 @@ use super::gateway::hosts;
 use super::{Access, Difference, Verdict, one, verifier::told};
 use crate::Class;
 
-/// Reason for the absence of a witness.
+/// Reason for a missing witness: a request cannot show properties of a connection.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
-/// Ways in which an operation uses upstreams, as subjects of lines.
+/// Roles in which an operation uses upstreams, as subjects of lines.
 const ROLES: [&str; 4] = ["upstream", "mirror", "forward_auth", "introspection"];
 
-/// Names of the upstreams that a route uses in one way. Shares of a split are like the upstream.
+/// Names of the upstreams that a route uses in a role. The shares of a split have the role
+/// `upstream`.
 fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
     let Some(route) = access.route else {
         return BTreeSet::new();
@@ -58,8 +59,8 @@ fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
     names
 }
 
-/// Compares the connections to the upstreams of two routes. Upstreams of the same name are compared
-/// for the whole gateway.
+/// Compares the connections to the upstreams of two routes. Upstreams with equal names are compared
+/// once for the whole gateway.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let mut found: Vec<Difference> = Vec::new();
     for role in ROLES {
@@ -190,7 +191,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     }
 }
 
-/// Difference that concerns the gateway, not an operation.
+/// Difference of a setting that belongs to the gateway, not to an operation.
 pub(super) struct Found {
     pub(super) subject: String,
     pub(super) class: Class,
@@ -327,8 +328,8 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     found
 }
 
-/// Compares the gateway's client certificates at an upstream. Another certificate is another
-/// identity. Without one, the upstream no longer recognises the gateway.
+/// Compares the client certificates that the gateway presents to an upstream. Another certificate
+/// is another identity. Without a certificate, the upstream cannot identify the gateway.
 fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Option<Found> {
     let (was, is) = (own_certificate(old), own_certificate(new));
     (was != is).then(|| Found {

@@ -1,8 +1,8 @@
 //! Requirements of a verifier on a credential, as facts that are compared one by one.
 //!
-//! Verifiers are compared by their content, never by name. Settings that are not one of these facts
-//! (such as the origin of keys, or the consumer that a credential identifies) describe the source
-//! of the credential. Another source means another credential.
+//! Verifiers are compared by their content, never by name. All other settings (such as the origin
+//! of keys, or the consumer that a credential identifies) identify the source of the credential.
+//! Credentials of different sources are different.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +12,19 @@ use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Facts that limit the age of cached keys and introspection responses.
+/// Facts that limit the time for which keys and introspection responses are used after they were
+/// fetched.
 pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers", EARLY];
 
-/// Fact for outages that admit old answers: greater with a shorter `timeout`.
+/// Fact about outages that admit callers by cached answers. A shorter `timeout` gives a greater
+/// value.
 const EARLY: &str = "early outages";
 
-/// Requirements on the credential at one place of a request. If several verifiers check it, all
-/// facts must hold.
+/// Requirements on the credential at one place of a request. If several verifiers check the
+/// credential, it must meet the facts of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
-    /// Sources for which the credential must be valid. Empty: it must only be present.
+    /// Sources for which the credential must be valid. Empty: the credential must only be present.
     pub(super) sources: BTreeSet<String>,
     /// Allowed values of properties that have one value, such as issuer and algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
@@ -167,7 +169,7 @@ impl Asked {
     }
 }
 
-/// Reads facts from settings, and records which keys were read.
+/// Reader of the facts in a verifier's settings. Records which keys were read.
 struct Facts<'f, 's> {
     asked: &'f mut Asked,
     settings: &'s Settings,
@@ -297,7 +299,7 @@ impl Facts<'_, '_> {
             .extend([binding::CERTIFICATE_BINDING, binding::CERTIFICATE_HEADER]);
     }
 
-    /// Adds a requirement that only a written `false` or `optional` removes.
+    /// Adds a fact unless the setting is explicitly `false` or `optional`.
     fn unless(&mut self, key: &'static str, fact: &'static str) {
         self.known.push(key);
         let is_off = self.settings.flag(&[key]) == Some(false);
@@ -315,7 +317,8 @@ impl Facts<'_, '_> {
 }
 
 impl Asked {
-    /// Applies the timeout of the operation, which also ends the questions of verifiers.
+    /// Applies the timeout of the operation, which also limits the requests of verifiers to other
+    /// services.
     pub(super) fn end(&mut self, timeout_ms: u64) {
         if let Some(early) = self.at_most.get_mut(EARLY).filter(|early| **early > 0) {
             *early = (*early).max(u64::MAX - timeout_ms);
@@ -389,8 +392,8 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     all
 }
 
-/// True if the timeout of an operation ends the questions of a verifier early, and an outage admits
-/// old answers.
+/// True if the timeout of an operation ends the requests of a verifier early, and an outage admits
+/// callers by cached answers.
 pub(super) fn is_ended_by(checked: &auth::Checked, timeout_ms: u64) -> bool {
     let settings = checked.settings();
     let own_ms = match settings.get(&["timeout"]) {

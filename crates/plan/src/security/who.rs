@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::verifier::{Asked, LASTING};
 use super::{Access, Difference, certificate, signature, token};
 
-/// Set of admitted callers. Without alternatives: nobody. With an empty alternative: everyone.
+/// Set of admitted callers, as alternatives. Empty: nobody. A set with an empty alternative:
+/// everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(Vec<Alternative>);
 
@@ -42,7 +43,7 @@ pub enum Verdict {
     Incomparable,
 }
 
-/// Credential that has exactly the required properties.
+/// Credential of a hypothetical caller that has exactly the required properties.
 pub(super) struct Held<'a> {
     pub(super) asked: &'a Asked,
     pub(super) one: BTreeMap<&'static str, &'a str>,
@@ -62,7 +63,7 @@ pub struct Uncovered {
 pub type Tokens = BTreeMap<Place, String>;
 
 /// Maximum number of callers to which an alternative is expanded. Beyond it, sets of values are
-/// compared as a whole, which may report additional differences but misses none.
+/// compared as a whole. That comparison finds all differences, and may report additional ones.
 const CALLERS_MAX: usize = 4096;
 
 impl Verdict {
@@ -105,7 +106,8 @@ impl Who {
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
-    /// Set of callers of an operation with this timeout, which also ends the questions of verifiers.
+    /// Applies the timeout of the operation, which also limits the requests of verifiers to other
+    /// services.
     #[must_use]
     pub fn within_ms(mut self, timeout_ms: u64) -> Self {
         let places = self.0.iter_mut().flat_map(|one| one.places.values_mut());
@@ -144,7 +146,7 @@ impl Who {
     }
 
     /// Times for which keys and responses of an issuer are used after they were fetched. A witness
-    /// cannot show them.
+    /// cannot show these times.
     #[must_use]
     pub fn lasting(&self) -> BTreeSet<(&'static str, u64)> {
         let asked = self.0.iter().flat_map(|one| one.places.values());
@@ -205,8 +207,7 @@ impl Alternative {
         found(uncovered?)
     }
 
-    /// Returns the caller with this number, among all callers with exactly the required
-    /// credentials.
+    /// Returns the caller with a number, among all callers with exactly the required credentials.
     fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
         let mut rest = number;
         let places = self.places.iter();
@@ -217,7 +218,8 @@ impl Alternative {
 }
 
 impl<'a> Held<'a> {
-    /// Returns one credential with exactly the required properties. `rest` selects it.
+    /// Builds one credential with exactly the required properties. `rest` selects one of the
+    /// possible credentials.
     fn choose(asked: &'a Asked, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);
@@ -251,8 +253,8 @@ impl<'a> Held<'a> {
 }
 
 impl Asked {
-    /// True if a credential with these requirements meets all facts of `other` that allow no
-    /// choice.
+    /// True if a credential with these requirements meets all requirements of `other` that admit
+    /// only one value.
     fn certain(&self, other: &Self) -> bool {
         let bounded = |(fact, most): (&&'static str, &u64)| {
             self.at_most.get(fact).is_some_and(|own| own <= most)
@@ -262,8 +264,8 @@ impl Asked {
             && other.at_most.iter().all(bounded)
     }
 
-    /// True if every credential that meets these requirements meets those of `other`. Compares each
-    /// set of values as a whole.
+    /// True if every credential that meets these requirements meets those of `other`. Sets of
+    /// values are compared as a whole.
     fn implies(&self, other: &Self) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one_of.get(fact).is_some_and(|own| {

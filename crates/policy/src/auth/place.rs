@@ -35,13 +35,13 @@ pub enum Place {
 pub enum Held<'h> {
     /// No credential.
     Absent,
-    /// One credential. In the query it was percent-decoded.
+    /// One credential; a credential from the query is already percent-decoded.
     One(Cow<'h, [u8]>),
     /// More than one. It is unknown which of them the upstream would use.
     Several,
 }
 
-/// The credential is not printed.
+/// Formats the variant without the credential.
 impl fmt::Debug for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

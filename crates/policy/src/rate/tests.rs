@@ -128,7 +128,7 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
     assert!(table.overflowed() > 0);
     // Keys of other limits still get their tokens. The table has few overflow counters, selected by
-    // a random hash: take limits that have one of their own.
+    // a random hash: use limits that do not share their overflow counter.
     let fast = quota(10, 1_000, 1);
     let mut used = vec![table.overflow_of(StateId(1), tokens)];
     let mut apart = |tokens| {

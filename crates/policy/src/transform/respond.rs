@@ -187,13 +187,17 @@ pub mod author {
                     | "transfer-encoding"
                     | "upgrade"
             ) {
+                let help = match name.as_str() {
+                    "content-type" => "write `content_type`",
+                    _ => "remove it: gwd sets this field itself",
+                };
                 sink.push(
                     Diagnostic::new(
                         &BAD_VALUE,
                         entry.key_span,
                         format!("`{name}` cannot be set here"),
                     )
-                    .help("`content_type`, the body and the connection determine these fields"),
+                    .help(help),
                 );
                 continue;
             }

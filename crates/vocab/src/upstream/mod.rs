@@ -134,7 +134,7 @@ static TARGET: Object = Object {
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Share of the requests, whatever its number of addresses. Default: 1.",
+            "Share of the requests for this target; independent of how many addresses its host name has. Default: 1.",
         ),
         F::optional(
             "zone",
@@ -355,7 +355,7 @@ static SUCCESS_RATE: Object = Object {
         F::optional(
             "min_targets",
             Integer(2, 10_000),
-            "Minimum targets with enough requests. Default: 5.",
+            "Minimum number of targets with `min_requests` for the check to apply. Default: 5.",
         ),
         F::optional(
             "min_requests",

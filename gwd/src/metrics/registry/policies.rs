@@ -1,4 +1,5 @@
-//! Metrics of policies: refusals, decisions of limits, and where these count.
+//! Metrics of policies: refusals, decisions of limits, and the state of the counters (tables and
+//! stores).
 
 use std::sync::atomic::Ordering;
 

@@ -157,7 +157,8 @@ impl Record {
     }
 }
 
-/// Adds the caller, and why credentials, expressions or stores were of no use.
+/// Adds the caller, and the reasons why a credential was rejected, an expression failed or a store
+/// was unavailable.
 fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     let caller = cx.principal.as_ref();
     let token = caller.and_then(|one| one.token.as_deref());

@@ -26,8 +26,8 @@ impl Weighted {
                 })
                 .collect(),
         };
-        // Skip some picks, fewer than there are targets: that is enough for different starts,
-        // although a complete round has as many picks as the sum of the weights.
+        // Skip fewer picks than there are targets, so that workers begin at different targets. A
+        // complete round (the sum of the weights) is not needed.
         for _ in 0..offset % (built.targets.len() as u64).max(1) {
             built.pick(|_, weight| weight);
         }

@@ -24,7 +24,8 @@ matched as OpenAPI reads it. To match everything below a path, set `x-gateway: {
 };
 
 /// Help for a path that should match everything below it.
-const PREFIX: &str = "for everything below a path write `x-gateway: {match: prefix}` at it";
+const PREFIX: &str =
+    "to match all paths below this one, write `x-gateway: {match: prefix}` in the path item";
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     let mut say = |bytes: Range<usize>, message: &str, help: &str| {
@@ -57,7 +58,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                     say(
                         star,
                         "OpenAPI has no wildcards in templates",
-                        "for one segment write a parameter such as `{name}`; for everything below a path write `x-gateway: {match: prefix}` at it",
+                        "for one segment write a parameter such as `{name}`; to match all paths below this one, write `x-gateway: {match: prefix}` in the path item",
                     );
                 }
                 for (colon, name) in colon_segments(text, key.as_bytes(), start) {

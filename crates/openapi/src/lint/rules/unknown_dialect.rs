@@ -51,7 +51,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             )
             .label("its schemas are read as JSON Schema 2020-12")
             .help(
-                "write `https://json-schema.org/draft/2020-12/schema` once the schemas follow it",
+                "convert the schemas to JSON Schema 2020-12, then write `https://json-schema.org/draft/2020-12/schema`",
             ),
         );
     }

@@ -71,7 +71,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                         say(
                             bytes.clone(),
                             "no segment can be `**`",
-                            "for everything below a path write `x-gateway: {match: prefix}` at it",
+                            "to match all paths below this one, write `x-gateway: {match: prefix}` in the path item",
                         );
                     }
                     at = bytes.end + 1;

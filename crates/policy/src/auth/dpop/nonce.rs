@@ -1,5 +1,5 @@
-//! Nonces of the gateway (RFC 9449 §8, §9). A nonce is a time with a keyed hash of it, so that the
-//! gateway stores none, and nobody can make one in advance.
+//! DPoP nonces that the gateway issues (RFC 9449 §8, §9). A nonce is a time with its keyed hash:
+//! the gateway stores no nonces, and clients cannot create one in advance.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -11,27 +11,27 @@ const BYTES: usize = 24;
 /// Separates the hash from other uses of the secret.
 const LABEL: &[u8] = b"gwd dpop nonce v1\0";
 
-/// Maker of nonces.
+/// Creates and verifies DPoP nonces with a keyed hash.
 pub(super) struct Nonces(hmac::Key);
 
-/// Judgement of a nonce.
+/// Result of verifying a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
     /// Made within the first half of its lifetime.
     Fresh,
     /// Still valid; the client should get another one.
     Ageing,
-    /// Too old, or not made by this secret.
+    /// Too old, or its hash does not match the secret.
     Invalid,
 }
 
 impl Nonces {
-    /// Nonces from a secret.
+    /// Creates the key of the hash from a secret.
     pub(super) fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Nonce of a time (Unix time, seconds).
+    /// Creates a nonce for a time (Unix time, seconds).
     pub(super) fn make(&self, unix_s: u64) -> String {
         let time = unix_s.to_be_bytes();
         let mut bytes = [0; BYTES];
@@ -40,7 +40,7 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Judges a nonce with a lifetime of `lifetime_s` seconds.
+    /// Verifies a nonce with a lifetime of `lifetime_s` seconds.
     pub(super) fn judge(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
         let bytes = URL_SAFE_NO_PAD.decode(nonce).ok();
         let Some(bytes) = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok()) else {
