@@ -64,7 +64,7 @@ impl<'r> Walk<'r> {
         for (index, (pattern, routes)) in patterns.iter().enumerate() {
             self.between(routes, &parts.parameters, depth + 1);
             for (other, others) in &patterns[index + 1..] {
-                if segment::common(pattern, other).is_some() {
+                if segment::overlap(pattern, other) {
                     self.between(routes, others, depth + 1);
                 }
             }
@@ -92,7 +92,7 @@ impl<'r> Walk<'r> {
         for (pattern, routes) in a.patterns.values() {
             self.between(routes, &b.parameters, depth + 1);
             for (other, others) in b.patterns.values() {
-                if segment::common(pattern, other).is_some() {
+                if segment::overlap(pattern, other) {
                     self.between(routes, others, depth + 1);
                 }
             }
@@ -129,7 +129,7 @@ impl<'r> Walk<'r> {
         if !other.patterns.is_empty() {
             let literal = literal();
             for (pattern, others) in other.patterns.values() {
-                if segment::common(&literal, pattern).is_some() {
+                if segment::overlap(&literal, pattern) {
                     self.between(routes, others, depth + 1);
                 }
             }

@@ -1,9 +1,9 @@
-//! Comparison of path segments as sets of strings: common strings, and containment.
+//! Comparison of path segments as sets of strings: overlap, common strings, and containment.
 //!
-//! A segment is a sequence of bytes and of runs of one or more bytes. Small automata therefore
-//! decide both questions exactly.
+//! A segment is a sequence of bytes and of runs of one or more bytes. Overlap and containment take
+//! linear time for most pairs, and a small automaton finds the shortest common string.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use bundle::ir::{Pattern, Segment};
@@ -21,12 +21,41 @@ pub enum Step {
     Many,
 }
 
-/// State of both automata: a position in each.
-type Both = (usize, usize);
-/// For each state, the previous state and the byte that was consumed, if any.
-type Trace = BTreeMap<Both, (Both, Option<u8>)>;
+/// True if a string exists that both segments match.
+#[must_use]
+pub fn overlap(a: &Segment, b: &Segment) -> bool {
+    match (a, b) {
+        (Segment::Literal(a), Segment::Literal(b)) => a == b,
+        (Segment::Literal(text), Segment::Parameter(_))
+        | (Segment::Parameter(_), Segment::Literal(text)) => !text.is_empty(),
+        (Segment::Parameter(_), Segment::Parameter(_)) => true,
+        _ => overlapping(&steps(a), &steps(b)),
+    }
+}
 
-/// Returns the shortest string that both segments match.
+/// [`overlap`] of automata.
+///
+/// Two segments with runs overlap exactly if their texts before the first run and their texts after
+/// the last run agree: the runs of each segment match the texts in the middle of the other.
+fn overlapping(a: &[Step], b: &[Step]) -> bool {
+    match (Parts::of(a), Parts::of(b)) {
+        (Some(a), Some(b)) => {
+            let before = a.before.iter().zip(b.before);
+            let after = a.after.iter().rev().zip(b.after.iter().rev());
+            let mut both = before.chain(after);
+            both.all(|(a, b)| a.meet(*b).is_some())
+        }
+        (Some(_), None) => matched(b, a, Step::meet).is_some(),
+        (None, _) => matched(a, b, Step::meet).is_some(),
+    }
+}
+
+/// Number of states up to which [`common`] searches for the shortest string. Two segments of six
+/// parameters with one character between them have 324.
+const STATES_MAX: usize = 16_384;
+
+/// Returns a string that both segments match: the shortest one, unless both segments are longer than
+/// about 100 characters.
 #[must_use]
 pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     // Most pairs need no automaton. Without this fast path, a table in which all templates overlap
@@ -40,96 +69,203 @@ pub fn common(a: &Segment, b: &Segment) -> Option<String> {
         (Segment::Parameter(_), Segment::Parameter(_)) => return Some(ANY.clone()),
         _ => {}
     }
-    shortest(a, b)
+    let (a, b) = (steps(a), steps(b));
+    if !overlapping(&a, &b) {
+        return None;
+    }
+    let bytes = match (Parts::of(&a), Parts::of(&b)) {
+        (None, _) => matched(&a, &b, Step::meet)?,
+        (_, None) => matched(&b, &a, Step::meet)?,
+        (Some(left), Some(right)) if (a.len() + 1) * (b.len() + 1) > STATES_MAX => {
+            left.joined(&right)
+        }
+        _ => shortest(&a, &b)?,
+    };
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Shortest string that a parameter matches.
 static ANY: LazyLock<String> = LazyLock::new(|| {
-    let any = Segment::Parameter(String::new());
-    shortest(&any, &any).unwrap_or_default()
+    let any = steps(&Segment::Parameter(String::new()));
+    let bytes = shortest(&any, &any).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 });
 
-/// Returns the shortest string that two segments' automata accept.
-fn shortest(a: &Segment, b: &Segment) -> Option<String> {
-    let (a, b) = (steps(a), steps(b));
-    let end = (a.len(), b.len());
-    let mut from = Trace::new();
-    // Keep the queue sorted by the length of the string: a step without a byte goes to the front.
-    let mut waiting = VecDeque::from([(0, 0)]);
-    let mut done = BTreeSet::new();
-    while let Some(at) = waiting.pop_front() {
-        if !done.insert(at) {
+/// Automaton of a segment with runs, in three parts.
+struct Parts<'s> {
+    /// Text before the first run.
+    before: &'s [Step],
+    /// From the first run to the last one.
+    runs: &'s [Step],
+    /// Text after the last run.
+    after: &'s [Step],
+}
+
+impl<'s> Parts<'s> {
+    /// Returns `None` for a segment without runs.
+    fn of(steps: &'s [Step]) -> Option<Self> {
+        let first = steps.iter().position(|step| *step == Step::Any)?;
+        let last = steps.iter().rposition(|step| *step == Step::Many)?;
+        Some(Self {
+            before: &steps[..first],
+            runs: &steps[first..=last],
+            after: &steps[last + 1..],
+        })
+    }
+
+    /// Returns a string that two overlapping segments match. It contains the middle of both, one
+    /// after the other.
+    fn joined(&self, other: &Self) -> Vec<u8> {
+        let mut after = longer(self.after.iter().rev(), other.after.iter().rev());
+        after.reverse();
+        let runs = self.runs.iter().chain(other.runs);
+        let runs = runs.filter(|step| **step != Step::Many);
+        let before = longer(self.before.iter(), other.before.iter());
+        let runs = runs.filter_map(|step| step.meet(Step::Any));
+        before.into_iter().chain(runs).chain(after).collect()
+    }
+}
+
+/// Bytes of the longer of two texts, of which one begins like the other.
+fn longer<'s>(
+    mut a: impl Iterator<Item = &'s Step>,
+    mut b: impl Iterator<Item = &'s Step>,
+) -> Vec<u8> {
+    let met = std::iter::from_fn(|| match (a.next(), b.next()) {
+        (Some(a), Some(b)) => a.meet(*b),
+        (Some(one), None) | (None, Some(one)) => one.meet(Step::Any),
+        (None, None) => None,
+    });
+    met.collect()
+}
+
+/// Matches steps without runs against an automaton. `meet` returns the byte at which a step of the
+/// word and a step of the automaton agree. Returns these bytes.
+fn matched(
+    word: &[Step],
+    automaton: &[Step],
+    meet: impl Fn(Step, Step) -> Option<u8>,
+) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(word.len());
+    let mut at = 0;
+    // Position after the last run, and length of the word that the automaton matches before it.
+    let mut run = None;
+    loop {
+        let step = automaton.get(at).copied();
+        if step == Some(Step::Many) {
+            at += 1;
+            run = Some((at, bytes.len()));
             continue;
         }
-        if at == end {
-            return Some(text(&from, end));
+        let own = word.get(bytes.len()).copied();
+        if let (None, None) = (own, step) {
+            return Some(bytes);
         }
-        for next in skips(&a, at.0)
-            .map(|next| (next, at.1))
-            .chain(skips(&b, at.1).map(|next| (at.0, next)))
-        {
-            if !done.contains(&next) {
-                from.insert(next, (at, None));
+        let met = own.zip(step).and_then(|(own, step)| meet(own, step));
+        if let Some(byte) = met {
+            bytes.push(byte);
+            at += 1;
+            continue;
+        }
+        // The last run takes one byte more. Earlier runs need not: what they leave to later steps
+        // is longest now.
+        let (after, length) = run?;
+        bytes.truncate(length);
+        bytes.push(meet(*word.get(length)?, Step::Many)?);
+        run = Some((after, length + 1));
+        at = after;
+    }
+}
+
+/// Transition by which the search reached a state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Move {
+    Unknown,
+    Start,
+    /// The first automaton left a run.
+    SkipFirst,
+    /// The second automaton left a run.
+    SkipSecond,
+    /// Both automata consumed this byte; true for those that stay in a run.
+    Take(u8, bool, bool),
+}
+
+/// Returns the shortest string that two automata accept.
+fn shortest(a: &[Step], b: &[Step]) -> Option<Vec<u8>> {
+    let width = b.len() + 1;
+    let mut from = vec![Move::Unknown; (a.len() + 1) * width];
+    let mut done = vec![false; from.len()];
+    from[0] = Move::Start;
+    // Keep the queue sorted by the length of the string: a step without a byte goes to the front.
+    let mut waiting = VecDeque::from([(0, 0)]);
+    while let Some((left, right)) = waiting.pop_front() {
+        if std::mem::replace(&mut done[left * width + right], true) {
+            continue;
+        }
+        if (left, right) == (a.len(), b.len()) {
+            break;
+        }
+        let (one, other) = (a.get(left).copied(), b.get(right).copied());
+        let is_many = |step| step == Some(Step::Many);
+        for (is_skip, next, how) in [
+            (is_many(one), (left + 1, right), Move::SkipFirst),
+            (is_many(other), (left, right + 1), Move::SkipSecond),
+        ] {
+            if is_skip && !done[next.0 * width + next.1] {
+                from[next.0 * width + next.1] = how;
                 waiting.push_front(next);
             }
         }
-        let (Some(left), Some(right)) = (a.get(at.0), b.get(at.1)) else {
-            continue;
-        };
-        if let Some(byte) = left.meet(*right) {
-            let next = (after(&a, at.0), after(&b, at.1));
-            if !done.contains(&next) && !from.contains_key(&next) {
-                from.insert(next, (at, Some(byte)));
+        let met = one.zip(other).and_then(|(one, other)| one.meet(other));
+        if let Some(byte) = met {
+            let stays = (is_many(one), is_many(other));
+            let next = (left + usize::from(!stays.0), right + usize::from(!stays.1));
+            let index = next.0 * width + next.1;
+            if !done[index] && from[index] == Move::Unknown {
+                from[index] = Move::Take(byte, stays.0, stays.1);
                 waiting.push_back(next);
             }
         }
     }
-    None
+    let (mut left, mut right) = (a.len(), b.len());
+    let mut bytes = Vec::new();
+    loop {
+        match from[left * width + right] {
+            Move::Unknown => return None,
+            Move::Start => break,
+            Move::SkipFirst => left -= 1,
+            Move::SkipSecond => right -= 1,
+            Move::Take(byte, first, second) => {
+                bytes.push(byte);
+                left -= usize::from(!first);
+                right -= usize::from(!second);
+            }
+        }
+    }
+    bytes.reverse();
+    Some(bytes)
 }
 
 /// True if `b` matches every string that `a` matches.
+///
+/// That is so exactly if `b` matches the strings of `a` whose runs are one byte that no segment
+/// names: only a run of `b` can match that byte, and then also all that the run of `a` matches.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
     // Fast path for most pairs.
     match (a, b) {
         (Segment::Literal(a), Segment::Literal(b)) => return a == b,
         (Segment::Literal(text), Segment::Parameter(_)) => return !text.is_empty(),
-        (_, Segment::Parameter(_)) => return true,
+        (Segment::Parameter(_) | Segment::Pattern(_), Segment::Parameter(_)) => return true,
         // A parameter or pattern matches more strings than a single literal.
         (Segment::Parameter(_) | Segment::Pattern(_), Segment::Literal(_) | Segment::Folded(_)) => {
             return false;
         }
         _ => {}
     }
-    let (a, b) = (steps(a), steps(b));
-    let alphabet = alphabet(&b);
-    let start = (0, closure(&b, BTreeSet::from([0])));
-    let mut waiting = vec![start.clone()];
-    let mut seen = BTreeSet::from([start]);
-    while let Some((at, there)) = waiting.pop() {
-        if at == a.len() && !there.contains(&b.len()) {
-            return false;
-        }
-        let mut push = |state: (usize, BTreeSet<usize>)| {
-            if seen.insert(state.clone()) {
-                waiting.push(state);
-            }
-        };
-        if let Some(next) = skips(&a, at).next() {
-            push((next, there.clone()));
-        }
-        let Some(step) = a.get(at) else { continue };
-        for byte in alphabet.iter().copied().chain(step.bytes()) {
-            if step.takes(byte) {
-                let moved = there
-                    .iter()
-                    .filter(|at| b.get(**at).is_some_and(|step| step.takes(byte)));
-                let moved = moved.map(|at| after(&b, *at)).collect();
-                push((after(&a, at), closure(&b, moved)));
-            }
-        }
-    }
-    true
+    let mut word = steps(a);
+    word.retain(|step| *step != Step::Many);
+    matched(&word, &steps(b), Step::covered).is_some()
 }
 
 pub fn steps(segment: &Segment) -> Vec<Step> {
@@ -158,50 +294,6 @@ pub fn steps(segment: &Segment) -> Vec<Step> {
     all
 }
 
-/// Position after the step at `at` has consumed a byte.
-pub fn after(steps: &[Step], at: usize) -> usize {
-    if steps.get(at) == Some(&Step::Many) {
-        at
-    } else {
-        at + 1
-    }
-}
-
-/// Position that is reachable from `at` without consuming a byte, if any.
-fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
-    (steps.get(at) == Some(&Step::Many))
-        .then_some(at + 1)
-        .into_iter()
-}
-
-/// Positions reachable from `states` without consuming a byte, without redundant positions: each
-/// string that is accepted from a position before a [`Step::Many`] is also accepted from the
-/// [`Step::Many`]. Patterns with several parameters then have as many sets of positions as bytes,
-/// and not exponentially many.
-pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
-    // Skipping always leads to a later position, so one pass is enough.
-    let mut at = states.first().copied();
-    while let Some(state) = at {
-        states.extend(skips(steps, state));
-        at = states.range(state + 1..).next().copied();
-    }
-    let is_many = |at: &&usize| steps.get(**at) == Some(&Step::Many);
-    match states.iter().rev().find(is_many).copied() {
-        Some(last) => states.split_off(&last),
-        None => states,
-    }
-}
-
-/// Bytes that the steps name, and one byte that none of them names.
-fn alphabet(steps: &[Step]) -> BTreeSet<u8> {
-    let mut bytes: BTreeSet<u8> = steps.iter().flat_map(|step| step.bytes()).collect();
-    let other = (b'a'..=b'z')
-        .chain(b'!'..=b'~')
-        .find(|byte| !bytes.contains(byte));
-    bytes.extend(other);
-    bytes
-}
-
 impl Step {
     pub fn takes(self, byte: u8) -> bool {
         match self {
@@ -221,7 +313,18 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// A byte that both steps accept. `None` if there is none.
+    /// Any byte if `wider` accepts all bytes that this step accepts.
+    fn covered(self, wider: Self) -> Option<u8> {
+        let is_covered = match (self, wider) {
+            (_, Self::Any | Self::Many) => true,
+            (Self::Any | Self::Many, _) | (Self::Letter(_), Self::Byte(_)) => false,
+            (Self::Byte(byte), _) => wider.takes(byte),
+            (Self::Letter(own), Self::Letter(other)) => own == other,
+        };
+        is_covered.then_some(b'x')
+    }
+
+    /// A byte that both steps accept, if any.
     fn meet(self, other: Self) -> Option<u8> {
         match (self, other) {
             (Self::Any | Self::Many, Self::Any | Self::Many) => Some(b'x'),
@@ -234,19 +337,10 @@ impl Step {
     }
 }
 
-fn text(from: &Trace, end: Both) -> String {
-    let mut bytes = Vec::new();
-    let mut at = end;
-    while let Some((before, byte)) = from.get(&at) {
-        bytes.extend(byte);
-        at = *before;
-    }
-    bytes.reverse();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use bundle::ir::Template;
 
     use super::*;
@@ -290,31 +384,6 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_positions_grow_with_the_length() {
-        for (dashes, parameters) in [(1, 6), (2, 6), (12, 6), (3, 20)] {
-            let text = (0..parameters).map(|at| format!("{{p{at}}}"));
-            let text = text.collect::<Vec<_>>().join(&"-".repeat(dashes));
-            let template = Template::parse(&format!("/{text}")).expect("a template");
-            let steps = steps(&template.segments()[0]);
-            let mut seen = BTreeSet::from([closure(&steps, BTreeSet::from([0]))]);
-            let mut waiting: Vec<_> = seen.iter().cloned().collect();
-            while let Some(states) = waiting.pop() {
-                for byte in [b'-', b'x'] {
-                    let moved = states
-                        .iter()
-                        .filter(|at| steps.get(**at).is_some_and(|step| step.takes(byte)));
-                    let next = closure(&steps, moved.map(|at| after(&steps, *at)).collect());
-                    if seen.insert(next.clone()) {
-                        waiting.push(next);
-                    }
-                }
-            }
-            let (found, length) = (seen.len(), steps.len());
-            assert!(found <= 2 * length, "{found} sets of {length} steps");
-        }
-    }
-
-    #[test]
     fn both_answers_agree_with_trying_every_word() {
         let (segments, words) = (segments(), words());
         let languages: Vec<BTreeSet<&String>> = segments
@@ -330,10 +399,20 @@ mod tests {
                     shortest,
                     "{a:?} {b:?} {found:?}"
                 );
-                if let Some(found) = found {
+                if let Some(found) = &found {
                     assert!(
-                        matches(a, &found) && matches(b, &found),
+                        matches(a, found) && matches(b, found),
                         "{a:?} {b:?} {found}"
+                    );
+                }
+                assert_eq!(overlap(a, b), found.is_some(), "{a:?} {b:?}");
+                if let (Some(left), Some(right)) = (Parts::of(&steps(a)), Parts::of(&steps(b)))
+                    && found.is_some()
+                {
+                    let joined = String::from_utf8(left.joined(&right)).expect("a string");
+                    assert!(
+                        matches(a, &joined) && matches(b, &joined),
+                        "{a:?} {b:?} {joined}"
                     );
                 }
                 assert_eq!(within(a, b), left.is_subset(right), "{a:?} {b:?}");

@@ -62,6 +62,10 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         let plan = compare(pair.old.as_ref(), new)?;
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
+        // The plan is refused. The same paths in other environments would take as long.
+        if !whole.too_large.is_empty() {
+            return Ok(Some(whole.clone()));
+        }
     }
     let Some(first) = pairs.iter().find_map(|pair| pair.new.as_ref()) else {
         return Ok(None);

@@ -645,5 +645,7 @@ fn patterns_that_explode_are_too_large() {
         .run(&["diff", "old.yaml", "new.yaml"])
         .with(65)
         .says("error[too-large]")
-        .says("cannot be compared");
+        .says("(`/x/{p0}a{p1}a{p2}a{p3}a{p4}a{p5}a{p6}a{p7}a`, ")
+        .says(" and 45 more) cannot be compared")
+        .says("use fewer of them, or separate the parameters by `/`");
 }

@@ -261,6 +261,52 @@ fn references_that_go_round() {
     assert!(!ended.stdout.contains("reference-cycle"), "{ended}");
 }
 
+/// 24 paths of one segment with six parameters. Many strings match several of them.
+fn paths_of_six_parameters(suffix: &str) -> String {
+    let mut text = String::from("openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n");
+    for number in 0..24 {
+        let literal = |at: u32| (number * 7 + 3) * (at + 11) * 31;
+        let mut path = String::from("/{a}");
+        let mut parameters = String::new();
+        for (at, name) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
+            if at > 0 {
+                path.push_str(&format!("{:b}{{{name}}}", literal(at) % 512));
+            }
+            parameters.push_str(&format!(
+                "{{name: {name}, in: path, required: true, schema: {{type: string}}}}, "
+            ));
+        }
+        text.push_str(&format!(
+            "  \"{path}\": {{parameters: [{parameters}], get: {{operationId: o{number}{suffix}, \
+             responses: {{default: {{description: d}}}}}}}}\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn paths_of_many_parameters_are_too_large() {
+    let projects = [Project::new(), Project::new()];
+    for (project, suffix) in projects.iter().zip(["", "x"]) {
+        project.write(
+            "gateway.yaml",
+            "version: 1\nname: s\napis: {s: {path: openapi.yaml}}\n\
+             upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+             defaults: {upstream: u, security: upstream}\n\
+             environments: {one: {}, two: {}, three: {}}\n",
+        );
+        project.write("openapi.yaml", paths_of_six_parameters(suffix));
+    }
+    let [old, new] = projects.each_ref().map(|project| project.root());
+    let linted = bounded(new, &["lint"]);
+    assert_eq!(linted.code, Some(0), "{linted}");
+    let old = old.to_str().expect("a path");
+    let planned = bounded(new, &["plan", "--against", old]);
+    told(&planned, INPUT, "a plan");
+    let names_paths = planned.stderr.contains(" and 21 more) cannot be compared");
+    assert!(names_paths, "{planned}");
+}
+
 #[test]
 fn what_a_release_is_made_of() {
     let Base { project, bundle } = base();

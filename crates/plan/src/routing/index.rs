@@ -265,7 +265,7 @@ impl Meeting<'_, '_> {
                     if order.is_gt() && self.is_above(tied, *child) {
                         continue;
                     }
-                    if segment::common(segment, other).is_some() {
+                    if segment::overlap(segment, other) {
                         let tied = tied.filter(|_| order == Ordering::Equal);
                         self.meet(*child, rest, tied);
                     }

@@ -7,6 +7,7 @@
 //! removed or changed. [`search`] finds the smallest request of a cell from the two tables alone,
 //! or finds that the cell is empty. Both engines then decide that request.
 
+mod automata;
 mod cell;
 mod example;
 mod index;
@@ -16,6 +17,7 @@ mod shadow;
 mod table;
 mod texts;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -79,6 +81,9 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         for overlay in &laid {
             let context = (&engines, &identities);
             overlay.compare((was, is), context, limited.as_mut(), plan);
+            if !plan.too_large.is_empty() {
+                return Ok(());
+            }
         }
     }
     if let Some(limited) = limited {
@@ -117,7 +122,33 @@ impl Engines {
 
 /// Reason why paths were not compared: matching of patterns exceeds the step limit.
 const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
-steps; use fewer of them, or other literals between the parameters";
+steps; use fewer of them, or separate the parameters by `/`";
+
+/// Maximum number of paths that a message names.
+const PATHS_NAMED_MAX: usize = 3;
+
+/// Names the paths with the most parameters in one segment.
+fn patterns(routes: &[&[Route<'_>]]) -> String {
+    let mut paths: BTreeSet<(Reverse<usize>, String)> = BTreeSet::new();
+    for route in routes.iter().copied().flatten() {
+        let segments = route.template.segments().iter();
+        let most = segments.map(|segment| match segment {
+            ir::Segment::Pattern(pattern) => pattern.rest.len(),
+            ir::Segment::Literal(_) | ir::Segment::Folded(_) | ir::Segment::Parameter(_) => 0,
+        });
+        let most = most.max().unwrap_or(0);
+        if most > 1 {
+            paths.insert((Reverse(most), route.template.to_string()));
+        }
+    }
+    let named = paths.iter().take(PATHS_NAMED_MAX);
+    let named: Vec<String> = named.map(|(_, path)| format!("`{path}`")).collect();
+    let more = match paths.len().saturating_sub(PATHS_NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(" ({}{more})", named.join(", "))
+}
 
 /// Reason why paths were not compared: too many pairs of routes exchange requests.
 const OVERLAPS: &str = "too many paths overlap and change at once, and each pair that exchanges \
@@ -283,7 +314,11 @@ impl<'a> Overlay<'a> {
         if let Some((_, reason)) = spent {
             let Place { listener, host, .. } = &self.place;
             let place = format!("the listener `{listener}`, host `{host}`");
-            let problem = format!("the paths of {place} cannot be compared: {reason}");
+            let paths = match reason {
+                PATTERNS => patterns(&[&self.old, &self.new]),
+                _ => String::new(),
+            };
+            let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
             plan.too_large.push(problem);
         }
     }

@@ -9,8 +9,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bundle::ir::Segment;
+use rustc_hash::FxHashSet;
 
-use model::segment::{Step, after, closure, steps};
+use super::automata::{Automata, Positions};
 
 /// Step limit for all segments of two tables: one step per automaton, position and byte. Tables with
 /// hundreds of patterns at one place need a tenth of it. Many patterns with many parameters need far
@@ -197,15 +198,13 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
 
 /// State of the walk: positions in the required segments, positions in the other segments, and the
 /// string itself while a literal begins with it.
-type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
+type State = (Positions, Positions, Option<String>);
 
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
-    let automata: Vec<Vec<Step>> = musts.iter().map(|must| steps(must)).collect();
-    let others: Vec<Vec<Step>> = rivals.others.iter().map(|other| steps(other)).collect();
+    let (automata, others) = (Automata::new(musts), Automata::new(&rivals.others));
     // Prefer readable bytes, then bytes that need no escape in a path.
     let mut alphabet: Vec<u8> = FILLERS.to_vec();
-    let named = automata.iter().chain(&others).flatten();
-    let named: BTreeSet<u8> = named.flat_map(|step| step.bytes()).collect();
+    let named: BTreeSet<u8> = automata.named().union(others.named()).copied().collect();
     alphabet.extend(named.iter().copied().filter(|byte| {
         byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
     }));
@@ -213,31 +212,22 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     // The string may still become a literal, `.` or `..`, so keep track of it.
     let begun =
         |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
-    let start = |automata: &[Vec<Step>]| -> Vec<BTreeSet<usize>> {
-        automata
-            .iter()
-            .map(|steps| closure(steps, BTreeSet::from([0])))
-            .collect()
-    };
-    let first: State = (start(&automata), start(&others), begun(""));
-    let mut seen = HashSet::from([first.clone()]);
+    let first: State = (automata.start(), others.start(), begun(""));
+    let mut seen = FxHashSet::from_iter([first.clone()]);
     let mut waiting = VecDeque::from([(String::new(), first)]);
     // Smallest string for each set of other segments that also match it.
-    let mut found: BTreeMap<BTreeSet<usize>, String> = BTreeMap::new();
+    let mut found: Vec<(Positions, String)> = Vec::new();
+    let texts = |found: Vec<(Positions, String)>| found.into_iter().map(|(_, text)| text).collect();
     while let Some((text, (at, along, literal))) = waiting.pop_front() {
-        let ended = |automata: &[Vec<Step>], at: &[BTreeSet<usize>]| -> BTreeSet<usize> {
-            let both = automata.iter().zip(at).enumerate();
-            both.filter(|(_, (steps, at))| at.contains(&steps.len()))
-                .map(|(index, _)| index)
-                .collect()
-        };
-        let fits = ended(&automata, &at).len() == automata.len();
         let usable = !matches!(text.as_str(), "." | "..");
-        if fits && usable && !rivals.contains(&text) {
-            let along = ended(&others, &along);
-            if !found.keys().any(|fewer| fewer.is_subset(&along)) {
-                let least = along.is_empty();
-                found.insert(along, text.clone());
+        if automata.accept(&at) && usable && !rivals.contains(&text) {
+            let matching = others.accepting(&along);
+            if !left.take(found.len() + 1) {
+                return texts(found);
+            }
+            if !found.iter().any(|(fewer, _)| is_subset(fewer, &matching)) {
+                let least = matching.iter().all(|word| *word == 0);
+                found.push((matching, text.clone()));
                 if least {
                     break;
                 }
@@ -250,31 +240,26 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
                 continue;
             }
             if !left.take(automata.len() + others.len()) {
-                return found.into_values().collect();
+                return texts(found);
             }
-            let next = step(&automata, &at, *byte);
-            if next.iter().any(BTreeSet::is_empty) {
+            let next = automata.next(&at, *byte);
+            if automata.is_dead(&next) {
                 continue;
             }
             let longer = format!("{text}{}", char::from(*byte));
             let begun = literal.as_ref().and_then(|_| begun(&longer));
-            let state = (next, step(&others, &along, *byte), begun);
+            let state = (next, others.next(&along, *byte), begun);
             if seen.insert(state.clone()) {
                 waiting.push_back((longer, state));
             }
         }
     }
-    found.into_values().collect()
+    texts(found)
 }
 
-fn step(automata: &[Vec<Step>], at: &[BTreeSet<usize>], byte: u8) -> Vec<BTreeSet<usize>> {
-    let one = |(steps, at): (&Vec<Step>, &BTreeSet<usize>)| {
-        let moved = at
-            .iter()
-            .filter(|at| steps.get(**at).is_some_and(|step| step.takes(byte)));
-        closure(steps, moved.map(|at| after(steps, *at)).collect())
-    };
-    automata.iter().zip(at).map(one).collect()
+/// True if `all` has every bit of `some`.
+fn is_subset(some: &Positions, all: &Positions) -> bool {
+    some.iter().zip(all).all(|(some, all)| some & !all == 0)
 }
 
 #[cfg(test)]
