@@ -5,7 +5,7 @@
 //! | [`budget`] | connections in all and per address, requests in flight, memory by estimates |
 //! | [`buffered`] | bytes in buffers beyond the estimates, as their owners report them |
 //! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
-//! | [`waiting`] | order in which connections get memory when it is free again |
+//! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
 //! | [`turns`] | concurrent TLS handshakes |
 //! | [`crowding`] | requests in flight of one address while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |

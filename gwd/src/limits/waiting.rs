@@ -1,29 +1,44 @@
-//! Queue of a worker's connections that wait for memory, in order of arrival.
+//! Queue of a worker's connections that wait for memory, fair by client address.
+//!
+//! Each client address has a queue of its own, and the addresses take turns. Many waiting
+//! connections of one address therefore do not delay a connection of another one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
 use tokio::sync::Notify;
 
-/// Queue of a worker's connections that wait for memory.
+use crate::limits::budget::network;
+
+/// Queues of a worker's connections that wait for memory.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    queue: RefCell<VecDeque<Rc<Place>>>,
-    /// Notified when the queue is no longer empty.
+    queues: RefCell<Queues>,
+    /// Notified when a connection begins to wait.
     pub(crate) somebody: Notify,
 }
 
-/// Entry in the queue. An entry whose owner has dropped it is skipped.
+#[derive(Default)]
+struct Queues {
+    /// Entries of each address, in order of arrival. No queue is empty.
+    of_address: HashMap<IpAddr, VecDeque<Rc<Place>>>,
+    /// Addresses with entries. The first one has its turn next.
+    turns: VecDeque<IpAddr>,
+}
+
+/// Entry in a queue. An entry whose owner has dropped it is skipped.
 pub(crate) struct Place {
     waker: Waker,
     called: Cell<bool>,
 }
 
 impl Waiting {
-    /// Adds an entry to the queue, unless `place` is already in it.
-    pub(crate) fn queue(&self, place: &mut Option<Rc<Place>>, waker: &Waker) {
+    /// Adds an entry to the queue of a client address, unless `place` is already in it. An IPv6
+    /// address shares the queue of its /64 network.
+    pub(crate) fn queue(&self, client: IpAddr, place: &mut Option<Rc<Place>>, waker: &Waker) {
         let stands = place
             .as_ref()
             .is_some_and(|place| !place.called.get() && place.waker.will_wake(waker));
@@ -34,25 +49,106 @@ impl Waiting {
             waker: waker.clone(),
             called: Cell::new(false),
         });
-        self.queue.borrow_mut().push_back(Rc::clone(&new));
+        let address = network(client);
+        let queues = &mut *self.queues.borrow_mut();
+        let queue = queues.of_address.entry(address).or_default();
+        if queue.is_empty() {
+            queues.turns.push_back(address);
+        }
+        queue.push_back(Rc::clone(&new));
         *place = Some(new);
         self.somebody.notify_one();
     }
 
-    /// Wakes the first connection in the queue that still waits.
+    /// Wakes the first connection that still waits, of the address whose turn it is.
     pub(crate) fn wake_one(&self) {
-        loop {
-            let Some(place) = self.queue.borrow_mut().pop_front() else {
-                return;
-            };
-            if Rc::strong_count(&place) > 1 {
-                place.called.set(true);
-                return place.waker.wake_by_ref();
-            }
+        if let Some(place) = self.queues.borrow_mut().next() {
+            place.called.set(true);
+            place.waker.wake_by_ref();
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.borrow().is_empty()
+        self.queues.borrow().turns.is_empty()
+    }
+}
+
+impl Queues {
+    /// Removes the next entry whose owner still waits. Its address has its next turn after all
+    /// others.
+    fn next(&mut self) -> Option<Rc<Place>> {
+        while let Some(address) = self.turns.pop_front() {
+            let Some(queue) = self.of_address.get_mut(&address) else {
+                continue;
+            };
+            let waits = |place: &Rc<Place>| Rc::strong_count(place) > 1;
+            let next = std::iter::from_fn(|| queue.pop_front()).find(waits);
+            if queue.is_empty() {
+                self.of_address.remove(&address);
+            } else {
+                self.turns.push_back(address);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Places that wait, and those of them that were woken, in order.
+    fn woken(waiting: &Waiting, places: &[(&'static str, Option<Rc<Place>>)]) -> Vec<&'static str> {
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            let before: Vec<bool> = places.iter().map(|(_, place)| is_called(place)).collect();
+            waiting.wake_one();
+            let now = places.iter().zip(before);
+            let new = now.filter(|((_, place), before)| is_called(place) && !before);
+            order.extend(new.map(|((name, _), _)| *name));
+        }
+        order
+    }
+
+    fn is_called(place: &Option<Rc<Place>>) -> bool {
+        place.as_ref().is_some_and(|place| place.called.get())
+    }
+
+    #[test]
+    fn addresses_that_wait_take_turns() {
+        let waiting = Waiting::default();
+        let mut places: Vec<(&'static str, Option<Rc<Place>>)> = Vec::new();
+        for (name, client) in [
+            ("a1", "192.0.2.1"),
+            ("a2", "192.0.2.1"),
+            ("gone", "192.0.2.1"),
+            ("a3", "::ffff:192.0.2.1"),
+            ("b1", "2001:db8::1"),
+            ("gone", "192.0.2.9"),
+            ("b2", "2001:db8::ff:2"),
+            ("c1", "192.0.2.2"),
+        ] {
+            let mut place = None;
+            waiting.queue(client.parse().unwrap(), &mut place, Waker::noop());
+            waiting.queue(client.parse().unwrap(), &mut place, Waker::noop());
+            if name != "gone" {
+                places.push((name, place));
+            }
+        }
+        assert_eq!(
+            woken(&waiting, &places),
+            ["a1", "b1", "c1", "a2", "b2", "a3"]
+        );
+        // A connection that must wait again stands behind those of its own address only.
+        for (at, client) in [(0, "192.0.2.1"), (3, "2001:db8::1"), (1, "192.0.2.1")] {
+            let place = &mut places[at].1;
+            *place = None;
+            waiting.queue(client.parse().unwrap(), place, Waker::noop());
+        }
+        assert_eq!(woken(&waiting, &places), ["a1", "b1", "a2"]);
+        assert!(waiting.queues.borrow().of_address.is_empty());
     }
 }

@@ -10,6 +10,7 @@
 //! affected.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::limits::buffered::Buffered;
 use crate::limits::inbox::Inbox;
 use crate::limits::waiting::Place;
+use crate::proxy::connection::Conn;
 use crate::proxy::download::ResponseBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::transport::CallError;
@@ -29,6 +31,8 @@ use crate::worker::Worker;
 /// that the client has not taken.
 pub(crate) struct Backlog {
     worker: Rc<Worker>,
+    /// Client address of the connection.
+    client: IpAddr,
     /// Uploads that were received but not read.
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
@@ -62,10 +66,12 @@ pub(super) struct Piece {
 // === impl Backlog ===
 
 impl Backlog {
-    pub(super) fn new(worker: &Rc<Worker>, window: u32) -> Rc<Self> {
+    pub(super) fn new(conn: &Conn, window: u32) -> Rc<Self> {
+        let worker = &conn.worker;
         let memory = &worker.budgets.memory;
         Rc::new(Self {
             worker: Rc::clone(worker),
+            client: conn.peer,
             inbox: Inbox::new(memory, window),
             downloads: Buffered::new(memory),
             gathered: Buffered::new(memory),
@@ -81,7 +87,7 @@ impl Backlog {
             return true;
         }
         let place = &mut *self.place.borrow_mut();
-        self.worker.waiting.queue(place, cx.waker());
+        self.worker.waiting.queue(self.client, place, cx.waker());
         false
     }
 
@@ -127,7 +133,8 @@ impl Body for Sending {
             place,
         } = self.get_mut();
         if backlog.downloads.must_wait() {
-            backlog.worker.waiting.queue(place, cx.waker());
+            let waiting = &backlog.worker.waiting;
+            waiting.queue(backlog.client, place, cx.waker());
             return Poll::Pending;
         }
         let polled = match body {

@@ -112,7 +112,7 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
         Some(share) => Poll::Ready(share),
         None => {
             waits.get_or_insert_with(|| memory.waits());
-            conn.worker.waiting.queue(&mut place, cx.waker());
+            conn.worker.waiting.queue(conn.peer, &mut place, cx.waker());
             Poll::Pending
         }
     });

@@ -65,7 +65,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     drop(deadline);
     let windows = Windows::of(conn);
     let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
-    let backlog = Backlog::new(&conn.worker, windows.connection);
+    let backlog = Backlog::new(conn, windows.connection);
     let clock = conn.worker.clock;
     let ending = Ending::default();
     let (guard_backlog, guard_ending) = (Rc::clone(&backlog), Rc::clone(&ending));
