@@ -194,12 +194,13 @@ fn take_apart<'b>(
     })
 }
 
-/// Parses the target. A fragment is invalid (RFC 9112 §3.2), although `http` would drop it.
+/// Parses the target. A fragment and a query without a path are invalid (RFC 9112 §3.2), although
+/// `http` accepts them.
 fn target(bytes: &Bytes, target: &str) -> Result<Uri, Error> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(Error::TargetTooLong);
     }
-    if memchr::memchr(b'#', target.as_bytes()).is_some() {
+    if memchr::memchr(b'#', target.as_bytes()).is_some() || target.starts_with('?') {
         return Err(Error::Invalid);
     }
     let target = bytes.slice_ref(target.as_bytes());
@@ -273,6 +274,7 @@ mod tests {
             ("\nGET /a HTTP/1.1\r\n\r\n", "Invalid"),
             ("GET /a HTTP/1.1\r\r\nhost: h\r\n\r\n", "Invalid"),
             ("GET /a#b HTTP/1.1\r\n\r\n", "Invalid"),
+            ("GET ?a HTTP/1.1\r\n\r\n", "Invalid"),
             ("GET /a HTTP/2.0\r\n\r\n", "Invalid"),
             ("GET /a HTTP/1.1\r\nx : y\r\n\r\n", "Invalid"),
             ("GET /a HTTP/1.1\r\nx: y\r\n z\r\n\r\n", "Invalid"),

@@ -38,12 +38,12 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// Encodes a field for HPACK without its tables (RFC 7541 §6.2.2).
-pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| {
-        assert!(text.len() < 127, "{text}");
-        [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+pub(crate) fn field(name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let text = |text: &[u8]| {
+        assert!(text.len() < 127, "{text:?}");
+        [&[u8::try_from(text.len()).unwrap()], text].concat()
     };
-    [vec![0], text(name), text(value)].concat()
+    [vec![0], text(name.as_bytes()), text(value.as_ref())].concat()
 }
 
 /// Encoded head of `GET http://shop.example/a`, or of another method, with further fields.

@@ -29,6 +29,13 @@ pub(super) fn target(
         is_ambiguous,
     };
     let target = target.unwrap_or(PathAndQuery::from_static("/"));
+    // The empty path of a URI is `/` (RFC 9110 §4.2.3).
+    let target = match target.as_str().starts_with('?') {
+        true => {
+            PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| &TARGET_INVALID)?
+        }
+        false => target,
+    };
     if target.as_str() == "*" {
         return if method == Method::OPTIONS {
             Ok(unchanged(target, false))

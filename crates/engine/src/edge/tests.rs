@@ -290,6 +290,19 @@ fn an_absolute_target_does_not_excuse_a_broken_host() {
 }
 
 #[test]
+fn empty_path_of_a_uri_is_a_slash() {
+    for (target, normal) in [
+        ("http://h", "/"),
+        ("http://h?a=b", "/?a=b"),
+        ("http://h/?a", "/?a"),
+    ] {
+        let parts = request("GET", target, &[("host", "h")]);
+        let admitted = admit(parts, &listener(&[]), "10.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(admitted.head.target, normal);
+    }
+}
+
+#[test]
 fn traces_that_are_valid_pass() {
     let valid = [
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",

@@ -94,7 +94,9 @@ struct Name {
 enum Kind {
     Field,
     Method,
-    /// `:scheme`, `:authority`, `:path` or `:protocol`.
+    /// `:path`: path and query, never a fragment (RFC 9113 §8.3.1).
+    Path,
+    /// `:scheme`, `:authority` or `:protocol`.
     Pseudo,
     /// Not a valid name for a field in a request. The library's table has another name in its
     /// place.
@@ -420,7 +422,8 @@ impl Text<'_> {
             _ if length == 0 || length > NAME_BYTES => Kind::Malformed,
             _ if classes & NAME != 0 => Kind::Field,
             b":method" => Kind::Method,
-            b":path" | b":scheme" | b":protocol" => Kind::Pseudo,
+            b":path" => Kind::Path,
+            b":scheme" | b":protocol" => Kind::Pseudo,
             b":authority" if length == PSEUDO_BYTES => Kind::Pseudo,
             _ => Kind::Malformed,
         };
@@ -435,14 +438,20 @@ impl Text<'_> {
     fn value(self, kind: Kind) -> Result<(bool, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
+        let mut first = 0;
         self.decode(|byte| {
             classes &= CLASSES[usize::from(byte)];
+            if length == 0 {
+                first = byte;
+            }
             length += 1;
         })?;
         let is_valid = match kind {
             Kind::Field => classes & VALUE != 0,
             Kind::Method => classes & TOKEN != 0 && length > 0,
-            Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
+            // The library would drop a fragment, and accept a query without a path.
+            Kind::Path if classes & TARGET == 0 || !matches!(first, b'/' | b'*') => false,
+            Kind::Path | Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
             Kind::Malformed => false,
         };
         Ok((is_valid, length))
@@ -464,6 +473,8 @@ const VALUE: u8 = 2;
 /// Byte of a token (RFC 9110 §5.6.2).
 const TOKEN: u8 = 4;
 const ASCII: u8 = 8;
+/// Byte that may occur in a request target: no control character, blank or `#`.
+const TARGET: u8 = 16;
 
 /// Character classes of each byte.
 static CLASSES: [u8; 256] = classes();
@@ -503,6 +514,9 @@ const fn classes() -> [u8; 256] {
         if byte.is_ascii() {
             classes[at] |= ASCII;
         }
+        if byte > b' ' && byte != 0x7F && byte != b'#' {
+            classes[at] |= TARGET;
+        }
         at += 1;
     }
     classes
@@ -513,8 +527,9 @@ fn static_name(index: usize) -> Result<Name, Invalid> {
     let at = index.checked_sub(1).ok_or(Invalid::Compression)?;
     let name = STATIC_NAMES.get(at).ok_or(Invalid::Compression)?;
     let kind = match index {
-        1 | 4..=7 => Kind::Pseudo,
+        1 | 6 | 7 => Kind::Pseudo,
         2 | 3 => Kind::Method,
+        4 | 5 => Kind::Path,
         // `:status` is only for responses.
         8..=14 => Kind::Malformed,
         _ => Kind::Field,

@@ -192,12 +192,19 @@ fn names_and_values_are_judged_byte_by_byte() {
             method,
             "method {byte}"
         );
-        let path = std::str::from_utf8(&text).is_err();
-        assert_eq!(
-            is_malformed(&literal(0, b":path", &text)),
-            path,
-            "path {byte}"
-        );
+        let no_text = std::str::from_utf8(&text).is_err();
+        let authority = literal(0, b":authority", &text);
+        assert_eq!(is_malformed(&authority), no_text, "authority {byte}");
+        // The library accepts a fragment, and drops it.
+        let path = no_text || byte <= b' ' || byte == 0x7F || byte == b'#';
+        let long = [b"/a", &text[..]].concat();
+        let name_of = |index: u8| [vec![index], self::text(&long)].concat();
+        for block in [literal(0, b":path", &long), name_of(4), name_of(5)] {
+            assert_eq!(is_malformed(&block), path, "path /a {byte}");
+        }
+        let path = !matches!(byte, b'/' | b'*');
+        let block = literal(0, b":path", &text);
+        assert_eq!(is_malformed(&block), path, "path {byte}");
     }
 }
 

@@ -122,6 +122,12 @@ pub(super) fn rows() -> Vec<Row> {
             "400 x",
         ),
         row(
+            "a query without a path",
+            line("GET ?a HTTP/1.1"),
+            "400 x",
+            "400 x",
+        ),
+        row(
             "NUL in the target",
             line("GET /a\0 HTTP/1.1"),
             "400 x",
@@ -186,6 +192,12 @@ pub(super) fn rows() -> Vec<Row> {
             line("GET http://h/a HTTP/1.1"),
             "GET /a 0 +",
             "GET /a 0 +",
+        ),
+        row(
+            "absolute form without a path",
+            line("GET http://h?a HTTP/1.1"),
+            "? +",
+            "GET /?a 0 +",
         ),
         row(
             "absolute form, another host",
