@@ -420,12 +420,39 @@ impl Held {
         }
     }
 
+    /// True without permits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Counts the permits among those of slow clients ([`Lease::becomes_slow`]). False if one of
     /// them has no room.
     #[must_use]
     pub fn become_slow(&self) -> bool {
-        let mut leases = self.first.iter().chain(&self.more);
-        leases.all(Lease::becomes_slow)
+        self.all().all(Lease::becomes_slow)
+    }
+
+    /// Ends the count of a slow client.
+    pub fn become_fast(&self) {
+        self.all().for_each(Lease::becomes_fast);
+    }
+
+    /// True if a slow client must give up a permit as soon as another request wants it: one of the
+    /// limits is 1. Call [`Self::are_wanted`] from time to time.
+    #[must_use]
+    pub fn may_be_wanted(&self) -> bool {
+        self.all().any(Lease::is_only)
+    }
+
+    /// True if the client is slow, and a limit of 1 refused another request because of that.
+    #[must_use]
+    pub fn are_wanted(&self) -> bool {
+        self.all().any(Lease::is_wanted)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Lease> {
+        self.first.iter().chain(&self.more)
     }
 }
 

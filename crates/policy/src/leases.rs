@@ -16,12 +16,17 @@ const PROBES: usize = 32;
 const COUNT_BITS: u32 = 25;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
+/// Bit of the number of slow clients: a request did not get the only permit of the key, because a
+/// slow client holds it.
+const WANTED: u32 = 1 << 31;
+
 /// Counts of concurrent requests of a process.
 #[derive(Debug, Default)]
 pub struct Leases {
     /// Allocated on first use, so that a gateway without such limits needs no memory.
     slots: OnceLock<Box<[AtomicU64]>>,
-    /// Number of permits of the key of each slot that slow clients hold. Allocated on first use.
+    /// Number of permits of the key of each slot that slow clients hold, with [`WANTED`]. Allocated
+    /// on first use.
     slow: OnceLock<Box<[AtomicU32]>>,
 }
 
@@ -63,6 +68,7 @@ impl Leases {
                 }
                 let count = word & COUNT_MASK;
                 if count >= limit.min(COUNT_MASK) {
+                    self.is_wanted(at, limit);
                     return None;
                 }
                 if !exchange(&slots[at], word, word + 1) {
@@ -90,6 +96,16 @@ impl Leases {
         }
     }
 
+    /// Notes that a request was refused at a limit of 1. A slow client then gives up its permit.
+    fn is_wanted(&self, at: usize, limit: u64) {
+        let Some(slow) = self.slow.get().filter(|_| limit == 1) else {
+            return;
+        };
+        let wanted = |count: u32| (count != 0).then_some(count | WANTED);
+        let _is_held_by_another =
+            slow[at].fetch_update(Ordering::Relaxed, Ordering::Relaxed, wanted);
+    }
+
     fn slots(&self) -> &[AtomicU64] {
         self.slots
             .get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect())
@@ -102,20 +118,43 @@ impl Leases {
 }
 
 impl Lease {
-    /// Counts the permit among those of slow clients, until the request ends. They may hold half of
-    /// the limit of a key, rounded down, and at least one permit. False if there is no room.
+    /// Counts the permit among those of slow clients, until the request ends or
+    /// [`Self::becomes_fast`]. They may hold half of the limit of a key, rounded down. With a limit
+    /// of 1, a slow client holds the permit until another request is refused. False if there is no
+    /// room.
     pub fn becomes_slow(&self) -> bool {
         if self.is_slow.get() {
             return true;
         }
         let most = u32::try_from((self.limit / 2).max(1)).unwrap_or(u32::MAX);
         let slow = &self.leases.slow()[self.at];
-        let fits = slow.fetch_add(1, Ordering::Relaxed) < most;
-        if !fits {
-            slow.fetch_sub(1, Ordering::Relaxed);
+        let more = |count: u32| (count & !WANTED < most).then_some(count + 1);
+        let fits = slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        self.is_slow.set(fits.is_ok());
+        fits.is_ok()
+    }
+
+    /// Ends the count of a slow client.
+    pub fn becomes_fast(&self) {
+        if self.is_slow.replace(false) {
+            let slow = &self.leases.slow()[self.at];
+            let less = |count: u32| match count & !WANTED {
+                0 | 1 => Some(0),
+                _ => Some(count - 1),
+            };
+            let _always = slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
-        self.is_slow.set(fits);
-        fits
+    }
+
+    /// True if a slow client must give up this permit as soon as another request wants it.
+    pub(crate) fn is_only(&self) -> bool {
+        self.limit == 1
+    }
+
+    /// True if the client is slow, and another request was refused because of that.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let slow = self.leases.slow.get().filter(|_| self.is_slow.get());
+        slow.is_some_and(|slow| slow[self.at].load(Ordering::Relaxed) & WANTED != 0)
     }
 }
 
@@ -127,9 +166,7 @@ fn exchange(slot: &AtomicU64, before: u64, after: u64) -> bool {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Before the slot is freed for another key.
-        if self.is_slow.get() {
-            self.leases.slow()[self.at].fetch_sub(1, Ordering::Relaxed);
-        }
+        self.becomes_fast();
         let slot = &self.leases.slots()[self.at];
         let less = |word: u64| match word & COUNT_MASK {
             // The last permit frees the slot.
@@ -154,6 +191,14 @@ mod tests {
         drop(held);
         let (only, _) = leases.take(8 << 40, 1).unwrap();
         assert!(only.becomes_slow());
+        only.becomes_fast();
+        assert!(leases.take(8 << 40, 1).is_none());
+        assert!(!only.is_wanted(), "it was not slow then");
+        assert!(only.becomes_slow() && !only.is_wanted());
+        assert!(leases.take(8 << 40, 1).is_none());
+        assert!(only.is_wanted());
+        only.becomes_fast();
+        assert!(only.becomes_slow() && !only.is_wanted());
         let (again, _) = leases.take(7 << 40, 5).unwrap();
         assert!(again.becomes_slow());
     }

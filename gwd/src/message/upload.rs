@@ -56,6 +56,9 @@ pub(crate) struct Progress {
     pub(crate) until_ms: Cell<u64>,
     /// True while the upload counts as slow and has a permit for slow uploads.
     pub(crate) is_slow: Cell<bool>,
+    /// Time at which to check if another request wants a permit of a slow upload, in milliseconds of
+    /// the clock. `None`: never.
+    pub(crate) check_ms: Cell<Option<u64>>,
     /// Permit for slow uploads, returned when it is dropped.
     slow: RefCell<Option<Box<dyn Any>>>,
     count: RefCell<Option<Rc<dyn UnfinishedUpload>>>,
@@ -84,8 +87,9 @@ impl Progress {
     }
 
     /// Marks the upload as slow. The permit is returned once the upload is fast enough or ends.
-    pub(crate) fn goes_on_slowly(&self, permit: Box<dyn Any>) {
+    pub(crate) fn goes_on_slowly(&self, permit: Box<dyn Any>, check_ms: Option<u64>) {
         self.is_slow.set(true);
+        self.check_ms.set(check_ms);
         *self.slow.borrow_mut() = Some(permit);
     }
 
@@ -271,7 +275,7 @@ impl Upload {
         }
         let until_ms = self.progress.until_ms.get();
         let slow_at_ms = match self.progress.is_slow.get() {
-            true => u64::MAX,
+            true => self.progress.check_ms.get().unwrap_or(u64::MAX),
             false => self.pace.slow_at_ms(),
         };
         transfer.deadline.set(until_ms.min(slow_at_ms));

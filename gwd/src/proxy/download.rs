@@ -166,24 +166,29 @@ impl Download {
     /// Sets the deadline for the client to take these bytes. hyper polls the body again once there
     /// is room for more.
     fn waits_for_client(&mut self, bytes: u64) {
+        if !self.record.leases.is_empty() {
+            let leases = std::mem::take(&mut self.record.leases);
+            self.record.stream().response.slow_reading.holds(leases);
+        }
         let stream = self.record.stream();
         let transfer = &stream.transfer;
         let now_ms = transfer.clock.now_ms();
         self.pace.moved(bytes, now_ms, &transfer.patience);
         let until_ms = self.pace.waits(now_ms);
         let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref());
+        let in_flight = held.and_then(|held| held.in_flight.as_ref());
         let reading = &stream.response.slow_reading;
-        reading.waits(held.and_then(|held| held.in_flight.as_ref()), until_ms);
+        reading.waits(in_flight, until_ms);
         if reading.is_slow() && !self.pace.is_slow() {
             reading.is_fast();
         }
         // If the client may become slow before that, end the wait then, so that it is counted as
         // slow.
-        let slow_at_ms = match reading.is_slow() {
-            true => u64::MAX,
-            false => self.pace.slow_at_ms(),
+        let next_ms = match reading.is_slow() {
+            true => reading.next_ms(now_ms),
+            false => until_ms.min(self.pace.slow_at_ms()),
         };
-        transfer.deadline.set(until_ms.min(slow_at_ms));
+        transfer.deadline.set(next_ms);
     }
 
     /// Ends the body because a credential of the request has ended: with the gRPC status if it is

@@ -362,6 +362,7 @@ impl Record {
             return;
         }
         self.leases = policy::Held::default();
+        self.stream.response.slow_reading.releases();
         let worker = Rc::clone(&self.stream.worker);
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);

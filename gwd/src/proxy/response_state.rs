@@ -84,8 +84,7 @@ impl ResponseState {
             && !self.may_tell_silence(transfer)
     }
 
-    /// True if a client that has just become slow in reading the response may continue. Sets the
-    /// next deadline.
+    /// True if a client that reads the response slowly may continue. Sets the next deadline.
     fn may_read_slowly(&self, transfer: &Transfer, calls: &CallCx) -> bool {
         let now_ms = transfer.clock.now_ms();
         let until_ms = self.slow_reading.until_ms();
@@ -95,7 +94,7 @@ impl ResponseState {
         }
         let has_room = self.slow_reading.begin(&calls.budgets.slow_addresses);
         match has_room {
-            true => transfer.deadline.set(until_ms),
+            true => transfer.deadline.set(self.slow_reading.next_ms(now_ms)),
             false => calls.counters.shed(Shed::SlowDownloads),
         }
         has_room

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{Failure, Kind};
+use crate::message::pace::SLOW_MS;
 use crate::message::transfer::Transfer;
 use crate::message::upload::{Progress, Upload};
 use crate::runtime::deadlines::in_time;
@@ -51,7 +52,7 @@ pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
 
 /// Failure of a slow upload for which the concurrency limit of its key has no room.
 pub(super) fn no_room_for_slow() -> Failure {
-    let why = "the concurrency limit has the maximum of slow uploads";
+    let why = "the concurrency limit has no permit for another slow client";
     Failure::because(Kind::UploadStalled, &why)
 }
 
@@ -149,20 +150,36 @@ impl Sending<'_> {
         let (transfer, until_ms) = (self.transfer, progress.until_ms.get());
         let now_ms = self.calls.clock.now_ms();
         let awaits = !progress.done.get() && progress.awaits_client.get();
-        if !awaits || progress.is_slow.get() || now_ms >= until_ms {
+        if !awaits || now_ms >= until_ms {
             return Ok(false);
+        }
+        if progress.is_slow.get() {
+            if progress.check_ms.get().is_none() {
+                return Ok(false);
+            }
+            if self.leases.are_wanted() {
+                return Err(no_room_for_slow());
+            }
+            let check_ms = now_ms + SLOW_MS;
+            progress.check_ms.set(Some(check_ms));
+            transfer.deadline.set(until_ms.min(check_ms));
+            return Ok(true);
         }
         let Some(permit) = self.slow.take() else {
             self.calls.counters.shed(Shed::SlowUploads);
             let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
+        self.leases.become_fast(); // in an earlier pause
         if !self.leases.become_slow() {
             return Err(no_room_for_slow());
         }
         self.count.is_slow();
-        progress.goes_on_slowly(Box::new(permit));
-        transfer.deadline.set(until_ms);
+        let check_ms = self.leases.may_be_wanted().then_some(now_ms + SLOW_MS);
+        progress.goes_on_slowly(Box::new(permit), check_ms);
+        transfer
+            .deadline
+            .set(until_ms.min(check_ms.unwrap_or(u64::MAX)));
         Ok(true)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
-//! waited for it for [`SLOW_MS`](crate::message::pace::SLOW_MS), reduced by the bytes received. Slow uploads
+//! waited for it for [`SLOW_MS`], reduced by the bytes received. Slow uploads
 //! may use half of the permits; the other half remains for other requests. Once slow uploads use
 //! half of their share, a client address that has [`SLOW_PER_ADDRESS`] of them gets no more.
 //!
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::limits::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
+use crate::message::pace::SLOW_MS;
 use crate::message::upload::UnfinishedUpload;
 use crate::upstream::shared::{self, InFlight, State};
 
@@ -82,6 +83,9 @@ pub(super) struct SlowReader {
 pub(crate) struct SlowReading {
     reader: RefCell<Option<SlowReader>>,
     permit: RefCell<Option<SlowPermit>>,
+    /// Permits of `concurrency` policies that the request holds.
+    leases: RefCell<policy::Held>,
+    is_slow: Cell<bool>,
     /// Deadline of the client, in milliseconds of the clock.
     until_ms: Cell<u64>,
 }
@@ -95,6 +99,12 @@ pub(super) fn most_of_address(requests_max: u64) -> u32 {
 }
 
 impl SlowReading {
+    /// Takes over the permits of `concurrency` policies until [`Self::releases`].
+    pub(crate) fn holds(&self, leases: policy::Held) {
+        leases.become_fast(); // after a slow upload
+        *self.leases.borrow_mut() = leases;
+    }
+
     /// Sets the deadline of a client that the gateway now waits for.
     pub(crate) fn waits(&self, in_flight: Option<&InFlight>, until_ms: u64) {
         self.until_ms.set(until_ms);
@@ -109,37 +119,60 @@ impl SlowReading {
         self.until_ms.get()
     }
 
-    /// True if the client is slow and has a permit.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.permit.borrow().is_some()
+    /// Time at which a slow client has to be looked at again, in milliseconds of the clock.
+    pub(crate) fn next_ms(&self, now_ms: u64) -> u64 {
+        let until_ms = self.until_ms();
+        match self.leases.borrow().may_be_wanted() {
+            true => until_ms.min(now_ms.saturating_add(SLOW_MS)),
+            false => until_ms,
+        }
     }
 
-    /// Counts the client as slow. False if the share of slow clients has no room.
+    /// True if the client is slow and may go on.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_slow.get()
+    }
+
+    /// Counts the client as slow. False if a share of slow clients has no room, or if another
+    /// request wants a permit of this one.
     pub(crate) fn begin(&self, addresses: &Arc<Addresses>) -> bool {
-        let reader = self.reader.borrow();
-        let Some(reader) = reader.as_ref().filter(|_| !self.is_slow()) else {
-            return true;
-        };
-        let share = SlowShare {
-            state: &reader.state,
-            requests_max: reader.requests_max,
-            addresses,
-            client: reader.client,
-        };
-        *self.permit.borrow_mut() = share.take();
+        let leases = self.leases.borrow();
+        if self.is_slow() {
+            return !leases.are_wanted();
+        }
+        if let Some(reader) = self.reader.borrow().as_ref() {
+            let share = SlowShare {
+                state: &reader.state,
+                requests_max: reader.requests_max,
+                addresses,
+                client: reader.client,
+            };
+            let Some(permit) = share.take() else {
+                return false;
+            };
+            *self.permit.borrow_mut() = Some(permit);
+        }
+        self.is_slow.set(leases.become_slow());
         self.is_slow()
     }
 
-    /// Ends the count: the client reads fast enough again.
+    /// Ends the count: the client reads fast enough.
     pub(crate) fn is_fast(&self) {
+        self.is_slow.set(false);
         drop(self.permit.take());
+        self.leases.borrow().become_fast();
     }
 
     /// Ends the count: the response has ended, or waits for its upstream.
     pub(crate) fn ends(&self) {
         self.until_ms.set(0);
-        drop(self.permit.take());
         drop(self.reader.take());
+        self.is_fast();
+    }
+
+    /// Releases the permits of `concurrency` policies: the exchange has ended.
+    pub(crate) fn releases(&self) {
+        drop(self.leases.take());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::limits::buffered::Buffered;
 use crate::message::copies::Copies;
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
-use crate::message::pace::Pace;
+use crate::message::pace::{Pace, SLOW_MS};
 use crate::message::tee::Tee;
 use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
@@ -140,13 +140,14 @@ async fn keep(
     loop {
         let until_ms = pace.waits(transfer.clock.now_ms());
         let slow_at_ms = match is_slow {
+            true if leases.may_be_wanted() => transfer.clock.now_ms() + SLOW_MS,
             true => u64::MAX,
             false => pace.slow_at_ms(),
         };
         transfer.deadline.set(until_ms.min(slow_at_ms));
         match in_time(&transfer.deadline, body.frame()).await {
             None if slow_at_ms < until_ms => {
-                if !leases.become_slow() {
+                if !leases.become_slow() || leases.are_wanted() {
                     return Err(no_room_for_slow());
                 }
                 is_slow = true;

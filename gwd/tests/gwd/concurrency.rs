@@ -155,6 +155,18 @@ fn a_websocket_has_its_place_until_it_ends() {
     eventually("the place is free", || connect().1 == "101");
 }
 
+fn in_progress(served: &Served) -> f64 {
+    served.metric("http_server_active_requests", &[])
+}
+
+/// Waits until this many requests are in progress. A request that is sent earlier could take a
+/// permit of theirs.
+fn all_in_progress(served: &Served, count: u32) {
+    eventually("all are in progress", || {
+        in_progress(served) == f64::from(count)
+    });
+}
+
 #[test]
 fn slow_uploads_hold_half_of_a_concurrency_limit() {
     let upstream = Upstream::saying("ok");
@@ -168,15 +180,114 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
             client
         })
         .collect();
-    eventually("all permits are held", || {
-        fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 429
-    });
+    all_in_progress(&served, 5);
+    let refused = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
+    assert_eq!(refused.status, 429);
     // Each upload becomes slow after a second without bytes. Two of them may go on.
     eventually("the slow uploads leave permits", || {
         fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 200
     });
-    eventually("two uploads are left", || {
-        served.metric("http_server_active_requests", &[]) == 2.0
-    });
+    eventually("two uploads are left", || in_progress(&served) == 2.0);
     drop(held);
+}
+
+/// An upstream whose response to `/big` has 64 MiB.
+fn big() -> Upstream {
+    Upstream::start(|request, stream| {
+        use std::io::Write as _;
+        let pieces = if request.line().contains("/big") {
+            1_024
+        } else {
+            0
+        };
+        let piece = [b'z'; 65_536];
+        say(
+            stream,
+            &format!("content-length: {}\r\n", pieces * piece.len()),
+            "",
+        );
+        for _ in 0..pieces {
+            if stream.write_all(&piece).is_err() {
+                return Then::Close;
+            }
+        }
+        Then::Keep
+    })
+}
+
+/// Clients that request 64 MiB and read nothing.
+fn standing(served: &Served, count: usize) -> Vec<Client> {
+    let begin = |_| {
+        let mut client = Client::connect(served.address);
+        client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n");
+        client
+    };
+    (0..count).map(begin).collect()
+}
+
+fn serve_big(upstream: &Upstream, limit: u64) -> Served {
+    let ops = [("GET", "/big"), ("GET", "/a"), ("POST", "/a")];
+    let ops = ops.map(|(method, path)| op(method, path).policy("few"));
+    let mut shop = shop(upstream.address, ops.into());
+    shop.policies = vec![few("few", limit, Some("x-key"))];
+    shop.serve_with(2, gwd::node::AccessLog::Off)
+}
+
+#[test]
+fn slow_readers_hold_half_of_a_concurrency_limit() {
+    let upstream = big();
+    let served = serve_big(&upstream, 5);
+    let held = standing(&served, 5);
+    all_in_progress(&served, 5);
+    assert_eq!(get(served.address, "/a").status, 429);
+    eventually("the slow readers leave permits", || {
+        get(served.address, "/a").status == 200
+    });
+    eventually("two of them are left", || in_progress(&served) == 2.0);
+    let shed = served.metric("gwd_overload_shed_total", &["slow_downloads"]);
+    assert_eq!(shed, 3.0);
+    drop(held);
+}
+
+#[test]
+fn slow_client_gives_up_a_limit_of_one() {
+    let upstream = big();
+    let served = serve_big(&upstream, 1);
+    let slow: [fn(&Served) -> Client; 2] = [
+        |served| standing(served, 1).remove(0),
+        |served| {
+            let mut client = Client::connect(served.address);
+            client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc");
+            client
+        },
+    ];
+    for (begin, gives_up) in slow
+        .into_iter()
+        .zip(["a reader gives up", "an upload gives up"])
+    {
+        let held = begin(&served);
+        all_in_progress(&served, 1);
+        assert_eq!(get(served.address, "/a").status, 429);
+        eventually(gives_up, || get(served.address, "/a").status == 200);
+        eventually("the request has ended", || in_progress(&served) == 0.0);
+        drop(held);
+    }
+    let shed = served.metric("gwd_overload_shed_total", &["slow_downloads"]);
+    assert_eq!(shed, 1.0);
+}
+
+#[test]
+fn slow_client_keeps_a_limit_that_nobody_wants() {
+    let upstream = Upstream::saying("ok");
+    let served = serve_big(&upstream, 1);
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\nx-key: a\r\ncontent-length: 6\r\n\r\nabc");
+    let begun = std::time::Instant::now();
+    // Requests with another key do not want its permit.
+    while begun.elapsed() < std::time::Duration::from_millis(2_500) {
+        let other = fetch(served.address, "GET", "/a", "x-key: b\r\n");
+        assert_eq!(other.status, 200);
+    }
+    client.send("def");
+    assert!(client.head().starts_with("HTTP/1.1 200"));
 }

@@ -9,8 +9,10 @@
 //! of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`). There is no `Retry-After`,
 //! because the time of the next free permit is unknown.
 //!
-//! Clients that send their bodies slowly may hold half of the limit of a key, and at least one
-//! permit. An upload that becomes slow beyond that ends with 408.
+//! Clients that send their bodies slowly, or read responses slowly, may together hold half of the
+//! limit of a key, rounded down. An upload that becomes slow beyond that ends with 408, a response
+//! breaks off. With a limit of 1, a slow client holds the permit until another request is refused;
+//! then it loses it within a second.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
