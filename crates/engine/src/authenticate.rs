@@ -2,7 +2,7 @@
 //!
 //! Alternatives are tried in order; the first that is satisfied gives the principal. An empty
 //! alternative (`{}`) admits requests without a credential; an invalid credential is still 401,
-//! never treated as absent. Two credentials in one place are 400, because servers differ in which
+//! never treated as absent, also beside a valid one. Two credentials in one place are 400, because servers differ in which
 //! one they use. Tokens in two places that no alternative requires together are also 400 (RFC 6750
 //! §2). An alternative that requires several credentials fails if they belong to two consumers or
 //! to two subjects of one issuer.
@@ -162,15 +162,14 @@ impl Requirement {
         for alternative in &self.alternatives {
             let found = satisfied(alternative, head, cx, owners, &mut verified, &mut faults)?;
             if let Some((caller, shown)) = found {
+                if self.optional {
+                    self.check_others(alternative, head, cx, owners, &mut verified)?;
+                }
                 return self.admit(alternative, (caller, shown), head, cx, consumers);
             }
         }
         match faults.reject() {
-            Some(reject) => {
-                cx.nonce = faults.nonce.take();
-                cx.fault = faults.told(reject);
-                Err(Stop::Reject(reject))
-            }
+            Some(reject) => Err(refuse(reject, faults, cx)),
             None if self.optional => {
                 // A credential of an alternative may be present although the alternative as a whole
                 // is not satisfied.
@@ -179,6 +178,42 @@ impl Requirement {
             }
             None => Err(Stop::Reject(&MISSING)),
         }
+    }
+
+    /// Checks the credentials of a request that satisfies an alternative, except those of this
+    /// alternative. Of an optional requirement, all credentials must be valid.
+    ///
+    /// # Errors
+    /// If no verifier accepts one of the credentials, or an answer is missing.
+    #[cold]
+    fn check_others<'s>(
+        &'s self,
+        satisfied: &[Use],
+        head: &RequestHead,
+        cx: &mut Cx<'s>,
+        owners: (&Credentials, &[Consumer]),
+        verified: &mut Verified<'s>,
+    ) -> Result<(), Stop> {
+        let uses = || self.alternatives.iter().flatten();
+        let is_known = |place: &Place| satisfied.iter().any(|one| one.place == *place);
+        for (index, first) in uses().enumerate() {
+            let is_first = uses().take(index).all(|one| one.place != first.place);
+            if is_known(&first.place) || !is_first {
+                continue;
+            }
+            // Another verifier may accept what one of them refuses.
+            let mut faults = Faults::default();
+            let mut is_valid = false;
+            for wanted in uses().filter(|one| one.place == first.place) {
+                let outcome = wanted.outcome(head, cx, owners, verified);
+                is_valid |= matches!(outcome, Outcome::Satisfied(_) | Outcome::Unscoped);
+                faults.note(outcome, || wanted.fresh_nonce(cx.unix_s))?;
+            }
+            if let Some(reject) = faults.reject().filter(|_| !is_valid) {
+                return Err(refuse(reject, faults, cx));
+            }
+        }
+        Ok(())
     }
 
     /// Admits the caller of a satisfied alternative.
@@ -285,35 +320,58 @@ fn satisfied<'s>(
     for wanted in alternative {
         let outcome = wanted.outcome(head, cx, owners, verified);
         satisfied &= matches!(outcome, Outcome::Satisfied(_));
-        match outcome {
-            Outcome::Satisfied(None) | Outcome::Absent => {}
-            Outcome::Satisfied(Some(known)) => {
-                shown.add(known.sha256);
-                shown.ends(known.ends_s);
-                let bound = known.token.as_ref().and_then(|token| token.bound);
-                if let Some(certificate) = bound.and_then(|bound| bound.certificate) {
-                    shown.add(certificate);
-                }
-                if !caller.join(known, &wanted.scheme) {
-                    satisfied = false;
-                    faults.conflict = true;
-                }
+        let outcome = faults.note(outcome, || wanted.fresh_nonce(cx.unix_s))?;
+        if let Outcome::Satisfied(Some(known)) = outcome {
+            shown.add(known.sha256);
+            shown.ends(known.ends_s);
+            let bound = known.token.as_ref().and_then(|token| token.bound);
+            if let Some(certificate) = bound.and_then(|bound| bound.certificate) {
+                shown.add(certificate);
             }
-            Outcome::Invalid => faults.invalid = true,
-            Outcome::Fault(fault) => {
-                faults.add(fault);
-                if fault == Fault::Proof(dpop::Reason::Nonce) {
-                    faults.nonce = wanted.fresh_nonce(cx.unix_s);
-                }
+            if !caller.join(known, &wanted.scheme) {
+                satisfied = false;
+                faults.conflict = true;
             }
-            Outcome::Disputed => faults.conflict = true,
-            Outcome::Unchecked => faults.unchecked = true,
-            Outcome::Unscoped => faults.unscoped = true,
-            Outcome::Several => return Err(Stop::Reject(&AMBIGUOUS)),
-            Outcome::Ask(effect) => return Err(Stop::Ask(effect)),
         }
     }
     Ok(satisfied.then_some((caller, shown)))
+}
+
+/// Refuses a request for these faults.
+#[cold]
+fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop {
+    cx.nonce = faults.nonce.take();
+    cx.fault = faults.told(reject);
+    Stop::Reject(reject)
+}
+
+impl Faults {
+    /// Notes the reason why a credential is not accepted, if there is one. Returns the outcome.
+    ///
+    /// # Errors
+    /// If the request is refused without a look at other alternatives, or an answer is missing.
+    fn note(
+        &mut self,
+        outcome: Outcome,
+        nonce: impl FnOnce() -> Option<HeaderValue>,
+    ) -> Result<Outcome, Stop> {
+        match outcome {
+            Outcome::Satisfied(_) | Outcome::Absent => {}
+            Outcome::Invalid => self.invalid = true,
+            Outcome::Fault(fault) => {
+                self.add(fault);
+                if fault == Fault::Proof(dpop::Reason::Nonce) {
+                    self.nonce = nonce();
+                }
+            }
+            Outcome::Disputed => self.conflict = true,
+            Outcome::Unchecked => self.unchecked = true,
+            Outcome::Unscoped => self.unscoped = true,
+            Outcome::Several => return Err(Stop::Reject(&AMBIGUOUS)),
+            Outcome::Ask(effect) => return Err(Stop::Ask(effect)),
+        }
+        Ok(outcome)
+    }
 }
 
 impl Use {
