@@ -33,7 +33,8 @@ pub enum Test {
 }
 
 /// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
-/// values does. Query parameters are compared decoded.
+/// values does. Query parameters are compared decoded, and their names without letter case, because
+/// some servers read them so.
 #[must_use]
 pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions
@@ -47,16 +48,36 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
     outcomes(condition, headers, query).any(|passes| passes)
 }
 
-/// True if a field or parameter is repeated, and only some of its values satisfy a condition.
-/// Servers differ in the value that they use: the first, the last or all.
+/// True if servers may differ in the outcome of a condition: a field or parameter is repeated, and
+/// only some of its values satisfy the condition (servers use the first, the last or all), or the
+/// name of a parameter has another letter case.
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
         let mut outcomes = outcomes(condition, headers, query);
-        outcomes
+        let differ = outcomes
             .next()
-            .is_some_and(|first| outcomes.any(|other| other != first))
+            .is_some_and(|first| outcomes.any(|other| other != first));
+        differ || has_other_case(condition, query)
     })
+}
+
+/// True if the name of a parameter differs from that of a condition in letter case only.
+fn has_other_case(condition: &Condition, query: Option<&str>) -> bool {
+    let Condition::Query(name, _) = condition else {
+        return false;
+    };
+    pairs(query).any(|(key, _)| {
+        let key = decode_query(key);
+        key.eq_ignore_ascii_case(name.as_bytes()) && *key != *name.as_bytes()
+    })
+}
+
+/// Names and values in a query, still percent-encoded.
+fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.unwrap_or_default().split('&');
+    let pairs = pairs.filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Result of a condition's test for each value of its field or parameter, in order.
@@ -73,11 +94,9 @@ fn outcomes(
     let fields = fields.into_iter().flatten();
     let fields = fields.map(|value| passes(test, value.as_bytes()));
     let parameters = parameter.into_iter().flat_map(move |name| {
-        let pairs = query.unwrap_or_default().split('&');
-        let pairs = pairs.filter(|pair| !pair.is_empty());
-        pairs.filter_map(move |pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (*decode_query(key) == *name.as_bytes()).then(|| passes(test, &decode_query(value)))
+        pairs(query).filter_map(move |(key, value)| {
+            let is_named = decode_query(key).eq_ignore_ascii_case(name.as_bytes());
+            is_named.then(|| passes(test, &decode_query(value)))
         })
     });
     fields.chain(parameters)
@@ -249,5 +268,11 @@ mod tests {
         for query in ["action=admin", "%2561ction=ad+min", ""] {
             assert!(!holds(query), "{query}");
         }
+        let is_ambiguous = |query| is_ambiguous(&wanted, &HeaderMap::new(), Some(query));
+        for query in ["Action=ad+min", "%41ction=x", "action=ad+min&ACTION=ad+min"] {
+            assert!(is_ambiguous(query), "{query}");
+        }
+        assert!(holds("Action=ad+min") && !holds("action=Ad+min"));
+        assert!(!is_ambiguous("action=ad+min&actions=x&xAction=y"));
     }
 }
