@@ -392,6 +392,26 @@ fn later_sunset_relaxes() {
             ("relax", "tighten"),
         );
     }
+    // The policy comes, goes, or is replaced by another one.
+    let policy = |sunset: &str| {
+        let policy = format!("policies:\n  leaving: {{kind: deprecation, sunset: {sunset}}}\n");
+        let used = edit(
+            GATEWAY,
+            "policies: [slow, edge]",
+            "policies: [slow, edge, leaving]",
+        );
+        edit(&used, "policies:\n", &policy)
+    };
+    let (soon, late) = (policy("2098-01-01"), policy("2099-01-01"));
+    let late = late.replace("leaving", "later");
+    for (old, new) in [(&*soon, GATEWAY), (&soon, &late)] {
+        both(
+            "sunset-changed",
+            (old, DOCUMENT),
+            (new, DOCUMENT),
+            ("relax", "tighten"),
+        );
+    }
     // Neither side serves it.
     let (old, new) = (with("sunset: 2020-01-01"), with("sunset: 2021-01-01"));
     let mut plan = plan((GATEWAY, &old), (GATEWAY, &new));

@@ -110,7 +110,10 @@ pub(super) fn settings(
                 Class::Changed if has(was, "cookies") != has(is, "cookies") => Class::Incomparable,
                 class => class,
             },
-            Until => until(was, is),
+            Until => {
+                let [was, is] = [was, is].map(|value| values(value, &[]).into_iter().next());
+                until(was.as_deref(), is.as_deref())
+            }
             Status => destination::of_status(was, is),
             On => flag(was, is),
             Off => flag(is, was),
@@ -244,14 +247,12 @@ fn has(value: Option<&Written>, member: &str) -> bool {
     values(value, &[]).contains(member)
 }
 
-/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without a day, requests are
-/// always served.
-fn until(old: Option<&Written>, new: Option<&Written>) -> Class {
-    let day = |value| values(value, &[]).into_iter().next();
-    match (day(old), day(new)) {
+/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without one, they always are.
+pub(super) fn until(old: Option<&str>, new: Option<&str>) -> Class {
+    match (old, new) {
         (None, _) => Class::Tighten,
         (Some(_), None) => Class::Relax,
-        (Some(was), Some(is)) => match is.cmp(&was) {
+        (Some(was), Some(is)) => match is.cmp(was) {
             std::cmp::Ordering::Greater => Class::Relax,
             std::cmp::Ordering::Less => Class::Tighten,
             std::cmp::Ordering::Equal => Class::Changed,

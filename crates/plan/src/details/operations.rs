@@ -639,7 +639,7 @@ fn moved(
     let (before, after) = (sunset(removed, old, was), sunset(added, new, is));
     if before != after {
         lines.push(Line {
-            class: Class::Changed,
+            class: fields::until(before.as_deref(), after.as_deref()),
             id: "sunset-changed",
             subject: "policies sunset".into(),
             old: before.into(),
