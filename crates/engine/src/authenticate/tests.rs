@@ -277,6 +277,31 @@ fn a_wrong_key_is_no_anonymous_request() {
 }
 
 #[test]
+fn a_wrong_key_beside_a_right_one_is_refused_if_optional() {
+    let (one, two): (&[&str], &[&str]) = (&["x-one"], &["x-two"]);
+    for alternatives in [[one, two, &[]], [&[], two, one], [two, &[], one]] {
+        let optional = keys_in_two_fields(&alternatives);
+        for (first, second) in [("a1", "wrong"), ("wrong", "a1"), ("a1", "ended")] {
+            let found = caller(&optional, &[("x-one", first), ("x-two", second)]);
+            assert_eq!(found, Err("credential_invalid"), "{first} {second}");
+        }
+        let both = caller(&optional, &[("x-one", "a1"), ("x-two", "a2")]);
+        assert!(both.is_ok_and(|caller| caller.is_some()));
+        let twice = caller(
+            &optional,
+            &[("x-one", "a1"), ("x-two", "a2"), ("x-two", "a2")],
+        );
+        assert_eq!(twice, Err("credential_ambiguous"));
+    }
+    // Without `{}`, the first satisfied alternative decides.
+    let either = keys_in_two_fields(&[one, two]);
+    for (first, second, scheme) in [("a1", "wrong", "x-one"), ("wrong", "a1", "x-two")] {
+        let found = caller(&either, &[("x-one", first), ("x-two", second)]);
+        assert_eq!(found, acme(scheme));
+    }
+}
+
+#[test]
 fn two_keys_in_one_field_are_ambiguous() {
     let either = keys_in_two_fields(&[&["x-one"], &["x-two"], &[]]);
     let twice = [("x-one", "a1"), ("x-one", "a1"), ("x-two", "a2")];
