@@ -13,6 +13,7 @@ use policy::endpoint::Endpoint;
 use policy::invalid::{self, Invalid};
 use policy::key_cell::Remote;
 use policy::password;
+use policy::ranges::RangesCell;
 use policy::validation::{Check, Examined};
 use policy::{
     Checked, Cx, Form, Limits, Reject, RequestHead, Revoked, SecretCell, SecretRef,
@@ -283,6 +284,10 @@ struct NoSecrets;
 impl Secrets for NoSecrets {
     fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         Ok(SecretCell::new(Vec::new()))
+    }
+
+    fn ranges(&self, _: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
+        Ok(None)
     }
 
     fn takes_witnesses(&self) -> bool {

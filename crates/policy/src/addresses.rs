@@ -62,6 +62,15 @@ impl Addresses {
         }
     }
 
+    /// Addresses that are in one of the sets.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            v4: Ranges::new([&*self.v4.0, &*other.v4.0].concat()),
+            v6: Ranges::new([&*self.v6.0, &*other.v6.0].concat()),
+        }
+    }
+
     /// Addresses that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

@@ -39,6 +39,7 @@ pub mod password;
 pub mod path_text;
 mod phase;
 mod policy;
+pub mod ranges;
 mod rate;
 mod reject;
 pub mod rewritten;

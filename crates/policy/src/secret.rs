@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::key_cell::{KeyCell, Read, Remote};
+use crate::ranges::{self, RangesCell};
 
 /// Reference to a secret, which gwd resolves. Sources and bundles never contain the value.
 #[derive(
@@ -91,6 +92,8 @@ pub enum Form {
     FieldValue,
     /// Any bytes, which the user of the secret checks (certificates with keys).
     Bytes,
+    /// Ranges of addresses, one a line ([`crate::ranges`]).
+    Ranges,
     /// MAC key: at least as long as the output of the hash.
     SharedSecret {
         /// Minimum length in bytes.
@@ -108,6 +111,7 @@ impl Form {
                 small && !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok()
             }
             Self::Bytes => true,
+            Self::Ranges => ranges::parse(value).is_some(),
             Self::SharedSecret { bytes_min } => {
                 value.len() >= bytes_min && value.len() as u64 <= self.bytes_max()
             }
@@ -121,6 +125,7 @@ impl Form {
         match self {
             Self::FieldValue | Self::SharedSecret { .. } => 64 << 10,
             Self::Bytes => 1 << 20,
+            Self::Ranges => 8 << 20,
         }
     }
 
@@ -130,6 +135,7 @@ impl Form {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",
+            Self::Ranges => "a list of address ranges, one a line",
             Self::SharedSecret { .. } => {
                 "at least as long as the hash of its algorithm: 32, 48 or \
 64 bytes"
@@ -147,6 +153,22 @@ pub trait Secrets {
     /// Cell of a key set that gwd fetches. The default implementation returns a new, empty cell.
     fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         KeyCell::new(source.clone(), read)
+    }
+
+    /// Cell of a file with address ranges. `None` if this program does not read the file, as in
+    /// plans. The default implementation returns a new cell that is never replaced.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no list of ranges.
+    fn ranges(&self, reference: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
+        let cell = self.cell(reference, Form::Ranges)?;
+        match ranges::parse(&cell.value()) {
+            Some(ranges) => Ok(Some(RangesCell::new(ranges))),
+            None => Err(SecretUnavailable {
+                reference: reference.clone(),
+                reason: "secret-unusable",
+            }),
+        }
     }
 
     /// True if tokens of [`crate::auth::jwt::witness`] are accepted as signed, as in plans.

@@ -111,7 +111,7 @@ policies:
   shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}
   inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
-  office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16]}
+  office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16], allow_file: "${file:/run/ranges1.txt}", deny_file: "${file:/run/ranges2.txt}"}
   web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}
   clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader], expression: "request.path.startsWith('/a1')"}
   forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}

@@ -132,3 +132,64 @@ fn filter_that_admits_nobody_has_a_plan() {
     );
     planned(&plain, &nobody);
 }
+
+#[test]
+fn files_of_ranges_hold_for_every_content() {
+    let with = |filter: &str| {
+        let text = edit(
+            GATEWAY,
+            "policies:\n",
+            &format!("policies:\n  office: {{kind: ip_filter, {filter}}}\n"),
+        );
+        edit(&text, "[slow, edge]", "[office, slow, edge]")
+    };
+    let allow_a = "allow_file: \"${file:/run/secrets/a}\"";
+    let allow_b = "allow_file: \"${file:/run/secrets/b}\"";
+    let deny_a = "deny_file: \"${file:/run/secrets/a}\"";
+    let ten = "allow: [10.0.0.0/8]";
+    for (old, new, expected) in [
+        (ten, format!("{ten}, {allow_a}"), ["weaken", "strengthen"]),
+        (ten, format!("{ten}, {deny_a}"), ["strengthen", "weaken"]),
+        (ten, allow_a.to_owned(), ["incomparable", "incomparable"]),
+        (
+            allow_a,
+            allow_b.to_owned(),
+            ["incomparable", "incomparable"],
+        ),
+        (
+            allow_a,
+            format!("{allow_a}, deny: [10.0.0.0/8]"),
+            ["strengthen", "weaken"],
+        ),
+        (deny_a, format!("{deny_a}, {ten}"), ["strengthen", "weaken"]),
+        // What a file allows and denies is denied, whatever it is.
+        (
+            "deny: [0.0.0.0/0, \"::/0\"]",
+            format!("{allow_a}, {deny_a}"),
+            ["", ""],
+        ),
+    ] {
+        let (old, new) = (with(old), with(&new));
+        for ((old, new), class) in [(&old, &new), (&new, &old)].into_iter().zip(expected) {
+            let plan = planned(old, new);
+            let changes = plan.changes.iter();
+            let found = changes.filter(|change| change.id == "address-filter-changed");
+            let classes: Vec<&str> = found.map(|change| change.class.name()).collect();
+            let expected: Vec<&str> = (!class.is_empty()).then_some(class).into_iter().collect();
+            assert!(
+                classes.iter().all(|one| *one == class),
+                "{old}\n{new}\n{classes:?}"
+            );
+            assert_eq!(classes.is_empty(), expected.is_empty(), "{old}\n{new}");
+        }
+    }
+    // A filter that a file alone decides is added and removed like any other.
+    let plan = planned(GATEWAY, &with(deny_a));
+    let added = plan
+        .changes
+        .iter()
+        .find(|one| one.id == "address-filter-added");
+    let added = added.expect("it is told");
+    assert_eq!(added.class.name(), "strengthen");
+    assert!(added.witness.is_none() && added.why_none.is_some());
+}

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use engine::Assembly;
 use policy::key_cell::{KeyCell, Read, Remote};
+use policy::ranges::{self, RangesCell};
 use policy::{Form, SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
 use serde_json::json;
 
@@ -34,6 +35,7 @@ pub(crate) struct Registry {
     folder: PathBuf,
     env_prefix: String,
     cells: RefCell<BTreeMap<SecretRef, Entry>>,
+    ranges: RefCell<BTreeMap<SecretRef, Ranges>>,
     key_sets: KeySets,
 }
 
@@ -46,6 +48,16 @@ struct Entry {
     forms: BTreeSet<Form>,
     /// True if the source is missing or its value cannot be used.
     stale: bool,
+}
+
+/// File with address ranges.
+#[derive(Debug)]
+struct Ranges {
+    cell: Arc<RangesCell>,
+    /// Content of the file.
+    content: Arc<SecretCell>,
+    /// Content from which the ranges of the cell were parsed.
+    parsed: Arc<SecretValue>,
 }
 
 #[derive(Debug)]
@@ -63,6 +75,7 @@ impl Registry {
             folder,
             env_prefix,
             cells: RefCell::default(),
+            ranges: RefCell::default(),
             key_sets: KeySets::default(),
         }
     }
@@ -77,6 +90,9 @@ impl Registry {
     /// Cells that were unused for [`IDLE_MS`] are dropped. `now_ms` is monotonic.
     pub(crate) fn refresh(&self, now_ms: u64) {
         self.key_sets.tidy(now_ms);
+        self.ranges
+            .borrow_mut()
+            .retain(|_, one| Arc::strong_count(&one.cell) > 1);
         let mut cells = self.cells.borrow_mut();
         cells.retain(|_, entry| {
             entry.idle_since_ms = match (entry.in_use(), entry.idle_since_ms) {
@@ -119,6 +135,15 @@ impl Registry {
                 (false, false) | (true, true) => {}
             }
             entry.stale = stale;
+        }
+        for one in self.ranges.borrow_mut().values_mut() {
+            let content = one.content.value();
+            if !Arc::ptr_eq(&content, &one.parsed)
+                && let Some(parsed) = ranges::parse(&content)
+            {
+                one.cell.store(parsed);
+                one.parsed = content;
+            }
         }
     }
 
@@ -225,6 +250,32 @@ impl Entry {
 impl Secrets for Registry {
     fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         self.key_sets.cell(source, read)
+    }
+
+    /// Returns the ranges of a file. All versions share the cell.
+    fn ranges(&self, reference: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
+        let content = self.cell(reference, Form::Ranges)?;
+        let mut all = self.ranges.borrow_mut();
+        if let Some(known) = all.get(reference)
+            && Arc::ptr_eq(&known.content, &content)
+        {
+            return Ok(Some(Arc::clone(&known.cell)));
+        }
+        let parsed = content.value();
+        let Some(ranges) = ranges::parse(&parsed) else {
+            return Err(SecretUnavailable {
+                reference: reference.clone(),
+                reason: "secret-unusable",
+            });
+        };
+        let cell = RangesCell::new(ranges);
+        let one = Ranges {
+            cell: Arc::clone(&cell),
+            content,
+            parsed,
+        };
+        all.insert(reference.clone(), one);
+        Ok(Some(cell))
     }
 
     /// Returns the cell of a secret. If a version in memory uses the cell already, the source is
@@ -437,6 +488,46 @@ mod tests {
         secrets.refresh(0);
         assert!(secrets.stale().is_empty());
         assert_eq!(**cell.value(), b"three");
+    }
+
+    #[test]
+    fn ranges_follow_their_file_and_outlive_a_bad_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = root.join("ranges");
+        let secrets = Registry::new(root, String::new());
+        let reference = file(&path);
+        let reason = |secrets: &Registry| secrets.ranges(&reference).map_err(|one| one.reason);
+        assert_eq!(reason(&secrets).unwrap_err(), "secret-missing");
+        std::fs::write(&path, "# nothing\n").unwrap();
+        assert_eq!(reason(&secrets).unwrap_err(), "secret-unusable");
+        std::fs::write(&path, "192.0.2.0/24\n").unwrap();
+        let cell = reason(&secrets).unwrap().unwrap();
+        let again = reason(&secrets).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&cell, &again), "versions share it");
+        drop(again);
+        let holds = |address: &str| cell.contains(address.parse().unwrap());
+        assert!(holds("192.0.2.1") && !holds("198.51.100.1"));
+        std::fs::write(&path, "198.51.100.0/24\n").unwrap();
+        secrets.refresh(0);
+        assert!(!holds("192.0.2.1") && holds("198.51.100.1"));
+        for bad in ["", "198.51.100.0/24\nall\n"] {
+            std::fs::write(&path, bad).unwrap();
+            secrets.refresh(0);
+            assert!(holds("198.51.100.1"), "{bad}");
+            assert_eq!(secrets.stale(), [reference.clone()].into());
+        }
+        std::fs::remove_file(&path).unwrap();
+        secrets.refresh(0);
+        assert!(holds("198.51.100.1"));
+        // A rollback binds the known ranges.
+        assert!(Arc::ptr_eq(&reason(&secrets).unwrap().unwrap(), &cell));
+        std::fs::write(&path, "203.0.113.0/24\n").unwrap();
+        secrets.refresh(0);
+        assert!(secrets.stale().is_empty() && holds("203.0.113.1"));
+        drop(cell);
+        secrets.refresh(1);
+        assert!(secrets.ranges.borrow().is_empty());
     }
 
     #[test]

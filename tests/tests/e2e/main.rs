@@ -24,6 +24,7 @@ mod own_upstreams;
 mod passwords;
 mod peers;
 mod quotas;
+mod range_files;
 mod readings;
 mod real_documents;
 mod recipes;

@@ -192,7 +192,7 @@ static LLM: Table = Table {
 };
 static IP_FILTER: Table = Table {
     id: "policy-changed",
-    rows: rows! { "allow": Access; "deny": Access; },
+    rows: rows! { "allow": Access; "deny": Access; "allow_file": Access; "deny_file": Access; },
     groups: &[],
 };
 static CORS: Table = Table {

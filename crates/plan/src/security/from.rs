@@ -1,16 +1,50 @@
 //! Client addresses that every `ip_filter` of the chain admits. The client address is the one that
 //! trusted proxies report. Trusted proxies are compared separately.
 
+use std::collections::BTreeSet;
+
 use policy::declared::Settings;
 use policy::{Addresses, Cidr};
 
 use super::{Access, Difference, Verdict};
 
-/// Compares the admitted client addresses of two chains.
+/// Maximum number of files whose content is considered. With more, different filters are
+/// incomparable.
+const FILES_MAX: usize = 8;
+
+/// Reason for the absence of a witness: the content of a file decides.
+const OF_FILES: &str = "gwd reads the file of address ranges when it runs";
+
+/// Compares the admitted client addresses of two chains. The content of files is not known, so the
+/// comparison holds for every content: each address may be in each file or not, whatever the others
+/// are, so that it suffices to compare the chains with each file empty and with all addresses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("ip_filter"), new.policies("ip_filter"));
-    let (before, after) = (addresses(&was), addresses(&is));
-    let verdict = Verdict::of(before.is_within(&after), after.is_within(&before));
+    let all = files(&was).chain(files(&is));
+    let all: Vec<&str> = all.collect::<BTreeSet<&str>>().into_iter().collect();
+    let verdict = if was == is {
+        Verdict::Equal
+    } else if all.len() > FILES_MAX {
+        Verdict::Incomparable
+    } else {
+        let (mut wider, mut narrower) = (true, true);
+        for chosen in 0..1u32 << all.len() {
+            let is_full = |file: &str| {
+                let index = all.iter().position(|one| *one == file);
+                index.is_some_and(|index| chosen >> index & 1 == 1)
+            };
+            let of = |filters: &[(&str, Settings)]| {
+                admitted(filters, |file, _| match is_full(file) {
+                    true => Addresses::all(),
+                    false => Addresses::default(),
+                })
+            };
+            let (before, after) = (of(&was), of(&is));
+            wider &= before.is_within(&after);
+            narrower &= after.is_within(&before);
+        }
+        Verdict::of(wider, narrower)
+    };
     let id = super::comes_or_goes(
         (was.is_empty(), is.is_empty()),
         [
@@ -19,27 +53,61 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             "address-filter-changed",
         ],
     );
-    super::one("from", verdict, id, "from", (told(&was), told(&is)))
+    let mut found = super::one("from", verdict, id, "from", (told(&was), told(&is)));
+    if !all.is_empty() {
+        for difference in &mut found {
+            difference.why_none = Some(OF_FILES);
+        }
+    }
+    found
 }
 
-/// Returns the addresses that every filter admits.
+/// Returns the addresses that every filter admits, if files admit every address. gwc's engine makes
+/// the same assumption.
 pub(super) fn addresses(filters: &[(&str, Settings)]) -> Addresses {
+    admitted(filters, |_, denies| match denies {
+        true => Addresses::default(),
+        false => Addresses::all(),
+    })
+}
+
+/// Files of filters.
+fn files<'s>(filters: &'s [(&str, Settings)]) -> impl Iterator<Item = &'s str> {
+    let keys = ["allow_file", "deny_file"];
+    let filters = filters.iter();
+    filters.flat_map(move |(_, settings)| keys.into_iter().filter_map(|key| settings.text(&[key])))
+}
+
+/// Returns the addresses that every filter admits. `content` is the content of a file; the flag is
+/// true if the file denies addresses.
+fn admitted(filters: &[(&str, Settings)], content: impl Fn(&str, bool) -> Addresses) -> Addresses {
     let list = |settings: &Settings, key: &str| {
         let texts = settings.texts(&[key])?;
         let ranges: Vec<Cidr> = texts.into_iter().filter_map(Cidr::parse).collect();
         Some(Addresses::of(&ranges))
     };
+    let file = |settings: &Settings, key: &str, denies: bool| {
+        settings.text(&[key]).map(|file| content(file, denies))
+    };
+    let union = |written: Option<Addresses>, file: Option<Addresses>| match (written, file) {
+        (Some(written), Some(file)) => Some(written.union(&file)),
+        (written, file) => written.or(file),
+    };
     filters.iter().fold(Addresses::all(), |all, (_, settings)| {
-        let allowed = list(settings, "allow").unwrap_or_else(Addresses::all);
-        let denied = list(settings, "deny").unwrap_or_default();
-        all.intersection(&allowed.without(&denied))
+        let allowed = union(list(settings, "allow"), file(settings, "allow_file", false));
+        let denied = union(list(settings, "deny"), file(settings, "deny_file", true));
+        let allowed = allowed.unwrap_or_else(Addresses::all);
+        all.intersection(&allowed.without(&denied.unwrap_or_default()))
     })
 }
 
 fn told(filters: &[(&str, Settings)]) -> String {
     let texts = |settings: &Settings, key: &str| {
-        let texts = settings.texts(&[key])?;
-        Some(format!("{key} {}", texts.join(", ")))
+        let texts = settings.texts(&[key]);
+        let file = settings.text(&[&format!("{key}_file")]);
+        let is_written = texts.is_some() || file.is_some();
+        let all: Vec<&str> = texts.into_iter().flatten().chain(file).collect();
+        is_written.then(|| format!("{key} {}", all.join(", ")))
     };
     let each = filters.iter().map(|(_, settings)| {
         let parts: Vec<String> = ["allow", "deny"]

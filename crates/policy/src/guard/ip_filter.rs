@@ -3,10 +3,17 @@
 //! ```yaml
 //! policies:
 //!   office: {kind: ip_filter, allow: [10.0.0.0/8]}
+//!   blocked: {kind: ip_filter, deny_file: "${file:/run/secrets/blocked.txt}"}
 //! ```
+//! Files have one range a line ([`crate::ranges`]). gwd watches them; a file that cannot be read or
+//! used changes nothing.
+//!
 //! `deny` takes precedence over `allow`. With `allow`, all other addresses are refused (403
 //! `ip_denied`). The address is that of the client: the peer's, or the one that a trusted proxy
 //! reported.
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
@@ -17,7 +24,8 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::policy::Policy;
-use crate::secret::SecretUnavailable;
+use crate::ranges::RangesCell;
+use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 
 /// Address filter, in the bundle.
@@ -30,11 +38,42 @@ pub struct Checked {
     /// Denied ranges, sorted.
     #[n(1)]
     deny: Vec<Cidr>,
+    /// File with further allowed ranges.
+    #[n(2)]
+    allow_file: Option<SecretRef>,
+    /// File with further denied ranges.
+    #[n(3)]
+    deny_file: Option<SecretRef>,
 }
 
-/// Address filter at run time: the allowed addresses.
+/// Address filter at run time.
 #[derive(Debug)]
-pub struct Filter(Addresses);
+pub struct Filter {
+    /// Addresses that the written ranges admit. With a file of allowed ranges: those of `allow`,
+    /// also if it is absent.
+    admitted: Addresses,
+    files: Option<Box<Files>>,
+}
+
+/// Ranges in files.
+#[derive(Debug)]
+struct Files {
+    /// Written ranges that are denied.
+    denied: Addresses,
+    allow: Option<Listed>,
+    deny: Option<Listed>,
+}
+
+/// File with ranges.
+#[derive(Debug)]
+enum Listed {
+    Known(Arc<RangesCell>),
+    /// This program does not read the file. It assumes that the file admits every address.
+    Unknown,
+}
+
+/// Feature of files with ranges.
+const FILES: &str = "policy:ip_filter:files";
 
 static DENIED: Reject = Reject {
     status: 403,
@@ -44,6 +83,16 @@ static DENIED: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[FILES];
+
+    fn feature(&self) -> Option<&'static str> {
+        (!self.secrets().is_empty()).then_some(FILES)
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.allow_file.iter().chain(&self.deny_file).collect()
+    }
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Address)
@@ -68,21 +117,71 @@ impl Policy for Checked {
         if !self.deny.is_empty() {
             settings = settings.with(&["deny"], set(&self.deny));
         }
+        let files = [
+            ("allow_file", &self.allow_file),
+            ("deny_file", &self.deny_file),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file {
+                let file = Value::One(Scalar::Text(file.to_string()));
+                settings = settings.with(&[key], file);
+            }
+        }
         settings
     }
 
-    fn filter(&self, _: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
-        let allowed = self
-            .allow
-            .as_ref()
-            .map_or_else(Addresses::all, Addresses::of);
-        Ok(Some(Filter(allowed.without(&Addresses::of(&self.deny)))))
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        let listed = |file: &Option<SecretRef>| {
+            let read = file.as_ref().map(|file| setting.secrets.ranges(file));
+            let read = read.transpose()?;
+            Ok(read.map(|cell| cell.map_or(Listed::Unknown, Listed::Known)))
+        };
+        let (allow, deny) = (listed(&self.allow_file)?, listed(&self.deny_file)?);
+        let allowed = match &self.allow {
+            Some(allow) => Addresses::of(allow),
+            None if allow.is_some() => Addresses::default(),
+            None => Addresses::all(),
+        };
+        let denied = Addresses::of(&self.deny);
+        let admitted = allowed.without(&denied);
+        let has_files = allow.is_some() || deny.is_some();
+        Ok(Some(Filter {
+            admitted,
+            files: has_files.then(|| {
+                Box::new(Files {
+                    denied,
+                    allow,
+                    deny,
+                })
+            }),
+        }))
+    }
+}
+
+impl Filter {
+    fn admits(&self, client: IpAddr) -> bool {
+        let Some(files) = &self.files else {
+            return self.admitted.contains(client);
+        };
+        let is_denied = match &files.deny {
+            Some(Listed::Known(file)) => file.contains(client),
+            Some(Listed::Unknown) | None => false,
+        };
+        if is_denied {
+            return false;
+        }
+        let is_listed = || match &files.allow {
+            Some(Listed::Known(file)) => file.contains(client),
+            Some(Listed::Unknown) => true,
+            None => false,
+        };
+        self.admitted.contains(client) || is_listed() && !files.denied.contains(client)
     }
 }
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, _: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        match self.0.contains(cx.client) {
+        match self.admits(cx.client) {
             true => Step::Continue,
             false => Step::Reject(&DENIED),
         }
@@ -108,6 +207,7 @@ pub mod author {
     use super::Checked;
     use crate::cidr::Cidr;
     use crate::forms;
+    use crate::secret::SecretRef;
 
     /// The keys of `kind: ip_filter`.
     pub static SHAPE: Object = Object {
@@ -123,8 +223,21 @@ pub mod author {
                 Shape::Several(&RANGE),
                 "Ranges of addresses that may not call, even if `allow` lists them.",
             ),
+            Field::optional(
+                "allow_file",
+                Shape::Secret,
+                "File with further ranges that may call, one a line, at most 8MiB. gwd watches it.",
+            ),
+            Field::optional(
+                "deny_file",
+                Shape::Secret,
+                "File with further ranges that may not call, one a line, at most 8MiB. gwd watches it.",
+            ),
         ],
-        rules: &[Rule::AnyOf(&["allow", "deny"]), Rule::Holds(apart)],
+        rules: &[
+            Rule::AnyOf(&["allow", "deny", "allow_file", "deny_file"]),
+            Rule::Holds(apart),
+        ],
     };
 
     static RANGE: Shape = Shape::Form(&forms::RANGE);
@@ -166,9 +279,15 @@ pub mod author {
             ranges.dedup();
             Some(ranges)
         };
+        let file = |key: &str| {
+            let node = node.get(key).filter(|node| !node.is_null())?;
+            SecretRef::parse(node.as_str()?).ok()
+        };
         Some(Checked {
             allow: ranges("allow"),
             deny: ranges("deny").unwrap_or_default(),
+            allow_file: file("allow_file"),
+            deny_file: file("deny_file"),
         })
     }
 }
@@ -177,6 +296,8 @@ pub mod author {
 mod tests {
     use super::*;
     use crate::cx::tests::{filter, head, with_cx};
+    use crate::secret::{Form, SecretCell, Secrets};
+    use crate::step::StateId;
 
     fn refused(allow: Option<&[&str]>, deny: &[&str], client: &str) -> bool {
         let ranges = |texts: &[&str]| {
@@ -186,6 +307,8 @@ mod tests {
         let filter = filter(&Checked {
             allow: allow.map(ranges),
             deny: ranges(deny),
+            allow_file: None,
+            deny_file: None,
         });
         with_cx(|cx| {
             cx.client = client.parse().unwrap();
@@ -218,6 +341,65 @@ mod tests {
         assert!(refused(None, &["192.0.2.0/24"], "192.0.2.7"));
         assert!(!refused(None, &["192.0.2.0/24"], "192.0.3.7"));
         assert!(!refused(None, &["192.0.2.0/24"], "::1"));
+    }
+
+    /// Resolver with a file of the ranges 10.0.0.0/8 and 192.0.2.0/24, or without its content.
+    struct OneFile {
+        is_read: bool,
+    }
+
+    impl Secrets for OneFile {
+        fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+            Ok(SecretCell::new(b"10.0.0.0/8\n192.0.2.0/24\n".to_vec()))
+        }
+
+        fn ranges(&self, file: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
+            let content = self.cell(file, Form::Ranges)?.value();
+            let ranges = crate::ranges::parse(&content).filter(|_| self.is_read);
+            Ok(ranges.map(RangesCell::new))
+        }
+    }
+
+    #[test]
+    fn files_add_to_the_written_ranges() {
+        let range = |text: &str| Cidr::parse(text).unwrap();
+        let file = Some(SecretRef::File("/run/secrets/ranges".into()));
+        let both = Checked {
+            allow: Some(vec![range("198.51.100.0/24")]),
+            deny: vec![range("10.9.0.0/16")],
+            allow_file: file.clone(),
+            deny_file: None,
+        };
+        let alone = Checked {
+            allow: None,
+            deny: Vec::new(),
+            allow_file: file.clone(),
+            deny_file: None,
+        };
+        let denied = Checked {
+            allow: None,
+            deny: vec![range("198.51.100.0/24")],
+            allow_file: None,
+            deny_file: file,
+        };
+        let clients = ["10.1.0.1", "10.9.0.1", "198.51.100.1", "203.0.113.1"];
+        for (checked, is_read, expected) in [
+            (&both, true, [true, false, true, false]),
+            (&both, false, [true, false, true, true]),
+            (&alone, true, [true, true, false, false]),
+            (&alone, false, [true, true, true, true]),
+            (&denied, true, [false, false, false, true]),
+            (&denied, false, [true, true, false, true]),
+        ] {
+            let setting = Setting {
+                name: "p",
+                state: StateId(0),
+                secrets: &OneFile { is_read },
+            };
+            let filter = checked.filter(&setting).unwrap().unwrap();
+            let found = clients.map(|client| filter.admits(client.parse().unwrap()));
+            assert_eq!(found, expected, "{checked:?} {is_read}");
+        }
     }
 
     #[test]
