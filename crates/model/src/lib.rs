@@ -52,6 +52,7 @@ mod table;
 pub mod test_file;
 mod treatment;
 mod unknown_issuer;
+mod unvalidated;
 mod validate_key;
 
 use bundle::ir;

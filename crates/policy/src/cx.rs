@@ -14,6 +14,7 @@ use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::Presented;
 use crate::auth::{Fault, Replays};
+use crate::body_limits::BodyLimits;
 use crate::claims::Claims;
 use crate::invalid::Invalid;
 use crate::leases::{Lease, Leases};
@@ -101,6 +102,8 @@ pub struct Cx<'a> {
     pub rewritten: Option<Rewritten>,
     /// Answers to the questions of this request's steps.
     pub answers: Answers,
+    /// Limits of the chain on the bodies of request and response.
+    pub body_limits: BodyLimits,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
     /// Store that did not answer, if a limit asked one.
@@ -503,6 +506,7 @@ impl<'a> Cx<'a> {
             mirrors: Vec::new(),
             rewritten: None,
             answers: Answers::default(),
+            body_limits: BodyLimits::default(),
             invalid: None,
             store_outage: None,
             returned: Vec::new(),

@@ -13,6 +13,7 @@
 
 mod addresses;
 pub mod ask;
+mod body_limits;
 mod calendar;
 mod cidr;
 mod claims;
@@ -58,6 +59,7 @@ pub mod validation;
 use std::iter;
 
 pub use addresses::Addresses;
+pub use body_limits::BodyLimits;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
@@ -230,6 +232,7 @@ policies! {
     14 "forward_auth"     ForwardAuth    guard::forward_auth;
     15 "quota"            Quota          traffic::quota;
     16 "validate"         Validate       guard::validate;
+    17 "body_limit"       BodyLimit      traffic::body_limit;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -340,7 +343,6 @@ mod author {
     }
 
     later! {
-        "body_limit"      traffic body_limit;
         "mock"            transform mock;
         "cache"           traffic cache;
         "compress"        traffic compress;

@@ -28,6 +28,7 @@ mod words;
 pub use compile::Uncompilable;
 pub use cone::Cone;
 pub use lower::{Direction, Lost};
+pub use media::is_read;
 pub use operation::{BodyKind, BodyUse, Operation};
 pub use parameters::Head;
 pub use request::{Credentials, Described};

@@ -90,6 +90,12 @@ impl MediaType {
     }
 }
 
+/// True if bodies of a media type of a description are read and checked against its schema.
+#[must_use]
+pub fn is_read(name: &str) -> bool {
+    MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
+}
+
 /// Parameters between semicolons that are not inside a quoted string.
 pub(crate) fn split_quoted(text: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);

@@ -34,6 +34,8 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
 const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
+const VALIDATED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, validate: {request: block}}\n";
 const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n";
 const LIMITED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
@@ -589,6 +591,21 @@ path in the message follows the prefix of the mount."
     good open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
 \x20 /b{x}/b/c/d/e/f/g/h/i: *p\n  /c{x}/b/c/d/e/f/g/h/i: *p\n  /d{x}/b/c/d/e/f/g/h/i: *p\n  /e{x}/b/c/d/e/f/g/h/i: *p\n\
 \x20 /f{x}/b/c/d/e/f/g/h/i: *p\n  /g{x}/b/c/d/e/f/g/h/i: *p\n  /h{x}/b/c/d/e/f/g/h/i: *p\n");
+
+    NOT_VALIDATED "GW0613" "not-validated" Warn
+    "a part of a validated operation that gwd does not check"
+    "`validate` checks JSON, text, forms, multipart bodies and parameters ([validation](validation.md)). Bodies of other \
+media types are forwarded unchecked (info). Parts of a schema that gwd does not enforce, such as \
+`$dynamicRef`, accept every value (warning). A description that does not compile as JSON Schema is an error: gwd \
+would refuse each request."
+    bad &[
+        ("gateway.yaml", VALIDATED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/xml: {schema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", VALIDATED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n"),
+    ];
 
     UNFILLED_PATH "GW0820" "unfilled-path" Error
     "a policy whose path names an absent parameter"

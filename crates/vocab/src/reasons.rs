@@ -66,6 +66,7 @@ reasons! {
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
         "request_invalid" 400 "the request does not match the description of its operation (`validate`)";
         "request_timeout" 408 "the body did not arrive in time";
+        "response_too_large" 502 "the response is larger than a `body_limit`";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "signature_invalid" 401 "the signature of the request is not valid";
         "signatures_full" 503 "no further signature can be remembered";

@@ -117,6 +117,7 @@ policies:
   forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
   asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}
   names: {kind: forward_auth, upstream: v, path: /check}
+  narrow: {kind: body_limit, request: 74KiB, response: 75KiB}
   strict: {kind: validate, request: block, response: off}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "c/*"]}
@@ -159,7 +160,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}

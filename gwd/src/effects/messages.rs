@@ -31,7 +31,7 @@ const BODY_BYTES_MAX: u64 = 8 << 20;
 pub(super) async fn ask(
     asking: &Asking<'_>,
     route: &RouteRef<'_>,
-    check: Check,
+    (check, body_max): (Check, u64),
     head: &RequestHead,
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
@@ -67,7 +67,7 @@ pub(super) async fn ask(
     };
     let mut examined = described.query(check, head);
     if check.schemas && examined.undeclared.is_none() {
-        let found = schemas(asking, route, described, (check, head)).await?;
+        let found = schemas(asking, (route, body_max), described, (check, head)).await?;
         match found {
             Found::Nothing => count("valid"),
             Found::Unchecked => count("unchecked"),
@@ -96,7 +96,7 @@ enum Found {
 /// Checks parameters and body.
 async fn schemas(
     asking: &Asking<'_>,
-    route: &RouteRef<'_>,
+    (route, body_max): (&RouteRef<'_>, u64),
     described: &Described,
     (check, head): (Check, &RequestHead),
 ) -> Result<Found, Kind> {
@@ -124,8 +124,15 @@ async fn schemas(
             }));
         }
     };
-    let max_body = route.treatment.max_body_bytes;
-    let bytes_max = max_body.unwrap_or(BODY_BYTES_DEFAULT).min(BODY_BYTES_MAX);
+    let max_body = route
+        .treatment
+        .max_body_bytes
+        .unwrap_or(u64::MAX)
+        .min(body_max);
+    let bytes_max = match max_body {
+        u64::MAX => BODY_BYTES_DEFAULT,
+        max_body => max_body.min(BODY_BYTES_MAX),
+    };
     let memory = &asking.worker.budgets.memory;
     let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
     **asking.body.borrow_mut() = body;

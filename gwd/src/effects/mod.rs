@@ -76,6 +76,7 @@ pub(crate) async fn answer<'s>(
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
+        let body_max = cx.body_limits.request;
         let answered = {
             let asked = pin!(async {
                 Ok(match &**effect {
@@ -84,7 +85,9 @@ pub(crate) async fn answer<'s>(
                     Effect::Password(check) => passwords::ask(&asking, check, client).await,
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Message(check) => match &decided.route {
-                        Some(route) => messages::ask(&asking, route, *check, head).await?,
+                        Some(route) => {
+                            messages::ask(&asking, route, (*check, body_max), head).await?
+                        }
                         None => Answer::Outage(Outage::Failed),
                     },
                 })

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     DeadlineExceeded,
     /// The upstream sent something that is not HTTP, or not a response that may be forwarded.
     Protocol,
+    /// The response body is larger than the operation allows.
+    ResponseTooLarge,
     /// The request body is larger than the operation allows.
     TooLarge,
     /// The client's body did not arrive in time.
@@ -193,6 +195,13 @@ impl Kind {
                 "upstream_protocol_error",
                 "http_protocol_error",
                 "The service's response is not valid",
+                Blame::Upstream,
+            ),
+            Self::ResponseTooLarge => (
+                502,
+                "response_too_large",
+                "http_response_body_size",
+                "The service's response is too large",
                 Blame::Upstream,
             ),
             Self::TooLarge => (

@@ -105,7 +105,12 @@ impl Download {
                 let response = &self.record.stream().response;
                 response.upstream_timed_out.set(false);
                 if let Some(data) = frame.data_ref() {
-                    self.record.bytes_out += data.len() as u64;
+                    let bytes_out = self.record.bytes_out + data.len() as u64;
+                    if self.record.stream().response.is_too_long(bytes_out) {
+                        self.lease = None;
+                        return self.breaks_off(CallError::TooLong, cx);
+                    }
+                    self.record.bytes_out = bytes_out;
                 }
                 if let Some(trailers) = frame.trailers_mut() {
                     self.trailers(trailers);
@@ -139,6 +144,7 @@ impl Download {
             CallError::Http1(_)
             | CallError::Http2(_)
             | CallError::Expired
+            | CallError::TooLong
             | CallError::Panicked => grpc::broken_off,
         };
         if let Some(told) = self.owed(status) {

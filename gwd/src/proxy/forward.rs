@@ -137,7 +137,12 @@ impl Forwarding<'_, '_> {
         let waits = self.expects_continue && !body.has_begun();
         let answered = send(&out, head, body, waits, record.call()).await;
         record.upstream_answered();
-        answered.and_then(respond::forwarded)
+        let answered = answered?;
+        let length = answered.response.body().size_hint().lower();
+        if self.stream.response.is_too_long(length) {
+            return Err(Failure::new(Kind::ResponseTooLarge));
+        }
+        respond::forwarded(answered)
     }
 
     /// Sets the limits of the operation on both bodies, and announces trailers of the request.
@@ -149,9 +154,14 @@ impl Forwarding<'_, '_> {
         record: &Record,
     ) {
         let (transfer, treatment) = (&self.stream.transfer, route.treatment);
-        transfer
-            .upload
-            .limit(treatment.max_body_bytes.unwrap_or(u64::MAX));
+        let limits = self.cx.body_limits;
+        transfer.upload.limit(
+            treatment
+                .max_body_bytes
+                .unwrap_or(u64::MAX)
+                .min(limits.request),
+        );
+        self.stream.response.limit(limits.response);
         // Announce trailers only if the body can have them: over HTTP/1, a body of known length
         // cannot.
         let is_open = record.is_http2() || body.size_hint().exact().is_none();

@@ -314,6 +314,7 @@ impl Record {
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
             CallError::Silent { .. } => Kind::Timeout.info().reason,
+            CallError::TooLong => Kind::ResponseTooLarge.info().reason,
             CallError::Http1(_)
             | CallError::Http2(_)
             | CallError::Panicked

@@ -31,6 +31,8 @@ pub(crate) struct ResponseState {
     pub(crate) credential_ended: Cell<bool>,
     /// True if the silence of the upstream has exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
+    /// Maximum length of the body, in bytes.
+    bytes_max: Cell<Option<u64>>,
     /// Count of the client among those that read their responses slowly.
     pub(crate) slow_reading: SlowReading,
     /// Response that began before its request was sent completely. HTTP/2 only.
@@ -43,6 +45,17 @@ impl ResponseState {
         self.upstream_timed_out.set(false);
         self.past_deadline.set(false);
         self.credential_ended.set(false);
+        self.bytes_max.set(None);
+    }
+
+    /// Sets the maximum length of the body, in bytes.
+    pub(crate) fn limit(&self, bytes_max: u64) {
+        self.bytes_max.set(Some(bytes_max));
+    }
+
+    /// True if a body of this length is too long.
+    pub(crate) fn is_too_long(&self, bytes: u64) -> bool {
+        self.bytes_max.get().is_some_and(|most| bytes > most)
     }
 
     /// Sets the fields that the trailers may not contain.

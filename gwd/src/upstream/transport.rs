@@ -59,6 +59,8 @@ pub(crate) enum CallError {
     },
     /// A credential of the request has expired, and the operation ends its responses at that time.
     Expired,
+    /// The response's body is longer than the operation allows.
+    TooLong,
     /// The gateway panicked because of a bug.
     Panicked,
 }
@@ -157,7 +159,7 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
-            Self::Silent { .. } | Self::Expired | Self::Panicked => false,
+            Self::Silent { .. } | Self::Expired | Self::TooLong | Self::Panicked => false,
         }
     }
 
@@ -170,6 +172,7 @@ impl CallError {
             | Self::Http2(_)
             | Self::Silent { .. }
             | Self::Expired
+            | Self::TooLong
             | Self::Panicked => Acceptable::Unused,
         }
     }
@@ -198,6 +201,7 @@ impl CallError {
             | Self::Http2(_)
             | Self::Silent { .. }
             | Self::Expired
+            | Self::TooLong
             | Self::Panicked => None,
         }
     }
@@ -209,14 +213,18 @@ impl CallError {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
             Self::Http2(error) => error.is_protocol(),
-            Self::Silent { .. } | Self::Expired | Self::Panicked => false,
+            Self::Silent { .. } | Self::Expired | Self::TooLong | Self::Panicked => false,
         }
     }
 
     /// True if the peer has certainly not processed the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Http1(_) | Self::Silent { .. } | Self::Expired | Self::Panicked => false,
+            Self::Http1(_)
+            | Self::Silent { .. }
+            | Self::Expired
+            | Self::TooLong
+            | Self::Panicked => false,
             Self::Http2(error) => error.is_unprocessed(),
         }
     }
@@ -229,6 +237,7 @@ impl fmt::Display for CallError {
             Self::Http2(error) => error.fmt(f),
             Self::Silent { idle_ms } => write!(f, "no byte of the body arrived for {idle_ms} ms"),
             Self::Expired => f.write_str("a credential of the request has ended"),
+            Self::TooLong => f.write_str("the body is longer than the operation allows"),
             Self::Panicked => f.write_str("a bug in gwd"),
         }
     }

@@ -135,7 +135,14 @@ fn every_arrow_points_one_way() {
         (
             "model",
             &[
-                "bundle", "diag", "engine", "openapi", "policy", "sources", "vocab",
+                "bundle",
+                "diag",
+                "engine",
+                "openapi",
+                "policy",
+                "sources",
+                "validator",
+                "vocab",
             ],
         ),
         (

@@ -242,3 +242,46 @@ fn next_version_checks_by_its_own_schemas() {
     assert_eq!(status(&scene), 400);
     scene.gateway.stops_clean();
 }
+
+#[test]
+fn response_without_length_is_cut_off_at_its_limit() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serves = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a byte");
+            head.extend(byte);
+        }
+        let chunks = b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n4\r\naaaa\r\n";
+        stream.write_all(chunks).expect("sent");
+        // gwd may have closed the connection before the last chunk.
+        let _sent = stream.write_all(b"5\r\nbbbbb\r\n0\r\n\r\n");
+        let _closed = stream.read_to_end(&mut Vec::new());
+    });
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+         upstreams: {{main: {{targets: {{a: {{url: \"http://{address}\"}}}}}}}}\n\
+         policies: {{small: {{kind: body_limit, response: 8B}}}}\n\
+         defaults: {{upstream: main, security: upstream, policies: [small]}}\n\
+         release: {{store: releases, channel: prod}}\n",
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    let gateway = Options::of(&project).start();
+    let mut connection = gateway.connect();
+    let fields = "content-type: text/plain\r\ncontent-length: 0";
+    connection.send(&post("/orders", fields, "")).expect("sent");
+    let all = connection.read_to_end().expect("the end");
+    let text = String::from_utf8_lossy(&all).into_owned();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    assert!(text.contains("aaaa") && !text.contains("bbbbb"), "{text}");
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
+    serves.join().expect("served");
+    gateway.stops_clean();
+}

@@ -23,6 +23,7 @@ use crate::{Api, Model, api, limits, open, preflights, requested, routes, series
 use crate::{costs, expressions, globs};
 use crate::{
     mixed_identity, read_before_set, signing_keys, stripped_keys, test_file, unknown_issuer,
+    unvalidated,
 };
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
@@ -390,6 +391,10 @@ pub fn project_for(
     costs::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);
     signing_keys::check(&files, settings.name.span, &mut sink);
+    // Contracts exist only for documents without errors.
+    if all_read && !sink.has_errors() {
+        unvalidated::check(&files, &settings, &apis, &mut sink);
+    }
     let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,

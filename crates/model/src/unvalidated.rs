@@ -1,0 +1,103 @@
+//! Parts of validated operations that gwd does not check, and descriptions that do not compile.
+//!
+//! Each description is compiled as gwd compiles it, so that gwd can compile what a bundle contains.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use diag::{Diagnostic, Level, Sink};
+use validator::{Cone, Lost};
+
+use crate::contract::contract;
+use crate::lower::validated;
+use crate::settings::Settings;
+use crate::{Api, Operation};
+use sources::parallel;
+use sources::project::files::Files;
+use vocab::lints::NOT_VALIDATED;
+
+/// Reports the operations of all APIs. Call it only for APIs without errors.
+pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let checked = parallel::map(apis.iter().collect(), |api: &Api| {
+        let mut sink = Sink::default();
+        one(files, settings, api, &mut sink);
+        sink
+    });
+    checked.into_iter().for_each(|one| sink.append(one));
+}
+
+fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
+    let keys = validated(settings, api);
+    if keys.is_empty() {
+        return;
+    }
+    // Two operations with one key are reported elsewhere.
+    let Ok((contract, _)) = contract(files, api) else {
+        return;
+    };
+    let Some(messages) = ir::Messages::of(&contract, &keys) else {
+        return;
+    };
+    let mut compiled: BTreeMap<[u8; 32], Result<BTreeSet<String>, String>> = BTreeMap::new();
+    for operation in &api.operations {
+        let Some(described) = messages.operations.get(&operation.key) else {
+            continue;
+        };
+        let cone = Cone::of(described, &messages.schemas);
+        let outcome = compiled.entry(cone.digest).or_insert_with(|| lost(&cone));
+        match outcome {
+            Ok(lost) => lost.iter().for_each(|lost| partial(operation, lost, sink)),
+            Err(why) => broken(operation, why, sink),
+        }
+        unread(operation, described, sink);
+    }
+}
+
+/// Parts of the schemas that are not enforced. Patterns are reported at their own place.
+fn lost(cone: &Cone) -> Result<BTreeSet<String>, String> {
+    let operation = validator::Operation::compile(cone).map_err(|error| error.why)?;
+    let lost = operation.lost().iter().filter_map(|lost| match lost {
+        Lost::Pattern(_) => None,
+        Lost::DynamicRef => Some("a `$dynamicRef`"),
+        Lost::Circle => Some("a schema that contains itself at the same place"),
+    });
+    Ok(lost.map(str::to_owned).collect())
+}
+
+fn partial(operation: &Operation, lost: &str, sink: &mut Sink) {
+    let message = format!(
+        "{lost} in the schemas of `{}` is not enforced",
+        operation.key
+    );
+    sink.push(
+        Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+            .help("write the schema without it, or let the upstream check it"),
+    );
+}
+
+fn broken(operation: &Operation, why: &str, sink: &mut Sink) {
+    let message = format!("the schemas of `{}` do not compile: {why}", operation.key);
+    sink.push(
+        Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+            .level(Level::Error)
+            .help("correct the schema, or write `validate: {request: off}` at the operation"),
+    );
+}
+
+/// Reports media types whose bodies are forwarded unchecked.
+fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
+    let types = described.body.iter().flat_map(|body| &body.media_types);
+    for one in types {
+        if one.says.get("schema").is_some() && !validator::is_read(&one.name) {
+            let message = format!(
+                "bodies of the type `{}` of `{}` are not checked",
+                one.name, operation.key
+            );
+            sink.push(
+                Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+                    .level(Level::Info)
+                    .help("gwd checks JSON, text, forms and multipart bodies; the upstream must check others"),
+            );
+        }
+    }
+}
