@@ -33,8 +33,8 @@ pub struct Change {
     pub new: String,
 }
 
-/// Applies edits until none are left. `look` compiles with the given texts in place of those on
-/// disk.
+/// Applies edits until none are left. `look` compiles the project with the given texts instead of
+/// those on disk.
 ///
 /// # Errors
 /// Returns the errors of `look`.

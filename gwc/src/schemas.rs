@@ -70,7 +70,7 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-/// Schema of a place in a file. Lines and columns count from 1, columns in characters.
+/// Schema of a location in a file. Lines and columns count from 1, columns in characters.
 fn place() -> Value {
     let number = json!({"type": "integer", "minimum": 1});
     json!({"type": "object", "required": ["file", "line", "column"],
@@ -195,8 +195,8 @@ fn plan() -> Value {
     schema
 }
 
-/// Schema of an object with only these fields. `needed` are required. `more` are optional: a
-/// gateway's own response (`POST /v1/explain`) lacks them.
+/// Schema of an object with only these fields. `needed` are required. `more` are optional, because
+/// answers of a running gateway (`POST /v1/explain`) lack them.
 fn closed_beside(needed: &Value, more: &Value) -> Value {
     let mut schema = closed(needed);
     if let (Value::Object(properties), Value::Object(more)) =

@@ -161,7 +161,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
 /// Path of a file in the layout.
 enum Place {
     Layout,
-    /// `index.json` and lock files, which are ignored.
+    /// Lock files and `index.json`, which are ignored.
     Derived,
     /// Folder that contains files of the layout; ignored.
     Above,

@@ -27,10 +27,10 @@ pub struct Memory {
     pub record: Option<Pointer>,
     /// The newest accepted revocation list.
     pub revocations: Revocations,
-    /// The later `created` of the two.
+    /// Later one of the `created` times of the record and the list.
     pub created: Option<Moment>,
-    /// Highest serials of a record and a list that were stored but can no longer be read. Nothing
-    /// older is accepted, because otherwise damage on a disk would permit a replay.
+    /// Highest serials of a record and a list that were stored but can no longer be read. Older
+    /// records and lists are refused, because otherwise a damaged disk would permit a replay.
     pub damaged: Floors,
 }
 
@@ -61,8 +61,8 @@ pub struct SignedRecord {
 // === impl Context ===
 
 impl Context<'_> {
-    /// Moves the clock forward to the newest accepted `created`, so that expiry still works on a
-    /// machine whose clock was set back.
+    /// Moves the time of the context forward to the newest accepted `created`, so that expiry still
+    /// works on a machine whose clock was set back.
     #[must_use]
     pub fn after(mut self, memory: &Memory) -> Self {
         let created = memory.created.unwrap_or(Moment::EPOCH);
@@ -139,8 +139,8 @@ pub fn accept(
 
 /// [`accept`] for a record from a store whose newest revocation list has the serial `list`. The
 /// caller has verified that this list is the known one or continues it. A record that was signed
-/// before the newest list names an older one. This is accepted while the store has the newest list,
-/// which stays in force.
+/// before the newest list names an older one. The record is accepted if the store contains the
+/// newest list. The newest list stays in force.
 ///
 /// # Errors
 /// As [`accept`].
@@ -234,8 +234,8 @@ pub fn verify(
     Ok(signed)
 }
 
-/// [`verify`] without the threshold: an accepted record stays accepted until a key is revoked
-/// (release.md §5). A threshold that was raised later applies to new records only.
+/// Like [`verify`], but without the threshold of signers: an accepted record stays accepted until a
+/// key is revoked (release.md §5). A threshold that was raised later applies to new records only.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,

@@ -1,4 +1,4 @@
-//! Canonical CBOR of bundles: a value has exactly one encoding, and only that is read.
+//! Canonical CBOR of bundles: each value has exactly one encoding. Other encodings are refused.
 //!
 //! Maps have integer keys in ascending order, lengths are definite and shortest, and there are no
 //! floats (release.md §1). Bytes that decode but have another canonical encoding (unknown or

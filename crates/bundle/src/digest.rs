@@ -1,6 +1,8 @@
-//! Sha256 digests: the only kind of name by which programs refer to blobs.
+//! SHA-256 digests, by which programs refer to blobs. Programs never refer to a blob in another
+//! way.
 //!
-//! Written as `sha256:` and 64 lower-case hex digits, as in the OCI image specification.
+//! A digest is written as `sha256:` and 64 lower-case hex digits, as in the OCI image
+//! specification.
 
 use std::fmt;
 use std::str::FromStr;

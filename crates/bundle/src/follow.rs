@@ -66,8 +66,8 @@ pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refu
     remember_under(state, context, revocations)
 }
 
-/// [`remember`] with a revocation list that may be newer than the folder's, because the folder
-/// could not be written. Records by keys on the list are left out.
+/// Like [`remember`], but with a revocation list that may be newer than the folder's, because the
+/// folder could not be written. Records by keys on the list are left out.
 ///
 /// # Errors
 /// As [`remember`].
@@ -101,7 +101,7 @@ pub fn remember_under(
     Ok(memory)
 }
 
-/// Highest serial above the known list whose list cannot be read. 0 if there is none.
+/// Highest serial of an unreadable list that is newer than the known list. 0 if there is none.
 fn damaged_list(
     state: &dyn Store,
     context: &Context<'_>,
@@ -180,7 +180,7 @@ pub fn head(
     head_past(store, context, memory, &mut Passed::default())
 }
 
-/// [`head`] for repeated polls: records in `passed` are not checked again.
+/// Like [`head`], for repeated polls: records in `passed` are not checked again.
 ///
 /// # Errors
 /// As [`head`].
@@ -354,7 +354,7 @@ pub fn keep_source(
     state.commit(&copy.into_batch()?)
 }
 
-/// Copies only a revocation list to the state folder: a list is remembered even if its record's
+/// Copies only a revocation list to the state folder, because a list is stored even if its record's
 /// bundle is refused.
 ///
 /// # Errors
@@ -369,8 +369,8 @@ pub fn keep_list(
     state.commit(&copy.into_batch()?)
 }
 
-/// Copies a record without its bundle to the state folder: an accepted record is remembered even if
-/// its bundle could not be activated, so that no older record is accepted later.
+/// Copies a record without its bundle to the state folder. An accepted record is stored even if its
+/// bundle could not be activated, so that no older record is accepted later.
 ///
 /// # Errors
 /// As [`keep`].
@@ -447,8 +447,8 @@ fn with_newest_list(
     }
 }
 
-/// Serial of the store's newest list if it is the known list or continues it. 0 if the store does
-/// not have the known list.
+/// Serial of the store's newest list if that list is the known list or continues it. 0 if the store
+/// does not contain the known list.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -514,7 +514,7 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-/// Converts an error to one of the state folder, which the operator must repair.
+/// Converts an error to one about the state folder, which the operator must repair.
 fn not_durable(refused: Refused) -> Refused {
     match refused {
         Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },
@@ -591,8 +591,8 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// Adds older records until one for which the build keys are valid, if the keys have expired
-    /// since then. A restart follows the same records.
+    /// Adds older records until one that was created while the build keys were valid, if the keys
+    /// have expired since then. A restart needs the same records.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;

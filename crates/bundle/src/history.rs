@@ -1,7 +1,7 @@
 //! Records of a channel from its head backwards, and the search for the head.
 //!
-//! Records are followed by digest, so the head vouches for each of them, whoever wrote to the
-//! store.
+//! Each record contains the digest of the previous one. The head therefore vouches for all of them,
+//! even if others can write to the store.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Maximum number of reported serials that were skipped because of revoked keys. The search for the
-/// head skips any number.
+/// Maximum number of serials that are reported as skipped because of revoked keys: 1,024. The
+/// search for the head skips any number.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
@@ -45,8 +45,8 @@ pub struct History {
     pub broken: Option<Refused>,
 }
 
-/// Head of a channel for a reader without memory: the highest serial whose record is not signed by
-/// a revoked key. `None` for a channel without records.
+/// Head of a channel for a reader that has not accepted a record before: the highest serial whose
+/// record is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
 /// A record at the head that cannot be read or does not verify.
@@ -58,7 +58,7 @@ pub fn head(
     Ok(find_head(store, trust, channel)?.0)
 }
 
-/// Head, and the serials above it that are skipped.
+/// Head, and the skipped serials above it.
 pub(crate) fn find_head(
     store: &dyn Store,
     trust: Option<&Trust>,

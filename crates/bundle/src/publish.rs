@@ -49,7 +49,7 @@ pub struct Draft {
     pub source: Option<Digest>,
     /// Digests of the statements that the record relies on.
     pub evidence: BTreeSet<Digest>,
-    /// Records of a fork that this record ends. Its serial is higher than theirs.
+    /// Records of a fork that this record ends. The serial of this record is higher than theirs.
     pub merges: BTreeSet<Pointer>,
     /// Bundles to withdraw.
     pub withdraw: BTreeSet<Digest>,

@@ -217,7 +217,7 @@ pub enum Refused {
     },
 }
 
-/// Party that must act on a refusal.
+/// Party that must act after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// Author or builder of the bundle.

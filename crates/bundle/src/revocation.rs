@@ -95,8 +95,8 @@ pub fn accept(
     take(blobs, context, known, candidate, list)
 }
 
-/// [`accept`] for a list that a record with valid signatures names. The record vouches for the
-/// list, so that the list outlives the retirement of its signing key.
+/// Like [`accept`], for a list that a record with valid signatures names. The record vouches for
+/// the list, so that the list stays valid after its signing key was retired.
 ///
 /// # Errors
 /// As [`accept`].
@@ -169,7 +169,7 @@ pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer
     Ok(newest_list(store, trust)?.map(|(pointer, _)| pointer))
 }
 
-/// As [`newest`], with the list itself.
+/// Like [`newest`], and returns the list itself.
 ///
 /// # Errors
 /// As [`newest`].
@@ -180,8 +180,8 @@ pub fn newest_list(
     Ok(find_head(store, trust)?.list)
 }
 
-/// Newest list of a store for a reader without memory, and the serials above it that are skipped
-/// because their key was revoked later.
+/// Newest list of a store for a reader that has not accepted a list before, and the serials above
+/// it that are skipped because their key was revoked later.
 ///
 /// # Errors
 /// The newest list cannot be read or does not verify.

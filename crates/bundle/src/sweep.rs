@@ -144,8 +144,8 @@ pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
     folder.refresh_index()
 }
 
-/// Marks a linked statement and its predecessors as needed, with the evidence and source of records
-/// whose bundle is kept.
+/// Marks a linked statement and its predecessors as needed. For records whose bundle is kept, also
+/// marks evidence and source.
 fn mark_chain(
     folder: &Folder,
     chain: &Chain,

@@ -41,7 +41,7 @@ pub struct Verified {
     when: When,
 }
 
-/// Criteria by which a bundle is verified.
+/// Criteria for verifying a bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
     /// The operator's trust file.

@@ -217,7 +217,7 @@ impl<T: Number> Ranges<T> {
         Self(found)
     }
 
-    /// Complement of the ranges.
+    /// Ranges of all addresses outside these ranges.
     fn rest(&self) -> Self {
         let mut found = Vec::new();
         let mut from = Some(T::MIN);

@@ -1,5 +1,5 @@
-//! Requests and computations that a step of the chain needs before it can decide, and their
-//! results. They are called questions and answers.
+//! Questions of a step, and answers to them. A question is a request or a computation that a step
+//! of the chain needs before it can decide; an answer is its result.
 //!
 //! A step does no I/O. It returns its question as an [`Effect`]. gwd performs the effect, stores
 //! the answer in the context, and runs the same step again, which then finds the answer there. A
@@ -19,8 +19,8 @@ use crate::rate::Admission;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
 
-/// Id of a question within one exchange: a hash of the asking policy or verifier, and of the values
-/// that differ between its questions.
+/// Id of a question within one exchange: a hash of the policy or verifier that asks, and of the
+/// values that distinguish its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId([u8; 32]);
 
@@ -31,10 +31,10 @@ pub enum Effect {
     Http(Box<Call>),
     /// Fetch of a key set.
     Keys(Arc<KeyCell>),
-    /// Check of a password, which is computed on another thread. Its answer is a response without
-    /// content: 200 if the password is right, else 403.
+    /// Check of a password, which is computed on another thread. The answer is a response without
+    /// content: 200 if the password is right, otherwise 403.
     Password(Box<password::Check>),
-    /// A request that a store counts.
+    /// Counting of a request in a store.
     Store(Box<Count>),
     /// Check of the request against the description of its operation.
     Message(Check),
@@ -51,7 +51,7 @@ pub enum Asker {
     Introspection,
     /// Verifier of passwords.
     Password,
-    /// A limit whose counters are in a store.
+    /// Limit whose counters are in a store.
     Store,
     /// Policy `validate`.
     Validate,
@@ -79,7 +79,7 @@ pub struct Call {
     pub timeout_ms: u64,
     /// Maximum length of the response body, in bytes.
     pub body_bytes_max: usize,
-    /// Time for which the answer is cached for equal questions.
+    /// Time for which the answer is cached for identical questions.
     pub keep: Keep,
 }
 
@@ -89,11 +89,11 @@ pub struct Keep {
     /// Cache times in milliseconds: of an answer that admits the request, and of one that refuses
     /// it.
     pub times_ms: [u64; 2],
-    /// Time in milliseconds for which an old admitting answer may be used while the service is
+    /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Function that returns the kind of an answer. `None` for an answer that must not be cached;
-    /// it counts as an outage if old answers may be used.
+    /// Function that returns the kind of an answer. `None` for an answer that must not be cached.
+    /// If expired answers may be used, such an answer counts as an outage.
     pub kind: fn(&Answered) -> Option<Kept>,
 }
 
@@ -114,7 +114,7 @@ pub enum Answer {
     Http(Arc<Answered>),
     /// A fetch of keys has ended. Its result is in the key cell.
     Fetched,
-    /// A store counted the request, or refused to.
+    /// The store admitted and counted the request, or refused it.
     Counted(Admission),
     /// The request was checked against the description of its operation.
     Examined(Arc<Examined>),
@@ -157,7 +157,7 @@ pub struct Answers(Vec<(AskId, Answer)>);
 // === impl AskId ===
 
 impl AskId {
-    /// Id of the question for the keys of a cell.
+    /// Id of the question that fetches the keys of a cell.
     #[must_use]
     pub fn of_keys(cell: &KeyCell) -> Self {
         let kind: &[u8] = match cell.source() {
@@ -167,19 +167,19 @@ impl AskId {
         Self::new(Asker::Keys, &[kind, cell.source().url().as_bytes()])
     }
 
-    /// Id of the question about a password.
+    /// Id of the question that checks a password.
     #[must_use]
     pub fn of_password(check: &password::Check) -> Self {
         Self::new(Asker::Password, &[&check.name])
     }
 
-    /// Id of the question to count a request in a store.
+    /// Id of the question that counts a request in a store.
     #[must_use]
     pub fn of_count(count: &Count) -> Self {
         Self::new(Asker::Store, &[&count.state.0.to_le_bytes(), &count.key])
     }
 
-    /// Id of the question for the check of a request.
+    /// Id of the question that checks a request.
     #[must_use]
     pub fn of_check(check: Check) -> Self {
         let Check {
@@ -198,7 +198,7 @@ impl AskId {
     }
 
     /// Creates an id. The hash includes the length of each part, so that different parts never give
-    /// equal input.
+    /// the same hash input.
     #[must_use]
     pub fn new(asker: Asker, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix(asker.label());
@@ -258,8 +258,8 @@ impl Effect {
 // === impl Call ===
 
 impl Call {
-    /// Hash of the question, including the header fields to send. Questions with equal hashes have
-    /// equal answers.
+    /// Hash of the question, including the header fields to send. Questions with equal hashes can
+    /// share an answer.
     #[must_use]
     pub fn digest(&self, headers: &HeaderMap) -> [u8; 32] {
         let mut hash = Sha256::new_with_prefix(self.id.0);

@@ -99,7 +99,7 @@ impl Claims {
     }
 }
 
-/// True if a path element is an index in a list.
+/// True if a path element is the index of a list item.
 fn is_index(key: &str) -> bool {
     key.len() >= 3 && key.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -50,25 +50,26 @@ pub struct Cx<'a> {
     pub principal: Option<Principal<'a>>,
     /// Certificates of the connection. None if there is none.
     pub presented: Option<&'a Presented>,
-    /// Value of `Client-Cert` (RFC 9440) of a trusted proxy.
+    /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<HeaderValue>,
     /// `Host` as the client wrote it, with its port. None if it is not known.
     pub authority: Option<&'a HeaderValue>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'a PathAndQuery>,
-    /// Content that the signature of the request admits, set by authentication. None: any.
+    /// Content that the signature of the request admits, set by authentication. None: any content.
     pub content: Option<Content>,
     /// Scheme of the listener: `http` or `https`.
     pub scheme: &'static str,
-    /// Nonce that the client's next proof needs, for the response.
+    /// Nonce that the client must use in its next proof. Sent in the response.
     pub nonce: Option<HeaderValue>,
     /// Reason why a credential was refused, set by authentication.
     pub fault: Option<Fault>,
-    /// Reason why the expression that refused the request has no value, set by `authorize`.
+    /// Reason why the evaluation of the expression that refused the request failed, set by
+    /// `authorize`.
     pub expression_fault: Option<NoValue>,
     /// Hashes of the credentials that admitted the request, set by authentication.
     pub shown: Shown,
-    /// Number of fields that were removed because some servers would read their names as those of
+    /// Number of fields that were removed because some servers confuse their names with those of
     /// fields that decide about access.
     pub lookalikes: u32,
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
@@ -84,7 +85,7 @@ pub struct Cx<'a> {
     /// True if the request is a preflight, and the route is that of the method in
     /// `Access-Control-Request-Method`.
     pub preflight: bool,
-    /// True if a policy may send an unsafe method to the upstream in place of the client's.
+    /// True if a policy may replace the client's method by an unsafe method for the upstream.
     pub sends_unsafe: bool,
     /// Refusals of policies in log-only mode.
     pub noted: Vec<Noted<'a>>,
@@ -100,19 +101,19 @@ pub struct Cx<'a> {
     pub mirrors: Vec<Mirror<'a>>,
     /// Parts of the request that are replaced for the upstream.
     pub rewritten: Option<Rewritten>,
-    /// Answers to the questions of this request's steps.
+    /// Answers to the questions that the steps of this request asked.
     pub answers: Answers,
     /// Limits of the chain on the bodies of request and response.
     pub body_limits: BodyLimits,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
-    /// Store that did not answer, if a limit asked one.
+    /// Store that a limit used and that did not answer.
     pub store_outage: Option<StoreOutage<'a>>,
-    /// Tokens that stores get back, because a later limit refused the request.
+    /// Tokens to return to stores, because a later limit refused the request.
     pub returned: Vec<Count>,
     /// Tokens that limits took from stores.
     stored: Vec<Count>,
-    /// Tokens that limits took from their counters. Returned if a later limit refuses the request.
+    /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
 
@@ -134,13 +135,13 @@ pub struct Warned<'a> {
     pub share_ppm: u32,
 }
 
-/// Origin of a request, for CORS.
+/// Access of the page that sent the request to the response, for CORS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Page {
-    /// No origin, or one that may not read the response.
+    /// The request has no origin, or its origin may not read the response.
     #[default]
     Foreign,
-    /// An allowed origin, which may read the response.
+    /// The origin is allowed and may read the response.
     Reads(HeaderValue),
     /// A preflight, whose response is already complete.
     Preflight,
@@ -149,7 +150,8 @@ pub enum Page {
 /// Maximum number of limits in a chain whose tokens are returned if a later one refuses.
 const CHARGES_MAX: usize = 8;
 
-/// An authenticated caller: a consumer, the bearer of a token or a certificate, or both.
+/// Authenticated caller: a consumer, the bearer of a token, the owner of a certificate, or a
+/// combination.
 #[derive(Clone, Debug)]
 pub struct Principal<'a> {
     /// Name of the consumer. None for a token that belongs to no consumer.
@@ -216,8 +218,8 @@ impl Principal<'_> {
     }
 }
 
-/// Id of a route, `KEY@MOUNT`. Passed as a reference to this type, not as `&str`, so that code that
-/// does not read the text does not load it into the CPU caches.
+/// Id of a route, `KEY@MOUNT`. Functions pass a reference to this type instead of `&str`, so that
+/// code that does not read the text does not load it into the CPU caches.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteId(Box<str>);
 
@@ -328,13 +330,13 @@ impl Revoked {
 pub struct Shown {
     first: Option<[u8; 32]>,
     more: Vec<[u8; 32]>,
-    /// Earliest end of the credentials (Unix time, seconds). None if none of them ends.
+    /// Earliest expiry of the credentials (Unix time, seconds). None if none of them expires.
     ends_s: Option<u64>,
 }
 
 impl Shown {
-    /// Records a time from which one of the credentials is refused (Unix time, seconds). The
-    /// maximum stands for no end.
+    /// Adds the expiry of one of the credentials (Unix time, seconds). `u64::MAX`: it does not
+    /// expire.
     pub fn ends(&mut self, at_s: u64) {
         let earlier = self.ends_s.is_none_or(|known| at_s < known);
         if at_s != u64::MAX && earlier {
@@ -342,8 +344,8 @@ impl Shown {
         }
     }
 
-    /// Time from which the first of the credentials is refused (Unix time, seconds). None if none of
-    /// them ends.
+    /// Earliest time at which one of the credentials expires (Unix time, seconds). None if none of
+    /// them expires.
     #[must_use]
     pub fn ends_s(&self) -> Option<u64> {
         self.ends_s
@@ -406,7 +408,7 @@ pub struct Charge {
     pub anonymous: bool,
     /// Id of the limit's state.
     pub state: StateId,
-    /// Hash of the key in that table.
+    /// Hash of the key in the table.
     pub tag: u64,
     /// Quota that was charged.
     pub tokens: Tokens,
@@ -429,8 +431,8 @@ impl Held {
         self.first.is_none()
     }
 
-    /// Counts the permits among those of slow clients ([`Lease::becomes_slow`]). False if one of
-    /// them has no room.
+    /// Counts the permits as those of a slow client ([`Lease::becomes_slow`]). False if the limit
+    /// of slow clients is reached for one of them.
     #[must_use]
     pub fn become_slow(&self) -> bool {
         self.all().all(Lease::becomes_slow)
@@ -521,8 +523,8 @@ impl<'a> Cx<'a> {
         self.principal.as_ref()?.claim(name)
     }
 
-    /// Stores the state of the limit that refused the request, or else of the limit with the fewest
-    /// tokens left.
+    /// Stores the state of the limit that refused the request, otherwise the state of the limit
+    /// with the fewest remaining tokens.
     pub fn rate_notice(&mut self, notice: RateNotice<'a>) {
         let replaces = |told: RateNotice<'_>| notice.refused || notice.remaining < told.remaining;
         if self.rate.is_none_or(replaces) {

@@ -5,7 +5,7 @@
 //! hosts, limits, metrics and plans therefore treat these requests like those to any other
 //! upstream.
 
-/// URL that gwd requests, divided into the properties of its upstream and the path.
+/// URL that gwd requests, split into the properties of its upstream and the request target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Name of the upstream: `SCHEME://HOST[:PORT]` in lower case, without the default port of the
@@ -61,7 +61,7 @@ impl Endpoint {
         })
     }
 
-    /// True if the connection is encrypted, or stays on this machine.
+    /// True if the connection is encrypted or does not leave this machine.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let address: Option<std::net::IpAddr> = self.host.parse().ok();
@@ -69,7 +69,7 @@ impl Endpoint {
     }
 }
 
-/// True if an upstream's name is an origin. gwc created such an upstream for a URL.
+/// True if the name of an upstream is an origin, so that gwc created the upstream for a URL.
 #[must_use]
 pub fn is_origin(upstream: &str) -> bool {
     upstream.starts_with("https://") || upstream.starts_with("http://")

@@ -10,7 +10,7 @@ pub static REQUEST: Reject = Reject {
     code: "request_invalid",
     title: "The request does not match the description of the API",
 };
-/// A body has a media type or coding that the operation does not take.
+/// The media type or content coding of a body is not one that the operation accepts.
 pub static MEDIA_TYPE: Reject = Reject {
     status: 415,
     code: "media_type_unsupported",
@@ -48,18 +48,18 @@ pub enum Part {
     Cookie(Box<str>),
 }
 
-/// A fault of a message. Contains nothing of the message but names and indices in the pointer.
+/// Fault of a message. Contains no values of the message, only names and indices in the pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Part of the message.
     pub part: Part,
-    /// Place in the part's value: a JSON pointer (RFC 6901) as a URI fragment.
+    /// Location in the value of the part: a JSON pointer (RFC 6901) as a URI fragment.
     pub pointer: String,
     /// Rule of the schema that the value does not match.
     pub detail: String,
 }
 
-/// A message that does not match.
+/// Message that does not match the description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Refusal of the message.
@@ -71,7 +71,7 @@ pub struct Invalid {
 // === impl Part ===
 
 impl Part {
-    /// Value of `in` in OpenAPI, and `body`.
+    /// Value of `in` in OpenAPI, or `body`.
     #[must_use]
     pub fn place(&self) -> &'static str {
         match self {

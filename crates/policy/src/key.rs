@@ -14,8 +14,9 @@ use crate::phase::Phase;
 use crate::rate::RateTable;
 use crate::step::StateId;
 
-/// Counter key. If the named property is absent or has several values, the client's address is used:
-/// servers differ in the value that they read, so the client could choose the counter.
+/// Counter key. If the named property is absent or has several values, the client's address is used
+/// instead. Servers differ in the value that they read, so that a client could otherwise choose the
+/// counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
     /// Authenticated consumer.
@@ -39,12 +40,12 @@ pub enum Key {
     /// Value of the named query parameter, decoded.
     #[n(6)]
     Query(#[n(0)] String),
-    /// All of these together, sorted: each combination of values is a key.
+    /// Combination of several properties, sorted. Each combination of values has a counter.
     #[n(7)]
     All(#[n(0)] Vec<Self>),
 }
 
-/// Counter key, prepared for reading from requests.
+/// Counter key in a form that reads requests fast.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Consumer,
@@ -69,7 +70,7 @@ impl Key {
         }
     }
 
-    /// True if a claim is the key or a part of it.
+    /// True if the key is a claim or contains one.
     pub(crate) fn has_claim(&self) -> bool {
         match self {
             Self::Claim(_) => true,
@@ -83,7 +84,7 @@ impl Key {
         matches!(self, Self::Cookie(_) | Self::Query(_) | Self::All(_))
     }
 
-    /// Key as a setting for comparison: one string, or a set of several.
+    /// Key as a setting for comparison: one string, or a set of strings.
     pub(crate) fn setting(&self) -> Value {
         let text = |key: &Self| Scalar::Text(key.to_string());
         match self {
@@ -208,8 +209,8 @@ impl Reader {
 }
 
 impl Reader {
-    /// Hash of the key that is the same in every gateway, for stores: SHA-256, shortened. True
-    /// beside it as in [`Reader::read`].
+    /// Hash of the key that is equal in every gateway, for stores: a shortened SHA-256. The boolean
+    /// is the table, as in [`Reader::read`].
     pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
         let mut hash = Sha256::new();
         let invented = self.hash(head, cx, &mut hash);
@@ -273,7 +274,7 @@ impl Reader {
     }
 }
 
-/// Value of a property that has exactly one.
+/// Value of a property that occurs exactly once.
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next();
     first.filter(|_| values.next().is_none())

@@ -1,9 +1,9 @@
-//! Key sets that gwd fetches while it runs. They are state outside snapshots (release.md §7).
+//! Key sets that gwd fetches at run time. They are state outside snapshots (release.md §7).
 //!
-//! Each source of keys has one cell, which all versions share. Every verifier that names the source
-//! therefore has the same keys, a key rotation reaches all of them, and a rollback does not restore
-//! old keys. gwd performs the fetches. The cell decides when a fetch is due, and keeps the last
-//! valid set. The verifier's reader decides whether a set is valid.
+//! Each source of keys has one cell, which all versions share. All verifiers with this source
+//! therefore have the same keys, a key rotation reaches all of them, and a rollback does not
+//! restore old keys. gwd performs the fetches. The cell decides when a fetch is due, and keeps the
+//! last valid set. The reader of the verifier decides whether a set is valid.
 
 use std::any::Any;
 use std::fmt;
@@ -18,12 +18,13 @@ use sha2::{Digest as _, Sha256};
 const COOL_DOWN_S: u64 = 30;
 /// Time after a fetch during which no further fetch is made while there are no keys: 2s.
 const EMPTY_COOL_DOWN_S: u64 = 2;
-/// Limits and default of the time after which a set is fetched again, in seconds. Minimum: 5
-/// minutes. Maximum: 24 hours. Default: 10 minutes.
+/// Minimum time after which a set is fetched again, in seconds: 5 minutes. The next constants are
+/// the maximum (24 hours) and the default (10 minutes).
 const FRESH_MIN_S: u64 = 300;
 const FRESH_MAX_S: u64 = 86_400;
 const FRESH_S: u64 = 600;
-/// Limits of the wait after a failed fetch, in seconds. The wait doubles with each failure.
+/// Minimum wait after a failed fetch, in seconds. The wait doubles with each failure, up to the
+/// next constant.
 const RETRY_MIN_S: u64 = 10;
 const RETRY_MAX_S: u64 = 300;
 
@@ -143,8 +144,8 @@ impl KeyCell {
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
     }
 
-    /// True if a background fetch is due; only one caller gets true. The set is then not due again
-    /// until the fetch has ended, or for a while.
+    /// True if a background fetch is due; only one caller gets true. The fetch is not due again
+    /// until it has ended, or until a timeout.
     #[must_use]
     pub fn take_due(&self, unix_s: u64) -> bool {
         let is_due = self.is_due(unix_s);
@@ -196,8 +197,8 @@ impl KeyCell {
         self.take(set, fetched_s)
     }
 
-    /// Records a failed fetch. Returns true if it is the first failure in a row, or has another
-    /// reason than the previous one.
+    /// Records a failed fetch. Returns true if it is the first failure in a row, or if its reason
+    /// differs from that of the previous failure.
     pub fn failed(&self, why: &str, unix_s: u64, jitter: u64) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -212,7 +213,7 @@ impl KeyCell {
         is_news
     }
 
-    /// Fetched bytes with the time of the fetch, once after each fetch.
+    /// Takes the fetched bytes with the time of the fetch. `None` if they were taken before.
     #[must_use]
     pub fn take_unsaved(&self) -> Option<(Bytes, u64)> {
         let unsaved = self.state().unsaved.take()?;

@@ -1,8 +1,8 @@
 //! Counts of concurrent requests by key, in a fixed-size table that all workers share.
 //!
 //! Each slot is one word: hash of the key and count. A key has a slot only while it has requests in
-//! flight, so the table needs no eviction or clean-up. Dropping the [`Lease`] releases a permit,
-//! however the request ends.
+//! flight, so that the table needs no eviction or clean-up. Dropping the [`Lease`] releases a
+//! permit.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub struct Lease {
     leases: Arc<Leases>,
     at: usize,
     limit: u64,
-    /// True if the permit counts among those of slow clients.
+    /// True if the permit counts as one of a slow client.
     is_slow: Cell<bool>,
 }
 
@@ -118,10 +118,9 @@ impl Leases {
 }
 
 impl Lease {
-    /// Counts the permit among those of slow clients, until the request ends or
-    /// [`Self::becomes_fast`]. They may hold half of the limit of a key, rounded down. With a limit
-    /// of 1, a slow client holds the permit until another request is refused. False if there is no
-    /// room.
+    /// Counts the permit as one of a slow client, until the request ends or [`Self::becomes_fast`].
+    /// Slow clients may hold half of the limit of a key, rounded down. With a limit of 1, a slow
+    /// client holds the permit until another request is refused. False if this maximum is reached.
     pub fn becomes_slow(&self) -> bool {
         if self.is_slow.get() {
             return true;

@@ -7,7 +7,8 @@
 //!   users write.
 //!
 //! Policies are pure functions of heads and a [`Cx`], with a [`Step`] as result. They never block
-//! and read neither clocks nor files. gwc runs the same code to show what a request would get.
+//! and read neither clocks nor files. gwc runs the same code to show how a gateway would handle a
+//! request.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
@@ -289,7 +290,7 @@ impl Checked {
         each!(self, policy => policy.store(), _declared => None)
     }
 
-    /// Replaces the store of the counters: its name becomes its settings.
+    /// Adds the settings to the store of the counters, of which only the name was known.
     pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }
@@ -300,8 +301,8 @@ impl Checked {
         each!(self, policy => policy.secrets(), _declared => Vec::new())
     }
 
-    /// Identity of the policy's counters: algorithm and key. Counters with different identities are
-    /// separate. Empty for a policy without counters.
+    /// Identity of the policy's counters: algorithm and key. Policies with different identities
+    /// have separate counters. Empty for a policy without counters.
     #[must_use]
     pub fn counter(&self) -> String {
         each!(self, policy => policy.counter(), _declared => String::new())

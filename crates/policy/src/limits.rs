@@ -1,4 +1,4 @@
-//! Limits that depend on each other.
+//! Limits that can contradict each other.
 
 use diag::{Level, Lint};
 
@@ -7,7 +7,7 @@ pub const BACKOFF_BASE_MS: u64 = 25;
 /// Default maximum wait before a retry, in milliseconds.
 pub const BACKOFF_MAX_MS: u64 = 250;
 
-/// Two limits, one of which makes the other ineffective.
+/// Lint: two limits, one of which makes the other ineffective.
 pub static CONTRADICTING_LIMITS: Lint = Lint {
     code: "GW0526",
     name: "contradicting-limits",

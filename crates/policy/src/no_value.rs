@@ -1,6 +1,7 @@
-//! Reasons why an expression has no value for a request.
+//! Reasons why the evaluation of an expression fails for a request.
 
-/// Reason why an expression has no value, for log and metrics. It contains no values.
+/// Reason why the evaluation of an expression failed, for log and metrics. Contains no values of
+/// the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoValue {
     /// A field, claim or parameter is absent.

@@ -1,8 +1,8 @@
 //! Optional numeric settings, each with unit, key and default.
 //!
-//! One table defines them, so that reading, encoding and comparing cannot diverge. gwc resolves
-//! defaults and writes them into the bundle like other values; plans show values that differ from
-//! the default.
+//! One table defines them for reading, encoding and comparing, so that these cannot diverge. gwc
+//! resolves defaults and writes them into the bundle like other values; plans show values that
+//! differ from the default.
 
 use crate::declared::Scalar;
 

@@ -36,12 +36,12 @@ pub struct Hash(Arc<str>);
 /// Check of a password against a hash.
 #[derive(Clone)]
 pub struct Check {
-    /// Hash that identifies this check: of the password, and of the user's hash.
+    /// Hash that identifies this check, computed from the password and the user's hash.
     pub(crate) name: [u8; 32],
     hash: Hash,
     password: Arc<Zeroizing<Vec<u8>>>,
-    /// True if the user does not exist. The result is then always negative, after the same
-    /// computation.
+    /// True if the user does not exist. The check then fails after the same computation as for an
+    /// existing user.
     is_decoy: bool,
 }
 
@@ -95,8 +95,8 @@ impl Check {
         }
     }
 
-    /// Creates a check for a user who does not exist. It takes as long as a real check, so that the
-    /// time of a refusal does not reveal which users exist.
+    /// Creates a check for a user who does not exist. It takes as long as a check for an existing
+    /// user, so that the time of a refusal does not reveal which users exist.
     #[must_use]
     pub fn decoy(user: &[u8], hash: &Hash, password: &[u8]) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Path templates with placeholders: `/up{path}`, `/users/{id}`.
+//! Path templates with placeholders, such as `/up{path}` and `/users/{id}`.
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
@@ -77,8 +77,8 @@ impl PathText {
         })
     }
 
-    /// Fills the template: parameters with their bytes in `whole`, the request's path; `{path}`
-    /// with `path`. Adds a leading `/` if it is missing.
+    /// Fills the template. A parameter is replaced by its bytes in `whole`, the request's path, and
+    /// `{path}` is replaced by `path`. Adds a leading `/` if it is missing.
     ///
     /// # Errors
     /// The request's path does not have a parameter.

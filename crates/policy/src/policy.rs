@@ -10,14 +10,14 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
 
-/// Properties of a kind of policy, implemented by its `Checked`. The defaults suit policies without
-/// such a property.
+/// Properties of a kind of policy. Its `Checked` type implements this trait. The default methods
+/// are for policies that lack the property.
 pub trait Policy {
     /// Run-time filter; [`Never`] for a parameter.
     type Filter: Run + Debug;
 
-    /// Features besides `policy:KIND` that some settings need, as in a bundle's `needs`. An older
-    /// gateway without the feature refuses the bundle.
+    /// Features that some settings need in addition to `policy:KIND`, as in a bundle's `needs`. An
+    /// older gateway without such a feature refuses the bundle.
     const FEATURES: &'static [&'static str] = &[];
 
     /// Phase in the chain. None for a parameter of the whole exchange.

@@ -1,4 +1,4 @@
-//! Refusals.
+//! Refusals of requests.
 
 /// A refusal. Always `static`: data that differs between requests (`Retry-After`, challenges) is in
 /// the context.

@@ -90,7 +90,7 @@ impl fmt::Debug for SecretCell {
 pub enum Form {
     /// Field value (RFC 9110 §5.5): not empty, no control characters except tab.
     FieldValue,
-    /// Any bytes, which the user of the secret checks (certificates with keys).
+    /// Any bytes. The user of the secret checks them, for example as a certificate with its key.
     Bytes,
     /// Ranges of addresses, one a line ([`crate::ranges`]).
     Ranges,

@@ -63,8 +63,8 @@ pub trait Run {
         Default::default()
     }
 
-    /// Request fields by which the filter decides. Only the field with exactly this name reaches the
-    /// upstream, and not in trailers.
+    /// Request fields by which the filter decides. The upstream receives only fields with exactly
+    /// these names, and not in trailers.
     fn read_fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }
@@ -97,8 +97,8 @@ pub trait Run {
         false
     }
 
-    /// True if the filter decides by the path of the request. Its decision does not hold for another
-    /// reading of the path.
+    /// True if the filter decides by the path of the request. Its decision does not apply to other
+    /// readings of the path.
     fn judges_path(&self) -> bool {
         false
     }

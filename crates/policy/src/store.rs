@@ -1,4 +1,5 @@
-//! Stores of counters that the gateways of a fleet share: their settings, and questions to them.
+//! Stores of counters that the gateways of a fleet share: settings of stores, and the question that
+//! counts a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::reject::Reject;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use crate::state::StateId;
 
-/// A store, in the bundle: a part of each policy that counts there.
+/// Store in the bundle. Each policy that counts in the store contains these settings.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -32,7 +33,7 @@ pub struct Checked {
 /// Behaviour of limits while their store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum OnOutage {
-    /// Each gateway counts for itself.
+    /// Each gateway counts locally.
     #[n(0)]
     Local,
     /// Requests are admitted.
@@ -47,7 +48,7 @@ pub enum OnOutage {
 pub struct Store {
     /// Name of the store.
     pub name: Arc<str>,
-    /// Reference of the URL: stores with the same one have one connection.
+    /// Secret reference of the URL. Stores with the same reference share one connection.
     pub reference: SecretRef,
     /// URL of the store, with its password.
     pub url: Arc<SecretCell>,
@@ -57,18 +58,18 @@ pub struct Store {
     pub on_outage: OnOutage,
 }
 
-/// Question to a store: to count a request.
+/// Question to a store: counts a request.
 #[derive(Clone, Debug)]
 pub struct Count {
     /// The store.
     pub store: Arc<Store>,
     /// Id of the limit's state.
     pub state: StateId,
-    /// SHA-256 of the key's value, shortened.
+    /// Shortened SHA-256 of the key's value.
     pub key: [u8; 16],
     /// The limit.
     pub tokens: Tokens,
-    /// Tokens of the request. Negative: they are returned.
+    /// Number of tokens that the request takes. A negative number returns tokens.
     pub cost: i64,
 }
 
@@ -77,11 +78,11 @@ pub struct Count {
 pub struct StoreOutage<'a> {
     /// Name of the store.
     pub store: &'a str,
-    /// Behaviour meanwhile.
+    /// Behaviour of limits while the store does not answer.
     pub on_outage: OnOutage,
 }
 
-/// Refusal with [`OnOutage::Closed`] while the store does not answer.
+/// Refusal of a request by [`OnOutage::Closed`] while the store does not answer.
 pub(crate) static UNAVAILABLE: Reject = Reject {
     status: 503,
     code: "store_unavailable",
@@ -146,8 +147,8 @@ impl fmt::Debug for Store {
 // === impl Count ===
 
 impl Count {
-    /// Key of the counter in the store: `PREFIX:STATE:KEY`. The braces are the hash tag of a
-    /// cluster.
+    /// Key of the counter in the store: `PREFIX:STATE:KEY`. The braces are the hash tag of Redis
+    /// Cluster.
     #[must_use]
     pub fn name(&self) -> String {
         use fmt::Write as _;
@@ -161,11 +162,11 @@ impl Count {
     }
 }
 
-/// Response field while a store does not answer.
+/// Name of the response field that reports a store that does not answer.
 pub const OUTAGE: http::HeaderName = http::HeaderName::from_static("store-outage");
 
-/// Writes that a store does not answer into a response: a string (RFC 9651), its name, with the
-/// behaviour of its limits.
+/// Writes the response field about a store that does not answer: the store's name as a string (RFC
+/// 9651), with the behaviour of its limits.
 pub fn write_outage(outage: &StoreOutage<'_>, headers: &mut http::HeaderMap) {
     let text = format!("\"{}\";verdict={}", outage.store, outage.on_outage.word());
     if let Ok(value) = http::HeaderValue::try_from(text) {
@@ -182,7 +183,8 @@ pub mod author {
     use super::{Checked, OnOutage};
     use crate::secret::SecretRef;
 
-    /// Store that a policy names. Its settings are added later ([`crate::Checked::bind_store`]).
+    /// Reads the name of the store in a policy. The settings of the store are added later
+    /// ([`crate::Checked::bind_store`]).
     pub(crate) fn read(policy: NodeRef<'_>) -> Option<Checked> {
         let name = policy.get("store").and_then(NodeRef::scalar_text)?;
         (name != "local").then(|| Checked {

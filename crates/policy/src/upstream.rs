@@ -309,7 +309,7 @@ impl HashOn {
     }
 }
 
-/// Writes the input as in the configuration.
+/// Writes the hash input in the notation of the configuration, for example `header:x-user`.
 impl std::fmt::Display for HashOn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Validation of messages: settings, the question of a step, and its answer.
+//! Validation of messages: its settings, the question that checks a request, and the answer.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use minicbor::{Decode, Encode};
 
 use crate::invalid::Invalid;
 
-/// Treatment of messages that do not match the description. Ordered from weak to strict.
+/// Mode of validation: treatment of messages that do not match the description. Ordered from weak
+/// to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Mode {
@@ -39,7 +40,7 @@ pub enum Undeclared {
     Reject,
 }
 
-/// Question for the check of a request.
+/// Question that checks a request against the description of its operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// True if parameters and body are checked.
@@ -55,9 +56,9 @@ pub struct Check {
 pub struct Examined {
     /// Findings about parameters and body.
     pub invalid: Option<Arc<Invalid>>,
-    /// Findings about parameters that are not described, if the step refuses them.
+    /// Findings about undescribed parameters, if the step refuses them.
     pub undeclared: Option<Arc<Invalid>>,
-    /// Path and query without parameters that are not described, if the step removes them.
+    /// Path and query without undescribed parameters, if the step removes them.
     pub target: Option<PathAndQuery>,
 }
 

@@ -393,7 +393,8 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Collects the properties that only the other direction has.
+    /// Collects the properties that this direction excludes: `readOnly` ones of requests,
+    /// `writeOnly` ones of responses.
     fn find_one_way(&mut self) {
         let keyword = match self.direction {
             Direction::Request => "readOnly",

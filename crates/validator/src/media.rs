@@ -9,7 +9,7 @@ pub(crate) enum Form {
     Urlencoded,
     /// Parts in `multipart/form-data`.
     Multipart,
-    /// Text of any subtype.
+    /// Text: `text/*`.
     Text,
     /// Bytes of a type that has no schema checks.
     Other,

@@ -73,7 +73,7 @@ static GATEWAY: Object = Object {
         F::later(
             "plans",
             Map(&Shape::Object(&PLAN)),
-            "Plans: policies of the consumers that name the plan.",
+            "Plans by name. The policies of a plan apply to every consumer with that plan.",
         ),
         F::optional(
             "policies",

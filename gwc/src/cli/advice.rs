@@ -8,7 +8,7 @@ use super::say::{self, Context};
 /// Folder of a project into which `gwc keygen` writes keys.
 const KEYS: &str = "keys";
 
-/// Options that all commands suggested by one run have in common.
+/// Options that all commands suggested by one run contain.
 pub(super) struct Advice {
     /// Options directly after `gwc`.
     whole: Vec<String>,
@@ -18,7 +18,8 @@ pub(super) struct Advice {
 
 impl Advice {
     /// Creates suggestions for the same project, store and channel, signed with the same keys.
-    /// Without keys, uses the only key in the project's folder, else `env:GWC_KEY`.
+    /// Without keys, the commands contain the only key in the project's folder, otherwise
+    /// `env:GWC_KEY`.
     pub(super) fn new(context: &Context, at: &StoreOptions, root: &Path, keys: &[String]) -> Self {
         let mut whole = Vec::new();
         if let Some(project) = &context.project {

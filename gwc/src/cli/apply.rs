@@ -285,8 +285,8 @@ struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// Returns the statements for the record: the stored ones if they suffice. Otherwise adds one
-    /// signed by the build keys, or by the release keys if the trust file allows that.
+    /// Returns the build statements for the record. If the stored statements do not suffice, adds
+    /// one that is signed by the build keys, or by the release keys if the trust file allows that.
     fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {
@@ -336,8 +336,8 @@ impl Evidence<'_> {
     }
 }
 
-/// Refuses a bundle that the newest revocation list contains, because gateways would refuse it. Not
-/// checked without a trust file.
+/// Refuses a bundle that is on the newest revocation list, because gateways would refuse it.
+/// Without a trust file, there is no check.
 fn check_revoked(
     store: &dyn Store,
     trust: Option<&Trust>,

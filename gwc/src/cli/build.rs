@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Folder for the bundle, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// Write the bundle as one file, too
+    /// Additionally write the bundle as one file
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
     /// Compare the bundle's id with this one, and write nothing

@@ -1,6 +1,6 @@
 //! Channels of a store that no environment of the project uses any more. A plan against channels
-//! compares only the channels of environments. A removed or renamed environment would therefore be
-//! missing in it.
+//! compares only the channels of environments, so that it does not contain a removed or renamed
+//! environment.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Check of a plan file. The file is only a claim: the plan is computed again and must be the same
+//! Check of a plan file. The file is not trusted: the plan is computed again and must be equal
 //! (release.md §6).
 //!
 //! Acknowledgements in the file are information for readers. They take effect only if the command
@@ -231,8 +231,8 @@ fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
     ))
 }
 
-/// Message about the first gate whose result does not follow from the plan's own changes and
-/// acknowledgements.
+/// Message about the first gate whose result in the file does not match the changes and
+/// acknowledgements in the file.
 fn gate_verdicts(claimed: &Value) -> Option<String> {
     let changes = || claimed["changes"].as_array().into_iter().flatten();
     let gates = gates(claimed);

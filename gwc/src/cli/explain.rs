@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Writes the reasons that `errors` knows.
+/// Writes the error reasons, which are the keys of `errors`.
 fn explain_errors(format: Format) {
     match format {
         Format::Human => {

@@ -194,7 +194,7 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// Converts a string to a name: lower case, with `-` for all other characters.
+/// Converts a string to a name: lower case, with `-` in place of all other characters.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()
@@ -292,8 +292,8 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
-/// Returns the content of gateway.yaml. It declares that the upstream checks credentials, as it did
-/// without a gateway, so nothing becomes public.
+/// Returns the content of gateway.yaml. It declares that the upstream checks credentials, as
+/// without a gateway, so that no operation becomes public.
 fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
     let Api {
         name: api,

@@ -131,8 +131,8 @@ impl Movement<'_> {
         ))
     }
 
-    /// Runs [`Self::check_lists`] with the newest revocation list of the store, before it is known
-    /// whether the channel moves at all.
+    /// Runs [`Self::check_lists`] with the newest revocation list of the store, before the command
+    /// decides whether to move the channel.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
         let newest = revocation::newest(store, self.trust)?;
         self.check_lists(store, newest)

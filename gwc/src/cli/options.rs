@@ -20,7 +20,7 @@ use model::exit::{Exit, Failure};
 /// Maximum length of a reason, in characters.
 const REASON_MAX: usize = 1_000;
 
-/// Options that select the releases.
+/// Options that select the store, the channel and the trust file.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreOptions {
     /// The store's folder, instead of `release.store`
@@ -45,7 +45,7 @@ pub(super) struct NodeOptions {
     pub(super) admin_token_file: Option<PathBuf>,
 }
 
-/// Options for a record beside the bundle that the channel moves to.
+/// Options for the record that moves the channel.
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordOptions {
     /// Reason, kept in the history
@@ -79,8 +79,8 @@ impl StoreOptions {
         )
     }
 
-    /// Returns the trust file without revoked keys. `None` without a trust file: nothing is
-    /// verified then, and a note says so.
+    /// Returns the trust file without revoked keys. `None` without a trust file: then there is no
+    /// verification, and a note is printed.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(

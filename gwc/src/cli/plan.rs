@@ -230,8 +230,8 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     })
 }
 
-/// Names of the old side's environments, if the old side is a project that lacks the environment of
-/// `--env`.
+/// Names of the old side's environments, if the old side is a project that does not have the
+/// environment of `--env`.
 fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let Some(wanted) = &context.environment else {
         return Ok(None);
@@ -391,7 +391,7 @@ fn subject(place: &Place, new: &Side) -> Subject {
     }
 }
 
-/// Names of the environments that a plan against a bundle or a document leaves out.
+/// Names of the environments that a plan against a bundle or a document does not compare.
 fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
     let root = compiled.files.root(diag::FileId(0));
     let root = root.filter(|_| place.environment.is_none());

@@ -20,7 +20,7 @@ pub(super) struct Planned {
     pub(super) json: Value,
     /// Plan as text for people.
     pub(super) human: String,
-    /// True if the rules for judging changes differ from those of the old side.
+    /// True if the release rules differ from those of the old side.
     pub(super) changes_rules: bool,
     /// Gates that block the move, each with the fingerprints of the changes that trip it.
     tripped: Vec<(String, Vec<String>)>,

@@ -115,7 +115,8 @@ impl Back {
 }
 
 /// Checks that the store has the head's bundle completely, and that gateways would accept it. An
-/// expired build key is not an error. Without `judge`, only the store is checked.
+/// expired build key is not an error. Without `judge`, checks only that the store contains all
+/// blobs.
 fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<(), Refused> {
     Unverified::open(store, head.bundle)?.load_full(store)?;
     match judge {

@@ -1,5 +1,5 @@
-//! Signed revocation list of a store: for `gwc revoke --list`, for finding entries that are on the
-//! list already, and for the credentials that `gwc route` refuses.
+//! Signed revocation list of a store. Used for `gwc revoke --list`, for finding entries that are
+//! already on the list, and for the credentials that `gwc route` refuses.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +61,7 @@ impl Known {
         self.0.as_ref().map_or(0, |(pointer, _)| pointer.serial)
     }
 
-    /// Part of a revocation that is not on the list yet.
+    /// Entries of a revocation that are not on the list.
     pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
         let mut left = wanted.clone();
         if let Some((_, list)) = &self.0 {

@@ -343,8 +343,8 @@ impl<'a> Rollback<'a> {
         }
     }
 
-    /// SHA-256 of each credential that the target bundle admits and the running bundle does not.
-    /// Leaves out revoked credentials.
+    /// SHA-256 of each credential that the target bundle admits and the running bundle does not,
+    /// without revoked credentials.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
             Judge {

@@ -140,7 +140,7 @@ fn trouble(status: &Status, wanted: Wanted) -> Option<(String, bool)> {
     Some((why, has_read && (is_permanent || is_held)))
 }
 
-/// Error about the gateways that did not follow. `None` if all did.
+/// Error that lists the gateways that did not follow. `None` if all followed.
 fn failure(late: &[Late], time: Duration) -> Option<Failure> {
     if late.is_empty() {
         return None;

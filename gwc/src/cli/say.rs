@@ -364,8 +364,8 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes a note to standard error, unless it was written before. Several readings of one project
-/// would repeat it.
+/// Writes a note to standard error, unless the same note was written before. A project that is read
+/// several times would otherwise repeat it.
 pub(super) fn note_once(text: &str) {
     static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,7 +89,8 @@ impl Settled {
         decided
     }
 
-    /// Follows aliases from a path to the path that is served: an alias of an alias is none.
+    /// Follows aliases from a path to a path that is served, because an alias of an alias is not
+    /// allowed.
     fn served<'a>(&'a self, mut path: &'a str) -> &'a str {
         let next = |path: &str| {
             let target = target_of(path);
@@ -195,8 +196,9 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// For two operations that match exactly the same requests: the JSONPath of the path to declare as
-/// an alias, and the path that it documents, which has all of its methods.
+/// Alias that resolves a finding about two operations that match exactly the same requests: the
+/// JSONPath of the path to declare as an alias, and the path that it documents. The documented path
+/// has all methods of the alias.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
     const METHODS: [&str; 9] = [
         "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",

@@ -30,9 +30,9 @@ pub(super) struct Args {
 /// Treatment of a gateway that runs another bundle than the channel names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
-    /// A line of the report, as `gwc status` does.
+    /// The gateway is reported, as in `gwc status`.
     Reported,
-    /// An error as well, as `gwc drift` does.
+    /// The gateway is reported, and the command fails, as `gwc drift` does.
     Fails,
 }
 

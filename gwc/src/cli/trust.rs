@@ -22,8 +22,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Write the channel's serial and the revocation list's into the trust file, so that a gateway
-    /// that remembers nothing refuses what is older
+    /// Write the channel's serial and the revocation list's into the trust file, so that a new
+    /// gateway refuses older records and lists
     Floor(Floor),
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Excerpt {
 }
 
 struct Line {
-    /// Index of the file among the files of the places, in order of first mention.
+    /// Index of the file among the files of the excerpt, in order of first mention.
     file: usize,
     name: String,
     /// Line number, from 0.
@@ -42,7 +42,7 @@ struct Shown<'t> {
     keys: &'t [Span],
 }
 
-/// Place to show: the first line of its span, with its label.
+/// Location to show: the first line of its span, with its label.
 pub(super) struct Place {
     pub(super) span: Span,
     pub(super) label: String,

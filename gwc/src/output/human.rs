@@ -1,7 +1,8 @@
 //! Format `human`: each finding with a source excerpt, carets and help.
 //!
-//! Findings about gateway.yaml come first, because they often concern many operations. A long report
-//! ends with the number of findings of each file: the terminal shows its end.
+//! Findings about gateway.yaml come first, because they often concern many operations. A long
+//! report ends with the number of findings of each file, because a terminal shows the end of the
+//! output.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -38,9 +39,9 @@ impl Default for Look {
 /// Maximum number of related places that are shown.
 const RELATED_MAX: usize = 6;
 
-/// Minimum number of findings of a report with the number of findings of each file.
+/// Minimum number of findings for which a report contains the number of findings of each file.
 const COUNTED_MIN: usize = 8;
-/// Maximum number of files with a line of their own.
+/// Maximum number of files that have a separate line.
 const FILES_MAX: usize = 10;
 
 /// Renders the findings and a summary line.

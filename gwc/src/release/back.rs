@@ -1,7 +1,7 @@
 //! Selection of rollback targets.
 //!
 //! A rollback undoes all later releases. A second rollback therefore goes further back, never
-//! forward to the bundle that the first rollback left.
+//! forward to the bundle that the first rollback replaced.
 
 use bundle::digest::Digest;
 use bundle::history::Entry;

@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// Selects the statements that count: on its own, each one suffices, or is valid but lacks further
-/// owners. This keeps unrelated statements out of a record.
+/// Selects the statements that count: valid statements, even if more owners must sign. Unrelated
+/// statements are left out of the record.
 #[must_use]
 pub fn counting(
     judge: &Judge<'_>,

@@ -1,5 +1,5 @@
-//! Extension keys of the gateway in Swagger 2.0, for which there are no object tables. The key that
-//! contains a map tells whether its keys are names. Free-form values are not changed.
+//! Extension keys of the gateway in Swagger 2.0, for which there are no object tables. The key of a
+//! map determines whether the keys inside the map are names. Free-form values are not changed.
 
 use diag::NodeRef;
 

@@ -91,8 +91,7 @@ the string in single quotes",
     ),
     (
         "a: [1]]\n",
-        "1:7-8 no `[` is open that this `]` could close; help: remove it, or put the string in \
-quotes",
+        "1:7-8 this `]` has no matching `[`; help: remove it, or put the string in quotes",
         None,
     ),
     (

@@ -14,7 +14,7 @@ const SERVERS: [&str; 5] = [
     "{targets: {a: {url: \"https://authz.corp.example\"}}, tls: {verify: false}}",
 ];
 
-/// Fingerprints of the changes with this id, with each definition of `w`.
+/// Checks that an acknowledgement of the change `id` depends on the definition of upstream `w`.
 #[track_caller]
 fn are_bound(id: &str, (old, before): (&str, &str), (new, after): (&str, &str)) {
     let of = |server: &str| -> Vec<String> {

@@ -520,7 +520,7 @@ fn review_of_an_environment_covers_no_other() {
         ..ack(&test)
     };
     assert!(!goes(&prod, &[wider]));
-    // On the command line the environments are those of the plan.
+    // An acknowledgement on the command line applies to the environments of the plan.
     let option = |plan: &Plan| Acknowledgement {
         environments: None,
         ..ack(plan)

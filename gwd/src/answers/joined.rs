@@ -180,9 +180,9 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // Two references are left if this is the last request and no task leads for it: that of the
-        // table and its own. An
-        // answered question is removed at once, so that later requests start a new one.
+        // If no other request and no task uses the flight, two references remain: the table's and
+        // this request's. An answered flight is removed at once, so that later requests start a
+        // new one.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);

@@ -372,7 +372,7 @@ async fn answer(
             let counted = async {
                 let counted = call.query_async::<(u8, u64, u64)>(&mut connection).await;
                 match counted {
-                    // Somebody emptied the server's scripts.
+                    // The server's script cache was emptied.
                     Err(error) if error.code() == Some("NOSCRIPT") => {
                         load(&mut connection).await?;
                         call.query_async(&mut connection).await

@@ -170,7 +170,7 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     text.parse().ok().or_else(date)
 }
 
-/// Retry in the retry budget, from its wait to its end.
+/// A retry that counts against the retry budget, from the start of its wait to its end.
 #[derive(Debug)]
 pub(crate) struct Again(Arc<State>);
 

@@ -102,7 +102,7 @@ fn hold_survives_a_busy_port_and_yields_to_a_new_head() {
     assert_eq!(status["bundle"], Value::Null, "the bundle that was left");
     assert_eq!(status["last_error"]["reason"], "port-busy");
     assert_eq!(status["hold"]["from"], two.to_string());
-    // Without `sticky`, a later head than the bundle that was left may run.
+    // Without `sticky`, gwd may load a later head than the bundle it rolled back from.
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["hold"], Value::Null);

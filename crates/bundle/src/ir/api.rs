@@ -110,13 +110,13 @@ pub struct Operation {
     /// Behaviour for the path that differs from the template by its final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
-    /// Requests that the operation owns.
+    /// Requests that the operation serves.
     #[n(7)]
     #[cbor(skip_if = "Owns::is_described")]
     pub owns: Owns,
 }
 
-/// Requests of an API that an operation owns.
+/// Kinds of requests of an API that an operation serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Owns {
@@ -204,12 +204,12 @@ pub struct Treatment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {
-    /// Readings that the same route owns.
+    /// Only readings that the same route matches.
     #[default]
     #[n(0)]
     Strict,
-    /// Also readings that no route owns, and those of operations of the API with the same security,
-    /// chain and upstream.
+    /// Also readings that no route matches, and readings that match operations of the API with the
+    /// same security, chain and upstream.
     #[n(1)]
     Keep,
 }
@@ -237,7 +237,7 @@ pub enum Link {
 }
 
 impl Owns {
-    /// True if the operation owns requests by its method and template.
+    /// True if the operation serves requests by its method and template.
     #[must_use]
     pub fn is_described(&self) -> bool {
         *self == Self::Described

@@ -27,7 +27,7 @@ pub struct Contract {
     /// walk from `operations`, then `outgoing`.
     #[n(4)]
     pub schemas: Vec<Value>,
-    /// True if the blob is of the former form, which has names only and no schemas.
+    /// True if the blob has the older format, which contains only names and no schemas.
     #[cbor(skip)]
     pub names_only: bool,
 }
@@ -66,8 +66,8 @@ pub struct Parameter {
     /// True if the parameter is required.
     #[n(2)]
     pub required: bool,
-    /// Rest of the description under OpenAPI's keys: `schema` or `content`, and `style`, `explode`,
-    /// `allowReserved`, `allowEmptyValue`, `deprecated` unless they have the default.
+    /// Other parts of the description under OpenAPI's keys: `schema` or `content`, and `style`,
+    /// `explode`, `allowReserved`, `allowEmptyValue`, `deprecated` unless they have the default.
     #[n(3)]
     pub says: Value,
 }
@@ -192,7 +192,7 @@ impl Contract {
         }
     }
 
-    /// The contract reduced to the former form, which has names only.
+    /// Contract reduced to the older format, which contains only names.
     ///
     /// # Errors
     /// Two operations have the same key; never for a contract from gwc.
@@ -327,7 +327,7 @@ named! {
     Header by name;
 }
 
-/// Former form of contract blobs, without schemas: decoded for plans against old bundles.
+/// Older format of contract blobs, without schemas. Decoded for plans against old bundles.
 mod former {
     use super::{Decode, Encode, Named, NotCanonical, ParameterPlace, Set, Value, codec};
 
@@ -390,7 +390,7 @@ mod former {
         }
     }
 
-    /// Decodes the former form.
+    /// Decodes the older format.
     pub(super) fn read(bytes: &[u8]) -> Result<super::Contract, NotCanonical> {
         let former: Contract = codec::decode(bytes)?;
         let operations = former.operations.into_vec().into_iter().map(operation);

@@ -1,5 +1,5 @@
-//! Settings that this version knows but cannot run: the features that they need, the requests that
-//! they make undecidable, and the gateway without them.
+//! Settings that this version knows but cannot run: features that they require, requests whose
+//! decision they make unknown, and a copy of the gateway without them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -145,8 +145,8 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 
 impl Gateway {
     /// First setting or policy that decides on the access to a treatment's operations but cannot
-    /// run (`cors`, `jwt`, `validate`). Access to these operations is then unknown. `None` if
-    /// everything can run.
+    /// run (`cors`, `jwt`, `validate`). The decision about requests to these operations is then
+    /// unknown. `None` if everything can run.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -208,9 +208,9 @@ impl Gateway {
             .next()
     }
 
-    /// The gateway without settings that cannot run: routes and owners are the same, other
-    /// decisions may be missing. Use the result only for requests for which [`Self::undecidable`]
-    /// returns `None`.
+    /// Copy of the gateway without settings that cannot run. Routes are the same, other decisions
+    /// may be missing. Use the result only for requests for which [`Self::undecidable`] returns
+    /// `None`.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {
         if super::missing(&self.needs()).is_none() {

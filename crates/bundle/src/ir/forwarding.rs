@@ -25,8 +25,8 @@ pub struct Forwarding {
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
-    /// Rewrite of the request for the upstream. Runs as a step after the chain, as do the next
-    /// three settings.
+    /// Rewrite of the request for the upstream. The rewrite and the next three settings run as
+    /// steps after the chain.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
     /// Traffic split between upstreams.
@@ -54,8 +54,8 @@ pub struct Forwarding {
     pub validate: Option<validate::Checked>,
 }
 
-/// Request fields with which frameworks override the path or method. An upstream that honours one
-/// serves another operation than the one the gateway authorised. Sorted.
+/// Request fields with which frameworks override the path or method. An upstream that evaluates
+/// such a field serves another operation than the one that the gateway authorised. Sorted.
 pub const OVERRIDE_FIELDS: [&str; 9] = [
     "path-info",
     "script-name",

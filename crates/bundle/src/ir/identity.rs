@@ -22,8 +22,8 @@ pub struct IdentityParts<'a> {
     pub treatments: &'a [Treatment],
 }
 
-/// Identity fields of a gateway, by the upstream that receives them: its name, and the URLs of its
-/// targets.
+/// Identity fields of a gateway, by the upstream that receives them: by its name and by the URLs of
+/// its targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityFields(BTreeMap<String, BTreeSet<String>>);
 

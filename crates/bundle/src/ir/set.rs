@@ -3,7 +3,7 @@
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// An item with a name that is unique in its collection.
+/// Item with a name that is unique in its collection.
 pub trait Named {
     /// Name of the item.
     fn name(&self) -> &str;

@@ -35,7 +35,7 @@ pub struct Pattern {
     pub folded: bool,
 }
 
-/// Reason why a string is not a template, and its place.
+/// Reason why a string is not a template, and the position of the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateFault {
     /// The reason.
@@ -58,7 +58,7 @@ pub enum TemplateFaultKind {
     /// The same name twice.
     Repeated,
     /// A name with `/` in it, or a segment `**`, which encodes a prefix. Syntax of other frameworks
-    /// (`:id`, `{x*}`) is read as OpenAPI reads it.
+    /// (`:id`, `{x*}`) has the meaning that it has in OpenAPI.
     Unsupported,
 }
 
@@ -128,7 +128,7 @@ impl Template {
         })
     }
 
-    /// The template after a base path (empty or `/…`). The base path stays case-sensitive.
+    /// Template prefixed with a base path (empty or `/…`). The base path stays case-sensitive.
     #[must_use]
     pub fn behind(mut self, base_path: &str) -> Self {
         let base = base_path.split('/').skip(1);
@@ -232,8 +232,8 @@ impl Pattern {
         self.bind(segment, &mut |_, _| {})
     }
 
-    /// [`Self::matches`], and calls `each` for each parameter with its byte range in the segment.
-    /// The calls are valid only if the result is true.
+    /// Like [`Self::matches`], and calls `each` with each parameter and its byte range in the
+    /// segment. The calls are valid only if the result is true.
     pub fn bind<'p>(
         &'p self,
         segment: &str,

@@ -154,8 +154,8 @@ pub struct Target {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Settings of discovery, balancing, health, protocol and retries other than defaults, under
-    /// their keys in gateway.yaml.
+    /// Settings of discovery, load balancing, health, protocol and retries that are not defaults,
+    /// under their keys in gateway.yaml.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self

@@ -1,8 +1,8 @@
 //! Signed statements: in-toto statements in DSSE envelopes.
 //!
-//! Manifests are not signed directly, because a signature could then mean "built", "approved" or
-//! "run this". A statement names its role, and a signature counts for that role only. release.md
-//! §2; in-toto Statement v1; DSSE v1.
+//! Manifests are not signed directly, because it would be unclear what a signature states: that the
+//! bundle was built, is approved, or should run. A statement contains its role, and a signature
+//! counts for that role only. release.md §2; in-toto Statement v1; DSSE v1.
 //!
 //! The order of verification is fixed: first the signatures over the received bytes
 //! (`Trust::judge`), then the payload ([`Statement::decode`]).

@@ -296,7 +296,7 @@ impl Trust {
         Ok(signers)
     }
 
-    /// [`Trust::judge`] without the threshold: at least one signature must count.
+    /// Like [`Trust::judge`], but without the threshold: at least one signature must count.
     ///
     /// # Errors
     /// As [`Trust::judge`], except [`Refused::BelowThreshold`].
@@ -411,7 +411,7 @@ impl Trust {
     }
 }
 
-/// Keeps the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
+/// Keeps the more specific one of two reasons: a reason about a known key replaces `UnknownKey`.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {

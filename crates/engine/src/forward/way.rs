@@ -384,7 +384,7 @@ mod tests {
                 ["https", "h:8080", "443"],
                 "for=203.0.113.9;proto=https",
             ),
-            // They name different clients: the older field takes precedence.
+            // If the two fields name different clients, `X-Forwarded-For` takes precedence.
             (
                 &[
                     ("forwarded", "for=198.51.100.7;proto=http"),

@@ -25,13 +25,13 @@ use super::mtls::Source;
 use super::token::TokenRequest;
 use crate::declared::{Scalar, Settings, Value};
 
-/// Key of a verifier that accepts tokens bound to certificates.
+/// Name of the setting for tokens bound to certificates.
 pub const CERTIFICATE_BINDING: &str = "certificate_binding";
-/// Key with the field that carries the certificate.
+/// Name of the setting for the field that carries the certificate.
 pub const CERTIFICATE_HEADER: &str = "certificate_header";
 
-/// Treatment of tokens that are bound to the client's certificate. A verifier without it refuses
-/// them.
+/// Treatment of tokens that are bound to the client's certificate. Verifiers without this setting
+/// refuse such tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Binding {
@@ -43,7 +43,7 @@ pub struct Binding {
     pub source: Source,
 }
 
-/// Proofs that a token demands: its `cnf`. At least one.
+/// Proofs that a token requires: its claim `cnf`. Contains at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmation {
     /// SHA-256 of the client's certificate in DER.
@@ -56,7 +56,7 @@ impl Confirmation {
     /// Reads the claim `cnf`. `None` without it.
     ///
     /// # Errors
-    /// [`Reason::Binding`] for a claim that demands nothing, or something that cannot be proved.
+    /// [`Reason::Binding`] for a claim that requires no proof, or a proof that is not supported.
     pub(super) fn of(claims: &Object) -> Result<Option<Self>, Reason> {
         let members = match claims.get("cnf") {
             None => return Ok(None),
@@ -80,13 +80,13 @@ impl Confirmation {
     }
 }
 
-/// A SHA-256 in base64url without padding.
+/// Decodes a SHA-256 in base64url without padding.
 fn sha256(text: &str) -> Option<[u8; 32]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 impl Binding {
-    /// Word of `certificate_binding`.
+    /// Value of `certificate_binding`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self.required {
@@ -95,7 +95,7 @@ impl Binding {
         }
     }
 
-    /// Adds the settings to those of a verifier, for comparison.
+    /// Adds these settings to those of a verifier, for comparison.
     pub(super) fn add_to(self, settings: Settings) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         let settings = settings.with(&[CERTIFICATE_BINDING], text(self.word()));
@@ -106,8 +106,9 @@ impl Binding {
     }
 }
 
-/// Checks that a request proves what its token demands, and that the token demands what its verifier
-/// requires. `key` is the thumbprint of the key that signed the request's proof of DPoP.
+/// Checks that a request contains the proofs that its token requires, and that the token requires
+/// the proofs that its verifier demands. `key` is the thumbprint of the key that signed the
+/// request's proof of DPoP.
 ///
 /// # Errors
 /// [`Reason::Binding`].
@@ -130,8 +131,8 @@ pub(super) fn check(
     }
 }
 
-/// True if the request shows the certificate with this SHA-256. The TLS handshake or the proxy
-/// verified it.
+/// True if the request has the certificate with this SHA-256. The TLS handshake or the proxy
+/// verified the certificate.
 fn shows(source: Source, sha256: &[u8; 32], request: &TokenRequest<'_>) -> bool {
     let shown = request.presented;
     let shown = shown.and_then(|one| one.get(source, request.client_cert));

@@ -54,13 +54,13 @@ pub enum Checked {
     /// `kind: hmac_signature`
     #[n(7)]
     HmacSignature(#[n(0)] Box<hmac_signature::Checked>),
-    /// A kind that this version knows but cannot run, or one with a setting that cannot run.
-    /// Gateways refuse bundles with it.
+    /// Verifier of a kind that this version knows but cannot run, or with a setting that cannot
+    /// run. Gateways refuse bundles with it.
     #[n(101)]
     Declared(#[n(0)] declared::Checked),
 }
 
-/// Features of verifiers that this version can run, in the words of a bundle's `needs`.
+/// Features of verifiers that this version can run, as in a bundle's `needs`.
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
@@ -75,7 +75,7 @@ pub const PROVIDES: &[&str] = &[
 ];
 
 impl Checked {
-    /// Feature that a gateway needs to run the verifier, as a bundle's `needs` names it.
+    /// Feature that a gateway needs to run the verifier, as in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
@@ -91,8 +91,8 @@ impl Checked {
         }
     }
 
-    /// Features that a gateway needs to run the verifier: [`Self::need`], and those of settings that
-    /// older gateways lack.
+    /// Features that a gateway needs to run the verifier: [`Self::need`], and features for settings
+    /// that older gateways do not have.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let binding = self.binding();
         let binding = binding.map(|_| "auth:certificate_binding".to_owned());
@@ -120,7 +120,8 @@ impl Checked {
         }
     }
 
-    /// Name of the verifier of the token, for a verifier that checks a proof beside it.
+    /// Name of the verifier of the token, for a verifier that checks a proof in addition to the
+    /// token.
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {
         match self {
@@ -135,8 +136,8 @@ impl Checked {
         }
     }
 
-    /// Origin of the URL that gwd calls for it, which is the name of an upstream; none if it calls
-    /// none.
+    /// Origin of the URL that gwd calls for the verifier. The origin is the name of an upstream.
+    /// None if gwd calls no URL.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
         match self {
@@ -151,7 +152,8 @@ impl Checked {
         }
     }
 
-    /// True if it checks tokens, of bearers (RFC 6750) or with proofs (RFC 9449).
+    /// True if the verifier checks tokens: bearer tokens (RFC 6750) or tokens with proofs (RFC
+    /// 9449).
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
         match self {

@@ -30,14 +30,14 @@ pub enum Place {
     Certificate,
 }
 
-/// Credentials found at a place.
+/// Credential at a place of a request.
 #[derive(PartialEq, Eq)]
 pub enum Held<'h> {
     /// No credential.
     Absent,
     /// One credential; a credential from the query is already percent-decoded.
     One(Cow<'h, [u8]>),
-    /// More than one. It is unknown which of them the upstream would use.
+    /// More than one. The gateway does not know which of them the upstream would use.
     Several,
 }
 
@@ -80,8 +80,9 @@ impl Place {
         }
     }
 
-    /// Query without this credential, under every spelling that some servers treat as its name.
-    /// `None` if the query does not contain it. Some servers also separate parameters by `;`.
+    /// Query without this credential. All spellings that some servers treat as its name are
+    /// removed. `None` if the query does not contain it. Some servers also separate parameters by
+    /// `;`.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         let Self::Query(wanted) = self else {

@@ -3,7 +3,7 @@
 
 use super::{dpop, hmac_signature, jwt, mtls};
 
-/// Defines an enum of reasons with labels. The prefix is that of the labels in the metric of
+/// Defines an enum of reasons with their labels. The prefix is added to the labels in the metric of
 /// rejections.
 macro_rules! reasons {
     ($(#[$of:meta])* $prefix:literal $($(#[$doc:meta])* $name:ident $label:literal;)*) => {

@@ -1,10 +1,11 @@
-//! Credentials that count once and were used: proofs of possession (RFC 9449 §11.1) and nonces of
-//! signatures (RFC 9421 §7.2.2). One table for all workers of a process, outside snapshots: a rollback
-//! forgets none.
+//! Credentials that are valid once and were used: proofs of possession (RFC 9449 §11.1) and nonces
+//! of signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not
+//! forget them, and all workers of a process share it.
 //!
-//! A proof is remembered until its age refuses it. The table never forgets a younger one: where it has
-//! no room, further proofs are refused. While more than half of a shard is in use, one caller has at
-//! most a quarter of it, so that a caller who sends many proofs cannot lock out the others.
+//! A proof is stored until it is too old to be accepted. The table never removes a younger one: if
+//! it is full, further proofs are refused. While more than half of a shard is in use, one caller
+//! may use at most a quarter of it, so that a caller who sends many proofs cannot lock out the
+//! others.
 
 #[cfg(feature = "author")]
 pub(in crate::auth) mod author;
@@ -32,15 +33,15 @@ pub struct Replays {
 pub enum Full {
     /// The proof was used before.
     Replayed,
-    /// There is no room to remember it.
+    /// The table has no room to store the proof.
     Full,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// Callers by proof.
+    /// Callers by stored proof.
     used: BTreeMap<[u8; 16], u64>,
-    /// Proofs by the second from which their age refuses them.
+    /// Stored proofs by the second (Unix time) from which they are too old.
     ends: BTreeMap<u64, Vec<[u8; 16]>>,
     /// Number of proofs by caller.
     callers: BTreeMap<u64, usize>,
@@ -61,10 +62,10 @@ impl Replays {
         }
     }
 
-    /// Remembers a proof of a caller until a time (Unix time, seconds).
+    /// Stores a proof of a caller until a time (Unix time, seconds).
     ///
     /// # Errors
-    /// The proof is in the table, or there is no room for it.
+    /// The proof is in the table already, or the table has no room for it.
     pub fn remember(
         &self,
         proof: [u8; 16],
@@ -103,13 +104,14 @@ impl Replays {
         self.len() == 0
     }
 
-    /// The shard of a proof. Proofs are hashes, which no client can choose by their first bits.
+    /// Shard of a proof. Proofs are hashes, so that clients cannot choose the shard.
     fn shard(&self, proof: [u8; 16]) -> MutexGuard<'_, Shard> {
         locked(&self.shards[usize::from(proof[0]) % SHARDS])
     }
 }
 
-/// A panic cannot leave a shard half changed in a way that admits a proof twice.
+/// Locks a shard, even after a panic of another thread, because a panic cannot leave a shard in a
+/// state that admits a proof twice.
 fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,9 +14,9 @@ use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
 use crate::secret::{SecretUnavailable, Secrets};
 
-/// SHA-256 by which a token is revoked: of the signed part of a JWT, else of the whole token.
-/// `None` for an invalid token: it has characters outside RFC 6750 §2.1, or has three parts but is
-/// not a JWT.
+/// SHA-256 that identifies a token in revocation lists: that of the signed part of a JWT, otherwise
+/// that of the whole token. `None` for an invalid token: it has characters outside RFC 6750 §2.1,
+/// or has three parts but is not a JWT.
 #[must_use]
 pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
@@ -26,7 +26,7 @@ pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     jwt::signed_part(token).or_else(whole)
 }
 
-/// Request with a token, as verifiers see it.
+/// Input of a token verifier: a request with a token.
 #[derive(Clone, Copy)]
 pub struct TokenRequest<'r> {
     /// Time of the request (Unix time, seconds).
@@ -37,7 +37,7 @@ pub struct TokenRequest<'r> {
     pub answers: &'r Answers,
     /// Certificates of the connection. None if there is none.
     pub presented: Option<&'r Presented>,
-    /// Value of `Client-Cert` (RFC 9440) of a trusted proxy.
+    /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<&'r [u8]>,
     /// Head with a normalised path.
     pub head: &'r RequestHead,
@@ -45,7 +45,7 @@ pub struct TokenRequest<'r> {
     pub url: &'r dyn Fn() -> Option<dpop::SeenUrl>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'r PathAndQuery>,
-    /// Normalisation of the head's path. None for an invalid path.
+    /// Function that normalises a path like that of the head. None for an invalid path.
     pub normalise: fn(&str) -> Option<String>,
 }
 
@@ -54,9 +54,9 @@ pub struct TokenRequest<'r> {
 pub enum TokenVerifier {
     /// Checks signatures.
     Jwt(Box<jwt::Verifier>),
-    /// Asks the issuer.
+    /// Sends tokens to the issuer's introspection endpoint.
     Introspection(Box<introspection::Verifier>),
-    /// Checks proofs of possession beside tokens.
+    /// Checks proofs of possession in addition to tokens.
     Dpop(Box<dpop::Verifier>),
     /// Checks signatures of requests with shared secrets.
     Signature(Box<hmac_signature::Verifier>),
@@ -96,7 +96,7 @@ impl TokenVerifier {
         })
     }
 
-    /// Judges the token of a request: the token itself, which may be cached, then its binding.
+    /// Verifies the token of a request: the token itself, which may be cached, then its binding.
     #[must_use]
     pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
         match self {
@@ -116,7 +116,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Judges the token of a request, except its binding.
+    /// Verifies the token of a request, except its binding.
     pub(in crate::auth) fn judge_unbound(
         &self,
         token: &[u8],
@@ -146,13 +146,13 @@ impl TokenVerifier {
         }
     }
 
-    /// True if it checks tokens; false if it checks signatures of requests.
+    /// True if the verifier checks tokens; false if it checks signatures of requests.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
         !matches!(self, Self::Signature(_))
     }
 
-    /// A new nonce for a client, if the verifier needs nonces.
+    /// Creates a nonce for a client, if the verifier requires nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match self {
@@ -161,7 +161,7 @@ impl TokenVerifier {
         }
     }
 
-    /// The cell of its keys, if gwd fetches them.
+    /// Cell of the verifier's keys, if gwd fetches them.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match self {

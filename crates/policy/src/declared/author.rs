@@ -17,7 +17,7 @@ pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     Settings::new(walk.found)
 }
 
-/// Parts of a node that gwd cannot run yet: unavailable keys with everything below them, and
+/// Settings of a node that gwd cannot run yet: unavailable keys with everything below them, and
 /// unavailable values. Policies and verifiers that cannot run are encoded separately as a whole.
 #[must_use]
 pub fn later(node: NodeRef<'_>, shape: &Shape) -> Settings {
@@ -155,8 +155,8 @@ impl Walk {
         }
     }
 
-    /// Scalars become a set, since their order has no meaning. Names (as in chains) and maps keep
-    /// their order.
+    /// Reads a list. Scalars become a set, because their order has no meaning. Names (as in chains)
+    /// and maps keep their order.
     fn list(&mut self, node: NodeRef<'_>, item: &Shape) {
         let scalars: Option<Vec<Scalar>> = node.items().map(|node| scalar(node, item)).collect();
         match scalars {
@@ -216,7 +216,8 @@ impl Walk {
     }
 }
 
-/// Scalar of a node as the shape reads it. None if it is not a scalar or does not fit.
+/// Scalar value of a node, interpreted by its shape. None if the node is not a scalar or does not
+/// fit.
 fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
     Some(match shape {
         Shape::Bool | Shape::True => Scalar::Flag(node.as_bool()?),

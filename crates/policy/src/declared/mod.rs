@@ -1,8 +1,8 @@
 //! Settings as data: written values with resolved units, in one form for all kinds.
 //!
-//! Used for two purposes. Kinds that this version knows but cannot run are encoded as [`Checked`],
-//! so that projects can be compared before a gateway can run them; gateways refuse such bundles
-//! (`needs`). And plans compare the settings of all kinds in this form.
+//! The form has two uses. Policies and verifiers that this version cannot run are encoded as
+//! [`Checked`], so that projects can be compared before a gateway can run them; gateways refuse
+//! such bundles (`needs`). Plans compare the settings of all kinds in this form.
 //!
 //! The form is flat: a path and a value without nesting, so that decoding a damaged bundle cannot
 //! recurse.
@@ -101,7 +101,7 @@ pub enum Scalar {
 
 impl Checked {
     /// Phase in which the policy will run (command-line.md, *Phases*). Parameters of attempts have
-    /// a phase as well, so that a chain with one differs from a chain without.
+    /// a phase, too, so that chains with and without such a parameter differ.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");
@@ -186,7 +186,8 @@ impl Settings {
         }
     }
 
-    /// Number at a path, in its own unit: plain, milliseconds, bytes, parts per million.
+    /// Number at a path, without its unit: a plain number, milliseconds, bytes, or parts per
+    /// million.
     #[must_use]
     pub fn amount(&self, path: &[&str]) -> Option<u64> {
         match self.get(path)? {

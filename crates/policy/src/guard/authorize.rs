@@ -57,11 +57,11 @@ pub struct Filter {
     expression: Option<Condition>,
 }
 
-/// Condition at run time.
+/// Expression of the policy at run time.
 #[derive(Debug)]
 enum Condition {
     Compiled(Box<Expression>),
-    /// Expression that this version cannot compile, although gwc could. It never holds.
+    /// Expression that this version cannot compile, although gwc could. It refuses all requests.
     Unreadable,
 }
 

@@ -118,8 +118,8 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
 // === impl Checked ===
 
 impl Checked {
-    /// True if pages may send this request field, which is in lower case, besides those that every
-    /// page may send.
+    /// True if pages may send this request field (in lower case). Fields that CORS always allows
+    /// are not considered.
     #[must_use]
     pub fn allows_field(&self, name: &str) -> bool {
         let mut known = self.headers.iter();
@@ -213,7 +213,8 @@ impl Filter {
         }
     }
 
-    /// Builds the response to a preflight. Without CORS fields if the origin is not allowed.
+    /// Builds the response to a preflight. If the origin is not allowed, the response has no CORS
+    /// fields.
     fn answer(&self, head: &RequestHead) -> Reply {
         let mut headers = HeaderMap::new();
         let asked = [

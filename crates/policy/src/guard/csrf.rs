@@ -103,7 +103,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// True if a browser sent the request for a page of a foreign origin.
+    /// True if a browser sent the request for a page whose origin is not allowed.
     fn is_foreign(&self, head: &RequestHead, sends_unsafe: bool) -> bool {
         let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if is_safe && !sends_unsafe && !is_handshake(&head.headers) {

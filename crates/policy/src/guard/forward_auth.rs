@@ -355,7 +355,7 @@ impl Filter {
 enum Judged {
     Admitted,
     Refused,
-    /// The response does not decide about the request.
+    /// The response does not decide about the request, which counts as an outage.
     Useless,
 }
 
@@ -455,8 +455,7 @@ removed from the client's request.",
         ],
     };
 
-    /// Reports a `cache` above the maximum. A caller whose access was taken away keeps it for this
-    /// time.
+    /// Reports a `cache` above the maximum. A caller keeps revoked access for up to this time.
     fn check_cache(node: NodeRef<'_>, sink: &mut Sink) {
         let Some(cache) = node.get("cache") else {
             return;
@@ -473,7 +472,7 @@ removed from the client's request.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Fields that belong to one message or connection, and cannot be forwarded.
+    /// Fields of one message or connection, which cannot be forwarded.
     const FRAMING: [&str; 11] = [
         "connection",
         "content-encoding",

@@ -4,9 +4,9 @@
 //! policies:
 //!   strict: {kind: validate, request: block}
 //! ```
-//! The step asks for the result of the check ([`Effect::Message`]), which needs the schemas of the
-//! operation and the whole body. Several such steps of a chain share one check. The field `validate`
-//! of an operation is such a step, too.
+//! The step returns the question [`Effect::Message`], because the check needs the schemas of the
+//! operation and the whole body. Several `validate` steps of a chain share one check. The key
+//! `validate` of an operation adds a step, too.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub struct Filter {
 // === impl Checked ===
 
 impl Checked {
-    /// True if no request is checked.
+    /// True if requests are not checked.
     #[must_use]
     pub fn is_off(&self) -> bool {
         *self == Self::default()
@@ -196,7 +196,7 @@ mod tests {
         Answer::Examined(Arc::new(answer))
     }
 
-    /// Code of the refusal and number of logged refusals, after a check with this answer.
+    /// Code of the refusal and number of logged refusals, if the check has this answer.
     fn outcome(
         request: Mode,
         undeclared: Undeclared,

@@ -1,5 +1,5 @@
-//! Token bucket as GCRA (ITU-T I.371). Its whole state is one word, the theoretical arrival time,
-//! which says how far a key is ahead of its rate.
+//! Token bucket as GCRA (ITU-T I.371). The state of a key is one word, the theoretical arrival
+//! time. Its distance from the current time is the used part of the bucket.
 
 use std::sync::atomic::Ordering;
 
@@ -83,13 +83,13 @@ pub(super) fn refund(slot: &Slot, tag: u64, tokens: Tokens, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Used part of the bucket in ticks. `None` if that is more than one token.
+/// Used part of the bucket in ticks. `None` if more than one token is used.
 pub(super) fn light_usage(slot: &Slot, now: u64) -> Option<u64> {
     let ahead = (slot.word.load(Ordering::Acquire) & TIME_MASK).saturating_sub(now);
     (ahead <= slot.counts.load(Ordering::Acquire)).then_some(ahead)
 }
 
-/// Converts a number of used tokens, given in ticks, to another interval.
+/// Converts used tokens from ticks of one interval to ticks of another interval.
 fn rescale(ahead: u64, interval: u64, before: u64) -> u64 {
     let scaled = u128::from(ahead) * u128::from(interval) / u128::from(before);
     u64::try_from(scaled)

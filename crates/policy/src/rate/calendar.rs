@@ -41,7 +41,7 @@ impl Count {
     }
 
     /// Count at `now` (ms) in a period that ends at minute `end` and is `length` minutes long.
-    /// `is_over` is true if the time of the slot has passed.
+    /// `is_over` is true if the end of the period in the slot has passed.
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
         if is_over || after(now / MINUTE_MS) <= 0 {
@@ -154,7 +154,7 @@ pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if that is more than one.
+/// Number of counted requests. `None` if more than one request was counted.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let used = Count::of(slot.counts.load(Ordering::Acquire)).used;
     (used <= 1).then_some(used)

@@ -3,7 +3,7 @@
 //!
 //! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission is one or two
 //! compare-and-swaps, and there is no refill task. The table never grows: a slot is empty, in use,
-//! or free again because nothing that it counted matters any more.
+//! or free again because its counts no longer affect a limit.
 //!
 //! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
 //! slot, it evicts a key that has used at most one token, of a limit that has more than its share
@@ -35,7 +35,7 @@ pub enum Algorithm {
     /// Token bucket; with a burst of 1 a leaky bucket that spaces requests evenly.
     #[default]
     Bucket,
-    /// Two windows of one period, the earlier one weighted.
+    /// Two windows of one period, of which the earlier one has a decreasing weight.
     Window,
     /// Requests of one calendar period. The payload is its end, in minutes of Unix time.
     Calendar(u32),
@@ -61,7 +61,7 @@ pub struct Admission {
     pub admitted: bool,
     /// Tokens left in the bucket.
     pub remaining: u64,
-    /// Time until the next token, in ticks of 100 ns. 0 if a token is left, except for
+    /// Time until the next token, in ticks of 100 ns. 0 if a token is left. For
     /// [`Algorithm::Calendar`]: the time until the period ends.
     pub wait_ticks: u64,
 }
@@ -102,7 +102,7 @@ struct Group([Slot; 4]);
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Hash of the key, or [`EMPTY`] or [`BUSY`].
+    /// Hash of the key, or one of the marks [`EMPTY`] and [`BUSY`].
     tag: AtomicU64,
     /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
     /// 14 years, or more in a table with longer ticks); for a bucket its arrival time. The tag bits
@@ -360,8 +360,8 @@ impl RateTable {
     }
 
     /// Slot that a new key may evict, and its tag. Candidates are keys of limits above their share
-    /// that have used at most one token; the key with the least usage is evicted. A limit above
-    /// its own share only evicts its own keys.
+    /// that have used at most one token; the key with the least usage is evicted. A limit above its
+    /// share can only evict its own keys.
     #[cold]
     fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
         let share = self.count * 4 / SHARE;
@@ -407,7 +407,8 @@ impl Slot {
     }
 }
 
-/// True if a slot with this word belongs to the key with this tag, as far as the word tells.
+/// True if a slot with this word can belong to the key with this tag: the tag bits in the word
+/// match.
 const fn is_of(word: u64, tag: u64) -> bool {
     word >> TIME_BITS == tag >> TIME_BITS
 }

@@ -1,5 +1,5 @@
-//! Sliding window: the number of requests in the current window, plus that of the window before it,
-//! weighted by the part of the earlier window that lies within the last period.
+//! Sliding window: the number of requests in the current window plus a part of those in the window
+//! before it. The part is the fraction of the earlier window that lies within the last period.
 //!
 //! The counts and the number of the window are in one word, so that one compare-and-swap counts a
 //! request. The slot's other word contains the time at which both windows have ended.
@@ -40,7 +40,7 @@ impl Counts {
         self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
     }
 
-    /// Counts as they are in the window with this number.
+    /// Counts for the window with this number: counts of other windows are shifted or dropped.
     fn at(self, number: u64) -> Self {
         let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
             0 => (self.before, self.current),
@@ -163,7 +163,7 @@ fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Ad
     }
 }
 
-/// Time in ticks until `cost` more requests fit, if there are no other requests meanwhile.
+/// Time in ticks until `cost` more requests are allowed, if no other requests arrive.
 fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64) -> u64 {
     let room = limit.saturating_sub(cost);
     if current <= room {
@@ -175,8 +175,8 @@ fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64
     left + period.saturating_sub(fitting(current, room, period))
 }
 
-/// Maximum rest of the period for which `count` requests of the earlier window have at most the
-/// weight `room`.
+/// Maximum remaining time of the period for which `count` requests of the earlier window have at
+/// most the weight `room`.
 fn fitting(count: u64, room: u64, period: u64) -> u64 {
     if count <= room {
         return period;
@@ -185,7 +185,7 @@ fn fitting(count: u64, room: u64, period: u64) -> u64 {
     u64::try_from(ticks).unwrap_or(period)
 }
 
-/// Weight of `count` requests of the earlier window, rounded up.
+/// Weighted number of `count` requests of the earlier window, rounded up.
 fn share(count: u64, left: u64, period: u64) -> u64 {
     let weight = (u128::from(count) * u128::from(left)).div_ceil(u128::from(period));
     u64::try_from(weight).unwrap_or(count)
@@ -212,7 +212,7 @@ pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if that is more than one.
+/// Number of counted requests. `None` if more than one request was counted.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let counts = Counts::of(slot.counts.load(Ordering::Acquire));
     let usage = counts.before + counts.current;

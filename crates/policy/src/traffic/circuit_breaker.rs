@@ -4,9 +4,9 @@
 //! policies:
 //!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
-//! A parameter, not a step: an operation whose chain has one gets its own breaker towards its
-//! upstream, in addition to the upstream's. A request that is not allowed through gets 503
-//! `circuit_open` with `Retry-After`.
+//! The policy is a parameter, not a step: an operation whose chain contains it has a separate
+//! breaker towards its upstream, in addition to the upstream's breaker. A request that is not
+//! allowed through gets 503 `circuit_open` with `Retry-After`.
 
 use minicbor::{Decode, Encode};
 

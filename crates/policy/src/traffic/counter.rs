@@ -24,32 +24,33 @@ pub(super) struct Counter {
 
 /// Result of counting a request.
 pub(super) enum Taken {
-    /// The limit decided.
+    /// The request was counted, and the limit decided.
     Counted(Admission, Charged),
     /// The store does not answer, and the request is admitted uncounted.
     Uncounted,
     /// The store does not answer, and the request is refused.
     Refused(&'static Reject),
-    /// The store must be asked first.
+    /// The store must answer first.
     Ask(Step),
 }
 
-/// Result of a question to a store.
+/// Result of asking a store to count a request.
 enum Counted {
     /// The store decided.
     Decided(Admission),
-    /// The store does not answer, and its limits behave as configured.
+    /// The store does not answer. Contains the configured behaviour of its limits.
     Unanswered(OnOutage),
 }
 
-/// Place of the tokens that were taken.
+/// Counter from which tokens were taken.
 pub(super) enum Charged {
     Here(Charge),
     Stored(Count),
 }
 
 impl Counter {
-    /// Takes the tokens of a request at `now_ns`, the time of the counter's tables.
+    /// Takes the tokens of a request at `now_ns`, a time of the clock that the counter's tables
+    /// use.
     pub(super) fn take<'a>(
         &'a self,
         tokens: Tokens,
@@ -92,7 +93,7 @@ impl Counter {
 }
 
 impl Charged {
-    /// Records the tokens, which are returned if a later limit refuses the request.
+    /// Records the tokens in the context, because a later limit may refuse the request.
     pub(super) fn record(self, cx: &mut Cx<'_>) {
         match self {
             Self::Here(charge) => cx.charged(charge),

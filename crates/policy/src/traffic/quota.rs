@@ -45,8 +45,8 @@ pub struct Checked {
     /// Treatment of requests beyond the limit, if written. Default: [`Mode::Block`].
     #[n(3)]
     mode: Option<Mode>,
-    /// Used shares of the quota, in parts per million, ascending. From each of them on, responses
-    /// have a warning.
+    /// Warning thresholds: used shares of the quota in parts per million, ascending. Responses have
+    /// a warning once a threshold is reached.
     #[n(4)]
     warn: Vec<u32>,
     /// Store of the counters. Default: this process.
@@ -110,8 +110,8 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[STORE];
 
-    // Runs after authentication and after limits by address, whatever the key: a request that they
-    // refuse does not use the quota.
+    // Runs after authentication and after limits by address, whatever the key: requests refused by
+    // either do not use the quota.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Limit)
     }
@@ -237,7 +237,8 @@ impl Run for Filter {
 }
 
 impl Filter {
-    /// Limit for requests at a time (Unix time, seconds), with the current period.
+    /// Limit for requests at a time (Unix time, seconds), with the calendar period that contains
+    /// the time.
     fn tokens(&self, unix_s: u64) -> Tokens {
         let (algorithm, period_ms) = match &self.span {
             RunSpan::Calendar(calendar) => {

@@ -376,8 +376,8 @@ pub mod author {
         })
     }
 
-    /// Reports `burst`, which a sliding window does not have, and a limit that is too large for its
-    /// counters.
+    /// Reports a `burst` of a sliding window, which has none, and a limit that is too large for the
+    /// counters of a window.
     fn check_window(limit: NodeRef<'_>, count: u64, burst: Option<NodeRef<'_>>, sink: &mut Sink) {
         if let Some(burst) = burst {
             let message =
@@ -436,7 +436,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The limit with its counters in a store.
+    /// Copy of the limit with its counters in a store.
     pub(crate) fn in_store(mut limit: Filter, store: std::sync::Arc<store::Store>) -> Filter {
         limit.counter.store = Some(store);
         limit

@@ -4,10 +4,10 @@
 //! policies:
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
-//! Connect failures and stale connections of requests that are safe to repeat are always retried. A
-//! parameter, not a step: `retries` of an operation takes precedence over this policy, and this
-//! policy over `retries` of the upstream. The defaults are Envoy's, except that a budget always
-//! applies.
+//! Connect failures and stale connections of requests that are safe to repeat are always retried.
+//! The policy is a parameter, not a step. `retries` of an operation takes precedence over this
+//! policy, and this policy over `retries` of the upstream. The defaults are Envoy's, except that a
+//! budget always applies.
 
 use minicbor::{Decode, Encode};
 

@@ -4,8 +4,8 @@
 //! policies:
 //!   patient: {kind: timeout, request: 60s}
 //! ```
-//! A parameter, not a step: equivalent to the field `timeout` of an operation, which takes
-//! precedence. On expiry the client gets 504 `upstream_timeout`.
+//! The policy is a parameter, not a step. It has the same effect as the field `timeout` of an
+//! operation, which takes precedence. On expiry the client gets 504 `upstream_timeout`.
 
 use minicbor::{Decode, Encode};
 

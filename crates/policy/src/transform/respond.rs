@@ -4,7 +4,7 @@
 //! policies:
 //!   closed: {kind: respond, status: 503, body: "back at noon\n", headers: {Retry-After: "3600"}}
 //! ```
-//! The last step of a chain: all steps that may refuse the request have run.
+//! The policy is the last step of a chain, so that all steps that may refuse the request have run.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

@@ -427,7 +427,7 @@ fn stray_bracket(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     match kind {
         ErrorKind::MisplacedFlowCollectionEnd if matches!(written, ']' | '}') => {
             let open = if written == ']' { '[' } else { '{' };
-            let message = format!("no `{open}` is open that this `{written}` could close");
+            let message = format!("this `{written}` has no matching `{open}`");
             cause(message, "remove it, or put the string in quotes".to_owned())
         }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {

@@ -174,7 +174,7 @@ pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::R
     alone(text, Which::Only, at, context)
 }
 
-/// Reads the side that an argument names, independently of another side.
+/// Reads the side that an argument names, without regard to another side.
 pub(super) fn alone(
     text: &str,
     which: Which,
@@ -285,7 +285,7 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
         Ok(files) => files,
         Err(error) => {
             say::note_once(&format!(
-                "warning: uncommitted files are unknown: {}",
+                "warning: cannot determine the uncommitted files: {}",
                 error.message()
             ));
             return Vec::new();
@@ -441,7 +441,7 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a side that the comparison left out.
+/// Describes the faulty parts of a side that the comparison leaves out.
 fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;

@@ -273,7 +273,7 @@ fn lone_path(case: &mut Case) -> Option<String> {
     (alone.len() > 1).then(|| case.dice.pick(&alone))
 }
 
-/// Operation on such a path, without a GET that also answers HEAD.
+/// Operation whose path overlaps no other path, without a GET that also answers HEAD.
 fn conditional(case: &mut Case) -> Option<Operation> {
     let path = lone_path(case)?;
     let all = case.old.at(&path);

@@ -1,4 +1,4 @@
-//! Tables of `cnf` claims, and of requests that prove them or do not.
+//! Tables of `cnf` claims, and of requests with and without the required proofs.
 
 use std::sync::LazyLock;
 

@@ -63,15 +63,15 @@ pub struct Checked {
     /// Name of the verifier of the token.
     #[n(0)]
     token: String,
-    /// Algorithms of proofs, sorted.
+    /// Allowed signature algorithms of proofs, sorted.
     #[n(1)]
     algorithms: Vec<Algorithm>,
     #[n(2)]
     window_ms: u64,
-    /// True if proofs need a nonce of the gateway.
+    /// True if proofs must contain a nonce that the gateway issued.
     #[n(3)]
     nonce: bool,
-    /// Secret from which nonces are made; none: one of the process.
+    /// Secret of the nonces. None: a secret of the process.
     #[n(4)]
     nonce_secret: Option<SecretRef>,
 }
@@ -91,7 +91,7 @@ reasons! {
     Type "type";
     /// The algorithm is not allowed.
     Algorithm "algorithm";
-    /// The key cannot be used: it is absent, private, weak, or not for the algorithm.
+    /// The key cannot be used: it is absent, private, weak, or of another type than the algorithm.
     Key "key";
     /// The proof is for another method.
     Method "method";
@@ -109,7 +109,7 @@ reasons! {
     Nonce "nonce";
     /// The proof was used before.
     Replayed "replayed";
-    /// No further proof can be remembered.
+    /// There is no room to store further proofs.
     Full "full";
 }
 
@@ -144,7 +144,7 @@ impl Checked {
         &self.token
     }
 
-    /// Algorithms of proofs.
+    /// Allowed signature algorithms of proofs.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
@@ -156,7 +156,7 @@ impl Checked {
         self.window_ms
     }
 
-    /// True if proofs need a nonce of the gateway.
+    /// True if proofs must contain a nonce that the gateway issued.
     #[must_use]
     pub fn needs_nonce(&self) -> bool {
         self.nonce

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// Bytes of a nonce: the time (Unix time, seconds, 8 bytes) and the first 16 bytes of the hash.
 const BYTES: usize = 24;
 
-/// Separates the hash from other uses of the secret.
+/// Prefix of the hash input, which separates the hash from other uses of the secret.
 const LABEL: &[u8] = b"gwd dpop nonce v1\0";
 
 /// Creates and verifies DPoP nonces with a keyed hash.

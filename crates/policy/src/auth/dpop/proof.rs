@@ -1,4 +1,4 @@
-//! Format of a proof (RFC 9449 §4.2) and its claims. Nothing here is verified by the signature yet.
+//! Parser of a proof (RFC 9449 §4.2) and its claims. The signature is not verified here.
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ const ID_MAX: usize = 512;
 /// Value of `typ`.
 const TYPE: &str = "dpop+jwt";
 
-/// A proof whose signature was not checked.
+/// Proof whose signature was not verified.
 pub struct Proof<'p> {
     token: Token<'p>,
     /// Key that must have signed the proof.
@@ -30,7 +30,7 @@ impl<'p> Proof<'p> {
     /// Reads a proof that is signed with one of these algorithms.
     ///
     /// # Errors
-    /// The first check of its format that it fails.
+    /// The reason of the first check that the proof fails.
     pub fn read(proof: &'p [u8], algorithms: &[Algorithm]) -> Result<Self, Reason> {
         let token = parse(proof, BYTES_MAX).map_err(|reason| match reason {
             jwt::Reason::TooLarge => Reason::TooLarge,
@@ -60,26 +60,26 @@ impl<'p> Proof<'p> {
         Ok(proof)
     }
 
-    /// A claim that every proof has.
+    /// Value of a string claim that every proof must have.
     ///
     /// # Errors
-    /// [`Reason::Malformed`] if it is absent or no text.
+    /// [`Reason::Malformed`] if the claim is absent or not a string.
     pub fn text(&self, claim: &str) -> Result<&str, Reason> {
         let text = self.token.claims.get(claim).and_then(Json::as_text);
         text.ok_or(Reason::Malformed)
     }
 
-    /// Claim `nonce`. None if it is absent or no text.
+    /// Claim `nonce`. None if it is absent or not a string.
     pub(super) fn nonce(&self) -> Option<&str> {
         self.token.claims.get("nonce").and_then(Json::as_text)
     }
 
-    /// True if its key signed it.
+    /// True if the key in the proof made the signature.
     pub(super) fn is_signed(&self) -> bool {
         jwt::verify::is_signed_by(&self.token, &self.key)
     }
 
-    /// Hash of key and `jti`, by which the proof is remembered.
+    /// Hash of key and `jti`, under which the proof is stored.
     pub(super) fn hash(&self, thumbprint: &[u8; 32]) -> [u8; 16] {
         let id = self.text("jti").unwrap_or_default();
         let hash = Sha256::new_with_prefix(thumbprint).chain_update(id);
@@ -89,7 +89,7 @@ impl<'p> Proof<'p> {
     }
 }
 
-/// Public key of a header. Its private members and those of shared secrets are refused.
+/// Public key in a header. Keys with private members, and shared secrets, are refused.
 fn key(header: &Object, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let Some(Json::Object(written)) = header.get("jwk") else {
         return Err(Reason::Key);

@@ -54,7 +54,7 @@ fn thumbprint(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
 
-/// Token of the verifier `keys` that is bound to a key, or with another `cnf`.
+/// Token of the verifier `keys`: bound to a key, or with another `cnf`.
 fn bound(cnf: &str) -> Vec<u8> {
     let claims = format!(
         r#"{{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1"{cnf}}}"#
@@ -99,7 +99,7 @@ fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
     }
 }
 
-/// Judgement of a token and the proofs in a head.
+/// Result of verifying a token with the proofs in a head.
 fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Judged {
     let answers = Answers::default();
     judge_with(verifier, token, (head, "api.example"), unix_s, &answers)

@@ -3,7 +3,7 @@
 //! Both are compared after normalisation by syntax and by scheme (RFC 3986 §6.2.2, §6.2.3), without
 //! query and fragment.
 
-/// URL of a request as the client sees it: that of the listener, or the one that a trusted proxy
+/// URL of a request as the client sees it: the URL at the listener, or the one that a trusted proxy
 /// reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenUrl {
@@ -18,8 +18,8 @@ pub struct SeenUrl {
 }
 
 impl SeenUrl {
-    /// URL of a scheme, authority and normalised path. `port` counts if the authority has none.
-    /// None for an invalid authority.
+    /// URL of a scheme, authority and normalised path. `port` is used if the authority contains no
+    /// port. None for an invalid authority.
     #[must_use]
     pub fn new(
         scheme: &'static str,
@@ -36,7 +36,8 @@ impl SeenUrl {
         })
     }
 
-    /// True if `htu` is this URL. `normalise` brings its path into the form of this one.
+    /// True if `htu` is this URL. `normalise` normalises the path of `htu` like the path of this
+    /// URL.
     #[must_use]
     pub fn is(&self, htu: &str, normalise: fn(&str) -> Option<String>) -> bool {
         let Some((scheme, rest)) = htu.split_once("://") else {

@@ -19,13 +19,13 @@ use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 /// `dpop`
 static DPOP: HeaderName = HeaderName::from_static(SCHEME);
 
-/// Longest time that a client's clock may be ahead, in milliseconds.
+/// Maximum time that a client's clock may be ahead, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
 
-/// Shortest secret of nonces, in bytes.
+/// Minimum length of the secret of nonces, in bytes.
 const SECRET_BYTES_MIN: usize = 32;
 
-/// Verifier of tokens with proofs.
+/// Run-time verifier of tokens with proofs.
 #[derive(Debug)]
 pub struct Verifier {
     settings: Checked,
@@ -35,21 +35,21 @@ pub struct Verifier {
     takes_witnesses: bool,
 }
 
-/// Valid proof, to be recorded against replays.
+/// Valid proof, to be stored so that it is not accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proved {
-    /// Hash of the proof, which must not be used again.
+    /// Hash of the proof.
     pub proof: [u8; 16],
-    /// Time from which the age of the proof refuses it (Unix time, seconds).
+    /// Time from which the proof is too old (Unix time, seconds).
     pub ends_s: u64,
     /// Thumbprint of the client's key.
     pub key: [u8; 32],
-    /// True if the client should get another nonce.
+    /// True if the client should get a new nonce.
     pub needs_nonce: bool,
 }
 
 impl Checked {
-    /// Builds the run-time verifier with that of the token.
+    /// Builds the run-time verifier. `token` is the verifier of the tokens.
     ///
     /// # Errors
     /// The secret of nonces cannot be resolved.
@@ -81,7 +81,7 @@ impl Verifier {
         &self.token
     }
 
-    /// A new nonce, if the verifier needs nonces.
+    /// Creates a nonce for a client, if the verifier requires nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         let needs = self.settings.needs_nonce();
@@ -90,7 +90,8 @@ impl Verifier {
     }
 
     fn with_nonces<T>(&self, run: impl FnOnce(&Nonces) -> T) -> T {
-        /// Nonces of the process. They outlive snapshots.
+        /// Nonces with the secret of the process. Outside snapshots, so that they stay valid after
+        /// a new version.
         static OWN: LazyLock<Nonces> = LazyLock::new(|| {
             let mut secret = [0; 32];
             let random = SystemRandom::new().fill(&mut secret);
@@ -103,7 +104,7 @@ impl Verifier {
         }
     }
 
-    /// Judges a token and its proof.
+    /// Verifies a token and its proof.
     pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
         #[cfg(feature = "author")]
         if self.takes_witnesses
@@ -132,7 +133,7 @@ impl Verifier {
         })
     }
 
-    /// Judges the token, then its binding to a key, then the rest of the proof.
+    /// Verifies the token, then its binding to a key, then the rest of the proof.
     fn bound(
         &self,
         token: &[u8],
@@ -158,7 +159,7 @@ impl Verifier {
         }
     }
 
-    /// Reads the proof of a request and checks what it claims about request and token.
+    /// Reads the proof of a request and compares its claims with the request and the token.
     fn read<'r>(&self, token: &[u8], request: &TokenRequest<'r>) -> Result<Proof<'r>, Reason> {
         let mut all = request.head.headers.get_all(&DPOP).iter();
         let proof = match (all.next(), all.next()) {
@@ -189,7 +190,7 @@ impl Verifier {
         }
     }
 
-    /// Checks signature and nonce. True if the client should get another nonce.
+    /// Checks signature and nonce. Returns true if the client should get a new nonce.
     fn check_signed(&self, proof: &Proof<'_>, unix_s: u64) -> Result<bool, Reason> {
         if !proof.is_signed() {
             return Err(Reason::Signature);

@@ -1,5 +1,5 @@
-//! Proofs for examples in plans: a text with what a verifier compares, without a signature. gwd, which
-//! is built without the feature `author`, never accepts one.
+//! Proofs for examples in plans: a text with the properties that a verifier checks, instead of a
+//! signature. gwd, which is built without the feature `author`, never accepts them.
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
@@ -8,20 +8,20 @@ use super::{Checked, Reason, SCHEME};
 use crate::auth::jwt::Algorithm;
 use crate::head::RequestHead;
 
-/// Thumbprint (`jkt`) of the key that all these proofs have.
+/// Thumbprint (`jkt`) of the key of all these proofs.
 #[must_use]
 pub fn thumbprint() -> [u8; 32] {
     Sha256::digest("key of witnesses").into()
 }
 
-/// Text of a proof: its algorithm, its age in milliseconds, and if it has a nonce.
+/// Text of a proof: algorithm, age in milliseconds, and nonce if there is one.
 #[must_use]
 pub fn text(algorithm: &str, age_ms: u64, nonce: bool) -> String {
     let nonce = if nonce { " nonce" } else { "" };
     format!("witness {algorithm} {age_ms}{nonce}")
 }
 
-/// Settings of a witness's proof, as written in its text.
+/// Properties of a proof, as written in its text.
 pub(super) struct Shown {
     algorithm: Algorithm,
     age_ms: u64,
@@ -39,7 +39,10 @@ impl Shown {
         })
     }
 
-    /// Thumbprint of its key, or the first check of a verifier that it fails.
+    /// Returns the thumbprint of the key.
+    ///
+    /// # Errors
+    /// The first check of a verifier that the proof fails.
     pub(super) fn check(&self, settings: &Checked) -> Result<[u8; 32], Reason> {
         if !settings.algorithms().contains(&self.algorithm) {
             return Err(Reason::Algorithm);

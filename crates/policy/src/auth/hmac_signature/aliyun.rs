@@ -32,13 +32,13 @@ pub const TIMESTAMP: &str = "x-ca-timestamp";
 /// Field with the nonce.
 pub const NONCE: &str = "x-ca-nonce";
 
-/// Fields whose values are always in the text. They are not signed again as names.
+/// Fields whose values are always part of the text. As signed fields, they are not added again.
 const ALWAYS: &[&str] = &["accept", "content-md5", "content-type", "date"];
 
 /// Reads the signature of a request.
 ///
 /// # Errors
-/// The first check that it fails. Nothing is verified yet.
+/// The first check of the format that the signature fails. The MAC is not verified here.
 pub(super) fn read(message: &Message<'_>) -> Result<Claim, Reason> {
     let headers = &message.head.headers;
     let one = |name: &str| match unique(headers, name)? {

@@ -81,7 +81,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports what signatures of another style than RFC 9421 do not have.
+/// Reports settings that styles other than RFC 9421 do not support.
 fn check_style(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let style = get("style").and_then(NodeRef::scalar_text);

@@ -33,8 +33,8 @@ const COMPONENTS_MAX: usize = 64;
 /// Maximum length of the text, in bytes.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Fields that are known to be structured, by type. `sf` on others is refused: without the type,
-/// the value cannot be read.
+/// Fields that are known to be structured, by type. `sf` is refused for other fields, because a
+/// value cannot be parsed without its type.
 const DICTIONARIES: &[&str] = &[
     CONTENT_DIGEST,
     "priority",
@@ -50,7 +50,7 @@ const ITEMS: &[&str] = &["idempotency-key"];
 /// Signature base, with the identifiers of the covered components in the form of [`identifier`].
 pub type Base = (Vec<u8>, Vec<String>);
 
-/// Request as its client signed it.
+/// Request in the form that its client signed.
 pub struct Message<'m> {
     pub(super) head: &'m RequestHead,
     /// Target as the client sent it.
@@ -60,7 +60,8 @@ pub struct Message<'m> {
 }
 
 impl<'m> Message<'m> {
-    /// Message with a head. `received` is the target before normalisation, if that changed it.
+    /// Creates the message of a request. `received` is the target before normalisation, if
+    /// normalisation changed it.
     #[must_use]
     pub fn new(
         head: &'m RequestHead,
@@ -74,8 +75,8 @@ impl<'m> Message<'m> {
         }
     }
 
-    /// Signature bases of all signatures of the message, whoever made them, with the identifiers of
-    /// the components that each covers.
+    /// Signature bases of all signatures of the message, even by unknown keys, each with the
+    /// identifiers of the components that it covers.
     ///
     /// # Errors
     /// There is no valid `Signature-Input`, or a component cannot be built.
@@ -89,8 +90,8 @@ impl<'m> Message<'m> {
         lists.collect()
     }
 
-    /// Text for covered components and the parameters of their signature. Also returns the
-    /// identifiers of the components.
+    /// Builds the signature base for a list of covered components with their signature parameters.
+    /// Also returns the identifiers of the components.
     ///
     /// # Errors
     /// A component is not known, absent, or occurs several times.
@@ -221,7 +222,7 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
-    /// Value of the query parameter that `name` names, which must occur once.
+    /// Value of the query parameter with the name in `name`. The parameter must occur once.
     fn parameter(&self, params: &Parameters) -> Result<String, Reason> {
         let wanted = match params.get("name") {
             Some(BareItem::String(name)) if params.len() == 1 => name.as_str(),

@@ -1,4 +1,5 @@
-//! Claims of a signature in any style, and the text that the older styles sign.
+//! Content of a signature in any style, before it is verified, and parts of the text that the older
+//! styles sign.
 
 use http::HeaderMap;
 
@@ -6,20 +7,20 @@ use super::content::Content;
 use super::structured::combined;
 use super::{Algorithm, Message, Reason};
 
-/// Claims of a signature, with the text that its client signed. Nothing here is verified yet.
+/// Parsed signature that is not verified yet, with the text that its client signed.
 #[derive(Debug)]
 pub(super) struct Claim {
     /// Key id.
     pub(super) key_id: String,
-    /// Algorithm that the signature names. None if it names none.
+    /// Algorithm in the signature. None if the signature contains none.
     pub(super) algorithm: Option<Algorithm>,
-    /// Time at which it was made (Unix time, milliseconds).
+    /// Time at which the signature was made (Unix time, milliseconds).
     pub(super) created_ms: u64,
-    /// Time from which it is refused (Unix time, seconds). None if it has no end of its own.
+    /// Expiry in the signature (Unix time, seconds). None if the signature contains none.
     pub(super) expires_s: Option<u64>,
-    /// Text that counts once with this key.
+    /// Nonce, which each key may use once.
     pub(super) nonce: Option<String>,
-    /// Content that it covers. None if it covers none.
+    /// Content that the signature covers. None if it covers no content.
     pub(super) content: Option<Content>,
     /// Text that was signed.
     pub(super) text: Vec<u8>,
@@ -65,7 +66,8 @@ pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, R
 /// `=`.
 ///
 /// # Errors
-/// Another query would give the same text: a name occurs twice, or a decoded text has a separator.
+/// Another query would have the same text, because a name occurs twice or a decoded name or value
+/// contains a separator.
 pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     let query = message.target.query().unwrap_or_default();
     let mut parameters: Vec<(String, String)> = Vec::new();

@@ -1,5 +1,6 @@
 //! Content of a signed request. The signature covers the field `Content-Digest` (RFC 9530), not the
-//! content itself, so the content is hashed while it arrives and compared at its end.
+//! content itself. The content is therefore hashed while it arrives, and its digest is compared at
+//! the end.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
@@ -11,17 +12,17 @@ use super::{Reason, structured};
 /// Content that a signature admits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// No content at all: the signature covers no digest.
+    /// No content, because the signature covers no digest.
     Empty,
-    /// Content with all of these digests. At least one.
+    /// Content with all of these digests; at least one.
     Digests {
         /// SHA-256 of the content.
         sha256: Option<[u8; 32]>,
         /// SHA-512 of the content.
         sha512: Option<[u8; 64]>,
     },
-    /// Content with this MD5, which the older formats have (RFC 1864). Who can choose the content that
-    /// a client signs can make another one with the same digest.
+    /// Content with this MD5, as in the older formats (RFC 1864). An attacker who can choose
+    /// content that the client signs can make other content with the same digest.
     Md5([u8; 16]),
 }
 
@@ -45,8 +46,8 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// Reads a value of `Content-Digest`. Members with other algorithms are ignored, unless there
-    /// are no others (RFC 9530 §2, §5).
+    /// Reads a value of `Content-Digest`. Members with algorithms other than SHA-256 and SHA-512
+    /// are ignored (RFC 9530 §2, §5).
     ///
     /// # Errors
     /// The value is malformed, or has neither `sha-256` nor `sha-512`.
@@ -71,7 +72,7 @@ impl Content {
         })
     }
 
-    /// Begins to hash content.
+    /// Starts hashing the content.
     #[must_use]
     pub fn hashing(self) -> Hashing {
         let (has_256, has_512) = match &self {
@@ -88,7 +89,7 @@ impl Content {
         }
     }
 
-    /// True if this is the whole content.
+    /// True if these bytes are the expected content.
     #[must_use]
     pub fn is(self, content: &[u8]) -> bool {
         let mut hashing = self.hashing();
@@ -109,13 +110,13 @@ impl Hashing {
         }
     }
 
-    /// True if the content cannot be the expected one, whatever follows.
+    /// True if the content cannot match any more, regardless of further bytes.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         self.content == Content::Empty && !self.is_empty
     }
 
-    /// True if the content that was added is the expected one.
+    /// True if the content that was added matches.
     #[must_use]
     pub fn is_expected(self) -> bool {
         let (sha256, sha512) = match (self.content, self.md5) {

@@ -10,7 +10,7 @@ use super::{Algorithm, CONTENT_DIGEST, FIELD, INPUT, Message, Reason};
 /// Maximum number of signatures of a request.
 const SIGNATURES_MAX: usize = 8;
 
-/// A signature with its covered components and parameters. Nothing here is verified yet.
+/// Signature with its covered components and parameters, before it is verified.
 #[derive(Debug)]
 pub(super) struct Input<'d> {
     /// Covered components, with the parameters of the signature.
@@ -22,8 +22,8 @@ pub(super) struct Input<'d> {
 }
 
 impl<'d> Input<'d> {
-    /// The only signature by a known key. Others belong to other parties, such as proxies
-    /// (RFC 9421 §4.3), and are not read further.
+    /// Finds the only signature by a known key. Signatures by other keys belong to other parties,
+    /// such as proxies (RFC 9421 §4.3), and are ignored.
     ///
     /// # Errors
     /// There is none, or more than one.
@@ -62,18 +62,18 @@ impl<'d> Input<'d> {
         found.ok_or(Reason::Key)
     }
 
-    /// A parameter that is a text. None if it is absent.
+    /// Value of a string parameter. None if it is absent.
     ///
     /// # Errors
-    /// A parameter of another type.
+    /// The parameter is not a string.
     pub(super) fn text(&self, name: &str) -> Result<Option<&'d str>, Reason> {
         text(self.list, name)
     }
 
-    /// A parameter that is a time (Unix time, seconds). None if it is absent.
+    /// Value of a time parameter (Unix time, seconds). None if it is absent.
     ///
     /// # Errors
-    /// A value that is no integer, or negative.
+    /// The value is not an integer, or is negative.
     pub(super) fn time(&self, name: &str) -> Result<Option<u64>, Reason> {
         match self.list.params.get(name) {
             None => Ok(None),
@@ -89,7 +89,7 @@ impl Message<'_> {
     /// Claims of the only signature by a known key.
     ///
     /// # Errors
-    /// The first check that it fails. Nothing is verified yet.
+    /// The first check of the format that the signature fails. The MAC is not verified here.
     pub(super) fn claim(&self, is_known: impl Fn(&str) -> bool) -> Result<Claim, Reason> {
         let headers = &self.head.headers;
         let field = |name: &str| combined(headers, name).ok_or(Reason::Malformed);

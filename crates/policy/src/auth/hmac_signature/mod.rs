@@ -128,7 +128,8 @@ reasons! {
     Key "key";
     /// Several signatures are by known keys.
     Several "several";
-    /// The algorithm is not allowed, or is not clear.
+    /// The algorithm is not allowed, or the signature does not name one of several allowed
+    /// algorithms.
     Algorithm "algorithm";
     /// The signature is too old, has no time, or is from the future.
     Age "age";
@@ -136,8 +137,8 @@ reasons! {
     Nonce "nonce";
     /// The signature does not cover all required parts of the request.
     Components "components";
-    /// The signature covers something that the request does not have, has several times, or that is
-    /// not known.
+    /// The signature covers a component that is unknown, or that the request does not have or has
+    /// several times.
     Component "component";
     /// The digest of the body cannot be checked.
     Digest "digest";
@@ -147,7 +148,7 @@ reasons! {
     Revoked "revoked";
     /// The nonce was used before.
     Replayed "replayed";
-    /// No further nonce can be remembered.
+    /// There is no room to store further nonces.
     Full "full";
 }
 
@@ -191,7 +192,7 @@ impl Style {
         }
     }
 
-    /// Fields beside the signature that belong to it, or that it covers.
+    /// Fields other than the signature's that belong to the signature or that it covers.
     #[must_use]
     pub const fn fields(self) -> &'static [&'static str] {
         match self {
@@ -229,7 +230,7 @@ impl Algorithm {
         Self::ALL.iter().copied().find(|one| one.name() == name)
     }
 
-    /// Shortest secret: the length of the hash, in bytes (RFC 2104 §3).
+    /// Minimum length of a secret, in bytes: the length of the hash (RFC 2104 §3).
     const fn secret_bytes_min(self) -> usize {
         match self {
             Self::HmacSha256 => 32,
@@ -275,7 +276,7 @@ impl Checked {
         all
     }
 
-    /// Algorithms of signatures.
+    /// Allowed algorithms.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
@@ -316,8 +317,8 @@ impl Checked {
         self.style
     }
 
-    /// Value of `Accept-Signature` (RFC 9421 §5.1), which tells clients what to sign. None for
-    /// another format.
+    /// Value of `Accept-Signature` (RFC 9421 §5.1), which lists the components that clients should
+    /// sign. None for other formats.
     #[must_use]
     pub fn wanted(&self) -> Option<String> {
         if self.style != Style::Rfc9421 {

@@ -1,5 +1,5 @@
-//! Structured fields (RFC 9651), read under limits. A name that occurs twice is refused: RFC 9651
-//! §3.2 keeps the last one, but the upstream may read the first.
+//! Structured fields (RFC 9651), parsed under limits. A name that occurs twice is refused: RFC 9651
+//! §3.2 uses the last value, but the upstream may use the first.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -78,7 +78,7 @@ fn within(value: &[u8]) -> Result<Parser<'_>, Reason> {
     }
 }
 
-/// The value, if no part of it was replaced by a later one of the same name.
+/// Returns the parsed value if no part of it was replaced by a later part with the same name.
 fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     match parts == written.0.get() {
         true => Ok(read),
@@ -97,11 +97,11 @@ fn parts(entry: &ListEntry) -> usize {
     }
 }
 
-/// Number of members, items and parameters, as written.
+/// Counter of members, items and parameters while a field is parsed.
 #[derive(Default)]
 struct Counter(Cell<usize>);
 
-/// Visitor of a field that counts.
+/// Visitor that counts the parts of a field.
 #[derive(Clone, Copy)]
 struct Count<'c>(&'c Counter);
 

@@ -22,7 +22,7 @@ pub const SCHEME: &str = "hmac";
 /// Field with the time.
 pub const DATE: &str = "x-date";
 
-/// Reads the signature of a request from the credential behind `hmac`.
+/// Reads the signature of a request from the credential that follows the scheme `hmac`.
 ///
 /// # Errors
 /// The first check that it fails. Nothing is verified yet.

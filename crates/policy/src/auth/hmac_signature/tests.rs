@@ -1,4 +1,4 @@
-//! Examples of RFC 9421 as data, and a table of signatures, valid and attacked.
+//! Examples of RFC 9421 as data, and a table of valid and manipulated signatures.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 /// Requests of RFC 9421 with their signature bases.
 const EXAMPLES: &str = include_str!("examples.txt");
 
-/// Requests with the text that their client signed, and the judgement.
+/// Requests with the text that their client signed, and the expected result.
 const REQUESTS: &str = include_str!("requests.txt");
 
 /// Time of most requests of the table (Unix time, seconds).
@@ -58,7 +58,7 @@ fn secret(name: &str) -> Vec<u8> {
     }
 }
 
-/// A message of a file: its name, its first words, its head and the text below.
+/// Message of a file: name, words of the second line, head, and the text below.
 struct Written<'f> {
     name: &'f str,
     words: Vec<&'f str>,
@@ -201,7 +201,7 @@ fn label(judged: &Judged) -> String {
     }
 }
 
-/// Adds the MAC of the text by the key of a secret, in the place of `MAC` in `Signature`.
+/// Adds the MAC of the text, by the key of a secret, to `Signature` in place of `MAC`.
 fn sign(one: &mut Written<'_>) {
     let key = one.words.iter().find_map(|word| word.strip_prefix("key="));
     let is_512 = one.words.contains(&"mac512");
@@ -254,7 +254,7 @@ fn every_reason_of_a_signature_has_a_row() {
     }
 }
 
-/// Nonce of a request of the table.
+/// Nonce of a request in the table.
 fn used(name: &str) -> Signed {
     let mut all = written(REQUESTS).into_iter();
     let mut one = all.find(|one| one.name == name).unwrap();

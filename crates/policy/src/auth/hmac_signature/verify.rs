@@ -16,37 +16,38 @@ use crate::auth::jwt::{Identity, Judged};
 use crate::auth::token::TokenRequest;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
-/// Longest time that a client's clock may be ahead, in milliseconds.
+/// Maximum time that a client's clock may be ahead, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
 
 /// Maximum length of a nonce, in bytes.
 const NONCE_MAX: usize = 512;
 
-/// Issuer of the callers of these verifiers. No token has it, because an issuer is a URL there.
+/// Issuer in the identity of callers of these verifiers. No token has this issuer, because the
+/// issuer of a token is a URL.
 const ISSUER: &str = "hmac_signature";
 
-/// Verifier of signatures.
+/// Run-time verifier of signatures.
 pub struct Verifier {
     settings: Checked,
     keys: BTreeMap<String, Key>,
-    /// Key for signatures by unknown keys, so that they take the same time.
+    /// Key for checking signatures by unknown keys, so that their check takes the same time.
     decoy: hmac::Key,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
 }
 
-/// Key of a caller.
+/// Key id of a caller with its secret.
 struct Key {
     secret: Arc<SecretCell>,
     identity: Arc<Identity>,
 }
 
-/// Results of a valid signature for the rest of the exchange.
+/// Results of a valid signature that the rest of the exchange needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// Nonce, to be recorded against replays. None for a signature without one.
+    /// Nonce, to be stored so that it is not accepted again. None for a signature without a nonce.
     pub used: Option<Used>,
-    /// Content that the signature admits. None: any.
+    /// Content that the signature admits. None: any content.
     pub content: Option<Content>,
 }
 
@@ -55,7 +56,7 @@ pub struct Signed {
 pub struct Used {
     /// Hash of key id and nonce.
     pub hash: [u8; 16],
-    /// Time from which the age of the signature refuses it (Unix time, seconds).
+    /// Time from which the signature is too old (Unix time, seconds).
     pub ends_s: u64,
 }
 
@@ -97,7 +98,7 @@ impl Checked {
     }
 }
 
-/// Identity of the caller with a key id: the consumer of that name, if there is one.
+/// Identity of the caller with a key id: the consumer with that name, if there is one.
 fn identity(key_id: &str) -> Identity {
     let claims = vec![("sub".into(), Json::Text(key_id.into()))];
     // NUL and `h` distinguish these keys from consumers' names and from other callers.
@@ -121,7 +122,7 @@ impl Verifier {
         self.settings.style
     }
 
-    /// Judges the signature of a request.
+    /// Verifies the signature of a request.
     pub(in crate::auth) fn judge(&self, credential: &[u8], request: &TokenRequest<'_>) -> Judged {
         match self.check(credential, request) {
             Ok((identity, signed)) => Judged::Signed(identity, signed),
@@ -187,7 +188,7 @@ impl Verifier {
         Ok((Arc::clone(&key.identity), Signed { used, content }))
     }
 
-    /// Algorithm of a signature: the one that it names, else the only one of the verifier.
+    /// Algorithm of a signature: the one in the signature, otherwise the only allowed one.
     fn algorithm(&self, claim: &Claim) -> Result<Algorithm, Reason> {
         let allowed = &self.settings.algorithms;
         let named = match (claim.algorithm, allowed.as_slice()) {
@@ -200,8 +201,8 @@ impl Verifier {
             .ok_or(Reason::Algorithm)
     }
 
-    /// Checks the times of a signature. Returns the time from which they refuse it (Unix time,
-    /// seconds).
+    /// Checks the times of a signature. Returns the time from which the signature is too old (Unix
+    /// time, seconds).
     fn check_age(&self, claim: &Claim, now_s: u64) -> Result<u64, Reason> {
         let expires_s = claim.expires_s.unwrap_or(u64::MAX);
         let now_ms = now_s.saturating_mul(1_000);
@@ -225,7 +226,7 @@ impl Algorithm {
     }
 }
 
-/// Hash of a nonce, by which it is remembered. The length of the key id separates both.
+/// Hash under which a nonce is stored. The length of the key id separates it from the nonce.
 fn hash(key_id: &str, nonce: &str) -> [u8; 16] {
     let hash = Sha256::new_with_prefix((key_id.len() as u64).to_le_bytes());
     let hash = hash.chain_update(key_id).chain_update(nonce).finalize();

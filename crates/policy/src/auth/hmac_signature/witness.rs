@@ -30,7 +30,7 @@ fn plain(text: &str) -> String {
     text.replace("%20", " ").replace("%25", "%")
 }
 
-/// Signature of a text.
+/// Properties of a signature, as written in its text.
 pub(super) struct Shown {
     algorithm: Algorithm,
     key: String,
@@ -50,7 +50,10 @@ impl Shown {
         })
     }
 
-    /// Key id, or the first check of a verifier that the signature fails.
+    /// Returns the key id.
+    ///
+    /// # Errors
+    /// The first check of a verifier that the signature fails.
     pub(super) fn check<'c>(&self, settings: &'c Checked) -> Result<&'c str, Reason> {
         let has = |fact: &str| self.facts.iter().any(|one| one == fact);
         if !settings.algorithms().contains(&self.algorithm) {

@@ -33,7 +33,7 @@ pub const CACHE_INACTIVE_MS: u64 = 5_000;
 /// Default of `stale_for`, in milliseconds: 10 minutes.
 pub const STALE_FOR_MS: u64 = 600_000;
 
-/// A verifier in the bundle. Lists are sorted; none stands for the default.
+/// Verifier in the bundle. Lists are sorted. `None` stands for the default.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -68,7 +68,7 @@ pub struct Checked {
     groups_claim: Option<String>,
     #[n(14)]
     token_bytes: Option<u64>,
-    /// Treatment of tokens bound to certificates; none: they are refused.
+    /// Treatment of tokens bound to certificates. None: such tokens are refused.
     #[n(15)]
     binding: Option<Binding>,
 }
@@ -130,7 +130,7 @@ impl Checked {
         self.binding
     }
 
-    /// Issuer of the tokens. None: the answers may name any.
+    /// Issuer of the tokens. None: the answers may contain any issuer.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
@@ -148,8 +148,8 @@ impl Checked {
         self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
     }
 
-    /// Key by which a token in an example of a plan says that this endpoint calls it active (see
-    /// [`crate::auth::jwt::witness`]).
+    /// Key with which a token in an example of a plan states that this endpoint reports it as
+    /// active (see [`crate::auth::jwt::witness`]).
     #[cfg(feature = "author")]
     #[must_use]
     pub fn witness_key(&self) -> String {

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use crate::ask::{Answered, Kept};
 use crate::auth::jwt::json::{self, Json, Object};
 
-/// Reads an answer: whether the token is active, and the members of the object. `None` for an
+/// Reads an answer: true if the token is active, and the members of the object. `None` for an
 /// unusable response.
 pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     let kind = answered.headers.get(CONTENT_TYPE);
@@ -36,10 +36,9 @@ pub(super) fn kind(answered: &Answered) -> Option<Kept> {
     })
 }
 
-/// True if the members describe an access token: of a bearer, or one that is bound to a key (RFC 9449
-/// §6.2), whose binding is checked later. Some endpoints answer
-/// about refresh tokens and identity tokens, too (RFC 7662 §2.1), which must not count as access
-/// tokens.
+/// True if the members describe an access token: a bearer token, or a token that is bound to a key
+/// (RFC 9449 §6.2), whose binding is checked later. Some endpoints also answer about refresh tokens
+/// and identity tokens (RFC 7662 §2.1), which must not count as access tokens.
 pub(super) fn is_access_token(members: &Object) -> bool {
     let says = |name: &str, words: &[&str]| {
         let said = members.get(name).map(Json::as_text);

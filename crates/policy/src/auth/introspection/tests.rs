@@ -1,4 +1,4 @@
-//! Tests of the verifier with answers in the tests' text instead of those of a service.
+//! Tests of the verifier. The answers are texts in the tests instead of responses of a service.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn verifier(checked: &Checked) -> Verifier {
     checked.verifier(&Known).unwrap()
 }
 
-/// Returns the question about a token.
+/// Question that the verifier asks about a token.
 fn question(verifier: &Verifier, token: &[u8]) -> Call {
     match verifier.judge(token, NOW_S, None, &Answers::default()) {
         Judged::Ask(effect) => match *effect {
@@ -72,7 +72,7 @@ fn answered(status: u16, kind: &str, body: &str) -> Answered {
     }
 }
 
-/// Judges a token with an answer.
+/// Result of verifying a token with an answer.
 fn judged(
     verifier: &Verifier,
     (token, unix_s): (&[u8], u64),

@@ -82,8 +82,8 @@ impl Verifier {
         self.settings.issuer.as_deref()
     }
 
-    /// Judges a token at a time (Unix time, seconds), except its binding. It must be asked about
-    /// unless `cache` or `answers` has the answer.
+    /// Verifies a token at a time (Unix time, seconds), except its binding. Returns a question
+    /// unless `cache` or `answers` contains the answer.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -139,8 +139,8 @@ impl Verifier {
         Judged::Valid(identity)
     }
 
-    /// Checks a token before the endpoint is asked: its length and characters (RFC 6750 §2.1) and,
-    /// if it is a JWT, its issuer. Tokens of other issuers are not sent to the endpoint.
+    /// Checks a token before it is sent to the endpoint: its length and characters (RFC 6750 §2.1)
+    /// and, if it is a JWT, its issuer. Tokens of other issuers are not sent.
     fn check_form(&self, token: &[u8]) -> Result<(), Reason> {
         if token.len() as u64 > self.settings.token_bytes.unwrap_or(TOKEN_BYTES) {
             return Err(Reason::TooLarge);
@@ -204,7 +204,7 @@ impl Verifier {
         }
     }
 
-    /// Checks the members of an answer that says `active`.
+    /// Checks the members of an answer with `active: true`.
     fn check(&self, token: &[u8], members: &Object, unix_s: u64) -> Result<Identity, Reason> {
         let settings = &self.settings;
         let issuer = members.get("iss").and_then(Json::as_text);
@@ -260,7 +260,8 @@ impl Verifier {
         })
     }
 
-    /// Members of the answer about a token in an example of a plan, which contains them itself.
+    /// Members of the answer about a token in an example of a plan. Such a token contains the
+    /// members itself.
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
@@ -269,8 +270,8 @@ impl Verifier {
         asked.contains(&own.as_str()).then_some(claims)
     }
 
-    /// Result under the assumption that the endpoint calls the token active, or not. The claims are
-    /// those of the token if it is a JWT; other tokens have none.
+    /// Result under the assumption that the endpoint reports the token as active or as inactive.
+    /// The claims are those of the token if it is a JWT; other tokens have none.
     #[cfg(feature = "author")]
     fn assumed(
         &self,

@@ -28,7 +28,7 @@ macro_rules! algorithms {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Kind of key that the algorithm needs.
+            /// Kind of key for the algorithm.
             #[must_use]
             pub const fn family(self) -> Family {
                 match self { $(Self::$name => Family::$family,)* }
@@ -68,8 +68,8 @@ algorithms! {
 }
 
 impl Algorithm {
-    /// Minimum length of a shared secret in bytes: that of the hash (RFC 7518 §3.2). 0 for key
-    /// pairs.
+    /// Minimum length of a shared secret in bytes: the length of the hash (RFC 7518 §3.2). 0 for
+    /// algorithms with key pairs.
     #[must_use]
     pub const fn secret_bytes_min(self) -> usize {
         match self {

@@ -1,18 +1,19 @@
-//! Identity from a valid credential: a token, or a client certificate.
+//! Identity of a caller, from a token or a client certificate.
 
 use super::json::{Json, Object};
 use crate::auth::binding::Confirmation;
 use crate::claims::Claims;
 
-/// Identity of the caller: from the claims of a valid token, from an endpoint's answer about it, or
-/// from a certificate. Requests with the same credential share it.
+/// Identity of a caller. It comes from the claims of a valid token, from an endpoint's answer about
+/// a token, or from a certificate. Requests with the same credential share it.
 #[derive(Debug)]
 pub struct Identity {
     /// Claim `iss`. Empty for a certificate.
     pub issuer: Box<str>,
     /// Claim `sub`.
     pub subject: Option<Box<str>>,
-    /// Claim `client_id`, else `azp`: the client to which the token was issued (RFC 9068 §2.2).
+    /// Claim `client_id`, otherwise `azp`: the client to which the token was issued (RFC 9068
+    /// §2.2).
     pub client: Option<Box<str>>,
     /// Value of the claim that `consumer_claim` names, if configured.
     pub consumer: Option<Box<str>>,
@@ -21,7 +22,7 @@ pub struct Identity {
     pub key: Option<Box<[u8]>>,
     /// All claims.
     pub all: Object,
-    /// Proofs that each request with the token must contain. None for a token of a bearer.
+    /// Proofs that each request with the token must contain. None for a bearer token.
     pub bound: Option<Confirmation>,
     /// Claims with a single value.
     pub claims: Claims,
@@ -29,12 +30,12 @@ pub struct Identity {
     pub scopes: Box<[Box<str>]>,
     /// Groups, sorted.
     pub groups: Box<[Box<str>]>,
-    /// Time from which the token is refused, leeway included (Unix time, seconds). The maximum for
-    /// a token whose end is not known.
+    /// Time from which the token is refused, leeway included (Unix time, seconds). `u64::MAX` if
+    /// the expiry of the token is unknown.
     pub ends_s: u64,
-    /// Sha256 of the signed part, by which the token is revoked. The whole token is unsuitable: an
-    /// ECDSA signature has a second valid form. Of a token that is not a JWT, its own sha256. Of a
-    /// certificate, that of its DER encoding.
+    /// SHA-256 that identifies the credential in revocation lists. For a JWT: of its signed part,
+    /// because an ECDSA signature has a second valid form. For another token: of the token. For a
+    /// certificate: of its DER encoding.
     pub sha256: [u8; 32],
 }
 

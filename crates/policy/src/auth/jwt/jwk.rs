@@ -57,7 +57,8 @@ pub(in crate::auth) trait Jwk {
 /// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Wrong {
-    /// The key cannot be trusted or read. The second field is advice for the author of the key.
+    /// The key cannot be trusted or read. The second field is a help text for the author of the
+    /// key.
     Bad(String, &'static str),
     /// The kind of the key is unknown.
     Unknown(String),
@@ -115,7 +116,7 @@ pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
 /// Reads a public key.
 ///
 /// # Errors
-/// The reason why it is not taken.
+/// The reason why the key is not used.
 pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
     if let Some(private) = PRIVATE.iter().find(|name| node.has(name)) {
         return Err(Wrong::Bad(

@@ -1,7 +1,7 @@
 //! Public keys of a verifier in the bundle, and the choice of a key for a token.
 //!
-//! A key is chosen by `kid` and by the kind of key that the algorithm needs, never by trial (RFC
-//! 8725 §3.1). A token therefore cannot use a public key as a shared secret.
+//! A key is selected by `kid` and by the kind of key that the algorithm needs; keys are never tried
+//! one after another (RFC 8725 §3.1). A token therefore cannot use a public key as a shared secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -111,9 +111,9 @@ impl PublicKey {
     }
 }
 
-/// Index of the key for a token: the one with its `kid`, or without `kid` the only one that fits.
-/// `keys` are pairs of key id and true if the algorithm fits. None if there is no such key or
-/// several.
+/// Index of the key for a token: the key with its `kid`, or, without `kid`, the only key for its
+/// algorithm. `keys` are pairs of key id and true if the algorithm fits. None if no key or several
+/// keys qualify.
 pub(super) fn choose<'k>(
     keys: impl Iterator<Item = (Option<&'k str>, bool)>,
     kid: Option<&str>,

@@ -4,9 +4,9 @@
 //! auth:
 //!   idp: {kind: jwt, issuer: "https://idp.example.org", audience: [orders], jwks_file: idp.jwks.json, algorithms: [ES256]}
 //! ```
-//! Algorithms come from a list of allowed ones, never from the token alone; `none` is not
-//! supported. jsonwebtoken checks the signature. This module does the rest, because the library
-//! decides differently on duplicate members, extensions, types, sizes, key choice and claims.
+//! The algorithm of a token must be in the list of allowed ones; `none` is not supported.
+//! jsonwebtoken checks the signature. This module does the other checks, because the library has
+//! other rules for duplicate members, extensions, types, sizes, key choice and claims.
 
 mod algorithm;
 #[cfg(feature = "author")]
@@ -88,12 +88,12 @@ pub struct Checked {
     /// default.
     #[n(12)]
     stale_for_ms: Option<u64>,
-    /// Treatment of tokens bound to certificates; none: they are refused.
+    /// Treatment of tokens bound to certificates. None: such tokens are refused.
     #[n(13)]
     binding: Option<Binding>,
 }
 
-/// Header parameters with which a token is accepted, and the key that then checks its signature.
+/// Header parameters of an accepted token, with the key that checks its signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signing {
     /// Header parameter `alg`.
@@ -186,8 +186,8 @@ impl Checked {
         self.binding
     }
 
-    /// All combinations of header parameters with which a token selects a key. A shared secret and
-    /// fetched keys are listed for any `kid`.
+    /// All combinations of header parameters that select a key. A shared secret and fetched keys
+    /// are listed for any `kid`.
     #[must_use]
     pub fn signings(&self) -> Vec<Signing> {
         let keys = match &self.keys {
@@ -219,7 +219,7 @@ impl Checked {
         found
     }
 
-    /// The header parameters for keys that are not in the project, with the source as the key's
+    /// Header parameters for keys that are not in the project. The source is used as the key's
     /// name.
     fn any_kid(&self, kind: &str, source: &str) -> Vec<Signing> {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(source));

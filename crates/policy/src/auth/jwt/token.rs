@@ -77,7 +77,8 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
     })
 }
 
-/// Sha256 of the signed part of a token, by which it is revoked. None if the token is malformed.
+/// SHA-256 of the signed part of a token, which identifies it in revocation lists. None if the
+/// token is malformed.
 #[must_use]
 pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
     let token = parse(token, u64::MAX).ok()?;

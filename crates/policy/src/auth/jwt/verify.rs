@@ -72,17 +72,18 @@ reasons! {
     Lifetime "lifetime";
     /// A claim is absent or malformed.
     Claims "claims";
-    /// There are no keys that may be used: none was fetched, or they are too old.
+    /// There are no usable keys: none was fetched, or they are too old.
     Keys "keys_unavailable";
-    /// Bound to a certificate or a key that the request does not prove, or not bound to one.
+    /// The token is bound to a certificate or a key that the request does not prove, or a required
+    /// binding is missing.
     Binding "binding";
     /// The token was revoked.
     Revoked "revoked";
-    /// The issuer says that the token is not active.
+    /// The introspection endpoint reports that the token is not active.
     Inactive "inactive";
-    /// The issuer could not be asked about the token.
+    /// The introspection endpoint did not answer.
     Introspection "introspection_unavailable";
-    /// The issuer's response cannot be used.
+    /// The answer of the introspection endpoint cannot be used.
     Unusable "introspection_unusable";
 }
 
@@ -102,23 +103,23 @@ enum Keys {
     Cell(Arc<KeyCell>),
 }
 
-/// Treatment of a token's signature.
+/// Check of a token's signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signature {
     Checked,
-    /// The signature counts as valid, as `gwc route` assumes.
+    /// The signature is assumed to be valid, as in `gwc route`.
     #[cfg(feature = "author")]
     Assumed,
 }
 
-/// Judgement of a token.
+/// Result of verifying a token.
 #[derive(Debug)]
 pub enum Judged {
     /// Valid token.
     Valid(Arc<Identity>),
     /// Refused token.
     Fault(Reason),
-    /// The key is unknown; fetching the keys may bring it.
+    /// The verifier needs an answer first, such as a fetch of the keys.
     Ask(Box<Effect>),
     /// Valid token with a valid proof, which must not be used again.
     Proved(Arc<Identity>, Proved),
@@ -213,8 +214,8 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// Judges a token as [`Self::verify_with`] does. If its key is unknown, the result may be a
-    /// question for a fetch of the keys.
+    /// Verifies a token like [`Self::verify_with`]. If its key is unknown, returns the question
+    /// that fetches the keys.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -246,7 +247,7 @@ impl Verifier {
         }
     }
 
-    /// The cell of its keys, if gwd fetches them.
+    /// Cell of the verifier's keys, if gwd fetches them.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match &self.keys {
@@ -342,7 +343,7 @@ impl Verifier {
         }
     }
 
-    /// Checks the times. Returns the second from which the token is refused.
+    /// Checks the times of a token. Returns the second (Unix time) from which the token is refused.
     fn check_times(&self, claims: &Object, unix_s: u64) -> Result<u64, Reason> {
         let settings = &self.settings;
         let (now_ms, leeway_ms) = (unix_s.saturating_mul(1000), settings.leeway_ms);
@@ -391,13 +392,13 @@ impl Verifier {
     }
 }
 
-/// True if a key signed a token. The key fits its algorithm.
+/// True if a key made the signature of a token. The key must fit the token's algorithm.
 fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
     let algorithm = of_library(token.algorithm);
     crypto::verify(token.signature, token.signed, key, algorithm).is_ok_and(|valid| valid)
 }
 
-/// True if a public key fits the algorithm of a token and signed it.
+/// True if a public key fits the algorithm of a token and made its signature.
 pub(in crate::auth) fn is_signed_by(token: &Token<'_>, key: &PublicKey) -> bool {
     key.fits(token.algorithm) && is_signed(token, &Key::of(key).decoding)
 }
@@ -468,7 +469,8 @@ pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
     Ok(seconds * 1000 + thousandths)
 }
 
-/// A claim with a name: a non-empty string without control characters, at most [`NAME_MAX`] bytes.
+/// Value of a claim that is a name: a non-empty string without control characters, at most
+/// [`NAME_MAX`] bytes.
 pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     let text = match claims.get(claim) {
         None | Some(Json::Null) => return Ok(None),

@@ -1,4 +1,4 @@
-//! A client's certificate, reduced to what identifies the client: names, validity period,
+//! Client certificate, reduced to the data that identifies the client: names, validity period,
 //! fingerprint (RFC 5280). It is parsed once per connection.
 
 use std::sync::Arc;
@@ -156,7 +156,8 @@ impl Certificate {
         }
     }
 
-    /// Checks the validity period. Long-lived connections outlive certificates.
+    /// Checks the validity period at the time of a request, because a connection can stay open
+    /// beyond the validity of its certificate.
     pub(in crate::auth) fn check_time(&self, unix_s: u64) -> Result<(), Reason> {
         match (unix_s < self.not_before_s, unix_s > self.not_after_s) {
             (true, _) => Err(Reason::NotYetValid),
@@ -189,7 +190,8 @@ impl Certificate {
         &self.subject
     }
 
-    /// Names by which a consumer can own the certificate: `sha256 HEX`, `san NAME`, `subject NAME`.
+    /// Names by which a consumer's entry can select the certificate: `sha256 HEX`, `san NAME`,
+    /// `subject NAME`.
     #[must_use]
     pub fn credentials(&self) -> &[Box<str>] {
         &self.credentials

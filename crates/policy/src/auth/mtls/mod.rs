@@ -37,18 +37,18 @@ use minicbor::{Decode, Encode};
 use super::reasons::reasons;
 use crate::declared::{Scalar, Settings, Value};
 
-/// A verifier in the bundle. Lists are sorted. A certificate must have one name of each list that
-/// is not empty.
+/// Verifier in the bundle. Lists are sorted. A certificate must have one name of each non-empty
+/// list.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Allowed subject alternative names, as [`san`] writes them.
+    /// Allowed subject alternative names, in the form of [`san`].
     #[n(0)]
     sans: Vec<String>,
     /// Allowed SPIFFE ids, with `*` and `**`.
     #[n(1)]
     spiffe: Vec<String>,
-    /// Allowed subjects, as [`canonical`] writes them.
+    /// Allowed subjects, in the form of [`canonical`].
     #[n(2)]
     subjects: Vec<String>,
     #[n(3)]

@@ -34,7 +34,7 @@ impl Presented {
         }
     }
 
-    /// Connection with these certificates, for an example in a plan.
+    /// Creates a connection with these certificates, for an example in a plan.
     #[cfg(feature = "author")]
     pub(super) fn assuming(assumed: Vec<(Source, Arc<Certificate>)>) -> Self {
         Self {

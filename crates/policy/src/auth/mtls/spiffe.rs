@@ -25,8 +25,8 @@ pub fn is_pattern(text: &str) -> bool {
     segments.all(|(at, one)| is_segment(one) || *one == "*" || *one == "**" && at == last)
 }
 
-/// True if an id matches a pattern. Instead of an id, a pattern without `**` may be given: all its
-/// ids must then match.
+/// True if an id matches a pattern. `id` may be a pattern without `**`: then all ids that match
+/// `id` must match the pattern.
 #[must_use]
 pub fn matches(pattern: &str, id: &str) -> bool {
     let (mut wanted, mut own) = (pattern.split('/'), id.split('/'));

@@ -1,5 +1,5 @@
-//! Certificates for examples in plans. They consist of names only, without an encoding. gwd is
-//! built without the feature `author` and therefore never accepts one.
+//! Certificates for examples in plans: descriptions that contain only names. gwd is built without
+//! the feature `author` and therefore never accepts one.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> Str
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Connection with certificates that are given by such descriptions and by their source. They are
+/// Creates a connection with certificates, each given by its source and its description. They are
 /// valid at any time.
 #[must_use]
 pub fn presented(all: &[(Source, String)]) -> Presented {
@@ -31,13 +31,13 @@ pub fn presented(all: &[(Source, String)]) -> Presented {
     Presented::assuming(all.collect())
 }
 
-/// SHA-256 of the description of a certificate, in place of that of its encoding.
+/// SHA-256 of the description of a certificate, which replaces the SHA-256 of the DER encoding.
 #[must_use]
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// Thumbprint (`x5t#S256`) of the certificate of a text.
+/// Thumbprint (`x5t#S256`) of a certificate that is given by its description.
 #[must_use]
 pub fn thumbprint(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(text))

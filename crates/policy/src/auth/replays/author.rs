@@ -1,11 +1,11 @@
-//! Checks of the settings of credentials that count once: `window` and `store`.
+//! Checks of the settings `window` and `store` of verifiers whose credentials are valid once.
 
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
-/// Range of `window`, and the words for a value outside it.
+/// Maximum of `window`, and the message for a value out of range.
 pub(in crate::auth) struct Window {
-    /// Longest window, in milliseconds. The shortest is one second.
+    /// Maximum window, in milliseconds. The minimum is one second.
     pub(in crate::auth) max_ms: u64,
     pub(in crate::auth) message: &'static str,
     pub(in crate::auth) help: &'static str,

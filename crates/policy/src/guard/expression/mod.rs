@@ -100,16 +100,15 @@ impl Expression {
         })
     }
 
-    /// Values that the expression reads, each as a path: variable, field, then the key of a map if
-    /// the expression writes it as a literal. `request.headers["x-a"]` is `request`, `headers`,
-    /// `x-a`.
+    /// Paths of the values that the expression reads: variable, field, and the key of a map if it
+    /// is a literal in the expression. `request.headers["x-a"]` is `request`, `headers`, `x-a`.
     #[must_use]
     pub fn reads(&self) -> BTreeSet<Vec<String>> {
         reads::of(&self.tree)
     }
 
-    /// Names of the request fields that the expression reads, in lower case. An expression that reads
-    /// a field by a computed name does not name it.
+    /// Names of the request fields that the expression reads, in lower case. Fields whose names the
+    /// expression computes are not included.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<String> {
         let reads = self.reads().into_iter();
@@ -133,7 +132,7 @@ impl Expression {
         self.reads().iter().any(is_path)
     }
 
-    /// True if the expression holds for a request.
+    /// Evaluates the expression for a request. Returns its result.
     ///
     /// # Errors
     /// The reason why the expression has no value for this request.

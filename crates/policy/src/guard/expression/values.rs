@@ -1,5 +1,5 @@
-//! Values that expressions read: the request, its caller and its route. Each is read only when the
-//! expression uses it.
+//! Values that expressions read: the request, its caller and its route. A value is read from the
+//! request only when the expression uses it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -319,7 +319,7 @@ fn of_caller<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b,
     found.map(text)
 }
 
-/// Value of a claim: that of the consumer, which the operator configured, else that of the token.
+/// Value of a claim: that of the consumer in gateway.yaml, otherwise that of the token.
 fn claim<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b, 'v>> {
     if let Some(single) = caller.claims.get(name) {
         return Some(text(single));
