@@ -21,6 +21,8 @@ pub mod examples;
 pub mod exit;
 mod expressions;
 pub mod globs;
+pub mod invariant_file;
+mod invariants;
 mod later;
 pub mod limits;
 pub mod lower;
@@ -54,6 +56,7 @@ mod treatment;
 mod unknown_issuer;
 mod unvalidated;
 mod validate_key;
+pub mod wildcard;
 
 use bundle::ir;
 use diag::{NodeId, Span};

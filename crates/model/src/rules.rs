@@ -47,6 +47,9 @@ pub struct Rules {
     /// Minimum serials in the trust file, by channel and kind. Releases raise them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
+    /// Invariants: selection and requirements as one line, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub invariants: BTreeMap<String, String>,
     /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared
     /// when they were merged, and a release may join several merges.
     #[serde(skip)]
@@ -78,6 +81,12 @@ impl Rules {
             store: settings.store.clone(),
             trust,
             floors,
+            invariants: settings
+                .invariants
+                .all
+                .iter()
+                .map(|one| (one.name.clone(), one.text.clone()))
+                .collect(),
             acknowledged: Some(settings.acknowledgements.clone()),
         }
     }

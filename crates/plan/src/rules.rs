@@ -56,6 +56,14 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
             push("lint-allow-changed", format!("lint allow {name}"), old, new);
         }
     }
+    for (name, old, new) in differing(&old.invariants, &new.invariants) {
+        let id = match (&old, &new) {
+            (None, _) => "invariant-added",
+            (_, None) => "invariant-removed",
+            (Some(_), Some(_)) => "invariant-changed",
+        };
+        push(id, format!("invariant {name}"), old, new);
+    }
     for (name, old, new) in differing(&old.trust, &new.trust) {
         push("trust-changed", format!("trust {name}"), old, new);
     }

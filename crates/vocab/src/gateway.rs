@@ -132,11 +132,12 @@ static GATEWAY: Object = Object {
             Form(&forms::FILE),
             "File with reviewed changes that pass the gates.",
         ),
-        F::later(
+        F::optional(
             "invariants",
             List(&Form(&forms::FILE)),
-            "Files with rules of the project's own.",
-        ),
+            "Files with statements about all operations, which every compilation proves.",
+        )
+        .guard(),
         F::optional(
             "tests",
             List(&Text),

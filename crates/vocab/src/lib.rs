@@ -8,6 +8,7 @@
 pub mod environment_lints;
 pub mod extension;
 pub mod gateway;
+pub mod invariant_file;
 pub mod lints;
 pub mod listener;
 pub mod reasons;
@@ -56,6 +57,13 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
             with_dialect(
                 json_schema(&gateway::ACKNOWLEDGEMENTS),
                 "an acknowledgement file",
+            ),
+        ),
+        (
+            "invariants",
+            with_dialect(
+                json_schema(&invariant_file::INVARIANTS),
+                "an invariant file",
             ),
         ),
         (

@@ -342,6 +342,21 @@ window), so a greater cost is always refused."
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {x-gateway: {cost: 5, policies: [slow]}, responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
+    VIOLATED_INVARIANT "GW0571" "violated-invariant" Error
+    "an operation that violates an invariant of the project"
+    "The files under `invariants` of gateway.yaml have statements about all operations, such as \"everything under /admin needs the \
+verifier staff\". gwc checks each operation that can own such a request; nothing is sampled. Change the operation, or the \
+invariant: removing or changing an invariant is a change of the rules, which `gwc plan` shows and gates."
+    bad held_to!("{authenticated: true}");
+    good held_to!("{kinds: [rate_limit]}");
+
+    INVARIANT_WITHOUT_OPERATION "GW0572" "invariant-without-operation" Warn
+    "an invariant about no operation"
+    "No operation fits `where`, so the invariant holds whatever the project does. A typing error in a path, tag or name is the \
+usual cause. `require: {unreachable: true}` is about operations that do not exist, and has no such finding."
+    bad held_about!("/nowhere/**");
+    good held_about!("/a/**");
+
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
     "mounts that contradict each other"
     "An API's mounts need different names, and `mount` and `mounts` cannot be combined."

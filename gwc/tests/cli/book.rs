@@ -85,6 +85,33 @@ fn the_page_on_routes_runs_as_it_is_written() {
 }
 
 #[test]
+fn the_page_on_invariants_runs_as_it_is_written() {
+    let project = Project::bare();
+    let gateway = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{gateway}invariants: [rules.yaml]\n"),
+    );
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/invariants.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let (_, rest) = page
+        .split_once("<!-- file rules.yaml -->\n```yaml\n")
+        .expect("a file");
+    project.write("rules.yaml", rest.split("```").next().expect("it ends"));
+    follow(&project, "invariants.md", 1);
+    // The page's invariants hold the operations of the project.
+    project.edit(
+        "orders.yaml",
+        "security: [{key: []}]",
+        "security: [{key: []}, {}]",
+    );
+    project
+        .run(&["lint"])
+        .with(1)
+        .says("violates the invariant");
+}
+
+#[test]
 fn the_page_on_tests_runs_as_it_is_written() {
     let project = Project::bare();
     let gateway = project.read("gateway.yaml");

@@ -15,6 +15,7 @@ mod fix;
 mod gc;
 mod git;
 mod init;
+mod invariants;
 mod invisible;
 mod keygen;
 mod limits;

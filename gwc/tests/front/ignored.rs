@@ -130,6 +130,7 @@ lint: {missing-license: info}
 gates: [weaken, expose]
 acknowledge: reviewed.yaml
 tests: ["tests/*.yaml"]
+invariants: [invariants.yaml]
 "#;
 
 const A: &str = r#"
@@ -196,7 +197,11 @@ paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 "#;
 
-const REST: [(&str, &str); 7] = [
+const REST: [(&str, &str); 8] = [
+    (
+        "invariants.yaml",
+        "- {name: i, require: {upstreams: [\"*\"]}}\n",
+    ),
     (
         "tests/a.yaml",
         "- {name: t, request: GET /, expect: {decision: none}}\n",

@@ -80,7 +80,7 @@ build`, `gwc plan` and every other command that needs a runnable gateway fail th
 No level, `allow` or baseline changes that. Remove it, or use a version that has it.",
     bad: &[(
         "gateway.yaml",
-        "version: 1\nname: s\ninvariants: [a.yaml]\n",
+        "version: 1\nname: s\npolicies: {p: {kind: cache, ttl: 5s}}\n",
     )],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };

@@ -2,9 +2,30 @@
 
 use diag::{NodeId, Sink};
 
-use crate::settings;
+use super::Purpose;
+use crate::{invariant_file, settings, test_file};
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
+
+/// Reads the invariants and tests of the project. For an old version, invariants are read for
+/// comparisons only: findings about them do not matter, and tests are left out.
+pub(super) fn read_checks(
+    files: &mut Files,
+    settings: &mut settings::Settings,
+    (purpose, sink): (Purpose, &mut Sink),
+) {
+    let mut unread = Sink::default();
+    let sink = if purpose.skips() { &mut unread } else { sink };
+    let named = &settings.invariants.files;
+    settings.invariants.all = invariant_file::read(files, named, sink);
+    if purpose.skips() {
+        return;
+    }
+    for file in &settings.tests.files {
+        let cases = test_file::read_file(files, (&file.value, file.span), sink);
+        settings.tests.cases.extend(cases);
+    }
+}
 
 /// Loads the documents of the APIs and all files that they refer to, and applies their overlays.
 /// The boolean is true if a document or overlay cannot be read.

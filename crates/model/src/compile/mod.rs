@@ -20,10 +20,9 @@ use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::outbound;
 use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
-use crate::{costs, expressions, globs};
+use crate::{costs, expressions, globs, invariants};
 use crate::{
-    mixed_identity, read_before_set, signing_keys, stripped_keys, test_file, unknown_issuer,
-    unvalidated,
+    mixed_identity, read_before_set, signing_keys, stripped_keys, unknown_issuer, unvalidated,
 };
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
@@ -37,7 +36,7 @@ use sources::project::files::{Document, Files, Refusal, Texts};
 use sources::syntax::Limits;
 use vocab::lints;
 
-use load::{is_blank, load};
+use load::{is_blank, load, read_checks};
 pub use load::{overlaid, stand_in};
 use openapi::lint::hard::{is_hard, least};
 pub use purpose::Purpose;
@@ -313,11 +312,8 @@ pub fn project_for(
     environment::check_names(files.tree.at(root), &mut sink);
     let mut read = Sink::default();
     let mut settings = settings(&mut files, &reading, &mut read);
-    if let Some(settings) = settings.as_mut().filter(|_| !purpose.skips()) {
-        for file in &settings.tests.files {
-            let cases = test_file::read_file(&mut files, (&file.value, file.span), &mut read);
-            settings.tests.cases.extend(cases);
-        }
+    if let Some(settings) = &mut settings {
+        read_checks(&mut files, settings, (purpose, &mut read));
     }
     let elsewhere = in_others(&mut files, &others, settings.as_ref(), &read);
     read.into_sorted()
@@ -389,6 +385,9 @@ pub fn project_for(
     unknown_issuer::check(&settings, &apis, &mut sink);
     read_before_set::check(&files, &settings, &apis, &mut sink);
     costs::check(&files, &settings, &apis, &mut sink);
+    if !purpose.skips() {
+        invariants::check(&settings, &apis, &mut sink);
+    }
     series::check(&settings, &apis, &mut sink);
     signing_keys::check(&files, settings.name.span, &mut sink);
     // Contracts exist only for documents without errors.

@@ -23,6 +23,7 @@ use self::mounts::mounts;
 use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
+use crate::invariant_file::Invariants;
 use crate::path_item;
 use crate::test_file::Tests;
 use crate::validate_key::{later as validate, requests};
@@ -71,6 +72,8 @@ pub struct Settings {
     pub acknowledge: Option<Spanned<String>>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
+    /// Invariants of the project.
+    pub invariants: Invariants,
     /// Tests of the project.
     pub tests: Tests,
     /// Folder where bundles are stored.
@@ -303,6 +306,7 @@ pub fn read(
             .get("acknowledge")
             .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))),
         acknowledgements: Vec::new(),
+        invariants: Invariants::named(name_list(root.get("invariants"))),
         tests: Tests::named(name_list(root.get("tests"))),
         store: text("store", "releases"),
         channel: text("channel", "prod"),

@@ -4,6 +4,7 @@ use bundle::ir::Gateway;
 use diag::Spanned;
 use diag::suggest::one_of;
 use model::test_file::Expected;
+use model::wildcard::star;
 
 use super::Failure;
 use crate::route::{Answer, Outcome};
@@ -33,7 +34,7 @@ pub(super) fn judge(
 /// Name of a property, its expected and its actual value, if they differ.
 fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, String)> {
     let differ = |what: &str, wanted: &str, actual: Option<&str>| {
-        let same = actual.is_some_and(|actual| matches(wanted, actual));
+        let same = actual.is_some_and(|actual| star(wanted, actual));
         (!same).then(|| {
             let actual = actual.unwrap_or(NONE).to_owned();
             (what.to_owned(), wanted.to_owned(), actual)
@@ -59,7 +60,7 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
                 && ran
                     .iter()
                     .zip(wanted)
-                    .all(|(ran, wanted)| matches(wanted, ran));
+                    .all(|(ran, wanted)| star(wanted, ran));
             let list = |names: &[&str]| format!("[{}]", names.join(", "));
             let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
             (!same).then(|| ("policies".to_owned(), list(&wanted), list(&ran)))
@@ -69,7 +70,7 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
         }
         Expected::Url(wanted) => {
             let targets = upstream.map(|it| it.targets.as_slice()).unwrap_or_default();
-            if targets.iter().any(|target| matches(wanted, &target.url)) {
+            if targets.iter().any(|target| star(wanted, &target.url)) {
                 return None;
             }
             let first = targets.first().map(|target| target.url.as_str());
@@ -105,7 +106,7 @@ fn field(
         .find(|(other, _)| other.eq_ignore_ascii_case(name));
     let actual = actual.map(|(_, value)| value.as_str());
     match (wanted, actual) {
-        (Some(wanted), Some(actual)) if matches(wanted, actual) => None,
+        (Some(wanted), Some(actual)) if star(wanted, actual) => None,
         (None, None) => None,
         (wanted, actual) => Some((
             what,
@@ -165,58 +166,4 @@ fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<Strin
         | Expected::Response(..) => None,
     };
     said.or_else(|| answer.why.clone())
-}
-
-/// True if a text has the form of a pattern, in which `*` stands for any text.
-#[must_use]
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn star_stands_for_any_text() {
-        for (pattern, text) in [
-            ("a", "a"),
-            ("*", ""),
-            ("*", "anything"),
-            ("a*", "abc"),
-            ("*c", "abc"),
-            ("a*c", "ac"),
-            ("a*b*c", "a-b-b-c"),
-            ("**", "x"),
-            ("http://*/orders/7", "http://127.0.0.1:9000/orders/7"),
-        ] {
-            assert!(matches(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [
-            ("a", "ab"),
-            ("a", ""),
-            ("", "a"),
-            ("a*a", "a"),
-            ("a*b*c", "a-c-b"),
-            ("*c", "cb"),
-            ("ab*bc", "abc"),
-        ] {
-            assert!(!matches(pattern, text), "{pattern} {text}");
-        }
-    }
 }

@@ -6,8 +6,6 @@
 pub mod coverage;
 mod judge;
 
-pub use judge::matches;
-
 use std::collections::BTreeMap;
 
 use diag::Span;

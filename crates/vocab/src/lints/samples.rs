@@ -167,3 +167,42 @@ macro_rules! mounts {
         concat!($("{name: m", $tens, $units, ", base_path: /m", $tens, $units, "}, "),*)
     };
 }
+
+/// A project whose operation has a limit and no credential, with an invariant.
+macro_rules! invariant {
+    ($invariant:expr) => {
+        &[
+            (
+                "gateway.yaml",
+                "version: 1\nname: s\napis: {a: {path: api.yaml}}\ninvariants: [rules.yaml]\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+policies: {slow: {kind: rate_limit, limit: 10/s}}\n\
+defaults: {upstream: u, security: upstream, policies: [slow]}\n",
+            ),
+            (
+                "api.yaml",
+                "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n\
+paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n",
+            ),
+            ("rules.yaml", $invariant),
+        ]
+    };
+}
+
+/// An invariant with these requirements.
+macro_rules! held_to {
+    ($require:literal) => {
+        invariant!(concat!("- {name: each, require: ", $require, "}\n"))
+    };
+}
+
+/// An invariant about operations with this path.
+macro_rules! held_about {
+    ($path:literal) => {
+        invariant!(concat!(
+            "- {name: some, where: {path: \"",
+            $path,
+            "\"}, require: {kinds: [rate_limit]}}\n"
+        ))
+    };
+}

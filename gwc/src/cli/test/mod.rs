@@ -20,6 +20,7 @@ use model::examples;
 use model::exit::{Exit, Failure};
 use model::place::Place;
 use model::test_file::{self, TestCase};
+use model::wildcard::star;
 
 const EXAMPLES: &str = "Examples:
   gwc test                              all tests of the project
@@ -125,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .iter()
         .filter(|case| {
             let name = args.name.as_ref();
-            name.is_none_or(|name| ::plan::expect::matches(name, &case.name.value))
+            name.is_none_or(|name| star(name, &case.name.value))
         })
         .collect();
     if selected.is_empty() && !all.is_empty() {

@@ -231,6 +231,9 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     // Changes outside bundles, tested in gwc/tests/cli/rules.rs.
     ("gate-removed", None),
     ("gate-added", None),
+    ("invariant-added", None),
+    ("invariant-changed", None),
+    ("invariant-removed", None),
     ("acknowledge-file-changed", None),
     ("acknowledgement-added", None),
     ("lint-level-changed", None),

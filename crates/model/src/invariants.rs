@@ -1,0 +1,435 @@
+//! Proof of the invariants of a project, at every compilation.
+//!
+//! Exactly one route owns a request, and its operation decides everything that an invariant can
+//! require. A statement therefore holds for all requests if it holds for each operation that can
+//! own one of them; nothing is sampled. An operation belongs to `path` if at least one request with
+//! such a path can be its own, whatever other operations take.
+
+use bundle::ir::{self, Link, Segment};
+use diag::{Diagnostic, Sink, Span};
+
+use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
+
+use crate::invariant_file::{Invariant, Require};
+use crate::wildcard::star;
+use crate::{Api, Settings, Valued};
+
+/// Maximum number of findings about one invariant.
+const FINDINGS_MAX: usize = 20;
+
+/// Operation, described or for undescribed requests, at all mounts of its API.
+struct Subject<'a> {
+    api: &'a Api,
+    key: &'a str,
+    span: Span,
+    /// None: every method.
+    method: Option<&'a str>,
+    /// None: every path below the mount.
+    template: Option<&'a ir::Template>,
+    owner: Option<&'a str>,
+    tags: Vec<&'a str>,
+    security: &'a ir::Security,
+    chain: &'a [Valued<Link>],
+    upstreams: Vec<&'a str>,
+    timeout_ms: u64,
+    max_body_bytes: Option<u64>,
+}
+
+/// Reports each operation that violates an invariant, and invariants about no operation.
+pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    if settings.invariants.all.is_empty() {
+        return;
+    }
+    let subjects: Vec<Subject<'_>> = apis
+        .iter()
+        .flat_map(|api| subjects(settings, api))
+        .collect();
+    for invariant in &settings.invariants.all {
+        let Some(span) = invariant.span else { continue };
+        let chosen: Vec<&Subject<'_>> = subjects
+            .iter()
+            .filter(|subject| invariant.selects(subject))
+            .collect();
+        if chosen.is_empty() && !invariant.require.unreachable {
+            let message = format!(
+                "no operation is selected by the invariant `{}`",
+                invariant.name.escape_debug()
+            );
+            sink.push(
+                Diagnostic::new(&INVARIANT_WITHOUT_OPERATION, span, message).help(
+                    "it holds whatever the project does: correct `where`, or remove the invariant",
+                ),
+            );
+        }
+        let mut violated = chosen.iter().filter_map(|subject| {
+            let why = invariant.violation(subject, settings)?;
+            Some((*subject, why))
+        });
+        for (subject, why) in violated.by_ref().take(FINDINGS_MAX) {
+            report(invariant, (subject, &why), span, sink);
+        }
+        let more = violated.count();
+        if more > 0 {
+            let message = format!(
+                "{more} more operations violate the invariant `{}`",
+                invariant.name.escape_debug()
+            );
+            sink.push(Diagnostic::new(&VIOLATED_INVARIANT, span, message));
+        }
+    }
+}
+
+fn report(
+    invariant: &Invariant,
+    (subject, why): (&Subject<'_>, &str),
+    span: Span,
+    sink: &mut Sink,
+) {
+    let message = format!(
+        "`{}` violates the invariant `{}`: {why}",
+        subject.key.escape_debug(),
+        invariant.name.escape_debug()
+    );
+    sink.push(
+        Diagnostic::new(&VIOLATED_INVARIANT, subject.span, message)
+            .related(span, "the invariant is here")
+            .help(format!(
+                "for example the request `{}`; change the operation, or the invariant, which is a change of the project's rules",
+                subject.example(invariant)
+            )),
+    );
+}
+
+/// Operations of an API that requests can reach.
+fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
+    let described = api
+        .operations
+        .iter()
+        .filter(|one| !one.internal)
+        .map(|one| {
+            let (path, index) = one.place;
+            let item = api.spec.paths.get(path);
+            let written = item.and_then(|item| item.operations.get(index));
+            let tags = written.into_iter().flat_map(|written| &written.tags);
+            Subject {
+                api,
+                key: &one.key,
+                span: one.span,
+                method: Some(&one.method),
+                template: Some(&one.template),
+                owner: one.owner.as_deref(),
+                tags: tags.map(|tag| tag.value.as_str()).collect(),
+                security: &one.security.value,
+                chain: &one.chain,
+                upstreams: destinations(settings, api, &one.chain, &one.upstream.value),
+                timeout_ms: one.timeout_ms.value,
+                max_body_bytes: one.max_body_bytes.value,
+            }
+        });
+    let rest = api.rest.iter().map(|one| {
+        let mut upstreams = destinations(settings, api, &one.chain, &one.upstream.value);
+        let shares = one.split.iter().flat_map(|split| split.shares());
+        upstreams.extend(shares.map(|share| share.upstream.as_str()));
+        Subject {
+            api,
+            key: &one.key,
+            span: one.span,
+            method: None,
+            template: None,
+            owner: one.owner.as_deref(),
+            tags: Vec::new(),
+            security: &one.security.value,
+            chain: &one.chain,
+            upstreams,
+            timeout_ms: one.timeout_ms.value,
+            max_body_bytes: one.max_body_bytes.value,
+        }
+    });
+    described.chain(rest).collect()
+}
+
+/// Upstreams that receive requests, copies of them, and questions about them.
+fn destinations<'a>(
+    settings: &'a Settings,
+    api: &'a Api,
+    chain: &'a [Valued<Link>],
+    upstream: &'a str,
+) -> Vec<&'a str> {
+    let steps = chain
+        .iter()
+        .filter_map(|link| policy(settings, api, &link.value));
+    let steps = steps.flat_map(|policy| policy.checked.upstreams());
+    std::iter::once(upstream).chain(steps).collect()
+}
+
+fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a ir::Policy> {
+    let (name, all) = match link {
+        Link::Authenticate => return None,
+        Link::Shared(name) => (name, &settings.policies),
+        Link::Own(name) => (name, &api.policies),
+    };
+    let mut all = all.iter().map(|policy| &policy.value);
+    all.find(|policy| policy.name == *name)
+}
+
+// === impl Invariant ===
+
+impl Invariant {
+    /// True if the invariant is about an operation.
+    fn selects(&self, subject: &Subject<'_>) -> bool {
+        let fits = |patterns: &[String], names: &[&str]| {
+            let mut names = names.iter();
+            patterns.is_empty() || names.any(|name| patterns.iter().any(|one| star(one, name)))
+        };
+        fits(&self.apis, &[&subject.api.name])
+            && fits(&self.operations, &[subject.key])
+            && fits(&self.tags, &subject.tags)
+            && fits(&self.owners, &Vec::from_iter(subject.owner))
+            && fits(&self.listeners, &subject.listeners())
+            && fits(&self.upstreams, &subject.upstreams)
+            && self.fits_method(subject)
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|path| subject.mount_of(path).is_some())
+            && (!self.anonymous || !subject.is_authenticated(|_| true))
+    }
+
+    fn fits_method(&self, subject: &Subject<'_>) -> bool {
+        let is = |wanted: &String| {
+            // A GET operation also owns HEAD requests that no operation declares.
+            subject
+                .method
+                .is_none_or(|method| method == wanted || method == "GET" && wanted == "HEAD")
+        };
+        self.methods.is_empty() || self.methods.iter().any(is)
+    }
+
+    /// Explanation of the first requirement that an operation violates.
+    fn violation(&self, subject: &Subject<'_>, settings: &Settings) -> Option<String> {
+        let Require {
+            unreachable,
+            authenticated,
+            auth,
+            policies,
+            kinds,
+            upstreams,
+            not_upstreams,
+            listeners,
+            timeout_ms,
+            max_body_bytes,
+        } = &self.require;
+        let any = |patterns: &[String], name: &str| patterns.iter().any(|one| star(one, name));
+        if *unreachable {
+            return Some("it can be reached".to_owned());
+        }
+        if *authenticated && !subject.is_authenticated(|_| true) {
+            return Some(
+                "it admits callers without a credential that the gateway checks".to_owned(),
+            );
+        }
+        if !auth.is_empty() && !subject.is_authenticated(|name| any(auth, name)) {
+            return Some(format!(
+                "it admits callers whose credential {} does not check",
+                or(auth)
+            ));
+        }
+        let steps = || {
+            subject
+                .chain
+                .iter()
+                .filter_map(|link| policy(settings, subject.api, &link.value))
+        };
+        let missing = policies
+            .iter()
+            .find(|name| !steps().any(|step| step.name == **name));
+        if let Some(missing) = missing {
+            return Some(format!("the policy `{missing}` does not run"));
+        }
+        if !kinds.is_empty()
+            && !steps().any(|step| kinds.iter().any(|kind| kind == step.checked.kind()))
+        {
+            return Some(format!("no policy of the kind {} runs", or(kinds)));
+        }
+        let foreign = subject.upstreams.iter().find(|name| {
+            !upstreams.is_empty() && !any(upstreams, name) || any(not_upstreams, name)
+        });
+        if let Some(name) = foreign {
+            return Some(format!("the upstream `{name}` takes part"));
+        }
+        let other = subject
+            .listeners()
+            .into_iter()
+            .find(|name| !listeners.is_empty() && !any(listeners, name));
+        if let Some(name) = other {
+            return Some(format!("it can be reached at the listener `{name}`"));
+        }
+        if timeout_ms.is_some_and(|greatest| subject.timeout_ms > greatest) {
+            return Some(format!("its timeout is {} ms", subject.timeout_ms));
+        }
+        if max_body_bytes.is_some_and(|greatest| {
+            subject
+                .max_body_bytes
+                .is_none_or(|length| length > greatest)
+        }) {
+            let length = subject
+                .max_body_bytes
+                .map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
+            return Some(format!("its `max_body` is {length}"));
+        }
+        None
+    }
+}
+
+// === impl Subject ===
+
+impl Subject<'_> {
+    /// Names of the listeners at which the operation can be reached, sorted.
+    fn listeners(&self) -> Vec<&str> {
+        let mounts = self.api.mounts.iter();
+        let mut names: Vec<&str> = mounts
+            .flat_map(|mount| &mount.value.listeners)
+            .map(String::as_str)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// True if each alternative of the security requirement has a credential that one of the
+    /// verifiers checks.
+    fn is_authenticated(&self, fits: impl Fn(&str) -> bool) -> bool {
+        let checks = |wanted: &ir::SchemeUse| {
+            let scheme = self
+                .api
+                .schemes
+                .iter()
+                .find(|scheme| scheme.name == wanted.scheme);
+            matches!(scheme.map(|scheme| &scheme.verify), Some(ir::Verify::Auth(name)) if fits(name))
+        };
+        let alternatives = &self.security.0;
+        !alternatives.is_empty() && alternatives.iter().all(|one| one.0.iter().any(checks))
+    }
+
+    /// First mount at which the operation can own a request with a path of this pattern.
+    fn mount_of(&self, path: &str) -> Option<&ir::Mount> {
+        let mut mounts = self.api.mounts.iter().map(|mount| &mount.value);
+        mounts.find(|mount| meets(path, &mount.base_path, self.template))
+    }
+
+    /// Request that the operation can own, for messages.
+    fn example(&self, invariant: &Invariant) -> String {
+        let path = invariant.path.as_deref();
+        let mount = match path {
+            Some(path) => self.mount_of(path),
+            None => self.api.mounts.first().map(|mount| &mount.value),
+        };
+        let base = mount.map_or("", |mount| mount.base_path.as_str());
+        let method = self
+            .method
+            .or(invariant.methods.first().map(String::as_str));
+        let template = match self.template {
+            Some(template) => format!("{base}{template}"),
+            None => format!("{base}/…"),
+        };
+        format!("{} {template}", method.unwrap_or("GET"))
+    }
+}
+
+/// True if a path below a base path can fit both a pattern and a template. Without a template: any
+/// path below the base path. Pattern segments in a template fit any segment, so that an operation is
+/// rather selected than missed.
+fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
+    let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
+    let (open, pattern) = match pattern.split_last() {
+        Some((&"**", before)) => (true, before),
+        _ => (false, pattern.as_slice()),
+    };
+    let base = base_path.split('/').filter(|segment| !segment.is_empty());
+    // None: a segment that can have any text.
+    let mut segments: Vec<Option<(&str, bool)>> =
+        base.map(|segment| Some((segment, false))).collect();
+    let below = template.is_none_or(ir::Template::is_prefix);
+    for segment in template.map(ir::Template::segments).unwrap_or_default() {
+        segments.push(match segment {
+            Segment::Literal(text) => Some((text, false)),
+            Segment::Folded(text) => Some((text, true)),
+            Segment::Parameter(_) | Segment::Pattern(_) => None,
+        });
+    }
+    let fits = |(wanted, found): (&&str, &Option<(&str, bool)>)| match found {
+        None => true,
+        Some(_) if *wanted == "*" => true,
+        Some((text, true)) => wanted.eq_ignore_ascii_case(text),
+        Some((text, false)) => wanted == text,
+    };
+    // The final slash is an empty segment, which an operation may ignore.
+    let count = |segments: usize, last: bool| segments - usize::from(last);
+    let wanted = count(
+        pattern.len(),
+        pattern.last().is_some_and(|last| last.is_empty()),
+    );
+    let last = segments
+        .last()
+        .is_some_and(|last| last.is_some_and(|(text, _)| text.is_empty()));
+    let found = count(segments.len(), last);
+    let lengths = match (open, below) {
+        (true, true) => true,
+        (true, false) => found >= wanted,
+        (false, true) => found <= wanted,
+        (false, false) => found == wanted,
+    };
+    lengths && pattern[..wanted].iter().zip(&segments[..found]).all(fits)
+}
+
+/// Names in backticks, with `or` between them.
+fn or(names: &[String]) -> String {
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
+    names.join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pattern_meets_templates_with_a_common_path() {
+        let template = |text: &str| ir::Template::parse(text).expect("a template");
+        for (pattern, base, path, expected) in [
+            ("/admin/**", "", "/admin", true),
+            ("/admin/**", "", "/admin/", true),
+            ("/admin/**", "", "/admin/{id}/x", true),
+            ("/admin/**", "", "/{any}", true),
+            ("/admin/**", "", "/public", false),
+            ("/admin/**", "", "/administrator", false),
+            ("/admin/**", "/admin", "/users", true),
+            ("/admin/**", "/v1", "/admin", false),
+            ("/v1/admin/**", "/v1", "/admin", true),
+            ("/v1/admin/**", "/v1", "/", false),
+            ("/*/keys", "", "/users/keys", true),
+            ("/*/keys", "", "/users/{id}", true),
+            ("/*/keys", "", "/users/keys/x", false),
+            ("/*/keys", "", "/keys", false),
+            ("/a", "", "/a/", true),
+            ("/a/", "", "/a", true),
+            ("/**", "/v1", "/", true),
+            ("/a/b", "", "/a/x{y}", true),
+        ] {
+            let meets = meets(pattern, base, Some(&template(path)));
+            assert_eq!(meets, expected, "{pattern} {base} {path}");
+        }
+        let prefix = template("/files").into_prefix();
+        let folded = template("/Admin").into_folded();
+        assert!(meets("/files/a/b", "", Some(&prefix)));
+        assert!(meets("/files/**", "", Some(&prefix)));
+        assert!(!meets("/file/**", "", Some(&prefix)));
+        assert!(meets("/ADMIN/**", "", Some(&folded)));
+        // Undescribed requests have any path below the mount.
+        assert!(meets("/v1/admin", "/v1", None));
+        assert!(meets("/**", "/v1", None));
+        assert!(!meets("/v2/**", "/v1", None));
+    }
+}

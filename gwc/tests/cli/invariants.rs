@@ -1,0 +1,233 @@
+//! `invariants`: statements about all operations, proved at each compilation.
+
+use crate::git::{commit, git};
+use crate::project::Project;
+use crate::route::shop;
+
+/// The shop of `gwc route` with these invariants.
+fn held(invariants: &str) -> Project {
+    let project = shop();
+    let gateway = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{gateway}invariants: [rules.yaml]\n"),
+    );
+    project.write("rules.yaml", invariants);
+    project
+}
+
+/// Keys of the operations that violate one invariant, in the order of the findings.
+fn violated(selection: &str, require: &str) -> Vec<String> {
+    let project = held(&format!(
+        "- {{name: one, where: {selection}, require: {require}}}\n"
+    ));
+    let ended = project.run(&["lint", "--format", "concise"]);
+    let lines = ended
+        .out
+        .lines()
+        .filter(|line| line.contains("violates the invariant `one`"));
+    let keys: Vec<String> = lines
+        .map(|line| line.split('`').nth(1).unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(ended.code, i32::from(!keys.is_empty()), "{}", ended.out);
+    keys
+}
+
+const ALL: &str = "{path: /**}";
+const NONE: [&str; 0] = [];
+
+#[test]
+fn each_selection_finds_its_operations() {
+    for (selection, keys) in [
+        (
+            "{path: /v1/orders/*}",
+            vec!["orders/getOrder", "orders/latest", "orders/headAny"],
+        ),
+        (
+            "{path: /orders}",
+            vec!["orders/listOrders", "orders/addOrder"],
+        ),
+        ("{path: /v1/other}", vec![]),
+        ("{methods: [POST]}", vec!["orders/addOrder"]),
+        (
+            "{methods: [HEAD], path: /orders/*}",
+            vec!["orders/getOrder", "orders/latest", "orders/headAny"],
+        ),
+        (
+            "{operations: [\"*Order\"]}",
+            vec!["orders/addOrder", "orders/getOrder"],
+        ),
+        ("{apis: [orders], methods: [DELETE]}", vec![]),
+        (
+            "{listeners: [public], operations: [orders/latest]}",
+            vec!["orders/latest"],
+        ),
+        ("{listeners: [other]}", vec![]),
+        (
+            "{upstreams: [orders], methods: [POST]}",
+            vec!["orders/addOrder"],
+        ),
+        ("{upstreams: [payments]}", vec![]),
+        ("{anonymous: true}", vec![]),
+        ("{tags: [x]}", vec![]),
+        ("{owners: [x]}", vec![]),
+    ] {
+        assert_eq!(
+            violated(selection, "{unreachable: true}"),
+            keys,
+            "{selection}"
+        );
+    }
+}
+
+#[test]
+fn each_requirement_holds_or_is_violated() {
+    let every = [
+        "orders/listOrders",
+        "orders/addOrder",
+        "orders/getOrder",
+        "orders/latest",
+        "orders/headAny",
+    ];
+    for (holds, violates) in [
+        ("{authenticated: true}", "{unreachable: true}"),
+        ("{auth: [keys]}", "{auth: [staff]}"),
+        ("{policies: [slow, mark]}", "{policies: [slow, other]}"),
+        ("{kinds: [quota, rate_limit]}", "{kinds: [quota]}"),
+        ("{upstreams: [\"ord*\"]}", "{upstreams: [payments]}"),
+        ("{not_upstreams: [payments]}", "{not_upstreams: [\"*\"]}"),
+        ("{listeners: [public]}", "{listeners: [internal]}"),
+        ("{timeout: 4s}", "{timeout: 2s}"),
+    ] {
+        assert_eq!(violated(ALL, holds), NONE, "{holds}");
+        assert_eq!(violated(ALL, violates), every, "{violates}");
+    }
+    // Without a limit, bodies are longer than any.
+    assert_eq!(violated(ALL, "{max_body: 1GiB}"), every);
+    let project = held("- {name: one, require: {max_body: 1KiB}}\n");
+    project.edit(
+        "gateway.yaml",
+        "timeout: 5s}",
+        "timeout: 5s, max_body: 1KiB}",
+    );
+    project.run(&["lint"]).with(0);
+    project.edit("gateway.yaml", "max_body: 1KiB}", "max_body: 2KiB}");
+    project
+        .run(&["lint"])
+        .with(1)
+        .says("its `max_body` is 2048 bytes");
+    // One operation has a shorter timeout than the others.
+    assert_eq!(violated(ALL, "{timeout: 3s}").len(), 4);
+}
+
+#[test]
+fn one_open_alternative_is_enough() {
+    let project = held("- {name: staff, where: {path: /orders/**}, require: {auth: [keys]}}\n");
+    project.edit(
+        "orders.yaml",
+        "operationId: getOrder,",
+        "operationId: getOrder, security: [{key: []}, {}],",
+    );
+    let ended = project.run(&["lint", "--format", "concise"]).with(1);
+    assert!(
+        ended.out.contains("`orders/getOrder` violates the invariant `staff`: it admits callers whose credential `keys` does not check"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(ended.out.matches("violates the invariant").count(), 1);
+}
+
+#[test]
+fn undescribed_requests_are_operations_too() {
+    let project =
+        held("- {name: no admin, where: {path: /admin/users/**}, require: {unreachable: true}}\n");
+    project.run(&["lint"]).with(0);
+    project.edit(
+        "gateway.yaml",
+        "orders: {path: orders.yaml,",
+        "orders: {path: orders.yaml, unmatched: orders,",
+    );
+    let ended = project.run(&["lint"]).with(1);
+    let out = ended.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        out.contains("`orders#unmatched` violates the invariant `no admin`"),
+        "{out}"
+    );
+    assert!(out.contains("for example the request `GET /…`"), "{out}");
+}
+
+#[test]
+fn mistakes_and_empty_selections_are_findings() {
+    for (text, said, code) in [
+        (
+            "- {name: a, require: {auht: [x]}}\n",
+            "did you mean `auth`",
+            1,
+        ),
+        (
+            "- {name: a, where: {path: admin}, require: {unreachable: true}}\n",
+            "a path such as",
+            1,
+        ),
+        ("- {name: a, require: {}}\n", "a requirement", 1),
+        ("- {require: {unreachable: true}}\n", "name", 1),
+        (
+            "- {name: a, require: {authenticated: true}}\n- {name: a, require: {authenticated: true}}\n",
+            "two invariants have the same name",
+            1,
+        ),
+        (
+            "- {name: a, where: {path: /amdin/x/y/**}, require: {authenticated: true}}\n",
+            "no operation is selected by the invariant `a`",
+            0,
+        ),
+    ] {
+        let ended = held(text).run(&["lint"]).with(code).says(said);
+        assert!(ended.out.contains("[rules.yaml:"), "{}", ended.out);
+    }
+}
+
+#[test]
+fn change_of_an_invariant_is_a_change_of_the_rules() {
+    let project = held(
+        "- {name: each, require: {authenticated: true}}\n- {name: slow, require: {kinds: [rate_limit]}}\n",
+    );
+    let gateway = project.read("gateway.yaml");
+    project.write("gateway.yaml", format!("{gateway}gates: [weaken]\n"));
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    commit(&project, "one");
+    let plan = |invariants: &str| {
+        project.write("rules.yaml", invariants);
+        project.run(&["plan", "--against", "git:main"])
+    };
+    // Another order of the keys is no change.
+    plan("- {require: {kinds: [rate_limit]}, name: slow}\n- {name: each, require: {authenticated: true}}\n")
+        .with(0)
+        .says("No changes");
+    let removed = plan("- {name: each, require: {authenticated: true}}\n").with(1);
+    assert!(removed.out.contains("invariant slow"), "{}", removed.out);
+    let changed = plan(
+        "- {name: each, where: {methods: [GET]}, require: {authenticated: true}}\n- {name: slow, require: {kinds: [rate_limit]}}\n",
+    )
+    .with(1);
+    assert!(changed.out.contains("invariant each"), "{}", changed.out);
+    // An old version that violates its invariants is still compared.
+    project.write(
+        "rules.yaml",
+        "- {name: each, require: {unreachable: true}}\n",
+    );
+    commit(&project, "two");
+    plan("- {name: each, require: {unreachable: true}}\n")
+        .with(1)
+        .says("violates the invariant");
+    project.write(
+        "gateway.yaml",
+        project
+            .read("gateway.yaml")
+            .replace("invariants: [rules.yaml]\n", ""),
+    );
+    project
+        .run(&["plan", "--against", "git:main"])
+        .with(1)
+        .says("invariant each");
+}
