@@ -14,15 +14,18 @@ use arc_swap::ArcSwapOption;
 use bundle::digest::Digest;
 use engine::Snapshot;
 use policy::{Limits, Revoked};
+use serde_json::json;
 
 use crate::answers::joined::Joined;
 use crate::answers::passwords::Passwords;
+use crate::answers::validation_limit::ValidationLimit;
 use crate::answers::validators::{ApiValidators, Validators};
 use crate::limits::budget::Budgets;
 use crate::listen::spread::Loads;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
+use crate::runtime::program_log::{Audit, BY_ITSELF, OK};
 use crate::settings::Settings;
 use crate::stores::Stores;
 use crate::telemetry::process::Counters;
@@ -100,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) joined: Joined,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
+    /// Limit on the validation of requests, set by an operator.
+    pub(crate) validation_limit: ValidationLimit,
     /// Compiled validators of requests.
     pub(crate) validators: Validators,
     pub(crate) loads: Loads,
@@ -135,6 +140,7 @@ impl Shared {
             budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: Joined::default(),
             passwords: Passwords::new(workers),
+            validation_limit: ValidationLimit::default(),
             validators: Validators::default(),
             loads: Loads::new(workers),
             current: ArcSwapOption::empty(),
@@ -176,6 +182,17 @@ impl Shared {
     /// Publishes a version, which all requests use from now on. Returns its epoch.
     pub(crate) fn publish(&self, current: Current) -> u64 {
         let epoch = current.epoch;
+        if let Some(mode) = self.validation_limit.lift_unless(&current.loaded.bundle) {
+            Audit {
+                what: "validation",
+                who: BY_ITSELF,
+                from: Some(mode.word().to_owned()),
+                to: Some("restore".to_owned()),
+                why: None,
+                result: OK,
+            }
+            .tell("the next bundle ends the limit on validation", json!({}));
+        }
         let before = self.current.swap(Some(Arc::new(current)));
         self.epoch.store(epoch, Ordering::Release);
         if let Some(before) = before {

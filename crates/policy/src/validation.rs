@@ -60,6 +60,8 @@ pub struct Examined {
     pub undeclared: Option<Arc<Invalid>>,
     /// Path and query without undescribed parameters, if the step removes them.
     pub target: Option<PathAndQuery>,
+    /// True if the step may refuse nothing, because an operator limited validation to logging.
+    pub only_logs: bool,
 }
 
 // === impl Mode ===

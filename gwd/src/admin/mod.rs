@@ -10,5 +10,6 @@ mod order;
 mod server;
 mod slow_readers;
 mod upstreams;
+mod validation;
 
 pub(crate) use server::{Admin, Interface, Token};

@@ -29,6 +29,15 @@ pub(super) struct LevelOrder {
     pub(super) level: String,
 }
 
+/// Body of `/v1/validation`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ValidationOrder {
+    #[serde(default)]
+    pub(super) mode: String,
+    pub(super) reason: Option<String>,
+}
+
 /// Body of `/v1/explain`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 
 use super::connections::{Connection, Connections};
 use super::slow_readers::InTime;
-use super::{explain, order, upstreams};
+use super::{explain, order, upstreams, validation};
 use crate::control::{Event, Status, Switch, Trouble};
 use crate::listen::unix_socket;
 use crate::metrics::registry::Registry;
@@ -207,7 +207,7 @@ impl Admin {
             | "/v1/bundles" | "/v1/routes" => &[Method::GET],
             "/v1/explain" | "/v1/activate" | "/v1/rollback" | "/v1/resume" | "/v1/drain"
             | "/v1/notify" => &[Method::POST],
-            "/v1/log-level" => &[Method::PUT],
+            "/v1/log-level" | "/v1/validation" => &[Method::PUT],
             _ => return problem(404, "not-found", "nothing is served here"),
         };
         let head = request.method() == Method::HEAD && methods.contains(&Method::GET);
@@ -370,6 +370,13 @@ impl Admin {
     async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
         let switch = match path {
             "/v1/log-level" => return set_level(body, &who),
+            "/v1/validation" => {
+                let carried_out = validation::order(&self.shared, body, &who);
+                return carried_out.map_or_else(
+                    |why| bad_request(&why),
+                    |()| json_reply(200, &self.status_now()),
+                );
+            }
             "/v1/explain" => {
                 let explained =
                     order::read(body).and_then(|it| explain::explain(&self.shared, &it));
@@ -406,6 +413,8 @@ impl Admin {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
             status.insert("upstreams".into(), upstreams::told(&self.shared));
+            let limit = self.shared.validation_limit.status();
+            status.insert("validation_limit".into(), limit);
             let memory = &self.shared.budgets.memory;
             let told = json!({
                 "max_bytes": memory.max(),
@@ -520,6 +529,7 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
         "/v1/resume" => "resume",
         "/v1/drain" => "drain",
         "/v1/log-level" => "log-level",
+        "/v1/validation" => "validation",
         _ => return,
     };
     let who = match via {

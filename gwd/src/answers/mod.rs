@@ -2,4 +2,5 @@
 
 pub(crate) mod joined;
 pub(crate) mod passwords;
+pub(crate) mod validation_limit;
 pub(crate) mod validators;

@@ -45,6 +45,14 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
             let body = json!({"bundle": id, "sticky": sticky, "reason": reason});
             ask(&client, "POST", "/v1/activate", Some(&body), status_text)
         }
+        Command::Validation {
+            mode,
+            reason,
+            client,
+        } => {
+            let body = json!({"mode": mode, "reason": reason});
+            ask(&client, "PUT", "/v1/validation", Some(&body), status_text)
+        }
         Command::Resume(client) => ask(&client, "POST", "/v1/resume", None, status_text),
         Command::Drain(client) => ask(&client, "POST", "/v1/drain", None, |_| {
             "draining\n".to_owned()
@@ -265,6 +273,15 @@ fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
         };
         let from = hold["from"].as_str().unwrap_or("-");
         line("HELD", &format!("against {from}{sticky}"));
+    }
+    if let Some(limit) = status["validation_limit"].as_object() {
+        let mode = limit["mode"].as_str().unwrap_or("-");
+        let reason = limit["reason"].as_str();
+        let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+        line(
+            "VALIDATION",
+            &format!("limited to {mode} until the next bundle{reason}"),
+        );
     }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         line("ALARM", alarm.as_str().unwrap_or("-"));

@@ -122,6 +122,22 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientOptions,
     },
+    /// Limit the validation of requests on this node until the next bundle, for instance while it
+    /// refuses valid requests.
+    #[command(after_help = "Examples:
+  gwd validation log --reason 'false alarms' --admin unix:/run/gwd/admin.sock    refuse no requests
+  gwd validation restore --admin unix:/run/gwd/admin.sock                         validate as the bundle says")]
+    Validation {
+        /// `log`: findings are only logged; `off`: nothing is checked; `restore`: the modes of the
+        /// bundle apply again.
+        #[arg(value_parser = ["off", "log", "restore"])]
+        mode: String,
+        /// Reason, kept in the node's audit line and status.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        client: ClientOptions,
+    },
     /// End a hold and follow the channel again.
     #[command(after_help = "Example:
   gwd resume --admin unix:/run/gwd/admin.sock")]

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use policy::RequestHead;
 use policy::ask::{Answer, Asker, Outage};
 use policy::invalid::{Invalid, REQUEST, TOO_LARGE};
-use policy::validation::Check;
+use policy::validation::{Check, Mode};
 use validator::{BodyUse, Described};
 
 use crate::answers::validators::Ready;
@@ -39,6 +39,23 @@ pub(super) async fn ask(
         asking.worker.shard.asked(asker, outcome);
     };
     let loaded = &asking.view.current().loaded;
+    let limit = asking.worker.shared.validation_limit.of(&loaded.bundle);
+    let outage = |outage: Outage| {
+        count(outage.label());
+        match limit {
+            // The operator wants no refusals.
+            Some(_) => Answer::Examined(Arc::default()),
+            None => Answer::Outage(outage),
+        }
+    };
+    if limit == Some(Mode::Off) {
+        count("off");
+        return Ok(Answer::Examined(Arc::default()));
+    }
+    let check = Check {
+        blocks: check.blocks && limit.is_none(),
+        ..check
+    };
     let Some(api) = &loaded.validators[route.api_index as usize] else {
         count("undescribed");
         return Ok(Answer::Examined(Arc::default()));
@@ -49,9 +66,7 @@ pub(super) async fn ask(
         asking.deadline.set(shared.clock.now_ms() + COMPILE_MS);
         let prepared = in_time(asking.deadline, api.prepare(index, &shared.compute)).await;
         if prepared != Some(true) {
-            let outage = prepared.map_or(Outage::Timeout, |_| Outage::Failed);
-            count(outage.label());
-            return Ok(Answer::Outage(outage));
+            return Ok(outage(prepared.map_or(Outage::Timeout, |_| Outage::Failed)));
         }
     }
     let described = match api.ready(index) {
@@ -61,20 +76,17 @@ pub(super) async fn ask(
             return Ok(Answer::Examined(Arc::default()));
         }
         Some(Ready::Unusable) | None => {
-            count(Outage::Failed.label());
-            return Ok(Answer::Outage(Outage::Failed));
+            return Ok(outage(Outage::Failed));
         }
     };
     let mut examined = described.query(check, head);
+    examined.only_logs = limit.is_some();
     if check.schemas && examined.undeclared.is_none() {
         let found = schemas(asking, (route, body_max), described, (check, head)).await?;
         match found {
             Found::Nothing => count("valid"),
             Found::Unchecked => count("unchecked"),
-            Found::Outage(outage) => {
-                count(outage.label());
-                return Ok(Answer::Outage(outage));
-            }
+            Found::Outage(why) => return Ok(outage(why)),
             Found::Invalid(invalid) => {
                 count("invalid");
                 examined.invalid = Some(Arc::new(invalid));

@@ -36,6 +36,7 @@ fn health_and_metrics_are_open_others_need_the_token() {
         ("POST", "/v1/drain"),
         ("POST", "/v1/notify"),
         ("PUT", "/v1/log-level"),
+        ("PUT", "/v1/validation"),
     ];
     for (method, path) in paths {
         for fields in ["", "authorization: Bearer wrong-token-wrong-token\r\n"] {
@@ -198,7 +199,7 @@ fn the_description_and_the_interface_agree() {
         }
         found
     };
-    assert_eq!(described.len(), 15, "{described:?}");
+    assert_eq!(described.len(), 16, "{described:?}");
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&gateway(&upstream));

@@ -244,6 +244,51 @@ fn next_version_checks_by_its_own_schemas() {
 }
 
 #[test]
+fn operator_limits_validation_until_the_next_bundle() {
+    let scene = Scene::new();
+    let body = "{\"nom\": 1}";
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}",
+        body.len()
+    );
+    let status = || compiled(&scene, "/orders", &fields, body).status;
+    let order = |mode: &str| {
+        let order = serde_json::json!({"mode": mode, "reason": "paged"});
+        scene.gateway.admin_ask("PUT", "/v1/validation", &order)
+    };
+    assert_eq!(status(), 400);
+    for mode in ["log", "off"] {
+        let limited = order(mode).json();
+        assert_eq!(limited["validation_limit"]["mode"], mode, "{limited}");
+        assert_eq!(status(), 200, "{mode}");
+    }
+    assert_eq!(
+        order("restore").json()["validation_limit"],
+        serde_json::Value::Null
+    );
+    assert_eq!(status(), 400);
+    assert_eq!(order("block").status, 400);
+    assert_eq!(order("log").status, 200);
+    scene.project.write(
+        "openapi.yaml",
+        DOCUMENT.replace("maxLength: 8", "maxLength: 4"),
+    );
+    let id = scene.project.apply();
+    scene.gateway.wait_bundle(&id);
+    assert_eq!(status(), 400, "the next bundle ends the limit");
+    assert_eq!(
+        scene.gateway.status()["validation_limit"],
+        serde_json::Value::Null
+    );
+    let log = scene.gateway.log();
+    let audit = log
+        .lines()
+        .filter(|line| line.contains("\"what\":\"validation\""));
+    assert_eq!(audit.count(), 6, "{log}");
+    scene.gateway.stops_clean();
+}
+
+#[test]
 fn response_without_length_is_cut_off_at_its_limit() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

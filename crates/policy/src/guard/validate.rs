@@ -75,6 +75,15 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
+    /// Logs findings that refuse nothing.
+    fn note<'a>(&'a self, invalid: &Arc<Invalid>, cx: &mut Cx<'a>) {
+        cx.invalid = Some(Arc::clone(invalid));
+        cx.noted.push(Noted {
+            policy: &self.name,
+            reject: invalid.reject,
+        });
+    }
+
     fn refuse(invalid: &Arc<Invalid>, cx: &mut Cx<'_>) -> Step {
         cx.refund();
         cx.invalid = Some(Arc::clone(invalid));
@@ -112,19 +121,20 @@ impl Run for Filter {
             invalid,
             undeclared,
             target,
+            only_logs,
         } = &*examined;
-        if let Some(undeclared) = undeclared {
-            return Self::refuse(undeclared, cx);
+        let request = match only_logs {
+            true => request.min(Mode::Log),
+            false => request,
+        };
+        match (undeclared, only_logs) {
+            (Some(undeclared), false) => return Self::refuse(undeclared, cx),
+            (Some(undeclared), true) => self.note(undeclared, cx),
+            (None, _) => {}
         }
         match (invalid, request) {
             (Some(invalid), Mode::Block) => return Self::refuse(invalid, cx),
-            (Some(invalid), Mode::Log) => {
-                cx.invalid = Some(Arc::clone(invalid));
-                cx.noted.push(Noted {
-                    policy: &self.name,
-                    reject: invalid.reject,
-                });
-            }
+            (Some(invalid), Mode::Log) => self.note(invalid, cx),
             (Some(_), Mode::Off) | (None, _) => {}
         }
         if let Some(target) = target {
@@ -230,6 +240,19 @@ mod tests {
                 ..Examined::default()
             })
         };
+        let limited = || {
+            examined(Examined {
+                invalid: Some(invalid()),
+                undeclared: Some(invalid()),
+                only_logs: true,
+                ..Examined::default()
+            })
+        };
+        assert_eq!(
+            outcome(Mode::Block, Undeclared::Reject, limited()),
+            (None, 2),
+            "an operator limits validation"
+        );
         let allow = Undeclared::Allow;
         assert_eq!(
             outcome(Mode::Block, allow, found()),

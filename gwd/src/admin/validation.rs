@@ -1,0 +1,60 @@
+//! Order of an operator that limits the validation of requests until the next bundle.
+
+use policy::validation::Mode;
+use serde_json::json;
+
+use super::order::{self, ValidationOrder};
+use crate::published::Shared;
+use crate::runtime::program_log::{Audit, OK};
+
+/// Word of an order that ends the limit.
+const RESTORE: &str = "restore";
+
+/// Sets or ends the limit, with an audit line.
+///
+/// # Errors
+/// The mistake in the order; no bundle runs.
+pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), String> {
+    let read = order::read::<ValidationOrder>(body);
+    let before = shared.validation_limit.status();
+    let said = read.as_ref().ok();
+    let audit = Audit {
+        what: "validation",
+        who,
+        from: Some(before["mode"].as_str().unwrap_or(RESTORE).to_owned()),
+        to: said.map(|order| order.mode.clone()),
+        why: said.and_then(|order| order.reason.as_deref()),
+        result: OK,
+    };
+    let carried_out = match &read {
+        Ok(order) => carry_out(shared, order),
+        Err(why) => Err(why.clone()),
+    };
+    match carried_out {
+        Ok(()) => audit.tell("the validation of requests was limited", json!({})),
+        Err(_) => Audit {
+            result: "bad-request",
+            ..audit
+        }
+        .tell("the validation of requests is not limited", json!({})),
+    }
+    carried_out
+}
+
+fn carry_out(shared: &Shared, order: &ValidationOrder) -> Result<(), String> {
+    let mode = match order.mode.as_str() {
+        RESTORE => {
+            shared.validation_limit.lift();
+            return Ok(());
+        }
+        "off" => Mode::Off,
+        "log" => Mode::Log,
+        _ => return Err(format!("`mode` is off, log or {RESTORE}")),
+    };
+    let current = shared.current();
+    let current = current.ok_or("no bundle runs, so that nothing is validated")?;
+    let why = order.reason.as_deref();
+    let limit = &shared.validation_limit;
+    limit.set(mode, current.loaded.bundle, why);
+    Ok(())
+}
