@@ -23,7 +23,7 @@ use crate::consumers::{self, Consumer, NotOwned};
 use crate::credentials::{Credentials, Owner};
 use crate::lookalikes;
 use crate::strip::{overlap, strip};
-use caller::{Caller, Known, remember};
+use caller::{Caller, VerifiedCredential, remember};
 use challenges::Challenges;
 use passes::Passes;
 use refusals::{
@@ -82,7 +82,7 @@ enum Check {
 }
 
 enum Outcome {
-    Satisfied(Option<Known>),
+    Satisfied(Option<VerifiedCredential>),
     Absent,
     Invalid,
     /// The token or certificate is invalid.
@@ -417,7 +417,7 @@ impl Use {
                     Ok((token, ..)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
                     Ok((token, proved, signed)) => {
                         match consumers::of_token(consumers, credentials, &token, cx.unix_s) {
-                            Ok(owner) => Outcome::Satisfied(Some(Known {
+                            Ok(owner) => Outcome::Satisfied(Some(VerifiedCredential {
                                 sha256: token.sha256,
                                 ends_s: owner.ends_s(token.ends_s),
                                 consumer: owner.consumer,
@@ -437,11 +437,15 @@ impl Use {
 }
 
 /// Consumer that owns a credential. None if the credential is unknown, expired or revoked.
-fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) -> Option<Known> {
+fn known(
+    owners: &FxHashMap<[u8; 32], Owner>,
+    credential: &[u8],
+    cx: &Cx<'_>,
+) -> Option<VerifiedCredential> {
     let sha256: [u8; 32] = Sha256::digest(credential).into();
     let owner = owners.get(&sha256)?;
     let in_time = owner.not_after.is_none_or(|end| cx.unix_s < end);
-    (in_time && !cx.revoked.contains(&sha256)).then_some(Known {
+    (in_time && !cx.revoked.contains(&sha256)).then_some(VerifiedCredential {
         sha256,
         ends_s: owner.not_after.unwrap_or(u64::MAX),
         consumer: Some(owner.consumer),

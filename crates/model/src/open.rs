@@ -18,7 +18,7 @@ use vocab::lints::{
 const NAMED_MAX: usize = 6;
 
 /// Operation with the settings that decide on access.
-pub(super) struct Judged<'a> {
+pub(super) struct AccessSettings<'a> {
     /// Key of the operation.
     pub(super) key: &'a str,
     /// Source location of the operation.
@@ -53,8 +53,13 @@ enum Cause {
 
 impl Open {
     /// Checks one operation. Reports mistakes of this operation only.
-    pub(super) fn judge(&mut self, operation: &Judged<'_>, settings: &Settings, sink: &mut Sink) {
-        let Judged {
+    pub(super) fn judge(
+        &mut self,
+        operation: &AccessSettings<'_>,
+        settings: &Settings,
+        sink: &mut Sink,
+    ) {
+        let AccessSettings {
             key,
             at,
             written,

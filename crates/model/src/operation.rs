@@ -8,7 +8,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span};
 use policy::{Checked, Phase};
 
 use super::alias::Alias;
-use super::open::{Judged, Open};
+use super::open::{AccessSettings, Open};
 use super::security::{Schemes, Written, check_required};
 use super::settings::{ApiEntry, Settings};
 use super::treatment::Own;
@@ -77,7 +77,7 @@ pub(super) fn access(
     };
     // An unreadable requirement was already reported, and nothing is known about access.
     if readable && !subject.internal {
-        let judged = Judged {
+        let judged = AccessSettings {
             key: subject.key,
             at: subject.at,
             written: subject.written.as_ref(),

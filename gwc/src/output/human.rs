@@ -61,7 +61,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         .without_syntax_highlighting();
     let mut out = String::new();
     for finding in in_order(report) {
-        let said = Said::new(finding, report);
+        let said = MietteFinding::new(finding, report);
         // Writing to a `String` cannot fail. If miette cannot render a finding, show at least its
         // message.
         if handler.render_report(&mut out, &said).is_err() {
@@ -110,7 +110,7 @@ fn by_file(report: &Report<'_>, out: &mut String) {
 
 /// Finding in the form that miette requires.
 #[derive(Debug)]
-struct Said {
+struct MietteFinding {
     head: String,
     message: String,
     help: Option<String>,
@@ -119,7 +119,7 @@ struct Said {
     labels: Vec<LabeledSpan>,
 }
 
-impl Said {
+impl MietteFinding {
     fn new(finding: &Diagnostic, report: &Report<'_>) -> Self {
         let mut places = vec![Place {
             span: finding.span,
@@ -154,7 +154,7 @@ impl Said {
     }
 }
 
-impl Display for Said {
+impl Display for MietteFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -166,9 +166,9 @@ impl fmt::Debug for Excerpt {
     }
 }
 
-impl std::error::Error for Said {}
+impl std::error::Error for MietteFinding {}
 
-impl miette::Diagnostic for Said {
+impl miette::Diagnostic for MietteFinding {
     fn code<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
         Some(Box::new(&self.head))
     }

@@ -69,14 +69,14 @@ pub struct Status {
 #[derive(Clone, Debug)]
 pub struct Bundles {
     /// All bundles on the gateway.
-    pub all: Vec<Known>,
+    pub all: Vec<NodeBundle>,
     /// Bundles that have run, newest first.
     pub ran: Vec<Ran>,
 }
 
 /// Bundle on a gateway.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct NodeBundle {
     /// Id of the bundle.
     pub bundle: String,
     /// True if the bundle is in memory and nothing prevents a switch to it.
@@ -332,7 +332,7 @@ fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
     Ok(Bundles {
         all: list("bundles")
             .filter_map(|known| {
-                Some(Known {
+                Some(NodeBundle {
                     bundle: text(&known["bundle"])?,
                     ready: known["ready"].as_bool().unwrap_or(false),
                     not_ready: text(&known["not_ready"]),

@@ -129,15 +129,15 @@ struct Marks<'n> {
     /// Extension keys of the gateway, with their maps.
     keys: Vec<(NodeRef<'n>, &'n str)>,
     /// Path items in document order.
-    path_items: Vec<Held<'n>>,
+    path_items: Vec<MapEntry<'n>>,
     /// Links in document order.
-    links: Vec<Held<'n>>,
+    links: Vec<MapEntry<'n>>,
     seen: HashSet<(NodeId, usize)>,
 }
 
 /// Entry of a map, with the map.
 #[derive(Clone, Copy)]
-struct Held<'n> {
+struct MapEntry<'n> {
     map: NodeRef<'n>,
     key: &'n str,
     value: NodeRef<'n>,
@@ -172,7 +172,7 @@ impl<'n> Marks<'n> {
 
     /// Records a map entry whose value is a path item or a link.
     fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
-        let held = Held { map, key, value };
+        let held = MapEntry { map, key, value };
         match ty {
             Type::Object(object) if std::ptr::eq(*object, &raw const PATH_ITEM) => {
                 self.path_items.push(held);
@@ -204,7 +204,7 @@ impl<'n> Marks<'n> {
 }
 
 /// Returns the operations of a path item.
-fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
+fn operations<'n>(item: NodeRef<'n>) -> Vec<MapEntry<'n>> {
     let is_method = |key: &str| {
         PATH_ITEM.fields.iter().any(|field| {
             field.key == key
@@ -214,14 +214,14 @@ fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
     let own = item
         .entries()
         .filter(|(entry, _)| is_method(&entry.key))
-        .map(|(entry, value)| Held {
+        .map(|(entry, value)| MapEntry {
             map: item,
             key: &entry.key,
             value,
         });
     let more = item.get("additionalOperations");
     let more = more.into_iter().flat_map(|map| {
-        map.entries().map(move |(entry, value)| Held {
+        map.entries().map(move |(entry, value)| MapEntry {
             map,
             key: &entry.key,
             value,
@@ -247,7 +247,7 @@ fn hide(
     for held in &marks.path_items {
         elsewhere(files, document, held)?;
         let all = operations(held.value);
-        let hidden: Vec<&Held<'_>> = all
+        let hidden: Vec<&MapEntry<'_>> = all
             .iter()
             .filter(|operation| is_internal(operation.value))
             .collect();
@@ -266,7 +266,7 @@ fn hide(
         let Some(target) = target.and_then(|text| reach::local(root, text)) else {
             continue;
         };
-        let gone = |one: &Held<'_>| {
+        let gone = |one: &MapEntry<'_>| {
             one.value.id() == target.id() && stripped.removed.has(one.map.id(), one.key)
         };
         if operations(held.value).is_empty() && marks.path_items.iter().any(gone) {
@@ -278,7 +278,7 @@ fn hide(
 }
 
 /// Checks that a path item does not refer to another file with internal operations.
-fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), Unfit> {
+fn elsewhere(files: &Files, document: &Document, held: &MapEntry<'_>) -> Result<(), Unfit> {
     let Some(reference) = held.value.get("$ref").and_then(NodeRef::as_str) else {
         return Ok(());
     };
@@ -305,7 +305,7 @@ fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), 
 }
 
 /// Removes links to operations that are left out.
-fn links(root: NodeRef<'_>, links: &[Held<'_>], removed: &mut Removed) {
+fn links(root: NodeRef<'_>, links: &[MapEntry<'_>], removed: &mut Removed) {
     let mut ids: HashSet<&str> = HashSet::new();
     let mut left: HashSet<&str> = HashSet::new();
     for (_, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {

@@ -3,7 +3,7 @@
 
 use diag::NodeRef;
 
-use super::{Held, Marks, is_own};
+use super::{MapEntry, Marks, is_own};
 
 /// Keys whose values are maps from names to objects.
 const NAMES: [&str; 6] = [
@@ -22,7 +22,7 @@ const DATA: [&str; 5] = ["example", "examples", "default", "enum", "x-example"];
 pub(super) fn mark<'n>(root: NodeRef<'n>, marks: &mut Marks<'n>) {
     for (entry, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {
         if let (Some(map), false) = (root.get("paths"), entry.key.starts_with("x-")) {
-            marks.path_items.push(Held {
+            marks.path_items.push(MapEntry {
                 map,
                 key: &entry.key,
                 value: item,

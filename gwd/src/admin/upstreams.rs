@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::discovery::source::Source;
 use crate::published::Shared;
-use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::breaker::{Breaker, CircuitState};
 use crate::upstream::health::Verdict;
 use crate::upstream::hosts::Common;
 use crate::upstream::shared::Host;
@@ -82,8 +82,8 @@ fn host(host: &Host, now_ms: u64) -> Value {
 
 fn circuit(breaker: &Breaker, now_ms: u64) -> &'static str {
     match breaker.stand(now_ms) {
-        Stand::Closed => "closed",
-        Stand::HalfOpen => "half-open",
-        Stand::Open => "open",
+        CircuitState::Closed => "closed",
+        CircuitState::HalfOpen => "half-open",
+        CircuitState::Open => "open",
     }
 }

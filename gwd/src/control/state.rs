@@ -19,7 +19,7 @@ use bundle::store::folder::Folder;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::way::Way;
+use super::way::RollbackHistory;
 use crate::listen::handover;
 use crate::quotas;
 use crate::runtime::files::{NONBLOCK, read_file};
@@ -79,7 +79,7 @@ pub(crate) struct Ran {
     pub(crate) runs: Vec<Run>,
     /// History in which rollbacks on this node find their target.
     #[serde(default)]
-    pub(crate) way: Way,
+    pub(crate) way: RollbackHistory,
 }
 
 /// Activation of a bundle under a record.

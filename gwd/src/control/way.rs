@@ -16,7 +16,7 @@ const STEPS_MAX: usize = 20;
 /// target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Way(Vec<Step>);
+pub(crate) struct RollbackHistory(Vec<Step>);
 
 /// Bundle in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub(crate) struct Moved {
     pub(crate) kind: RecordKind,
 }
 
-impl Way {
+impl RollbackHistory {
     /// Bundle this number of steps before the running one, or `None` if the history is shorter.
     pub(crate) fn back(&self, running: &Digest, steps: usize) -> Option<Digest> {
         let at = self.0.iter().rposition(|step| step.bundle == *running)?;
@@ -133,8 +133,8 @@ mod tests {
     }
 
     /// Returns the history after each of these records was followed.
-    fn way_of(records: &[(&str, RecordKind)]) -> Way {
-        let mut way = Way::default();
+    fn way_of(records: &[(&str, RecordKind)]) -> RollbackHistory {
+        let mut way = RollbackHistory::default();
         let mut all = Vec::new();
         for (serial, (name, kind)) in (1..).zip(records) {
             all.push(moved(name, serial, *kind));
@@ -143,7 +143,7 @@ mod tests {
         way
     }
 
-    fn back(way: &Way, running: &str, steps: usize) -> Option<Digest> {
+    fn back(way: &RollbackHistory, running: &str, steps: usize) -> Option<Digest> {
         way.back(&Digest::of(running.as_bytes()), steps)
     }
 
@@ -195,11 +195,11 @@ mod tests {
     #[test]
     fn rollback_to_an_unknown_bundle_drops_later_ones() {
         // The node began with c. The channel then rolled back to b, which is older.
-        let mut way = Way::default();
+        let mut way = RollbackHistory::default();
         way.follow(&[moved("c", 3, Release)]);
         way.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
         assert_eq!(back(&way, "b", 1), None);
-        let mut way = Way::default();
+        let mut way = RollbackHistory::default();
         way.follow(&[moved("a", 1, Release)]);
         way.follow(&[moved("c", 3, Release)]);
         way.follow(&[
@@ -225,7 +225,7 @@ mod tests {
     fn a_pin_is_no_step_and_the_way_is_not_endless() {
         let way = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
         assert_eq!(back(&way, "b", 1), is("a"));
-        let mut way = Way::default();
+        let mut way = RollbackHistory::default();
         for serial in 1..100 {
             way.follow(&[moved(&serial.to_string(), serial, Release)]);
         }

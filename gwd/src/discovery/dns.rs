@@ -45,7 +45,7 @@ pub(crate) struct Dns {
 
 /// Records to query.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum DnsQuery<'a> {
     /// A or AAAA records of a name, and the port of its hosts.
     Addresses(&'a str, u16),
     /// SRV records of a name.
@@ -86,7 +86,7 @@ impl Dns {
     }
 
     /// Sends a query and returns its answer.
-    pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answer {
+    pub(crate) async fn ask(&self, asked: DnsQuery<'_>) -> Answer {
         let resolver = match self.resolver() {
             Ok(resolver) => resolver,
             Err(error) => {
@@ -96,8 +96,8 @@ impl Dns {
         };
         let answered = async {
             match asked {
-                Asked::Addresses(name, port) => hosts(&resolver, name, port).await,
-                Asked::Services(name) => services(&resolver, name).await,
+                DnsQuery::Addresses(name, port) => hosts(&resolver, name, port).await,
+                DnsQuery::Services(name) => services(&resolver, name).await,
             }
         };
         let late = |_| Answer::Failed {

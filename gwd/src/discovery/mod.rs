@@ -31,7 +31,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 
-use dns::{Asked, Dns};
+use dns::{Dns, DnsQuery};
 use source::{About, Answer, QueryEffect, Question, Source};
 
 /// Maximum concurrent queries.
@@ -99,12 +99,12 @@ pub(crate) struct Discovery {
 }
 
 struct Inner {
-    sources: HashMap<Question, Known>,
+    sources: HashMap<Question, ListedSource>,
     followers: Vec<Weak<dyn Follower>>,
     wanted: watch::Sender<Arc<[Arc<Source>]>>,
 }
 
-struct Known {
+struct ListedSource {
     source: Arc<Source>,
     /// Time since which no version uses the source.
     idle_since_ms: Option<u64>,
@@ -164,7 +164,7 @@ impl Discovery {
             return Arc::clone(&known.source);
         }
         let source = Arc::new(Source::new(question.clone(), self.clock.now_ms()));
-        let known = Known {
+        let known = ListedSource {
             source: Arc::clone(&source),
             idle_since_ms: None,
         };
@@ -351,15 +351,15 @@ impl Asker {
     async fn follow(self: Rc<Self>, source: Arc<Source>) {
         match &source.question.about {
             About::Addresses { name, port } => {
-                self.keep_asking(&source, Asked::Addresses(name, *port))
+                self.keep_asking(&source, DnsQuery::Addresses(name, *port))
                     .await;
             }
-            About::Services { name } => self.keep_asking(&source, Asked::Services(name)).await,
+            About::Services { name } => self.keep_asking(&source, DnsQuery::Services(name)).await,
             About::File { path } => self.keep_looking(&source, path).await,
         }
     }
 
-    async fn keep_asking(&self, source: &Arc<Source>, asked: Asked<'_>) {
+    async fn keep_asking(&self, source: &Arc<Source>, asked: DnsQuery<'_>) {
         let random = Random::new();
         loop {
             let answer = {

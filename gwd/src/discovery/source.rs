@@ -67,7 +67,7 @@ pub(crate) struct Source {
     pub(crate) question: Question,
     /// Time at which the source was created, in milliseconds of the clock.
     since_ms: u64,
-    known: Mutex<Known>,
+    known: Mutex<SourceState>,
     /// True once the followers have been updated with a first answer of any kind.
     settled: AtomicBool,
     pub(crate) answers: Answers,
@@ -82,7 +82,7 @@ pub(crate) struct Answers {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct SourceState {
     places: Arc<[Place]>,
     /// True once the query has been answered, with hosts, without hosts, or by a failure.
     asked: bool,
@@ -219,7 +219,7 @@ impl Source {
         (wait_ms - early_ms).max(times.ttl_least_ms)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, SourceState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

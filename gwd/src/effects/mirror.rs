@@ -42,7 +42,7 @@ const COPIED_MAX: usize = 128;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Parts of a request that its copies are made from.
-pub(crate) struct Asked<'a, 's> {
+pub(crate) struct MirroredRequest<'a, 's> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,
     pub(crate) route: &'a RouteRef<'s>,
@@ -78,7 +78,7 @@ struct Copy {
 struct Permit(Rc<Worker>);
 
 /// Prepares the copies for the mirrors of the chain. `None` if too many requests are being copied.
-pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
+pub(crate) fn begin(asked: &MirroredRequest<'_, '_>) -> Option<Rc<Copies>> {
     let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
     let mirrors = asked.cx.mirrors.iter();
     let mirrors = mirrors.filter_map(|one| Some((snapshot.upstream(one.upstream)?, one)));
@@ -112,7 +112,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
 /// # Errors
 /// The outcome for the metrics, if the copy cannot be sent.
 fn copy(
-    asked: &Asked<'_, '_>,
+    asked: &MirroredRequest<'_, '_>,
     sender: &Rc<Sender>,
     upstream: u32,
     max_body_bytes: u64,

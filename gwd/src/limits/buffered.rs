@@ -84,7 +84,7 @@ impl Buffered {
         if bytes.is_empty() {
             return Bytes::new();
         }
-        Bytes::from_owner(Held {
+        Bytes::from_owner(CountedBytes {
             bytes,
             _buffered: self,
         })
@@ -108,12 +108,12 @@ impl Buffered {
 }
 
 /// Buffer with its accounting.
-struct Held {
+struct CountedBytes {
     bytes: Vec<u8>,
     _buffered: Buffered,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

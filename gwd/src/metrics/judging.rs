@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::families::{Labels, Numbers};
-use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::breaker::{Breaker, CircuitState};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::{Host, State, States};
 
@@ -104,9 +104,9 @@ impl Values {
         }
         if turned {
             let state = match breaker.stand(now_ms) {
-                Stand::Closed => 0.0,
-                Stand::HalfOpen => 1.0,
-                Stand::Open => 2.0,
+                CircuitState::Closed => 0.0,
+                CircuitState::HalfOpen => 1.0,
+                CircuitState::Open => 2.0,
             };
             // Policies of two documents may have the same name: show the worse state.
             let told = self.circuits.entry(labels.to_vec()).or_default();

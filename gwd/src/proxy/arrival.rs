@@ -14,7 +14,7 @@ use crate::limits::budget::{OfAddress, Share};
 use crate::listen::ListenSocket;
 use crate::listen::spread::{Handed, Weight};
 use crate::message::io::{ClientIo, Transport};
-use crate::proxy::connection::{Conn, Held, serve, serve_tls};
+use crate::proxy::connection::{Conn, ConnectionPermits, serve, serve_tls};
 use crate::proxy::{proxy_header, respond};
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
@@ -226,7 +226,7 @@ impl Arrived {
             fresh: Cell::new(true),
             presented: OnceCell::new(),
             hop: RefCell::new(None),
-            _held: Held {
+            _held: ConnectionPermits {
                 _counted: counted,
                 _share: share,
                 _of_address: of_address,

@@ -78,7 +78,7 @@ pub(crate) struct Conn {
     pub(super) presented: OnceCell<Box<Presented>>,
     /// Forwarding fields of this connection for the last requested host.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
-    pub(super) _held: Held,
+    pub(super) _held: ConnectionPermits,
 }
 
 impl Conn {
@@ -89,7 +89,7 @@ impl Conn {
 }
 
 /// Permits and counts that a connection has until it is dropped.
-pub(crate) struct Held {
+pub(crate) struct ConnectionPermits {
     pub(super) _counted: Counted,
     pub(super) _share: Share,
     pub(super) _of_address: OfAddress,

@@ -9,7 +9,7 @@ use http::{HeaderValue, Version as HttpVersion};
 use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
-use crate::effects::mirror::{self, Asked};
+use crate::effects::mirror::{self, MirroredRequest};
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
@@ -199,7 +199,7 @@ impl Forwarding<'_, '_> {
     fn copy(&self, route: &RouteRef<'_>, head: &RequestHead, body: &Incoming, origin: &Origin) {
         let copies = match self.cx.mirrors.is_empty() {
             true => None,
-            false => mirror::begin(&Asked {
+            false => mirror::begin(&MirroredRequest {
                 worker: &self.stream.worker,
                 view: &self.version.view,
                 route,

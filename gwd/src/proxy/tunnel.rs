@@ -20,7 +20,7 @@ use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::LimitOf;
-use crate::upstream::Held;
+use crate::upstream::ExchangePermits;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
 
@@ -47,7 +47,7 @@ pub(crate) struct Tunnel {
     /// Credentials with which the client was admitted. If one is revoked, the tunnel ends.
     pub(crate) shown: Shown,
     /// Permits that are returned at the end of the tunnel.
-    pub(crate) _held: Held,
+    pub(crate) _held: ExchangePermits,
 }
 
 /// Tunnel that an HTTP/1 connection runs after the response head is sent.

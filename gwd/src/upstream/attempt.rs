@@ -21,7 +21,7 @@ use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::Busy;
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, CallError, Refused};
-use crate::upstream::{Held, Looking, Tried};
+use crate::upstream::{ExchangePermits, Looking, Tried};
 
 /// Request with the state of all its attempts.
 pub(super) struct Call<'a, 's> {
@@ -226,7 +226,7 @@ impl<'s> Call<'_, 's> {
         } = at;
         let outcome = match sent {
             Ok(Ok(response)) => {
-                lease.held = Some(Held::busy(busy));
+                lease.held = Some(ExchangePermits::busy(busy));
                 Ok(Reply {
                     response,
                     lease,

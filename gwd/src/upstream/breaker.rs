@@ -40,7 +40,7 @@ struct Slot {
 
 /// State of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stand {
+pub(crate) enum CircuitState {
     Closed,
     Open,
     HalfOpen,
@@ -74,7 +74,7 @@ pub(crate) struct Open {
 /// Fields of the breaker's atomic word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StateFields {
-    stand: Stand,
+    stand: CircuitState,
     /// Number of transitions so far, modulo 2^16.
     epoch: u64,
     probes: u64,
@@ -100,17 +100,19 @@ impl Breaker {
             let word = StateFields::unpack(raw);
             let until_ms = self.until_ms.load(Ordering::Acquire);
             let next = match word.stand {
-                Stand::Closed => return Ok(self.permit(word.epoch, false)),
-                Stand::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
-                Stand::Open => StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1),
-                Stand::HalfOpen if word.probes + word.successes < most => {
+                CircuitState::Closed => return Ok(self.permit(word.epoch, false)),
+                CircuitState::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
+                CircuitState::Open => {
+                    StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
+                }
+                CircuitState::HalfOpen if word.probes + word.successes < most => {
                     word.probing(word.probes + 1)
                 }
                 // The probes did not end in time: begin a new half-open epoch.
-                Stand::HalfOpen if now_ms >= until_ms => {
-                    StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1)
+                CircuitState::HalfOpen if now_ms >= until_ms => {
+                    StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
                 }
-                Stand::HalfOpen => return Err(open(until_ms - now_ms)),
+                CircuitState::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
                 // Store the time before the word, so that no thread sees the new state with the old
@@ -119,8 +121,8 @@ impl Breaker {
                 self.until_ms.store(expiry_ms, Ordering::Release);
             }
             if self.exchange(raw, next) {
-                if word.stand == Stand::Open {
-                    self.turned(Stand::HalfOpen);
+                if word.stand == CircuitState::Open {
+                    self.turned(CircuitState::HalfOpen);
                 }
                 return Ok(self.permit(next.epoch, true));
             }
@@ -132,17 +134,19 @@ impl Breaker {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
         match word.stand {
-            Stand::Closed => true,
-            Stand::Open => over,
-            Stand::HalfOpen => over || word.probes + word.successes < probes_max(numbers),
+            CircuitState::Closed => true,
+            CircuitState::Open => over,
+            CircuitState::HalfOpen => over || word.probes + word.successes < probes_max(numbers),
         }
     }
 
     /// Current state. An open breaker counts as half open once its time has passed, even if no
     /// request has arrived since.
-    pub(crate) fn stand(&self, now_ms: u64) -> Stand {
+    pub(crate) fn stand(&self, now_ms: u64) -> CircuitState {
         match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
-            Stand::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => Stand::HalfOpen,
+            CircuitState::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => {
+                CircuitState::HalfOpen
+            }
             stand => stand,
         }
     }
@@ -179,19 +183,19 @@ impl Breaker {
         let jitter_ms = chance % (wait_ms / 10 + 1);
         self.until_ms
             .store(now_ms + wait_ms + jitter_ms, Ordering::Release);
-        let ours = self.exchange(raw, StateFields::new(Stand::Open, word.epoch + 1));
+        let ours = self.exchange(raw, StateFields::new(CircuitState::Open, word.epoch + 1));
         if ours {
             self.trips.fetch_add(1, Ordering::Relaxed);
-            self.turned(Stand::Open);
+            self.turned(CircuitState::Open);
         }
         ours
     }
 
-    fn turned(&self, to: Stand) {
+    fn turned(&self, to: CircuitState) {
         let cell = match to {
-            Stand::Open => 0,
-            Stand::HalfOpen => 1,
-            Stand::Closed => 2,
+            CircuitState::Open => 0,
+            CircuitState::HalfOpen => 1,
+            CircuitState::Closed => 2,
         };
         self.transitions[cell].fetch_add(1, Ordering::Relaxed);
     }
@@ -281,21 +285,21 @@ impl Permit<'_> {
                 return;
             }
             let done = match word.stand {
-                Stand::Open => return,
-                Stand::HalfOpen if failed || slow => {
+                CircuitState::Open => return,
+                CircuitState::HalfOpen if failed || slow => {
                     breaker.open(raw, word, numbers, now_ms, chance)
                 }
-                Stand::HalfOpen if word.successes + 1 >= probes_max(numbers) => {
-                    let closed =
-                        breaker.exchange(raw, StateFields::new(Stand::Closed, word.epoch + 1));
+                CircuitState::HalfOpen if word.successes + 1 >= probes_max(numbers) => {
+                    let closed = breaker
+                        .exchange(raw, StateFields::new(CircuitState::Closed, word.epoch + 1));
                     if closed {
                         breaker.trips.store(0, Ordering::Relaxed);
                         breaker.forget_window();
-                        breaker.turned(Stand::Closed);
+                        breaker.turned(CircuitState::Closed);
                     }
                     closed
                 }
-                Stand::HalfOpen => breaker.exchange(
+                CircuitState::HalfOpen => breaker.exchange(
                     raw,
                     StateFields {
                         probes: word.probes.saturating_sub(1),
@@ -303,7 +307,7 @@ impl Permit<'_> {
                         ..word
                     },
                 ),
-                Stand::Closed => {
+                CircuitState::Closed => {
                     let bad = *counted.get_or_insert_with(|| {
                         breaker.window_is_bad(numbers, failed, slow, now_ms)
                     });
@@ -343,7 +347,7 @@ impl Drop for Permit<'_> {
         loop {
             let raw = self.breaker.word.load(Ordering::Acquire);
             let word = StateFields::unpack(raw);
-            if word.epoch != self.epoch || word.stand != Stand::HalfOpen {
+            if word.epoch != self.epoch || word.stand != CircuitState::HalfOpen {
                 return;
             }
             let next = word.probing(word.probes.saturating_sub(1));
@@ -357,7 +361,7 @@ impl Drop for Permit<'_> {
 // === impl StateFields ===
 
 impl StateFields {
-    fn new(stand: Stand, epoch: u64) -> Self {
+    fn new(stand: CircuitState, epoch: u64) -> Self {
         Self {
             stand,
             epoch: epoch & EPOCH,
@@ -375,9 +379,9 @@ impl StateFields {
     /// 20 for consecutive failures.
     fn pack(self) -> u64 {
         let stand = match self.stand {
-            Stand::Closed => 0,
-            Stand::Open => 1,
-            Stand::HalfOpen => 2,
+            CircuitState::Closed => 0,
+            CircuitState::Open => 1,
+            CircuitState::HalfOpen => 2,
         };
         stand
             | (self.epoch & EPOCH) << 2
@@ -389,9 +393,9 @@ impl StateFields {
     fn unpack(raw: u64) -> Self {
         Self {
             stand: match raw & 3 {
-                0 => Stand::Closed,
-                1 => Stand::Open,
-                _ => Stand::HalfOpen,
+                0 => CircuitState::Closed,
+                1 => CircuitState::Open,
+                _ => CircuitState::HalfOpen,
             },
             epoch: raw >> 2 & EPOCH,
             probes: raw >> 18 & FIELD,

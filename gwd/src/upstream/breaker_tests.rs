@@ -27,7 +27,7 @@ fn opened() -> Breaker {
     for _ in 0..3 {
         fail(breaker.admit(&numbers(), 0).unwrap(), 0);
     }
-    assert_eq!(breaker.stand(0), Stand::Open);
+    assert_eq!(breaker.stand(0), CircuitState::Open);
     breaker
 }
 
@@ -43,14 +43,14 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
     assert!(breaker.admit(&numbers(), 102).is_err());
     three.ended(Ended::Alive, 1, &numbers(), 103, 0);
-    assert_eq!(breaker.stand(0), Stand::Closed);
+    assert_eq!(breaker.stand(0), CircuitState::Closed);
 }
 
 #[test]
 fn open_breaker_is_half_open_after_its_time_unused() {
     let breaker = opened();
-    assert_eq!(breaker.stand(99), Stand::Open);
-    assert_eq!(breaker.stand(100), Stand::HalfOpen);
+    assert_eq!(breaker.stand(99), CircuitState::Open);
+    assert_eq!(breaker.stand(100), CircuitState::HalfOpen);
     assert_eq!(breaker.transitions[1].load(Ordering::Relaxed), 0, "yet");
 }
 
@@ -63,9 +63,13 @@ fn lost_probe_expires_and_its_late_result_is_ignored() {
     let fresh = breaker.admit(&numbers(), 200).unwrap();
     fail(stuck, 201);
     drop(stuck_too);
-    assert_eq!(breaker.stand(0), Stand::HalfOpen, "of an earlier epoch");
+    assert_eq!(
+        breaker.stand(0),
+        CircuitState::HalfOpen,
+        "of an earlier epoch"
+    );
     fail(fresh, 202);
-    assert_eq!(breaker.stand(0), Stand::Open);
+    assert_eq!(breaker.stand(0), CircuitState::Open);
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn request_begun_before_opening_changes_nothing() {
         fail(breaker.admit(&numbers(), 0).unwrap(), 0);
     }
     late.ended(Ended::Alive, 1, &numbers(), 1, 0);
-    assert_eq!(breaker.stand(0), Stand::Open);
+    assert_eq!(breaker.stand(0), CircuitState::Open);
 }
 
 #[test]
@@ -106,20 +110,24 @@ fn share_counts_from_min_requests_within_its_window() {
     for now_ms in [0, 10, 20] {
         one(Ended::Failed, now_ms);
     }
-    assert_eq!(breaker.stand(0), Stand::Closed, "three are not enough");
+    assert_eq!(
+        breaker.stand(0),
+        CircuitState::Closed,
+        "three are not enough"
+    );
     for now_ms in [2_000, 2_010, 2_020] {
         one(Ended::Alive, now_ms);
     }
     one(Ended::Failed, 2_030);
     assert_eq!(
         breaker.stand(0),
-        Stand::Closed,
+        CircuitState::Closed,
         "what is old does not count"
     );
     for now_ms in [2_040, 2_050] {
         one(Ended::Failed, now_ms);
     }
-    assert_eq!(breaker.stand(0), Stand::Open, "3 of 6");
+    assert_eq!(breaker.stand(0), CircuitState::Open, "3 of 6");
 }
 
 /// One request in each tenth of the window. All ten count; in the eleventh tenth, the first one no
@@ -140,18 +148,26 @@ fn every_tenth_of_the_window_counts() {
     for tenth in 0..9 {
         fail_at(&breaker, tenth * 100);
     }
-    assert_eq!(breaker.stand(800), Stand::Closed, "nine of ten");
+    assert_eq!(breaker.stand(800), CircuitState::Closed, "nine of ten");
     fail_at(&breaker, 900);
-    assert_eq!(breaker.stand(900), Stand::Open, "ten of ten");
+    assert_eq!(breaker.stand(900), CircuitState::Open, "ten of ten");
 
     let late = Breaker::default();
     for tenth in 0..9 {
         fail_at(&late, tenth * 100);
     }
     fail_at(&late, 1_000);
-    assert_eq!(late.stand(1_000), Stand::Closed, "the first tenth is over");
+    assert_eq!(
+        late.stand(1_000),
+        CircuitState::Closed,
+        "the first tenth is over"
+    );
     fail_at(&late, 1_010);
-    assert_eq!(late.stand(1_010), Stand::Open, "ten within the last second");
+    assert_eq!(
+        late.stand(1_010),
+        CircuitState::Open,
+        "ten within the last second"
+    );
 }
 
 #[test]
@@ -170,10 +186,10 @@ fn slow_answers_open_it_too() {
         }
         breaker.stand(0)
     };
-    assert_eq!(stand_after([51, 60]), Stand::Open);
+    assert_eq!(stand_after([51, 60]), CircuitState::Open);
     assert_eq!(
         stand_after([50, 60]),
-        Stand::Closed,
+        CircuitState::Closed,
         "50 ms is not above 50 ms"
     );
 }
@@ -229,7 +245,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 /// Simple model of the breaker's rules.
 #[derive(Debug)]
 struct Model {
-    stand: Stand,
+    stand: CircuitState,
     in_a_row: u64,
     trips: u32,
     until_ms: u64,
@@ -244,7 +260,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         Self {
-            stand: Stand::Closed,
+            stand: CircuitState::Closed,
             in_a_row: 0,
             trips: 0,
             until_ms: 0,
@@ -255,7 +271,7 @@ impl Model {
         }
     }
 
-    fn turn(&mut self, stand: Stand) {
+    fn turn(&mut self, stand: CircuitState) {
         self.stand = stand;
         self.in_a_row = 0;
         self.probes.clear();
@@ -264,25 +280,25 @@ impl Model {
     }
 
     fn open(&mut self, now_ms: u64) {
-        self.turn(Stand::Open);
+        self.turn(CircuitState::Open);
         self.until_ms = now_ms + (100 << self.trips.min(10)).min(400);
         self.trips += 1;
     }
 
     fn begin(&mut self, now_ms: u64) -> Option<u64> {
         match self.stand {
-            Stand::Closed => {}
-            Stand::Open if now_ms < self.until_ms => return None,
-            Stand::HalfOpen if self.probes.len() as u64 + self.proven < 2 => {}
-            Stand::HalfOpen if now_ms < self.until_ms => return None,
-            Stand::Open | Stand::HalfOpen => {
-                self.turn(Stand::HalfOpen);
+            CircuitState::Closed => {}
+            CircuitState::Open if now_ms < self.until_ms => return None,
+            CircuitState::HalfOpen if self.probes.len() as u64 + self.proven < 2 => {}
+            CircuitState::HalfOpen if now_ms < self.until_ms => return None,
+            CircuitState::Open | CircuitState::HalfOpen => {
+                self.turn(CircuitState::HalfOpen);
                 self.until_ms = now_ms + 100;
             }
         }
         let number = self.next;
         self.next += 1;
-        if self.stand == Stand::HalfOpen {
+        if self.stand == CircuitState::HalfOpen {
             self.probes.push(number);
         }
         Some(number)
@@ -294,19 +310,19 @@ impl Model {
         }
         self.probes.retain(|probe| *probe != number);
         match (self.stand, ended) {
-            (_, None) | (Stand::Open, _) => {}
-            (Stand::Closed, Some(Ended::Alive)) => self.in_a_row = 0,
-            (Stand::Closed, Some(Ended::Failed)) => {
+            (_, None) | (CircuitState::Open, _) => {}
+            (CircuitState::Closed, Some(Ended::Alive)) => self.in_a_row = 0,
+            (CircuitState::Closed, Some(Ended::Failed)) => {
                 self.in_a_row += 1;
                 if self.in_a_row == 3 {
                     self.open(now_ms);
                 }
             }
-            (Stand::HalfOpen, Some(Ended::Failed)) => self.open(now_ms),
-            (Stand::HalfOpen, Some(Ended::Alive)) => {
+            (CircuitState::HalfOpen, Some(Ended::Failed)) => self.open(now_ms),
+            (CircuitState::HalfOpen, Some(Ended::Alive)) => {
                 self.proven += 1;
                 if self.proven == 2 {
-                    self.turn(Stand::Closed);
+                    self.turn(CircuitState::Closed);
                     self.trips = 0;
                 }
             }
@@ -355,6 +371,6 @@ proptest! {
                 permit.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
             }
         }
-        prop_assert_eq!(breaker.stand(0), Stand::Closed);
+        prop_assert_eq!(breaker.stand(0), CircuitState::Closed);
     }
 }

@@ -69,7 +69,7 @@ pub(crate) struct Service {
 }
 
 /// Counts and permits of an exchange at an upstream, returned when the response has ended.
-pub(crate) struct Held {
+pub(crate) struct ExchangePermits {
     pub(crate) in_flight: Option<InFlight>,
     _busy: Busy,
 }
@@ -269,9 +269,9 @@ fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> 
     mixed.then_some(near)
 }
 
-// === impl Held ===
+// === impl ExchangePermits ===
 
-impl Held {
+impl ExchangePermits {
     pub(crate) fn busy(busy: Busy) -> Self {
         Self {
             in_flight: None,

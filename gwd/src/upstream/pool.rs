@@ -29,7 +29,7 @@ use crate::message::body::RequestBody;
 use crate::runtime::clock::Clock;
 use crate::telemetry::shard::PoolGauge;
 use crate::tls::connector::{Connector, Offer};
-use crate::upstream::Held;
+use crate::upstream::ExchangePermits;
 use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
 use crate::upstream::call_cx::CallCx;
@@ -121,7 +121,7 @@ pub(crate) struct Lease {
     /// `None` while a request or a response body owns the connection.
     transport: Option<Transport>,
     /// Counts and permits that are returned at the end of the exchange.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<ExchangePermits>,
     pool: Rc<Pool>,
     /// Round of the TLS connector that opened the connection.
     round: u64,

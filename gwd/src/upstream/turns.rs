@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
-use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::breaker::{Breaker, CircuitState};
 use crate::upstream::shared::{Host, State, States};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ fn circuit(
     facts: &dyn Fn() -> Value,
     lines: &mut Vec<Line>,
 ) {
-    let open = breaker.stand(now_ms) != Stand::Closed;
+    let open = breaker.stand(now_ms) != CircuitState::Closed;
     if !told.turned(CIRCUIT, open, now_ms) {
         return;
     }

@@ -25,7 +25,7 @@ use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Answered, Outgoing, admit_client, judge_connect};
 use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
-use crate::upstream::{Held, Looking, Tried};
+use crate::upstream::{ExchangePermits, Looking, Tried};
 
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
@@ -53,7 +53,7 @@ pub(crate) struct Switched {
     /// Credentials with which the client was admitted.
     pub(crate) shown: Shown,
     /// Permits that are returned when the tunnel ends.
-    pub(crate) held: Held,
+    pub(crate) held: ExchangePermits,
 }
 
 /// Handshake with a target of an upstream.
@@ -62,7 +62,7 @@ struct Asking<'a, 's> {
     head: &'a RequestHead,
     target: usize,
     handshake: Handshake,
-    held: Held,
+    held: ExchangePermits,
 }
 
 /// Connection for the handshake.
@@ -80,7 +80,7 @@ pub(crate) async fn upgrade(
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
     let (way, target) = find(out, head, record).await?;
-    let mut held = Held::busy(out.service.set.hosts[target].busy());
+    let mut held = ExchangePermits::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
     let began_ms = record.begins(out.calls.clock.now_ns());
     let timeout_ms = out.route.treatment.timeout_ms;

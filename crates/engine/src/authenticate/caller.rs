@@ -11,7 +11,7 @@ use policy::{Cx, NO_CLAIMS, Principal};
 use crate::consumers::Consumer;
 
 /// Verified credential.
-pub(super) struct Known {
+pub(super) struct VerifiedCredential {
     pub(super) sha256: [u8; 32],
     /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` if it does not
     /// expire.
@@ -40,7 +40,7 @@ pub(super) struct Caller<'s> {
 impl<'s> Caller<'s> {
     /// Adds a credential to the caller. False if it belongs to another consumer or subject than the
     /// earlier credentials.
-    pub(super) fn join(&mut self, known: Known, scheme: &'s str) -> bool {
+    pub(super) fn join(&mut self, known: VerifiedCredential, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);
         self.signed.extend(known.signed.map(|signed| *signed));

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use policy::Cx;
 use policy::auth::{Fault, mtls};
 
-use super::{Check, Known, Outcome};
+use super::{Check, Outcome, VerifiedCredential};
 use crate::consumers::{NotOwned, Owned};
 use crate::credentials::Credentials;
 
@@ -33,7 +33,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
                 return refused(mtls::Reason::Revoked);
             }
             match owner(&certificate, cx, credentials) {
-                Ok(owner) => Outcome::Satisfied(Some(Known {
+                Ok(owner) => Outcome::Satisfied(Some(VerifiedCredential {
                     sha256: *certificate.sha256(),
                     ends_s: owner.ends_s(certificate.identity().ends_s),
                     consumer: owner.consumer,

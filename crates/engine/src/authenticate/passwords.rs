@@ -8,7 +8,7 @@ use policy::Cx;
 use policy::ask::{Answer, AskId, Effect};
 use policy::password::{Check, PASSWORD_MAX};
 
-use super::{Known, Outcome};
+use super::{Outcome, VerifiedCredential};
 use crate::credentials::{Password, Passwords};
 
 /// Outcome for credentials `user:password` that match no fast hash.
@@ -35,7 +35,7 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
         match judged(Check::new(&one.sha256, &one.hash, password), cx) {
             Ok(false) => {}
             Ok(true) => {
-                return Outcome::Satisfied(Some(Known {
+                return Outcome::Satisfied(Some(VerifiedCredential {
                     sha256: one.sha256,
                     ends_s: one.owner.not_after.unwrap_or(u64::MAX),
                     consumer: Some(one.owner.consumer),

@@ -15,7 +15,7 @@ use policy::{Cx, RequestHead};
 
 use crate::snapshot::RouteRef;
 
-use outbound::Said;
+use outbound::AddedFields;
 
 pub use outbound::Outbound;
 pub use returned::{Places, returned};
@@ -58,7 +58,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     let host = host(relay);
     let prefix = stripped(relay.route);
     let consumer = cx.principal.as_ref().and_then(|caller| caller.consumer);
-    let mut said = Said {
+    let mut said = AddedFields {
         prefix: None,
         via: Some(outbound::via(origin.version)),
         request_id: Some(&origin.request_id),

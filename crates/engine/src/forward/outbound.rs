@@ -32,12 +32,12 @@ pub struct Outbound<'h> {
     pub(super) headers: Cow<'h, HeaderMap>,
     /// Forwarding fields of this hop, if the gateway is the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
-    pub(super) said: Said<'h>,
+    pub(super) said: AddedFields<'h>,
 }
 
 /// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
-pub(super) struct Said<'h> {
+pub(super) struct AddedFields<'h> {
     /// Stripped base path, if the gateway adds the forwarding fields itself.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
@@ -60,7 +60,7 @@ impl<'h> Outbound<'h> {
             host: Cow::Borrowed(head.headers.get(HOST).unwrap_or(&NOBODY)),
             headers: Cow::Borrowed(&head.headers),
             hop: None,
-            said: Said::default(),
+            said: AddedFields::default(),
         }
     }
 
@@ -147,7 +147,7 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
 }
 
 /// Removes the fields that the gateway sets on every request.
-pub(super) fn take_out(headers: &mut HeaderMap, said: &Said<'_>) {
+pub(super) fn take_out(headers: &mut HeaderMap, said: &AddedFields<'_>) {
     headers.remove(&X_REQUEST_ID);
     if said.consumer.is_some() {
         headers.remove(&X_CONSUMER_NAME);
@@ -180,9 +180,9 @@ mod tests {
                 headers.append(name, HeaderValue::from_static("one"));
                 headers.append(name, HeaderValue::from_static("two"));
             }
-            let said = Said {
+            let said = AddedFields {
                 consumer: has_consumer.then(|| HeaderValue::from_static("alice")),
-                ..Said::default()
+                ..AddedFields::default()
             };
             take_out(&mut headers, &said);
             assert!(!headers.contains_key(&X_REQUEST_ID));

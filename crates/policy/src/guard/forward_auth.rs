@@ -246,12 +246,12 @@ impl Run for Filter {
             }
         };
         match judge(answered.status) {
-            Judged::Admitted => {
+            ServiceDecision::Admitted => {
                 self.pass(Some(&answered.headers), head);
                 Step::Continue
             }
-            Judged::Refused => Step::Reply(Box::new(refusal(&answered))),
-            Judged::Useless => self.outage(head, cx),
+            ServiceDecision::Refused => Step::Reply(Box::new(refusal(&answered))),
+            ServiceDecision::Useless => self.outage(head, cx),
         }
     }
 
@@ -352,18 +352,18 @@ impl Filter {
 }
 
 /// Meaning of the service's response status.
-enum Judged {
+enum ServiceDecision {
     Admitted,
     Refused,
     /// The response does not decide about the request, which counts as an outage.
     Useless,
 }
 
-fn judge(status: StatusCode) -> Judged {
+fn judge(status: StatusCode) -> ServiceDecision {
     match status.as_u16() {
-        200..=299 => Judged::Admitted,
-        301 | 302 | 303 | 307 | 308 | 400..=499 => Judged::Refused,
-        _ => Judged::Useless,
+        200..=299 => ServiceDecision::Admitted,
+        301 | 302 | 303 | 307 | 308 | 400..=499 => ServiceDecision::Refused,
+        _ => ServiceDecision::Useless,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::message::transfer::Phase;
 use crate::proxy::connection::{Conn, answer, linger, room};
 use crate::proxy::refused::log_refused_head;
 use crate::proxy::stream::Stream;
-use send::{Asked, Then};
+use send::{RequestTraits, Then};
 use wire::Wire;
 
 /// Minimum of the parser's limit on the number of fields. With a lower limit of the listener, the
@@ -147,7 +147,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
             Ok(None) => return End::Over,
             Err(error) => return End::Refused(early::reject(error)),
         };
-        let asked = Asked::of(&head);
+        let asked = RequestTraits::of(&head);
         let response = {
             let mut answer = pin!(answer(Rc::clone(&wire.stream), request(wire, head)));
             poll_fn(|cx| match answer.as_mut().poll(cx) {

@@ -23,7 +23,7 @@ const COPIED_MAX: usize = 16 << 10;
 const HEAD_USUAL: usize = 512;
 
 /// Properties of a request that determine the form of its response.
-pub(super) struct Asked {
+pub(super) struct RequestTraits {
     method: Method,
     version: Version,
     keeps_connection: bool,
@@ -69,7 +69,11 @@ pub(super) enum Then {
 }
 
 /// Sends a response. Returns what to do with the connection next.
-pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> Then {
+pub(super) async fn send(
+    wire: &Wire,
+    response: Response<ResponseBody>,
+    asked: &RequestTraits,
+) -> Then {
     let (parts, body) = response.into_parts();
     let framing = Framing::of(parts.status, &parts.headers, &body, asked);
     let closes = parts
@@ -128,7 +132,7 @@ fn head(
     headers: &HeaderMap,
     framing: Framing,
     keeps: bool,
-    asked: &Asked,
+    asked: &RequestTraits,
     date: &[u8],
     out: &mut Vec<u8>,
 ) {
@@ -179,9 +183,9 @@ fn may_tell_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
 }
 
-// === impl Asked ===
+// === impl RequestTraits ===
 
-impl Asked {
+impl RequestTraits {
     pub(super) fn of(head: &Head) -> Self {
         Self {
             method: head.method.clone(),
@@ -195,7 +199,12 @@ impl Asked {
 // === impl Framing ===
 
 impl Framing {
-    fn of(status: StatusCode, headers: &HeaderMap, body: &ResponseBody, asked: &Asked) -> Self {
+    fn of(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &ResponseBody,
+        asked: &RequestTraits,
+    ) -> Self {
         if is_bodiless(&asked.method, status) {
             return Self::Bodiless(match body {
                 ResponseBody::Own(bytes, _)
