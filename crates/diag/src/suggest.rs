@@ -44,7 +44,7 @@ pub fn split<'w, 'k>(
     Some((key.or_else(|| nearest(name, known))?, value))
 }
 
-/// Source text for messages. Invisible characters are escaped; quotes are not.
+/// Formats a source text for messages. Invisible characters are escaped; quotes are not.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

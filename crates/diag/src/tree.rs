@@ -23,7 +23,7 @@ pub struct Tree {
     segments: Vec<Segment>,
     /// Segment of each block, from the first block on.
     blocks: Vec<u32>,
-    /// Number of the first block of ids that the tree has.
+    /// Number of the tree's first block of ids.
     first: usize,
     /// Id of the next node.
     next: u32,
@@ -119,7 +119,7 @@ impl Tree {
         }
     }
 
-    /// Extends the table of blocks to the block that begins with this id.
+    /// Extends the table `blocks` with all blocks before the one that begins with the id `base`.
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts are added in order");

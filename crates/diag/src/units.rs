@@ -12,7 +12,7 @@ const TIMES: &[(&[&str], u64)] = &[
     (&["d", "day", "days"], 86_400_000),
 ];
 
-/// Common names of size units, the power of 1024 or 1000, and the decimal unit.
+/// Common names of size units, the exponent for base 1024 or 1000, and the decimal unit.
 const SIZES: &[(&[&str], u32, &str)] = &[
     (&["b", "byte", "bytes"], 0, "B"),
     (&["k", "kb", "kib"], 1, "kB"),

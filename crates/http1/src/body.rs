@@ -85,7 +85,7 @@ impl Body {
         }
     }
 
-    /// Takes the next piece from the buffer. If the buffer already has the end of the body,
+    /// Takes the next piece from the buffer. If the buffer already contains the end of the body,
     /// [`Self::is_ended`] is true after the last piece.
     ///
     /// # Errors

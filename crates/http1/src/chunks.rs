@@ -81,8 +81,8 @@ impl Chunks {
 }
 
 impl Chunks {
-    /// Takes the end of the body if the buffer already has it and the body has no trailers. The
-    /// caller then knows that the piece before is the last one.
+    /// Takes the end of the body if the buffer already contains the end and the body has no
+    /// trailers. The caller then knows that the previous piece was the last one.
     pub(crate) fn ends(&mut self, read: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let ends = *self == Self::End && read.starts_with(END);

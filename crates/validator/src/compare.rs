@@ -1,8 +1,8 @@
 //! Comparison of two descriptions of requests: whether one accepts all requests of the other.
 //!
-//! The rules are sound and not complete: an answer `true` is certain, `false` means that containment
-//! was not shown. They compare keyword by keyword, and assume containment of the schemas that are
-//! being compared (coinduction), so that recursive schemas end.
+//! The rules are sound and not complete: an answer `true` is certain, `false` means that
+//! containment was not shown. They compare keyword by keyword, and assume containment of the
+//! schemas that are being compared (coinduction), so that recursive schemas end.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
 const STEPS_MAX: u32 = 100_000;
 
 struct Comparing<'a> {
-    /// Schemas of the side that has to accept more.
+    /// Schemas that must accept everything that the other schemas accept.
     wide: &'a [Value],
     narrow: &'a [Value],
     assumed: BTreeSet<(u32, u32)>,
@@ -145,8 +145,8 @@ impl<'a> Comparing<'a> {
         self.holds_here(wide, narrow)
     }
 
-    /// [`Self::holds`] for one of several ways to show containment. A way that fails leaves no
-    /// assumptions.
+    /// [`Self::holds`] as one of several attempts to show containment. A failed attempt discards
+    /// its assumptions.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let before = self.assumed.clone();
         let held = self.holds(wide, narrow);
@@ -175,7 +175,7 @@ impl<'a> Comparing<'a> {
         true
     }
 
-    /// True if a keyword of the wide side is implied by the narrow side.
+    /// True if every value that the narrow side accepts satisfies this keyword of the wide side.
     fn implied(&mut self, key: &str, value: &'a Value, wide: &'a Value, narrow: &'a Value) -> bool {
         let own = narrow.get(key);
         match key {

@@ -10,7 +10,7 @@ use crate::lower::{Direction, Lost, Lowering, patterns};
 /// Error for an operation whose schemas are no valid JSON Schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uncompilable {
-    /// Cause in the words of the library.
+    /// Error message of the JSON Schema library.
     pub why: String,
 }
 

@@ -12,13 +12,13 @@ pub struct Cone {
     pub operation: ContractOperation,
     /// Schemas; [`Value::Node`] is an index.
     pub schemas: Vec<Value>,
-    /// SHA-256 of both.
+    /// SHA-256 of `operation` and `schemas`.
     pub digest: [u8; 32],
 }
 
 impl Cone {
-    /// Reads the part of `schemas` that an operation reaches. Edges that lead nowhere become edges
-    /// to a schema that accepts everything.
+    /// Reads the part of `schemas` that an operation reaches. Edges without a
+    /// target become edges to a schema that accepts everything.
     #[must_use]
     pub fn of(operation: &ContractOperation, schemas: &[Value]) -> Self {
         let mut operation = ContractOperation {

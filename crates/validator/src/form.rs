@@ -69,7 +69,7 @@ impl Encodings {
     }
 }
 
-/// Object of an urlencoded form. `None` if a field that is no array occurs twice, or if a JSON value
+/// Object of an urlencoded form. `None` if a field occurs twice but is no array, or if a JSON value
 /// cannot be read.
 pub(crate) fn urlencoded(
     text: &str,

@@ -1,7 +1,6 @@
 //! Values of `format` that are enforced. Other formats are annotations and never refuse a value.
 
-/// A format that is enforced: its name, and the check of a string. Numeric formats have no check of
-/// strings.
+/// Enforced format: its name, and the check of a string. Numeric formats have no check of strings.
 pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) check: Option<fn(&str) -> bool>,

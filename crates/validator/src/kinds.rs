@@ -1,5 +1,5 @@
-//! Types that a schema allows, by which text is read as a value. Texts have no type of their own:
-//! `5` is a number, or a string of one digit.
+//! Types that a schema allows. They determine how a text is converted to a value, because the text
+//! alone does not: `5` is a number, or a string of one digit.
 
 use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
@@ -25,10 +25,10 @@ const ARRAY: u8 = 16;
 const OBJECT: u8 = 32;
 const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
 
-/// Maximum depth of the schemas that are read. Text is rarely nested at all.
+/// Maximum depth of schemas that determine types. Values in text are rarely nested at all.
 const DEPTH_MAX: usize = 8;
 
-/// Kinds of a schema that says nothing about types.
+/// Kinds of a schema without assertions about types.
 static ANY: Kinds = Kinds {
     types: SCALARS,
     items: None,

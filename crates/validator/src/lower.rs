@@ -1,8 +1,8 @@
 //! Schemas of a contract as one JSON Schema document (2020-12).
 //!
-//! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that the
-//! result accepts more. Below `not`, `if` and `oneOf` such a schema would refuse more: there the
-//! keyword around it is left out, or `oneOf` becomes `anyOf`.
+//! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that
+//! the result accepts more. Below `not`, `if` and `oneOf` such a schema would refuse more: there
+//! the keyword around it is left out, or `oneOf` becomes `anyOf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,14 +37,14 @@ pub enum Lost {
 /// Maximum size of a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
-/// Engine for patterns: linear time.
+/// Options that select the regular expression engine with linear time.
 pub(crate) fn patterns() -> PatternOptions<jsonschema::Regex> {
     PatternOptions::regex()
         .size_limit(PATTERN_BYTES_MAX)
         .dfa_size_limit(PATTERN_BYTES_MAX)
 }
 
-/// Schema table in the course of lowering.
+/// Conversion of a schema table, in progress.
 pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
     direction: Direction,
@@ -52,7 +52,7 @@ pub(crate) struct Lowering<'a> {
     one_way: FxHashSet<&'a str>,
     /// By pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
-    /// Nodes that accept more than they say.
+    /// Nodes whose converted schema accepts more than the original.
     loose: Vec<bool>,
     /// Edges at the same place of a value that close a circle.
     circles: BTreeSet<(u32, u32)>,
@@ -492,7 +492,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Marks the nodes that accept more than they say, and those that reach them.
+    /// Marks the nodes whose converted schema accepts more than the original, and the nodes that
+    /// reach them.
     fn find_loose(&mut self) {
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];

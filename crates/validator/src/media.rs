@@ -1,4 +1,4 @@
-//! Media types: those of a description, and the one of a message (RFC 9110 §8.3.1).
+//! Media types of API descriptions and of messages (RFC 9110 §8.3.1).
 
 /// Form of a body, by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,7 +67,7 @@ impl Operation {
     /// Compiles the validators of an operation.
     ///
     /// # Errors
-    /// A schema is not valid.
+    /// Returns an error if a schema is not valid.
     pub fn compile(cone: &Cone) -> Result<Self, Uncompilable> {
         let Cone {
             operation, schemas, ..
@@ -118,8 +118,8 @@ impl Operation {
         findings.take(words::FINDINGS_MAX).collect()
     }
 
-    /// Query without the parameters that the operation does not describe. `None` if it has none of
-    /// them.
+    /// Query without the parameters that the operation does not describe. `None` if all of
+    /// them are described.
     #[must_use]
     pub fn stripped(&self, query: &str, credentials: &[String]) -> Option<String> {
         let gone = parameters::undeclared(&self.parameters, query, credentials);
@@ -136,7 +136,7 @@ impl Operation {
     /// body.
     ///
     /// # Errors
-    /// The refusal of a request whose body is missing or has the wrong media type.
+    /// Returns the refusal of a request whose body is missing or has the wrong media type.
     pub fn body_use(
         &self,
         headers: &HeaderMap,
@@ -197,7 +197,7 @@ impl Operation {
         one.is_some_and(|one| matches!(one.form, Form::Urlencoded | Form::Multipart))
     }
 
-    /// Checks a whole body. `kind` is that of [`BodyUse::Read`].
+    /// Checks a whole body. `kind` is the value in [`BodyUse::Read`].
     #[must_use]
     pub fn body(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
         let Some(body) = &self.body else {
@@ -304,7 +304,7 @@ impl Body {
         }))
     }
 
-    /// Media types that the operation takes.
+    /// Media types that the operation accepts.
     fn expected(&self) -> String {
         let types = self.types.iter();
         let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();

@@ -112,7 +112,7 @@ impl Parameter {
         }
     }
 
-    /// True if the parameter is an object whose members are fields of the query themselves.
+    /// True if the parameter is an object, and each of its members is a separate query field.
     fn spreads(&self) -> bool {
         let form = self.style == Style::Form && self.explode && self.content.is_none();
         form && self.kinds.has_objects() && !self.kinds.has_scalars() && !self.kinds.has_arrays()
@@ -130,7 +130,7 @@ impl Parameter {
         }
     }
 
-    /// Checks a value that is one text.
+    /// Checks a value that is written as one text.
     fn check_text(&self, text: &str, findings: &mut Vec<Finding>) {
         if let Some(form) = self.content {
             return self.check_content(text, form, findings);
@@ -160,7 +160,7 @@ impl Parameter {
         }
     }
 
-    /// Checks the readings of a value.
+    /// Checks the possible interpretations of a value.
     fn check(
         &self,
         findings: &mut Vec<Finding>,

@@ -1,4 +1,4 @@
-//! Check of a request's head: what gwd and `gwc route` do alike.
+//! Check of a request's head, shared by gwd and `gwc route`.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// Choices in the reading of a text, where descriptions leave room.
+/// One interpretation of a text: choices that the API description leaves open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     /// Read a text as a string if both a string and another type are allowed.
@@ -31,7 +31,7 @@ pub(crate) struct Reading {
     pub(crate) encoded_delimiters: bool,
 }
 
-/// All readings, the usual one first.
+/// All interpretations, the usual one first.
 pub(crate) const READINGS: [Reading; 8] = {
     let mut all = [Reading {
         as_text: false,
@@ -72,7 +72,7 @@ impl Structure {
 }
 
 impl Style {
-    /// Style with this name. Default: that of the place.
+    /// Style with this name. Default: the default style of parameters at `place`.
     pub(crate) fn of(name: Option<&str>, place: ParameterPlace) -> Self {
         match (name, place) {
             (Some("label"), _) => Self::Label,
@@ -92,7 +92,7 @@ impl Style {
         self == Self::Form
     }
 
-    /// Spellings of the delimiter in one text.
+    /// Spellings of the delimiter between items. With `encoded`, also percent-encoded commas.
     pub(crate) fn delimiters(self, encoded: bool) -> &'static [&'static str] {
         match (self, encoded) {
             (Self::SpaceDelimited, _) => &["%20", "+", " "],
@@ -218,8 +218,8 @@ pub(crate) fn object(
     Some(Json::Object(object))
 }
 
-/// Names in the brackets behind a parameter's name: `b`, `c` of `a[b][c]`. `None` if the key belongs
-/// to another parameter, or has no brackets.
+/// Names in the brackets behind a parameter's name: `b`, `c` of `a[b][c]`. `None` if the key
+/// belongs to another parameter, or has no brackets.
 pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     let mut rest = key.strip_prefix(name)?;
     let mut names = Vec::new();

@@ -25,8 +25,8 @@ pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &m
     }
 }
 
-/// Checks the readings of a text: one that matches is enough. The findings are those of the first
-/// reading.
+/// Checks the interpretations of a text: one that matches is enough. The findings are those of the
+/// first interpretation.
 pub(crate) fn check_readings(
     schema: &Validator,
     readings: impl Iterator<Item = Option<Value>>,
@@ -51,7 +51,7 @@ pub(crate) fn check_readings(
 
 const NO_FORM: &str = "does not have the form that is described, or has a value twice";
 
-/// Finding at a member of the part's value, or at the value itself if `name` is empty.
+/// Finding at the member `name` of the part's value, or at the value itself if `name` is empty.
 pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     let name = name.replace('~', "~0").replace('/', "~1");
     let pointer = match name.is_empty() {

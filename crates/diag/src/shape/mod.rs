@@ -102,7 +102,7 @@ pub struct KnownKeys {
     pub what: &'static str,
     /// All keys.
     pub known: &'static [&'static str],
-    /// Place of a key that belongs elsewhere, after "it belongs ".
+    /// Correct place of a misplaced key, after "it belongs ".
     pub elsewhere: fn(&str) -> Option<&'static str>,
     /// Help for an unknown key without a suggestion.
     pub help: &'static str,
@@ -168,7 +168,7 @@ pub struct Variant {
     pub kind: &'static str,
     /// Other keys of the object.
     pub object: &'static Object,
-    /// True if this version can run it.
+    /// True if this version can run objects of this kind.
     pub runs: bool,
 }
 

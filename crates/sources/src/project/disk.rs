@@ -33,7 +33,7 @@ pub(super) struct Folder {
     /// Canonical path of the folder.
     root: PathBuf,
     /// Folder that links and references must not leave: the root, or the work tree that contains
-    /// it.
+    /// the root.
     outer: PathBuf,
     /// Commit whose ignore rules apply in addition to those of the work tree.
     base: Option<String>,
@@ -105,7 +105,7 @@ impl Disk {
         Ok(found)
     }
 
-    /// Returns the content of a source. Refuses every other file; see [`reach`].
+    /// Returns the content of a source. Refuses files that are not sources; see [`reach`].
     pub(super) fn source(
         &self,
         path: &str,

@@ -55,7 +55,7 @@ struct Loaded {
     allows: bool,
     /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
     identifies: bool,
-    /// True if the files that it refers to have been loaded as well.
+    /// True if the files that this file refers to have been loaded as well.
     followed: bool,
     /// Files that this file refers to, except unreadable ones.
     refers: Vec<FileId>,

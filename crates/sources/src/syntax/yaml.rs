@@ -103,9 +103,9 @@ struct Open {
     start: usize,
     end: usize,
     anchor: usize,
-    /// Height of the tree below it, with aliases expanded.
+    /// Height of the tree below the list or map, with aliases expanded.
     height: usize,
-    /// Value of `written + unfolded` when it began.
+    /// Value of `written + unfolded` at the start of the list or map.
     nodes_before: usize,
 }
 

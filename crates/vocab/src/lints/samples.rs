@@ -76,7 +76,8 @@ macro_rules! certified {
     };
 }
 
-/// Sample of a credential that is removed before forwarding, with this `hash_on` at its upstream.
+/// Sample of a credential that the gateway removes before forwarding, with this `hash_on` at the
+/// upstream.
 macro_rules! hashed {
     ($key:literal) => {
         &[
@@ -101,7 +102,7 @@ macro_rules! hashed {
     };
 }
 
-/// Sample of two schemes that name the caller: the second one in this field.
+/// Sample of two schemes that identify the caller: the second one by this field.
 macro_rules! held {
     ($issuer:literal) => {
         &[(
