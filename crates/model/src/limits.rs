@@ -3,7 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink, Span};
+use policy::auth::Checked;
+use policy::endpoint::{self, Endpoint};
 use policy::limits::CONTRADICTING_LIMITS;
 
 use super::settings::Upstream;
@@ -30,6 +33,32 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
         }
         if let Some(node) = node {
             leads_elsewhere(upstream, node, settings, sink);
+        }
+    }
+    calls_elsewhere(settings, apis, sink);
+}
+
+/// Reports policies and verifiers that ask the gateway itself about each request: `forward_auth` and
+/// `introspection`. URLs of key sets are left out: gwd fetches these once for many requests.
+fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let own = apis.iter().flat_map(|api| &api.policies);
+    let policies = settings.policies.iter().chain(own);
+    let asked = policies.flat_map(|policy| {
+        let upstreams = policy.value.checked.upstreams().into_iter();
+        let origins = upstreams.filter(|name| endpoint::is_origin(name));
+        origins.map(|origin| (policy.span, origin.to_owned()))
+    });
+    let verifiers = settings.auth.iter();
+    let verifiers = verifiers.filter_map(|verifier| match &verifier.value.checked {
+        Checked::Introspection(asked) => Some((verifier.span, asked.url().to_owned())),
+        _ => None,
+    });
+    for (at, url) in asked.chain(verifiers) {
+        let Some(Endpoint { host, port, .. }) = Endpoint::of(&url) else {
+            continue;
+        };
+        if let Some(listener) = listener_at(&host, port, settings) {
+            report_loop(at, listener, sink);
         }
     }
 }
@@ -98,32 +127,46 @@ fn leads_elsewhere(
     sink: &mut Sink,
 ) {
     for target in upstream.value.ir.targets.iter() {
-        let listens = settings.listeners.iter().find(|listener| {
-            let address = listener.value.address.parse();
-            address.is_ok_and(|address| is_there(&target.host, target.port, address))
-        });
-        let Some(listener) = listens else { continue };
+        let Some(listener) = listener_at(&target.host, target.port, settings) else {
+            continue;
+        };
         let written = node
             .get("targets")
             .and_then(|targets| targets.get(&target.name));
         let at: Span = written
             .and_then(|target| target.get("url"))
             .map_or(upstream.span, NodeRef::span);
-        let mut finding = Diagnostic::new(
-            &UPSTREAM_LOOP,
-            at,
-            format!("this leads back to the listener `{}`", listener.value.name),
-        )
-        .label("the gateway would call itself")
-        .help("write the address of the service behind the gateway");
-        if listener.node.is_some() {
-            finding = finding.related(
-                listener.span,
-                format!("it listens at {}", listener.value.address),
-            );
-        }
-        sink.push(finding);
+        report_loop(at, listener, sink);
     }
+}
+
+/// Listener that a connection from this machine to `host` and `port` would reach.
+fn listener_at<'s>(
+    host: &str,
+    port: u16,
+    settings: &'s Settings,
+) -> Option<&'s Defined<ir::Listener>> {
+    settings.listeners.iter().find(|listener| {
+        let address = listener.value.address.parse();
+        address.is_ok_and(|address| is_there(host, port, address))
+    })
+}
+
+fn report_loop(at: Span, listener: &Defined<ir::Listener>, sink: &mut Sink) {
+    let mut finding = Diagnostic::new(
+        &UPSTREAM_LOOP,
+        at,
+        format!("this leads back to the listener `{}`", listener.value.name),
+    )
+    .label("the gateway would call itself")
+    .help("write the address of the service behind the gateway");
+    if listener.node.is_some() {
+        finding = finding.related(
+            listener.span,
+            format!("it listens at {}", listener.value.address),
+        );
+    }
+    sink.push(finding);
 }
 
 /// True if a connection from this machine to `host` and `port` would reach the listener.

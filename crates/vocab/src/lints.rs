@@ -420,9 +420,9 @@ describe statuses by class (`4XX`), or split the project."
 
     UPSTREAM_LOOP "GW0535" "upstream-loop" Error
     "an upstream that is the gateway itself"
-    "A target has the address of one of the project's listeners: the gateway would call itself, \
-and each request would cause another one until a limit ends the loop. Often a document's server, \
-which is the gateway's own address, was taken for the service behind it."
+    "A target, the service of a `forward_auth` or the endpoint of an `introspection` has the address of one of the project's \
+listeners: the gateway would call itself, and each request would cause another one until a limit ends the loop. Often a \
+document's server, which is the gateway's own address, was taken for the service behind it."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:8080\"}}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
 

@@ -17,6 +17,7 @@ mod hostile;
 mod ignored;
 mod judged;
 mod key_sets;
+mod loops;
 mod mounts;
 mod open;
 mod operations;
