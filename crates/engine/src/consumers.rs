@@ -147,6 +147,7 @@ mod tests {
             declared: policy::declared::Settings::default(),
             claims: policy::declared::Settings::default(),
             groups: Vec::new(),
+            metadata: policy::declared::Settings::default(),
             certificates: Vec::new(),
             tokens: holders
                 .iter()

@@ -55,6 +55,7 @@ pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> 
             declared: policy::declared::Settings::default(),
             claims: policy::declared::Settings::default(),
             groups: Vec::new(),
+            metadata: policy::declared::Settings::default(),
             certificates: Vec::new(),
             tokens: Vec::new(),
         }),

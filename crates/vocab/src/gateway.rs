@@ -313,6 +313,9 @@ static SERVE: Object = Object {
 /// Claims of a consumer: names and values of any type.
 pub const CLAIMS: Shape = Table(&Any);
 
+/// Notes about a consumer, by name.
+pub const NOTES: Shape = Table(&Text);
+
 pub static CONSUMER: Object = Object {
     what: "a consumer",
     rules: &[],
@@ -350,10 +353,10 @@ are a string, a number, `true` or `false`.",
             "Groups of the consumer.",
         ),
         F::later("plan", Name("a plan"), "Plan of the consumer."),
-        F::later(
+        F::optional(
             "metadata",
-            Table(&Text),
-            "Notes for people, such as the owner.",
+            NOTES,
+            "Notes for people, such as the owner. `gwc inspect` shows them; requests do not depend on them.",
         ),
     ],
 };

@@ -70,9 +70,25 @@ fn document(id: Digest, unverified: &Unverified, lowered: &Lowered, statements: 
         "upstreams": shared.upstreams.iter().map(upstream).collect::<Vec<_>>(),
         "auth": shared.auth.iter().map(|auth| json!({"name": auth.name, "kind": auth.checked.kind()})).collect::<Vec<_>>(),
         "policies": shared.policies.iter().map(policy).collect::<Vec<_>>(),
-        "consumers": shared.consumers.iter().map(|consumer| json!({"name": consumer.name, "credentials": consumer.keys.len() + consumer.basic.len()})).collect::<Vec<_>>(),
+        "consumers": shared.consumers.iter().map(consumer).collect::<Vec<_>>(),
         "apis": apis, "layers": layers, "statements": statements,
     })
+}
+
+/// Consumer with the number of its credentials and its notes.
+fn consumer(consumer: &ir::Consumer) -> Value {
+    let hashed = consumer.keys.len() + consumer.basic.len();
+    let credentials = hashed + consumer.certificates.len() + consumer.tokens.len();
+    let mut shown = json!({"name": consumer.name, "credentials": credentials});
+    if !consumer.metadata.is_empty() {
+        let notes = consumer.metadata.iter();
+        let notes = notes.filter_map(|note| {
+            let text = consumer.metadata.text(&[note.path.first()?])?;
+            Some((note.path.first()?.clone(), Value::from(text)))
+        });
+        shown["metadata"] = Value::Object(notes.collect());
+    }
+    shown
 }
 
 fn policy(policy: &ir::Policy) -> Value {
@@ -228,6 +244,10 @@ fn human(document: &Value) -> String {
             text(&consumer["name"]),
             consumer["credentials"]
         );
+        let notes = consumer["metadata"].as_object();
+        for (name, note) in notes.into_iter().flatten() {
+            let _ = writeln!(page, "          {name}: {}", text(note));
+        }
     }
     for api in list(&document["apis"]) {
         let mounts: Vec<String> = list(&api["mounts"])

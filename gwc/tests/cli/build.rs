@@ -133,6 +133,26 @@ fn another_compiler_is_no_mismatch() {
 }
 
 #[test]
+fn notes_of_a_consumer_are_inspected() {
+    let project = Project::new();
+    let old = project.build();
+    let noted =
+        "acme: {metadata: {contact: ops, ticket: '7'}, tokens: [{issuer: i, client: c}], keys";
+    project.edit("gateway.yaml", "acme: {keys", noted);
+    let id = project.build();
+    assert_ne!(old, id, "notes are part of a bundle");
+    let arguments = ["inspect", &id[7..17], "--format", "json"];
+    let document = project.run(&arguments).with(0).json("inspect/v1");
+    let consumer = &document["consumers"][0];
+    assert_eq!(consumer["credentials"], 2);
+    assert_eq!(consumer["metadata"]["contact"], "ops");
+    assert_eq!(consumer["metadata"]["ticket"], "7");
+    let page = project.run(&arguments[..2]).with(0);
+    let page = page.says("consumer  acme (2 credentials)");
+    page.says("          contact: ops");
+}
+
+#[test]
 fn a_bundle_is_inspected() {
     let project = Project::new();
     let id = project.build();

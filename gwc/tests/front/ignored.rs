@@ -94,7 +94,7 @@ auth:
   signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
-  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], metadata: {contact: ops1}, certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}
   staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}, {user: u1, argon2id: "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", not_after: 2031-07-30}]}
 consumers_file: who.yaml
 stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open}}

@@ -115,6 +115,25 @@ fn later_end_of_a_holder_is_granted() {
 }
 
 #[test]
+fn notes_of_a_consumer_are_no_right() {
+    let noted = "acme: {metadata: {contact: ops, ticket: \"7\"}, groups:";
+    let with = edit(GATEWAY, "acme: {groups:", noted);
+    let changed = |old: &str, new: &str| lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
+    assert_eq!(
+        changed(GATEWAY, &with),
+        [
+            "policy changed consumer-changed consumer acme metadata.contact",
+            "policy changed consumer-changed consumer acme metadata.ticket",
+        ]
+    );
+    let other = edit(&with, "contact: ops", "contact: dev");
+    assert_eq!(
+        changed(&with, &other),
+        ["policy changed consumer-changed consumer acme metadata.contact"]
+    );
+}
+
+#[test]
 fn expression_reads_the_owner_of_a_token() {
     let gateway = edit(
         GATEWAY,

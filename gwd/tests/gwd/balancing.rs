@@ -158,6 +158,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
                 basic: Vec::new(),
                 declared: policy::declared::Settings::default(),
                 groups: Vec::new(),
+                metadata: policy::declared::Settings::default(),
                 certificates: Vec::new(),
                 tokens: Vec::new(),
                 claims: policy::declared::Settings::default(),

@@ -38,12 +38,14 @@ impl Shared {
             let certified = !one.certificates.is_empty();
             let certified = certified.then(|| "consumer:certificates".to_owned());
             let held = (!one.tokens.is_empty()).then(|| "consumer:tokens".to_owned());
+            let noted = (!one.metadata.is_empty()).then(|| "consumer:metadata".to_owned());
             let is_slow = |credential: &Credential| credential.password.is_some();
             let passwords = one.basic.iter().any(is_slow);
             let passwords = passwords.then(|| "consumer:argon2id".to_owned());
             of_settings("consumer", &one.declared)
                 .chain(certified)
                 .chain(held)
+                .chain(noted)
                 .chain(claims)
                 .chain(groups)
                 .chain(passwords)

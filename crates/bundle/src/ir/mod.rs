@@ -93,6 +93,7 @@ const OWN: &[&str] = &[
     "consumer:certificates",
     "consumer:claims",
     "consumer:groups",
+    "consumer:metadata",
     "consumer:tokens",
     "gateway:errors",
     "listener:forward_client_cert",

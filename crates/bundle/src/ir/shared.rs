@@ -228,6 +228,10 @@ pub struct Consumer {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub tokens: Vec<Holder>,
+    /// Notes for people, by name. They affect no request.
+    #[n(8)]
+    #[cbor(skip_if = "Settings::is_empty")]
+    pub metadata: Settings,
 }
 
 /// Holder of tokens, by their issuer and a claim.
@@ -367,6 +371,7 @@ impl Consumer {
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
         let settings = self.declared.clone().with_below(&["claims"], claims);
+        let settings = settings.with_below(&["metadata"], self.metadata.clone());
         if self.groups.is_empty() {
             return settings;
         }

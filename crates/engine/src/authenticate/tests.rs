@@ -58,6 +58,7 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
         basic: Vec::new(),
         declared: policy::declared::Settings::default(),
         groups: Vec::new(),
+        metadata: policy::declared::Settings::default(),
         certificates: Vec::new(),
         tokens: Vec::new(),
         claims: policy::declared::Settings::default(),

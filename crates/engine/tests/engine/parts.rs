@@ -232,6 +232,7 @@ impl Street {
                     }],
                     declared: policy::declared::Settings::default(),
                     groups: Vec::new(),
+                    metadata: policy::declared::Settings::default(),
                     certificates: Vec::new(),
                     tokens: Vec::new(),
                     claims: policy::declared::Settings::default(),

@@ -123,6 +123,10 @@ pub(super) fn consumers(
                 .get("claims")
                 .map(|claims| policy::declared::whole(claims, &vocab::gateway::CLAIMS))
                 .unwrap_or_default(),
+            metadata: node
+                .get("metadata")
+                .map(|notes| policy::declared::whole(notes, &vocab::gateway::NOTES))
+                .unwrap_or_default(),
             groups: groups(node),
             certificates,
             tokens,

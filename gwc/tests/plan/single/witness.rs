@@ -80,6 +80,7 @@ fn oracle(side: &Side) -> Oracle {
         basic: vec![hash("valid:valid")],
         declared: policy::declared::Settings::default(),
         groups: Vec::new(),
+        metadata: policy::declared::Settings::default(),
         certificates: Vec::new(),
         tokens: Vec::new(),
         claims: policy::declared::Settings::default(),
