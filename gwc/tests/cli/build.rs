@@ -92,7 +92,7 @@ fn a_bundle_is_reproduced_or_told_what_differs() {
     let document = ended.with(1).json("build/v1");
     assert_eq!(document["reproduce"]["outcome"], "different");
     let differs = document["reproduce"]["differs"].to_string();
-    assert!(differs.contains("getOrder differs"), "{differs}");
+    assert!(differs.contains("getOrder: differs"), "{differs}");
     assert!(!differs.contains("listOrders"), "{differs}");
     project
         .run(&["build", "--reproduce", "ffffffff"])
