@@ -305,6 +305,41 @@ fn keep_beside_a_service_that_decides_is_found() {
 }
 
 #[test]
+fn keep_beside_an_expression_that_reads_paths_is_found() {
+    let plain = gateway("a: {path: a.yaml}", "").replace(
+        "defaults:",
+        "policies:\n  below: {kind: authorize, expression: \"request.path.startsWith('/open')\"}\n  \
+         quick: {kind: authorize, expression: \"request.method == 'GET'\"}\ndefaults:",
+    );
+    let idle = "way-round: `keep` has no effect on `a/open`";
+    let document = |said: &str| {
+        let open = format!(
+            "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, \
+             responses: {{\"200\": {{description: fine}}}}}}\n"
+        );
+        A.replace("paths:\n", &open)
+    };
+    let found = |gateway: &str, document: &str| -> Vec<String> {
+        let found = wrong(gateway, document).into_iter();
+        found.filter(|one| one.contains("has no effect")).collect()
+    };
+    let reading = "policies: [below]";
+    assert_eq!(found(&plain, &document(reading)), [""; 0]);
+    let kept = format!("{reading}, path_readings: keep");
+    assert_eq!(found(&plain, &document(&kept)), [idle]);
+    let strict = format!("{reading}, path_readings: strict");
+    assert_eq!(found(&plain, &document(&strict)), [""; 0]);
+    let other = "policies: [quick], path_readings: keep";
+    assert_eq!(found(&plain, &document(other)), [""; 0]);
+    // Reported once, at the place of the setting.
+    let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
+    assert_eq!(
+        found(&defaults, &document("policies: [quick, below]")),
+        [idle]
+    );
+}
+
+#[test]
 fn path_readings_of_the_nearest_place_holds() {
     let said = |gateway: &str, a: &str| -> Vec<(String, bool)> {
         let compiled = compiled(gateway, a);
