@@ -165,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_the_last_64_streams_are_known() {
+        let mut streams = ClientStreams::default();
+        assert_eq!(streams.headers(1, false), Ok(Part::Head));
+        streams.reset(1);
+        for stream in (3..=201).step_by(2) {
+            assert_eq!(streams.headers(stream, true), Ok(Part::Head));
+        }
+        let oldest = 201 - 2 * 63;
+        assert_eq!(streams.data(oldest, true), CLOSED);
+        assert_eq!(streams.headers(oldest, true).map(drop), CLOSED);
+        // h2 judges DATA on older ones. No stream begins with an old number.
+        for stream in [1, 3, oldest - 2] {
+            assert_eq!(streams.data(stream, true), Ok(()), "{stream}");
+            assert_eq!(streams.headers(stream, true), Err(Reason::PROTOCOL_ERROR));
+        }
+        // A gap moves the others on. The open body stays known.
+        assert_eq!(streams.headers(203, false), Ok(Part::Head));
+        assert_eq!(streams.headers(203 + 2 * 64, true), Ok(Part::Head));
+        assert_eq!(streams.data(201, true), Ok(()), "65 streams back");
+        assert_eq!(streams.data(203, false), Ok(()));
+        assert_eq!(streams.headers(203, true), Ok(Part::Trailers));
+        assert_eq!(streams.data(203, true), Ok(()), "64 streams back");
+    }
+
+    #[test]
     fn old_streams_are_forgotten_and_bounded() {
         let mut streams = ClientStreams::default();
         for at in 0..1_000 {

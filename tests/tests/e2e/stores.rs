@@ -308,6 +308,44 @@ fn paused_store_costs_its_deadline_once() {
     });
 }
 
+/// An answer that comes after the deadline makes the store suspect. The test call that follows is
+/// answered, so that no circuit opens and no connection is made.
+#[test]
+fn one_late_answer_opens_no_circuit() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: rate_limit, limit: 100000/s", "open");
+    let gwd = gateway(&project, &server);
+    let timeouts = || {
+        let metrics = gwd.metrics();
+        metrics.sum("gwd_questions_total", &["asker=\"store\"", "\"timeout\""])
+    };
+    let connections = || {
+        let info = server.ask(&["INFO", "stats"]);
+        let mut lines = info.lines();
+        let line = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.map_or(0, |count| count.trim().parse::<u64>().expect("a number"))
+    };
+    // On a busy machine the test call may be late as well.
+    wait::until("only the question is late", || {
+        let (before, opened) = (timeouts(), connections());
+        let outages = gwd.log().matches("a store does not answer").count();
+        server.ask(&["CLIENT", "PAUSE", "70", "ALL"]);
+        let late = ask(&gwd).1;
+        wait::until("the store counts again", || {
+            (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+        });
+        // `connections` itself makes one, and the pause another one.
+        let is_tested = late.is_some()
+            && timeouts() > before
+            && connections() == opened + 2
+            && gwd.log().matches("a store does not answer").count() == outages;
+        is_tested.then_some(())
+    });
+}
+
 #[test]
 fn store_that_cannot_write_is_an_outage() {
     if is_missing() {
