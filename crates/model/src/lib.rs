@@ -37,6 +37,7 @@ mod path_item;
 pub mod place;
 mod preflights;
 mod read_before_set;
+mod removed_parameters;
 mod requested;
 pub mod rest;
 pub mod routes;

@@ -322,6 +322,15 @@ each scheme, or claims such as `iss` beside it."
     bad named!("X-Caller");
     good named!("X-Subject");
 
+    REMOVED_PARAMETER "GW0553" "removed-parameter" Warn
+    "a header parameter that the gateway removes from requests"
+    "Clients cannot send fields by which the gateway tells an upstream who calls: `X-Consumer-…`, and the fields of \
+`forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the same upstream. They also cannot \
+send other spellings (`X_Key`) of these and of credential fields, which some servers read alike. A description with such a parameter \
+promises something that the upstream never receives."
+    bad announced!("x_caller");
+    good announced!("X-Trace");
+
     UNKNOWN_ISSUER "GW0552" "unknown-issuer" Warn
     "a holder of tokens whose issuer no verifier admits"
     "`tokens` of a consumer name an issuer byte by byte, as the tokens do: `https://idp.example` and `https://idp.example/` are \

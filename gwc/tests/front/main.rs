@@ -14,6 +14,7 @@ mod files;
 mod formats;
 mod helps;
 mod hostile;
+mod identities;
 mod ignored;
 mod judged;
 mod key_sets;

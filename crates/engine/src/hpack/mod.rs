@@ -232,7 +232,7 @@ impl Inspector {
             false => block.keep(),
             true if !indexing => block.omit(),
             true if name.kind == Kind::Malformed => block.replace_field(size)?,
-            true => block.replace_value(name_end, value_length)?,
+            true => block.replace_value(name_end, value_length, name.kind)?,
         }
         Ok(name.kind)
     }
@@ -330,16 +330,17 @@ impl<'b> Block<'b> {
             .ok_or(Invalid::Unreplaceable)?;
         let replaced = self.replaced();
         replaced.extend_from_slice(b"\x40\x01x");
-        write_value(replaced, value);
+        write_value(replaced, value, b'x');
         self.is_moderate()
     }
 
     /// Inserts a valid value of the same length instead of a malformed one.
-    fn replace_value(&mut self, name_end: usize, length: usize) -> Result<(), Invalid> {
+    fn replace_value(&mut self, name_end: usize, length: usize, kind: Kind) -> Result<(), Invalid> {
         let name = &self.bytes[self.begin..name_end];
         let replaced = self.replaced();
         replaced.extend_from_slice(name);
-        write_value(replaced, length);
+        let first = if kind == Kind::Path { b'/' } else { b'x' };
+        write_value(replaced, length, first);
         self.is_moderate()
     }
 
@@ -374,9 +375,9 @@ pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string of the given length. A string that is longer than the table is shortened,
+/// Writes a valid string of the given length, which begins with `first`. A string that is longer than the table is shortened,
 /// because both lengths empty the table.
-fn write_value(block: &mut Vec<u8>, length: usize) {
+fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {
         block.push(length as u8);
@@ -389,7 +390,10 @@ fn write_value(block: &mut Vec<u8>, length: usize) {
             block.extend([(rest & 0x7F) as u8 | 0x80, (rest >> 7) as u8]);
         }
     }
-    block.resize(block.len() + length, b'x');
+    if length > 0 {
+        block.push(first);
+        block.resize(block.len() + length - 1, b'x');
+    }
 }
 
 // === impl Text ===
@@ -450,7 +454,8 @@ impl Text<'_> {
             Kind::Field => classes & VALUE != 0,
             Kind::Method => classes & TOKEN != 0 && length > 0,
             // The library would drop a fragment, and accept a query without a path.
-            Kind::Path if classes & TARGET == 0 || !matches!(first, b'/' | b'*') => false,
+            Kind::Path if classes & TARGET == 0 => false,
+            Kind::Path if length > 0 && !matches!(first, b'/' | b'*') => false,
             Kind::Path | Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
             Kind::Malformed => false,
         };

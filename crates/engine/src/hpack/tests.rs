@@ -202,6 +202,14 @@ fn names_and_values_are_judged_byte_by_byte() {
         for block in [literal(0, b":path", &long), name_of(4), name_of(5)] {
             assert_eq!(is_malformed(&block), path, "path /a {byte}");
         }
+        // Of a path that is inserted into the table, the replacement is well-formed.
+        let inserted = [vec![0x44], self::text(&[b'x', byte])].concat();
+        let inspected = Inspector::new().inspect(&inserted, Part::Head).unwrap();
+        let Inspected::Malformed(replaced) = inspected else {
+            panic!("path x {byte}");
+        };
+        let kept = &replaced[..replaced.len() - MALFORMED.len()];
+        assert!(!is_malformed(kept), "path x {byte}");
         let path = !matches!(byte, b'/' | b'*');
         let block = literal(0, b":path", &text);
         assert_eq!(is_malformed(&block), path, "path {byte}");

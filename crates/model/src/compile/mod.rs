@@ -22,7 +22,8 @@ use crate::outbound;
 use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
 use crate::{costs, expressions, globs, invariants};
 use crate::{
-    mixed_identity, read_before_set, signing_keys, stripped_keys, unknown_issuer, unvalidated,
+    mixed_identity, read_before_set, removed_parameters, signing_keys, stripped_keys,
+    unknown_issuer, unvalidated,
 };
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
@@ -382,6 +383,7 @@ pub fn project_for(
     requested::check(&settings, &apis, &mut sink);
     stripped_keys::check(&files, &settings, &apis, &mut sink);
     mixed_identity::check(&settings, &apis, &mut sink);
+    removed_parameters::check(&settings, &apis, &mut sink);
     unknown_issuer::check(&settings, &apis, &mut sink);
     read_before_set::check(&files, &settings, &apis, &mut sink);
     costs::check(&files, &settings, &apis, &mut sink);

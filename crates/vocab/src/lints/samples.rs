@@ -118,6 +118,30 @@ macro_rules! held {
     };
 }
 
+macro_rules! announced {
+    ($field:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
+                    "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"
+                ),
+            ),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\n",
+                    "paths:\n  /a:\n    get:\n      parameters: [{name: ",
+                    $field,
+                    ", in: header, schema: {type: string}}]\n      responses: {\"200\": {description: fine}}\n",
+                    "components:\n  securitySchemes:\n",
+                    "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, forward_as: X-Caller}}\n"
+                ),
+            ),
+        ]
+    };
+}
 macro_rules! named {
     ($field:literal) => {
         &[

@@ -1,0 +1,105 @@
+//! Header parameters that clients send in vain: the gateway removes the field from their requests,
+//! because it tells the upstream who calls. Only the gateway writes `X-Consumer-…`, the fields of
+//! `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, for every operation
+//! with the same upstream; and no client can send another spelling (`X_Key`) of a credential field.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir::Link;
+use diag::{Diagnostic, Sink, Span};
+use openapi::spec::In;
+use policy::auth::Place;
+
+use super::{Api, Operation, Settings};
+use vocab::lints::REMOVED_PARAMETER;
+
+/// Reports each such parameter once.
+pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let mut written: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for api in apis {
+        for operation in &api.operations {
+            let fields = identities(settings, api, operation);
+            let of_upstream = written.entry(&operation.upstream.value).or_default();
+            of_upstream.extend(fields);
+        }
+    }
+    let mut told: BTreeSet<Span> = BTreeSet::new();
+    for api in apis {
+        for operation in &api.operations {
+            let fields = &written[operation.upstream.value.as_str()];
+            for (name, span) in headers(api, operation) {
+                let reason = reason(api, fields, name);
+                if let Some(reason) = reason.filter(|_| told.insert(span)) {
+                    report((name, span), &reason, sink);
+                }
+            }
+        }
+    }
+}
+
+/// Header parameters of an operation, with their places.
+fn headers<'m>(
+    api: &'m Api,
+    operation: &Operation,
+) -> impl Iterator<Item = (&'m str, Span)> + use<'m> {
+    let (path, index) = operation.place;
+    let written = &api.spec.paths[path].operations[index];
+    let parameters = written.parameters.iter();
+    let parameters = parameters.filter(|parameter| parameter.place == In::Header);
+    parameters.map(|parameter| (parameter.name.value.as_str(), parameter.span))
+}
+
+/// Fields by which the gateway tells the upstream of an operation who calls, in lower case.
+fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet<String> {
+    let uses = operation.security.value.0.iter().flat_map(|one| &one.0);
+    let schemes = uses.filter_map(|wanted| {
+        let mut schemes = api.schemes.iter();
+        schemes.find(|scheme| scheme.name == wanted.scheme)
+    });
+    let passed = schemes.flat_map(|scheme| scheme.passes.fields());
+    let mut fields: BTreeSet<String> = passed.map(str::to_ascii_lowercase).collect();
+    for link in &operation.chain {
+        let (name, all) = match &link.value {
+            Link::Authenticate => continue,
+            Link::Shared(name) => (name, &settings.policies),
+            Link::Own(name) => (name, &api.policies),
+        };
+        let policy = all.iter().find(|policy| policy.value.name == *name);
+        let policy = policy.filter(|policy| policy.value.checked.kind() == "forward_auth");
+        if let Some(policy) = policy {
+            let settings = policy.value.checked.settings();
+            let names = settings.texts(&["response_headers"]).unwrap_or_default();
+            fields.extend(names.into_iter().map(str::to_ascii_lowercase));
+        }
+    }
+    fields
+}
+
+/// Reason why clients cannot send a field. `None` if they can.
+fn reason(api: &Api, identities: &BTreeSet<String>, name: &str) -> Option<String> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let name = name.to_ascii_lowercase();
+    if identities.contains(&name) || plain(&name).starts_with("x-consumer-") {
+        return Some("the gateway writes this field, to tell the upstream who calls".to_owned());
+    }
+    let is_spelling = |other: &str| name != other && plain(&name) == plain(other);
+    let other = identities.iter().find(|field| is_spelling(field));
+    let credential = api.schemes.iter().find_map(|scheme| match &scheme.place {
+        Place::Header(field) => Some(field).filter(|field| is_spelling(field)),
+        _ => None,
+    });
+    let other = other.or(credential)?.escape_debug();
+    Some(format!("servers may read this field as `{other}`"))
+}
+
+fn report((name, span): (&str, Span), reason: &str, sink: &mut Sink) {
+    let message = format!(
+        "the gateway removes the header `{}` from requests",
+        name.escape_debug()
+    );
+    sink.push(
+        Diagnostic::new(&REMOVED_PARAMETER, span, message)
+            .label(reason)
+            .help("give the parameter another name, or remove it from the description"),
+    );
+}
