@@ -1,5 +1,5 @@
-//! Release rules: gates, acknowledgements, lint levels, the channel, the store and the trust file.
-//! They are part of sources and source artifacts, but not of bundles.
+//! Release rules: gates, acknowledgements, lint levels, invariants, the channel, the store and the
+//! trust file. Release rules are part of sources and source artifacts, but not of bundles.
 
 use std::collections::{BTreeMap, BTreeSet};
 

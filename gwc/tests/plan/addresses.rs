@@ -162,7 +162,7 @@ fn files_of_ranges_hold_for_every_content() {
             ["strengthen", "weaken"],
         ),
         (deny_a, format!("{deny_a}, {ten}"), ["strengthen", "weaken"]),
-        // What a file allows and denies is denied, whatever it is.
+        // An address that a file both allows and denies is denied.
         (
             "deny: [0.0.0.0/0, \"::/0\"]",
             format!("{allow_a}, {deny_a}"),

@@ -119,8 +119,8 @@ pub(super) enum Tier {
     Unmatched,
     /// Undeclared methods on a matching template. `API#undeclared` serves them, or they get 405.
     Undeclared,
-    /// Requests that match an operation that is not served, or whose conditions they do not meet.
-    /// They get 404.
+    /// Requests that match an operation that is not served, or whose conditions they do not meet. The
+    /// answer is 404.
     Withheld,
     /// Requests that an operation describes.
     Described,
