@@ -70,7 +70,9 @@ pub(crate) async fn exchange(
     cx.presented = stream.presented(cx.client_cert.is_some());
     cx.authority = Some(&admitted.authority);
     cx.received = admitted.received.as_ref();
-    let (decided, failed) = decide(stream, &version, (head, &mut body), &mut cx).await;
+    let mut failed = None;
+    let receives = (&mut body, &mut failed);
+    let decided = decide(stream, &version, (head, receives), &mut cx).await;
     record.decided(&version, head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);
     let _passed = fault::point("exchange.decided");
@@ -191,16 +193,15 @@ fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
 }
 
 /// Finds the route and runs its chain, with the answers of other services that the chain needs.
-/// Also returns the failure of the client's body, if a step read it.
+/// Sets the failure of the client's body, if a step read it.
 async fn decide<'s>(
     stream: &'s Stream,
     version: &'s Version,
-    (head, body): (&mut RequestHead, &mut Incoming),
+    (head, (body, failed)): (&mut RequestHead, (&mut Incoming, &mut Option<Kind>)),
     cx: &mut Cx<'s>,
-) -> (Decided<'s>, Option<Kind>) {
+) -> Decided<'s> {
     let worker = &stream.worker;
     cx.tokens = Some(&worker.tokens);
-    let mut failed = None;
     let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
     if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
         let asking = Asking {
@@ -216,13 +217,13 @@ async fn decide<'s>(
         // Boxed, because few requests need an answer of another service, and every request would
         // otherwise carry this state.
         let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
-        (decided, failed) = Box::pin(answered).await;
+        (decided, *failed) = Box::pin(answered).await;
     }
     worker.counters.looked_up(worker.tokens.take_counts());
     if cx.lookalikes > 0 {
         worker.counters.looked_alike(cx.lookalikes);
     }
-    (decided, failed)
+    decided
 }
 
 /// Marks the connection as outdated if the current rules for client certificates or balancers would

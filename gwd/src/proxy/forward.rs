@@ -138,8 +138,8 @@ impl Forwarding<'_, '_> {
         let answered = send(&out, head, body, waits, record.call()).await;
         record.upstream_answered();
         let answered = answered?;
-        let length = answered.response.body().size_hint().lower();
-        if self.stream.response.is_too_long(length) {
+        let length = || answered.response.body().size_hint().lower();
+        if self.stream.response.is_limited() && self.stream.response.is_too_long(length()) {
             return Err(Failure::new(Kind::ResponseTooLarge));
         }
         respond::forwarded(answered)

@@ -48,9 +48,15 @@ impl ResponseState {
         self.bytes_max.set(None);
     }
 
-    /// Sets the maximum length of the body, in bytes.
+    /// Sets the maximum length of the body, in bytes. `u64::MAX`: unlimited.
     pub(crate) fn limit(&self, bytes_max: u64) {
-        self.bytes_max.set(Some(bytes_max));
+        let limited = bytes_max != u64::MAX;
+        self.bytes_max.set(limited.then_some(bytes_max));
+    }
+
+    /// True if the body has a maximum length.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.bytes_max.get().is_some()
     }
 
     /// True if a body of this length is too long.

@@ -165,14 +165,19 @@ impl SlowReading {
 
     /// Ends the count: the response has ended, or waits for its upstream.
     pub(crate) fn ends(&self) {
-        self.until_ms.set(0);
+        // The gateway never waited for the client.
+        if self.until_ms.replace(0) == 0 {
+            return;
+        }
         drop(self.reader.take());
         self.is_fast();
     }
 
     /// Releases the permits of `concurrency` policies: the exchange has ended.
     pub(crate) fn releases(&self) {
-        drop(self.leases.take());
+        if !self.leases.borrow().is_empty() {
+            drop(self.leases.take());
+        }
     }
 }
 
