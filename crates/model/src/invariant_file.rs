@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use diag::shape;
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
 
+use engine::path::normalise_literal;
 use sources::project::files::Files;
 use vocab::invariant_file::INVARIANTS;
 
@@ -119,7 +120,7 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
         path: selection
             .and_then(|selection| selection.get("path"))
             .and_then(NodeRef::scalar_text)
-            .map(str::to_owned),
+            .map(normalised),
         methods: of("methods"),
         apis: of("apis"),
         operations: of("operations"),
@@ -147,6 +148,15 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
     })
 }
 
+/// Path pattern whose literals have the form of those in templates.
+fn normalised(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment {
+        "*" | "**" => segment.to_owned(),
+        literal => normalise_literal(literal),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 /// Strings of a list.
 fn texts(node: Option<NodeRef<'_>>) -> Vec<String> {
     let items = node.into_iter().flat_map(NodeRef::items);
@@ -156,7 +166,8 @@ fn texts(node: Option<NodeRef<'_>>) -> Vec<String> {
         .collect()
 }
 
-/// Content of a node as one line, with sorted keys.
+/// Content of a node as one line, with sorted keys and items. Scalars are quoted, so that two contents
+/// never have the same line.
 fn line(node: Option<NodeRef<'_>>) -> String {
     let Some(node) = node else {
         return "{}".to_owned();
@@ -174,5 +185,6 @@ fn line(node: Option<NodeRef<'_>>) -> String {
         items.sort();
         return format!("[{}]", items.join(", "));
     }
-    node.scalar_text().unwrap_or("null").to_owned()
+    let text = node.scalar_text().unwrap_or("null");
+    serde_json::Value::from(text).to_string()
 }

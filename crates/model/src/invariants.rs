@@ -111,6 +111,10 @@ fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
             let item = api.spec.paths.get(path);
             let written = item.and_then(|item| item.operations.get(index));
             let tags = written.into_iter().flat_map(|written| &written.tags);
+            let mut upstreams = destinations(settings, api, &one.chain, &one.upstream.value);
+            let shares = one.forwarding.split.iter().flat_map(|split| split.shares());
+            upstreams.extend(shares.map(|share| share.upstream.as_str()));
+            upstreams.extend(one.forwarding.mirror.iter().map(|mirror| mirror.upstream()));
             Subject {
                 api,
                 key: &one.key,
@@ -121,7 +125,7 @@ fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
                 tags: tags.map(|tag| tag.value.as_str()).collect(),
                 security: &one.security.value,
                 chain: &one.chain,
-                upstreams: destinations(settings, api, &one.chain, &one.upstream.value),
+                upstreams,
                 timeout_ms: one.timeout_ms.value,
                 max_body_bytes: one.max_body_bytes.value,
             }

@@ -53,6 +53,10 @@ pub fn parse(content: &[u8]) -> Option<Addresses> {
         let end = line.trim_start().find(['#', ';', ' ', '\t']);
         let line = line.trim_start();
         let range = end.map_or(line, |end| &line[..end]).trim_end();
+        // A blank in front of the prefix length: the range would be one address.
+        if end.is_some_and(|end| line[end..].trim_start().starts_with('/')) {
+            return None;
+        }
         if !range.is_empty() {
             ranges.push(Cidr::parse(range)?);
         } else if !line.is_empty() && !line.starts_with(['#', ';']) {
@@ -83,7 +87,8 @@ mod tests {
 
     #[test]
     fn file_with_a_bad_line_is_not_used() {
-        let bad: [&[u8]; 7] = [
+        let bad: [&[u8]; 8] = [
+            b"127.0.0.0 /8\n",
             b"",
             b"# only a note\n",
             b"192.0.2.0/24\n192.0.2.1/24\n",

@@ -23,7 +23,7 @@ pub(crate) struct MediaType {
 }
 
 impl MediaType {
-    /// Parses a media type or range. `None` if it has no subtype.
+    /// Parses a media type or range. `None` if it has no subtype, or a parameter twice.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
@@ -39,6 +39,12 @@ impl MediaType {
             })
             .collect();
         parameters.sort();
+        // Servers differ in which of two parameters they use, and in the forms of RFC 2231.
+        let twice = parameters.windows(2).any(|two| two[0].0 == two[1].0);
+        let extended = |name: &str| name.starts_with("boundary*") || name.starts_with("charset*");
+        if twice || parameters.iter().any(|(name, _)| extended(name)) {
+            return None;
+        }
         Some(Self {
             essence: essence.into(),
             parameters,
@@ -50,6 +56,15 @@ impl MediaType {
         let mut all = self.parameters.iter();
         all.find(|(known, _)| **known == *name)
             .map(|(_, value)| &**value)
+    }
+
+    /// True if text of this type is UTF-8: without `charset`, or with UTF-8 or US-ASCII.
+    pub(crate) fn is_utf8(&self) -> bool {
+        let charset = self.parameter("charset");
+        charset.is_none_or(|name| {
+            let known = ["utf-8", "utf8", "us-ascii", "ascii"];
+            known.iter().any(|one| one.eq_ignore_ascii_case(name))
+        })
     }
 
     /// Form of bodies of this type.
@@ -151,7 +166,19 @@ mod tests {
 
     #[test]
     fn faulty_types_are_not_parsed() {
-        for text in ["", "json", "/json", "application/", "a/b, c/d", "a b/c"] {
+        for text in [
+            "",
+            "json",
+            "/json",
+            "application/",
+            "a/b, c/d",
+            "a b/c",
+            "a/b; boundary=x; boundary=y",
+            "a/b; boundary=x; Boundary=x",
+            "a/b; boundary=x; boundary*=UTF-8''y",
+            "a/b; boundary*0=x",
+            "a/b; charset*=UTF-8''utf-7",
+        ] {
             assert_eq!(MediaType::parse(text), None, "{text}");
         }
         let quoted = MediaType::parse("a/b; x=\"1;y=\\\"2\"; z=3").unwrap();

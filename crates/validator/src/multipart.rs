@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::media::{MediaType, split_quoted};
+use crate::media::{Form, MediaType, split_quoted};
 
 /// Maximum number of parts.
 const PARTS_MAX: usize = 1_000;
@@ -29,6 +29,7 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
         return Err("has no valid boundary in its Content-Type");
     }
     let delimiter = format!("\r\n--{boundary}");
+    let lines = memmem::Finder::new(&delimiter.as_bytes()[2..]);
     let finder = memmem::Finder::new(&delimiter);
     // The first delimiter may stand at the start, without a line end before it.
     let first = delimiter.as_bytes().get(2..).unwrap_or_default();
@@ -36,13 +37,20 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
         Some(rest) => rest,
         None => {
             let at = finder.find(bytes).ok_or(FAULT)?;
+            // Some servers end lines at a bare LF or CR.
+            if lines.find(&bytes[..at]).is_some() {
+                return Err(FAULT);
+            }
             &bytes[at + delimiter.len()..]
         }
     };
     let mut parts = Vec::new();
     loop {
         if rest.starts_with(b"--") {
-            return Ok(parts);
+            return match lines.find(rest) {
+                Some(_) => Err(FAULT),
+                None => Ok(parts),
+            };
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
         let padding = padding.count();
@@ -50,6 +58,10 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
         let end = finder.find(rest).ok_or(FAULT)?;
         if parts.len() == PARTS_MAX {
             return Err("has more than 1,000 parts");
+        }
+        let begins_line = |at: usize| at > 0 && matches!(rest[at - 1], b'\r' | b'\n');
+        if lines.find_iter(&rest[..end]).any(begins_line) {
+            return Err(FAULT);
         }
         parts.push(part(&rest[..end])?);
         rest = &rest[end + delimiter.len()..];
@@ -76,14 +88,31 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             }
             "content-type" if media_type.is_some() => return Err(FAULT),
             "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
+            // RFC 7578 §4.7: deprecated, but some servers decode the part.
+            "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
             _ => {}
         }
+    }
+    let is_json = |one: &MediaType| one.form() == Form::Json;
+    if media_type
+        .as_ref()
+        .is_some_and(|one| is_json(one) && !one.is_utf8())
+    {
+        return Err("has a JSON part with another charset than UTF-8");
     }
     Ok(Part {
         name: name.ok_or(FAULT)?,
         media_type,
         body: &bytes[end + 4..],
     })
+}
+
+/// True for a transfer encoding that leaves the part as it is.
+fn is_plain(encoding: &str) -> bool {
+    let plain = ["7bit", "8bit", "binary"];
+    plain
+        .iter()
+        .any(|one| encoding.trim().eq_ignore_ascii_case(one))
 }
 
 /// Parameter `name` of `Content-Disposition: form-data`.
@@ -97,6 +126,10 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
         let Some((key, value)) = part.split_once('=') else {
             continue;
         };
+        // Servers differ in the forms of RFC 2231, such as `name*` and `name*0`.
+        if key.trim().to_ascii_lowercase().starts_with("name*") {
+            return None;
+        }
         if key.trim().eq_ignore_ascii_case("name") {
             // Servers differ in which of two names they use.
             if name.is_some() {
@@ -152,6 +185,17 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!("--x\r\n{head}\r\n folded: 1\r\n\r\n1\r\n--x--"),
             "--x\r\nX: 1\r\n\r\n1\r\n--x--".to_owned(),
             "--x\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--x--".to_owned(),
+            // Other servers see other parts.
+            format!("junk\n--x\n{head}\n\n2\n--x--\n\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\n\r\n1\n--x\n{head}\n\n2\r\n--x--"),
+            format!("--x\r\n{head}\r\n\r\n1\r--x--\r\n--x--"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--x--\r\n--x\r\n{head}\r\n\r\n2\r\n--x--"),
+            format!("--x\r\n{head}\r\nContent-Transfer-Encoding: base64\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; name*=UTF-8''b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; name*0=b\r\n\r\n1\r\n--x--"),
+            format!(
+                "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"
+            ),
         ];
         for body in bodies {
             assert!(read(body.as_bytes(), "x").is_err(), "{body:?}");

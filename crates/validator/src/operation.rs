@@ -167,6 +167,13 @@ impl Operation {
                 if body.types.is_empty() {
                     return Ok(BodyUse::Pass);
                 }
+                let is_form = matches!(
+                    parsed.form(),
+                    Form::Json | Form::Urlencoded | Form::Multipart
+                );
+                if is_form && !parsed.is_utf8() {
+                    return refused("must have the charset UTF-8");
+                }
                 boundary = parsed.parameter("boundary").map(Box::from);
                 let ranked = body.types.iter().enumerate();
                 let ranked =

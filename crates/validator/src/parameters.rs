@@ -370,17 +370,22 @@ fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {
     .collect()
 }
 
+/// Value of a cookie that is not UTF-8: the replacement character.
+const NOT_TEXT: &str = "\u{fffd}";
+
 /// Cookies of a request (RFC 6265 §4.2.1), in all lines.
 fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
     let lines = headers.get_all(COOKIE).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
     lines
-        .flat_map(|line| line.split(';'))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            // Servers ignore blanks around names, and bytes of other cookies that are not text.
+            let name = std::str::from_utf8(&pair[..at]).ok()?.trim();
+            let value = std::str::from_utf8(&pair[at + 1..]);
             Some(Field {
                 name: Cow::Borrowed(name),
-                value: value.trim_matches('"'),
+                value: value.map_or(NOT_TEXT, |value| value.trim().trim_matches('"')),
             })
         })
         .collect()

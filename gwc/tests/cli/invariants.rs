@@ -121,6 +121,53 @@ fn each_requirement_holds_or_is_violated() {
 }
 
 #[test]
+fn shares_and_copies_of_an_operation_count() {
+    for setting in [
+        "split: [{upstream: pay, weight: 1}]",
+        "split: [{upstream: orders, weight: 9}, {upstream: pay, weight: 1}]",
+        "mirror: {upstream: pay}",
+    ] {
+        let project = held("- {name: no pay, require: {not_upstreams: [pay]}}\n");
+        project.edit(
+            "gateway.yaml",
+            "upstreams: {",
+            "upstreams: {pay: {targets: {a: {url: \"http://127.0.0.1:9007\"}}}, ",
+        );
+        project.edit(
+            "orders.yaml",
+            "{timeout: 3s}",
+            &format!("{{timeout: 3s, {setting}}}"),
+        );
+        let ended = project.run(&["lint", "--format", "concise"]).with(1);
+        let said =
+            "`orders/listOrders` violates the invariant `no pay`: the upstream `pay` takes part";
+        assert!(ended.out.contains(said), "{setting}: {}", ended.out);
+    }
+}
+
+#[test]
+fn literals_of_a_path_are_normalised() {
+    for (template, pattern) in [
+        ("/my-orders", "/my%2Dorders/**"),
+        ("/café", "/caf%c3%a9/**"),
+        ("/café", "/café"),
+        ("/a b", "\"/a b/**\""),
+    ] {
+        let project = held(&format!(
+            "- {{name: one, where: {{path: {pattern}}}, require: {{unreachable: true}}}}\n"
+        ));
+        project.edit("orders.yaml", "  /orders:", &format!("  {template}:"));
+        let ended = project.run(&["lint", "--format", "concise"]).with(1);
+        let said = "`orders/listOrders` violates the invariant `one`";
+        assert!(
+            ended.out.contains(said),
+            "{template} {pattern}: {}",
+            ended.out
+        );
+    }
+}
+
+#[test]
 fn one_open_alternative_is_enough() {
     let project = held("- {name: staff, where: {path: /orders/**}, require: {auth: [keys]}}\n");
     project.edit(
@@ -230,4 +277,19 @@ fn change_of_an_invariant_is_a_change_of_the_rules() {
         .run(&["plan", "--against", "git:main"])
         .with(1)
         .says("invariant each");
+}
+
+#[test]
+fn lists_with_the_same_letters_differ() {
+    let rule = |operations: &str| {
+        format!(
+            "- {{name: none, where: {{operations: [{operations}]}}, require: {{unreachable: true}}}}\n"
+        )
+    };
+    let project = held(&rule("orders/a, orders/b"));
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    commit(&project, "one");
+    project.write("rules.yaml", rule("\"orders/a, orders/b\""));
+    let ended = project.run(&["plan", "--against", "git:main"]);
+    assert!(ended.out.contains("invariant none"), "{}", ended.out);
 }

@@ -57,9 +57,10 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
         return Found::Nothing;
     };
     let mut best: Option<(&MountEntry, Candidate<'_>)> = None;
-    for (entry, below) in table.below(path) {
+    // Internal iteration: `next` of two nested iterators takes 150 instructions more per request.
+    table.below(path).for_each(|(entry, below)| {
         let Some(candidate) = entry.router.find(below, head) else {
-            continue;
+            return;
         };
         let wins = match &best {
             None => true,
@@ -72,7 +73,7 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
         if wins {
             best = Some((entry, candidate));
         }
-    }
+    });
     match best {
         Some((entry, candidate)) => Found::Operation {
             mount: entry.mount,

@@ -135,7 +135,7 @@ fn of_parameter(parameter: &Json, text: &str) -> Vec<String> {
             headers.insert(name, HeaderValue::from_str(text).unwrap());
         }
         _ => {
-            headers.insert("cookie", HeaderValue::from_str(text).unwrap());
+            headers.insert("cookie", HeaderValue::from_bytes(text.as_bytes()).unwrap());
         }
     }
     let bound = [(name.as_str(), 1..path.len())];
@@ -298,6 +298,21 @@ fn parameters_leave_room_where_clients_differ() {
             json!({"in": "cookie", "name": "s", "schema": {"type": "string", "pattern": "^[a-f]+$"}}),
             "a=1; s=\"abc\"",
             true,
+        ),
+        (
+            json!({"in": "cookie", "name": "s", "schema": {"type": "string", "pattern": "^[a-f]+$"}}),
+            "s=abc; other=\u{e9}",
+            true,
+        ),
+        (
+            json!({"in": "cookie", "name": "s", "schema": {"type": "string", "pattern": "^[a-f]+$"}}),
+            "s=x; other=\u{e9}",
+            false,
+        ),
+        (
+            json!({"in": "cookie", "name": "s", "schema": {"type": "string", "pattern": "^[a-f]+$"}}),
+            "s =x",
+            false,
         ),
         (
             json!({"in": "cookie", "name": "s", "required": true, "schema": {"type": "string"}}),
