@@ -45,7 +45,7 @@ impl Addresses {
         }
     }
 
-    /// Union of some ranges.
+    /// Set of the addresses that are in at least one of the ranges.
     #[must_use]
     pub fn of<'c>(ranges: impl IntoIterator<Item = &'c Cidr>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -62,7 +62,7 @@ impl Addresses {
         }
     }
 
-    /// Addresses that are in one of the sets.
+    /// Set of the addresses that are in this set, in `other` or in both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Addresses {
         }
     }
 
-    /// Addresses that are in both sets.
+    /// Set of the addresses that are in this set and in `other`.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Addresses {
         }
     }
 
-    /// Addresses of this set that are not in the other.
+    /// Set of the addresses that are in this set and not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         Self {
@@ -89,8 +89,8 @@ impl Addresses {
         }
     }
 
-    /// An address of the set: `usual` if the set contains it, else the first one. `None` if the set
-    /// is empty.
+    /// Example of an address in the set: `usual` if the set contains it, otherwise the set's first
+    /// address. `None` if the set is empty.
     #[must_use]
     pub fn example(&self, usual: IpAddr) -> Option<IpAddr> {
         let single = Self {
@@ -134,7 +134,7 @@ impl Addresses {
         self.v4.0.is_empty() && self.v6.0.is_empty()
     }
 
-    /// Smallest list of ranges that covers exactly this set.
+    /// Fewest CIDR ranges that together contain exactly the addresses of this set.
     #[must_use]
     pub fn ranges(&self) -> Vec<Cidr> {
         let v4 = self.v4.0.iter().flat_map(|(first, last)| {
@@ -148,7 +148,7 @@ impl Addresses {
         v4.chain(v6).collect()
     }
 
-    /// True if this set is a subset of the other.
+    /// True if `other` contains all addresses of this set.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         let rest = self.without(other);
@@ -156,11 +156,12 @@ impl Addresses {
     }
 }
 
-/// Aligned blocks that exactly cover a range of addresses, each address an integer of `bits` bits.
+/// CIDR blocks that exactly cover the range from `first` to `last`. `address` converts an integer
+/// of `bits` bits to an IP address.
 fn blocks(mut first: u128, last: u128, bits: u32, address: impl Fn(u128) -> IpAddr) -> Vec<Cidr> {
     let mut blocks = Vec::new();
     loop {
-        // The largest block that begins at `first` and does not exceed `last`.
+        // The largest aligned block that begins at `first` and does not exceed `last`.
         let mut free = first.trailing_zeros().min(bits);
         let end = |free: u32| {
             let size = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
@@ -217,7 +218,7 @@ impl<T: Number> Ranges<T> {
         Self(found)
     }
 
-    /// Ranges of all addresses outside these ranges.
+    /// Ranges of all integers that are not in these ranges.
     fn rest(&self) -> Self {
         let mut found = Vec::new();
         let mut from = Some(T::MIN);
@@ -240,7 +241,7 @@ impl<T: Number> Ranges<T> {
 mod tests {
     use super::*;
 
-    /// Compares set operations on ranges of 192.0.2.0/28, selected by bits, with a check of each
+    /// Compares union, intersection and difference of subsets of 192.0.2.0/28 with a check of each
     /// address.
     #[test]
     fn sets_agree_with_their_addresses_one_by_one() {

@@ -1,5 +1,5 @@
-//! Questions of a step, and answers to them. A question is a request or a computation that a step
-//! of the chain needs before it can decide; an answer is its result.
+//! Questions of a step, and their answers. A question is a request or a computation that a step of
+//! the chain needs before it can decide. An answer is the result.
 //!
 //! A step does no I/O. It returns its question as an [`Effect`]. gwd performs the effect, stores
 //! the answer in the context, and runs the same step again, which then finds the answer there. A
@@ -19,12 +19,12 @@ use crate::rate::Admission;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
 
-/// Id of a question within one exchange: a hash of the policy or verifier that asks, and of the
-/// values that distinguish its questions.
+/// Id of a question within one exchange: a hash of the policy or verifier that asks the question,
+/// and of the values that distinguish its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId([u8; 32]);
 
-/// Question in a form that gwd can perform.
+/// Action that gwd performs to answer a question of a step.
 #[derive(Debug)]
 pub enum Effect {
     /// Request to a service.
@@ -34,7 +34,7 @@ pub enum Effect {
     /// Check of a password, which is computed on another thread. The answer is a response without
     /// content: 200 if the password is right, otherwise 403.
     Password(Box<password::Check>),
-    /// Counting of a request in a store.
+    /// Count of the request against a limit whose counters are in a store.
     Store(Box<Count>),
     /// Check of the request against the description of its operation.
     Message(Check),
@@ -45,11 +45,11 @@ pub enum Effect {
 pub enum Asker {
     /// Policy `forward_auth`.
     ForwardAuth,
-    /// Verifier whose keys gwd fetches.
+    /// Verifier of JWTs whose key set gwd fetches.
     Keys,
     /// Verifier that uses token introspection.
     Introspection,
-    /// Verifier of passwords.
+    /// Verifier of passwords (`kind: basic`).
     Password,
     /// Limit whose counters are in a store.
     Store,
@@ -79,11 +79,11 @@ pub struct Call {
     pub timeout_ms: u64,
     /// Maximum length of the response body, in bytes.
     pub body_bytes_max: usize,
-    /// Time for which the answer is cached for identical questions.
+    /// Cache times of the answer, which identical questions share.
     pub keep: Keep,
 }
 
-/// Cache times of answers.
+/// Cache times of the answers to a question.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     /// Cache times in milliseconds: of an answer that admits the request, and of one that refuses
@@ -92,8 +92,8 @@ pub struct Keep {
     /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Function that returns the kind of an answer. `None` for an answer that must not be cached.
-    /// If expired answers may be used, such an answer counts as an outage.
+    /// Function that returns the kind of an answer. `None`: the answer is not cached, and counts as
+    /// an outage if expired answers may be used.
     pub kind: fn(&Answered) -> Option<Kept>,
 }
 
@@ -118,7 +118,7 @@ pub enum Answer {
     Counted(Admission),
     /// The request was checked against the description of its operation.
     Examined(Arc<Examined>),
-    /// There is no answer.
+    /// The question could not be answered.
     Outage(Outage),
 }
 
@@ -157,7 +157,7 @@ pub struct Answers(Vec<(AskId, Answer)>);
 // === impl AskId ===
 
 impl AskId {
-    /// Id of the question that fetches the keys of a cell.
+    /// Id of the question that fetches a key set into a key cell.
     #[must_use]
     pub fn of_keys(cell: &KeyCell) -> Self {
         let kind: &[u8] = match cell.source() {
@@ -258,7 +258,7 @@ impl Effect {
 // === impl Call ===
 
 impl Call {
-    /// Hash of the question, including the header fields to send. Questions with equal hashes can
+    /// Hash of the request, including the header fields to send. Requests with equal hashes can
     /// share an answer.
     #[must_use]
     pub fn digest(&self, headers: &HeaderMap) -> [u8; 32] {
@@ -279,7 +279,7 @@ impl Call {
     }
 }
 
-/// Prints no header fields, because they may contain credentials.
+/// Omits the header fields, because they may contain credentials.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
@@ -292,7 +292,7 @@ impl fmt::Debug for Call {
 // === impl Answered ===
 
 impl Answered {
-    /// Creates a response without header fields and body.
+    /// Creates a response with this status, without header fields and without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self {
@@ -331,14 +331,14 @@ impl Outage {
 // === impl Answers ===
 
 impl Answers {
-    /// Answer to a question, or `None` if the question was not asked yet.
+    /// Answer to the question with this id. `None` if the exchange has no answer to it.
     #[must_use]
     pub fn get(&self, id: &AskId) -> Option<&Answer> {
         let mut all = self.0.iter();
         all.find(|(known, _)| known == id).map(|(_, answer)| answer)
     }
 
-    /// True if no question was asked.
+    /// True if there are no answers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,6 +1,6 @@
 //! Limits on the bodies of an exchange.
 
-/// Limits of the policies of a chain on bodies, in bytes.
+/// Limits on the length of bodies that the policies of a chain set, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimits {
     /// Maximum length of the request's body.

@@ -11,7 +11,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use minicbor::{Decode, Encode};
 
-/// Calendar period.
+/// Length of a calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Unit {
     /// Minute.
@@ -23,7 +23,7 @@ pub enum Unit {
     /// Day: 23 or 25 hours when daylight saving begins or ends.
     #[n(2)]
     Day,
-    /// Week from Monday (ISO 8601).
+    /// Week that begins on Monday (ISO 8601).
     #[n(3)]
     Week,
     /// Month.
@@ -44,8 +44,8 @@ pub(crate) struct Period {
     pub(crate) end_min: u32,
 }
 
-/// Periods of one kind in one time zone. The current period is stored, so that a request costs one
-/// atomic load.
+/// Periods of one length in one time zone. The calendar stores the last used period, so that most
+/// requests need only one atomic load.
 pub(crate) struct Calendar {
     unit: Unit,
     zone: TimeZone,
@@ -65,7 +65,7 @@ impl Unit {
         ("month", Self::Month),
     ];
 
-    /// Name in the configuration.
+    /// Name of the unit in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         let mut all = Self::ALL.into_iter();
@@ -73,7 +73,7 @@ impl Unit {
             .map_or("", |(name, _)| name)
     }
 
-    /// Length of the shortest such period in milliseconds, apart from clock changes.
+    /// Length of the unit's shortest period in milliseconds, ignoring clock changes.
     #[must_use]
     pub fn shortest_ms(self) -> u64 {
         60_000
@@ -126,7 +126,7 @@ impl<C> Encode<C> for Zone {
     }
 }
 
-/// A gateway refuses a bundle with an unknown time zone.
+/// Fails for an unknown time zone, so that a gateway refuses the bundle.
 impl<'b, C> Decode<'b, C> for Zone {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let known = Self::new(d.str()?);
@@ -142,7 +142,7 @@ fn rules(name: &str) -> Option<TimeZone> {
 // === impl Calendar ===
 
 impl Calendar {
-    /// Creates the periods of a kind in a time zone.
+    /// Creates the calendar of a unit in a time zone.
     #[must_use]
     pub(crate) fn new(unit: Unit, zone: &Zone) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Calendar {
         }
     }
 
-    /// Period that contains a second of Unix time.
+    /// Period that contains this time (Unix time, seconds).
     #[must_use]
     pub(crate) fn period(&self, unix_s: u64) -> Period {
         let last = Period::of(self.last.load(Ordering::Relaxed));
@@ -166,7 +166,7 @@ impl Calendar {
     #[cold]
     fn next(&self, unix_s: u64) -> Period {
         let found = self.find(unix_s).unwrap_or_else(|| {
-            // For years that the calendar does not cover, use periods of a fixed length.
+            // Use periods of a fixed length for years outside the range of the calendar library.
             let length = u32::try_from(self.unit.shortest_ms() / 60_000).unwrap_or(1);
             let minute = u32::try_from(unix_s / 60).unwrap_or(u32::MAX);
             let minute = minute.min(u32::MAX - length);
@@ -213,7 +213,8 @@ impl Calendar {
         period.contains(unix_s).then_some(period)
     }
 
-    /// First second of a day. A clock change may skip midnight, or repeat it.
+    /// First second of a day. A clock change may skip midnight or repeat it. None if the time is
+    /// out of range.
     fn begin_s(&self, day: Date) -> Option<i64> {
         let begin = day.to_zoned(self.zone.clone()).ok()?;
         Some(begin.timestamp().as_second())
@@ -243,7 +244,7 @@ impl Period {
         u64::from(self.start_min) <= minute && minute < u64::from(self.end_min)
     }
 
-    /// Length in milliseconds.
+    /// Length of the period in milliseconds.
     #[must_use]
     pub(crate) fn length_ms(self) -> u64 {
         u64::from(self.end_min - self.start_min) * 60_000
@@ -271,7 +272,8 @@ mod tests {
         text.parse::<Timestamp>().unwrap().as_second()
     }
 
-    /// Expected values are written as times of UTC, from the published rules of each zone.
+    /// Compares periods with the published rules of each time zone. Expected values are written as
+    /// UTC times.
     #[test]
     fn periods_end_at_boundaries_of_the_zone() {
         use Unit::{Day, Hour, Minute, Month, Week};

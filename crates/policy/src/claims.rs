@@ -5,12 +5,11 @@
 //!   acme: {keys: [{sha256: …}], claims: {tenant: t-17, tier: gold}}
 //! ```
 //! Policies that compare a claim (`hash_on: claim:tenant`, `key: claim:tenant`) need a single
-//! value: a string, a number, `true` or `false`. A claim with a list or a map counts as absent
-//! there.
+//! value: a string, a number, `true` or `false`. They treat a claim with a list or a map as absent.
 
 use crate::declared::{Settings, Value};
 
-/// Name and values of a claim with several values.
+/// Name of a claim that has a list of values, and the values.
 type Several = (Box<str>, Vec<Box<str>>);
 
 /// Claims of a caller, sorted by name: those with one value, and those with several.
@@ -28,8 +27,8 @@ pub static NO_CLAIMS: &Claims = &Claims {
 };
 
 impl Claims {
-    /// Claims in a consumer's `claims`, except maps. List items have a last path element of three
-    /// or more digits.
+    /// Reads the claims of a consumer from its settings. Ignores claims that are maps. The path of
+    /// an item in a list ends with the index of at least three digits.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
         let mut claims = Self::default();
@@ -55,7 +54,7 @@ impl Claims {
         claims
     }
 
-    /// Adds a value to a claim that may have several values.
+    /// Adds a value to a claim that has a list of values.
     fn add(&mut self, name: &str, value: &str) {
         match self.lists.last_mut() {
             Some((known, values)) if **known == *name => values.push(value.into()),
@@ -63,7 +62,7 @@ impl Claims {
         }
     }
 
-    /// Claims with one value each. The names are sorted and without duplicates.
+    /// Creates claims with one value each. `claims` must be sorted by name and without duplicates.
     pub(crate) fn new(claims: impl Iterator<Item = (Box<str>, Box<str>)>) -> Self {
         Self {
             single: claims.collect(),
@@ -71,8 +70,8 @@ impl Claims {
         }
     }
 
-    /// Value of a claim as a string, for claims with one value. The number `17` and the string
-    /// `"17"` are equal.
+    /// Value of a claim that has one value, as a string. The number `17` and the string `"17"` are
+    /// equal.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self
@@ -89,7 +88,8 @@ impl Claims {
         found.ok().map(|index| &*self.lists[index].1)
     }
 
-    /// True if the claim has the value, alone or in its list. `None` if the claim does not exist.
+    /// True if the claim has this value, as its only value or in its list. `None` if the claim does
+    /// not exist.
     #[must_use]
     pub fn has(&self, name: &str, value: &str) -> Option<bool> {
         if let Some(single) = self.get(name) {

@@ -1,5 +1,5 @@
-//! Conditions on fields and query parameters of a request: `match` of an operation, `when` of a
-//! split.
+//! Conditions on fields and query parameters of a request: `match` of an operation, and `when` of
+//! an entry of a split.
 
 use http::HeaderMap;
 use minicbor::{Decode, Encode};
@@ -18,7 +18,7 @@ pub enum Condition {
     Query(#[n(0)] String, #[n(1)] Test),
 }
 
-/// Test of a value.
+/// Test of the value of a field or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Test {
     /// The value equals this text.
@@ -33,8 +33,8 @@ pub enum Test {
 }
 
 /// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
-/// values does. Query parameters are compared decoded, and their names without letter case, because
-/// some servers read them so.
+/// values does. Query parameters are compared decoded. Letter case in their names is ignored,
+/// because some servers ignore it.
 #[must_use]
 pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions
@@ -48,9 +48,9 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
     outcomes(condition, headers, query).any(|passes| passes)
 }
 
-/// True if servers may differ in the outcome of a condition: a field or parameter is repeated, and
-/// only some of its values satisfy the condition (servers use the first, the last or all), or the
-/// name of a parameter has another letter case.
+/// True if servers may evaluate a condition differently. Either a field or parameter is repeated
+/// and only some of its values satisfy the condition: servers use the first value, the last or all.
+/// Or the name of a parameter has another letter case.
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
@@ -62,7 +62,8 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
     })
 }
 
-/// True if the name of a parameter differs from that of a condition in letter case only.
+/// True if the query has a parameter whose name differs from that of the condition in letter case
+/// only.
 fn has_other_case(condition: &Condition, query: Option<&str>) -> bool {
     let Condition::Query(name, _) = condition else {
         return false;
@@ -134,7 +135,7 @@ pub use author::SHAPE;
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Format, checks and reader of conditions in configuration files.
+    //! Format, checks and parser of conditions in configuration files.
 
     use std::collections::BTreeMap;
 

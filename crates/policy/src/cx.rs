@@ -1,4 +1,4 @@
-//! Context of an exchange: inputs and results of policies, in addition to the request head.
+//! Context of an exchange: inputs of policies besides the request head, and their results.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,7 +26,7 @@ use crate::rewritten::Rewritten;
 use crate::state::StateId;
 use crate::store::{Count, StoreOutage};
 
-/// Context of one exchange. The time is passed in, so that policies read no clock.
+/// Context of one exchange. It contains the time, because policies read no clock.
 pub struct Cx<'a> {
     /// Monotonic time since the start of the process, in nanoseconds.
     pub now_ns: u64,
@@ -34,15 +34,15 @@ pub struct Cx<'a> {
     pub unix_s: u64,
     /// Address of the peer that opened the connection.
     pub peer: IpAddr,
-    /// Address of the client: the peer's, or the one that a trusted proxy reported.
+    /// Address of the client: that of the peer, or the address that a trusted proxy reported.
     pub client: IpAddr,
-    /// Counters of this process.
+    /// Counters of limits in this process.
     pub limits: &'a Limits,
-    /// Cache of verified tokens. None: every token is verified.
+    /// Cache of verified tokens. None: no token is cached.
     pub tokens: Option<&'a TokenCache>,
-    /// Revoked credentials, which apply to every bundle.
+    /// Revoked credentials. The list applies to every bundle.
     pub revoked: &'a Revoked,
-    /// Id of the route, for limits keyed by route. None if no route owns the request.
+    /// Id of the route, for limits keyed by route. None if the request matches no route.
     pub route: Option<&'a RouteId>,
     /// Tokens that the request takes from rate limits: `cost` of its operation.
     pub cost: u64,
@@ -56,42 +56,42 @@ pub struct Cx<'a> {
     pub authority: Option<&'a HeaderValue>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'a PathAndQuery>,
-    /// Content that the signature of the request admits, set by authentication. None: any content.
+    /// Content that the signature of the request allows, set by authentication. None: any content.
     pub content: Option<Content>,
     /// Scheme of the listener: `http` or `https`.
     pub scheme: &'static str,
-    /// Nonce that the client must use in its next proof. Sent in the response.
+    /// Nonce that the client must use in its next DPoP proof. Sent in the response.
     pub nonce: Option<HeaderValue>,
     /// Reason why a credential was refused, set by authentication.
     pub fault: Option<Fault>,
-    /// Reason why the evaluation of the expression that refused the request failed, set by
-    /// `authorize`.
+    /// Reason why the evaluation of the policy's expression failed, if the request was refused for
+    /// this. Set by `authorize`.
     pub expression_fault: Option<NoValue>,
-    /// Hashes of the credentials that admitted the request, set by authentication.
+    /// Hashes and expiry of the credentials that admitted the request, set by authentication.
     pub shown: Shown,
-    /// Number of fields that were removed because some servers confuse their names with those of
+    /// Number of removed fields with lookalike names: some servers confuse them with the names of
     /// fields that decide about access.
     pub lookalikes: u32,
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
     /// Quotas with a warning threshold that this request reached.
     pub warned: Vec<Warned<'a>>,
-    /// State of the concurrency limit with the fewest free permits, for the response fields.
+    /// State of the concurrency limit with the fewest remaining permits, for the response fields.
     pub leased: Option<LeaseNotice<'a>>,
     /// Concurrency permits of the request, released when its response has ended.
     pub leases: Held,
-    /// Origin of the request, as `cors` determined it.
+    /// CORS access of the page that sent the request, set by `cors`.
     pub page: Page,
-    /// True if the request is a preflight, and the route is that of the method in
+    /// True if the request is a CORS preflight. The route is then the one for the method in
     /// `Access-Control-Request-Method`.
     pub preflight: bool,
     /// True if a policy may replace the client's method by an unsafe method for the upstream.
     pub sends_unsafe: bool,
-    /// Refusals of policies in log-only mode.
+    /// Refusals by policies in log-only mode.
     pub noted: Vec<Noted<'a>>,
-    /// Hash of the request id, by which policies select a share of the requests.
+    /// Hash of the request id. Policies select a share of the requests by it.
     pub draw: u64,
-    /// Length in bytes of the path prefix that is stripped for the upstream: the mount's base path.
+    /// Length in bytes of the path prefix (the mount's base path) that is removed for the upstream.
     pub stripped: usize,
     /// Path parameters as byte ranges of the path. Only set if a step of the chain uses them.
     pub parameters: Vec<(&'a str, Range<usize>)>,
@@ -107,11 +107,11 @@ pub struct Cx<'a> {
     pub body_limits: BodyLimits,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
-    /// Store that a limit used and that did not answer.
+    /// Store of a limit that did not answer.
     pub store_outage: Option<StoreOutage<'a>>,
-    /// Tokens to return to stores, because a later limit refused the request.
+    /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
-    /// Tokens that limits took from stores.
+    /// Tokens that limits took from stores. Returned if a later limit refuses the request.
     stored: Vec<Count>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
@@ -135,28 +135,29 @@ pub struct Warned<'a> {
     pub share_ppm: u32,
 }
 
-/// Access of the page that sent the request to the response, for CORS.
+/// CORS access of the page that sent a request to the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Page {
-    /// The request has no origin, or its origin may not read the response.
+    /// The request has no `Origin` field, or its origin may not read the response.
     #[default]
     Foreign,
     /// The origin is allowed and may read the response.
     Reads(HeaderValue),
-    /// A preflight, whose response is already complete.
+    /// The request is a preflight. Its response already has all CORS fields.
     Preflight,
 }
 
-/// Maximum number of limits in a chain whose tokens are returned if a later one refuses.
+/// Maximum number of local limits in a chain whose tokens are returned if a later limit refuses the
+/// request.
 const CHARGES_MAX: usize = 8;
 
-/// Authenticated caller: a consumer, the bearer of a token, the owner of a certificate, or a
-/// combination.
+/// Authenticated caller, identified by a consumer, a token, a certificate, or a combination of
+/// them.
 #[derive(Clone, Debug)]
 pub struct Principal<'a> {
-    /// Name of the consumer. None for a token that belongs to no consumer.
+    /// Name of the consumer. None if the credential belongs to no consumer.
     pub consumer: Option<&'a str>,
-    /// Name of the scheme that was satisfied.
+    /// Name of the security scheme that the request satisfied.
     pub scheme: &'a str,
     /// Claims of the consumer.
     pub claims: &'a Claims,
@@ -167,8 +168,8 @@ pub struct Principal<'a> {
 }
 
 impl Principal<'_> {
-    /// Value of a claim. Claims of the consumer, which the operator wrote, take precedence over
-    /// those of the token.
+    /// Value of a claim of the caller. Claims of the consumer take precedence over those of the
+    /// token, because the operator wrote them.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         let token = || self.token.as_ref()?.claims.get(name);
@@ -187,7 +188,7 @@ impl Principal<'_> {
         self.claims.has(name, value).unwrap_or_else(token)
     }
 
-    /// True if the consumer or the token is in the group.
+    /// True if the consumer or the token is in this group.
     #[must_use]
     pub fn is_in_group(&self, group: &str) -> bool {
         let is_in = |groups: &[Box<str>]| groups.binary_search_by(|one| (**one).cmp(group)).is_ok();
@@ -218,13 +219,13 @@ impl Principal<'_> {
     }
 }
 
-/// Id of a route, `KEY@MOUNT`. Functions pass a reference to this type instead of `&str`, so that
-/// code that does not read the text does not load it into the CPU caches.
+/// Id of a route: `KEY@MOUNT`. The context has a reference to this type and not a `&str`, so that
+/// passing the id does not load its text into the CPU caches.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteId(Box<str>);
 
 impl RouteId {
-    /// Id of an operation's route at a mount.
+    /// Creates the id of an operation's route at a mount.
     #[must_use]
     pub fn new(operation: &str, mount: &str) -> Self {
         Self([operation, "@", mount].concat().into())
@@ -237,16 +238,16 @@ impl RouteId {
     }
 }
 
-/// Counters of a process. Keys that clients can invent have a separate table, so that a flood of
-/// them cannot evict the counters of consumers.
+/// Counters of limits in a process. Keys that clients can invent have a separate table, so that
+/// many such keys cannot evict the counters of consumers.
 #[derive(Debug)]
 pub struct Limits {
     /// Counters for keys of consumers and routes.
     pub known: RateTable,
     /// Counters for keys that any client can invent: addresses, header values.
     pub anonymous: RateTable,
-    /// Counters of quotas, which are saved: for keys of consumers and routes, and for keys that any
-    /// client can invent.
+    /// Counters of quotas, which are saved: the first table is for keys of consumers and routes,
+    /// the second for keys that any client can invent.
     pub quotas: [RateTable; 2],
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
@@ -257,12 +258,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Creates counters for about `keys` concurrent keys in each table. `random` returns random
-    /// hash seeds.
+    /// Creates counters for about `keys` concurrent keys in each table. `random` returns a random
+    /// hash seed.
     #[must_use]
     pub fn new(keys: usize, random: impl Fn() -> RandomState) -> Self {
         let table = || RateTable::new(keys, random());
-        // Both tables of quotas have the same seed, so that only one seed is saved.
+        // Both tables of quotas have the same seed, so that only one seed needs to be saved.
         let seed = [random().hash_one(0), random().hash_one(1)];
         let quotas = || RateTable::saved(keys, seed);
         Self {
@@ -275,8 +276,8 @@ impl Limits {
         }
     }
 
-    /// Tables of rate limits, or of quotas: for keys of consumers and routes, and for keys that
-    /// clients can invent.
+    /// Tables of rate limits, or of quotas if `quota` is true. The first table is for keys of
+    /// consumers and routes, the second for keys that clients can invent.
     #[must_use]
     pub fn tables(&self, quota: bool) -> [&RateTable; 2] {
         match quota {
@@ -298,15 +299,15 @@ impl Limits {
     }
 }
 
-/// Concurrency permits of one request. The first needs no allocation.
+/// Concurrency permits of one request. The first permit needs no allocation.
 #[derive(Debug, Default)]
 pub struct Held {
     first: Option<Lease>,
     more: Vec<Lease>,
 }
 
-/// Hashes of revoked credentials. Kept outside snapshots, so that a rollback does not restore a
-/// credential (release.md §7).
+/// Hashes of revoked credentials. The set is kept outside snapshots, so that a rollback does not
+/// restore a credential (release.md §7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revoked(HashSet<[u8; 32]>);
 
@@ -324,8 +325,8 @@ impl Revoked {
     }
 }
 
-/// Hashes of the credentials that admitted a request; several if an alternative requires several.
-/// The first needs no allocation.
+/// Hashes of the credentials that admitted a request, and their earliest expiry. A security
+/// requirement can require several credentials. The first hash needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     first: Option<[u8; 32]>,
@@ -335,7 +336,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Adds the expiry of one of the credentials (Unix time, seconds). `u64::MAX`: it does not
+    /// Adds the expiry of one credential (Unix time, seconds). `u64::MAX`: the credential does not
     /// expire.
     pub fn ends(&mut self, at_s: u64) {
         let earlier = self.ends_s.is_none_or(|known| at_s < known);
@@ -351,7 +352,7 @@ impl Shown {
         self.ends_s
     }
 
-    /// Adds a credential.
+    /// Adds the hash of a credential.
     pub fn add(&mut self, sha256: [u8; 32]) {
         match self.first {
             None => self.first = Some(sha256),
@@ -359,7 +360,7 @@ impl Shown {
         }
     }
 
-    /// True if no credential was required.
+    /// True if the request needed no credential.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
@@ -378,11 +379,11 @@ impl Shown {
 pub struct RateNotice<'a> {
     /// Name of the policy.
     pub policy: &'a str,
-    /// Quota and its window.
+    /// Quota and period of the limit.
     pub tokens: Tokens,
-    /// Requests that are still allowed now.
+    /// Number of further requests that the limit allows now.
     pub remaining: u64,
-    /// Time until the next request is allowed, in milliseconds. 0 if one is allowed now.
+    /// Time until the limit allows the next request, in milliseconds. 0: now.
     pub retry_after_ms: u64,
     /// True if this request was refused.
     pub refused: bool,
@@ -399,18 +400,18 @@ pub struct LeaseNotice<'a> {
     pub remaining: u64,
 }
 
-/// Tokens taken from a counter.
+/// Tokens that a limit took from a local counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// True for the tables of quotas.
+    /// True if the counter is in a table of quotas.
     pub quota: bool,
-    /// True for the table of keys that clients can invent.
+    /// True if the counter is in a table for keys that clients can invent.
     pub anonymous: bool,
     /// Id of the limit's state.
     pub state: StateId,
     /// Hash of the key in the table.
     pub tag: u64,
-    /// Quota that was charged.
+    /// Limit that took the tokens.
     pub tokens: Tokens,
     /// Number of tokens.
     pub cost: u64,
@@ -425,32 +426,32 @@ impl Held {
         }
     }
 
-    /// True without permits.
+    /// True if the request holds no permits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Counts the permits as those of a slow client ([`Lease::becomes_slow`]). False if the limit
-    /// of slow clients is reached for one of them.
+    /// Counts the permits of this request as permits of a slow client ([`Lease::becomes_slow`]).
+    /// False if slow clients already hold the maximum number of permits of one of the limits.
     #[must_use]
     pub fn become_slow(&self) -> bool {
         self.all().all(Lease::becomes_slow)
     }
 
-    /// Ends the count of a slow client.
+    /// Ends the counting of the permits as those of a slow client.
     pub fn become_fast(&self) {
         self.all().for_each(Lease::becomes_fast);
     }
 
-    /// True if a slow client must give up a permit as soon as another request wants it: one of the
-    /// limits is 1. Call [`Self::are_wanted`] from time to time.
+    /// True if one of the limits is 1, so that a slow client must give up the permit as soon as
+    /// another request needs it. The caller then polls [`Self::are_wanted`].
     #[must_use]
     pub fn may_be_wanted(&self) -> bool {
         self.all().any(Lease::is_only)
     }
 
-    /// True if the client is slow, and a limit of 1 refused another request because of that.
+    /// True if the client is slow, and a limit of 1 has therefore refused another request.
     #[must_use]
     pub fn are_wanted(&self) -> bool {
         self.all().any(Lease::is_wanted)
@@ -462,7 +463,7 @@ impl Held {
 }
 
 impl<'a> Cx<'a> {
-    /// Creates a context before the first step.
+    /// Creates the context of an exchange.
     #[must_use]
     pub fn new(
         now_ns: u64,
@@ -523,8 +524,8 @@ impl<'a> Cx<'a> {
         self.principal.as_ref()?.claim(name)
     }
 
-    /// Stores the state of the limit that refused the request, otherwise the state of the limit
-    /// with the fewest remaining tokens.
+    /// Stores the state of a rate limit for the response fields. The limit that refused the request
+    /// takes precedence, then the limit with the fewest remaining tokens.
     pub fn rate_notice(&mut self, notice: RateNotice<'a>) {
         let replaces = |told: RateNotice<'_>| notice.refused || notice.remaining < told.remaining;
         if self.rate.is_none_or(replaces) {
@@ -532,7 +533,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Records tokens that a limit took.
+    /// Records tokens that a limit took from a local counter.
     pub fn charged(&mut self, charge: Charge) {
         if let Some(free) = self.charges.iter_mut().find(|charge| charge.is_none()) {
             *free = Some(charge);
@@ -544,7 +545,7 @@ impl<'a> Cx<'a> {
         self.stored.push(count);
     }
 
-    /// Returns all tokens that limits took from this request.
+    /// Returns all tokens that limits took for this request.
     pub fn refund(&mut self) {
         self.returned.append(&mut self.stored);
         for charge in self.charges.iter_mut().filter_map(Option::take) {
@@ -581,7 +582,7 @@ pub(crate) mod tests {
         assert!(!shown.is_revoked(&Revoked::default()));
     }
 
-    /// A GET request for a path.
+    /// Head of a GET request for this path.
     pub(crate) fn head(target: &str) -> RequestHead {
         RequestHead {
             is_ambiguous: false,

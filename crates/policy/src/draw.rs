@@ -1,19 +1,20 @@
-//! Deterministic pseudo-random numbers: for the shares of a split and the selection of mirrored
-//! requests.
+//! Deterministic pseudo-random numbers, for splits and for the selection of mirrored requests.
 //!
-//! Policies use no randomness. A number depends on the caller, or on the request id if there is no
-//! caller, and on the policy's name, so that two policies select different requests.
+//! Policies use no randomness. A number is computed from the policy's name and the caller, or from
+//! the policy's name and the request id if there is no caller. Two policies therefore select
+//! different requests.
 
 use crate::cx::{Cx, Principal};
 
-/// Pseudo-random numbers of one policy: the same caller or request always gets the same number.
+/// Source of pseudo-random numbers for one policy. The same caller or request always gets the same
+/// number.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     seed: u64,
 }
 
 impl Draw {
-    /// Numbers of a policy with this name.
+    /// Creates the source of the policy with this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self {
@@ -43,13 +44,13 @@ impl Draw {
     }
 }
 
-/// Seed of a request, from its id: [`Cx::draw`].
+/// Hash of a request id, for [`Cx::draw`].
 #[must_use]
 pub fn of_request_id(id: &[u8]) -> u64 {
     fnv(0xCBF2_9CE4_8422_2325, id)
 }
 
-/// FNV-1a hash: fast for short inputs, without a secret, equal in all processes.
+/// FNV-1a hash. It is fast for short inputs, has no secret, and is equal in all processes.
 fn fnv(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(seed, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)

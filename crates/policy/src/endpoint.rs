@@ -2,7 +2,7 @@
 //! endpoint.
 //!
 //! gwc creates an upstream for the origin of each URL. The origin is the upstream's name. TLS,
-//! hosts, limits, metrics and plans therefore treat these requests like those to any other
+//! hosts, limits, metrics and plans therefore treat requests to the URL like requests to any other
 //! upstream.
 
 /// URL that gwd requests, split into the properties of its upstream and the request target.
@@ -61,7 +61,7 @@ impl Endpoint {
         })
     }
 
-    /// True if the connection is encrypted or does not leave this machine.
+    /// True if requests to the URL are encrypted, or stay on this machine.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let address: Option<std::net::IpAddr> = self.host.parse().ok();
@@ -69,7 +69,8 @@ impl Endpoint {
     }
 }
 
-/// True if the name of an upstream is an origin, so that gwc created the upstream for a URL.
+/// True if the name of an upstream is an origin, which means that gwc created the upstream for a
+/// URL.
 #[must_use]
 pub fn is_origin(upstream: &str) -> bool {
     upstream.starts_with("https://") || upstream.starts_with("http://")

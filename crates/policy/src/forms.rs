@@ -1,7 +1,7 @@
-//! Formats of configuration strings: addresses, URLs, field and host names.
+//! Formats of configuration strings, such as addresses, URLs, and names of fields and hosts.
 //!
-//! Each [`Form`] describes a format three ways: in words (messages, reference pages), as a regular
-//! expression (editor schemas), and as the authoritative check.
+//! Each [`Form`] describes a format in three ways: in words (for messages and reference pages), as
+//! a regular expression (for editor schemas), and as the authoritative check.
 
 use std::net::IpAddr;
 
@@ -68,7 +68,7 @@ pub static USER: Form = Form {
     },
 };
 
-/// An absolute `https` URL, or an `http` URL of this machine.
+/// An absolute `https` URL, or an `http` URL whose host is this machine.
 pub static HTTPS_URL: Form = Form {
     what: "an absolute URL such as `https://idp.example.org/keys` (`http` on loopback only), without user and fragment",
     pattern: r"https://[^\s/?#@]+[^\s#]*|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?([/?][^\s#]*)?",
@@ -84,7 +84,8 @@ pub static URL: Form = Form {
     fits: |text| is_url(text, &["http", "https"]),
 };
 
-/// Origin (RFC 6454), optionally with `*.` for one or more labels, or `*` for all origins.
+/// Origin (RFC 6454). `*.` in front of the host stands for one or more labels; `*` alone for all
+/// origins.
 pub static ORIGIN: Form = Form {
     what: "an origin such as `https://app.example.org` (no path), `https://*.example.org`, or `*`",
     pattern: r"\*|null|[a-z][a-z0-9+.-]*://(\*\.)?[^\s/?#@*]+",
@@ -173,7 +174,7 @@ pub static MEDIA_TYPE: Form = Form {
     },
 };
 
-/// Counter key: the property of requests that are counted together.
+/// Counter key: a property of requests. Requests with the same value share a counter.
 pub static COUNTER_KEY: Form = Form {
     what: "`consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`",
     pattern: r"consumer|address|route|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|claim):\S+",
@@ -185,7 +186,7 @@ pub static COUNTER_KEY: Form = Form {
     },
 };
 
-/// Hash input: the property of requests that selects a target.
+/// Input of the hash that selects a target: a property of requests.
 pub static HASH_KEY: Form = Form {
     what: "`consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`",
     pattern: r"consumer|address|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|claim):\S+",
@@ -214,14 +215,14 @@ pub static FILE: Form = Form {
     },
 };
 
-/// String that is not blank.
+/// String that contains more than white space.
 pub static WORDS: Form = Form {
     what: "a string that is not empty",
     pattern: r"(?!\$\{)[\s\S]+",
     fits: |text| !text.trim().is_empty(),
 };
 
-/// Names in the braces of a template. None if braces are unbalanced.
+/// Names in the braces of a path template. None if braces are unbalanced.
 #[must_use]
 pub fn parameters(text: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();

@@ -17,8 +17,8 @@ pub struct RequestHead {
     pub host: Box<str>,
     /// Header fields.
     pub headers: HeaderMap,
-    /// True if common upstreams may read the path as another one. The router then also matches each
-    /// of these readings.
+    /// True if common upstreams may interpret the path differently. The router then also matches
+    /// each of these other paths.
     pub is_ambiguous: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct ResponseHead {
     pub headers: HeaderMap,
 }
 
-/// Names of header fields, for `Debug`: the values may be credentials.
+/// Names of header fields, for `Debug`. Values are omitted, because they may be credentials.
 pub struct FieldNames<'h>(pub &'h HeaderMap);
 
 impl fmt::Debug for FieldNames<'_> {
@@ -120,7 +120,8 @@ mod tests {
         let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &held];
         for one in all {
             let text = format!("{one:?}");
-            // `Debug` prints a list's bytes as numbers.
+            // The bytes of the secret must not appear as numbers either, in which form `Debug`
+            // prints a list of bytes.
             assert!(
                 !text.contains("PLANTED") && !text.contains("80, 76"),
                 "{text}"

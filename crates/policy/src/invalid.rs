@@ -1,36 +1,36 @@
-//! Messages that do not match the description of the API: refusals and findings of validation.
+//! Results of the validation of messages against the API description: refusals and findings.
 
 use std::fmt;
 
 use crate::reject::Reject;
 
-/// A message does not match the description.
+/// Refusal: a message does not match the description.
 pub static REQUEST: Reject = Reject {
     status: 400,
     code: "request_invalid",
     title: "The request does not match the description of the API",
 };
-/// The media type or content coding of a body is not one that the operation accepts.
+/// Refusal: the operation does not accept the media type or content coding of the body.
 pub static MEDIA_TYPE: Reject = Reject {
     status: 415,
     code: "media_type_unsupported",
     title: "The body has a media type that this operation does not take",
 };
-/// A validator was not ready in time.
+/// Refusal: the validator of the operation was not ready in time.
 pub static UNAVAILABLE: Reject = Reject {
     status: 503,
     code: "validator_unavailable",
     title: "The request cannot be validated now",
 };
 
-/// A body is longer than validation reads.
+/// Refusal: the body is longer than the maximum for validation.
 pub static TOO_LARGE: Reject = Reject {
     status: 413,
     code: "body_too_large",
     title: "The body is too large",
 };
 
-/// Refusals by validation alone.
+/// Refusals that only validation uses.
 pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE];
 
 /// Part of a message.
@@ -48,7 +48,8 @@ pub enum Part {
     Cookie(Box<str>),
 }
 
-/// Fault of a message. Contains no values of the message, only names and indices in the pointer.
+/// Difference between a message and its description. Contains no values of the message; the pointer
+/// contains only names and indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Part of the message.
@@ -59,19 +60,19 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// Message that does not match the description.
+/// Result for a message that does not match the description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Refusal of the message.
     pub reject: &'static Reject,
-    /// Faults, at most 20.
+    /// Differences between the message and the description, at most 20.
     pub findings: Vec<Finding>,
 }
 
 // === impl Part ===
 
 impl Part {
-    /// Value of `in` in OpenAPI, or `body`.
+    /// Location of the part: the value of `in` in OpenAPI, or `body`.
     #[must_use]
     pub fn place(&self) -> &'static str {
         match self {
@@ -83,7 +84,7 @@ impl Part {
         }
     }
 
-    /// Name of the parameter. None for the body.
+    /// Name of the parameter, field or cookie. None for the body.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -98,7 +99,7 @@ impl Part {
 // === impl Invalid ===
 
 impl Invalid {
-    /// First three findings, for logs.
+    /// Text of the first three findings, for logs.
     #[must_use]
     pub fn summary(&self) -> String {
         let first = self.findings.iter().take(3).map(|finding| {
@@ -110,7 +111,7 @@ impl Invalid {
     }
 }
 
-/// Writes the findings as the array of the member `errors` of a problem document (RFC 9457).
+/// Formats the findings as the array of the member `errors` of a problem document (RFC 9457).
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;

@@ -1,4 +1,4 @@
-//! Counter keys: the properties of requests that limits count together.
+//! Counter keys of limits: a limit counts requests with the same value of its key together.
 
 use std::net::IpAddr;
 
@@ -14,9 +14,9 @@ use crate::phase::Phase;
 use crate::rate::RateTable;
 use crate::step::StateId;
 
-/// Counter key. If the named property is absent or has several values, the client's address is used
-/// instead. Servers differ in the value that they read, so that a client could otherwise choose the
-/// counter.
+/// Counter key. If the named property is absent or occurs several times, the client's address is
+/// used instead. Servers differ in which of several values they use, so a client could otherwise
+/// choose its counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
     /// Authenticated consumer.
@@ -25,7 +25,7 @@ pub enum Key {
     /// Address of the client; IPv6 by its /64 prefix.
     #[n(1)]
     Address,
-    /// Operation.
+    /// Route: an operation at a mount.
     #[n(2)]
     Route,
     /// Value of the named request field.
@@ -40,12 +40,12 @@ pub enum Key {
     /// Value of the named query parameter, decoded.
     #[n(6)]
     Query(#[n(0)] String),
-    /// Combination of several properties, sorted. Each combination of values has a counter.
+    /// Combination of several properties, sorted. Each combination of values has its own counter.
     #[n(7)]
     All(#[n(0)] Vec<Self>),
 }
 
-/// Counter key in a form that reads requests fast.
+/// Counter key at run time, prepared for reading from requests.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Consumer,
@@ -61,8 +61,8 @@ pub(crate) enum Reader {
 // === impl Key ===
 
 impl Key {
-    /// Phase of a limit with this key. Limits by address run before authentication and protect it;
-    /// the others need its result.
+    /// Phase of a limit with this key. Limits by address run before authentication and protect it.
+    /// Limits by other keys need the result of authentication.
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Address => Phase::Address,
@@ -70,7 +70,7 @@ impl Key {
         }
     }
 
-    /// True if the key is a claim or contains one.
+    /// True if the key is a claim, or a combination with a claim.
     pub(crate) fn has_claim(&self) -> bool {
         match self {
             Self::Claim(_) => true,
@@ -79,7 +79,7 @@ impl Key {
         }
     }
 
-    /// True for a key that gateways before 0.2 do not know.
+    /// True for a key that gateways before version 0.2 do not support.
     pub(crate) fn is_new(&self) -> bool {
         matches!(self, Self::Cookie(_) | Self::Query(_) | Self::All(_))
     }
@@ -93,13 +93,13 @@ impl Key {
         }
     }
 
-    /// Prepares the key for reading from requests.
+    /// Prepares the key for use at run time.
     pub(crate) fn reader(&self) -> Reader {
         match self {
             Self::Consumer => Reader::Consumer,
             Self::Address => Reader::Address,
             Self::Route => Reader::Route,
-            // gwc checked the name. An invalid one could never be present.
+            // gwc has checked the name. A request can never have a field with an invalid name.
             Self::Header(name) => {
                 HeaderName::try_from(name.as_str()).map_or(Reader::Address, Reader::Header)
             }
@@ -136,7 +136,7 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
-    /// Request fields that the key reads.
+    /// Names of the request fields that the key reads.
     pub(crate) fn fields(&self) -> Vec<HeaderName> {
         match self {
             Self::Header(name) => vec![name.clone()],
@@ -145,8 +145,8 @@ impl Reader {
         }
     }
 
-    /// Hash of the key, and index of its table in `tables`: true (the second) for keys that clients
-    /// can invent.
+    /// Reads the key from a request. Returns its hash, and the index of its table in `tables`: true
+    /// is the second table, for keys that clients can invent.
     pub(crate) fn read(
         &self,
         state: StateId,
@@ -173,8 +173,8 @@ impl Reader {
                 Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
                 None => by_address(),
             },
-            // A claim comes from the configuration or a verified token, so clients cannot invent
-            // one.
+            // Clients cannot invent a claim, because it comes from the configuration or a verified
+            // token.
             Self::Claim(name) => match cx.claim(name) {
                 Some(value) => (false, known.tag(state, &[b"claim", value.as_bytes()])),
                 None => by_address(),
@@ -209,8 +209,8 @@ impl Reader {
 }
 
 impl Reader {
-    /// Hash of the key that is equal in every gateway, for stores: a shortened SHA-256. The boolean
-    /// is the table, as in [`Reader::read`].
+    /// Reads the key from a request as a shortened SHA-256 for stores, which is equal in every
+    /// gateway. The boolean is the index of the table, as in [`Reader::read`].
     pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
         let mut hash = Sha256::new();
         let invented = self.hash(head, cx, &mut hash);
@@ -274,13 +274,14 @@ impl Reader {
     }
 }
 
-/// Value of a property that occurs exactly once.
+/// The only value of an iterator. None if there are no or several values.
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next();
     first.filter(|_| values.next().is_none())
 }
 
-/// IPv4 address in full, IPv6 by its /64 prefix, since a client controls the rest.
+/// Bytes of an address in the key: a full IPv4 address, or the /64 prefix of an IPv6 address,
+/// because a client controls the rest.
 fn address_key(address: IpAddr) -> ([u8; 8], usize) {
     let mut key = [0; 8];
     match address.to_canonical() {
@@ -297,7 +298,7 @@ fn address_key(address: IpAddr) -> ([u8; 8], usize) {
 
 #[cfg(feature = "author")]
 pub(crate) mod author {
-    //! Reader of a written counter key.
+    //! Parser of a counter key in the configuration.
 
     use diag::NodeRef;
     use diag::shape::Shape;
@@ -305,7 +306,7 @@ pub(crate) mod author {
     use super::Key;
     use crate::forms;
 
-    /// Shape of a key: one property of requests, or several that count together.
+    /// Shape of a key: one property of requests, or a list of several.
     pub(crate) static SHAPE: Shape = Shape::Either(&[
         Shape::Form(&forms::COUNTER_KEY),
         Shape::Several(&Shape::Form(&forms::COUNTER_KEY)),
@@ -337,7 +338,7 @@ pub(crate) mod author {
             (_, Some(("claim", name))) => Some(Key::Claim(name.to_owned())),
             (_, Some(("cookie", name))) => Some(Key::Cookie(name.to_owned())),
             (_, Some(("query", name))) => Some(Key::Query(name.to_owned())),
-            // The shape check already reported the error.
+            // The shape check has already reported the error.
             _ => None,
         }
     }
@@ -350,8 +351,8 @@ mod tests {
     use super::*;
     use crate::cx::tests::{head, with_cx};
 
-    /// A flood of values that clients choose must not evict counters of consumers (data-plane.md
-    /// §9).
+    /// Checks that keys which clients can invent use a separate table, so that many of them cannot
+    /// evict counters of consumers (data-plane.md §9).
     #[test]
     fn keys_that_clients_choose_are_anonymous() {
         for (key, anonymous) in [
@@ -379,7 +380,7 @@ mod tests {
         }
     }
 
-    /// Limits by address run first and protect authentication from guessing.
+    /// Limits by address run before authentication and protect it against guessing.
     #[test]
     fn only_address_limits_run_before_authentication() {
         assert_eq!(Key::Address.phase(), Phase::Address);
@@ -405,8 +406,8 @@ mod tests {
         assert_ne!(tag("a"), tag("b"));
     }
 
-    /// Servers read the first, the last or all values, so a client must not choose its counter by a
-    /// further value.
+    /// Checks that a repeated property counts by address. Servers use the first value, the last or
+    /// all, so a client must not choose its counter by repeating the property.
     #[test]
     fn repeated_values_count_by_address() {
         let tag = |key: &Key, head: &RequestHead| {

@@ -1,9 +1,9 @@
-//! Key sets that gwd fetches at run time. They are state outside snapshots (release.md §7).
+//! Key sets that gwd fetches at run time, kept outside snapshots (release.md §7).
 //!
-//! Each source of keys has one cell, which all versions share. All verifiers with this source
-//! therefore have the same keys, a key rotation reaches all of them, and a rollback does not
-//! restore old keys. gwd performs the fetches. The cell decides when a fetch is due, and keeps the
-//! last valid set. The reader of the verifier decides whether a set is valid.
+//! Each source of keys has one cell, which all versions of the configuration share. All verifiers
+//! with the source therefore have the same keys, a key rotation reaches all of them, and a rollback
+//! does not restore old keys. gwd performs the fetches. The cell decides when a fetch is due and
+//! keeps the last valid set. A function of the verifier ([`Read`]) decides if a set is valid.
 
 use std::any::Any;
 use std::fmt;
@@ -14,17 +14,17 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// Time after a fetch during which an unknown key id causes no further fetch: 30s.
+/// Time after a fetch during which an unknown key id causes no other fetch: 30s.
 const COOL_DOWN_S: u64 = 30;
-/// Time after a fetch during which no further fetch is made while there are no keys: 2s.
+/// Time after a fetch during which there is no other fetch, while the cell has no keys: 2s.
 const EMPTY_COOL_DOWN_S: u64 = 2;
-/// Minimum time after which a set is fetched again, in seconds: 5 minutes. The next constants are
-/// the maximum (24 hours) and the default (10 minutes).
+/// Minimum time after which a set is fetched again, in seconds: 5 minutes. The next two constants
+/// are the maximum (24 hours) and the default (10 minutes).
 const FRESH_MIN_S: u64 = 300;
 const FRESH_MAX_S: u64 = 86_400;
 const FRESH_S: u64 = 600;
-/// Minimum wait after a failed fetch, in seconds. The wait doubles with each failure, up to the
-/// next constant.
+/// Minimum time between a failed fetch and the next one, in seconds. The time doubles with each
+/// failure, up to the next constant.
 const RETRY_MIN_S: u64 = 10;
 const RETRY_MAX_S: u64 = 300;
 
@@ -38,7 +38,7 @@ pub enum Remote {
     Issuer(String),
 }
 
-/// Parsed keys for the verifier, and their number.
+/// Parsed keys, in a type that only their verifier knows, and their number.
 pub type Keys = (Arc<dyn Any + Send + Sync>, usize);
 
 /// Function that parses a key set. Its error is the reason why the set is not usable.
@@ -60,7 +60,7 @@ pub struct KeyCell {
 
 /// Fetched key set.
 pub struct KeySet {
-    /// Keys as the reader parsed them.
+    /// Keys in the type of the function that parsed them.
     pub keys: Arc<dyn Any + Send + Sync>,
     /// Number of keys.
     pub count: usize,
@@ -74,7 +74,7 @@ pub struct KeySet {
 struct State {
     /// Fetched bytes that are not yet written to the state folder.
     unsaved: Option<Bytes>,
-    /// Number of failed fetches since the last success.
+    /// Number of failed fetches since the last successful one.
     in_a_row: u32,
     failure: Option<String>,
 }
@@ -90,7 +90,7 @@ pub struct KeyReport {
     pub fetches: u64,
     /// Number of failed fetches.
     pub failures: u64,
-    /// Reason of the last failure, if no later fetch was successful.
+    /// Reason of the last failed fetch. None if a later fetch was successful.
     pub failure: Option<String>,
 }
 
@@ -132,7 +132,7 @@ impl KeyCell {
         self.set.load_full()
     }
 
-    /// True if a request with an unknown key may cause a fetch now.
+    /// True if a request with an unknown key id may cause a fetch now.
     #[must_use]
     pub fn may_fetch(&self, unix_s: u64) -> bool {
         let pause_s = match self.set.load().is_some() {
@@ -140,12 +140,12 @@ impl KeyCell {
             false => EMPTY_COOL_DOWN_S,
         };
         let fetched_s = self.fetched_s.load(Ordering::Acquire);
-        // Also allow a fetch if the clock was set back.
+        // If the clock was set back before the last fetch, a fetch is allowed as well.
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
     }
 
-    /// True if a background fetch is due; only one caller gets true. The fetch is not due again
-    /// until it has ended, or until a timeout.
+    /// True if a background fetch is due. Only one caller gets true: afterwards the fetch is not
+    /// due until it has ended or timed out.
     #[must_use]
     pub fn take_due(&self, unix_s: u64) -> bool {
         let is_due = self.is_due(unix_s);
@@ -166,7 +166,7 @@ impl KeyCell {
     /// fetch failed.
     ///
     /// # Errors
-    /// The reason why the set is not usable. The cell is then unchanged.
+    /// The reason why the set is not usable. The cell is unchanged.
     pub fn fetched(
         &self,
         set: &Bytes,
@@ -189,10 +189,10 @@ impl KeyCell {
         Ok(recovered)
     }
 
-    /// Stores a copy that an earlier process fetched. The set is fetched again soon.
+    /// Stores a set that an earlier process fetched and saved. A new fetch is due soon.
     ///
     /// # Errors
-    /// The reason why the copy is not usable.
+    /// The reason why the set is not usable.
     pub fn restored(&self, set: &Bytes, fetched_s: u64) -> Result<(), &'static str> {
         self.take(set, fetched_s)
     }
@@ -213,7 +213,8 @@ impl KeyCell {
         is_news
     }
 
-    /// Takes the fetched bytes with the time of the fetch. `None` if they were taken before.
+    /// Returns the fetched bytes that are not yet written to the state folder, with the time of the
+    /// fetch. `None` if an earlier call returned them.
     #[must_use]
     pub fn take_unsaved(&self) -> Option<(Bytes, u64)> {
         let unsaved = self.state().unsaved.take()?;

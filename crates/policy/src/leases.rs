@@ -16,8 +16,8 @@ const PROBES: usize = 32;
 const COUNT_BITS: u32 = 25;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-/// Bit of the number of slow clients: a request did not get the only permit of the key, because a
-/// slow client holds it.
+/// Flag in the count of slow clients: another request was refused, because a slow client holds the
+/// only permit of the key.
 const WANTED: u32 = 1 << 31;
 
 /// Counts of concurrent requests of a process.
@@ -25,8 +25,8 @@ const WANTED: u32 = 1 << 31;
 pub struct Leases {
     /// Allocated on first use, so that a gateway without such limits needs no memory.
     slots: OnceLock<Box<[AtomicU64]>>,
-    /// Number of permits of the key of each slot that slow clients hold, with [`WANTED`]. Allocated
-    /// on first use.
+    /// Number of permits that slow clients hold, for the key of each slot, and the flag [`WANTED`].
+    /// Allocated on first use.
     slow: OnceLock<Box<[AtomicU32]>>,
 }
 
@@ -41,8 +41,9 @@ pub struct Lease {
 }
 
 impl Leases {
-    /// Acquires a permit for a key with hash `tag`. Returns it with the new count. None if the key
-    /// has reached `limit`, or if no slot is free because too many keys have requests in flight.
+    /// Acquires a permit for the key with hash `tag`. Returns the permit and the new count. None if
+    /// the key has reached `limit`, or if no slot is free because too many keys have requests in
+    /// flight.
     pub fn take(self: &Arc<Self>, tag: u64, limit: u64) -> Option<(Lease, u64)> {
         let slots = self.slots();
         // The lower bits select the slot, the upper bits identify the key.
@@ -86,8 +87,8 @@ impl Leases {
             let taken = lease(at);
             let others = places().filter(|other| *other != at);
             let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));
-            // Another thread gave the same key a second slot meanwhile: release this one and retry,
-            // since a key must have only one slot.
+            // Another thread has meanwhile given the same key a second slot. Release this slot and
+            // retry, because a key must have only one slot.
             if words.any(|word| word & !COUNT_MASK == who) {
                 drop(taken);
                 continue;
@@ -96,7 +97,8 @@ impl Leases {
         }
     }
 
-    /// Notes that a request was refused at a limit of 1. A slow client then gives up its permit.
+    /// Records that a request was refused by a limit of 1, so that a slow client gives up the
+    /// permit.
     fn is_wanted(&self, at: usize, limit: u64) {
         let Some(slow) = self.slow.get().filter(|_| limit == 1) else {
             return;
@@ -118,9 +120,10 @@ impl Leases {
 }
 
 impl Lease {
-    /// Counts the permit as one of a slow client, until the request ends or [`Self::becomes_fast`].
-    /// Slow clients may hold half of the limit of a key, rounded down. With a limit of 1, a slow
-    /// client holds the permit until another request is refused. False if this maximum is reached.
+    /// Counts the permit as one of a slow client, until the request ends or [`Self::becomes_fast`]
+    /// is called. Slow clients may hold half of the limit of a key, rounded down. With a limit of
+    /// 1, a slow client holds the permit until another request is refused. Returns false if slow
+    /// clients already hold their maximum.
     pub fn becomes_slow(&self) -> bool {
         if self.is_slow.get() {
             return true;
@@ -133,7 +136,7 @@ impl Lease {
         fits.is_ok()
     }
 
-    /// Ends the count of a slow client.
+    /// Ends the counting of the permit as one of a slow client.
     pub fn becomes_fast(&self) {
         if self.is_slow.replace(false) {
             let slow = &self.leases.slow()[self.at];
@@ -145,12 +148,14 @@ impl Lease {
         }
     }
 
-    /// True if a slow client must give up this permit as soon as another request wants it.
+    /// True if the limit is 1, so that a slow client must give up the permit as soon as another
+    /// request needs it.
     pub(crate) fn is_only(&self) -> bool {
         self.limit == 1
     }
 
-    /// True if the client is slow, and another request was refused because of that.
+    /// True if the client is slow, and another request was refused because the client holds the
+    /// only permit.
     pub(crate) fn is_wanted(&self) -> bool {
         let slow = self.leases.slow.get().filter(|_| self.is_slow.get());
         slow.is_some_and(|slow| slow[self.at].load(Ordering::Relaxed) & WANTED != 0)
@@ -164,7 +169,7 @@ fn exchange(slot: &AtomicU64, before: u64, after: u64) -> bool {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Before the slot is freed for another key.
+        // End the counting as a slow client before the slot is freed for another key.
         self.becomes_fast();
         let slot = &self.leases.slots()[self.at];
         let less = |word: u64| match word & COUNT_MASK {

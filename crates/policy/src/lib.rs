@@ -1,8 +1,10 @@
-//! Policies, one file per kind: settings as written, as checked, and as run.
+//! Policies, one file per kind: their settings in the configuration and in the bundle, and their
+//! filters at run time.
 //!
 //! A policy has up to three types, always used qualified (`rate_limit::Checked`):
-//! - `Checked`: settings in the bundle, valid by construction. [`Policy`] has their properties.
-//! - `Filter`: run-time form, with everything precomputed.
+//! - `Checked`: settings in the bundle, always valid. The trait [`Policy`] returns their
+//!   properties.
+//! - `Filter`: run-time form, with precomputed values.
 //! - `author::SHAPE` and `author::check` (feature `author`): format and checks of the settings that
 //!   users write.
 //!
@@ -88,7 +90,8 @@ macro_rules! policies {
         #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
         pub enum Checked {
             $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $family::$module::Checked),)*
-            /// A kind that this version knows but cannot run. Gateways refuse bundles with it.
+            /// A policy of a kind that this version knows but cannot run. Gateways refuse bundles
+            /// with such a policy.
             #[n(101)] Declared(#[n(0)] declared::Checked),
         }
 
@@ -100,8 +103,8 @@ macro_rules! policies {
             $variant(<$family::$module::Checked as Policy>::Filter),)*
         }
 
-        /// Runs an expression with the settings of a policy of any kind that can run. The other
-        /// expression is for kinds that cannot run.
+        /// Matches a policy: evaluates `$value` with the settings of a kind that can run, or
+        /// `$other` with those of a kind that cannot run.
         macro_rules! each {
             ($of:expr, $policy:ident => $value:expr, $declared:ident => $other:expr) => {
                 match $of {
@@ -121,8 +124,8 @@ macro_rules! policies {
                 }
             }
 
-            /// Builds the filter. None for a parameter, and for a kind that cannot run, which the
-            /// engine has refused.
+            /// Builds the filter. None for a parameter, and for a kind that cannot run; the engine
+            /// has refused bundles with such a kind.
             ///
             /// # Errors
             /// A secret cannot be resolved.
@@ -184,7 +187,8 @@ macro_rules! policies {
             }
         }
 
-        /// Features of policies that this version can run, as in a bundle's `needs`.
+        /// Features of policies that this version can run. The names are those in a bundle's
+        /// `needs`.
         pub fn provides() -> impl Iterator<Item = &'static str> {
             let kinds: [(&str, &[&str]); _] = [
                 $((concat!("policy:", $key), <$family::$module::Checked as Policy>::FEATURES),)*
@@ -196,7 +200,7 @@ macro_rules! policies {
         mod kinds {
             use super::*;
 
-            /// Reads and checks a policy whose node fits [`KINDS`].
+            /// Reads and checks a policy from a node that fits [`KINDS`].
             pub fn check(kind: &str, node: diag::NodeRef<'_>, sink: &mut diag::Sink) -> Option<Checked> {
                 match kind {
                     $($key => $family::$module::author::check(node, sink).map(Checked::$variant),)*
@@ -204,7 +208,7 @@ macro_rules! policies {
                 }
             }
 
-            /// Kinds of policies that run.
+            /// Kinds of policies that this version can run.
             pub(super) const RUN: &[diag::shape::Variant] = &[
                 $(diag::shape::Variant {
                     kind: $key,
@@ -246,20 +250,20 @@ impl Checked {
         each!(self, policy => policy.phase(), declared => Some(declared.phase()))
     }
 
-    /// Settings in the common form for comparison.
+    /// Settings in the form of [`declared::Settings`], for comparison.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         each!(self, policy => policy.settings(), declared => declared.settings.clone())
     }
 
-    /// Feature that a gateway needs to run the policy, as in a bundle's `needs`.
+    /// Feature that a gateway must have to run the policy. The name is one in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let kind = self.kind();
         let feature = each!(self, policy => policy.feature(), _declared => None);
         match (feature, self) {
             (Some(feature), _) => feature.to_owned(),
-            // The kind is supported, but one of its settings is not available yet.
+            // This version can run the kind, but not one of the settings.
             (None, Self::Declared(_)) if provides().any(|one| one == format!("policy:{kind}")) => {
                 format!("policy:{kind}:later")
             }
@@ -273,35 +277,36 @@ impl Checked {
         each!(self, policy => policy.upstreams(), _declared => Vec::new())
     }
 
-    /// Renames the upstreams.
+    /// Replaces the name of each upstream by the result of `name`.
     pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
         each!(self, policy => policy.rename_upstreams(name), _declared => ());
     }
 
-    /// Path template with which the policy replaces a request's path.
+    /// Path template with which the policy replaces a request's path. None if the policy replaces
+    /// no path.
     #[must_use]
     pub fn path_text(&self) -> Option<&path_text::PathText> {
         each!(self, policy => policy.path_text(), _declared => None)
     }
 
-    /// Store of the counters, if they are not local.
+    /// Store of the counters. None if the counters are local.
     #[must_use]
     pub fn store(&self) -> Option<&store::Checked> {
         each!(self, policy => policy.store(), _declared => None)
     }
 
-    /// Adds the settings to the store of the counters, of which only the name was known.
+    /// Calls `bind`, which adds the settings of the store. The policy itself only names its store.
     pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }
 
-    /// Secrets in the settings.
+    /// Secret references in the settings.
     #[must_use]
     pub fn secrets(&self) -> Vec<&SecretRef> {
         each!(self, policy => policy.secrets(), _declared => Vec::new())
     }
 
-    /// Identity of the policy's counters: algorithm and key. Policies with different identities
+    /// Text that identifies the policy's counters: algorithm and key. Policies with different texts
     /// have separate counters. Empty for a policy without counters.
     #[must_use]
     pub fn counter(&self) -> String {
@@ -316,7 +321,8 @@ pub use kinds::check;
 
 #[cfg(feature = "author")]
 mod author {
-    //! Kinds of policies and their findings, for kinds that run and kinds that do not run yet.
+    //! Kinds of policies and their lints, for kinds that this version can run and kinds that it
+    //! cannot run yet.
 
     use diag::Lint;
     use diag::shape::Variant;
@@ -336,7 +342,7 @@ mod author {
 
     macro_rules! later {
         ($($key:literal $family:ident $module:ident;)*) => {
-            /// Kinds of policies that are known but cannot run yet.
+            /// Kinds of policies that this version knows but cannot run yet.
             const LATER: &[Variant] = &[
                 $(Variant { kind: $key, object: &$family::$module::author::SHAPE, runs: false },)*
             ];

@@ -1,4 +1,4 @@
-//! Limits that can contradict each other.
+//! Lint for limits that contradict each other, and default values of limits.
 
 use diag::{Level, Lint};
 
@@ -7,7 +7,7 @@ pub const BACKOFF_BASE_MS: u64 = 25;
 /// Default maximum wait before a retry, in milliseconds.
 pub const BACKOFF_MAX_MS: u64 = 250;
 
-/// Lint: two limits, one of which makes the other ineffective.
+/// Lint: one limit makes another limit ineffective.
 pub static CONTRADICTING_LIMITS: Lint = Lint {
     code: "GW0526",
     name: "contradicting-limits",

@@ -1,6 +1,6 @@
-//! Mirrors that policies chose for a request.
+//! Mirror targets that policies selected for a request.
 
-/// A mirror that receives a copy of a request.
+/// Upstream that receives a copy of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Mirror<'a> {
     /// Name of the upstream.

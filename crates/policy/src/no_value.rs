@@ -1,6 +1,6 @@
 //! Reasons why the evaluation of an expression fails for a request.
 
-/// Reason why the evaluation of an expression failed, for log and metrics. Contains no values of
+/// Reason why the evaluation of an expression failed, for logs and metrics. Contains no values of
 /// the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoValue {
@@ -12,7 +12,7 @@ pub enum NoValue {
     Type,
     /// An index, a number or a conversion is out of range.
     Range,
-    /// Any other failure.
+    /// Another error of the evaluation.
     Failed,
 }
 

@@ -1,14 +1,13 @@
-//! Optional numeric settings, each with unit, key and default.
+//! Optional numeric settings, each with its unit, key and default.
 //!
-//! One table defines them for reading, encoding and comparing, so that these cannot diverge. gwc
-//! resolves defaults and writes them into the bundle like other values; plans show values that
-//! differ from the default.
+//! One table defines the settings for reading, encoding and comparing. gwc resolves defaults and
+//! writes them into the bundle like other values. Plans show values that differ from the default.
 
 use crate::declared::Scalar;
 
 /// Unit of a number.
 pub(crate) trait Unit {
-    /// Converts the number to a setting.
+    /// Converts the number to a setting with this unit.
     fn scalar(amount: u64) -> Scalar;
 }
 
@@ -64,7 +63,7 @@ macro_rules! parameters {
         }
 
         impl $name {
-            /// Reads the written numbers, with defaults for the others.
+            /// Creates the numbers from settings. Numbers that are not set have their defaults.
             #[must_use]
             pub fn of(settings: &$crate::declared::Settings) -> Self {
                 Self {

@@ -36,7 +36,7 @@ pub struct Hash(Arc<str>);
 /// Check of a password against a hash.
 #[derive(Clone)]
 pub struct Check {
-    /// Hash that identifies this check, computed from the password and the user's hash.
+    /// Hash that identifies this check: of the password and the user's stored hash.
     pub(crate) name: [u8; 32],
     hash: Hash,
     password: Arc<Zeroizing<Vec<u8>>>,
@@ -74,7 +74,7 @@ impl Hash {
     }
 }
 
-/// Prints no hash, because it would allow guessing the password.
+/// Omits the hash, because with it the password could be guessed.
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hash(…)")
@@ -107,7 +107,8 @@ impl Check {
         }
     }
 
-    /// Computes the hash. True if the password is right. Takes tens of milliseconds.
+    /// Computes the hash of the password. True if the password is right. Takes tens of
+    /// milliseconds.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.hash.is_of(&self.password) && !self.is_decoy
@@ -120,8 +121,8 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Hash of parts. It includes the length of each part, so that different parts never give equal
-/// input.
+/// SHA-256 of several parts. The input includes the length of each part, so that different parts
+/// never give the same input.
 fn name(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
@@ -151,9 +152,9 @@ mod tests {
         Check::new(&[1; 32], &hash, password.as_bytes()).holds()
     }
 
-    /// The vector of RFC 9106 §5.3 needs a secret and associated data, which this format does not
-    /// have. The vector here is from the reference implementation (phc-winner-argon2, `test.c`):
-    /// `password`, `somesalt`.
+    /// The test vector is from the reference implementation (phc-winner-argon2, `test.c`):
+    /// `password`, `somesalt`. The vector of RFC 9106 §5.3 needs a secret and associated data,
+    /// which the PHC format does not have.
     #[test]
     fn hash_of_the_reference_implementation_is_read() {
         const REFERENCE: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";

@@ -4,7 +4,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use crate::cx::Cx;
 
-/// Parsed template of literals, path parameters and `{path}`.
+/// Parsed path template of literals, path parameters and `{path}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathText {
     text: String,
@@ -18,7 +18,7 @@ enum Piece {
     Path,
 }
 
-/// Error: the request's path does not have the parameter.
+/// Error: the request's path does not have a parameter of the template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfilled;
 
@@ -69,7 +69,7 @@ impl PathText {
         pieces.any(|piece| !matches!(piece, Piece::Literal(_)))
     }
 
-    /// Path parameters in the template.
+    /// Names of the path parameters in the template.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Parameter(name) => Some(name.as_str()),
@@ -77,11 +77,11 @@ impl PathText {
         })
     }
 
-    /// Fills the template. A parameter is replaced by its bytes in `whole`, the request's path, and
-    /// `{path}` is replaced by `path`. Adds a leading `/` if it is missing.
+    /// Fills the template. `{path}` is replaced by `path`. A path parameter is replaced by its
+    /// bytes in `whole`, which is the request's path. Adds a leading `/` if it is missing.
     ///
     /// # Errors
-    /// The request's path does not have a parameter.
+    /// The request's path does not have a parameter of the template.
     pub fn fill(&self, whole: &str, path: &str, cx: &Cx<'_>) -> Result<String, Unfilled> {
         let mut filled = String::with_capacity(self.text.len() + path.len());
         for piece in &self.pieces {
@@ -120,7 +120,7 @@ impl<'b, C> Decode<'b, C> for PathText {
 
 #[cfg(feature = "author")]
 pub(crate) mod author {
-    //! Reader of a written path with parameters.
+    //! Parser of a path template in the configuration.
 
     use diag::shape::BAD_VALUE;
     use diag::{Diagnostic, NodeRef, Sink};

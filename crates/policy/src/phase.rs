@@ -1,15 +1,16 @@
-//! Order of a chain. gwc sorts the steps and writes the order into the bundle; gwd only iterates.
+//! Order of the steps in a chain. gwc sorts the steps and writes the order into the bundle; gwd
+//! only iterates.
 //!
-//! Address checks run before authentication because they are cheap and protect it. Consumer limits
-//! run after it because they need the caller. Changes to the request run after everything that may
-//! refuse it.
+//! Address checks run before authentication because they are cheap and protect it. Limits by
+//! consumer run after authentication because they need the caller. Changes to the request run after
+//! all steps that may refuse it.
 
 /// Phase of a step in the chain (command-line.md, *Phases*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Address lists, and limits keyed by address.
     Address,
-    /// Cross-origin checks, before authentication: preflights carry no credentials.
+    /// CORS. Runs before authentication, because preflights carry no credentials.
     Cors,
     /// Security requirement of the operation.
     Authenticate,
@@ -25,7 +26,7 @@ pub enum Phase {
     Cache,
     /// Responses by the gateway, and selection of the upstream.
     Route,
-    /// Each attempt at an upstream.
+    /// Parameters of each attempt at an upstream.
     Attempt,
 }
 

@@ -10,20 +10,20 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
 
-/// Properties of a kind of policy. Its `Checked` type implements this trait. The default methods
-/// are for policies that lack the property.
+/// Properties of a kind of policy, implemented by its `Checked` type. The default methods are for
+/// policies without the property.
 pub trait Policy {
-    /// Run-time filter; [`Never`] for a parameter.
+    /// Run-time filter. [`Never`] for a parameter, which has none.
     type Filter: Run + Debug;
 
-    /// Features that some settings need in addition to `policy:KIND`, as in a bundle's `needs`. An
-    /// older gateway without such a feature refuses the bundle.
+    /// Features that some settings of this kind need, in addition to `policy:KIND`. The names are
+    /// those in a bundle's `needs`; a gateway without such a feature refuses the bundle.
     const FEATURES: &'static [&'static str] = &[];
 
     /// Phase in the chain. None for a parameter of the whole exchange.
     fn phase(&self) -> Option<Phase>;
 
-    /// Settings in the common form for comparison.
+    /// Settings in the form of [`declared::Settings`](crate::declared::Settings), for comparison.
     fn settings(&self) -> Settings;
 
     /// Builds the filter. None for a parameter.
@@ -32,7 +32,7 @@ pub trait Policy {
     /// A secret cannot be resolved.
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Self::Filter>, SecretUnavailable>;
 
-    /// Feature of [`Self::FEATURES`] that these settings need, if any.
+    /// Feature of [`Self::FEATURES`] that these settings need. None if they need no such feature.
     fn feature(&self) -> Option<&'static str> {
         None
     }
@@ -42,36 +42,37 @@ pub trait Policy {
         Vec::new()
     }
 
-    /// Renames the upstreams.
+    /// Replaces the name of each upstream by the result of `_name`.
     fn rename_upstreams(&mut self, _name: &dyn Fn(&str) -> String) {}
 
-    /// Path template with which the policy replaces a request's path.
+    /// Path template with which the policy replaces a request's path. None if the policy replaces
+    /// no path.
     fn path_text(&self) -> Option<&PathText> {
         None
     }
 
-    /// Secrets in the settings.
+    /// Secret references in the settings.
     fn secrets(&self) -> Vec<&SecretRef> {
         Vec::new()
     }
 
-    /// Store of the counters, if they are not local.
+    /// Store of the counters. None if the counters are local.
     fn store(&self) -> Option<&store::Checked> {
         None
     }
 
-    /// Store of the counters, to add its settings.
+    /// Store of the counters, for adding the settings of the store.
     fn store_mut(&mut self) -> Option<&mut store::Checked> {
         None
     }
 
-    /// Counter key.
+    /// Key of the counters. None for a policy without counters.
     fn key(&self) -> Option<&Key> {
         None
     }
 
-    /// Identity of the policy's counters: algorithm and key. Counters survive a new version while
-    /// this is unchanged. Empty for a policy without counters.
+    /// Text that identifies the policy's counters: algorithm and key. Counters survive a new
+    /// version while this text is unchanged. Empty for a policy without counters.
     fn counter(&self) -> String {
         String::new()
     }

@@ -5,8 +5,8 @@
 //! 192.0.2.0/24
 //! 2001:db8::1   ; a note
 //! ```
-//! A line is a range or an address; the rest of the line after a blank, `#` or `;` is a note. A file
-//! with another line, or without any range, is not used.
+//! A line is a range or an address. The rest of the line after a space, `#` or `;` is a note. If a
+//! line has another form, or the file has no range, the whole file is not used.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ pub fn parse(content: &[u8]) -> Option<Addresses> {
         let end = line.trim_start().find(['#', ';', ' ', '\t']);
         let line = line.trim_start();
         let range = end.map_or(line, |end| &line[..end]).trim_end();
-        // A blank in front of the prefix length: the range would be one address.
+        // Refuse a space in front of the prefix length, because the range would otherwise be a
+        // single address.
         if end.is_some_and(|end| line[end..].trim_start().starts_with('/')) {
             return None;
         }

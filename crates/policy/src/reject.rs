@@ -1,7 +1,7 @@
 //! Refusals of requests.
 
-/// A refusal. Always `static`: data that differs between requests (`Retry-After`, challenges) is in
-/// the context.
+/// Refusal of a request. Always `static`: data that differs between requests (`Retry-After`,
+/// challenges) is in the context.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reject {
     /// HTTP status code.

@@ -5,12 +5,12 @@ use http::{HeaderValue, Method};
 /// Parts of a request that are replaced for the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
-    /// Path after the target's path. None: the path is not rewritten.
+    /// Path to append to the target's path. None: the path is not rewritten.
     pub path: Option<String>,
-    /// Query without `?`; empty to remove the query. None: the client's.
+    /// Query without `?`; empty to remove the query. None: the query of the client.
     pub query: Option<String>,
-    /// `Host`. None: as configured in the upstream.
+    /// Value of `Host`. None: as configured in the upstream.
     pub host: Option<HeaderValue>,
-    /// Method. None: the client's.
+    /// Method of the request to the upstream. None: the client's method.
     pub method: Option<Method>,
 }

@@ -1,4 +1,5 @@
-//! Secrets: references in the configuration, values in process-wide cells outside snapshots.
+//! Secrets: references in the configuration, and values in cells outside snapshots, which all
+//! versions of a process share.
 //!
 //! Snapshots contain handles of cells, so that a rotated value reaches every version in memory. A
 //! rollback changes references, but never values (release.md §7).
@@ -17,10 +18,10 @@ use crate::ranges::{self, RangesCell};
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
 )]
 pub enum SecretRef {
-    /// `${env:NAME}`
+    /// `${env:NAME}`: an environment variable of gwd.
     #[n(0)]
     Env(#[n(0)] String),
-    /// `${file:PATH}`
+    /// `${file:PATH}`: a file on the gateway's machine.
     #[n(1)]
     File(#[n(0)] String),
 }
@@ -53,7 +54,7 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// A secret's value, replaced atomically when its source changes.
+/// Value of a secret, replaced atomically when its source changes.
 pub struct SecretCell(ArcSwap<SecretValue>);
 
 /// Bytes of a secret, overwritten when the last handle is dropped.
@@ -84,17 +85,17 @@ impl fmt::Debug for SecretCell {
     }
 }
 
-/// Required format of a secret's value. A cell never has a value of another format, whatever its
-/// source returns later.
+/// Required format of a secret's value. A cell keeps its former value if the source later returns a
+/// value of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
     /// Field value (RFC 9110 §5.5): not empty, no control characters except tab.
     FieldValue,
     /// Any bytes. The user of the secret checks them, for example as a certificate with its key.
     Bytes,
-    /// Ranges of addresses, one a line ([`crate::ranges`]).
+    /// Address ranges, one per line ([`crate::ranges`]).
     Ranges,
-    /// MAC key: at least as long as the output of the hash.
+    /// Key of a MAC.
     SharedSecret {
         /// Minimum length in bytes.
         bytes_min: usize,
@@ -144,22 +145,24 @@ impl Form {
     }
 }
 
-/// Resolver of secret references: gwd's registry, restricted to locations that its operator allows.
+/// Resolver of secret references. In gwd: a registry that is restricted to the locations that the
+/// operator allows.
 pub trait Secrets {
-    /// Cell of a reference. Its value always has this format.
+    /// Cell with the secret of a reference. Its values always have the format `form`.
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
 
-    /// Cell of a key set that gwd fetches. The default implementation returns a new, empty cell.
+    /// Cell with the key set that gwd fetches from `source`. The default implementation returns a
+    /// new, empty cell.
     fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         KeyCell::new(source.clone(), read)
     }
 
-    /// Cell of a file with address ranges. `None` if this program does not read the file, as in
-    /// plans. The default implementation returns a new cell that is never replaced.
+    /// Cell with the address ranges in a file. `None` if this program does not read the file, as in
+    /// gwc. The default implementation returns a new cell that is never replaced.
     ///
     /// # Errors
-    /// The file cannot be read, or has no list of ranges.
+    /// The file cannot be read, or is not a list of ranges.
     fn ranges(&self, reference: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
         let cell = self.cell(reference, Form::Ranges)?;
         match ranges::parse(&cell.value()) {
@@ -171,14 +174,14 @@ pub trait Secrets {
         }
     }
 
-    /// True if tokens of [`crate::auth::jwt::witness`] are accepted as signed, as in plans.
+    /// True if the unsigned tokens of [`crate::auth::jwt::witness`] are accepted, as in gwc.
     #[cfg(feature = "author")]
     fn takes_witnesses(&self) -> bool {
         false
     }
 }
 
-/// Error: a reference cannot be resolved.
+/// Error: a secret reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUnavailable {
     /// The reference.

@@ -1,8 +1,8 @@
-//! Identity of state that outlives a version: counters and circuit breakers.
+//! Identity of state that outlives a version of the configuration: counters and circuit breakers.
 
-/// Id of state that outlives a snapshot: a hash of project, kind, operator-given name, key
-/// expression and algorithm, but not of limits, positions or the bundle (release.md §7). Computed
-/// by gwc.
+/// Id of state that outlives a snapshot, computed by gwc (release.md §7). A hash of project, kind,
+/// operator-given name, key expression and algorithm. Limits, positions and the bundle do not
+/// affect the id.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, minicbor::Encode, minicbor::Decode,
 )]

@@ -13,27 +13,28 @@ use crate::secret::Secrets;
 pub(crate) use crate::reject::Reject;
 pub use crate::state::StateId;
 
-/// Result of a filter: continue, refuse the request, reply, or wait for an answer ([`crate::ask`]).
+/// Result of a filter: continue, refuse the request, respond, or ask a question ([`crate::ask`]).
 #[derive(Debug)]
 pub enum Step {
     /// Continue with the next filter.
     Continue,
     /// Refuse the request with a problem document.
     Reject(&'static Reject),
-    /// Answer with this response.
+    /// Respond with this response.
     Reply(Box<Reply>),
-    /// The filter needs an answer first. It runs again once the answer is in the context.
+    /// The filter needs the answer to this question. It runs again once the answer is in the
+    /// context.
     Ask(Box<Effect>),
 }
 
 const _: () = assert!(size_of::<Step>() == 16);
 
-/// A complete response by the gateway.
+/// Complete response that the gateway makes itself.
 #[derive(Clone)]
 pub struct Reply {
     /// Status code.
     pub status: StatusCode,
-    /// Header fields without Content-Length, which is added later.
+    /// Header fields without `Content-Length`, which gwd adds later.
     pub headers: HeaderMap,
     /// Body of the response.
     pub body: Bytes,
@@ -58,35 +59,39 @@ pub trait Run {
         Step::Continue
     }
 
-    /// Request and response fields that the filter removes or sets. Trailers must not contain them.
+    /// Fields that the filter removes or sets: of the request, and of the response. The gateway
+    /// removes them from trailers.
     fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
         Default::default()
     }
 
-    /// Request fields by which the filter decides. The upstream receives only fields with exactly
-    /// these names, and not in trailers.
+    /// Request fields by which the filter decides. Fields with lookalike names, and trailers with
+    /// these names, are not forwarded to the upstream.
     fn read_fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }
 
-    /// True if the filter may send an unsafe method to the upstream.
+    /// True if the filter may change the method to an unsafe one for the upstream.
     fn sends_unsafe(&self) -> bool {
         false
     }
 
-    /// True if the filter processes every response, even if an earlier step refused the request.
+    /// True if the filter processes every response, including those of requests that an earlier
+    /// step refused.
     fn decorates(&self) -> bool {
         false
     }
 
-    /// Reads the request head before all steps, for filters with [`Self::decorates`].
+    /// Reads the request head before the first step runs. Only called for filters with
+    /// [`Self::decorates`].
     fn before<'a>(&'a self, _head: &RequestHead, _cx: &mut Cx<'a>) {}
 
-    /// Processes the response head, in reverse order of the filters whose `on_request` ran.
+    /// Processes the response head. Called for the filters whose `on_request` ran, in reverse
+    /// order.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
 
     /// True if the filter builds a path from parts of the request's path. An escaped separator in
-    /// such a part could become a real one (semantics.md §2).
+    /// such a part could become a real separator (semantics.md §2).
     fn reads_path(&self) -> bool {
         false
     }
@@ -97,8 +102,8 @@ pub trait Run {
         false
     }
 
-    /// True if the filter decides by the path of the request. Its decision does not apply to other
-    /// readings of the path.
+    /// True if the decision of the filter depends on the path of the request. The decision may
+    /// differ if a server interprets the path differently.
     fn judges_path(&self) -> bool {
         false
     }

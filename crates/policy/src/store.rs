@@ -1,5 +1,5 @@
 //! Stores of counters that the gateways of a fleet share: settings of stores, and the question that
-//! counts a request.
+//! makes a store count a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,16 +58,16 @@ pub struct Store {
     pub on_outage: OnOutage,
 }
 
-/// Question to a store: counts a request.
+/// Question to a store: counts a request against a limit.
 #[derive(Clone, Debug)]
 pub struct Count {
     /// The store.
     pub store: Arc<Store>,
     /// Id of the limit's state.
     pub state: StateId,
-    /// Shortened SHA-256 of the key's value.
+    /// Shortened SHA-256 of the value of the counter key.
     pub key: [u8; 16],
-    /// The limit.
+    /// Quota of the limit.
     pub tokens: Tokens,
     /// Number of tokens that the request takes. A negative number returns tokens.
     pub cost: i64,
@@ -82,7 +82,7 @@ pub struct StoreOutage<'a> {
     pub on_outage: OnOutage,
 }
 
-/// Refusal of a request by [`OnOutage::Closed`] while the store does not answer.
+/// Refusal of a request because the store does not answer ([`OnOutage::Closed`]).
 pub(crate) static UNAVAILABLE: Reject = Reject {
     status: 503,
     code: "store_unavailable",
@@ -92,10 +92,10 @@ pub(crate) static UNAVAILABLE: Reject = Reject {
 // === impl Checked ===
 
 impl Checked {
-    /// The store at run time.
+    /// Creates the store at run time.
     ///
     /// # Errors
-    /// The URL cannot be resolved.
+    /// The secret reference of the URL cannot be resolved.
     pub(crate) fn store(&self, secrets: &dyn Secrets) -> Result<Arc<Store>, SecretUnavailable> {
         Ok(Arc::new(Store {
             name: self.name.as_str().into(),
@@ -106,7 +106,7 @@ impl Checked {
         }))
     }
 
-    /// Adds the settings below `store`.
+    /// Adds the store to the settings of a policy, below `store`.
     pub(crate) fn settings(&self, settings: Settings) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         settings
@@ -121,7 +121,7 @@ impl Checked {
 }
 
 impl OnOutage {
-    /// Value of the key in the configuration.
+    /// Value of `on_outage` in the configuration.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -134,7 +134,7 @@ impl OnOutage {
 
 // === impl Store ===
 
-/// The URL has a password: it is not printed.
+/// Omits the URL, because it contains a password.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
@@ -147,7 +147,7 @@ impl fmt::Debug for Store {
 // === impl Count ===
 
 impl Count {
-    /// Key of the counter in the store: `PREFIX:STATE:KEY`. The braces are the hash tag of Redis
+    /// Key of the counter in the store: `PREFIX:{STATE:KEY}`. The braces are a hash tag of Redis
     /// Cluster.
     #[must_use]
     pub fn name(&self) -> String {
@@ -165,8 +165,8 @@ impl Count {
 /// Name of the response field that reports a store that does not answer.
 pub const OUTAGE: http::HeaderName = http::HeaderName::from_static("store-outage");
 
-/// Writes the response field about a store that does not answer: the store's name as a string (RFC
-/// 9651), with the behaviour of its limits.
+/// Writes the response field about a store that does not answer. The value is the store's name as a
+/// string (RFC 9651), with the configured behaviour as a parameter.
 pub fn write_outage(outage: &StoreOutage<'_>, headers: &mut http::HeaderMap) {
     let text = format!("\"{}\";verdict={}", outage.store, outage.on_outage.word());
     if let Ok(value) = http::HeaderValue::try_from(text) {
@@ -176,15 +176,15 @@ pub fn write_outage(outage: &StoreOutage<'_>, headers: &mut http::HeaderMap) {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Reader of written stores, and of their names in policies.
+    //! Parser of stores in gateway.yaml, and of their names in policies.
 
     use diag::NodeRef;
 
     use super::{Checked, OnOutage};
     use crate::secret::SecretRef;
 
-    /// Reads the name of the store in a policy. The settings of the store are added later
-    /// ([`crate::Checked::bind_store`]).
+    /// Reads the name of the store that a policy uses. [`crate::Checked::bind_store`] adds the
+    /// settings of the store later.
     pub(crate) fn read(policy: NodeRef<'_>) -> Option<Checked> {
         let name = policy.get("store").and_then(NodeRef::scalar_text)?;
         (name != "local").then(|| Checked {
@@ -195,7 +195,7 @@ pub mod author {
         })
     }
 
-    /// Reads a store of gateway.yaml. `project` is the default prefix.
+    /// Reads the settings of a store in gateway.yaml. `project` is the default of `prefix`.
     #[must_use]
     pub fn store(name: &str, node: NodeRef<'_>, project: &str) -> Option<Checked> {
         let text = |key: &str| node.get(key).and_then(NodeRef::scalar_text);

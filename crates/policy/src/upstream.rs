@@ -16,12 +16,12 @@ pub struct Balance {
     /// Input of the hash. None for algorithms without a hash.
     #[n(1)]
     pub hash_on: Option<HashOn>,
-    /// True if hashing skips a target with more than 1.25 times its share of the requests in flight
-    /// (bounded load).
+    /// True if hashing skips targets that have more than 1.25 times their share of the requests in
+    /// flight (bounded load).
     #[n(2)]
     pub bounded_load: bool,
-    /// Time until a new or returning target gets its full share, in milliseconds. None:
-    /// immediately.
+    /// Time in milliseconds in which the load of a new or recovered target grows to its full share.
+    /// None: immediately.
     #[n(3)]
     pub slow_start_ms: Option<u64>,
 }
@@ -127,7 +127,7 @@ pub struct Active {
     /// Intervals and thresholds.
     #[n(6)]
     pub times: ActiveTimes,
-    /// Behaviour for a target before the first result.
+    /// Treatment of a target before the first result of its check.
     #[n(7)]
     pub unchecked: Unchecked,
     /// True if a success ends an ejection by outlier detection.
@@ -135,7 +135,7 @@ pub struct Active {
     pub ends_ejections: bool,
 }
 
-/// Behaviour for a target before the first result of its check. Default: `Serve`.
+/// Treatment of a target before the first result of its check. Default: `Serve`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Unchecked {
@@ -236,7 +236,8 @@ parameters! {
 // === impl Balance ===
 
 impl Balance {
-    /// Reads an upstream's load-balancing settings.
+    /// Creates the settings from the configuration of an upstream. Settings that are missing have
+    /// their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {
@@ -254,7 +255,7 @@ impl Balance {
         }
     }
 
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -309,7 +310,7 @@ impl HashOn {
     }
 }
 
-/// Writes the hash input in the notation of the configuration, for example `header:x-user`.
+/// Formats the hash input as in the configuration, for example `header:x-user`.
 impl std::fmt::Display for HashOn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -326,7 +327,7 @@ impl std::fmt::Display for HashOn {
 // === impl Health ===
 
 impl Health {
-    /// Reads an upstream's `health` settings.
+    /// Creates the settings from the configuration of an upstream (`health`).
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let inner = |key: &str| {
@@ -343,7 +344,8 @@ impl Health {
         }
     }
 
-    /// Settings other than defaults, for comparison. A check with only defaults is an empty map.
+    /// Settings that differ from the defaults, for comparison. A health check with only defaults is
+    /// an empty map.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -371,7 +373,7 @@ impl Health {
 }
 
 impl Active {
-    /// Reads the settings below `health.active`.
+    /// Creates the settings from the configuration of an upstream (`health.active`).
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let headers = settings.below(&["headers"]).filter_map(|one| {

@@ -7,8 +7,8 @@ use minicbor::{Decode, Encode};
 
 use crate::invalid::Invalid;
 
-/// Mode of validation: treatment of messages that do not match the description. Ordered from weak
-/// to strict.
+/// Mode of validation: treatment of messages that do not match the description. Ordered from
+/// lenient to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Mode {
@@ -24,7 +24,8 @@ pub enum Mode {
     Block,
 }
 
-/// Treatment of query parameters that the operation does not describe. Ordered from weak to strict.
+/// Treatment of query parameters that the operation does not describe. Ordered from lenient to
+/// strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Undeclared {
@@ -45,7 +46,7 @@ pub enum Undeclared {
 pub struct Check {
     /// True if parameters and body are checked.
     pub schemas: bool,
-    /// True if the step refuses a request that does not match.
+    /// True if the asking step refuses a request that does not match.
     pub blocks: bool,
     /// Treatment of query parameters that the operation does not describe.
     pub undeclared: Undeclared,
@@ -56,11 +57,12 @@ pub struct Check {
 pub struct Examined {
     /// Findings about parameters and body.
     pub invalid: Option<Arc<Invalid>>,
-    /// Findings about undescribed parameters, if the step refuses them.
+    /// Findings about undescribed query parameters. None if the asking step does not refuse them.
     pub undeclared: Option<Arc<Invalid>>,
-    /// Path and query without undescribed parameters, if the step removes them.
+    /// Path and query without undescribed parameters. None if the asking step does not remove them.
     pub target: Option<PathAndQuery>,
-    /// True if the step may refuse nothing, because an operator limited validation to logging.
+    /// True if an operator has limited validation to logging, so that the step must not refuse the
+    /// request.
     pub only_logs: bool,
 }
 

@@ -29,7 +29,7 @@ impl Checked {
         self.realm.as_deref()
     }
 
-    /// Settings, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.realm.iter().fold(Settings::default(), |all, realm| {

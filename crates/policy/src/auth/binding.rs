@@ -1,8 +1,9 @@
-//! Tokens that are bound to a client (RFC 7800): to its certificate (RFC 8705 §3), to its key
-//! (RFC 9449 §6). The claim `cnf` of a token, or the member of an answer about it, says to which.
+//! Tokens that are bound to a client (RFC 7800): to its certificate (RFC 8705 §3) or to its public
+//! key (RFC 9449 §6). The claim `cnf` of a token, or the member `cnf` of an introspection endpoint's
+//! answer, names the certificate or key.
 //!
-//! A bound token is never valid for everyone who bears it. Each request must prove the binding, also
-//! if the token itself was verified before and is cached.
+//! A client needs the bound certificate or key to use a bound token. Each request must prove the
+//! binding, also if the token comes from the cache of verified tokens.
 //!
 //! | Member of `cnf` | Proof | Section |
 //! |---|---|---|
@@ -30,8 +31,8 @@ pub const CERTIFICATE_BINDING: &str = "certificate_binding";
 /// Name of the setting for the field that carries the certificate.
 pub const CERTIFICATE_HEADER: &str = "certificate_header";
 
-/// Treatment of tokens that are bound to the client's certificate. Verifiers without this setting
-/// refuse such tokens.
+/// Treatment of tokens that are bound to the client's certificate (settings `certificate_binding`
+/// and `certificate_header`). Verifiers without these settings refuse such tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Binding {
@@ -43,7 +44,7 @@ pub struct Binding {
     pub source: Source,
 }
 
-/// Proofs that a token requires: its claim `cnf`. Contains at least one.
+/// Proofs that a token requires according to its claim `cnf`. Contains at least one proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmation {
     /// SHA-256 of the client's certificate in DER.
@@ -53,10 +54,10 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the claim `cnf`. `None` without it.
+    /// Reads the claim `cnf`. `None` if the token has no such claim.
     ///
     /// # Errors
-    /// [`Reason::Binding`] for a claim that requires no proof, or a proof that is not supported.
+    /// [`Reason::Binding`] if `cnf` requires no proof, or a proof that is not supported.
     pub(super) fn of(claims: &Object) -> Result<Option<Self>, Reason> {
         let members = match claims.get("cnf") {
             None => return Ok(None),
@@ -95,7 +96,7 @@ impl Binding {
         }
     }
 
-    /// Adds these settings to those of a verifier, for comparison.
+    /// Adds the binding settings to the settings of a verifier, for comparison.
     pub(super) fn add_to(self, settings: Settings) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         let settings = settings.with(&[CERTIFICATE_BINDING], text(self.word()));
@@ -131,8 +132,8 @@ pub(super) fn check(
     }
 }
 
-/// True if the request has the certificate with this SHA-256. The TLS handshake or the proxy
-/// verified the certificate.
+/// True if the request's certificate has this SHA-256 and is in its validity period. The TLS
+/// handshake or the proxy has verified the certificate's path.
 fn shows(source: Source, sha256: &[u8; 32], request: &TokenRequest<'_>) -> bool {
     let shown = request.presented;
     let shown = shown.and_then(|one| one.get(source, request.client_cert));

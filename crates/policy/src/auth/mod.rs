@@ -1,5 +1,6 @@
-//! Authentication kinds. These are not policies: an operation's `security` selects the schemes, a
-//! scheme gives the place of the credential, and a verifier checks it.
+//! Kinds of authentication. Authentication is not a policy: an operation's `security` selects
+//! security schemes, a scheme gives the place of the credential, and a verifier checks the
+//! credential.
 
 pub mod api_key;
 pub mod basic;
@@ -54,13 +55,13 @@ pub enum Checked {
     /// `kind: hmac_signature`
     #[n(7)]
     HmacSignature(#[n(0)] Box<hmac_signature::Checked>),
-    /// Verifier of a kind that this version knows but cannot run, or with a setting that cannot
-    /// run. Gateways refuse bundles with it.
+    /// Verifier of a kind that this version knows but cannot run, or with a setting that this
+    /// version cannot run. Gateways refuse bundles with such a verifier.
     #[n(101)]
     Declared(#[n(0)] declared::Checked),
 }
 
-/// Features of verifiers that this version can run, as in a bundle's `needs`.
+/// Features of verifiers that this version can run. The names are those in a bundle's `needs`.
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
@@ -75,7 +76,7 @@ pub const PROVIDES: &[&str] = &[
 ];
 
 impl Checked {
-    /// Feature that a gateway needs to run the verifier, as in a bundle's `needs`.
+    /// Feature that a gateway must have to run the verifier. The name is one in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
@@ -85,14 +86,14 @@ impl Checked {
                 jwt::KeySource::Discovered => format!("{need}:discovery"),
                 jwt::KeySource::Set(_) | jwt::KeySource::Secret(_) => need,
             },
-            // The kind can run, but one of the settings cannot.
+            // This version can run the kind, but not one of the settings.
             Self::Declared(_) if PROVIDES.contains(&need.as_str()) => format!("{need}:later"),
             _ => need,
         }
     }
 
-    /// Features that a gateway needs to run the verifier: [`Self::need`], and features for settings
-    /// that older gateways do not have.
+    /// Features that a gateway must have to run the verifier: [`Self::need`], and features of
+    /// settings that older gateways do not support.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let binding = self.binding();
         let binding = binding.map(|_| "auth:certificate_binding".to_owned());
@@ -120,8 +121,8 @@ impl Checked {
         }
     }
 
-    /// Name of the verifier of the token, for a verifier that checks a proof in addition to the
-    /// token.
+    /// Name of another verifier, which checks the token for this one. None unless this verifier
+    /// checks proofs of possession (`dpop`).
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {
         match self {
@@ -181,7 +182,7 @@ impl Checked {
         }
     }
 
-    /// Settings in the common form for comparison.
+    /// Settings in the form of [`declared::Settings`], for comparison.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         match self {

@@ -30,12 +30,12 @@ pub enum Place {
     Certificate,
 }
 
-/// Credential at a place of a request.
+/// Credential that a request has at a place.
 #[derive(PartialEq, Eq)]
 pub enum Held<'h> {
     /// No credential.
     Absent,
-    /// One credential; a credential from the query is already percent-decoded.
+    /// Exactly one credential. A credential from the query is percent-decoded.
     One(Cow<'h, [u8]>),
     /// More than one. The gateway does not know which of them the upstream would use.
     Several,
@@ -80,9 +80,9 @@ impl Place {
         }
     }
 
-    /// Query without this credential. All spellings that some servers treat as its name are
-    /// removed. `None` if the query does not contain it. Some servers also separate parameters by
-    /// `;`.
+    /// Query without this credential. `None` if the query does not contain the credential. Also
+    /// removes parameters whose names some servers treat as the same name, and parameters after
+    /// `;`, which some servers use as a separator.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         let Self::Query(wanted) = self else {
@@ -95,7 +95,8 @@ impl Place {
         if !query.split(['&', ';']).any(|part| is_held(&part)) {
             return None;
         }
-        // For servers that do not separate by `;`, the rest belongs to the value of the first name.
+        // Remove the whole `&` part if its first name is the credential's: servers that do not
+        // separate by `;` read the rest as its value.
         let kept = query.split('&').filter(|pair| {
             let first = pair.split(';').next();
             !first.is_some_and(|first| is_held(&first))
@@ -135,7 +136,8 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Held<'h> {
     let bytes = value.as_bytes();
     let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
     let (said, rest) = bytes.split_at(split);
-    // Only spaces separate (RFC 9110 §11.4: 1*SP). A tab is a part of the credential.
+    // The scheme is followed by spaces only (RFC 9110 §11.4: 1*SP). A tab is a part of the
+    // credential.
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     let token = rest[spaces..].trim_ascii_end();
     if said.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
@@ -168,7 +170,7 @@ pub(crate) fn cookie_values<'h>(
     })
 }
 
-/// Removes a cookie, under every spelling that some servers treat as its name.
+/// Removes a cookie, and cookies whose names some servers treat as the same name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     let is_held = |pair: &[u8]| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
@@ -189,9 +191,9 @@ fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     true
 }
 
-/// Decodes percent-escapes, and `+` as a space, as HTML forms encode queries. Names and values of
-/// queries are always compared decoded: upstreams decode them, so another spelling must not pass as
-/// another parameter.
+/// Decodes percent-escapes, and `+` to a space, as in HTML forms. Names and values of queries are
+/// always compared decoded, because upstreams decode them: an escaped name must not pass as another
+/// parameter.
 #[must_use]
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {

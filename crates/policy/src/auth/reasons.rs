@@ -1,9 +1,9 @@
-//! Reasons why a credential is refused. They are written to logs and metrics, and are not sent to
+//! Reasons why a credential is refused. Reasons are written to logs and metrics, and never sent to
 //! clients.
 
 use super::{dpop, hmac_signature, jwt, mtls};
 
-/// Defines an enum of reasons with their labels. The prefix is added to the labels in the metric of
+/// Defines an enum of reasons with their labels. `$prefix` precedes the labels in the metric of
 /// rejections.
 macro_rules! reasons {
     ($(#[$of:meta])* $prefix:literal $($(#[$doc:meta])* $name:ident $label:literal;)*) => {
@@ -33,7 +33,7 @@ macro_rules! reasons {
 }
 pub(super) use reasons;
 
-/// Reason why authentication refused a request, for the operator.
+/// Reason why authentication refused a request, for logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Refused token.
@@ -47,7 +47,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Key in the access log.
+    /// Key of the reason in the access log.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Fault {
         }
     }
 
-    /// Value in the access log.
+    /// Value of the reason in the access log.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Queries without the values of credentials, for logs and reports.
+//! Removal of credentials from queries, for logs and reports.
 
 use super::place::decode;
 use super::spelling::{is_read_as, resembles};
@@ -20,16 +20,16 @@ const SECRET_PARAMETERS: [&str; 13] = [
     "token",
 ];
 
-/// Query in which `placeholder` replaces the values of credentials: those of the given names and of
-/// [`SECRET_PARAMETERS`], under every spelling that some servers treat as the same name. `None` if
-/// the query has none of them.
+/// Query with `placeholder` in place of the values of credentials. Credentials are the parameters
+/// in `names` and in [`SECRET_PARAMETERS`], and parameters whose names some servers treat as equal
+/// to them. `None` if the query has no credential.
 #[must_use]
 pub fn redacted(query: &str, names: &[Box<str>], placeholder: &str) -> Option<String> {
     let is_secret = |name: &str| {
         let name = &*decode(name);
         let mut known = SECRET_PARAMETERS.iter();
-        // A name that still has escapes after decoding, or is not text, could be decoded to any
-        // name.
+        // Hide the value as well if the decoded name still has an escape or is not text: a server
+        // could decode the name to that of a credential.
         name.contains(&b'%')
             || std::str::from_utf8(name).is_err()
             || known.any(|known| resembles(name, known.as_bytes()))
@@ -56,8 +56,8 @@ pub fn redacted(query: &str, names: &[Box<str>], placeholder: &str) -> Option<St
     Some(shown)
 }
 
-/// Offset of the `=` after the first secret name. Some servers also separate parameters by `;`;
-/// everything after such a name counts as its value.
+/// Offset of the `=` after the first secret name in `pair`. Everything after it counts as the
+/// value, because some servers also separate parameters by `;`.
 fn secret_value(pair: &str, is_secret: impl Fn(&str) -> bool) -> Option<usize> {
     let mut start = 0;
     for part in pair.split(';') {

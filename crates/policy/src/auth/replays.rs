@@ -1,11 +1,11 @@
-//! Credentials that are valid once and were used: proofs of possession (RFC 9449 §11.1) and nonces
-//! of signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not
-//! forget them, and all workers of a process share it.
+//! Used credentials that are valid once: proofs of possession (RFC 9449 §11.1) and nonces of
+//! signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not forget
+//! them. All workers of a process share the table.
 //!
-//! A proof is stored until it is too old to be accepted. The table never removes a younger one: if
-//! it is full, further proofs are refused. While more than half of a shard is in use, one caller
-//! may use at most a quarter of it, so that a caller who sends many proofs cannot lock out the
-//! others.
+//! A proof or nonce is stored until it is too old to be accepted. The table never removes a younger
+//! one: if the table is full, further proofs are refused. While more than half of a shard is in
+//! use, one caller may use at most a quarter of the shard, so that a caller with many proofs cannot
+//! lock out the others.
 
 #[cfg(feature = "author")]
 pub(in crate::auth) mod author;
@@ -39,7 +39,7 @@ pub enum Full {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// Callers by stored proof.
+    /// Caller of each stored proof.
     used: BTreeMap<[u8; 16], u64>,
     /// Stored proofs by the second (Unix time) from which they are too old.
     ends: BTreeMap<u64, Vec<[u8; 16]>>,
@@ -104,14 +104,14 @@ impl Replays {
         self.len() == 0
     }
 
-    /// Shard of a proof. Proofs are hashes, so that clients cannot choose the shard.
+    /// Shard for a proof. A proof is a hash, so clients cannot choose the shard.
     fn shard(&self, proof: [u8; 16]) -> MutexGuard<'_, Shard> {
         locked(&self.shards[usize::from(proof[0]) % SHARDS])
     }
 }
 
-/// Locks a shard, even after a panic of another thread, because a panic cannot leave a shard in a
-/// state that admits a proof twice.
+/// Locks a shard, also after a panic of another thread. A panic cannot leave the shard in a state
+/// that admits a proof twice.
 fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,7 +140,7 @@ mod tests {
 
     const NOW_S: u64 = 1_800_000_000;
 
-    /// Proofs of one shard.
+    /// Proof with this number. All these proofs belong to one shard.
     fn proof(number: u32) -> [u8; 16] {
         let mut proof = [0; 16];
         proof[12..].copy_from_slice(&number.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Different spellings of the name of a query parameter or cookie that some servers treat as the
+//! Names of query parameters and cookies that some servers treat as equal.
 //! same name.
 //!
 //! | Server | Reads as `api_key` |
@@ -7,14 +7,14 @@
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
 
-/// True if some server treats a name as the wanted one. The name must be percent-decoded.
+/// True if some server treats `name` as equal to `wanted`. `name` must be percent-decoded.
 #[must_use]
 pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
-/// As [`is_read_as`], but `-` and `_` are equal too. For names that are known to contain
-/// credentials in some APIs.
+/// True if `name` is `wanted` as in [`is_read_as`], or differs from it only in `-` and `_`. For
+/// names that contain credentials in some APIs.
 pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, |byte| match plain(byte) {
         b'-' => b'_',
@@ -34,7 +34,7 @@ fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
     is_same(name) || list.is_some_and(|at| at > 0 && is_same(&name[..at]))
 }
 
-/// Maps a byte to the one that PHP and ASP.NET use for comparison.
+/// Maps a byte of a name to the byte that PHP or ASP.NET would compare in its place.
 fn plain(byte: u8) -> u8 {
     match byte {
         b'.' | b' ' | b'[' => b'_',

@@ -14,9 +14,9 @@ use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
 use crate::secret::{SecretUnavailable, Secrets};
 
-/// SHA-256 that identifies a token in revocation lists: that of the signed part of a JWT, otherwise
-/// that of the whole token. `None` for an invalid token: it has characters outside RFC 6750 §2.1,
-/// or has three parts but is not a JWT.
+/// SHA-256 that identifies a token in revocation lists: of the signed part of a JWT, otherwise of
+/// the whole token. `None` for an invalid token, which has characters outside RFC 6750 §2.1, or has
+/// three parts but is not a JWT.
 #[must_use]
 pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
@@ -26,7 +26,7 @@ pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     jwt::signed_part(token).or_else(whole)
 }
 
-/// Input of a token verifier: a request with a token.
+/// Request whose token a verifier checks.
 #[derive(Clone, Copy)]
 pub struct TokenRequest<'r> {
     /// Time of the request (Unix time, seconds).
@@ -45,7 +45,8 @@ pub struct TokenRequest<'r> {
     pub url: &'r dyn Fn() -> Option<dpop::SeenUrl>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'r PathAndQuery>,
-    /// Function that normalises a path like that of the head. None for an invalid path.
+    /// Function that normalises a path in the same way as the path of `head`. Returns None for an
+    /// invalid path.
     pub normalise: fn(&str) -> Option<String>,
 }
 
@@ -63,8 +64,8 @@ pub enum TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Builds the run-time verifier. None for kinds that check other credentials. `named` is the
-    /// verifier that [`Checked::token_verifier`] names.
+    /// Builds the run-time verifier. None for kinds that check neither tokens nor signatures.
+    /// `named` is the verifier that [`Checked::token_verifier`] names.
     ///
     /// # Errors
     /// A secret cannot be resolved.
@@ -96,7 +97,7 @@ impl TokenVerifier {
         })
     }
 
-    /// Verifies the token of a request: the token itself, which may be cached, then its binding.
+    /// Verifies the token of a request, possibly from the cache, and then its binding.
     #[must_use]
     pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
         match self {
@@ -136,7 +137,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Treatment of tokens bound to certificates.
+    /// Treatment of tokens bound to certificates. None: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<binding::Binding> {
         match self {
             Self::Jwt(jwt) => jwt.binding(),
@@ -152,7 +153,7 @@ impl TokenVerifier {
         !matches!(self, Self::Signature(_))
     }
 
-    /// Creates a nonce for a client, if the verifier requires nonces.
+    /// Creates a nonce for a client. None if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match self {
@@ -161,7 +162,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Cell of the verifier's keys, if gwd fetches them.
+    /// Cell with the verifier's keys. None if gwd does not fetch them.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match self {

@@ -8,8 +8,8 @@ use super::{Scalar, Setting, Settings, Value};
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Settings of a node that fit `shape`. `null` is skipped, and so are values that do not fit, which
-/// have been reported.
+/// Settings in `node`, interpreted by `shape`. Skips `null`, and values that do not fit the shape,
+/// which are already reported.
 #[must_use]
 pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -17,8 +17,8 @@ pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     Settings::new(walk.found)
 }
 
-/// Settings of a node that gwd cannot run yet: unavailable keys with everything below them, and
-/// unavailable values. Policies and verifiers that cannot run are encoded separately as a whole.
+/// Settings in `node` that gwd cannot run yet: unavailable keys with everything below them, and
+/// unavailable values. Skips policies and verifiers that cannot run: [`whole`] encodes them.
 #[must_use]
 pub fn later(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -155,8 +155,8 @@ impl Walk {
         }
     }
 
-    /// Reads a list. Scalars become a set, because their order has no meaning. Names (as in chains)
-    /// and maps keep their order.
+    /// Reads a list. Scalars become a set, because their order has no meaning. Names (such as those
+    /// of a chain) and maps keep their order.
     fn list(&mut self, node: NodeRef<'_>, item: &Shape) {
         let scalars: Option<Vec<Scalar>> = node.items().map(|node| scalar(node, item)).collect();
         match scalars {
@@ -169,14 +169,14 @@ impl Walk {
             }
             None => {
                 for (index, node) in node.items().enumerate() {
-                    // Three digits, so that `10` sorts after `9`.
+                    // The index has three digits, so that `010` sorts after `009`.
                     self.inside(&format!("{index:03}"), |walk| walk.value(node, item));
                 }
             }
         }
     }
 
-    /// Reads a value of any shape unchanged.
+    /// Reads a value that has any shape.
     fn any(&mut self, node: NodeRef<'_>) {
         match node.kind() {
             Kind::Null => self.one(Scalar::Text("null".to_owned())),
@@ -216,8 +216,7 @@ impl Walk {
     }
 }
 
-/// Scalar value of a node, interpreted by its shape. None if the node is not a scalar or does not
-/// fit.
+/// Scalar in a node, interpreted by its shape. None if the node is not a scalar or does not fit.
 fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
     Some(match shape {
         Shape::Bool | Shape::True => Scalar::Flag(node.as_bool()?),

@@ -1,11 +1,11 @@
-//! Settings as data: written values with resolved units, in one form for all kinds.
+//! Settings of policies and verifiers in one common form, with resolved units.
 //!
 //! The form has two uses. Policies and verifiers that this version cannot run are encoded as
-//! [`Checked`], so that projects can be compared before a gateway can run them; gateways refuse
+//! [`Checked`], so that projects can be compared before a gateway can run them. Gateways refuse
 //! such bundles (`needs`). Plans compare the settings of all kinds in this form.
 //!
-//! The form is flat: a path and a value without nesting, so that decoding a damaged bundle cannot
-//! recurse.
+//! The form is flat: values without nesting, each with its path. Decoding a damaged bundle
+//! therefore cannot recurse.
 
 #[cfg(feature = "author")]
 mod author;
@@ -21,14 +21,14 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use crate::phase::Phase;
 use crate::secret::SecretRef;
 
-/// A policy or verifier that this version knows but cannot run.
+/// Policy or verifier of a kind that this version knows but cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
     /// Value of `kind:`.
     #[n(0)]
     pub kind: String,
-    /// All other settings.
+    /// All settings other than `kind:`.
     #[n(1)]
     pub settings: Settings,
 }
@@ -54,10 +54,10 @@ pub enum Value {
     /// A single scalar.
     #[n(0)]
     One(#[n(0)] Scalar),
-    /// Scalars without a meaningful order: sorted, without duplicates.
+    /// Scalars whose order has no meaning: sorted, without duplicates.
     #[n(1)]
     Set(#[n(0)] Vec<Scalar>),
-    /// Scalars in a meaningful order.
+    /// Scalars whose order has a meaning.
     #[n(2)]
     List(#[n(0)] Vec<Scalar>),
     /// An empty map or list.
@@ -83,7 +83,8 @@ pub enum Scalar {
     /// Size in bytes.
     #[n(4)]
     Size(#[n(0)] u64),
-    /// Count per period in milliseconds, as a fraction in lowest terms: see [`Scalar::rate`].
+    /// Rate: a count per period in milliseconds, as a fraction in lowest terms (see
+    /// [`Scalar::rate`]).
     #[n(5)]
     Rate(#[n(0)] u64, #[n(1)] u64),
     /// Share in parts per million.
@@ -101,7 +102,7 @@ pub enum Scalar {
 
 impl Checked {
     /// Phase in which the policy will run (command-line.md, *Phases*). Parameters of attempts have
-    /// a phase, too, so that chains with and without such a parameter differ.
+    /// a phase as well, so that a plan shows whether a chain contains one.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");
@@ -141,7 +142,7 @@ impl Settings {
         self.0.iter()
     }
 
-    /// Value at a path.
+    /// Value of the setting at this path.
     #[must_use]
     pub fn get(&self, path: &[&str]) -> Option<&Value> {
         let found = self.0.binary_search_by(|one| {
@@ -153,7 +154,7 @@ impl Settings {
         found.ok().map(|index| &self.0[index].value)
     }
 
-    /// True if a value is at a path or below it.
+    /// True if there is a setting at this path or below it.
     #[must_use]
     pub fn has(&self, path: &[&str]) -> bool {
         self.below(path).next().is_some()
@@ -168,7 +169,7 @@ impl Settings {
         self.0.iter().filter(starts)
     }
 
-    /// String or name at a path.
+    /// String or name in the setting at this path.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> Option<&str> {
         match self.get(path)? {
@@ -177,7 +178,7 @@ impl Settings {
         }
     }
 
-    /// Boolean at a path.
+    /// Boolean in the setting at this path.
     #[must_use]
     pub fn flag(&self, path: &[&str]) -> Option<bool> {
         match self.get(path)? {
@@ -186,8 +187,8 @@ impl Settings {
         }
     }
 
-    /// Number at a path, without its unit: a plain number, milliseconds, bytes, or parts per
-    /// million.
+    /// Number in the setting at this path, in the unit of its type: a plain number, milliseconds,
+    /// bytes, or parts per million.
     #[must_use]
     pub fn amount(&self, path: &[&str]) -> Option<u64> {
         match self.get(path)? {
@@ -198,7 +199,8 @@ impl Settings {
         }
     }
 
-    /// Numbers of a list at a path, or the single number there. Numbers above 65,535 are left out.
+    /// Numbers in the setting at this path: the items of a list, or a single number. Leaves out
+    /// numbers above 65,535.
     #[must_use]
     pub fn numbers(&self, path: &[&str]) -> Vec<u16> {
         let number = |scalar: &Scalar| match scalar {
@@ -212,7 +214,7 @@ impl Settings {
         }
     }
 
-    /// Settings below a path, with the rest of their paths.
+    /// Settings below this path, with paths relative to it.
     #[must_use]
     pub fn inside(&self, path: &[&str]) -> Self {
         let below = self.below(path).filter(|one| one.path.len() > path.len());
@@ -223,7 +225,8 @@ impl Settings {
         Self::new(inner.collect())
     }
 
-    /// Strings of a list at a path, or the single string there. None if nothing is set.
+    /// Strings in the setting at this path: the items of a list, or a single string. None if the
+    /// setting is absent.
     #[must_use]
     pub fn texts(&self, path: &[&str]) -> Option<Vec<&str>> {
         let text = |scalar| match scalar {
@@ -237,7 +240,7 @@ impl Settings {
         }
     }
 
-    /// Secrets with their paths.
+    /// Secret references in the settings, each with its path.
     pub fn secrets(&self) -> impl Iterator<Item = (&[String], &SecretRef)> {
         self.0.iter().filter_map(|one| match &one.value {
             Value::One(Scalar::Secret(reference)) => Some((one.path.as_slice(), reference)),
@@ -245,14 +248,14 @@ impl Settings {
         })
     }
 
-    /// Removes the settings whose paths match `gone`.
+    /// Removes the settings for whose path `gone` returns true.
     #[must_use]
     pub fn without(mut self, gone: impl Fn(&[String]) -> bool) -> Self {
         self.0.retain(|one| !gone(&one.path));
         self
     }
 
-    /// Adds the settings `inner` below this path.
+    /// Adds the settings `inner`, with paths relative to `path`.
     #[must_use]
     pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
         for one in inner.0 {
@@ -266,7 +269,7 @@ impl Settings {
         Self::new(self.0)
     }
 
-    /// Adds a value. An existing value at the path is kept.
+    /// Adds a setting. A setting that already has this path is kept.
     #[must_use]
     pub fn with(mut self, path: &[&str], value: Value) -> Self {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
@@ -288,7 +291,8 @@ impl Scalar {
         Self::Rate(count / a, period_ms / a)
     }
 
-    /// Amount as a fraction, for comparing two values of the same unit. None if it is not a number.
+    /// Number in the scalar as a fraction, to compare values of the same unit. None if the scalar
+    /// is not a number.
     #[must_use]
     pub fn amount(&self) -> Option<(u128, u128)> {
         Some(match self {
@@ -301,7 +305,7 @@ impl Scalar {
     }
 }
 
-/// Writes the scalar as in the configuration: `250ms`, `1MiB`, `10/s`, `5%`.
+/// Formats the scalar as in the configuration: `250ms`, `1MiB`, `10/s`, `5%`.
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let largest = |amount: u64, units: &[(&'static str, u64)]| {
@@ -367,8 +371,8 @@ impl<C> Encode<C> for Settings {
         self.0.encode(e, cx)
     }
 
-    /// True if there are no settings. Empty settings are omitted from maps, so that a bundle
-    /// without them has the same bytes as before the key existed.
+    /// True if there are no settings. Used to omit empty settings from the encoded map, so that the
+    /// bytes are the same as in versions without this key.
     fn is_nil(&self) -> bool {
         self.is_empty()
     }

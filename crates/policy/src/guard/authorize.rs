@@ -4,13 +4,13 @@
 //! policies:
 //!   admins: {kind: authorize, groups: [admin], claims: {department: [sales, support]}}
 //! ```
-//! All keys that are present must be satisfied. For `scopes`, the caller needs all items; for the
-//! other lists, one item. Scopes are those of the token, groups those of the token and of the
-//! consumer in gateway.yaml, roles the values of the claim `roles`. A claim with several values is
-//! satisfied if one of them is listed. A caller without a credential satisfies none of these.
-//! `expression` is a condition in CEL over the request, the caller and the route
-//! ([`super::expression`]); one that has no value for a request refuses it. Missing scopes are 403
-//! `insufficient_scope` (RFC 6750 §3.1), anything else is 403 `not_authorized`.
+//! A request must satisfy all keys that are present. For `scopes`, the caller needs all items; for
+//! the other lists, one item. Scopes are those of the token. Groups are those of the token and of
+//! the consumer in gateway.yaml. Roles are the values of the claim `roles`. A claim with several
+//! values is satisfied if one of them is listed. A caller without a credential satisfies none of
+//! these keys. `expression` is a condition in CEL over the request, the caller and the route
+//! ([`super::expression`]). If its evaluation fails, the request is refused. A refusal for missing
+//! scopes is 403 `insufficient_scope` (RFC 6750 §3.1); any other is 403 `not_authorized`.
 
 use http::HeaderName;
 use minicbor::{Decode, Encode};
@@ -57,18 +57,19 @@ pub struct Filter {
     expression: Option<Condition>,
 }
 
-/// Expression of the policy at run time.
+/// Expression of an `authorize` policy at run time.
 #[derive(Debug)]
 enum Condition {
     Compiled(Box<Expression>),
-    /// Expression that this version cannot compile, although gwc could. It refuses all requests.
+    /// Expression that gwc compiled but this version of gwd cannot compile. All requests are
+    /// refused.
     Unreadable,
 }
 
 /// A claim with its allowed values.
 type OneOf = (Box<str>, Box<[Box<str>]>);
 
-/// Feature that a gateway needs to run `expression`.
+/// Feature that a gateway must have to run `expression`.
 const EXPRESSION: &str = "policy:authorize:expression";
 
 /// Claim with the roles of a caller.
@@ -88,7 +89,7 @@ static NOT_AUTHORIZED: Reject = Reject {
 // === impl Checked ===
 
 impl Checked {
-    /// True if the requirements depend on the path of the request.
+    /// True if the expression reads the path of the request.
     pub fn judges_path(&self) -> bool {
         let expression = self.expression.as_deref().map(Condition::of);
         matches!(expression, Some(Condition::Compiled(one)) if one.reads_path())
@@ -167,7 +168,7 @@ impl Condition {
 // === impl Filter ===
 
 impl Filter {
-    /// True if the policy has requirements on the caller other than the expression.
+    /// True if the policy requires scopes, claims, groups or roles of the caller.
     fn needs_caller(&self) -> bool {
         let Self {
             scopes,
@@ -180,7 +181,8 @@ impl Filter {
         !claims.is_empty() || lists.iter().any(|list| !list.is_empty())
     }
 
-    /// Reason why a caller is refused. `None` if the caller meets all requirements.
+    /// Refusal of a caller that does not meet the requirements other than the expression. `None` if
+    /// the caller meets them.
     fn fault(&self, caller: Option<&Principal<'_>>) -> Option<&'static Reject> {
         let Some(caller) = caller else {
             return self.needs_caller().then_some(&NOT_AUTHORIZED);
@@ -222,7 +224,7 @@ impl Run for Filter {
     fn judges_path(&self) -> bool {
         match &self.expression {
             Some(Condition::Compiled(expression)) => expression.reads_path(),
-            // It refuses every request.
+            // An expression that cannot be compiled refuses every request, whatever the path.
             Some(Condition::Unreadable) | None => false,
         }
     }
@@ -380,7 +382,7 @@ mod tests {
         }
     }
 
-    /// Refusal reason for a consumer with these claims and groups. Empty if the consumer is
+    /// Code of the refusal of a consumer with these claims and groups. Empty if the consumer is
     /// admitted.
     fn refusal(checked: &Checked, consumer: Option<(&Claims, &[Box<str>])>) -> &'static str {
         let filter = filter(checked);
@@ -433,7 +435,8 @@ mod tests {
         }
     }
 
-    /// Refusal reason for a request, and the reason why its expression has no value.
+    /// Code of the refusal of a request, and the reason why the evaluation of the expression
+    /// failed.
     fn judged(
         expression: &str,
         groups: &[&str],

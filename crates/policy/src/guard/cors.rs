@@ -6,10 +6,10 @@
 //! ```
 //! The gateway answers preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`)
 //! with 204 before authentication, because browsers send them without credentials. Every other
-//! response to an allowed origin gets the fields, errors included, so that the page can read it.
-//! Fields of the upstream are replaced. The origin is echoed; `*` is never combined with
-//! credentials. A request of another origin is served without the fields, and the browser hides the
-//! response from the page.
+//! response to an allowed origin, including error responses, gets the CORS fields, so that the page
+//! can read it. CORS fields of the upstream are replaced. `Access-Control-Allow-Origin` repeats the
+//! request's origin; `*` is never combined with credentials. A request of another origin is served
+//! without the CORS fields, and the browser hides the response from the page.
 
 use bytes::Bytes;
 use http::header::{
@@ -59,11 +59,11 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct Filter {
     origins: Origins,
-    /// `Access-Control-Allow-Methods`. None: the requested method.
+    /// Value of `Access-Control-Allow-Methods`. None: the requested method.
     methods: Option<HeaderValue>,
-    /// `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
+    /// Value of `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
     headers: Option<Fields>,
-    /// `Access-Control-Expose-Headers`.
+    /// Value of `Access-Control-Expose-Headers`.
     expose: Option<HeaderValue>,
     credentials: bool,
     max_age: Option<HeaderValue>,
@@ -82,14 +82,15 @@ enum Origins {
 #[derive(Debug)]
 enum Pattern {
     Exact(Box<str>),
-    /// Scheme with `://`, and the suffix of the host with its leading dot and port.
+    /// All origins below a domain: the scheme with `://`, and the end of the host with its leading
+    /// dot and the port.
     Below(Box<str>, Box<str>),
 }
 
 /// Allowed request fields.
 #[derive(Debug)]
 enum Fields {
-    /// The fields that the page requests.
+    /// All fields that the page requests.
     Any,
     These(HeaderValue),
 }
@@ -99,12 +100,12 @@ const REQUEST_PRIVATE_NETWORK: HeaderName =
 const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
-/// Maximum length of an `Access-Control-Request-Headers` value that is echoed, in bytes. A longer
-/// one is not allowed.
+/// Maximum length of an `Access-Control-Request-Headers` value that the response repeats, in bytes.
+/// The fields in a longer value are not allowed.
 const REQUESTED_BYTES_MAX: usize = 4_096;
 
-/// Method in `Access-Control-Request-Method`. None if the request is not a preflight (Fetch,
-/// *CORS-preflight request*).
+/// Method in `Access-Control-Request-Method`. None if the request is not a preflight (Fetch
+/// standard, *CORS-preflight request*).
 #[must_use]
 pub fn preflight(head: &RequestHead) -> Option<Method> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
@@ -118,8 +119,8 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
 // === impl Checked ===
 
 impl Checked {
-    /// True if pages may send this request field (in lower case). Fields that CORS always allows
-    /// are not considered.
+    /// True if pages may send this request field. `name` is in lower case. Ignores the fields that
+    /// CORS always allows.
     #[must_use]
     pub fn allows_field(&self, name: &str) -> bool {
         let mut known = self.headers.iter();
@@ -130,7 +131,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Before authentication: preflights carry no credentials.
+    // `cors` runs before authentication, because preflights carry no credentials.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Cors)
     }
@@ -200,7 +201,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// Writes the fields of every response to an allowed origin.
+    /// Writes the CORS fields that every response to an allowed origin has.
     fn open(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
         let shown = match self.origins {
             Origins::Any => HeaderValue::from_static("*"),
@@ -270,8 +271,8 @@ impl Run for Filter {
     }
 
     fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
-        // A preflight for an operation without `cors` may be a plain OPTIONS request of another
-        // operation: its response must not allow anything.
+        // A request that looks like a preflight but was not routed as one is for an operation
+        // without `cors`. Its response must not allow anything.
         let of_another = !cx.preflight && preflight(head).is_some();
         cx.page = match self.origins.allowed(&head.headers) {
             Some(origin) if !of_another => Page::Reads(origin.clone()),
@@ -319,8 +320,8 @@ static SAID: [HeaderName; 7] = [
     ALLOW_PRIVATE_NETWORK,
 ];
 
-/// Adds `Vary: Origin`: a cache must not serve the response for one origin to another (Fetch, *CORS
-/// protocol and HTTP caches*).
+/// Adds `Vary: Origin`, so that a cache does not use the response to one origin for another (Fetch
+/// standard, *CORS protocol and HTTP caches*).
 fn vary_by_origin(headers: &mut HeaderMap) {
     let mut said = headers
         .get_all(VARY)
@@ -342,7 +343,7 @@ fn is_field_list(text: &[u8]) -> bool {
 // === impl Origins ===
 
 impl Origins {
-    /// Origin of a request if it is allowed. A request with two `Origin` fields has no origin.
+    /// Origin of the request, if the policy allows it. None for a request with two `Origin` fields.
     fn allowed<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (origin, None) = (origins.next()?, origins.next()) else {

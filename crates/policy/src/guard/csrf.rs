@@ -1,18 +1,18 @@
-//! Refusal of cross-site requests (CSRF), by `Sec-Fetch-Site` and `Origin` (W3C Fetch Metadata; RFC
-//! 6454).
+//! Cross-site request forgery (CSRF): refuses cross-site requests by `Sec-Fetch-Site` and `Origin`
+//! (W3C Fetch Metadata, RFC 6454).
 //!
 //! ```yaml
 //! policies:
 //!   own_pages: {kind: csrf, origins: ["https://app.example.org"]}
 //! ```
-//! GET, HEAD and OPTIONS are allowed, since they must not change anything. Two kinds are judged like
-//! other methods: a request that a rewrite turns into another method, and a WebSocket handshake. CORS
-//! does not apply to WebSockets, so any page can open one with the user's cookies (RFC 6455 §10.2).
+//! GET, HEAD and OPTIONS are allowed, because they must not change anything, except when a rewrite
+//! turns the request into another method. WebSocket handshakes are treated like unsafe methods: CORS
+//! does not apply to them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
 //!
-//! Other methods are allowed for pages of the same origin and of listed origins. Requests without
-//! both fields are allowed as well: current browsers always send one, and other programs have no
-//! user's cookies. Behind a proxy the browser's scheme is unknown, so `Origin` is compared with
-//! `Host` by host and port.
+//! Other methods are allowed for pages of the same origin and of listed origins. Requests that have
+//! neither field are allowed as well: current browsers always send one of them, and other programs do
+//! not have the user's cookies. Behind a proxy the scheme in the browser is unknown, so `Origin` is
+//! compared with `Host` by host and port only.
 
 use http::header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, Method};
@@ -34,12 +34,12 @@ pub struct Checked {
     /// Origins whose pages may send unsafe requests, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Treatment of cross-site requests, if written. Default: [`Mode::Block`].
+    /// Treatment of cross-site requests. None: [`Mode::Block`].
     #[n(1)]
     mode: Option<Mode>,
 }
 
-/// Treatment of a request that a policy would refuse.
+/// Treatment of a request that exceeds a policy's limit or fails its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Mode {
     /// The request is refused.
@@ -103,7 +103,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// True if a browser sent the request for a page whose origin is not allowed.
+    /// True if a browser sent the request for a page of an origin that is not allowed.
     fn is_foreign(&self, head: &RequestHead, sends_unsafe: bool) -> bool {
         let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if is_safe && !sends_unsafe && !is_handshake(&head.headers) {
@@ -113,7 +113,8 @@ impl Filter {
         let origin = field(&head.headers, &ORIGIN);
         let own = match (site, origin) {
             (Field::None, Field::None) => true,
-            // `none`: the user started the request, with a typed address or a bookmark.
+            // Browsers send `none` if the user started the request, with a typed address or a
+            // bookmark.
             (Field::One("same-origin" | "none"), _) => true,
             (Field::None, Field::One(origin)) => is_same_host(origin, head),
             _ => false,
@@ -142,8 +143,8 @@ impl Run for Filter {
     }
 }
 
-/// True for a WebSocket handshake, over HTTP/1.1 or HTTP/2. The edge removes `Upgrade`; pages cannot
-/// set or remove fields with `Sec-`.
+/// True for a WebSocket handshake, over HTTP/1.1 or HTTP/2. Looks for `Sec-` fields, because the
+/// edge has removed `Upgrade` and pages cannot set or remove `Sec-` fields.
 fn is_handshake(headers: &HeaderMap) -> bool {
     let modes = headers.get_all(&SEC_FETCH_MODE);
     headers.contains_key(SEC_WEBSOCKET_KEY)
@@ -156,7 +157,7 @@ fn is_handshake(headers: &HeaderMap) -> bool {
 enum Field<'h> {
     None,
     One(&'h str),
-    /// Several values, or not a string.
+    /// The field occurs several times, or its value is not a string.
     Unclear,
 }
 
@@ -169,7 +170,7 @@ fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Field<'h> {
     }
 }
 
-/// True if the origin has the host and port of the request.
+/// True if the origin has the host and port of the request's `Host`.
 fn is_same_host(origin: &str, head: &RequestHead) -> bool {
     let Some((scheme, named)) = origin.split_once("://") else {
         return false;

@@ -4,10 +4,11 @@
 //! policies:
 //!   ask: {kind: forward_auth, upstream: identity, path: /check, response_headers: [X-User], timeout: 200ms}
 //! ```
-//! The service gets a GET without body, as from Traefik's ForwardAuth and NGINX's `auth_request`:
-//! the fields of `request_headers`, `X-Forwarded-Method` and `X-Forwarded-Uri` (the path and query
-//! of the request), the same as `X-Original-Method` and `X-Original-URI`, and the forwarding fields
-//! that upstreams get (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `Forwarded`).
+//! The service gets a GET without a body, like the requests of Traefik's ForwardAuth and NGINX's
+//! `auth_request`. It has the fields of `request_headers`; the method and the path with query of
+//! the client's request (`X-Forwarded-Method` and `X-Forwarded-Uri`, repeated as
+//! `X-Original-Method` and `X-Original-URI`); and the forwarding fields that upstreams get
+//! (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `Forwarded`).
 //!
 //! | Answer | The request |
 //! |---|---|
@@ -81,7 +82,7 @@ static DENIED: Reject = Reject {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Upstream of the service: `upstream`, or the origin of `url`.
+    /// Name of the service's upstream: `upstream`, or the origin of `url`.
     #[n(0)]
     upstream: String,
     /// `url` as written. `None` if `upstream` is set.
@@ -100,7 +101,7 @@ pub struct Checked {
     response_headers: Vec<String>,
     #[n(5)]
     timeout_ms: Option<u64>,
-    /// True if requests are admitted while the service is unavailable.
+    /// True if requests are admitted while the service is unavailable (`on_outage: open`).
     #[n(6)]
     open: bool,
     /// Time in milliseconds for which an admitting response is cached.
@@ -237,7 +238,8 @@ impl Run for Filter {
         let answered = match cx.answers.get(&self.id) {
             None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
             Some(Answer::Http(answered)) => Arc::clone(answered),
-            // The gateway's own limit: a client may reach it while the service is healthy.
+            // The gateway's own limit refused the question. Refuse even with `on_outage: open`,
+            // because a client can reach the limit while the service is healthy.
             Some(Answer::Outage(Outage::Overflow)) => return Step::Reject(&UNAVAILABLE),
             Some(
                 Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
@@ -312,8 +314,8 @@ impl Filter {
         }
     }
 
-    /// Adds the fields of the service's response to the request. The client's fields with these
-    /// names, and with names that servers may read as these, are removed.
+    /// Adds the fields of the service's response to the request. Removes the client's fields with
+    /// the same names, and with names that servers may treat as equal.
     fn pass(&self, answer: Option<&HeaderMap>, head: &mut RequestHead) {
         let is_ours = |other: &HeaderName| {
             let mut names = self.response_headers.iter();
@@ -351,11 +353,11 @@ impl Filter {
     }
 }
 
-/// Meaning of the service's response status.
+/// Decision that the service's response expresses.
 enum ServiceDecision {
     Admitted,
     Refused,
-    /// The response does not decide about the request, which counts as an outage.
+    /// The response is no decision and counts as an outage.
     Useless,
 }
 
@@ -367,7 +369,7 @@ fn judge(status: StatusCode) -> ServiceDecision {
     }
 }
 
-/// Response to a refused client.
+/// Builds the response to a client that the service refused.
 fn refusal(answered: &Answered) -> Reply {
     let mut headers = HeaderMap::new();
     for name in &PASSED_BACK {
@@ -383,7 +385,7 @@ fn refusal(answered: &Answered) -> Reply {
     }
 }
 
-/// True if a server that replaces `_` and `.` by `-` reads both names as equal.
+/// True if both names are equal for a server that replaces `_` and `.` by `-`.
 fn reads_as(other: &str, name: &str) -> bool {
     let fold = |byte: u8| match byte {
         b'_' | b'.' => b'-',
@@ -455,7 +457,8 @@ removed from the client's request.",
         ],
     };
 
-    /// Reports a `cache` above the maximum. A caller keeps revoked access for up to this time.
+    /// Reports a `cache` above the maximum. A caller whose access was revoked keeps it for up to
+    /// this time.
     fn check_cache(node: NodeRef<'_>, sink: &mut Sink) {
         let Some(cache) = node.get("cache") else {
             return;
@@ -472,7 +475,7 @@ removed from the client's request.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Fields of one message or connection, which cannot be forwarded.
+    /// Fields that belong to one message or connection and cannot be forwarded.
     const FRAMING: [&str; 11] = [
         "connection",
         "content-encoding",

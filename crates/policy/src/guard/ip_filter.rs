@@ -5,8 +5,8 @@
 //!   office: {kind: ip_filter, allow: [10.0.0.0/8]}
 //!   blocked: {kind: ip_filter, deny_file: "${file:/run/secrets/blocked.txt}"}
 //! ```
-//! Files have one range a line ([`crate::ranges`]). gwd watches them; a file that cannot be read or
-//! used changes nothing.
+//! Files have one range a line ([`crate::ranges`]). gwd watches the files. If a changed file cannot
+//! be read or used, the former ranges stay in effect.
 //!
 //! `deny` takes precedence over `allow`. With `allow`, all other addresses are refused (403
 //! `ip_denied`). The address is that of the client: the peer's, or the one that a trusted proxy
@@ -32,7 +32,7 @@ use crate::step::{Reject, Run, Setting, Step};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Allowed ranges, sorted. None: all.
+    /// Allowed ranges, sorted. None: all addresses, unless `allow_file` is set.
     #[n(0)]
     allow: Option<Vec<Cidr>>,
     /// Denied ranges, sorted.
@@ -49,30 +49,30 @@ pub struct Checked {
 /// Address filter at run time.
 #[derive(Debug)]
 pub struct Filter {
-    /// Addresses that the written ranges admit. With a file of allowed ranges: those of `allow`,
-    /// also if it is absent.
+    /// Addresses that `allow` and `deny` in the bundle admit. If `allow_file` is set, a missing
+    /// `allow` counts as empty.
     admitted: Addresses,
     files: Option<Box<Files>>,
 }
 
-/// Ranges in files.
+/// Ranges in watched files, with the denied ranges of the bundle.
 #[derive(Debug)]
 struct Files {
-    /// Written ranges that are denied.
+    /// Ranges of `deny` in the bundle.
     denied: Addresses,
     allow: Option<Listed>,
     deny: Option<Listed>,
 }
 
-/// File with ranges.
+/// Watched file with ranges.
 #[derive(Debug)]
 enum Listed {
     Known(Arc<RangesCell>),
-    /// This program does not read the file. It assumes that the file admits every address.
+    /// The file is not read, as in gwc. Every address is assumed to be in the admitted ranges.
     Unknown,
 }
 
-/// Feature of files with ranges.
+/// Feature of filters with `allow_file` or `deny_file`.
 const FILES: &str = "policy:ip_filter:files";
 
 static DENIED: Reject = Reject {
@@ -188,7 +188,7 @@ impl Run for Filter {
     }
 }
 
-/// Formats a range; a single address without prefix length.
+/// Formats a range. A range of a single address has no prefix length.
 fn written(range: &Cidr) -> String {
     let (first, last) = range.ends();
     match first == last {
@@ -242,7 +242,7 @@ pub mod author {
 
     static RANGE: Shape = Shape::Form(&forms::RANGE);
 
-    /// Reports a range that is in both lists, which must be a mistake.
+    /// Reports a range that is in both `allow` and `deny`.
     fn apart(node: NodeRef<'_>, sink: &mut Sink) {
         let items = |key: &str| {
             node.get(key)
@@ -343,7 +343,8 @@ mod tests {
         assert!(!refused(None, &["192.0.2.0/24"], "::1"));
     }
 
-    /// Resolver with a file of the ranges 10.0.0.0/8 and 192.0.2.0/24, or without its content.
+    /// Resolver of secrets with one file. The file has the ranges 10.0.0.0/8 and 192.0.2.0/24, or
+    /// is not read.
     struct OneFile {
         is_read: bool,
     }

@@ -1,11 +1,11 @@
 //! Counter of requests in a calendar period, which ends at a boundary of the wall clock.
 //!
 //! The end of the period (in minutes of Unix time) and the count are in one word, so that one
-//! compare-and-swap counts a request, even at a boundary. The slot's other word contains the end of
-//! the period as a time.
+//! compare-and-swap counts a request, even at a boundary. The other word of the slot contains the
+//! end of the period as a time in ticks.
 //!
 //! A period is over once its end has passed. If the wall clock is set back over a boundary, the
-//! counter stays in the later period, so that the limit cannot be used twice for the same time.
+//! counter stays in the later period, so that callers do not get the limit of a period twice.
 
 use std::sync::atomic::Ordering;
 
@@ -15,12 +15,12 @@ use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 const COUNT_BITS: u32 = 40;
 /// Largest count of a period.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-/// Number of bits of the end, in minutes of Unix time modulo 31.9 years.
+/// Mask of the end, which is in minutes of Unix time, modulo 31.9 years.
 const END_MASK: u64 = (1 << (64 - COUNT_BITS)) - 1;
 /// Length of a minute in milliseconds, which are the ticks of the table.
 const MINUTE_MS: u64 = 60_000;
 
-/// End and count of a period.
+/// End and request count of a period.
 #[derive(Clone, Copy)]
 struct Count {
     /// End in minutes of Unix time, modulo 2^24.
@@ -40,19 +40,19 @@ impl Count {
         self.end << COUNT_BITS | self.used.min(COUNT_MAX)
     }
 
-    /// Count at `now` (ms) in a period that ends at minute `end` and is `length` minutes long.
-    /// `is_over` is true if the end of the period in the slot has passed.
+    /// Count at the time `now` (ms) for the period that ends at minute `end` and is `length`
+    /// minutes long. `is_over` is true if the end of the slot's period has passed.
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
         if is_over || after(now / MINUTE_MS) <= 0 {
-            // The counter's period is over: begin a new one.
+            // The slot's period is over: begin the period that ends at `end`.
             return Self {
                 end: end & END_MASK,
                 used: 0,
             };
         }
-        // The clock was set back. If the counter's period is the one after `end`, stay in it. It
-        // may be longer than the current period, because months differ in length.
+        // The clock was set back. Keep the slot's period if it is the one after `end`. It may be
+        // longer than `length`, because months differ in length.
         let is_next = (1..=length.saturating_mul(2) as i64).contains(&after(end));
         Self {
             end: if is_next { self.end } else { end & END_MASK },
@@ -61,7 +61,7 @@ impl Count {
     }
 }
 
-/// Converts the difference of two ends, modulo 2^24, to a signed number.
+/// Converts the difference of two ends, which are modulo 2^24, to a signed number.
 fn signed(difference: u64) -> i64 {
     let difference = (difference & END_MASK) as i64;
     match difference > (END_MASK / 2) as i64 {
@@ -70,8 +70,8 @@ fn signed(difference: u64) -> i64 {
     }
 }
 
-/// Takes `cost` requests from the period that ends at `end_min`, if so many are left. `now` is Unix
-/// time in milliseconds.
+/// Counts `cost` requests in the period that ends at `end_min`, if the limit allows them. `now` is
+/// Unix time in milliseconds.
 pub(super) fn take(
     slot: &Slot,
     tag: u64,
@@ -84,8 +84,8 @@ pub(super) fn take(
     let length = tokens.period_ms / MINUTE_MS;
     loop {
         let time = slot.word.load(Ordering::Acquire);
-        // If the slot was given to another key meanwhile, decide as for a fresh key, and do not
-        // charge the new one.
+        // Another key has got the slot meanwhile: decide as for a new key, and do not charge the
+        // key that has the slot.
         let ours = is_of(time, tag);
         let word = slot.counts.load(Ordering::Acquire);
         let count = match word {
@@ -132,8 +132,8 @@ pub(super) fn take(
     }
 }
 
-/// Takes back `cost` counted requests of the period that ends at `end_min`. Has no effect if the
-/// counter is in another period.
+/// Subtracts `cost` requests from the count of the period that ends at `end_min`. Has no effect if
+/// the counter is in another period.
 pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
     if !is_of(slot.word.load(Ordering::Acquire), tag) {
         return;
@@ -154,7 +154,8 @@ pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if more than one request was counted.
+/// Number of counted requests. `None` if more than one request was counted, so that the key must
+/// not be evicted.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let used = Count::of(slot.counts.load(Ordering::Acquire)).used;
     (used <= 1).then_some(used)
@@ -170,7 +171,7 @@ mod tests {
     const DAY_MIN: u32 = 1_440;
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// The period of `days` days that ends with day `day`.
+    /// Quota of `count` requests for the period of `days` days that ends with day `day`.
     fn period(count: u64, day: u32, days: u32) -> Tokens {
         Tokens {
             algorithm: Algorithm::Calendar(day * DAY_MIN),
@@ -186,7 +187,7 @@ mod tests {
         (table, tag)
     }
 
-    /// Sends 20 requests in a minute. Returns the number of admitted ones.
+    /// Sends 20 requests in a minute and returns the number of admitted ones.
     fn admitted((table, tag): &(RateTable, u64), tokens: Tokens, minute: u32) -> usize {
         let now_ns = u64::from(minute) * MINUTE_NS;
         let takes = (0..20).filter(|_| table.take(STATE, *tag, tokens, 1, now_ns).admitted);
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1), 7);
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1_439), 0);
         assert_eq!(admitted(&table, period(7, 20_001, 1), day + 1_440), 7);
-        // After 31.9 years, the number of the end repeats.
+        // After 31.9 years, the number that represents the end repeats.
         let later = 20_000 + (1 << 24) / DAY_MIN;
         assert_eq!(
             admitted(&table, period(7, later, 1), (later - 1) * DAY_MIN),
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(admitted(&table, period(7, 20_002, 1), midnight + 1_440), 7);
     }
 
-    /// If a clock that was years ahead is set back, callers must not have to wait for years.
+    /// Checks that callers need not wait for years after a clock that was years ahead is set back.
     #[test]
     fn clock_set_back_far_keeps_the_count() {
         let table = table();
@@ -294,8 +295,8 @@ mod tests {
             }
         });
         let [before, after] = counts.map(std::sync::atomic::AtomicU64::into_inner);
-        // A request before midnight counts in the later period if another thread has already begun
-        // it.
+        // A request before midnight may count in the later period, if another thread has already
+        // begun that period.
         assert_eq!(before + after, 2_000, "{before} {after}");
         assert!(before >= 1_000, "{before}");
     }

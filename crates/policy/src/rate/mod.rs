@@ -1,15 +1,15 @@
 //! Counters of rate limits: a few atomic words per key, in a fixed-size table that all workers
 //! share.
 //!
-//! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission is one or two
-//! compare-and-swaps, and there is no refill task. The table never grows: a slot is empty, in use,
-//! or free again because its counts no longer affect a limit.
+//! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission takes one or two
+//! compare-and-swaps; there is no refill task. The table never grows. A slot is empty, in use, or
+//! free again because its counts no longer affect a limit.
 //!
 //! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
-//! slot, it evicts a key that has used at most one token, of a limit that has more than its share
-//! of the slots. The limit thereby admits at most one token too much. Keys that have used more keep
-//! their slots. If no key can be evicted, the keys of one limit share an overflow counter, which is
-//! stricter than separate ones.
+//! slot, it evicts a key with at most one used token, of a limit that has more than its share of
+//! the slots. The evicted key's limit thereby admits at most one token too much. Keys with more
+//! used tokens keep their slots. If no key can be evicted, the new key uses an overflow counter,
+//! which the keys of a limit share and which is therefore stricter than separate counters.
 
 mod bucket;
 mod calendar;
@@ -29,19 +29,21 @@ pub(crate) const WINDOW_MAX: u64 = window::COUNT_MAX;
 #[cfg(feature = "author")]
 pub(crate) const CALENDAR_MAX: u64 = calendar::COUNT_MAX;
 
-/// Algorithm that counts the requests of a key.
+/// Algorithm of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Token bucket; with a burst of 1 a leaky bucket that spaces requests evenly.
+    /// Token bucket. With a burst of 1 it is a leaky bucket, which spaces requests evenly.
     #[default]
     Bucket,
-    /// Two windows of one period, of which the earlier one has a decreasing weight.
+    /// Sliding window: the requests of the current window, and those of the window before it with a
+    /// decreasing weight.
     Window,
-    /// Requests of one calendar period. The payload is its end, in minutes of Unix time.
+    /// Number of requests in one calendar period. The payload is the end of the period in minutes
+    /// of Unix time.
     Calendar(u32),
 }
 
-/// Quota: refill rate and capacity of a bucket, or requests per window.
+/// Quota of a limit: refill rate and capacity of a bucket, or requests per window or period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tokens {
     /// Algorithm that counts.
@@ -50,7 +52,7 @@ pub struct Tokens {
     pub count: u64,
     /// The period in milliseconds.
     pub period_ms: u64,
-    /// Maximum number of tokens in a bucket. Not used for windows and periods.
+    /// Maximum number of tokens in a bucket. Not used by windows and calendar periods.
     pub burst: u64,
 }
 
@@ -59,10 +61,10 @@ pub struct Tokens {
 pub struct Admission {
     /// True if the request is admitted.
     pub admitted: bool,
-    /// Tokens left in the bucket.
+    /// Number of tokens that are left.
     pub remaining: u64,
     /// Time until the next token, in ticks of 100 ns. 0 if a token is left. For
-    /// [`Algorithm::Calendar`]: the time until the period ends.
+    /// [`Algorithm::Calendar`]: time until the period ends.
     pub wait_ticks: u64,
 }
 
@@ -75,13 +77,13 @@ pub struct RateTable {
     hasher: Hasher,
     /// Length of a tick in nanoseconds.
     tick_ns: u64,
-    /// True if a counter has changed since the last [`RateTable::take_changed`]. Only used for
+    /// True if a counter has changed since the last [`RateTable::take_changed`]. Only used by
     /// tables that are saved.
     changed: AtomicBool,
-    /// Number of used slots by limit, indexed by [`owner`].
+    /// Number of used slots by limit. The index is [`owner`].
     held: Box<[AtomicU32]>,
-    /// Overflow counters for keys without a slot. Limits have separate counters, so that one with a
-    /// slow rate does not block callers of others.
+    /// Overflow counters for keys without a slot. Limits have separate counters, so that a limit
+    /// with a slow rate does not refuse callers of other limits.
     overflow: [Slot; 3 * OVERFLOWS],
     overflowed: AtomicU64,
     evicted: AtomicU64,
@@ -90,7 +92,7 @@ pub struct RateTable {
 /// Hash function of keys.
 #[derive(Debug)]
 enum Hasher {
-    /// Seeded for this process.
+    /// Hash function with a seed of this process.
     Process(RandomState),
     /// SipHash-2-4 with a seed that is saved with the counters.
     Saved([AtomicU64; 2]),
@@ -105,13 +107,15 @@ struct Slot {
     /// Hash of the key, or one of the marks [`EMPTY`] and [`BUSY`].
     tag: AtomicU64,
     /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
-    /// 14 years, or more in a table with longer ticks); for a bucket its arrival time. The tag bits
-    /// make a compare-and-swap fail on a slot that was given to another key meanwhile.
+    /// 14 years, or more in a table with longer ticks). For a bucket, this time is the theoretical
+    /// arrival time. With the tag bits, a compare-and-swap fails if the slot was given to another
+    /// key meanwhile.
     word: AtomicU64,
     /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
     /// period. 0 for a new key.
     counts: AtomicU64,
-    /// Limit that uses the slot, as numbered by [`owner`]; above it, the period of a [`window`].
+    /// Number of the limit that uses the slot (see [`owner`]). The bits above it are the period of
+    /// a [`window`].
     owner: AtomicU64,
 }
 
@@ -119,25 +123,26 @@ const EMPTY: u64 = 0;
 const BUSY: u64 = 1;
 const TIME_BITS: u32 = 52;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// Number of limits whose slots are counted separately; further limits share counts.
+/// Number of limits whose slots are counted separately. Further limits share these counts.
 const OWNERS: u64 = 1_024;
-/// Share of the table, as 1/`SHARE`, above which keys of a limit may be evicted for new keys.
+/// Divisor of the share of the table: a limit with more than 1/`SHARE` of the slots may lose keys
+/// to new keys.
 const SHARE: usize = 4;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;
-/// Flag in [`Slot::owner`] of slots that hold a window.
+/// Flag in [`Slot::owner`] of slots that count in a window.
 const WINDOW: u64 = 1 << 63;
-/// Flag in [`Slot::owner`] of slots that hold a period of the calendar.
+/// Flag in [`Slot::owner`] of slots that count in a calendar period.
 const CALENDAR: u64 = 1 << 62;
 /// Length of a tick of a table that is not saved, in nanoseconds.
 const TICK_NS: u64 = 100;
 /// Length of a tick of a table that is saved, in nanoseconds.
 const SAVED_TICK_NS: u64 = 1_000_000;
-/// Maximum number of times a slot is read again while another thread claims it.
+/// Maximum number of times that a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
 
 impl Tokens {
-    /// Largest number of tokens that one request can ever take.
+    /// Largest number of tokens that one request can take.
     #[must_use]
     pub fn capacity(self) -> u64 {
         match self.algorithm {
@@ -148,15 +153,15 @@ impl Tokens {
 }
 
 impl RateTable {
-    /// Creates a table for about `keys` concurrent keys (32 bytes each). The hasher's seed must be
-    /// random per process, so that clients cannot cause collisions.
+    /// Creates a table for about `keys` concurrent keys (32 bytes each). The seed of `hasher` must
+    /// be random per process, so that clients cannot cause collisions.
     #[must_use]
     pub fn new(keys: usize, hasher: RandomState) -> Self {
         Self::with(keys, Hasher::Process(hasher), TICK_NS)
     }
 
-    /// Creates a table whose counters can be saved. Its times are wall-clock times. The seed must
-    /// be random; [`RateTable::restore`] replaces it.
+    /// Creates a table whose counters can be saved, with wall-clock times. `seed` must be random;
+    /// [`RateTable::restore`] replaces it.
     #[must_use]
     pub fn saved(keys: usize, seed: [u64; 2]) -> Self {
         Self::with(keys, Hasher::Saved(seed.map(AtomicU64::new)), SAVED_TICK_NS)
@@ -176,8 +181,8 @@ impl RateTable {
         }
     }
 
-    /// Hash of a key: the limit, then the parts of the key with their lengths, so that different
-    /// keys have different inputs.
+    /// Hash of a key. The input is the limit, and the parts of the key with their lengths, so that
+    /// different keys have different inputs.
     #[must_use]
     pub fn tag(&self, state: StateId, parts: &[&[u8]]) -> u64 {
         fn hash(mut hasher: impl std::hash::Hasher, state: StateId, parts: &[&[u8]]) -> u64 {
@@ -195,8 +200,9 @@ impl RateTable {
         hash.max(BUSY + 1)
     }
 
-    /// Takes `cost` tokens of a limit's key at `now_ns`, if available. `tag` is the hash of the
-    /// key. `now_ns` is monotonic time, or Unix time for a table that is saved.
+    /// Takes `cost` tokens from the counter of a key at the time `now_ns`, if available. `state` is
+    /// the limit; `tag` is the hash of the key. `now_ns` is monotonic time, or Unix time for a
+    /// table that is saved.
     #[must_use]
     pub fn take(
         &self,
@@ -227,7 +233,7 @@ impl RateTable {
         admission
     }
 
-    /// Period in ticks.
+    /// Period of a quota in ticks of the table.
     fn period(&self, tokens: Tokens) -> u64 {
         tokens
             .period_ms
@@ -235,8 +241,8 @@ impl RateTable {
             .clamp(1, TIME_MASK >> 3)
     }
 
-    /// Records that a counter has changed. The flag is written only if it is not set yet, because
-    /// all workers share its cache line.
+    /// Sets the flag [`Self::changed`]. Writes the flag only if it is not set yet, because all
+    /// workers share its cache line.
     fn note_change(&self) {
         if !self.changed.load(Ordering::Relaxed) {
             self.changed.store(true, Ordering::Release);
@@ -256,13 +262,13 @@ impl RateTable {
         }
     }
 
-    /// Number of times a key had no slot and used an overflow counter.
+    /// Number of times that a key without a slot used an overflow counter.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// Number of times a key evicted another one that had used at most one token.
+    /// Number of times that a key evicted another key, which had used at most one token.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
@@ -303,7 +309,7 @@ impl RateTable {
             .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
     }
 
-    /// Slot of a key; claims a free slot if the key has none.
+    /// Slot of a key. If the key has none, claims a free slot. None if no slot is free.
     fn slot(&self, state: StateId, tag: u64, algorithm: Algorithm, now: u64) -> Option<&Slot> {
         let owner = owner(state);
         let kind = match algorithm {
@@ -349,7 +355,7 @@ impl RateTable {
                 if evicts {
                     self.evicted.fetch_add(1, Ordering::Relaxed);
                 }
-                // No tokens are used yet, so clear the counts of the former key.
+                // Clear the counts of the former key, because the new key has used no tokens.
                 slot.counts.store(0, Ordering::Release);
                 slot.word.store(tag & !TIME_MASK, Ordering::Release);
                 slot.tag.store(tag, Ordering::Release);
@@ -359,9 +365,9 @@ impl RateTable {
         None
     }
 
-    /// Slot that a new key may evict, and its tag. Candidates are keys of limits above their share
-    /// that have used at most one token; the key with the least usage is evicted. A limit above its
-    /// share can only evict its own keys.
+    /// Slot that a new key may evict, with the tag of the key that has it. Candidates are keys with
+    /// at most one used token, of limits above their share. The key with the least usage is
+    /// selected. A limit above its share can only evict its own keys.
     #[cold]
     fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
         let share = self.count * 4 / SHARE;
@@ -391,7 +397,7 @@ impl RateTable {
     }
 }
 
-/// Index under which the slots of a limit are counted.
+/// Number of a limit, under which its slots are counted.
 const fn owner(state: StateId) -> u64 {
     state.0 % OWNERS
 }
@@ -407,8 +413,8 @@ impl Slot {
     }
 }
 
-/// True if a slot with this word can belong to the key with this tag: the tag bits in the word
-/// match.
+/// True if a slot with this word can belong to the key with this tag, because the tag bits in the
+/// word match.
 const fn is_of(word: u64, tag: u64) -> bool {
     word >> TIME_BITS == tag >> TIME_BITS
 }

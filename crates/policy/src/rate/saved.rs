@@ -1,4 +1,4 @@
-//! Encoding of counter tables, with which they survive a restart.
+//! Encoding of counter tables, so that counters survive a restart.
 //!
 //! The encoding is binary, with little-endian numbers. It consists of eight bytes for the format
 //! and its version; the seed, as two numbers of eight bytes; for each table the number of its
@@ -10,18 +10,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::{BUSY, EMPTY, Hasher, RateTable, TIME_MASK, is_of};
 
-/// Seed and counters of a table that was created by [`RateTable::saved`].
+/// Seed and counters of a table that [`RateTable::saved`] created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Seed of the keys' hashes.
     pub seed: [u64; 2],
-    /// Words of each slot in use.
+    /// Words of the slots in use: tag, word, counts and owner.
     pub slots: Vec<[u64; 4]>,
 }
 
-/// Name of the format, with its version.
+/// First bytes of the encoding: the name of the format with its version.
 const MAGIC: &[u8; 8] = b"gwdquot1";
-/// Length of the digest in bytes.
+/// Length of the SHA-256 at the end, in bytes.
 const DIGEST: usize = 32;
 
 /// Encodes the counters of tables that have the same seed.
@@ -45,10 +45,10 @@ pub fn encode(tables: &[Saved]) -> Vec<u8> {
     out
 }
 
-/// Decodes the bytes of [`encode`].
+/// Decodes bytes that [`encode`] wrote.
 ///
 /// # Errors
-/// Describes the mistake in the bytes.
+/// Text of the first mistake in the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, &'static str> {
     let end = bytes.len().checked_sub(DIGEST).ok_or("it is too short")?;
     let (hashed, digest) = bytes.split_at(end);
@@ -61,10 +61,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, &'static str> {
     content(content_only)
 }
 
-/// Decodes the part between the name of the format and the digest.
+/// Decodes the part between the name of the format and the SHA-256.
 ///
 /// # Errors
-/// Describes the mistake in the bytes.
+/// Text of the first mistake in the bytes.
 pub fn content(rest: &[u8]) -> Result<Vec<Saved>, &'static str> {
     let (words, odd) = rest.as_chunks::<8>();
     if !odd.is_empty() {
@@ -95,12 +95,12 @@ pub(super) fn hasher(seed: &[AtomicU64; 2]) -> std::hash::SipHasher {
 }
 
 impl RateTable {
-    /// True if a counter has changed since the last call.
+    /// Returns true if a counter has changed since the last call, and clears the flag.
     pub fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// Marks the counters as changed, after a save that failed.
+    /// Marks the counters as changed again. For use after a failed save.
     pub fn mark_changed(&self) {
         self.note_change();
     }
@@ -118,7 +118,7 @@ impl RateTable {
             let tag = slot.tag.load(Ordering::Acquire);
             let words = [&slot.word, &slot.counts, &slot.owner];
             let [word, counts, owner] = words.map(|word| word.load(Ordering::Acquire));
-            // Skip a slot that another key claims while it is read.
+            // Skip a slot that another key claims while this thread reads it.
             let whole = is_of(word, tag) && slot.tag.load(Ordering::Acquire) == tag;
             let matters = tag > BUSY && word & TIME_MASK > now;
             (whole && matters).then_some([tag, word, counts, owner])
@@ -130,7 +130,7 @@ impl RateTable {
     }
 
     /// Replaces the seed and adds saved counters. Must run before the first request is counted.
-    /// Returns the number of counters for which there was no slot.
+    /// Returns the number of counters that found no free slot.
     pub fn restore(&self, saved: &Saved) -> usize {
         let Hasher::Saved(seed) = &self.hasher else {
             return saved.slots.len();
@@ -229,7 +229,8 @@ mod tests {
         }
     }
 
-    /// The number of slots is larger than the bytes allow, and the digest is correct.
+    /// Checks that a number of slots larger than the bytes allow is refused, even if the SHA-256 is
+    /// correct.
     #[test]
     fn count_without_slots_is_refused() {
         let mut bytes = MAGIC.to_vec();

@@ -110,7 +110,8 @@ fn a_changed_limit_keeps_what_was_consumed() {
     assert_eq!((after.admitted, after.remaining), (true, 4));
 }
 
-/// Takes two tokens for each of `count` keys of a limit, so that they keep their slots.
+/// Takes two tokens for each of `count` keys of a limit, so that none of these keys can be evicted.
+/// Returns the number of keys that got them.
 fn fill(table: &RateTable, state: StateId, tokens: Tokens, count: u32) -> usize {
     let admitted = (0..count).filter(|key| {
         let tag = table.tag(state, &[&key.to_le_bytes()]);
@@ -128,7 +129,7 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
     assert!(table.overflowed() > 0);
     // Keys of other limits still get their tokens. The table has few overflow counters, selected by
-    // a random hash: use limits that do not share their overflow counter.
+    // a random hash, so this test uses limits that do not share an overflow counter.
     let fast = quota(10, 1_000, 1);
     let mut used = vec![table.overflow_of(StateId(1), tokens)];
     let mut apart = |tokens| {
@@ -146,7 +147,7 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(!table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(table.take(state, tag, fast, 1, 2 * SECOND).admitted);
-    // So does a key of a limit with the same quota.
+    // A key of a limit with the same quota gets its tokens as well.
     let state = apart(tokens);
     let other = table.tag(state, &[b"acme"]);
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);
@@ -157,7 +158,7 @@ fn flood_of_new_keys_pays_for_itself() {
     let table = table(1_024);
     let tokens = quota(5, 3_600_000, 5);
     let (flooded, other) = (StateId(1), StateId(2));
-    // Before the flood, both limits have keys with two used tokens each.
+    // Before the test fills the table, both limits have keys with two used tokens each.
     for state in [flooded, other] {
         assert_eq!(fill(&table, state, tokens, 50), 50);
     }
@@ -171,7 +172,7 @@ fn flood_of_new_keys_pays_for_itself() {
     };
     flood(0);
     assert!(table.evicted() > 90_000, "{}", table.evicted());
-    // After the flood, new clients of both limits get the full quota.
+    // After the test has filled the table, new clients of both limits get the full quota.
     for state in [flooded, other] {
         for key in 0..50u32 {
             let tag = table.tag(state, &[b"new", &key.to_le_bytes()]);

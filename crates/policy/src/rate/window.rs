@@ -1,14 +1,15 @@
-//! Sliding window: the number of requests in the current window plus a part of those in the window
-//! before it. The part is the fraction of the earlier window that lies within the last period.
+//! Sliding window: the number of requests in the current window, plus a weighted number of those in
+//! the window before it. The weight is the fraction of the earlier window that lies within the last
+//! period.
 //!
 //! The counts and the number of the window are in one word, so that one compare-and-swap counts a
-//! request. The slot's other word contains the time at which both windows have ended.
+//! request. The other word of the slot contains the time at which both windows have ended.
 
 use std::sync::atomic::Ordering;
 
 use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 
-/// Number of bits of a count; a limit has at most [`COUNT_MAX`] requests per window.
+/// Number of bits of a count. A limit has at most [`COUNT_MAX`] requests per window.
 const COUNT_BITS: u32 = 24;
 /// Largest count of a window.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
@@ -40,12 +41,13 @@ impl Counts {
         self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
     }
 
-    /// Counts for the window with this number: counts of other windows are shifted or dropped.
+    /// Counts for the window `number`. The count of the window before it is kept as the earlier
+    /// one; older counts are dropped.
     fn at(self, number: u64) -> Self {
         let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
             0 => (self.before, self.current),
             1 => (self.current, 0),
-            // Another thread has read a later time and begun a later window: count there.
+            // Another thread has read a later time and begun a later window: count in that window.
             NUMBER_MASK => return self,
             // The wall clock was set back: keep the counts.
             back if back > NUMBER_MASK / 2 => (self.before, self.current),
@@ -59,8 +61,7 @@ impl Counts {
     }
 }
 
-/// Takes `cost` requests at `now` (ticks), if the limit of the window allows it. `period` is in
-/// ticks.
+/// Counts `cost` requests at the time `now` (ticks) if the limit allows them. `period` is in ticks.
 pub(super) fn take(
     slot: &Slot,
     tag: u64,
@@ -78,8 +79,8 @@ pub(super) fn take(
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
     };
-    // The slot was given to another key meanwhile: decide as for a fresh key, and do not charge the
-    // new one.
+    // Another key has got the slot meanwhile: decide as for a new key, and do not charge the key
+    // that has the slot.
     let ours = slot
         .word
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, held)
@@ -128,7 +129,7 @@ pub(super) fn take(
     }
 }
 
-/// Period in ticks with which the slot was written. 0 for a new key.
+/// Period in ticks at the last write of the slot. 0 for a new key.
 fn period_of(slot: &Slot) -> u64 {
     slot.owner.load(Ordering::Acquire) >> PERIOD_SHIFT & PERIOD_MASK
 }
@@ -140,7 +141,7 @@ fn set_period(slot: &Slot, period: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
 }
 
-/// Decision for `cost` requests at `elapsed` ticks of the current window.
+/// Decision for `cost` requests at `elapsed` ticks after the start of the current window.
 fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Admission {
     let left = period - elapsed;
     let used = counts.current + share(counts.before, left, period);
@@ -167,16 +168,16 @@ fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Ad
 fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64) -> u64 {
     let room = limit.saturating_sub(cost);
     if current <= room {
-        // Within this window: the weight of the earlier window has to decrease until the requests
-        // fit.
+        // The requests fit within this window, as soon as the weight of the earlier window has
+        // decreased enough.
         return left.saturating_sub(fitting(before, room - current, period));
     }
-    // In the next window, in which the current window is the earlier one.
+    // The requests fit in the next window, for which the current window is the earlier one.
     left + period.saturating_sub(fitting(current, room, period))
 }
 
-/// Maximum remaining time of the period for which `count` requests of the earlier window have at
-/// most the weight `room`.
+/// Largest number of remaining ticks in the current window at which `count` requests of the earlier
+/// window have at most the weight `room`.
 fn fitting(count: u64, room: u64, period: u64) -> u64 {
     if count <= room {
         return period;
@@ -191,7 +192,7 @@ fn share(count: u64, left: u64, period: u64) -> u64 {
     u64::try_from(weight).unwrap_or(count)
 }
 
-/// Takes back `cost` counted requests, first from the current window.
+/// Subtracts `cost` counted requests, first from the current window.
 pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
     if !is_of(slot.word.load(Ordering::Acquire), tag) {
         return;
@@ -212,7 +213,8 @@ pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if more than one request was counted.
+/// Number of counted requests. `None` if more than one request was counted, so that the key must
+/// not be evicted.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let counts = Counts::of(slot.counts.load(Ordering::Acquire));
     let usage = counts.before + counts.current;
@@ -245,8 +247,8 @@ mod tests {
         (table, tag)
     }
 
-    /// Number of admitted requests, if one is sent every `step_ns` for `seconds`, from second 100
-    /// on.
+    /// Sends a request every `step_ns` for `seconds`, beginning at second 100. Returns the number
+    /// of admitted requests.
     fn admitted(tokens: Tokens, step_ns: u64, seconds: u64) -> u64 {
         let (table, tag) = table();
         let times = (0..seconds * SECOND / step_ns).map(|at| 100 * SECOND + at * step_ns);
@@ -352,7 +354,7 @@ mod tests {
         table.refund(tag, tokens, 3);
         assert!(table.take(STATE, tag, tokens, 3, 100 * SECOND).admitted);
         assert!(!table.take(STATE, tag, tokens, 1, 100 * SECOND).admitted);
-        // After the refund, one request of this window counts, so that two fit at the beginning of
+        // After the refund, one request counts in this window, so that two fit at the beginning of
         // the next one.
         table.refund(tag, tokens, 2);
         assert!(table.take(STATE, tag, tokens, 2, 101 * SECOND).admitted);

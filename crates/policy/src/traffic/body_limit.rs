@@ -1,13 +1,12 @@
-//! Limits on the size of bodies, in addition to `max_body` of the operation: the smallest limit
-//! applies.
+//! Limits on the size of bodies. If an operation has `max_body` as well, the smaller limit applies.
 //!
 //! ```yaml
 //! policies:
 //!   small: {kind: body_limit, request: 64KiB}
 //! ```
-//! A request whose `Content-Length` exceeds the limit is refused before its body is read. Without a
-//! length, the request ends when the limit is exceeded. Lengths are those of the transferred content,
-//! in its coding (RFC 9110 §8.4).
+//! A request whose `Content-Length` exceeds the limit is refused before its body is read. A request
+//! without `Content-Length` fails once its body exceeds the limit. The limits apply to the length of
+//! the body as it is transferred, in its content coding (RFC 9110 §8.4).
 
 use http::header::CONTENT_LENGTH;
 use minicbor::{Decode, Encode};

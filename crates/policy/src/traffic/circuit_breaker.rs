@@ -24,12 +24,12 @@ pub struct Checked {
     /// Thresholds that open the breaker, and times for which it stays open.
     #[n(0)]
     pub numbers: Numbers,
-    /// The part of the upstream that the breaker protects.
+    /// Part of the upstream that has one breaker.
     #[n(1)]
     pub scope: Scope,
 }
 
-/// The part of an upstream that a breaker protects. Default: the whole upstream.
+/// Part of an upstream that has one breaker. Default: the whole upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Scope {
@@ -37,7 +37,7 @@ pub enum Scope {
     #[default]
     #[n(0)]
     Upstream,
-    /// One target.
+    /// Each target has its own breaker.
     #[n(1)]
     Target,
 }
@@ -69,7 +69,7 @@ parameters! {
 }
 
 impl Checked {
-    /// Creates the numbers from the written settings; the rest have their defaults.
+    /// Creates the settings from the configuration. Numbers that are not set have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {
@@ -185,7 +185,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Reads settings from a node that fits [`SHAPE`].
+    /// Reads a circuit breaker's settings from a node that fits [`SHAPE`].
     #[must_use]
     pub fn read(node: NodeRef<'_>) -> Checked {
         Checked::of(&declared::whole(node, &Shape::Object(&SHAPE)))

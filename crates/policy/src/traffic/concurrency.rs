@@ -4,15 +4,15 @@
 //! policies:
 //!   few: {kind: concurrency, limit: 50, key: consumer}
 //! ```
-//! A request counts until the last byte of its response was passed to its connection, or until it
-//! is aborted; a WebSocket counts until it ends. Requests above the limit get 429 with the fields
-//! of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`). There is no `Retry-After`,
-//! because the time of the next free permit is unknown.
+//! A request counts from its admission until the last byte of its response was written to the
+//! connection, or until it is aborted. A WebSocket counts until it ends. Requests above the limit
+//! get 429 with the fields of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`),
+//! without `Retry-After`, because the time of the next free permit is unknown.
 //!
-//! Clients that send their bodies slowly, or read responses slowly, may together hold half of the
-//! limit of a key, rounded down. An upload that becomes slow beyond that ends with 408, a response
-//! breaks off. With a limit of 1, a slow client holds the permit until another request is refused;
-//! then it loses it within a second.
+//! Clients that send bodies or read responses slowly may together hold half of the limit of a key,
+//! rounded down. Above that, a slow upload ends with 408, and a slow response is aborted. With a
+//! limit of 1, a slow client holds the permit until another request is refused, and loses it within
+//! a second.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
@@ -55,9 +55,9 @@ static LIMITED: Reject = Reject {
 
 // === impl Checked ===
 
-/// Feature of a limit with a claim as key.
+/// Feature of limits whose key is a claim.
 const BY_CLAIM: &str = "policy:concurrency:claim";
-/// Feature of a limit by cookie, query parameter or several properties; includes [`BY_CLAIM`].
+/// Feature of limits by cookie, query parameter or several properties. Includes [`BY_CLAIM`].
 const KEYS: &str = "policy:concurrency:keys";
 
 impl Policy for Checked {
@@ -65,7 +65,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS];
 
-    // Limits by address run before authentication, the others after it.
+    // Limits by address run before authentication, all others after it.
     fn phase(&self) -> Option<Phase> {
         Some(self.key.phase())
     }
@@ -137,7 +137,7 @@ impl Run for Filter {
     }
 }
 
-/// Writes the state of a concurrency limit into a response, in addition to that of rate limits.
+/// Adds the state of a concurrency limit to the response fields that rate limits use as well.
 pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
     let LeaseNotice {
         policy,

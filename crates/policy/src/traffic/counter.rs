@@ -16,21 +16,21 @@ use crate::store::{Count, OnOutage, Store, StoreOutage, UNAVAILABLE};
 pub(super) struct Counter {
     pub(super) state: StateId,
     pub(super) key: Reader,
-    /// Store of the counter. None: this process.
+    /// Store of the counter. None: the counter is in this process.
     pub(super) store: Option<Arc<Store>>,
-    /// True for the tables of quotas.
+    /// True if the counter is in the tables of quotas.
     pub(super) quota: bool,
 }
 
-/// Result of counting a request.
+/// Result of counting a request against a limit.
 pub(super) enum Taken {
-    /// The request was counted, and the limit decided.
+    /// The request was counted. The admission says if the limit allows it.
     Counted(Admission, Charged),
-    /// The store does not answer, and the request is admitted uncounted.
+    /// The store does not answer. The request is admitted without being counted.
     Uncounted,
     /// The store does not answer, and the request is refused.
     Refused(&'static Reject),
-    /// The store must answer first.
+    /// The store must answer this question first.
     Ask(Step),
 }
 
@@ -42,15 +42,15 @@ enum Counted {
     Unanswered(OnOutage),
 }
 
-/// Counter from which tokens were taken.
+/// Record of the tokens that were taken, with their counter.
 pub(super) enum Charged {
     Here(Charge),
     Stored(Count),
 }
 
 impl Counter {
-    /// Takes the tokens of a request at `now_ns`, a time of the clock that the counter's tables
-    /// use.
+    /// Takes the tokens of a request. `now_ns` is the time of the clock that the tables of the
+    /// counter use.
     pub(super) fn take<'a>(
         &'a self,
         tokens: Tokens,
@@ -93,7 +93,8 @@ impl Counter {
 }
 
 impl Charged {
-    /// Records the tokens in the context, because a later limit may refuse the request.
+    /// Records the tokens in the context, so that they can be returned if a later limit refuses the
+    /// request.
     pub(super) fn record(self, cx: &mut Cx<'_>) {
         match self {
             Self::Here(charge) => cx.charged(charge),
@@ -102,10 +103,10 @@ impl Charged {
     }
 }
 
-/// Asks the store to count a request, or returns its answer.
+/// Returns the answer of the store about a request.
 ///
 /// # Errors
-/// The question, if it was not asked yet.
+/// The question to the store, if the context has no answer yet.
 fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<Counted, Box<Effect>> {
     match cx.answers.get(&AskId::of_count(count)) {
         None => Err(Box::new(Effect::Store(Box::new(count.clone())))),
@@ -176,7 +177,7 @@ mod tests {
             let notice = cx.rate.unwrap();
             assert_eq!((notice.remaining, notice.retry_after_ms), (3, 2_000));
             assert_eq!((cx.store_outage, cx.returned.len()), (None, 0));
-            // A later refusal returns what the store gave.
+            // If a later limit refuses the request, the tokens are returned to the store.
             cx.refund();
             let returned: Vec<i64> = cx.returned.iter().map(|count| count.cost).collect();
             assert_eq!(returned, if admitted { vec![4] } else { vec![] });
@@ -247,7 +248,7 @@ mod tests {
             assert!(!names[..at].contains(one), "{names:?}");
             assert!(one.starts_with("p:{0000000000000001:"), "{one}");
         }
-        // An absent value counts by address, and an IPv6 address by its network.
+        // If the property is absent, the address is the key. An IPv6 address counts by its network.
         assert_eq!(name(tenant(), "10.0.0.1", "/"), names[0]);
         let network = name(Key::Address, "2001:db8:1:2::1", "/");
         assert_eq!(name(Key::Address, "2001:db8:1:2::2", "/"), network);

@@ -4,10 +4,10 @@
 //! policies:
 //!   shadow: {kind: mirror, upstream: next, percent: 5%}
 //! ```
-//! A copy never delays the request or makes it fail: it is sent separately, with a limit on
-//! concurrent copies. A body above 64 KiB and up to `max_body` is streamed to the mirror, and the
-//! copy is aborted if the mirror is slower than the client. A chain may have several mirrors. The
-//! results of copies are counted.
+//! A copy never delays the request and never makes it fail. It is sent separately; the number of
+//! concurrent copies is limited. A body of more than 64 KiB and up to `max_body` is streamed to the
+//! mirror; the copy is aborted if the mirror reads more slowly than the client sends. A chain may
+//! have several mirrors. A metric counts the results of copies.
 
 use minicbor::{Decode, Encode};
 
@@ -50,7 +50,7 @@ pub struct Filter {
     draw: Draw,
 }
 
-/// Feature of a mirror with `max_body`.
+/// Feature of mirrors with `max_body`.
 const MAX_BODY: &str = "policy:mirror:max_body";
 
 impl Checked {
@@ -66,7 +66,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[MAX_BODY];
 
-    // Runs with routing, after the filters that may refuse or change the request.
+    // The mirror runs with routing, after the filters that may refuse or change the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }

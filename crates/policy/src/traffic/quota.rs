@@ -7,10 +7,10 @@
 //! ```
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
 //! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
-//! beyond a threshold of `warn`. A request is counted before it is forwarded. If a later limit of
-//! the chain refuses it, it is not counted.
+//! beyond a threshold of `warn`. A request is counted before it is forwarded. The count is taken
+//! back if a later limit of the chain refuses the request.
 //!
-//! Unlike those of `rate_limit`, the counters follow the wall clock and survive a restart.
+//! The counters follow the wall clock and survive a restart, unlike those of `rate_limit`.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
@@ -36,17 +36,17 @@ pub struct Checked {
     /// Requests per period.
     #[n(0)]
     limit: u64,
-    /// The period.
+    /// Calendar period or rolling window.
     #[n(1)]
     span: Span,
     /// Key of the counter.
     #[n(2)]
     key: Key,
-    /// Treatment of requests beyond the limit, if written. Default: [`Mode::Block`].
+    /// Treatment of requests beyond the limit. None: [`Mode::Block`].
     #[n(3)]
     mode: Option<Mode>,
     /// Warning thresholds: used shares of the quota in parts per million, ascending. Responses have
-    /// a warning once a threshold is reached.
+    /// a warning once a request reaches a threshold.
     #[n(4)]
     warn: Vec<u32>,
     /// Store of the counters. Default: this process.
@@ -102,7 +102,7 @@ impl Checked {
     }
 }
 
-/// Feature of a quota with a store.
+/// Feature of quotas with a store.
 const STORE: &str = "policy:quota:store";
 
 impl Policy for Checked {
@@ -110,8 +110,8 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[STORE];
 
-    // Runs after authentication and after limits by address, whatever the key: requests refused by
-    // either do not use the quota.
+    // A quota runs after authentication and after limits by address, whatever its key. Requests
+    // that these steps refuse do not use the quota.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Limit)
     }
@@ -237,8 +237,8 @@ impl Run for Filter {
 }
 
 impl Filter {
-    /// Limit for requests at a time (Unix time, seconds), with the calendar period that contains
-    /// the time.
+    /// Quota for requests at a time (Unix time, seconds), for the calendar period that contains
+    /// this time.
     fn tokens(&self, unix_s: u64) -> Tokens {
         let (algorithm, period_ms) = match &self.span {
             RunSpan::Calendar(calendar) => {
@@ -255,7 +255,7 @@ impl Filter {
         }
     }
 
-    /// Records the highest threshold that is reached.
+    /// Records the highest warning threshold that the request reached.
     fn warn<'a>(&'a self, remaining: u64, cx: &mut Cx<'a>) {
         if self.warn.is_empty() {
             return;
@@ -271,7 +271,7 @@ impl Filter {
         }
     }
 
-    /// Log-only mode: the request continues even if it exceeds the quota.
+    /// Continues in log-only mode, and records a refusal if the request exceeds the quota.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -283,8 +283,8 @@ impl Filter {
     }
 }
 
-/// Writes the reached thresholds into a response: a list of strings (RFC 9651), each of which is
-/// the name of a policy with the used share in percent.
+/// Writes the thresholds that the request reached into `Quota-Warning`: a list of policy names as
+/// strings (RFC 9651), each with the used share in percent as the parameter `used`.
 pub fn write_warnings(warned: &[Warned<'_>], headers: &mut HeaderMap) {
     let mut text = String::new();
     for Warned { policy, share_ppm } in warned {
@@ -405,7 +405,7 @@ pub mod author {
         })
     }
 
-    /// Reads a rolling window. Reports one that the counters cannot represent.
+    /// Reads a rolling window. Reports a window that the counters cannot represent.
     fn rolling(
         window: NodeRef<'_>,
         (limit, count): (NodeRef<'_>, u64),
@@ -428,7 +428,7 @@ pub mod author {
         Some(ms)
     }
 
-    /// Reads the thresholds of `warn`. Reports those that are never or always reached.
+    /// Reads the thresholds of `warn`. Reports thresholds that are never or always reached.
     fn thresholds(node: NodeRef<'_>, sink: &mut Sink) -> Vec<u32> {
         let one = |node: NodeRef<'_>, sink: &mut Sink| {
             let share = read::percent_ppm(node).ok()?;
@@ -478,7 +478,8 @@ mod tests {
         matches!(quota.on_request(&mut head("/"), cx), Step::Continue)
     }
 
-    /// 2026-03-31T21:59:00Z: one minute before the end of March in Berlin, in summer time.
+    /// Unix time of 2026-03-31T21:59:00Z, one minute before the end of March in Berlin (summer
+    /// time).
     const LAST_MINUTE: u64 = 1_774_994_340;
 
     #[test]

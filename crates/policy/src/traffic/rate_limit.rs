@@ -56,10 +56,10 @@ pub struct Checked {
 /// Algorithm other than the token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Algorithm {
-    /// At most `limit` requests in any period, by two weighted windows.
+    /// Sliding window: at most `limit` requests in any period, estimated from two weighted windows.
     #[n(0)]
     SlidingWindow,
-    /// Requests at even distances (spike arrest): a bucket of one token.
+    /// Leaky bucket (spike arrest): requests at even distances. A bucket of one token.
     #[n(1)]
     Leaky,
 }
@@ -82,7 +82,7 @@ static LIMITED: Reject = Reject {
 // === impl Checked ===
 
 impl Checked {
-    /// Quota of the limit.
+    /// Quota of the limit, with the algorithm of the counter.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
         let algorithm = match self.algorithm {
@@ -107,13 +107,13 @@ impl Algorithm {
     }
 }
 
-/// Feature of a limit with a claim as key.
+/// Feature of limits whose key is a claim.
 const BY_CLAIM: &str = "policy:rate_limit:claim";
-/// Feature of a limit with an algorithm, a mode, or a key by cookie, query parameter or several
-/// properties; includes [`BY_CLAIM`].
+/// Feature of limits with an algorithm, with a mode, or by cookie, query parameter or several
+/// properties. Includes [`BY_CLAIM`].
 const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 
-/// Feature of a limit with a store; includes [`ALGORITHMS`].
+/// Feature of limits with a store. Includes [`ALGORITHMS`].
 const STORE: &str = "policy:rate_limit:store";
 
 impl Policy for Checked {
@@ -121,7 +121,8 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE];
 
-    // Limits by address run before authentication and protect it; the others need its result.
+    // Limits by address run before authentication and protect it. Limits by other keys need the
+    // result of authentication.
     fn phase(&self) -> Option<Phase> {
         Some(self.key.phase())
     }
@@ -239,8 +240,8 @@ impl Run for Filter {
 }
 
 impl Filter {
-    /// Log-only mode: the request continues even if it exceeds the limit, and the response has no
-    /// fields about the limit.
+    /// Continues in log-only mode, and records a refusal if the request exceeds the limit. The
+    /// response gets no fields about the limit.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -252,8 +253,8 @@ impl Filter {
     }
 }
 
-/// Writes the state of a rate limit into a response: `RateLimit-Policy`, `RateLimit`, and
-/// `Retry-After` after a refusal.
+/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`,
+/// and into `Retry-After` if the request was refused.
 pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     let RateNotice {
         policy,
@@ -376,8 +377,8 @@ pub mod author {
         })
     }
 
-    /// Reports a `burst` of a sliding window, which has none, and a limit that is too large for the
-    /// counters of a window.
+    /// Reports a `burst` for a sliding window, which has no burst, and a limit that is too large
+    /// for the counters of a window.
     fn check_window(limit: NodeRef<'_>, count: u64, burst: Option<NodeRef<'_>>, sink: &mut Sink) {
         if let Some(burst) = burst {
             let message =
@@ -406,17 +407,17 @@ pub(crate) mod tests {
     use crate::cx::{Limits, Principal, Revoked, RouteId};
     use crate::state::StateId;
 
-    /// Separate counters, large enough that no key uses an overflow counter.
+    /// Counters of a process, large enough that no key uses an overflow counter.
     pub(crate) fn limits() -> (Limits, Revoked) {
         (Limits::new(1_024, RandomState::new), Revoked::default())
     }
 
-    /// Context of a request from a client address, at second 1.
+    /// Context of a request from the address `client`, at second 1.
     pub(crate) fn cx<'a>((limits, revoked): &'a (Limits, Revoked), client: &str) -> Cx<'a> {
         Cx::new(1_000_000_000, 0, client.parse().unwrap(), limits, revoked)
     }
 
-    /// A limit of `count` requests per hour, with a burst of the same size.
+    /// Filter of a limit of `count` requests per hour, with a burst of the same size.
     pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter {
         Filter {
             name: name.into(),
@@ -436,7 +437,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Copy of the limit with its counters in a store.
+    /// Changes a limit so that its counters are in a store.
     pub(crate) fn in_store(mut limit: Filter, store: std::sync::Arc<store::Store>) -> Filter {
         limit.counter.store = Some(store);
         limit
@@ -590,7 +591,7 @@ pub(crate) mod tests {
             costly.cost = 7;
             assert!(admits(&limit, &mut costly) && admits(&narrow, &mut costly));
             assert_eq!(costly.rate.unwrap().remaining, 0);
-            // The second limit refuses, so the first limit takes back all three tokens.
+            // The second limit refuses the request, so the first limit gets back all three tokens.
             for _ in 0..3 {
                 let mut refused = cx(&shared, "10.0.0.1");
                 refused.cost = 3;

@@ -4,10 +4,10 @@
 //! policies:
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
-//! Connect failures and stale connections of requests that are safe to repeat are always retried.
-//! The policy is a parameter, not a step. `retries` of an operation takes precedence over this
-//! policy, and this policy over `retries` of the upstream. The defaults are Envoy's, except that a
-//! budget always applies.
+//! Requests that are safe to repeat are always retried after connect failures and after failures of
+//! stale connections. The policy is a parameter, not a step. `retries` of an operation takes
+//! precedence over this policy, and this policy over `retries` of the upstream. The defaults are
+//! those of Envoy, except that a budget always applies.
 
 use minicbor::{Decode, Encode};
 
@@ -73,7 +73,7 @@ macro_rules! conditions {
         }
 
         impl Condition {
-            /// Names of all conditions, in order.
+            /// Names of all conditions in the configuration, in the order of the variants.
             pub const WORDS: &[&str] = &[$($word),*];
 
             /// Name in the configuration.
@@ -117,7 +117,7 @@ conditions! {
 }
 
 impl Checked {
-    /// Creates the numbers from the written settings; the rest have their defaults.
+    /// Creates the settings from the configuration. Numbers that are not set have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let mut on: Vec<Condition> = match settings.texts(&["on"]) {
@@ -187,7 +187,7 @@ impl Policy for Checked {
     }
 }
 
-/// Default of `on`: failures after which the upstream cannot have processed the request.
+/// Default of `on`: failures in which the upstream cannot have processed the request.
 const DEFAULT_ON: &[Condition] = &[Condition::ConnectFailure, Condition::RefusedStream];
 
 #[cfg(feature = "author")]

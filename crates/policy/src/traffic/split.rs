@@ -4,10 +4,10 @@
 //! policies:
 //!   canary: {kind: split, among: [{upstream: stable, weight: 95}, {upstream: canary, weight: 5}]}
 //! ```
-//! Entries with `when` come first: such an entry receives all requests that match. The other
-//! entries share the remaining requests by weight. A consumer always gets the same entry. A request
-//! without consumer is assigned by its request id, so that retries with the same id go to the same
-//! upstream.
+//! Entries with `when` come first: a request that matches the conditions of such an entry goes to
+//! its upstream. The other entries share the remaining requests by weight. A consumer always gets
+//! the same entry. Without a consumer, the request id selects the entry, so that retries with the
+//! same id go to the same upstream.
 
 use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
@@ -31,21 +31,21 @@ pub struct Checked {
     shares: Vec<Share>,
 }
 
-/// Entry of one upstream.
+/// Entry of a split: an upstream with its weight or its conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Share {
     /// Name of the upstream.
     #[n(0)]
     pub upstream: String,
-    /// Weight among the entries without conditions. 0: no requests.
+    /// Weight among the entries without conditions. 0: the entry gets no requests.
     #[n(1)]
     pub weight: u32,
-    /// Conditions for requests that go to this entry regardless of weights. None: the entry has a
-    /// weight.
+    /// Conditions: all requests that satisfy them go to this entry, regardless of weights. None:
+    /// the entry has a weight.
     #[n(2)]
     pub when: Option<Vec<Condition>>,
-    /// True if the configuration contains the weight.
+    /// True if the weight is written in the configuration, and not a default.
     #[n(3)]
     weight_written: bool,
 }
@@ -73,13 +73,13 @@ impl Checked {
         }
     }
 
-    /// Entries in order.
+    /// Entries in the order of the configuration.
     #[must_use]
     pub fn shares(&self) -> &[Share] {
         &self.shares
     }
 
-    /// Entries as settings, with their indices as keys.
+    /// Entries as settings, each below its index.
     #[must_use]
     pub fn list(&self) -> Settings {
         let mut settings = Settings::default();
@@ -115,7 +115,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Runs last, when the request is final.
+    // The split runs last, when the request no longer changes.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -143,13 +143,13 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// Entries in order.
+    /// Entries in the order of the configuration.
     #[must_use]
     pub fn shares(&self) -> &[Share] {
         &self.shares
     }
 
-    /// Entry for a request. None if no conditions match and no entry has a weight.
+    /// Entry for a request. None if no conditions match and all weights are 0.
     fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
         let fits = |share: &&Share| {
             let when = share.when.as_deref();
@@ -215,7 +215,7 @@ pub mod author {
         rules: &[Rule::Holds(check_among)],
     };
 
-    /// Entry of one upstream; also an item of an operation's `split`.
+    /// Entry of a policy `split`, or of an operation's field `split`.
     pub static ENTRY: Shape = Shape::Object(&Object {
         what: "a share of the requests",
         fields: &[
@@ -244,8 +244,8 @@ pub mod author {
         }
     }
 
-    /// Checks the list of a split: the entries without conditions must have a positive sum of
-    /// weights and different upstreams.
+    /// Checks the entries of a split. The entries without conditions must have different upstreams,
+    /// and weights with a positive sum.
     pub fn check_list(list: NodeRef<'_>, sink: &mut Sink) {
         let mut first = BTreeMap::new();
         let mut sum = 0;
@@ -286,7 +286,7 @@ pub mod author {
         read(node.get("among")?, &mut Sink::default())
     }
 
-    /// Reads the list of a split that fits its shape.
+    /// Reads the entries of a split from a list that fits its shape.
     pub fn read(list: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let share = |item: NodeRef<'_>, sink: &mut Sink| {
             let written = |key: &str| item.get(key).filter(|value| !value.is_null());
@@ -347,7 +347,7 @@ mod tests {
         let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let mut canary = 0;
         for request in 0..20_000u64 {
-            // Random numbers like those that gwd derives from request ids.
+            // Numbers as random as those that gwd derives from request ids.
             let draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             canary += u32::from(goes_to(&filter, draw, None) == "canary");
         }

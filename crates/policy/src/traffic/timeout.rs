@@ -5,7 +5,8 @@
 //!   patient: {kind: timeout, request: 60s}
 //! ```
 //! The policy is a parameter, not a step. It has the same effect as the field `timeout` of an
-//! operation, which takes precedence. On expiry the client gets 504 `upstream_timeout`.
+//! operation; the field takes precedence. When the timeout expires, the client gets 504
+//! `upstream_timeout`.
 
 use minicbor::{Decode, Encode};
 

@@ -1,4 +1,4 @@
-//! Deprecation of an operation, announced to clients (RFC 9745, RFC 8594).
+//! Deprecation of an operation, announced to clients in response fields (RFC 9745, RFC 8594).
 //!
 //! ```yaml
 //! policies:
@@ -40,7 +40,7 @@ pub struct Filter {
     deprecation: Option<HeaderValue>,
     sunset: Option<HeaderValue>,
     links: Vec<HeaderValue>,
-    /// Time from which the operation is gone (Unix time, seconds).
+    /// Time from which the gateway answers 410 (Unix time, seconds). None: never.
     gone_s: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ static GONE: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Runs where responses are changed, because every response gets the fields.
+    // Runs in the phase that changes responses, because every response gets the fields.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)
     }
@@ -120,7 +120,8 @@ impl Run for Filter {
     }
 }
 
-/// Last second of a day as an HTTP-date (RFC 9110 §5.6.7).
+/// Last second of a day in the format HTTP-date (RFC 9110 §5.6.7). `day` is the number of days
+/// since 1970-01-01.
 fn end_of(day: u64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
@@ -132,9 +133,10 @@ fn end_of(day: u64) -> String {
     format!("{weekday}, {of_month:02} {month} {year:04} 23:59:59 GMT")
 }
 
-/// Gregorian year, month and day of a number of days since 1970-01-01.
+/// Gregorian year, month and day. `day` is the number of days since 1970-01-01.
 fn civil(day: u64) -> (u64, u64, u64) {
-    // Eras of 400 years begin in March, so that the leap day is last.
+    // The calculation uses eras of 400 years that begin in March, so that the leap day is the last
+    // day of a year.
     let shifted = day + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -209,7 +211,7 @@ pub mod author {
     /// Reads a deprecation from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let text = |key: &str| node.get(key)?.scalar_text();
-        // `read_date` returns the end of the day.
+        // `read_date` returns the end of the day, so subtract one day.
         let day = |key: &str| (read_date(text(key)?)? / super::DAY_S).checked_sub(1);
         Some(Checked {
             since_day: day("since"),

@@ -81,7 +81,7 @@ enum Source {
 // === impl Checked ===
 
 impl Checked {
-    /// Secrets in field values, each with the name of its field.
+    /// Secret references in field values, each with the name of its field.
     pub fn secret_fields(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
         [&self.request, &self.response]
             .into_iter()
@@ -96,7 +96,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // After everything that may refuse the request.
+    // Edits run after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)
     }
@@ -192,22 +192,22 @@ impl Run for Filter {
 }
 
 impl Prepared {
-    /// Names of the fields that are removed or set.
+    /// Names of the fields that these edits remove or set.
     fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.remove
             .iter()
             .chain(self.set.iter().map(|(name, _)| name))
     }
 
-    /// Removes fields whose names differ only by `_` or `.` for `-` from one that is removed or set
-    /// (CVE-2026-88011): some servers do not distinguish them.
+    /// Removes fields with lookalike names: names that equal that of a removed or set field if `_`
+    /// and `.` are read as `-`. Some servers do not distinguish them (CVE-2026-88011).
     fn remove_lookalikes(&self, headers: &mut HeaderMap) {
         let is_odd = |name: &&HeaderName| {
             name.as_str()
                 .bytes()
                 .any(|byte| matches!(byte, b'_' | b'.'))
         };
-        // Most requests have no such field.
+        // Return early, because most requests have no such field.
         if !headers.keys().any(|name| is_odd(&name)) {
             return;
         }
@@ -226,7 +226,7 @@ impl Prepared {
         for (name, source) in &self.set {
             match source.value() {
                 Some(value) => drop(headers.insert(name.clone(), value)),
-                // Cannot happen with a cell of the right form. Still, never forward the client's
+                // The format of the cell makes this impossible. Still, never forward the client's
                 // value.
                 None => drop(headers.remove(name)),
             }
@@ -316,7 +316,7 @@ pub mod author {
         ],
     };
 
-    /// Fields for framing, and hop-by-hop fields (RFC 9110 §7.6.1).
+    /// Framing fields and hop-by-hop fields (RFC 9110 §7.6.1).
     const FRAMING: &[&str] = &[
         "connection",
         "content-length",
@@ -374,7 +374,8 @@ pub mod author {
         }
     }
 
-    /// Parses the name of a field that may be edited, to lower case.
+    /// Parses the name of a field to lower case. Reports the name of a field that must not be
+    /// edited.
     pub fn name(text: &str, span: Span, sink: &mut Sink) -> Option<String> {
         let Ok(name) = HeaderName::try_from(text) else {
             sink.push(Diagnostic::new(

@@ -4,9 +4,9 @@
 //! policies:
 //!   to_https: {kind: redirect, status: 308, scheme: https}
 //! ```
-//! `{path}` is the path that the client requested, `{NAME}` a path parameter. Omitted keys leave
-//! that part of the URL unchanged. Without `scheme`, `Location` has no scheme, so that the client
-//! keeps its own (RFC 9110 §10.2.2).
+//! `{path}` stands for the path that the client requested, and `{NAME}` for a path parameter. Keys
+//! that are not set leave their part of the URL unchanged. Without `scheme`, `Location` has no
+//! scheme, so that the client keeps its scheme (RFC 9110 §10.2.2).
 
 use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
@@ -40,7 +40,7 @@ pub struct Checked {
     /// New path. None: unchanged.
     #[n(4)]
     path: Option<PathText>,
-    /// True if the query is kept. Default: true.
+    /// True if `Location` keeps the query of the request. Default: true.
     #[n(5)]
     keep_query: Option<bool>,
 }
@@ -65,7 +65,7 @@ static UNFILLED: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // The last phase: after everything that may refuse the request.
+    // A redirect runs in the last phase, after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -121,7 +121,7 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// Value of `Location`. None if the request's path lacks a parameter.
+    /// Value of `Location`. None if the request's path lacks a parameter of the template.
     fn location(&self, head: &RequestHead, cx: &Cx<'_>) -> Option<HeaderValue> {
         let path = match &self.path {
             Some(text) => text.fill(head.path(), head.path(), cx).ok()?,
@@ -129,7 +129,7 @@ impl Filter {
         };
         let elsewhere = self.scheme.is_some() || self.host.is_some() || self.port.is_some();
         let mut location = String::with_capacity(path.len() + 64);
-        // A path that begins with `//` would be read as a host: then write the host as well.
+        // A path that begins with `//` would be read as a host, so write the host in front of it.
         if elsewhere || path.starts_with("//") {
             if let Some(scheme) = &self.scheme {
                 location.push_str(scheme);
@@ -137,7 +137,7 @@ impl Filter {
             }
             location.push_str("//");
             location.push_str(self.host.as_deref().unwrap_or(&head.host));
-            // The client's port is only valid with the client's scheme.
+            // Use the port of the request only with the scheme of the request.
             let own = || port_of(head).filter(|_| self.scheme.is_none());
             if let Some(port) = self.port.or_else(own) {
                 location.push(':');

@@ -51,7 +51,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // The last phase: after everything that may refuse the request.
+    // A response runs in the last phase, after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }

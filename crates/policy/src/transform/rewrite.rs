@@ -4,9 +4,9 @@
 //! policies:
 //!   below: {kind: rewrite, path: "/internal{path}", query: {remove: [debug]}}
 //! ```
-//! `{path}` is the path that would otherwise follow the target's path, `{NAME}` a path parameter;
-//! both are inserted as bytes. Several rewrites in a chain apply in order. Routing, authorisation
-//! and logs use the client's original request.
+//! `{path}` stands for the path that would otherwise follow the target's path, and `{NAME}` for a
+//! path parameter. Both are inserted without decoding. Several rewrites in a chain apply in order.
+//! Routing, authorisation and logs use the client's original request.
 
 use http::{HeaderValue, Method};
 use minicbor::{Decode, Encode};
@@ -25,13 +25,13 @@ use crate::step::{Reject, Run, Setting, Step};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Path after the target's path. None: unchanged.
+    /// Path to append to the target's path. None: unchanged.
     #[n(0)]
     path: Option<PathText>,
     /// Changes to the query.
     #[n(1)]
     query: Option<Query>,
-    /// `Host`. None: unchanged.
+    /// Value of `Host`. None: unchanged.
     #[n(2)]
     host: Option<String>,
     /// Method. None: unchanged.
@@ -72,7 +72,7 @@ static UNFILLED: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Requests are routed last.
+    // Rewrites run in the phase of routing.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -198,7 +198,7 @@ fn push(query: &mut String, pair: &str) {
     query.push_str(pair);
 }
 
-/// Percent-encodes everything but unreserved characters (RFC 3986 §2.1).
+/// Percent-encodes all bytes except unreserved characters (RFC 3986 §2.1).
 fn escaped(text: &str) -> String {
     use std::fmt::Write as _;
     let mut escaped = String::with_capacity(text.len());
@@ -267,8 +267,8 @@ pub mod author {
         rules: &[],
     };
 
-    /// Methods to which a request cannot be rewritten: a response to HEAD has no body regardless of
-    /// its length, and the other two are not served.
+    /// Methods to which a request cannot be rewritten. A response to HEAD has no body although it
+    /// has a length; CONNECT and TRACE are not served.
     const REFUSED: [&str; 3] = ["HEAD", "CONNECT", "TRACE"];
 
     fn refuse_methods(node: NodeRef<'_>, sink: &mut Sink) {

@@ -1,4 +1,4 @@
-//! Keys of verifiers for tokens bound to certificates, and their checks.
+//! Settings `certificate_binding` and `certificate_header` of verifiers, and their checks.
 
 use diag::shape::{BAD_VALUE, Field, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
@@ -6,7 +6,7 @@ use diag::{Diagnostic, NodeRef, Sink};
 use super::{Binding, CERTIFICATE_BINDING, CERTIFICATE_HEADER};
 use crate::auth::mtls::Source;
 
-/// Key `certificate_binding`.
+/// Setting `certificate_binding`.
 pub(in crate::auth) const BINDING: Field = Field::optional(
     CERTIFICATE_BINDING,
     Shape::Word(&["optional", "required"]),
@@ -15,7 +15,7 @@ accepts them from the client with this certificate, beside tokens without bindin
 accepts no others. Default: bound tokens are refused.",
 );
 
-/// Key `certificate_header`.
+/// Setting `certificate_header`.
 pub(in crate::auth) const HEADER: Field = Field::optional(
     CERTIFICATE_HEADER,
     Shape::Word(&["Client-Cert"]),
@@ -23,7 +23,7 @@ pub(in crate::auth) const HEADER: Field = Field::optional(
 (RFC 9440). Default: the certificate of the TLS connection.",
 );
 
-/// Reports settings that have no effect.
+/// Reports `certificate_header` without `certificate_binding`, and `cnf` in `required_claims`.
 pub(in crate::auth) fn check(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     if let Some(header) = get(CERTIFICATE_HEADER).filter(|_| get(CERTIFICATE_BINDING).is_none()) {
@@ -49,7 +49,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads the keys of a verifier.
+/// Reads the binding settings of a verifier. `None` without `certificate_binding`.
 pub(in crate::auth) fn read(node: NodeRef<'_>) -> Option<Binding> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     Some(Binding {

@@ -8,7 +8,7 @@ use crate::auth::jwt::json;
 use crate::auth::mtls::Presented;
 use crate::head::RequestHead;
 
-/// `alice` of the table of certificates, in `Client-Cert` (RFC 9440), and its thumbprint:
+/// Certificate of `alice` in the table, as a value of `Client-Cert` (RFC 9440), and its thumbprint:
 /// `openssl x509 -outform DER | openssl dgst -sha256 -binary | basenc --base64url`.
 const CERTIFICATES: &str = include_str!("../mtls/tests/certificates.tsv");
 const ALICE: &str = "E5Ju62lfOvPEPGyh6AcQTZaMjTucTlNCISPlVx4gssw";
@@ -43,7 +43,7 @@ fn claims(cnf: &str) -> Object {
     json::object(format!(r#"{{"sub":"a"{cnf}}}"#).as_bytes()).unwrap()
 }
 
-/// Result of a verifier without binding settings for a token with this binding.
+/// Checks a token with this binding by a verifier without binding settings.
 pub(in crate::auth) fn as_bearer(bound: Option<&Confirmation>) -> Result<(), Reason> {
     let answers = Answers::default();
     check(None, bound, None, &request(&answers, None, NOW_S))

@@ -71,7 +71,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads a node that fits [`SHAPE`].
+/// Reads the settings of a verifier from a node that fits [`SHAPE`]. `None` without `token`.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let items = get("algorithms").into_iter().flat_map(NodeRef::items);

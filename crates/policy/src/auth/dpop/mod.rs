@@ -71,23 +71,23 @@ pub struct Checked {
     /// True if proofs must contain a nonce that the gateway issued.
     #[n(3)]
     nonce: bool,
-    /// Secret of the nonces. None: a secret of the process.
+    /// Secret for the hash of nonces. None: a random secret of the process.
     #[n(4)]
     nonce_secret: Option<SecretRef>,
 }
 
 reasons! {
-    /// Reason why a proof is refused. Used in logs and metrics; clients do not see it.
+    /// Reason why a proof is refused, for logs and metrics. Clients do not see the reason.
     "dpop_"
     /// There is no proof.
     Absent "absent";
     /// There are several proofs.
     Several "several";
-    /// Longer than 8 KiB.
+    /// The proof is longer than 8 KiB.
     TooLarge "too_large";
-    /// Not a signed JWT with the claims of a proof.
+    /// The proof is not a signed JWT with the claims of a proof.
     Malformed "malformed";
-    /// Another type than `dpop+jwt`.
+    /// The type (`typ`) of the proof is not `dpop+jwt`.
     Type "type";
     /// The algorithm is not allowed.
     Algorithm "algorithm";
@@ -109,12 +109,12 @@ reasons! {
     Nonce "nonce";
     /// The proof was used before.
     Replayed "replayed";
-    /// There is no room to store further proofs.
+    /// The table of used proofs is full.
     Full "full";
 }
 
 impl Checked {
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());

@@ -17,11 +17,11 @@ pub(super) struct Nonces(hmac::Key);
 /// Result of verifying a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
-    /// Made within the first half of its lifetime.
+    /// The nonce was made within the first half of its lifetime.
     Fresh,
-    /// Still valid; the client should get another one.
+    /// The nonce is valid, and in the second half of its lifetime: the client should get a new one.
     Ageing,
-    /// Too old, or its hash does not match the secret.
+    /// The nonce is too old, or its hash does not match the secret.
     Invalid,
 }
 
@@ -40,7 +40,7 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Verifies a nonce with a lifetime of `lifetime_s` seconds.
+    /// Verifies a nonce that is valid for `lifetime_s` seconds.
     pub(super) fn judge(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
         let bytes = URL_SAFE_NO_PAD.decode(nonce).ok();
         let Some(bytes) = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok()) else {
@@ -51,7 +51,8 @@ impl Nonces {
         let hash = self.hash(time);
         let is_own =
             aws_lc_rs::constant_time::verify_slices_are_equal(&bytes[8..], &hash[..BYTES - 8]);
-        // The clock may have gone back; the clocks of a fleet differ.
+        // Accept times in the future: this node's clock may have gone back, or another node made
+        // the nonce.
         let made_s = u64::from_be_bytes(time);
         let age_s = unix_s.saturating_sub(made_s);
         match is_own.is_ok() && made_s <= unix_s.saturating_add(lifetime_s) {

@@ -17,17 +17,17 @@ const ID_MAX: usize = 512;
 /// Value of `typ`.
 const TYPE: &str = "dpop+jwt";
 
-/// Proof whose signature was not verified.
+/// Parsed proof. Its signature is not verified yet.
 pub struct Proof<'p> {
     token: Token<'p>,
-    /// Key that must have signed the proof.
+    /// Public key in the proof (`jwk`), with which the signature must be verified.
     pub key: PublicKey,
     /// Claim `iat`, in milliseconds of Unix time.
     pub issued_ms: u64,
 }
 
 impl<'p> Proof<'p> {
-    /// Reads a proof that is signed with one of these algorithms.
+    /// Parses a proof. `algorithms` are the allowed signature algorithms.
     ///
     /// # Errors
     /// The reason of the first check that the proof fails.
@@ -74,12 +74,12 @@ impl<'p> Proof<'p> {
         self.token.claims.get("nonce").and_then(Json::as_text)
     }
 
-    /// True if the key in the proof made the signature.
+    /// True if the signature of the proof was made with the key in the proof.
     pub(super) fn is_signed(&self) -> bool {
         jwt::verify::is_signed_by(&self.token, &self.key)
     }
 
-    /// Hash of key and `jti`, under which the proof is stored.
+    /// Hash of the key's thumbprint and `jti`, under which the proof is stored as used.
     pub(super) fn hash(&self, thumbprint: &[u8; 32]) -> [u8; 16] {
         let id = self.text("jti").unwrap_or_default();
         let hash = Sha256::new_with_prefix(thumbprint).chain_update(id);
@@ -89,7 +89,7 @@ impl<'p> Proof<'p> {
     }
 }
 
-/// Public key in a header. Keys with private members, and shared secrets, are refused.
+/// Public key in a proof's header (`jwk`). Refuses shared secrets, and keys with private members.
 fn key(header: &Object, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let Some(Json::Object(written)) = header.get("jwk") else {
         return Err(Reason::Key);

@@ -45,7 +45,7 @@ fn jwk(name: &str) -> String {
     }
 }
 
-/// Thumbprint of a key (RFC 7638): its members in the order of their names.
+/// Thumbprint of a key (RFC 7638): the hash of its members in the order of their names.
 fn thumbprint(name: &str) -> String {
     let members = jwk(name);
     let mut members: Vec<&str> = members.split(',').collect();
@@ -54,7 +54,7 @@ fn thumbprint(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
 
-/// Token of the verifier `keys`: bound to a key, or with another `cnf`.
+/// Creates a token of the verifier `keys` with this claim `cnf`.
 fn bound(cnf: &str) -> Vec<u8> {
     let claims = format!(
         r#"{{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1"{cnf}}}"#
@@ -85,7 +85,7 @@ fn verifier(settings: &Checked) -> Verifier {
 fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
     let mut headers = HeaderMap::new();
     for proof in proofs {
-        // No HTTP message carries the other bytes.
+        // Skip proofs with bytes that no HTTP field value can contain.
         if let Ok(value) = HeaderValue::from_bytes(proof) {
             headers.append("dpop", value);
         }
@@ -99,7 +99,7 @@ fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
     }
 }
 
-/// Result of verifying a token with the proofs in a head.
+/// Verifies a token with the proofs in a request head.
 fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Judged {
     let answers = Answers::default();
     judge_with(verifier, token, (head, "api.example"), unix_s, &answers)
@@ -140,7 +140,7 @@ fn label(judged: &Judged) -> String {
     }
 }
 
-/// A part of a row, with keys, hashes and the nonce filled in.
+/// Fills placeholders for keys, hashes and the nonce in a cell of the table.
 fn filled(text: &str, token: &[u8], nonce: &str) -> String {
     let mut text = text.to_owned();
     for name in ["p", "foreign", "e", "r"] {
@@ -195,14 +195,14 @@ fn proofs_of_the_table_are_judged() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(labels.len() > 80, "{} rows", labels.len());
     for reason in super::Reason::ALL {
-        // The engine remembers proofs.
+        // The engine refuses repeated proofs, not the verifier.
         let elsewhere = ["replayed", "full"].contains(&reason.label());
         let is_here = labels.iter().any(|label| label == reason.label());
         assert_ne!(is_here, elsewhere, "{}", reason.label());
     }
 }
 
-/// RFC 9449 §7.1, figure 13; the thumbprint is that of §6.1.
+/// Verifies the example of RFC 9449 §7.1, figure 13. The expected thumbprint is that of §6.1.
 #[test]
 fn example_of_the_rfc_is_verified() {
     const TOKEN: &[u8] = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";

@@ -1,9 +1,9 @@
-//! Comparison of the URL in a proof (`htu`) with that of the request (RFC 9449 §4.3, check 9).
+//! Comparison of the URL in a proof (`htu`) with the URL of the request (RFC 9449 §4.3, check 9).
 //!
-//! Both are compared after normalisation by syntax and by scheme (RFC 3986 §6.2.2, §6.2.3), without
-//! query and fragment.
+//! Both URLs are compared without query and fragment, after syntax-based and scheme-based
+//! normalisation (RFC 3986 §6.2.2, §6.2.3).
 
-/// URL of a request as the client sees it: the URL at the listener, or the one that a trusted proxy
+/// URL of a request as the client sees it: the URL at the listener, or the URL that a trusted proxy
 /// reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenUrl {
@@ -18,8 +18,8 @@ pub struct SeenUrl {
 }
 
 impl SeenUrl {
-    /// URL of a scheme, authority and normalised path. `port` is used if the authority contains no
-    /// port. None for an invalid authority.
+    /// Creates a URL. `port` is the port if `authority` contains none. `path` must be normalised.
+    /// None for an invalid authority.
     #[must_use]
     pub fn new(
         scheme: &'static str,
@@ -36,8 +36,8 @@ impl SeenUrl {
         })
     }
 
-    /// True if `htu` is this URL. `normalise` normalises the path of `htu` like the path of this
-    /// URL.
+    /// True if `htu` and this URL are equal. `normalise` normalises the path of `htu` in the same
+    /// way as the path of this URL.
     #[must_use]
     pub fn is(&self, htu: &str, normalise: fn(&str) -> Option<String>) -> bool {
         let Some((scheme, rest)) = htu.split_once("://") else {
@@ -56,7 +56,8 @@ impl SeenUrl {
     }
 }
 
-/// Host in lower case and port of an authority. None with user information or an invalid port.
+/// Splits an authority into the host in lower case and the port. None if it has user information or
+/// an invalid port.
 fn split(authority: &str) -> Option<(String, Option<u16>)> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
     if authority.is_empty() || !authority.bytes().all(plain) {

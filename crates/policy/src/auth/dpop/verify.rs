@@ -16,7 +16,7 @@ use crate::auth::jwt::{Identity, Judged};
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
-/// `dpop`
+/// Field `DPoP` with the proof.
 static DPOP: HeaderName = HeaderName::from_static(SCHEME);
 
 /// Maximum time that a client's clock may be ahead, in milliseconds.
@@ -25,7 +25,7 @@ const AHEAD_MS: u64 = 60_000;
 /// Minimum length of the secret of nonces, in bytes.
 const SECRET_BYTES_MIN: usize = 32;
 
-/// Run-time verifier of tokens with proofs.
+/// Verifier of tokens and their proofs at run time.
 #[derive(Debug)]
 pub struct Verifier {
     settings: Checked,
@@ -44,12 +44,12 @@ pub struct Proved {
     pub ends_s: u64,
     /// Thumbprint of the client's key.
     pub key: [u8; 32],
-    /// True if the client should get a new nonce.
+    /// True if the nonce in the proof is about to expire and the client should get a new one.
     pub needs_nonce: bool,
 }
 
 impl Checked {
-    /// Builds the run-time verifier. `token` is the verifier of the tokens.
+    /// Builds the run-time verifier. `token` verifies the token.
     ///
     /// # Errors
     /// The secret of nonces cannot be resolved.
@@ -90,8 +90,8 @@ impl Verifier {
     }
 
     fn with_nonces<T>(&self, run: impl FnOnce(&Nonces) -> T) -> T {
-        /// Nonces with the secret of the process. Outside snapshots, so that they stay valid after
-        /// a new version.
+        /// Nonces with a random secret of the process. A static, so that these nonces stay valid
+        /// after a new bundle.
         static OWN: LazyLock<Nonces> = LazyLock::new(|| {
             let mut secret = [0; 32];
             let random = SystemRandom::new().fill(&mut secret);
@@ -104,7 +104,7 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token and its proof.
+    /// Verifies a token and the proof in the request.
     pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
         #[cfg(feature = "author")]
         if self.takes_witnesses
@@ -133,7 +133,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies the token, then its binding to a key, then the rest of the proof.
+    /// Verifies the token, then that the token is bound to `key`, then calls `rest` for the rest of
+    /// the proof.
     fn bound(
         &self,
         token: &[u8],
@@ -159,7 +160,7 @@ impl Verifier {
         }
     }
 
-    /// Reads the proof of a request and compares its claims with the request and the token.
+    /// Parses the proof of a request, and compares its claims with the request and the token.
     fn read<'r>(&self, token: &[u8], request: &TokenRequest<'r>) -> Result<Proof<'r>, Reason> {
         let mut all = request.head.headers.get_all(&DPOP).iter();
         let proof = match (all.next(), all.next()) {
@@ -190,7 +191,8 @@ impl Verifier {
         }
     }
 
-    /// Checks signature and nonce. Returns true if the client should get a new nonce.
+    /// Verifies the signature and the nonce of a proof. Returns true if the client should get a new
+    /// nonce.
     fn check_signed(&self, proof: &Proof<'_>, unix_s: u64) -> Result<bool, Reason> {
         if !proof.is_signed() {
             return Err(Reason::Signature);

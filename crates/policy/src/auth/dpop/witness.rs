@@ -1,5 +1,5 @@
-//! Proofs for examples in plans: a text with the properties that a verifier checks, instead of a
-//! signature. gwd, which is built without the feature `author`, never accepts them.
+//! Substitutes of proofs for examples in plans. Such a text lists the properties that a verifier
+//! checks and has no signature. gwd is built without the feature `author` and never accepts it.
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
@@ -8,20 +8,21 @@ use super::{Checked, Reason, SCHEME};
 use crate::auth::jwt::Algorithm;
 use crate::head::RequestHead;
 
-/// Thumbprint (`jkt`) of the key of all these proofs.
+/// Thumbprint (`jkt`) of the key that all substitutes share.
 #[must_use]
 pub fn thumbprint() -> [u8; 32] {
     Sha256::digest("key of witnesses").into()
 }
 
-/// Text of a proof: algorithm, age in milliseconds, and nonce if there is one.
+/// Creates the substitute of a proof with this algorithm and age, and with a nonce if `nonce` is
+/// true.
 #[must_use]
 pub fn text(algorithm: &str, age_ms: u64, nonce: bool) -> String {
     let nonce = if nonce { " nonce" } else { "" };
     format!("witness {algorithm} {age_ms}{nonce}")
 }
 
-/// Properties of a proof, as written in its text.
+/// Properties of a proof, parsed from its substitute.
 pub(super) struct Shown {
     algorithm: Algorithm,
     age_ms: u64,
@@ -39,10 +40,10 @@ impl Shown {
         })
     }
 
-    /// Returns the thumbprint of the key.
+    /// Checks the properties against the settings of a verifier, and returns the key's thumbprint.
     ///
     /// # Errors
-    /// The first check of a verifier that the proof fails.
+    /// The reason of the first check that the proof fails.
     pub(super) fn check(&self, settings: &Checked) -> Result<[u8; 32], Reason> {
         if !settings.algorithms().contains(&self.algorithm) {
             return Err(Reason::Algorithm);

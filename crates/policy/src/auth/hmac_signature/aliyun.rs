@@ -9,8 +9,9 @@
 //! | `X-Ca-Signature-Headers` | names of the signed fields, separated by commas |
 //! | `X-Ca-Signature` | the MAC in base64 |
 //!
-//! The text has a line each for the method, `Accept`, `Content-MD5`, `Content-Type` and `Date`, a line
-//! `NAME:VALUE` for each signed field, sorted by name, and the path with the sorted parameters.
+//! The signed text has a line each for the method, `Accept`, `Content-MD5`, `Content-Type` and `Date`,
+//! a line `NAME:VALUE` for each field of `X-Ca-Signature-Headers`, sorted by name, and the path with
+//! the sorted query parameters.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,13 +33,14 @@ pub const TIMESTAMP: &str = "x-ca-timestamp";
 /// Field with the nonce.
 pub const NONCE: &str = "x-ca-nonce";
 
-/// Fields whose values are always part of the text. As signed fields, they are not added again.
+/// Fields whose values are always in the signed text. If a client lists them as signed fields, they
+/// are not added a second time.
 const ALWAYS: &[&str] = &["accept", "content-md5", "content-type", "date"];
 
-/// Reads the signature of a request.
+/// Parses the signature of a request and builds the signed text. Does not verify the MAC.
 ///
 /// # Errors
-/// The first check of the format that the signature fails. The MAC is not verified here.
+/// The reason of the first check of the format that the signature fails.
 pub(super) fn read(message: &Message<'_>) -> Result<Claim, Reason> {
     let headers = &message.head.headers;
     let one = |name: &str| match unique(headers, name)? {

@@ -62,7 +62,7 @@ pub static SHAPE: Object = Object {
     rules: &[Rule::Holds(check_whole)],
 };
 
-/// Form of a component identifier.
+/// Syntax of a component identifier.
 static COMPONENT: Form = Form {
     what: "a component of RFC 9421 §2 such as `@method`, `@query-param;name=\"id\"` or `content-type`",
     pattern: r"@?[!#$%&'*+.^_`|~0-9a-z-]+(;.+)?",
@@ -124,7 +124,7 @@ fn check_style(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads a node that fits [`SHAPE`].
+/// Reads the settings of a verifier from a node that fits [`SHAPE`].
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let texts = |key: &str| {

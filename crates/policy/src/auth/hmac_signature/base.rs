@@ -33,8 +33,8 @@ const COMPONENTS_MAX: usize = 64;
 /// Maximum length of the text, in bytes.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Fields that are known to be structured, by type. `sf` is refused for other fields, because a
-/// value cannot be parsed without its type.
+/// Fields that are known to be dictionaries. The parameter `sf` is refused for fields of unknown
+/// type, because a structured value cannot be parsed without its type.
 const DICTIONARIES: &[&str] = &[
     CONTENT_DIGEST,
     "priority",
@@ -50,7 +50,7 @@ const ITEMS: &[&str] = &["idempotency-key"];
 /// Signature base, with the identifiers of the covered components in the form of [`identifier`].
 pub type Base = (Vec<u8>, Vec<String>);
 
-/// Request in the form that its client signed.
+/// Request as its client signed it.
 pub struct Message<'m> {
     pub(super) head: &'m RequestHead,
     /// Target as the client sent it.
@@ -60,8 +60,8 @@ pub struct Message<'m> {
 }
 
 impl<'m> Message<'m> {
-    /// Creates the message of a request. `received` is the target before normalisation, if
-    /// normalisation changed it.
+    /// Creates the message of a request. `received` is the target before normalisation; None if
+    /// normalisation did not change the target.
     #[must_use]
     pub fn new(
         head: &'m RequestHead,
@@ -75,11 +75,11 @@ impl<'m> Message<'m> {
         }
     }
 
-    /// Signature bases of all signatures of the message, even by unknown keys, each with the
-    /// identifiers of the components that it covers.
+    /// Signature bases of all signatures of the message, including signatures by unknown keys. Each
+    /// base has the identifiers of the components that it covers.
     ///
     /// # Errors
-    /// There is no valid `Signature-Input`, or a component cannot be built.
+    /// `Signature-Input` is absent or invalid, or a component cannot be built.
     pub fn bases(&self) -> Result<Vec<Base>, Reason> {
         let value = combined(&self.head.headers, INPUT).ok_or(Reason::Malformed)?;
         let inputs = dictionary(&value)?;
@@ -90,11 +90,11 @@ impl<'m> Message<'m> {
         lists.collect()
     }
 
-    /// Builds the signature base for a list of covered components with their signature parameters.
-    /// Also returns the identifiers of the components.
+    /// Builds the signature base of one signature and the identifiers of its components. `covered`
+    /// is the list of covered components, with the signature parameters.
     ///
     /// # Errors
-    /// A component is not known, absent, or occurs several times.
+    /// A component is unknown, absent, or occurs several times.
     pub(super) fn base(&self, covered: &InnerList) -> Result<Base, Reason> {
         if covered.items.len() > COMPONENTS_MAX {
             return Err(Reason::TooLarge);
@@ -122,7 +122,7 @@ impl<'m> Message<'m> {
         Ok((text, identifiers))
     }
 
-    /// Appends the value of a component.
+    /// Appends the value of a component to the signature base.
     fn value(&self, item: &Item, text: &mut Vec<u8>) -> Result<(), Reason> {
         let name = name(item)?;
         if !name.starts_with('@') {
@@ -157,7 +157,7 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
-    /// Path as the client sees it, with the prefix that a trusted proxy removed.
+    /// Path as the client sees it, including the prefix that a trusted proxy removed.
     pub(super) fn path(&self) -> Cow<'_, str> {
         let seen = self.url.as_ref().map(|url| url.path.as_str());
         let prefix = seen.and_then(|seen| seen.strip_suffix(self.head.path()));
@@ -212,8 +212,8 @@ impl<'m> Message<'m> {
             text.extend_from_slice(strict.as_bytes());
             return Ok(());
         }
-        // A line end in the value would begin another component (§7.5.3). HTTP has none; other
-        // bytes need `bs` (§2.1.3).
+        // A line end in the value would begin another component (§7.5.3). Other control characters
+        // and bytes outside ASCII need the parameter `bs` (§2.1.3).
         let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
         if !value.iter().all(is_plain) {
             return Err(Reason::Component);
@@ -222,7 +222,8 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
-    /// Value of the query parameter with the name in `name`. The parameter must occur once.
+    /// Value of the query parameter that the component parameter `name` names. The query parameter
+    /// must occur once.
     fn parameter(&self, params: &Parameters) -> Result<String, Reason> {
         let wanted = match params.get("name") {
             Some(BareItem::String(name)) if params.len() == 1 => name.as_str(),
@@ -262,7 +263,8 @@ pub(super) fn identifier(item: &Item) -> Result<String, Reason> {
     Ok(format!("{name}{}", params.concat()))
 }
 
-/// Component identifier as users write it: `content-type`, `@query-param;name="id"`.
+/// Parses a component identifier as users write it, such as `content-type` or
+/// `@query-param;name="id"`.
 #[cfg(feature = "author")]
 #[must_use]
 pub(super) fn read(text: &str) -> Option<String> {
@@ -281,7 +283,7 @@ pub(super) fn read(text: &str) -> Option<String> {
     identifier(&read).ok().filter(|_| known)
 }
 
-/// Name of a component: `@` and a word, or the name of a field in lower case.
+/// Checks and returns the name of a component: `@` and a word, or a field name in lower case.
 fn name(item: &Item) -> Result<&str, Reason> {
     let BareItem::String(name) = &item.bare_item else {
         return Err(Reason::Malformed);
@@ -306,7 +308,8 @@ fn authority(url: &SeenUrl) -> String {
     }
 }
 
-/// Strict serialisation of a structured field (RFC 9421 §2.1.1).
+/// Serialises the value of a structured field in its only strict form (RFC 9421 §2.1.1). None if
+/// the type of the field is unknown.
 fn structured(name: &str, value: &[u8]) -> Option<String> {
     if DICTIONARIES.contains(&name) {
         dictionary(value).ok()?.serialize()
@@ -319,8 +322,8 @@ fn structured(name: &str, value: &[u8]) -> Option<String> {
     }
 }
 
-/// Name or value of a form (`application/x-www-form-urlencoded`), decoded, then encoded in the only
-/// form that RFC 9421 §2.2.8 has. None if it is not UTF-8.
+/// Re-encodes a name or value of a query (`application/x-www-form-urlencoded`) in the canonical
+/// form of RFC 9421 §2.2.8. None if the decoded text is not UTF-8.
 fn encoded(text: &str) -> Option<String> {
     let decoded = crate::auth::place::decode(text);
     std::str::from_utf8(&decoded).ok()?;

@@ -1,5 +1,5 @@
-//! Content of a signature in any style, before it is verified, and parts of the text that the older
-//! styles sign.
+//! Parsed content of a signature in any style, before the MAC is verified. Also builds parts of the
+//! signed text of the styles `aliyun` and `tencent`.
 
 use http::HeaderMap;
 
@@ -18,9 +18,9 @@ pub(super) struct Claim {
     pub(super) created_ms: u64,
     /// Expiry in the signature (Unix time, seconds). None if the signature contains none.
     pub(super) expires_s: Option<u64>,
-    /// Nonce, which each key may use once.
+    /// Nonce of the signature. A key may use each nonce once.
     pub(super) nonce: Option<String>,
-    /// Content that the signature covers. None if it covers no content.
+    /// Digests of the content that the signature covers. None if the signature covers no content.
     pub(super) content: Option<Content>,
     /// Text that was signed.
     pub(super) text: Vec<u8>,
@@ -30,10 +30,10 @@ pub(super) struct Claim {
     pub(super) mac: Vec<u8>,
 }
 
-/// Value of a field that must not occur twice.
+/// Value of a field that must not occur twice. None if the field is absent.
 ///
 /// # Errors
-/// A field that occurs twice, is longer than 8 KiB, or is not ASCII.
+/// The field occurs twice, is longer than 8 KiB, or is not ASCII.
 pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Reason> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
@@ -47,10 +47,10 @@ pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
     }
 }
 
-/// Value of a field: its lines, joined by commas.
+/// Value of a field: its lines, joined by commas. None if the field is absent.
 ///
 /// # Errors
-/// A text that is not ASCII.
+/// The value is not ASCII.
 pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, Reason> {
     let Some(value) = combined(headers, name) else {
         return Ok(None);
@@ -62,11 +62,11 @@ pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, R
     }
 }
 
-/// Path with the decoded parameters of the query, sorted by name. A parameter without a value has no
+/// Path with the decoded query parameters, sorted by name. A parameter with an empty value has no
 /// `=`.
 ///
 /// # Errors
-/// Another query would have the same text, because a name occurs twice or a decoded name or value
+/// Another query would give the same text, because a name occurs twice or a decoded name or value
 /// contains a separator.
 pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     let query = message.target.query().unwrap_or_default();

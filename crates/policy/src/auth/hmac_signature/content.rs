@@ -9,24 +9,25 @@ use sfv::{BareItem, ListEntry};
 
 use super::{Reason, structured};
 
-/// Content that a signature admits.
+/// Content that a signature allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// No content, because the signature covers no digest.
     Empty,
-    /// Content with all of these digests; at least one.
+    /// Content with all of these digests. At least one digest is present.
     Digests {
         /// SHA-256 of the content.
         sha256: Option<[u8; 32]>,
         /// SHA-512 of the content.
         sha512: Option<[u8; 64]>,
     },
-    /// Content with this MD5, as in the older formats (RFC 1864). An attacker who can choose
-    /// content that the client signs can make other content with the same digest.
+    /// Content with this MD5 (RFC 1864), in the styles `aliyun` and `tencent`. MD5 is weak: an
+    /// attacker who chooses the content that a client signs can make other content with the same
+    /// digest.
     Md5([u8; 16]),
 }
 
-/// Content that is being hashed.
+/// State of the digests of content while the content arrives.
 pub struct Hashing {
     content: Content,
     sha256: Option<digest::Context>,
@@ -46,8 +47,8 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// Reads a value of `Content-Digest`. Members with algorithms other than SHA-256 and SHA-512
-    /// are ignored (RFC 9530 §2, §5).
+    /// Parses a value of `Content-Digest`. Ignores members with algorithms other than SHA-256 and
+    /// SHA-512 (RFC 9530 §2, §5).
     ///
     /// # Errors
     /// The value is malformed, or has neither `sha-256` nor `sha-512`.
@@ -72,7 +73,7 @@ impl Content {
         })
     }
 
-    /// Starts hashing the content.
+    /// Starts the computation of the digests.
     #[must_use]
     pub fn hashing(self) -> Hashing {
         let (has_256, has_512) = match &self {
@@ -89,7 +90,7 @@ impl Content {
         }
     }
 
-    /// True if these bytes are the expected content.
+    /// True if the signature allows this complete content.
     #[must_use]
     pub fn is(self, content: &[u8]) -> bool {
         let mut hashing = self.hashing();
@@ -99,7 +100,7 @@ impl Content {
 }
 
 impl Hashing {
-    /// Adds the next bytes of the content.
+    /// Adds the next bytes of the content to the digests.
     pub fn add(&mut self, bytes: &[u8]) {
         self.is_empty &= bytes.is_empty();
         for context in [&mut self.sha256, &mut self.sha512].into_iter().flatten() {
@@ -110,13 +111,14 @@ impl Hashing {
         }
     }
 
-    /// True if the content cannot match any more, regardless of further bytes.
+    /// True if the content cannot match any more, regardless of further bytes: bytes arrived
+    /// although the signature allows no content.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         self.content == Content::Empty && !self.is_empty
     }
 
-    /// True if the content that was added matches.
+    /// True if the content that was added matches all digests. Call at the end of the content.
     #[must_use]
     pub fn is_expected(self) -> bool {
         let (sha256, sha512) = match (self.content, self.md5) {

@@ -13,20 +13,20 @@ const SIGNATURES_MAX: usize = 8;
 /// Signature with its covered components and parameters, before it is verified.
 #[derive(Debug)]
 pub(super) struct Input<'d> {
-    /// Covered components, with the parameters of the signature.
+    /// Covered components with their parameters, and the signature parameters.
     pub(super) list: &'d InnerList,
     /// The MAC.
     pub(super) signature: &'d [u8],
-    /// `keyid`
+    /// Signature parameter `keyid`.
     pub(super) key_id: &'d str,
 }
 
 impl<'d> Input<'d> {
-    /// Finds the only signature by a known key. Signatures by other keys belong to other parties,
-    /// such as proxies (RFC 9421 §4.3), and are ignored.
+    /// Finds the only signature by a known key. Ignores signatures by unknown keys, because other
+    /// parties such as proxies may sign as well (RFC 9421 §4.3).
     ///
     /// # Errors
-    /// There is none, or more than one.
+    /// No signature or several signatures are by known keys.
     pub(super) fn find(
         inputs: &'d Dictionary,
         signatures: &'d Dictionary,
@@ -62,7 +62,7 @@ impl<'d> Input<'d> {
         found.ok_or(Reason::Key)
     }
 
-    /// Value of a string parameter. None if it is absent.
+    /// Value of a signature parameter that is a string. None if the parameter is absent.
     ///
     /// # Errors
     /// The parameter is not a string.
@@ -70,7 +70,8 @@ impl<'d> Input<'d> {
         text(self.list, name)
     }
 
-    /// Value of a time parameter (Unix time, seconds). None if it is absent.
+    /// Value of a signature parameter that is a time (Unix time, seconds). None if the parameter is
+    /// absent.
     ///
     /// # Errors
     /// The value is not an integer, or is negative.
@@ -86,10 +87,11 @@ impl<'d> Input<'d> {
 }
 
 impl Message<'_> {
-    /// Claims of the only signature by a known key.
+    /// Parses the only signature of the message by a known key and builds the signed text. Does not
+    /// verify the MAC.
     ///
     /// # Errors
-    /// The first check of the format that the signature fails. The MAC is not verified here.
+    /// The reason of the first check of the format that the signature fails.
     pub(super) fn claim(&self, is_known: impl Fn(&str) -> bool) -> Result<Claim, Reason> {
         let headers = &self.head.headers;
         let field = |name: &str| combined(headers, name).ok_or(Reason::Malformed);

@@ -69,10 +69,10 @@ pub const CONTENT_DIGEST: &str = "content-digest";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Algorithm {
-    /// `hmac-sha256` (RFC 9421 §3.3.3)
+    /// `hmac-sha256` (RFC 9421 §3.3.3).
     #[n(0)]
     HmacSha256,
-    /// `hmac-sha512`: the same with SHA-512. Not registered.
+    /// `hmac-sha512`: like `hmac-sha256`, with SHA-512. Not registered with IANA.
     #[n(1)]
     HmacSha512,
 }
@@ -84,10 +84,10 @@ pub enum Style {
     /// HTTP Message Signatures (RFC 9421).
     #[n(0)]
     Rfc9421,
-    /// Alibaba Cloud API Gateway.
+    /// Format of Alibaba Cloud API Gateway.
     #[n(1)]
     Aliyun,
-    /// Applications at Tencent Cloud API Gateway.
+    /// Format of applications at Tencent Cloud API Gateway.
     #[n(2)]
     Tencent,
 }
@@ -118,18 +118,18 @@ pub struct Checked {
 }
 
 reasons! {
-    /// Reason why a signature is refused. Used in logs and metrics; clients do not see it.
+    /// Reason why a signature is refused, for logs and metrics. Clients do not see the reason.
     "signature_"
-    /// A field is longer than 8 KiB, or the text to sign than 128 KiB.
+    /// A field is longer than 8 KiB, or the signature base is longer than 128 KiB.
     TooLarge "too_large";
-    /// A field is not a structured field of signatures, or a name occurs twice in it.
+    /// A field of the signature is not a valid structured field, or has a name twice.
     Malformed "malformed";
     /// No signature is by a known key.
     Key "key";
     /// Several signatures are by known keys.
     Several "several";
-    /// The algorithm is not allowed, or the signature does not name one of several allowed
-    /// algorithms.
+    /// The algorithm is not allowed. Or the signature names no algorithm although several are
+    /// allowed.
     Algorithm "algorithm";
     /// The signature is too old, has no time, or is from the future.
     Age "age";
@@ -137,8 +137,7 @@ reasons! {
     Nonce "nonce";
     /// The signature does not cover all required parts of the request.
     Components "components";
-    /// The signature covers a component that is unknown, or that the request does not have or has
-    /// several times.
+    /// The signature covers a component that is unknown or absent, or that occurs several times.
     Component "component";
     /// The digest of the body cannot be checked.
     Digest "digest";
@@ -148,7 +147,7 @@ reasons! {
     Revoked "revoked";
     /// The nonce was used before.
     Replayed "replayed";
-    /// There is no room to store further nonces.
+    /// The table of used nonces is full.
     Full "full";
 }
 
@@ -172,8 +171,8 @@ impl Style {
         Self::ALL.iter().copied().find(|one| one.name() == name)
     }
 
-    /// Default of `components`. The older formats always cover method, path and query, and never
-    /// the host.
+    /// Default of `components`. Signatures of the styles `aliyun` and `tencent` always cover
+    /// method, path and query, and never the host.
     #[must_use]
     pub const fn components(self) -> &'static [&'static str] {
         match self {
@@ -192,7 +191,8 @@ impl Style {
         }
     }
 
-    /// Fields other than the signature's that belong to the signature or that it covers.
+    /// Fields besides the one with the signature that belong to the signature or that it always
+    /// covers.
     #[must_use]
     pub const fn fields(self) -> &'static [&'static str] {
         match self {
@@ -240,7 +240,7 @@ impl Algorithm {
 }
 
 impl Checked {
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
@@ -306,7 +306,7 @@ impl Checked {
         self.nonce
     }
 
-    /// Key ids, sorted.
+    /// Key ids of the verifier, sorted.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().map(|(id, _)| id.as_str())
     }
@@ -317,8 +317,8 @@ impl Checked {
         self.style
     }
 
-    /// Value of `Accept-Signature` (RFC 9421 §5.1), which lists the components that clients should
-    /// sign. None for other formats.
+    /// Value of `Accept-Signature` (RFC 9421 §5.1): the components that clients should sign. None
+    /// for the styles `aliyun` and `tencent`.
     #[must_use]
     pub fn wanted(&self) -> Option<String> {
         if self.style != Style::Rfc9421 {

@@ -1,5 +1,5 @@
-//! Structured fields (RFC 9651), parsed under limits. A name that occurs twice is refused: RFC 9651
-//! §3.2 uses the last value, but the upstream may use the first.
+//! Structured fields (RFC 9651), parsed with limits. A field with a name that occurs twice is
+//! refused: RFC 9651 §3.2 uses the last value, but the upstream may use the first.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -16,10 +16,10 @@ use super::Reason;
 /// Maximum length of a structured field, in bytes.
 pub(super) const BYTES_MAX: usize = 8 << 10;
 
-/// Maximum number of members, items and parameters of a field, all together.
+/// Maximum number of members, items and parameters of a field, counted together.
 const PARTS_MAX: usize = 256;
 
-/// Value of a field: its lines, joined by commas (RFC 9110 §5.3). None without the field.
+/// Value of a field: its lines, joined by commas (RFC 9110 §5.3). None if the field is absent.
 pub(super) fn combined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
     let mut lines = headers.get_all(name).iter().map(|line| line.as_bytes());
     let first = lines.next()?.trim_ascii();
@@ -32,10 +32,10 @@ pub(super) fn combined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h,
     Some(all)
 }
 
-/// Reads a dictionary.
+/// Parses a dictionary.
 ///
 /// # Errors
-/// A value that is too large, is no dictionary, or has a name twice.
+/// The value is too large, is not a dictionary, or has a name twice.
 pub(super) fn dictionary(value: &[u8]) -> Result<Dictionary, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_dictionary_with_visitor(Count(&written));
@@ -45,10 +45,10 @@ pub(super) fn dictionary(value: &[u8]) -> Result<Dictionary, Reason> {
     whole(read, parts, &written)
 }
 
-/// Reads a list.
+/// Parses a list.
 ///
 /// # Errors
-/// A value that is too large, is no list, or has a name twice.
+/// The value is too large, is not a list, or has a parameter name twice.
 pub(super) fn list(value: &[u8]) -> Result<List, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_list_with_visitor(Count(&written));
@@ -58,10 +58,10 @@ pub(super) fn list(value: &[u8]) -> Result<List, Reason> {
     whole(read, parts, &written)
 }
 
-/// Reads an item.
+/// Parses an item.
 ///
 /// # Errors
-/// A value that is too large, is no item, or has a name twice.
+/// The value is too large, is not an item, or has a parameter name twice.
 pub(super) fn item(value: &[u8]) -> Result<Item, Reason> {
     let written = Counter::default();
     let read = within(value)?.parse_item_with_visitor(Count(&written));
@@ -78,7 +78,8 @@ fn within(value: &[u8]) -> Result<Parser<'_>, Reason> {
     }
 }
 
-/// Returns the parsed value if no part of it was replaced by a later part with the same name.
+/// Returns `read` if it has all parts that were parsed. A duplicate name replaces an earlier part,
+/// so that `parts` is then less than the count in `written`.
 fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     match parts == written.0.get() {
         true => Ok(read),
@@ -86,7 +87,7 @@ fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     }
 }
 
-/// Number of items and parameters in a member.
+/// Number of items and parameters in a member of a dictionary or list.
 fn parts(entry: &ListEntry) -> usize {
     match entry {
         ListEntry::Item(item) => item.params.len(),
@@ -97,11 +98,11 @@ fn parts(entry: &ListEntry) -> usize {
     }
 }
 
-/// Counter of members, items and parameters while a field is parsed.
+/// Number of members, items and parameters that were parsed.
 #[derive(Default)]
 struct Counter(Cell<usize>);
 
-/// Visitor that counts the parts of a field.
+/// Parser callback that counts the parts of a field.
 #[derive(Clone, Copy)]
 struct Count<'c>(&'c Counter);
 

@@ -4,10 +4,10 @@
 //! X-Date: Fri, 15 Jan 2027 08:00:00 GMT
 //! Authorization: hmac id="KEYID", algorithm="hmac-sha256", headers="x-date", signature="BASE64"
 //! ```
-//! The text has a line `NAME: VALUE` for each field of `headers`, then a line each for the method,
-//! `Accept`, `Content-Type` and `Content-MD5`, then the path with the sorted parameters. There is no
-//! nonce, so that each signature is accepted once. Signatures of key pairs, which cover neither method
-//! nor path, are another format and are refused.
+//! The signed text has a line `NAME: VALUE` for each field of `headers`, then a line each for the
+//! method, `Accept`, `Content-Type` and `Content-MD5`, then the path with the sorted query parameters.
+//! The format has no nonce, so each signature is accepted once. Tencent's signatures of key pairs
+//! cover neither method nor path; this verifier refuses them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,10 +22,11 @@ pub const SCHEME: &str = "hmac";
 /// Field with the time.
 pub const DATE: &str = "x-date";
 
-/// Reads the signature of a request from the credential that follows the scheme `hmac`.
+/// Parses the signature that follows the scheme `hmac`, and builds the signed text. Does not verify
+/// the MAC.
 ///
 /// # Errors
-/// The first check that it fails. Nothing is verified yet.
+/// The reason of the first check of the format that the signature fails.
 pub(super) fn read(message: &Message<'_>, credential: &[u8]) -> Result<Claim, Reason> {
     let headers = &message.head.headers;
     let [key_id, algorithm, names, signature] = parameters(credential)?;
@@ -75,7 +76,8 @@ pub(super) fn read(message: &Message<'_>, credential: &[u8]) -> Result<Claim, Re
     })
 }
 
-/// Digest of `Content-MD5`: hexadecimal digits, in base64.
+/// Decodes a value of `Content-MD5` in Tencent's format: base64 of the digest in hexadecimal
+/// digits.
 fn md5(digest: &str) -> Option<Content> {
     let digits = STANDARD.decode(digest).ok()?;
     let digits = std::str::from_utf8(&digits)
@@ -88,7 +90,8 @@ fn md5(digest: &str) -> Option<Content> {
     Some(Content::Md5(bytes))
 }
 
-/// Parameters `id`, `algorithm`, `headers` and `signature`, each exactly once.
+/// Values of the parameters `id`, `algorithm`, `headers` and `signature`, each of which must occur
+/// once.
 fn parameters(credential: &[u8]) -> Result<[&str; 4], Reason> {
     const NAMES: [&str; 4] = ["id", "algorithm", "headers", "signature"];
     let mut rest = std::str::from_utf8(credential).map_err(|_| Reason::Malformed)?;

@@ -58,7 +58,8 @@ fn secret(name: &str) -> Vec<u8> {
     }
 }
 
-/// Message of a file: name, words of the second line, head, and the text below.
+/// Message of a file: the name, the words of its second line, the request head, and the text below
+/// `---`.
 struct Written<'f> {
     name: &'f str,
     words: Vec<&'f str>,
@@ -67,8 +68,8 @@ struct Written<'f> {
     text: String,
 }
 
-/// Reads messages: a line with `###` and the name, one with words, the request, and a text below
-/// `---`. The request line has a URL.
+/// Reads the messages of a file. A message has a line with `###` and its name, a line with words,
+/// the request with a URL in its request line, and a text below `---`.
 fn written(file: &'static str) -> Vec<Written<'static>> {
     let parts = file.split("### ").skip(1);
     parts.map(read).collect()
@@ -201,7 +202,7 @@ fn label(judged: &Judged) -> String {
     }
 }
 
-/// Adds the MAC of the text, by the key of a secret, to `Signature` in place of `MAC`.
+/// Replaces `MAC` in the signature fields with the MAC of the message's text.
 fn sign(one: &mut Written<'_>) {
     let key = one.words.iter().find_map(|word| word.strip_prefix("key="));
     let is_512 = one.words.contains(&"mac512");
@@ -247,14 +248,14 @@ fn every_reason_of_a_signature_has_a_row() {
     let all = written(REQUESTS);
     let rows: Vec<&str> = all.iter().map(|one| one.words[0]).collect();
     for reason in super::Reason::ALL {
-        // The engine has these: they need the state of a process.
+        // The engine returns these reasons, because they depend on the state of the process.
         if !["revoked", "replayed", "full"].contains(&reason.label()) {
             assert!(rows.contains(&reason.label()), "{}", reason.label());
         }
     }
 }
 
-/// Nonce of a request in the table.
+/// Verified signature of the request with this name in the table.
 fn used(name: &str) -> Signed {
     let mut all = written(REQUESTS).into_iter();
     let mut one = all.find(|one| one.name == name).unwrap();

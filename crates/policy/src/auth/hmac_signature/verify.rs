@@ -22,36 +22,38 @@ const AHEAD_MS: u64 = 60_000;
 /// Maximum length of a nonce, in bytes.
 const NONCE_MAX: usize = 512;
 
-/// Issuer in the identity of callers of these verifiers. No token has this issuer, because the
+/// Issuer in the identities of callers with signatures. No token has this issuer, because the
 /// issuer of a token is a URL.
 const ISSUER: &str = "hmac_signature";
 
-/// Run-time verifier of signatures.
+/// Verifier of signatures at run time.
 pub struct Verifier {
     settings: Checked,
     keys: BTreeMap<String, Key>,
-    /// Key for checking signatures by unknown keys, so that their check takes the same time.
+    /// Random key for signatures by unknown key ids, so that their check takes as long as that of a
+    /// known key id.
     decoy: hmac::Key,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
 }
 
-/// Key id of a caller with its secret.
+/// Secret of a key id, and the identity of its caller.
 struct Key {
     secret: Arc<SecretCell>,
     identity: Arc<Identity>,
 }
 
-/// Results of a valid signature that the rest of the exchange needs.
+/// Data of a valid signature that the rest of the exchange needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// Nonce, to be stored so that it is not accepted again. None for a signature without a nonce.
+    /// Nonce of the signature, to be stored so that it is not accepted again. None for a signature
+    /// without a nonce.
     pub used: Option<Used>,
-    /// Content that the signature admits. None: any content.
+    /// Content that the signature allows. None: any content.
     pub content: Option<Content>,
 }
 
-/// A nonce that must not be used again.
+/// Nonce that a signature used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// Hash of key id and nonce.
@@ -98,10 +100,11 @@ impl Checked {
     }
 }
 
-/// Identity of the caller with a key id: the consumer with that name, if there is one.
+/// Identity of the caller with this key id. The key id is also the name of its consumer.
 fn identity(key_id: &str) -> Identity {
     let claims = vec![("sub".into(), Json::Text(key_id.into()))];
-    // NUL and `h` distinguish these keys from consumers' names and from other callers.
+    // The prefix of NUL and `h` distinguishes these keys from consumer names and from the keys of
+    // other kinds of verifiers.
     let key = [b"\0h", key_id.as_bytes()].concat();
     let sha256 = Sha256::new_with_prefix(b"hmac_signature\0").chain_update(key_id);
     let mut identity = Identity::of_claims(
@@ -188,7 +191,8 @@ impl Verifier {
         Ok((Arc::clone(&key.identity), Signed { used, content }))
     }
 
-    /// Algorithm of a signature: the one in the signature, otherwise the only allowed one.
+    /// Algorithm of a signature: the algorithm that the signature names, otherwise the only allowed
+    /// one.
     fn algorithm(&self, claim: &Claim) -> Result<Algorithm, Reason> {
         let allowed = &self.settings.algorithms;
         let named = match (claim.algorithm, allowed.as_slice()) {
@@ -201,14 +205,14 @@ impl Verifier {
             .ok_or(Reason::Algorithm)
     }
 
-    /// Checks the times of a signature. Returns the time from which the signature is too old (Unix
-    /// time, seconds).
+    /// Checks the creation and expiry times of a signature. Returns the time from which the
+    /// signature is too old (Unix time, seconds).
     fn check_age(&self, claim: &Claim, now_s: u64) -> Result<u64, Reason> {
         let expires_s = claim.expires_s.unwrap_or(u64::MAX);
         let now_ms = now_s.saturating_mul(1_000);
         let ends_ms = claim.created_ms.saturating_add(self.settings.window_ms);
         let is_old = now_ms > ends_ms || now_s >= expires_s;
-        // The clock of the gateway counts whole seconds.
+        // Compare whole seconds, because the gateway's clock has no fractions.
         let is_ahead = claim.created_ms / 1_000 * 1_000 > now_ms.saturating_add(AHEAD_MS);
         if is_old || is_ahead {
             return Err(Reason::Age);
@@ -226,7 +230,8 @@ impl Algorithm {
     }
 }
 
-/// Hash under which a nonce is stored. The length of the key id separates it from the nonce.
+/// Hash under which a used nonce is stored. The hash input includes the length of the key id, so
+/// that different pairs never give the same input.
 fn hash(key_id: &str, nonce: &str) -> [u8; 16] {
     let hash = Sha256::new_with_prefix((key_id.len() as u64).to_le_bytes());
     let hash = hash.chain_update(key_id).chain_update(nonce).finalize();

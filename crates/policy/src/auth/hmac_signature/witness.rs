@@ -1,5 +1,5 @@
-//! Signatures for examples in plans: a text with what a verifier compares, without a MAC. gwd, which is
-//! built without the feature `author`, never accepts one.
+//! Substitutes of signatures for examples in plans. Such a text lists the properties that a verifier
+//! checks and has no MAC. gwd is built without the feature `author` and never accepts it.
 //!
 //! ```text
 //! witness hmac-sha256 KEYID=${env:NAME} 300000 nonce digest @method @path
@@ -7,8 +7,8 @@
 
 use super::{Algorithm, Checked, Reason};
 
-/// Text of a signature: algorithm, key id with the reference of its secret, age in milliseconds, and the
-/// facts that it has: `nonce`, `digest` and covered components. Blanks are escaped.
+/// Creates the substitute of a signature. `key` is the key id with the reference of its secret; `facts`
+/// are the covered components, `nonce` and `digest`. Spaces in them are escaped.
 pub fn text<'f>(
     algorithm: &str,
     key: &str,
@@ -21,7 +21,7 @@ pub fn text<'f>(
     format!("witness {algorithm} {key} {age_ms} {}", facts.join(" "))
 }
 
-/// Text without blanks.
+/// Replaces `%` and spaces by percent-escapes.
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace(' ', "%20")
 }
@@ -30,7 +30,7 @@ fn plain(text: &str) -> String {
     text.replace("%20", " ").replace("%25", "%")
 }
 
-/// Properties of a signature, as written in its text.
+/// Properties of a signature, parsed from its substitute.
 pub(super) struct Shown {
     algorithm: Algorithm,
     key: String,
@@ -50,10 +50,10 @@ impl Shown {
         })
     }
 
-    /// Returns the key id.
+    /// Checks the properties against the settings of a verifier, and returns the key id.
     ///
     /// # Errors
-    /// The first check of a verifier that the signature fails.
+    /// The reason of the first check that the signature fails.
     pub(super) fn check<'c>(&self, settings: &'c Checked) -> Result<&'c str, Reason> {
         let has = |fact: &str| self.facts.iter().any(|one| one == fact);
         if !settings.algorithms().contains(&self.algorithm) {

@@ -9,8 +9,8 @@ use crate::auth::jwt::author::TOKEN_BYTES_MAX;
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Maximum value of `cache`, in milliseconds: one hour. A token that its issuer has revoked is
-/// accepted for this time at most.
+/// Maximum value of `cache`, in milliseconds: one hour. A revoked token is accepted for at most
+/// this time after its revocation.
 const CACHE_MAX_MS: u64 = 3_600_000;
 
 /// Keys of `kind: introspection`.
@@ -134,7 +134,8 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     binding::check(node, sink);
 }
 
-/// Reads a node that fits [`SHAPE`].
+/// Reads the settings of a verifier from a node that fits [`SHAPE`]. `None` if a required key is
+/// missing.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());

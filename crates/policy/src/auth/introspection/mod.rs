@@ -74,7 +74,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -148,8 +148,8 @@ impl Checked {
         self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
     }
 
-    /// Key with which a token in an example of a plan states that this endpoint reports it as
-    /// active (see [`crate::auth::jwt::witness`]).
+    /// Key of this verifier in the header of an example token. The token states with the key that
+    /// the endpoint reports it as active (see [`crate::auth::jwt::witness`]).
     #[cfg(feature = "author")]
     #[must_use]
     pub fn witness_key(&self) -> String {

@@ -12,8 +12,8 @@ use http::header::CONTENT_TYPE;
 use crate::ask::{Answered, Kept};
 use crate::auth::jwt::json::{self, Json, Object};
 
-/// Reads an answer: true if the token is active, and the members of the object. `None` for an
-/// unusable response.
+/// Parses an answer: true if the token is active, with the members of the JSON object. `None` for
+/// an unusable response.
 pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     let kind = answered.headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|value| value.to_str().ok())?;
@@ -28,7 +28,7 @@ pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     }
 }
 
-/// Kind of an answer, for the cache.
+/// Kind of an answer in the cache. `None` for an unusable response.
 pub(super) fn kind(answered: &Answered) -> Option<Kept> {
     read(answered).map(|(active, _)| match active {
         true => Kept::Admits,
@@ -37,7 +37,7 @@ pub(super) fn kind(answered: &Answered) -> Option<Kept> {
 }
 
 /// True if the members describe an access token: a bearer token, or a token that is bound to a key
-/// (RFC 9449 §6.2), whose binding is checked later. Some endpoints also answer about refresh tokens
+/// (RFC 9449 §6.2). The binding is checked later. Some endpoints also answer about refresh tokens
 /// and identity tokens (RFC 7662 §2.1), which must not count as access tokens.
 pub(super) fn is_access_token(members: &Object) -> bool {
     let says = |name: &str, words: &[&str]| {

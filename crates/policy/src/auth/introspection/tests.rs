@@ -1,4 +1,4 @@
-//! Tests of the verifier. The answers are texts in the tests instead of responses of a service.
+//! Tests of the introspection verifier. The endpoint's answers are texts in the tests.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn answered(status: u16, kind: &str, body: &str) -> Answered {
     }
 }
 
-/// Result of verifying a token with an answer.
+/// Verifies a token with an answer of the endpoint.
 fn judged(
     verifier: &Verifier,
     (token, unix_s): (&[u8], u64),
@@ -127,7 +127,7 @@ fn every_answer_of_the_table_is_judged() {
     assert!(tried > 45, "only {tried}");
 }
 
-/// RFC 7662 §2.1, RFC 6749 §2.3.1.
+/// Checks the request's form against RFC 7662 §2.1 and RFC 6749 §2.3.1.
 #[test]
 fn question_is_a_form_with_client_authentication() {
     let verifier = verifier(&checked());
@@ -344,8 +344,8 @@ mod witnesses {
         witness::token(&header, claims, key)
     }
 
-    /// A token whose own content says that it is active is accepted by the compiler for examples,
-    /// and never by a gateway.
+    /// An example token that contains the claim that it is active is valid for gwc, and never for
+    /// gwd.
     #[test]
     fn witness_is_active_for_the_compiler_alone() {
         let checked = checked();

@@ -52,7 +52,7 @@ impl Checked {
     /// Builds the run-time verifier.
     ///
     /// # Errors
-    /// The client's secret cannot be resolved.
+    /// The secret of the OAuth client cannot be resolved.
     pub fn verifier(&self, secrets: &dyn Secrets) -> Result<Verifier, SecretUnavailable> {
         let endpoint = Endpoint::of(&self.url);
         let target = endpoint.as_ref().map(|one| one.target.as_str());
@@ -82,8 +82,8 @@ impl Verifier {
         self.settings.issuer.as_deref()
     }
 
-    /// Verifies a token at a time (Unix time, seconds), except its binding. Returns a question
-    /// unless `cache` or `answers` contains the answer.
+    /// Verifies a token at a time (Unix time, seconds), except its binding. Returns a question if
+    /// neither `cache` nor `answers` has the endpoint's answer.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -129,7 +129,8 @@ impl Verifier {
         };
         let cache_ms = self.settings.cache_ms.unwrap_or(CACHE_MS);
         let until_s = (answered.unix_s + cache_ms / 1_000).min(identity.ends_s);
-        // Do not cache an old answer again, nor one from the future (the clock went back).
+        // Do not cache an answer that is too old, or that lies in the future because the clock went
+        // back.
         if let Some(cache) = cache
             && (answered.unix_s..until_s).contains(&unix_s)
         {
@@ -159,8 +160,8 @@ impl Verifier {
         }
     }
 
-    /// Creates the question about a token (RFC 7662 §2.1). The gateway authenticates with Basic;
-    /// its name and secret are form-encoded (RFC 6749 §2.3.1).
+    /// Creates the question about a token (RFC 7662 §2.1). The gateway authenticates to the
+    /// endpoint with HTTP Basic; its client id and secret are form-encoded (RFC 6749 §2.3.1).
     fn ask(&self, id: AskId, token: &[u8]) -> Judged {
         let secret = self.secret.value();
         let mut pair = Zeroizing::new(form(self.settings.client_id.as_bytes()));
@@ -204,7 +205,8 @@ impl Verifier {
         }
     }
 
-    /// Checks the members of an answer with `active: true`.
+    /// Checks the members of an answer with `active: true`, and creates the caller's identity from
+    /// them.
     fn check(&self, token: &[u8], members: &Object, unix_s: u64) -> Result<Identity, Reason> {
         let settings = &self.settings;
         let issuer = members.get("iss").and_then(Json::as_text);
@@ -238,8 +240,8 @@ impl Verifier {
         let client = name(members, "client_id")?;
         let subject = name(members, "sub")?;
         let issuer = name(members, "iss")?;
-        // If the answer has no issuer, the URL of the endpoint takes its place, because the
-        // endpoint vouches for the subject.
+        // If the answer has no issuer, use the URL of the endpoint, because the endpoint is
+        // responsible for the subject.
         let issuer = issuer.unwrap_or_else(|| settings.url.as_str().into());
         Ok(Identity {
             key: key(&issuer, subject.as_deref(), client.as_deref()),
@@ -260,8 +262,8 @@ impl Verifier {
         })
     }
 
-    /// Members of the answer about a token in an example of a plan. Such a token contains the
-    /// members itself.
+    /// Members of the answer about an example token of a plan, which are the claims of the token
+    /// itself. `None` for other tokens.
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
@@ -271,7 +273,7 @@ impl Verifier {
     }
 
     /// Result under the assumption that the endpoint reports the token as active or as inactive.
-    /// The claims are those of the token if it is a JWT; other tokens have none.
+    /// Claims are taken from the token if it is a JWT; other tokens have no claims.
     #[cfg(feature = "author")]
     fn assumed(
         &self,
@@ -297,9 +299,9 @@ fn judged(result: Result<Identity, Reason>) -> Judged {
     }
 }
 
-/// Checks the times of an answer. Returns the second from which the token is refused. `exp` has no
-/// leeway, because the endpoint knows when a token ends. `nbf` and `iat` have one, so that a small
-/// clock difference does not make new tokens invalid.
+/// Checks the times of an answer. Returns the time from which the token is refused (Unix time,
+/// seconds). `exp` has no leeway, because the endpoint knows the end of the token. `nbf` and `iat`
+/// have leeway, so that a small clock difference does not invalidate new tokens.
 fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     let now_ms = unix_s.saturating_mul(1_000);
     let time = |name| match members.get(name) {
@@ -317,7 +319,8 @@ fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     Ok(ends.map_or(u64::MAX, |ends| ends.div_ceil(1_000)))
 }
 
-/// Header and claims of a JWT whose signature was not verified. `None` for another token.
+/// Decodes the header and claims of a JWT without verifying the signature. `None` for another
+/// token.
 fn parts(token: &[u8]) -> Option<[Object; 2]> {
     let mut parts = std::str::from_utf8(token).ok()?.split('.');
     let (header, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -326,7 +329,7 @@ fn parts(token: &[u8]) -> Option<[Object; 2]> {
     parts.next().is_none().then_some(read)
 }
 
-/// Form encoding of a value (URL Standard §5.2).
+/// Encodes a value for a form (URL Standard §5.2).
 fn form(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {

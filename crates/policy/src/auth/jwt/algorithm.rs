@@ -15,20 +15,20 @@ macro_rules! algorithms {
             /// Names of all algorithms, as in `alg`.
             pub const NAMES: &[&str] = &[$($text),*];
 
-            /// Algorithm by its name, case-sensitive. `Ed25519` (RFC 9864 §2.2) is `EdDSA` with the
-            /// only curve that is supported.
+            /// Algorithm with this value of `alg`, case-sensitive. `Ed25519` (RFC 9864 §2.2) is
+            /// read as `EdDSA`, for which Ed25519 is the only supported curve.
             #[must_use]
             pub fn of(name: &str) -> Option<Self> {
                 match name { $($text => Some(Self::$name),)* "Ed25519" => Some(Self::EdDsa), _ => None }
             }
 
-            /// Name of the algorithm.
+            /// Value of `alg`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Kind of key for the algorithm.
+            /// Kind of key that the algorithm needs.
             #[must_use]
             pub const fn family(self) -> Family {
                 match self { $(Self::$name => Family::$family,)* }

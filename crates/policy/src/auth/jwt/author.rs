@@ -108,10 +108,10 @@ caller is not a consumer.",
     rules: &[Rule::Apart(SOURCES, &BAD_VALUE), Rule::Holds(check_whole)],
 };
 
-/// Keys that name a source of keys.
+/// Settings that name a source of keys. At most one of them may be set.
 const SOURCES: &[&str] = &["jwks_url", "jwks_file", "jwks", "secret"];
 
-/// Algorithms that do not match the kind of keys.
+/// Lint: an algorithm that does not match the kind of keys.
 pub static ALGORITHM_MISMATCH: Lint = Lint {
     code: "GW0528",
     name: "algorithm-mismatch",
@@ -144,8 +144,8 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports an issuer that is not a URL although its metadata must be fetched, and `stale_for`
-/// without keys to fetch.
+/// Reports an `issuer` whose metadata must be fetched but that is not a URL, and `stale_for` if gwd
+/// fetches no keys.
 fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let is_written = SOURCES.iter().any(|key| get(key).is_some());
@@ -221,7 +221,8 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// Reads a node that fits [`SHAPE`]. The caller adds keys of `jwks_file` later.
+/// Reads the settings of a verifier from a node that fits [`SHAPE`]. The caller adds the keys of
+/// `jwks_file` later.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
@@ -272,7 +273,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     })
 }
 
-/// Algorithms of a verifier, sorted.
+/// Allowed algorithms of a verifier, sorted.
 fn algorithms(verifier: NodeRef<'_>) -> Vec<Algorithm> {
     let items = verifier.get("algorithms").into_iter();
     let items = items.flat_map(NodeRef::items);

@@ -1,10 +1,10 @@
-//! Cache of verified tokens, so that each signature is checked only once.
+//! Cache of verified tokens, so that the signature of a token is verified only once.
 //!
-//! Each worker has its own cache, which needs no lock. Only valid tokens are cached, so that only
-//! an issuer's signatures can fill it. A token is cached until it expires, and verified again if
-//! the clock goes back. Revocation is checked on each request, outside the cache. Tokens of a
-//! shared secret are not cached: verifying them costs no more than a look-up, and the secret can
-//! change.
+//! Each worker has its own cache, which needs no lock. Only valid tokens are cached, so clients
+//! without a valid token cannot fill the cache. A token is cached until it expires, and verified
+//! again if the clock goes back. Revocation is checked on each request, outside the cache. Tokens
+//! that are signed with a shared secret are not cached: verifying them costs no more than a
+//! look-up, and the secret can change.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,8 +19,9 @@ const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of an entry without its claims, in bytes.
 const ENTRY_BYTES: usize = 512;
 
-/// Valid tokens by the hash of token and verifier, in two generations. When the young one is full,
-/// it replaces the old one; tokens that were not used since are dropped.
+/// Identities of valid tokens by the hash of token and verifier, in two generations. When the young
+/// generation is full, it replaces the old one. This drops the tokens that were not used since the
+/// last replacement.
 #[derive(Debug, Default)]
 pub struct TokenCache {
     young: RefCell<Generation>,
@@ -44,7 +45,7 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// Identity of a cached token that is valid at `unix_s` (Unix time, seconds).
+    /// Identity of a token that is cached and valid at `unix_s` (Unix time, seconds).
     pub(in crate::auth) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
         let valid = |entry: &&Entry| entry.valid_s.contains(&unix_s);
         let young = self.young.borrow();
@@ -65,8 +66,8 @@ impl TokenCache {
         found.map(|entry| entry.identity)
     }
 
-    /// Caches a token of `bytes` bytes, for the time from its verification until it is refused or
-    /// verified again (Unix time, seconds).
+    /// Caches the identity of a token of `bytes` bytes. `valid_s` is the time from the verification
+    /// until the token is refused or must be verified again (Unix time, seconds).
     pub(in crate::auth) fn keep(
         &self,
         key: [u8; 32],
@@ -94,7 +95,7 @@ impl TokenCache {
         }
     }
 
-    /// Takes the numbers of cache hits and misses since the last call.
+    /// Returns the numbers of cache hits and misses since the last call, and resets them to 0.
     pub fn take_counts(&self) -> (u64, u64) {
         (self.hits.take(), self.misses.take())
     }

@@ -4,7 +4,7 @@
 use super::json::{self, Json};
 use crate::endpoint::Endpoint;
 
-/// Paths at which an issuer may serve its metadata, in the order in which they are tried.
+/// Paths at which an issuer may serve its metadata, in the order in which gwd tries them.
 #[must_use]
 pub fn paths(issuer: &str) -> [String; 2] {
     let target = Endpoint::of(issuer).map_or(String::new(), |endpoint| endpoint.target);
@@ -15,11 +15,11 @@ pub fn paths(issuer: &str) -> [String; 2] {
     ]
 }
 
-/// The URL of the key set in an issuer's metadata. The metadata must name the same issuer, and the
-/// URL must be at the issuer's origin.
+/// URL of the key set in an issuer's metadata. The metadata must name `issuer`, and the URL must
+/// have the same origin as the issuer.
 ///
 /// # Errors
-/// The reason why the metadata cannot be used, in words.
+/// Text of the reason why the metadata cannot be used.
 pub fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<Endpoint, &'static str> {
     let metadata = json::object(metadata).map_err(|_| "the metadata is not a JSON object")?;
     if metadata.get("issuer").and_then(Json::as_text) != Some(issuer) {
@@ -39,7 +39,7 @@ pub fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<Endpoint, &'static str>
 mod tests {
     use super::*;
 
-    /// OpenID Connect Discovery 1.0 §4.1, RFC 8414 §3.1.
+    /// Compares paths with OpenID Connect Discovery 1.0 §4.1 and RFC 8414 §3.1.
     #[test]
     fn metadata_is_below_and_before_the_issuers_path() {
         for (issuer, first, second) in [

@@ -15,16 +15,18 @@ pub struct Identity {
     /// Claim `client_id`, otherwise `azp`: the client to which the token was issued (RFC 9068
     /// §2.2).
     pub client: Option<Box<str>>,
-    /// Value of the claim that `consumer_claim` names, if configured.
+    /// Value of the claim that the setting `consumer_claim` names. None if the setting or the claim
+    /// is absent.
     pub consumer: Option<Box<str>>,
-    /// Bytes that identify the caller: issuer and subject, or issuer and client. They begin with
-    /// NUL, so that they differ from every consumer's name. None without subject and client.
+    /// Bytes that identify the caller: issuer and subject, or issuer and client. The first byte is
+    /// NUL, so that the bytes differ from every consumer's name. None if the token has neither
+    /// subject nor client.
     pub key: Option<Box<[u8]>>,
     /// All claims.
     pub all: Object,
-    /// Proofs that each request with the token must contain. None for a bearer token.
+    /// Proofs that each request with the token must contain. None for a token without binding.
     pub bound: Option<Confirmation>,
-    /// Claims with a single value.
+    /// Claims that have a single value.
     pub claims: Claims,
     /// Scopes, sorted.
     pub scopes: Box<[Box<str>]>,
@@ -34,13 +36,13 @@ pub struct Identity {
     /// the expiry of the token is unknown.
     pub ends_s: u64,
     /// SHA-256 that identifies the credential in revocation lists. For a JWT: of its signed part,
-    /// because an ECDSA signature has a second valid form. For another token: of the token. For a
-    /// certificate: of its DER encoding.
+    /// because an ECDSA signature has a second valid form. For another token: of the whole token.
+    /// For a certificate: of its DER encoding.
     pub sha256: [u8; 32],
 }
 
 impl Identity {
-    /// Identity from these claims, without scopes and groups.
+    /// Creates an identity with these claims, without issuer, client, consumer, scopes and groups.
     pub(in crate::auth) fn of_claims(
         all: Object,
         subject: Option<&str>,
@@ -64,7 +66,7 @@ impl Identity {
         }
     }
 
-    /// True if the token has all of these scopes.
+    /// True if the token has all wanted scopes.
     #[must_use]
     pub fn has_scopes(&self, wanted: &[Box<str>]) -> bool {
         wanted
@@ -72,7 +74,7 @@ impl Identity {
             .all(|scope| self.scopes.binary_search(scope).is_ok())
     }
 
-    /// True if a claim has a value, alone or in a list.
+    /// True if the claim has the value, as its only value or in its list.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
         if let Some(single) = self.claims.get(name) {
@@ -83,7 +85,8 @@ impl Identity {
     }
 }
 
-/// Bytes of [`Identity::key`]. The length of the issuer separates it from the name.
+/// Creates the bytes of [`Identity::key`]. They contain the length of the issuer, which separates
+/// it from the name.
 pub(in crate::auth) fn key(
     issuer: &str,
     subject: Option<&str>,
@@ -99,7 +102,7 @@ pub(in crate::auth) fn key(
     Some(parts.concat().into())
 }
 
-/// Claims with a single value: strings, numbers, `true` and `false`.
+/// Selects the claims that have a single value: a string, a number, `true` or `false`.
 pub(in crate::auth) fn single(all: &Object) -> Claims {
     Claims::new(all.iter().filter_map(|(name, value)| {
         let value = match value {

@@ -1,8 +1,8 @@
-//! Strict parser of a token's JSON (RFC 8259).
+//! Strict parser of the JSON in a token (RFC 8259).
 //!
-//! No other parser may understand a token differently. Duplicate members are refused at every level
-//! (RFC 7519 §4), numbers keep their text, and lone surrogates are refused. Depth is limited;
-//! memory is bounded by the length of the text.
+//! The parser refuses texts that other parsers may read differently: objects with duplicate members
+//! at any level (RFC 7519 §4), and lone surrogates. Numbers keep their text. Nesting depth is
+//! limited; the length of the text limits the memory.
 
 /// Maximum nesting depth of lists and objects.
 const DEPTH_MAX: usize = 16;
@@ -53,7 +53,7 @@ pub fn object(bytes: &[u8]) -> Result<Object, NotJson> {
 }
 
 impl Object {
-    /// Object with these members, which are sorted by name and without duplicates.
+    /// Creates an object. `members` must be sorted by name and without duplicates.
     pub(in crate::auth) fn new(members: Vec<(Box<str>, Json)>) -> Self {
         debug_assert!(members.is_sorted_by(|one, other| one.0 < other.0));
         Self(members)
@@ -73,7 +73,7 @@ impl Object {
 }
 
 impl Json {
-    /// The string. None for another value.
+    /// Content of a string. None for a value of another type.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -82,8 +82,8 @@ impl Json {
         }
     }
 
-    /// A string, or the strings of a list. None for any other value, including a list with other
-    /// items.
+    /// Content of a string as a list of one item, or the items of a list of strings. None for
+    /// another value, or for a list that has other items.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {
         match self {
@@ -135,7 +135,7 @@ impl Reader<'_> {
         }
     }
 
-    /// True if another value follows; false at the end of a list or object.
+    /// True if another item or member follows; false at the end of a list or object (`end`).
     fn another(&mut self, end: u8) -> Result<bool, NotJson> {
         self.blank();
         if self.take(end).is_ok() {
@@ -262,7 +262,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Parses four hexadecimal digits.
+    /// Parses the four hexadecimal digits of a `\u` escape.
     fn unit(&mut self) -> Result<u32, NotJson> {
         let digits = self
             .text

@@ -1,5 +1,5 @@
-//! Reader of public keys in JWK sets (RFC 7517, RFC 7518 §6, RFC 8037 §2), both those in a project
-//! and those fetched from a provider.
+//! Parser of public keys in JWK sets (RFC 7517, RFC 7518 §6, RFC 8037 §2), for sets in a project
+//! and sets that gwd fetches.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -17,8 +17,8 @@ pub(super) const KEYS_MAX: usize = 100;
 /// Members of private keys and of shared secrets.
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Encodings of the Ed25519 points of small order. With such a public key, one signature is valid
-/// for many messages.
+/// Encodings of the Ed25519 points of small order. Such a public key is refused, because one
+/// signature is valid for many messages.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     with_ends(0, 0, 0),
     with_ends(1, 0, 0),
@@ -44,7 +44,7 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
     bytes
 }
 
-/// A key of a set, independent of the parser that read the set.
+/// A key of a JWK set, read by any parser.
 pub(in crate::auth) trait Jwk {
     /// Value of a member that is a string.
     fn text(&self, name: &str) -> Option<&str>;
@@ -57,18 +57,18 @@ pub(in crate::auth) trait Jwk {
 /// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Wrong {
-    /// The key cannot be trusted or read. The second field is a help text for the author of the
+    /// The key is invalid, private or weak. The second field is a help text for the author of the
     /// key.
     Bad(String, &'static str),
-    /// The kind of the key is unknown.
+    /// The type of the key (`kty` or `crv`) is unknown.
     Unknown(String),
 }
 
-/// Reads the key set of a provider. Keys that are not for signatures, are of unknown kinds, private
-/// or weak are left out.
+/// Parses a fetched key set. Leaves out keys that are not for signatures, private keys, weak keys
+/// and keys of unknown types.
 ///
 /// # Errors
-/// The reason why there is no usable key, in words.
+/// Text of the reason why the set has no usable key.
 pub fn read_set(bytes: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
     let set = json::object(bytes).map_err(|_| "it is not a JSON object")?;
     let Some(Json::List(all)) = set.get("keys") else {
@@ -113,7 +113,7 @@ pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
     key.text("use").is_some_and(|purpose| purpose != "sig") || operations == Some(false)
 }
 
-/// Reads a public key.
+/// Parses a public key.
 ///
 /// # Errors
 /// The reason why the key is not used.

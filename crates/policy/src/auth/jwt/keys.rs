@@ -1,7 +1,7 @@
-//! Public keys of a verifier in the bundle, and the choice of a key for a token.
+//! Public keys of a verifier in the bundle, and selection of the key for a token.
 //!
-//! A key is selected by `kid` and by the kind of key that the algorithm needs; keys are never tried
-//! one after another (RFC 8725 §3.1). A token therefore cannot use a public key as a shared secret.
+//! A key is selected by `kid` and by the kind of key that the algorithm needs (RFC 8725 §3.1). Keys
+//! are never tried one after another, and a public key is never used as a shared secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ pub struct PublicKey {
     /// Key id, `kid`.
     #[n(0)]
     pub kid: Option<String>,
-    /// `alg`: the only algorithm that the key may be used with.
+    /// Only algorithm for which the key may be used (`alg`).
     #[n(1)]
     pub algorithm: Option<Algorithm>,
     /// Numbers of the key.
@@ -52,7 +52,7 @@ pub enum Material {
 }
 
 impl Material {
-    /// Kind of key.
+    /// Kind of the key.
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {
@@ -63,13 +63,13 @@ impl Material {
         }
     }
 
-    /// Thumbprint (RFC 7638): sha256 in base64url.
+    /// Thumbprint (RFC 7638): SHA-256 in base64url.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.thumbprint_sha256())
     }
 
-    /// Bytes of the thumbprint.
+    /// Thumbprint (RFC 7638) as the bytes of the SHA-256.
     #[must_use]
     pub fn thumbprint_sha256(&self) -> [u8; 32] {
         let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -101,7 +101,7 @@ impl PublicKey {
             && self.algorithm.is_none_or(|only| only == algorithm)
     }
 
-    /// Description for plans: thumbprint, `alg` if there is one, key id.
+    /// Description of the key for plans: thumbprint, `alg` if the key has one, key id.
     #[must_use]
     pub fn describe(&self) -> String {
         let only = self.algorithm.map_or("", Algorithm::name);
@@ -111,9 +111,9 @@ impl PublicKey {
     }
 }
 
-/// Index of the key for a token: the key with its `kid`, or, without `kid`, the only key for its
-/// algorithm. `keys` are pairs of key id and true if the algorithm fits. None if no key or several
-/// keys qualify.
+/// Index of the key for a token. With `kid`, this is the key with that id; otherwise the only key
+/// for the algorithm. `keys` has the id of each key, and true if the key fits the algorithm. None
+/// if no key or several keys qualify.
 pub(super) fn choose<'k>(
     keys: impl Iterator<Item = (Option<&'k str>, bool)>,
     kid: Option<&str>,
@@ -130,7 +130,7 @@ pub(super) fn choose<'k>(
 mod tests {
     use super::*;
 
-    /// Example of RFC 7638 §3.1.
+    /// Compares a thumbprint with the example of RFC 7638 §3.1.
     #[test]
     fn thumbprint_of_the_rfc_is_computed() {
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";

@@ -84,8 +84,8 @@ pub struct Checked {
     scope_claim: String,
     #[n(11)]
     groups_claim: String,
-    /// Time in milliseconds for which fetched keys are used if no later fetch succeeds. `None`: the
-    /// default.
+    /// Time in milliseconds for which fetched keys are used after the last successful fetch.
+    /// `None`: the default.
     #[n(12)]
     stale_for_ms: Option<u64>,
     /// Treatment of tokens bound to certificates. None: such tokens are refused.
@@ -110,19 +110,20 @@ pub enum KeySource {
     /// Public keys of the project, sorted.
     #[n(0)]
     Set(#[n(0)] Vec<PublicKey>),
-    /// Shared secret, which gwd reads.
+    /// Shared secret, which gwd resolves.
     #[n(1)]
     Secret(#[n(0)] SecretRef),
     /// URL from which gwd fetches the keys.
     #[n(2)]
     Url(#[n(0)] String),
-    /// URL in the issuer's metadata, which gwd fetches (RFC 8414, OpenID Connect Discovery 1.0).
+    /// URL in the issuer's metadata, from which gwd fetches the keys (RFC 8414, OpenID Connect
+    /// Discovery 1.0).
     #[n(3)]
     Discovered,
 }
 
 impl Checked {
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
@@ -186,8 +187,8 @@ impl Checked {
         self.binding
     }
 
-    /// All combinations of header parameters that select a key. A shared secret and fetched keys
-    /// are listed for any `kid`.
+    /// Combinations of header parameters that select a key, each with its key. Shared secrets and
+    /// fetched keys are used for any `kid`, and listed once for each algorithm.
     #[must_use]
     pub fn signings(&self) -> Vec<Signing> {
         let keys = match &self.keys {
@@ -219,8 +220,8 @@ impl Checked {
         found
     }
 
-    /// Header parameters for keys that are not in the project. The source is used as the key's
-    /// name.
+    /// Header parameters without `kid` for a shared secret or fetched keys. The name of the key is
+    /// a hash of `source`.
     fn any_kid(&self, kind: &str, source: &str) -> Vec<Signing> {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(source));
         let all = self.algorithms.iter().map(|algorithm| Signing {
@@ -231,7 +232,7 @@ impl Checked {
         all.collect()
     }
 
-    /// Source of keys that gwd fetches; none for keys of the project and shared secrets.
+    /// Source from which gwd fetches keys. None for keys in the project and for shared secrets.
     #[must_use]
     pub fn remote(&self) -> Option<Remote> {
         match &self.keys {

@@ -1,8 +1,9 @@
-//! Parser of tokens, before the signature is checked (RFC 7515 §3.1, RFC 7519).
+//! Parser of tokens (RFC 7515 §3.1, RFC 7519). The signature is not verified here, so the result is
+//! untrusted.
 //!
-//! The result is untrusted. The parser is strict and bounded: base64url without padding and stray
-//! bits, no duplicate members, no critical extensions, no nested tokens. Verifiers of
-//! tokens ignore `jku`, `x5u`, `jwk` and `x5c`, so that a token cannot bring its own key.
+//! The parser is strict: base64url without padding and stray bits, no duplicate members, no
+//! critical extensions, no nested tokens. Verifiers ignore `jku`, `x5u`, `jwk` and `x5c`, so that a
+//! token cannot name its own key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +14,7 @@ use super::Reason;
 use super::algorithm::Algorithm;
 use super::json::{self, Json, Object};
 
-/// A token in compact serialization.
+/// Parsed token in compact serialization.
 pub struct Token<'t> {
     /// Algorithm of the signature.
     pub algorithm: Algorithm,
@@ -21,11 +22,11 @@ pub struct Token<'t> {
     pub kid: Option<Box<str>>,
     /// Header parameter `typ` in lower case without `application/` (RFC 7515 §4.1.9).
     pub typ: Option<Box<str>>,
-    /// Header.
+    /// Header of the token (JOSE header).
     pub header: Object,
-    /// Claims.
+    /// Claims of the token.
     pub claims: Object,
-    /// Signed bytes: header and claims, encoded.
+    /// Bytes that the signature covers: the encoded header and claims.
     pub signed: &'t [u8],
     /// Signature in base64url.
     pub signature: &'t str,
@@ -77,15 +78,15 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
     })
 }
 
-/// SHA-256 of the signed part of a token, which identifies it in revocation lists. None if the
-/// token is malformed.
+/// SHA-256 of the bytes that the signature of a token covers, which identifies the token in
+/// revocation lists. None if the token is malformed.
 #[must_use]
 pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
     let token = parse(token, u64::MAX).ok()?;
     Some(Sha256::digest(token.signed).into())
 }
 
-/// Media type in lower case without `application/`.
+/// Media type in lower case, without the prefix `application/`.
 pub(in crate::auth) fn media_type(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     match lower.strip_prefix("application/") {

@@ -44,17 +44,17 @@ const TIME_MAX_S: u64 = 253_402_300_799;
 const NAME_MAX: usize = 1024;
 
 reasons! {
-    /// Reason why a token is refused. Used in logs and metrics; clients do not see it.
+    /// Reason why a token is refused, for logs and metrics. Clients do not see the reason.
     "token_"
-    /// Longer than `token_bytes`.
+    /// The token is longer than `token_bytes`.
     TooLarge "too_large";
-    /// Not a token in compact serialization with a signature.
+    /// The token is not a signed token in compact serialization.
     Malformed "malformed";
     /// The algorithm is not allowed.
     Algorithm "algorithm";
-    /// The token requires an extension.
+    /// The token requires an extension (`crit`), which is not supported.
     Critical "critical";
-    /// The token has another type, or is nested.
+    /// The type (`typ`) of the token is not allowed, or the token is nested.
     Type "type";
     /// The token is from another issuer.
     Issuer "issuer";
@@ -72,10 +72,10 @@ reasons! {
     Lifetime "lifetime";
     /// A claim is absent or malformed.
     Claims "claims";
-    /// There are no usable keys: none was fetched, or they are too old.
+    /// There are no usable keys: no fetch was successful, or the keys are older than `stale_for`.
     Keys "keys_unavailable";
-    /// The token is bound to a certificate or a key that the request does not prove, or a required
-    /// binding is missing.
+    /// The request does not prove that it has the certificate or key to which the token is bound.
+    /// Or the token lacks the required binding.
     Binding "binding";
     /// The token was revoked.
     Revoked "revoked";
@@ -103,11 +103,11 @@ enum Keys {
     Cell(Arc<KeyCell>),
 }
 
-/// Check of a token's signature.
+/// Method by which the signature of a token is verified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signature {
     Checked,
-    /// The signature is assumed to be valid, as in `gwc route`.
+    /// The signature is assumed to be valid. For `gwc route`, which has no keys.
     #[cfg(feature = "author")]
     Assumed,
 }
@@ -119,9 +119,10 @@ pub enum Judged {
     Valid(Arc<Identity>),
     /// Refused token.
     Fault(Reason),
-    /// The verifier needs an answer first, such as a fetch of the keys.
+    /// The verifier needs the answer to this question first, such as a fetch of the keys.
     Ask(Box<Effect>),
-    /// Valid token with a valid proof, which must not be used again.
+    /// Valid token with a valid proof. The caller must check that the proof is used for the first
+    /// time.
     Proved(Arc<Identity>, Proved),
     /// Refused proof.
     Unproved(dpop::Reason),
@@ -131,7 +132,7 @@ pub enum Judged {
     Unsigned(hmac_signature::Reason),
 }
 
-/// A public key, ready to check signatures.
+/// A public key, prepared for the verification of signatures.
 struct Key {
     public: PublicKey,
     decoding: DecodingKey,
@@ -185,10 +186,11 @@ impl Verifier {
         &self.settings.issuer
     }
 
-    /// [`Self::verify`] with a cache of verified tokens. The caller checks the binding.
+    /// Verifies a token like [`Self::verify`], with a cache of verified tokens. The caller checks
+    /// the binding.
     ///
     /// # Errors
-    /// The first check that the token fails.
+    /// The reason of the first check that the token fails.
     pub(in crate::auth) fn verify_with(
         &self,
         token: &[u8],
@@ -214,8 +216,8 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// Verifies a token like [`Self::verify_with`]. If its key is unknown, returns the question
-    /// that fetches the keys.
+    /// Verifies a token like [`Self::verify_with`]. If no known key fits the token, returns the
+    /// question that fetches the keys.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -247,7 +249,7 @@ impl Verifier {
         }
     }
 
-    /// Cell of the verifier's keys, if gwd fetches them.
+    /// Cell with the verifier's keys. None if gwd does not fetch them.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match &self.keys {
@@ -256,17 +258,17 @@ impl Verifier {
         }
     }
 
-    /// Keys of a cell, if they are not older than `stale_for`.
+    /// Keys in a cell, if they were fetched less than `stale_for` ago.
     fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
         let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
         let set = cell.set()?;
         (unix_s < set.fetched_s.saturating_add(stale_for_ms.div_ceil(1_000))).then_some(set)
     }
 
-    /// Checks a token at the time `unix_s` (Unix time, seconds), except its binding.
+    /// Verifies a token at the time `unix_s` (Unix time, seconds), except its binding.
     ///
     /// # Errors
-    /// The first check that the token fails.
+    /// The reason of the first check that the token fails.
     pub(in crate::auth) fn verify(&self, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
         self.check(token, unix_s, Signature::Checked)
     }
@@ -274,7 +276,7 @@ impl Verifier {
     fn check(&self, token: &[u8], unix_s: u64, signature: Signature) -> Result<Identity, Reason> {
         let settings = &self.settings;
         let token = parse(token, settings.token_bytes)?;
-        // Check the issuer first: another verifier at the same place may accept the token.
+        // Check the issuer first: another verifier for the same credential may accept the token.
         if token.claims.get("iss").and_then(Json::as_text) != Some(&settings.issuer) {
             return Err(Reason::Issuer);
         }
@@ -298,7 +300,7 @@ impl Verifier {
         if self.takes_witnesses {
             match (self.is_witness(token), &self.keys) {
                 (true, _) => return Ok(()),
-                // The compiler has no secrets.
+                // gwc has no shared secrets.
                 (false, Keys::Secret(_)) => return Err(Reason::Signature),
                 (false, Keys::Set(_) | Keys::Cell(_)) => {}
             }
@@ -392,18 +394,18 @@ impl Verifier {
     }
 }
 
-/// True if a key made the signature of a token. The key must fit the token's algorithm.
+/// True if `key` made the signature of a token. The key must fit the token's algorithm.
 fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
     let algorithm = of_library(token.algorithm);
     crypto::verify(token.signature, token.signed, key, algorithm).is_ok_and(|valid| valid)
 }
 
-/// True if a public key fits the algorithm of a token and made its signature.
+/// True if `key` fits the algorithm of a token and made its signature.
 pub(in crate::auth) fn is_signed_by(token: &Token<'_>, key: &PublicKey) -> bool {
     key.fits(token.algorithm) && is_signed(token, &Key::of(key).decoding)
 }
 
-/// Reads a key set of a provider for a cell.
+/// Parses a fetched key set for a key cell.
 fn read_keys(set: &[u8]) -> Result<key_cell::Keys, &'static str> {
     let keys = jwk::read_set(set)?;
     let ready: Box<[Key]> = keys.iter().map(Key::of).collect();
@@ -469,8 +471,8 @@ pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
     Ok(seconds * 1000 + thousandths)
 }
 
-/// Value of a claim that is a name: a non-empty string without control characters, at most
-/// [`NAME_MAX`] bytes.
+/// Value of a claim that is a name: a non-empty string without control characters of at most
+/// [`NAME_MAX`] bytes. None if the claim is absent.
 pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     let text = match claims.get(claim) {
         None | Some(Json::Null) => return Ok(None),
@@ -481,7 +483,8 @@ pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<s
     fits.then(|| Some(text.clone())).ok_or(Reason::Claims)
 }
 
-/// Words of a claim, sorted: a string separated by spaces (RFC 8693 §4.2) or a list of strings.
+/// Items of a claim, sorted. The claim is a string with items separated by spaces (RFC 8693 §4.2),
+/// or a list of strings.
 pub(in crate::auth) fn words(claims: &Object, claim: &str) -> Result<Box<[Box<str>]>, Reason> {
     let mut words: Vec<Box<str>> = match claims.get(claim) {
         None | Some(Json::Null) => Vec::new(),

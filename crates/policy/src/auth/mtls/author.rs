@@ -33,14 +33,14 @@ pub static SHAPE: Object = Object {
     rules: &[Rule::Holds(check_names)],
 };
 
-/// Form of a subject alternative name.
+/// Syntax of a subject alternative name.
 pub static SAN: Form = Form {
     what: "a DNS name, a mail address or a URI, as in a certificate",
     pattern: r"[A-Za-z0-9._-]+|[^\s:@]+@[A-Za-z0-9._-]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]*",
     fits: |text| san(text).is_some(),
 };
 
-/// Form of a subject.
+/// Syntax of a subject.
 pub static SUBJECT: Form = Form {
     what: "a subject such as `CN=alice,O=Acme` (RFC 4514), the most specific part first",
     pattern: r"[^=]+=.+",
@@ -53,7 +53,7 @@ static SPIFFE: Form = Form {
     fits: spiffe::is_pattern,
 };
 
-/// Reports combinations of names that no certificate can have.
+/// Reports names in `sans` that are SPIFFE ids, and URIs in `sans` together with `spiffe`.
 fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
     let names = node.get("sans").filter(|value| !value.is_null());
     let names: Vec<NodeRef<'_>> = names.into_iter().flat_map(NodeRef::items).collect();
@@ -77,7 +77,7 @@ fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads a node that fits [`SHAPE`].
+/// Reads the settings of a verifier from a node that fits [`SHAPE`].
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let texts = |key: &str, form: fn(&str) -> Option<String>| -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Client certificate, reduced to the data that identifies the client: names, validity period,
-//! fingerprint (RFC 5280). It is parsed once per connection.
+//! Client certificate (RFC 5280) as the data that identifies the client: names, validity period and
+//! fingerprint. The certificate is parsed once per connection.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::{Reason, rfc4514, spiffe};
 use crate::auth::jwt::Identity;
 use crate::auth::jwt::json::{Json, Object};
 
-/// Maximum number of subject alternative names. A certificate with more is not read.
+/// Maximum number of subject alternative names. A certificate with more names is refused as
+/// malformed.
 const SANS_MAX: usize = 256;
 /// Maximum length of a name, in bytes. Longer names are left out.
 const NAME_MAX: usize = 2048;
@@ -24,16 +25,17 @@ pub struct Certificate {
     sha256: [u8; 32],
     not_before_s: u64,
     not_after_s: u64,
-    /// Sorted, without duplicates.
+    /// Subject alternative names, sorted, without duplicates.
     sans: Box<[Box<str>]>,
     spiffe: Option<Box<str>>,
     subject: Box<str>,
-    /// Names by which a consumer's entry can select the certificate.
+    /// Names of the certificate in the form in which a consumer lists them. See
+    /// [`Self::credentials`].
     credentials: Box<[Box<str>]>,
     identity: Arc<Identity>,
 }
 
-/// Content of a certificate.
+/// Data of a parsed certificate.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) sha256: [u8; 32],
@@ -45,9 +47,9 @@ pub(super) struct Parts {
     pub(super) issuer: String,
 }
 
-/// A subject alternative name in the form in which names are compared: DNS names and the domains of
-/// mail addresses are in lower case. The kinds of names have different syntax, so that names of
-/// different kinds never compare as equal. `None` for an invalid name.
+/// Normalises a subject alternative name for comparison: DNS names and the domains of mail
+/// addresses become lower case. Names of different kinds have different syntax and are never equal.
+/// `None` for an invalid name.
 #[must_use]
 pub fn san(text: &str) -> Option<String> {
     if text.len() > NAME_MAX {
@@ -88,7 +90,7 @@ fn uri(uri: &str) -> Option<String> {
 }
 
 impl Certificate {
-    /// Reads a certificate in DER.
+    /// Parses a certificate in DER.
     ///
     /// # Errors
     /// [`Reason::Malformed`].
@@ -115,7 +117,7 @@ impl Certificate {
             GeneralName::URI(uri) => Some(*uri),
             _ => None,
         });
-        // The certificate of a workload contains one URI and is not that of an authority (X509-SVID
+        // The certificate of a workload has exactly one URI and is not a CA certificate (X509-SVID
         // §2, §3).
         let id = match (uris.next(), uris.next(), read.is_ca()) {
             (Some(id), None, false) if spiffe::is_id(id) => Some(id.to_owned()),
@@ -156,8 +158,8 @@ impl Certificate {
         }
     }
 
-    /// Checks the validity period at the time of a request, because a connection can stay open
-    /// beyond the validity of its certificate.
+    /// Checks the validity period at the time of a request. Connections can stay open beyond the
+    /// validity of their certificate.
     pub(in crate::auth) fn check_time(&self, unix_s: u64) -> Result<(), Reason> {
         match (unix_s < self.not_before_s, unix_s > self.not_after_s) {
             (true, _) => Err(Reason::NotYetValid),
@@ -178,34 +180,35 @@ impl Certificate {
         &self.sans
     }
 
-    /// SPIFFE id.
+    /// SPIFFE id. None if the certificate has none.
     #[must_use]
     pub fn spiffe(&self) -> Option<&str> {
         self.spiffe.as_deref()
     }
 
-    /// Subject (RFC 4514). May be empty.
+    /// Subject in the format of RFC 4514. May be empty.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Names by which a consumer's entry can select the certificate: `sha256 HEX`, `san NAME`,
-    /// `subject NAME`.
+    /// Names of the certificate in the form in which a consumer lists them: `sha256 HEX`, `san
+    /// NAME` and `subject NAME`.
     #[must_use]
     pub fn credentials(&self) -> &[Box<str>] {
         &self.credentials
     }
 
-    /// Identity of the caller.
+    /// Identity of the caller with this certificate.
     #[must_use]
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 }
 
-/// Identity with the claims `sub`, `san`, `spiffe`, `subject`, `issuer` and `x5t#S256`. The subject
-/// (`sub`) is the SPIFFE id, else the first name, else the distinguished name.
+/// Creates the identity with the claims `sub`, `san`, `spiffe`, `subject`, `issuer` and `x5t#S256`.
+/// The claim `sub` is the SPIFFE id, otherwise the first subject alternative name, otherwise the
+/// distinguished name.
 fn identity(parts: &Parts, sans: &[Box<str>]) -> Identity {
     let distinguished = Some(parts.subject.as_str()).filter(|name| !name.is_empty());
     let spiffe = parts.spiffe.as_deref();
@@ -223,8 +226,8 @@ fn identity(parts: &Parts, sans: &[Box<str>]) -> Identity {
     ];
     let claims = claims.into_iter();
     let claims = claims.filter_map(|(name, value)| Some((name.into(), value?)));
-    // NUL and `x` distinguish these keys from consumers' names and from the keys of callers with
-    // tokens.
+    // The prefix of NUL and `x` distinguishes these keys from consumer names and from the keys of
+    // callers with tokens.
     let key = [b"\0x", sub.unwrap_or(&thumbprint).as_bytes()].concat();
     Identity::of_claims(
         Object::new(claims.collect()),

@@ -37,15 +37,15 @@ use minicbor::{Decode, Encode};
 use super::reasons::reasons;
 use crate::declared::{Scalar, Settings, Value};
 
-/// Verifier in the bundle. Lists are sorted. A certificate must have one name of each non-empty
-/// list.
+/// Verifier in the bundle. Its lists are sorted. A certificate must match at least one item of each
+/// list that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
     /// Allowed subject alternative names, in the form of [`san`].
     #[n(0)]
     sans: Vec<String>,
-    /// Allowed SPIFFE ids, with `*` and `**`.
+    /// Allowed SPIFFE ids, or patterns with `*` and `**`.
     #[n(1)]
     spiffe: Vec<String>,
     /// Allowed subjects, in the form of [`canonical`].
@@ -76,14 +76,14 @@ reasons! {
     NotYetValid "not_yet_valid";
     /// The validity period of the certificate, or of the consumer's entry, has ended.
     Expired "expired";
-    /// None of the names is allowed.
+    /// The certificate has no allowed name.
     Name "name";
-    /// The certificate was revoked by its fingerprint.
+    /// The project has revoked the certificate by its fingerprint.
     Revoked "revoked";
 }
 
 impl Source {
-    /// Source by its name in plans.
+    /// Source with this name in plans.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         let all = [Self::Connection, Self::Field];
@@ -101,11 +101,11 @@ impl Source {
 }
 
 impl Checked {
-    /// Checks a certificate at a Unix time in seconds. The path to an authority was verified by the
-    /// TLS handshake, or by the proxy.
+    /// Checks a certificate at a Unix time in seconds. The TLS handshake or the proxy has verified
+    /// the path to a certificate authority.
     ///
     /// # Errors
-    /// The first check that the certificate fails.
+    /// The reason of the first check that the certificate fails.
     pub fn judge(&self, certificate: &Certificate, unix_s: u64) -> Result<(), Reason> {
         certificate.check_time(unix_s)?;
         let has = |known: &[String], name: &str| {
@@ -131,7 +131,7 @@ impl Checked {
         self.source
     }
 
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &String| Scalar::Text(text.clone());

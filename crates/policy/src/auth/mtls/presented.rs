@@ -1,5 +1,5 @@
-//! Certificates of a connection: the one of its TLS handshake, and those that a trusted proxy sends
-//! in `Client-Cert` (RFC 9440). Each is parsed once.
+//! Client certificates of a connection: the certificate of its TLS handshake, and those that a
+//! trusted proxy sends in `Client-Cert` (RFC 9440). Each certificate is parsed once.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// Creates the certificates of a connection. `own` is the client's certificate in DER, if it
-    /// sent one.
+    /// Stores the certificate of the TLS handshake. `own` is that certificate in DER; None if the
+    /// client sent none.
     #[must_use]
     pub fn new(own: Option<&[u8]>) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Presented {
         }
     }
 
-    /// Creates a connection with these certificates, for an example in a plan.
+    /// Stores these certificates, for an example in a plan.
     #[cfg(feature = "author")]
     pub(super) fn assuming(assumed: Vec<(Source, Arc<Certificate>)>) -> Self {
         Self {
@@ -43,8 +43,8 @@ impl Presented {
         }
     }
 
-    /// Certificate from a source. `field` is the value of `Client-Cert` of a trusted proxy. None if
-    /// there is no certificate.
+    /// Certificate from `source`. `field` is the value of `Client-Cert` that a trusted proxy sent.
+    /// None if there is no certificate.
     #[must_use]
     pub fn get(&self, source: Source, field: Option<&[u8]>) -> Option<Read> {
         #[cfg(feature = "author")]
@@ -69,7 +69,7 @@ impl Presented {
     }
 }
 
-/// Reads a value of `Client-Cert`: a byte sequence (RFC 9651 §3.3.5) with a certificate in DER.
+/// Parses a value of `Client-Cert`: a byte sequence (RFC 9651 §3.3.5) with a certificate in DER.
 ///
 /// # Errors
 /// [`Reason::Malformed`].

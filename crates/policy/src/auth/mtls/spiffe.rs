@@ -8,13 +8,13 @@ pub const SEGMENTS_MAX: usize = 16;
 const BYTES_MAX: usize = 2048;
 const SCHEME: &str = "spiffe://";
 
-/// True for the id of a workload: a trust domain and a path.
+/// True if the text is the SPIFFE id of a workload: a trust domain and a path.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     parts(text).is_some_and(|segments| segments.iter().all(|one| is_segment(one)))
 }
 
-/// True for an id or a pattern of ids.
+/// True if the text is a SPIFFE id or a pattern of SPIFFE ids.
 #[must_use]
 pub fn is_pattern(text: &str) -> bool {
     let Some(segments) = parts(text) else {
@@ -40,8 +40,8 @@ pub fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
-/// Patterns without `**`, one for each number of segments, that together match the same ids as the
-/// pattern.
+/// Patterns without `**` that together match the same ids as this pattern, one for each number of
+/// path segments.
 #[must_use]
 pub fn expanded(pattern: &str) -> Vec<String> {
     let Some(head) = pattern.strip_suffix("/**") else {
@@ -53,8 +53,8 @@ pub fn expanded(pattern: &str) -> Vec<String> {
         .collect()
 }
 
-/// Pattern of the ids that match both patterns, which must not contain `**`. `None` if no id
-/// matches both.
+/// Pattern of the ids that match both patterns. `one` and `other` must not contain `**`. `None` if
+/// no id matches both.
 #[must_use]
 pub fn both(one: &str, other: &str) -> Option<String> {
     let (left, right) = (one.split('/'), other.split('/'));
@@ -70,7 +70,7 @@ pub fn both(one: &str, other: &str) -> Option<String> {
     Some(segments?.join("/"))
 }
 
-/// Path segments, if the trust domain is valid and there is at least one segment.
+/// Path segments of an id or pattern. None if the trust domain is invalid or the path is empty.
 fn parts(text: &str) -> Option<Vec<&str>> {
     let rest = text.strip_prefix(SCHEME)?;
     let (domain, path) = rest.split_once('/')?;

@@ -46,8 +46,8 @@ pub fn rfc4514(name: &X509Name<'_>) -> String {
     line
 }
 
-/// A distinguished name of the configuration in the form of [`rfc4514`]: types in upper case, no
-/// blanks around the parts, the same escapes. `None` for an invalid name.
+/// Converts a distinguished name of the configuration to the form of [`rfc4514`]: types in upper
+/// case, no spaces around the parts, the same escapes. `None` for an invalid name.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let mut line = String::new();
@@ -78,7 +78,7 @@ pub fn canonical(text: &str) -> Option<String> {
     Some(line)
 }
 
-/// Parts of a text between separators that are not escaped.
+/// Splits a text at the separators that are not escaped.
 fn unescaped(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut begin, mut escaped) = (Vec::new(), 0, false);
     for (at, character) in text.char_indices() {
@@ -96,8 +96,8 @@ fn unescaped(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Bytes of an attribute value without escapes and without blanks around it. None for an empty
-/// value and an invalid escape.
+/// Decodes an attribute value: removes escapes and surrounding spaces. None for an empty value or
+/// an invalid escape.
 fn plain(value: &str) -> Option<Vec<u8>> {
     let value = value.trim_start_matches(' ').as_bytes();
     let (mut bytes, mut kept, mut at) = (Vec::new(), 0, 0);
@@ -150,7 +150,7 @@ fn escape(line: &mut String, text: &[u8]) {
     }
 }
 
-/// Appends the DER encoding of a value in hexadecimal (RFC 4514 §2.4).
+/// Appends the DER encoding of an attribute value in hexadecimal (RFC 4514 §2.4).
 fn hexadecimal(line: &mut String, value: &Any<'_>) {
     for byte in value.to_der_vec().unwrap_or_default() {
         let _infallible = write!(line, "{byte:02x}");

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Certificate, Checked, Presented, Reason, Source};
 
 const TABLE: &str = include_str!("tests/certificates.tsv");
-/// A time in the validity period of the certificates.
+/// Time in the validity period of all certificates (Unix time, seconds).
 const NOW_S: u64 = 1_800_000_000;
 const BEGINS_S: u64 = 1_577_836_800;
 const ENDS_S: u64 = 1_893_456_000;
@@ -51,7 +51,7 @@ fn names_of_certificates_have_one_form() {
     assert_eq!(sans, expected);
     assert_eq!(alice.subject(), r"CN=alice,O=Acme\, \22Inc\22,DC=example");
     assert_eq!(alice.spiffe(), None);
-    // openssl x509 -fingerprint -sha256
+    // Fingerprint as printed by `openssl x509 -fingerprint -sha256`.
     let fingerprint = "sha256 13926eeb695f3af3c43c6ca1e807104d968c8d3b9c4e53422123e5571e20b2cc";
     assert_eq!(&*alice.credentials()[0], fingerprint);
     assert_eq!(&*alice.credentials()[2], "san alice.example");

@@ -1,5 +1,5 @@
-//! Certificates for examples in plans: descriptions that contain only names. gwd is built without
-//! the feature `author` and therefore never accepts one.
+//! Substitutes of certificates for examples in plans: descriptions that contain only names. gwd is
+//! built without the feature `author` and never accepts them.
 
 use std::sync::Arc;
 
@@ -10,20 +10,21 @@ use sha2::{Digest as _, Sha256};
 use super::certificate::Parts;
 use super::{Certificate, Presented, Source, san, spiffe};
 
-/// Description of a certificate with these names: `san NAME`, `spiffe ID` or `subject NAME` on each
-/// line.
+/// Creates the description of a certificate. Each line is one of its names: `san NAME`, `spiffe ID`
+/// or `subject NAME`.
 #[must_use]
 pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> String {
     let lines = names.into_iter().map(|(kind, name)| match kind {
-        // `*` in a pattern stands for any one segment; the example has the segment `witness`.
+        // The pattern `*` stands for any one segment. The example has the segment `witness` in its
+        // place.
         "spiffe" => format!("spiffe {}", name.replace('*', "witness")),
         _ => format!("{kind} {name}"),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Creates a connection with certificates, each given by its source and its description. They are
-/// valid at any time.
+/// Creates the certificates of a connection from the source and the description of each. The
+/// certificates never expire.
 #[must_use]
 pub fn presented(all: &[(Source, String)]) -> Presented {
     let all = all.iter();
@@ -31,13 +32,13 @@ pub fn presented(all: &[(Source, String)]) -> Presented {
     Presented::assuming(all.collect())
 }
 
-/// SHA-256 of the description of a certificate, which replaces the SHA-256 of the DER encoding.
+/// SHA-256 of a certificate's description, used in place of the SHA-256 of the DER encoding.
 #[must_use]
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// Thumbprint (`x5t#S256`) of a certificate that is given by its description.
+/// Thumbprint (`x5t#S256`) of the certificate with this description.
 #[must_use]
 pub fn thumbprint(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(text))

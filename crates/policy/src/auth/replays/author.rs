@@ -3,7 +3,7 @@
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
-/// Maximum of `window`, and the message for a value out of range.
+/// Range of the setting `window`, and the message for a value out of the range.
 pub(in crate::auth) struct Window {
     /// Maximum window, in milliseconds. The minimum is one second.
     pub(in crate::auth) max_ms: u64,

@@ -1,4 +1,4 @@
-//! Type check of an expression, and check of forbidden constructs.
+//! Type check of an expression, and refusal of forbidden constructs.
 //!
 //! Loops are refused, because nested loops run for seconds even on small lists. Names and types are
 //! checked, so that evaluation can fail only because of the values that a request has or lacks.
@@ -10,7 +10,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, Sourc
 use super::Fault;
 use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
 
-/// Errors of an expression that could not be parsed.
+/// Converts the errors of the parser.
 pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
     let told = errors.errors.iter().map(|error| {
         let at = offset(source, error.pos);
@@ -26,7 +26,7 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
         }
     });
     let mut told: Vec<Fault> = told.collect();
-    // Report only the first error: one mistake often causes further errors after it.
+    // Report only the first error, because one mistake often causes further errors after it.
     told.truncate(1);
     if told.is_empty() {
         told.push(Fault {
@@ -51,7 +51,7 @@ fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     start + inside.unwrap_or(rest.len())
 }
 
-/// All errors of a parsed expression.
+/// Finds all errors in a parsed expression.
 pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> Vec<Fault> {
     let mut checker = Checker {
         places,
@@ -78,7 +78,7 @@ struct Checker<'c> {
 }
 
 impl Checker<'_> {
-    /// Type of a subexpression. `None` if it has errors, which are recorded.
+    /// Type of a subexpression. `None` if the subexpression has errors, which are then recorded.
     fn type_of(&mut self, node: &IdedExpr) -> Option<Type> {
         match &node.expr {
             Expr::Literal(literal) => Some(of_literal(literal)),
@@ -149,7 +149,8 @@ impl Checker<'_> {
         Some(if select.test { Type::Bool } else { found })
     }
 
-    /// Checks that the name of a request field is in lower case; another name is never present.
+    /// Checks that the name of a request field is in lower case. A name with upper-case letters
+    /// never matches.
     fn lower_case(&mut self, node: &IdedExpr, operand: Type, name: &str) -> Option<()> {
         if operand == Type::Headers && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let message = format!("no field is named `{}`", name.escape_debug());
@@ -334,7 +335,7 @@ impl Checker<'_> {
         Some(function.gives)
     }
 
-    /// Checks that a pattern is a literal, so that it can be compiled in advance.
+    /// Checks that the pattern of `matches` is a literal, so that it can be compiled in advance.
     fn pattern(&mut self, node: &IdedExpr) -> Option<()> {
         let Expr::Literal(LiteralValue::String(text)) = &node.expr else {
             self.fault(
@@ -393,7 +394,7 @@ impl Checker<'_> {
         None
     }
 
-    /// Bytes of a subexpression in the source, including its operands.
+    /// Byte range of a subexpression in the source, including its operands.
     fn span(&self, node: &IdedExpr) -> (usize, usize) {
         let own = self.token(node.id);
         let inside: Vec<&IdedExpr> = match &node.expr {
@@ -421,7 +422,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Bytes of the function name before the parenthesis of a call.
+    /// Byte range of the function name before the parenthesis of a call.
     fn called(&self, id: u64) -> (usize, usize) {
         let (bracket, _) = self.token(id);
         let before = self.source[..bracket].trim_end();
@@ -430,7 +431,8 @@ impl Checker<'_> {
         (start, before.len())
     }
 
-    /// Bytes of a name that follows an offset, or of one character if the name is not there.
+    /// Byte range of `name` at or after the offset `from`. Range of one character if the name is
+    /// not there.
     fn name(&self, from: usize, name: &str) -> (usize, usize) {
         let rest = &self.source[from..];
         let width = rest.chars().next().map_or(0, char::len_utf8);
@@ -440,7 +442,7 @@ impl Checker<'_> {
         found.unwrap_or((from, from + width))
     }
 
-    /// Bytes of the token of a subexpression: an operator, a dot, or a name.
+    /// Byte range of the token of a subexpression: an operator, a dot, or a name.
     fn token(&self, id: u64) -> (usize, usize) {
         let Some((first, last)) = self.places.offset_for(id) else {
             return (0, self.source.len());
@@ -452,7 +454,7 @@ impl Checker<'_> {
     }
 }
 
-/// True for a function that is called by a name, not by an operator.
+/// True for a function that is called by name, and false for an operator.
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
 }

@@ -49,7 +49,7 @@ pub struct Fault {
     pub message: String,
     /// Help text, used unless one of `known` is similar to the name.
     pub help: &'static str,
-    /// Unknown name, if the error is about a name.
+    /// Unknown name. Empty if the error is not about a name.
     pub name: String,
     /// Valid names at this place, for a suggestion.
     pub known: Vec<&'static str>,
@@ -100,15 +100,15 @@ impl Expression {
         })
     }
 
-    /// Paths of the values that the expression reads: variable, field, and the key of a map if it
-    /// is a literal in the expression. `request.headers["x-a"]` is `request`, `headers`, `x-a`.
+    /// Paths of the values that the expression reads. A path is a variable, a field, and the key of
+    /// a map if the key is a literal: `request.headers["x-a"]` is `request`, `headers`, `x-a`.
     #[must_use]
     pub fn reads(&self) -> BTreeSet<Vec<String>> {
         reads::of(&self.tree)
     }
 
-    /// Names of the request fields that the expression reads, in lower case. Fields whose names the
-    /// expression computes are not included.
+    /// Names of the request fields that the expression reads, in lower case. Excludes fields whose
+    /// names are computed by the expression.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<String> {
         let reads = self.reads().into_iter();
@@ -132,10 +132,10 @@ impl Expression {
         self.reads().iter().any(is_path)
     }
 
-    /// Evaluates the expression for a request. Returns its result.
+    /// Evaluates the expression for a request and returns its result.
     ///
     /// # Errors
-    /// The reason why the expression has no value for this request.
+    /// The reason why the evaluation failed.
     pub fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
         let scope = Scope::new(head, cx, &self.patterns);
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
@@ -151,14 +151,14 @@ impl Expression {
     }
 }
 
-/// Prints nothing of the source, which may contain confidential values.
+/// Omits the source, which may contain confidential values.
 impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Expression").finish_non_exhaustive()
     }
 }
 
-/// Reason why an evaluation failed.
+/// Converts an error of the evaluation.
 fn reason(error: &ExecutionError) -> NoValue {
     match error {
         ExecutionError::NoSuchKey(_) => NoValue::Absent,
@@ -219,7 +219,8 @@ fn environment() -> Env {
     env
 }
 
-/// Compiles the patterns of an expression, and replaces each pattern by an internal variable name.
+/// Compiles the literal patterns of `matches` in an expression, and replaces each one by the name
+/// of an internal variable.
 fn take_patterns(node: &mut IdedExpr, patterns: &mut Vec<Pattern>) {
     if let Expr::Call(call) = &mut node.expr
         && call.func_name == "matches"

@@ -1,4 +1,4 @@
-//! Values that an expression reads.
+//! Collection of the values that an expression reads.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use super::types::VARIABLES;
 
-/// Paths of all values that a subexpression reads.
+/// Paths of all values that a subexpression reads. See [`super::Expression::reads`].
 pub(super) fn of(node: &IdedExpr) -> BTreeSet<Vec<String>> {
     let mut all = BTreeSet::new();
     add(node, &mut all);
@@ -38,8 +38,8 @@ fn add(node: &IdedExpr, all: &mut BTreeSet<Vec<String>>) {
     }
 }
 
-/// Path of a value of a variable. `None` for any other subexpression. `"x" in map` reads the entry
-/// `x` of the map.
+/// Path of the value that a subexpression selects from a variable. `None` for any other
+/// subexpression. `"x" in map` selects the entry `x` of the map.
 fn path(node: &IdedExpr) -> Option<Vec<String>> {
     let below = |operand: &IdedExpr, key: &str| {
         let mut path = path(operand)?;

@@ -34,7 +34,7 @@ fn identity() -> Arc<Identity> {
     })
 }
 
-/// Request for which the expressions are evaluated.
+/// Request for which the tests evaluate expressions.
 fn request() -> RequestHead {
     let mut head = head("/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF");
     for (name, value) in [
@@ -55,7 +55,7 @@ fn request() -> RequestHead {
     head
 }
 
-/// Result of an expression for [`request`], with a consumer and a token, or without a caller.
+/// Result of an expression for [`request`]: with a consumer and a token, or without a caller.
 fn value(source: &str, with_caller: bool) -> Result<bool, NoValue> {
     let expression = Expression::compile(source);
     let expression = expression.unwrap_or_else(|faults| panic!("{source}: {faults:?}"));
@@ -168,8 +168,8 @@ fn expressions_hold_as_their_operators_say() {
             "request.method == 'PUT' ? auth.claims.absent == 1 : true",
             Ok(true),
         ),
-        // `||` and `&&` ignore an operand without a value if the other one decides (CEL, *Logical
-        // Operators*).
+        // `||` and `&&` ignore an operand whose evaluation fails if the other operand decides (CEL,
+        // *Logical Operators*).
         ("auth.claims.absent == 1 || true", Ok(true)),
         ("false && auth.claims.absent == 1", Ok(false)),
         ("auth.claims.absent == 1 && false", Ok(false)),
@@ -194,7 +194,7 @@ fn request_without_caller_has_no_values_of_one() {
     }
 }
 
-/// Errors with the part of the expression at which they are reported.
+/// Checks errors and the part of the expression at which they are reported.
 #[test]
 fn mistakes_are_found_where_they_are() {
     let mut wrong = Vec::new();
@@ -365,7 +365,8 @@ fn pattern_that_grows_is_refused() {
     assert!(faults[0].message.contains("pattern"), "{faults:?}");
 }
 
-/// Random texts never make the compiler panic, and each accepted text can be evaluated.
+/// Checks that random texts never make the compiler panic, and that each accepted text can be
+/// evaluated.
 #[test]
 fn random_texts_are_refused_or_evaluated() {
     let words = [
@@ -434,7 +435,7 @@ fn nothing_of_an_expression_is_printed() {
     assert!(!format!("{expression:?}").contains("hunter2"));
 }
 
-/// Prints the time of an evaluation for docs/performance.md. Run with `--nocapture` to see it.
+/// Prints the time of an evaluation, for docs/performance.md. Run with `--nocapture`.
 #[test]
 fn cost_of_an_evaluation_is_printed() {
     for source in [

@@ -1,4 +1,4 @@
-//! Types of expressions: variables with their fields, and functions.
+//! Types in expressions: variables with their fields, and functions.
 
 /// Type of a subexpression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Type {
     Route,
 }
 
-/// Name with its type.
+/// Name of a variable or field, with its type.
 pub(super) type Named = (&'static str, Type);
 
 /// Variables that every expression can use.
@@ -109,7 +109,7 @@ pub(super) const MEMBERS: &[Member] = &[
     },
 ];
 
-/// Functions that iterate over a list or map, which are refused.
+/// Functions that iterate over a list or map. Expressions that call them are refused.
 pub(super) const WALKS: &[&str] = &[
     "all",
     "exists",
@@ -173,7 +173,7 @@ impl Type {
         }
     }
 
-    /// Type of the values of a map whose keys are only known at run time. `None` for other types.
+    /// Type of the values of a map whose keys are known only at run time. `None` for other types.
     pub(super) const fn entry(self) -> Option<Self> {
         match self {
             Self::Headers | Self::Query => Some(Self::Text),
@@ -198,7 +198,7 @@ impl Type {
             )
     }
 
-    /// True if a value of this type can be a value of `other`.
+    /// True if a value of this type can have the type `other` at run time.
     pub(super) fn may_be(self, other: Self) -> bool {
         self == other || self == Self::Any
     }
@@ -216,7 +216,7 @@ impl Type {
         is_plain(self) && is_plain(other) && (alike || self == Self::Any || other == Self::Any)
     }
 
-    /// Common type of two types.
+    /// Type of a value that has one of two types.
     pub(super) fn either(self, other: Self) -> Self {
         match self == other {
             true => self,

@@ -1,5 +1,5 @@
-//! Values that expressions read: the request, its caller and its route. A value is read from the
-//! request only when the expression uses it.
+//! Values that an expression can read: the request, its caller and its route. A value is read from
+//! the request only when the expression uses it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::auth::jwt::json::{Json, Object};
 use crate::cx::{Cx, Principal, RouteId};
 use crate::head::RequestHead;
 
-/// Function name in errors that come from reading a value.
+/// Function name in errors that occur while a value is read.
 pub(super) const READ: &str = "@read";
 
 /// CEL type of compiled patterns.
@@ -53,8 +53,8 @@ enum Node<'s> {
     Route(Option<&'s RouteId>),
 }
 
-/// Internal variable name of a pattern. Users cannot write it, because it is not a valid
-/// identifier.
+/// Name of the internal variable for a pattern. Users cannot write the name, because it is not a
+/// valid identifier.
 pub(super) fn pattern_name(index: usize) -> String {
     format!("@pattern{index}")
 }
@@ -111,7 +111,7 @@ impl StaticVal for Pattern {}
 
 // === impl Node ===
 
-/// Prints no values, because they come from the request.
+/// Omits the values, because they come from the request.
 impl std::fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Node(…)")
@@ -239,7 +239,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// Value of a field by name. `None` if it is absent.
+    /// Value of the field with this name. `None` if the field is absent.
     fn field<'b, 'v>(self, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError>
     where
         's: 'v,
@@ -319,7 +319,7 @@ fn of_caller<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b,
     found.map(text)
 }
 
-/// Value of a claim: that of the consumer in gateway.yaml, otherwise that of the token.
+/// Value of a claim: of the consumer in gateway.yaml, otherwise of the token.
 fn claim<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b, 'v>> {
     if let Some(single) = caller.claims.get(name) {
         return Some(text(single));
@@ -377,8 +377,9 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Value of a query parameter, decoded. A repeated parameter is an error, because servers differ in
-/// the value that they use. So is a name in another letter case, which some servers read as this one.
+/// Decoded value of a query parameter. A repeated parameter is an error, because servers differ in
+/// the value that they use. A parameter with the same name in another letter case is an error as
+/// well, because some servers ignore letter case.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
     let is_alike = |key: &str| decode_query(key).eq_ignore_ascii_case(name.as_bytes());
     let mut found = pairs(query).filter(|(key, _)| is_alike(key));

@@ -26,8 +26,8 @@ fn asked(filter: &Filter, head: &mut RequestHead) -> Call {
     })
 }
 
-/// Result of a request with this answer, and the names of the policies that only logged a
-/// refusal.
+/// Result of the policy for a request if the service gives this answer, and the number of refusals
+/// that were only logged.
 fn answered(open: bool, answer: Answer, head: &mut RequestHead) -> (Step, usize) {
     let filter: &'static Filter = Box::leak(Box::new(filter(&checked(open))));
     with_cx(|cx| {

@@ -79,8 +79,7 @@ from the set.",
     )],
 };
 
-/// Reads the keys of a set that the verifier's algorithms use, sorted. `verifier` is the node of
-/// the verifier.
+/// Reads the keys of `set` that the algorithms of `verifier` use, sorted.
 pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<PublicKey> {
     let algorithms = super::algorithms(verifier);
     let before = sink.findings().len();
@@ -128,8 +127,8 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
             }
         }
     }
-    // If a key cannot be read, it could be the one for an algorithm. A missing key is then not
-    // reported.
+    // Do not report missing keys if a key of the set could not be read, because it could be the
+    // missing one.
     let all_read = sink.findings()[before..]
         .iter()
         .all(|finding| finding.lint.name != BAD_KEY.name);

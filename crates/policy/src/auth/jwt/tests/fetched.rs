@@ -1,5 +1,5 @@
-//! Tests of verifiers whose keys gwd fetches: questions, key rotation, old keys, and the cache of
-//! tokens.
+//! Tests of verifiers whose keys gwd fetches: questions, key rotation, expired keys, and the token
+//! cache.
 
 use bytes::Bytes;
 
@@ -33,7 +33,7 @@ fn by_url() -> Checked {
     checked(url, &[Algorithm::Es256])
 }
 
-/// JWK set with the public key of a pair.
+/// JWK set with the public key of a key pair.
 fn set(kid: &str, pair: &EcdsaKeyPair) -> Bytes {
     let point = pair.public_key().as_ref();
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -52,7 +52,7 @@ fn signed(kid: &str, signer: &str) -> Vec<u8> {
     ])
 }
 
-/// Result of a token: `ok`, `ask`, or the reason of the refusal.
+/// Verification result of a token: `ok`, `ask`, or the reason of the refusal.
 fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
     match verifier.judge(token, unix_s, None, answers) {
         Judged::Valid(_) => "ok",

@@ -77,7 +77,7 @@ fn keys() -> KeySource {
     ])
 }
 
-/// Settings without optional ones.
+/// Settings of a verifier without optional settings.
 fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
     Checked {
         issuer: "https://idp.example".into(),
@@ -103,7 +103,8 @@ pub(in crate::auth) fn verifier(name: &str) -> Verifier {
     let checked = match name {
         "keys" => checked(keys(), &[Rs256, Es256, EdDsa]),
         "secret" => checked(secret(), &[Hs256]),
-        // gwc never writes such a verifier, but a bundle with both families must be safe as well.
+        // gwc never writes such a verifier. A bundle that mixes shared secrets and key pairs must
+        // be safe as well.
         "both" => checked(keys(), &[Rs256, Es256, EdDsa, Hs256]),
         "strict" => Checked {
             leeway_ms: 0,
@@ -120,8 +121,8 @@ pub(in crate::auth) fn verifier(name: &str) -> Verifier {
     checked.verifier(&OneSecret).unwrap()
 }
 
-/// Encodes a part of a row: JSON, or `raw:` before the encoded part. See [`unescaped`] for
-/// repetitions.
+/// Encodes the header or the claims of a row: JSON, or `raw:` with a text that is already encoded.
+/// See [`unescaped`] for repetitions.
 fn part(text: &str) -> String {
     match text.strip_prefix("raw:") {
         Some(raw) => raw.to_owned(),
@@ -163,14 +164,14 @@ fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
         "r-pss" => rsa(&RSA_PSS_SHA256),
         "hs" => mac(SECRET),
         "hs-empty" => mac(b""),
-        // Public keys used as secrets.
+        // Public keys that an attacker uses as shared secrets.
         "hs-point" => mac(PAIRS.p256.public_key().as_ref()),
         "hs-x" => mac(&PAIRS.p256.public_key().as_ref()[1..33]),
         "hs-ed" => mac(PAIRS.ed25519.public_key().as_ref()),
         "hs-n" => mac(&RsaPublicKeyComponents::<Vec<u8>>::from(PAIRS.rsa.public_key()).n),
         "none" => Vec::new(),
         "zero" => vec![0; 64],
-        // r and s equal the order of the group.
+        // Signature in which r and s equal the order of the group.
         "order" => {
             let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
             let byte = |at: usize| u8::from_str_radix(&order[at..at + 2], 16).unwrap();
@@ -181,7 +182,7 @@ fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Token of a row, after its edit.
+/// Token of a row, with the row's edit applied.
 pub(in crate::auth) fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
     let signed = format!("{}.{}", part(header), part(claims));
     let bytes = signature(signer, signed.as_bytes());
@@ -267,8 +268,8 @@ fn every_reason_is_in_the_table() {
         .filter_map(|line| line.rsplit('\t').next())
         .collect();
     for reason in Reason::ALL {
-        // These reasons cannot be in the table: revocation is checked by the engine, the others
-        // come from introspection.
+        // Other tests cover these reasons: the engine checks revocation, and the rest is about
+        // introspection.
         let elsewhere = [
             Reason::Revoked,
             Reason::Inactive,

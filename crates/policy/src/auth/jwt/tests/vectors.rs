@@ -1,5 +1,5 @@
 //! Examples of RFC 7515, appendix A. Their tokens have no audience, which is checked after the
-//! signature: the reason `audience` therefore means that the signature is valid.
+//! signature. The reason `audience` therefore means that the signature is valid.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// Checks a token, and the token with one flipped bit of its signature.
+/// Verifies a token, and a copy of it with one flipped bit in the signature.
 fn judged(keys: KeySource, algorithm: Algorithm, secret: &str, [header, signature]: [&str; 2]) {
     let settings = Checked {
         issuer: "joe".into(),
