@@ -3,7 +3,7 @@
 //! | Where | What |
 //! |---|---|
 //! | `boot` | command line options, start and exit codes |
-//! | `control` | control thread: follow, verify, build, bind, persist, publish |
+//! | `control` | control thread: follows the channel; verifies, builds and publishes bundles |
 //! | `admin` | admin interface, and the client of the commands |
 //! | `node`, `worker`, `published` | threads, and the version that they serve |
 //! | `listen` | listening sockets, accepting, handing sockets to the next process |

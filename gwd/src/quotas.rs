@@ -21,9 +21,9 @@ use crate::runtime::clock::unix_ms;
 use crate::runtime::files::read_file;
 use crate::runtime::program_log::{Level, event};
 
-/// Name of the file.
+/// Name of the file with the counters, in the state folder.
 pub(crate) const FILE: &str = "quotas.bin";
-/// Name of a damaged file.
+/// Name to which a damaged file is renamed.
 pub(crate) const DAMAGED: &str = "quotas.bin.damaged";
 /// Maximum length of the file, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
@@ -51,7 +51,7 @@ struct Common {
 #[derive(Default)]
 struct State {
     stops: bool,
-    /// True while another process owns the file.
+    /// True while another process owns the file with the counters.
     paused: bool,
 }
 
@@ -88,7 +88,7 @@ impl Keeper {
         self.common.fails.load(Ordering::Relaxed)
     }
 
-    /// Writes the counters and leaves the file to another process.
+    /// Writes the counters, then stops writing the file, because another process takes it over.
     pub(crate) fn pause(&self) {
         let mut state = self.common.lock();
         self.common.write();
@@ -170,7 +170,7 @@ impl Common {
 
 /// Replaces the file atomically and durably.
 fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A name with the prefix of temporary files, which a clean-up of the folder removes.
+    // The prefix marks temporary files, which a clean-up of the folder removes.
     let temporary = folder.join(format!(".tmp-quotas-{}", std::process::id()));
     let written = OpenOptions::new()
         .create(true)

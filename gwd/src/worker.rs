@@ -1,5 +1,4 @@
-//! Worker: state of a thread that accepts connections, and decides on and forwards requests on its
-//! own.
+//! Worker: state of one thread, which accepts connections and handles their requests.
 //!
 //! Each worker has a single-threaded runtime, its own socket for every address, its own connection
 //! pools, and its own metric cells. Nothing here takes a lock. State of the whole process is in
@@ -135,7 +134,7 @@ impl Worker {
         self.view.borrow().as_ref().map(Rc::clone)
     }
 
-    /// Version that this worker uses now, without a look at the published one.
+    /// Version that this worker uses now. Does not check if a newer version was published.
     pub(crate) fn current_view(&self) -> Option<Rc<View>> {
         self.view.borrow().as_ref().map(Rc::clone)
     }

@@ -42,7 +42,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
 /// request does not count against any limit.
 ///
 /// # Errors
-/// The error in the question.
+/// If the question is invalid, with the reason.
 pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, String> {
     let current = shared.current().ok_or("no bundle runs yet")?;
     let snapshot = &current.loaded.snapshot;

@@ -58,7 +58,7 @@ pub(super) struct Nothing {}
 /// Parses a body. An empty body means that no parameter is set.
 ///
 /// # Errors
-/// The error in the body, with the known keys.
+/// If the body is invalid, with the reason and the known keys.
 pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
     match body.trim_ascii().first() {
         None => Ok(T::default()),
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(target(Value::Null).unwrap(), "Back(1)");
         assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
         assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
-        // Even the minimum of `i64` can be negated.
+        // `i64::MIN` can be negated without overflow.
         assert!(target(json!(i64::MIN)).is_ok());
         let id = Digest::of(b"x").to_string();
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));

@@ -129,7 +129,8 @@ impl Admin {
                         }
                     }
                     drop(listener);
-                    // Keep the runtime alive: requests in progress still get their responses.
+                    // Keep the runtime alive, so that requests in progress still get their
+                    // responses.
                     std::future::pending::<()>().await;
                 })?;
                 Ok((Interface::Tcp(real), socket))
@@ -252,7 +253,7 @@ impl Admin {
         }
     }
 
-    /// Waits until a large response may be written. Other connections are served between two such
+    /// Waits until a large response may be written. Other connections are served between two large
     /// responses.
     async fn may_write(&self) -> Option<SemaphorePermit<'_>> {
         let writing = self.writing.acquire().await.ok();

@@ -1,4 +1,4 @@
-//! Order of an operator that limits the validation of requests until the next bundle.
+//! Handles an operator's request to limit the validation of requests until the next bundle.
 
 use policy::validation::Mode;
 use serde_json::json;
@@ -7,13 +7,13 @@ use super::order::{self, ValidationOrder};
 use crate::published::Shared;
 use crate::runtime::program_log::{Audit, OK};
 
-/// Word of an order that ends the limit.
+/// Value of `mode` that ends the limit.
 const RESTORE: &str = "restore";
 
-/// Sets or ends the limit, with an audit line.
+/// Sets or ends the limit on validation, and writes an audit line.
 ///
 /// # Errors
-/// The mistake in the order; no bundle runs.
+/// If the body is invalid, or no bundle runs.
 pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), String> {
     let read = order::read::<ValidationOrder>(body);
     let before = shared.validation_limit.status();

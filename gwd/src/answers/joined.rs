@@ -1,6 +1,6 @@
-//! Sharing of answers between the requests of all workers. Requests with the same question (the
-//! same lookup at another service) at the same time share one answer, which is then cached for a
-//! time.
+//! Sharing of answers between the requests of all workers. A *question* is a lookup at another
+//! service. Requests with the same question at the same time share one answer, which is then
+//! cached.
 //!
 //! The first request with a question is the leader: it performs the lookup, and the others wait for
 //! its answer on their own workers. If the leader's client disconnects, the next request becomes
@@ -17,10 +17,11 @@ use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of a cached answer in addition to its body and fields, in bytes.
 const ENTRY_BYTES: usize = 512;
-/// Time for which an old answer is used before the service is asked again: 5s.
+/// Time for which an expired answer is used, while the service does not answer, before the service
+/// is contacted again: 5s.
 const RETRY_MS: u64 = 5_000;
 
-/// Hash of everything that decides the answer to a question.
+/// Hash of everything that determines the answer to a question.
 pub(crate) type Key = [u8; 32];
 
 /// Questions in progress, and cached answers.
@@ -43,9 +44,9 @@ struct Flight {
 pub(crate) enum Turn {
     /// Another request got this answer.
     Answered(Answer),
-    /// The request is the leader: it performs the effect for all requests that wait.
+    /// The request is the leader: it performs the lookup for all requests that wait.
     Leads(Lead),
-    /// The answer cannot be shared: each request performs the effect itself.
+    /// The answer cannot be shared: each request performs the lookup itself.
     Alone,
 }
 
@@ -56,7 +57,7 @@ pub(crate) struct Joining<'j> {
     flight: Arc<Flight>,
 }
 
-/// Right of the leader to perform the effect of a question.
+/// Handle of the leader, which performs the lookup of a question.
 pub(crate) struct Lead {
     flight: Arc<Flight>,
     _gate: Leading<()>,
@@ -81,7 +82,8 @@ struct Entry {
     answer: Arc<Answered>,
     since_ms: u64,
     until_ms: u64,
-    /// Time until which the answer is used although it is old. Then the service is asked again.
+    /// Time until which the expired answer is used. After this time, the service is contacted
+    /// again.
     retry_ms: u64,
     bytes: usize,
 }
@@ -89,9 +91,9 @@ struct Entry {
 // === impl Joined ===
 
 impl Joined {
-    /// Cached answer to a question, if it is fresh, or old and still usable ([`RETRY_MS`]). The age
-    /// is compared with the current times of `keep`, so that a release with shorter times also
-    /// applies to answers that were cached before.
+    /// Cached answer to a question, if it is fresh, or if it is expired but may still be used
+    /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
+    /// shorter times also applies to answers that were cached before.
     pub(crate) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
@@ -105,8 +107,8 @@ impl Joined {
     }
 
     /// Expired answer to a question, for use while the service does not answer. The answer is used
-    /// for [`RETRY_MS`] before the service is asked again, so that not every request waits for a
-    /// service that is down.
+    /// for [`RETRY_MS`] before the service is contacted again, so that not every request waits for
+    /// an unavailable service.
     pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
@@ -146,7 +148,7 @@ impl Joined {
         locked(store).insert(key, entry);
     }
 
-    /// Lets a request take part in a question.
+    /// Registers a request for the answer to a question.
     pub(crate) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {
@@ -180,9 +182,9 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // If no other request and no task uses the flight, two references remain: the table's and
-        // this request's. An answered flight is removed at once, so that later requests start a
-        // new one.
+        // If no other request and no task uses the flight, two references remain: one in the table,
+        // one in this request. An answered flight is removed at once, so that later requests start
+        // a new one.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);
@@ -198,7 +200,7 @@ impl Lead {
     }
 }
 
-/// Time for which an old answer of a kind may be used in an outage, in milliseconds.
+/// Time for which an expired answer of a kind may be used in an outage, in milliseconds.
 fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
     match kind {
         Kept::Admits => keep.stale_ms,
@@ -227,7 +229,7 @@ impl Store {
         if let Some(entry) = self.young.entries.get(key) {
             return valid(entry).then(|| Arc::clone(&entry.answer));
         }
-        // Do not remove an entry that is too old now: it may be used in an outage.
+        // Keep an expired entry: it may be used in an outage.
         self.old.entries.get(key).filter(|entry| valid(entry))?;
         let entry = self.old.entries.remove(key)?;
         let answer = Arc::clone(&entry.answer);
@@ -338,8 +340,8 @@ mod tests {
         assert_eq!(locked(&joined.flights).len(), 0);
     }
 
-    /// Cache times of a test: the first number for answers with a body, the second for answers
-    /// without one.
+    /// Cache times of a test: `times_ms[0]` for answers with a body, which admit; `times_ms[1]` for
+    /// answers without a body, which refuse.
     fn keeping(times_ms: [u64; 2], stale_ms: u64) -> Keep {
         Keep {
             times_ms,

@@ -17,7 +17,8 @@ use crate::answers::joined::Key;
 
 /// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
-/// Maximum number of these requests from one client address (IPv6: one /64 network).
+/// Maximum number of requests from one client address (IPv6: one /64 network) whose check waits or
+/// is in progress.
 const WAITING_OF_ONE_MAX: usize = 32;
 
 /// Password checks of the process that wait or are in progress.
@@ -37,7 +38,7 @@ struct Waiting {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Place of a request in the queue. Free again when it is dropped.
+/// Place of a request in the queue. Dropping this value frees the place.
 pub(crate) struct Place<'p> {
     passwords: &'p Passwords,
     address: IpAddr,

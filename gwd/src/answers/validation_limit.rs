@@ -1,7 +1,7 @@
-//! Limit on the validation of requests that an operator set on this node, for an emergency.
+//! Limit that an operator sets on the validation of requests on this node, for an emergency.
 //!
-//! The limit belongs to the bundle that ran when it was set, and ends with it. Requests of other
-//! bundles are validated as these say.
+//! The limit belongs to the bundle that ran when it was set, and ends with this bundle. Requests of
+//! other bundles are validated according to their bundle.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bundle::digest::Digest;
 use policy::validation::Mode;
 use serde_json::{Value, json};
 
-/// Limit of the process, if there is one.
+/// Limit that applies in this process, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct ValidationLimit(ArcSwapOption<Limit>);
 
@@ -23,7 +23,7 @@ struct Limit {
 }
 
 impl ValidationLimit {
-    /// Strictest mode for requests of a bundle. None: that of the bundle.
+    /// Strictest mode for requests of a bundle. `None`: the bundle's own modes apply.
     pub(crate) fn of(&self, bundle: &Digest) -> Option<Mode> {
         let limit = self.0.load();
         let limit = limit.as_ref().filter(|limit| limit.bundle == *bundle);

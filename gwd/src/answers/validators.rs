@@ -1,8 +1,8 @@
 //! Compiled validators of operations.
 //!
-//! A validator is compiled on the threads for computations when a request needs it first. Validators
-//! are shared by the digest of what they check, so that an unchanged description is not compiled
-//! again after a switch of versions.
+//! A validator is compiled on the threads for computations when a request first needs it.
+//! Validators are shared by the digest of the description that they check, so that an unchanged
+//! description is not compiled again after a switch of versions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -19,7 +19,7 @@ const UNUSED_BYTES_MAX: u64 = 32 << 20;
 /// Validators of the process.
 #[derive(Default)]
 pub(crate) struct Validators {
-    /// By the digest of the API's blob.
+    /// Validators of APIs, by the digest of the API's blob.
     apis: Mutex<HashMap<[u8; 32], Weak<ApiValidators>>>,
     compiled: Arc<Compiled>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Validators {
 /// Validators of one API, which versions with the same blob share.
 pub(crate) struct ApiValidators {
     part: Arc<ApiPart>,
-    /// By index of the operation.
+    /// Validators of operations, by index. An empty cell is not compiled yet.
     cells: Box<[OnceLock<Ready>]>,
     /// Compilations in progress, by index of the operation.
     pending: Mutex<HashMap<usize, watch::Receiver<bool>>>,
@@ -44,17 +44,17 @@ pub(crate) enum Ready {
     Unusable,
 }
 
-/// Compiled validators by the digest of what they check.
+/// Compiled validators, by the digest of the description that they check.
 #[derive(Default)]
 struct Compiled(Mutex<HashMap<[u8; 32], Entry>>);
 
 struct Entry {
     operation: Arc<Operation>,
-    /// Number of the last use.
+    /// Sequence number of the last use.
     used: u64,
 }
 
-/// Removes the mark of a compilation at its end, even after a panic.
+/// Removes the mark of a compilation in progress when the compilation ends, even after a panic.
 struct Pending<'a>(&'a ApiValidators, usize);
 
 // === impl Validators ===
@@ -95,8 +95,8 @@ impl ApiValidators {
     }
 
     /// Compiles the validator of an operation and waits for it, or waits for a compilation in
-    /// progress. It continues if the caller stops waiting. False if no thread is free or the
-    /// compilation failed.
+    /// progress. The compilation continues if the caller stops waiting. False if no thread is free
+    /// or the compilation failed.
     pub(crate) async fn prepare(self: &Arc<Self>, index: usize, compute: &Compute) -> bool {
         let mut done = {
             let mut pending = locked(&self.pending);
@@ -153,7 +153,8 @@ impl Drop for Pending<'_> {
 // === impl Compiled ===
 
 impl Compiled {
-    /// Validator for a description: a known one, or a new one. None if it does not compile.
+    /// Validator for a description: an existing one with the same digest, or a new one. `None` if
+    /// the description does not compile.
     fn operation(&self, cone: &Cone) -> Option<Arc<Operation>> {
         let known = |all: &mut HashMap<[u8; 32], Entry>| {
             let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;
@@ -164,7 +165,7 @@ impl Compiled {
         if let Some(known) = known(&mut locked(&self.0)) {
             return Some(known);
         }
-        // Compiled without the lock, because it may take milliseconds.
+        // Compile without the lock, because a compilation may take milliseconds.
         let made = Arc::new(Operation::compile(cone).ok()?);
         let mut all = locked(&self.0);
         let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;
@@ -178,7 +179,8 @@ impl Compiled {
     }
 }
 
-/// Removes validators that no version uses, the oldest first, while they take too much memory.
+/// Removes validators that no version uses, the least recently used first, while their estimated
+/// memory is above [`UNUSED_BYTES_MAX`].
 fn forget_unused(all: &mut HashMap<[u8; 32], Entry>) {
     let unused = all
         .iter()

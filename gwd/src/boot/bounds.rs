@@ -12,8 +12,8 @@ use crate::node::Bounds;
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Estimated memory of one idle connection, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
-/// Upper bound of the default for connections per client address. Like a quarter of the connections
-/// and of the memory, it leaves room for other addresses.
+/// Upper bound of the default for connections per client address, so that other addresses can still
+/// connect.
 const PER_ADDRESS_MAX: u32 = 2_500;
 /// Maximum concurrent TLS handshakes by default; more would not finish sooner.
 const HANDSHAKES_MAX: u64 = 512;

@@ -58,16 +58,16 @@ struct Running {
     draining: Arc<AtomicBool>,
     /// Notified when another process has taken over.
     left: Arc<Notify>,
-    /// Number of signals that asked for the end.
+    /// Number of signals to stop that this process has received.
     stops: Arc<AtomicU32>,
     /// True if this process has taken over from another one.
     takes_over: bool,
 }
 
-/// Parts that the previous process hands over. Empty if there is none.
+/// Resources that the previous process hands over. Empty if there is no previous process.
 #[derive(Default)]
 struct Predecessor {
-    /// Connection to the previous process, which waits until this one serves.
+    /// Connection to the previous process, which waits until this process serves.
     promise: Option<Promise>,
     /// Lock of the state folder.
     lock: Option<File>,
@@ -213,7 +213,7 @@ fn not_ready() -> Status {
 }
 
 impl Running {
-    /// Serves until the end of the process, and then drains.
+    /// Serves until a stop is requested or another process has taken over, then drains.
     ///
     /// # Errors
     /// The exit code if systemd cannot be notified.
@@ -278,7 +278,7 @@ fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
-/// Ends this process because it cannot serve; the previous gwd keeps serving.
+/// Exit code of a process that cannot serve after a take-over. The previous gwd keeps serving.
 fn no_successor(status: &Status) -> Exit {
     event(
         Level::Error,
@@ -406,7 +406,7 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// State that the signal handlers use.
+/// Data that the signal handlers use.
 struct Signals {
     events: Sender<Event>,
     options: RunOptions,

@@ -62,7 +62,7 @@ pub(super) fn sockets() -> Vec<Inherited> {
     inherited
 }
 
-/// Notifies systemd once the process is ready, and feeds the watchdog from the start. A process
+/// Notifies systemd once the process is ready, and notifies its watchdog from the start. A process
 /// that takes over becomes the service's main process, for which the unit needs `NotifyAccess=all`.
 /// Without systemd this does nothing.
 ///
@@ -100,7 +100,7 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Feeds the watchdog if the process is alive; otherwise systemd restarts it.
+/// Notifies the watchdog if the process is alive; otherwise systemd restarts the process.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
         tell("WATCHDOG=1");

@@ -54,12 +54,12 @@ impl Control {
         };
         self.node.publish(&version.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
-        // From here on no step can fail. The fault point only simulates a kill.
+        // From here on no step can fail. The fault point can only kill the process.
         let _published = fault::point("activate.published");
         self.ran = ran;
         self.last_error = None;
         self.runs(version);
-        // Once one record is remembered, older ones are detected as replays.
+        // After one record is remembered, older records are detected as replays.
         self.replay_protected |= self.memory.record.is_some();
         self.alarm("state-damaged", false);
         self.accept(accepted);

@@ -223,7 +223,8 @@ impl Control {
         if let Err(refused) = &followed {
             self.cannot_follow(refused.clone());
         }
-        // While a hold lasts, the last bundle is the held one, and no other bundle may be started.
+        // While a hold lasts, the last good bundle is the held one, and no other bundle may be
+        // started.
         if self.running.is_none()
             && self.ran.hold.is_none()
             && let Some(last) = self.ran.last()
@@ -299,7 +300,7 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Decides what follows if no bundle runs: gwd waits if the reason is temporary, and otherwise
+    /// Decides what happens if no bundle runs: gwd waits if the reason is temporary; otherwise it
     /// does not start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         if self.awaited_hold().is_some() {

@@ -13,7 +13,7 @@ use super::{Control, KEPT_MAX};
 #[derive(Debug, Default)]
 pub(super) struct Described {
     by_bundle: BTreeMap<Digest, About>,
-    /// True once the records of the state folder have been read.
+    /// True once the records in the state folder have been read.
     complete: bool,
 }
 

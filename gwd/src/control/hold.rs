@@ -100,8 +100,8 @@ impl Control {
     }
 }
 
-/// True if waiting can make the held bundle usable. A damaged or missing copy in the state folder
-/// does not become usable by waiting.
+/// True if the held bundle can become usable without an operator. A damaged or missing copy in the
+/// state folder cannot.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -189,7 +189,7 @@ impl Control {
     }
 }
 
-/// True if verification failed, false if the error was a failure to read.
+/// True if verification failed; false if the statement could not be read.
 fn is_judgement(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

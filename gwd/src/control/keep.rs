@@ -25,7 +25,7 @@ use crate::runtime::program_log::{Level, event};
 const ON_DISK: usize = 20;
 /// Minimum age of bundles that are removed from the state folder: 1 hour.
 const YOUNG_S: u64 = 3_600;
-/// Interval at which unused names and addresses are dropped: 60s.
+/// Interval at which unused metric names and listening addresses are dropped: 60s.
 const TIDY_MS: u64 = 60_000;
 
 impl Control {
@@ -141,8 +141,8 @@ impl Control {
                 // The running version is no longer trusted: do not store it for a restart.
                 Err(WriteError::Refused(refused)) if refused.blame() == Blame::Signer => {}
                 Err(error) if Some(known.version.bundle()) == running => return Err(error),
-                // Ignore other failures: a missing version only costs a rollback target, and a
-                // rollback to it reports the error.
+                // Ignore other failures: without a version, only a rollback to it is impossible,
+                // and that rollback reports the error.
                 Ok(()) | Err(_) => {}
             }
         }

@@ -23,7 +23,7 @@ use crate::runtime::program_log::{Level, event};
 const FORM: &str = "gwd-key-set-1";
 /// Maximum length of a stored copy in bytes: a key set of 1 MiB and its first line.
 const BYTES_MAX: u64 = (1 << 20) + 4_096;
-/// Tolerated difference between the clock and the time of a copy, in seconds.
+/// Maximum time by which the time of a copy may be ahead of the clock, in seconds.
 const AHEAD_MAX_S: u64 = 300;
 
 /// Cells of all sources, and the folder of their copies.

@@ -41,7 +41,7 @@ impl Looks {
         self.wanted = true;
     }
 
-    /// Time of the next read caused by file events, or `u64::MAX` if there was no event.
+    /// Time of the next read caused by file events, or `u64::MAX` if no event is pending.
     pub(super) fn due_ms(&self) -> u64 {
         if self.wanted { self.next_ms } else { u64::MAX }
     }

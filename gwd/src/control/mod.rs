@@ -103,21 +103,21 @@ pub(crate) enum TrustSource {
 /// the store.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Read again: the store, the trust file or a secret may have changed.
+    /// Reads the store, the trust file and the secrets again: one of them may have changed.
     Look,
-    /// Read again, and answer the operator who waits for the result.
+    /// Reads the store again, and sends the result to the operator who waits for it.
     Notified(Answer),
-    /// Activate another bundle of this node.
+    /// Activates another bundle of this node.
     Switch {
         order: RequestedSwitch,
         who: String,
         answer: Answer,
     },
-    /// End the hold and follow the channel again.
+    /// Ends the hold and follows the channel again.
     Resume { who: String, answer: Answer },
-    /// Hand over to another process, which connected with this stream.
+    /// Hands over to another process, which connected with this stream.
     HandOver(UnixStream),
-    /// Stop the process.
+    /// Stops the process.
     Stop { who: String },
 }
 
@@ -126,7 +126,7 @@ pub(crate) enum Event {
 pub(crate) struct RequestedSwitch {
     pub(crate) what: Switch,
     pub(crate) to: Target,
-    /// True if the hold lasts until `gwd resume`, also against later bundles of the channel.
+    /// True if the hold lasts until `gwd resume`, even if the channel moves to another bundle.
     pub(crate) sticky: bool,
     /// Reason that the operator states.
     pub(crate) why: Option<String>,
@@ -168,7 +168,7 @@ pub(crate) struct Trouble {
 #[derive(Debug)]
 struct Resident {
     version: Version,
-    /// Newest record that names the version.
+    /// Newest record that names the version's bundle.
     accepted: Accepted,
     /// Secrets that the version uses.
     secrets: BTreeSet<SecretRef>,
@@ -218,7 +218,8 @@ pub(crate) struct Control {
     revocations_protected: bool,
     /// Newest accepted record.
     head: Option<Accepted>,
-    /// Records that were skipped because their signing key is revoked. They are not verified again.
+    /// Records that were skipped because their signing key is revoked. gwd does not verify them
+    /// again.
     passed: Passed,
     running: Option<Running>,
     /// Versions in memory, newest first.
@@ -229,7 +230,7 @@ pub(crate) struct Control {
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
-    /// Conditions that were logged already, so that each is logged once.
+    /// Conditions that were logged already and are not logged again.
     logged: LoggedTroubles,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
@@ -251,7 +252,7 @@ pub(crate) struct Control {
     watcher: Option<Watcher>,
 }
 
-/// Observation of rate-limit tables that had no free slot for a key.
+/// Counts how often keys found no free slot in the rate-limit tables.
 #[derive(Debug, Default)]
 struct CrowdedLimits {
     /// Number of keys without a free slot, as of the last check.
@@ -260,7 +261,7 @@ struct CrowdedLimits {
     grew_ms: Option<u64>,
 }
 
-/// Conditions that were logged already, so that reads do not log them again.
+/// Conditions that were logged already, so that further reads do not log them again.
 #[derive(Debug, Default)]
 struct LoggedTroubles {
     /// Error of the last read of the store, if it failed.
@@ -395,8 +396,8 @@ impl Control {
         offered.is_ok()
     }
 
-    /// Time of the next read of the store: after a file event as the rate limit allows,
-    /// periodically, or when a refused bundle is retried, whichever comes first.
+    /// Time of the next read of the store: after a file event (limited by [`Looks`]), after the
+    /// polling interval, or when a refused bundle is retried, whichever comes first.
     fn look_at_ms(&self) -> u64 {
         let poll_ms = self.looked_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
@@ -433,7 +434,7 @@ impl Control {
         ends
     }
 
-    /// Runs periodic tasks that no release needs to wait for.
+    /// Runs periodic maintenance; it is not urgent.
     fn tick(&mut self) {
         self.refresh_secrets();
         self.describe();

@@ -15,7 +15,7 @@ use super::way::Step;
 use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
 use crate::runtime::program_log::{Audit, OK};
 
-/// Result of an operator's switch.
+/// Result of an operator's switch to another bundle.
 #[derive(Clone, Copy, Debug)]
 struct Switched {
     /// True if the switch was written to the state folder, so that it survives a restart.

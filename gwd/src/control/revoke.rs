@@ -102,7 +102,7 @@ impl Control {
     }
 
     /// Drops banned bundles from memory at once and from disk at the next clean-up. They stay in
-    /// the history, so that a switch to one is refused with the reason.
+    /// the history, so that a switch to a banned bundle is refused with the reason.
     pub(super) fn drop_banned(&mut self) {
         let banned = self.all_banned();
         if banned != self.dropped {

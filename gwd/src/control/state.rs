@@ -24,9 +24,9 @@ use crate::listen::handover;
 use crate::quotas;
 use crate::runtime::files::{NONBLOCK, read_file};
 
-/// File with the history of the running bundles.
+/// File with the history of running bundles and the hold.
 const RAN: &str = "gwd.json";
-/// Maximum length of that file, in bytes.
+/// Maximum length of [`RAN`], in bytes.
 const RAN_BYTES_MAX: u64 = 1 << 20;
 /// Maximum bundles in the history.
 const RAN_MAX: usize = 20;
@@ -36,7 +36,8 @@ const RUNS_MAX: usize = 100;
 /// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
 /// rollbacks must not stall.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// Files of gwd beside the layout. A folder that contains only these counts as empty.
+/// Files that gwd stores in addition to the OCI layout. A folder that contains only these counts as
+/// empty.
 const OWN: [&str; 6] = [
     RAN,
     "channels",
@@ -171,7 +172,7 @@ impl State {
         })
     }
 
-    /// Uses the folder that the path names now as the state folder. Existing files stay.
+    /// Uses the folder that the path names now as the state folder. Files in it stay.
     ///
     /// # Errors
     /// The errors of [`State::open`].
@@ -345,7 +346,7 @@ fn reason(error: &serde_json::Error) -> &'static str {
 }
 
 impl Ran {
-    /// Bundle that ran last.
+    /// Bundle that ran last, or `None` if no bundle ran.
     pub(crate) fn last(&self) -> Option<Digest> {
         self.ran.first().copied()
     }

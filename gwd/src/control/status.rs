@@ -14,7 +14,7 @@ use super::{Control, TrustSource};
 use crate::runtime::clock;
 use crate::runtime::program_log;
 
-/// Documents that the admin interface serves.
+/// Documents and flags that the admin interface serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     /// Document `status/v1`.
@@ -232,7 +232,7 @@ impl Control {
     }
 }
 
-/// Report on a key set.
+/// Status of one key set, as an element of `key_sets`.
 fn key_set(set: &KeyCell) -> Value {
     let report = set.report();
     let now_s = clock::unix_ms() / 1_000;

@@ -37,11 +37,11 @@ pub(super) struct Hint {
     pub(super) events: Sender<Event>,
 }
 
-/// Paths whose changes are relevant.
+/// Paths whose changes cause a new read.
 #[derive(Clone, Debug)]
 struct Matters {
-    /// Folders of the store. Links are created in the last two; the first two are watched because
-    /// their subfolders may be created later.
+    /// Folders of the store. Links are created in the last two (`channels/NAME`, `revocations`);
+    /// the first two are watched because their subfolders may be created later.
     store: [PathBuf; 4],
     trust: Option<PathBuf>,
     secrets: PathBuf,

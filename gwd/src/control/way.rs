@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Maximum bundles in the history.
 const STEPS_MAX: usize = 20;
 
-/// Stack of activated bundles. The last one is running; a rollback removes the bundles after its
-/// target.
+/// Stack of activated bundles. The last one is the running bundle; a rollback removes all bundles
+/// after its target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RollbackHistory(Vec<Step>);
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn operator_at_an_older_bundle_drops_newer_ones() {
         let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
-        // The bundle was released before this node first ran.
+        // The bundle `older` was released before this node first ran.
         way.switch(step("older", 2));
         assert_eq!(back(&way, "older", 1), is("a"));
         way.switch(step("d", 3));

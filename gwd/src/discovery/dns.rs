@@ -43,7 +43,7 @@ pub(crate) struct Dns {
     system: RefCell<Option<System>>,
 }
 
-/// Records to query.
+/// Query for the records of a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DnsQuery<'a> {
     /// A or AAAA records of a name, and the port of its hosts.
@@ -59,7 +59,8 @@ type System = [Option<(u64, u64, i64, i64)>; SYSTEM.len()];
 /// SRV record: weight, port, and addresses of its target.
 type Service<'a> = (u16, u16, &'a [IpAddr]);
 
-/// Addresses with their TTL in milliseconds. The error is the answer to give if there are none.
+/// Addresses with their TTL in milliseconds. The error is the answer to report if there is no
+/// address.
 type Addresses = Result<(Vec<IpAddr>, u64), Answer>;
 
 // === impl Dns ===
@@ -233,7 +234,8 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
                     ttl_ms = ttl_ms.min(for_ms);
                 }
                 Err(Answer::Absent { .. }) => {}
-                // Give up: without this answer, it is unknown which hosts remain.
+                // Stop at the first failed query: without its answer, the remaining hosts are
+                // unknown.
                 Err(answer) => return answer,
             }
         }
@@ -298,7 +300,7 @@ async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Resu
     })
 }
 
-/// Minimum TTL of the records, in milliseconds.
+/// Minimum TTL of all records in a response, in milliseconds.
 fn ttl_ms(lookup: &Lookup) -> u64 {
     let seconds = lookup.answers().iter().map(|record| record.ttl).min();
     u64::from(seconds.unwrap_or(0)) * 1_000

@@ -277,7 +277,7 @@ impl Inner {
     }
 }
 
-/// Logs changes of a source's state and of its hosts.
+/// Logs the changes of a source's state and hosts that an answer caused.
 fn say(source: &Source, told: &QueryEffect) {
     let about = &source.question.about;
     let places = source.places();

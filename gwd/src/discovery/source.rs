@@ -84,9 +84,9 @@ pub(crate) struct Answers {
 #[derive(Debug, Default)]
 struct SourceState {
     places: Arc<[Place]>,
-    /// True once the query has been answered, with hosts, without hosts, or by a failure.
+    /// True once the source has been queried and an answer of any kind has arrived.
     asked: bool,
-    /// Time of the last answer that took effect on the hosts or confirmed them.
+    /// Time of the last answer that changed or confirmed the hosts.
     told_ms: Option<u64>,
     /// Time since which all answers have reported no hosts. A failed query resets it.
     absent_since_ms: Option<u64>,
@@ -210,8 +210,8 @@ impl Source {
         }
     }
 
-    /// Applies the limits to a wait, and shortens it at random by up to 10 %, so that gateways that
-    /// started together do not query at the same time.
+    /// Limits the time until the next query, and shortens it at random by up to 10 %, so that
+    /// gateways that started together do not query at the same time.
     fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
         let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);

@@ -44,14 +44,15 @@ use crate::worker::{View, Worker};
 /// Maximum number of connections that are opened for one request to a service.
 const CONNECTS_MAX: usize = 3;
 
-/// Returns the answer of a service: a cached one, that of an equal request in progress, or that of
-/// a new request. If there is none, an old answer is used if the policy allows it.
+/// Returns the answer of a service: a cached answer, that of an identical request in progress, or
+/// that of a new request. If the service does not answer, an expired answer is used if the policy
+/// allows it.
 pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
-        // Unreachable: the engine builds no filter whose upstream is absent.
+        // The engine builds no filter whose upstream is absent.
         count(Outage::Failed.label());
         return Answer::Outage(Outage::Failed);
     };
@@ -69,8 +70,8 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
     let answer = asked(asking, call, client, (&head, upstream, key)).await;
     let is_useful =
         matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
-    // Clients can keep the gateway's own limit reached, so it must not count as an outage of the
-    // service.
+    // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
+    // an outage of the service.
     let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
     if call.keep.stale_ms == 0 || is_useful || is_limited {
         return answer;
@@ -95,9 +96,9 @@ async fn asked(
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
-    // The timeout of the question begins when it is asked. A request that waits for others can only
-    // wait as long if their requests ended early one after another; then it asks by itself. Without
-    // a question there is no outage.
+    // The timeout begins when the request to the service is sent. A request that waits for others
+    // waits longer only if they end early one after another; then it sends its own request. Without
+    // a sent request there is no outage.
     let until_ms = || worker.clock.now_ms().saturating_add(call.timeout_ms);
     asking.deadline.set(until_ms());
     let lead = match in_time(asking.deadline, joining.turn()).await {
@@ -136,8 +137,8 @@ async fn asked(
     answer
 }
 
-/// Hash of everything that decides the answer: the request and the definition of the upstream. If a
-/// later release changes the upstream, cached answers of the earlier one are not used.
+/// Hash of everything that determines the answer: the request and the definition of the upstream.
+/// If a later release changes the upstream, cached answers of the earlier one are not used.
 fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
     let mut hash = Sha256::new_with_prefix(call.digest(&head.headers));
     hash.update(format!("{upstream:?}"));
@@ -145,7 +146,7 @@ fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
 }
 
 /// True if identical requests of other clients may use the answer, too. An answer of `forward_auth`
-/// that sets a cookie is for one client only.
+/// with `Set-Cookie` is for one client only.
 fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     match (asker, answer) {
         (Asker::ForwardAuth, Answer::Http(answered)) => !answered.headers.contains_key(SET_COOKIE),
@@ -153,7 +154,7 @@ fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     }
 }
 
-/// Head of the request to the service. Path and `Host` are completed for each target.
+/// Head of the request to the service. `at_target` adds path and `Host` for each target.
 fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
@@ -272,7 +273,7 @@ impl To<'_> {
                 body
             }
             // The status alone refuses the client's request. An unreadable body is therefore not an
-            // outage, in which a policy might admit the request.
+            // outage (in an outage, a policy might admit the request).
             Err(_) if refuses(status) => Bytes::new(),
             Err(outage) => return Err(outage),
         };
@@ -427,15 +428,15 @@ impl To<'_> {
     }
 }
 
-/// Reason why an attempt got no response.
+/// Reason why an attempt to send the request got no response.
 enum Once {
-    /// The connection was dead: the service may close a reused connection at any time.
+    /// The connection was closed: the service may close a reused connection at any time.
     Stale,
     Outage(Outage),
 }
 
-/// Result of a request to a service that its upstream's circuit breaker counts. `None` if the
-/// breaker does not count it.
+/// Result that the upstream's circuit breaker counts for a request to a service. `None` if the
+/// breaker does not count the request.
 fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
     match outcome {
         Ok(answered) => Some(Sign::Status(answered.status.as_u16())),

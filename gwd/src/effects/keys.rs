@@ -1,11 +1,11 @@
 //! Fetches of key sets: for requests that need an unknown key, and in the background before a set
-//! is too old.
+//! expires.
 //!
 //! At most one fetch from each source is in progress in the process; all requests that need a key
-//! from it wait for the same fetch. The fetch is a task of its own with a timeout of its own: it
-//! continues if the request that began it ends, because there is at most one fetch of an unknown key
-//! in 30 seconds. A failed fetch changes nothing: the last valid set is used
-//! until it is too old for the verifier.
+//! from the source wait for the same fetch. The fetch is a task of its own with a timeout of its
+//! own. It continues if the request that started it ends, because an unknown key causes at most one
+//! fetch in 30 seconds. After a failed fetch, the last valid set is used until it is too old for
+//! the verifier.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ use crate::worker::{View, Worker};
 const BYTES_MAX: usize = 1 << 20;
 /// Maximum length of a media type in a log message, in bytes.
 const TYPE_BYTES_MAX: usize = 64;
-/// Maximum time of a fetch, and for which a request waits for one: 5s.
+/// Maximum duration of a fetch, and maximum time for which a request waits for one: 5s.
 const TIMEOUT_MS: u64 = 5_000;
 
 /// Waits for a fetch of the keys that a request needs. Begins the fetch if none is in progress.
@@ -100,7 +100,8 @@ async fn in_background(worker: &Rc<Worker>, view: &View, cell: &KeyCell) {
 
 /// Fetches a key set for all requests that wait for it.
 async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lead: Lead) {
-    // Requests that need the keys join this fetch, even if the one that began it has ended.
+    // Join this fetch, so that further requests that need the keys share it, even if the request
+    // that started it has ended.
     let _joins = worker.shared.joined.join(key(cell));
     let deadline = worker.deadlines.slot();
     std::future::poll_fn(|cx| {
@@ -123,7 +124,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
     lead.answered(Some(&Answer::Fetched));
 }
 
-/// Context of a fetch.
+/// Data of a fetch in progress.
 struct Fetch<'a> {
     worker: &'a Worker,
     view: &'a View,

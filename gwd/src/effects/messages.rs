@@ -1,4 +1,4 @@
-//! Checks of requests against the description of their operation.
+//! Validation of requests against the description of their operation.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ const BODY_BYTES_DEFAULT: u64 = 1 << 20;
 /// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
-/// Checks a request.
+/// Validates a request.
 ///
 /// # Errors
-/// The client's body failed. The request cannot continue.
+/// The failure of the client's body, with which the request ends.
 pub(super) async fn ask(
     asking: &Asking<'_>,
     route: &RouteRef<'_>,
@@ -43,7 +43,7 @@ pub(super) async fn ask(
     let outage = |outage: Outage| {
         count(outage.label());
         match limit {
-            // The operator wants no refusals.
+            // Under an operator's limit (`log` or `off`), an outage must not refuse the request.
             Some(_) => Answer::Examined(Arc::default()),
             None => Answer::Outage(outage),
         }
@@ -96,7 +96,7 @@ pub(super) async fn ask(
     Ok(Answer::Examined(Arc::new(examined)))
 }
 
-/// Result of the check of parameters and body.
+/// Result of validating parameters and body.
 enum Found {
     Nothing,
     /// The body was too long to be checked, and it is streamed.
@@ -105,7 +105,7 @@ enum Found {
     Invalid(Invalid),
 }
 
-/// Checks parameters and body.
+/// Validates parameters and body against their schemas.
 async fn schemas(
     asking: &Asking<'_>,
     (route, body_max): (&RouteRef<'_>, u64),

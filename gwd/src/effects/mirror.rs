@@ -202,7 +202,7 @@ impl Copy {
         let (sender, service) = (&self.sender, &self.service);
         let worker = &sender.worker;
         let pool = &service.pools[self.target];
-        // Register this task, so that it is woken when the deadline passes.
+        // Register this task with the deadline, so that it is woken when the deadline passes.
         poll_fn(|cx| {
             deadline.register(cx.waker());
             std::task::Poll::Ready(())

@@ -38,7 +38,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) view: &'a Rc<View>,
     /// Deadline of the task that serves the request.
     pub(crate) deadline: &'a Slot,
-    /// Transfer of the request.
+    /// Transfer of the request's body.
     pub(crate) transfer: &'a Transfer,
     /// Body of the request.
     pub(crate) body: RefCell<&'a mut Incoming>,
@@ -50,14 +50,16 @@ pub(crate) struct Asking<'a> {
     pub(crate) authority: &'a HeaderValue,
 }
 
-/// Performs the effects that a request's chain needs, until the chain has decided. If the time limit
-/// of the request passes first, the verdict remains [`Verdict::Ask`].
+/// Performs the effects that a request's chain needs, until the chain has decided. If the time
+/// limit of the request passes first, the verdict remains [`Verdict::Ask`].
 ///
-/// Each effect has a separate timeout. Neither the operation's `timeout` nor the client's
-/// deadline shortens it: they end the request, like a client that disconnects, so that no outage
-/// follows from them. A check of the body has the time of an upload.
+/// Each effect has its own timeout. Neither the operation's `timeout` nor the client's deadline
+/// shortens this timeout: if one of them passes, the request ends, as if the client had
+/// disconnected, and the effect does not count as an outage. An effect that reads the body
+/// (validation) has the time limits of an upload.
 ///
-/// Also returns the failure of the client's body, with which the request ends.
+/// Also returns the failure of the client's body, if the body failed. The request ends with this
+/// failure.
 pub(crate) async fn answer<'s>(
     asking: Asking<'_>,
     snapshot: &'s Snapshot,

@@ -10,7 +10,7 @@
 //!   ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
 //!
-//! The larger of the measurement and the sum of the other two counts.
+//! Used memory is the measurement, or the sum of estimates and counts if that is larger.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,15 +32,15 @@ pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
 /// Percentage of the memory limit above which idle connections release memory, if other connections
 /// wait for it.
 const SCARCE: u64 = 70;
-/// Percentage of the memory limit above which nothing is read for requests that have not begun.
+/// Percentage of the memory limit above which gwd reads no data of requests that have not begun.
 const HIGH: u64 = 80;
 /// Percentage of the memory limit above which requests and connections are rejected.
 const FULL: u64 = 95;
-/// Percentage of the memory limit that data for slow peers may use, so that other requests have
-/// room.
+/// Percentage of the memory limit that data buffered for slow peers may use, so that other requests
+/// have room.
 const WAITING: u64 = 30;
-/// Percentage of the memory limit that is always available, whatever the measurement says. Without
-/// this, a process that has grown for another reason would never serve again.
+/// Percentage of the memory limit that connections may always use, whatever the measurement says.
+/// Without this minimum, a process that has grown for another reason would never serve again.
 const FLOOR: u64 = 10;
 /// Maximum permits for requests that a worker takes from the budget in one batch.
 const BATCH_MAX: u64 = 64;
@@ -48,11 +48,11 @@ const BATCH_MAX: u64 = 64;
 /// workers.
 const BATCHES_MIN: u64 = 16;
 /// Maximum number of slow uploads and slowly read responses of one client address, over all
-/// upstreams. The same maximum applies to its unfinished uploads that began while such uploads held
-/// half of their upstream's request permits.
+/// upstreams. The same maximum applies to unfinished uploads of the address that began while
+/// unfinished uploads held half of their upstream's request permits.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
-/// Maximum number of unfinished uploads of one client address over all upstreams, including those
-/// whose first bytes have arrived.
+/// Maximum number of unfinished uploads of one client address over all upstreams, including uploads
+/// of which enough bytes have arrived for the higher limit.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
 /// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;
@@ -81,7 +81,7 @@ pub(crate) struct Budgets {
     pub(crate) handshakes: Turns,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
-    /// Slow uploads per client address.
+    /// Slow uploads and slowly read responses per client address.
     pub(crate) slow_addresses: Arc<Addresses>,
     /// Unfinished uploads per client address. Only uploads count that begin while unfinished
     /// uploads hold half of their upstream's request permits.
@@ -122,7 +122,7 @@ pub(crate) struct Memory {
     reckoned: Arc<Budget>,
     /// Buffered bytes in the process beyond the estimate.
     buffered: Arc<Budget>,
-    /// Measured bytes of the process while no connection was active and no data was buffered.
+    /// Measured bytes of the process at a time without active connections and buffered data.
     base: AtomicU64,
     measured: AtomicU64,
     /// Number of connections that wait for memory.
@@ -308,13 +308,13 @@ impl Memory {
     }
 
     /// True if idle connections should release their memory: above [`HIGH`] percent, or above
-    /// [`SCARCE`] percent while connections wait. The lower threshold makes room for them, because
-    /// above [`HIGH`] nothing is granted.
+    /// [`SCARCE`] percent while connections wait for memory. The lower threshold makes room for the
+    /// waiting connections, because no memory is granted above [`HIGH`].
     pub(crate) fn is_scarce(&self) -> bool {
         self.is_high() || self.waiting.load(Ordering::Relaxed) > 0 && self.is_above(SCARCE)
     }
 
-    /// True above [`HIGH`] percent: nothing may be read for requests that have not begun.
+    /// True above [`HIGH`] percent: gwd must read no data of requests that have not begun.
     pub(crate) fn is_high(&self) -> bool {
         self.is_above(HIGH)
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::limits::budget::Memory;
 
-/// Bytes that an owner may buffer before it reports them to the process.
+/// Number of bytes that an owner may buffer without reporting them to the process.
 const UNTOLD_MAX: u64 = 16 << 10;
 
 /// Number of bytes that one owner buffers. The process counts them in its memory.
@@ -25,7 +25,7 @@ const UNTOLD_MAX: u64 = 16 << 10;
 pub(crate) struct Buffered {
     memory: Arc<Memory>,
     bytes: Cell<u64>,
-    /// Number of the owner's bytes that the process has counted so far.
+    /// Number of the owner's bytes that have been reported to the process.
     told: Cell<u64>,
 }
 

@@ -1,8 +1,9 @@
-//! Requests in progress by client address, counted while the process is crowded.
+//! Requests in progress by client address, counted while most permits of the process are in use.
 //!
-//! One address must not use up `--requests`. A request counts if it begins while more than half of
-//! the permits are used. While more than three quarters are used, an address that has more than a
-//! quarter of the permits gets no more. Below half, a request costs one comparison.
+//! One address must not use up `--requests`. A request is counted if it begins while more than half
+//! of the permits are in use. While more than three quarters are in use, an address with counted
+//! requests on more than a quarter of the permits gets no further permit. Below half, a request
+//! costs one comparison.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -33,7 +34,7 @@ pub(crate) struct OfCrowd {
     counter: usize,
 }
 
-/// Error: the address has its share of the permits.
+/// Error: the address has used up its share of the permits.
 #[derive(Debug)]
 pub(crate) struct ShareUsed;
 
@@ -46,10 +47,12 @@ impl Crowding {
         })
     }
 
-    /// Counts a request that has its permit. `None` while the process is not crowded.
+    /// Counts a request that has a permit. `None` while at most half of the permits are in use: the
+    /// request is not counted.
     ///
     /// # Errors
-    /// If the process is crowded and the address has its share of the permits.
+    /// If the address has used up its share while more than three quarters of the permits are in
+    /// use.
     pub(crate) fn begin(self: &Arc<Self>, client: IpAddr) -> Result<Option<OfCrowd>, ShareUsed> {
         let (used, max) = (self.requests.used(), self.requests.max());
         if used <= max / 2 || max < SHARED_FROM {
@@ -89,7 +92,8 @@ mod tests {
         while let Ok(counted) = crowding.begin(one) {
             held.push((requests.take().unwrap(), counted));
         }
-        // The address may use three quarters, of which the third quarter is counted.
+        // Half of the permits are used uncounted (501, because the limit is checked before each
+        // request), then 250 are counted.
         assert_eq!(held.len(), 751);
         let counted = held.iter().filter(|(_, counted)| counted.is_some());
         assert_eq!(counted.count(), 250);

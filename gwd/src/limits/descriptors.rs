@@ -48,8 +48,8 @@ pub(crate) fn socket(address: SocketAddr) -> Option<TcpSocket> {
     socket.ok().filter(|socket| !is_of_reserve(socket))
 }
 
-/// True if a new connection took a descriptor of the reserve. The caller must close the connection
-/// at once.
+/// True if the descriptor of a new connection is in the reserve. The caller must then close the
+/// connection at once.
 pub(crate) fn is_of_reserve(connection: &impl AsRawFd) -> bool {
     let number = u64::try_from(connection.as_raw_fd()).unwrap_or(0);
     begins_reserve(number, LIMIT.load(Ordering::Relaxed))

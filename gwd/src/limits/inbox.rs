@@ -28,11 +28,11 @@ pub(crate) struct Inbox {
     window: u64,
     /// Number of bodies that may have unread bytes on this connection.
     unread: Cell<usize>,
-    /// True if bytes arrived since the end of the last turn.
+    /// True if bytes have arrived since the last call of [`Inbox::turn_ends`].
     fresh: Cell<bool>,
 }
 
-/// Body that may have unread bytes on its connection.
+/// Response or request body that may have unread bytes on its connection.
 #[derive(Debug)]
 pub(crate) struct Reading {
     inbox: Rc<Inbox>,
@@ -73,8 +73,8 @@ impl Inbox {
         self.kept.add(kept);
     }
 
-    /// Reports the count at the end of a connection's turn. Sets it to zero if no body can have
-    /// unread bytes and nothing arrived in this turn.
+    /// Reports the count after the connection was polled. Sets the count to zero if no body can
+    /// have unread bytes and nothing arrived during this poll.
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
@@ -112,7 +112,7 @@ impl Reading {
         self.inbox.kept.sub(bytes);
     }
 
-    /// Records that the body has no unread bytes, or is abandoned.
+    /// Records that the body has no more unread bytes, or was abandoned.
     pub(crate) fn is_through(&self) {
         if !self.unread.replace(false) {
             return;
@@ -124,7 +124,7 @@ impl Reading {
         }
     }
 
-    /// True if window for the bytes read may be returned to the peer.
+    /// True if the window of the bytes read may be returned to the peer.
     pub(crate) fn may_grow(&self) -> bool {
         self.inbox.may_grow()
     }
@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(memory.buffered(), 1_000, "the other may have all of it");
         other.is_through();
         assert_eq!(memory.buffered(), 0);
-        // New bytes may belong to the body that has been read, until one turn has passed without
-        // more bytes.
+        // New bytes may belong to the body that has just been read, until the connection was polled
+        // once without more bytes.
         inbox.came(10);
         inbox.turn_ends();
         assert_eq!(memory.buffered(), 10);

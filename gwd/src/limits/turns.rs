@@ -1,5 +1,5 @@
-//! Permits for TLS handshakes: a limited number of handshakes run at the same time. The others
-//! wait, without a buffer.
+//! Permits for TLS handshakes: a limited number of handshakes run at the same time. Other
+//! handshakes wait, without a buffer.
 //!
 //! A client that stalls its handshake keeps the permit. While others wait for a permit, a handshake
 //! may therefore take at most [`PRESSED_MS`].

@@ -29,7 +29,7 @@ struct Queues {
     turns: VecDeque<IpAddr>,
 }
 
-/// Entry in a queue. An entry whose owner has dropped it is skipped.
+/// Entry in a queue. The queue skips an entry that its owner has dropped.
 pub(crate) struct Place {
     waker: Waker,
     called: Cell<bool>,
@@ -74,8 +74,8 @@ impl Waiting {
 }
 
 impl Queues {
-    /// Removes the next entry whose owner still waits. Its address has its next turn after all
-    /// others.
+    /// Removes the next entry whose owner still waits, and puts its address at the end of the
+    /// turns.
     fn next(&mut self) -> Option<Rc<Place>> {
         while let Some(address) = self.turns.pop_front() {
             let Some(queue) = self.of_address.get_mut(&address) else {
@@ -100,7 +100,7 @@ impl Queues {
 mod tests {
     use super::*;
 
-    /// Places that wait, and those of them that were woken, in order.
+    /// Names of the places that were woken, in order, until none waits.
     fn woken(waiting: &Waiting, places: &[(&'static str, Option<Rc<Place>>)]) -> Vec<&'static str> {
         let mut order = Vec::new();
         while !waiting.is_empty() {
@@ -142,7 +142,8 @@ mod tests {
             woken(&waiting, &places),
             ["a1", "b1", "c1", "a2", "b2", "a3"]
         );
-        // A connection that must wait again stands behind those of its own address only.
+        // A connection that must wait again is queued behind other connections of its own address
+        // only.
         for (at, client) in [(0, "192.0.2.1"), (3, "2001:db8::1"), (1, "192.0.2.1")] {
             let place = &mut places[at].1;
             *place = None;

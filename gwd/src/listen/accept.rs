@@ -25,7 +25,8 @@ use crate::listen::{self, ListenSocket};
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::vital;
 
-/// Time in which a connection may begin one more exchange after gwd has left its address: 2s.
+/// Time in which a connection may begin one more exchange after the running version has stopped
+/// naming its address: 2s.
 pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ pub(crate) trait Server: 'static {
     /// Takes over an accepted connection.
     fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
 
-    /// Counts a connection that could not be accepted for lack of a file descriptor.
+    /// Counts a connection that could not be accepted because no file descriptor is left.
     fn exhausted(&self);
 
     /// Time after which a connection with an unresponsive peer is closed.
@@ -48,23 +49,23 @@ pub(crate) trait Server: 'static {
     fn wake_all(&self);
 }
 
-/// Accepting at one address, which has one or more sockets. Dropping this value ends it at once and
-/// leaves the sockets as they are.
+/// Accepting at one address, which has one or more sockets. Dropping this value stops accepting at
+/// once; the sockets keep listening.
 pub(crate) struct Accepting {
     ways: Vec<Way>,
 }
 
-/// One socket of the address, with the task that accepts there.
+/// One socket of the address, with the task that accepts its connections.
 struct Way {
     leave: Option<oneshot::Sender<Leave>>,
     task: JoinHandle<()>,
 }
 
-/// Request to stop listening at the address.
+/// Request to leave the address, that is, to stop listening there.
 struct Leave {
-    /// Maximum time for handshakes in progress.
+    /// Maximum time until handshakes in progress are complete.
     handshakes: Duration,
-    /// Dropped once the socket has stopped listening. That notifies the receiver.
+    /// Dropped when the socket has stopped listening, which notifies the receiver.
     done: mpsc::Sender<()>,
 }
 

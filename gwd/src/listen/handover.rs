@@ -2,10 +2,10 @@
 //!
 //! gwd serves `handover.sock` in its state folder. A new process with `--take-over` connects to it
 //! and receives every listening socket, the socket of the admin interface, and the lock of the
-//! state folder (SCM_RIGHTS). From then on the old process serves without any other change, and
-//! waits. The new process builds its version, uses the sockets, starts accepting and reports that.
-//! Only then does the old process stop accepting, without closing a socket, and drain. If a step
-//! before that fails, the old process continues unchanged.
+//! state folder (SCM_RIGHTS). From then on the old process keeps serving its version and waits. The
+//! new process builds its version, uses the sockets, starts accepting and reports this. Only then
+//! does the old process stop accepting, without closing a socket, and drain. If an earlier step
+//! fails, the old process continues as before.
 //!
 //! A message consists of its length in four bytes (big endian) and JSON text of that length. File
 //! descriptors are attached to its first byte. The lock is from `flock`: each copy of the
@@ -33,7 +33,7 @@ use crate::runtime::program_log::{Level, event};
 
 /// Name of the socket in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
-/// First message of the new process, and its final message once it accepts connections.
+/// Message that requests the handover, and final message once the new process accepts connections.
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
 /// Maximum time for the new process to verify, build and accept connections: 60s.
@@ -45,7 +45,7 @@ const DESCRIPTORS_MAX: usize = 128;
 /// Maximum length of one message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Message from the old process to the new one. The variant says which descriptors are attached.
+/// Message from the old process to the new one. Each variant says which descriptors are attached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
@@ -59,7 +59,7 @@ enum Message {
     State,
     /// Socket of the admin interface, and its address.
     Admin { at: String },
-    /// End of the handover.
+    /// Last message of the handover; no descriptors are attached.
     End,
 }
 

@@ -1,6 +1,6 @@
 //! Listening sockets that another process bound: systemd, or the gwd that this process replaces.
 //!
-//! A socket is used by the listener with its address, or with the name that systemd gave it. The
+//! A listener uses a socket with its address, or with its name if systemd named the socket. The
 //! number of sockets need not match the number of workers. Sockets that match no listener are
 //! closed.
 

@@ -62,8 +62,8 @@ pub(crate) struct Bound {
 
 /// Binds one socket per worker. Fails if another process uses the address, even if that process
 /// allows sharing. `beside_ours` means that this process has a socket whose address overlaps (same
-/// port, one specific and one wildcard address). Then another process is only detected if it does
-/// not allow sharing.
+/// port, one specific and one wildcard address). In this case, a process that allows sharing is not
+/// detected.
 ///
 /// # Errors
 /// The operating system's error.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::listen::ListenSocket;
 
-/// Weight of an open HTTP/2 stream. A connection has weight 1.
+/// Load that an open HTTP/2 stream adds to its worker. A connection adds 1.
 pub(crate) const STREAM_WEIGHT: u64 = 8;
 /// Minimum difference in load to the least loaded worker above which connections are handed over.
 const MARGIN_MIN: u64 = 8;
@@ -28,7 +28,7 @@ pub(crate) struct Loads(Arc<[Load]>);
 #[repr(align(128))]
 struct Load(AtomicU64);
 
-/// Weight in the load of a worker; subtracted when this value is dropped.
+/// Amount added to the load of a worker; subtracted when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     loads: Loads,
@@ -76,7 +76,7 @@ impl Loads {
         }
     }
 
-    /// Adds a weight to a worker's load until the returned value is dropped.
+    /// Adds an amount to a worker's load until the returned value is dropped.
     pub(crate) fn weigh(&self, worker: usize, weight: u64) -> Weight {
         self.add(worker, weight);
         Weight {
@@ -86,7 +86,7 @@ impl Loads {
         }
     }
 
-    /// Adds a weight to a worker's load. The caller subtracts it with [`Self::sub`].
+    /// Adds an amount to a worker's load. The caller subtracts it with [`Self::sub`].
     pub(crate) fn add(&self, worker: usize, weight: u64) {
         self.0[worker].0.fetch_add(weight, Ordering::Relaxed);
     }

@@ -33,7 +33,8 @@ pub(crate) struct Gate {
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
-/// Error of an upload that ended early. The response to the client describes the cause.
+/// Error of an upload that ended early. The exchange knows the cause and describes it in the
+/// response.
 #[derive(Debug)]
 pub(crate) struct UploadBroken;
 

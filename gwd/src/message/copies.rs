@@ -30,7 +30,7 @@ pub(crate) trait Unsent {
     fn give_up(self: Box<Self>, outcome: &'static str);
 }
 
-/// Body of a copy.
+/// Body of a copied request.
 pub(crate) enum CopiedBody {
     Whole(Bytes),
     Flow(Rc<Flow>),
@@ -110,8 +110,8 @@ impl Copies {
         }
     }
 
-    /// True once for each time that much data has accumulated for a mirror: the mirror's connection
-    /// then needs a turn to send it.
+    /// True if much data has accumulated for a mirror since the last `true`: the mirror's
+    /// connection must then be polled to send it.
     pub(crate) fn wants_turn(&self) -> bool {
         let flows = self.flows.borrow();
         flows.iter().any(|flow| flow.take_wants_turn())

@@ -20,7 +20,7 @@ pub(crate) enum Blame {
 pub(crate) enum Kind {
     /// The upstream has no usable host.
     NoTarget,
-    /// The upstream has reached a limit, such as its maximum number of requests.
+    /// The upstream has reached one of its limits, such as the maximum number of requests.
     Overflow,
     /// The circuit breaker is open. Contains the seconds until a retry may succeed.
     CircuitOpen(u32),
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     TlsAlert(u8),
     /// The TLS handshake failed for another reason.
     TlsProtocol,
-    /// The connection to the upstream broke before the response was complete.
+    /// The connection to the upstream ended before the response was complete.
     Reset,
     /// The upstream reported that it had not processed the request (RFC 9113 §8.7).
     Refused,

@@ -18,7 +18,7 @@ const KEPT_BYTES_MAX: u64 = 1 << 20;
 /// Buffer between the client's upload and the connection to the mirror.
 pub(crate) struct Flow {
     max_body_bytes: u64,
-    /// Number of bytes that the mirror has not taken, if the length of the body is known.
+    /// Number of bytes that the mirror has not taken; `None` if the length of the body is unknown.
     left: Cell<Option<u64>>,
     queue: RefCell<VecDeque<Bytes>>,
     kept: Buffered,
@@ -54,7 +54,7 @@ impl Flow {
         })
     }
 
-    /// True once for each time that much data has accumulated.
+    /// True if much data has accumulated since the last `true`.
     pub(super) fn take_wants_turn(&self) -> bool {
         self.wants_turn.replace(false)
     }

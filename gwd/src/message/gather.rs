@@ -1,9 +1,10 @@
-//! Collects the writes of a connection and sends them once per turn (data-plane.md §1).
+//! Collects the writes of a connection and sends them once per poll of the connection
+//! (data-plane.md §1).
 //!
 //! h2 flushes after each DATA frame of 256 bytes or more, and each flush would cost a TLS record
 //! and a system call. Here a flush does nothing and reports success. The connection's task sends
-//! the collected bytes once per turn, after it has polled hyper. That halves the cost of a response
-//! over HTTP/2 (7.59 → 3.56 µs with TLS).
+//! the collected bytes once, after it has polled hyper. This halves the cost of a response over
+//! HTTP/2 (7.59 → 3.56 µs with TLS).
 
 use std::cell::RefCell;
 use std::io;
@@ -13,7 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-/// Number of collected bytes from which on a write first sends them, so that backpressure works.
+/// Number of collected bytes at which a write sends them before it adds more, so that backpressure
+/// works.
 const GATHERED_MAX: usize = 64 << 10;
 
 /// I/O for hyper, whose writes are collected. [`Drain`] sends them.
@@ -57,7 +59,7 @@ impl<I: Write + Unpin> Gathering<I> {
                 }
             }
         }
-        // Free the buffer, so that it uses no memory between turns.
+        // Free the buffer, so that it uses no memory between polls.
         self.bytes = Vec::new();
         self.written = 0;
         if self.unflushed {
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
     use std::task::Waker;
 
-    /// Accepts all bytes of a write, or blocks while `shut` is set.
+    /// Peer that accepts all bytes of a write, or blocks while `shut` is set.
     #[derive(Default)]
     struct Peer {
         got: Vec<u8>,

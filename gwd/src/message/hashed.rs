@@ -1,8 +1,9 @@
 //! Body of a signed request, hashed while it is read (RFC 9530).
 //!
-//! The body withholds its newest data until more data arrives. At the end it compares the digest
-//! before it releases the last data. If the digest differs, the body fails and the request to the
-//! upstream is aborted, so that an upstream never receives the complete unsigned body.
+//! The body withholds its newest data until more data arrives. At the end of the body it compares
+//! the digest before it releases the last data. If the digest differs, the body fails and the
+//! request to the upstream is aborted. An upstream therefore never receives a complete body that
+//! was not signed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -19,7 +19,7 @@ pub(crate) enum Incoming {
     Http2(Http2Body),
     /// Body whose end is withheld until its digest was compared.
     Hashed(Box<Hashed>),
-    /// Body of which a part was read before.
+    /// Body of which a part was read earlier.
     Gathered(Box<Gathered>),
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Http2Body {
 type Taken = Result<Frame<Bytes>, hyper::Error>;
 
 impl Incoming {
-    /// Body over HTTP/1 of the request with a number.
+    /// Body over HTTP/1 of the connection's request with this number.
     pub(crate) fn http1(connection: Rc<dyn Http1Connection>, number: u64) -> Self {
         Self::Http1(Http1Body { connection, number })
     }
@@ -123,7 +123,7 @@ impl Http2Body {
     }
 
     /// Remaining length. Adds the frame that was read in advance, because hyper no longer counts
-    /// it.
+    /// this frame.
     fn size_hint(&self) -> SizeHint {
         let taken = self
             .next

@@ -36,7 +36,8 @@ impl ClientIo {
         }
     }
 
-    /// Returns the TCP stream, unless the connection uses TLS or has bytes that were put back.
+    /// Returns the TCP stream, or `None` if the connection uses TLS or has bytes that were put
+    /// back.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.transport {
             Transport::Tcp(stream) if self.replay.is_empty() => Some(stream),

@@ -1,5 +1,5 @@
-//! Messages of an exchange: request bodies on their way from the client to upstreams, the I/O of
-//! clients, and failures. Knows neither `proxy` nor `upstream`, which both use it.
+//! Parts of an exchange that `proxy` and `upstream` share: request bodies on their way from the
+//! client to upstreams, the I/O of clients, and failures. This module imports neither of the two.
 
 pub(crate) mod body;
 pub(crate) mod copies;

@@ -34,8 +34,8 @@ pub struct Patience {
 /// Milliseconds of waiting after which an upload counts as slow. Received bytes reduce the waiting
 /// time.
 pub(crate) const SLOW_MS: u64 = 1_000;
-/// Rate in bytes per second below which an upload becomes slow: this many bytes take one second off
-/// its waiting time. Higher than the minimum rate of a listener.
+/// Rate in bytes per second below which an upload becomes slow: each 8 KiB received reduce the
+/// waiting time by one second. Higher than the minimum rate of a listener.
 const SLOW_BYTES_PER_S: u64 = 8 << 10;
 /// Maximum waiting time that is counted, in milliseconds, so that a client which delivers again
 /// soon stops being slow.
@@ -52,7 +52,7 @@ pub(crate) struct Pace {
 }
 
 impl Patience {
-    /// No additional limits of the process: only those of the listeners apply.
+    /// No limits of the process on bodies: only those of the listeners apply.
     pub const OF_LISTENERS: Self = Self {
         grace_ms: u64::MAX,
         bytes_per_s: 0,
@@ -119,8 +119,8 @@ impl Pace {
         self.slow_ms >= SLOW_MS
     }
 
-    /// Ends the waiting: `bytes` were transferred, or (with 0) the gateway now waits for another
-    /// party.
+    /// Ends the wait for the client: `bytes` were transferred, or (with 0) the gateway now waits
+    /// for another party.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);

@@ -41,7 +41,7 @@ pub(crate) struct Reader {
     offset: usize,
 }
 
-/// Part of a request body.
+/// Next part of a request body, as a reader returns it.
 pub(crate) enum Part {
     /// Frame that is read from the client for the first time.
     New(Frame<Bytes>),
@@ -77,8 +77,8 @@ impl Tee {
         }))
     }
 
-    /// Body whose beginning `kept` has been read already and is sent first. If the body is longer
-    /// than `bytes_max`, it can be sent only once.
+    /// Creates a copy of a body whose beginning, `kept`, has been read already; readers get `kept`
+    /// first. If the body is longer than `bytes_max`, it can be sent only once.
     pub(crate) fn begun(
         incoming: Incoming,
         kept: Vec<u8>,
@@ -115,7 +115,7 @@ impl Tee {
         !self.given_up.get()
     }
 
-    /// Complete body, if it has ended and the copy was not dropped.
+    /// Complete body, or `None` if it has not ended or the copy was dropped.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         let whole = self.ended.get() && self.is_repeatable();
         whole.then(|| Bytes::copy_from_slice(&self.kept.borrow()))

@@ -1,5 +1,5 @@
-//! State of an exchange that the transfer of its request and of its response both depend on:
-//! deadline, phase, and the party for which the gateway waits.
+//! State of an exchange that its request body and its response share: deadline, phase, and the
+//! party for which the gateway waits.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{LimitOf, Slot};
 
-/// Minimum time for a response to a request whose credential ends before the response: 1s. An
-/// ordinary response is therefore complete.
+/// Minimum time for a response that begins after a credential of its request has expired: 1s. An
+/// ordinary response is complete in this time.
 const RESPONSE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
@@ -56,14 +56,15 @@ pub(crate) struct UploadState {
     bytes_max: Cell<u64>,
     /// Copies of the request for mirrors, which receive its body.
     copies: Cell<Option<Rc<Copies>>>,
-    /// Fields that the trailers may not contain. Only set if the request can have trailers.
+    /// Fields that are removed from the trailers. Only set if the request can have trailers.
     withheld: RefCell<Arc<[HeaderName]>>,
-    /// Number of bytes read.
+    /// Number of bytes read of the body.
     read: Cell<u64>,
-    /// Number of those bytes that were read before the upload and that it reads again.
+    /// Number of bytes, among [`Self::read`], that were read before the upload began and that the
+    /// upload reads again.
     read_early: Cell<u64>,
-    /// Number of those bytes that arrived while response data waited for the client, since the last
-    /// call of [`Self::take_read_meanwhile`].
+    /// Number of bytes, among [`Self::read`], that arrived while response data waited for the
+    /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
     /// Count of bytes that have arrived and were not read. HTTP/2 only.
     unread: Option<Reading>,
@@ -106,7 +107,7 @@ impl Transfer {
         self.phase.get()
     }
 
-    /// Starts a phase, with its first deadline.
+    /// Starts a phase, with the first deadline of the phase.
     pub(crate) fn phase_begins(&self, phase: Phase, until_ms: u64) {
         self.phase.set(phase);
         self.deadline.set(until_ms);
@@ -124,8 +125,8 @@ impl Transfer {
         self.upload.read_meanwhile.set(0);
     }
 
-    /// Limits the response that begins now to the end of the request's credentials, if it must end
-    /// with them. It gets at least [`RESPONSE_MS_MIN`].
+    /// Limits the response that begins now to the time at which the request's credentials end, if
+    /// the operation requires this. The response gets at least [`RESPONSE_MS_MIN`].
     pub(crate) fn limit_by_credential(&self, now_ms: u64) {
         let ends_ms = self.credential_ends_ms.get();
         if ends_ms != u64::MAX {
@@ -144,7 +145,8 @@ impl Transfer {
         self.phase.get() == Phase::Body && !self.upstream_silent.get()
     }
 
-    /// True if a slow upload keeps an upstream's permit busy: the upstream has not responded.
+    /// True if the upstream has not responded, so that a slow upload occupies a permit of the
+    /// upstream.
     pub(crate) fn awaits_upload(&self) -> bool {
         self.phase.get() == Phase::Exchange
     }
@@ -156,8 +158,8 @@ impl Transfer {
     }
 
     /// Extends the deadline because the upload makes progress. If response data waits for the
-    /// client, the deadline depends on the client's time budget there; the uploaded bytes are added
-    /// to it later.
+    /// client, the deadline depends on the time budget for reading it; the uploaded bytes are added
+    /// to that budget later.
     pub(crate) fn upload_moves(&self, bytes: u64, now_ms: u64) {
         let meanwhile = &self.upload.read_meanwhile;
         match self.response_waits() {
@@ -166,8 +168,8 @@ impl Transfer {
         }
     }
 
-    /// Sets the deadline at the end of the upload: the time for the client to take response data
-    /// that waits, the idle timeout if the response has begun, otherwise the response timeout.
+    /// Sets the deadline at the end of the upload: the client's time budget if response data waits
+    /// for the client, the idle timeout if the response has begun, otherwise the response timeout.
     pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
         let wait_ms = match self.phase.get() {
             Phase::Body if self.response_waits() => self.patience.grace_ms,
@@ -196,7 +198,7 @@ impl UploadState {
         self.copies.set(copies);
     }
 
-    /// Takes the copies that receive the body.
+    /// Takes the copies that receive the body out of this state.
     pub(crate) fn take_copies(&self) -> Option<Rc<Copies>> {
         self.copies.take()
     }
@@ -236,7 +238,7 @@ impl UploadState {
         self.read.get()
     }
 
-    /// Records that no received bytes are unread.
+    /// Records that no received bytes of the body are unread.
     pub(crate) fn is_through(&self) {
         if let Some(unread) = &self.unread {
             unread.is_through();

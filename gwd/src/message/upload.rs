@@ -33,7 +33,7 @@ pub(crate) struct Upload {
     pace: Pace,
 }
 
-/// Source of an upload.
+/// Source from which an upload reads the body.
 enum Reading {
     /// Body of the client, not kept for retries.
     Once(Incoming),
@@ -56,10 +56,10 @@ pub(crate) struct Progress {
     pub(crate) until_ms: Cell<u64>,
     /// True while the upload counts as slow and has a permit for slow uploads.
     pub(crate) is_slow: Cell<bool>,
-    /// Time at which to check if another request wants a permit of a slow upload, in milliseconds of
-    /// the clock. `None`: never.
+    /// Time at which to check if another request waits for the permit of this slow upload, in
+    /// milliseconds of the clock. `None`: no check.
     pub(crate) check_ms: Cell<Option<u64>>,
-    /// Permit for slow uploads, returned when it is dropped.
+    /// Permit for slow uploads; dropping it returns it.
     slow: RefCell<Option<Box<dyn Any>>>,
     count: RefCell<Option<Rc<dyn UnfinishedUpload>>>,
 }
@@ -192,8 +192,8 @@ impl Upload {
             }
             self.gate = None;
         }
-        // A client that sends without a pause would leave the mirrors' tasks no time: yield to
-        // them.
+        // Yield to the mirrors' tasks: a client that sends without a pause would leave them no
+        // time.
         if self
             .copies
             .as_ref()
@@ -308,7 +308,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Records that further bytes are discarded.
+    /// Records that further bytes of the body are discarded.
     fn drop(&mut self) {
         self.transfer.upload.is_through();
     }

@@ -1,7 +1,8 @@
-//! Bodies that are read before the upstream is asked, up to a bound.
+//! Bodies that are read before the request is sent to the upstream, up to a maximum length.
 //!
-//! A policy that needs the whole body reads it here. What was read stays in memory and is the first
-//! part of the body that the upstream gets. A body beyond the bound is streamed after that part.
+//! A policy that needs the whole body reads it with [`read`]. The bytes read stay in memory and are
+//! the first part of the body that the upstream gets. The rest of a longer body is streamed after
+//! this part.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,28 +20,28 @@ use crate::message::incoming::Incoming;
 use crate::message::pace::Pace;
 use crate::message::transfer::Transfer;
 
-/// Body whose beginning was read before.
+/// Body whose beginning was read earlier.
 pub(crate) struct Gathered {
     kept: Option<Bytes>,
     trailers: Option<HeaderMap>,
     rest: Incoming,
 }
 
-/// Result of reading a body up to a bound.
+/// Result of reading a body up to a maximum length.
 pub(crate) enum Whole {
     /// The whole body.
     Read(Bytes),
-    /// The body is longer than the bound.
+    /// The body is longer than the maximum.
     Longer,
     /// The process has too little memory to keep the body.
     NoMemory,
 }
 
-/// Reads a body up to `bytes_max`. The returned body begins with what was read. The client has the
-/// same time as for an upload.
+/// Reads a body up to `bytes_max`. The returned body begins with the bytes read. The time limits of
+/// an upload apply to the client.
 ///
 /// # Errors
-/// The client was too slow or went away, or its framing is invalid.
+/// If the client was too slow or disconnected, or its framing is invalid.
 pub(crate) async fn read(
     mut body: Incoming,
     bytes_max: u64,
@@ -78,7 +79,7 @@ pub(crate) async fn read(
     (body, read)
 }
 
-/// State of reading.
+/// State of reading a body.
 struct Gathering {
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,

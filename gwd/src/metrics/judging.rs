@@ -15,7 +15,7 @@ pub(crate) struct UpstreamMetrics {
 }
 
 /// Metric values of the upstreams (health, ejections, circuit breakers, retry budgets, queues), by
-/// upstream and host.
+/// labels.
 #[derive(Default)]
 struct Values {
     healthy: Numbers,

@@ -1,5 +1,5 @@
-//! Addresses of the node's listeners, from the version or from `--listen`: which ones the node
-//! listens on, and which ones it leaves.
+//! Addresses of the node's listeners, from the version or from `--listen`: addresses at which the
+//! node begins to listen, and addresses that it leaves.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -31,7 +31,7 @@ impl Node {
     }
 
     /// Refuses a version if `--listen` gives two listeners the same or overlapping addresses. The
-    /// bundle's own addresses are checked by the build.
+    /// build of the version checks the bundle's own addresses.
     pub(super) fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
         let listeners = version.0.snapshot.listeners();
         let address = |at: usize| {
@@ -118,8 +118,7 @@ impl Node {
         }
         drop(done);
         for error in begun.iter().filter_map(Result::err) {
-            // The addresses are bound already: only a lack of file descriptors can cause an error
-            // here.
+            // The addresses are bound already: this fails only if no file descriptors are left.
             event(
                 Level::Error,
                 "listening on a bound address failed; its requests are not served",

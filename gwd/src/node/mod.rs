@@ -48,14 +48,14 @@ use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
 
-/// Number of routes above which metrics have only the class of a status, to limit the number of
+/// Number of routes above which metrics show only the class of a status, to limit the number of
 /// series.
 const COARSE_ROUTES: usize = 500;
 /// Maximum time for TCP handshakes in progress at an address that a new version does not name:
 /// 500ms.
 const HANDSHAKES: Duration = Duration::from_millis(500);
-/// Like [`HANDSHAKES`], but when the process stops: 100ms. By then load balancers have usually
-/// stopped sending to it.
+/// Like [`HANDSHAKES`], but when the process stops: 100ms. By then, load balancers have usually
+/// stopped sending requests to this process.
 const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
 /// Interval at which a drain checks for remaining connections: 10ms.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
@@ -76,7 +76,7 @@ pub struct Node {
     parts: Parts,
     /// Metric ids of the routes of each API, by the digest of its blob.
     route_uids: HashMap<[u8; 32], Arc<[u32]>>,
-    /// Bound sockets, by socket id. `None` if the address was given up.
+    /// Bound sockets, by socket id. `None` if the address was closed.
     bound: Vec<Option<(Wanted, Bound)>>,
     /// Inherited sockets that no listener uses yet.
     inherited: Vec<Inherited>,
@@ -89,7 +89,8 @@ pub struct Node {
     pub(crate) quotas: Option<Keeper>,
 }
 
-/// Key of a socket: the configured address, and the listener's name if the system chooses the port.
+/// Key of a bound address: the configured address, and the listener's name if the system chooses
+/// the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     address: SocketAddr,
@@ -202,7 +203,7 @@ impl Node {
             .collect()
     }
 
-    /// Parts that the versions in memory share.
+    /// Parts of snapshots that the versions in memory share.
     pub fn parts(&mut self) -> &mut Parts {
         &mut self.parts
     }
@@ -289,8 +290,8 @@ impl Node {
         })))
     }
 
-    /// Waits until all sources of a version's hosts have an answer, at most until the time limit.
-    /// Requests to upstreams without known hosts fail until there is an answer.
+    /// Waits until all sources of a version's hosts have an answer, at most for `limit`. Requests
+    /// to upstreams without known hosts fail until there is an answer.
     pub fn find_hosts(&self, version: &Version, limit: Duration) {
         let sources = version.0.commons.iter().flat_map(|common| common.sources());
         let open = self.discovery.wait(&sources.collect::<Vec<_>>(), limit);
@@ -524,7 +525,7 @@ impl Node {
             .sum()
     }
 
-    /// Load of each worker: its connections, and its HTTP/2 streams with a weight.
+    /// Load of each worker: number of connections, plus the amounts of its HTTP/2 streams.
     #[must_use]
     pub fn loads(&self) -> Vec<u64> {
         self.shared.loads.all()
@@ -572,8 +573,8 @@ impl Version {
     }
 }
 
-/// Circuit breakers of policies, each once. Every upstream gets all of them, because a split may
-/// send a request to any upstream, and an unused breaker costs nothing.
+/// Circuit breakers of all policies, without duplicates. Every upstream gets all of them, because a
+/// split may send a request to any upstream, and an unused breaker costs nothing.
 fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
     let mut all: Vec<&engine::Breaker> = Vec::new();
     for route in snapshot.routes() {

@@ -26,21 +26,21 @@ use crate::worker::Worker;
 /// Command from the control thread to a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Use the version that was published, and acknowledge its epoch.
+    /// Uses the version that was published, and acknowledges its epoch.
     Switch,
-    /// Listen at an address and accept connections.
+    /// Listens at an address and accepts connections.
     Listen(
         Arc<ListenSocket>,
         Vec<std::net::TcpListener>,
         std::sync::mpsc::Sender<io::Result<()>>,
     ),
-    /// Allow no new handshakes at an address, accept those in progress for the given time, then
-    /// stop listening and drop the sender.
+    /// Allows no new handshakes at an address, accepts those in progress for the given time, then
+    /// stops listening and drops the sender.
     Leave(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Stop accepting at an address without any change to its sockets, which another process uses
+    /// Stops accepting at an address without any change to its sockets, which another process uses
     /// as well.
     Abandon(u32),
-    /// Close every connection after its current exchange, and tunnels after the given time.
+    /// Closes every connection after its current exchange, and tunnels after the given time.
     Drain(Duration),
 }
 
@@ -51,11 +51,11 @@ pub(crate) const COMMANDS_MAX: usize = 1_024;
 /// 250ms.
 const PARKED_TICK: Duration = Duration::from_millis(250);
 
-/// Interval at which the duration of an event loop turn is measured: 100ms.
+/// Interval at which the duration of an event loop iteration is measured: 100ms.
 const LAG_TICK: Duration = Duration::from_millis(100);
 
-/// While connections wait for memory: interval at which some of them are woken to try again (10ms),
-/// and their number (32).
+/// Interval at which some connections that wait for memory are woken to try again (10ms), and the
+/// number of connections woken each time (32).
 const ROOM_TICK: Duration = Duration::from_millis(10);
 const ROOM_EACH: usize = 32;
 
@@ -183,7 +183,7 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-/// Starts the fetches of key sets that are due; one worker does it for all.
+/// Starts the fetches of key sets that are due. One worker does this for the process.
 fn refresh_keys(worker: &Rc<Worker>) {
     if worker.index == 0
         && let Some(view) = worker.current_view()
@@ -192,8 +192,8 @@ fn refresh_keys(worker: &Rc<Worker>) {
     }
 }
 
-/// Measures the duration of an event loop turn: a task that yields runs again after all tasks that
-/// were ready at that moment (data-plane.md §4).
+/// Measures the duration of an event loop iteration: a task that yields runs again after all tasks
+/// that were ready at that moment (data-plane.md §4).
 async fn watch_lag(worker: Rc<Worker>) {
     let lag = worker.shard.lag(worker.index);
     let mut ticks = tokio::time::interval(LAG_TICK);
@@ -220,7 +220,7 @@ async fn give_room(worker: Rc<Worker>) {
     }
 }
 
-/// Closes idle upstream connections while requests of other pools wait for permits.
+/// Closes idle upstream connections while requests of other pools wait for connection permits.
 async fn give_way(worker: Rc<Worker>) {
     loop {
         worker.wanted.notified().await;

@@ -22,7 +22,8 @@ use crate::worker::{Counted, Worker};
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Serves a connection that this worker accepted, or hands it over to a worker with much less load.
+/// Serves a connection that this worker accepted, or hands the connection over to a worker with
+/// much less load.
 pub(crate) fn accepted(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
@@ -181,8 +182,8 @@ impl Taken {
 // === impl Arrived ===
 
 impl Arrived {
-    /// Reads the PROXY header and serves the client that it names. A peer without a valid header
-    /// gets no response, because its protocol is unknown (proxy-protocol.txt §2).
+    /// Reads the PROXY header and serves the client that the header names. A peer without a valid
+    /// header gets no response, because its protocol is unknown (proxy-protocol.txt §2).
     async fn told(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
         deadline.set(self.worker.clock.now_ms() + header.timeout_ms);

@@ -2,12 +2,12 @@
 //! uploads that were received but not read, responses that the client has not taken, and data
 //! collected for sending.
 //!
-//! hyper and h2 hold this data. Uploads are counted by an [`Inbox`]. Responses are counted by their
-//! pieces, which h2 drops when they are sent or when their stream is reset.
+//! hyper and h2 store this data. An [`Inbox`] counts uploads. Responses are counted by their
+//! pieces, which h2 drops when it has sent them or when their stream is reset.
 //!
-//! If the process buffers too much, a connection with unread uploads is not read, and a response
-//! whose connection has unsent bytes gets no more bytes. A connection without waiting data is not
-//! affected.
+//! If the process buffers too much, gwd does not read from a connection with unread uploads, and
+//! adds no bytes to a response whose connection has unsent bytes. A connection without waiting data
+//! is not affected.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -48,11 +48,12 @@ pub(super) struct Sending {
     place: Option<Rc<Place>>,
 }
 
-/// Response body, with or without shared access.
+/// Response body, owned by hyper alone or shared with the stream.
 enum Held {
-    /// Body that only hyper uses. hyper does not poll it while the client takes nothing.
+    /// Body that only hyper uses. hyper does not poll it while the client reads nothing.
     Alone(ResponseBody),
-    /// Body that the stream uses as well: the stream sends the rest of the request meanwhile.
+    /// Body that the stream uses as well: while the client reads nothing, the stream sends the rest
+    /// of the request.
     Early(Rc<RefCell<ResponseBody>>),
 }
 
@@ -79,8 +80,8 @@ impl Backlog {
         })
     }
 
-    /// True if the connection may be read. Otherwise the caller is woken later. Reading is always
-    /// allowed while response bytes wait for the client: window updates arrive on the same
+    /// True if the connection may be read; otherwise the task of `cx` is woken later. Reading is
+    /// always allowed while response bytes wait for the client: window updates arrive on the same
     /// connection as uploads, and uploads are limited by their own windows.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
         if !self.inbox.must_wait() || self.downloads.bytes() > 0 {
@@ -91,7 +92,7 @@ impl Backlog {
         false
     }
 
-    /// Updates the counts at the end of a connection's turn. `gathered` is the number of bytes that
+    /// Updates the counts after the connection was polled. `gathered` is the number of bytes that
     /// are collected and not written.
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);

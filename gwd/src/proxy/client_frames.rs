@@ -1,21 +1,21 @@
 //! Inspection of a client's HTTP/2 frames before h2 gets them (RFC 9113).
 //!
 //! h2 does not enforce the protocol, or gwd's limits, in the following cases. [`ClientFrames`]
-//! enforces them:
+//! enforces them with these errors:
 //!
 //! - floods of frames ([`super::flood`]): ENHANCE_YOUR_CALM (§10.5)
-//! - a first frame that is no SETTINGS: PROTOCOL_ERROR (§3.4)
+//! - a first frame that is not SETTINGS: PROTOCOL_ERROR (§3.4)
 //! - a length that the type does not allow: FRAME_SIZE_ERROR (§4.2, §6)
 //! - a window beyond 2^31-1 in SETTINGS: FLOW_CONTROL_ERROR (§6.5.2)
 //! - a header block that cannot be decoded: COMPRESSION_ERROR (§4.3)
 //! - frames after the end of a stream: STREAM_CLOSED (§5.1)
 //! - malformed fields, and pseudo-fields in trailers: the stream is reset (§8.1.1)
 //!
-//! For the last case h2 gets another header block ([`engine::hpack`]). In the other cases the rest
-//! of the input is not read.
+//! In the last case, h2 gets a changed header block, for which it resets the stream
+//! ([`engine::hpack`]). In the other cases the rest of the input is not read.
 //!
 //! Header blocks and SETTINGS are inspected when they are complete. Until then the caller keeps
-//! them; a header block has a maximum length.
+//! their bytes; a header block has a maximum length.
 
 use engine::hpack::{self, Inspected, Inspector, Invalid, Part};
 use h2::Reason;
@@ -102,8 +102,8 @@ struct Frame {
 // === impl ClientFrames ===
 
 impl ClientFrames {
-    /// State at the start of a connection, before the preface, given the maximum size of a header
-    /// list.
+    /// State at the start of a connection, before the preface. `header_bytes`: maximum size of a
+    /// header list.
     pub(super) fn new(clock: Clock, header_bytes: u32) -> Self {
         // Limit of h2: a quarter more than a header list of the maximum size needs.
         let frames = (header_bytes as usize / PAYLOAD_BYTES).max(1);
@@ -118,7 +118,8 @@ impl ClientFrames {
         }
     }
 
-    /// Inspects input. It begins where the last call ended: with the bytes that h2 did not get.
+    /// Inspects input. `bytes` begins where the last call ended: with the first byte that h2 did
+    /// not get.
     pub(super) fn inspect(&mut self, bytes: &[u8]) -> Progress {
         let mut passed = 0;
         loop {

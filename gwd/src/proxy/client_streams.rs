@@ -2,14 +2,14 @@
 //! §5.1).
 //!
 //! [`ClientStreams`] distinguishes trailers from new requests. It detects frames on streams that
-//! the client has closed, and leaves all other checks to h2. It stores the streams whose body has
-//! not ended, and one bit for each of the last 64 streams.
+//! the client has closed, and leaves all other checks to h2. It stores the streams whose request
+//! body has not ended, and one bit for each of the last 64 streams.
 
 use engine::hpack::Part;
 use h2::Reason;
 
-/// Maximum number of streams whose body has not ended. Twice the maximum of concurrent streams,
-/// because a client may not know yet which ones the gateway has reset.
+/// Maximum number of streams whose request body has not ended. Twice the maximum of concurrent
+/// streams, because a client may not know yet which streams the gateway has reset.
 const OPEN_MAX: usize = 256;
 
 /// States of the streams of a connection.
@@ -23,8 +23,8 @@ pub(super) struct ClientStreams {
     reset: u64,
     /// Streams whose body has not ended, in ascending order.
     open: Vec<u32>,
-    /// Highest stream that was removed from `open` for lack of space. It and lower streams may be
-    /// missing there.
+    /// Highest stream that was removed from `open` for lack of space. This stream and lower ones
+    /// may be missing in `open`.
     forgotten: u32,
 }
 
@@ -32,7 +32,7 @@ impl ClientStreams {
     /// Processes a header block. `ends`: the block has END_STREAM.
     ///
     /// # Errors
-    /// The stream is closed, or is not one that a client can open.
+    /// If the stream is closed, or is not one that a client can open.
     pub(super) fn headers(&mut self, stream: u32, ends: bool) -> Result<Part, Reason> {
         if stream.is_multiple_of(2) {
             return Err(Reason::PROTOCOL_ERROR);
@@ -48,7 +48,7 @@ impl ClientStreams {
             return Ok(Part::Head);
         }
         match self.bit(stream) & self.opened {
-            // The client has skipped the stream, and thereby closed it (§5.1.1).
+            // The client has skipped this stream number, which closes the stream (§5.1.1).
             0 => Err(Reason::PROTOCOL_ERROR),
             _ => Err(Reason::STREAM_CLOSED),
         }
@@ -57,7 +57,7 @@ impl ClientStreams {
     /// Processes a DATA frame. `ends`: the frame has END_STREAM.
     ///
     /// # Errors
-    /// The client has already ended the stream. h2 checks DATA on streams that the client never
+    /// If the client has already ended the stream. h2 checks DATA on streams that the client never
     /// opened.
     pub(super) fn data(&mut self, stream: u32, ends: bool) -> Result<(), Reason> {
         let is_known = stream > self.forgotten && stream <= self.newest;
@@ -131,7 +131,7 @@ mod tests {
         }
         assert_eq!(streams.headers(3, true), Err(Reason::PROTOCOL_ERROR));
         assert_eq!(streams.headers(6, true), Err(Reason::PROTOCOL_ERROR));
-        // h2 judges streams that were never opened.
+        // h2 checks frames on streams that were never opened.
         assert_eq!(
             (streams.data(3, true), streams.data(7, true)),
             (Ok(()), Ok(()))
@@ -175,12 +175,14 @@ mod tests {
         let oldest = 201 - 2 * 63;
         assert_eq!(streams.data(oldest, true), CLOSED);
         assert_eq!(streams.headers(oldest, true).map(drop), CLOSED);
-        // h2 judges DATA on older ones. No stream begins with an old number.
+        // h2 checks DATA on streams that are too old for the bits. No stream begins with an old
+        // number.
         for stream in [1, 3, oldest - 2] {
             assert_eq!(streams.data(stream, true), Ok(()), "{stream}");
             assert_eq!(streams.headers(stream, true), Err(Reason::PROTOCOL_ERROR));
         }
-        // A gap moves the others on. The open body stays known.
+        // A gap in the numbers moves older streams out of the bits. The stream with an open body
+        // stays known.
         assert_eq!(streams.headers(203, false), Ok(Part::Head));
         assert_eq!(streams.headers(203 + 2 * 64, true), Ok(Part::Head));
         assert_eq!(streams.data(201, true), Ok(()), "65 streams back");

@@ -41,10 +41,11 @@ use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
 /// Time after the start of a drain in which a connection may begin its first exchange or, over
-/// HTTP/1, one more: 1s. HTTP/1 has no other way to notify a client than its next response.
+/// HTTP/1, one more: 1s. Over HTTP/1, only the next response can tell the client that the
+/// connection ends.
 const ONE_MORE_MS: u64 = 1_000;
-/// Maximum time for which a client may keep sending after the last response (30s), and for which it
-/// may be silent meanwhile (2s). Compare NGINX's `lingering_time` and `lingering_timeout`, whose
+/// Maximum time for which a client may keep sending after the last response (30s), and maximum time
+/// without data from it (2s). Compare NGINX's `lingering_time` and `lingering_timeout`, whose
 /// defaults are 30s and 5s.
 const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
@@ -96,7 +97,7 @@ pub(crate) struct ConnectionPermits {
     pub(super) _weight: Weight,
 }
 
-/// Protocol that the client uses.
+/// Protocol that the client uses, as far as it was detected.
 enum Spoken {
     Http1,
     Http2,
@@ -165,8 +166,8 @@ async fn handshake(
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;
-            // An interval in which the gateway computed a signature does not count as slowness of
-            // the client.
+            // Do not count an interval in which the gateway computed a signature as slowness of the
+            // client.
             let slow = match signing.get() {
                 Signing::Not => true,
                 Signing::Now => false,
@@ -222,7 +223,7 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     deadline.set(now_ms + conn.limits.idle_timeout_ms);
     let heard = poll_fn(|cx| match io.poll_readable(cx) {
         Poll::Ready(_) => Poll::Ready(true),
-        // A drain does not wait for a client that has sent nothing.
+        // While draining, do not wait for a client that has sent nothing.
         Poll::Pending if conn.idle_ends() => Poll::Ready(false),
         Poll::Pending => Poll::Pending,
     });
@@ -369,14 +370,14 @@ impl Conn {
         self.worker.shard.rejected_early("framing_invalid");
     }
 
-    /// True if this connection, which has no exchange in progress, has to end.
+    /// True if this connection, which has no exchange in progress, must be closed.
     pub(crate) fn ending(&self) -> bool {
         self.has_to_end(0)
     }
 
-    /// True if an idle HTTP/1 connection has to end. The connection stays open for [`ONE_MORE_MS`],
-    /// because a request may already be on its way, and the client could not know whether it was
-    /// served.
+    /// True if an idle HTTP/1 connection must be closed. While draining, it stays open for
+    /// [`ONE_MORE_MS`], because a request may already be on its way, and the client could not know
+    /// if that request was served.
     pub(crate) fn idle_ends(&self) -> bool {
         self.has_to_end(ONE_MORE_MS)
     }

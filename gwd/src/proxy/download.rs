@@ -159,7 +159,7 @@ impl Download {
         Poll::Pending
     }
 
-    /// Starts the idle timeout of the upstream, because the client has taken all bytes.
+    /// Starts the idle timeout of the upstream, because the client has read all bytes.
     fn waits_for_upstream(&mut self) {
         let stream = self.record.stream();
         let transfer = &stream.transfer;
@@ -169,8 +169,8 @@ impl Download {
         transfer.deadline.set(now_ms + transfer.idle_ms());
     }
 
-    /// Sets the deadline for the client to take these bytes. hyper polls the body again once there
-    /// is room for more.
+    /// Sets the deadline for the client to read these bytes. hyper polls the body again when there
+    /// is room for more bytes.
     fn waits_for_client(&mut self, bytes: u64) {
         if !self.record.leases.is_empty() {
             let leases = std::mem::take(&mut self.record.leases);
@@ -188,8 +188,8 @@ impl Download {
         if reading.is_slow() && !self.pace.is_slow() {
             reading.is_fast();
         }
-        // If the client may become slow before that, end the wait then, so that it is counted as
-        // slow.
+        // End the wait earlier if the client may become slow before the deadline, so that the
+        // client is counted as slow.
         let next_ms = match reading.is_slow() {
             true => reading.next_ms(now_ms),
             false => until_ms.min(self.pace.slow_at_ms()),
@@ -227,7 +227,7 @@ impl Download {
         }
     }
 
-    /// Final frame with a gRPC status, if the call has not had one.
+    /// Final frame with a gRPC status, if the client must still get one.
     fn owed(&mut self, end: fn() -> (Frame<Bytes>, u32)) -> Option<Frame<Bytes>> {
         if !std::mem::take(&mut self.owes_status) {
             return None;
@@ -272,8 +272,8 @@ impl ResponseBody {
         }
     }
 
-    /// Sends available bytes of the request's body while the client takes nothing of the response,
-    /// because the client may first want to send its whole body.
+    /// Sends available bytes of the request's body while the client reads nothing of the response,
+    /// because the client may send its whole body before it reads.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Self::Download(download) = self else {
             return;
@@ -282,7 +282,7 @@ impl ResponseBody {
         if sent.is_err() {
             download.broken = Some(CallError::Panicked);
         }
-        // A client that keeps uploading gets more time to take the response.
+        // Give a client that keeps uploading more time to read the response.
         match download
             .record
             .stream()

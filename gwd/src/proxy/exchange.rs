@@ -2,8 +2,8 @@
 //! reading gwd.
 //!
 //! The edge checks the head, the routing table finds the route, the route's chain decides, the
-//! upstream responds, and the response phase of the chain runs. The body is streamed after that,
-//! and the access record is written at its end. The whole exchange uses the snapshot of the
+//! upstream responds, and the response phase of the chain runs. Then the body is streamed; the
+//! access record is written at the end of the body. The whole exchange uses the snapshot of the
 //! configuration that was current at its beginning.
 
 use std::cell::RefCell;
@@ -80,7 +80,8 @@ pub(crate) async fn exchange(
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
         Verdict::Reply(reply) => respond::replied(reply, &decided, &mut record),
-        // The client's body failed, or the limit of the request passed before the answer.
+        // The client's body failed, or the time limit of the request passed before the chain got
+        // its answer.
         Verdict::Ask(_) => {
             let failure = failed.map_or_else(|| stream.limit_failure(), Failure::new);
             respond::failed(&failure, &request_id, &mut record)
@@ -183,7 +184,7 @@ fn admit(
     admitted
 }
 
-/// Id of the request: that of a trusted peer, otherwise a new one.
+/// Id of the request: the id that a trusted peer sent, otherwise a new one.
 fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
     let mut id = of_peer.unwrap_or_else(|| record.new_request_id());
     // Keep the id out of the HPACK tables (RFC 7541 §7.1.3): it is unique, so that an entry would
@@ -192,8 +193,8 @@ fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
     id
 }
 
-/// Finds the route and runs its chain, with the answers of other services that the chain needs.
-/// Sets the failure of the client's body, if a step read it.
+/// Finds the route and runs its chain, with the answers of other services that the chain needs. If
+/// a step reads the client's body and the body fails, sets the failure.
 async fn decide<'s>(
     stream: &'s Stream,
     version: &'s Version,

@@ -9,7 +9,7 @@ use crate::runtime::clock::Clock;
 
 /// Maximum burst of control frames, as in Envoy's limit of queued control frames.
 const CONTROL_BURST: u32 = 1_000;
-/// Control frames per second that refill the budget; they cost about 100 µs of work.
+/// Control frames per second that refill the budget; processing them takes about 100 µs.
 const CONTROL_PER_S: u64 = 1_000;
 /// Control frames that each request adds to the budget, for its priority, window updates and end.
 const CONTROL_PER_REQUEST: u32 = 4;
@@ -18,8 +18,8 @@ const CONTROL_PER_REQUEST: u32 = 4;
 const BYTES_PER_CONTROL: usize = 256;
 /// Number of streams that a client may reset in a burst.
 const RESET_BURST: u32 = 500;
-/// Number of requests that refill the budget by one reset: beyond the burst, a client may reset
-/// every other stream (compare Envoy's `premature_reset_total_stream_count`).
+/// Number of requests that refill the budget by one reset: beyond the burst, a client may reset at
+/// most every other stream (compare Envoy's `premature_reset_total_stream_count`).
 const RESET_COST: u32 = 2;
 /// Resets per second that refill the budget.
 const RESETS_PER_S: u64 = 10;

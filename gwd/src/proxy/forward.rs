@@ -22,7 +22,7 @@ use crate::runtime::deadlines::within_limit;
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 
-/// Admitted request, with the facts that forwarding needs.
+/// Admitted request, with the data that forwarding needs.
 pub(super) struct Forwarding<'a, 's> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) version: &'s Version,
@@ -184,7 +184,7 @@ impl Forwarding<'_, '_> {
         }
     }
 
-    /// Facts about the client for upstreams.
+    /// Data about the client's connection for upstreams.
     fn origin(&self) -> Origin {
         let fields = self.version.rules().certificate_fields;
         Origin {

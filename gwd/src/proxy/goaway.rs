@@ -16,7 +16,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY};
 
-/// Error of the client because of which the connection ends, if there is one.
+/// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
 
 /// I/O for hyper that tracks the boundaries of the frames which the gateway sends.

@@ -69,8 +69,8 @@ pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
     })
 }
 
-/// gRPC status code that a server sends instead of an HTTP status. The table in gRPC's
-/// documentation has another purpose: a client uses it if a response has no gRPC status.
+/// gRPC status code that the gateway sends instead of an HTTP status. The table in gRPC's
+/// documentation does not apply: it is for clients that receive a response without gRPC status.
 fn code(status: StatusCode, reason: &str) -> Code {
     match status.as_u16() {
         400 | 414 | 417 | 422 | 431 => Code::InvalidArgument,
@@ -82,7 +82,7 @@ fn code(status: StatusCode, reason: &str) -> Code {
         413 | 429 => Code::ResourceExhausted,
         408 => Code::Cancelled,
         499 => Code::Cancelled,
-        // The request was not sent: report a code that lets the client retry the call.
+        // The request was not sent: use a code that lets the client retry the call.
         504 if reason == "upstream_connect_timeout" => Code::Unavailable,
         504 => Code::DeadlineExceeded,
         502 | 503 => Code::Unavailable,
@@ -91,9 +91,9 @@ fn code(status: StatusCode, reason: &str) -> Code {
     }
 }
 
-/// Converts a response by the gateway to a gRPC response and returns its gRPC status code. A
-/// response that is successful, or already a gRPC response, stays unchanged. A response from an
-/// upstream is not considered.
+/// Converts a response by the gateway to a gRPC response and returns its gRPC status code. Does not
+/// change a successful response or one that is already a gRPC response. Not for responses of
+/// upstreams.
 pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
     if !matches!(made.body, MadeBody::Own(_)) {
         return None;
@@ -144,7 +144,7 @@ pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     Code::Internal as u32
 }
 
-/// Final frame for a call that the upstream ended without trailers.
+/// Final frame for a call that the upstream ended without a status.
 pub(crate) fn ended_without() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let code = complete(&mut trailers);

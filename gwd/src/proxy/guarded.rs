@@ -15,7 +15,7 @@ use super::goaway::Ending;
 use crate::message::io::{ClientIo, read_in_place, take};
 use crate::runtime::clock::Clock;
 
-/// Client I/O that inspects the input before h2 gets it. From an error of the client on, h2 gets no
+/// Client I/O that inspects the input before h2 gets it. After an error of the client, h2 gets no
 /// more input.
 pub(super) struct Guarded {
     io: ClientIo,

@@ -22,8 +22,8 @@ pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str)
     )
 }
 
-/// Changes the fields of a problem document to those of a page. The page may run no scripts and
-/// load no resources.
+/// Changes the header fields of a problem document to those of an HTML page. The page may run no
+/// scripts and load no resources.
 pub(crate) fn fields(headers: &mut HeaderMap) {
     let text = HeaderValue::from_static;
     headers.insert(CONTENT_TYPE, text("text/html; charset=utf-8"));

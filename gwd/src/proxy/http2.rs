@@ -38,8 +38,8 @@ const STREAMS_MAX: u32 = 128;
 /// Receive windows of a stream and of the connection, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Divisor that yields a connection's maximum window from the memory limit, and the minimum window
-/// in bytes. The minimum is the protocol's initial window (RFC 9113 §6.9.2).
+/// Divisor of the memory limit that gives the maximum window of a connection. [`WINDOW_MIN`] is the
+/// minimum window in bytes: the protocol's initial window (RFC 9113 §6.9.2).
 const WINDOW_PART: u64 = 1_024;
 const WINDOW_MIN: u32 = 65_535;
 /// Maximum bytes of a response that are buffered while the stream's window is closed.
@@ -134,8 +134,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     }
 }
 
-/// Like [`answer`], but boxed. The future has a size of some kilobytes, and a box avoids that each
-/// owner copies it. Not inlined, so that the future is created on the heap.
+/// Like [`answer`], but boxed. The future has a size of some kilobytes; the box prevents copies.
+/// Not inlined, so that the future is created on the heap.
 #[inline(never)]
 fn answer_boxed(
     stream: Rc<Stream>,
@@ -192,7 +192,7 @@ impl Windows {
     }
 }
 
-/// Observation of the conditions under which the gateway ends the connection.
+/// Monitor of the conditions under which the gateway ends the connection.
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
@@ -242,7 +242,7 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True once, at the time when GOAWAY must be sent.
+    /// True once, when GOAWAY must be sent.
     fn asks_to_end(&mut self) -> bool {
         if self.told_ms.is_some() {
             return false;
@@ -269,7 +269,7 @@ impl<'c> Watch<'c> {
         ends
     }
 
-    /// Updates the state after a turn. True if the connection must be dropped.
+    /// Updates the state after the connection was polled. True if the connection must be dropped.
     fn look(&mut self, active: bool, blocked: bool, progress: impl FnOnce() -> u64) -> bool {
         let changed =
             active == self.idle_since_ms.is_some() || blocked != self.blocked_until_ms.is_some();

@@ -120,7 +120,7 @@ pub(crate) fn problem(
     }
 }
 
-/// Adds the findings of the validation to the response of the refusal by it.
+/// Adds the findings of the validation to the response that refuses the request.
 #[cold]
 pub(crate) fn lists(made: &mut Made, invalid: &Invalid, request_id: &HeaderValue) {
     let is_refused = |problem: &Problem| problem.code == invalid.reject.code;

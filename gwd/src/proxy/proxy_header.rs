@@ -29,7 +29,7 @@ pub(super) enum Refused {
     Invalid,
     /// The header did not arrive in time.
     TimedOut,
-    /// The peer closed the connection. `said_nothing`: true if the peer had sent no byte.
+    /// The peer closed the connection. `said_nothing`: true if the peer sent no byte.
     Gone { said_nothing: bool },
 }
 

@@ -1,8 +1,8 @@
 //! Record of an exchange: metrics and an access log line, written at the end of the response.
 //!
 //! The first part of the log line is written with the response head, while the snapshot is
-//! available, and the rest at the end. A long response therefore does not keep a snapshot in
-//! memory.
+//! available, and the rest at the end of the response. A long response therefore does not keep a
+//! snapshot in memory.
 
 mod line;
 
@@ -105,13 +105,13 @@ impl Record {
         record
     }
 
-    /// True if the process has reached its maximum number of requests in progress.
+    /// True if the process has more than its maximum number of requests in progress.
     pub(crate) fn is_too_many(&self) -> bool {
         !self.in_flight
     }
 
-    /// Counts the request for its client's address. Fails if the process is crowded and the address
-    /// has its share of the requests in progress.
+    /// Counts the request for its client's address while most permits of the process are in use.
+    /// Fails if the address has used up its share of the permits.
     pub(crate) fn joins_crowd(&mut self, client: IpAddr) -> Result<(), ShareUsed> {
         self.of_crowd = self.stream.worker.budgets.crowding.begin(client)?;
         Ok(())
@@ -254,7 +254,7 @@ impl Record {
         call.expect("only a forwarded request has a call")
     }
 
-    /// Records the result of the call: a response with a server error is caused by the upstream.
+    /// Records that the upstream responded. A server error is then caused by the upstream.
     pub(crate) fn upstream_answered(&mut self) {
         if self
             .upstream
@@ -335,8 +335,8 @@ impl Record {
         self.finish();
     }
 
-    /// Records that the response head is complete. From now on only a stall ends the exchange
-    /// early.
+    /// Records that the response head is complete. From now on, the exchange ends early only if one
+    /// side stalls.
     pub(crate) fn head_made(&mut self, status: StatusCode) {
         self.status = status.as_u16();
         // The gateway's processing of the response head ends here; see [`Self::overhead_ns`].

@@ -43,7 +43,7 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
 fn beginning(head: &[u8]) -> String {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?' | b'=' | b'&');
     let line = head.split(ends).next().unwrap_or_default();
-    // Printable text without a method and a target may be part of a body.
+    // Text without a method and a target may be part of a body: do not log it.
     let is_body = !line.contains(&b' ')
         && !line.contains(&b':')
         && line.iter().all(u8::is_ascii_graphic)

@@ -1,5 +1,5 @@
-//! State of the current response: what the client has taken of it, and what remains to be done if
-//! its deadline passes.
+//! State of the current response: bytes that the client has read, and the action when the deadline
+//! of the response passes.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -25,9 +25,9 @@ pub(crate) struct ResponseState {
     withheld: RefCell<Arc<[HeaderName]>>,
     /// True if written bytes have not been flushed.
     pub(crate) unflushed: Cell<bool>,
-    /// True if the client's gRPC deadline has passed.
+    /// True if the deadline of the client's gRPC call has passed.
     pub(crate) past_deadline: Cell<bool>,
-    /// True if a credential of the request has ended, with which the response must end.
+    /// True if a credential has expired that must end the response.
     pub(crate) credential_ended: Cell<bool>,
     /// True if the silence of the upstream has exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
@@ -81,7 +81,7 @@ impl ResponseState {
         *self.early.borrow_mut() = Rc::downgrade(body);
     }
 
-    /// Sends available bytes of the request's body while the client takes nothing of an early
+    /// Sends available bytes of the request's body while the client reads nothing of an early
     /// response.
     pub(crate) fn send_upload(&self, cx: &mut Context<'_>) {
         let early = self.early.borrow().upgrade();
@@ -103,7 +103,8 @@ impl ResponseState {
             && !self.may_tell_silence(transfer)
     }
 
-    /// True if a client that reads the response slowly may continue. Sets the next deadline.
+    /// True if a client that reads the response slowly may continue reading. Sets the next
+    /// deadline.
     fn may_read_slowly(&self, transfer: &Transfer, calls: &CallCx) -> bool {
         let now_ms = transfer.clock.now_ms();
         let until_ms = self.slow_reading.until_ms();
@@ -154,8 +155,8 @@ impl ResponseState {
         passed
     }
 
-    /// True if a credential of the request has just ended, with which the response must end. It then
-    /// ends with an error or a gRPC status, for which it gets [`LAST_WORD_MS`].
+    /// True if a credential that must end the response has just expired. The response then ends
+    /// with an error or a gRPC status, for which it gets [`LAST_WORD_MS`].
     fn may_tell_credential(&self, transfer: &Transfer) -> bool {
         let limit = transfer.deadline.passed_limit(transfer.clock.now_ms());
         let ended = limit == Some(LimitOf::Credential);
@@ -166,7 +167,7 @@ impl ResponseState {
         ended
     }
 
-    /// True if the client has taken all bytes and the upstream is silent.
+    /// True if the client has read all bytes and the upstream is silent.
     fn awaits_upstream(&self, transfer: &Transfer) -> bool {
         transfer.upstream_silent.get() && !self.unflushed.get()
     }

@@ -86,7 +86,7 @@ impl Stream {
         self.response.exchange_begins();
     }
 
-    /// Sets the deadline for parking, because the bytes that woke the connection may not begin a
+    /// Sets the deadline for parking again: the bytes that woke the connection may not begin a
     /// request.
     pub(crate) fn watch_quiet(&self) {
         let park_ms = self.worker.clock.now_ms() + self.park_ms();
@@ -100,8 +100,8 @@ impl Stream {
         self.response.is_given_up(&self.transfer, &self.worker)
     }
 
-    /// Failure of a request whose limit has passed before its response. Removes the limit, so that
-    /// the response can be sent.
+    /// Failure of a request whose time limit has passed before its response. Removes the limit, so
+    /// that the response can be sent.
     pub(crate) fn limit_failure(&self) -> Failure {
         let deadline = &self.transfer.deadline;
         let kind = match deadline.limit_expired() {

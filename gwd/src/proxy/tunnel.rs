@@ -28,10 +28,10 @@ use crate::worker::Worker;
 const GOODBYE_MS: u64 = 5_000;
 /// Maximum bytes of one read.
 const SCRATCH_BYTES: usize = 32 << 10;
-/// Like [`SCRATCH_BYTES`], but while memory is scarce, because bytes that the other side does not
-/// accept must be stored.
+/// Like [`SCRATCH_BYTES`], but while memory is scarce: 4 KiB, because bytes that the other side
+/// does not accept must be stored.
 const SCRATCH_BYTES_WANTED: usize = 4 << 10;
-/// Maximum reads of one direction per turn, so that a tunnel does not block its worker.
+/// Maximum reads of one direction per poll, so that a tunnel does not block its worker.
 const READS_MAX: usize = 8;
 
 thread_local! {
@@ -66,7 +66,7 @@ impl Agreed {
     }
 }
 
-/// Credentials with which the client was admitted, and their last check.
+/// Credentials with which the client was admitted, and the version at which they were last checked.
 struct Pass {
     shown: Shown,
     /// Epoch of the configuration at the last check.
@@ -78,9 +78,9 @@ struct Pass {
 struct Ending {
     /// True once the client has been sent a Close frame.
     leaving: bool,
-    /// True once a credential was found to be revoked, or to have ended.
+    /// True once a credential was found to be revoked or expired.
     revoked: bool,
-    /// True once a credential has ended.
+    /// True once a credential has expired.
     expired: bool,
 }
 
@@ -198,7 +198,7 @@ impl Ending {
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Way, down: &mut Way) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
-        // Read the clock only if the worker is draining.
+        // Read the clock only if the worker is draining and the tunnel is not ending.
         let draining = !self.leaving && worker.draining_ms().is_some();
         let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
         let expired = deadline.limit_expired() == Some(LimitOf::Credential);
@@ -265,8 +265,7 @@ impl Pass {
 }
 
 impl Way {
-    /// Ends this direction, towards the upstream. Sends a Close frame, unless a frame is
-    /// incomplete.
+    /// Ends the direction towards the upstream. Sends a Close frame, unless a frame is incomplete.
     fn cut(&mut self, mask: [u8; 4]) {
         if self.read_ended {
             return;

@@ -172,8 +172,8 @@ impl Deadlines {
 // === impl Slot ===
 
 impl Slot {
-    /// Adds a limit for all deadlines that are set later. The earlier of two limits applies.
-    /// Returns the limit before, for [`Self::limit_again`].
+    /// Limits all deadlines that are set later. If there is a limit already, the earlier one
+    /// applies. Returns the previous limit, for [`Self::limit_again`].
     pub(crate) fn limit(&self, at_ms: u64, of: LimitOf) -> Limit {
         let before = self.limit.get();
         if at_ms < before.at_ms {
@@ -203,13 +203,14 @@ impl Slot {
         (limit.at_ms <= now_ms).then_some(limit.of)
     }
 
-    /// Origin of the limit if the last pass found that the limit has passed.
+    /// Origin of the limit, if the limit had passed at the last pass.
     pub(crate) fn limit_expired(&self) -> Option<LimitOf> {
         let limit = self.limit.get();
         (limit.at_ms <= self.deadlines.passed_ms.get()).then_some(limit.of)
     }
 
-    /// Sets the deadline of a step. The task is woken then, or at the limit if that is earlier.
+    /// Sets the deadline of a step. The task is woken at the deadline, or at the limit if that is
+    /// earlier.
     pub(crate) fn set(&self, at_ms: u64) {
         self.step_ms.set(at_ms);
         let at_ms = at_ms.min(self.limit.get().at_ms);
@@ -220,13 +221,13 @@ impl Slot {
         }
     }
 
-    /// True if the last pass found that the deadline or the limit has passed.
+    /// True if the deadline or the limit had passed at the last pass.
     pub(crate) fn expired(&self) -> bool {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
-    /// True if the last pass found that the deadline of the step has passed. The limit of the
-    /// request is ignored, because it says nothing about the peer for which the step waits.
+    /// True if the deadline of the step had passed at the last pass. The limit of the request is
+    /// ignored, because it says nothing about the peer for which the step waits.
     pub(crate) fn step_expired(&self) -> bool {
         self.step_ms.get() <= self.deadlines.passed_ms.get()
     }
@@ -239,7 +240,7 @@ impl Slot {
         }
     }
 
-    /// Wakes the registered task, unless that is the calling one.
+    /// Wakes the registered task, unless the calling task is the registered one.
     pub(crate) fn wake_other(&self, asking: &Waker) {
         let known = self.state.waker.borrow();
         if let Some(known) = known.as_ref().filter(|known| !known.will_wake(asking)) {
@@ -265,12 +266,12 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
     .await
 }
 
-/// Runs steps of a request until its limit passes, and drops them then, as if the client had
+/// Runs steps of a request until its limit passes, and then drops them, as if the client had
 /// disconnected. A step therefore never treats the limit as a failure of the peer for which it
 /// waits: the limit causes no outage, marks no host as failed, and is no answer for other requests.
 ///
-/// The steps are pinned by the caller: a future that is passed by value is stored and copied twice,
-/// and this one is most of an exchange (8,800 instructions of each request over HTTP/2).
+/// The caller pins the steps: a future that is passed by value is stored and copied twice, and this
+/// future is most of an exchange (8,800 instructions of each request over HTTP/2).
 pub(crate) async fn within_limit<F: Future>(
     deadline: &Slot,
     mut steps: Pin<&mut F>,

@@ -31,8 +31,8 @@ pub(crate) const fn is_hidden(character: char) -> bool {
     )
 }
 
-/// Escapes hidden characters in a JSON text without white space between its tokens. There they
-/// occur only inside strings.
+/// Escapes hidden characters in a JSON text that has no white space between its tokens. Hidden
+/// characters then occur only inside strings.
 pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     for character in json.chars() {

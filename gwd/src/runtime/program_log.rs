@@ -1,7 +1,7 @@
 //! Program log: JSON lines with a severity on standard error, one per event.
 //!
-//! A message tells an operator on call about an event: the bundle, the cause, and the action to
-//! take. Every change has an audit line.
+//! Each message tells an operator on call the event, its bundle, its cause, and the action to take.
+//! Every change has an audit line.
 //!
 //! Logging never blocks for long. If the log's reader stalls, lines are dropped and counted, and
 //! the number of dropped lines is logged once there is room again.
@@ -19,7 +19,7 @@ use crate::runtime::escapes::escape_hidden;
 /// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
 /// not wait.
 const PATIENCE_NS: i64 = 20_000_000;
-/// Maximum bytes that a pipe with room accepts without blocking (`PIPE_BUF`).
+/// Maximum bytes that a writable pipe accepts without blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
 /// State of the log's output.

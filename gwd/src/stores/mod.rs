@@ -1,14 +1,14 @@
 //! Stores of counters that a fleet shares: Redis and Valkey.
 //!
-//! One thread serves the connections of all stores, with one connection for each URL and prefix.
-//! Workers send it their count requests over a bounded queue and wait at most [`DEADLINE`]. The
-//! connection sends the count requests of all workers as a pipeline. Each of them is one call of a
-//! script, which runs atomically and uses the clock of the server (`count.lua`).
+//! Workers send their count requests to the thread over a bounded queue and wait at most
+//! [`DEADLINE`]. The connection sends the count requests of all workers as a pipeline. Each count
+//! request is one call of a script, which runs atomically and uses the clock of the server
+//! (`count.lua`).
 //!
 //! If an answer is late, the store becomes suspect: no further count requests are sent, and a test
-//! call of the script, which writes, is sent on the same connection. If the test is answered within
-//! [`SUSPICION`], the store is used again at once, so that one late answer costs about a round
-//! trip. Otherwise the circuit opens: no count requests are sent until a test call on a new
+//! call of the script, which writes, is sent on the same connection. If the test call is answered
+//! within [`SUSPICION`], the store is used again at once, so that one late answer costs about a
+//! round trip. Otherwise the circuit opens: no count requests are sent until a test call on a new
 //! connection is answered in time.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ const SUSPICION: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(2);
 /// Maximum count requests of one store that wait for the thread.
 const QUEUE_MAX: usize = 4_096;
-/// Minimum and maximum time before the next attempt to connect.
+/// Minimum time before the next attempt to connect. [`PAUSE_MAX`] is the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Time without a count request after which a connection is closed: 10 minutes.
@@ -98,13 +98,13 @@ pub(crate) enum NoAnswer {
 // === impl Stores ===
 
 impl Stores {
-    /// Client of a store. Connects if there is none yet.
+    /// Client of a store. The first call for a store connects to it.
     pub(crate) fn client(&self, store: &Store, now_ms: u64) -> Arc<Client> {
         let mut clients = locked(&self.clients);
         let key = (store.reference.clone(), store.prefix.clone());
         let client = clients.entry(key).or_insert_with(|| {
             let (client, questions) = Client::new(store);
-            // Without the thread, questions have no answer.
+            // If the thread has ended, count requests get no answer.
             let _ended = self.thread().send((Arc::clone(&client), questions));
             client
         });
@@ -173,7 +173,7 @@ impl Client {
             url: Arc::clone(&store.url),
             prefix: store.prefix.clone(),
             queue,
-            // The first questions wait for the connection.
+            // Start as up, so that the first count requests wait for the connection.
             state: AtomicU8::new(UP),
             failed: Notify::new(),
             asked_ms: AtomicU64::new(0),
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Ends a suspicion. False if the circuit is open.
+    /// Ends the suspicion after a successful test call. False if the circuit is open.
     fn cleared(&self) -> bool {
         let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
         let cleared = self.state.compare_exchange(SUSPECT, UP, before, now);
@@ -250,7 +250,8 @@ impl Client {
         answered.await.map_err(|_| NoAnswer::Failed)
     }
 
-    /// Returns tokens of a request that a later limit refused. Lost if the store does not answer.
+    /// Returns tokens of a request that a later limit refused. The tokens are lost if the store
+    /// does not answer.
     pub(crate) fn give_back(&self, count: &Count) {
         let mut back = count.clone();
         back.cost = -back.cost;
@@ -274,10 +275,11 @@ async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Qu
                 had_failed = true;
             }
         }
-        // Their requests get the outage at once, without waiting for the deadline.
+        // Drop the waiting count requests: their client requests get the outage at once, without
+        // waiting for the deadline.
         while questions.try_recv().is_ok() {}
         drop(client);
-        // Gateways that lost the same store come back at different times.
+        // Add jitter, so that gateways that lost the same store do not reconnect at the same time.
         let share = (random.next() % 1_000) as f64 / 1_000.0;
         sleep(pause.mul_f64(0.5 + share)).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -340,7 +342,7 @@ async fn answer(
     (connection, sha): &(MultiplexedConnection, String),
     questions: &mut mpsc::Receiver<Question>,
 ) {
-    // Wake-ups of an earlier connection.
+    // Discard wake-ups that were meant for an earlier connection.
     while timeout(Duration::ZERO, client.failed.notified())
         .await
         .is_ok()
@@ -357,7 +359,7 @@ async fn answer(
         };
         let Some(question) = question else { return };
         if question.answer.is_closed() && question.count.cost > 0 {
-            // Its request does not wait any more.
+            // The client request does not wait for this answer any more.
             continue;
         }
         let (client, mut connection) = (Arc::clone(client), connection.clone());
@@ -395,8 +397,8 @@ async fn answer(
     }
 }
 
-/// Tests a suspect store. Returns false if the circuit is open or opens now, and after
-/// [`Stores::tidy`] has dropped the client.
+/// Sends a test call to a suspect store. Returns false if the circuit is open, if it opens because
+/// of the test, or if [`Stores::tidy`] has dropped the client.
 async fn is_well(client: &Client, connection: &MultiplexedConnection, sha: &str) -> bool {
     if client.state.load(Ordering::Acquire) != SUSPECT {
         return false;

@@ -16,7 +16,7 @@ use crate::telemetry::process::Counters;
 
 /// Maximum number of buffers in the queue.
 const QUEUE_MAX: usize = 256;
-/// Number of bytes from which on a buffer is full and is passed on.
+/// Number of bytes at which a buffer is full and is passed to the writing thread.
 const BATCH_BYTES: usize = 32 << 10;
 /// Maximum time from the first line in a buffer until the buffer is passed on: 20ms.
 pub(crate) const FLUSH_MS: u64 = 20;

@@ -14,7 +14,7 @@ pub(crate) struct Counters {
     pub(crate) token_misses: AtomicU64,
 }
 
-/// Limited resource because of which a request or connection was rejected.
+/// Limited resource whose limit caused the rejection of a request or connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shed {
     /// Connections of one listener, or of the whole process.
@@ -79,7 +79,8 @@ impl Counters {
         }
     }
 
-    /// Counts request fields that some servers would take for another field.
+    /// Counts request fields that were removed because some servers read their names as other
+    /// names.
     #[cold]
     pub(crate) fn looked_alike(&self, fields: u32) {
         self.lookalikes

@@ -1,8 +1,8 @@
 //! Counters of one worker. Only this worker writes them; a scrape reads them.
 //!
 //! An atomic counter that several threads write costs 14 ns under contention, and a histogram 96 ns
-//! (observability.md §1). A counter with one writer costs one load and one store. At its first use,
-//! a series is announced to the registry.
+//! (observability.md §1). A counter with one writer costs one load and one store. The worker
+//! announces a new series to the registry.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -92,7 +92,7 @@ pub(crate) struct RequestKey {
 
 /// Counters of a request series: bytes, and two histograms. The histograms are interleaved by
 /// bucket, so that a request of less than 1 ms writes to one cache line instead of four. With ten
-/// thousand routes, each of these lines is a cache miss.
+/// thousand routes, each cache line that a request writes is a cache miss.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct RequestSeries {
@@ -103,7 +103,8 @@ pub(crate) struct RequestSeries {
     buckets: [Both; BOUNDS_NS.len() + 1],
 }
 
-/// Counts of one bucket in two histograms: request duration, and processing time of the gateway.
+/// Counts of the same bucket in two histograms: request duration, and processing time of the
+/// gateway.
 #[derive(Debug, Default)]
 struct Both {
     duration: AtomicU64,
@@ -151,7 +152,7 @@ pub(crate) struct PoolGauge {
     pub(crate) idle: AtomicI64,
 }
 
-/// New series, announced to the registry. Numbers are metric ids of upstreams, unless stated
+/// New series, announced to the registry. A `u32` is the metric id of an upstream, unless stated
 /// otherwise.
 #[derive(Debug)]
 pub(crate) enum Announced {
@@ -163,8 +164,8 @@ pub(crate) enum Announced {
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
     Handshakes(Outcome, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
-    /// Questions of policies and verifiers to other services, by policy kind or verifier kind and
-    /// by outcome.
+    /// Requests of policies and verifiers to other services, by policy kind or verifier kind and by
+    /// outcome.
     Asked(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
@@ -268,7 +269,7 @@ impl Shard {
         rejections.insert(key, count);
     }
 
-    /// Counts the rejection of input that did not become a request.
+    /// Counts the rejection of input from which no request was parsed.
     pub(crate) fn rejected_early(&self, reason: &'static str) {
         self.rejected(RejectionKey {
             route: UNMATCHED,
@@ -327,7 +328,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Counts the outcome of a question that a step of a chain asked another service.
+    /// Counts the outcome of a lookup that a step of a chain makes at another service.
     pub(crate) fn asked(&self, asker: &'static str, outcome: &'static str) {
         let mut asked = self.asked.borrow_mut();
         let count = asked.entry((asker, outcome)).or_insert_with(|| {

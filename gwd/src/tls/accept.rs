@@ -55,7 +55,7 @@ const OVERLOADED: Outcome = Outcome {
     version: "",
 };
 
-/// State of a handshake with respect to signing.
+/// Signing state of a handshake: if it waits for a signature of the gateway or for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
     /// The handshake waits for the client.
@@ -72,8 +72,8 @@ pub(crate) struct Failed {
     pub(crate) stream: TcpStream,
 }
 
-/// Performs the handshake. The caller limits the time. `signing` shows whether the handshake waits
-/// for a signature, which is not the client's fault.
+/// Performs the handshake. The caller limits the time. `signing` tells the caller if the handshake
+/// waits for a signature; this time is not the client's delay.
 ///
 /// # Errors
 /// The outcome, and the connection, after the alert was sent.
@@ -187,7 +187,7 @@ async fn signed_elsewhere(
     }
 }
 
-/// Reader that returns available bytes and never waits.
+/// Reader that returns the available bytes and never waits.
 struct Now<'s>(&'s TcpStream);
 
 impl Read for Now<'_> {

@@ -109,8 +109,8 @@ fn described(der: &CertificateDer<'_>) -> Result<Described, String> {
             }
         }
     } else {
-        // Fall back to the common name, which clients ignore: it shows which host the certificate
-        // is for.
+        // Fall back to the common name. Clients ignore it, but it shows operators the host of the
+        // certificate.
         let common = certificate.subject().iter_common_name();
         names.extend(common.filter_map(|one| Some(one.as_str().ok()?.to_ascii_lowercase().into())));
     }

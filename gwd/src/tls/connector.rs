@@ -222,7 +222,7 @@ impl Made {
             }
             None => builder.with_no_client_auth(),
         };
-        // All three configurations share the cache of resumable sessions.
+        // All three configurations (one for each [`Offer`]) share the cache of resumable sessions.
         let offering = |protocols: &[&[u8]]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();

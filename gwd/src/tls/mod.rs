@@ -1,10 +1,10 @@
 //! TLS to clients and upstreams: certificates and authorities that can be replaced at run time,
 //! certificate selection, and handshakes.
 //!
-//! Values built from secrets are in cells that belong to the process, one per set of references
-//! (release.md §7). Versions refer to cells, so that a replaced certificate takes effect in all
-//! versions, and a rollback never brings back an old one. A cell always has a valid value: new
-//! secrets are checked before they replace the value.
+//! Values built from secrets (certificates, authorities) are in cells that belong to the process,
+//! one per set of secret references (release.md §7). Versions refer to cells, so that a replaced
+//! certificate takes effect in all versions, and a rollback never brings back an old one. A cell
+//! always has a valid value: new secrets are checked before they replace the value.
 
 pub(crate) mod accept;
 mod certs;
@@ -68,7 +68,7 @@ type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
 pub(crate) struct Cell<T> {
     made: ArcSwap<T>,
     sources: Sources,
-    /// Secrets at the last check, whether they were valid or not.
+    /// Secrets at the last check, valid or not.
     seen: ArcSwap<Vec<Arc<SecretValue>>>,
     /// Reason why the current secrets are not used; `None` if they are used.
     broken: ArcSwap<Option<String>>,
@@ -347,8 +347,8 @@ impl TlsListener {
         self.chooser.has_rsa()
     }
 
-    /// True if the admission rules have not changed, so that connections admitted under `admission`
-    /// may continue.
+    /// True if the admission rules are those of `admission`, so that connections admitted under
+    /// `admission` may continue.
     pub(crate) fn still_admits(&self, admission: &Arc<Admission>) -> bool {
         Arc::ptr_eq(&self.admission.now(), admission)
     }

@@ -52,7 +52,7 @@ impl Chooser {
         chosen
     }
 
-    /// True if both names get the same certificates.
+    /// True if the two server names get the same certificates.
     pub(super) fn same(&self, one: Option<&str>, other: &str) -> bool {
         if one.is_some_and(|one| one.eq_ignore_ascii_case(other)) || self.0.len() == 1 {
             return true;
@@ -71,7 +71,7 @@ impl Chooser {
         Some(Arc::clone(&pair.key))
     }
 
-    /// True if the handshake may need an RSA signature: which of several certificates is used
+    /// True if the handshake may need an RSA signature. Which of several certificates is used
     /// depends on other negotiated parameters.
     pub(super) fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         let chosen = self.choose(hello.server_name());

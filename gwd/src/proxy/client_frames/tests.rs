@@ -21,7 +21,8 @@ fn after_settings(frames: &[Vec<u8>]) -> Vec<u8> {
     [begin, frames.concat()].concat()
 }
 
-/// Bytes that h2 gets of an input that comes in pieces, and the error at its end.
+/// Bytes that h2 gets if the input arrives in pieces of this length, and the error of the
+/// inspection.
 fn inspected(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<Reason>) {
     let mut frames = ClientFrames::new(Clock::new(), 65_536);
     let (mut kept, mut passed) = (Vec::new(), Vec::new());
@@ -130,7 +131,8 @@ fn flood_ends_at_the_same_frame_in_any_pieces() {
 #[test]
 fn malformed_block_is_replaced_in_its_place() {
     let good = frame(HEADERS, END_STREAM | END_HEADERS, 3, &[0x82, 0x86, 0x84]);
-    // `A: b`, inserted into the table.
+    // Header block with the invalid field `A: b` (upper case), which is added to the HPACK dynamic
+    // table.
     let block = *b"\x82\x86\x84\x40\x01A\x01b";
     let expected = b"\x82\x86\x84\x40\x01x\x01x\x10\x0Aconnection\x00";
     let whole = |flags, block: &[u8]| frame(HEADERS, flags, STREAM_1, block);
@@ -189,7 +191,7 @@ fn long_replacements_come_in_several_frames() {
     assert_eq!(frames.with_block(&block), expected.concat());
 }
 
-/// splitmix64.
+/// Random number generator splitmix64.
 struct Dice(u64);
 
 impl Dice {
@@ -281,7 +283,8 @@ fn h2_keeps_the_same_table_for_any_blocks() {
             for _ in 0..dice.below(8) {
                 block.extend(dice.field(if block.is_empty() { entries } else { 0 }));
             }
-            // Refer to the oldest entry: if the tables differ, it differs first.
+            // Refer to the oldest entry of the dynamic table: if the tables of client and server
+            // differ, this entry differs first.
             let flags = END_STREAM | END_HEADERS;
             let block = frame(HEADERS, flags, 4 * stream + 1, &block);
             match frames.inspect(&block) {
@@ -300,7 +303,8 @@ fn h2_keeps_the_same_table_for_any_blocks() {
                     assert_eq!(passed, block.len());
                     sent.extend(block);
                 }
-                // An index without an entry, or an incomplete field: the connection has ended.
+                // The block has an index without an entry or an incomplete field: the connection
+                // ends.
                 Progress {
                     then: Then::End(_), ..
                 } => break,

@@ -29,7 +29,7 @@ use crate::proxy::stream::Stream;
 use send::{RequestTraits, Then};
 use wire::Wire;
 
-/// Minimum of the parser's limit on the number of fields. With a lower limit of the listener, the
+/// Minimum of the parser's limit on the number of fields. If the listener's limit is lower, the
 /// parser still accepts the request, so that the edge can reject it with a regular response.
 const FIELDS_MIN: usize = 100;
 
@@ -115,7 +115,7 @@ async fn active(wire: &Rc<Wire>) -> End {
         }
         match serving.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(end),
-            // Poll before parking, because bytes may have arrived just now.
+            // Poll once more before parking, because bytes may have arrived meanwhile.
             Poll::Pending if expired && stream.transfer.phase() == Phase::Idle => {
                 if !stream.response.unflushed.get() {
                     return Poll::Ready(End::Quiet);
@@ -184,7 +184,8 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<Incoming> {
 
 /// Ends the connection in the way that the reason requires.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
-    // Take the tunnel even if it is not run, because it and the stream reference each other.
+    // Take the tunnel even if it is not run, because the tunnel and the stream reference each
+    // other.
     let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,

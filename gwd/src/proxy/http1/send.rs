@@ -68,7 +68,7 @@ pub(super) enum Then {
     Reset,
 }
 
-/// Sends a response. Returns what to do with the connection next.
+/// Sends a response. Returns the next action on the connection.
 pub(super) async fn send(
     wire: &Wire,
     response: Response<ResponseBody>,
@@ -111,7 +111,7 @@ pub(super) async fn send(
         piece: Bytes::new(),
         ended: matches!(framing, Framing::Bodiless(_)),
         cut: false,
-        // The body is omitted: the exchange ends with the head.
+        // The body is omitted: drop it, so that the exchange ends with the head.
         body: match framing {
             Framing::Bodiless(_) => ResponseBody::Own(Bytes::new(), None),
             _ => body,
@@ -276,7 +276,8 @@ impl Sending {
             }
         };
         if let Framing::Known(left) = &mut self.framing {
-            // Bytes beyond the declared length would be parsed as the next response.
+            // Refuse bytes beyond the declared length: the client would parse them as the next
+            // response.
             *left = left.checked_sub(data.len() as u64).ok_or(CutShort)?;
         }
         let chunked = self.framing == Framing::Chunked;

@@ -25,7 +25,7 @@ use crate::proxy::stream::Stream;
 const HEAD_ROOM: usize = 8 << 10;
 const BODY_ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
-/// Number of unsent bytes from which on no more response data is requested.
+/// Number of unsent bytes at which no more response data is requested.
 const OUT_MAX: usize = 16 << 10;
 /// Maximum capacity of the output buffer that is kept between responses.
 const OUT_KEPT: usize = 16 << 10;
@@ -131,10 +131,11 @@ impl Wire {
         Incoming::http1(Rc::clone(self) as Rc<dyn Http1Connection>, number)
     }
 
-    /// True if the client is known to be gone. A client that still sends its body, or that has sent
-    /// a lot after its request, is not checked. A client that announced its last request may close
-    /// its sending side and wait for the response (RFC 9112 §9.6). If the response is an endless
-    /// stream, such a client counts as gone, because its departure would otherwise go unnoticed.
+    /// True if the client is known to be gone. Not checked while the client still sends its body,
+    /// or if it has sent much data after its request. A client that announced its last request may
+    /// close its sending side and wait for the response (RFC 9112 §9.6). If the response is an
+    /// endless stream, such a client counts as gone, because its departure could not be detected
+    /// otherwise.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.said_all {
@@ -154,8 +155,8 @@ impl Wire {
         false
     }
 
-    /// Like [`Self::has_gone`], for the time when a response is sent: a broken upload also means
-    /// that the client is gone.
+    /// Like [`Self::has_gone`], while a response is sent: a broken upload also means that the
+    /// client is gone.
     pub(super) fn has_left(&self, cx: &mut Context<'_>) -> bool {
         self.state.borrow().broken || self.has_gone(cx)
     }

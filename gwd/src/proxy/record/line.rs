@@ -25,7 +25,7 @@ pub(super) struct Line {
 }
 
 impl Record {
-    /// Begins the line with the facts about the request and its connection.
+    /// Begins the line with the data about the request and its connection.
     #[cold]
     pub(super) fn begin_line(&mut self, method: &Method, path: &str) {
         let worker = &self.stream.worker;
