@@ -105,7 +105,8 @@ impl Record {
         record
     }
 
-    /// True if the process has more than its maximum number of requests in progress.
+    /// True if the request got no permit, because the process has its maximum number of requests in
+    /// progress.
     pub(crate) fn is_too_many(&self) -> bool {
         !self.in_flight
     }

@@ -1,9 +1,9 @@
 //! Session affinity: sends a client's requests to the same target, by a hash of a request value or
 //! by a cookie.
 //!
-//! The cookie's value is derived from the names of the upstream and the target, so that every
-//! gateway of a fleet can use it, before and after a restart. The value does not reveal the
-//! target's name. A forged value gains nothing: it either matches a target or is ignored.
+//! The cookie's value is derived from the names of the upstream and the target. Every gateway of a
+//! fleet can therefore use it, before and after a restart. The value does not reveal the target's
+//! name. A forged value has no benefit: it either matches a target or is ignored.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use policy::{Cx, Principal, RequestHead};
 use crate::runtime::random::Random;
 use crate::upstream::hosts::HostSet;
 
-/// Affinity of a request, as derived from its fields.
+/// Affinity of a request, derived from the request's fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Affinity {
     hash: Option<u64>,
@@ -72,8 +72,8 @@ impl Affinity {
         self.target
     }
 
-    /// `Set-Cookie` value that binds the client to the target that served it. `None` if the client
-    /// already has this cookie, or if cookies are not used.
+    /// `Set-Cookie` value that binds the client to the target that served the request. `None` if
+    /// the client already has this cookie, or if cookies are not used.
     pub(crate) fn cookie(
         &self,
         name: &str,

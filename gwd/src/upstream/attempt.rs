@@ -32,11 +32,10 @@ pub(super) struct Call<'a, 's> {
     pub(super) head: &'a mut RequestHead,
     pub(super) sending: Sending<'a>,
     pub(super) tried: Tried,
-    /// Last reading of the clock, in nanoseconds. The code awaits nothing between the start of an
-    /// attempt and the sending of its request, nor after the response head, so that the reading is
-    /// still current at these points.
+    /// Last reading of the clock, in nanoseconds. The reading is still current when an attempt
+    /// sends its request, and after the response head, because the code awaits nothing in between.
     pub(super) seen_ns: u64,
-    /// Time at which opening a connection began last, or `None` if no connection was opened.
+    /// Time at which the last opening of a connection began, or `None` if no connection was opened.
     pub(super) dialled_ns: Option<u64>,
     /// Number of times that the request was sent again because a reused connection had died.
     pub(super) replaced: u32,
@@ -128,7 +127,7 @@ impl<'s> Call<'_, 's> {
             permit,
         };
         self.tried.add(target);
-        // If an HTTP/2 upstream has not processed the request, it may be sent again, whatever its
+        // A request that an HTTP/2 upstream has not processed may be sent again, whatever its
         // method.
         let spare = reused && !matches!(source, Source::Stream { .. });
         let spare = spare && (again || at.lease.is_shared());
@@ -175,8 +174,7 @@ impl<'s> Call<'_, 's> {
         permit.map(Some).map_err(circuit_open)
     }
 
-    /// Settings of the circuit breaker that each target of the upstream has. `None` if the targets
-    /// have none.
+    /// Settings of the circuit breaker of each target. `None` if targets have no breakers.
     fn fuse(&self) -> Option<&'s circuit_breaker::Checked> {
         let fuse = self.out.upstream.circuit_breaker.as_ref();
         fuse.filter(|fuse| fuse.scope == Scope::Target)
@@ -210,8 +208,8 @@ impl<'s> Call<'_, 's> {
         Ok(self.once(at.target, &mut at.lease, body).await)
     }
 
-    /// Reports the outcome of an attempt to outlier detection, balancing and the breaker of the
-    /// target.
+    /// Reports the outcome of an attempt to outlier detection, load balancing and the target's
+    /// circuit breaker.
     fn ended(
         &mut self,
         sent: Result<Outcome, Failure>,
@@ -270,7 +268,7 @@ impl<'s> Call<'_, 's> {
     }
 
     /// Gets an idle or a new connection to a target. Targets that cannot be reached are skipped.
-    /// Also returns whether the connection was idle, and the target.
+    /// Returns the connection, true if it was idle, and the target.
     async fn take_connection(
         &mut self,
         reuse: Reuse,
@@ -339,8 +337,8 @@ impl<'s> Call<'_, 's> {
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
         };
-        // Boxed, like all rare paths here: otherwise the future of every exchange would reserve
-        // space for them.
+        // Boxed, like all rare paths in this file: otherwise the future of every exchange would
+        // reserve space for them.
         let ends = self.out.ends;
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();

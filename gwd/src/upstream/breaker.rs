@@ -1,11 +1,11 @@
 //! Circuit breaker: stops requests to a failing upstream, and later probes whether it has recovered
 //! (semantics.md §3).
 //!
-//! The state that decides is in one atomic word, which is changed by compare-and-swap: the state
-//! itself, an epoch, the probes in progress and their successes while half open, and the
+//! The deciding state is one atomic word, which is changed by compare-and-swap. It contains the
+//! circuit state, an epoch, the probes in progress and their successes while half open, and the
 //! consecutive failures. A [`Permit`] belongs to the epoch in which it was granted; results of
-//! earlier epochs are ignored. Dropping a permit ends its probe, however the exchange ends. Probes
-//! that do not end in time expire.
+//! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
+//! a result. Probes that do not end in time expire.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +31,7 @@ pub(crate) struct Breaker {
 /// Counts of the exchanges that ended in one slot of the window.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Number of the slot's time interval since the clock began, plus one.
+    /// Number of the slot's time interval, counted from the start of the clock, plus one.
     turn: AtomicU64,
     total: AtomicU64,
     failed: AtomicU64,
@@ -55,7 +55,7 @@ pub(crate) enum Ended {
     Failed,
 }
 
-/// Permit for one request. Dropping it without a result has no effect, except that a probe ends.
+/// Permit for one request. Dropping it without a result only ends its probe.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
@@ -89,7 +89,7 @@ const EPOCH: u64 = 0xffff;
 // === impl Breaker ===
 
 impl Breaker {
-    /// Requests a permit.
+    /// Requests a permit for a request.
     ///
     /// # Errors
     /// [`Open`] with the time after which another attempt may succeed.
@@ -140,8 +140,8 @@ impl Breaker {
         }
     }
 
-    /// Current state. An open breaker counts as half open once its time has passed, even if no
-    /// request has arrived since.
+    /// Current circuit state. An open breaker counts as half open once its open time has passed,
+    /// even if no request has arrived since.
     pub(crate) fn stand(&self, now_ms: u64) -> CircuitState {
         match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
             CircuitState::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => {

@@ -130,8 +130,8 @@ fn share_counts_from_min_requests_within_its_window() {
     assert_eq!(breaker.stand(0), CircuitState::Open, "3 of 6");
 }
 
-/// One request in each tenth of the window. All ten count; in the eleventh tenth, the first one no
-/// longer does.
+/// Sends one request in each tenth of the window. All ten count; in the eleventh tenth, the first
+/// one no longer counts.
 #[test]
 fn every_tenth_of_the_window_counts() {
     let numbers = Numbers {

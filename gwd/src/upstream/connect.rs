@@ -22,8 +22,8 @@ use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
 use crate::upstream::socket::{UpstreamSocket, Wire};
 
-/// Time after which an attempt counts against the host even if the request had no more time: 1s.
-/// Then TCP has sent its first packet again (RFC 6298 §2.1).
+/// Time after which a connection attempt that ends with the request's time limit counts against the
+/// host: 1s. By then, TCP has sent its first packet again (RFC 6298 §2.1).
 const TELLING_MS: u64 = 1_000;
 
 /// Purpose of a connection.
@@ -71,17 +71,19 @@ pub(crate) struct Times<'a> {
 
 /// Reason why a request got no connection.
 pub(crate) enum Missed {
-    /// The attempt failed, which counts against the host.
+    /// The connection attempt failed, which counts against the host.
     Failed(Failure),
-    /// The request's `timeout` passed before the connect timeout, but after enough time to count
-    /// against the host. The attempt of another request may still succeed.
+    /// The request's `timeout` passed before the connect timeout, but after [`TELLING_MS`] or half
+    /// the connect timeout, so that the attempt counts against the host. The attempt of another
+    /// request may still succeed.
     Expired(Failure),
-    /// There was no attempt, or not with enough time, so that nothing counts against the host.
+    /// There was no attempt, or the attempt had too little time to count against the host.
     Unasked(Failure),
 }
 
-/// Gets a connection to a host, with the upstream's protocol: opens one, or takes one that becomes
-/// usable in the meantime, for example because the upstream has its maximum number of connections.
+/// Gets a connection to a host, with the upstream's protocol: opens one, or takes an existing one
+/// that becomes usable first, for example because the upstream has its maximum number of
+/// connections.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
     wish: Acceptable,
@@ -105,7 +107,7 @@ pub(crate) async fn connect(
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
-            // The request that opens the connection may itself wait for a permit.
+            // The request that opens the shared connection may itself be waiting for a permit.
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
@@ -128,8 +130,8 @@ pub(crate) async fn connect(
     opened
 }
 
-/// Waits for a permit and opens a connection, ready for HTTP; or takes a connection that returns to
-/// the pool.
+/// Waits for a permit and opens a connection that is ready for HTTP, or takes a connection that
+/// returns to the pool meanwhile.
 async fn connect_on(
     permit: impl Future<Output = Acquired>,
     pool: &Rc<Pool>,
@@ -232,7 +234,7 @@ async fn open_on(
                 "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
                 pool.address
             );
-            // If the time was spent waiting for a permit, nothing counts against the host.
+            // If the request spent its time waiting for a permit, nothing counts against the host.
             let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
             Err(match waited {
                 true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),

@@ -1,11 +1,11 @@
 //! Limit on the connections of an upstream, over all its hosts and all workers (`max_connections`
 //! in Envoy; data-plane.md §7).
 //!
-//! Each connection's socket has a [`ConnectionPermit`], which is returned however the connection
-//! ends. Health checks need no permit. If no permit is free, a waiter joins a queue of the process.
-//! The waiter gets a returned permit, or a connection that returns to the pool of its worker. Idle
-//! connections of other pools are closed in order to free permits. While permits are free, nothing
-//! here takes a lock, and returning a connection to its pool costs one load.
+//! Each connection's socket has a [`ConnectionPermit`], which is returned when the socket is
+//! closed. Health checks need no permit. If no permit is free, a waiter joins a queue of the
+//! process. The waiter gets a returned permit, or a connection that returns to the pool of its
+//! worker. Idle connections of other pools are closed in order to free permits. While permits are
+//! free, this module takes no lock, and returning a connection to its pool costs one load.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,10 +19,10 @@ use tokio::sync::Notify;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
-/// Milliseconds by which the eldest waiter must have waited longer than the eldest waiter of the
-/// pool to which a connection returns. In that case the connection is closed and the eldest waiter
-/// gets its permit. Otherwise the connection stays in its pool, because moving a permit costs
-/// opening another connection.
+/// Difference in waiting time, in milliseconds, above which a returning connection is closed: if
+/// the eldest waiter of the upstream has waited this much longer than the eldest waiter of the
+/// connection's pool, the eldest waiter gets the permit. Otherwise the connection stays in its
+/// pool, because moving a permit costs opening another connection.
 const PATIENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
 /// just before the waiter joined the queue.
@@ -45,7 +45,7 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Arc<State>);
 
-/// Pool of one worker that may have idle connections.
+/// Pool of one worker that may have idle connections which can be closed for waiters.
 #[derive(Debug)]
 struct IdlePool {
     gauge: Arc<PoolGauge>,
@@ -71,7 +71,7 @@ struct WaiterState {
     waker: Option<Waker>,
 }
 
-/// Grant to a waiter: a permit or a connection.
+/// Resource that a waiter gets: a permit or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// Permit, which was taken for the waiter.
@@ -93,7 +93,8 @@ pub(crate) enum Next {
 // === impl State ===
 
 impl State {
-    /// Takes a permit, even if the maximum is reached.
+    /// Takes a permit, even if the maximum is reached. For the first connection of a worker to a
+    /// host.
     pub(crate) fn first_permit(self: &Arc<Self>) -> ConnectionPermit {
         self.connections.0.take(u64::MAX);
         ConnectionPermit(Arc::clone(self))
@@ -168,7 +169,7 @@ impl Connections {
         let mut queue = lock(&self.queue);
         queue.push_back(Arc::clone(&waiter));
         self.count(&queue);
-        // Grant free permits now: a permit may have been returned just before this waiter was in
+        // Grant free permits now: a permit may have been returned just before this waiter joined
         // the queue.
         self.call(&mut queue);
         waiter
@@ -196,7 +197,7 @@ impl Connections {
         lock(&waiter.state).grant.take()
     }
 
-    /// Selects the waiter that a connection returning to `pool` should serve.
+    /// Selects the waiter that gets a connection returning to `pool`.
     pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
         let mut queue = lock(&self.queue);
         let Some(eldest) = queue.front() else {
@@ -213,7 +214,7 @@ impl Connections {
         Next::Ours(waiter)
     }
 
-    /// Notifies the worker of the pool with the most idle connections, so that it closes one.
+    /// Notifies the worker of the pool with the most idle connections to close one of them.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
         let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);

@@ -38,7 +38,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 0..120)
 }
 
-/// Waiter in the model.
+/// Waiter of the model.
 struct Waits {
     waiter: Arc<Waiter>,
     pool: usize,
@@ -84,7 +84,7 @@ impl Street {
         &self.state.connections.0
     }
 
-    /// Models that a permit becomes free: the eldest waiter without a grant gets one.
+    /// Model of a permit that becomes free: the eldest waiter without a grant gets it.
     fn permit_is_free(&mut self) {
         if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
             eldest.called = true;

@@ -11,8 +11,8 @@ use crate::upstream::outlier::Sign;
 use crate::upstream::send::Outgoing;
 use crate::upstream::shared::Host;
 
-/// Result that breakers and outlier detection count for a failure. `None` if the upstream is not at
-/// fault.
+/// Result that breakers and outlier detection count for a failure. `None` if the failure is not the
+/// upstream's fault.
 pub(super) fn sign(kind: Kind) -> Option<Sign> {
     match kind {
         Kind::Reset | Kind::Refused | Kind::Protocol => Some(Sign::Broken),
@@ -66,8 +66,8 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_m
     }
 }
 
-/// True if another attempt would be admitted now, by the policies' breakers and by the breaker of
-/// the upstream. If each target has a breaker, one target that admits is enough.
+/// True if another attempt would be admitted now by the policies' breakers and by the breaker of
+/// the upstream. If each target has a breaker, one target with a breaker that admits is sufficient.
 pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
     let common = &out.service.common;
     let own = out.upstream.circuit_breaker.as_ref();

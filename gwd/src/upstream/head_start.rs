@@ -1,9 +1,9 @@
 //! Head start: reads the beginning of an upload that may not yet take a permit of its upstream.
 //!
-//! A client address with many stalled uploads uses up its share of unfinished uploads. Further
-//! uploads of that address are not rejected at once. Instead their first bytes are read before the
-//! request is sent to the upstream. A body that is complete by then needs no share, and with a
-//! longer body the client has shown that it sends data. The listener's `body_timeout` and
+//! If a client address has used up its share of unfinished uploads, further uploads of that address
+//! are not rejected at once. Instead their first bytes are read before the request is sent to the
+//! upstream. A body that is complete by then needs no share. With a longer body, the client has
+//! shown that it sends data, and a higher limit applies. The listener's `body_timeout` and
 //! `min_rate` limit the time, as for a body that is kept for retries.
 
 use http_body::Body as _;

@@ -3,7 +3,8 @@
 //!
 //! One thread of the process runs all checks; workers run none. Results are stored in the [`Host`],
 //! so that all workers see them and they survive a change of versions. Ejections by outlier
-//! detection are stored separately. The result of a host that is no longer checked is unknown.
+//! detection are stored separately. A host that is no longer checked has the verdict
+//! [`Verdict::Unknown`].
 
 use std::collections::HashMap;
 use std::rc::Rc;

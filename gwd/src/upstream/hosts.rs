@@ -33,7 +33,7 @@ pub(crate) struct Endpoint {
 /// Hosts of an upstream at one point in time. All lists have the same order.
 #[derive(Debug, Default)]
 pub(crate) struct HostSet {
-    /// Number of the set, which increases with each replacement.
+    /// Number of the set, which increases with each replacement of the set.
     number: u64,
     pub(crate) hosts: Box<[Arc<Host>]>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
@@ -56,11 +56,11 @@ pub(crate) struct Common {
     /// Number of `set`, which workers compare without loading the set.
     number: AtomicU64,
     set: ArcSwap<HostSet>,
-    /// Lock for replacements, so that the last replacement has the newest hosts.
+    /// Lock for replacements of the set, so that the last replacement has the newest hosts.
     exchange: Mutex<()>,
 }
 
-/// Target of the configuration, or the result of service discovery.
+/// Target of the configuration: an address, or the source of hosts that service discovery returns.
 #[derive(Debug)]
 struct Target {
     target: ir::Target,

@@ -127,7 +127,7 @@ impl Service {
         self.common.is_now(&self.set)
     }
 
-    /// Failure of a request for which no target can be chosen.
+    /// Failure to report if no target can be chosen for a request.
     pub(crate) fn nobody(&self) -> Failure {
         let mut open = self.common.sources().filter_map(|source| source.why());
         match open.next() {
@@ -136,9 +136,9 @@ impl Service {
         }
     }
 
-    /// Chooses the next target: one that is available and was not tried yet. A host that could not
-    /// be reached recently is chosen only if there is no other, and not for a retry. A host that is
-    /// not available is chosen only if the upstream's `all_unhealthy` allows it.
+    /// Chooses the next target: one that is available and was not tried yet. A host to which a
+    /// recent connection attempt failed is chosen only if there is no other, and not for a retry. A
+    /// host that is not available is chosen only if the upstream's `all_unhealthy` allows it.
     pub(crate) fn choose(&self, looking: &Looking<'_>) -> Option<usize> {
         let Looking {
             upstream,
@@ -199,8 +199,8 @@ impl Service {
         })
     }
 
-    /// Targets in the gateway's zone, if at least half of them may be used. Fewer could not handle
-    /// the load of the zone.
+    /// Targets in the gateway's zone, if at least half of them may be used. `None` if fewer may be
+    /// used, which could not handle the load of the zone.
     fn near(&self, may: impl Fn(usize) -> bool) -> Option<&[bool]> {
         let near = self.near.as_deref()?;
         let ours = || (0..near.len()).filter(|at| near[*at]);
@@ -257,8 +257,8 @@ impl Service {
     }
 }
 
-/// For each target, true if it has a weight and is in the zone. `None` if that is true of no
-/// target, or of all targets with a weight.
+/// For each target, true if it has a weight and is in the zone. `None` if the zone makes no
+/// difference: no target with a weight is in the zone, or all are.
 fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> {
     let zone = zone?;
     let targets = || endpoints.iter().map(|endpoint| &endpoint.target);

@@ -2,14 +2,15 @@
 //! parameters and defaults (semantics.md §3).
 //!
 //! Counters belong to the host and are separate from active health checks. The first request after
-//! the end of an interval closes the interval: rates are compared, and the ejection count of each
-//! host that is not ejected is reduced by one. A flag serialises ejections, so that several workers
-//! together do not exceed the maximum.
+//! the end of an interval closes the interval: success rates are compared, and the ejection count
+//! of each host that is not ejected is reduced by one. A flag serialises ejections, so that several
+//! workers together do not exceed the maximum number of ejected hosts.
 //!
 //! A host is ejected for statuses, broken connections, timeouts and rates only while another host
 //! can serve its requests: a host at another address with a weight above 0 that is reachable, not
-//! ejected and passes its health checks. Otherwise one faulty endpoint would make all others fail.
-//! Without such a host, a host is ejected only if no connection to it can be opened.
+//! ejected and passes its health checks. Otherwise one faulty operation would make all operations
+//! of a single host fail. Without such a host, a host is ejected only if no connection to it can be
+//! opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,7 +31,7 @@ pub(crate) struct Tally {
     local_errors: AtomicU32,
     /// Number of consecutive failures to connect.
     unreachable: AtomicU32,
-    /// Number of requests in the interval, and of the successful ones among them.
+    /// Number of requests in the interval. [`Self::good`] counts the successful ones.
     total: AtomicU32,
     good: AtomicU32,
     /// Ejection count, which multiplies the time of the next ejection. Reduced by one in each
@@ -342,8 +343,8 @@ mod tests {
         assert_eq!(Passive::default(), expected);
     }
 
-    /// Sets of hosts in which no other host can replace the first one: it is the only host, or the
-    /// other one has no weight, has the same address, is ejected, or is unreachable.
+    /// Sets of two hosts, or one, in which no host can replace the first one: it is the only host,
+    /// or the other host has no weight, has the same address, is ejected, or is unreachable.
     fn alone(passive: &Passive) -> Vec<Field> {
         let mut fields = vec![Field::of(1, passive.clone())];
         for kind in 0..4 {
@@ -437,8 +438,8 @@ mod tests {
         }
     }
 
-    /// An interval without an ejection makes the next ejection of the host shorter again. An interval
-    /// that ends during the ejection does not.
+    /// An interval without an ejection shortens the next ejection of the host. An interval that
+    /// ends during an ejection does not.
     #[test]
     fn interval_in_service_shortens_the_next_ejection() {
         let ejected_for_ms = |times_of_host_1: &[u64], time_of_host_0: Option<u64>| {

@@ -2,13 +2,13 @@
 //!
 //! A pool outlives snapshots and host sets. Its key consists of the upstream's state id, the host's
 //! address and name, and the protocol settings. A new version therefore reuses the connections of
-//! the previous one, except those with other settings. After certificates or authorities were
-//! replaced, older connections complete their exchanges and are not used again. Idle connections to
-//! a removed host are closed.
+//! the previous version, except connections with other settings. After certificates or authorities
+//! were replaced, older connections complete their exchanges and are not used again. Idle
+//! connections to a removed host are closed.
 //!
-//! HTTP/2 connections are shared by several exchanges. An HTTP/1 connection becomes idle when
-//! request and response have ended without an error. It stays idle for as long as the host probably
-//! keeps it open ([`lifespan`]).
+//! Several exchanges share an HTTP/2 connection. An HTTP/1 connection becomes idle when request and
+//! response have ended without an error. It stays idle for at most the time for which the host
+//! probably keeps it open ([`lifespan`]).
 
 mod lifespan;
 pub(crate) mod queue;
@@ -87,7 +87,7 @@ pub(crate) struct Pool {
     /// Round of the TLS connector to which the connections of the pool belong.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
-    /// Connections that returned and are reserved for a waiter.
+    /// Connections that returned from an exchange and are each reserved for a waiter.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
     /// HTTP/2 connections with their numbers. The first one with room is used.
     shared: RefCell<Vec<(u64, http2::Connection)>>,
@@ -209,7 +209,7 @@ impl Pools {
 
 impl Pool {
     /// Takes the connection that became idle last, or a share of an HTTP/2 connection.
-    /// `repeatable`: true if the request may be sent again should the connection be dead.
+    /// `repeatable`: true if the request may be sent again in case the connection is dead.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
         if self.protocol != ir::UpstreamProtocol::H1
             && let Some(lease) = self.share(0)

@@ -1,8 +1,8 @@
 //! Performs one health check of a host: opens a TCP connection, and sends a GET or a
 //! `grpc.health.v1.Health/Check` if configured.
 //!
-//! Each check opens a connection of its own, with TLS if requests use TLS, so that it also tests
-//! whether the host accepts new connections. The caller limits the time.
+//! Each check opens a connection of its own, with TLS if requests use TLS. So it also tests if the
+//! host accepts new connections. The caller limits the time.
 
 use std::convert::Infallible;
 
@@ -26,7 +26,7 @@ use crate::upstream::socket::UpstreamSocket;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Uncompressed gRPC frame with an empty `HealthCheckRequest`, which asks about the whole server.
 const WHOLE_SERVER: [u8; 5] = [0; 5];
-/// `HealthCheckResponse.ServingStatus.SERVING`.
+/// Value of `HealthCheckResponse.ServingStatus` for a healthy server (`SERVING`).
 const SERVING: u64 = 1;
 
 /// Connection parameters of a host, the same as for requests.
@@ -35,7 +35,7 @@ pub(crate) struct Way<'a> {
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) proxy_protocol: Option<ProxyVersion>,
-    /// Value for `Host` or `:authority`, unless the check has one.
+    /// Value for `Host` or `:authority`, unless the check configures one.
     pub(crate) authority: &'a str,
 }
 
@@ -251,7 +251,7 @@ async fn alongside<T>(connection: impl Future, exchange: impl Future<Output = T>
     tokio::select! {
         biased;
         done = &mut exchange => done,
-        // The connection has ended: the exchange can still read data that arrived before.
+        // The connection has ended: the exchange can still read data that arrived before its end.
         _ended = connection => exchange.await,
     }
 }

@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 
 use crate::message::failure::{Failure, Kind};
 
-/// Connection attempts to one host. Workers update the values without a lock, so that a reader may
-/// see them one attempt apart.
+/// Results of connection attempts to one host. Workers update the values without a lock, so that a
+/// reader may see values of two different attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
     /// Number of consecutive failed attempts.

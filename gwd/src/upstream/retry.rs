@@ -1,5 +1,5 @@
-//! Retries: which outcomes are retried, which requests may be sent again, whether the retry budget
-//! has room, and how long to wait (semantics.md §3).
+//! Retries: outcomes that cause a retry, requests that may be sent again, the retry budget, and the
+//! wait before a retry (semantics.md §3).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,7 +92,8 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
             Condition::ConnectFailure,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::TlsCertificate | Kind::TlsProtocol,
         ) => true,
-        // The TLS alert may have arrived after the request was sent.
+        // The TLS alert may have arrived after the request was sent: retry only a repeatable
+        // request.
         (Condition::ConnectFailure | Condition::Reset, Kind::TlsAlert(_)) => repeatable,
         // The upstream has not processed the request, so that a retry is safe for every method.
         (Condition::RefusedStream | Condition::Reset | Condition::ServerError, Kind::Refused) => {
@@ -117,7 +118,8 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Failure to report if a retry found no host: the failure of the previous attempt says more.
+    /// Failure to report if a retry found no host or an open breaker: the failure of the previous
+    /// attempt, which tells the cause.
     pub(super) fn instead_of(&self, failure: Failure) -> Failure {
         match (failure.kind, self) {
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),
@@ -136,8 +138,8 @@ fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Milliseconds to wait before a retry: a random time in `[0, (2^N - 1) * base)`, up to the
-/// configured maximum (full jitter). Or the upstream's `Retry-After`, if it is respected. `number`
-/// counts from 1.
+/// configured maximum (full jitter). If the upstream's `Retry-After` is respected, that time.
+/// `number` is N and counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,
@@ -170,7 +172,7 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     text.parse().ok().or_else(date)
 }
 
-/// A retry that counts against the retry budget, from the start of its wait to its end.
+/// A retry that is counted in the retry budget, from the start of its wait to its end.
 #[derive(Debug)]
 pub(crate) struct Again(Arc<State>);
 

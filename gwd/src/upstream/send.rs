@@ -1,10 +1,11 @@
 //! Sends a request to an upstream: chooses a target, takes or opens a connection, sends the
-//! request, and waits for the response head. Retries if that is configured and safe.
+//! request, and waits for the response head. Retries the request if retries are configured and
+//! safe.
 //!
-//! Two kinds of retries are always enabled, because they cannot repeat work (semantics.md §3). If
-//! no connection to a target can be opened, another target is tried. If a reused connection dies
-//! before the first byte of the response, the request is sent once more on another connection, if
-//! it can be sent again. All other retries need `retries` and count in its budget.
+//! Two kinds of retries are always enabled, because the failed attempt did no work (semantics.md
+//! §3). If no connection to a target can be opened, another target is tried. If a reused connection
+//! dies before the first byte of the response, the request is sent once more on another connection,
+//! if it can be sent again. All other retries need `retries` and count in the retry budget.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -65,8 +66,8 @@ pub(crate) struct Answered {
     pub(crate) progress: Option<Rc<Progress>>,
 }
 
-/// Sends a request, with retries, and waits for the response head. Attempts change only the attempt
-/// number in the request head.
+/// Sends a request, with retries, and waits for the response head. Between attempts, only the
+/// attempt number in the request head changes.
 pub(crate) async fn send(
     out: &Outgoing<'_, '_>,
     head: &mut RequestHead,
@@ -88,11 +89,11 @@ pub(crate) async fn send(
         true => begin_upload(source, out).await?,
         false => (source, UploadCount::default()),
     };
-    // Take the permit now, not before: while the client sends a body that is kept, no permit is
-    // needed.
+    // Take the permit now: while the client sends a body that is kept for retries, the request
+    // needs no permit.
     let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
     let mut call = Call::new(out, head, retry, &source, count);
-    // A body that was not kept can be sent only once: there is no loop of attempts.
+    // A body that was not kept can be sent only once: there are no further attempts.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
     let outcome = match again {
         Some(retry) => call.repeat(retry, &source, record).await,
@@ -156,8 +157,8 @@ pub(crate) fn admit_client(
     Ok(in_flight)
 }
 
-/// Counts an unfinished upload. If the client's address has reached its limit, the beginning of the
-/// body is received before it is counted.
+/// Counts an unfinished upload. If the client's address has reached its limit, receives the
+/// beginning of the body before counting the upload.
 async fn begin_upload(
     source: Source,
     out: &Outgoing<'_, '_>,
@@ -219,7 +220,7 @@ impl<'a, 's> Call<'a, 's> {
         count: UploadCount,
     ) -> Self {
         let seen_ns = match source {
-            // No await since the request's head: reuse its time.
+            // Nothing was awaited since the request's head: reuse its time.
             Source::None if out.cx.answers.is_empty() => out.cx.now_ns,
             Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
                 out.calls.clock.now_ns()
@@ -264,8 +265,8 @@ impl<'a, 's> Call<'a, 's> {
         source: &Source,
         record: &mut CallRecord,
     ) -> Result<Reply, Failure> {
-        // Only the gateway sets the attempt number: the edge removed the client's, and a policy's
-        // is removed here.
+        // Only the gateway sets the attempt number. The edge removed a field of the client; remove
+        // a field that a policy set.
         self.head.headers.remove(&X_GATEWAY_ATTEMPT);
         let mut number = 0;
         let mut _place = None;
@@ -276,8 +277,8 @@ impl<'a, 's> Call<'a, 's> {
                 self.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
             }
             let outcome = self.attempt(source.again(), record).await;
-            // The upstream may have received the request that was sent again: count it as an
-            // attempt.
+            // A request that was sent again on another connection may have been received: count it
+            // as an attempt.
             number += std::mem::take(&mut self.replaced);
             self.may_replace = u64::from(number) + 1 < retry.times.attempts;
             let why = wanted(retry, &outcome, self.repeatable);
@@ -295,8 +296,8 @@ impl<'a, 's> Call<'a, 's> {
             number += 1;
             let headers = outcome.as_ref().ok().map(|reply| reply.response.headers());
             let wait_ms = self.wait_ms(retry, number, headers);
-            // Release the place of the last retry in the budget, and take the next one before the
-            // wait: retries that wait count as well.
+            // Release the budget of the last retry, and take the next one before the wait: retries
+            // that wait count as well.
             drop(_place.take());
             let state = &self.out.service.common.state;
             let limit = self.out.upstream.limits.retries;
@@ -378,8 +379,9 @@ impl<'a, 's> Call<'a, 's> {
     }
 }
 
-/// Reports the result of a connection attempt to the health tracking of the target. A lack of
-/// resources in the gateway, or waiting for other requests, does not count against the target.
+/// Reports the result of a connection attempt to the health tracking of the target. A failure
+/// because of missing resources in the gateway, or of waiting for other requests, does not count
+/// against the target.
 pub(crate) fn judge_connect<T>(
     service: &Service,
     upstream: &ir::Upstream,

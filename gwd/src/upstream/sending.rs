@@ -47,10 +47,11 @@ pub(super) struct Sending<'a> {
     pub(super) count: UploadCount,
 }
 
-/// Response, or the error with the request's body if that was not sent.
+/// Response, or the error with the request's body if the body was not sent.
 pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
 
-/// Failure of a slow upload for which the concurrency limit of its key has no room.
+/// Failure of a slow upload if the `concurrency` policy of its key has no permit for another slow
+/// client.
 pub(super) fn no_room_for_slow() -> Failure {
     let why = "the concurrency limit has no permit for another slow client";
     Failure::because(Kind::UploadStalled, &why)
@@ -83,8 +84,8 @@ impl Sending<'_> {
         RequestBody::Upload(upload)
     }
 
-    /// Sets the deadline of an attempt. Upload progress extends it; the end of the upload restarts
-    /// it.
+    /// Sets the deadline of an attempt. Upload progress extends the deadline; the end of the upload
+    /// sets it anew.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
@@ -102,8 +103,8 @@ impl Sending<'_> {
         self.transfer.deadline.set(at_ms);
     }
 
-    /// Time until which to wait for a connection. Before an upload, the complete timeout is
-    /// available.
+    /// Time until which the request may wait for a connection. Before an upload, the complete
+    /// timeout is available.
     pub(super) fn ends_ms(&mut self, now_ms: u64) -> u64 {
         let done = self.progress.as_ref().is_some_and(|one| one.done.get());
         match self.uploads && !done {
@@ -112,7 +113,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Deadline of all attempts together. If it is not set yet, their time starts now.
+    /// Deadline of all attempts together. If the deadline is not set yet, the time starts now.
     fn all_ms(&mut self, now_ms: u64) -> u64 {
         let new_ms = now_ms.saturating_add(self.timeout_ms);
         *self.until_ms.get_or_insert(new_ms)
@@ -141,8 +142,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Lets an upload that has become slow continue, if the share of slow uploads has room. False
-    /// if the deadline passed for another reason.
+    /// Lets an upload that has become slow continue, if slow uploads have not used up their share.
+    /// False if the deadline passed for another reason.
     fn goes_on_slowly(&self) -> Result<bool, Failure> {
         let Some(progress) = &self.progress else {
             return Ok(false);
@@ -195,7 +196,8 @@ impl Sending<'_> {
     }
 
     /// Outcome of an attempt for outlier detection and circuit breakers. `None` for a timeout of an
-    /// attempt that had less than half of its time, because that says little about the host.
+    /// attempt that had less than half of its time, because such a timeout says little about the
+    /// host.
     pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
         match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),

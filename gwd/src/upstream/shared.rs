@@ -62,10 +62,10 @@ pub(crate) struct State {
     /// Retries in progress, or waiting to begin.
     pub(crate) retries: Padded<AtomicU64>,
     pub(crate) breaker: Breaker,
-    /// Circuit breakers of policies, by the id of the policy's state.
+    /// Circuit breakers of policies at this upstream, by the id of the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
-    /// True while one request decides about an ejection. Other requests then skip the decision; a
-    /// later failure triggers it again.
+    /// True while one request decides if a host is ejected. Other requests then skip the decision;
+    /// a later failure triggers it again.
     pub(crate) ejecting: AtomicBool,
     /// End of the current interval of outlier detection, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
@@ -392,7 +392,7 @@ pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
 }
 
 impl InFlight {
-    /// Slow-client accounting of this request.
+    /// Data with which the gateway counts the client of this request as a slow reader.
     pub(super) fn slow_reader(&self) -> Option<SlowReader> {
         Some(SlowReader {
             state: Arc::clone(&self.state),
@@ -407,9 +407,9 @@ impl InFlight {
         self.state.requests.0.load(Ordering::Relaxed) > self.requests_max - room
     }
 
-    /// True if the requests of the client's address use more than a quarter of the permits.
-    /// Counted: requests that began while at least half of the permits were in use. Always false
-    /// below [`SHARED_FROM`] permits: one client may use all of a small limit.
+    /// True if the requests of the client's address use more than a quarter of the permits. Only
+    /// requests that began while at least half of the permits were in use are counted. Always false
+    /// below [`SHARED_FROM`] permits: one client may use all permits of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
         let share = self.requests_max / 4;
         let count = self

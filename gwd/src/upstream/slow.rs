@@ -3,23 +3,23 @@
 //!
 //! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
-//! waited for it for [`SLOW_MS`], reduced by the bytes received. Slow uploads
-//! may use half of the permits; the other half remains for other requests. Once slow uploads use
-//! half of their share, a client address that has [`SLOW_PER_ADDRESS`] of them gets no more.
+//! waited for its client for [`SLOW_MS`], reduced by the bytes received. Slow uploads may use half
+//! of the permits; the other half remains for other requests. Once slow uploads use half of this
+//! share, a client address that has [`SLOW_PER_ADDRESS`] slow uploads gets no further one.
 //!
-//! A response keeps its permit until its last byte is sent, so clients that read slowly are counted
-//! in the same share, by the same measure: the time for which the gateway has waited for them. A
-//! response for which there is no room ends. While requests hold more than three quarters of the
-//! permits, an address with its maximum of slow requests gets no further one; else it could hold the
-//! other half with responses that are not slow yet.
+//! A response keeps its permit until its last byte is sent. Clients that read slowly are therefore
+//! counted in the same share, by the same measure: the time for which the gateway has waited for
+//! them. If the share is used up, a slowly read response ends. While requests hold more than three
+//! quarters of the permits, an address with its maximum of slow requests gets no further request;
+//! otherwise it could hold the other half with responses that are not slow yet.
 //!
 //! An upload becomes slow after one second at the earliest. A client that begins many uploads and
 //! then sends nothing could therefore use all permits for that second, again and again. To prevent
 //! this, an upload counts as unfinished until its last byte is passed on or the upstream responds.
-//! While unfinished uploads use half of the permits, each client address may begin only a few more.
-//! Further uploads of that address are received before they are sent to the upstream
-//! (`head_start`). A body that is complete by then does not count. For bodies of which enough bytes
-//! have arrived, the limit of the address is increased by half.
+//! While unfinished uploads use half of the permits, each client address may begin only as many
+//! uploads as [`most_of_address`] says. Further uploads of that address are received before they
+//! are sent to the upstream (`head_start`). A body that is complete by then does not count. For
+//! bodies of which enough bytes have arrived, the limit of the address is increased by half.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -57,8 +57,8 @@ pub(crate) struct Unfinished {
     of_address: Option<OfAddress>,
 }
 
-/// Count of a request as an unfinished upload, shared by all attempts. `None` for a request that is
-/// not counted; the inner value is empty once the upload has ended.
+/// Count of a request as an unfinished upload, shared by all attempts of the request. `None` for a
+/// request that is not counted; the inner value is empty once the upload has ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UploadCount(Option<Rc<RefCell<Option<Unfinished>>>>);
 
@@ -78,7 +78,8 @@ pub(super) struct SlowReader {
     pub(super) client: IpAddr,
 }
 
-/// Count of a client among those that read slowly. Empty while no response waits for the client.
+/// Count of a client as a slow reader of its response. Empty while no response waits for the
+/// client.
 #[derive(Debug, Default)]
 pub(crate) struct SlowReading {
     reader: RefCell<Option<SlowReader>>,
@@ -114,12 +115,13 @@ impl SlowReading {
         }
     }
 
-    /// Deadline of the client, in milliseconds of the clock. 0 if the gateway does not wait for it.
+    /// Deadline of the client, in milliseconds of the clock; 0 if the gateway does not wait for the
+    /// client.
     pub(crate) fn until_ms(&self) -> u64 {
         self.until_ms.get()
     }
 
-    /// Time at which a slow client has to be looked at again, in milliseconds of the clock.
+    /// Time at which a slow client must be checked again, in milliseconds of the clock.
     pub(crate) fn next_ms(&self, now_ms: u64) -> u64 {
         let until_ms = self.until_ms();
         match self.leases.borrow().may_be_wanted() {
@@ -128,13 +130,13 @@ impl SlowReading {
         }
     }
 
-    /// True if the client is slow and may go on.
+    /// True if the client counts as slow and has a permit to continue.
     pub(crate) fn is_slow(&self) -> bool {
         self.is_slow.get()
     }
 
-    /// Counts the client as slow. False if a share of slow clients has no room, or if another
-    /// request wants a permit of this one.
+    /// Counts the client as slow. False if the share of slow clients is used up, or if another
+    /// request needs the `concurrency` permit of this one.
     pub(crate) fn begin(&self, addresses: &Arc<Addresses>) -> bool {
         let leases = self.leases.borrow();
         if self.is_slow() {
@@ -156,14 +158,14 @@ impl SlowReading {
         self.is_slow()
     }
 
-    /// Ends the count: the client reads fast enough.
+    /// Ends the count, because the client reads fast enough.
     pub(crate) fn is_fast(&self) {
         self.is_slow.set(false);
         drop(self.permit.take());
         self.leases.borrow().become_fast();
     }
 
-    /// Ends the count: the response has ended, or waits for its upstream.
+    /// Ends the count, because the response has ended or waits for its upstream.
     pub(crate) fn ends(&self) {
         // The gateway never waited for the client.
         if self.until_ms.replace(0) == 0 {
@@ -173,7 +175,7 @@ impl SlowReading {
         self.is_fast();
     }
 
-    /// Releases the permits of `concurrency` policies: the exchange has ended.
+    /// Releases the permits of `concurrency` policies, because the exchange has ended.
     pub(crate) fn releases(&self) {
         if !self.leases.borrow().is_empty() {
             drop(self.leases.take());
@@ -182,8 +184,8 @@ impl SlowReading {
 }
 
 impl UploadShare<'_> {
-    /// Counts an unfinished upload. `None` if such uploads use half of the permits and the client
-    /// address has reached its limit.
+    /// Counts an unfinished upload. `None` if unfinished uploads use half of the permits and the
+    /// client address has reached its limit.
     pub(super) fn begin(&self) -> Option<UploadCount> {
         self.begin_within(self.most())
     }

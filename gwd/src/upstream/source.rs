@@ -91,8 +91,7 @@ impl Source {
         }
     }
 
-    /// Returns the body for another attempt. A body that can be sent only once is replaced by an
-    /// empty one.
+    /// Body for another attempt. Empty in place of a body that can be sent only once.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),

@@ -38,7 +38,7 @@ pub(crate) enum Begun {
     Http2(Box<(http2::Connection, Request<RequestBody>)>),
 }
 
-/// Response. Boxed, because many functions pass it on between the connection and the client.
+/// Response. Boxed, because many functions pass it from the connection to the client.
 pub(crate) type Answer = Box<Response<Incoming>>;
 
 /// Failed call.
@@ -94,12 +94,12 @@ impl Transport {
     pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         match self {
             Self::Http1(connection) => (*connection).into_io().into_permit(),
-            // Other exchanges still use the connection, so its permit is not free.
+            // Other exchanges still use the shared connection, so its permit is not free.
             Self::Http2(_) => None,
         }
     }
 
-    /// True if the connection can send another request, as far as can be known beforehand.
+    /// True if the connection can send another request, as far as can be known without I/O.
     pub(crate) fn is_ready(&mut self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_quiet(),

@@ -22,7 +22,7 @@ const QUIET_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct LoggedStates(Mutex<[Turn; 3]>);
 
-/// State as last logged, and the time of that log line.
+/// State as last logged, with the time of the log line.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     holds: bool,
@@ -128,7 +128,7 @@ fn circuit(
 // === impl LoggedStates ===
 
 impl LoggedStates {
-    /// Returns true if a state differs from the last logged one and may be logged again, and then
+    /// Returns true if a state differs from the last logged state and may be logged again, and then
     /// stores it as logged.
     fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! WebSocket handshakes with an upstream: an upgrade on a connection of its own (RFC 6455 §4), or
 //! an extended CONNECT on a shared HTTP/2 connection (RFC 8441). The connection or stream then
-//! becomes the tunnel. If the upstream declines, its response is treated like any other.
+//! becomes the tunnel. If the upstream declines, its response is forwarded like any other response.
 
 use std::cell::Cell;
 
@@ -159,15 +159,15 @@ impl Asking<'_, '_> {
         }
     }
 
-    /// Prepares the request head for the target.
+    /// Prepares the request head for a target.
     fn prepare(&self) -> RequestHead {
         let mut head = self.head.clone();
         forward::prepare(&mut head, self.out.relay(self.target));
         head
     }
 
-    /// Rewrites the upstream's URLs in fields of the response, as configured by
-    /// `rewrite_responses`.
+    /// Rewrites the upstream's URLs in fields of the response, if `rewrite_responses` is
+    /// configured.
     fn returned(&self, headers: &mut HeaderMap) {
         forward::returned(headers, self.head, self.out.relay(self.target));
     }

@@ -1,6 +1,6 @@
 //! Consistent hashing on a ring (Ketama). Each target has many points on the ring. A request goes
-//! to the target of the first point from its hash on. Removing a target only moves requests of that
-//! target.
+//! to the target of the first point at or after its hash. Removing a target moves only requests of
+//! that target.
 
 use super::points;
 

@@ -82,8 +82,8 @@ mod tests {
         let count = trial.hosts[1]
             .active
             .load(std::sync::atomic::Ordering::Relaxed);
-        // Weight / (active + 1) is the same for both in the end: while all requests stay open, n1 /
-        // n0 tends to the square root of 3.
+        // In the end, weight / (active + 1) is the same for both targets: while all requests stay
+        // open, n1 / n0 tends to the square root of 3.
         assert!((240..=310).contains(&count), "{count}");
         drop(busy);
         near(&trial.shares(4_000, |_| true), &[250, 750], 5);

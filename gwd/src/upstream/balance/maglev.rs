@@ -5,7 +5,8 @@ use super::points;
 
 /// Number of slots of the table. The number is a prime, so that every step size visits all slots.
 const SIZE: u64 = 65_537;
-/// Maximum number of slots to try. Afterwards the targets are tried in order.
+/// Maximum number of slots to try for a request. If none has a usable target, the targets are tried
+/// in order.
 const PROBES: u64 = 64;
 
 #[derive(Debug)]
@@ -15,13 +16,13 @@ pub(crate) struct Maglev {
     targets: usize,
 }
 
-/// Order in which one target takes the slots.
+/// Sequence in which one target takes slots of the table.
 struct Way {
     target: u32,
     at: u64,
     step: u64,
     weight: u64,
-    /// Accumulated weight that has not been turned into slots yet.
+    /// Accumulated weight for which the target has taken no slot yet.
     given: u64,
 }
 
@@ -56,7 +57,7 @@ impl Maglev {
         if self.slots.is_empty() {
             return None;
         }
-        // Derive the step from the key, so that the keys of an unusable target spread over all
+        // Derive the step from the key, so that the keys of an unusable target are spread over all
         // other targets.
         let step = hash / SIZE % (SIZE - 1) + 1;
         let slot = |probe: u64| {

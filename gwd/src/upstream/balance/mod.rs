@@ -1,8 +1,8 @@
 //! Load balancing: choice of the target for a request. Each algorithm has its own file.
 //!
 //! `build` runs when the hosts change. `pick` runs for every request: it allocates nothing and
-//! takes no lock. The caller's predicate says which hosts may be used. The algorithm chooses among
-//! them.
+//! takes no lock. The caller passes a predicate that is true for hosts that may be used; the
+//! algorithm chooses among these hosts.
 
 mod ketama;
 mod least_request;
@@ -54,7 +54,7 @@ pub(crate) enum Table {
     Maglev(Maglev),
 }
 
-/// Inputs of one choice.
+/// Inputs of the choice for one request.
 #[derive(Clone, Copy)]
 pub(crate) struct Choice<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
@@ -73,8 +73,9 @@ const DRAWS: usize = 4;
 const SLOW_LEAST: u64 = 100;
 
 impl Balance {
-    /// Creates a balancer. `offset` shifts the start, so that workers do not choose the same
-    /// targets at the same time. `averages`: the worker's response time average of each host.
+    /// Creates a balancer. `offset` shifts the start of the sequence, so that workers do not choose
+    /// the same targets at the same time. `averages`: the worker's response time average of each
+    /// host.
     pub(crate) fn new(
         lb: Lb,
         weights: &[u32],

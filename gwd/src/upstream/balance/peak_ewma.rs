@@ -99,7 +99,7 @@ mod tests {
         trial.balance.observe(1, 1_000_000, now_ns);
         trial.balance.observe(1, 50_000_000, now_ns);
         near(&trial.shares(1_000, |_| true), &[1_000, 0], 0);
-        // Both targets are always drawn; the busier one costs more.
+        // Both targets are always drawn, and the busier target costs more.
         let _busy: Vec<_> = (0..99).map(|_| trial.hosts[0].busy()).collect();
         near(&trial.shares(1_000, |_| true), &[0, 1_000], 0);
         drop(_busy);

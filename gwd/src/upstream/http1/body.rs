@@ -1,5 +1,5 @@
-//! Streamed response body. It owns the connection, which can be reused if request and response
-//! ended without an error (data-plane.md §7).
+//! Streamed response body. The body owns its connection, which can be reused if request and
+//! response ended without an error (data-plane.md §7).
 
 use std::task::{Context, Poll, ready};
 

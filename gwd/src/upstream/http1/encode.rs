@@ -33,7 +33,7 @@ pub(super) struct Sending {
     data: Bytes,
     ended: bool,
     touched: bool,
-    /// True if sending was delayed by one turn to wait for the body.
+    /// True if sending was delayed by one poll to wait for the body.
     waited: bool,
 }
 
@@ -89,7 +89,7 @@ impl Sending {
         };
     }
 
-    /// Takes back the body, if no byte of the request was sent and nothing of the body was read.
+    /// Takes back the body, if no byte of the request was sent and no byte of the body was read.
     pub(super) fn take_untouched(&mut self) -> Option<RequestBody> {
         (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
     }
@@ -121,8 +121,8 @@ impl Sending {
             // Poll the body first, so that its beginning is sent together with the head.
             while !self.ended && self.data.is_empty() && self.out.len() < COPIED_MAX {
                 match Pin::new(&mut self.body).poll_frame(cx) {
-                    // Wait for one turn: often the body has arrived together with its head and can
-                    // be read in the next turn. Both are then sent in one write.
+                    // Wait for one poll: often the body arrives together with its head and can be
+                    // read in the next poll. Both are then sent in one write.
                     Poll::Pending if !self.touched && !self.waited => {
                         self.waited = true;
                         cx.waker().wake_by_ref();

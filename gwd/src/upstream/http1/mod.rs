@@ -33,15 +33,15 @@ use encode::Sending;
 use crate::message::body::{Gate, RequestBody};
 use crate::upstream::transport::Call;
 
-/// Bytes to reserve for one read of a head.
+/// Number of bytes to reserve for one read of a head.
 const HEAD_READ: usize = 8 << 10;
 /// Default maximum length of a response head: 64 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
 
-/// Connection to an upstream with the state of its current request. It is boxed, so that moving it
-/// moves only a pointer.
+/// Connection to an upstream with the state of its current request. Boxed, so that moving the
+/// connection moves only a pointer.
 pub(crate) struct Connection<I> {
     io: I,
     /// Bytes that were read and not parsed yet.
@@ -109,7 +109,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         self.head_bytes_max = head_bytes_max;
     }
 
-    /// True if nothing has arrived since the last response: no unsolicited bytes, and not the end
+    /// True if nothing has arrived since the last response, neither unsolicited bytes nor the end
     /// of the stream.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
@@ -121,8 +121,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 .is_pending()
     }
 
-    /// Prepares a request, which [`Self::answer`] sends. Its `fields` map is used for the fields of
-    /// the response.
+    /// Prepares a request, which [`Self::answer`] sends. The map `fields` of the request is reused
+    /// for the fields of the response.
     pub(crate) fn begin(&mut self, request: Call<'_, '_>) {
         self.sending.begin(request.head, request.body);
         self.fields = request.fields;

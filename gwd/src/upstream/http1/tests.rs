@@ -45,7 +45,7 @@ fn asked(
 /// Outcome of a response.
 #[derive(Debug, PartialEq, Eq)]
 enum Got {
-    /// Complete response: status, body, number of trailers, and whether the connection can be
+    /// Complete response: status, body, number of trailers, and true if the connection can be
     /// reused.
     Whole(u16, String, usize, bool),
     /// The head arrived, but reading the body failed. Status and error.

@@ -4,7 +4,7 @@
 //! A [`Connection`] is shared by as many exchanges as the peer allows. Its own task only moves
 //! frames. The task of an exchange sends the request's body and reads the response, so that
 //! deadlines, backpressure and cancellation work per exchange: dropping a call or a body resets
-//! only its stream. hyper's client would need two more tasks per exchange, and does not report
+//! only its own stream. hyper's client would need two more tasks per exchange, and does not report
 //! interim responses.
 
 mod body;
@@ -95,8 +95,8 @@ struct State {
     task: RefCell<Option<Waker>>,
     /// TLS error that ended the connection.
     tls: RefCell<Option<rustls::Error>>,
-    /// Handle for a PING, whose response shows that the peer's SETTINGS have arrived. `None` while
-    /// a tunnel request uses it.
+    /// Handle for a PING. The response to a PING shows that the peer's SETTINGS have arrived.
+    /// `None` while a tunnel request uses the handle.
     ping: RefCell<Option<PingPong>>,
     /// True once the peer's SETTINGS have arrived, or the connection has ended.
     settled: Cell<bool>,
@@ -193,7 +193,7 @@ impl Connection {
                 watched.blocked.set(drained.is_pending());
                 watched.inbox.turn_ends();
                 if let Poll::Ready(Err(_)) = &done {
-                    // Get the TLS error now: h2 keeps only the text of an I/O error.
+                    // Get the TLS error from the session: h2 keeps only the text of an I/O error.
                     let failure = drain.look(|io| io.inner_mut().tls_failure());
                     watched.tls.replace(failure);
                 }
@@ -356,9 +356,9 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Retires the connection if the call ends without a response and nothing has arrived on the
-    /// connection since the call began: the peer may be dead, so no other request should use this
-    /// connection.
+    /// Retires the connection if the call ends without a response and no event has occurred on the
+    /// connection since the call began: the peer may be dead, so that no other request should use
+    /// the connection.
     fn drop(&mut self) {
         if !self.answered && self.open.0.signs.get() == self.signs {
             self.open.0.retired.set(true);
@@ -413,13 +413,13 @@ impl State {
         self.signs.set(self.signs.get().wrapping_add(1));
     }
 
-    /// True if an error affects only one stream, not the connection.
+    /// True if an error affects only one stream, and the connection remains usable.
     fn is_fine(&self, error: &h2::Error) -> bool {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    /// Retires the connection if the error affects it. Replaces an I/O error by the TLS error that
-    /// caused it.
+    /// Retires the connection if the error affects the connection. Replaces an I/O error by the TLS
+    /// error that caused it.
     fn judge(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)

@@ -90,8 +90,8 @@ impl Connection {
         }))
     }
 
-    /// True if the peer supports extended CONNECT. The peer's SETTINGS announce that (RFC 8441 §3);
-    /// a PING is sent to wait for them, because its response arrives after them.
+    /// True if the peer supports extended CONNECT. The peer's SETTINGS announce the support (RFC
+    /// 8441 §3). To wait for the SETTINGS, a PING is sent, whose response arrives after them.
     async fn has_tunnels(&self) -> bool {
         let state = &*self.state;
         loop {
@@ -185,7 +185,7 @@ impl AsyncRead for Tunnel {
         let length = this.came.len().min(buffer.remaining());
         buffer.put_slice(&this.came[..length]);
         this.came.advance(length);
-        // The reader has taken these bytes: release their flow-control window.
+        // The reader has read these bytes: release their flow-control window.
         let _gone = this.receive.flow_control().release_capacity(length);
         Poll::Ready(Ok(()))
     }

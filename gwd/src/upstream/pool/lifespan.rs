@@ -1,13 +1,13 @@
 //! Estimate of how long a host keeps an idle connection open.
 //!
-//! A request is lost if the host closes the connection at the same moment. Therefore two limits
-//! apply: a recently used connection may carry any request; a connection that has been idle for
-//! longer may only carry a request that can be sent again. If the host announces `Keep-Alive:
-//! timeout=N` (RFC 2068 §19.7.1), the estimate is N minus one second, but at least half of N. If
-//! the host closes a connection earlier than estimated, the time is halved; it doubles again after
-//! each minute in which that did not happen (data-plane.md §7). The time never falls below one
-//! second, so that a client that makes a service fail cannot force a new connection for each
-//! request.
+//! A request is lost if the host closes the connection at the moment at which it is sent. Therefore
+//! two limits apply: a recently used connection may carry any request; a connection that has been
+//! idle for longer may only carry a request that can be sent again. If the host announces
+//! `Keep-Alive: timeout=N` (RFC 2068 §19.7.1), the estimate is N minus one second, but at least
+//! half of N. If the host closes a connection earlier than estimated, the time is halved; it
+//! doubles again after each minute without such a close (data-plane.md §7). The time never falls
+//! below one second, so that a client that makes a service fail cannot force a new connection for
+//! each request.
 
 use std::cell::Cell;
 
@@ -18,7 +18,7 @@ use http1::response::keep_alive_s;
 /// keep idle connections for 5 s or more.
 const FRESH_MS: u64 = 4_000;
 /// Minimum interval between two halvings, in milliseconds. A host that shuts down closes all its
-/// connections, which should count once.
+/// connections at about the same time, which should count once.
 const HALVED_EACH_MS: u64 = 1_000;
 /// Maximum number of halvings.
 const HALVED_MAX: u32 = 16;

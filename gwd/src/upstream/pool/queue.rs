@@ -15,8 +15,8 @@ use crate::upstream::transport::Transport;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acceptable {
     Any,
-    /// A connection that has carried no request yet, or a shared one if the connection limit is
-    /// reached.
+    /// A connection that has carried no request yet. If the connection limit is reached, also a
+    /// shared connection.
     Unused,
     /// A new connection that is not shared.
     Own,
@@ -71,7 +71,8 @@ impl Pool {
                 None => Acquired::now(self.state.first_permit()),
             };
         }
-        // With PROXY protocol, a connection carries one request and never returns to the pool.
+        // With PROXY protocol, a connection carries one request and never returns to the pool:
+        // accept only a new connection.
         let wish = match self.proxy {
             Some(_) => Acceptable::Own,
             None => wish,
@@ -221,7 +222,7 @@ impl<'p> Queued<'p> {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let unheard = self.pool.state.connections.0.leave(&self.waiter);
-        // If a permit was granted in the meantime, drop it: the next waiter gets it.
+        // Drop a permit that was granted meanwhile: the next waiter gets it.
         drop(unheard.and_then(|grant| self.pool.state.permit_of(grant)));
         if let Some(idle) = self.pool.take_kept(&self.waiter) {
             self.pool.keep(idle);

@@ -1,9 +1,9 @@
 //! Waiting until a shared connection of a pool can accept another exchange.
 //!
 //! Only one request at a time opens a shared connection. Requests that arrive meanwhile wait until
-//! the attempt ends, or until an exchange on an existing connection ends. A failed attempt fails
-//! all requests that waited for it, and none of them repeats it: an attempt counts once against the
-//! host.
+//! the connection is open, or until an exchange on an existing connection ends. If the connection
+//! cannot be opened, all waiting requests fail, and none of them tries again: the attempt counts
+//! once against the host.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -30,10 +30,10 @@ pub(crate) struct Room {
     changed: Notify,
 }
 
-/// Permission to open a shared connection. Dropping it wakes the waiters.
+/// Right of one request to open a shared connection. Dropping this value wakes the waiters.
 pub(crate) struct Opening(Rc<Room>);
 
-/// Waiter; counted until this value is dropped.
+/// Waiting request; counted until this value is dropped.
 struct Waits<'r>(&'r Room);
 
 // === impl Room ===
@@ -51,7 +51,7 @@ impl Room {
         })
     }
 
-    /// Permission to open a shared connection, or `None` if another request has it.
+    /// Right to open a shared connection, or `None` if another request has it.
     pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
         if self.opening.replace(true) {
             return None;
