@@ -15,7 +15,7 @@ use sources::parallel;
 /// Assembles a bundle. Equal gateways have the same bundle id.
 ///
 /// # Errors
-/// Returns an error if the gateway exceeds a limit of the format.
+/// If the gateway exceeds a limit of the bundle format.
 pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     let gateway = &lowered.gateway;
     let project: ProjectName = gateway
@@ -95,10 +95,10 @@ fn consumers(lowered: &Lowered) -> anyhow::Result<(Consumers, Option<Consumers>)
 
 type Consumers = ir::Set<ir::Consumer>;
 
-/// Decodes every blob of a bundle.
+/// Decodes the blobs of a bundle to a lowered gateway.
 ///
 /// # Errors
-/// Returns an error for a blob that this version cannot decode.
+/// If this version cannot decode a blob.
 pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     let malformed = |what| Refused::Malformed {
         what,

@@ -33,11 +33,11 @@ pub struct Change {
     pub new: String,
 }
 
-/// Applies edits until none are left. `look` compiles the project with the given texts instead of
-/// those on disk.
+/// Applies edits until none are left. `look` compiles the project with the given texts in place of
+/// the files on disk.
 ///
 /// # Errors
-/// Returns the errors of `look`.
+/// The errors of `look`.
 pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result<Mended> {
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut findings = 0;

@@ -28,7 +28,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Schema of an output document: the common fields and the given ones, all required.
+/// Schema of an output document: the fields that all documents have, and the given ones, all
+/// required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -141,7 +142,7 @@ fn plan() -> Value {
         "key": text(), "id": text_or_null(), "method": text(), "path": text(), "mount": text(), "host": text(), "api": text(),
     }));
     let place_or_null = or_null(&place());
-    // Requests and outcomes may get further fields in later versions, so allow any.
+    // Allow any fields of requests and outcomes, because later versions may add some.
     let outcome = json!({"type": "object"});
     let witness = closed(&json!({
         "method": text(), "url": text(), "headers": {"type": "object", "additionalProperties": text()},

@@ -8,7 +8,7 @@ use super::say::{self, Context};
 /// Folder of a project into which `gwc keygen` writes keys.
 const KEYS: &str = "keys";
 
-/// Options that all commands suggested by one run contain.
+/// Options that all suggested commands of one run contain.
 pub(super) struct Advice {
     /// Options directly after `gwc`.
     whole: Vec<String>,
@@ -17,9 +17,9 @@ pub(super) struct Advice {
 }
 
 impl Advice {
-    /// Creates suggestions for the same project, store and channel, signed with the same keys.
-    /// Without keys, the commands contain the only key in the project's folder, otherwise
-    /// `env:GWC_KEY`.
+    /// Creates the options that suggested commands share with the current run: project, store,
+    /// channel and signing keys. Without `keys`, suggested commands name the only key in the
+    /// project's folder, otherwise `env:GWC_KEY`.
     pub(super) fn new(context: &Context, at: &StoreOptions, root: &Path, keys: &[String]) -> Self {
         let mut whole = Vec::new();
         if let Some(project) = &context.project {
@@ -47,7 +47,7 @@ impl Advice {
         Self { whole, own }
     }
 
-    /// Returns a command that signs.
+    /// Returns a suggested command that signs, with the options and keys of this run.
     pub(super) fn command(&self, words: &[&str]) -> String {
         let words = words.iter().map(|word| for_shell_word(word));
         let all = std::iter::once("gwc".to_owned())

@@ -195,7 +195,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
     if let Some(head) = same {
-        // Only the withdrawals of the newest record apply, so repeat those of the previous one.
+        // A withdrawal ends with the record that lists it. Repeat the withdrawals of the previous
+        // record, so that they stay in effect.
         says.withdraw.extend(&head.record.withdraw);
     }
     if args.dry_run {
@@ -280,13 +281,14 @@ struct Evidence<'a> {
     place: &'a Place,
     built: &'a Built,
     source: Digest,
-    /// Keys for the build statement, and keys for the record.
+    /// Keys that sign the build statement, and keys that sign the record.
     keys: (&'a [PrivateKey], &'a [PrivateKey]),
 }
 
 impl Evidence<'_> {
-    /// Returns the build statements for the record. If the stored statements do not suffice, adds
-    /// one that is signed by the build keys, or by the release keys if the trust file allows that.
+    /// Returns the build statements for the record. If the stored statements are not sufficient,
+    /// adds a statement that is signed by the build keys, or by the release keys if the trust file
+    /// allows this.
     fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {

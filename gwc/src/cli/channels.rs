@@ -1,6 +1,6 @@
 //! Channels of a store that no environment of the project uses any more. A plan against channels
-//! compares only the channels of environments, so that it does not contain a removed or renamed
-//! environment.
+//! compares only channels of environments; notes name the others, for example that of a removed or
+//! renamed environment.
 
 use std::collections::BTreeSet;
 
@@ -33,8 +33,8 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
     let names = side::declared(&mut files);
     let place = at.place(context).ok().filter(|_| !names.is_empty())?;
     let mut used = BTreeSet::new();
-    // A plan of every environment also compares the project without an environment, with its own
-    // channel.
+    // If no environment is selected, the project without an environment is compared with its own
+    // channel, too.
     let bare = context.environment.is_none().then_some(None);
     for name in names.iter().map(Some).chain(bare) {
         let context = context.in_environment(name.map(String::as_str));

@@ -1,4 +1,4 @@
-//! Check of a plan file. The file is not trusted: the plan is computed again and must be equal
+//! Check of a plan file. gwc does not trust the file: it computes the plan again and compares both
 //! (release.md §6).
 //!
 //! Acknowledgements in the file are information for readers. They take effect only if the command
@@ -58,7 +58,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     Ok(plan)
 }
 
-/// True if the plan file contains an acknowledged change.
+/// True if the plan file has a change with an acknowledgement.
 pub(super) fn has_acks(plan: &Value) -> bool {
     let changes = plan["changes"].as_array();
     changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
@@ -143,7 +143,7 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// Changes by fingerprint. Leaves out acknowledgements, which are evaluated again, and places,
+/// Changes by fingerprint. Omits acknowledgements, which are evaluated again, and source locations,
 /// because a comment in a source moves them. Changes with equal fingerprints are sorted.
 fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
     let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -258,8 +258,8 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
     })
 }
 
-/// Compares the counts and other fields that are derived from the changes. Only an edited file can
-/// differ here.
+/// Compares the counts and other fields that are derived from the changes. They differ only if the
+/// file was edited.
 fn rest(claimed: &Value, computed: &Value) -> Option<String> {
     let field = ["counts", "no_op", "missing"]
         .into_iter()

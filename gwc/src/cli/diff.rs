@@ -104,9 +104,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// Environments to read. Without `--env`: all environments of two projects. With `--env` for an
-/// environment that only the new side has: also all environments of the old side, for comparison.
-/// `None`: one comparison is enough.
+/// Environments to compare. Without `--env`: all environments of both projects. With `--env` for an
+/// environment that only the new side has: this one and all environments of the old side. `None`:
+/// one comparison without environments is sufficient.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
     let (old, new) = (
         side::environments(&args.old, context)?,

@@ -16,7 +16,7 @@ pub(super) struct Reading {
     pub(super) old: bool,
     /// True if the new side has the environment.
     pub(super) new: bool,
-    /// True if only the old side is read, as a comparison for a new environment.
+    /// True if the old side is read only for comparison with a new environment.
     pub(super) is_beside: bool,
 }
 
@@ -62,11 +62,11 @@ impl Reading {
         context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
     }
 
-    /// Returns a side that was read. `None` if the project cannot be read without an environment
-    /// because a variable has values only in environments.
+    /// Returns the result of reading a side. `None` if the project cannot be read without an
+    /// environment because a variable has values only in environments.
     ///
     /// # Errors
-    /// Returns all other errors of `read`.
+    /// All other errors of `read`.
     pub(super) fn side<T>(&self, read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
         match read {
             Ok(side) => Ok(Some(side)),
@@ -79,7 +79,7 @@ impl Reading {
         }
     }
 
-    /// Returns the environment and its bundles for a report.
+    /// Returns the environment and its bundles, as a report shows them.
     pub(super) fn compared(&self, old: Option<&Side>, new: Option<&Side>) -> Compared {
         Compared {
             name: (!self.name.is_empty()).then(|| self.name.clone()),

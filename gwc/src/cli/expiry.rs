@@ -6,7 +6,7 @@ use bundle::trust::{KeyState, Trust, TrustedKey};
 use serde_json::{Value, json};
 
 const DAY_S: u64 = 86_400;
-/// Time before expiry from which a key is reported: 30 days.
+/// Remaining validity below which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
 /// Returns the active keys of a trust file that have expired or expire within 30 days, in file

@@ -13,7 +13,7 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// Checks that options of the command line disable.
+/// Options with which a command proceeds although a check of a gateway fails.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// Proceed even if a gateway is on hold (pinned to its current bundle).
@@ -23,7 +23,7 @@ pub(super) struct Allowed {
 }
 
 /// Queries all gateways. Returns the records that gateways have accepted but the store does not
-/// have, which the next record must merge. `lists` is the serial of the store's newest revocation
+/// have; the next record must merge them. `lists` is the serial of the store's newest revocation
 /// list.
 pub(super) fn ask(
     nodes: &Nodes,
@@ -88,8 +88,9 @@ pass --over-hold",
     Ok(lost)
 }
 
-/// Creates the error for a lost revocation list. Unlike a record, a list cannot be merged: its
-/// entries must not be lost, and each list continues the previous one.
+/// Creates the error for a revocation list that gateways know and the store has lost. Unlike a
+/// record, a list cannot be merged: its entries must not be lost, and each list continues the
+/// previous one.
 fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,

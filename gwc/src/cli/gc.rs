@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(folder) => Folder::open(folder)?,
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
-    // Lock the store, so that no other program links to a blob that is being removed. A dry run
+    // Lock the store, so that no other program refers to a blob that is being removed. A dry run
     // does not need the lock.
     let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
     let young_since = release::now()

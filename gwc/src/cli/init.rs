@@ -55,7 +55,7 @@ const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
 const REVIEWED: &str =
     "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
-/// Tests of the sample.
+/// Test file of the sample project.
 const TESTS: &str = include_str!("scaffold/tests.yaml");
 
 impl super::Arguments for Args {
@@ -425,8 +425,8 @@ struct Checked {
     open: Vec<String>,
 }
 
-/// Lints the new project. Mistakes of the given document are handled in gateway.yaml and in the
-/// overlay as far as possible.
+/// Lints the new project. If `settles` is true, errors of the given document are handled in
+/// gateway.yaml and in the overlay as far as possible.
 fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
     let text = |path: &str| {
@@ -449,7 +449,8 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    // A setting that cannot run yet is a warning in lint, but an error in build.
+    // A setting that cannot run yet is a warning in lint, but an error in build: use the errors of
+    // build.
     let compiled = compiled.for_lowering();
     let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,

@@ -2,7 +2,7 @@
 
 use sources::syntax::Limits;
 
-/// Limits on input, and the revision whose ignore rules apply.
+/// Limits on source files, and the revision whose ignore rules apply.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {
@@ -30,10 +30,10 @@ pub(super) struct LimitOptions {
     max_references: Option<usize>,
 }
 
-/// Maximum of `--max-depth`: values are visited recursively, and the YAML parser supports a depth
-/// of 255.
+/// Upper bound of `--max-depth`: values are visited recursively, and the YAML parser supports a
+/// depth of 255.
 const DEPTH_MOST: usize = 250;
-/// Maximum of the counts: nodes and places have 32-bit numbers.
+/// Upper bound of the options that are counts: nodes and source locations have 32-bit numbers.
 const COUNT_MOST: usize = 1_000_000_000;
 const BYTES_MOST: usize = 1 << 30;
 

@@ -171,7 +171,7 @@ trait Arguments {
         None
     }
 
-    /// First path on the command line that the command reads instead of the project.
+    /// First path on the command line, if the command reads a document instead of the project.
     fn document(&self) -> Option<&Path> {
         None
     }

@@ -18,7 +18,7 @@ use bundle::trust::{KeyState, Trust, When};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
-/// Move of a channel, before it is published.
+/// Preparation of a channel move, before the record is published.
 pub(super) struct Movement<'a> {
     pub(super) place: &'a Place,
     pub(super) trust: Option<&'a Trust>,
@@ -27,7 +27,7 @@ pub(super) struct Movement<'a> {
     pub(super) head: Option<&'a Entry>,
 }
 
-/// Bundle to which the channel moves, with the other fields of the record.
+/// Bundle to which the channel moves, with the plan's and the operator's fields of the record.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,
@@ -50,7 +50,7 @@ pub(super) struct Says {
 }
 
 impl Movement<'_> {
-    /// Checks that these keys may move the channel, by verifying a trial record that is not
+    /// Checks that these keys may move the channel: signs and verifies a trial record, which is not
     /// published.
     pub(super) fn check_keys(&self, store: &dyn Store) -> anyhow::Result<()> {
         let trial = Target {
@@ -68,8 +68,8 @@ impl Movement<'_> {
         self.judge(&publish::sign(&statement, &keys)?)
     }
 
-    /// Signs a record, verifies it as a gateway would, and moves the channel. Fails if another
-    /// writer moved it first.
+    /// Signs a record, verifies it as a gateway would, and moves the channel to it. Fails if
+    /// another writer has moved the channel meanwhile.
     pub(super) fn publish(&self, store: &Folder, target: Target) -> anyhow::Result<Pointer> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
@@ -84,9 +84,9 @@ impl Movement<'_> {
         Ok(pointer)
     }
 
-    /// Refuses a store without the revocation list that the channel's newest record names, or with
-    /// a list below the trust file's minimum serial. Gateways would refuse the new record, and a
-    /// new gateway would admit revoked bundles and credentials.
+    /// Refuses to move the channel if the store lacks the revocation list that the channel's newest
+    /// record names, or if its newest list is below the trust file's minimum serial. Gateways would
+    /// refuse the new record, and a new gateway would admit revoked bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self

@@ -79,8 +79,8 @@ impl StoreOptions {
         )
     }
 
-    /// Returns the trust file without revoked keys. `None` without a trust file: then there is no
-    /// verification, and a note is printed.
+    /// Returns the trust file without revoked keys. If there is no trust file, returns `None` and
+    /// prints a warning that no signature was checked.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(

@@ -141,21 +141,21 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// Returns a context that reads no file which the revision of `--against` ignores and does not
-/// contain.
+/// Returns a context with the ignore rules of the revision of `--against`: it reads no file that
+/// this revision ignores and does not contain.
 fn with_base(args: &Args, mut context: Context) -> Context {
     let revision = args
         .against
         .as_ref()
         .and_then(|text| text.strip_prefix("git:"));
     if let (None, Some(text)) = (&context.base, revision) {
-        // Ignore an unreadable revision here: reading its side later reports the error.
+        // Ignore an unreadable revision here: the error is reported later, when the side is read.
         context.base = side::base_of(text, &context).ok();
     }
     context
 }
 
-/// Sides of a plan, by environment.
+/// Sides of a plan, in pairs by environment.
 struct Sides {
     pairs: Vec<Pair>,
     /// Release settings of the new sides.
@@ -164,8 +164,8 @@ struct Sides {
     notes: Vec<String>,
 }
 
-/// Environments to read: without `--env`, those of either side. `None` for one comparison, such as
-/// with a bundle or a document, which have no environments.
+/// Environments to compare: without `--env`, those of both sides. `None` for a single comparison,
+/// such as with a bundle or a document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
     if context.environment.is_some() {
         return Ok(None);
@@ -230,8 +230,8 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     })
 }
 
-/// Names of the old side's environments, if the old side is a project that does not have the
-/// environment of `--env`.
+/// Environments of the old side, if it is a project without the environment of `--env`. Otherwise
+/// `None`.
 fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let Some(wanted) = &context.environment else {
         return Ok(None);
@@ -241,7 +241,7 @@ fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec
 }
 
 /// Reads the sides for a new environment: the new side in this environment, and the old side in
-/// every environment that it has.
+/// each environment of the old side.
 fn of_new_environment(
     text: &str,
     known: &[String],
@@ -364,7 +364,7 @@ fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<
 }
 
 /// True if the project without an environment is never released: an environment has the same
-/// channel, or its channel has no record while that of an environment has one.
+/// channel, or its own channel has no record while the channel of an environment has one.
 fn is_idle(compared: &[Compared]) -> bool {
     let Some((bare, named)) = compared.split_first() else {
         return false;
@@ -441,8 +441,8 @@ fn base(
     });
     let trust = match judge.map(|judge| judge.without_revoked_keys()) {
         Some(Ok(left)) => Some(left),
-        // If the revocation list cannot be verified, it revokes no keys here. `gwc apply` reports
-        // it.
+        // If the revocation list cannot be verified, no keys count as revoked here. `gwc apply`
+        // reports the error.
         Some(Err(_)) | None => trust.clone(),
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
@@ -481,7 +481,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     judged(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
 
-/// Converts the error of a side whose engine cannot be built.
+/// Failure for a side from which no engine can be built.
 pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     Failure::new(
         Exit::BUG,
@@ -490,7 +490,7 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     )
 }
 
-/// Checks the witnesses of a plan, and applies sunsets as of today.
+/// Checks the witnesses of a plan, and classifies operations whose `sunset` has passed as of today.
 ///
 /// # Errors
 /// Returns an error if a witness does not show its change.

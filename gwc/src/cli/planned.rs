@@ -1,4 +1,4 @@
-//! Plan for moving a channel, with its notes and warnings.
+//! Plan for a channel move, with its notes and warnings.
 
 use std::io::IsTerminal as _;
 
@@ -14,7 +14,7 @@ use ::plan::{Class, Review, Side, human, json};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
-/// Plan for a move, with its results.
+/// Plan for a channel move, in all output forms, with the blocking gates.
 pub(super) struct Planned {
     /// Plan in the format `plan/v1`.
     pub(super) json: Value,
@@ -28,7 +28,7 @@ pub(super) struct Planned {
     folder: String,
 }
 
-/// Gates that can block a move.
+/// Gates that can block a channel move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stops {
     /// Gates of gateway.yaml and of the command line.

@@ -1,4 +1,4 @@
-//! Rollback check: before a channel moves, checks that the running version could be activated
+//! Rollback check: before a channel moves, checks that gateways could activate the running version
 //! again.
 //!
 //! The store must contain the version completely, signed as gateways require, and not revoked. Each

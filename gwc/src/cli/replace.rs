@@ -1,5 +1,5 @@
-//! Writer of output files. It writes atomically, does not follow links in a project, and does not
-//! overwrite tracked files that gwc did not write.
+//! Writer of output files. It writes atomically, does not follow links in a project, and overwrites
+//! no tracked file that gwc did not write.
 //!
 //! A pull request can add symbolic links and files of any name. Therefore no component of a path
 //! inside a project or a work tree may be a link, and a file that Git tracks is overwritten only if
@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
 
-/// Number of bytes at the start of a file that are searched for a mark of gwc.
+/// Number of bytes at the start of a file in which gwc looks for its [`MARKS`].
 const MARKED_BYTES_MAX: u64 = 64 << 10;
 
 /// Marks that identify a report written by gwc.
@@ -25,7 +25,7 @@ const MARKS: [&[u8]; 4] = [
     b"<checkstyle version=\"4.3\">",
 ];
 
-/// Names of the first entry in a one-file bundle.
+/// Names of the first entry in a one-file bundle (a tar archive), which identify a bundle.
 const BUNDLE_BEGINS: [&[u8]; 3] = [b"oci-layout\0", b"index.json\0", b"blobs/"];
 
 /// Writes a file of the project (a source or the trust file) atomically. An existing file keeps its

@@ -21,7 +21,7 @@ use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
-/// Result of comparing a bundle with the rebuilt one.
+/// Result of comparing an existing bundle with the bundle built from these sources.
 enum Outcome {
     Same,
     /// Different, but another compiler version built the bundle. Contains that version.

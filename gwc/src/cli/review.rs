@@ -41,8 +41,8 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// Applies gates and acknowledgements to a plan: the enabled gates, the gates of the old sides'
-    /// rules, and all acknowledgements.
+    /// Applies gates and acknowledgements to a plan: the gates of the options and of `places`, the
+    /// gates of the rules of the old sides, and all acknowledgements.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
         let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
         // If the rules of an old side are unknown, assume that it had gates.
@@ -63,7 +63,8 @@ impl ReviewOptions {
             let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        // A new acknowledgement file cannot acknowledge the change that introduces it.
+        // An acknowledgement file that the old side does not name cannot acknowledge changes of
+        // rules.
         let is_new_file = |place: &Place| {
             let mut old = old.iter().filter(|old| !old.gates.is_empty());
             old.any(|old| old.acknowledge != place.acknowledge)
@@ -88,7 +89,7 @@ impl ReviewOptions {
     }
 }
 
-/// Reports acknowledgements that have no effect, with their places.
+/// Warns of acknowledgements that have no effect, with their source locations.
 pub(super) fn report_idle(review: &Review, folder: &str) {
     for (ack, state) in &review.given {
         let fingerprint = plan::short(&ack.fingerprint);

@@ -1,5 +1,5 @@
-//! Signed revocation list of a store. Used for `gwc revoke --list`, for finding entries that are
-//! already on the list, and for the credentials that `gwc route` refuses.
+//! Signed revocation list of a store. `gwc revoke --list` prints it, `gwc revoke` finds entries
+//! that are already on it, and `gwc route` refuses its credentials.
 
 use std::collections::BTreeSet;
 
@@ -101,7 +101,7 @@ impl Known {
     }
 }
 
-/// Revoked credentials that `gwc route` refuses.
+/// Revoked credentials that `gwc route` refuses, with the source of the list.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
     /// SHA-256 of each credential.

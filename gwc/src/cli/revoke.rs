@@ -207,7 +207,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Notes and warnings that are shown before a revocation list is published.
+/// Notes and warnings that `gwc revoke` shows before it publishes a revocation list.
 fn doubts(
     args: &Args,
     place: &Place,
@@ -281,7 +281,7 @@ fn credential(text: &str) -> anyhow::Result<Digest> {
     revocations::credential("--credential", text)
 }
 
-/// Digest by which a revocation list identifies a token.
+/// Digest with which a revocation list identifies a token.
 fn token(source: &str) -> anyhow::Result<Digest> {
     let read = match source.strip_prefix("env:") {
         Some(name) => std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes),

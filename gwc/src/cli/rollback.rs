@@ -311,7 +311,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Returns an error if a gate was requested but there is no plan.
+    /// Returns an error if a gate was given on the command line but there is no plan.
     fn unplanned(&self, review: &ReviewOptions) -> Option<Failure> {
         (!review.gate.is_empty()).then(|| {
             Failure::new(

@@ -39,7 +39,7 @@ pub(super) struct Waited {
 }
 
 impl WaitOption {
-    /// Waits until every gateway runs the bundle, refuses it for good, or the time is over.
+    /// Waits until every gateway runs the bundle, refuses it permanently, or the time is over.
     pub(super) fn wait(&self, nodes: &Nodes, wanted: Wanted) -> Waited {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {
@@ -69,7 +69,7 @@ struct Late {
     text: String,
     /// True if the gateway could not be reached.
     is_lost: bool,
-    /// True if waiting is useless: the gateway refuses the bundle for good, or is on hold.
+    /// True if waiting is useless: the gateway refuses the bundle permanently, or is on hold.
     is_final: bool,
 }
 

@@ -168,7 +168,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// True if two listeners treat a request alike.
+/// True if both listeners give the same answer to a request.
 fn is_same_decision(one: &Answer, other: &Answer) -> bool {
     let upstream = |answer: &Answer| answer.upstream.as_ref().map(|one| one.name.clone());
     (one.decision, one.status, one.reason) == (other.decision, other.status, other.reason)

@@ -1,5 +1,5 @@
-//! Handling of mistakes in the document of `gwc init --from`, so that the new project can be built:
-//! rule levels in gateway.yaml, and overlay actions that remove broken parts.
+//! Handling of errors in the document of `gwc init --from`, so that the new project can be built:
+//! rule levels in gateway.yaml, and overlay actions that remove faulty parts.
 //!
 //! The document itself does not change. Decisions that only the user can make are reported.
 
@@ -10,7 +10,7 @@ use diag::{Diagnostic, Level, NodeRef, Span};
 use diag::text::printable;
 use model::compile::{self, Compiled};
 
-/// Maximum number of lines that report open decisions.
+/// Maximum number of lines about open decisions.
 const OPEN_MAX: usize = 10;
 
 /// Changes to the new project that make it buildable: rule levels and overlay actions.
@@ -38,8 +38,8 @@ struct Action {
 struct Part {
     /// JSONPath of the part.
     target: String,
-    /// JSONPath of the list that contains the part, and index of the part in it. Empty if no list
-    /// does.
+    /// JSONPath of the list that contains the part. Empty if no list contains it. `index` is the
+    /// index of the part in the list.
     list: String,
     index: usize,
 }
@@ -52,7 +52,8 @@ enum Step<'t> {
 }
 
 impl Settled {
-    /// Makes decisions about the errors of a compiled project. Returns true if there is a new one.
+    /// Decides how to handle the errors of a compiled project. Returns true if there is a new
+    /// decision.
     pub(super) fn take(&mut self, compiled: &Compiled) -> bool {
         let mut decided = false;
         let mut parts = Vec::new();
@@ -89,8 +90,8 @@ impl Settled {
         decided
     }
 
-    /// Follows aliases from a path to a path that is served, because an alias of an alias is not
-    /// allowed.
+    /// Follows aliases from a path to a path that is served. An overlay action must name the served
+    /// path, because an alias of an alias is not allowed.
     fn served<'a>(&'a self, mut path: &'a str) -> &'a str {
         let next = |path: &str| {
             let target = target_of(path);
@@ -196,7 +197,7 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// Alias that resolves a finding about two operations that match exactly the same requests: the
+/// Overlay action against a finding about two operations that match exactly the same requests: the
 /// JSONPath of the path to declare as an alias, and the path that it documents. The documented path
 /// has all methods of the alias.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
@@ -269,7 +270,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     })
 }
 
-/// Records the steps to the innermost key or value at a span.
+/// Records the steps from a node to the innermost key or value at a span.
 fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()> {
     let holds = |span: Span| {
         span.file == at.file && span.start <= at.start && at.start < span.end.max(span.start + 1)

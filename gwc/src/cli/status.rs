@@ -27,10 +27,10 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Treatment of a gateway that runs another bundle than the channel names.
+/// Treatment of a gateway that runs a bundle other than the one that the channel names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
-    /// The gateway is reported, as in `gwc status`.
+    /// The gateway is only reported, as in `gwc status`.
     Reported,
     /// The gateway is reported, and the command fails, as `gwc drift` does.
     Fails,
@@ -77,7 +77,7 @@ pub(super) fn compare(
     let (store, head) = match read {
         Ok(read) => read,
         Err(error) => {
-            // Still show the gateways: their state matters most when the store is unavailable.
+            // Show the gateways even so: their state matters most when the store is unavailable.
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));

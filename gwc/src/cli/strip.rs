@@ -17,7 +17,7 @@ use model::exit::{Exit, Failure};
 /// Maximum number of names that a message lists.
 const NAMED_MAX: usize = 10;
 
-/// The form of the document.
+/// Output format of the public document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
     Yaml,

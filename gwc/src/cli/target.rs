@@ -14,7 +14,7 @@ use super::say::Context;
 use crate::release::{self, links};
 use model::exit::{Exit, Failure};
 
-/// Bundle, and the place that contains it.
+/// Bundle, and the store or file that contains it.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     kept: Kept,

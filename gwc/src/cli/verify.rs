@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Channel whose records determine when a build key was used.
+/// Channel whose records tell when a build key was used.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let said = args.at.channel.as_deref();
     match Place::read(sought, None, said) {
@@ -93,8 +93,8 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     }
 }
 
-/// Returns the time at which a statement is verified: the creation time for a record, otherwise the
-/// same time as in gwd.
+/// Returns the time for which a statement is verified: the creation time of a record; for other
+/// statements the same time as in gwd.
 fn moment(
     store: &dyn Store,
     trust: &Trust,

@@ -1,9 +1,9 @@
-//! Excerpts of source lines at the places of a finding, safe for a terminal.
+//! Excerpts of source lines at the locations of a finding, safe for a terminal.
 //!
 //! miette's own source type searches the whole text for each span (4.5 ms in a 4 MB file). An
 //! excerpt contains only the shown lines, found with the line index. Control characters are
-//! replaced, and long lines are shortened around the place. An excerpt may contain lines of several
-//! files.
+//! replaced, and long lines are shortened around the location. An excerpt may contain lines of
+//! several files.
 
 use diag::Span;
 use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
@@ -12,9 +12,9 @@ use diag::text::{printable, visible};
 
 use super::Report;
 
-/// Number of lines shown before and after a place.
+/// Number of lines shown before and after a location.
 pub(super) const CONTEXT_LINES: u32 = 1;
-/// Number of characters shown on each side of a place in a long line.
+/// Number of characters shown on each side of a location in a long line.
 const AROUND: usize = 80;
 
 pub(super) struct Excerpt {
@@ -30,7 +30,7 @@ struct Line {
     number: usize,
     /// Start of the line in the excerpt's text. The line ends with a line feed.
     start: usize,
-    /// Column of the first place in the line, from 0.
+    /// Column of the first location in the line, from 0.
     column: usize,
 }
 
@@ -38,7 +38,7 @@ struct Line {
 struct Shown<'t> {
     text: &'t str,
     range: std::ops::Range<usize>,
-    /// Spans with key material, which are not shown.
+    /// Spans of private keys in the text, which are not shown.
     keys: &'t [Span],
 }
 
@@ -50,8 +50,8 @@ pub(super) struct Place {
 }
 
 impl Excerpt {
-    /// Creates the excerpt for these places. Also returns the places with their offsets in the
-    /// excerpt.
+    /// Creates the excerpt for these locations. Also returns the locations with their offsets in
+    /// the excerpt.
     pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
         let sources = &report.files.sources;
         let concealed = report.files.concealed();
@@ -147,7 +147,7 @@ impl Excerpt {
             self.text.push(shown);
         }
         for (index, place) in places.iter().enumerate() {
-            // A place at the end of the line is placed after the last character.
+            // A location at the end of the line is placed after the last character.
             if inside(place.span.start) >= window.end {
                 starts[index] = self.text.len();
             }

@@ -36,7 +36,7 @@ impl Default for Look {
     }
 }
 
-/// Maximum number of related places that are shown.
+/// Maximum number of related locations that are shown.
 const RELATED_MAX: usize = 6;
 
 /// Minimum number of findings for which a report contains the number of findings of each file.
@@ -90,7 +90,7 @@ fn in_order<'a>(report: &Report<'a>) -> Vec<&'a Diagnostic> {
 /// Appends the number of findings of each file, if there are several files.
 fn by_file(report: &Report<'_>, out: &mut String) {
     let findings = in_order(report);
-    // Findings are sorted by place.
+    // Findings are sorted by location.
     let of_one_file = |a: &&Diagnostic, b: &&Diagnostic| a.span.file == b.span.file;
     let files: Vec<&[&Diagnostic]> = findings.chunk_by(of_one_file).collect();
     if files.len() < 2 {

@@ -25,13 +25,13 @@ pub struct Format {
     pub name: &'static str,
     /// Description in `--help`, one line.
     pub about: &'static str,
-    /// Rule for combining several reports into one text.
+    /// Rule for joining several reports of this format.
     pub joins: Joins,
     /// Renders a report. Only the human format uses the style.
     pub render: fn(&Report<'_>, human::Look) -> String,
 }
 
-/// Rule for combining several reports into one text.
+/// Rule for joining several reports of one format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joins {
     /// Reports can be concatenated, because each finding has its own line or object.
@@ -153,8 +153,8 @@ impl Counts {
     }
 }
 
-/// Message of a finding. If a shared component is wrong, includes the number of places that it
-/// affects.
+/// Message of a finding. If a shared component is wrong, the message includes the number of places
+/// that use it.
 #[must_use]
 pub fn message(finding: &Diagnostic) -> String {
     match finding.places {

@@ -7,8 +7,8 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
 
-/// Returns the bundles of a channel that are still rollback targets, oldest first: bundles that a
-/// rollback undid are removed. The last one is the head's bundle.
+/// Returns the bundles of a channel that are rollback targets, oldest first, without the bundles
+/// that a rollback has undone. The last one is the head's bundle.
 #[must_use]
 pub fn path(entries: &[Entry]) -> Vec<Digest> {
     let steps = entries

@@ -81,8 +81,8 @@ impl Judge<'_> {
 }
 
 /// Returns the evidence for a bundle, and the time at which its build keys must be valid. The
-/// evidence contains that of the channel's newest record about the bundle, and the build statements
-/// in the store's index, at most [`EVIDENCE_MAX`] statements.
+/// evidence consists of that of the channel's newest record about the bundle, and of the build
+/// statements in the store's index, at most [`EVIDENCE_MAX`] statements.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.
@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// Selects the statements that count: valid statements, even if more owners must sign. Unrelated
-/// statements are left out of the record.
+/// Selects the statements for the record: the valid ones, even if more owners must still sign.
+/// Other statements are left out of the record.
 #[must_use]
 pub fn counting(
     judge: &Judge<'_>,

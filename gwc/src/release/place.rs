@@ -147,9 +147,8 @@ impl Place {
         Ok(None)
     }
 
-    /// Warning about a channel without a record in a store that has other channels: the name may be
-    /// mistyped, and the first record would create the channel. `None` if the channel has a record
-    /// or the store has no channels.
+    /// Warning if the channel has no record but the store has other channels: the name may be
+    /// mistyped, and the first record would create the channel. `None` otherwise.
     #[must_use]
     pub fn doubt(&self, store: &Folder) -> Option<String> {
         let channels = store.channels().ok()?;

@@ -25,8 +25,8 @@ pub fn head(
     history::head(store, trust, channel)
 }
 
-/// Reads a bundle of a store. `source` is the digest of its source artifact. If the source artifact
-/// is missing or damaged, the side has no source locations and no prose.
+/// Reads a bundle of a store as a side. `source` is the digest of its source artifact. If the
+/// source artifact is missing or damaged, the side has no source locations and no descriptions.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format.

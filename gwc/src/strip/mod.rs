@@ -143,7 +143,7 @@ struct MapEntry<'n> {
     value: NodeRef<'n>,
 }
 
-/// True if a key belongs to the gateway.
+/// True if a key is an extension key of the gateway.
 fn is_own(key: &str) -> bool {
     key == KEY || key == allow::KEY || key.starts_with(PRIVATE)
 }
@@ -170,7 +170,7 @@ impl<'n> Marks<'n> {
         }
     }
 
-    /// Records a map entry whose value is a path item or a link.
+    /// Records a map entry if its value is a path item or a link.
     fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
         let held = MapEntry { map, key, value };
         match ty {

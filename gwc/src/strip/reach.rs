@@ -18,8 +18,8 @@ const SWAGGER_KINDS: [&str; 4] = [
     "securityDefinitions",
 ];
 
-/// Removes components that were used before and are no longer used. `outside` contains the roots of
-/// other files, which may refer to this document.
+/// Removes components that were used before operations were removed and are not used now. `outside`
+/// contains the roots of other files, which may refer to this document.
 pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], removed: &mut Removed) {
     let components = components(root);
     let mut names: Names<'n> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], remo
     };
     let nothing = Removed::default();
     let referenced = uses.of_components(&nothing);
-    // Components that nothing referred to before are kept, with everything that they use.
+    // Keep components that nothing referred to before, with everything that they use.
     let own: Vec<NodeRef<'n>> = uses
         .all()
         .filter(|(name, _)| !referenced.contains(name))
@@ -74,7 +74,8 @@ fn components<'n>(root: NodeRef<'n>) -> Vec<(&'n str, NodeRef<'n>)> {
     }
 }
 
-/// True if a schema declares an identifier. References may use it, so the schema is kept.
+/// True if a schema declares an identifier (such as `$id`). References may use the identifier, so
+/// the schema is kept.
 fn names_itself(node: NodeRef<'_>) -> bool {
     ["$id", "$anchor", "$dynamicAnchor"]
         .iter()
@@ -165,7 +166,7 @@ impl<'n> Uses<'n, '_> {
     }
 
     /// Schemas that extend (`allOf`) a used schema with a `discriminator`: their names are possible
-    /// values of it.
+    /// values of the discriminator.
     fn children(&self, found: &BTreeSet<Name<'n>>) -> Vec<Name<'n>> {
         let is_child = |node: NodeRef<'n>| {
             let parents = node.get("allOf").into_iter().flat_map(NodeRef::items);

@@ -185,7 +185,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
     Ok(exit)
 }
 
-/// Returns the first option that is allowed only with a single project or document.
+/// Returns the first option of the command line that is allowed only with a single project or
+/// document.
 fn about_one(args: &Args) -> Option<String> {
     let options = [
         (
@@ -203,7 +204,7 @@ fn about_one(args: &Args) -> Option<String> {
     given.next().map(|(_, option)| option)
 }
 
-/// Applies fixes, and prints which were applied.
+/// Applies fixes, and prints the fixed findings.
 fn mended(
     args: &Args,
     input: &Input,
@@ -238,8 +239,8 @@ fn mended(
     Ok(mended.compiled)
 }
 
-/// Removes the findings that the baseline contains. With `--write-baseline`, writes the current
-/// findings to the baseline first.
+/// Removes the findings that the baseline contains from the report. With `--write-baseline`, writes
+/// the current findings to the baseline first.
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {

@@ -46,8 +46,8 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
     texts.iter().map(parse).collect()
 }
 
-/// Refuses to overwrite a file that this run has read. Otherwise a typo could replace a source with
-/// a report.
+/// Refuses to write a report to a file that this run has read as a source. Otherwise a typo could
+/// replace a source with a report.
 pub(in crate::cli) fn spare_sources(
     option: &str,
     file: &Path,
@@ -65,7 +65,7 @@ pub(in crate::cli) fn spare_sources(
     Ok(())
 }
 
-/// Refuses to overwrite the baseline with a report. Only a new baseline may replace it.
+/// Refuses to write a report to the baseline file. Only a new baseline may replace a baseline.
 pub(super) fn spare_baseline(
     option: &str,
     file: &Path,
@@ -86,9 +86,9 @@ fn would_replace(option: &str, file: &Path) -> anyhow::Error {
     Failure::usage(message).into()
 }
 
-/// Refuses to overwrite a file that is not a baseline with a baseline.
+/// Refuses to write a baseline to an existing file that is not a baseline.
 pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
-    // A file that cannot be opened, a pipe or a device has no content to lose.
+    // A file that cannot be opened, a pipe or a device has no content that could be lost.
     let Ok(there) = std::fs::metadata(file) else {
         return Ok(());
     };

@@ -66,8 +66,8 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// Returns the first symbolic link of a work tree in a folder's path as the user wrote it. `PWD`
-/// contains the links through which the current directory was entered.
+/// Returns the first symbolic link inside a work tree in the path of a folder, as the user wrote
+/// the path. `PWD` contains the links through which the current directory was entered.
 fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
@@ -141,8 +141,8 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     found(revision, name, &wanted, submodule.as_ref())
 }
 
-/// Refuses a repository that does not track the project: one inside the project folder, or an
-/// unrelated one around it.
+/// Refuses a repository that does not track the project: a repository inside the project folder, or
+/// an unrelated repository around it.
 fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     let inside = tree.inside(folder);
     if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
@@ -151,9 +151,9 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
-/// Refuses to read a revision from a submodule if a repository above decides its content: it
-/// contains the project itself, or pins another commit of the submodule. Otherwise whoever can push
-/// branches of the submodule would choose the old side.
+/// Refuses to read a revision from a submodule if its parent repository decides the submodule's
+/// content: the parent contains the project itself, or pins another commit of the submodule.
+/// Otherwise anyone who can push branches of the submodule could choose the old side.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -202,7 +202,7 @@ fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns the nearest folder that contains a project: the given one or a parent.
+/// Returns the nearest folder with a project: `folder` or one of its parents.
 fn above(revision: &Revision, folder: &str) -> String {
     let mut folder = folder;
     loop {

@@ -115,8 +115,8 @@ impl Named {
     }
 }
 
-/// Reads both sides. If a document is compared with a project or bundle of one API, it has the
-/// names of that API. An operationId that occurs twice in either document is ignored in both.
+/// Reads both sides. A document that is compared with a project or bundle of one API gets the names
+/// of that API. An operationId that occurs twice in one of the documents is ignored in both.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -151,7 +151,7 @@ pub(super) fn both(
     }
 }
 
-/// Reads the old side of a plan. A document has the names of the new side.
+/// Reads the old side of a plan. A document gets the names of the new side.
 pub(super) fn against(
     text: &str,
     new: Option<&Side>,
@@ -273,8 +273,8 @@ fn names_of(side: &Side) -> Option<Names> {
     }
 }
 
-/// Lists files below a folder that are or were compiled and differ from the last commit. Also
-/// writes a note to standard error.
+/// Lists the files below a folder that are or were compiled and that differ from the last commit.
+/// Also prints a note.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
@@ -400,7 +400,7 @@ fn read(
         mut notes,
     } = sources;
     origin.commit = commit;
-    // The sides of a comparison are not built, so errors in contracts are tolerated.
+    // The sides of a comparison are not built, so tolerate errors in contracts.
     let past = matches!(which, Which::Old | Which::New);
     let purpose = match document {
         Some(_) if past => Purpose::PastAlone,
@@ -525,7 +525,7 @@ fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     )
 }
 
-/// File name of the overlay that removes operationIds. Differs from the names of all user files.
+/// File name of the overlay that removes operationIds. No user file has this name.
 const UNNAMED_FILE: &str = "gwc.unnamed.overlay.yaml";
 
 /// Returns an overlay that removes these operationIds by JSONPath (RFC 9535).
