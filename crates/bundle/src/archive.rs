@@ -2,7 +2,7 @@
 //!
 //! Archives are deterministic (sorted, no times, no owners, mode 0644): the same content gives the
 //! same bytes. Reading accepts only regular files at paths of the layout, within limits, and checks
-//! each blob against its digest. Nothing is ever written to a path from an archive.
+//! each blob against its digest. A path in an archive is never used as a path on disk.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -28,7 +28,7 @@ const WHAT: &str = "archive";
 /// Copies a bundle with all its blobs, and the given statements, into a new store in memory.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], …
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`] and the other errors of reading a blob.
 pub fn collect(
     blobs: &dyn Blobs,
     bundle: Digest,
@@ -53,7 +53,7 @@ pub fn collect(
     Ok(memory)
 }
 
-/// Writes the content as a tar.
+/// Writes the content of a store as a tar.
 #[must_use]
 pub fn write(content: &Content) -> Vec<u8> {
     let Content { blobs, links } = content;
@@ -86,7 +86,7 @@ pub fn write(content: &Content) -> Vec<u8> {
     tar.into_inner().expect("writing to a Vec cannot fail")
 }
 
-/// Reads a tar.
+/// Reads an archive into a store in memory.
 ///
 /// # Errors
 /// [`Refused::TooLarge`]; [`Refused::Malformed`] for a file outside the layout;
@@ -163,7 +163,7 @@ enum Place {
     Layout,
     /// Lock files and `index.json`, which are ignored.
     Derived,
-    /// Folder that contains files of the layout; ignored.
+    /// Folder of the layout, which has no content of its own and is ignored.
     Above,
     Blob(Digest),
     Link(Chain, u64),
@@ -173,8 +173,8 @@ const NOT_A_PLACE: Refused =
     Refused::malformed(WHAT, "contains a file that is not part of a layout");
 
 impl Place {
-    /// Parses a path of the layout. A leading `./` and a trailing `/` are accepted, as other tar
-    /// programs write them.
+    /// Parses the path of a file in an archive. Accepts a leading `./` and a trailing `/`, which
+    /// other tar programs write.
     fn of(path: &str) -> Result<Self, Refused> {
         let path = path.strip_prefix("./").unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);

@@ -1,6 +1,6 @@
-//! Report on one statement, with files and commands that check its signatures with `openssl` alone.
+//! Report on one statement, with files and commands to check its signatures with `openssl` alone.
 //!
-//! `gwc verify` writes the files and prints the commands; a test runs them.
+//! `gwc verify` writes the files and prints the commands; a test runs the commands.
 
 use crate::digest::Digest;
 use crate::keys::KeyId;
@@ -23,11 +23,11 @@ pub struct Report {
     pub envelope: Envelope,
     /// Result for each signature.
     pub signatures: Vec<SignatureReport>,
-    /// Owners and keys whose signatures count, or the reason why they do not suffice.
+    /// Owners and keys whose signatures count, or the reason why the signatures are not sufficient.
     pub judged: Result<Signers, Refused>,
 }
 
-/// Result of checking one signature: its key, the key's owner, and how to check it with openssl.
+/// Result of checking one signature: its key, the key's owner, and the check with openssl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureReport {
     /// Id of the key that the signature names.
@@ -40,16 +40,17 @@ pub struct SignatureReport {
     pub by_hand: Option<ByHand>,
 }
 
-/// Files to write into one folder, and the command that checks them.
+/// Files to write into one folder, and the shell command that checks the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByHand {
     /// Name and content of the payload, the public key and the signature.
     pub files: [(String, Vec<u8>); 3],
-    /// Shell command: prints `Verified OK` and exits with 0, or exits with 1.
+    /// Shell command that checks the signature. It prints `Verified OK` and exits with 0, or exits
+    /// with 1.
     pub line: String,
 }
 
-/// Reads a statement and checks its signatures for the role that it claims.
+/// Reads a statement and checks its signatures for the role that the statement claims.
 ///
 /// # Errors
 /// The statement cannot be read.

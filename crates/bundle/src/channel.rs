@@ -1,9 +1,9 @@
-//! Channels: a hash chain of signed records with increasing serials. The newest record names the
-//! bundle that should run.
+//! Channels: chains of signed records with increasing serials, each of which contains the digest of
+//! the one before it. The newest record names the bundle that should run.
 //!
-//! A rollback is a new record for an old bundle. Replaying an old record is refused; rolling back
-//! is not. All functions are pure: the time is an argument, and blobs come from the caller's
-//! [`Blobs`]. release.md §5.
+//! A rollback is a new record for an old bundle. An old record that is presented again is refused;
+//! a rollback is not. All functions are pure: the time is an argument, and blobs come from the
+//! caller's [`Blobs`]. release.md §5.
 
 use std::collections::BTreeSet;
 
@@ -20,17 +20,18 @@ use crate::statement::stored;
 use crate::store::Blobs;
 use crate::trust::{Floors, Signers, When};
 
-/// Newest accepted record and revocation list of a channel.
+/// State of a channel: the newest accepted record and revocation list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// The newest accepted record that still verifies.
+    /// Newest accepted record whose signatures are still valid. None if there is no such record.
     pub record: Option<Pointer>,
     /// The newest accepted revocation list.
     pub revocations: Revocations,
     /// Later one of the `created` times of the record and the list.
     pub created: Option<Moment>,
-    /// Highest serials of a record and a list that were stored but can no longer be read. Older
-    /// records and lists are refused, because otherwise a damaged disk would permit a replay.
+    /// Highest serials of a record and of a revocation list that were stored but can no longer be
+    /// read. Older records and lists are refused, because otherwise a damaged disk would permit a
+    /// replay.
     pub damaged: Floors,
 }
 
@@ -45,7 +46,7 @@ pub struct Accepted {
     expired: bool,
 }
 
-/// A record with enough valid signatures, before the checks against the channel.
+/// Record with enough valid signatures. The checks against the channel's state have not been made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRecord {
     /// Position of the record in the chain.
@@ -61,8 +62,8 @@ pub struct SignedRecord {
 // === impl Context ===
 
 impl Context<'_> {
-    /// Moves the time of the context forward to the newest accepted `created`, so that expiry still
-    /// works on a machine whose clock was set back.
+    /// Sets the time of the context to the newest accepted `created` if that is later, so that
+    /// records still expire on a machine whose clock was set back.
     #[must_use]
     pub fn after(mut self, memory: &Memory) -> Self {
         let created = memory.created.unwrap_or(Moment::EPOCH);
@@ -104,14 +105,15 @@ impl Accepted {
         &self.revocations
     }
 
-    /// True if the record has expired since it was accepted. Raises an alarm, but the bundle keeps
-    /// running.
+    /// True if the record has expired since it was accepted. Its bundle keeps running; gwd reports
+    /// the expiry.
     #[must_use]
     pub const fn expired(&self) -> bool {
         self.expired
     }
 
-    /// Memory to store once the record has been applied.
+    /// State of the channel with this record as the newest, to be used after the record was
+    /// applied.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
@@ -123,11 +125,11 @@ impl Accepted {
     }
 }
 
-/// Checks that a record may be applied, and returns its contents. Order of the checks (release.md
-/// §5): project and signatures, serial, time, revocation list, chain.
+/// Checks that a record may be applied to the channel, and returns the accepted record. Order of
+/// the checks (release.md §5): project and signatures, serial, time, revocation list, chain.
 ///
 /// # Errors
-/// The reason, see [`Refused`].
+/// The reason why the record is refused.
 pub fn accept(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -137,10 +139,10 @@ pub fn accept(
     accept_beside(blobs, context, memory, candidate, 0)
 }
 
-/// [`accept`] for a record from a store whose newest revocation list has the serial `list`. The
-/// caller has verified that this list is the known one or continues it. A record that was signed
-/// before the newest list names an older one. The record is accepted if the store contains the
-/// newest list. The newest list stays in force.
+/// Like [`accept`], for a record from a store whose newest revocation list has the serial `list`.
+/// The caller has verified that this list is the known list or a successor of it. A record that was
+/// signed before this list names an older list, and is accepted although that list is older than
+/// the known one. The newest list stays in force.
 ///
 /// # Errors
 /// As [`accept`].
@@ -189,11 +191,11 @@ pub fn accept_beside(
     })
 }
 
-/// Reads a record that was accepted before, from a state folder or a store. The record stays
+/// Reads a record that was accepted earlier, from a state folder or a store. The record stays
 /// accepted until its key or bundle is revoked. Its keys are checked for the time of its `created`.
 ///
 /// # Errors
-/// The reason, see [`Refused`].
+/// The reason why the record is refused.
 pub fn recall(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -217,8 +219,8 @@ pub fn recall(
     })
 }
 
-/// Checks a record's signatures, project, channel and serial. The payload is decoded only after its
-/// signatures are valid.
+/// Verifies the signatures, project, channel and serial of a record. Decodes the payload only after
+/// the signatures are valid.
 ///
 /// # Errors
 /// A signature reason; [`Refused::WrongProject`]; [`Refused::WrongChannel`]; [`Refused::Mislinked`]
@@ -234,8 +236,8 @@ pub fn verify(
     Ok(signed)
 }
 
-/// Like [`verify`], but without the threshold of signers: an accepted record stays accepted until a
-/// key is revoked (release.md §5). A threshold that was raised later applies to new records only.
+/// Like [`verify`], but without the threshold of signers. An accepted record stays accepted until a
+/// key is revoked (release.md §5), so a threshold that is raised later applies to new records only.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -263,7 +265,8 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // Check at the record's `created`, now and after a restart, so that both give the same result.
+    // Check the keys for the record's `created`, so that the result is the same now and after a
+    // restart.
     let then = When::Past(read.record.created);
     trust.signers(&envelope, Role::Release, channel, then)?;
     Ok(SignedRecord {
@@ -274,7 +277,8 @@ fn read_signed(
     })
 }
 
-/// A record that a verified record names by digest. Its own signatures are not checked.
+/// Record that another, verified record names by digest. The signatures of the linked record are
+/// not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linked {
     /// Bundle that the record names.
@@ -283,10 +287,11 @@ pub struct Linked {
     pub record: Record,
 }
 
-/// Reads a record without checking its signatures: only for digests in a verified record.
+/// Reads a record without checking its signatures. Only for digests that a verified record names.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`], …
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`] and the other errors of
+/// reading a statement.
 pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Linked, Refused> {
     let envelope = stored::open(blobs, digest)?;
     decode(envelope.payload())
@@ -353,8 +358,8 @@ fn newer_list(
         Some(pointer) => {
             let list = revocation::accept_vouched(blobs, context, known, pointer);
             list.map_err(|refused| match refused {
-                // A revoked key of the list, not of the record: the record must not be skipped in
-                // favour of an older one.
+                // The revoked key signed the list and not the record, so report another reason.
+                // Otherwise the record would be skipped in favour of an older one.
                 Refused::RevokedKey => Refused::RevocationsUntrusted {
                     serial: pointer.serial,
                 },
@@ -364,7 +369,8 @@ fn newer_list(
     }
 }
 
-/// Walks from a verified record back to the remembered one, and reads the records between them.
+/// Reads the records from a verified record back to the newest accepted one, and checks that the
+/// chain contains the latter.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

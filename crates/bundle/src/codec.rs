@@ -6,7 +6,7 @@
 
 use minicbor::{Decode, Encode};
 
-/// Canonical bytes of a value.
+/// Encodes a value in canonical CBOR.
 #[must_use]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -17,11 +17,11 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 /// Error: the bytes are not the canonical encoding of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCanonical {
-    /// A field is missing that this version always writes. The bundle is from an older compiler of
-    /// the same format number, before the field was added. No default replaces it, because a
-    /// gateway has no defaults (release.md §1).
+    /// A field is missing that this version always writes: the bundle was written by an older
+    /// compiler with the same format number. The field gets no default, because a gateway has no
+    /// defaults (release.md §1).
     Lacking,
-    /// This version cannot read the bytes, or would encode the value differently.
+    /// The bytes cannot be decoded, or this version would encode the value differently.
     Otherwise,
 }
 
@@ -34,7 +34,7 @@ impl NotCanonical {
     }
 }
 
-/// Reads a value; refuses bytes that [`encode`] would not have written.
+/// Decodes a value. Refuses bytes that [`encode`] would not have written.
 pub fn decode<T: Encode<()> + for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<T, NotCanonical> {
     let mut decoder = minicbor::Decoder::new(bytes);
     let value: T = decoder.decode().map_err(|error| NotCanonical::of(&error))?;
@@ -51,8 +51,8 @@ mod tests {
 
     use super::*;
 
-    /// Limits of an upstream as written by 0.1.0, before `response_header_bytes` was added: `{0:
-    /// 1024, 1: 1024, 2: 1024}`.
+    /// Limits of an upstream as version 0.1.0 encoded them, before `response_header_bytes` was
+    /// added: `{0: 1024, 1: 1024, 2: 1024}`.
     const FORMER: &[u8] = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
 
     #[test]
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
         let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         assert_eq!(decode::<Limits>(now), Ok(Limits::default()));
-        // The inputs have a length that is not the shortest, an additional key, and a missing byte.
+        // Inputs: a length that is not the shortest, an additional key, and a missing byte.
         let sloppy =
             b"\xa4\x18\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         let more = b"\xa5\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00\x18\x63\x00";

@@ -1,4 +1,4 @@
-//! Trust, channel and time by which records and revocation lists are checked.
+//! Context of a check of records and revocation lists: trust file, channel and time.
 
 use crate::moment::Moment;
 use crate::name::ChannelName;
@@ -8,12 +8,12 @@ use crate::trust::Trust;
 /// Maximum time by which a signer's clock may be ahead of the local clock, in seconds.
 pub const CLOCK_SKEW_S: u64 = 300;
 
-/// Trust file, channel and time by which records and revocation lists are checked.
+/// Context of a check of records and revocation lists: trust file, channel and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The operator's trust file. Only its project is accepted.
+    /// Trust file of the operator. Only records of its project are accepted.
     pub trust: &'a Trust,
-    /// The only channel that is accepted.
+    /// Channel whose records are accepted.
     pub channel: &'a ChannelName,
     /// Current time: the clock, or the newest accepted `created` if that is later.
     pub now: Moment,

@@ -1,5 +1,4 @@
-//! SHA-256 digests, by which programs refer to blobs. Programs never refer to a blob in another
-//! way.
+//! SHA-256 digests, by which programs refer to blobs. There is no other kind of reference.
 //!
 //! A digest is written as `sha256:` and 64 lower-case hex digits, as in the OCI image
 //! specification.
@@ -13,18 +12,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::malformed::Malformed;
 
-/// Sha256 of a blob. Identifies bundles, statements and records.
+/// SHA-256 of a blob, which identifies bundles, statements and records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Computes the digest of some bytes.
+    /// Computes the digest of bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Wraps a digest that was computed elsewhere, for example by a hash over a stream.
+    /// Creates a digest from a SHA-256 that was computed elsewhere, for example over a stream.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -36,7 +35,7 @@ impl Digest {
         &self.0
     }
 
-    /// The digest as 64 lower-case hex digits: the file name below `blobs/sha256/`.
+    /// Digest as 64 lower-case hex digits, which is the file name below `blobs/sha256/`.
     #[must_use]
     pub fn hex(&self) -> String {
         hex(&self.0)

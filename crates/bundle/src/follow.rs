@@ -1,5 +1,5 @@
-//! Operations of gwd: find the bundle that should run, check it, and copy it so that it outlives
-//! the store.
+//! Operations of gwd on a channel: find the bundle that should run, verify it, and copy it to the
+//! state folder, so that gwd can restart without the store.
 //! ```text
 //! remember(state) → head(store, memory) → bundle(store, accepted) → verified.load_layer(store, …)
 //!                                       → keep(store, state, accepted, verified)
@@ -24,24 +24,25 @@ use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::{Floors, When};
 use crate::verify::{Judgement, Unverified, Verified};
 
-/// Maximum number of skipped records that are remembered (32 bytes each). Further ones are checked
-/// again on each poll.
+/// Maximum number of digests in [`Passed`] (32 bytes each). Records beyond it are checked again on
+/// each poll.
 const PASSED_MAX: usize = 1 << 16;
 
 /// Newest acceptable record of a channel in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The newest acceptable record. Its pointer equals the remembered one if nothing changed.
+    /// Newest acceptable record. Its pointer equals that of the last accepted record if the channel
+    /// has not changed.
     pub accepted: Accepted,
     /// Reason why the store's newest revocation list was refused. The known list stays in force.
     pub revocations_refused: Option<Refused>,
-    /// Serials of records that were skipped because their key was revoked later: the highest
-    /// [`SKIPPED_MAX`].
+    /// Serials of records that were skipped because their key was revoked later. At most the
+    /// highest [`SKIPPED_MAX`] serials.
     pub skipped: Vec<u64>,
 }
 
 /// Digests of records that are skipped because their key was revoked. Valid for one trust file and
-/// one set of revoked keys: start with an empty value when these change.
+/// one set of revoked keys: use an empty value after a change of either.
 #[derive(Clone, Debug, Default)]
 pub struct Passed(BTreeSet<Digest>);
 
@@ -54,9 +55,9 @@ pub struct Kept {
     pub refused: Vec<(u64, Refused)>,
 }
 
-/// Reads the memory from a state folder, checked against the current trust file. A record whose key
-/// was revoked is left out, so that revocation undoes a stolen key's jump to a high serial. Call
-/// this again whenever the trust file changes.
+/// Reads the state of a channel from a state folder, verified with the current trust file. Leaves
+/// out records whose key was revoked: revoking a stolen key thereby also undoes the high serials
+/// that it signed. Call this function again whenever the trust file changes.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`kept`]
@@ -66,8 +67,8 @@ pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refu
     remember_under(state, context, revocations)
 }
 
-/// Like [`remember`], but with a revocation list that may be newer than the folder's, because the
-/// folder could not be written. Records by keys on the list are left out.
+/// Like [`remember`], with a revocation list that may be newer than the one in the folder, because
+/// the folder could not be written. Leaves out records by keys on the list.
 ///
 /// # Errors
 /// As [`remember`].
@@ -101,7 +102,8 @@ pub fn remember_under(
     Ok(memory)
 }
 
-/// Highest serial of an unreadable list that is newer than the known list. 0 if there is none.
+/// Highest serial of a revocation list in the state folder that cannot be read and is newer than
+/// the known list. 0 if there is none.
 fn damaged_list(
     state: &dyn Store,
     context: &Context<'_>,
@@ -121,9 +123,9 @@ fn damaged_list(
     Ok(0)
 }
 
-/// Newest `limit` records in a state folder that are accepted under a revocation list, and newest
-/// `limit` refused records with the reasons. An operator's rollback may go to the bundle of any
-/// accepted record. Records by a stolen key do not count towards the limit of accepted ones.
+/// Newest `limit` records in a state folder that are accepted under a revocation list, and the
+/// newest `limit` refused records with the reasons. An operator can roll back to the bundle of any
+/// accepted record. Records by a stolen key do not count towards the limit of accepted records.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -154,9 +156,9 @@ pub fn kept(
     Ok(kept)
 }
 
-/// Newest revocation list of a store if it may replace the known list, else the known list. Records
-/// have no influence: a list is taken even if the channel's head is refused, so that a stolen
-/// release key can be revoked.
+/// Newest revocation list of a store if it may replace the known list, otherwise the known list. A
+/// list is accepted even if the channel's head is refused, so that a stolen release key can be
+/// revoked.
 ///
 /// # Errors
 /// The reason why the newest list is refused. The known list stays in force.
@@ -168,10 +170,10 @@ pub fn revocations(
     newer_list(store, &context.after(memory), &memory.revocations)
 }
 
-/// Newest acceptable record of a store. `None` for a channel without records.
+/// Newest acceptable record of a channel in a store. `None` if the channel has no records.
 ///
 /// # Errors
-/// The reason why the head was not accepted; the current version keeps serving.
+/// The reason why the head is refused. The current version keeps serving.
 pub fn head(
     store: &dyn Store,
     context: &Context<'_>,
@@ -200,7 +202,7 @@ pub fn head_past(
             skipped.push(serial);
         }
     };
-    // A stolen key may have signed any number of records: skip all of them.
+    // Skip all records by a revoked key, because a stolen key may have signed any number of them.
     for serial in serials.into_iter().rev() {
         let Some(digest) = store.link(&chain, serial)? else {
             continue;
@@ -238,11 +240,11 @@ pub fn head_past(
     }
 }
 
-/// Checks the bundle that an accepted record names. `features` are the features of this program,
-/// compared with the bundle's `needs`.
+/// Verifies the bundle that an accepted record names. `features` are the features of this program,
+/// which must include the bundle's `needs`.
 ///
 /// # Errors
-/// The reason; see [`Refused`].
+/// The reason why the bundle is refused.
 pub fn bundle(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -267,8 +269,8 @@ pub fn bundle(
         Err(refused) if is_about_time(&refused) => refused,
         result => return result,
     };
-    // The build key may have expired since: accept it if it was valid for an earlier record that
-    // names the bundle.
+    // The build key may have expired since the bundle was built. Accept the key if it was valid for
+    // an earlier record that names the bundle.
     let mut previous = record.previous;
     let mut serial = record.serial;
     while let Some(digest) = previous {
@@ -294,12 +296,12 @@ pub fn bundle(
     Err(first)
 }
 
-/// Blobs and links that a restart needs and the state folder lacks: bundle without contracts,
-/// statements, revocation list, records and links.
+/// Blobs and links that a restart needs and that the state folder does not have: the bundle without
+/// contracts, statements, the revocation list, records and links.
 ///
 /// # Errors
-/// The reason why `from` does not provide them; [`Refused::StateNotDurable`] if the state folder
-/// cannot be read.
+/// The reason why a blob cannot be read from `from`; [`Refused::StateNotDurable`] if the state
+/// folder cannot be read.
 pub fn to_keep(
     from: &dyn Blobs,
     state: &dyn Store,
@@ -321,10 +323,10 @@ pub fn to_keep(
     copy.into_batch()
 }
 
-/// Writes the result of [`to_keep`] to the state folder.
+/// Writes the blobs and links of [`to_keep`] to the state folder.
 ///
 /// # Errors
-/// As [`to_keep`] and [`Store::commit`]; [`WriteError::Conflict`] if the state folder has another
+/// As [`to_keep`] and [`Store::commit`]. [`WriteError::Conflict`] if the state folder has another
 /// record with this serial, which [`channel::accept`] excludes.
 pub fn keep(
     from: &dyn Blobs,
@@ -335,9 +337,9 @@ pub fn keep(
     state.commit(&to_keep(from, state, accepted, verified)?)
 }
 
-/// Copies the source artifact of a record's bundle to the state folder, if there is one. Only
-/// explanations need it, and it can be many times as large as the bundle. It is therefore copied
-/// after activation, and a failure does not matter.
+/// Copies the source artifact of a record's bundle to the state folder, if the record has one. The
+/// artifact can be many times as large as the bundle, and only explanations need it. gwd therefore
+/// copies it after activation, and ignores a failure.
 ///
 /// # Errors
 /// As [`keep`].
@@ -354,8 +356,8 @@ pub fn keep_source(
     state.commit(&copy.into_batch()?)
 }
 
-/// Copies only a revocation list to the state folder, because a list is stored even if its record's
-/// bundle is refused.
+/// Copies a revocation list to the state folder. A list is stored even if the bundle of its record
+/// is refused.
 ///
 /// # Errors
 /// As [`keep`].
@@ -408,7 +410,7 @@ impl Passed {
     }
 }
 
-/// Record with a serial in a state folder. `None` if there is no link.
+/// Reads the record with this serial from a state folder. `None` if the folder has no such record.
 fn recall(
     state: &dyn Store,
     context: &Context<'_>,
@@ -447,8 +449,8 @@ fn with_newest_list(
     }
 }
 
-/// Serial of the store's newest list if that list is the known list or continues it. 0 if the store
-/// does not contain the known list.
+/// Serial of the store's newest revocation list, if it is the known list or a successor of it. 0 if
+/// the store does not have the known list.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -491,7 +493,8 @@ fn newer_list(
     Ok(known.clone())
 }
 
-/// Newest list of a state folder whose signatures are valid. Empty if there is none.
+/// Newest revocation list in a state folder whose signatures are valid. [`Revocations::none`] if
+/// the folder has no such list.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -514,7 +517,8 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-/// Converts an error to one about the state folder, which the operator must repair.
+/// Converts an unreachable store to [`Refused::StateNotDurable`], because the state folder is the
+/// operator's to repair.
 fn not_durable(refused: Refused) -> Refused {
     match refused {
         Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },
@@ -522,7 +526,7 @@ fn not_durable(refused: Refused) -> Refused {
     }
 }
 
-/// Blobs and links to copy, collected and checked first so that one batch writes them.
+/// Blobs and links to copy from a store to the state folder in one batch.
 struct Copy<'a> {
     from: &'a dyn Blobs,
     to: &'a dyn Store,
@@ -540,8 +544,8 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Adds a blob unless the target has one of this size. Damage to an existing copy is detected
-    /// when the copy is read.
+    /// Adds a blob unless the state folder has a blob with this digest and size. Damage to an
+    /// existing copy is detected when it is read.
     fn blob(&mut self, descriptor: &Descriptor) -> Result<(), Refused> {
         let there = self.to.size(&descriptor.digest).map_err(not_durable)?;
         if there != Some(descriptor.size) {
@@ -591,8 +595,8 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// Adds older records until one that was created while the build keys were valid, if the keys
-    /// have expired since then. A restart needs the same records.
+    /// Adds older records if the build keys have expired since the bundle was built: up to one that
+    /// was created while the keys were valid. A restart needs these records to verify the bundle.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;
@@ -611,7 +615,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Returns the batch, without links that already exist.
+    /// Converts the copy to a batch without the links that already exist.
     fn into_batch(mut self) -> Result<Batch<'static>, Refused> {
         let mut links = Vec::new();
         for link in self.links.drain(..) {

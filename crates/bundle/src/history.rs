@@ -1,7 +1,7 @@
-//! Records of a channel from its head backwards, and the search for the head.
+//! History of a channel: its records from the head backwards, and the search for the head.
 //!
-//! Each record contains the digest of the previous one. The head therefore vouches for all of them,
-//! even if others can write to the store.
+//! Each record contains the digest of the previous one. If the head is verified, all older records
+//! are authentic as well, even if others can write to the store.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
 /// Maximum number of serials that are reported as skipped because of revoked keys: 1,024. The
-/// search for the head skips any number.
+/// search itself skips any number of records.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
@@ -29,9 +29,9 @@ pub struct Entry {
     /// The record.
     pub record: Record,
     /// Owners and keys whose signatures were valid when the record was created, or the reason why
-    /// none was. `None` without a trust file.
+    /// none is valid. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
-    /// Origin of the bundle: the first build statement in evidence that can be read.
+    /// Origin of the bundle, from the first build statement in evidence that can be read.
     pub build: Option<Build>,
 }
 
@@ -40,16 +40,16 @@ pub struct Entry {
 pub struct History {
     /// The records.
     pub entries: Vec<Entry>,
-    /// Reason why the record before the last entry cannot be read. `None` if the walk reached the
-    /// first record or `limit`.
+    /// Reason why the record before the last entry cannot be read. `None` if `entries` ends at the
+    /// first record or because of `limit`.
     pub broken: Option<Refused>,
 }
 
-/// Head of a channel for a reader that has not accepted a record before: the highest serial whose
-/// record is not signed by a revoked key. `None` for a channel without records.
+/// Head of a channel, for a reader that has not accepted a record before: the record with the
+/// highest serial that is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
-/// A record at the head that cannot be read or does not verify.
+/// A record at the head cannot be read, or its signatures are not valid.
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -58,7 +58,7 @@ pub fn head(
     Ok(find_head(store, trust, channel)?.0)
 }
 
-/// Head, and the skipped serials above it.
+/// Finds the head of a channel. Also returns the serials above the head that were skipped.
 pub(crate) fn find_head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -81,7 +81,8 @@ pub(crate) fn find_head(
             Some(Err(Refused::RevokedKey)) => {
                 skipped.insert(serial);
             }
-            // The threshold may have been raised since; it applies to the next record.
+            // The threshold may have been raised after this record was signed. The new threshold
+            // applies to later records.
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
                 return Ok((Some(entry), skipped));
             }
@@ -91,7 +92,7 @@ pub(crate) fn find_head(
     Ok((None, skipped))
 }
 
-/// Records from the head backwards, at most `limit`.
+/// Records of a channel from the head backwards, at most `limit`.
 ///
 /// # Errors
 /// As [`head`].

@@ -1,10 +1,11 @@
-//! Canonical JSON: a value has exactly one encoding.
+//! Canonical JSON: each value has exactly one encoding.
 //!
-//! Keys sorted by their bytes, no white space, integers below 2^53, no floats, strings with the
-//! shortest escapes (`\" \\ \b \f \n \r \t`, `\u00xx` for other control characters, everything else
-//! as UTF-8). For the ASCII keys used here this equals RFC 8785.
+//! Keys are sorted by their bytes. There is no white space, and there are no floats. Integers are
+//! below 2^53. Strings have the shortest escapes: `\" \\ \b \f
+//!  \r \t`, `\u00xx` for other control characters, and UTF-8 for everything else. For the ASCII
+//!  keys used here this equals RFC 8785.
 //!
-//! Reading is strict: input that does not re-encode to the same bytes is refused. This rejects
+//! Reading is strict: input that does not re-encode to the same bytes is refused. This refuses
 //! unknown and duplicate keys, white space, other escapes and other number formats.
 
 use serde::Serialize;
@@ -28,11 +29,11 @@ pub fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Re
     Ok(bytes)
 }
 
-/// Decodes canonical bytes.
+/// Decodes canonical JSON.
 ///
 /// # Errors
-/// [`Refused::Malformed`] if the bytes are not JSON of this shape, [`Refused::NotCanonical`] if
-/// they are but differ from the canonical encoding.
+/// [`Refused::Malformed`] if the bytes are not JSON of this type, [`Refused::NotCanonical`] if the
+/// bytes are not the canonical encoding.
 pub fn decode<T: Serialize + DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
@@ -44,7 +45,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
-/// Error with serde_json's category and column, without text of the document.
+/// Error with serde_json's category and column. Contains no text of the document.
 pub(crate) fn malformed(what: &'static str, error: &serde_json::Error) -> Refused {
     Refused::Malformed {
         what,

@@ -1,8 +1,8 @@
 //! Keys and signatures: ECDSA over P-256 with SHA-256.
 //!
-//! Signing follows RFC 6979 (deterministic, no random source) and gives the low S of the two valid
-//! values; verification refuses the high S. Signatures are DER, so that `openssl dgst -sha256
-//! -verify` can check them.
+//! Signing follows RFC 6979: it is deterministic and uses no random source. Of the two valid values
+//! of S, signing uses the low one, and verification refuses the high one. Signatures are DER, so
+//! that `openssl dgst -sha256 -verify` can check them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,15 +22,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::digest::{Digest, hex, unhex};
 use crate::refused::Refused;
 
-/// Re-export with the traits of the random source for [`PrivateKey::generate`], and the operating
-/// system's source `OsRng`.
+/// Traits of random sources for [`PrivateKey::generate`], and `OsRng`, the random source of the
+/// operating system.
 pub use p256::elliptic_curve::rand_core;
 
-/// Sha256 of a public key's DER (SubjectPublicKeyInfo), in hex. In a statement it is only a hint.
+/// Id of a key: the SHA-256 of the public key's DER (SubjectPublicKeyInfo). In a statement, the id
+/// is only a hint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);
 
-/// Private key for signing statements. Its `Debug` output is the key id only.
+/// Private key for signing statements. Its `Debug` output contains only the key id.
 #[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
@@ -44,14 +45,14 @@ pub struct PublicKey {
 // === impl PrivateKey ===
 
 impl PrivateKey {
-    /// Generates a key with the caller's random source.
+    /// Generates a key with random bytes from `random`.
     #[must_use]
     pub fn generate(random: &mut impl CryptoRngCore) -> Self {
         Self(SigningKey::random(random))
     }
 
-    /// Creates a key from 32 secret bytes, from the operating system or fixed in
-    /// tests. `None` for about one in 2^32 values, which are not valid keys: use other bytes.
+    /// Creates a key from 32 secret bytes: of the operating system, or fixed in tests. `None` for
+    /// bytes that are not a valid key (about one in 2^32): use other bytes then.
     #[must_use]
     pub fn from_entropy(bytes: &[u8; 32]) -> Option<Self> {
         SigningKey::from_slice(bytes).ok().map(Self)
@@ -67,7 +68,8 @@ impl PrivateKey {
             .map_err(|_| Refused::malformed("private key", "not a P-256 key in PKCS#8 PEM"))
     }
 
-    /// The key as PKCS#8 PEM, wiped from memory when dropped. Write it with mode 0600.
+    /// Encodes the key as PKCS#8 PEM. The text is wiped from memory when dropped. Write it to a
+    /// file with mode 0600.
     #[must_use]
     pub fn to_pem(&self) -> impl AsRef<str> + AsRef<[u8]> + use<> {
         Pem(self
@@ -82,7 +84,7 @@ impl PrivateKey {
         PublicKey::new(*self.0.verifying_key())
     }
 
-    /// Signs bytes. The signature is deterministic, in DER with low S.
+    /// Signs bytes. The signature is deterministic, in DER, with low S.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let signature: Signature = self.0.sign(bytes);
@@ -134,10 +136,11 @@ impl PublicKey {
             .map_err(|_| NOT_A_PUBLIC_KEY)
     }
 
-    /// Parses the DER of a SubjectPublicKeyInfo, in its canonical form only (uncompressed point).
+    /// Parses the DER of a SubjectPublicKeyInfo with an uncompressed point, which is its canonical
+    /// form.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] for anything else.
+    /// [`Refused::Malformed`] for any other input.
     pub fn from_spki(der: &[u8]) -> Result<Self, Refused> {
         let key = VerifyingKey::from_public_key_der(der).map_err(|_| NOT_A_PUBLIC_KEY)?;
         let key = Self::new(key);
@@ -167,7 +170,7 @@ impl PublicKey {
         KeyId(*Digest::of(&self.spki).as_bytes())
     }
 
-    /// True if this key made the DER signature of these bytes. False for a high S and for
+    /// True if this key made the DER signature `der` of these bytes. False for a high S and for
     /// non-canonical DER.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], der: &[u8]) -> bool {
@@ -192,7 +195,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// JSON form: base64 of the DER, which is the body of the PEM file in one line.
+/// Serialises the key as base64 of its DER, which is the body of the PEM file on one line.
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(&self.spki))
@@ -264,7 +267,8 @@ mod tests {
         PrivateKey::from_entropy(&[7; 32]).unwrap()
     }
 
-    /// RFC 6979 A.2.5, P-256 with SHA-256, message "sample"; with S normalised to the low value.
+    /// Test vector of RFC 6979 A.2.5, P-256 with SHA-256, message "sample". S is normalised to the
+    /// low value.
     #[test]
     fn signs_as_rfc_6979_says() {
         let secret =

@@ -1,5 +1,5 @@
-//! Contract between `gwc` and `gwd`: the content of a bundle, and how it is signed, stored and
-//! released.
+//! Formats that `gwc` and `gwd` share: the content of a bundle, its signatures, its storage and its
+//! release.
 //!
 //! | Part | Modules |
 //! |---|---|

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Malformed {
     /// Kind of the parsed text, for example `digest`.
     pub what: &'static str,
-    /// Reason why the part is malformed.
+    /// Reason why the text is malformed.
     pub why: Cow<'static, str>,
 }
 

@@ -1,7 +1,7 @@
-//! Manifest of a bundle, and the bundle as `gwc` assembles it in memory.
+//! Manifest of a bundle, and the bundle in memory after `gwc` assembled it.
 //!
-//! The bundle's id is the sha256 of the manifest's bytes, so it depends on behaviour and contract
-//! only. Payloads are opaque here; `ir` decodes them. release.md §1.
+//! The bundle's id is the SHA-256 of the manifest's bytes, so it depends only on behaviour and
+//! contract. This module does not decode the payloads of blobs; `ir` does. release.md §1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
 /// Maximum size of the config blob, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
 
-/// Config blob: facts that a program needs before it decodes the layers.
+/// Config blob: facts about the bundle that a program needs before it decodes the layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -48,7 +48,7 @@ pub struct Config {
     pub format: u32,
     /// Project of the bundle.
     pub project: ProjectName,
-    /// Features that a gwd needs to run the bundle.
+    /// Features that a gwd must have to run the bundle.
     pub needs: BTreeSet<FeatureName>,
     /// Number of items of each kind (`apis`, `operations`, `upstreams`, …), for display.
     pub counts: BTreeMap<FeatureName, u64>,
@@ -88,7 +88,8 @@ pub struct Bundle {
     blobs: BTreeMap<Digest, Vec<u8>>,
 }
 
-/// Layers by kind. The layers of the APIs are in the order in which the shared part names the APIs.
+/// Layers of a bundle by kind. The layers of the APIs are in the order in which the shared part
+/// names the APIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
     /// Shared part of the gateway.
@@ -122,11 +123,11 @@ pub struct Manifest {
 // === impl Bundle ===
 
 impl Bundle {
-    /// Assembles a bundle. The same parts give the same id.
+    /// Assembles a bundle. The same parts always give the same id.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] beyond the limits of the format, [`Refused::Malformed`] if two APIs
-    /// share a name.
+    /// have the same name.
     pub fn assemble(config: Config, parts: Parts) -> Result<Self, Refused> {
         let Parts {
             shared,
@@ -199,19 +200,19 @@ impl Bundle {
         &self.layers
     }
 
-    /// All blobs, config included, manifest excluded.
+    /// All blobs of the bundle: the config and the layers, without the manifest.
     #[must_use]
     pub const fn blobs(&self) -> &BTreeMap<Digest, Vec<u8>> {
         &self.blobs
     }
 
-    /// The bytes of one blob.
+    /// Content of the blob with this digest.
     #[must_use]
     pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
         self.blobs.get(digest).map(Vec::as_slice)
     }
 
-    /// The manifest's descriptor, for statements about it.
+    /// Descriptor of the manifest, for statements about the bundle.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::of(oci::MANIFEST, &self.manifest)
@@ -221,7 +222,7 @@ impl Bundle {
 // === impl Manifest ===
 
 impl Manifest {
-    /// Encodes the manifest.
+    /// Encodes the manifest as canonical JSON.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let layers = self.layers.iter().cloned().collect();
@@ -294,7 +295,7 @@ impl Layers {
             .chain(documents)
     }
 
-    /// Layers that gwd reads: all but the contracts.
+    /// Layers that gwd reads: all layers except contracts.
     pub fn runtime(&self) -> impl Iterator<Item = &Descriptor> {
         self.iter().filter(|layer| layer.media_type != CONTRACT)
     }
@@ -334,7 +335,7 @@ impl Layers {
 
 impl Config {
     /// Decodes the config blob. Checks the version first, so that a bundle of a later format is
-    /// refused as `needs:format-N`, not as malformed.
+    /// refused as `needs:format-N` and not as malformed.
     ///
     /// # Errors
     /// [`Refused::Needs`], [`Refused::Malformed`], [`Refused::NotCanonical`].
@@ -354,7 +355,8 @@ impl Config {
         json::decode("config", bytes)
     }
 
-    /// Checks that this program has all features that the bundle needs.
+    /// Checks that this program has all features that the bundle needs. `features` are those of the
+    /// program.
     ///
     /// # Errors
     /// [`Refused::Needs`] with the first feature that is missing.

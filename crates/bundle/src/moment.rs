@@ -1,6 +1,7 @@
-//! Points in time, passed in by the caller: whole seconds since 1970, written as RFC 3339 in UTC.
+//! Points in time: whole seconds since 1970, written as RFC 3339 in UTC. The caller passes the
+//! current time.
 //!
-//! There is one format only (`2025-01-02T03:04:05Z`), so that signed payloads re-encode
+//! There is only one text format (`2025-01-02T03:04:05Z`), so that signed payloads re-encode
 //! identically.
 
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::malformed::Malformed;
 pub struct Moment(u64);
 
 impl Moment {
-    /// 1970-01-01T00:00:00Z: the time of a machine without a clock.
+    /// 1970-01-01T00:00:00Z, which is the time of a machine without a clock.
     pub const EPOCH: Self = Self(0);
     /// 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799);
@@ -37,7 +38,7 @@ impl Moment {
         self.0
     }
 
-    /// The moment `seconds` later, at most [`Moment::MAX`].
+    /// Time `seconds` later, at most [`Moment::MAX`].
     #[must_use]
     pub const fn plus_s(self, seconds: u64) -> Self {
         Self::from_unix_s(self.0.saturating_add(seconds))

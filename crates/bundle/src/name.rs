@@ -1,6 +1,6 @@
-//! Names that are used in file names and tags: projects, channels, features.
+//! Names that are used in file names and tags: of projects, channels and features.
 //!
-//! A name is checked when it is parsed, so that paths are only ever built from valid names.
+//! A name is checked when it is parsed, so that paths are built only from valid names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,8 +73,8 @@ names! {
     ProjectName = "project name", b"";
     /// Name of a channel, for example `prod`.
     ChannelName = "channel name", b"";
-    /// Feature that a bundle needs and a gwd may provide, for example `policy:headers`. May contain
-    /// `:`, since it is never a file name.
+    /// Feature that a bundle needs and that a gwd may have, for example `policy:headers`. May
+    /// contain `:`, because it is never part of a file name.
     FeatureName = "feature name", b":";
 }
 

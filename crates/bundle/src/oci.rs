@@ -1,7 +1,8 @@
-//! OCI image manifests: the subset used here, with one encoding, read strictly.
+//! OCI image manifests (OCI image specification 1.1, `manifest.md`): the subset that bundles use,
+//! with one encoding, read strictly.
 //!
-//! OCI image specification 1.1, `manifest.md`. Bundles, statements and source artifacts are all
-//! manifests; they differ in `artifactType`. Bundles have neither subject nor annotations.
+//! Bundles, statements and source artifacts are all manifests. They differ in `artifactType`.
+//! Bundles have neither subject nor annotations.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::refused::Refused;
 
 /// Media type of every manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Media type of the blob `{}`.
+/// Media type of the blob `{}`, which stands for an empty config.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Blob for the config of a manifest that has no config.
 pub const EMPTY_BLOB: &[u8] = b"{}";
@@ -33,7 +34,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Describes some bytes.
+    /// Creates the descriptor of these bytes.
     #[must_use]
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self {
@@ -43,7 +44,7 @@ impl Descriptor {
         }
     }
 
-    /// The descriptor of `{}`.
+    /// Descriptor of the blob `{}`.
     #[must_use]
     pub fn empty() -> Self {
         Self::of(EMPTY, EMPTY_BLOB)
@@ -62,7 +63,7 @@ pub struct ImageManifest {
     pub config: Descriptor,
     /// Descriptors of the content, in order.
     pub layers: Vec<Descriptor>,
-    /// Manifest to which this one refers: for people and tools, never used for serving.
+    /// Manifest that this manifest is about. For people and tools; never used for serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Key-value pairs for tools.
@@ -71,7 +72,7 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
-    /// A manifest without subject and annotations.
+    /// Creates a manifest without subject and annotations.
     #[must_use]
     pub fn new(artifact_type: &str, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {

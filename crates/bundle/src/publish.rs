@@ -1,7 +1,8 @@
-//! Operations of gwc: store a bundle, sign its origin, move a channel, revoke.
+//! Operations of gwc on a store: store a bundle, sign its origin, publish a record in a channel,
+//! revoke.
 //!
 //! Blobs are written first, then the manifest, then the link, so that a link never points at a
-//! missing blob. Moving a channel is one compare-and-swap: the second of two writers gets
+//! missing blob. Publishing a record is one compare-and-swap: the second of two writers gets
 //! [`WriteError::Conflict`].
 
 use std::collections::BTreeSet;
@@ -24,7 +25,7 @@ use crate::store::{self, Batch, Chain, Link, Store, WriteError};
 use crate::trust::Trust;
 use crate::verify::Unverified;
 
-/// Input for a record. Serial, predecessor and revocation list come from the store.
+/// Content of a new record. Serial, predecessor and revocation list come from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// Project of the channel.
@@ -33,7 +34,7 @@ pub struct Draft {
     pub channel: ChannelName,
     /// Bundle that should run. It must be in the store.
     pub bundle: Digest,
-    /// Direction of the change: forward, back or unchanged.
+    /// Kind of the record: release, rollback or pin.
     pub kind: RecordKind,
     /// Name of the person or program that releases.
     pub actor: String,
@@ -51,9 +52,9 @@ pub struct Draft {
     pub evidence: BTreeSet<Digest>,
     /// Records of a fork that this record ends. The serial of this record is higher than theirs.
     pub merges: BTreeSet<Pointer>,
-    /// Bundles to withdraw.
+    /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
-    /// Handling of open tunnels. None: they are kept.
+    /// Handling of open tunnels whose authorisation changed. None: they stay open.
     pub streams: Option<Streams>,
 }
 
@@ -62,7 +63,7 @@ pub struct Draft {
 pub struct Revocation {
     /// Bundles that must never run.
     pub bundles: BTreeSet<Digest>,
-    /// The sha256 of credentials that must never be admitted.
+    /// SHA-256 of credentials that must never be admitted.
     pub credentials: BTreeSet<Digest>,
     /// Keys whose signatures no longer count.
     pub keys: BTreeSet<KeyId>,
@@ -78,7 +79,7 @@ pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, Writ
     Ok(bundle.descriptor())
 }
 
-/// Stores a statement and returns its digest. `subject` is for people and tools.
+/// Stores a statement and returns its digest. `subject` is information for people and tools.
 ///
 /// # Errors
 /// As [`Store::put`] and [`Envelope::encode`].
@@ -93,7 +94,7 @@ pub fn put_statement(
     Ok(Digest::of(&stored.manifest))
 }
 
-/// Stores a statement and links it as the next of a chain, in one batch.
+/// Stores a statement, and links it in a chain under this serial, in one batch.
 fn put_link(
     store: &dyn Store,
     envelope: &Envelope,
@@ -109,12 +110,12 @@ fn put_link(
         digest,
     });
     store.commit(&batch)?;
-    // The record is committed. Ignore an index error: the next writer rebuilds the index.
+    // The record is committed, so ignore an error of the index. The next writer rebuilds the index.
     let _derived = store.refresh_index();
     Ok(Pointer { digest, serial })
 }
 
-/// Creates a statement's envelope and signs it with these keys.
+/// Creates the envelope of a statement and signs it with each key.
 ///
 /// # Errors
 /// As [`Statement::encode`].
@@ -146,8 +147,8 @@ pub fn put_build(
     put_statement(store, &sign(&statement, keys)?, Some(bundle))
 }
 
-/// Adds a signature to a stored statement. The result has the same payload but a new digest,
-/// because the signatures are part of the envelope.
+/// Adds a signature to a stored statement, and stores the result as a new statement. The payload is
+/// the same, but the digest is new, because signatures are part of the envelope.
 ///
 /// # Errors
 /// As [`stored::open`] and [`put_statement`].
@@ -163,8 +164,8 @@ pub fn add_signature(
     put_statement(store, &envelope, manifest.subject)
 }
 
-/// Build statements for a bundle from the store's index, for `gwc verify` and `gwc apply`. They are
-/// not verified.
+/// Digests of the build statements for a bundle in the store's index, for `gwc verify` and `gwc
+/// apply`. The statements are not verified.
 ///
 /// # Errors
 /// As [`Store::referrers`].
@@ -182,11 +183,12 @@ pub fn build_statements(store: &dyn Store, bundle: &Digest) -> Result<Vec<Digest
     Ok(found)
 }
 
-/// Prepares the record to publish next: the unsigned payload with its serial.
+/// Creates the unsigned statement of the next record, with its serial. `base` is the expected head
+/// of the channel; `Some(None)` expects an empty channel.
 ///
 /// # Errors
-/// [`WriteError::Conflict`] if the head is not `base` (`Some(None)`: an empty channel is expected);
-/// errors of reading the head or the revocation list.
+/// [`WriteError::Conflict`] if the head is not `base`; errors of reading the head or the revocation
+/// list.
 pub fn prepare(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -228,13 +230,13 @@ pub fn prepare(
     Ok(statement)
 }
 
-/// Stores a signed record and moves the channel to it, unless another writer was faster. Reads
-/// everything that the record names first, so that a channel never points at missing or damaged
+/// Stores a signed record and adds its link to the channel, unless another writer was faster. First
+/// reads everything that the record names, so that a channel never points at missing or damaged
 /// blobs.
 ///
 /// # Errors
-/// [`WriteError::Conflict`]; [`Refused::BlobMissing`], [`Refused::BadDigest`] if bundle, evidence
-/// or revocation list is not in the store.
+/// [`WriteError::Conflict`]; [`Refused::BlobMissing`] or [`Refused::BadDigest`] if bundle, evidence
+/// or revocation list cannot be read from the store.
 pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
     let _writing = store.writing()?;
     let statement = Statement::<Record>::decode(envelope.payload())?;
@@ -250,10 +252,10 @@ pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteE
     put_link(store, envelope, Some(bundle.descriptor()), place)
 }
 
-/// [`prepare`], [`sign`] and [`publish`] in one step.
+/// Calls [`prepare`], [`sign`] and [`publish`].
 ///
 /// # Errors
-/// As the three functions.
+/// As these three functions.
 pub fn release(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -265,7 +267,7 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list: the newest list with `added`.
+/// Publishes a new revocation list: the newest list with the entries of `added`.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
@@ -309,9 +311,9 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// Lowest serial above the head that is not in `skipped`. Links above the head exist only after a
-/// theft: records by a key that was revoked later. A link that was added after the head was read is
-/// not in `skipped`, so that the compare-and-swap detects it.
+/// Lowest serial above the head that is not in `skipped`. Links above the head exist only after the
+/// theft of a key: they are records by a key that was revoked later. A link that was added after
+/// the head was read is not in `skipped`, so the compare-and-swap fails for it.
 fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
     let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
     while skipped.contains(&serial) {

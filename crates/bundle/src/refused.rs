@@ -14,7 +14,7 @@ use crate::name::{ChannelName, FeatureName, ProjectName};
 /// Reason why a bundle, statement, record or store was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    // --- bytes
+    // --- Reasons about bytes
     /// An artifact of another kind than expected.
     NotABundle {
         /// Name of the part.
@@ -25,14 +25,14 @@ pub enum Refused {
         /// The missing feature.
         feature: FeatureName,
     },
-    /// A limit of the format is exceeded.
+    /// A part exceeds a limit of the format.
     TooLarge {
         /// Name of the part.
         what: &'static str,
         /// The limit, in bytes or items.
         limit: u64,
     },
-    /// The bytes do not match the digest.
+    /// The bytes of a blob do not match its digest.
     BadDigest {
         /// Expected digest.
         expected: Digest,
@@ -49,13 +49,13 @@ pub enum Refused {
         /// Reason why the part is malformed.
         why: Cow<'static, str>,
     },
-    /// A part is readable, but not in the canonical encoding.
+    /// A part can be read, but is not in the canonical encoding.
     NotCanonical {
         /// Name of the part.
         what: &'static str,
     },
 
-    // --- signatures
+    // --- Reasons about signatures
     /// No key with the named id made a valid signature of these bytes.
     BadSignature,
     /// The item is unsigned, or signed only by keys that are not in the trust file.
@@ -81,9 +81,9 @@ pub enum Refused {
         /// Number of owners that the trust file requires.
         needed: u32,
     },
-    /// A statement without signatures, or a bundle without a build statement.
+    /// The statement has no signatures, or the bundle has no build statement.
     Unsigned,
-    /// A statement about another subject.
+    /// The statement is about another subject.
     WrongSubject,
     /// The item belongs to another project.
     WrongProject {
@@ -97,7 +97,7 @@ pub enum Refused {
         expected: ChannelName,
     },
 
-    // --- the channel
+    // --- Reasons about the channel
     /// The record's `expires` is in the past.
     Expired {
         /// Value of `expires`.
@@ -110,24 +110,26 @@ pub enum Refused {
         /// Serial of the accepted item.
         remembered: u64,
     },
-    /// The item is linked under another serial than its own.
+    /// The serial in the record or list differs from the serial of its link.
     Mislinked {
         /// Serial in the record or list.
         serial: u64,
         /// Serial in the link.
         link: u64,
     },
-    /// The store has no acceptable record of a channel for which a record was accepted before.
+    /// The store no longer has an acceptable record of the channel, although one was accepted
+    /// before.
     RecordsGone {
         /// Serial of the newest record that was accepted.
         remembered: u64,
     },
-    /// Another record has the same serial, or the chain does not contain the remembered record.
+    /// Another record has the same serial, or the chain does not contain the newest accepted
+    /// record.
     Forked {
         /// Serial of the refused item.
         serial: u64,
     },
-    /// A record between the remembered one and this one cannot be read.
+    /// A record between the newest accepted one and this one cannot be read.
     ChainIncomplete {
         /// Digest of the missing record.
         missing: Digest,
@@ -139,7 +141,7 @@ pub enum Refused {
         /// Minimum serial in the trust file.
         floor: u64,
     },
-    /// `created` is more than five minutes ahead of the clock.
+    /// The `created` time is more than five minutes ahead of the clock.
     FromTheFuture {
         /// Signing time in the statement.
         created: Moment,
@@ -156,18 +158,18 @@ pub enum Refused {
         /// Serial of the known list.
         known: u64,
     },
-    /// The bundle is on the revocation list.
+    /// The bundle is on the revocation list, so it must never run.
     Revoked {
         /// Id of the bundle.
         bundle: Digest,
     },
-    /// The newest record withdrew the bundle.
+    /// The newest record withdrew the bundle (`withdraw`).
     Withdrawn {
         /// Id of the bundle.
         bundle: Digest,
     },
 
-    // --- activation (reported by `engine` and `gwd`)
+    // --- Reasons of activation (reported by `engine` and `gwd`)
     /// Two listeners have overlapping addresses. `what` is escaped.
     ListenerConflict {
         /// Names of the listeners.
@@ -178,7 +180,7 @@ pub enum Refused {
         /// Ids of the routes.
         what: String,
     },
-    /// The value of a secret cannot be used where the bundle uses it.
+    /// The value of a secret has a form that its use in the bundle does not allow.
     SecretUnusable {
         /// Reference as written.
         reference: String,
@@ -195,7 +197,7 @@ pub enum Refused {
         /// Reference as written.
         reference: String,
     },
-    /// A secret reference outside the locations that the operator allows.
+    /// The secret reference is outside the locations that the operator allows.
     SecretNotAllowed {
         /// The reference as written.
         reference: String,
@@ -265,9 +267,8 @@ impl Refused {
         self.row().1
     }
 
-    /// True if a retry with the same id and trust file is useless (release.md §6). Other refusals
-    /// may end (a damaged copy is repaired, a missing blob arrives, time passes) and are retried
-    /// with back-off.
+    /// True if a retry with the same bundle and trust file is useless (release.md §6). Other
+    /// refusals may end, for example when a missing blob arrives, and are retried with back-off.
     #[must_use]
     pub const fn permanent(&self) -> bool {
         matches!(self.row().2, Retry::Never)
@@ -456,7 +457,7 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    /// Metrics, status and documentation rely on these codes.
+    /// Checks that each message names the right serials.
     #[test]
     fn replayed_serials_are_the_true_ones() {
         let table = [

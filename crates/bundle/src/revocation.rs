@@ -1,9 +1,9 @@
-//! Revocation list: bundles that must never run, not even by rollback; credentials that are never
-//! admitted; keys whose signatures no longer count.
+//! Revocation lists: bundles that must never run, not even by a rollback; credentials that are
+//! never admitted; and keys whose signatures no longer count.
 //!
 //! The lists are a chain of signed statements with increasing serials. Each list is complete, so a
-//! gateway needs only the newest. A gateway never accepts a list older than the known one.
-//! release.md §2, §5, §7.
+//! gateway needs only the newest one. A gateway never accepts a list that is older than the known
+//! one. release.md §2, §5, §7.
 
 use std::collections::BTreeSet;
 
@@ -26,38 +26,38 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// State before the first list.
+    /// State of a channel without a revocation list.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Position of the list. `None` before the first.
+    /// Position of the list in its chain. `None` if there is no list.
     #[must_use]
     pub const fn pointer(&self) -> Option<Pointer> {
         self.pointer
     }
 
-    /// Serial of the list; 0 before the first.
+    /// Serial of the list. 0 if there is no list.
     #[must_use]
     pub fn serial(&self) -> u64 {
         self.pointer.map_or(0, |pointer| pointer.serial)
     }
 
-    /// Contents of the list. `None` before the first.
+    /// Content of the list. `None` if there is no list.
     #[must_use]
     pub const fn list(&self) -> Option<&Revoke> {
         self.list.as_ref()
     }
 
-    /// Signing time of the list; 1970 before the first.
+    /// Signing time of the list. 1970-01-01 if there is no list.
     #[must_use]
     pub fn created(&self) -> Moment {
         let list = self.list.as_ref();
         list.map_or(Moment::EPOCH, |list| list.created)
     }
 
-    /// True if this bundle must never run.
+    /// True if the list contains this bundle, which must never run.
     #[must_use]
     pub fn has_bundle(&self, id: &Digest) -> bool {
         self.list
@@ -65,7 +65,7 @@ impl Revocations {
             .is_some_and(|list| list.bundles.contains(id))
     }
 
-    /// True if a credential with this sha256 must never be admitted.
+    /// True if the list contains the credential with this SHA-256, which must never be admitted.
     #[must_use]
     pub fn has_credential(&self, sha256: &Digest) -> bool {
         let list = self.list.as_ref();
@@ -95,8 +95,8 @@ pub fn accept(
     take(blobs, context, known, candidate, list)
 }
 
-/// Like [`accept`], for a list that a record with valid signatures names. The record vouches for
-/// the list, so that the list stays valid after its signing key was retired.
+/// Like [`accept`], for a list that a record with valid signatures names. The signatures of the
+/// record make the list valid even after the list's own key was retired.
 ///
 /// # Errors
 /// As [`accept`].
@@ -139,10 +139,11 @@ fn take(
     })
 }
 
-/// Reads a list that was accepted before, from a state folder.
+/// Reads a list that was accepted earlier from a state folder.
 ///
 /// # Errors
-/// A signature reason, [`Refused::WrongProject`], [`Refused::BadDigest`], …
+/// A signature reason, [`Refused::WrongProject`], [`Refused::BadDigest`] and other errors of
+/// reading a statement.
 pub fn recall(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -161,7 +162,8 @@ pub(crate) struct Newest {
     pub(crate) skipped: BTreeSet<u64>,
 }
 
-/// Newest list of a store. With a trust file, the newest whose signatures are valid.
+/// Position of the newest list of a store. With a trust file: of the newest list whose signatures
+/// are valid.
 ///
 /// # Errors
 /// The list cannot be read; a signature reason.
@@ -169,7 +171,7 @@ pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer
     Ok(newest_list(store, trust)?.map(|(pointer, _)| pointer))
 }
 
-/// Like [`newest`], and returns the list itself.
+/// Position and content of the newest list, found as by [`newest`].
 ///
 /// # Errors
 /// As [`newest`].
@@ -180,11 +182,11 @@ pub fn newest_list(
     Ok(find_head(store, trust)?.list)
 }
 
-/// Newest list of a store for a reader that has not accepted a list before, and the serials above
-/// it that are skipped because their key was revoked later.
+/// Finds the newest list of a store, for a reader that has not accepted a list before. Also returns
+/// the serials above it that are skipped because their key was revoked later.
 ///
 /// # Errors
-/// The newest list cannot be read or does not verify.
+/// The newest list cannot be read, or its signatures are not valid.
 pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newest, Refused> {
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
@@ -225,7 +227,7 @@ fn verify(
     Ok(list)
 }
 
-/// Reads a revocation list that was accepted before, without checking the threshold of signers.
+/// Reads a list that was accepted earlier. Does not check the threshold of signers.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -252,14 +254,16 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // Check at the list's `created`, now and after a restart, so that both give the same result.
+    // Check the keys for the list's `created`, so that the result is the same now and after a
+    // restart.
     let then = When::Past(list.created);
     trust.signers(&envelope, Role::Revoke, channel, then)?;
     Ok((list, signers))
 }
 
-/// Walks from a verified list back to the known one. The verified list vouches for the lists
-/// between them by their digests.
+/// Reads the lists from a verified list back to the known one, and checks that the chain contains
+/// the latter. Each list contains the digest of the one before it, so the lists between need no
+/// check of their signatures.
 fn check_chain(
     blobs: &dyn Blobs,
     known: Pointer,

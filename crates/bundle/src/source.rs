@@ -1,8 +1,9 @@
 //! Source artifact: data that explains a bundle to people. No decision depends on it.
 //!
-//! A manifest about the bundle with one blob (resolved documents, map from routes and fields to
-//! files and lines) whose content only gwc knows. The build statement and each record contain its
-//! digest. If it is missing or damaged, only explanations are less detailed. release.md §1.
+//! The artifact is a manifest about the bundle with one blob, whose content only gwc knows: the
+//! resolved documents, and a map from routes and fields to files and lines. The build statement and
+//! each record contain the digest of the artifact. If the artifact is missing or damaged, only
+//! explanations are less detailed. release.md §1.
 
 use crate::digest::Digest;
 use crate::manifest::BLOB_BYTES_MAX;
@@ -15,7 +16,7 @@ pub const SOURCE: &str = "application/vnd.gwc.source.v1";
 /// Media type of the blob.
 pub const SOURCE_BLOB: &str = "application/vnd.gwc.source.v1+json";
 
-/// Stores a source artifact about a bundle, and returns its digest.
+/// Stores a source artifact for a bundle, and returns the digest of its manifest.
 ///
 /// # Errors
 /// [`Refused::TooLarge`] beyond [`BLOB_BYTES_MAX`], and as [`Store::put`].
@@ -34,10 +35,11 @@ pub fn put(store: &dyn Store, bytes: &[u8], bundle: Descriptor) -> Result<Digest
     Ok(Digest::of(&manifest))
 }
 
-/// Reads a source artifact. Callers continue without it on failure.
+/// Reads the blob of a source artifact. Callers continue without it if this fails.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], …
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`] and other errors of
+/// reading a blob.
 pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Vec<u8>, Refused> {
     store::read_exact(
         blobs,

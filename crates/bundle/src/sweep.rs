@@ -1,8 +1,8 @@
 //! Clean-up of a folder store: removes files that no retained record needs.
 //!
-//! Records and revocation lists are never removed, since readers walk the chains. Bundles are
+//! Records and revocation lists are never removed, because readers walk the chains. Bundles are
 //! removed with their statements, except retained bundles and recently stored ones, which may be
-//! about to be released. If anything cannot be read, nothing is removed.
+//! about to be released. If any file cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::statement::{Statement, stored};
 use crate::store::folder::Folder;
 use crate::store::{Blobs as _, Chain, Store as _};
 
-/// An unneeded file.
+/// File that can be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garbage {
     /// Kind of the file.
@@ -28,7 +28,7 @@ pub struct Garbage {
     pub bytes: u64,
 }
 
-/// Kind of an unneeded file.
+/// Kind of a file that can be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Manifest of a bundle.
@@ -60,9 +60,9 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
     Ok(bundles)
 }
 
-/// Files that may be removed: blobs stored before `young_since` that are needed neither by a chain,
-/// nor by one of `bundles`, nor by a bundle whose manifest was stored at `young_since` or later;
-/// and temporary files older than that.
+/// Files that may be removed. These are blobs stored before `young_since` that are not needed by a
+/// chain, by one of `bundles`, or by a bundle whose manifest was stored at `young_since` or later;
+/// and temporary files that are older than `young_since`.
 ///
 /// The caller must hold [`Folder::alone`] until [`remove`] has returned, so that no writer is
 /// active.
@@ -125,7 +125,7 @@ pub fn garbage(
     Ok(garbage)
 }
 
-/// Removes the files of [`garbage`], manifests first and durably. An interruption may leave blobs
+/// Removes files of [`garbage`], manifests first and durably. An interruption may leave blobs
 /// without a manifest, but never a manifest without its blobs.
 ///
 /// # Errors
@@ -144,8 +144,8 @@ pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
     folder.refresh_index()
 }
 
-/// Marks a linked statement and its predecessors as needed. For records whose bundle is kept, also
-/// marks evidence and source.
+/// Marks a linked statement and its predecessors as needed. Also marks evidence and source of each
+/// record whose bundle is in `kept`.
 fn mark_chain(
     folder: &Folder,
     chain: &Chain,
@@ -155,7 +155,7 @@ fn mark_chain(
 ) -> Result<(), Refused> {
     let mut next = Some(digest);
     while let Some(link) = next.take() {
-        // A state folder lacks the older records of a chain.
+        // A state folder does not have the older records of a chain.
         let absent = link != digest && folder.size(&link)?.is_none();
         if absent || !needed.insert(link) {
             break;

@@ -1,9 +1,9 @@
-//! Verification of bundles, from bytes in a store to a bundle that may run.
+//! Verification of bundles: from bytes in a store to a bundle that may run.
 //!
-//! [`Unverified`] is a bundle that was opened under the limits of the format; its contents are not
-//! trusted. [`Unverified::verify`] is the only way to get a [`Verified`]. Every blob is checked
-//! against its digest when it is read. gwd calls [`Verified::load_layer`] for each of
-//! [`Layers::runtime`] that is not in memory, and so never reads a contract blob.
+//! [`Unverified`] is a bundle that was opened within the limits of the format. Its contents are not
+//! trusted. [`Unverified::verify`] is the only function that returns a [`Verified`]. Every blob is
+//! checked against its digest when it is read. gwd calls [`Verified::load_layer`] for each of
+//! [`Layers::runtime`] that is not in memory, so it never reads a contract blob.
 
 use std::collections::BTreeSet;
 
@@ -31,8 +31,8 @@ pub struct Unverified {
     config: Config,
 }
 
-/// A bundle that may run: sufficiently signed for the trust file, of the right project, not
-/// revoked.
+/// A bundle that may run: it belongs to the right project, enough trusted owners have signed it,
+/// and it is not revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     bundle: Unverified,
@@ -46,7 +46,7 @@ pub struct Verified {
 pub struct Judgement<'a> {
     /// The operator's trust file.
     pub trust: &'a Trust,
-    /// Channel of the record. `None` accepts keys for any channel (`gwc verify`).
+    /// Channel of the record. `None` accepts keys of any channel (`gwc verify`).
     pub channel: Option<&'a ChannelName>,
     /// Digests of the statements that the record relies on.
     pub evidence: &'a BTreeSet<Digest>,
@@ -59,7 +59,7 @@ pub struct Judgement<'a> {
 /// A blob whose digest has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// Digest, under which built forms are cached.
+    /// Digest of the blob. Caches of decoded blobs use it as their key.
     pub digest: Digest,
     /// Content of the blob.
     pub bytes: Vec<u8>,
@@ -83,14 +83,14 @@ pub struct Runtime {
 pub struct Full {
     /// Blobs that gwd loads.
     pub runtime: Runtime,
-    /// Contract of each API, one for each of `runtime.apis`.
+    /// Contract of each API, in the order of `runtime.apis`.
     pub contracts: Vec<Blob>,
 }
 
 // === impl Unverified ===
 
 impl Unverified {
-    /// Reads and decodes manifest and config, within the limits of the format.
+    /// Reads and decodes the manifest and the config of a bundle, within the limits of the format.
     ///
     /// # Errors
     /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::TooLarge`],
@@ -114,7 +114,7 @@ impl Unverified {
         self.id
     }
 
-    /// Unverified config of the bundle.
+    /// Config of the bundle, which is not verified.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
@@ -144,8 +144,8 @@ impl Unverified {
         Descriptor::of(crate::oci::MANIFEST, &self.bytes)
     }
 
-    /// Checks that this bundle may run: its project, the revocation list, and that enough owners
-    /// signed a build statement.
+    /// Verifies that this bundle may run: it belongs to the right project, is not on the revocation
+    /// list, and enough owners signed a build statement.
     ///
     /// # Errors
     /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
@@ -200,7 +200,8 @@ impl Unverified {
         })
     }
 
-    /// Build statements in evidence with valid signatures, and their combined signers.
+    /// Build statements in evidence with valid signatures, and the owners and keys of all their
+    /// signatures.
     fn builds(
         &self,
         blobs: &dyn Blobs,
@@ -336,7 +337,7 @@ impl Verified {
         &self.bundle.manifest.config
     }
 
-    /// Build statements with valid signatures: the origin of the bundle.
+    /// Build statements with valid signatures, which state the origin of the bundle.
     #[must_use]
     pub fn builds(&self) -> &[Build] {
         &self.builds

@@ -29,8 +29,8 @@ pub struct Api {
     /// Policies that the API's own document defines.
     #[n(3)]
     pub policies: Set<Policy>,
-    /// Treatments of requests, without duplicates, in the order of first use by the sorted
-    /// operations.
+    /// Treatments of the API's requests, without duplicates, in the order in which the sorted
+    /// operations use them first.
     #[n(4)]
     pub treatments: Vec<Treatment>,
     /// Operations, by key.
@@ -39,8 +39,8 @@ pub struct Api {
     /// Settings of the whole API that gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
-    /// Requests of `internal` operations, sorted. `API#undeclared` and `API#unmatched` do not
-    /// receive these.
+    /// Requests that only operations with `internal: true` describe, sorted. `API#undeclared` and
+    /// `API#unmatched` do not serve these requests.
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub hidden: Vec<Hidden>,
@@ -49,7 +49,8 @@ pub struct Api {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
-    /// Descriptions of the requests that operations validate. None if no operation does.
+    /// Descriptions of the requests that operations validate. None if no operation validates
+    /// requests.
     #[n(9)]
     pub messages: Option<Messages>,
 }
@@ -63,21 +64,21 @@ impl Api {
     }
 }
 
-/// A place where an API can be reached.
+/// Place at which an API is reachable: hosts, base path and listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Mount {
     /// Name of the mount, unique in the API.
     #[n(0)]
     pub name: String,
-    /// Hosts in lower case, sorted: exact names, or `*.` before at least two labels. Empty: any
-    /// host.
+    /// Host names in lower case, sorted. A name is exact, or begins with `*.` before at least two
+    /// labels. Empty: any host.
     #[n(1)]
     pub hosts: Vec<String>,
     /// Path prefix of every template: empty, or `/…` without a final slash.
     #[n(2)]
     pub base_path: String,
-    /// True if the base path is stripped for the upstream.
+    /// True if the base path is removed for the upstream.
     #[n(3)]
     pub strip_base_path: bool,
     /// Names of the listeners that serve the mount, sorted.
@@ -85,7 +86,7 @@ pub struct Mount {
     pub listeners: Vec<String>,
 }
 
-/// One operation.
+/// Operation of an API.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Operation {
@@ -98,16 +99,16 @@ pub struct Operation {
     /// The path template, normalised, below the mount.
     #[n(2)]
     pub template: Template,
-    /// Further conditions, sorted.
+    /// Further conditions that a request must satisfy, sorted.
     #[n(3)]
     pub conditions: Vec<Condition>,
-    /// Priority. A higher one takes precedence over all other criteria.
+    /// Priority. An operation with a higher priority takes precedence over all other criteria.
     #[n(4)]
     pub priority: i32,
-    /// Index in [`Api::treatments`].
+    /// Index of the operation's treatment in [`Api::treatments`].
     #[n(5)]
     pub treatment: u32,
-    /// Behaviour for the path that differs from the template by its final slash.
+    /// Behaviour for paths that differ from the template only by the final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
     /// Requests that the operation serves.
@@ -124,18 +125,18 @@ pub enum Owns {
     #[default]
     #[n(0)]
     Described,
-    /// Requests whose path matches a template of the API, with a method that no operation has there
-    /// (`API#undeclared`). The operation's own method and template are not used.
+    /// Requests whose path matches a template of the API, with a method that no operation at this
+    /// path has (`API#undeclared`). The method and template of the operation are not used.
     #[n(1)]
     Undeclared,
-    /// Requests below the mount whose path no template of the host matches (`API#unmatched`). The
-    /// operation's own method and template are not used.
+    /// Requests below the mount whose path matches no template of the host (`API#unmatched`). The
+    /// method and template of the operation are not used.
     #[n(2)]
     Unmatched,
 }
 
-/// Requests that an `internal: true` operation describes and that no client may make, with and
-/// without a final slash.
+/// Requests that an operation with `internal: true` describes, with and without a final slash.
+/// Clients cannot make these requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Hidden {
@@ -147,8 +148,8 @@ pub struct Hidden {
     pub template: Template,
 }
 
-/// Behaviour for a path that differs from a template by its final slash. An operation declared at
-/// that path takes precedence. Default: `Strict`.
+/// Behaviour for a path that differs from a template only by its final slash. An operation whose
+/// template matches the path exactly takes precedence. Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum TrailingSlash {
@@ -156,7 +157,7 @@ pub enum TrailingSlash {
     #[default]
     #[n(0)]
     Strict,
-    /// Redirect (308) to the declared path; the query is kept.
+    /// Redirect (308) to the path of the template, with the same query.
     #[n(1)]
     Redirect,
     /// The path belongs to the same operation.
@@ -193,29 +194,29 @@ pub struct Treatment {
     /// Retry settings. None: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Readings of an ambiguous path that are allowed.
+    /// Other interpretations of an ambiguous path that are allowed.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,
 }
 
-/// Readings that are allowed for a path that common upstreams may read as another path
-/// (semantics.md §2, step 4).
+/// Allowed interpretations of an ambiguous path, which is a path that common upstreams may read as
+/// another path (semantics.md §2, step 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {
-    /// Only readings that the same route matches.
+    /// All interpretations must match the same route.
     #[default]
     #[n(0)]
     Strict,
-    /// Also readings that no route matches, and readings that match operations of the API with the
-    /// same security, chain and upstream.
+    /// An interpretation may also match no route, or an operation of the API with the same
+    /// security, chain and upstream.
     #[n(1)]
     Keep,
 }
 
 impl PathReadings {
-    /// True if every reading must belong to the same route.
+    /// True if all interpretations of a path must match the same route.
     #[must_use]
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict
@@ -237,18 +238,18 @@ pub enum Link {
 }
 
 impl Owns {
-    /// True if the operation serves requests by its method and template.
+    /// True if the operation serves the requests of its method and template.
     #[must_use]
     pub fn is_described(&self) -> bool {
         *self == Self::Described
     }
 
-    /// Method of `API#undeclared` and `API#unmatched`.
+    /// Method in the key of `API#undeclared` and `API#unmatched`.
     pub const ANY_METHOD: &str = "*";
 }
 
 impl Treatment {
-    /// Settings other than security, chain, upstream and limits, in the form for comparison.
+    /// Settings other than security, chain, upstream and limits, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();

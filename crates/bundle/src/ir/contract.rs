@@ -1,7 +1,8 @@
-//! Contract of an API with its clients, which plans compare and gwd never loads.
+//! Contract of an API with its clients. Plans compare contracts; gwd never loads them.
 //!
-//! Schemas are in one table, [`Contract::schemas`]: a graph without component names and prose, in
-//! which schemas with the same meaning are one node (plan.md, release.md §1).
+//! All schemas are in one table, [`Contract::schemas`], which is a graph. It contains neither
+//! component names nor descriptions, and schemas with the same meaning are one node (plan.md,
+//! release.md §1).
 
 use minicbor::{Decode, Encode};
 
@@ -23,16 +24,16 @@ pub struct Contract {
     /// and `webhook NAME METHOD`.
     #[n(3)]
     pub outgoing: Set<ContractOperation>,
-    /// Nodes of all schemas; [`Value::Node`] is an index. Numbered in the order of a breadth-first
-    /// walk from `operations`, then `outgoing`.
+    /// Nodes of all schemas. [`Value::Node`] is an index in this list. The order is that of a
+    /// breadth-first walk from `operations`, then from `outgoing`.
     #[n(4)]
     pub schemas: Vec<Value>,
-    /// True if the blob has the older format, which contains only names and no schemas.
+    /// True if the blob has the older format, which contains names and no schemas.
     #[cbor(skip)]
     pub names_only: bool,
 }
 
-/// Request and responses of an operation.
+/// Parameters, body and responses of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ContractOperation {
@@ -42,7 +43,7 @@ pub struct ContractOperation {
     /// True if the operation is deprecated.
     #[n(1)]
     pub deprecated: bool,
-    /// Parameters: those of the path in the template's order, then the rest, sorted.
+    /// Parameters: those of the path in the order of the template, then all others, sorted.
     #[n(2)]
     pub parameters: Vec<Parameter>,
     /// Request body.
@@ -66,8 +67,9 @@ pub struct Parameter {
     /// True if the parameter is required.
     #[n(2)]
     pub required: bool,
-    /// Other parts of the description under OpenAPI's keys: `schema` or `content`, and `style`,
-    /// `explode`, `allowReserved`, `allowEmptyValue`, `deprecated` unless they have the default.
+    /// Rest of the description, under OpenAPI's keys: `schema` or `content`, and those of `style`,
+    /// `explode`, `allowReserved`, `allowEmptyValue` and `deprecated` that differ from their
+    /// defaults.
     #[n(3)]
     pub says: Value,
 }
@@ -112,8 +114,8 @@ pub struct MediaType {
     /// Name of the media type, in lower case.
     #[n(0)]
     pub name: String,
-    /// `schema`, `encoding`, and those of OpenAPI 3.2: `itemSchema`, `prefixEncoding`,
-    /// `itemEncoding`.
+    /// Description under OpenAPI's keys: `schema`, `encoding`, and `itemSchema`, `prefixEncoding`
+    /// and `itemEncoding` of OpenAPI 3.2.
     #[n(1)]
     pub says: Value,
 }
@@ -122,18 +124,18 @@ pub struct MediaType {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Response {
-    /// Status: `200`, `4xx`, `default`.
+    /// Status, for example `200`, `4xx` or `default`.
     #[n(0)]
     pub status: String,
     /// Media types by name.
     #[n(2)]
     pub media_types: Set<MediaType>,
-    /// Fields by name.
+    /// Header fields by name.
     #[n(3)]
     pub headers: Set<Header>,
 }
 
-/// A field of a response.
+/// Header field of a response.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Header {
@@ -167,10 +169,10 @@ impl ParameterPlace {
 // === impl Contract ===
 
 impl Contract {
-    /// Decodes a contract blob, including the former form without schemas.
+    /// Decodes a contract blob in the current or the older format.
     ///
     /// # Errors
-    /// The bytes match neither form, or an edge leads to a node that does not exist.
+    /// The bytes are in neither format, or an edge leads to a node that does not exist.
     pub fn read(bytes: &[u8]) -> Result<Self, NotCanonical> {
         match codec::decode::<Self>(bytes) {
             Ok(contract) if contract.edges_lead_to_nodes() => Ok(contract),
@@ -179,12 +181,12 @@ impl Contract {
         }
     }
 
-    /// All operations: the routed ones, then the requests that the API makes.
+    /// All operations of the API, then all requests that the API makes to clients.
     pub fn all(&self) -> impl Iterator<Item = &ContractOperation> {
         self.operations.iter().chain(&self.outgoing)
     }
 
-    /// Renumbers the edges of all operations.
+    /// Replaces the index in each edge of all operations by the result of `number`.
     pub fn renumber(&mut self, number: &mut impl FnMut(u32) -> u32) {
         let all = self.operations.iter_mut().chain(self.outgoing.iter_mut());
         for operation in all {
@@ -192,10 +194,10 @@ impl Contract {
         }
     }
 
-    /// Contract reduced to the older format, which contains only names.
+    /// Contract in the older format, which contains names and no schemas.
     ///
     /// # Errors
-    /// Two operations have the same key; never for a contract from gwc.
+    /// Two operations have the same key, which never happens for a contract from gwc.
     pub fn names(&self) -> Result<Self, NotASet> {
         let bare = || Value::Map(Vec::new());
         let media = |all: &Set<MediaType>| {
@@ -211,7 +213,7 @@ impl Contract {
                 .parameters
                 .iter()
                 .map(|one| Parameter {
-                    // The previous format cannot express `in: querystring`.
+                    // The older format cannot express `in: querystring`.
                     place: match one.place {
                         ParameterPlace::Querystring => ParameterPlace::Query,
                         place => place,
@@ -273,7 +275,7 @@ impl Contract {
 // === impl ContractOperation ===
 
 impl ContractOperation {
-    /// Calls `see` for the description of each part, in the order of [`Self::each_value`].
+    /// Calls `see` for the description of each part, in the same order as [`Self::each_value`].
     pub fn each_value_mut(&mut self, see: &mut impl FnMut(&mut Value)) {
         let Self {
             key: _,
@@ -298,7 +300,7 @@ impl ContractOperation {
         }
     }
 
-    /// Calls `see` for the description of each part, in the order in which nodes are numbered.
+    /// Calls `see` for the description of each part, in the order in which the nodes are numbered.
     pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
         self.parameters.iter().for_each(|one| see(&one.says));
         let body = self.body.iter().flat_map(|body| &body.media_types);
@@ -327,7 +329,7 @@ named! {
     Header by name;
 }
 
-/// Older format of contract blobs, without schemas. Decoded for plans against old bundles.
+/// Older format of contract blobs, without schemas. Only decoded, for plans against old bundles.
 mod former {
     use super::{Decode, Encode, Named, NotCanonical, ParameterPlace, Set, Value, codec};
 
@@ -390,7 +392,7 @@ mod former {
         }
     }
 
-    /// Decodes the older format.
+    /// Decodes a contract blob in the older format.
     pub(super) fn read(bytes: &[u8]) -> Result<super::Contract, NotCanonical> {
         let former: Contract = codec::decode(bytes)?;
         let operations = former.operations.into_vec().into_iter().map(operation);
@@ -490,8 +492,8 @@ mod tests {
 
     #[test]
     fn a_blob_of_names_is_still_read() {
-        // In CBOR diagnostic notation: {0: "a", 1: [{0: "a/get", 1: false, 2: [{0: 1, 1: "q", 2:
-        // true}], 4: [{0: "200", 1: ["b/c"]}]}]}
+        // Contract in the older format, in CBOR diagnostic notation: {0: "a", 1: [{0: "a/get", 1:
+        // false, 2: [{0: 1, 1: "q", 2: true}], 4: [{0: "200", 1: ["b/c"]}]}]}
         let mut bytes = vec![0xa2, 0x00, 0x61, b'a', 0x01, 0x81, 0xa4, 0x00, 0x65];
         bytes.extend(b"a/get");
         bytes.extend([

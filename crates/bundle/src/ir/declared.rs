@@ -1,5 +1,5 @@
-//! Settings that this version knows but cannot run: features that they require, requests whose
-//! decision they make unknown, and a copy of the gateway without them.
+//! Settings that this version knows but cannot run: the features that they require, the requests
+//! whose decision is unknown because of them, and a copy of the gateway without them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use super::{
 };
 
 impl Shared {
-    /// Features that a gateway needs to run the shared part.
+    /// Features that a gateway must have to run the shared part.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self.policies.iter().map(|policy| policy.checked.need());
         let auth = self.auth.iter().flat_map(|one| one.checked.needs());
@@ -62,7 +62,7 @@ impl Shared {
 }
 
 impl Api {
-    /// Features that a gateway needs to run the API.
+    /// Features that a gateway must have to run the API.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self.policies.iter().map(|policy| policy.checked.need());
         let treatments = self.treatments.iter();
@@ -103,7 +103,7 @@ impl Api {
     }
 }
 
-/// Features (`WHAT:KEY`) for the top-level keys of declared settings.
+/// Features (`WHAT:KEY`) that stand for the top-level keys of settings.
 fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item = String> {
     let keys: BTreeSet<&str> = settings
         .iter()
@@ -111,7 +111,7 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
         .collect();
     keys.into_iter().map(move |key| {
         let need = format!("{what}:{key}");
-        // The key is supported, but its value is not available yet.
+        // This version supports the key, but not the value.
         match super::provides().contains(&&*need) {
             true => format!("{need}:later"),
             false => need,
@@ -119,7 +119,8 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
     })
 }
 
-/// Features for typed settings of an upstream. Settings of a target count without its name.
+/// Features that stand for typed settings of an upstream. A setting of a target gives the same
+/// feature for all targets.
 fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
@@ -146,9 +147,9 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 }
 
 impl Gateway {
-    /// First setting or policy that decides on the access to a treatment's operations but cannot
-    /// run (`cors`, `jwt`, `validate`). The decision about requests to these operations is then
-    /// unknown. `None` if everything can run.
+    /// First setting or policy (`cors`, `jwt`, `validate`) that affects access to a treatment's
+    /// operations and that this version cannot run. The decision about requests to these operations
+    /// is then unknown. `None` if everything can run.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -163,9 +164,9 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // The policy's claims are known only for consumers of gateway.yaml, not for tokens.
+            // The claims of a caller are known only for consumers in gateway.yaml, not for tokens.
             Checked::Authorize(_) => Some("authorize"),
-            // The decision is made by another service.
+            // Another service makes the decision.
             Checked::ForwardAuth(_) => Some("forward_auth"),
             _ => None,
         });
@@ -192,8 +193,8 @@ impl Gateway {
         };
         let listener = self.shared.listeners.get(listener);
         let listener = listener.and_then(|one| {
-            // Without a client certificate a request does not reach this listener, and a request
-            // for an operation without `mtls` has no field for a certificate.
+            // A request without a client certificate does not reach a listener that requires one. A
+            // request for an operation without `mtls` has no field for a certificate.
             let asks = |tls: &ListenerTls| {
                 let asked = tls.client_auth.as_ref();
                 asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)
@@ -210,9 +211,9 @@ impl Gateway {
             .next()
     }
 
-    /// Copy of the gateway without settings that cannot run. Routes are the same, other decisions
-    /// may be missing. Use the result only for requests for which [`Self::undecidable`] returns
-    /// `None`.
+    /// Copy of the gateway without the settings that this version cannot run. It has the same
+    /// routes, but may lack other decisions. Use it only for requests for which
+    /// [`Self::undecidable`] returns `None`.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {
         if super::missing(&self.needs()).is_none() {
@@ -251,7 +252,8 @@ impl Gateway {
                     Link::Shared(name) => !gone.contains(name),
                     Link::Own(name) => !own.contains(name),
                 });
-                // An upstream of the API's document, for example from its `servers`.
+                // Add an empty upstream in place of one that only the API's document defines, for
+                // example by its `servers`.
                 if !upstreams.iter().any(|one| one.name == treatment.upstream) {
                     upstreams.push(Upstream {
                         name: treatment.upstream.clone(),
@@ -280,7 +282,7 @@ impl Gateway {
     }
 }
 
-/// Removes the policies that cannot run, and returns their names.
+/// Removes the policies that this version cannot run, and returns their names.
 fn strip_policies(policies: &mut Set<Policy>) -> BTreeSet<String> {
     let (gone, kept): (Vec<_>, Vec<_>) = policies
         .iter()

@@ -8,7 +8,7 @@ use super::upstream::Target;
 /// Source of discovered hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Discovery {
-    /// A DNS name.
+    /// A DNS name that gwd resolves.
     #[n(0)]
     Dns(#[n(0)] Dns),
     /// A file on the gateway's machine that another program writes.
@@ -25,18 +25,18 @@ pub struct HostFile {
     pub path: String,
 }
 
-/// A DNS name that is resolved repeatedly.
+/// DNS name that gwd resolves repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct Dns {
     /// DNS name.
     #[n(0)]
     pub name: String,
-    /// Port of all addresses (A and AAAA records). None: the name has SRV records (RFC 2782), which
-    /// give ports, weights and priorities.
+    /// Port of the addresses in A and AAAA records. None: the name has SRV records (RFC 2782),
+    /// which contain ports, weights and priorities.
     #[n(1)]
     pub port: Option<u16>,
-    /// Maximum time until the next lookup in milliseconds, whatever the TTL.
+    /// Maximum time until the next lookup in milliseconds. A longer TTL has no effect.
     #[n(2)]
     pub refresh_ms: Option<u64>,
 }
@@ -72,8 +72,8 @@ impl Discovery {
         }
     }
 
-    /// Template of the discovered targets. The host is empty if each target has its own host name;
-    /// the port is 0 if each has its own.
+    /// Template for discovered targets. The host is empty if each target has its own host name; the
+    /// port is 0 if each target has its own port.
     #[must_use]
     pub fn target(&self) -> Target {
         let (name, host, port) = match self {
@@ -95,9 +95,9 @@ impl Discovery {
 // === impl Dns ===
 
 impl Dns {
-    /// Host name for `Host` and TLS: the written name without the labels of an SRV record and the
-    /// final dot. Names in DNS answers are not used, because they are not authenticated (RFC 6125
-    /// §6.2.1).
+    /// Host name for `Host` and TLS: the configured name without the service labels of an SRV
+    /// record and without the final dot. Names in DNS answers are not used, because they are not
+    /// authenticated (RFC 6125 §6.2.1).
     #[must_use]
     pub fn host(&self) -> &str {
         let name = self.name.trim_end_matches('.');

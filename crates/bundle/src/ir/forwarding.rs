@@ -8,25 +8,25 @@ use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 use policy::validation::{Mode, Undeclared};
 
-/// Forwarding settings of an operation. Defaults are not encoded.
+/// Forwarding settings of an operation. Settings with their default are not encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Forwarding {
-    /// True if requests may be retried whatever their method (semantics.md §3).
+    /// True if a request may be retried regardless of its method (semantics.md §3).
     #[n(0)]
     #[cbor(skip_if = "is_unsaid")]
     pub idempotent: bool,
-    /// True if requests can be upgraded to a WebSocket (RFC 6455, RFC 8441). Other upgrades are
-    /// removed.
+    /// True if a request can be upgraded to a WebSocket (RFC 6455, RFC 8441). Fields for other
+    /// upgrades are removed.
     #[n(1)]
     #[cbor(skip_if = "is_unsaid")]
     pub websocket: bool,
-    /// True for a response without an end, such as an event stream: pauses do not time out.
+    /// True if responses have no end, such as event streams: pauses then cause no timeout.
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
-    /// Rewrite of the request for the upstream. The rewrite and the next three settings run as
-    /// steps after the chain.
+    /// Rewrite of the request for the upstream. The rewrite, the split, the mirror and the
+    /// deprecation run as steps after the chain.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
     /// Traffic split between upstreams.
@@ -38,14 +38,15 @@ pub struct Forwarding {
     /// Dates of the operation's deprecation and removal.
     #[n(6)]
     pub deprecated: Option<deprecation::Checked>,
-    /// Fields of [`OVERRIDE_FIELDS`] that the operation declares and that are forwarded. Sorted.
+    /// Fields of [`OVERRIDE_FIELDS`] that the operation describes and that are therefore forwarded.
+    /// Sorted.
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub override_fields: Vec<String>,
     /// Tokens that a request takes from each rate limit of the chain. None: 1.
     #[n(8)]
     pub cost: Option<u32>,
-    /// True if responses and WebSockets end when a credential of the request ends.
+    /// True if responses and WebSockets are ended when a credential of the request expires.
     #[n(9)]
     #[cbor(skip_if = "is_unsaid")]
     pub closes_streams: bool,
@@ -54,7 +55,7 @@ pub struct Forwarding {
     pub validate: Option<validate::Checked>,
 }
 
-/// Request fields with which frameworks override the path or method. An upstream that evaluates
+/// Request fields with which frameworks override the path or the method. An upstream that evaluates
 /// such a field serves another operation than the one that the gateway authorised. Sorted.
 pub const OVERRIDE_FIELDS: [&str; 9] = [
     "path-info",
@@ -75,7 +76,8 @@ impl Forwarding {
         *self == Self::default()
     }
 
-    /// Settings that run as steps after the chain, with their keys in `x-gateway`, in order.
+    /// Settings that run as steps after the chain, in the order of the steps, with their keys in
+    /// `x-gateway`.
     pub fn steps(&self) -> impl Iterator<Item = (&'static str, policy::Checked)> {
         let Self {
             idempotent: _,
@@ -101,7 +103,7 @@ impl Forwarding {
         steps.filter_map(|(key, checked)| Some((key, checked?)))
     }
 
-    /// Names of the upstreams in the settings.
+    /// Names of the upstreams of the split and the mirror.
     pub fn upstreams(&self) -> impl Iterator<Item = &str> {
         let split = self.split.iter().flat_map(split::Checked::upstreams);
         split.chain(self.mirror.iter().map(mirror::Checked::upstream))
@@ -119,7 +121,8 @@ impl Forwarding {
             .map(|(key, _)| key)
     }
 
-    /// Features that a gateway needs for these settings, as in `needs`.
+    /// Features that a gateway must have for these settings. The names are those in a bundle's
+    /// `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let overrides = self.override_fields.first().map(|_| "override_fields");
         let streams = self.closes_streams.then_some("streams");
@@ -136,7 +139,7 @@ impl Forwarding {
         keys.map(|key| format!("operation:{key}"))
     }
 
-    /// The settings under their keys in `x-gateway`, for comparison.
+    /// All settings under their keys in `x-gateway`, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -164,7 +167,7 @@ impl Forwarding {
             }
         }
         for (key, checked) in self.steps() {
-            // A split's list has no key of its own in an operation.
+            // In an operation, the value of `split` is the list itself, without the key `among`.
             let said = match &checked {
                 policy::Checked::Split(split) => split.list(),
                 other => other.settings(),

@@ -1,6 +1,7 @@
-//! Request fields in which upstreams read the identity of a caller: those that the gateway writes
-//! for an operation (`forward_as`, `claims_to_headers`, `response_headers` of `forward_auth`). A
-//! client must not send such a field to the same upstream through another operation.
+//! Request fields from which upstreams read the identity of a caller: the fields that the gateway
+//! writes for an operation (`forward_as`, `claims_to_headers`, `response_headers` of
+//! `forward_auth`). A client must not be able to send such a field to the same upstream through
+//! another operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use policy::Checked;
 
 use super::{Gateway, Link, Policy, Scheme, Set, Shared, Target, Treatment};
 
-/// Fields that carry credentials. Upstreams verify them, so that clients may send them.
+/// Fields that carry credentials. Clients may send them, because upstreams verify them.
 const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
 
 /// Parts of an API that decide about identity fields.
@@ -22,13 +23,13 @@ pub struct IdentityParts<'a> {
     pub treatments: &'a [Treatment],
 }
 
-/// Identity fields of a gateway, by the upstream that receives them: by its name and by the URLs of
-/// its targets.
+/// Identity fields by the upstream that receives them. The keys are names of upstreams and URLs of
+/// their targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityFields(BTreeMap<String, BTreeSet<String>>);
 
 impl IdentityFields {
-    /// Identity fields of all upstreams.
+    /// Collects the identity fields of all upstreams of these APIs.
     pub fn of<'a>(shared: &Shared, apis: impl IntoIterator<Item = IdentityParts<'a>>) -> Self {
         let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for api in apis {
@@ -45,7 +46,7 @@ impl IdentityFields {
         Self(fields)
     }
 
-    /// Identity fields of a gateway's upstreams.
+    /// Collects the identity fields of all upstreams of a gateway.
     #[must_use]
     pub fn of_gateway(gateway: &Gateway) -> Self {
         let apis = gateway.apis.iter().map(|api| IdentityParts {
@@ -56,8 +57,9 @@ impl IdentityFields {
         Self::of(&gateway.shared, apis)
     }
 
-    /// Fields that clients must not send to the upstreams of a treatment, in lower case. Fields that
-    /// its own `forward_auth` sets are left out: the policy removes those of the client.
+    /// Fields that clients must not send to the upstreams of a treatment, in lower case. Excludes
+    /// fields that `forward_auth` policies of the treatment set, because those policies remove the
+    /// client's fields.
     #[must_use]
     pub fn withheld(
         &self,
@@ -93,7 +95,7 @@ fn policies<'a>(
     policies.map(|policy| &policy.checked)
 }
 
-/// Fields that the services of `forward_auth` policies set.
+/// Fields that `forward_auth` policies of a treatment's chain set, in lower case.
 fn answered(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
     let policies = policies(shared, api, treatment);
     let asked = policies.filter(|checked| checked.kind() == "forward_auth");
@@ -106,7 +108,7 @@ fn answered(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> B
     fields.collect()
 }
 
-/// Identity fields that the gateway writes for a treatment's requests.
+/// Identity fields that the gateway writes into a treatment's requests.
 fn written(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
     let uses = treatment.security.0.iter().flat_map(|one| &one.0);
     let schemes = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
@@ -117,8 +119,8 @@ fn written(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BT
     fields
 }
 
-/// Names of the upstreams that receive a treatment's requests or copies of them, and the URLs of
-/// their targets.
+/// Names of the upstreams that receive the requests of a treatment or copies of them, and the URLs
+/// of their targets.
 fn ends(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
     let policies = policies(shared, api, treatment);
     let policies = policies.filter(|checked| checked.kind() != "forward_auth");

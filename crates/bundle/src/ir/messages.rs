@@ -1,4 +1,4 @@
-//! Descriptions of requests that a gateway validates: the part of an API's contract that its
+//! Descriptions of the requests that a gateway validates: the part of an API's contract that
 //! operations with `validate` need.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +16,15 @@ pub struct Messages {
     /// Validated operations, by key, without responses.
     #[n(0)]
     pub operations: Set<ContractOperation>,
-    /// Nodes of all schemas that the operations reach; [`Value::Node`] is an index. Operations share
-    /// nodes. Numbered in the order of a breadth-first walk.
+    /// Nodes of all schemas that the operations reach. [`Value::Node`] is an index in this list.
+    /// Operations share nodes. The order is that of a breadth-first walk.
     #[n(1)]
     pub schemas: Vec<Value>,
 }
 
 impl Messages {
-    /// Part of a contract for the operations with these keys. None without operations.
+    /// Part of a contract for the operations with these keys. None if the contract has no such
+    /// operation.
     #[must_use]
     pub fn of(contract: &Contract, keys: &BTreeSet<&str>) -> Option<Self> {
         let wanted = contract.operations.iter();
@@ -56,7 +57,7 @@ impl Messages {
         })
     }
 
-    /// True if every edge leads to a node.
+    /// True if every edge leads to an existing node.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let mut closed = true;
@@ -70,7 +71,7 @@ impl Messages {
     }
 }
 
-/// New numbers of nodes, in the order of their first visit.
+/// New indices of nodes, in the order of their first visit.
 #[derive(Default)]
 struct Numbers {
     known: BTreeMap<u32, u32>,

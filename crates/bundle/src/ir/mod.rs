@@ -1,8 +1,8 @@
 //! Intermediate representation of a gateway, resolved and checked: the output of gwc and the input
 //! of gwd.
 //!
-//! API blobs refer to shared things by name; `engine::build` links names to indices. There are no
-//! defaults: gwc writes every limit and timeout.
+//! The blobs of APIs refer to listeners, upstreams, verifiers and policies by name; `engine::build`
+//! converts the names to indices. There are no defaults: gwc writes every limit and timeout.
 
 mod api;
 mod contract;
@@ -62,7 +62,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Features that a gwd needs for the gateway, as in `needs` of the config blob.
+    /// Features that a gwd must have to run the gateway, for `needs` of the config blob.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let mut needs: BTreeSet<String> = self.shared.needs().collect();
@@ -71,7 +71,7 @@ impl Gateway {
     }
 }
 
-/// Features that this version can run, as in `needs`, sorted.
+/// Features that this version can run, sorted. The names are those in `needs`.
 #[must_use]
 pub fn provides() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -140,7 +140,7 @@ const OWN: &[&str] = &[
     "upstream:zone",
 ];
 
-/// First of `needs` that this version does not provide.
+/// First feature of `needs` that this version cannot run. None if it can run all.
 #[must_use]
 pub fn missing(needs: &[String]) -> Option<&str> {
     needs

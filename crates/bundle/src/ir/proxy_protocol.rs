@@ -1,4 +1,4 @@
-//! PROXY protocol of a listener, with which a load balancer reports the client of a connection.
+//! PROXY protocol of a listener, by which a load balancer reports the client of a connection.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,22 @@ use policy::declared::{Scalar, Settings, Value};
 
 use policy::Cidr;
 
-/// PROXY protocol settings: every connection must begin with a PROXY header, from a peer in `from`.
+/// PROXY protocol settings of a listener. Every connection must begin with a PROXY header, from a
+/// peer in `from`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ProxyProtocol {
-    /// Peers that may connect, sorted. Others are refused.
+    /// Address ranges of the peers that may connect, sorted. Connections of other peers are
+    /// refused.
     #[n(0)]
     pub from: Vec<Cidr>,
-    /// Timeout from accepting the connection to the header's last byte, in milliseconds.
+    /// Timeout from accepting the connection until the PROXY header is complete, in milliseconds.
     #[n(1)]
     pub timeout_ms: u64,
 }
 
 impl ProxyProtocol {
-    /// True if a peer's PROXY header is trusted.
+    /// True if the peer may connect, so that its PROXY header is trusted.
     #[must_use]
     pub fn believes(&self, peer: IpAddr) -> bool {
         self.from.iter().any(|range| range.contains(peer))

@@ -30,27 +30,27 @@ pub struct Scheme {
     pub passes: Passes,
 }
 
-/// Request fields in which an upstream receives the caller's identity. Values from the client are
-/// removed on every operation of the API.
+/// Request fields in which an upstream receives the caller's identity. The gateway removes these
+/// fields from the requests of clients, on every operation of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Passes {
-    /// Field for the name of the consumer, or else for the subject of the token.
+    /// Field for the name of the consumer, or for the subject of the token if there is no consumer.
     #[n(0)]
     pub forward_as: Option<String>,
-    /// Claims with their fields, sorted by claim. Field names are in lower case.
+    /// Claims with the fields that receive them, sorted by claim. Field names are in lower case.
     #[n(1)]
     pub claims: Vec<(String, String)>,
 }
 
 impl Passes {
-    /// True if there are no such fields.
+    /// True if no field receives the caller's identity.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.forward_as.is_none() && self.claims.is_empty()
     }
 
-    /// Names of the fields.
+    /// Names of the fields that receive the caller's identity.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let claims = self.claims.iter().map(|(_, field)| field);
         self.forward_as.iter().chain(claims).map(String::as_str)
@@ -79,7 +79,8 @@ pub enum Verify {
     /// A verifier of gateway.yaml, by name.
     #[n(0)]
     Auth(#[n(0)] String),
-    /// The upstream. The gateway checks only that a credential is present, so anyone can forge one.
+    /// The upstream verifies the credential. The gateway checks only that a credential is present,
+    /// so a client can send any value.
     #[n(1)]
     Upstream,
     /// A verifier defined in the scheme itself; cannot run yet.
@@ -87,12 +88,14 @@ pub enum Verify {
     Inline(#[n(0)] auth::Checked),
 }
 
-/// Alternatives in order. The first that is satisfied gives the principal. Empty: open to everyone.
+/// Security requirement: alternatives in order. The first alternative that is satisfied determines
+/// the principal. Empty: open to everyone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Security(#[n(0)] pub Vec<Alternative>);
 
-/// Schemes that must all be satisfied. Empty: no credential is required.
+/// Alternative of a security requirement: schemes that must all be satisfied. Empty: no credential
+/// is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Alternative(#[n(0)] pub Vec<SchemeUse>);

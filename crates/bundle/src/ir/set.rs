@@ -1,9 +1,9 @@
-//! Collections without a meaningful order: sorted by name, without duplicates.
+//! Collections of named items, sorted by name and without duplicates.
 
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// Item with a name that is unique in its collection.
+/// Item whose name is unique in its collection.
 pub trait Named {
     /// Name of the item.
     fn name(&self) -> &str;
@@ -13,7 +13,7 @@ pub trait Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set<T>(Vec<T>);
 
-/// Error: two items have the same name, which is given.
+/// Error: two items have the same name, which is the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotASet(pub String);
 
@@ -24,7 +24,7 @@ impl<T> Default for Set<T> {
 }
 
 impl<T: Named> Set<T> {
-    /// Sorts the items. Fails if two have the same name.
+    /// Creates a set from items in any order. Fails if two of them have the same name.
     pub fn new(mut items: Vec<T>) -> Result<Self, NotASet> {
         items.sort_by(|a, b| a.name().cmp(b.name()));
         match items
@@ -36,13 +36,13 @@ impl<T: Named> Set<T> {
         }
     }
 
-    /// Item by name.
+    /// Item with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&T> {
         self.position(name).map(|index| &self.0[index])
     }
 
-    /// Index of an item by its name.
+    /// Index of the item with this name.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.0.binary_search_by(|item| item.name().cmp(name)).ok()
@@ -50,23 +50,23 @@ impl<T: Named> Set<T> {
 }
 
 impl<T> Set<T> {
-    /// Iterates over the items in order.
+    /// Iterates over the items in the order of their names.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
 
-    /// Iterates over the items in order. Callers must not change names.
+    /// Iterates over the items in the order of their names. Callers must not change names.
     pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.0.iter_mut()
     }
 
-    /// Number of elements.
+    /// Number of items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Converts the set to a sorted vector.
+    /// Converts the set to a list that is sorted by name.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
         self.0

@@ -40,34 +40,34 @@ pub struct Shared {
     /// True if responses carry `x-gateway-bundle`.
     #[n(7)]
     pub expose_bundle: bool,
-    /// Requirements of gateway.yaml that apply to every API document (`policies`, `auth`,
+    /// Requirements of gateway.yaml that every API document must satisfy (`policies`, `auth`,
     /// `allow_public`). gwc checks them, and plans compare them.
     #[n(8)]
     pub required: Settings,
     /// Settings of the whole gateway that gwd cannot run yet.
     #[n(9)]
     pub declared: Settings,
-    /// Custom responses for the gateway's own errors: `REASON/status`, `REASON/body`,
-    /// `REASON/content_type`.
+    /// Custom responses for the gateway's own errors. The keys are `REASON/status`, `REASON/body`
+    /// and `REASON/content_type`.
     #[n(10)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
 }
 
-/// Reference to an API by name and by the sha256 of its behaviour blob.
+/// Reference to an API: its name, and the SHA-256 of its behaviour blob.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ApiRef {
     /// Name of the API.
     #[n(0)]
     pub name: String,
-    /// Sha256 of the API's behaviour blob.
+    /// SHA-256 of the API's behaviour blob.
     #[n(1)]
     #[cbor(with = "minicbor::bytes")]
     pub digest: [u8; 32],
 }
 
-/// A listener.
+/// Listener of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Listener {
@@ -83,20 +83,20 @@ pub struct Listener {
     /// Limits on connections and heads.
     #[n(3)]
     pub limits: ListenerLimits,
-    /// Peers whose forwarding fields are trusted.
+    /// Address ranges of the proxies whose forwarding fields are trusted.
     #[n(4)]
     pub trusted_proxies: Vec<Cidr>,
     /// Settings of the listener that gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// True if the listener accepts HTTP/2 in addition to HTTP/1.1: by ALPN over TLS, by prior
-    /// knowledge in cleartext.
+    /// True if the listener accepts HTTP/2 in addition to HTTP/1.1: negotiated by ALPN over TLS, by
+    /// prior knowledge without TLS.
     #[n(6)]
     pub http2: bool,
     /// PROXY protocol settings. None: the peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// True if repeated slashes of a path are merged, for matching and forwarding.
+    /// True if repeated slashes in a path are merged, for matching and for forwarding.
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,
@@ -116,7 +116,7 @@ pub enum CertificateFields {
     /// `X-Forwarded-Client-Cert` in Envoy's format, with the certificate of the connection.
     #[n(1)]
     Xfcc,
-    /// The fields that a trusted proxy sends, unchanged.
+    /// Fields that a trusted proxy sends. gwd forwards them unchanged.
     #[n(2)]
     Pass,
 }
@@ -170,15 +170,15 @@ pub struct ListenerLimits {
     /// Maximum length of a request target, in bytes.
     #[n(5)]
     pub target_bytes: u64,
-    /// Timeout for the next bytes of a request body, and for a client to accept more of a response,
-    /// in milliseconds.
+    /// Timeout for the next bytes of a request body, and for the client to accept more bytes of a
+    /// response, in milliseconds.
     #[n(6)]
     pub body_timeout_ms: u64,
-    /// Minimum rate of a body, in bytes per second. Each byte extends the deadline, up to the body
-    /// timeout.
+    /// Minimum rate of a body, in bytes per second. Each received byte extends the deadline, up to
+    /// the body timeout.
     #[n(7)]
     pub min_rate_bytes: u64,
-    /// Idle timeout of a body whose rate the client does not determine, such as a stream, in
+    /// Idle timeout of a body whose rate the client does not control, such as an event stream, in
     /// milliseconds.
     #[n(8)]
     pub stream_idle_timeout_ms: u64,
@@ -228,13 +228,13 @@ pub struct Consumer {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub tokens: Vec<Holder>,
-    /// Notes for people, by name. They affect no request.
+    /// Notes for people, by name. Notes affect no request.
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
 }
 
-/// Holder of tokens, by their issuer and a claim.
+/// Holder of tokens, identified by the issuer and a claim of the tokens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Holder {
@@ -261,8 +261,8 @@ pub enum HolderName {
 }
 
 impl Holder {
-    /// Description of the tokens, without their end: `token ISSUER subject NAME`. In plans it
-    /// identifies the holder.
+    /// Description of the tokens without their expiry: `token ISSUER subject NAME`. Plans identify
+    /// the holder by it.
     #[must_use]
     pub fn description(&self) -> String {
         let (kind, name) = match &self.name {
@@ -273,11 +273,11 @@ impl Holder {
     }
 }
 
-/// A client certificate, by its fingerprint or by a name that it has.
+/// Client certificate of a consumer, identified by its fingerprint or by a name in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Certified {
-    /// `sha256 HEX`, `san NAME` or `subject NAME`.
+    /// Fingerprint or name: `sha256 HEX`, `san NAME` or `subject NAME`.
     #[n(0)]
     pub name: String,
     /// Time from which the certificate is refused (Unix time, seconds).
@@ -289,8 +289,8 @@ pub struct Certified {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Credential {
-    /// SHA-256 of the credential (`user:password` for Basic). For a password with a slow hash:
-    /// SHA-256 of `user:HASH`.
+    /// SHA-256 of the credential. For Basic: of `user:password`, or of `user:HASH` if the password
+    /// has a slow hash.
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub sha256: [u8; 32],
@@ -329,9 +329,9 @@ pub struct Policy {
     pub checked: policy::Checked,
 }
 
-/// True if two sockets cannot listen on both addresses: same family and port, and the same IP
-/// address or one of them unspecified. Port 0 never collides, since each socket gets a different
-/// port.
+/// True if two sockets cannot listen on these addresses at the same time: family and port are the
+/// same, and the IP addresses are the same or one is unspecified. Port 0 never collides, because
+/// each socket gets another port.
 #[must_use]
 pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
     let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -355,7 +355,7 @@ impl Shared {
 // === impl Password ===
 
 impl Password {
-    /// SHA-256 of `user:HASH`, which identifies the credential.
+    /// SHA-256 of `user:HASH`, by which the credential is identified.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         let hash = Sha256::new_with_prefix(&self.user).chain_update(b":");
@@ -366,7 +366,7 @@ impl Password {
 // === impl Consumer ===
 
 impl Consumer {
-    /// Settings other than credentials, for comparison.
+    /// Settings of the consumer other than credentials, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
@@ -383,7 +383,7 @@ impl Consumer {
 // === impl Listener ===
 
 impl Listener {
-    /// TLS settings. None without TLS.
+    /// TLS settings. None for a listener without TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&ListenerTls> {
         match &self.protocol {
@@ -393,7 +393,7 @@ impl Listener {
     }
 
     /// Settings of the listener's connections under their keys in gateway.yaml, for comparison.
-    /// Includes those that cannot run yet.
+    /// Includes settings that this version cannot run yet.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();
@@ -403,7 +403,7 @@ impl Listener {
                 .with(&["protocol"], https)
                 .with_below(&[], tls.settings());
         }
-        // The default of HTTP/2 is on with TLS, off without.
+        // By default, HTTP/2 is on with TLS and off without.
         if self.http2 != self.tls().is_some() {
             settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
         }
@@ -420,7 +420,7 @@ impl Listener {
         settings
     }
 
-    /// Features that a gateway needs for the listener, as in `needs`.
+    /// Features that a gateway must have for the listener. The names are those in `needs`.
     pub(super) fn needs(&self) -> impl Iterator<Item = String> {
         let needs = [
             ("listener:tls", self.tls().is_some()),

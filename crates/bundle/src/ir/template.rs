@@ -4,21 +4,22 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-/// A path template, as a list of segments.
+/// Path template: a list of segments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Template {
     segments: Vec<Segment>,
     prefix: bool,
 }
 
-/// A segment: the part between two slashes.
+/// Segment of a path template: the part between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
     /// Literal, compared exactly. Empty after a final slash.
     Literal(String),
     /// Literal in lower case, compared case-insensitively.
     Folded(String),
-    /// Parameter that fills the segment; matches one or more bytes. Contains the parameter's name.
+    /// Parameter that is the whole segment and matches one or more bytes. Contains the parameter's
+    /// name.
     Parameter(String),
     /// Parameters with literals around or between them: `{id}:cancel`, `{base}...{head}`.
     Pattern(Pattern),
@@ -35,7 +36,7 @@ pub struct Pattern {
     pub folded: bool,
 }
 
-/// Reason why a string is not a template, and the position of the fault.
+/// Error of parsing a path template: the reason and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateFault {
     /// The reason.
@@ -44,26 +45,27 @@ pub struct TemplateFault {
     pub range: std::ops::Range<usize>,
 }
 
-/// Reason why a string is not a template.
+/// Reason why a text is not a path template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateFaultKind {
     /// The text does not begin with `/`.
     NoSlash,
     /// `{` without `}`, `}` without `{`, or `{` in a name.
     Brace,
-    /// `{}`.
+    /// Empty parameter name: `{}`.
     EmptyName,
-    /// `{a}{b}`: the end of the first parameter is undefined.
+    /// Two parameters without a literal between them: `{a}{b}`. The end of the first one would be
+    /// undefined.
     Adjacent,
-    /// The same name twice.
+    /// Two parameters with the same name.
     Repeated,
-    /// A name with `/` in it, or a segment `**`, which encodes a prefix. Syntax of other frameworks
-    /// (`:id`, `{x*}`) has the meaning that it has in OpenAPI.
+    /// Parameter name with `/` in it, or the segment `**`, which is reserved for the encoding of
+    /// prefixes. Syntax of other frameworks (`:id`, `{x*}`) is not special here.
     Unsupported,
 }
 
 impl Template {
-    /// Parses `/a/{b}/c{d}e`. Literals are not normalised.
+    /// Parses a template such as `/a/{b}/c{d}e`. Does not normalise literals.
     pub fn parse(text: &str) -> Result<Self, TemplateFault> {
         let fault = |kind, range| Err(TemplateFault { kind, range });
         let Some(rest) = text.strip_prefix('/') else {
@@ -82,10 +84,10 @@ impl Template {
         })
     }
 
-    /// Turns the template into a prefix: it then also matches everything below.
+    /// Converts the template to a prefix, which also matches all paths below.
     #[must_use]
     pub fn into_prefix(mut self) -> Self {
-        // `/foo/` and `/foo` are the same prefix; `/` is the empty one.
+        // `/foo/` and `/foo` are the same prefix; `/` is the empty prefix.
         if self.segments.last() == Some(&Segment::Literal(String::new())) {
             self.segments.pop();
         }
@@ -93,8 +95,8 @@ impl Template {
         self
     }
 
-    /// Makes the literals match ASCII case-insensitively (`case_insensitive`). Literals without
-    /// letters are unchanged.
+    /// Makes the literals match case-insensitively in ASCII (`case_insensitive`). Does not change
+    /// literals without letters.
     #[must_use]
     pub fn into_folded(mut self) -> Self {
         for segment in &mut self.segments {
@@ -128,7 +130,8 @@ impl Template {
         })
     }
 
-    /// Template prefixed with a base path (empty or `/…`). The base path stays case-sensitive.
+    /// Adds a base path (empty or `/…`) in front of the template. The base path stays
+    /// case-sensitive.
     #[must_use]
     pub fn behind(mut self, base_path: &str) -> Self {
         let base = base_path.split('/').skip(1);
@@ -137,7 +140,7 @@ impl Template {
         self
     }
 
-    /// The template with a final slash added or removed. None for a prefix, which matches both.
+    /// Template with a final slash added or removed. None for a prefix, which matches both paths.
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         if self.prefix {
@@ -154,19 +157,19 @@ impl Template {
         })
     }
 
-    /// Segments. `/` has one empty literal.
+    /// Segments of the template. The template `/` has one empty literal.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// True if the template also matches everything below.
+    /// True if the template is a prefix, which also matches all paths below.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.prefix
     }
 
-    /// Replaces each literal by `f` of it.
+    /// Replaces each literal by the result of `f`.
     #[must_use]
     pub fn map_literals(self, f: impl Fn(String) -> String) -> Self {
         let segments = self.segments.into_iter().map(|segment| match segment {
@@ -189,7 +192,8 @@ impl Template {
     }
 
     /// Parameters with their byte ranges in a path that the template matches, from left to right.
-    /// The template applies to the path from `from` on: the length of the mount's base path.
+    /// The template matches the part of the path after `from`, which is the length of the mount's
+    /// base path.
     pub fn bind<'t>(&'t self, path: &str, from: usize) -> Vec<(&'t str, std::ops::Range<usize>)> {
         let mut bound = Vec::new();
         let mut at = from;
@@ -225,15 +229,15 @@ impl Template {
 }
 
 impl Pattern {
-    /// True if a segment matches. From the left, each parameter takes the shortest run of at least
-    /// one byte.
+    /// True if the pattern matches a segment. From left to right, each parameter matches the
+    /// shortest possible text of at least one byte.
     #[must_use]
     pub fn matches(&self, segment: &str) -> bool {
         self.bind(segment, &mut |_, _| {})
     }
 
-    /// Like [`Self::matches`], and calls `each` with each parameter and its byte range in the
-    /// segment. The calls are valid only if the result is true.
+    /// Like [`Self::matches`]. Also calls `each` with each parameter and its byte range in the
+    /// segment. The calls are meaningful only if the result is true.
     pub fn bind<'p>(
         &'p self,
         segment: &str,
@@ -242,7 +246,7 @@ impl Pattern {
         let folded;
         let segment = match self.folded {
             false => segment,
-            // Rare, so that the common path does not allocate. The ranges are the same.
+            // This case is rare. Only it allocates, and the byte ranges are the same.
             true => {
                 folded = segment.to_ascii_lowercase();
                 folded.as_str()
@@ -270,7 +274,7 @@ impl Pattern {
         left.len() > tail.len() && left.ends_with(tail.as_str())
     }
 
-    /// The pattern without parameter names, for comparisons: `{}:cancel`.
+    /// Pattern without parameter names, for comparisons: `{}:cancel`.
     #[must_use]
     pub fn erased(&self) -> String {
         let mut text = self.head.clone();
@@ -394,8 +398,8 @@ impl<C> Encode<C> for Template {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // A prefix is encoded with a final `/**`, which no template has as a segment. A
-        // case-insensitive template begins with `~`, which no template does.
+        // The encoding of a prefix ends with `/**`, which is no segment of a template. The encoding
+        // of a case-insensitive template begins with `~`; templates begin with `/`.
         let mut text = if self.is_folded() { "~" } else { "" }.to_owned();
         match (self.prefix, self.segments.is_empty()) {
             (false, true) => {}
@@ -420,14 +424,14 @@ impl<'b, C> Decode<'b, C> for Template {
     }
 }
 
-/// Parses an encoded template without the mark for case-insensitive ones.
+/// Parses an encoded template without the leading `~`.
 fn unfolded(text: &str) -> Result<Template, TemplateFault> {
     match text.strip_suffix("/**") {
         Some("") => Ok(Template {
             segments: Vec::new(),
             prefix: true,
         }),
-        // Keep an empty last segment: it is part of the prefix.
+        // Keep an empty last segment, because it is part of the prefix.
         Some(prefix) => Template::parse(prefix).map(|template| Template {
             prefix: true,
             ..template
@@ -436,7 +440,8 @@ fn unfolded(text: &str) -> Result<Template, TemplateFault> {
     }
 }
 
-/// True if a literal has a letter whose case may differ. Letters of escapes (`%C3`) do not count.
+/// True if a literal has a letter whose case may differ. Ignores the letters in percent-escapes
+/// (`%C3`).
 fn has_letter(literal: &str) -> bool {
     let mut bytes = literal.bytes();
     while let Some(byte) = bytes.next() {

@@ -11,8 +11,8 @@ use super::set::{Named, Set};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerTls {
-    /// Certificates by name, selected by the server name that a client requests. Never empty:
-    /// without a certificate, no handshake succeeds.
+    /// Certificates by name. The server name that a client requests selects one. Never empty,
+    /// because no handshake succeeds without a certificate.
     #[n(0)]
     pub certificates: Set<Certificate>,
     /// Minimum TLS version.
@@ -52,7 +52,7 @@ pub struct UpstreamTls {
     /// Client certificate of the gateway, presented if the upstream asks for one.
     #[n(2)]
     pub client_cert: Option<ClientCertificate>,
-    /// True if the upstream's certificate is verified: authority, name and validity.
+    /// True if authority, name and validity of the upstream's certificate are verified.
     #[n(3)]
     pub verify: bool,
 }
@@ -100,10 +100,10 @@ pub struct ClientAuth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ClientAuthMode {
-    /// The listener requests no certificates. The authorities are not used.
+    /// The listener requests no certificate. `ca` is not used.
     #[n(0)]
     Off,
-    /// A client may present a certificate. An invalid one ends the connection.
+    /// A client may present a certificate. An invalid certificate ends the connection.
     #[n(1)]
     Optional,
     /// A client must present a valid certificate.
@@ -112,7 +112,7 @@ pub enum ClientAuthMode {
 }
 
 impl ListenerTls {
-    /// The settings under their keys in gateway.yaml, for comparison.
+    /// TLS settings under their keys in gateway.yaml, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -146,7 +146,7 @@ impl ListenerTls {
         settings
     }
 
-    /// Secrets in the settings.
+    /// Secret references in the settings.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let pairs = self.certificates.iter();
         let client = self.client_auth.iter();
@@ -157,7 +157,8 @@ impl ListenerTls {
 }
 
 impl UpstreamTls {
-    /// Settings other than defaults, under their keys below `tls` in gateway.yaml, for comparison.
+    /// Settings that differ from the defaults, under their keys below `tls` in gateway.yaml, for
+    /// comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));
@@ -179,7 +180,7 @@ impl UpstreamTls {
         settings
     }
 
-    /// Secrets in the settings.
+    /// Secret references in the settings.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let own = self.client_cert.iter();
         self.ca
@@ -188,7 +189,8 @@ impl UpstreamTls {
     }
 }
 
-/// Default: the certificate is verified, with the system's authorities and the target's name.
+/// Settings that verify the upstream's certificate, with the system's authorities and the target's
+/// host name.
 impl Default for UpstreamTls {
     fn default() -> Self {
         Self {

@@ -29,7 +29,7 @@ pub struct Upstream {
     /// Idle timeout of a pooled connection, in milliseconds.
     #[n(4)]
     pub idle_timeout_ms: u64,
-    /// `Host` of forwarded requests.
+    /// Source of the field `Host` in forwarded requests.
     #[n(5)]
     pub host_header: HostHeader,
     /// Settings of the upstream that gwd cannot run yet.
@@ -41,7 +41,7 @@ pub struct Upstream {
     /// Health checks and outlier detection.
     #[n(8)]
     pub health: Health,
-    /// Retry settings. Those of an operation take precedence.
+    /// Retry settings. Those of an operation or its chain take precedence.
     #[n(9)]
     pub retries: Option<retry::Checked>,
     /// Circuit-breaker settings.
@@ -67,14 +67,14 @@ pub struct Upstream {
     pub rewrite_responses: Option<RewriteResponses>,
 }
 
-/// Response fields with the upstream's own URL, which the gateway replaces by its own.
+/// Response fields in which the gateway replaces URLs of the upstream by its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RewriteResponses {
     /// `Location` and `Content-Location`.
     #[n(0)]
     pub location: bool,
-    /// `Path` and `Domain` of `Set-Cookie`.
+    /// Attributes `Path` and `Domain` of `Set-Cookie`.
     #[n(1)]
     pub cookies: bool,
 }
@@ -110,7 +110,7 @@ pub enum UpstreamProtocol {
     Auto,
 }
 
-/// `Host` of forwarded requests.
+/// Source of the field `Host` in forwarded requests.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HostHeader {
     /// `Host` that the client sent.
@@ -119,7 +119,7 @@ pub enum HostHeader {
     /// Authority of the target.
     #[n(1)]
     Upstream,
-    /// A fixed value.
+    /// This fixed value.
     #[n(2)]
     Value(#[n(0)] String),
 }
@@ -137,10 +137,10 @@ pub struct Target {
     /// Port. 0 for a UNIX socket.
     #[n(2)]
     pub port: u16,
-    /// Prefix for the request's path: empty, or `/…` without a final slash.
+    /// Path to add in front of the request's path: empty, or `/…` without a final slash.
     #[n(3)]
     pub path: String,
-    /// Weight in load balancing. 0: no requests.
+    /// Weight in load balancing. 0: the target gets no requests.
     #[n(4)]
     pub weight: u32,
     /// Zone of the target.
@@ -154,8 +154,8 @@ pub struct Target {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Settings of discovery, load balancing, health, protocol and retries that are not defaults,
-    /// under their keys in gateway.yaml.
+    /// Settings of load balancing, health, limits, retries, circuit breaker, protocol and discovery
+    /// that differ from the defaults, under their keys in gateway.yaml.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self
@@ -199,7 +199,8 @@ impl Upstream {
         if let Some(tls) = &self.tls {
             let own = tls.settings();
             settings = match own.is_empty() && self.discovery.is_some() {
-                // Discovered hosts have no URL scheme: the presence of `tls` enables TLS.
+                // The presence of `tls` enables TLS, because discovered hosts have no URL with a
+                // scheme.
                 true => settings.with(&["tls"], Value::Empty),
                 false => settings.with_below(&["tls"], own),
             };
@@ -234,7 +235,8 @@ impl Target {
         }
     }
 
-    /// `host[:port]`, without a default or unknown port. `localhost` for a UNIX socket.
+    /// Authority of the target: `host[:port]`, without a default or unknown port. `localhost` for a
+    /// UNIX socket.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = match (self.socket(), self.host.contains(':')) {

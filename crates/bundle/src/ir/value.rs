@@ -1,4 +1,4 @@
-//! Values of a contract: JSON without floats, plus sets and edges to nodes of a graph.
+//! Values of a contract: JSON values without floats, sets, and edges to nodes of a graph.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use minicbor::data::{Tag, Type};
 use minicbor::decode::Error;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// Maximum nesting depth of lists and maps in one value. Deeper parts are separate nodes.
+/// Maximum nesting depth of lists and maps in one value. Deeper values are separate nodes.
 pub const VALUE_DEPTH_MAX: usize = 256;
 
 /// CBOR tag "Mathematical finite set".
@@ -14,9 +14,9 @@ const SET: Tag = Tag::new(258);
 /// CBOR tag "Reference the nth marked value".
 const NODE: Tag = Tag::new(29);
 
-/// A value of a contract. In CBOR: null, booleans, 64-bit integers, text, arrays and maps as usual;
-/// another number is a byte string with its decimal text; a set is an array with tag 258; an edge
-/// is an unsigned integer with tag 29.
+/// Value of a contract. In CBOR, null, booleans, 64-bit integers, text, arrays and maps are encoded
+/// as usual. Another number is a byte string with its decimal text; a set is an array with tag 258;
+/// an edge is an unsigned integer with tag 29.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// JSON null.
@@ -29,18 +29,18 @@ pub enum Value {
     Decimal(Box<str>),
     /// String.
     Text(Box<str>),
-    /// Values in a meaningful order.
+    /// List of values whose order has a meaning.
     List(Vec<Self>),
-    /// Values without a meaningful order, sorted canonically by the graph.
+    /// List of values whose order has no meaning, in a canonical order that the graph determines.
     Set(Vec<Self>),
-    /// Entries, sorted by key.
+    /// Map: entries sorted by key.
     Map(Vec<(Box<str>, Self)>),
     /// Edge to the node with this index in the contract's table.
     Node(u32),
 }
 
 impl Value {
-    /// Value of a key. None for anything but a map.
+    /// Value of a key in a map. None if the key is absent or the value is not a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()
@@ -58,7 +58,7 @@ impl Value {
         }
     }
 
-    /// Members of a list or set. Empty for any other value.
+    /// Items of a list or set. Empty for any other value.
     #[must_use]
     pub fn items(&self) -> &[Self] {
         match self {
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// Calls `see` for each edge, in order.
+    /// Calls `see` with the index of each edge, in order.
     pub fn each_node(&self, see: &mut impl FnMut(u32)) {
         match self {
             Self::Node(node) => see(*node),
@@ -79,7 +79,7 @@ impl Value {
         }
     }
 
-    /// The value with each edge replaced by `name` of it.
+    /// Copy of the value in which the index of each edge is replaced by the result of `name`.
     #[must_use]
     pub fn with_nodes(&self, name: &mut impl FnMut(u32) -> u32) -> Self {
         let mut all = |items: &[Self]| items.iter().map(|item| item.with_nodes(name)).collect();
@@ -100,7 +100,7 @@ impl Value {
     }
 }
 
-/// Writes the value as JSON on one line, with `{…}` for a reference to another node.
+/// Writes the value as JSON on one line, with `{…}` for an edge to another node.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, items: &[Self]| {
@@ -205,7 +205,7 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
 
 fn items(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<Value>, Error> {
     let count = d.array()?.ok_or(Error::message("a list has a length"))?;
-    // Allocate per element read: the claimed length may be false.
+    // Allocate one element at a time, because the encoded length may be false.
     (0..count).map(|_| read(d, depth + 1)).collect()
 }
 
@@ -267,7 +267,7 @@ mod tests {
         let mut deep = vec![0x81; 100_000];
         deep.push(0);
         assert!(codec::decode::<Value>(&deep).is_err());
-        // A false length must not allocate.
+        // A false length must not cause a large allocation.
         let long = [0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert!(codec::decode::<Value>(&long).is_err());
     }

@@ -1,10 +1,10 @@
-//! DSSE envelope: a payload and its signatures.
+//! DSSE envelope (DSSE v1, `protocol.md`): a payload and its signatures.
 //!
 //! The signed bytes are the pre-authentication encoding (PAE) of type and payload, so that a
-//! payload of one type cannot pass as another. DSSE v1, `protocol.md`.
+//! payload of one type cannot be used as another.
 //!
-//! Stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space), with the
-//! signatures sorted by key id, so that signing is reproducible in any order of signers.
+//! An envelope is stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space).
+//! Its signatures are sorted by key id, so that the bytes do not depend on the order of signing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,10 +23,11 @@ pub const PAYLOAD: &str = "application/vnd.in-toto+json";
 pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Maximum number of signatures in an envelope.
 pub const SIGNATURES_MAX: usize = 32;
-/// Maximum size of a stored envelope, in bytes: room for about 40,000 revoked credentials.
+/// Maximum size of a stored envelope, in bytes. A revocation list of this size has about 40,000
+/// credentials.
 pub const ENVELOPE_BYTES_MAX: u64 = 8 << 20;
 
-/// A payload with signatures. Decoding checks only the form.
+/// Payload with signatures. Decoding checks the format and does not verify signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     payload: Vec<u8>,
@@ -36,7 +37,7 @@ pub struct Envelope {
 /// One signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Id of the key that the signature claims; only a hint.
+    /// Id of the key in the signature, which is only a hint.
     pub keyid: KeyId,
     /// ECDSA signature in DER.
     pub der: Vec<u8>,
@@ -54,7 +55,7 @@ impl Envelope {
         })
     }
 
-    /// Adds a signature, which replaces an earlier one by the same key.
+    /// Adds a signature. Replaces an earlier signature by the same key.
     pub fn sign(&mut self, key: &PrivateKey) {
         let keyid = key.public().id();
         let der = key.sign(&self.signed_bytes());
@@ -63,14 +64,14 @@ impl Envelope {
         self.signatures.sort_by_key(|signature| signature.keyid);
     }
 
-    /// [`Self::sign`] by value.
+    /// Like [`Self::sign`], and returns the envelope.
     #[must_use]
     pub fn signed_by(mut self, key: &PrivateKey) -> Self {
         self.sign(key);
         self
     }
 
-    /// Payload, untrusted until its signatures are verified.
+    /// Payload of the envelope. Do not trust it before its signatures are verified.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
@@ -91,7 +92,7 @@ impl Envelope {
         bytes
     }
 
-    /// Encodes the stored form.
+    /// Encodes the envelope in its stored format.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] beyond [`ENVELOPE_BYTES_MAX`] or [`SIGNATURES_MAX`].
@@ -119,7 +120,7 @@ impl Envelope {
         Ok(bytes)
     }
 
-    /// Decodes the stored form.
+    /// Decodes the stored format of an envelope.
     ///
     /// # Errors
     /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].

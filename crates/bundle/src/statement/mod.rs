@@ -1,11 +1,11 @@
-//! Signed statements: in-toto statements in DSSE envelopes.
+//! Signed statements: in-toto statements (v1) in DSSE envelopes.
 //!
-//! Manifests are not signed directly, because it would be unclear what a signature states: that the
-//! bundle was built, is approved, or should run. A statement contains its role, and a signature
-//! counts for that role only. release.md §2; in-toto Statement v1; DSSE v1.
+//! A statement contains its role: that a bundle was built, is approved, or should run. A signature
+//! counts for that role only. Manifests are therefore not signed directly, because a signature
+//! alone would not say for which role it is made. release.md §2.
 //!
-//! The order of verification is fixed: first the signatures over the received bytes
-//! (`Trust::judge`), then the payload ([`Statement::decode`]).
+//! Verification first checks the signatures over the received bytes (`Trust::judge`), and only then
+//! decodes the payload ([`Statement::decode`]).
 
 pub mod envelope;
 pub mod predicate;
@@ -21,17 +21,17 @@ use predicate::{Predicate, Role};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
-/// In-toto statement: a `predicate` about a `subject`.
+/// In-toto statement: a `predicate` about one or several subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement<P> {
-    /// Digests of the manifests that the statement is about; never empty.
+    /// Digests of the manifests that the statement is about. Never empty.
     pub subject: Vec<Digest>,
-    /// Typed contents of the statement.
+    /// Typed content of the statement.
     pub predicate: P,
 }
 
 impl<P: Predicate> Statement<P> {
-    /// Encodes the payload canonically.
+    /// Encodes the payload in canonical JSON.
     ///
     /// # Errors
     /// [`Refused::Malformed`] for an integer of 2^53 or more, or an empty subject.
@@ -86,7 +86,7 @@ impl<P: Predicate> Statement<P> {
         })
     }
 
-    /// Checks that this statement is about this manifest and no other.
+    /// Checks that this statement is about the manifest with this digest and no other.
     ///
     /// # Errors
     /// [`Refused::WrongSubject`] otherwise.
@@ -98,10 +98,10 @@ impl<P: Predicate> Statement<P> {
     }
 }
 
-/// Predicate type that a payload claims. Only for selecting the verification; it is not trusted.
+/// Predicate type in a payload that is not verified. Only for selecting the verification.
 ///
 /// # Errors
-/// [`Refused::Malformed`] if the payload has none.
+/// [`Refused::Malformed`] if the payload has no predicate type.
 pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     #[derive(Deserialize)]
     struct Claim {
@@ -113,10 +113,11 @@ pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     Ok(claim.predicate_type)
 }
 
-/// Role that a payload claims. `None` for a predicate type that this program does not know.
+/// Role in a payload that is not verified. `None` for a predicate type that this program does not
+/// know.
 ///
 /// # Errors
-/// [`Refused::Malformed`] if the payload has no type.
+/// [`Refused::Malformed`] if the payload has no predicate type.
 pub fn claimed_role(payload: &[u8]) -> Result<Option<Role>, Refused> {
     let found = predicate_type(payload)?;
     Ok(Role::ALL

@@ -1,7 +1,7 @@
-//! Predicates of the four statements: build, release record, revocation list, approval.
+//! Predicates of the four kinds of statements: build, release record, revocation list, approval.
 //!
-//! Sets are sorted and without duplicates, because a payload has exactly one encoding. release.md
-//! §2.
+//! Sets in them are sorted and without duplicates, because a payload has exactly one encoding.
+//! release.md §2.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
 
-/// Role in which a key may sign. Each role has one predicate type, and a signature in one role
-/// never counts in another, even by the same key.
+/// Role in which a key signs. Each role has one predicate type. A signature in one role never
+/// counts in another, even by the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -23,9 +23,9 @@ pub enum Role {
     Build,
     /// States the bundle that a channel should run: [`Record`].
     Release,
-    /// States what must never run or be admitted: [`Revoke`].
+    /// States the bundles, credentials and keys that must never be accepted: [`Revoke`].
     Revoke,
-    /// Approves one transition: [`Approve`].
+    /// Approves one change of a channel: [`Approve`].
     Approve,
 }
 
@@ -51,11 +51,11 @@ pub struct Build {
     pub environment: Option<String>,
     /// Project of the bundle.
     pub project: ProjectName,
-    /// Manifest of the source artifact, if one was published.
+    /// Digest of the source artifact's manifest, if an artifact was published.
     pub source: Option<Digest>,
 }
 
-/// The compiler.
+/// Compiler that built the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Builder {
@@ -87,11 +87,11 @@ pub struct Record {
     pub channel: ChannelName,
     /// Serial, which increases with each record. The first is 1.
     pub serial: u64,
-    /// Record before this one. None for the first.
+    /// Digest of the record before this one. None for the first.
     pub previous: Option<Digest>,
-    /// Records of a fork that this record ends.
+    /// Digests of the records of a fork that this record ends.
     pub merges: BTreeSet<Digest>,
-    /// Direction of the change: forward, back or unchanged.
+    /// Kind of the record: release, rollback or pin.
     pub kind: RecordKind,
     /// Name of the person or program that released, as the releasing program knew it.
     pub actor: String,
@@ -99,14 +99,14 @@ pub struct Record {
     pub reason: String,
     /// Signing time.
     pub created: Moment,
-    /// Time from which a gwd refuses the record, unless it has accepted it before.
+    /// Time from which a gwd refuses the record, unless it has accepted the record before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
     /// Digest of the approved plan.
     pub plan: Option<Digest>,
-    /// Manifest of the source artifact.
+    /// Digest of the source artifact's manifest.
     pub source: Option<Digest>,
-    /// Statements on which this record relies.
+    /// Digests of the statements on which this record relies.
     pub evidence: BTreeSet<Digest>,
     /// Newest revocation list at the time of signing. None before the first.
     pub revocations: Option<Pointer>,
@@ -117,19 +117,20 @@ pub struct Record {
     pub streams: Option<Streams>,
 }
 
-/// Kind of a channel record: how its bundle relates to the bundle of the previous record.
+/// Kind of a record: the relation of its bundle to the bundle of the previous record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordKind {
-    /// A new bundle.
+    /// The bundle is new.
     Release,
-    /// An earlier bundle.
+    /// The bundle is that of an earlier record.
     Rollback,
-    /// The same bundle with new terms (a later `expires`, a newer revocation list).
+    /// The bundle is the same. The terms are new, such as a later `expires` or a newer revocation
+    /// list.
     Pin,
 }
 
-/// Handling of open tunnels.
+/// Handling of open tunnels whose authorisation changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Streams {
@@ -139,7 +140,7 @@ pub enum Streams {
     Close,
 }
 
-/// Position in a chain: the serial and the manifest of its statement.
+/// Position of a statement in a chain: its serial and the digest of its manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pointer {
@@ -149,7 +150,7 @@ pub struct Pointer {
     pub serial: u64,
 }
 
-/// Revocation list: all revoked bundles, credentials and keys. Each list is complete.
+/// Revocation list: all revoked bundles, credentials and keys of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
@@ -157,20 +158,20 @@ pub struct Revoke {
     pub project: ProjectName,
     /// Serial, which increases with each list. The first is 1.
     pub serial: u64,
-    /// List before this one. None for the first.
+    /// Digest of the list before this one. None for the first.
     pub previous: Option<Digest>,
     /// Signing time.
     pub created: Moment,
     /// Bundles that must never run, not even by rollback.
     pub bundles: BTreeSet<Digest>,
-    /// Sha256 of credentials that are never admitted, whichever bundle runs.
+    /// SHA-256 of credentials that are never admitted, whichever bundle runs.
     pub credentials: BTreeSet<Digest>,
     /// Keys whose signatures no longer count.
     pub keys: BTreeSet<KeyId>,
 }
 
-/// Approval of one transition. The format is reserved: approvals are verified if present, but never
-/// required.
+/// Approval of one change of a channel. The format is reserved: gwd verifies an approval if
+/// present, but never requires one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
@@ -178,17 +179,17 @@ pub struct Approve {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// Current record when the plan was made. None before the first.
+    /// Record of the channel when the plan was made. None for a channel without records.
     pub base: Option<Base>,
     /// Digest of the plan.
     pub plan: Digest,
     /// Fingerprints of the changes that were approved individually.
     pub acked: BTreeSet<String>,
-    /// End of validity.
+    /// Time until which the approval is valid.
     pub expires: Moment,
 }
 
-/// State of the channel from which an approved change starts.
+/// Record of a channel at which an approved change starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
@@ -237,7 +238,7 @@ impl Role {
         }
     }
 
-    /// Predicate type that this role signs.
+    /// Predicate type of the statements that this role signs.
     #[must_use]
     pub const fn predicate_type(self) -> &'static str {
         match self {
@@ -256,7 +257,7 @@ impl fmt::Display for Role {
 }
 
 impl RecordKind {
-    /// Name in the payload.
+    /// Value in the payload.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -274,8 +275,8 @@ impl fmt::Display for RecordKind {
 }
 
 impl Revoke {
-    /// Subject of the statement: the revoked bundles; if there are none, the previous list; if
-    /// there is none, the credentials, else the keys.
+    /// Subjects of the statement: the revoked bundles. If there are none, the previous list; if
+    /// there is no previous list, the credentials; if there are none, the keys.
     #[must_use]
     pub fn subject(&self) -> Vec<Digest> {
         if !self.bundles.is_empty() {

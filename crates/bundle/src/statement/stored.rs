@@ -1,8 +1,8 @@
-//! Stored statements: the envelope as a blob, and a manifest that names its subject.
+//! Stored statements: the envelope as a blob, and a manifest of it.
 //!
-//! The digest of the manifest identifies the statement everywhere: in `evidence`, in `previous`, in
-//! a channel's link. Its `subject` and annotations are for people and tools (`oras discover`);
-//! programs do not use them. release.md §2.
+//! The digest of the manifest identifies the statement everywhere: in `evidence`, in `previous`,
+//! and in the link of a channel. The `subject` and the annotations of the manifest are for people
+//! and tools (`oras discover`); programs do not use them. release.md §2.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const CONTENT: &str = "dev.sigstore.bundle.content";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const WHAT: &str = "statement manifest";
 
-/// A statement's files in a store.
+/// Files of a statement in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Bytes of the manifest.
@@ -28,7 +28,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Creates the files for an envelope.
+    /// Creates the files of an envelope. `subject` is information for people and tools.
     ///
     /// # Errors
     /// As [`Envelope::encode`].
@@ -56,14 +56,14 @@ impl Stored {
         Digest::of(&self.manifest)
     }
 
-    /// All blobs to store, the manifest last.
+    /// All blobs to store, with the manifest as the last one.
     #[must_use]
     pub fn blobs(&self) -> [&[u8]; 3] {
         [EMPTY_BLOB, &self.envelope, &self.manifest]
     }
 }
 
-/// Reads a statement's envelope. Its signatures are not verified.
+/// Reads the envelope of a statement. Does not verify its signatures.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], and those of

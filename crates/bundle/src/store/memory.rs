@@ -1,4 +1,4 @@
-//! Store in memory: for archives, dry runs and tests.
+//! Store in memory, for archives, dry runs and tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::refused::Refused;
 
 use super::{Batch, Blobs, Chain, Store, WriteError};
 
-/// Blobs and chains in two sorted maps.
+/// Store in memory: blobs and links in two sorted maps.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Content>);
 
@@ -24,7 +24,7 @@ pub struct Content {
 }
 
 impl Memory {
-    /// Creates a store with this content. As in any store, digests are checked when blobs are read.
+    /// Creates a store with this content. The digests of blobs are checked when they are read.
     #[must_use]
     pub const fn new(content: Content) -> Self {
         Self(Mutex::new(content))
@@ -36,7 +36,7 @@ impl Memory {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Digests of the bundles in the store. For an archive: the bundles that it contains.
+    /// Digests of all bundles in the store.
     #[must_use]
     pub fn bundles(&self) -> Vec<Digest> {
         let content = self.content();

@@ -1,8 +1,8 @@
 //! Stores of bundles and statements.
 //!
-//! A store has blobs, found by digest, and chains: numbered links that are created once and never
-//! changed. The highest serial is the head of a chain, and creating a link is the compare-and-swap.
-//! Programs follow digests only; while serving, they list only serials. release.md §3.
+//! A store has blobs, found by digest, and chains of numbered links, which are created once and
+//! never changed. The highest serial of a chain is its head. Creating a link is the
+//! compare-and-swap. Programs find everything else by following digests. release.md §3.
 
 pub mod memory;
 
@@ -17,17 +17,17 @@ use crate::name::ChannelName;
 use crate::oci::Descriptor;
 use crate::refused::Refused;
 
-/// Blobs by digest. Callers use [`read`] and [`read_exact`], which check the digest.
+/// Blobs by their digest. Callers read them by [`read`] and [`read_exact`], which check the digest.
 pub trait Blobs {
-    /// Stored bytes, which may be damaged. `None` if there are none. Reads at most `bytes_max + 1`
-    /// bytes, so that the caller detects a longer blob.
+    /// Stored bytes of a blob, which may be damaged. `None` if the store does not have the blob.
+    /// Reads at most `bytes_max + 1` bytes, so that the caller can detect a longer blob.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused>;
 
-    /// Number of bytes stored under this digest. `None` if there are none. The bytes are not
-    /// checked.
+    /// Number of bytes that are stored for a blob. `None` if the store does not have the blob. Does
+    /// not check the bytes.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -54,7 +54,7 @@ pub struct Link {
     pub digest: Digest,
 }
 
-/// Guard of a writer. Clean-up waits until it is dropped.
+/// Guard of a writer. Clean-up waits until all guards are dropped.
 #[derive(Debug, Default)]
 pub struct Writing {
     _lock: Option<Box<dyn fmt::Debug + Send>>,
@@ -62,15 +62,15 @@ pub struct Writing {
 
 /// A store that can be read and written.
 pub trait Store: Blobs {
-    /// Stores the blobs, then creates the links. Replaces a damaged existing blob.
+    /// Stores the blobs, then creates the links. Replaces an existing blob that is damaged.
     ///
     /// # Errors
-    /// [`WriteError::Conflict`] if another writer created a link first, even with the same digest;
-    /// earlier links of the batch remain. [`Refused::StoreUnreachable`].
+    /// [`WriteError::Conflict`] if another writer created one of the links first, even with the
+    /// same digest; earlier links of the batch remain. [`Refused::StoreUnreachable`].
     fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError>;
 
-    /// Blocks clean-up. A writer that will link to an existing blob holds the guard from before it
-    /// checks for the blob until the link is created.
+    /// Returns a guard that blocks clean-up. A writer that links to an existing blob must hold the
+    /// guard from its check for the blob until the link is created.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], also if a clean-up takes too long.
@@ -78,7 +78,7 @@ pub trait Store: Blobs {
         Ok(Writing::default())
     }
 
-    /// Rewrites outdated derived files for people and tools: a folder's `index.json`.
+    /// Rewrites outdated files for people and tools, such as the `index.json` of a folder.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -95,7 +95,7 @@ pub trait Store: Blobs {
         Ok(Digest::of(bytes))
     }
 
-    /// Creates a link with an unused serial. The digest's blob must exist.
+    /// Creates a link with an unused serial. The blob with this digest must be in the store.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -116,7 +116,7 @@ pub trait Store: Blobs {
     /// [`Refused::StoreUnreachable`].
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused>;
 
-    /// Digest under a serial. `None` if the serial is unused.
+    /// Digest in the link with this serial. `None` if there is no such link.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if the link does not contain a digest.
@@ -141,7 +141,7 @@ pub enum Chain {
 /// Reason why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// Another writer moved the chain first. `gwc` exits with 3.
+    /// Another writer created a link with this serial first. `gwc` exits with 3.
     Conflict {
         /// Serial that is in use.
         serial: u64,
@@ -171,8 +171,8 @@ pub fn read(blobs: &dyn Blobs, digest: &Digest, bytes_max: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Reads the blob of a descriptor and checks digest and size. The caller has checked the
-/// descriptor's size against a limit.
+/// Reads the blob of a descriptor, and checks its digest and size. The caller has checked the size
+/// in the descriptor against a limit.
 ///
 /// # Errors
 /// As [`read`].
@@ -186,7 +186,7 @@ pub fn read_exact(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Vec<u8>,
 }
 
 impl<'a> Batch<'a> {
-    /// A batch of blobs without links.
+    /// Creates a batch of blobs without links.
     pub fn of(blobs: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self {
             blobs: blobs.into_iter().map(Cow::Borrowed).collect(),
@@ -196,7 +196,7 @@ impl<'a> Batch<'a> {
 }
 
 impl Writing {
-    /// Creates a guard that holds this lock.
+    /// Creates a guard that holds `lock` until it is dropped.
     #[must_use]
     pub fn new(lock: impl fmt::Debug + Send + 'static) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! Trust file: the keys that a gateway's operator trusts, with roles, channels and validity.
 //!
-//! The trust file belongs to the operator: nothing in a bundle or a store can change it, and it is
-//! never fetched from a store. Omissions never disable checks: every key must list its roles,
-//! channels and validity, and the default threshold is one owner. release.md §4; the JSON Schema is
+//! The trust file belongs to the operator. It is never read from a store, and no bundle or store
+//! can change it. Every key must list its roles, channels and validity, so that an omission never
+//! disables a check. The default threshold is one owner. release.md §4; the JSON Schema is
 //! [`schema::text`].
 
 pub mod schema;
@@ -81,37 +81,37 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
-    /// Valid for new and old statements.
+    /// The key is valid for new and old statements.
     Active,
-    /// Valid only for statements that were signed and accepted during the key's validity.
+    /// The key is valid only for statements that were signed and accepted during its validity.
     Retired,
-    /// Never valid, whatever the date of the statement.
+    /// The key is never valid, whatever the date of the statement.
     Revoked,
 }
 
-/// Minimum number of different owners that must sign, by role.
+/// Minimum number of different owners that must sign a statement, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Minimum for build statements. All build statements in evidence count together.
+    /// Minimum for build statements. The owners of all build statements in evidence count together.
     pub build: u32,
-    /// Number of owners who must sign a release record.
+    /// Minimum for release records.
     pub release: u32,
-    /// Number of owners who must sign a revocation list.
+    /// Minimum for revocation lists.
     pub revoke: u32,
-    /// Number of owners who must sign an approval.
+    /// Minimum for approvals.
     pub approve: u32,
 }
 
-/// Time for which signatures are checked.
+/// Time for which the keys of signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// A statement that is new at this time: the key must be active and valid then.
+    /// A new statement, received at this time: keys must be active and valid then.
     First(Moment),
-    /// A statement from this time in the past, accepted since: retired keys count as well.
+    /// A statement that was signed at this time and accepted since: retired keys count as well.
     Past(Moment),
-    /// Any time: the key must only not be revoked. For statements that were accepted before, until
-    /// their date has been decoded.
+    /// A statement of any time: keys must not be revoked. For statements that were accepted before,
+    /// until their date is decoded.
     Ever,
 }
 
@@ -162,7 +162,8 @@ impl Trust {
         .checked()
     }
 
-    /// A trust file without keys, for [`Trust::add_key`]. Accepts nothing.
+    /// Creates a trust file without keys, to which [`Trust::add_key`] adds them. It accepts no
+    /// statement.
     #[must_use]
     pub const fn new(project: ProjectName) -> Self {
         Self {
@@ -174,9 +175,9 @@ impl Trust {
         }
     }
 
-    /// A trust file that accepts everything for this project, even unsigned. Digests, formats,
-    /// serials and chains are still checked. Only for `--insecure-allow-unsigned`, whose use must
-    /// be reported clearly.
+    /// Creates a trust file that accepts all bundles of this project, even unsigned ones. Digests,
+    /// formats, serials and chains are still checked. Only for `--insecure-allow-unsigned`, whose
+    /// use must be reported clearly.
     #[must_use]
     pub fn insecure_allow_unsigned(project: ProjectName) -> Self {
         Self {
@@ -185,13 +186,13 @@ impl Trust {
         }
     }
 
-    /// True for [`Trust::insecure_allow_unsigned`].
+    /// True if the trust file was created by [`Trust::insecure_allow_unsigned`].
     #[must_use]
     pub const fn is_insecure(&self) -> bool {
         matches!(self.checks, Checks::Nothing)
     }
 
-    /// The trust file as indented JSON with a final line feed.
+    /// Encodes the trust file as indented JSON with a final line feed.
     #[must_use]
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("a trust file has a JSON form");
@@ -210,7 +211,7 @@ impl Trust {
         &self.keys
     }
 
-    /// Key with this id.
+    /// Trusted key with this id.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
         self.keys.iter().find(|key| key.id == *id)
@@ -222,13 +223,13 @@ impl Trust {
         self.channels.get(channel).copied().unwrap_or_default()
     }
 
-    /// True if a channel has an entry, even one with minimum serials of zero.
+    /// True if the trust file has minimum serials for a channel, even minimums of zero.
     #[must_use]
     pub fn has_floors(&self, channel: &ChannelName) -> bool {
         self.channels.contains_key(channel)
     }
 
-    /// Number of owners that must sign in a role.
+    /// Minimum number of owners that must sign in a role.
     #[must_use]
     pub const fn threshold(&self, role: Role) -> u32 {
         match role {
@@ -266,7 +267,7 @@ impl Trust {
         self.checked()
     }
 
-    /// Marks keys as revoked, for those in a revocation list.
+    /// Marks the trusted keys that are in a revocation list as revoked.
     #[must_use]
     pub fn with_revoked(mut self, revoked: &BTreeSet<KeyId>) -> Self {
         for key in &mut self.keys {
@@ -277,8 +278,8 @@ impl Trust {
         self
     }
 
-    /// Owners and keys whose signatures on this envelope count for the role, channel and time.
-    /// Fails if they do not suffice. The payload is not decoded.
+    /// Owners and keys whose signatures on this envelope count for the role, channel and time. Fails if
+    /// they are fewer than the threshold. Does not decode the payload.
     ///
     /// # Errors
     /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
@@ -348,7 +349,8 @@ impl Trust {
         })
     }
 
-    /// Key that made a signature. The signature's `keyid` is only a hint, so every key is tried.
+    /// Trusted key that made a signature. Tries every key, because the signature's `keyid` is only
+    /// a hint.
     fn signer(&self, bytes: &[u8], signature: &Signature) -> Result<&TrustedKey, Refused> {
         let hinted = self.key(&signature.keyid);
         let others = self.keys.iter().filter(|key| key.id != signature.keyid);
@@ -411,7 +413,7 @@ impl Trust {
     }
 }
 
-/// Keeps the more specific one of two reasons: a reason about a known key replaces `UnknownKey`.
+/// Stores the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {
@@ -509,7 +511,7 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// A map that refuses duplicate keys: serde's maps keep the last value.
+/// Deserialises a map and refuses duplicate keys, for which serde's maps keep the last value.
 fn unique<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<ChannelName, Floors>, D::Error> {

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::refused::Refused;
 
-/// Reads at most `bytes_max + 1` bytes, so that the caller detects a longer file. `None` if the
-/// file does not exist.
+/// Reads at most `bytes_max + 1` bytes of a file, so that the caller can detect a longer file.
+/// `None` if the file does not exist.
 pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
     let kind = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
     if !kind.is_file() {
-        // Opening a FIFO would block.
+        // Do not open a FIFO, because opening it would block.
         return Err(odd(path, "not a regular file"));
     }
     let file = match File::open(path) {
-        // The file was removed by a clean-up after it was listed.
+        // A clean-up has removed the file after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
@@ -29,7 +29,8 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     Ok(Some(bytes))
 }
 
-/// Error for a foreign file in a layout, with its path so that the operator can remove it.
+/// Error for a file that does not belong to a layout. Contains the path, so that the operator can
+/// remove the file.
 pub(super) fn odd(path: &Path, why: &str) -> Refused {
     Refused::Malformed {
         what: "store",
@@ -57,8 +58,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     Ok(names)
 }
 
-/// Creates a folder and those between it and `root`, and syncs their parents. A missing root is an
-/// error: its contents are lost, and a new one would hide that.
+/// Creates a folder and the folders between it and `root`, and syncs their parents. Fails if the
+/// root does not exist, because a new root would hide that the store is lost.
 pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     if folder == root || folder.is_dir() {
         return Ok(());
@@ -73,11 +74,11 @@ pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     }
 }
 
-/// Creates a root and its parent folders, and syncs the parents.
+/// Creates the root folder of a store and its parent folders, and syncs the parents.
 pub(super) fn make_root(root: &Path) -> Result<(), Refused> {
     let missing = root.ancestors().take_while(|folder| !folder.is_dir());
     let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-    // The last ancestor of a relative path is empty: the current directory.
+    // The last ancestor of a relative path is empty and stands for the current directory.
     missing.retain(|folder| !folder.as_os_str().is_empty());
     for folder in missing.iter().rev() {
         match fs::create_dir(folder) {

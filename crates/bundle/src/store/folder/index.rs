@@ -89,8 +89,8 @@ impl Index {
 /// Maximum size of an `index.json` that is read, in bytes.
 const INDEX_BYTES_MAX: u64 = 256 << 20;
 
-/// Refuses a layout whose index names manifests that gwc did not write: each release rewrites the
-/// index, so that foreign images would lose their names. A damaged index passes.
+/// Fails if the index of a layout names manifests that gwc did not write. Each release rewrites the
+/// index, so foreign images would lose their names. Accepts a damaged index.
 pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     #[derive(Deserialize)]
     struct Known {
@@ -119,7 +119,7 @@ pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     })
 }
 
-/// True for a name in the form of [`names`].
+/// True for a name that has the form of a name in [`names`].
 fn is_name(name: &str) -> bool {
     let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let is_serial = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

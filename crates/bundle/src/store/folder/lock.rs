@@ -1,7 +1,8 @@
-//! Locks of a folder: shared by writers, exclusive for clean-up, exclusive for the index.
+//! Locks of a folder store: one that writers share and clean-up holds exclusively, and an exclusive
+//! one for the index.
 //!
 //! Locks are kernel locks (`flock`), which end with their process. Waiting is limited, so that a
-//! stopped holder does not block all others forever.
+//! stopped process that holds a lock does not block all others forever.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -32,7 +33,8 @@ pub(super) enum Hold {
 }
 
 impl Lock {
-    /// Acquires a lock. `who` describes the possible other holder, for the error message.
+    /// Acquires a lock. `who` names the possible holder of the lock in the error message.
+    /// `patience` is the maximum wait.
     pub(super) fn take(
         path: &Path,
         hold: Hold,
@@ -40,7 +42,7 @@ impl Lock {
         patience: Duration,
     ) -> Result<Self, Refused> {
         if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
-            // Opening a FIFO would block.
+            // Do not open a FIFO, because opening it would block.
             return Err(Refused::malformed("lock", "not a regular file"));
         }
         let file = OpenOptions::new()

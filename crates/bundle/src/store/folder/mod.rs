@@ -1,15 +1,15 @@
 //! Store in a folder, as an OCI image layout. Needs no server.
 //!
-//! The authoritative files are created once and never changed: `blobs/sha256/<hex>`, and the links
+//! Files of blobs and links are created once and never changed: `blobs/sha256/<hex>`, and the links
 //! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text `sha256:<hex>`
 //! and a line feed. Each file is first written and synced as a temporary file in the same folder,
 //! so that it is complete or absent. Links are created by `link(2)`, which fails if another writer
 //! was faster: this is the compare-and-swap. Blobs are created by `rename(2)`, which also replaces
-//! a damaged one. `index.json` is derived from blobs and links, for people and tools.
+//! a damaged blob. `index.json` is derived from blobs and links, for people and tools.
 //!
-//! Writers hold `store.lock` shared, clean-up holds it exclusively: a blob that a writer found
-//! cannot be removed before the writer has linked to it. release.md §3; OCI image specification
-//! 1.1, `image-layout.md`.
+//! Writers hold `store.lock` shared, and clean-up holds it exclusively. A blob that a writer has
+//! found is therefore not removed before the writer has linked to it. release.md §3; OCI image
+//! specification 1.1, `image-layout.md`.
 
 mod files;
 mod index;
@@ -51,22 +51,22 @@ pub struct Folder {
     patience: Duration,
 }
 
-/// Name prefix of temporary files. Those of a killed writer are harmless; the next clean-up removes
-/// them.
+/// Prefix of the names of temporary files. Temporary files of a killed writer are harmless, and the
+/// next clean-up removes them.
 const TEMPORARY: &str = ".tmp-";
 
 impl Folder {
-    /// Opens a layout. Creates it if the folder is empty or absent.
+    /// Opens the store in a folder. Creates the store if the folder is empty or absent.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`] if it cannot be read or created, [`Refused::NotABundle`] if
-    /// the folder has other contents.
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read or created,
+    /// [`Refused::NotABundle`] if the folder has other contents.
     pub fn create(root: &Path) -> Result<Self, Refused> {
         Self::create_beside(root, &[])
     }
 
-    /// [`Folder::create`] for a folder that may also contain the files `own`, as a folder that was
-    /// emptied does. With other files, the folder is not a store.
+    /// Like [`Folder::create`], for a folder that may also contain the files `own` of the caller. A
+    /// folder with any other files is not a store.
     ///
     /// # Errors
     /// As [`Folder::create`].
@@ -85,7 +85,8 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreachable(root, &error)),
         };
-        // `blobs` alone is an interrupted creation, or one by a concurrent writer.
+        // A folder with `blobs` alone was interrupted while it was created, or another writer is
+        // creating it now.
         let foreign = entries.as_mut().is_some_and(|entries| {
             entries.any(|entry| {
                 entry.is_ok_and(|entry| {
@@ -108,7 +109,7 @@ impl Folder {
         Self::open(root)
     }
 
-    /// Opens an existing layout.
+    /// Opens the existing store in a folder.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
@@ -133,7 +134,7 @@ impl Folder {
         }
     }
 
-    /// Sets the maximum wait for a lock of the folder, for callers that must not block.
+    /// Sets the maximum wait for a lock of the folder. For callers that must not block for long.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -146,7 +147,7 @@ impl Folder {
         &self.root
     }
 
-    /// Channels with records, sorted. These are folder names only and not verified.
+    /// Names of channels with records, sorted. The names come from folders and are not verified.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -170,7 +171,7 @@ impl Folder {
         Ok(digests)
     }
 
-    /// Chains with links. Always contains the revocation lists.
+    /// Chains that have links. Always contains the chain of revocation lists.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -185,7 +186,7 @@ impl Folder {
         Ok(chains)
     }
 
-    /// All manifests by digest, found by reading the blobs.
+    /// All manifests by their digest. Reads all blobs to find them.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -199,7 +200,7 @@ impl Folder {
         Ok(manifests)
     }
 
-    /// All links by target. Damaged links are left out.
+    /// All links by their target. Leaves out damaged links.
     fn links(&self) -> Result<Links, Refused> {
         let mut links = Links::new();
         for chain in self.chains()? {
@@ -213,7 +214,7 @@ impl Folder {
         Ok(links)
     }
 
-    /// Writes a batch and these files of the root folder; the files appear only after the blobs.
+    /// Writes a batch, and the files `files` in the root folder, which appear only after the blobs.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -257,7 +258,7 @@ impl Folder {
         Ok(found)
     }
 
-    /// Removes files of this store, for clean-up. Must not remove targets of links.
+    /// Removes files of this store, for clean-up. The files must not include targets of links.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -289,7 +290,8 @@ impl Folder {
         Ok(Some((Moment::from_unix_s(since.as_secs()), data.len())))
     }
 
-    /// The manifest with this digest. None for a blob that is not a manifest of this crate.
+    /// Decodes the manifest with this digest. None if the blob is not a manifest that this crate
+    /// wrote.
     fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
         let path = self.blob(digest);
         let beginning = read_limited(&path, MANIFEST_BEGINS.len() as u64)?;
@@ -314,7 +316,7 @@ impl Folder {
         self.blobs().join(digest.hex())
     }
 
-    /// Folder of a chain's links, for watching: a new file means that the chain moved. The folder
+    /// Folder with the links of a chain, for watching: a new file in it is a new link. The folder
     /// does not exist before the first link.
     #[must_use]
     pub fn chain_folder(&self, chain: &Chain) -> PathBuf {
@@ -352,7 +354,8 @@ impl Store for Folder {
         lock.map(Writing::new)
     }
 
-    /// Not synced: after a power failure the next writer rebuilds the index.
+    /// Rewrites `index.json` without sync. After a power failure, the next writer rebuilds the
+    /// index.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
         let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.patience)?;
@@ -391,7 +394,7 @@ impl Store for Folder {
     }
 }
 
-/// Refuses a folder with symbolic links at paths that are written, which could point outside the
+/// Fails if a path of the store that is written is a symbolic link, which could point outside the
 /// store.
 fn check_links(root: &Path) -> Result<(), Refused> {
     const WRITTEN: [&str; 7] = [
@@ -426,7 +429,7 @@ pub(crate) fn serial(name: &str) -> Option<u64> {
     (serial > 0 && serial <= crate::json::INTEGER_MAX).then_some(serial)
 }
 
-/// Digest in a link's file.
+/// Parses the digest in the file of a link.
 pub(crate) fn read_link(bytes: &[u8]) -> Result<Digest, Refused> {
     let text = std::str::from_utf8(bytes).ok();
     text.and_then(|text| text.strip_suffix('\n'))
@@ -443,7 +446,7 @@ struct Layout {
     version: String,
 }
 
-/// Checks the content of `oci-layout`.
+/// Checks that this is the content of `oci-layout`.
 pub(crate) fn check_layout(text: &[u8]) -> Result<(), Refused> {
     let layout: Result<Layout, _> = serde_json::from_slice(text);
     match layout {
