@@ -1,6 +1,6 @@
 //! Checks of a store's integrity, from its files alone and without code of the programs under test:
-//! every blob matches its name, every link leads to a readable statement, and the chain is
-//! unbroken.
+//! every blob has the digest of its name, every link leads to a readable statement, and the chain
+//! of records is complete.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -125,7 +125,7 @@ fn check_blobs(store: &Path) -> BTreeMap<String, u64> {
     blobs
 }
 
-/// Makes every file of a store two hours old, so that a clean-up may remove it.
+/// Makes every file of a store two hours old, so that `gwc gc` may remove it.
 pub fn age(store: &Path) {
     let mut command = Command::new("find");
     command.arg(store).args([

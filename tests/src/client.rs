@@ -126,8 +126,8 @@ impl Connection {
         Head::parse(&String::from_utf8_lossy(&head))
     }
 
-    /// Reads a body according to the framing in its head. `silent` applies if the head has no
-    /// framing.
+    /// Reads a body according to the framing in its head. `silent` says how the body ends if the
+    /// head has no framing.
     pub fn read_body(&mut self, head: &Head, silent: Until) -> io::Result<Vec<u8>> {
         if head.has("transfer-encoding", "chunked") {
             return self.read_chunks();
@@ -253,7 +253,7 @@ impl Head {
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// True if a field with a comma-separated list contains this word.
+    /// True if a comma-separated list field contains this word.
     #[must_use]
     pub fn has(&self, name: &str, word: &str) -> bool {
         self.all(name)

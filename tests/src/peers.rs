@@ -1,5 +1,6 @@
-//! Third-party programs that a test talks to line by line: scripts in `tests/peers`, with the npm
-//! and PyPI packages that `tests/peers/install` (`make tools`) installs below the target folder.
+//! Third-party programs with which a test exchanges lines of JSON: scripts in `tests/peers`, with
+//! the npm and PyPI packages that `tests/peers/install` (`make tools`) installs below the target
+//! folder.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::wait;
 
-/// Process of a server. Dropping this value kills it.
+/// Process of a third-party server. Dropping this value kills it.
 pub struct Server(pub Child);
 
 impl Server {

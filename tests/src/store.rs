@@ -15,7 +15,7 @@ pub struct Store {
     folder: TempDir,
 }
 
-/// File of a store, with its role.
+/// File of a store, with its role in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Path of the file in the store.

@@ -196,8 +196,9 @@ impl Answer {
         }
     }
 
-    /// Response that a field `x-answer: status=503; delay_ms=50; NAME=VALUE` specifies. `body` sets
-    /// the body; other names are fields of the response.
+    /// Response specified by the field `x-answer` of a request:
+    /// `status=503; delay_ms=50; NAME=VALUE`. `body` sets the body; other names are fields of the
+    /// response.
     #[must_use]
     pub fn as_asked(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Root folder of the repository, after the programs are built as by `make bins` or named by
-/// environment variables.
+/// Root folder of the repository. Panics unless the programs exist, built by `make bins` or named
+/// by environment variables.
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (variable, name) in [

@@ -153,7 +153,8 @@ fn what_ended_lets_nothing_through() {
     project.apply("too late").with(1);
     until("2999-01-31");
     plan(&project, &[], 0);
-    // An expired entry does not hide a later entry for the same change. A number is a valid reason.
+    // An expired entry does not hide a later entry for the same change. A number is a valid
+    // `reason`.
     let line = |reason: &str, day: &str| {
         format!(
             "- {{fingerprint: \"{fingerprint}\", {NAMED}, reason: {reason}, by: ann, until: {day}}}\n"

@@ -130,7 +130,7 @@ fn exactly_the_plan_or_nothing() {
     assert_eq!(project.history().len(), 1);
 
     with("plan.json").with(0).says("serial 2");
-    // Apply the plan again: the channel has moved.
+    // Apply the plan a second time: the channel has moved.
     let stale = project.run(&[
         "apply",
         "plan.json",
@@ -344,8 +344,8 @@ fn a_plan_file_that_says_something_else_is_told_what() {
         .with(3)
         .says("for channel staging, but this command would move channel prod");
     with(&|plan| plan["environment"] = "test".into()).with(64);
-    // Acknowledgements in a plan file are ignored and evaluated again; the order of changes is
-    // irrelevant.
+    // `gwc apply` ignores acknowledgements in a plan file and evaluates them again; the order of
+    // changes is irrelevant.
     with(&|plan| plan["changes"].as_array_mut().unwrap().reverse())
         .with(0)
         .says("serial 2");

@@ -99,7 +99,7 @@ fn the_page_on_invariants_runs_as_it_is_written() {
         .expect("a file");
     project.write("rules.yaml", rest.split("```").next().expect("it ends"));
     follow(&project, "invariants.md", 1);
-    // The page's invariants hold the operations of the project.
+    // The operations of the project meet the page's invariants.
     project.edit(
         "orders.yaml",
         "security: [{key: []}]",

@@ -120,7 +120,7 @@ fn key_in_a_string_is_refused_with_its_place() {
         let said = format!("`{name}` holds key material in line {line}");
         assert!(ended[0].out.contains(&said), "{text}\n{}", ended[0].out);
         assert_eq!(ended[4].code, 1, "{text}");
-        // Git tracks the file now, so everyone has it. Its text is still not shown.
+        // Git tracks the file now, so everyone can read it. Its text is still not shown.
         git(project.path(), &["add", "-f", name]);
         let ended = hides(&project, BODY);
         assert!(
@@ -135,7 +135,7 @@ fn key_in_a_string_is_refused_with_its_place() {
 #[test]
 fn text_of_an_untracked_file_is_never_shown() {
     let project = committed();
-    // The mistake is in the file itself, or in the file that refers to it.
+    // The finding is in the concealed file itself, or in the file that refers to it.
     for text in [
         format!("type: {SECRET}\n"),
         format!("type: string\npattern: '[{SECRET}'\n"),

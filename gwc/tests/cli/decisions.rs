@@ -6,7 +6,7 @@ use crate::git::{commit, git};
 use crate::project::{Ended, Project};
 use crate::route::shop;
 
-/// The shop of `gwc route` with these tests.
+/// The project of the tests of `gwc route`, with these tests.
 fn tested(tests: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
@@ -142,7 +142,7 @@ fn each_property_passes_and_fails() {
         &format!("sent: {{{both}}}"),
     );
     assert_eq!(found.len(), 2, "{found:?}");
-    // A message that does not exist has no field, and none is missing from it.
+    // A request that is not sent has no fields; `without` fails all the same.
     let found = failures(&project, "GET /orders", "sent: {without: [X-Key]}");
     assert_eq!(
         found,
@@ -390,7 +390,7 @@ fn coverage_lists_what_no_test_reached() {
     let share = |kind: &str| (all[kind]["reached"].clone(), all[kind]["all"].clone());
     assert_eq!(share("operations"), (json!(2), json!(5)));
     assert_eq!(share("templates"), (json!(1), json!(4)));
-    // A refused request reaches no alternative.
+    // A refused request counts for no alternative of `security`.
     assert_eq!(share("alternatives"), (json!(1), json!(5)));
     assert_eq!(share("policies"), (json!(2), json!(2)));
     let missed = |kind: &str| -> Vec<String> {

@@ -72,13 +72,13 @@ fn documents_with_other_file_names_are_compared() {
     let keyed = "get: {x-gateway: {policies: [slow], upstream: orders}, ";
     project.write("keyed.yaml", OPEN.replace("get: {", keyed));
     diff(&project, "old.yaml", "keyed.yaml").with(0);
-    // Settings that no version can run yet are allowed, too.
+    // Settings that this version cannot run are allowed, too.
     project.write(
         "later.yaml",
         OPEN.replace("get: {", "get: {x-gateway: {cost: 5}, "),
     );
     diff(&project, "old.yaml", "later.yaml").with(0);
-    // The same document as JSON.
+    // Compare with the same document as JSON.
     let same: Value = serde_yaml_ng::from_str(OPEN).unwrap();
     project.write("same.json", same.to_string());
     assert_eq!(

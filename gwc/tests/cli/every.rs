@@ -412,7 +412,7 @@ fn plan_of_one_environment_names_those_that_go() {
             ended.out
         );
     }
-    // A channel that gateway.yaml no longer names.
+    // The store has a channel that gateway.yaml no longer names.
     project.edit("gateway.yaml", "channel: prod}", "channel: live}");
     project
         .run(&["plan"])
@@ -448,7 +448,8 @@ fn printed_entry_covers_each_environment() {
         plan(&project, &[]).with(code);
         plan(&project, &one).with(code);
     }
-    // Without the key, the fingerprint is that of exactly the environments of the plan.
+    // Without the key `environments`, the fingerprint must be that of exactly the environments of
+    // the plan.
     project.write(
         "reviewed.yaml",
         format!("- {{{before}{}\n", after.trim_start_matches(", ")),

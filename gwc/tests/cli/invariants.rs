@@ -4,7 +4,7 @@ use crate::git::{commit, git};
 use crate::project::Project;
 use crate::route::shop;
 
-/// The shop of `gwc route` with these invariants.
+/// The project of the tests of `gwc route`, with these invariants.
 fn held(invariants: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
@@ -102,7 +102,7 @@ fn each_requirement_holds_or_is_violated() {
         assert_eq!(violated(ALL, holds), NONE, "{holds}");
         assert_eq!(violated(ALL, violates), every, "{violates}");
     }
-    // Without a limit, bodies are longer than any.
+    // An operation without a limit violates every `max_body`.
     assert_eq!(violated(ALL, "{max_body: 1GiB}"), every);
     let project = held("- {name: one, require: {max_body: 1KiB}}\n");
     project.edit(

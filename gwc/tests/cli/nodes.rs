@@ -87,8 +87,8 @@ fn status(bundle: &str) -> Value {
            "resident": [bundle], "hold": null, "last_error": null, "ready": true})
 }
 
-/// Answer of a gateway with this status about its bundles: the resident ones are ready, except
-/// those listed as unready.
+/// Response of a gateway with this status about its bundles: the resident ones are ready, except
+/// those that `unready` lists.
 fn bundles(status: &Value) -> Value {
     let resident = status["resident"].as_array().cloned().unwrap_or_default();
     let known: Vec<Value> = resident
@@ -214,7 +214,8 @@ fn refused_release_fails_without_wait() {
             .with(5)
             .says("nothing to do");
     }
-    // A rollback behaves the same, to a version that the gateway runs and to one that it refuses.
+    // A rollback behaves in the same way, to a version that the gateway runs and to one that it
+    // refuses.
     let rollback = |id: &str| {
         let key = ["--key", "keys/release.pem", "--yes"];
         project.run(&[&["rollback", id, "--node", &gateway.at][..], &key].concat())

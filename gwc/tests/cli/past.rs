@@ -106,7 +106,7 @@ fn faulty_number_of_the_old_side_is_skipped() {
 }
 
 /// Edits of gateway.yaml and of the document that make the old side faulty. The last column is true
-/// if the faulty part is skipped.
+/// if gwc skips the faulty part.
 const SETTINGS: [(&str, &str, &str, bool); 12] = [
     ("gateway.yaml", "limit: 10/s", "limit: 10/x", true),
     ("gateway.yaml", "limit: 10/s", "limit: 10/s, burts: 3", true),

@@ -1,5 +1,5 @@
-//! `gwc route`: the operation that owns a request, the others with the reasons why not, the
-//! policies that run, and the source of each setting.
+//! `gwc route`: the operation that owns a request, the reasons why other operations do not own it,
+//! the policies that run, and the source of each setting.
 
 use serde_json::{Value, json};
 
@@ -584,7 +584,7 @@ fn other_listener_that_decides_otherwise_is_told() {
     let told = "note: the listener `inner` is assumed, but `open` would decide differently; select one \
          with --listener";
     ask(&project, &["GET", "/orders"]).with(0).says(told);
-    // Both have the mount `main`; a port or a name chooses one.
+    // Two mounts are named `main`; a port or the name of a listener selects one of them.
     let main = ["GET", "/v1/orders", "-H", "host: api.shop.example"];
     let requests: [&[&str]; 3] = [
         &main,

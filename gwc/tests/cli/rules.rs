@@ -142,7 +142,8 @@ fn acknowledgement_of_no_change_trips_a_gate() {
     let later = entry(&"ab".repeat(16), "operation-exposed", "orders/heapDump");
     project.write("reviewed.yaml", &later);
     let document = trips(&project, "acknowledgement-added");
-    // Adding an acknowledgement can itself be acknowledged; the change names what it will let pass.
+    // Adding an acknowledgement can itself be acknowledged; the line names the change that it will
+    // let pass.
     let change = &document["changes"][0];
     let text = |key: &str| change[key].as_str().expect("a text").to_owned();
     assert!(text("new").contains("orders/heapDump"));
@@ -315,7 +316,7 @@ fn allowed_finding_of_a_document_trips_a_gate() {
     );
     commit(&project, "allowed");
     plan(&project, &[], 0);
-    // An allowance for another rule at the same node, and a removed allowance.
+    // Allow another rule at the same node, and remove the allowance.
     project.edit(
         "orders.yaml",
         "allow: [missing-license]",

@@ -74,7 +74,7 @@ fn one_more_of_the_same_is_told() {
         left(&baseline, &elsewhere),
         ["unknown-field: an operation has no field `sumary`"]
     );
-    // Items without a name of their own, whose fingerprints are equal.
+    // Items of a list have no name of their own, and their fingerprints are equal.
     let schema = |items: &str| {
         format!(
             "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{A: {{allOf: [{items}]}}}}}}\n"

@@ -100,7 +100,7 @@ impl Route {
         enough && template.pieces.iter().zip(path).all(piece)
     }
 
-    /// Requests, of all given ones, that this route would own with this template if there were no
+    /// Requests among all given ones that this route would own with this template, if there were no
     /// other route.
     fn requests(&self, template: &Template, all: &[Request]) -> Vec<bool> {
         let takes =
@@ -108,9 +108,9 @@ impl Route {
         all.iter().map(takes).collect()
     }
 
-    /// Precedence of two templates that match the same path; the greater one wins. Segments count
-    /// from the left: a literal, a literal in any case, a pattern by its literal bytes, a
-    /// parameter. An end ranks above the rest of a prefix.
+    /// Precedence of two templates that match the same path; the greater one wins. Segments are
+    /// compared from the left: a literal, a literal in any letter case, a pattern by its literal
+    /// bytes, a parameter. The end of a template ranks above the rest of a prefix.
     fn rank(&self, template: &Template) -> Vec<(i32, usize, bool, bool)> {
         let piece = |piece: &&str| match *piece {
             "*" => (0, 0, false, false),

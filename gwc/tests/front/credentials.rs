@@ -79,7 +79,7 @@ fn preflight_that_refuses_a_credential_is_told() {
         let document = [("security: [{key: []}]", security), public];
         assert_eq!(told(&[], &document), [""; 0], "{security}");
     }
-    // The finding also names the other operation without the field.
+    // If several operations have the policy, the finding names all of them.
     let both = [("x-gateway: {upstream: v}", "x-gateway: {policies: [web]}")];
     assert_eq!(
         told(&[], &both),
@@ -119,7 +119,7 @@ fn key_of_a_removed_credential_is_told() {
         told(&[], &[strip, ("{upstream: v}", "{upstream: u}")]),
         [""; 0]
     );
-    // The same finding for a rate limit.
+    // A rate limit that reads the field has the same finding.
     let limit = [hash("consumer"), ("key: consumer", "key: \"header:x-key\"")];
     assert_eq!(told(&limit, &[strip]), one("header:x-key"));
     assert_eq!(told(&limit, &[]), [""; 0]);

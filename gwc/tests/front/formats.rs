@@ -47,8 +47,8 @@ fn unpacked(name: &str) -> Value {
 #[test]
 fn sarif_fits_the_standards_schema() {
     let mut schema = unpacked("sarif-schema-2.1.0.json.gz");
-    // The published pattern for languages is not a valid expression, because it has one bracket too
-    // many.
+    // The published pattern for languages has one bracket too many, so that it is not a valid
+    // expression.
     for holder in ["run", "toolComponent"] {
         let language = &mut schema["definitions"][holder]["properties"]["language"]["pattern"];
         *language = "^[a-zA-Z]{2}(-[a-zA-Z]{2})?$".into();

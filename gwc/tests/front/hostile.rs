@@ -68,7 +68,7 @@ fn depth_is_bounded() {
     }
     assert_eq!(names("a.json", &"[".repeat(100_000)), ["too-large"]);
     assert_eq!(names("a.json", &"{\"a\":".repeat(100_000)), ["too-large"]);
-    // Nested aliases are deeper than any line of the text.
+    // Aliases of aliases expand to a depth of 300, although no line is nested.
     let mut text = String::from("a0: &a0 []\n");
     for level in 1..300 {
         let _ = writeln!(text, "a{level}: &a{level} [*a{}]", level - 1);
@@ -306,7 +306,8 @@ fn reference(to: usize) -> String {
     format!("{{\"$ref\": \"#/components/schemas/A{to}\"}}")
 }
 
-/// Schemas in a ring: each requires a property of the next one, the last refers to the first.
+/// Schemas in a ring: each requires a property of the next one, and the last one refers to the
+/// first.
 fn ring(size: usize) -> String {
     schemas((0..size).map(|n| {
         format!(
@@ -373,7 +374,7 @@ type Case = (
     &'static [&'static str],
 );
 
-/// With a comparison of all pairs, each of these cases would take seconds to minutes.
+/// If all pairs were compared, each of these cases would take seconds to minutes.
 #[test]
 fn large_schemas_take_linear_time() {
     let cases: [Case; 7] = [
@@ -448,7 +449,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
         }
     }
     assert!(each.values().all(|count| *count <= 6), "{each:?}");
-    // Number of pairs of subsets of eight parameters of which neither contains the other, by
+    // Number of pairs of subsets of eight parameters in which neither subset contains the other, by
     // inclusion and exclusion: (4^8 - 2 * 3^8 + 2^8) / 2.
     assert_eq!(all + counted, (65_536 - 2 * 6_561 + 256) / 2);
 }

@@ -1,4 +1,5 @@
-//! Request fields by which the gateway decides, or tells an upstream who calls.
+//! Request fields that the gateway reads for a decision, or with which it tells an upstream the
+//! caller.
 
 use diag::Level;
 use model::compile;
@@ -71,19 +72,20 @@ fn field_that_is_read_before_it_is_set_is_found() {
     let chain = |policies: &str| format!("x-gateway: {{policies: [{policies}]}},");
     assert_eq!(found(&chain("ask, staff"), &[]), [""; 0]);
     assert_eq!(found(&chain("staff, ask"), &[]), reads("`staff`", "`ask`"));
-    // Decisions precede changes of the request, in any order of the list.
+    // A policy that decides runs before a policy that changes the request, in any order of the
+    // list.
     for policies in ["fixed, staff", "staff, fixed"] {
         let found = found(&chain(policies), &[]);
         assert_eq!(found, reads("`staff`", "`fixed`"), "{policies}");
     }
     assert_eq!(found(&chain("staff, added"), &[]), [""; 0]);
-    // The condition of a route is read first of all.
+    // The condition of a route is checked before any policy runs.
     let conditional = "x-gateway: {match: {headers: {X-Role: {exact: staff}}}, policies: [ask]},";
     assert_eq!(
         found(conditional, &[]),
         reads("a condition of `a/get`", "`ask`")
     );
-    // Authentication precedes policies that read, but not conditions.
+    // Authentication runs before policies that read the field, but after conditions of routes.
     let passed = [("KEY", "forward_as: X-Role")];
     assert_eq!(found(&chain("staff"), &passed), [""; 0]);
     let conditional = "x-gateway: {match: {headers: {X-Role: {present: true}}}},";

@@ -307,8 +307,7 @@ fn whatever_is_changed_is_noticed() {
         }
     }
     assert!(tried > 120, "only {tried}");
-    // Keys such as `template` and `strict` that have their default value here; other keys cover
-    // them.
+    // Keys such as `template` and `strict` have their default value here; other keys cover them.
     assert_eq!(ignored, Vec::<String>::new());
 }
 

@@ -109,7 +109,7 @@ fn unsupported_schema_with_validation_is_an_error() {
             parameters.join(", ")
         )
     };
-    // `/c/d/x` is owned by `/c/{id}/{k}`, which accepts only integers.
+    // Requests for `/c/d/x` belong to `/c/{id}/{k}`, which accepts only integers.
     let document = format!(
         "{HEAD}paths:\n  /p/{{id}}: {}\n  /c/{{id}}/{{k}}: {}\n  /{{n}}/d/{{m}}: {}\n",
         operation(&[parameter("id", "type: string, pattern: '^(?!z)[a-z]+$'")]),

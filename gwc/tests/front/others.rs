@@ -1,4 +1,4 @@
-//! The table of other linters' rules is complete, and names only existing gwc rules.
+//! The table of other linters' rules is complete, and names only existing rules of gwc.
 
 use std::collections::BTreeSet;
 

@@ -26,7 +26,7 @@ fn apply(folder: &Path, document: &str, overlay: &str) -> (Files, Document, Vec<
     (files, document, sink.into_sorted())
 }
 
-/// True if two nodes are equal, ignoring places and the order of keys.
+/// True if two nodes are equal, ignoring source locations and the order of keys.
 fn same(a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
     match (a.kind(), b.kind()) {
         (Kind::Map(_), Kind::Map(_)) => {

@@ -242,7 +242,7 @@ fn two_apis_cannot_get_the_same_rest() {
     );
 }
 
-/// A document with protected operations, and an open path item with this in its `x-gateway`.
+/// A document with protected operations, and an open path item with `said` in its `x-gateway`.
 fn beside(said: &str) -> String {
     let open = format!(
         "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, security: [], \
@@ -299,7 +299,7 @@ fn keep_beside_a_service_that_decides_is_found() {
     assert_eq!(found(&plain, &document(&kept)), [round]);
     let quiet = "match: prefix, path_readings: keep";
     assert_eq!(found(&plain, &document(quiet)), [""; 0]);
-    // Reported once, at the place of the setting.
+    // The finding is reported once, at the place of the setting.
     let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(found(&defaults, &document(asking)), [round]);
 }
@@ -331,7 +331,7 @@ fn keep_beside_an_expression_that_reads_paths_is_found() {
     assert_eq!(found(&plain, &document(&strict)), [""; 0]);
     let other = "policies: [quick], path_readings: keep";
     assert_eq!(found(&plain, &document(other)), [""; 0]);
-    // Reported once, at the place of the setting.
+    // The finding is reported once, at the place of the setting.
     let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(
         found(&defaults, &document("policies: [quick, below]")),

@@ -1,5 +1,4 @@
-//! Ways to silence a finding, their limits, and the finding about an allowance that silences
-//! nothing.
+//! Ways to silence a finding, their limits, and the finding about an `allow` without effect.
 
 use diag::Level;
 use model::compile::Levels;

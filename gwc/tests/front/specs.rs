@@ -1,4 +1,4 @@
-//! Real documents have no wrong errors.
+//! Real documents have no false errors.
 
 use std::time::Instant;
 

@@ -64,7 +64,7 @@ enum Verifier {
     },
 }
 
-/// Requirement of a scheme at a place. Without a verifier, any credential at the place is
+/// Requirement of a credential at a place. Without a verifier, any credential at the place is
 /// sufficient.
 #[derive(Clone, Debug)]
 struct Use {
@@ -118,7 +118,7 @@ fn verifier(dice: &mut Dice) -> Verifier {
         return Verifier::Key;
     }
     Verifier::Token {
-        // Mostly one value, so that the other properties are compared as well.
+        // Usually the same value, so that the other properties are compared as well.
         keys: if dice.chance(9) { KEYS[0] } else { KEYS[1] },
         issuer: if dice.chance(8) {
             ISSUERS[0]
@@ -179,7 +179,7 @@ fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
         .collect()
 }
 
-/// Every credential that some requirement distinguishes from others.
+/// One credential for each combination of properties that a requirement can distinguish.
 fn credentials() -> Vec<Held> {
     let subsets = |of: &[&'static str]| -> Vec<Vec<&'static str>> {
         (0..1usize << of.len())
@@ -219,7 +219,7 @@ fn credentials() -> Vec<Held> {
     all
 }
 
-/// Every certificate that some requirement distinguishes from others.
+/// One certificate for each combination of properties that a requirement can distinguish.
 fn shown() -> Vec<Held> {
     let mut all = vec![Held::Nothing];
     let ids = IDS.into_iter().map(Some).chain([None]);
@@ -452,7 +452,8 @@ fn the_order_of_requirements_agrees_with_every_caller() {
 }
 
 /// Compares one pair of requirements with their verifiers. The computed order must agree with the
-/// callers: those that hold exactly the credentials of one alternative, and some random ones.
+/// callers that are admitted: callers with exactly the credentials of one alternative, and some
+/// random callers.
 fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<String, usize>) {
     let mut old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
     old_verifiers.extend([certificates(dice), certificates(dice)]);
@@ -526,8 +527,8 @@ fn asked_at<'v>(
         .collect()
 }
 
-/// True for credentials that have only properties which a requirement checks; other properties
-/// change nothing.
+/// True if the credential has only properties that one of the requirements checks. Other properties
+/// make no difference.
 fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
     let Held::Known(facts) = held else {
         return true;
@@ -562,7 +563,7 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
             .iter()
             .all(|to| tokens().any(|token| token.2.contains(to)))
         && match no_token {
-            // Of credentials that differ only in unchecked properties, use one.
+            // Of several credentials that differ only in unchecked properties, keep one.
             true => {
                 facts.issuer == ISSUERS[0]
                     && facts.algorithm == ALGORITHMS[0]
@@ -578,7 +579,7 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
         }
 }
 
-/// True for certificates that differ in properties which a requirement checks.
+/// True if the certificate has only properties that one of the requirements checks.
 fn is_shown(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
     let Held::Certificate {
         of_connection,

@@ -5,7 +5,7 @@ use plan::{Outcome, Plan};
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 
-/// Plan of two gateways that this version cannot run.
+/// Plan of two gateways with settings that this version cannot run.
 pub(crate) fn planned(old: &str, new: &str) -> Plan {
     let side = |gateway: &str| {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];

@@ -14,7 +14,7 @@ use crate::naive::{Naive, Paths, differences, shadowed};
 
 /// Segments of templates.
 const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
-/// Texts for each way in which these segments can match, in both cases of letters.
+/// Texts for each way in which these segments can match, in both letter cases.
 pub(crate) const TEXTS: [&str; 19] = [
     "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
     "A0b", "a0B",
@@ -113,7 +113,8 @@ impl Tally {
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
                 && change.class != plan::Class::Shadowed
-                // Skip changed lists of hosts, and operations without requests: no request differs.
+                // Skip lines about lists of hosts, and about operations without requests: no
+                // request differs.
                 && !change.operations.is_empty()
         });
         for change in moves {

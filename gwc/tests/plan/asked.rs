@@ -253,7 +253,7 @@ fn service_that_takes_over_a_field_trips_the_gate() {
         &two("X-User, X-A", "X-Tier"),
         &two("X-A", "X-Tier, X-User")
     ));
-    // The same services under other names.
+    // Compare with the same services under other names.
     let old = two("X-User", "X-Tier");
     let new = old
         .replace("  u: {", "  w: {")

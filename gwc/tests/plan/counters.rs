@@ -60,7 +60,7 @@ fn renamed_api_hides_no_split_counter() {
         &["limit-split b/listOrders: \"slow\" -> \"late\""],
         &["limit-joined a/listOrders: \"late\" -> \"slow\""],
     );
-    // The API alone.
+    // Only the API is renamed.
     split((&two(), DOCUMENT), (&gateway, DOCUMENT), &[], &[]);
 }
 
@@ -162,7 +162,7 @@ fn counter_by_route_is_split_with_the_operation() {
         &[],
         &[],
     );
-    // Another name of the operation and of the API.
+    // The operation and the API are renamed.
     let renamed = edit(DOCUMENT, "operationId: getOrder", "operationId: order");
     split((&by("route"), DOCUMENT), (&by("route"), &renamed), &[], &[]);
     let gateway = edit(&by("route"), "apis: {a:", "apis: {b:");

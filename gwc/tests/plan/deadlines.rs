@@ -1,4 +1,5 @@
-//! Questions to services that decide about access: deadlines, forwarded fields and order.
+//! Requests to services that decide about access: deadlines, forwarded fields, and the order of
+//! policies.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -10,7 +11,7 @@ fn gateway(policies: &str, chain: &str) -> String {
     edit(&gateway, "[slow, edge]", chain)
 }
 
-/// gateway.yaml with a service that is asked, and a timeout of the operations.
+/// gateway.yaml with an authorization service, and a timeout of the operations.
 fn asking(settings: &str, timeout: &str) -> String {
     let gateway = gateway(
         &format!("  ask: {{kind: forward_auth, upstream: v{settings}}}\n"),
@@ -37,11 +38,11 @@ fn shorter_timeout_ends_a_question_that_opens() {
     assert_eq!(between(open, "5s", "300ms"), line("weaken"));
     assert_eq!(between(open, "300ms", "5s"), line("strengthen"));
     assert_eq!(between(open, "900ms", "300ms"), line("weaken"));
-    // The question ends before the timeout of the operation.
+    // The request to the service ends before the timeout of the operation.
     assert_eq!(between(open, "5s", "2s"), [""; 0]);
     let brief = ", on_outage: open, timeout: 100ms";
     assert_eq!(between(brief, "5s", "300ms"), [""; 0]);
-    // An outage refuses requests.
+    // With the default `on_outage`, an outage refuses requests.
     assert_eq!(between("", "5s", "300ms"), [""; 0]);
 }
 
@@ -64,7 +65,7 @@ fn any_source_of_a_timeout_ends_a_question() {
     );
     let document = with("+policies: [quick]");
     assert_eq!(security((&quick, DOCUMENT), (&quick, &document)), weaken);
-    // A shorter time in the policy itself.
+    // The policy itself gets a shorter timeout.
     let brief = asking(", on_outage: open, timeout: 50ms", "5s");
     let found = security((&old, DOCUMENT), (&brief, DOCUMENT));
     assert_eq!(
@@ -143,7 +144,7 @@ fn service_that_gets_other_fields_trips_the_gate() {
     let (two, one) = (of("Accept, X-Tenant"), of("Accept"));
     assert_eq!(between(&two, &one), line);
     assert_eq!(between(&one, &two), line);
-    // The fields by default.
+    // The default fields are forwarded.
     let plain = asking("", "5s");
     let written = of("Accept, Authorization, Cookie");
     assert_eq!(between(&plain, &written), [""; 0]);

@@ -1,5 +1,5 @@
-//! Changes that gates once did not notice: each edit has a class, and the reverse edit has the
-//! opposite class.
+//! Changes that gates once missed: each edit has a class, and the reverse edit has the opposite
+//! class.
 
 use model::compile::Purpose;
 use plan::Plan;
@@ -488,7 +488,7 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
     }
 }
 
-/// Plan of two gateways and documents that this version cannot run.
+/// Plan of two gateways and documents with settings that this version cannot run.
 fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];

@@ -50,7 +50,7 @@ fn new_holder_is_granted() {
             ["security grant credential-added consumer acme"]
         );
     }
-    // The order does not count.
+    // The order of the entries makes no difference.
     let two = "[{issuer: i, client: acme-app}, {issuer: i, subject: s}]";
     let turned = "[{issuer: i, subject: s}, {issuer: i, client: acme-app}]";
     let (old, new) = (edit(GATEWAY, ACME, two), edit(GATEWAY, ACME, turned));
@@ -65,11 +65,11 @@ fn removed_holder_stays_admitted_alone() {
         "policy relax limit-key-changed policy each key, consumer acme",
     ];
     assert_eq!(planned(ACME, "[]"), kept);
-    // The entry ended with 2026; without it the tokens are admitted.
+    // The entry ends with the year 2026; without the entry the tokens are admitted.
     let found = planned("[{issuer: i, subject: late, not_after: 2027-01-01}]", "[]");
     let granted = "security grant credential-removed consumer ends".to_owned();
     assert!(found.contains(&granted), "{found:?}");
-    // Another consumer lists the holder.
+    // Another consumer lists the same client.
     let moved = edit(GATEWAY, ACME, "[]");
     let ends = "[{issuer: i, subject: late, not_after: 2027-01-01}";
     let moved = edit(

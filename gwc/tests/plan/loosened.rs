@@ -54,7 +54,8 @@ fn callers(from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn certificate_without_entry_is_still_admitted() {
-    // The entry ends with 2026; without it the certificate is admitted for as long as it is valid.
+    // The entry ends with the year 2026; without the entry the certificate is admitted as long as
+    // it is valid.
     let entry = "  acme: {certificates: [{san: a.test, not_after: 2027-01-01}]}\n";
     let removed = "security grant credential-removed consumer acme";
     let looser = "policy relax limit-key-changed policy each key, consumer acme";
@@ -119,7 +120,7 @@ fn group_that_an_expression_reads_is_no_right() {
         callers("groups: [gold, held]", "groups: [gold]"),
         removed("incomparable", "groups")
     );
-    // Without an expression that reads them, a group only admits.
+    // Without an expression that reads groups, a group only admits further requests.
     let silent = edit(
         CALLERS,
         "!('held' in auth.groups)",
@@ -130,7 +131,7 @@ fn group_that_an_expression_reads_is_no_right() {
         lines(&plan((&silent, CALLED), (&fewer, CALLED))),
         removed("strengthen", "groups")
     );
-    // A claim, without a token that could provide it.
+    // The consumer loses a claim, and no token can provide it.
     let of_keys = |claim: &str, rights: &str| {
         let policy = format!(
             "policies:\n  free: {{kind: authorize, expression: \"!has(auth.claims.{claim})\"}}\n"
@@ -181,7 +182,7 @@ fn consumer_of_tokens_that_goes_splits_its_limits() {
         found.contains(&"security incomparable consumer-removed consumer app".to_owned()),
         "{found:?}"
     );
-    // Tokens that name no consumer.
+    // Compare verifiers whose tokens name no consumer.
     let unnamed = |gateway: &str| edit(gateway, "consumer_claim: client_id, ", "");
     let (old, new) = (unnamed(CALLERS), unnamed(&without));
     assert_eq!(
@@ -412,7 +413,7 @@ fn later_sunset_relaxes() {
             ("relax", "tighten"),
         );
     }
-    // Neither side serves it.
+    // Both dates are past: neither side serves the operation.
     let (old, new) = (with("sunset: 2020-01-01"), with("sunset: 2021-01-01"));
     let mut plan = plan((GATEWAY, &old), (GATEWAY, &new));
     plan.ended_by("2031-05-01");
@@ -514,7 +515,7 @@ fn review_of_an_environment_covers_no_other() {
     assert!(!goes(&prod, &[ack(&test)]));
     assert!(!goes(&all, &[ack(&test)]));
     assert!(goes(&all, &[ack(&test), ack(&prod)]));
-    // The names are part of the fingerprint.
+    // The names of environments are part of the fingerprint.
     let wider = Acknowledgement {
         environments: Some(line(&all).environments),
         ..ack(&test)

@@ -8,9 +8,9 @@ use plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
 
-/// Every path that can distinguish two templates: up to two segments; three after `/a`, which may
-/// be a base path; and one more segment, for prefixes. Paths that an upstream may read as another
-/// path are left out.
+/// Every path that can distinguish two templates: up to two segments; up to three after `/a`, which
+/// may be a base path; and one more segment, for prefixes. Paths that an upstream may read as
+/// another path are left out.
 pub(crate) struct Paths(Vec<Vec<&'static str>>);
 
 impl Paths {
@@ -223,9 +223,9 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// Owners, by method, of requests that no route matches: the API with the best description of
-    /// the path forwards its other methods; if none describes the path, the API with the longest
-    /// base path owns the request.
+    /// Owners, by method, of requests that no route matches. The API with the best description of
+    /// the path owns its other methods. If no API describes the path, the API with the longest base
+    /// path owns the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let said = self.said.iter().filter(|said| said.host == host);
         let said: Vec<&Said> = said

@@ -1,5 +1,5 @@
 //! Proofs of possession (`dpop`) in plans: single edits with exactly the expected lines, and
-//! witnesses that both engines judged.
+//! witnesses that both engines evaluated.
 
 use plan::{Outcome, Plan, Side};
 
@@ -44,7 +44,7 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// An edit, the lines that it gives, and the proof of the first one's witness.
+/// An edit, its expected lines, and the proof of the first line's witness.
 type Edit = (
     &'static str,
     &'static str,

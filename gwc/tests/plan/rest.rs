@@ -131,8 +131,8 @@ fn callers_of_the_rest_are_compared_like_operations() {
     );
 }
 
-/// A document that describes or hides fewer requests leaves more for the `unmatched` operation.
-/// Each line has a witness.
+/// If a document describes or hides fewer requests, the `unmatched` operation gets the others. Each
+/// line has a witness.
 #[test]
 fn what_is_described_no_more_is_the_rests() {
     let rest = with("unmatched: v, undeclared_methods: pass");
@@ -192,8 +192,8 @@ fn what_is_described_no_more_is_the_rests() {
     );
 }
 
-/// A prefix route describes every path. The `unmatched` operation then owns nothing, and is
-/// reported all the same.
+/// A prefix route describes every path. The `unmatched` operation then owns no requests, and is
+/// reported nevertheless.
 #[test]
 fn who_gets_nothing_is_told_all_the_same() {
     let id = "  /orders/{id}:\n";

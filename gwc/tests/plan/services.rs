@@ -69,7 +69,8 @@ fn credentials_sent_are_those_that_are_new_there() {
         ["credentials to auth.internal:9000: null -> \"authorization\""]
     );
     assert_eq!(sent(&tokens, &plain), [""; 0]);
-    // The field in which a scheme has its credential, whatever its name is.
+    // The service gets the field in which a scheme has its credential, whatever the name of the
+    // field.
     let key = gateway("", ", request_headers: [X-Key]");
     assert_eq!(
         sent(&plain, &key),
@@ -131,7 +132,8 @@ fn service_at_another_host_weakens() {
             "{line:?}"
         );
     }
-    // A changed upstream of the requests is only a move. One host fewer admits no further caller.
+    // Another target of the upstream only moves the requests. With one host fewer, no further
+    // caller is admitted.
     let other = edit(&old, "127.0.0.1:9001", "127.0.0.1:9002");
     assert_eq!(
         found(&old, &other),
@@ -185,7 +187,7 @@ fn outage_that_can_be_forced_weakens_with_open() {
         let weaken = format!("security weaken {id} {ALL}");
         let loud = found(&gateway(old, open), &gateway(new, open));
         assert_eq!(loud, [weaken.as_str()], "{new}");
-        // Only a tighter limit can be used to cause an outage.
+        // Only a tighter limit lets a caller cause an outage.
         if !new.contains("window") {
             let back = found(&gateway(new, open), &gateway(old, open));
             assert!(back.iter().all(|line| !line.contains("weaken")), "{back:?}");

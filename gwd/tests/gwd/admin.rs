@@ -286,7 +286,7 @@ fn health_checks_have_places_of_their_own() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(gwd.open(path).status, 200, "{path}");
     }
-    // Requests are read one after the other; each body has a time limit of two seconds.
+    // The requests are handled one after the other; each body has a time limit of two seconds.
     let ended = || busy.iter().any(Client::is_answered);
     eventually("only health checks are answered", || {
         let other = gwd.ask("GET", "/v1/status", "");
@@ -375,8 +375,8 @@ fn admin_socket_never_replaces_another_file() {
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
 }
 
-/// Sends requests with a new key each until the alarm is raised. The rate-limit table has 262,144
-/// slots.
+/// A client sends requests with a new key each until the alarm is raised. The rate-limit table has
+/// 262,144 slots.
 #[test]
 fn flood_of_new_keys_raises_the_alarm() {
     let upstream = Upstream::saying("ok");

@@ -216,7 +216,8 @@ fn more_than_sixty_four_targets_are_all_reached() {
 
 #[test]
 fn backends_replaced_one_by_one_lose_no_request() {
-    // Three backends. Each in turn stops listening, closes its connections, and starts again.
+    // Backend of which there are three. Each in turn stops listening, closes its connections, and
+    // starts again.
     struct Backend {
         address: SocketAddr,
         up: Arc<AtomicBool>,
@@ -267,8 +268,8 @@ fn backends_replaced_one_by_one_lose_no_request() {
     let mut main = service("main", &addresses);
     // When a listener closes, the kernel resets connections that the backend has not accepted yet.
     let mut retry = retries(4, &[Condition::ConnectFailure, Condition::Reset]);
-    // All four clients may reach a backend that is stopping, which is more than the default minimum
-    // of 3 retries.
+    // All four clients may reach a backend that is stopping, so more retries are needed than the
+    // default minimum of 3.
     retry.times.budget_min = 8;
     main.retries = Some(retry);
     shop.upstreams = vec![main];

@@ -98,8 +98,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts gwd so that its control thread blocks in the middle of an activation. Dropping the second
-/// returned value lets the thread continue.
+/// Starts gwd so that its control thread blocks in the middle of an activation. Dropping the
+/// returned pipe lets the thread continue.
 fn hanging(start: &mut Command, activation: usize) -> (Process, std::io::PipeWriter) {
     let (stdin, go_on) = std::io::pipe().unwrap();
     start.env("GWC_FAULT", format!("activate.built:{activation}:hang"));

@@ -89,8 +89,8 @@ fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
     String::from_utf8_lossy(&start[9..]).into_owned()
 }
 
-/// Requests for a slow operation, or WebSockets, would otherwise let one client close an upstream
-/// for everybody.
+/// Without a limit per address, one client could occupy an upstream with waiting requests for a
+/// slow operation, or with WebSockets.
 #[test]
 fn waiting_requests_of_an_address_leave_a_quarter() {
     let (release, released) = mpsc::channel::<()>();
@@ -113,7 +113,7 @@ fn waiting_requests_of_an_address_leave_a_quarter() {
         })
         .collect();
     let shed = || gateway.metric("gwd_overload_shed_total", &["requests_per_address"]);
-    // The first 64 do not count, the next 32 are a quarter.
+    // The first 64 requests are not counted; the next 32 are the quarter of the address.
     eventually("more than its share is refused", || shed() == 24.0);
     assert_eq!(get(gateway.address, "/a").status, 503);
     assert_eq!(status_elsewhere(gateway.address), "200");
@@ -188,7 +188,8 @@ fn clients_wait_for_memory_and_all_are_served() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let bounds = Bounds {
-        // 10 % of the limit is always available, which is enough for a few connections at a time.
+        // Connections may always use 10 % of the limit, which is enough for a few connections at a
+        // time.
         memory_bytes: 2 << 20,
         ..Bounds::NONE
     };
@@ -214,6 +215,6 @@ fn a_thousand_connections_spread_over_the_workers() {
     let loads = gateway.node.loads();
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert_eq!(loads.iter().sum::<u64>(), 1_000);
-    // Allow two more: a connection that is passed to another worker already counts there.
+    // Allow two more: a connection that is being handed to another worker already counts there.
     assert!(*most <= least + (least / 10).max(8) + 2, "{loads:?}");
 }

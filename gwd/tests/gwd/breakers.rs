@@ -148,7 +148,7 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     });
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut fuse = fuse(1, Scope::Upstream);
-    // A lost probe would block further probes for this time.
+    // A probe without a result would block further probes for this time.
     (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (4_000, 4_000);
     shop.upstreams[0].circuit_breaker = Some(fuse);
     let served = shop.serve();

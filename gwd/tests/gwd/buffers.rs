@@ -66,7 +66,8 @@ fn unread_response_is_counted_until_taken_or_dropped() {
         raw.send(&asks(stream));
     }
     eventually("something waits", || buffered(&served) > 100_000.0);
-    // Data of four streams in h2, and data that the gateway has collected for writing.
+    // The limit covers the data of four streams in h2, and data that the gateway has collected for
+    // writing.
     assert!(buffered(&served) < 2e6, "{}", buffered(&served));
     // Reset one stream. Its buffered data is freed together with that of the other streams, when
     // the client reads.
@@ -274,8 +275,8 @@ fn responses_in_upstream_connections_are_counted() {
     let served = shop.serve();
     let mut raw = greedy(served.address);
     raw.send(&asks(1));
-    // The window of a stream is 1 MiB. Up to half of it may not be counted, because its window
-    // update is still pending.
+    // The window of a stream is 1 MiB. Up to half of it may be uncounted, because the stream's
+    // window update is still pending.
     eventually("it waits", || buffered(&served) > 5e5);
     let mut other = Client::connect(served.address);
     other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");

@@ -1,5 +1,5 @@
 //! Limits of a whole request: the deadline of a gRPC client and the operation's `timeout`. They end
-//! the request, and say nothing about the services that it waits for.
+//! the request, and do not count as failures of the services for which it waits.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -115,7 +115,7 @@ fn late_call_fails_no_shared_connect() {
         served.metric("http_server_active_requests", &[]) == 2.0
     });
     assert!(is_late(&first.join().unwrap()));
-    // The second request opens the connection now, with its own time.
+    // The second request now opens the connection, with its own time limit.
     let (_two, _) = mute.accept().unwrap();
     assert_eq!(served.metric("http_server_active_requests", &[]), 1.0);
 }
@@ -154,7 +154,7 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     eventually("requests above the share are refused", || {
         served.metric("gwd_overload_shed_total", &refused) > 0.0
     });
-    // Three quarters, and at most one batch of permits that no request uses.
+    // Three quarters of the permits, and at most one batch that a worker has reserved.
     eventually("the others are held", || {
         (80.0..=97.0).contains(&served.metric("http_server_active_requests", &[]))
     });

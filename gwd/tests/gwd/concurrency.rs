@@ -1,5 +1,5 @@
-//! Limits on concurrent requests: which requests get a permit, when permits are returned, and which
-//! response the others get.
+//! Limits on concurrent requests (`concurrency`): requests that get a permit, the end of a permit,
+//! and the response to refused requests.
 
 use std::sync::mpsc;
 
@@ -159,8 +159,8 @@ fn in_progress(served: &Served) -> f64 {
     served.metric("http_server_active_requests", &[])
 }
 
-/// Waits until this many requests are in progress. A request that is sent earlier could take a
-/// permit of theirs.
+/// Waits until this many requests are in progress. A request that is sent earlier could take one of
+/// their permits.
 fn all_in_progress(served: &Served, count: u32) {
     eventually("all are in progress", || {
         in_progress(served) == f64::from(count)
@@ -183,7 +183,7 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
     all_in_progress(&served, 5);
     let refused = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
     assert_eq!(refused.status, 429);
-    // Each upload becomes slow after a second without bytes. Two of them may go on.
+    // Each upload becomes slow after a second without bytes. Two of the slow uploads may continue.
     eventually("the slow uploads leave permits", || {
         fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 200
     });
@@ -215,7 +215,7 @@ fn big() -> Upstream {
     })
 }
 
-/// Clients that request 64 MiB and read nothing.
+/// Clients that request 64 MiB and read nothing of the response.
 fn standing(served: &Served, count: usize) -> Vec<Client> {
     let begin = |_| {
         let mut client = Client::connect(served.address);
@@ -283,7 +283,7 @@ fn slow_client_keeps_a_limit_that_nobody_wants() {
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\nx-key: a\r\ncontent-length: 6\r\n\r\nabc");
     let begun = std::time::Instant::now();
-    // Requests with another key do not want its permit.
+    // Requests with another key do not need the permit of this one.
     while begun.elapsed() < std::time::Duration::from_millis(2_500) {
         let other = fetch(served.address, "GET", "/a", "x-key: b\r\n");
         assert_eq!(other.status, 200);

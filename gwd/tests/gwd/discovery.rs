@@ -62,7 +62,7 @@ fn found(name: &str, port: Option<u16>) -> Shop {
     shop
 }
 
-/// Time limits that are a hundred times shorter than the defaults.
+/// Time limits that are a hundredth of the defaults.
 fn fast() -> Times {
     Times {
         ttl_least_ms: 10,
@@ -251,8 +251,8 @@ fn nonexistent_name_counts_after_repetition() {
 fn answer_too_large_for_a_datagram_uses_tcp() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    // None of these 200 addresses is the host that answers, because the gateway chooses the first
-    // host at random.
+    // None of these 200 addresses belongs to the host that answers, because the gateway chooses the
+    // first host at random.
     let many: Vec<Record> = (2..=201).map(v4).collect();
     server.says(NAME, A, Reply::Truncated(many, 60));
     let shop = found(NAME, Some(hosts[0].address.port()));

@@ -1,5 +1,5 @@
 //! Responses and WebSockets of operations with `streams: close` end when the credential of their
-//! request ends; those of other operations go on.
+//! request expires; those of other operations continue.
 
 use std::io::Write as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -13,13 +13,14 @@ use crate::websocket::{HANDSHAKE, agree};
 /// A Close frame of the gateway with the code 1008.
 const CLOSED: [u8; 4] = [0x88, 0x02, 0x03, 0xF0];
 
-/// Time until the credential of a test ends: from two to three seconds.
+/// Expiry of a test's credential in Unix time: two to three seconds from now.
 fn soon() -> Option<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Some(now.as_secs() + 3)
 }
 
-/// A shop whose key ends soon, with two operations for each path below `/close` and `/keep`.
+/// A shop whose API key expires soon. `/close` and `/keep` require the key; `/close` and `/open`
+/// have `streams: close`.
 fn ending(upstream: &Upstream, method: &'static str, of: impl Fn(Op) -> Op) -> Shop {
     let ops = vec![
         of(op(method, "/close").secured("key")).closing_streams(),
@@ -31,7 +32,7 @@ fn ending(upstream: &Upstream, method: &'static str, of: impl Fn(Op) -> Op) -> S
     shop
 }
 
-/// A connection with a request for a path, after the head of its response.
+/// A connection on which a request for a path was sent and the head of its response was read.
 fn begun(served: &Served, request: &str, path: &str) -> Client {
     let mut client = Client::connect(served.address);
     client.send(&request.replace("/ws", path));
@@ -41,7 +42,7 @@ fn begun(served: &Served, request: &str, path: &str) -> Client {
     client
 }
 
-/// Waits until the gateway has counted a request that ended with its credential.
+/// Waits until the gateway has counted a request that ended because its credential expired.
 fn is_recorded(served: &Served, status: &str) {
     eventually("it is recorded", || {
         let status = format!("status_code=\"{status}\"");
@@ -73,7 +74,8 @@ fn websocket_closes_when_its_credential_ends() {
     assert_eq!(again.answer().status, 401);
 }
 
-/// An upstream that begins a chunked response, and ends it when the test sends a message for each.
+/// An upstream that begins a chunked response to each request, and ends the response when the test
+/// sends a message.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

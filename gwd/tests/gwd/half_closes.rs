@@ -38,7 +38,7 @@ fn ops() -> Vec<Op> {
     vec![op("GET", "/a"), op("GET", "/large"), op("POST", "/a")]
 }
 
-/// Lets the upstream answer after the gateway has seen that the client closed its sending side.
+/// Makes the upstream answer after the gateway has noticed that the client closed its sending side.
 fn answer_later(proceed: &Sender<()>, upstream: &Upstream, count: usize) {
     eventually("the request arrives", || upstream.seen().len() == count);
     std::thread::park_timeout(Duration::from_millis(100));

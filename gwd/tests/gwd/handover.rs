@@ -101,7 +101,7 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
     Ok(())
 }
 
-/// A store and an upstream, with a gateway that serves `/a`, `/ws` and HTTP/2.
+/// A store, an upstream and a gateway that serves `/a`, `/ws` and HTTP/2.
 fn world() -> (World, Upstream) {
     let upstream = Upstream::start(|seen, stream| {
         if seen.line().contains("/ws") {

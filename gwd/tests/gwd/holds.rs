@@ -102,7 +102,8 @@ fn hold_survives_a_busy_port_and_yields_to_a_new_head() {
     assert_eq!(status["bundle"], Value::Null, "the bundle that was left");
     assert_eq!(status["last_error"]["reason"], "port-busy");
     assert_eq!(status["hold"]["from"], two.to_string());
-    // Without `sticky`, gwd may load a later head than the bundle it rolled back from.
+    // Without `sticky`, the node may activate a head that is newer than the bundle from which it
+    // rolled back.
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["hold"], Value::Null);

@@ -160,8 +160,8 @@ fn control_frames_with_requests_are_no_flood() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
-    // Such fields are what a browser or gRPC client sends with each request. Their total exceeds
-    // what a flood may send.
+    // These fields are typical for the requests of a browser or a gRPC client. In total, the client
+    // sends more than a flood may send.
     for at in 0..1_500 {
         let stream = odd(at);
         raw.send(

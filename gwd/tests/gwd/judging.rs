@@ -89,7 +89,7 @@ fn no_usable_host_is_503_or_tries_all_as_configured() {
         shop.upstreams[0].health.all_unhealthy = all_unhealthy;
         let served = shop.serve();
         assert_eq!(get(served.address, "/a").status, 502);
-        // The first request may have tried one host only; then this one tries the other.
+        // The first request may have tried one host only; this request then tries the other host.
         let _either = get(served.address, "/a");
         assert_eq!(get(served.address, "/a").status, expected);
     }

@@ -103,8 +103,8 @@ fn panic_in_a_vital_part_ends_the_process_with_a_log() {
     let world = World::new();
     let upstream = Upstream::saying("ok");
     world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
-    // Two workers reach this point once a second each, so the fifth time is in the third second of
-    // one of them.
+    // Each of the two workers passes this fault point once a second, so the fifth pass is in the
+    // third second.
     let mut gwd = Process::spawn(world.trusted().env("GWC_FAULT", "worker.swept:5:panic"));
     assert_eq!(get(gwd.public(), "/a").status, 200);
     assert_eq!(gwd.wait().code(), Some(70));

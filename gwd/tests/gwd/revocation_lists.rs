@@ -1,4 +1,5 @@
-//! Revocation lists that are newer than the one a record names, and stores that withhold a list.
+//! Revocation lists that are newer than the list that a record names, and stores that withhold a
+//! list.
 
 use bundle::digest::Digest;
 use bundle::publish::Revocation;
@@ -50,7 +51,7 @@ fn fresh_node_with_floor_after_revocation_starts() {
     let gwd = world.start();
     assert_eq!(gwd.status()["revocations_protected"], true);
     gwd.kill();
-    // The same minimum serial, with a store that withholds the list.
+    // Start with the same minimum serial and a store that withholds the list.
     std::fs::remove_dir_all(world.path("state")).unwrap();
     exchange(&world, "older");
     let output = world.fails(&mut world.trusted());

@@ -1,5 +1,5 @@
-//! Timeouts for silence: of an upstream in the middle of a body, and in a WebSocket. Also the
-//! maximum age of connections. The times are short here.
+//! Idle timeouts of response bodies and WebSockets, and the maximum age of connections. The tests
+//! use short timeouts.
 
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ fn patience(stream_idle_ms: u64) -> Settings {
     }
 }
 
-/// An upstream that sends these fields and this part of its body, then nothing more. `/ok` gets a
+/// An upstream that sends these fields and this part of its body, and then nothing. `/ok` gets a
 /// complete response.
 fn silent(fields: &'static str, body: &'static str) -> Upstream {
     Upstream::start(move |seen, stream| {
@@ -315,7 +315,8 @@ fn old_http2_connection_gets_goaway_and_finishes() {
     eventually("the call arrives", || calls.load(Ordering::SeqCst) == 1);
     let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.code(), NO_ERROR);
-    // Jitter makes it at most a fifth earlier; deadlines have a resolution of a millisecond.
+    // Jitter ends the connection at most a fifth earlier; deadlines have a resolution of a
+    // millisecond.
     assert!(began.elapsed() >= Duration::from_millis(385));
     proceed.send(()).unwrap();
     let head = raw.find(|frame| frame.kind == HEADERS).unwrap();

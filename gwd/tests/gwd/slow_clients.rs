@@ -1,5 +1,5 @@
 //! Slow clients: heads and bodies that arrive slowly, responses that are read slowly, and clients
-//! that have vanished. Timeouts are short here; other limits are the real ones.
+//! that have vanished. The tests use short timeouts and the default values of other limits.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -77,8 +77,8 @@ fn open_connections(served: &Served) -> f64 {
     served.metric("gwd_downstream_connections", &[])
 }
 
-/// Writes a piece of a body every `every` until the gateway responds, at most for `total`. Returns
-/// the time that this took.
+/// Writes a piece of a body each time the interval `every` has passed, until the gateway responds
+/// or `total` has passed. Returns the elapsed time.
 fn trickle(client: &Client, piece: &[u8], every: Duration, total: Duration) -> Duration {
     let mut stream = client.another();
     stream.set_nonblocking(true).unwrap();
@@ -196,7 +196,7 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
         );
         eventually("it is closed", || open_connections(&served) == 0.0);
     }
-    // The gateway read from the upstream only as much as the client took.
+    // The gateway reads from the upstream only as much as the client reads.
     let (mut client, began) = (Client::connect(served.address), Instant::now());
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
     client.head();

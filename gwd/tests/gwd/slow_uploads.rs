@@ -200,8 +200,8 @@ fn stalled_uploads_of_an_address_leave_a_part() {
     let mut refused = 0;
     // Twice: permits of the first round are free again when its clients have gone.
     for _ in 0..2 {
-        // The clients get half of the permits, a quarter, and an eighth more because they have sent
-        // this much.
+        // The clients get half of the permits, then a quarter, and another eighth because they have
+        // sent this many bytes.
         let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
         eventually("what is too much is refused", || {
@@ -221,7 +221,8 @@ fn stalled_uploads_of_an_address_leave_a_part() {
 #[test]
 fn quick_upload_beside_stalled_ones_is_served() {
     let (upstream, served) = with_64_requests();
-    // More uploads than one address may begin, each with fewer bytes than mark a long upload.
+    // More uploads than one address may begin, each with fewer bytes than the higher limit of an
+    // address requires.
     let stalled = stalled(&served, 100, 1_000);
     for _ in 0..10 {
         assert_eq!(post(&served), 200, "whole at once");
@@ -302,7 +303,8 @@ fn body_timeout_and_min_rate_of_a_listener_count() {
     let mut impatient = shop(upstream.address, ops());
     impatient.listener.limits.body_timeout_ms = 300;
     assert_eq!(send(impatient, 0), 408, "silence");
-    // 500 bytes per second.
+    // The client sends 500 bytes per second: less than the first minimum rate, more than the
+    // second.
     let mut demanding = shop(upstream.address, ops());
     demanding.listener.limits.body_timeout_ms = 300;
     demanding.listener.limits.min_rate_bytes = 5_000;

@@ -1,4 +1,4 @@
-//! Malformed messages, which the gateway must parse like another server does.
+//! Malformed messages, which the gateway must parse in the same way as another server.
 //!
 //! Request smuggling needs two readers that disagree where a message ends (RFC 9112 §11.2). Random
 //! messages are built from parts of such attacks and sent to plain hyper and to the gateway. Each

@@ -255,7 +255,7 @@ fn forgetful() -> std::net::SocketAddr {
 
 /// A configuration that differs from all others in route, timeout, rate limit and second host.
 fn different(upstream: std::net::SocketAddr, number: u32) -> Shop {
-    // Metrics keep names for ten minutes, so use the same few paths again.
+    // Metrics keep names for ten minutes, so reuse a few paths.
     let paths = ["/v0", "/v1", "/v2", "/v3", "/v4", "/v5", "/v6", "/v7"];
     let mut one = op("GET", paths[number as usize % paths.len()]).policy("few");
     one.timeout_ms = 1_000 + u64::from(number);

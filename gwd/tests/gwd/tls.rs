@@ -504,8 +504,8 @@ fn session_resumes_at_every_worker_of_one_process() {
     };
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!connect(&gwd, version, "-sess_out"));
-        // The chance that all 16 connections reach the worker that issued the ticket is one in four
-        // thousand million.
+        // All 16 connections reach the worker that issued the ticket with a probability of one in
+        // four thousand million.
         for _ in 0..16 {
             assert!(connect(&gwd, version, "-sess_in"), "{version}");
         }

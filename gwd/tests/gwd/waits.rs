@@ -23,7 +23,7 @@ fn waiting(served: &Served) -> f64 {
     served.metric("gwd_upstream_pending_requests", &["main"])
 }
 
-/// Sends a request, and waits until it waits for a connection.
+/// Sends a request, and returns when it waits for a connection.
 fn queue(served: &Served, client: &mut Client) {
     let before = waiting(served);
     client.send(ASK);
@@ -226,7 +226,7 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     held.add_permits(1);
     eventually("it goes where room is", || seen.load(Ordering::SeqCst) == 5);
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
-    // The request whose attempt failed uses the same connection.
+    // The request that tried to open a connection uses the same connection.
     held.add_permits(5);
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
@@ -298,7 +298,7 @@ fn dead_connection_is_replaced_by_an_unused_one() {
         upstream.seen().len() == 4 && waiting(&served) == 1.0
     });
     assert_eq!(upstream.seen()[3].line(), "GET /queued HTTP/1.1");
-    // The second request completes. It would fail as the first did.
+    // The second request completes. With a failed connection it would have failed like the first.
     go.send(()).unwrap();
     go.send(()).unwrap();
     go.send(()).unwrap();

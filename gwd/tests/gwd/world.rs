@@ -62,7 +62,7 @@ pub(crate) fn trusted(owner: &str, role: Role, state: KeyState) -> TrustedKey {
     }
 }
 
-/// Trust file with all keys. These keys' states are changed, or the keys are added.
+/// Trust file with these keys: owner, role and state of each.
 pub(crate) fn trust_of(keys: &[(&str, Role, KeyState)]) -> Trust {
     keys.iter()
         .fold(Trust::new("shop".parse().unwrap()), |trust, key| {
@@ -118,7 +118,7 @@ impl World {
         Self::assemble_with(gateway, needs, bundle::codec::encode(&gateway.shared))
     }
 
-    /// Assembles a bundle with these bytes as the shared blob.
+    /// Assembles a bundle whose shared blob has these bytes.
     pub(crate) fn assemble_with(gateway: &ir::Gateway, needs: &[&str], shared: Vec<u8>) -> Bundle {
         let mut all: BTreeSet<_> = gateway
             .needs()

@@ -128,7 +128,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
             None,
         ),
         Decision::Reject(status, reason, key) => (
-            // No operation owns the request, because no condition of a possible owner holds.
+            // Every operation that could own the request has a condition that fails, so no
+            // operation owns it.
             text(match (*status, key) {
                 (404, None) => "none",
                 (404, Some(_)) if reason == "no_condition_matched" => "none",
@@ -142,7 +143,7 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
     }
 }
 
-/// Differences between the head that gwc predicts for the upstream and the expected one, which gwd
+/// Differences between the head that gwc predicts for the upstream and the expected head, which gwd
 /// must send.
 fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
     let request = &said["upstream"]["request"];
@@ -175,7 +176,7 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Differences between a case and what happens at gwd.
+/// Differences between a case and the behaviour of gwd.
 pub(crate) fn by_gwd(
     gateway: &Gateway,
     upstreams: &[Upstream],

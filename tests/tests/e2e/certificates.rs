@@ -386,7 +386,7 @@ fn names_of_a_certificate_reach_the_upstream() {
     }
 }
 
-/// Listener, title, request fields, and the expected status with its code.
+/// Forwarded certificate: listener, title, request fields, and the expected status with its code.
 type Forwarded<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u64, &'a str);
 
 #[test]

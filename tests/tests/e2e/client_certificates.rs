@@ -81,7 +81,7 @@ impl Certificates {
         self.0.path().join(name)
     }
 
-    /// Starts a gateway with these further keys of its listener.
+    /// Starts a gateway; `keys` are further keys of its listener.
     fn serve(&self, upstream: &Upstream, keys: &str) -> (Project, Gateway) {
         let at = |name: &str| format!("\"${{file:{}}}\"", self.path(name).display());
         let (ca, cert, key) = (at("ca.pem"), at("server.pem"), at("server.key"));
@@ -128,7 +128,7 @@ fn values<'s>(seen: &'s Seen, name: &str) -> Vec<&'s str> {
     fields.map(|(_, value)| value.as_str()).collect()
 }
 
-/// Values of every field whose name a server could interpret as one about certificates.
+/// Values of every field whose name a server could read as the name of a certificate field.
 fn certified(seen: &Seen) -> Vec<&str> {
     let names = seen.head.headers.iter().map(|(name, _)| name.as_str());
     let alike = |name: &str| NAMES.contains(&name.replace(['_', '.'], "-").as_str());

@@ -356,7 +356,7 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     audit(&project).check_index(&store);
 }
 
-/// The applied bundle is old, and no record that must be kept names it.
+/// The bundle of the interrupted `gwc apply` is old, and no record that must be kept names it.
 #[test]
 fn clean_up_keeps_what_an_apply_will_link() {
     for point in [
@@ -389,7 +389,7 @@ fn clean_up_keeps_what_an_apply_will_link() {
     }
 }
 
-/// The apply must not rely on files that the clean-up is about to remove.
+/// `gwc apply` must not rely on files that the clean-up is about to remove.
 #[test]
 fn an_apply_waits_for_a_clean_up_and_writes_what_went() {
     let project = released();

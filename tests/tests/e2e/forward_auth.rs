@@ -161,8 +161,8 @@ fn path_with_two_readings_is_refused_unasked() {
     let served = |path: &str| (200, Some(path.to_owned()), 1);
     let refused = (400, None, 0);
     assert_eq!(ask("/files/a/b"), served("/files/a/b"));
-    // The operation owns every reading of the path, but the service could decide about a different
-    // reading.
+    // Refuse these paths: every interpretation belongs to the same operation, but the authorization
+    // service could check another path than the upstream serves.
     for target in [
         "/files/..%2ffiles/b",
         "/files/a%2Fb",

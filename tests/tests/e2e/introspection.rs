@@ -68,7 +68,7 @@ fn token_of(seen: &Seen) -> String {
     token.expect("a token").to_owned()
 }
 
-/// Introspection response that the first word of the token selects.
+/// Introspection response that depends on the first word of the token.
 fn of_token(seen: &Seen) -> Answer {
     let token = token_of(seen);
     let mut members = json!({

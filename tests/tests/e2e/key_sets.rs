@@ -147,7 +147,7 @@ fn open(gateway: &Gateway) -> u16 {
     gateway.ask("GET /open HTTP/1.1\nhost: h").status
 }
 
-/// Waits until the report on the only key set fits, and returns it.
+/// Waits until the status of the only key set meets the condition, and returns it.
 fn reported(gateway: &Gateway, wanted: impl Fn(&Value) -> bool) -> Value {
     wait::until("the report on the key set", || {
         let set = gateway.status()["key_sets"][0].clone();
@@ -490,7 +490,7 @@ fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
     format!("http://{address}")
 }
 
-/// The bodies are: one byte a second, 100 MB in chunks, an incomplete body, and a head without an
+/// The provider sends one byte a second, 100 MB in chunks, an incomplete body, or a head without an
 /// end.
 #[test]
 fn provider_that_drips_or_floods_stalls_nobody() {

@@ -87,11 +87,11 @@ const GWD: Points = &[
 #[derive(Clone, Debug)]
 enum Kill {
     At(String),
-    /// After this part, in thousandths, of the program's usual duration.
+    /// After this fraction, in thousandths, of the program's usual duration.
     After(u64),
 }
 
-/// Every point at each of its passes, repeated, and as many random moments.
+/// Every fault point at each of its passes, repeated, and the same number of random moments.
 fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
     let named: Vec<String> = points
         .iter()

@@ -24,7 +24,7 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// Request that must never arrive at the origin as a separate request.
+/// Request that must never reach the origin as a separate request.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
 /// The same request inside a body, as origins report it.
 const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";

@@ -155,7 +155,7 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// Path that a server serves for a target, or its status.
+/// Path that a server serves for a target, or the status of its response.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,

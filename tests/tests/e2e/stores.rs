@@ -119,7 +119,7 @@ fn gateway(project: &Project, server: &Server) -> Gateway {
     let gwd = Options::of(project)
         .variable("GWS_STORE", &server.url())
         .start();
-    // The connection is opened at the first question.
+    // The connection is opened by the first count request.
     wait::until("the store counts", || {
         (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
     });
@@ -179,8 +179,8 @@ fn gateways_share_one_quota_exactly() {
     }
 }
 
-/// Three gateways and twice the limit: together they admit the rate and the burst, within 1 % and
-/// the requests of one interval.
+/// Three gateways receive twice the limit of requests: together they admit the rate and the burst,
+/// within 1 % and the requests of one interval.
 #[test]
 fn gateways_share_one_rate_at_twice_the_limit() {
     if is_missing() {
@@ -200,7 +200,7 @@ fn gateways_share_one_rate_at_twice_the_limit() {
             scope.spawn(move || {
                 let (mut sent, mut admitted) = (0, 0);
                 while Instant::now() < end {
-                    // Open loop: a request every 15 ms, whatever the answers.
+                    // Open loop: send a request every 15 ms, without waiting for responses.
                     let due = begin + Duration::from_millis(15) * sent;
                     std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
                     sent += 1;
@@ -224,7 +224,8 @@ fn gateways_share_one_rate_at_twice_the_limit() {
         f64::from(admitted) <= most + 1.0,
         "{admitted} of {sent}, {most}"
     );
-    // A machine that is too slow to send more than the limit shows only the upper bound.
+    // A machine that is too slow to send more requests than the limit can show only the upper
+    // bound.
     let least = (100.0 * seconds) * 0.99 - 3.0;
     if f64::from(sent) > 150.0 * seconds && gateways.iter().all(is_up) {
         assert!(
@@ -253,7 +254,7 @@ fn killed_store_acts_as_written_and_returns() {
             let _asked = ask(&gwd);
             (!is_up(&gwd)).then_some(())
         });
-        // Local counters have counted the requests since the outage.
+        // The local counters have counted the requests since the beginning of the outage.
         let told = Some(format!("\"shared\";verdict={on_outage}"));
         match on_outage {
             "local" => assert_eq!(ask(&gwd).1, told),
@@ -308,8 +309,8 @@ fn paused_store_costs_its_deadline_once() {
     });
 }
 
-/// An answer that comes after the deadline makes the store suspect. The test call that follows is
-/// answered, so that no circuit opens and no connection is made.
+/// An answer that comes after the deadline makes the store suspect. The following test call is
+/// answered, so that no circuit opens and no new connection is made.
 #[test]
 fn one_late_answer_opens_no_circuit() {
     if is_missing() {
@@ -337,7 +338,7 @@ fn one_late_answer_opens_no_circuit() {
         wait::until("the store counts again", || {
             (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
         });
-        // `connections` itself makes one, and the pause another one.
+        // `connections` itself opens one connection, and the pause another one.
         let is_tested = late.is_some()
             && timeouts() > before
             && connections() == opened + 2
@@ -386,7 +387,7 @@ fn store_that_cannot_write_is_an_outage() {
     assert!(server.ask(&["GET", &key]).ends_with(":1"), "{key}");
 }
 
-/// A later limit refuses: the store gets the tokens of the earlier one back.
+/// A later limit refuses the request: the earlier limit returns its tokens to the store.
 #[test]
 fn refused_request_returns_its_tokens_to_the_store() {
     if is_missing() {

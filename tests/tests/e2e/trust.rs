@@ -268,7 +268,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
             }
             bytes
         });
-        // Contracts are for plans and sources for people. gwd does not need them to run a bundle.
+        // Plans need contracts, and people need sources; gwd needs neither to run a bundle.
         if what.starts_with("source") || what == "contract" {
             scene.gateway.wait_bundle(&second);
             scene.answers("v2");

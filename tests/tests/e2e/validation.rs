@@ -65,8 +65,8 @@ impl Scene {
     }
 }
 
-/// Sends a request again while its validator is being compiled: a busy machine may need more than
-/// the 20ms for which gwd waits.
+/// Sends a request again while its validator is being compiled: on a busy machine, this may take
+/// longer than the 20ms for which gwd waits.
 fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
     wait::until("a compiled validator", || {
         let mut connection = scene.gateway.connect();
@@ -132,7 +132,8 @@ fn waiting_client_is_asked_for_its_body() {
     connection.send(b"{}").expect("sent");
     let refused = connection.read_response(false).expect("a response");
     assert_eq!(refused.status, 400, "{}", refused.text());
-    // A body of another type is refused before it is asked for.
+    // A body with an undescribed media type is refused before gwd requests the body with 100
+    // (Continue).
     let mut connection = scene.gateway.connect();
     let fields = "content-type: text/csv\r\ncontent-length: 2\r\nexpect: 100-continue";
     connection.send(&post("/orders", fields, "")).expect("sent");

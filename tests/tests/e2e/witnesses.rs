@@ -54,7 +54,8 @@ impl Provider {
         text
     }
 
-    /// Request of a witness, with real credentials in place of the named ones.
+    /// Request of a witness, with real credentials in place of the credentials that the witness
+    /// names.
     fn request(&self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -356,7 +357,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
     assert!(sent >= 40, "{sent}");
 }
 
-/// Project with a release of this version.
+/// Creates a project from `gateway` and `document`, and releases it.
 fn released(gateway: &str, document: &str) -> Project {
     let project = Project::with(gateway, document);
     project.write("consumers.json", PROVIDER.consumers());

@@ -106,7 +106,8 @@ async fn connect(to: SocketAddr) -> Result<TcpStream, Failed> {
     Ok(stream)
 }
 
-/// Requests that a client sends in turn, with the expected length or text of the response.
+/// Request that a client sends in this turn, with the length of its body. `None`: no body, and the
+/// path contains the length of the response.
 fn requests(number: usize, turn: usize) -> (Method, String, Option<usize>) {
     match (number + turn) % 8 {
         0 => (Method::GET, "/down/1048576".to_owned(), None),
@@ -137,7 +138,7 @@ impl Body for Pieces {
     }
 }
 
-/// Checks that a response belongs to its request.
+/// Checks that a response belongs to its request. `up`: length of the request's body.
 async fn check(
     path: &str,
     up: Option<usize>,

@@ -24,7 +24,7 @@ use crate::faults::Faults;
 
 /// Number of bundles.
 const BUNDLES: usize = 4;
-/// Switches after which the process has allocated everything that it needs.
+/// Number of switches until the process has allocated all memory that it needs.
 const WARM: usize = 20;
 
 const DOCUMENT: &str = "\
@@ -84,8 +84,9 @@ impl Plan {
     }
 }
 
-/// The project. All clients have one address: `limits.requests` leaves room for a thousand WebSockets
-/// below three quarters, where the share of an address begins.
+/// Settings of the project. All clients have one address: `limits.requests` is so large that a
+/// thousand WebSockets are less than three quarters, above which the share of an address is
+/// limited.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     format!(
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\

@@ -153,7 +153,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Changes the requirement of one operation to one that opens it to anyone.
+/// Changes the requirement of one operation so that anyone can call it.
 fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     let operation = case.operation();
     case.both(|project| project.ask(&operation, old.clone()));
@@ -163,7 +163,7 @@ fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Changes the requirement of some operations.
+/// Changes the requirement of some operations from `old` to `new`.
 fn asks(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     let some = case.some();
     for operation in &some {

@@ -23,7 +23,7 @@ paths:
   /either: {get: {operationId: either, security: [{bound: []}, {bearer: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A provider, a maker of proofs, and a gateway.
+/// A provider, a program that makes DPoP proofs, and a gateway.
 struct Proving {
     provider: Provider,
     maker: Peer,
@@ -32,7 +32,8 @@ struct Proving {
 }
 
 impl Proving {
-    /// None where a party is missing. The tokens are JWTs, or the provider is asked about them.
+    /// Creates the parties. `None` if a program is not installed. `jwt`: the tokens are JWTs;
+    /// otherwise the gateway uses introspection.
     fn new(jwt: bool) -> Option<Self> {
         let maker = Peer::node("dpop.mjs", &[] as &[&str])?;
         let provider = Provider::new("ES256")?;
@@ -79,7 +80,7 @@ impl Proving {
         made["proof"].as_str().expect("a proof").to_owned()
     }
 
-    /// Token of the client `app`, bound to a key.
+    /// Access token of the client `app`, bound to a key.
     fn token(&mut self, key: &str, resource: &str) -> String {
         let url = format!("{}/token", self.provider.issuer());
         let proof = self.proof(&json!({"key": key, "htm": "POST", "htu": url}));
@@ -91,7 +92,7 @@ impl Proving {
         access_token(&response)
     }
 
-    /// Response to a request with more fields.
+    /// Response to a GET request with these additional fields.
     fn ask(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         let mut request = format!("GET {path} HTTP/1.1\nhost: api.example");
         for (name, value) in fields {
@@ -100,7 +101,8 @@ impl Proving {
         self.gateway.ask(&request)
     }
 
-    /// Response to a token with a new proof by a key.
+    /// Sends a request with the token and a new DPoP proof signed by `key`, and returns the
+    /// response.
     fn prove(&mut self, path: &str, token: &str, key: &str) -> Response {
         let recipe = json!({
             "key": key, "htm": "GET", "htu": format!("{API}{path}"), "token": token,
@@ -110,7 +112,7 @@ impl Proving {
         self.ask(path, &[("authorization", &credential), ("dpop", &proof)])
     }
 
-    /// Status, and the reason for the operator.
+    /// Status of a response, and the reason in the access log.
     fn told(&self, response: &Response) -> String {
         let id = response.header("x-request-id").expect("an id").to_owned();
         let line = self.gateway.access_log().line(&id);
@@ -150,7 +152,7 @@ fn proofs_of_a_library_admit_bound_tokens() {
         let expected = "DPoP realm=\"gateway\", algs=\"RS256 PS256 ES256 EdDSA Ed25519\", \
                         error=\"invalid_dpop_proof\"";
         assert_eq!(response.header("www-authenticate"), Some(expected));
-        // Nobody may use it as a bearer token.
+        // The token is bound, so that it is refused as a bearer token.
         let bearer = format!("Bearer {token}");
         for path in ["/bearer", "/either"] {
             let response = proving.ask(path, &[("authorization", &bearer)]);
