@@ -54,9 +54,9 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::ForwardAuth => &["allow", "deny", "outage"],
         Asker::Keys => &["valid", "forged", "outage"],
         Asker::Introspection => &["active", "inactive", "outage"],
-        // No assumption is possible: gwc computes this answer itself.
+        // No assumption is allowed, because gwc computes the result itself.
         Asker::Password => &[],
-        // Without an assumption, the counters of the store are zero.
+        // `outage` is the only assumption. Without it, the counters of the store are zero.
         Asker::Store => &["outage"],
         Asker::Validate => &["valid", "invalid", "outage"],
     }
@@ -101,7 +101,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     })
 }
 
-/// Answer for a name on the command line, such as `allow`.
+/// Answer with this name on the command line, such as `allow`. `None` for an unknown name.
 fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
     match (asker, word) {
@@ -132,7 +132,7 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     }
 }
 
-/// Name of the step for the field `validate`.
+/// Name of the step that the field `validate` adds.
 const FIELD: &str = "validate";
 
 /// Names of the steps that check requests against their description.
@@ -144,7 +144,7 @@ fn validating(gateway: &Gateway) -> Vec<String> {
     names.chain([FIELD.to_owned()]).collect()
 }
 
-/// Result of the check of a request without a body. `None` if the body decides.
+/// Result of the check of a request without a body. `None` if the result depends on the body.
 fn examined(
     snapshot: &Snapshot,
     decided: &Decided<'_>,
@@ -176,7 +176,7 @@ fn examined(
             match described.operation.body_use(&head.headers, no_body) {
                 Ok(BodyUse::Pass) => {}
                 Ok(BodyUse::Read(_)) => return None,
-                // Nothing is said about the body.
+                // The result depends on the body, which is unknown.
                 Err(_) if no_body => return None,
                 Err((refusal, finding)) => {
                     reject = refusal;
@@ -202,7 +202,7 @@ fn counted(count: &policy::store::Count) -> Answer {
     })
 }
 
-/// Answer that gwd computes on another thread: the result of a password check.
+/// Answer to a password check, which gwd computes on another thread.
 fn computed(check: &password::Check) -> Answer {
     let status = match check.holds() {
         true => http::StatusCode::OK,
@@ -231,7 +231,8 @@ enum About {
 }
 
 impl About {
-    /// Request of a verifier, or `None` for a verifier that asks no service.
+    /// Request that a verifier sends to another service. `None` for a verifier without such
+    /// requests.
     fn of(checked: &auth::Checked) -> Option<Self> {
         match checked {
             auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
@@ -252,7 +253,7 @@ impl About {
         }
     }
 
-    /// True if an effect is the request of this verifier.
+    /// True if an effect is this request.
     fn is(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
@@ -275,7 +276,7 @@ pub struct Question {
     pub peer: IpAddr,
     /// Client certificates as [`mtls::witness`] writes them, with their sources.
     pub certificates: Vec<(mtls::Source, String)>,
-    /// Time of the request, as Unix time in seconds. Used for credentials that expire.
+    /// Time of the request (Unix time, seconds), by which credentials expire.
     pub unix_s: u64,
 }
 
@@ -304,7 +305,7 @@ impl Oracle {
     /// Returns the error with which gwd would refuse this gateway.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
-        // Settings that cannot run yet do not affect routing.
+        // Leave out settings that this version cannot run; they do not affect routing.
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
         let verifiers = gateway.shared.auth.iter();
@@ -330,10 +331,9 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the edge refuses it. Tokens whose verifier asks another service count
-    /// as forged, except those of witnesses. The request counts as valid for its description. A
-    /// decision that depends on any other answer stays open
-    /// ([`Verdict::Ask`]).
+    /// Decides a request, unless the listener refuses it. A token whose verifier asks another service
+    /// counts as forged, except a witness's token. The request counts as valid for its description. A
+    /// decision that depends on any other answer stays open ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
@@ -353,11 +353,11 @@ impl Oracle {
         self.ask_with(question, &forged.chain(valid).collect::<Vec<_>>(), see)
     }
 
-    /// Decides a request with assumed answers of other services, unless the edge refuses it. `see`
-    /// receives the decision, the request head after the chain, and the context.
+    /// Decides a request with assumed answers of other services, unless the listener refuses it.
+    /// `see` receives the decision, the request head after the chain, and the context.
     ///
     /// # Errors
-    /// Returns the refusal of the listener.
+    /// Returns the refusal if the listener refuses the request.
     pub fn ask_with<T>(
         &self,
         question: &Question,
@@ -376,7 +376,7 @@ impl Oracle {
         let received = admitted.received.clone();
         cx.authority = Some(&authority);
         cx.received = received.as_ref();
-        // Random draws use the request id; without one, a fixed id.
+        // Random draws depend on the request id. If the request has none, use a fixed id.
         let id = admitted.request_id.as_ref();
         cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));
         let mut decided = engine::decide(
@@ -409,7 +409,7 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Name of the policy whose step needs the answer, or the names of the verifiers that need it.
+    /// Names of the steps that need an answer: of a policy, or of the verifiers.
     #[must_use]
     pub fn askers<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

@@ -14,11 +14,11 @@ use model::source_map::Place;
 pub enum Section {
     /// Access: requests that are newly admitted or refused.
     Security,
-    /// Changes of the release rules: gates, acknowledgements, lint levels and others.
+    /// Release rules: changes of gates, acknowledgements, lint levels and others.
     Rules,
     /// Routing: which operation handles which requests.
     Routing,
-    /// Contract of the API as clients see it.
+    /// Contract of the API: changes that clients see.
     Breaking,
     /// Handling of requests by the gateway.
     Policy,
@@ -49,7 +49,8 @@ pub enum Class {
     Removed,
     /// Requests are served by another operation or upstream than before.
     Moved,
-    /// An operation lost its last request to other operations, or serves requests again after that.
+    /// An operation no longer serves any request, because other operations serve them, or it serves
+    /// requests again.
     Shadowed,
     /// A limit admits more requests.
     Relax,
@@ -89,14 +90,14 @@ pub struct Change {
     pub places: BTreeSet<RequestPlace>,
     /// Environments that contain the change. An empty name is the project without an environment.
     pub environments: BTreeSet<String>,
-    /// Classes of other changes that this line summarises. The line trips the gates of these
-    /// classes, too.
+    /// Classes of other changes that this change summarises. The change also trips the gates of
+    /// these classes.
     pub stands_for: BTreeSet<Class>,
-    /// Digest of the definitions that the old and new value refer to by name. Part of the
+    /// Digest of the definitions to which the old and new values refer by name. Part of the
     /// fingerprint, never shown.
     pub bound: String,
-    /// Fingerprints of the merged changes, if there are several. The line is acknowledged if each
-    /// of them is.
+    /// Merged changes, if there are several. The change is acknowledged if each of them is
+    /// acknowledged.
     pub members: Vec<Member>,
     /// Request whose outcomes show the difference.
     pub witness: Option<Witness>,
@@ -130,8 +131,8 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// Path template, with the base path of the mount.
     pub template: String,
-    /// Text that distinguishes these requests, not for display: method, kind of template,
-    /// conditions, priority.
+    /// Text that distinguishes these requests from others: method, kind of template, conditions,
+    /// priority. Not for display.
     pub requests: String,
 }
 
@@ -167,8 +168,8 @@ pub struct Witness {
     pub credentials: Vec<WitnessCredential>,
     /// Name of the listener that receives the request.
     pub listener: String,
-    /// Address of the peer, if the outcome depends on it. Default: an address that no configured
-    /// list contains.
+    /// Address of the peer, if the outcome depends on it. Default: an address that is in no
+    /// configured list.
     pub peer: Option<std::net::IpAddr>,
     /// Outcome at the old gateway.
     pub old: Outcome,
@@ -204,7 +205,7 @@ pub struct WitnessCredential {
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// This side has no gateway, as before a first release.
+    /// There is no gateway on this side, as before a first release.
     Nothing,
     /// The request is forwarded to the upstream of an operation, or a policy of the operation
     /// responds.
@@ -363,7 +364,7 @@ impl Change {
         self.operations.len().max(1)
     }
 
-    /// Path templates of the change.
+    /// Path templates of the requests that the change concerns.
     #[must_use]
     pub fn paths(&self) -> BTreeSet<&str> {
         let places = self.places.iter();
@@ -400,7 +401,8 @@ impl Change {
         self
     }
 
-    /// Recomputes the fingerprints of the change and of its merged changes for its environments.
+    /// Recomputes the fingerprints of the change and of its merged changes for the environments of
+    /// the change.
     pub(super) fn bind(&mut self) {
         self.fingerprint = bound(&self.base, &self.environments);
         for member in &mut self.members {
@@ -414,9 +416,9 @@ impl Change {
         short(&self.fingerprint)
     }
 
-    /// Subject of the change as written in an acknowledgement. For a change of operations: the
-    /// first operation key and the number of other operations. Otherwise: the subject of the
-    /// change.
+    /// Subject of the change as written in an acknowledgement. For a change of operations: the key
+    /// of the first operation, and the number of other operations. For any other change:
+    /// [`Self::subject`].
     #[must_use]
     pub fn about(&self) -> String {
         match &self.operations[..] {
@@ -449,8 +451,8 @@ pub fn short(fingerprint: &str) -> &str {
 }
 
 impl Witness {
-    /// Sort key for the smallest witness: number of bytes of method, URL and fields, then URL and
-    /// method.
+    /// Sort key for finding the smallest witness: number of bytes of method, URL and fields, then
+    /// URL and method.
     pub(super) fn size(&self) -> (usize, &str, &str) {
         let fields: usize = self
             .headers

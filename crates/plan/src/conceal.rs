@@ -1,5 +1,5 @@
-//! Removal of text from files that Git does not track. CI jobs write credentials into such files,
-//! and the author of a change chooses which files are read.
+//! Removal of text from files that Git does not track. Such files may contain credentials that CI
+//! jobs write, and the author of a change chooses which files gwc reads.
 
 use model::source_map::Concealed;
 use serde_json::Value;

@@ -18,7 +18,7 @@ pub(super) fn compare(
         return;
     }
     if old.names_only != new.names_only {
-        // Bundles built before contracts contained schemas: compare everything else.
+        // For bundles that were built before contracts contained schemas, compare everything else.
         if !plan.missing.contains(&"schemas") {
             plan.missing.push("schemas");
         }
@@ -185,7 +185,7 @@ fn headers(
     }
 }
 
-/// Reports changes of the requests that the API itself sends. Callbacks are reported at their
+/// Reports changes of the requests that the API itself sends. Callbacks are reported for their
 /// operation, webhooks without an operation.
 fn outgoing(
     graphs: &Graphs<'_>,
@@ -261,8 +261,7 @@ fn or_null(text: Option<String>) -> Value {
     text.map_or(Value::Null, Value::String)
 }
 
-/// Pairs the entries of two lists by name. If a list contains a name twice, its first entry is
-/// used.
+/// Pairs the entries of two lists by name. Uses the first entry if a list contains a name twice.
 fn paired<'s, T, N: Ord>(
     old: &'s [T],
     new: &'s [T],

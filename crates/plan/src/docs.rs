@@ -36,8 +36,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             plan.changes.push(line(subject, old, new).of(operation()));
         }
     }
-    // Texts of schemas belong to no operation. If operations were added or removed, differences in
-    // schema texts may come from them.
+    // Texts of schemas belong to no operation. If operations were added or removed, such texts may
+    // belong to them.
     let same_operations = old.operations.keys().eq(new.operations.keys());
     for (name, after) in &new.apis {
         let Some(before) = old.apis.get(name) else {
@@ -60,8 +60,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// Parts that were added to or removed from operations, by operation key. Prose of these parts is
-/// not reported separately.
+/// Parts that were added to or removed from operations, by operation key. Changes of their prose
+/// are not reported.
 fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in &plan.changes {

@@ -1,11 +1,11 @@
-//! Plans of several environments: a change that occurs in several environments is one line, which
+//! Plans of several environments. A change that occurs in several environments is one line, which
 //! lists them.
 //!
 //! An environment that exists on one side only is one line. A new environment is compared with
 //! every existing one in the classes that admit more callers. In the other gated classes it is
 //! compared with the environments that it may replace: those that are removed or have the same
-//! channel, otherwise the project without an environment, otherwise the most similar one. This
-//! prevents bypassing gates by replacing a strict environment with a lax one of another name. The
+//! channel, otherwise the project without an environment, otherwise the most similar one. Gates can
+//! therefore not be bypassed by replacing a strict environment with a lax one of another name. The
 //! rules of a new environment are compared with those of the project without an environment, and of
 //! each environment that it may replace. The project without an environment is compared with each
 //! removed environment that it replaces.
@@ -29,8 +29,8 @@ pub struct Pair {
     /// Side of the new version for this environment. `None` if the new version does not have the
     /// environment.
     pub new: Option<Side>,
-    /// True if the pair is only used to compare new environments with it. The changes between its
-    /// two sides are in another plan.
+    /// True if the pair serves only for the comparison with new environments. Another plan has the
+    /// changes between its two sides.
     pub is_beside: bool,
 }
 
@@ -62,7 +62,8 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         let plan = compare(pair.old.as_ref(), new)?;
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
-        // The plan is refused. The same paths in other environments would take as long.
+        // The comparison exceeded its limit, so the plan is refused. The same paths in other
+        // environments would take as long.
         if !whole.too_large.is_empty() {
             return Ok(Some(whole.clone()));
         }
@@ -99,8 +100,8 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     Ok(Some(whole))
 }
 
-/// Index of each change in the plan, by fingerprint and by its position among changes of one
-/// environment with equal fingerprints.
+/// Index of each change in the plan. The key is the fingerprint, and the position among the changes
+/// of one environment that have this fingerprint.
 type Known = HashMap<(String, usize), usize>;
 
 /// Copies a plan without its changes.
@@ -118,7 +119,7 @@ fn empty(plan: &Plan) -> Plan {
 }
 
 impl Plan {
-    /// Marks all changes of the plan as those of one environment. Empty: the project without an
+    /// Assigns all changes of the plan to one environment. Empty name: the project without an
     /// environment.
     #[must_use]
     pub fn in_environment(mut self, environment: &str) -> Self {
@@ -131,7 +132,7 @@ impl Plan {
     }
 
     /// Computes the fingerprints for the environments of each change. Then removes lines about new
-    /// acknowledgements that acknowledge a change of the plan.
+    /// acknowledgements for changes of the plan.
     fn bind(&mut self) {
         self.changes.iter_mut().for_each(Change::bind);
         let mut named = Named::of(self);
@@ -256,7 +257,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     Ok((of(change, name), rules))
 }
 
-/// True for an added rule, such as a gate. An added rule can only block more changes.
+/// True for an added rule, such as a gate. Such a rule only blocks more changes.
 fn is_addition(change: &Change) -> bool {
     let stricter = ["gate-added", "required-policy-added", "required-auth-added"];
     stricter.contains(&change.id)

@@ -1,7 +1,7 @@
-//! First release: nothing is deployed, so every operation is new.
+//! Plan of a first release: nothing is deployed yet, so every operation is new.
 //!
-//! Each API is one change per listener. Open access in a first release was configured explicitly
-//! (`public: true`, `required.allow_public`, `security: upstream`), so its class is `expose`. It is
+//! Each API is one change per listener. Open access in a first release is configured explicitly
+//! (`public: true`, `required.allow_public`, `security: upstream`). Its class is `expose`, so it is
 //! blocked only if the project enables the gate of that name.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,7 +13,7 @@ use diag::workflow::{data, property};
 /// Maximum number of annotations of one kind that GitHub shows per step.
 pub const SHOWN_MAX: usize = 10;
 
-/// Renders the annotations, and a last line with the number of changes that were left out.
+/// Writes the annotations, and a last line with the number of changes that were left out.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let stopping = report.review.stopping(report.plan);

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Change, Class, Member, Section};
 use sources::parallel;
 
-/// Key of equal changes. For the sections Routing and Docs it includes the operation, because each
-/// route has its own requests.
+/// Properties that equal changes have in common. For the sections Routing and Docs they include the
+/// operation, because each route has its own requests.
 type Key = (
     Section,
     Class,
@@ -62,8 +62,8 @@ pub(super) fn sort(changes: &mut [Change]) {
     });
 }
 
-/// True if a change has a better example than an equal change: a smaller witness, or an operation
-/// that comes first.
+/// True if a change is a better example than an equal change: it has a smaller witness, or its
+/// operation comes first.
 fn is_better(change: &Change, than: &Change) -> bool {
     let key = |change: &'_ Change| {
         change
@@ -96,7 +96,7 @@ impl Group {
 
     fn add(&mut self, mut change: Change) {
         self.members.insert(member(&change));
-        // Not `BTreeSet::append`, which would walk both sets each time.
+        // `BTreeSet::append` would iterate over both sets each time.
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
         self.first.places.extend(places);

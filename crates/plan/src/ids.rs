@@ -9,7 +9,7 @@ pub struct Kind {
     pub id: &'static str,
     /// Section in which the change usually appears.
     pub section: Section,
-    /// Explanation for the reader of a plan.
+    /// Explanation of the change, for readers of a plan.
     pub means: &'static str,
 }
 
@@ -182,7 +182,7 @@ are compared as strings.";
     }
 }
 
-/// Returns the kind with an id.
+/// Kind of change with this id.
 #[must_use]
 pub fn of(id: &str) -> Option<&'static Kind> {
     ALL.iter().find(|kind| kind.id == id)

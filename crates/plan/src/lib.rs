@@ -1,4 +1,4 @@
-//! Plan: the changes of a release by their effect on requests, not by their text (plan.md).
+//! Plan: the changes of a release by their effect on requests, and not by their text (plan.md).
 //!
 //! [`compare`] compares two sides. [`routing`] determines which route handles which requests,
 //! [`security`] compares access, and [`witness`] builds a request for which the old and the new
@@ -54,7 +54,7 @@ use model::source_map::SourceMap;
 /// One side of a comparison: a bundle with its sources.
 #[derive(Debug)]
 pub struct Side {
-    /// Digest of the bundle.
+    /// Digest of the bundle's manifest.
     pub bundle: Digest,
     /// Configuration and contracts of the bundle.
     pub lowered: Lowered,
@@ -87,7 +87,8 @@ pub struct Plan {
     /// Messages about hosts whose paths exceed the step limit of the comparison. The plan is then
     /// incomplete.
     pub too_large: Vec<String>,
-    /// Number of steps of the route comparison: search states, pairs of routes, and index nodes.
+    /// Number of steps that the route comparison took: search states, pairs of routes, and index
+    /// nodes.
     pub steps: usize,
     /// Wall time of each stage.
     pub stages: Stages,
@@ -176,7 +177,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
 }
 
 impl Plan {
-    /// Plan of two sides without any changes.
+    /// Creates a plan for two sides, without changes.
     fn of(old: Option<&Side>, new: &Side) -> Self {
         Self {
             old: old.map(|side| side.bundle),
@@ -209,7 +210,7 @@ impl Plan {
                     change.section = Section::Security;
                     change.why_none = Some("the old side has answered 410 since its sunset");
                 }
-                // Neither side serves the operation.
+                // Neither side serves the operation any more.
                 (true, true) => change.class = Class::Changed,
                 (false, false) => continue,
             }

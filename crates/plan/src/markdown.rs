@@ -140,7 +140,7 @@ fn head(report: &Report<'_>) -> String {
     if stopping.len() > STOPPING_MAX {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
-    // Never truncate a line: a partial entry would acknowledge nothing.
+    // Leave out a line that does not fit, because a truncated entry would acknowledge nothing.
     let mut lines = acknowledgement_lines(
         report.plan,
         report.review,

@@ -6,7 +6,7 @@ use bundle::ir;
 
 use crate::OperationRef;
 
-/// Pairs the entries of two sets by name.
+/// Pairs the items of two sets by name.
 pub(crate) fn both<'s, T: ir::Named>(
     old: &'s ir::Set<T>,
     new: &'s ir::Set<T>,

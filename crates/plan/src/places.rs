@@ -1,4 +1,4 @@
-//! Source locations of changes: the locations of the old and the new value of each change.
+//! Source locations of changes: of the old value and of the new value.
 //!
 //! The cause of a change at an operation may be elsewhere: in the definition of a policy or scheme,
 //! or in a list of policies. Both sides are compared to find the location that was edited.
@@ -113,12 +113,13 @@ impl<'a> View<'a> {
     }
 }
 
-/// Source location of a definition or setting, otherwise of the nearest one that contains it.
+/// Source location of a definition or setting. If it has none: that of the nearest part that
+/// contains it.
 fn defined<'m>(map: &'m SourceMap, subject: &str) -> Option<&'m Place> {
     nearest(subject).find_map(|subject| map.definitions.get(subject))
 }
 
-/// Source location of the first mount, or key of a mount, that differs from the other side's.
+/// Source location of the first mount, or key of a mount, that differs from the other side.
 fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m Place> {
     let name = &own.name;
     let pairs = both(&own.mounts, &other.mounts);
@@ -139,7 +140,7 @@ fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m P
     defined(map, &subject).or_else(|| defined(map, &format!("api {name}")))
 }
 
-/// Kinds of policies that a change is about. Empty: any kind.
+/// Kinds of policies that a change with this id is about. Empty: any kind.
 fn kinds(id: &str) -> &'static [&'static str] {
     let kinds: &[(&str, &[&str])] = &[
         ("address-filter-", &["ip_filter"]),
@@ -159,7 +160,8 @@ fn kinds(id: &str) -> &'static [&'static str] {
     found.map_or(&[], |(_, kinds)| kinds)
 }
 
-/// Path of the first setting that differs, joined with dots. Empty if all are equal.
+/// Path of the first setting that differs between two policies, joined with dots. Empty if all are
+/// equal.
 fn differing(own: &Settings, other: &Settings) -> String {
     let missing = |a: &Settings, b: &Settings| {
         let mut all = a.iter();
@@ -174,7 +176,8 @@ fn differing(own: &Settings, other: &Settings) -> String {
         .unwrap_or_default()
 }
 
-/// True if a subject is a part of one upstream, not of two (`upstream u -> v …`).
+/// True if the subject is a part of one upstream, and not a change from one to another (`upstream u
+/// -> v …`).
 fn is_definition(subject: &str) -> bool {
     subject.contains(' ') && !subject.contains(" -> ")
 }
@@ -230,7 +233,8 @@ impl<'a> Of<'a> {
         let mut fields = fields.iter().filter(|(_, differs)| *differs);
         let field = fields.find_map(|(name, _)| self.field(name));
         let own_mount = || mount(self.map, self.api, other.api);
-        // The mount of another API may take over or give back requests.
+        // A change of a mount of another API may take requests from this operation, or give
+        // requests back.
         let others = || {
             let mut pairs = both(&self.gateway.apis, &other.gateway.apis);
             pairs.find_map(|(_, own, its)| mount(self.map, own?, its?))
@@ -284,7 +288,7 @@ impl<'a> Of<'a> {
             let exact = all.find_map(|key| self.map.definitions.get(&key));
             return exact.or_else(|| defined(self.map, &first)).cloned();
         }
-        // The schemes are equal, so a verifier differs.
+        // The schemes are equal, so their verifiers must differ.
         names
             .iter()
             .find_map(|name| {
@@ -323,7 +327,7 @@ impl<'a> Of<'a> {
         })
     }
 
-    /// Alternatives of the requirement: names of schemes in the document, with their scopes.
+    /// Alternatives of the security requirement: the schemes of each, with their scopes.
     fn asked(&self) -> BTreeSet<BTreeSet<(&'a str, &'a [String])>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);

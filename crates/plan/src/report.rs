@@ -73,7 +73,7 @@ pub struct Origin {
 }
 
 impl Report<'_> {
-    /// Result of the plan: `blocked`, `changes`, or `ok` if a release would change nothing.
+    /// Result of the plan: `blocked`, `changes`, or `ok` if the release would change nothing.
     #[must_use]
     pub fn result(&self) -> &'static str {
         let idle = self.plan.no_op && self.plan.count(Class::Rules) == 0;
@@ -128,7 +128,8 @@ impl Report<'_> {
         format!("{new}{counted} ({}) against {against}", names.join(", "))
     }
 
-    /// Environments in which a change occurs, for display. `None` if it occurs in all of them.
+    /// Environments in which a change occurs, for display. `None` if the change occurs in all
+    /// environments.
     #[must_use]
     pub fn held(&self, change: &Change) -> Option<String> {
         let one_line = change.id.starts_with("environment-");
@@ -156,8 +157,8 @@ impl Report<'_> {
             .collect()
     }
 
-    /// Note on an acknowledged change, with reviewer and reason. `None` if the change is not
-    /// acknowledged.
+    /// Note on an acknowledged change, with the reviewer and the reason. `None` if the change is
+    /// not acknowledged.
     #[must_use]
     pub fn remark(&self, change: &Change) -> Option<String> {
         let ack = self.review.acknowledgement(&change.fingerprint)?;
@@ -233,7 +234,7 @@ pub fn what(change: &Change) -> String {
 /// Maximum number of paths of one operation that are listed.
 const PATHS_MAX: usize = 5;
 
-/// Path templates of a change of one operation. Several templates occur with several mounts, with
+/// Path templates of a change of one operation. An operation has several with several mounts, with
 /// an optional final slash, and with `undeclared_methods`.
 fn paths(change: &Change, operation: &OperationRef) -> String {
     let all = change.paths();
@@ -331,7 +332,7 @@ pub fn counted(count: usize, one: &str) -> String {
 }
 
 /// Maximum number of merged changes for which separate acknowledgements are suggested. Separate
-/// acknowledgements remain valid if another operation joins the line.
+/// acknowledgements stay valid if the line later covers another operation.
 const MEMBERS_MAX: usize = 10;
 
 /// Entries for the acknowledgement file that acknowledge these fingerprints.

@@ -10,11 +10,12 @@ pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
 
-/// Changes and merged changes of a plan, by the fingerprints that acknowledgements contain.
+/// Changes and merged changes of a plan, by fingerprint.
 pub(super) struct Named<'p> {
     all: Vec<NamedChange<'p>>,
-    /// Index of the first change with each fingerprint, by the set of environments from which the
-    /// fingerprint was computed. The empty set: fingerprints as in the plan.
+    /// Index of the first change with each fingerprint. The outer key is the set of environments
+    /// from which the fingerprints were computed; the empty set stands for the fingerprints in the
+    /// plan.
     known: HashMap<BTreeSet<String>, HashMap<String, usize>>,
 }
 
@@ -51,9 +52,8 @@ impl<'p> Named<'p> {
         }
     }
 
-    /// Finds the change with a fingerprint. With `environments`, the fingerprint must have been
-    /// computed for these environments; it then also matches a change that occurs in only some of
-    /// them.
+    /// Finds the change with a fingerprint. With `environments`, the fingerprint must be computed
+    /// for these environments; the change may then occur in only some of them.
     pub(super) fn find(
         &mut self,
         fingerprint: &str,
@@ -165,8 +165,8 @@ impl Review {
         review
     }
 
-    /// Acknowledges a merged change if all its members are acknowledged: changes that were reviewed
-    /// in two pull requests may be released as one line.
+    /// Acknowledges a merged change if all changes that were merged into it are acknowledged.
+    /// Changes that were reviewed in two pull requests can therefore be released as one line.
     fn of_whole_lines(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let first = change.members.first();

@@ -82,8 +82,8 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     }
 }
 
-/// Adds the change for an old side whose rules are unknown: a bundle without its source artifact.
-/// An acknowledgement covers this bundle and these new rules only.
+/// Adds the change for an old side with unknown rules: a bundle without its source artifact. An
+/// acknowledgement covers only this bundle and these new rules.
 pub(super) fn unknown(old: Digest, new: &Rules, plan: &mut Plan) {
     let text = serde_json::to_string(new).expect("maps of strings can be written");
     let gates = match new.gates.is_empty() {
@@ -111,7 +111,7 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
 }
 
 /// New acknowledgements that match no change of this plan. They would let a later change pass
-/// without review. An acknowledgement may match the addition of another acknowledgement.
+/// without review. An acknowledgement may match the change that adds another acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);

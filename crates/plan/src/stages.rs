@@ -20,14 +20,14 @@ impl Default for Stages {
 }
 
 impl Stages {
-    /// Ends the current stage and starts the next one.
+    /// Ends the current stage, with this name, and starts the next one.
     pub fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.taken.push((name, now - self.since));
         self.since = now;
     }
 
-    /// Adds the stages of an inner measurement instead of the time since the last stage.
+    /// Adds the stages of an inner measurement, and leaves out the time since the last stage.
     pub fn within(&mut self, inner: &Self) {
         self.taken.extend(inner.taken.iter().copied());
         self.since = Instant::now();

@@ -1,4 +1,4 @@
-//! Header fields and query parameters that meet certain conditions and do not meet others.
+//! Selection of header fields and query parameters that meet given conditions and fail others.
 
 use std::collections::BTreeMap;
 
@@ -60,8 +60,8 @@ pub(super) fn values(
         let (key, test) = split(condition);
         tests.entry(key).or_default().push(test);
     }
-    // For each name, collect the shortest value, and one that also fails the other tests. Use the
-    // shortest combination that works.
+    // For each name, collect the shortest value, and a value that also fails the other tests. Then
+    // use the shortest combination that works.
     let mut ways = vec![Values::default()];
     for ((header, name), tests) in tests {
         let there: Vec<&str> = if header { &sent.headers } else { &sent.query }
@@ -102,10 +102,10 @@ pub(super) fn values(
     })
 }
 
-/// Returns a value of one name that passes all `tests`, and none of `others` unless unavoidable.
-/// Empty if the values in `there`, which are sent anyway, pass the tests. `None` if no single value
-/// passes all tests. Repeated fields or parameters are not tried: with different outcomes they are
-/// refused as ambiguous.
+/// Value of one name that passes all `tests` and, if possible, none of `others`. Empty if the
+/// values in `there`, which the request has anyway, pass the tests. `None` if no single value
+/// passes all tests. Repeated fields or parameters are not tried, because they are refused as
+/// ambiguous if their outcomes differ.
 fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>> {
     let all = |value: &str| tests.iter().all(|test| passes(test, value));
     if !there.is_empty() {
@@ -125,8 +125,8 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
     all(&value).then(|| vec![value])
 }
 
-/// Returns the smallest value with a prefix that passes none of `others`. Tests that every value
-/// with the prefix passes are ignored.
+/// Returns the smallest value that begins with `prefix` and passes none of `others`. Ignores tests
+/// that every value with the prefix passes.
 fn goes_on(prefix: &str, others: &[&Test]) -> String {
     let caught = |value: &str| {
         others.iter().any(|test| match test {

@@ -30,8 +30,8 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
     with_credentials_of(gateway, None)
 }
 
-/// Returns a gateway in which a consumer owns the API key and password of witnesses. Without a name:
-/// a consumer without groups and claims that gateway.yaml cannot define.
+/// Returns a gateway in which the consumer `consumer` owns the API key and password of witnesses.
+/// `None`: a consumer without groups and claims, whose name gateway.yaml cannot define.
 pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
@@ -76,7 +76,7 @@ pub(super) struct Draft {
     pub(super) values: Values,
     /// Address of the connecting peer, if the outcome depends on it. `None`: [`OUTSIDER`].
     pub(super) peer: Option<IpAddr>,
-    /// Client address that a trusted proxy reports, if an address filter depends on it.
+    /// Client address that a trusted proxy reports, if an address filter decides by it.
     pub(super) client: Option<IpAddr>,
 }
 
@@ -124,7 +124,7 @@ pub(super) fn credentials(
                 certificate = Some((source(scheme, verifiers), names));
             }
         }
-        // A token may be bound to a certificate, which another scheme may require and show.
+        // A token may be bound to a certificate. Another scheme may require the same certificate.
         let bound = token.and_then(|token| security::certificate_of(token));
         for one in certificate.iter().chain(&bound) {
             if !values.certificates.contains(one) {
@@ -157,8 +157,8 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
     }
 }
 
-/// Returns a credential for the place of a scheme: one that a gateway of [`with_witness`] accepts,
-/// or an unknown one.
+/// Credential for the place of a scheme: one that a gateway of [`with_witness`] accepts if `valid`
+/// is true, otherwise an unknown one.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {
@@ -187,7 +187,7 @@ impl Draft {
                 (Verdict::Reject(refusal), route) => Outcome::Refused {
                     status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
                 },
-                // The router redirects to the declared path, so no operation served the request.
+                // The router redirects to the declared path, so no operation serves the request.
                 (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),
@@ -203,7 +203,8 @@ impl Draft {
                     operation: route.operation.key.clone(),
                     upstream: None,
                 },
-                // The answer of another service is not part of the comparison.
+                // The outcome counts as served, because the answer of another service is not part
+                // of the comparison.
                 (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
                     let upstream = route.treatment.upstream as usize;
                     let upstreams = oracle.snapshot().upstreams();
@@ -224,8 +225,8 @@ impl Draft {
         }))
     }
 
-    /// Builds the request as sent by [`OUTSIDER`] or by the peer of the draft. `None` if the
-    /// gateway does not have the listener.
+    /// Builds the request, sent by the peer of the draft or by [`OUTSIDER`]. `None` if the gateway
+    /// does not have the listener.
     fn question(&self, oracle: &Oracle) -> Option<Question> {
         let listener = oracle
             .snapshot()
@@ -294,7 +295,7 @@ fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }
 
-/// Message about a witness that does not show the change of an operation.
+/// Message about a witness that does not show the change of an operation, which is a bug.
 pub(super) fn bug(witness: &Witness, key: &str) -> String {
     format!(
         "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",

@@ -15,7 +15,7 @@ use crate::{Change, Class, Plan, Section};
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = Admitting::of(new);
     let (old, new) = (&old.shared, &new.shared);
-    // Certificates and tokens that any consumer of the new side lists.
+    // Certificates and tokens that consumers of the new side list.
     let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
@@ -105,7 +105,8 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let named = was.is_some() != is.is_some();
         let has_credentials = !before.is_empty() || !after.is_empty();
         if named && (!has_credentials || is_unnamed) {
-            // Without credentials here, a verifier may identify the consumer by a claim.
+            // The consumer has no credentials here, but a verifier may identify the consumer by a
+            // claim.
             let opens = admitting.names(name) && admitting.reads("consumer", None);
             let (class, id) = match is {
                 Some(_) => (Class::Grant, "consumer-added"),
@@ -139,7 +140,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 const OF_TOKENS: &str = "only a token of this consumer with another value of the claim would show \
     the change";
 
-/// Reason for a missing witness: the meaning of an expression is unknown.
+/// Reason for a missing witness: an expression reads the value, and its meaning is unknown.
 const OF_EXPRESSIONS: &str = "an expression reads the value, and it may admit callers without it";
 
 /// Claims that the caller of a client certificate has.
@@ -148,13 +149,13 @@ const OF_CERTIFICATES: [&str; 6] = ["sub", "san", "spiffe", "subject", "issuer",
 /// Text that precedes the name of a certificate in the description of a credential.
 const CERTIFICATE: &str = "certificate ";
 
-/// New value of the line for a removed certificate that verifiers still admit.
+/// New value in the line for a certificate that was removed but that verifiers still admit.
 const UNLISTED: &str = "admitted without a consumer";
 
 /// Text that precedes the description of tokens ([`ir::Holder::description`]).
 const TOKEN: &str = "token ";
 
-/// Descriptions of those credentials of a consumer that others issue: certificates and tokens.
+/// Descriptions of the credentials of a consumer that others issue: certificates and tokens.
 fn foreign(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
     let certificates = consumer.certificates.iter();
     let certificates = certificates.map(|one| format!("{CERTIFICATE}{}", one.name));
@@ -171,9 +172,9 @@ fn claim(setting: &Setting) -> Option<&str> {
 }
 
 /// Compares groups, claims and plan of a consumer, because policies check these. A consumer's claim
-/// overrides the claim of the same name in a token. If it is removed, the token's claim applies. An
-/// expression may also admit a caller because a group or claim is missing, if callers of the consumer
-/// remain.
+/// overrides the claim of the same name in a token; if the consumer's claim is removed, the token's
+/// claim applies. An expression may also admit a caller because a group or claim is missing. This
+/// matters if callers of the consumer remain.
 fn rights(
     subject: &str,
     (old, new): (&Settings, &Settings),

@@ -1,9 +1,9 @@
-//! Effective destination of a chain: to where its policies send requests, copies of requests and
-//! clients.
+//! Effective destinations of a chain: the places to which its policies send requests, copies of
+//! requests, and clients.
 //!
 //! As in the engine, the order of policies matters. The first policy that responds ends the chain.
-//! Of several splits, the last one selects the upstream. Rewrites are applied one after another.
-//! The last policy of a chain edits a response first.
+//! If there are several splits, the last one selects the upstream. Rewrites are applied one after
+//! another. The last policy of a chain edits a response first.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
     class(sending(old) == sending(new))
 }
 
-/// Class of a change of status: `moved` if exactly one of the two redirects clients.
+/// Class of a change of status: `moved` if exactly one of the two statuses redirects clients.
 pub(super) fn of_status(old: Option<&Value>, new: Option<&Value>) -> Class {
     let redirects = |value: Option<&Value>| match value {
         Some(Value::One(status)) => {
@@ -122,7 +122,7 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
                     below => format!("{} {}", below.join("."), text(&one.value)),
                 })
                 .collect();
-            // Host, method, and a path without `{path}` replace the result of earlier rewrites.
+            // Host, method, and a path without `{path}` replace the results of earlier rewrites.
             let replaces = match part {
                 "query" => false,
                 "path" => own.iter().all(|path| !path.contains("{path}")),

@@ -17,7 +17,7 @@ use super::tables::Way::{
 use super::tables::{self, Table, of_policy};
 use crate::Class;
 
-/// True if a change of the setting is neither tighter nor looser.
+/// True if no value of the setting is tighter or looser than another one.
 pub(super) fn has_no_direction(table: &Table, path: &[String]) -> bool {
     let row = table.row(path);
     row.is_some_and(|row| matches!(row.way, Either))
@@ -143,7 +143,7 @@ pub(super) fn settings(
     }
 }
 
-/// Reports settings whose notation differs but whose meaning is equal.
+/// Reports settings that are written differently but have the same meaning.
 pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
     settings(&tables::RESTATED, subject, old, new, lines);
 }
@@ -221,7 +221,8 @@ fn class(old: Amount, new: Amount) -> Class {
             match (b.saturating_mul(per_a)).cmp(&a.saturating_mul(per_b)) {
                 std::cmp::Ordering::Greater => Class::Relax,
                 std::cmp::Ordering::Less => Class::Tighten,
-                // For example, the default is now written explicitly, or the unit differs.
+                // Amounts are equal although the settings differ: for example, a default is written
+                // explicitly, or the unit differs.
                 std::cmp::Ordering::Equal => Class::Changed,
             }
         }
@@ -247,7 +248,8 @@ fn has(value: Option<&Written>, member: &str) -> bool {
     values(value, &[]).contains(member)
 }
 
-/// Compares two days (`YYYY-MM-DD`) until which requests are served. Without one, they always are.
+/// Compares two days (`YYYY-MM-DD`) until which requests are served. `None`: requests are always
+/// served.
 pub(super) fn until(old: Option<&str>, new: Option<&str>) -> Class {
     match (old, new) {
         (None, _) => Class::Tighten,
@@ -260,7 +262,7 @@ pub(super) fn until(old: Option<&str>, new: Option<&str>) -> Class {
     }
 }
 
-/// Members of a set of values. Returns `absent` if the setting is missing.
+/// Members of a set of values. If the setting is missing: the members of `absent`.
 fn values(value: Option<&Written>, absent: &[&str]) -> BTreeSet<String> {
     match value {
         None => absent.iter().map(|word| (*word).to_owned()).collect(),

@@ -1,7 +1,7 @@
 //! Callers that are still admitted after their consumer was removed: by a token with
-//! `consumer_claim`, a signature's key id, a certificate, or a token that a consumer listed. Each
-//! of them is then a caller without a consumer (data-plane.md): limits with `key: consumer` count
-//! each caller separately, and the upstream receives another name.
+//! `consumer_claim`, by a signature's key id, by a certificate, or by a token that the consumer
+//! listed. Each of them is then a caller without a consumer (data-plane.md). Limits with `key:
+//! consumer` count each such caller separately, and the upstream receives another name.
 
 use std::collections::BTreeSet;
 

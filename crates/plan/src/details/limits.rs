@@ -1,8 +1,8 @@
-//! Limits that count requests of several operations with one counter. If a counter is split into
+//! Limits that count requests of several operations with one counter. If one counter is split into
 //! several, the limit admits more; if counters are joined, it admits less.
 //!
-//! The comparison is by cells of requests, so that renaming an operation, API or policy cannot hide
-//! a change.
+//! The comparison is by cells of requests (see [`crate::routing`]), so that a new name of an
+//! operation, API or policy cannot hide a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub(crate) struct OperationAt<'a> {
     pub(crate) operation: &'a ir::Operation,
 }
 
-/// Cells of requests that both sides serve. Each cell has an operation of the old side and one of
+/// Cells of requests that both sides serve. Each cell has an operation on the old side and one on
 /// the new side.
 #[derive(Debug)]
 pub(crate) struct Cells<'a> {
@@ -36,7 +36,7 @@ pub(crate) struct Cells<'a> {
     cells: Vec<[OperationAt<'a>; 2]>,
 }
 
-/// Counter of a side.
+/// Counter on one side.
 struct Counter<'a> {
     policy: &'a ir::Policy,
     /// Name of the policy, with its API if a document defines it.
@@ -48,7 +48,7 @@ struct Counter<'a> {
     cells: Vec<usize>,
 }
 
-/// Counters of a side, and the counters of each cell.
+/// Counters on one side, and the counters of each cell.
 struct Counters<'a> {
     all: Vec<Counter<'a>>,
     of_cell: Vec<Vec<usize>>,
@@ -89,8 +89,8 @@ impl<'a> Cells<'a> {
             let is_kept = covering.iter().any(|other| {
                 is_same_name(counter, &is.all[*other]) || is_as_tight(counter, &is.all[*other])
             });
-            // The settings of a looser counter are compared with those of this one, unless another
-            // counter takes its place in that comparison.
+            // The settings of this counter are compared with those of a looser one, unless another
+            // counter takes its place.
             let mut others = counter.cells.iter().flat_map(|cell| &is.of_cell[*cell]);
             let is_compared = !covering.is_empty()
                 && !others.any(|other| {
@@ -110,7 +110,7 @@ impl<'a> Cells<'a> {
             let heirs: Vec<&Counter<'_>> = heirs.map(|(at, _)| &is.all[at]).collect();
             let mut kept = heirs.iter().map(|heir| heir.policy.state);
             let is_known = kept.any(|state| state == counter.policy.state);
-            // A policy with the same name is compared where it is defined.
+            // Policies with the same name are compared where they are defined.
             let other = heirs.into_iter().filter(|heir| heir.name != counter.name);
             let class = |heir: &Counter<'_>| restart::class(&heir.policy.checked);
             for heir in other.filter(|_| !is_known && !is_concurrency(counter)) {
@@ -151,7 +151,7 @@ impl<'a> Cells<'a> {
         plan.changes.push(change.of(reference(api, operation)));
     }
 
-    /// Counters of a side by cell.
+    /// Counters of this kind on one side, by cell.
     fn counters(&self, side: usize) -> Counters<'a> {
         let shared = &self.gateways[side].shared;
         let mut counters = Counters {
@@ -219,8 +219,8 @@ impl<'a> Counters<'a> {
         shares
     }
 
-    /// Counters of the other side that together count all cells of a counter. Cells without any
-    /// counter of the kind are ignored: another line reports that they have no limit any more.
+    /// Counters of the other side that together count all cells of a counter. Ignores cells without
+    /// a counter of this kind; another line reports that these cells no longer have a limit.
     fn covering(&self, index: usize, other: &Counters<'_>) -> Vec<usize> {
         let counter = &self.all[index];
         let has_one = |cell: &&usize| {
@@ -234,8 +234,8 @@ impl<'a> Counters<'a> {
     }
 
     /// Cells of a counter that its successor on the other side does not count, each with a counter
-    /// that does. The successor of a counter is the one that counts most of its cells; among
-    /// several, the one with the same name.
+    /// that counts it. The successor is the counter that counts most of the cells; of several such
+    /// counters, the one with the same name.
     fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
         let shares = self.shares(index, other).into_iter();
@@ -272,7 +272,7 @@ fn by_route(policy: &ir::Policy) -> bool {
     keys.contains(&"route")
 }
 
-/// True if the counter belongs to a `concurrency` policy, whose value does not outlive requests.
+/// True if the counter belongs to a `concurrency` policy, whose count ends with the requests.
 fn is_concurrency(counter: &Counter<'_>) -> bool {
     counter.policy.checked.kind() == "concurrency"
 }
@@ -281,13 +281,13 @@ fn is_same_kind(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     one.policy.checked.kind() == other.policy.checked.kind()
 }
 
-/// True if both counters belong to policies with the same name. The settings of these policies are
-/// compared elsewhere.
+/// True if both counters belong to policies with the same name. Another comparison covers the
+/// settings of such policies.
 fn is_same_name(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     one.policy.name == other.policy.name
 }
 
-/// True if a counter is at least as tight as the old one.
+/// True if the new counter is at least as tight as the old one.
 fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     let mut lines: Vec<Line> = Vec::new();
     settings("", &old.policy.checked, &new.policy.checked, &mut lines);

@@ -59,8 +59,8 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-/// Reports settings whose notation differs but whose meaning is equal. Called if there is no other
-/// difference.
+/// Reports settings that are written differently but have the same meaning. Called if there is no
+/// other difference.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     things::restated(&old.gateway, &new.gateway, plan);
 }

@@ -41,8 +41,8 @@ pub(crate) struct Of<'a> {
     pub(crate) shared: &'a ir::Shared,
 }
 
-/// True if [`operations`] compares these two operations: they have the same key, or, if the key was
-/// changed, the same requests.
+/// True if [`operations`] compares these two operations: they have the same key, or the same
+/// requests if the key was changed.
 pub(crate) fn are_compared(
     (was, before): (&ir::Api, &ir::Operation),
     (is, after): (&ir::Api, &ir::Operation),
@@ -62,7 +62,8 @@ pub(crate) fn of_cell(
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
-        // A policy that the same API defines on both sides is compared at its definition.
+        // Skip policies that the same API defines on both sides; they are compared at their
+        // definition.
         for link in &was.chain {
             if let Link::Own(name) = link
                 && is.chain.contains(link)
@@ -95,7 +96,7 @@ fn upstreams(
     let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
     if let (Some(before), Some(after)) = sides {
         let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
-        // The routing comparison already reports another destination.
+        // The routing comparison already reports the new destination.
         let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
         let numbers = |settings: &Settings| settings.clone().without(goes);
         fields::settings(
@@ -255,7 +256,7 @@ fn treatments(
     let (mut before, mut after) = (was.settings(), is.settings());
     let sources = (retries(was, old), retries(is, new));
     if Retries::are_compared_here((&sources.0, was), (&sources.1, is)) {
-        // The retries come from different places, so compare them as if they came from one.
+        // Compare the retries as if both had the same source, because their sources differ.
         let with = |settings: Settings, retries: &Retries<'_>| {
             let settings = settings.without(|path| path[0] == "retries");
             match retries.settings() {
@@ -308,8 +309,8 @@ impl Retries<'_> {
         }
     }
 
-    /// True if no other comparison covers these retry settings. Settings with the same source on
-    /// both sides are compared at that source.
+    /// True if no other comparison covers these retry settings. If both sides have the same source,
+    /// the settings are compared at that source.
     fn are_compared_here(
         (was, own): (&Self, &ir::Treatment),
         (is, other): (&Self, &ir::Treatment),
@@ -320,7 +321,7 @@ impl Retries<'_> {
         };
         match (was, is) {
             (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
-            // A removed policy is compared with an added one.
+            // A removed policy is compared with an added policy.
             (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
             _ => true,
         }
@@ -366,7 +367,7 @@ fn chain(
         };
         let in_force = in_force((old, was), (new, is), &pairs);
         moved((&removed, (old, was)), (&added, (new, is)), in_force, lines);
-        // Describe policies that only one chain has; give only the names of the others.
+        // Describe policies that only one chain contains. Give only the names of all others.
         let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
             let told = names.iter().map(|name| {
                 let known = definition(own, name, side);
@@ -386,8 +387,8 @@ fn chain(
             new: told(&b, &come, new, is),
         });
     }
-    // The name now refers to a definition in another file: gateway.yaml or the OpenAPI document.
-    // Definitions in the same file are compared there.
+    // The name now refers to a definition in the other kind of file: gateway.yaml or the OpenAPI
+    // document. Definitions in the same kind of file are compared there.
     for name in was.chain.iter().filter_map(named) {
         let (before, after) = (definition(was, name, old), definition(is, name, new));
         if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
@@ -407,8 +408,8 @@ fn chain(
     }
 }
 
-/// Definitions, as text, of the policies that only one of two chains contains. Empty if both chains
-/// contain the same policies.
+/// Definitions, as text, of the policies that only one of the two chains contains. Empty if both
+/// chains contain the same policies.
 fn came_and_went(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -427,7 +428,8 @@ fn came_and_went(
     }
 }
 
-/// Names of policies that the other chain does not contain, or contains with another kind.
+/// Names of the policies in a chain that the other chain does not contain, or contains with another
+/// kind.
 fn alone<'t>(
     (side, own): (Of<'_>, &'t ir::Treatment),
     (other_side, other): (Of<'_>, &ir::Treatment),
@@ -441,7 +443,8 @@ fn alone<'t>(
 }
 
 /// Compares each removed policy with an added policy of the same kind, setting by setting, as if
-/// the policy were renamed. Adds the names of the pairs to `pairs`. Returns the other policies.
+/// the policy were renamed. Adds the names of these pairs to `pairs`. Returns the policies without
+/// a partner.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
@@ -477,7 +480,7 @@ pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: 
     }
 }
 
-/// Policy for display. Secrets are shown as their references.
+/// Text of a policy for display. Secrets are shown as their references.
 pub(super) fn said(checked: &Checked) -> Value {
     let settings = checked.settings();
     let kind = ("kind".to_owned(), Value::from(checked.kind()));
@@ -530,7 +533,7 @@ pub(super) const LIMITS: [&str; 5] = [
     "circuit_breaker",
 ];
 
-/// True if the other chain does not contain a limit of this chain.
+/// True if the other chain lacks one of these limits.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
@@ -623,7 +626,7 @@ fn moved(
             new: after.into(),
         });
     }
-    // Sunset date of a chain, which a `deprecation` policy sets.
+    // Sunset date that a `deprecation` policy of the chain sets.
     let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
         let mut names = names.iter();
         names.find_map(|name| {

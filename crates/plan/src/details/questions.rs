@@ -1,7 +1,7 @@
 //! Services that decide about access: authorization services (`forward_auth`) and endpoints of
 //! token introspection. This module compares the credentials that they receive, and the upstreams
-//! of authorization services. The host that answers such requests decides about access. With
-//! `on_outage: open`, anyone who can cause an outage does, too.
+//! of authorization services. The host that answers these requests decides about access. With
+//! `on_outage: open`, anyone who can cause an outage gains access as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ struct Asked {
     service: String,
     /// Places of credentials, such as a field name or `query key`.
     places: BTreeSet<String>,
-    /// True if the response of the service may become a response to the client.
+    /// True if the response of the service may be sent to the client.
     answers: bool,
 }
 
@@ -67,7 +67,7 @@ fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
             ir::Verify::Inline(checked) => checked,
             ir::Verify::Upstream => return None,
         };
-        // Only an endpoint of introspection receives the token itself.
+        // Only an introspection endpoint receives the token itself.
         (checked.kind() == "introspection").then_some(())?;
         Some(Asked {
             service: checked.origin().or_else(|| {
@@ -117,7 +117,7 @@ fn hosts_of(shared: &ir::Shared, service: &str) -> Vec<String> {
     upstream.map_or_else(|| vec![service.to_owned()], hosts)
 }
 
-/// Services with the credentials that they receive, by the name of the upstream and by host.
+/// Services and the credentials that they receive, by the name of the upstream and by host.
 #[derive(Default)]
 struct Known {
     places: BTreeMap<String, BTreeSet<String>>,
@@ -247,7 +247,7 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Operations of a gateway whose chain calls an authorization service.
+/// Operations of a gateway whose chains call an authorization service.
 struct Askers<'a> {
     /// Operations, with true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
@@ -271,7 +271,8 @@ impl<'a> Askers<'a> {
         Self { all: all.collect() }
     }
 
-    /// Keeps operations that called a service on the old side, or that the old side does not have.
+    /// Keeps only operations that called a service on the old side, and operations that the old
+    /// side does not have.
     fn kept(mut self, old: &ir::Gateway, before: &Self) -> Self {
         let is_known = |key: &str| {
             let mut apis = old.apis.iter();
@@ -285,9 +286,9 @@ impl<'a> Askers<'a> {
     }
 }
 
-/// Reclassifies lines about upstreams of authorization services. Another host, or a setting that
-/// can cause an outage with `on_outage: open`, weakens access to the operations that call the
-/// service. The original line is kept if the upstream also receives client requests.
+/// Reclassifies lines about upstreams of authorization services. Another host weakens access to the
+/// operations that call the service, and so does a setting that can cause an outage with
+/// `on_outage: open`. The original line is kept if the upstream also receives client requests.
 pub(super) fn decide(
     (old, new): (&ir::Gateway, &ir::Gateway),
     name: &str,
@@ -346,8 +347,8 @@ pub(super) fn decide(
     changes
 }
 
-/// TLS settings of an upstream and its targets, for display. The service may refuse connections
-/// with other settings.
+/// TLS settings of an upstream and its targets, for display. With other settings, the service may
+/// refuse connections.
 fn connection(upstream: &ir::Upstream) -> String {
     let settings = upstream.judging();
     let settings = settings.below(&["tls"]);
@@ -378,8 +379,8 @@ fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
     }
 }
 
-/// True if a changed setting can make outages more frequent. Looser limits and settings of
-/// responses cannot.
+/// True if the changed setting can make outages more frequent. Looser limits, and settings of
+/// responses, cannot.
 fn may_fail(name: &str, line: &Line) -> bool {
     let path = line.subject.strip_prefix("upstream ");
     let path = path.and_then(|rest| rest.strip_prefix(name));

@@ -1,4 +1,4 @@
-//! Counters that restart: each caller can use the whole limit again.
+//! Counters that restart, so that each caller can use the whole limit again.
 
 use policy::Checked;
 use policy::declared::{Scalar, Settings, Value};
@@ -8,12 +8,12 @@ use crate::Class;
 /// Id of a line about restarted counters.
 pub(super) const RESTARTED: &str = "policy-restarted";
 
-/// Maximum time, in milliseconds, in which a counter recovers by itself. If a limit recovers within
-/// this time, a restart has no more effect than a pause of the caller.
+/// Maximum recovery time of a limit, in milliseconds, up to which a restart of its counter has no
+/// effect. Within this time the caller could also have waited.
 const SHORT_MS: u128 = 60_000;
 
 /// Class of a restart of a policy's counters. A restart of daily or monthly limits admits more
-/// calls (`relax`); a restart of a short burst has no effect.
+/// requests (`relax`); a restart of a short limit has no effect.
 pub(super) fn class(checked: &Checked) -> Class {
     let settings = checked.settings();
     let empty_ms = match checked.kind() {

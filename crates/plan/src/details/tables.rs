@@ -1,4 +1,4 @@
-//! Meaning of the settings of each kind of definition, as tables.
+//! Tables that define the class of a change of each setting.
 //!
 //! A row determines the class of a difference, for example from the direction of a number. For
 //! settings of access, the row refers to the access comparison. A setting without a row is reported
@@ -19,7 +19,7 @@ pub(super) struct Table {
 /// Meaning of the settings at a path.
 pub(super) struct Row {
     pub(super) path: &'static [&'static str],
-    /// Id of a change at this path. Default: the id of the table.
+    /// Id of a change of a setting at this path. Default: the id of the table.
     pub(super) id: Option<&'static str>,
     pub(super) way: Way,
 }
@@ -41,8 +41,8 @@ pub(super) enum Way {
     Either,
     /// Like [`Way::More`], with this default. 0 disables the check.
     MoreOrOff(u128),
-    /// The value identifies the sender of a request to the upstream, or ends exchanges that a
-    /// credential started: adding it strengthens, removing it weakens.
+    /// The value identifies the sender of a request to the upstream, or ends exchanges when a
+    /// credential expires. Adding it strengthens, removing it weakens.
     Tells,
     /// The value decides where traffic goes, or its share.
     Moves,
@@ -81,7 +81,7 @@ pub(super) enum Absent {
     Is(u128),
     /// No limit.
     NoLimit,
-    /// The default is not fixed, so that the direction of a change is unknown.
+    /// The default is not fixed, so the direction of a change is unknown.
     Unknown,
 }
 
@@ -299,7 +299,7 @@ static RESPOND: Table = Table {
     groups: &[],
 };
 
-/// Settings of a verifier. Those that affect access are compared where the verifier is used.
+/// Settings of a verifier. Settings that affect access are compared where the verifier is used.
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
     rows: rows! {
@@ -420,7 +420,7 @@ pub(super) static GATEWAY: Table = Table {
     groups: &[],
 };
 
-/// Table for any setting whose difference has no effect.
+/// Table for settings that are written differently but have the same effect.
 pub(super) static RESTATED: Table = Table {
     id: "setting-restated",
     rows: &[],

@@ -17,7 +17,7 @@ use crate::{Change, Class, Plan, Section};
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Reports changes of definitions at the level of the gateway.
+/// Reports changes of definitions that belong to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
@@ -204,7 +204,7 @@ fn covers(new: &Value, old: &Value) -> bool {
     new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
 }
 
-/// Rank of a listening address: 0 this machine only, 1 a private network, 2 everywhere.
+/// Rank of a listening address. 0: this machine only; 1: a private network; 2: everywhere.
 fn reach(address: &Value) -> u8 {
     let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
     match address.map(|address| address.ip().to_canonical()) {
@@ -217,7 +217,7 @@ fn reach(address: &Value) -> u8 {
 }
 
 /// Reports settings that are written differently but have the same meaning. Called if there is no
-/// other difference, so that no change is silent.
+/// other difference, so that no change stays unreported.
 pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut lines = Vec::new();
     let empty = Settings::default();
@@ -331,7 +331,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Routing);
 }
 
-/// Reports changes of one API, except its operations.
+/// Reports changes of one API, except those of its operations.
 pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();
     let (was, is) = (old.api, new.api);
@@ -385,9 +385,9 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     push(plan, lines, |_| Section::Upstream);
 }
 
-/// Compares policies that both sides define. The chains that use a policy report its addition or
-/// removal; for an unused policy, it is reported here. Adds digests of the upstreams to which
-/// changed policies refer to the fingerprints.
+/// Compares policies that both sides define. The comparison of chains reports an added or removed
+/// policy; this function reports added and removed policies that no chain uses. Adds digests of the
+/// upstreams to which changed policies refer to the fingerprints.
 fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, shared: &ir::Shared) {
     for change in changes {
         let name = change.subject.strip_prefix("policy ");
@@ -508,8 +508,8 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     }
 }
 
-/// Names of the policies that a chain uses, and of the policies that only hold parameters and are
-/// never part of a chain.
+/// Names of the policies that a chain uses, and of policies that are only parameters and never part
+/// of a chain.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
     let chains = treatments.flat_map(|treatment| &treatment.chain);

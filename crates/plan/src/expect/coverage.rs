@@ -1,5 +1,5 @@
-//! Coverage of tests: the operations, path templates, alternatives of security and policies that
-//! their requests reached.
+//! Coverage of tests: the operations, path templates, security alternatives and policies that the
+//! requests of the tests reached.
 
 use std::collections::BTreeSet;
 
@@ -34,12 +34,12 @@ pub struct Coverage {
 const ANONYMOUS: &str = "no credentials";
 
 impl Share {
-    /// Items that no request reached.
+    /// Items that no request reached, of all kinds.
     pub fn missed(&self) -> impl Iterator<Item = &str> {
         self.all.difference(&self.reached).map(String::as_str)
     }
 
-    /// Share in percent, rounded down. 100 if there are no items.
+    /// Reached items in percent, rounded down. 100 if there are no items.
     #[must_use]
     pub fn percent(&self) -> usize {
         match self.all.len() {
@@ -119,7 +119,7 @@ impl Coverage {
         }
     }
 
-    /// Names of the kinds of items, with their shares.
+    /// Name of each kind of items, with its share.
     #[must_use]
     pub fn kinds(&self) -> [(&'static str, &Share); 4] {
         [

@@ -12,7 +12,7 @@ use crate::route::{Answer, Outcome};
 /// Text for a property that the decision does not have.
 const NONE: &str = "(none)";
 
-/// Differences between a decision and an expectation, in the order of the expectation.
+/// Differences between a decision and an expectation, in the order of the expectations.
 pub(super) fn judge(
     answer: &Answer,
     expect: &[Spanned<Expected>],
@@ -31,7 +31,7 @@ pub(super) fn judge(
     differ.collect()
 }
 
-/// Name of a property, its expected and its actual value, if they differ.
+/// Name, expected value and actual value of a property, if the values differ.
 fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, String)> {
     let differ = |what: &str, wanted: &str, actual: Option<&str>| {
         let same = actual.is_some_and(|actual| star(wanted, actual));
@@ -88,8 +88,8 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
     }
 }
 
-/// Compares a field of a message. If there is no message, the field is absent, and an expectation
-/// of an absent field fails, too.
+/// Compares a field of a message. If there is no message, every expectation fails, even that the
+/// field is absent.
 fn field(
     message: &str,
     headers: Option<&[(String, String)]>,
@@ -116,8 +116,8 @@ fn field(
     }
 }
 
-/// Names of the policies that ran, in order. Checks of the listener and of credentials are not
-/// policies.
+/// Names of the policies that ran, in order. Excludes the checks of the listener and of
+/// credentials.
 pub(super) fn ran(answer: &Answer) -> Vec<&str> {
     let policies = answer.chain.iter().filter(|step| {
         let is_policy = step.kind != "listener" && step.policy != "authenticate";
@@ -126,7 +126,8 @@ pub(super) fn ran(answer: &Answer) -> Vec<&str> {
     policies.map(|step| step.policy.as_str()).collect()
 }
 
-/// Help for a difference: a known name similar to the expected one, or the reason of the decision.
+/// Help for a failed expectation: a known name that is similar to the expected one, or the reason
+/// of the decision.
 fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<String> {
     let unknown = |name: &str, kind: &str, known: Vec<&str>| {
         let missing = !name.contains('*') && !known.contains(&name);

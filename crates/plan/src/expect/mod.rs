@@ -41,7 +41,7 @@ pub struct Outcome {
     pub request: String,
     /// Differences. Empty: the test passed.
     pub failures: Vec<Failure>,
-    /// Decision. None if the test has a mistake.
+    /// Decision about the request. None if the test has a mistake.
     pub answer: Option<Answer>,
 }
 
@@ -55,7 +55,7 @@ pub struct Runner<'a> {
 }
 
 impl Failure {
-    /// Mistake in a test.
+    /// Creates a failure for a mistake in the test.
     fn mistake(message: String, span: Span) -> Self {
         Self {
             what: String::new(),
@@ -121,7 +121,7 @@ impl<'a> Runner<'a> {
         Ok(run.collect())
     }
 
-    /// Mistakes of a test that do not depend on the request: unknown names.
+    /// Mistakes in a test that do not depend on its requests, such as unknown names.
     fn mistakes(&self, case: &TestCase) -> Vec<Failure> {
         let gateway = &self.side.lowered.gateway;
         let mut found = Vec::new();

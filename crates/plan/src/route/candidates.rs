@@ -15,7 +15,7 @@ const HOSTS_MAX: usize = 1_000;
 /// Maximum number of routes of other hosts that are reported.
 const ELSEWHERE_MAX: usize = 5;
 
-/// Route that is not selected for the request.
+/// Route that does not handle the request, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Operation of the route.
@@ -208,8 +208,8 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes of other hosts that the user may have meant: routes that would match without the mount of
-/// the request's host, and, if no route is selected, routes that match at another host.
+/// Routes at other hosts that the user may have meant: routes that would match if the mount of the
+/// request's host did not exist, and, if no route is selected, routes that match at another host.
 fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let listener = asked.question.listener;
@@ -292,7 +292,7 @@ fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Reason why no route is selected, if the candidates do not show it.
+/// Reason why no route is selected. None if the candidates already show it.
 pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
     let listener = asked.listener();
     let pattern = asked

@@ -1,4 +1,4 @@
-//! Steps of the chain that handles a request, by phase, with their outcomes.
+//! Steps of the chain for a request, with their phases and outcomes.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ pub struct Step {
     pub policy: String,
     /// Kind of the policy.
     pub kind: String,
-    /// Level that adds the step: `required`, `defaults`, `document`, `path` or `operation`.
+    /// Level of the configuration that adds the step: `required`, `defaults`, `document`, `path` or
+    /// `operation`.
     pub from: Option<&'static str>,
     /// Place in the source.
     pub place: Option<Place>,
@@ -41,7 +42,7 @@ pub enum Outcome {
     Reject {
         /// HTTP status of the refusal.
         status: u16,
-        /// Machine-readable reason.
+        /// Machine-readable reason of the refusal.
         reason: &'static str,
     },
     /// The outcome depends on the answer of another service, which only gwd asks.
@@ -53,7 +54,7 @@ pub enum Outcome {
     },
     /// An earlier step ended the chain, so this one did not run.
     NotRun,
-    /// This version cannot run the step, so the answer ignores it.
+    /// This version cannot run the step, so the decision ignores it.
     LeftOut,
 }
 
@@ -77,7 +78,7 @@ impl Outcome {
     }
 }
 
-/// Step of the listener: checks of the request head before routing.
+/// Step of the listener, which checks the request head before routing.
 pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
     let name = asked.listener();
     let listener = asked.gateway().shared.listeners.get(name);
@@ -96,7 +97,8 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
 
 /// Steps of the compiled chain, including those that this version cannot run.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
-    // Steps of the engine, by number. A step that strips credentials does not belong to a policy.
+    // Outcomes of the engine are numbered by step. A step that strips credentials does not belong
+    // to a policy.
     let run = here.route.treatment.chain.iter().zip(1..);
     let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip));
     let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);
@@ -128,11 +130,11 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             let outcome = if declared {
                 Outcome::LeftOut
             } else if is_cors(link) && nearest_cors != Some(at) {
-                // The engine runs only the nearest `cors`.
+                // The engine runs only the last `cors` of the chain.
                 Outcome::NotRun
             } else if parameter {
-                // A parameter policy controls the attempts at the upstream, which follow the last
-                // step.
+                // A policy that is a parameter controls the attempts at the upstream, which follow
+                // the last step.
                 match decided.verdict {
                     Verdict::Forward => Outcome::Continue,
                     Verdict::Reply(_) | Verdict::Reject(_) | Verdict::Ask(_) => Outcome::NotRun,
@@ -264,7 +266,7 @@ fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, 
     }
 }
 
-/// Settings by path, for display.
+/// Settings by path, as text for display.
 pub(super) fn told(settings: &Settings) -> BTreeMap<String, String> {
     let all = settings.iter();
     all.map(|one| (one.path.join("."), super::effective::text(&one.value)))

@@ -1,4 +1,5 @@
-//! Assumed credentials of a request, as in the witnesses of plans.
+//! Credentials that `gwc route` assumes for a request. They are the same as in the witnesses of
+//! plans.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,7 @@ pub enum NoCredential {
     },
     /// The request already has a credential at the place of this scheme.
     Twice(String),
-    /// This scheme is a client certificate, and a forged one does not pass the TLS handshake.
+    /// The scheme is a client certificate. A forged certificate does not pass the TLS handshake.
     Certificate(String),
 }
 
@@ -89,12 +90,12 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds credentials to the request, if it matches an operation. The gateway of `asked` must accept
-/// the witness's credentials ([`witness::with_witness`]).
+/// Adds credentials to the request, if the request matches an operation. The gateway in `asked`
+/// must accept the credentials of witnesses ([`witness::with_witness`]).
 ///
 /// # Errors
-/// Returns an error if the API has no such scheme, or if the request already has a value at its
-/// place.
+/// Returns an error if the API has no such scheme, or if the request already has a value at the
+/// scheme's place.
 pub fn carry(
     asked: Asked<'_>,
     credentials: &[Credential],
@@ -111,7 +112,8 @@ pub fn carry(
     let found = found.map(|one| Ok((one, find(asked, api, &one.scheme)?)));
     let found: Vec<(&Credential, &ir::Scheme)> = found.collect::<Result<_, NoCredential>>()?;
     let valid = found.iter().filter(|(credential, _)| credential.valid);
-    // One caller has all of them: a token may be bound to the certificate of another scheme.
+    // One caller has all these credentials, because a token may be bound to the certificate of
+    // another scheme.
     let tokens = tokens_for(asked, api, valid.map(|(_, scheme)| *scheme));
     for (credential, scheme) in found {
         let source = witness::source(scheme, &asked.gateway().shared.auth);

@@ -17,7 +17,7 @@ pub struct Field {
     pub field: String,
     /// Effective value.
     pub value: String,
-    /// Origin of the value.
+    /// Location or default from which the value comes.
     pub source: Source,
     /// Source locations of the overridden values, nearest first.
     pub overrides: Vec<Place>,

@@ -8,7 +8,7 @@ use model::source_map::Place;
 /// Maximum number of settings shown for a step. `--format json` has all of them.
 const SETTINGS_MAX: usize = 4;
 
-/// Renders the answer. Control characters are escaped. `folder` is prepended to places.
+/// Writes the answer as text. Escapes control characters. `folder` precedes source locations.
 #[must_use]
 pub fn render(answer: &Answer, folder: &str) -> String {
     let renderer = Renderer { folder };

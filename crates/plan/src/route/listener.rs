@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::{Listener, Protocol};
 
-/// Listener for a URL, with a note if other parts of the URL do not match it.
+/// Listener that matches a URL, with a note if other parts of the URL do not match it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Meant<'l> {
     /// Name of the listener.
@@ -38,7 +38,8 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     let mut here: Vec<&Listener> = match url.port_u16() {
         Some(wanted) => {
             let here = listeners.iter().copied();
-            // Port 0 means that the operating system chooses, so such a listener may have any port.
+            // A listener with port 0 matches any port, because the operating system chooses its
+            // port.
             here.filter(|listener| port(listener).is_none_or(|port| port == wanted))
                 .collect()
         }
@@ -62,8 +63,8 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     if here.is_empty() {
         here = listeners.to_vec();
     }
-    // Best match first: port, then address, then scheme. The sort is stable, so equal ones keep
-    // their order by name.
+    // Sort the best match first: by port, then address, then scheme. The sort is stable, so equal
+    // listeners keep their order by name.
     let rank = |listener: &Listener| {
         let host = url.host().map(|host| host.trim_matches(['[', ']']));
         let host: Option<IpAddr> = host.and_then(|host| host.parse().ok());

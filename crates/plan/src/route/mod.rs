@@ -33,7 +33,7 @@ use crate::Side;
 use crate::ask::{self, Assumption, Oracle, Question};
 use model::source_map::{FieldSource, OperationSource, Place};
 
-/// Request, and the version of the gateway that decides it.
+/// Request to explain, with the version of the gateway that decides it.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// Version of the gateway, with its source map.
@@ -44,7 +44,7 @@ pub struct Asked<'a> {
     pub question: &'a Question,
     /// Assumed answers to questions that policies ask while gwd runs.
     pub assumptions: &'a [Assumption],
-    /// True to list all settings, and near misses even if an operation owns the request.
+    /// True to list all settings, and near misses even if an operation handles the request.
     pub all: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Answer {
     pub reason: Option<&'static str>,
     /// Further explanation.
     pub why: Option<String>,
-    /// Operation that owns the request.
+    /// Operation that handles the request.
     pub operation: Option<Operation>,
     /// Owner of that operation.
     pub owner: Option<String>,
@@ -71,7 +71,7 @@ pub struct Answer {
     pub consumer: Option<String>,
     /// Security scheme whose credential was accepted, by its name in the bundle.
     pub scheme: Option<String>,
-    /// Routes whose template matches but that do not own the request, with the reason.
+    /// Routes whose template matches but that do not handle the request, each with the reason.
     pub candidates: Vec<Candidate>,
     /// Operations whose template almost matches the path.
     pub near: Vec<Candidate>,
@@ -98,7 +98,7 @@ pub enum Decision {
     Reject,
     /// The decision depends on the answer of another service, which only gwd asks.
     Depends,
-    /// No operation owns the request. The status is 404.
+    /// No operation handles the request. The status is 404.
     None,
 }
 
@@ -119,7 +119,7 @@ pub struct Operation {
     pub host: String,
     /// Name of the API.
     pub api: String,
-    /// Place of its method.
+    /// Source location of the operation's method.
     pub place: Option<Place>,
 }
 
@@ -137,7 +137,7 @@ impl Decision {
     }
 }
 
-/// Decides a request and explains the decision.
+/// Decides a request and explains the decision for `gwc route`.
 #[must_use]
 pub fn answer(asked: Asked<'_>) -> Answer {
     let Asked {
@@ -220,7 +220,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
     }
 }
 
-/// Adds the explanation to the answer for a request that an operation owns.
+/// Adds the explanation to the answer, for a request that an operation handles.
 fn explain(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -255,7 +255,7 @@ fn explain(
     }
 }
 
-/// Explains which service's answer decides, and how to assume an answer with an option.
+/// Explains which service's answer decides, and by which option the user can assume an answer.
 fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = asked.oracle.askers(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
@@ -350,7 +350,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
     }
 }
 
-/// Operation that owns the request, in its compiled form and with its definitions.
+/// Operation that handles the request, in its compiled form and with its definitions.
 #[derive(Clone, Copy)]
 struct Here<'a> {
     asked: Asked<'a>,
@@ -381,7 +381,7 @@ impl<'a> Asked<'a> {
         source.field(source.operations.get(key)?, name)
     }
 
-    /// Place of a definition: `listener NAME`, `upstream NAME`, `api NAME`.
+    /// Source location of a definition: `listener NAME`, `upstream NAME` or `api NAME`.
     fn definition(self, name: &str) -> Option<&'a Place> {
         self.side.source.as_ref()?.definitions.get(name)
     }

@@ -133,7 +133,7 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     why.filter(|_| near).map(|why| (distance, why))
 }
 
-/// Difference between a segment of the path and a segment of the template.
+/// Kind of difference between a segment of the path and a segment of the template.
 enum Apart {
     Matches,
     Case,

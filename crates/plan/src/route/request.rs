@@ -1,5 +1,5 @@
-//! Request built from a method, a URL and fields as written by a user: its head, and the listener
-//! that receives it.
+//! Parser of a request that a user wrote: method, URL and fields. The result is the head, and the
+//! listener that receives the request.
 
 use bundle::ir;
 use engine::Snapshot;

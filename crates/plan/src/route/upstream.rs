@@ -24,7 +24,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct Upstream {
     /// Name of the upstream.
     pub name: String,
-    /// Place of its definition.
+    /// Source location of the upstream's definition.
     pub place: Option<Place>,
     /// Targets of the upstream. One of them, selected by weight, receives the request.
     pub targets: Vec<Target>,
@@ -134,7 +134,7 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
     }
 }
 
-/// Request as forwarded, for each target.
+/// Upstream of the request, and the request as the gateway forwards it to each target.
 pub(super) fn upstream(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -228,7 +228,7 @@ pub(super) fn upstream(
     told
 }
 
-/// Shares of the last split of the chain. Earlier splits have no effect.
+/// Shares of the last split of the chain, because earlier splits have no effect.
 fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     let steps = route.treatment.chain.iter().rev();
     let mut splits = steps.filter_map(|step| match step {
@@ -246,7 +246,8 @@ fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     shares.iter().map(share).collect()
 }
 
-/// URL of a request. For a UNIX socket: the path of the socket, then that of the request.
+/// URL of a request. For a UNIX socket: the path of the socket, followed by the path of the
+/// request.
 fn url(target: &ir::Target, path: &str) -> String {
     match target.socket() {
         Some(socket) => format!("unix:{socket}:{path}"),

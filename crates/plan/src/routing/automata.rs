@@ -1,21 +1,21 @@
-//! Automata of several segments that read one string together.
+//! Automata that match a string with several template segments at the same time.
 //!
-//! The positions of an automaton are bits, and those of all automata are one row of words: reading a
-//! byte takes a few instructions per automaton.
+//! Each position of an automaton is a bit, and the positions of all automata are one row of words.
+//! Reading a byte takes a few instructions per automaton.
 
 use std::collections::BTreeSet;
 
 use bundle::ir::Segment;
 use model::segment::{Step, steps};
 
-/// Positions in all automata. Equal positions accept the same continuations.
+/// Set of current positions in all automata. Equal sets accept the same continuations.
 pub(super) type Positions = Box<[u64]>;
 
-/// Automata of some segments.
+/// Automata, one for each segment.
 #[derive(Debug)]
 pub(super) struct Automata {
     all: Vec<Automaton>,
-    /// Bytes that the segments name.
+    /// Bytes that occur in the segments.
     named: BTreeSet<u8>,
     /// Number of words of [`Positions`].
     words: usize,
@@ -25,13 +25,13 @@ pub(super) struct Automata {
 struct Automaton {
     /// Number of words.
     words: usize,
-    /// Word and bit of the last position: the string is accepted there.
+    /// Word and bit of the last position, at which the string is accepted.
     end: (usize, u64),
     /// Positions at which any number of bytes is consumed.
     many: Box<[u64]>,
-    /// Positions that consume a byte that no segment names.
+    /// Positions that consume any byte that does not occur in a segment.
     any: Box<[u64]>,
-    /// Positions that consume a byte, by byte that the segment names.
+    /// Positions that consume a certain byte, for each byte that occurs in the segment.
     takes: Vec<(u8, Box<[u64]>)>,
 }
 
@@ -53,7 +53,7 @@ impl Automata {
         self.all.len()
     }
 
-    /// Bytes that the segments name.
+    /// Bytes that occur in the segments.
     pub(super) fn named(&self) -> &BTreeSet<u8> {
         &self.named
     }
@@ -71,7 +71,7 @@ impl Automata {
         row
     }
 
-    /// Positions after a byte.
+    /// Positions after reading a byte.
     pub(super) fn next(&self, from: &Positions, byte: u8) -> Positions {
         let mut row = vec![0; self.words].into_boxed_slice();
         let (mut from, mut rest) = (&from[..], &mut row[..]);
@@ -84,7 +84,7 @@ impl Automata {
         row
     }
 
-    /// True if an automaton accepts no continuation.
+    /// True if one of the automata accepts no continuation.
     pub(super) fn is_dead(&self, at: &Positions) -> bool {
         let mut at = &at[..];
         self.all.iter().any(|automaton| {
@@ -94,7 +94,7 @@ impl Automata {
         })
     }
 
-    /// Automata that accept the string that was read, one bit each.
+    /// Automata that accept the string read so far, one bit each.
     pub(super) fn accepting(&self, at: &Positions) -> Positions {
         let mut accepting = vec![0; self.all.len().div_ceil(64)].into_boxed_slice();
         let mut first = 0;
@@ -108,7 +108,7 @@ impl Automata {
         accepting
     }
 
-    /// True if all automata accept the string that was read.
+    /// True if all automata accept the string read so far.
     pub(super) fn accept(&self, at: &Positions) -> bool {
         let mut first = 0;
         self.all.iter().all(|automaton| {
@@ -158,10 +158,10 @@ impl Automaton {
         self.settle(to);
     }
 
-    /// Adds the positions that are reachable without a byte. Removes those that make no difference:
-    /// each string that is accepted from a position before a [`Step::Many`] is also accepted from
-    /// there. An automaton then has about as many sets of positions as steps, and not exponentially
-    /// many.
+    /// Adds the positions that are reachable without reading a byte. Removes positions before a
+    /// [`Step::Many`], because each string that is accepted from there is also accepted from the
+    /// [`Step::Many`]. The number of sets of positions is then about the number of steps, and not
+    /// exponential.
     fn settle(&self, row: &mut [u64]) {
         let mut carry = 0;
         let mut last = None;

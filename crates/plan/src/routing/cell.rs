@@ -15,8 +15,8 @@ use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
 
 /// Maximum number of routes that are compared one by one with a route from which or to which
-/// requests moved. Beyond it, similar routes are compared as a group, because many overlapping
-/// templates would give one line for each pair.
+/// requests moved. Above this number, similar routes are compared as a group, because many
+/// overlapping templates would give one line for each pair.
 const EXACT_MAX: usize = 64;
 
 /// Reason for a missing witness: no request shows the change.
@@ -41,15 +41,15 @@ pub(super) struct CellResults {
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
-    /// Pairs of an old and a new route that serve the same requests. With many candidates, may
-    /// contain pairs that serve no common request.
+    /// Pairs of an old and a new route that serve the same requests. If there are many candidates,
+    /// some pairs may serve no common request.
     pub(super) exchanged: Vec<(u32, u32)>,
     /// Other routes of each table from which or to which requests may have moved.
     pub(super) others: [Vec<u32>; 2],
 }
 
-/// Set of requests that one route (or no route) serves on the old side and one (or none) serves on
-/// the new side. Never empty.
+/// Set of requests that a given route (or none) serves on the old side and a given route (or none)
+/// serves on the new side. Never empty.
 pub(super) struct Cell {
     pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.
@@ -57,7 +57,7 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares all non-empty cells of a task's route.
+    /// Compares all cells of the route in a task that are not empty.
     pub(super) fn of(&self, task: Task) -> CellResults {
         let mut results = CellResults::default();
         match task {
@@ -74,8 +74,7 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // Requests that moved from this route to a new route are compared in the new
-                // route's task.
+                // The task of the new route compares the requests that moved to it from this route.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut results);
                 self.no_longer_served(before, &mut results);
@@ -244,7 +243,7 @@ impl<'a> Cells<'_, 'a> {
         true
     }
 
-    /// Reports differences in access to the requests of a cell.
+    /// Adds the differences in access to the requests of a cell to `results`.
     fn doors(
         &self,
         pair: &Pair,
@@ -253,7 +252,7 @@ impl<'a> Cells<'_, 'a> {
         results: &mut CellResults,
     ) {
         let (was, is) = (self.before(before), self.after(after));
-        // If a policy refused every caller, nobody had access.
+        // If a policy of the old route refused every caller, no caller had access.
         let nobody = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
             let (class, id) = match difference.verdict {
@@ -285,8 +284,8 @@ impl<'a> Cells<'_, 'a> {
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
-                // Find a caller that only one side admits: the new side, unless access only
-                // narrows.
+                // Find a caller that only one side admits: the new side, unless access only becomes
+                // stricter.
                 let opens = class != Class::Strengthen;
                 let uncovered = if opens {
                     new_who.who().uncovered(old_who.who())
@@ -434,8 +433,8 @@ impl<'a> Cells<'_, 'a> {
         Some(Cell { owners, bare })
     }
 
-    /// Text with digests of the upstreams of two routes, for the fingerprint. Without the digests,
-    /// an acknowledgement would also cover other servers with the same names.
+    /// Digests of the upstreams of two routes, for the fingerprint. Without them, an
+    /// acknowledgement would also cover other servers with the same names.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
         let said = sides.into_iter().zip([was, is]).map(|(side, route)| {

@@ -1,4 +1,5 @@
-//! Example requests of a cell: selects the caller and finds requests that show a difference.
+//! Example requests of a cell: selection of the caller, and search for requests that show a
+//! difference.
 
 use std::net::IpAddr;
 
@@ -51,8 +52,8 @@ impl<'a> Cells<'_, 'a> {
             if owned && served(inside) && !served(outside) {
                 return Some(witness);
             }
-            // The path contains an escaped separator, which the gateway refuses where it splits
-            // paths.
+            // The path contains an escaped separator, and the gateway refuses it because it splits
+            // paths at separators.
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
@@ -70,8 +71,8 @@ impl<'a> Cells<'_, 'a> {
         None
     }
 
-    /// Finds a witness from an address that only one side admits: the new side if `opens` is true,
-    /// otherwise the old side.
+    /// Finds a witness from a client address that only one side admits: the new side if `opens` is
+    /// true, otherwise the old side.
     pub(super) fn caller_from(
         &self,
         cell: &Cell,
@@ -117,7 +118,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// True if the requirements differ in the sources of credentials, in claim names, or in the
-    /// time for which keys and answers of an issuer are cached.
+    /// time for which keys and introspection answers are cached.
     fn sources_differ(&self, owners: [Owner; 2]) -> bool {
         let [Owner::Route(was), Owner::Route(is)] = owners else {
             return false;
@@ -171,7 +172,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Selects the side for which the credentials of the witness are built. `None` if a side has
-    /// settings that this version cannot run, because the engine could not decide the request.
+    /// settings that this version cannot run, because the engine then cannot decide the request.
     fn caller(
         &self,
         owners: [Owner; 2],
@@ -279,8 +280,8 @@ impl<'a> Cells<'_, 'a> {
             Owner::Nobody => owns.is_none(),
             Owner::Route(route) => {
                 let route = &table.routes[route as usize];
-                // The gateway does not redirect to a path that could be read as a host (`//host`)
-                // but refuses it.
+                // The gateway refuses to redirect to a path that could be read as a host
+                // (`//host`).
                 owns == Some(route.id()) || route.redirects() && owns.is_none()
             }
         });

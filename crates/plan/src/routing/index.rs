@@ -1,4 +1,4 @@
-//! Index of a table's templates by segment, to walk several tables together.
+//! Index of a table's templates by segment, for walking several tables together.
 
 use std::cmp::Ordering;
 use std::sync::atomic::AtomicUsize;
@@ -20,13 +20,13 @@ pub(super) struct Index<'t> {
     pub(super) depth: usize,
     /// Number of nodes visited in searches for overlapping templates.
     visited: AtomicUsize,
-    /// Routes found below a node for the rest of a template. A cache: many templates have the same
-    /// rest.
+    /// Cache of the routes that were found below a node for the rest of a template. Many templates
+    /// have the same rest.
     behind: Mutex<FxHashMap<Rest, Arc<[u32]>>>,
 }
 
-/// Node; the remaining segments without parameter names; true if the template is a prefix; and the
-/// priority bound of the search.
+/// Key of the cache: the node; the remaining segments without parameter names; true if the template
+/// is a prefix; and the priority bound of the search.
 type Rest = (u32, Vec<Segment>, bool, Option<i32>);
 
 /// Route in an index: its index in the table, its template and its priority.
@@ -183,8 +183,8 @@ impl<'t> Index<'t> {
         self.meeting(template, None)
     }
 
-    /// Like [`Self::overlapping`], without most routes that take precedence over a route with this
-    /// template and priority for every request. These are skipped without a visit.
+    /// Like [`Self::overlapping`], without most of the routes that take precedence over a route
+    /// with this template and priority for every request. The search does not visit these routes.
     pub(super) fn overlapping_below(&self, template: &Template, priority: i32) -> Vec<u32> {
         self.meeting(template, Some(priority))
     }
@@ -209,7 +209,7 @@ impl<'t> Index<'t> {
     }
 }
 
-/// Search for the templates that overlap one template.
+/// Search for the templates that overlap a given template.
 struct Meeting<'i, 't> {
     index: &'i Index<'t>,
     /// True if the template is a prefix.
@@ -220,8 +220,8 @@ struct Meeting<'i, 't> {
 
 impl Meeting<'_, '_> {
     /// Collects the routes below a node that overlap the remaining segments. `tied` is the priority
-    /// of the template while the segments compared so far are of equal rank. Routes that certainly
-    /// take precedence are then skipped.
+    /// of the template, as long as the segments compared so far have the same rank; routes that
+    /// certainly take precedence are then skipped.
     fn meet(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];
@@ -305,8 +305,8 @@ impl Meeting<'_, '_> {
         is_above(tied, self.index.nodes[node as usize].least)
     }
 
-    /// Adds all routes at or below a node. A template longer than the prefix takes precedence over
-    /// it.
+    /// Adds all routes at or below a node. Skips those that take precedence over a prefix because
+    /// they are longer than it.
     fn all_below(&mut self, at: u32, tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];

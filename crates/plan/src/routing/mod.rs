@@ -1,11 +1,11 @@
-//! Exact comparison of routing: which route owns which requests before and after, and who may send
-//! these requests.
+//! Exact comparison of routing: which route handles which requests before and after a release, and
+//! which callers may send these requests.
 //!
-//! The requests of a listener and host are divided into cells, each with one owner in the old table
-//! and one in the new table. Between two routes that are the same in both tables, no requests
-//! change owner. Each cell with two different owners therefore involves a route that is new,
-//! removed or changed. [`search`] finds the smallest request of a cell from the two tables alone,
-//! or finds that the cell is empty. Both engines then decide that request.
+//! The requests of a listener and host are divided into cells, each with one owner (the route that
+//! handles it) in the old table and one in the new table. Between two routes that are the same in
+//! both tables, no requests change owner. Each cell with two different owners therefore involves a
+//! route that is new, removed or changed. [`search`] finds the smallest request of a cell from the
+//! two tables alone, or finds that the cell is empty. Both engines then decide that request.
 
 mod automata;
 mod cell;
@@ -36,8 +36,8 @@ use search::{Found, Owner, STEPS_OF_CELL, STEPS_OF_PAIR, Standing, Table, smalle
 use sources::parallel;
 use table::{Place, Route, Signature, owners, places, routes};
 
-/// Compares which routes own which requests and who may send them. Without an old side, compares
-/// with an empty gateway.
+/// Compares which routes handle which requests, and which callers may send them. Without an old
+/// side, compares with an empty gateway.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
@@ -98,7 +98,7 @@ struct Identities {
     new: ir::IdentityFields,
 }
 
-/// Engines of both sides. They accept the credentials of witnesses.
+/// Engines of both sides, which accept the credentials of witnesses.
 struct Engines {
     old: Option<Oracle>,
     new: Oracle,
@@ -169,8 +169,8 @@ struct Overlay<'a> {
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route for undescribed requests that both sides have, if other routes now leave it different
-    /// requests.
+    /// Route for undescribed requests on both sides, if other routes now leave different requests
+    /// to it.
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -208,7 +208,7 @@ impl<'a> Overlay<'a> {
             signed.collect()
         };
         let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
-        // The remainder matters only if a route serves undescribed requests.
+        // Undescribed requests matter only if a route serves them.
         let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
         let shifts = new.iter().any(|route| route.serves && gets_rest(route))
             && signatures(&old_signed) != signatures(&new_signed);
@@ -328,7 +328,7 @@ impl<'a> Overlay<'a> {
 /// (else 0). Routes with equal addresses have equal access.
 type Same = (usize, usize, usize);
 
-/// Differences between treatments of the two sides. Each pair is compared once.
+/// Differences between treatments of the two sides. Each pair of treatments is compared only once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
@@ -346,7 +346,7 @@ struct Pair {
     /// True if the requests go to another upstream.
     upstream: bool,
 
-    /// Digest of what the names in both requirements refer to.
+    /// Digest of the definitions to which both requirements refer by name.
     asked: String,
 }
 
@@ -421,7 +421,7 @@ impl<'a> Pairs<'a> {
         of_cell((old, before.treatment()), (new, after.treatment()))
     }
 
-    /// Access to a route of the old side.
+    /// Callers that have access to a route of the old side.
     fn before<'r>(&self, route: &Route<'r>) -> Access<'r>
     where
         'a: 'r,
@@ -432,7 +432,7 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// Access to a route of the new side.
+    /// Callers that have access to a route of the new side.
     fn after<'r>(&self, route: &Route<'r>) -> Access<'r>
     where
         'a: 'r,
@@ -448,7 +448,7 @@ impl<'a> Pairs<'a> {
     where
         'a: 'r,
     {
-        // A route that only redirects or refuses every caller gives access to nobody.
+        // A route that only redirects or refuses every caller gives access to no caller.
         if route.redirects() || refuses(side, route) {
             return Access::nobody();
         }
@@ -465,8 +465,8 @@ impl<'a> Pairs<'a> {
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.
     fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
-        // Look policy names up on the side (old or new) of the route's API: names of the other side
-        // may mean other policies.
+        // Look up the names of policies on the side of the route's API, because the other side may
+        // define other policies with these names.
         let own = sides
             .filter(|side| {
                 let api = side.gateway.apis.get(&route.api.name);
@@ -521,8 +521,8 @@ fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }
 
-/// Digest of a route's requirement: its schemes with their places, and the verifiers with all
-/// settings. With names alone, an acknowledgement would also cover another source of keys.
+/// Digest of a route's security requirement: its schemes with their places, and the verifiers with
+/// all settings. With names alone, an acknowledgement would also cover another source of keys.
 fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);
@@ -572,9 +572,9 @@ fn policies<'p>(
     })
 }
 
-/// Digest of how a new operation's requests are handled: policies, destinations and rewrites. An
-/// acknowledgement therefore covers no later, wider handling. Upstreams that the old side has are
-/// left out, because they are compared separately.
+/// Digest of the handling of a new operation's requests: policies, destinations and rewrites. An
+/// acknowledgement therefore does not cover a later, wider handling. Upstreams that the old side
+/// has are left out, because they are compared separately.
 fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
     let treatment = route.treatment();
     let shared = &new.gateway.shared;

@@ -81,7 +81,8 @@ impl<'a> Changed<'a> {
         plan.changes.push(change);
     }
 
-    /// Finds the smallest request to the listener on one side, preferably to an open operation.
+    /// Finds the smallest request to the listener on one side. Prefers a request to an open
+    /// operation.
     fn witness(
         &self,
         side: &Lowered,

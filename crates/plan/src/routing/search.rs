@@ -7,8 +7,8 @@
 //!
 //! Upstreams may read a path in several ways. With `path_readings: strict`, such a path is served
 //! only if one route owns all readings, and at least one reading is unambiguous. Each change of
-//! such a path is then also a change of that reading, so the search skips ambiguous paths. Only
-//! routes with `path_readings: keep` own ambiguous paths themselves.
+//! such a path is then also a change of the unambiguous reading, so the search skips ambiguous
+//! paths. Only routes with `path_readings: keep` own ambiguous paths themselves.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
@@ -44,7 +44,7 @@ pub(super) enum Standing {
     Kept,
     /// The other table has no such route.
     Changed,
-    /// The route is not considered when other routes look for routes with common requests.
+    /// The route is ignored when the table is searched for routes with common requests.
     Ignored,
 }
 
@@ -73,8 +73,8 @@ pub(super) struct Table<'t, 'a> {
 }
 
 impl<'t, 'a> Table<'t, 'a> {
-    /// Builds a table. `standing` has one element per route. `others` is the number of routes in
-    /// the other table.
+    /// Builds a table. `standing` has one element for each route. `others` is the number of routes
+    /// in the other table.
     pub(super) fn new(routes: &'t [Route<'a>], standing: &[Standing], others: usize) -> Self {
         let entry = |at: u32| -> Entry<'t> {
             let route = &routes[at as usize];
@@ -135,7 +135,7 @@ impl<'t, 'a> Table<'t, 'a> {
         indexes.into_iter().map(Index::visited).sum()
     }
 
-    /// Digest of the requests of these routes.
+    /// Digest of the requests that these routes match.
     pub(super) fn digest_of(&self, routes: &[u32]) -> Digest {
         let digests = self.digests.get_or_init(|| {
             let requests = self.routes.iter().map(Route::requests);
@@ -185,8 +185,8 @@ pub(super) struct Found {
     pub(super) values: Values,
 }
 
-/// Returns the smallest request that the tables assign to these owners, if any. The request already
-/// contains the values in `sent`. At least one owner must be a route.
+/// Finds the smallest request that the tables assign to these owners. `None` if there is no such
+/// request. The request already contains the values in `sent`. At least one owner must be a route.
 pub(super) fn smallest(
     tables: [&Table<'_, '_>; 2],
     owners: [Owner; 2],
@@ -197,7 +197,7 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // Requests of withheld routes have no owner either.
+    // A request of a route that serves no requests has no owner either.
     let withheld = tables[side].withheld.overlapping(&route.template);
     let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;
@@ -207,7 +207,7 @@ pub(super) fn smallest(
     found.chain(bare).min_by_key(Found::length)
 }
 
-/// Returns the routes among the owners.
+/// Routes among the owners. An owner can also be any route or none.
 fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s Route<'a>> {
     let routes = tables.into_iter().zip(owners);
     let routes = routes.filter_map(|(table, owner)| match owner {
@@ -310,7 +310,7 @@ impl<'s> Search<'s, '_, '_> {
         let least = lengths().max().unwrap_or(0).max(1);
         let most = match self.owning.iter().find(|route| !prefix(route)) {
             Some(exact) => exact.template.segments().len(),
-            // Further segments than those of the deepest template make no difference.
+            // More segments than those of the deepest template make no difference.
             None => {
                 1 + self
                     .tables
@@ -417,7 +417,7 @@ impl<'s> Search<'s, '_, '_> {
     }
 
     /// Adds the routes of higher precedence that match every path with this prefix. `None` if one
-    /// of them has no conditions: every request then belongs to that route.
+    /// of these routes has no conditions, because it then owns every request.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {
@@ -471,7 +471,8 @@ impl<'s> Search<'s, '_, '_> {
         })
     }
 
-    /// True if a route takes precedence over the required owner of the request.
+    /// True if a route takes precedence over the required owner, so that the request must not match
+    /// it.
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];
@@ -487,7 +488,7 @@ impl<'s> Search<'s, '_, '_> {
 }
 
 impl Ord for State {
-    /// Orders shorter requests first, then by path.
+    /// Orders shorter requests first, and requests of equal length by path.
     fn cmp(&self, other: &Self) -> Ordering {
         (self.length, &self.path, self.end.is_none(), self.segments).cmp(&(
             other.length,

@@ -1,5 +1,5 @@
-//! Operations that exist on both sides and that no request reaches any more (shadowed by other
-//! operations), or that requests reach again.
+//! Operations that exist on both sides and that no request reaches any more, because other
+//! operations serve their requests, or that requests reach again.
 
 use std::collections::BTreeSet;
 
@@ -95,12 +95,12 @@ impl Cells<'_, '_> {
     }
 }
 
-/// Name of a route that is stable across both sides: operation key and mount.
+/// Name of a route that is the same on both sides: operation key and mount.
 fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Routes at declared paths, by operation key and mount. Without trailing-slash twins and routes
+/// Routes at declared paths, by operation key and mount. Excludes trailing-slash twins and routes
 /// for undescribed requests.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);

@@ -1,4 +1,4 @@
-//! Routes that are considered at one listener and host, and their precedence (semantics.md §1).
+//! Routes at one listener and host, and their precedence (semantics.md §1).
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -44,8 +44,8 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     every.map(place).collect()
 }
 
-/// Returns a host that a pattern matches and that no mount of either side names. A host that a
-/// mount names has its own table.
+/// Returns a host that the pattern matches and that no mount of either side names, because a host
+/// that a mount names has its own table.
 fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     let free = |first: &str, parent: &str| {
         (0..)
@@ -107,7 +107,7 @@ pub(super) struct Route<'a> {
     /// Precedence tier of the route.
     pub(super) tier: Tier,
     /// True if the operation serves these requests. Otherwise the route only withholds them from
-    /// routes for undescribed requests.
+    /// the routes for undescribed requests.
     pub(super) serves: bool,
 }
 
@@ -119,8 +119,8 @@ pub(super) enum Tier {
     Unmatched,
     /// Undeclared methods on a matching template. `API#undeclared` serves them, or they get 405.
     Undeclared,
-    /// Requests that match an operation that is not served, or whose conditions they do not meet. The
-    /// answer is 404.
+    /// Requests that match an operation that is not served, and requests that fail the conditions of
+    /// an operation. The answer is 404.
     Withheld,
     /// Requests that an operation describes.
     Described,
@@ -143,7 +143,7 @@ pub(super) struct Signature {
 pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let mut routes = described(owners);
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
-    // Withholding matters only if an operation serves undescribed requests.
+    // Routes that withhold requests matter only if an operation serves undescribed requests.
     if operations.any(|operation| !operation.owns.is_described()) {
         let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
         let withheld: Vec<Route<'a>> = routes
@@ -310,7 +310,7 @@ impl Route<'_> {
         text
     }
 
-    /// True if the route matches requests of a method. GET also matches HEAD.
+    /// True if the route matches requests of this method. A GET route also matches HEAD.
     pub(super) fn takes(&self, method: &str) -> bool {
         self.method
             .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
@@ -333,7 +333,7 @@ impl Route<'_> {
                 .then_with(|| (a.method == method).cmp(&(b.method == method)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
-            // Withheld requests have no owner, so their order does not matter.
+            // The order of withheld requests does not matter, because they have no owner.
             Tier::Withheld => Ordering::Equal,
             Tier::Undeclared | Tier::Unmatched => {
                 templates().then_with(|| self.serves.cmp(&other.serves))

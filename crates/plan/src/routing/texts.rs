@@ -1,8 +1,9 @@
-//! Strings for one segment: for each set of other segments that also match, the smallest string.
+//! Example strings for one segment of a path: for each set of other segments that also match, the
+//! smallest string.
 //!
-//! The walk extends strings byte by byte, smallest first, within the strings that all required
-//! segments match. It tracks the positions in the automata of all other segments. Strings with
-//! equal positions are equivalent.
+//! The search extends strings byte by byte, smallest first, and keeps only strings that all
+//! required segments match. It tracks the positions in the automata of all other segments. Strings
+//! with equal positions are equivalent.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
@@ -130,8 +131,8 @@ impl<'t> Literals<'t> {
     }
 }
 
-/// Returns strings that all of `musts` match (any string if empty), smallest first. For each set of
-/// rivals that can match as well, contains the smallest string.
+/// Strings that all segments of `musts` match, smallest first. If `musts` is empty, any string
+/// matches. For each set of rivals that can match as well, the result contains the smallest string.
 pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
@@ -149,7 +150,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     } else {
         walk(musts, rivals, left)
     };
-    // A literal may be smaller than all other strings.
+    // A literal of a rival may be smaller than all other strings.
     let longest = texts.iter().map(String::len).max();
     let literals = rivals.up_to(longest).filter(|text| {
         !matches!(*text, "." | "..")
@@ -162,7 +163,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     texts
 }
 
-/// True if a segment matches a string.
+/// True if a segment of a template matches a string.
 pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     match segment {
         Segment::Literal(own) => own == text,
@@ -182,7 +183,7 @@ fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
 
 /// Returns the smallest filler string that is not taken.
 pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
-    // The search ends: of n + 1 strings at least one is free.
+    // The search ends, because of n + 1 strings at least one is not taken.
     let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
     while let Some(text) = waiting.pop_front() {
         for byte in FILLERS {

@@ -22,7 +22,7 @@ enum Rule {
     Opens,
     /// `true` admits more. Other values have no effect.
     Allows,
-    /// Each additional value that clients receive admits more.
+    /// Each additional value that clients receive admits more access.
     Adds,
     /// Like [`Rule::Adds`]. The upstream's own value may also withdraw access, such as a cookie
     /// that ends a session.
@@ -155,7 +155,7 @@ impl Sent {
         }
     }
 
-    /// True if the upstream's value reaches clients here, but not in `other`.
+    /// True if the upstream's own value reaches clients here and does not reach them in `other`.
     fn discloses_more_than(&self, other: &Self) -> bool {
         self.upstream && !other.upstream && other.values.is_empty()
     }
@@ -168,7 +168,7 @@ impl Sent {
     }
 }
 
-/// Differences between the responses of two chains, one per field.
+/// Differences between the response fields of two chains, one per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (sent(old), sent(new));
     let is_protected = asks(old) && asks(new);
@@ -208,7 +208,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// True if every alternative of a route's security requirement contains a credential.
+/// True if every alternative of a route's security requirement needs a credential.
 fn asks(access: &Access<'_>) -> bool {
     let security = access.route.map(|route| &route.treatment.security.0);
     security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))
@@ -259,8 +259,8 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
             let weakest = |sent: &Sent| sent.values.iter().map(|value| strength(value)).min();
             match (weakest(was), weakest(is)) {
                 (Some(a), Some(b)) if a == b && a > 0 => match was.values == is.values {
-                    // Both sides set the same values: they differ only in whether the upstream's
-                    // own value is sent as well.
+                    // Both sides set the same values. They differ only in sending the upstream's
+                    // own value as well.
                     true => ordered(was.upstream.cmp(&is.upstream)),
                     false => Verdict::Incomparable,
                 },
@@ -279,9 +279,9 @@ fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
     }
 }
 
-/// Compares sets whose additional members admit more. The upstream's own values are unknown: the
-/// gateway's values in addition to them, or instead of them, count as opening. If the upstream's
-/// values reach clients again, the direction is unknown.
+/// Compares sets of values whose additional members admit more. The upstream's own values are
+/// unknown: values of the gateway in addition to them, or in their place, count as opening. If the
+/// upstream's values reach clients again, the direction is unknown.
 fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
     let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
     let (fewer, more) = (within(before, after), within(after, before));
@@ -321,7 +321,8 @@ impl Response {
     }
 }
 
-/// Fields that the policies of a chain change. The last policy handles a response first.
+/// Fields that the policies of a chain change in responses. The last policy of a chain handles a
+/// response first.
 fn sent(access: &Access<'_>) -> Response {
     let replies = access.policies("respond");
     let redirects = access.policies("redirect");
@@ -360,7 +361,7 @@ fn sent(access: &Access<'_>) -> Response {
     response
 }
 
-/// Fields that a policy sets, followed by those that it adds.
+/// Names and values of the fields that a policy sets (true), then of those that it adds (false).
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();
@@ -420,7 +421,8 @@ fn referrer(value: &str) -> u64 {
     }
 }
 
-/// Policies between origins. Browsers compare them byte by byte (Fetch §3.7, RFC 9651 §3.3.4).
+/// Strength of a policy between origins: 2 for `same-origin`, 1 for weaker values, otherwise 0.
+/// Browsers compare values byte by byte (Fetch §3.7, RFC 9651 §3.3.4).
 fn same_origin(value: &str) -> u64 {
     match value.split(';').next().unwrap_or_default().trim() {
         "same-origin" => 2,

@@ -7,8 +7,8 @@ use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict, verifier::told as value};
 
-/// Compares the `cors` policies: which other origins may read responses. Without `cors`, no other
-/// origin may. The last `cors` of a chain applies.
+/// Compares which other origins may read responses, by the last `cors` of each chain. Without
+/// `cors`, no other origin may read them.
 pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("cors"), new.policies("cors"));
     let (before, after) = (was.last().map(|(_, it)| it), is.last().map(|(_, it)| it));
@@ -49,7 +49,7 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     });
     let methods = match (list(a, "methods"), list(b, "methods")) {
         (_, Some(wider)) if wider.contains("*") => true,
-        // CORS allows GET, HEAD and POST without listing them.
+        // CORS always allows GET, HEAD and POST, without a list.
         (Some(own), Some(wider)) => {
             let always = |method: &str| matches!(method, "GET" | "HEAD" | "POST");
             own.iter()

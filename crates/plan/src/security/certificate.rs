@@ -1,4 +1,4 @@
-//! Client certificates for witnesses, and properties of certificates whose allowed values are
+//! Client certificates for witnesses. Also the properties of certificates whose allowed values are
 //! patterns.
 
 use std::collections::BTreeSet;
@@ -25,8 +25,8 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
     Some((source, bound.get(1)?.as_str()?.to_owned()))
 }
 
-/// True if the certificate that a caller presents comes from a source. A certificate that only the
-/// upstream checks comes from the connection.
+/// True if the certificate of a caller comes from `source`. A certificate that only the upstream
+/// checks comes from the connection.
 pub(super) fn is_from(held: &Held<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
     let mut sources = held.asked.sources.iter();
@@ -47,7 +47,7 @@ pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> 
                 .any(|pattern| spiffe::matches(pattern, value))
 }
 
-/// Certificate with exactly the held properties, as [`witness::text`] writes it.
+/// Certificate with exactly these properties, in the form of [`witness::text`].
 pub(super) fn of(held: &Held<'_>) -> String {
     let names = held.some.iter().filter(|(fact, _)| *fact == "sans");
     let names = names.map(|(_, name)| ("san", *name));

@@ -1,9 +1,8 @@
 //! Conditions on callers besides credentials: `authorize` and `forward_auth`.
 //!
 //! All conditions must hold. A condition is a scope, a list of which one item suffices, or opaque
-//! (an expression, another service). Opaque conditions can only be equal or different. An
-//! expression is equal to another one if both have the same text and read the same values of the
-//! configuration.
+//! (an expression, another service). Opaque conditions can only be equal or different. Two
+//! expressions are equal if they have the same text and read the same values of the configuration.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +22,7 @@ enum Clause {
     OneOf(String, BTreeSet<String>),
     /// Condition that cannot be analysed. Compared as text, and by the values that it reads.
     Opaque(String, Reads),
-    /// Condition that another service must admit the caller.
+    /// The service must admit the caller.
     Answer(Question),
 }
 
@@ -32,8 +31,8 @@ enum Clause {
 struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Request fields that the service receives. The service decides by these fields, so that other
-    /// fields mean another decision.
+    /// Request fields that the service receives and by which it decides. If the fields differ, the
+    /// decision may differ.
     sent: BTreeSet<String>,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
     /// answer. `None` if a failure admits nobody.
@@ -68,8 +67,9 @@ impl Question {
         }
     }
 
-    /// True if every caller that this condition admits is also admitted by the other one. If a
-    /// failure of the service admits everyone, a shorter timeout makes failures more frequent.
+    /// True if every caller that this condition admits is also admitted by `other`. If a failure of
+    /// the service admits everyone, a shorter timeout admits more, because it makes failures more
+    /// frequent.
     fn implies(&self, other: &Self) -> bool {
         let is_within = match (self.open_ms, other.open_ms) {
             (None, _) => true,

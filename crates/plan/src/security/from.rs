@@ -1,5 +1,5 @@
-//! Client addresses that every `ip_filter` of the chain admits. The client address is the one that
-//! trusted proxies report. Trusted proxies are compared separately.
+//! Client addresses that every `ip_filter` of a chain admits. The client address is the one that
+//! trusted proxies report; another comparison covers trusted proxies.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,17 @@ use policy::{Addresses, Cidr};
 
 use super::{Access, Difference, Verdict};
 
-/// Maximum number of files whose content is considered. With more, different filters are
-/// incomparable.
+/// Maximum number of files whose content is considered. Filters with more files count as
+/// incomparable if they differ.
 const FILES_MAX: usize = 8;
 
 /// Reason for the absence of a witness: the content of a file decides.
 const OF_FILES: &str = "gwd reads the file of address ranges when it runs";
 
-/// Compares the admitted client addresses of two chains. The content of files is not known, so the
-/// comparison holds for every content: each address may be in each file or not, whatever the others
-/// are, so that it suffices to compare the chains with each file empty and with all addresses.
+/// Compares the client addresses that two chains admit. The content of files is not known, so the
+/// result must hold for any content. Each address may be in each file or not, independently of
+/// other addresses. It therefore suffices to compare the chains with each file either empty or with
+/// all addresses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("ip_filter"), new.policies("ip_filter"));
     let all = files(&was).chain(files(&is));

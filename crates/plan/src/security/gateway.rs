@@ -89,8 +89,8 @@ fn is_of_documents(id: &str) -> bool {
 /// Range of peers whose `X-Forwarded-For` is trusted, and the setting that trusts it.
 type Believed = (&'static str, Cidr);
 
-/// Compares the peers that may report client addresses. A new range that is part of a trusted range
-/// is not a difference.
+/// Compares the peers that may report client addresses. A new range within a trusted range is not a
+/// difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
     let (before, after) = (believed(old), believed(new));
@@ -125,7 +125,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: Some(told_part(range, &all_before)),
         });
     }
-    // If the listener is removed, that is reported instead of its ranges.
+    // If a listener is removed, the removal is reported and not its ranges.
     let (Some(_), Some(_)) = (old, new) else {
         return found;
     };
@@ -175,7 +175,8 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 continue;
             };
             let access = Access::of(gateway, (api, mount), operation, &new.name, &identities);
-            // A service receives the address and decides by rules that are not known here.
+            // A `forward_auth` service receives the address and decides by rules that are not known
+            // here.
             let asks = !access.policies("forward_auth").is_empty();
             let filtered = access.filtered();
             let filtered = filtered.filter(|filtered| !Addresses::all().is_within(filtered));
@@ -300,8 +301,8 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
             false,
         );
     }
-    // One of the verifiers suffices, so each additional one admits more callers. Only the first one
-    // restricts access.
+    // One of the listed verifiers suffices, so each additional one admits more callers. An added
+    // first one restricts access.
     let (was, is) = (names(old, "auth"), names(new, "auth"));
     let (dropped, added) = match was.is_empty() || is.is_empty() {
         true => (Class::Weaken, Class::Strengthen),
@@ -355,8 +356,8 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
 type Flow = (String, String, SecretRef);
 
 /// Reports every secret reference in a field of the new gateway that is not in the same field of
-/// the old gateway. In a first release, these are all references. Also counts the references that
-/// both sides have.
+/// the old gateway. In a first release, all references are reported. Also counts the references
+/// that both sides have.
 fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
@@ -400,7 +401,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
 /// Reason for the absence of a witness.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
-/// Flow of a secret, the upstream that receives it, and one host of the upstream.
+/// Flow of a secret, with a place that receives the secret: the upstream and one of its hosts.
 type Reach = (Flow, String, String);
 
 /// Secret at a destination: path of the field, reference, host.

@@ -1,8 +1,8 @@
-//! Comparison of request fields as an upstream receives them, after the security schemes of the
-//! API, `forward_auth` and `headers`. The comparison is by the client's own value and by the values
-//! that the gateway writes. For fields that identify the caller or from which a missing value admits
-//! more ([`GUARDS`]), a value of a policy is one that no client can send. For other fields, it is one
-//! that a client may have sent, so that only fixed values are compared with each other.
+//! Comparison of request fields as an upstream receives them, after the security schemes of the API,
+//! `forward_auth` and `headers`. A field has the client's own value, or values that the gateway
+//! writes. A value of a policy counts as one that no client can send if the field identifies the
+//! caller, or if a missing value admits more ([`GUARDS`]). In other fields, a client may have sent
+//! the same value, so only fixed values are compared with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +63,7 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Texts in the names of fields that carry a credential, in any part of the name.
+/// Texts in the names of fields that carry a credential. They may be any part of the name.
 const CREDENTIAL: &[&str] = &[
     "access",
     "assertion",
@@ -83,9 +83,8 @@ const CREDENTIAL: &[&str] = &[
 ];
 
 /// Fields with which clients restrict their own requests: the page that sends a request, a
-/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421).
-/// Browsers and programs send them, so an upstream that no longer receives them may admit requests
-/// that it refused.
+/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). If an
+/// upstream no longer receives such a field, it may admit requests that it refused before.
 const GUARDS: &[&str] = &[
     "content-digest",
     "content-md5",
@@ -119,9 +118,8 @@ const HARMLESS: &[&str] = &[
     "x-request-id",
 ];
 
-/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine).
-/// If a policy removes such a field, nothing changes. Other fields of trusted proxies are
-/// forwarded.
+/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine). A
+/// policy that removes such a field changes nothing. Other fields of trusted proxies are forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -206,9 +204,9 @@ impl Got {
     /// True if every caller who can determine a value of this field can also do so in `other`. If
     /// the client's own value reaches the upstream, it can be any property of a caller, and with
     /// `answers` also any field of a service's response. A policy's value is the same for all
-    /// callers; it counts as one that clients can send if `meaning` allows that. Callers of an
-    /// authority that the other side does not admit are compared by the property only; the line
-    /// about the requirement reports them.
+    /// callers; it counts as a value that clients can send if `meaning` allows that. If `other`
+    /// does not admit the callers of an authority, only the property is compared, because the line
+    /// about the requirement reports those callers.
     fn is_within(
         &self,
         other: &Self,
@@ -227,7 +225,8 @@ impl Got {
             }
             value => other.values.contains(value),
         };
-        // A missing field is a value of its own: the upstream may take it for another caller.
+        // A missing field is a value of its own, because the upstream may conclude another caller
+        // from it.
         let lacks_too = match other.client {
             true => meaning != Meaning::Guards,
             false => other.values.is_empty(),
@@ -243,8 +242,8 @@ impl Got {
         !self.client && self.values.is_empty()
     }
 
-    /// True if the client's own value reaches the upstream here, but not in `other`. There, a policy
-    /// removes it or sets another value.
+    /// True if the client's own value reaches the upstream here and not in `other`, in which a
+    /// policy removes it or sets another value.
     fn admits_more_than(&self, other: &Self) -> bool {
         self.client && !other.client
     }
@@ -303,8 +302,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             known.cloned().unwrap_or_else(|| Got::untouched(name))
         };
         let (was, is) = (got(&was), got(&is));
-        // Callers with other credentials also have other properties; the line about the requirement
-        // reports that.
+        // Callers with other credentials also have other properties. The line about the requirement
+        // reports this.
         let is_gained = was.values.is_empty() != is.values.is_empty();
         let is_of_others = || was.is_of_caller(&admitted.1) && is.is_of_caller(&admitted.0);
         if is_gained && is_of_others() && asks_others() {
@@ -352,9 +351,9 @@ fn admitted(access: &Access<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// Authorities that assert the properties of a scheme's callers: each issuer, endpoint or key, else
-/// the kind of the verifier. Names and other settings of the verifier are not part of it, so that a
-/// change of these cannot hide another authority.
+/// Authorities that assert the properties of a scheme's callers: each issuer, endpoint or key; for
+/// other verifiers, their kind. Names and other settings of the verifier are not part of it, so
+/// that a change of these cannot hide another authority.
 fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
     let checked = match &scheme.verify {
         ir::Verify::Auth(name) => route.gateway.shared.auth.get(name).map(|one| &one.checked),
@@ -387,7 +386,7 @@ fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
 }
 
 /// Authority that asserts the names in client certificates: the certificate authorities of the
-/// listener, or the proxies that it trusts, and the names that the verifier accepts of them.
+/// listener, or the proxies that it trusts. Includes the names that the verifier accepts.
 fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
     let listener = route.gateway.shared.listeners.get(route.listener);
     let by = match verifier.source() {
@@ -412,8 +411,8 @@ fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
     )
 }
 
-/// Text that identifies the service of a `forward_auth` policy: its upstream, or the hosts of it if
-/// the other side has no upstream of that name, and the path.
+/// Text that identifies the service of a `forward_auth` policy: its path and its upstream. If the
+/// other side has no upstream of that name, the upstream's hosts take its place.
 fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> String {
     let text = |key: &str| settings.text(&[key]).unwrap_or_default().to_owned();
     let named = |access: &Access<'_>, name: &str| {
@@ -435,7 +434,7 @@ fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
     fields_of(access, other, access.steps())
 }
 
-/// Request fields that differ from the client's when a policy of the chain reads them, with
+/// Request fields that differ from those of the client when a policy of the chain reads them, with
 /// descriptions of their values.
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);
@@ -462,7 +461,7 @@ fn fields_of<'s>(
     fields.0
 }
 
-/// Fields that differ from what the client sends, by name.
+/// Request fields that differ from those that the client sent, by name.
 struct Fields(BTreeMap<String, Got>);
 
 impl Fields {
@@ -471,10 +470,9 @@ impl Fields {
         entry.or_insert_with(|| Got::untouched(name))
     }
 
-    /// Applies `forward_as` and `claims_to_headers`. The client's values of these fields are
-    /// removed for every scheme of the API, and those of the identity fields that other operations
-    /// write for the same upstreams. The schemes that the operation requires write new
-    /// values.
+    /// Applies `forward_as` and `claims_to_headers`. Removes the client's values of these fields
+    /// for every scheme of the API, and of the identity fields that other operations write for the
+    /// same upstreams. The schemes that the operation requires then write new values.
     fn authenticate(&mut self, access: &Access<'_>) {
         let Some(route) = access.route else {
             return;
@@ -536,7 +534,7 @@ impl Fields {
     }
 }
 
-/// Fields that a policy sets, followed by those that it adds.
+/// Names and values of the fields that a policy sets (true), then of those that it adds (false).
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();

@@ -55,7 +55,7 @@ struct Route<'a> {
     operation: &'a ir::Operation,
     treatment: &'a ir::Treatment,
     listener: &'a str,
-    /// Identity fields of the gateway's upstreams.
+    /// Fields in which the gateway's upstreams receive the identity of callers.
     identities: &'a ir::IdentityFields,
 }
 
@@ -76,7 +76,7 @@ pub struct Difference {
     pub new: Value,
     /// Reason why no request can show the difference. `None` if one can.
     pub why_none: Option<&'static str>,
-    /// Digest of the definitions that both values refer to by name. Part of the fingerprint, never
+    /// Digest of the definitions to which both values refer by name. Part of the fingerprint, never
     /// shown.
     pub bound: String,
 }
@@ -106,14 +106,14 @@ const COMPONENTS: &[Component] = &[
 /// Differences in the access to a cell of requests. Empty if access is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    // If a side has no route, only the callers can be compared.
+    // If a side has no route, compare only the callers.
     if old.route.is_none() || new.route.is_none() {
         return who::compare(old, new);
     }
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
-        // The other components also compare policies that this version cannot run, so witnesses may
-        // be impossible.
+        // The other components also compare policies that this version cannot run. Witnesses of
+        // such differences may be impossible.
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");
@@ -254,7 +254,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Access that admits nobody, for requests that no operation serves.
+    /// Access that admits no caller, for requests that no operation serves.
     #[must_use]
     pub fn nobody() -> Self {
         Self {
@@ -263,7 +263,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// True if anyone is admitted, even with a forged credential.
+    /// True if every caller is admitted, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.who.is_open()
@@ -296,7 +296,7 @@ impl<'a> Access<'a> {
         (!filters.is_empty()).then(|| from::addresses(&filters))
     }
 
-    /// Client addresses that may call. All addresses without a filter.
+    /// Client addresses that the chain admits. All addresses if the chain has no filter.
     pub(super) fn addresses(&self) -> Addresses {
         self.filtered().unwrap_or_else(Addresses::all)
     }
@@ -369,7 +369,7 @@ impl<'a> Access<'a> {
         named.collect::<Vec<_>>().join("; ")
     }
 
-    /// True if nobody is admitted.
+    /// True if no caller is admitted.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.route.is_none()

@@ -1,4 +1,4 @@
-//! Configured values that an expression reads. If one of them changes, an expression with the same
+//! Configured values that an expression reads. If such a value changes, an expression with the same
 //! text may admit other callers.
 //!
 //! Values that only the request determines (method, path, claims of a token) are left out: the
@@ -23,8 +23,8 @@ enum Value {
     One(String),
     /// Possible values, one for each alternative of the requirement.
     OneOf(BTreeSet<String>),
-    /// Consumer and value for each credential. Other values that a consumer's entry defines are
-    /// reported with the consumer.
+    /// Consumer and value for each credential. The comparison of consumers reports other values in
+    /// a consumer's entry.
     Of(BTreeMap<String, (String, String)>),
 }
 
@@ -43,14 +43,14 @@ impl Value {
 }
 
 impl Reads {
-    /// Values that an expression of a policy of the chain reads.
+    /// Values that an expression in a policy of the chain reads.
     pub(super) fn of(source: &str, access: &Access<'_>, policy: &str) -> Self {
         let Some(route) = access.route else {
             return Self::default();
         };
         let paths = match Expression::compile(source) {
             Ok(expression) => expression.reads(),
-            // An expression that this version cannot read may read every value.
+            // An expression that this version cannot parse may read every value.
             Err(_) => ["auth", "request", "route"]
                 .map(|variable| vec![variable.to_owned()])
                 .into(),
@@ -174,7 +174,7 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
         Place::Cookie(_) => is_named("cookie"),
         Place::Query(_) | Place::Certificate => false,
     }));
-    // Trusted peers may send these fields, other peers may not.
+    // Only trusted peers may send these fields.
     let is_told = |field: &str| field == "forwarded" || field.starts_with("x-forwarded-");
     if name.is_some_and(|name| is_told(name) || name == "x-real-ip") {
         parts.push(trusted(route));
@@ -216,7 +216,7 @@ fn alternative(schemes: &ir::Alternative) -> String {
     names.join(" + ")
 }
 
-/// Names of the schemes of each alternative. `auth.scheme` is one of them.
+/// Names of the schemes of each alternative, which are the possible values of `auth.scheme`.
 fn schemes(route: Route<'_>) -> BTreeSet<String> {
     let alternatives = route.treatment.security.0.iter();
     alternatives.map(alternative).collect()

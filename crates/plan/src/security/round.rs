@@ -1,5 +1,5 @@
-//! Bypasses that a change introduces: an operation that reaches the upstream path of an operation
-//! with stricter access.
+//! Bypasses that a change introduces: an operation becomes able to reach the upstream path of
+//! another operation with stricter access.
 
 use bundle::ir;
 use serde_json::Value;

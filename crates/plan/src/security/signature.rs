@@ -23,8 +23,8 @@ pub(super) const NONCE: &str = "signature nonce";
 /// Prefix of the facts that the signature covers a component.
 pub(super) const COMPONENT: &str = "components ";
 
-/// Builds a signature with exactly the required properties. `None` if no verifier of signatures is
-/// required.
+/// Builds a signature with exactly the required properties. `None` if no required verifier checks
+/// signatures.
 pub(super) fn of(held: &Held<'_>) -> Option<String> {
     let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
     let algorithm = held.one.get(ALGORITHMS)?;

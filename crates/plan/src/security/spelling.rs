@@ -27,12 +27,12 @@ pub(super) fn canonical(name: &str, value: &str) -> String {
     }
 }
 
-/// Words of a text, separated by one blank each.
+/// Words of a text, separated by single spaces.
 fn words(text: &str) -> String {
     text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Parts of a list, sorted and without duplicates.
+/// Items of a list, sorted and without duplicates.
 fn joined(value: &str, separator: char, part: impl Fn(&str) -> String) -> String {
     let parts = value.split(separator).map(|one| part(&words(one)));
     let mut parts: Vec<String> = parts.filter(|one| !one.is_empty()).collect();
@@ -60,8 +60,8 @@ fn last_known(value: &str) -> String {
     known.next().unwrap_or_default().to_owned()
 }
 
-/// Directives in sorted order. Of several with the same name, the first one applies (CSP3 §2.2.1).
-/// Values keep their case, because paths and nonces are case-sensitive.
+/// Directives in sorted order. If several have the same name, the first one applies (CSP3 §2.2.1).
+/// Values keep their letter case, because paths and nonces are case-sensitive.
 fn policy(value: &str) -> String {
     let mut directives: Vec<(String, String)> = Vec::new();
     for directive in value.split(';') {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::who::Held;
 
 /// Unix time at which witnesses are made, in seconds (1998). Credentials in real projects expire
-/// later, and tokens can still be expired before it.
+/// later, and the time is late enough for an expired token.
 pub const AT_S: u64 = 900_000_000;
 
 /// Name of the fact with a token's algorithm and key.
@@ -41,14 +41,14 @@ pub(super) fn required(claim: &str) -> String {
     format!("claim {claim}")
 }
 
-/// Name of the fact that a claim contains a scope. Scopes contain no blanks, so a blank separates
-/// the parts.
+/// Name of the fact that a claim contains a scope. A space separates the two, because scopes
+/// contain no spaces.
 pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
 }
 
-/// Value of the fact with a token's algorithm and key. These contain no blanks, so a blank
-/// separates the parts.
+/// Value of the fact with a token's algorithm and key. Spaces separate the parts, because the parts
+/// contain no spaces.
 pub(super) fn describe(signing: &Signing) -> String {
     let key = &signing.key;
     let kid = signing.kid.as_deref();
@@ -76,9 +76,9 @@ pub(super) fn header_of(token: &str) -> Option<Value> {
 }
 
 /// Builds a token with exactly the required properties, at a Unix time in seconds. `None` if no
-/// verifier could accept it: there is no known signing key and no introspection endpoint. A bound
-/// token is bound to the `certificate` of its source, which [`policy::auth::mtls::witness::text`]
-/// wrote.
+/// verifier could accept the token, because there is no known signing key and no introspection
+/// endpoint. A bound token is bound to the certificate that `certificate` returns for its source,
+/// in the form of [`policy::auth::mtls::witness::text`].
 pub(super) fn of(
     held: &Held<'_>,
     certificate: impl FnOnce(Source) -> String,

@@ -66,7 +66,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     for role in ROLES {
         let (mut was, is) = (used(old, role), used(new, role));
         if was.is_empty() && role == "mirror" {
-            // The new copies are compared with the requests themselves.
+            // Compare new copies with the requests themselves.
             was = used(old, "upstream");
         }
         let get = |access: &Access<'_>, name: &String| -> Option<ir::Upstream> {
@@ -76,8 +76,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let Some(after) = get(new, name) else {
                 continue;
             };
-            // Requests to a host were sent to it before, else to an upstream that is gone, else to
-            // any of them.
+            // Requests to a host went to the same host before, otherwise to an upstream that was
+            // removed, otherwise to any of the upstreams.
             let before: Vec<ir::Upstream> = was.iter().filter_map(|name| get(old, name)).collect();
             let is_same_host = |one: &&ir::Upstream| {
                 let known = hosts(one);
@@ -139,7 +139,7 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
         let subject = format!("{role} tls.client_cert");
         found.extend(one("transport", verdict, id, &subject, told));
     }
-    // The certificate must name another host than the one that the requests go to.
+    // With `sni`, the certificate must contain this name and not the host of the requests.
     let sni = |settings: &Settings| settings.text(&["tls", "sni"]).map(str::to_owned);
     let (before, after) = (sni(sides.0), sni(sides.1));
     if was == 2 && is == 2 && before != after && certified(old) != certified(new) {

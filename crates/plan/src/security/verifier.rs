@@ -1,8 +1,8 @@
 //! Requirements of a verifier on a credential, as facts that are compared one by one.
 //!
-//! Verifiers are compared by their content, never by name. All other settings (such as the origin
-//! of keys, or the consumer that a credential identifies) identify the source of the credential.
-//! Credentials of different sources are different.
+//! Verifiers are compared by their content, never by name. All settings that are not facts (such as
+//! the origin of keys, or the consumer that a credential identifies) identify the source of the
+//! credential. Credentials of different sources are different.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,15 @@ use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Facts that limit the time for which keys and introspection responses are used after they were
-/// fetched.
+/// Facts that limit how long keys and introspection answers are used after they were fetched.
 pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers", EARLY];
 
-/// Fact about outages that admit callers by cached answers. A shorter `timeout` gives a greater
-/// value.
+/// Fact about outages in which cached answers admit callers. A shorter `timeout` gives a greater
+/// value, because it causes more outages.
 const EARLY: &str = "early outages";
 
 /// Requirements on the credential at one place of a request. If several verifiers check the
-/// credential, it must meet the facts of all.
+/// credential, it must satisfy the facts of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.
@@ -143,7 +142,7 @@ impl Asked {
                 facts.at_most_as("window", signature::WINDOW, window_ms);
             }
             "dpop" => {
-                // The verifier of the token has facts of the same names, which are added below.
+                // The verifier of the token adds facts with the same names below.
                 facts.one_of_as("algorithms", token::PROOF_ALGORITHMS);
                 facts.at_most_as("window", token::PROOF_WINDOW, Some(dpop::WINDOW_MS));
                 facts.flag_as("nonce", token::PROOF_NONCE);
@@ -244,7 +243,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds the maximum age of cached responses during an outage: 0 unless the verifier uses them.
+    /// Adds the maximum age of answers that are used during an outage. 0 if the verifier uses none.
     fn old_answers(&mut self) {
         let is_cached = self.settings.text(&["on_outage"]) == Some("cached");
         let time_ms = match self.settings.get(&["stale_for"]) {
@@ -282,7 +281,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds the bindings of tokens that are accepted: none, or to the certificate of a source.
+    /// Adds the accepted bindings of tokens: none, or to a certificate of this source.
     fn binding(&mut self) {
         let by_certificate = || match self.settings.has(&[binding::CERTIFICATE_HEADER]) {
             true => mtls::Source::Field.name(),
@@ -392,8 +391,8 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     all
 }
 
-/// True if the timeout of an operation ends the requests of a verifier early, and an outage admits
-/// callers by cached answers.
+/// True if the timeout of an operation ends the requests of a verifier early, and cached answers
+/// admit callers during an outage.
 pub(super) fn is_ended_by(checked: &auth::Checked, timeout_ms: u64) -> bool {
     let settings = checked.settings();
     let own_ms = match settings.get(&["timeout"]) {
@@ -405,7 +404,7 @@ pub(super) fn is_ended_by(checked: &auth::Checked, timeout_ms: u64) -> bool {
         && timeout_ms < own_ms
 }
 
-/// Settings that do not affect access and are reported separately.
+/// Settings of a kind of verifier that do not affect access. Another comparison reports them.
 fn beside(kind: &str) -> &'static [&'static str] {
     match kind {
         "basic" => &["realm"],

@@ -1,11 +1,11 @@
 //! Comparison of security requirements (plan.md, *Security order*).
 //!
-//! A requirement is a monotone DNF over facts about callers: a credential is present at a place; it
-//! is valid for a source; it has an issuer, audiences and scopes. A valid credential is also
-//! present, and a scope implies a valid credential. `D ≤ D′` (D admits no more callers than D′) iff
-//! every caller who has exactly the facts of an alternative of D is admitted by an alternative of
-//! D′. If an alternative allows several issuers or algorithms, each is compared separately, so that
-//! the order is exact.
+//! A requirement is a disjunction of alternatives, each a set of facts about the caller: a
+//! credential is present at a place; it is valid for a source; it has an issuer, audiences and
+//! scopes. A valid credential is also present, and a scope implies a valid credential. `D ≤ D′` (D
+//! admits no more callers than D′) if and only if, for each alternative of D, an alternative of D′
+//! admits every caller who has exactly its facts. If an alternative allows several issuers or
+//! algorithms, each is compared separately, so that the order is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::verifier::{Asked, LASTING};
 use super::{Access, Difference, certificate, signature, token};
 
-/// Set of admitted callers, as alternatives. Empty: nobody. A set with an empty alternative:
-/// everyone.
+/// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
+/// caller is admitted. An alternative without credentials admits every caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(Vec<Alternative>);
 
@@ -62,8 +62,8 @@ pub struct Uncovered {
 /// Tokens by their place in a request, and the names of a client certificate.
 pub type Tokens = BTreeMap<Place, String>;
 
-/// Maximum number of callers to which an alternative is expanded. Beyond it, sets of values are
-/// compared as a whole. That comparison finds all differences, and may report additional ones.
+/// Maximum number of callers to which an alternative is expanded. Above this number, sets of values
+/// are compared as a whole. That comparison finds all differences, and may report additional ones.
 const CALLERS_MAX: usize = 4096;
 
 impl Verdict {
@@ -115,13 +115,13 @@ impl Who {
         self
     }
 
-    /// True if `other` admits every caller that `self` admits.
+    /// True if `other` admits every caller that this set admits.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
         self.uncovered(other).is_none()
     }
 
-    /// Compares `self`, the old set, with the new set.
+    /// Compares this set, which is the old one, with the new set.
     #[must_use]
     pub fn verdict(&self, new: &Self) -> Verdict {
         if self == new {
@@ -130,7 +130,8 @@ impl Who {
         Verdict::of(self.within(new), new.within(self))
     }
 
-    /// Returns a caller that `self` admits and `other` does not. `None` if there is none.
+    /// Returns a caller that this set admits and `other` does not. `None` if there is no such
+    /// caller.
     #[must_use]
     pub fn uncovered(&self, other: &Self) -> Option<Uncovered> {
         self.0.iter().find_map(|one| one.uncovered(other))
@@ -155,7 +156,7 @@ impl Who {
         lasting.map(|(fact, ms)| (*fact, *ms)).collect()
     }
 
-    /// True if anyone is admitted, even with a forged credential.
+    /// True if every caller is admitted, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let forged = |one: &Alternative| one.places.values().all(|asked| asked.sources.is_empty());
@@ -207,7 +208,8 @@ impl Alternative {
         found(uncovered?)
     }
 
-    /// Returns the caller with a number, among all callers with exactly the required credentials.
+    /// Returns the caller with this number, among all callers with exactly the required
+    /// credentials.
     fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
         let mut rest = number;
         let places = self.places.iter();
@@ -311,7 +313,7 @@ fn places(
     places
 }
 
-/// Tokens that satisfy an alternative at a Unix time in seconds.
+/// Credentials that satisfy an alternative at a Unix time in seconds.
 #[must_use]
 pub fn tokens(
     alternative: &ir::Alternative,
@@ -361,7 +363,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (false, false) | (true, true) if was == is => "verifier-changed",
         (false, false) | (true, true) => "security-requirement-changed",
     };
-    // Also show the settings of a verifier that differ.
+    // Also show the verifier's settings that differ.
     let said = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
             None => "nobody".into(),
@@ -408,8 +410,8 @@ pub fn describe(security: &ir::Security) -> String {
         .join(", or ")
 }
 
-/// Returns the name of a scheme without its note about forwarded credentials (after `, `), because
-/// forwarding is reported separately.
+/// Name of a scheme without its note about forwarded credentials (after `, `). Another line reports
+/// forwarding.
 fn who_checks(scheme: &str) -> &str {
     let by = scheme.rfind(" by ").unwrap_or(0);
     let end = scheme[by..].find(", ").map_or(scheme.len(), |at| by + at);
@@ -420,8 +422,8 @@ fn who_checks(scheme: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Builds a requirement from a string: `a`, `b`, … are verified keys in fields of that name;
-    /// `A`, `B`, … are checked by the upstream.
+    /// Builds a requirement from text. `a`, `b`, … stand for verified keys in fields of these
+    /// names; `A`, `B`, … for keys that the upstream checks.
     fn who(text: &str) -> Who {
         let place = |name: char| {
             let place = Place::Header(name.to_ascii_lowercase().to_string());
