@@ -62,8 +62,7 @@ pub(crate) fn of_cell(
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
-        // Skip policies that the same API defines on both sides; they are compared at their
-        // definition.
+        // Policies that the same API defines on both sides are compared at their definition.
         for link in &was.chain {
             if let Link::Own(name) = link
                 && is.chain.contains(link)
@@ -428,8 +427,7 @@ fn came_and_went(
     }
 }
 
-/// Names of the policies in a chain that the other chain does not contain, or contains with another
-/// kind.
+/// Names of policies that the other chain does not contain, or contains with another kind.
 fn alone<'t>(
     (side, own): (Of<'_>, &'t ir::Treatment),
     (other_side, other): (Of<'_>, &ir::Treatment),
@@ -443,8 +441,7 @@ fn alone<'t>(
 }
 
 /// Compares each removed policy with an added policy of the same kind, setting by setting, as if
-/// the policy were renamed. Adds the names of these pairs to `pairs`. Returns the policies without
-/// a partner.
+/// the policy were renamed. Adds the names of these pairs to `pairs`. Returns all others.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
