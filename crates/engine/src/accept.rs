@@ -1,14 +1,14 @@
-//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1). The gateway can write
-//! problems as HTML and as JSON.
+//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1). The gateway can write a
+//! problem as HTML or as JSON.
 
 use http::header::{ACCEPT, HeaderMap};
 
-/// Maximum number of media ranges read; later ones are ignored. Browsers send about ten.
+/// Maximum number of media ranges in `Accept` that are read. Later ranges are ignored. Browsers
+/// send about ten.
 const RANGES_MAX: usize = 32;
 
-/// True if `Accept` names `text/html` and gives it a higher weight than JSON, as browsers do.
-/// `text/*` does not count as HTML: browsers name `text/html`. `*/*` and `application/*` count as
-/// JSON.
+/// True if `Accept` names `text/html` with a higher weight than JSON, as browsers do. `*/*` and
+/// `application/*` count as JSON. `text/*` counts as neither, because browsers name `text/html`.
 #[must_use]
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (Wish::default(), Wish::default());
@@ -36,11 +36,11 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
     html.weight > json.weight
 }
 
-/// Weight of a media type, from the most specific range that matches it.
+/// Weight of a media type. The most specific range that matches the type determines the weight.
 #[derive(Default)]
 struct Wish {
     exact: u8,
-    /// Thousandths, 0 to 1000.
+    /// Weight in thousandths: 0 to 1000.
     weight: u32,
 }
 

@@ -1,5 +1,5 @@
-//! One API, built only from its blob: routing table, route ids, and the names of shared definitions
-//! that it uses.
+//! An API that is built only from its blob: routing table, route ids, and the names of shared
+//! definitions that it uses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct ApiPart {
     pub(crate) name: Box<str>,
     pub(crate) mounts: Box<[PartMount]>,
     pub(crate) router: Arc<ApiRouter>,
-    /// `KEY@MOUNT`, mount by mount.
+    /// Ids of the routes (`KEY@MOUNT`), grouped by mount.
     pub(crate) route_ids: Box<[RouteId]>,
     pub(crate) schemes: Set<ir::Scheme>,
     pub(crate) policies: Set<ir::Policy>,
@@ -32,7 +32,7 @@ pub struct ApiPart {
     pub(crate) messages: Option<ir::Messages>,
 }
 
-/// Mount with the sets of requests that its routes match.
+/// Mount of an API, with the sets of requests that its routes match.
 #[derive(Debug)]
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
@@ -116,8 +116,8 @@ impl ApiPart {
         &self.name
     }
 
-    /// Ids of the routes (`KEY@MOUNT`), mount by mount; [`crate::RouteRef::index_in_api`] is an
-    /// index into them.
+    /// Ids of the routes (`KEY@MOUNT`), grouped by mount. [`crate::RouteRef::index_in_api`] is an
+    /// index into this list.
     #[must_use]
     pub fn route_ids(&self) -> &[RouteId] {
         &self.route_ids
@@ -144,8 +144,8 @@ impl ApiPart {
         }
     }
 
-    /// Fields in the conditions of the API's routes. A condition may select among several operations,
-    /// so all of them count for each operation.
+    /// Request fields in the conditions of the API's routes. The list is the same for each operation,
+    /// because a condition may select among several operations.
     pub(crate) fn conditional_fields(&self) -> Vec<HeaderName> {
         let operations = self.router.operations().iter();
         let conditions = operations.flat_map(|operation| &operation.conditions);

@@ -1,11 +1,10 @@
 //! Enforcement of OpenAPI's `security`.
 //!
-//! Alternatives are tried in order; the first that is satisfied gives the principal. An empty
-//! alternative (`{}`) admits requests without a credential; an invalid credential is still 401,
-//! never treated as absent, also beside a valid one. Two credentials in one place are 400, because servers differ in which
-//! one they use. Tokens in two places that no alternative requires together are also 400 (RFC 6750
-//! §2). An alternative that requires several credentials fails if they belong to two consumers or
-//! to two subjects of one issuer.
+//! Alternatives are tried in order; the first one that is satisfied determines the principal. An empty alternative
+//! (`{}`) admits requests without a credential. An invalid credential is refused with 401 even then, and even beside a
+//! valid one. Two credentials in one place are refused with 400, because servers differ in which one they use. So are
+//! tokens in two places, unless an alternative requires both (RFC 6750 §2). An alternative that requires several
+//! credentials fails if they belong to two consumers or to two subjects of one issuer.
 
 use std::sync::Arc;
 
@@ -50,13 +49,14 @@ pub(crate) struct Requirement {
     alternatives: Box<[Box<[Use]>]>,
     optional: bool,
     challenges: Challenges,
-    /// Places of tokens, if there are at least two; otherwise empty.
+    /// Places of tokens if there are at least two, otherwise empty.
     token_places: Box<[Place]>,
-    /// Names of credential fields with `-`, `_` or `.`, which some servers do not distinguish.
+    /// Names of credential fields that contain `-`, `_` or `.`, which some servers do not
+    /// distinguish.
     folding: Box<[Box<str>]>,
     /// Names of credential fields and of identity fields for upstreams.
     fields: Arc<[HeaderName]>,
-    /// Places that are stripped before forwarding, for all schemes of the API.
+    /// Places from which credentials are removed before forwarding, for all schemes of the API.
     stripped: Box<[Place]>,
 }
 
@@ -85,20 +85,20 @@ enum Outcome {
     Satisfied(Option<VerifiedCredential>),
     Absent,
     Invalid,
-    /// The token or certificate is invalid.
+    /// The token, certificate, proof or signature is refused for this reason.
     Fault(Fault),
-    /// The certificate or token belongs to two consumers.
+    /// Two consumers list the certificate or token.
     Disputed,
-    /// The verifier needs an answer first.
+    /// The verifier needs the answer to this question first.
     Ask(Box<Effect>),
-    /// The password could not be checked now.
+    /// The password could not be checked, because the check was not possible now.
     Unchecked,
     /// The token is valid, but lacks a required scope.
     Unscoped,
     Several,
 }
 
-/// Reason why a request is not admitted now: a refusal, or a missing answer.
+/// Reason why a request is not admitted now: a refusal, or a question that needs an answer.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Reject(&'static Reject),
@@ -108,8 +108,8 @@ pub(crate) enum Stop {
 // === impl Requirement ===
 
 impl Requirement {
-    /// Credential fields. `Authorization` and `Cookie` are in the list only if a scheme names them
-    /// as header fields.
+    /// Names of the credential fields. Includes `Authorization` and `Cookie` only if a scheme of
+    /// type `apiKey` names them as header fields.
     pub(crate) fn fields(&self) -> &Arc<[HeaderName]> {
         &self.fields
     }
@@ -171,8 +171,8 @@ impl Requirement {
         match faults.reject() {
             Some(reject) => Err(refuse(reject, faults, cx)),
             None if self.optional => {
-                // A credential of an alternative may be present although the alternative as a whole
-                // is not satisfied.
+                // Strip credentials here as well: a request may have one credential of an
+                // alternative that is not satisfied as a whole.
                 self.strip(&[], head);
                 Ok(())
             }
@@ -180,11 +180,11 @@ impl Requirement {
         }
     }
 
-    /// Checks the credentials of a request that satisfies an alternative, except those of this
-    /// alternative. Of an optional requirement, all credentials must be valid.
+    /// Checks the credentials of a request other than those of the satisfied alternative. If the
+    /// requirement is optional (`{}`), all credentials must be valid.
     ///
     /// # Errors
-    /// If no verifier accepts one of the credentials, or an answer is missing.
+    /// No verifier accepts one of the credentials, or an answer is missing.
     #[cold]
     fn check_others<'s>(
         &'s self,
@@ -201,7 +201,8 @@ impl Requirement {
             if is_known(&first.place) || !is_first {
                 continue;
             }
-            // Another verifier may accept what one of them refuses.
+            // Continue with other verifiers, because one may accept a credential that another one
+            // refuses.
             let mut faults = Faults::default();
             let mut is_valid = false;
             for wanted in uses().filter(|one| one.place == first.place) {
@@ -216,7 +217,7 @@ impl Requirement {
         Ok(())
     }
 
-    /// Admits the caller of a satisfied alternative.
+    /// Admits the caller of a satisfied alternative: stores the principal and strips credentials.
     fn admit<'s>(
         &'s self,
         alternative: &'s [Use],
@@ -252,7 +253,8 @@ impl Requirement {
         Ok(())
     }
 
-    /// True if the request has tokens in several places and no alternative requires all of them.
+    /// True if the request has tokens in several places and no alternative requires all of them
+    /// together.
     fn has_stray_token(&self, head: &RequestHead) -> bool {
         if self.token_places.is_empty() {
             return false;
@@ -271,26 +273,27 @@ impl Requirement {
 }
 
 impl Requirement {
-    /// Removes other spellings of credential fields. A server that treats these alike would read
-    /// another credential than the one checked here.
+    /// Removes lookalikes of credential fields: names that some servers treat as equal. Such a
+    /// server would use another credential than the one checked here. Returns the number of removed
+    /// fields.
     fn take_lookalikes(&self, headers: &mut HeaderMap) -> u32 {
         lookalikes::strip(&self.folding, headers)
     }
 
-    /// True if the API has credentials or identity fields to strip from requests.
+    /// True if requests of the API can have credentials or identity fields that must be stripped.
     pub(crate) fn strips(&self) -> bool {
         !self.stripped.is_empty()
     }
 
     /// Strips the API's credentials from a request of a public operation. Returns the number of
-    /// fields removed because their names resemble those of credential fields.
+    /// removed lookalike fields.
     pub(crate) fn strip_all(&self, head: &mut RequestHead) -> u32 {
         self.strip(&[], head);
         self.take_lookalikes(&mut head.headers)
     }
 
-    /// Strips the API's credentials, except in places where the satisfied alternative forwards its
-    /// credential.
+    /// Strips the API's credentials. Keeps those in places where the satisfied alternative forwards
+    /// its credential.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
         for place in &self.stripped {
             let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
@@ -301,11 +304,11 @@ impl Requirement {
     }
 }
 
-/// Caller with the credentials that an alternative requires. `None` if one of them is absent or
-/// refused; `faults` then has the reason.
+/// Caller with the credentials that an alternative requires. `None` if one of the credentials is
+/// absent or refused; `faults` then has the reason.
 ///
 /// # Errors
-/// If the request is refused without a look at other alternatives, or an answer is missing.
+/// The request is refused regardless of other alternatives, or an answer is missing.
 fn satisfied<'s>(
     alternative: &'s [Use],
     head: &RequestHead,
@@ -337,7 +340,7 @@ fn satisfied<'s>(
     Ok(satisfied.then_some((caller, shown)))
 }
 
-/// Refuses a request for these faults.
+/// Refuses a request, and stores the reason and the nonce of `faults` in `cx`.
 #[cold]
 fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop {
     cx.nonce = faults.nonce.take();
@@ -346,10 +349,10 @@ fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop 
 }
 
 impl Faults {
-    /// Notes the reason why a credential is not accepted, if there is one. Returns the outcome.
+    /// Records the reason in `outcome` if the credential is not accepted. Returns the outcome.
     ///
     /// # Errors
-    /// If the request is refused without a look at other alternatives, or an answer is missing.
+    /// The request is refused regardless of other alternatives, or an answer is missing.
     fn note(
         &mut self,
         outcome: Outcome,
@@ -375,7 +378,7 @@ impl Faults {
 }
 
 impl Use {
-    /// A new nonce for the client, if the verifier needs nonces.
+    /// New nonce for the client. None if the verifier requires no nonces.
     fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match &self.check {
             Check::Token(verifier) => verifier.fresh_nonce(unix_s),
@@ -400,7 +403,7 @@ impl Use {
         };
         let known = match &self.check {
             Check::Held => return Outcome::Satisfied(None),
-            // Certificates are not part of the request head.
+            // A certificate is not part of the request head, so it is not found here.
             Check::Certificate(_) => return Outcome::Absent,
             Check::Key => known(&credentials.keys, &credential, cx),
             Check::Basic => match decode_basic(&credential, decode_base64) {

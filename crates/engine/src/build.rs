@@ -1,5 +1,5 @@
-//! Linking of a gateway's parts to a snapshot: resolves names, fills the listeners' tables, binds
-//! secrets.
+//! Linking of a gateway's parts to a snapshot: resolves names, fills the routing tables of the
+//! listeners, and binds secrets.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::path::Slashes;
 use crate::router::HostTable;
 use crate::snapshot::{BuiltApi, Mount, Snapshot};
 
-/// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Parts that `parts`
-/// still has are reused.
+/// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Reuses the parts that
+/// are still in `parts`.
 ///
 /// # Errors
 /// The reason why the gateway cannot run.
@@ -96,8 +96,8 @@ fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Resu
     }
 }
 
-/// Checks that no two listeners overlap in their addresses: one socket would receive connections
-/// meant for the other, depending on the order of binding.
+/// Checks that no two listeners have overlapping addresses. Otherwise one socket would receive
+/// connections for the other listener, depending on the order of binding.
 fn refuse_colliding(listeners: &[Listener]) -> Result<(), BuildError> {
     for (at, one) in listeners.iter().enumerate() {
         let mut others = listeners[..at].iter();
@@ -142,7 +142,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
     })
 }
 
-/// Enters a mount into the tables of its listeners.
+/// Adds a mount to the routing tables of its listeners.
 fn reach(
     listeners: &mut [Listener],
     shared: &ir::Shared,

@@ -1,7 +1,8 @@
 //! Check that no two routes of a listener and host match exactly the same requests.
 //!
-//! Within an API, building the trie checks this. Across mounts, each route has a hash of the
-//! requests that it matches, computed once per part; routes with equal hashes are compared in full.
+//! Within an API, building the trie makes this check. Across mounts, each route has a hash of the
+//! requests that it matches, which is computed once per API part. Routes with equal hashes are
+//! compared in full.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), 
     let mut places: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (number, (_, part)) in mounts.iter().enumerate() {
         let hosts = part.mount.hosts.iter().map(String::as_str);
-        // A mount without hosts is entered under the empty host.
+        // A mount without hosts is listed under the empty host.
         let hosts = hosts.chain(part.mount.hosts.is_empty().then_some(""));
         for host in hosts {
             for listener in &part.mount.listeners {
@@ -51,10 +52,10 @@ fn refuse_among(mounts: &[(&ApiPart, &PartMount)], there: &[usize]) -> Result<()
         let (api, part) = mounts[*number];
         Requests::of(&part.mount.base_path, api.router.operations(), one)
     };
-    // Report the first in the order of APIs, mounts and keys, so that every build gives the same
-    // error.
+    // Report the first conflict in the order of APIs, mounts and keys, so that every build gives
+    // the same error.
     let first = conflicts
-        // Skip pairs of one mount, where `undeclared` repeats an operation for many templates.
+        // Skip pairs within one mount. There, `API#undeclared` appears once for each template.
         .filter(|(a, b)| a.1 != b.1 && requests(a) == requests(b))
         .min_by_key(|(a, b)| ((b.1, b.2), (a.1, a.2)));
     match first {

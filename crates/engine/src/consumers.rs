@@ -17,26 +17,27 @@ pub(crate) struct Consumer {
     pub(crate) groups: Box<[Box<str>]>,
 }
 
-/// Reason why no consumer is the owner of a verified credential, although a consumer lists it.
+/// Reason why a verified credential has no owner although a consumer lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotOwned {
-    /// The consumer's entry for the credential has ended.
+    /// The entry of the consumer that lists the credential has expired.
     Expired,
     /// The credential belongs to two consumers.
     Disputed,
 }
 
-/// Consumer of a verified credential, if there is one.
+/// Consumer that owns a verified credential, if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owned {
     /// Index of the consumer.
     pub(crate) consumer: Option<u32>,
-    /// Earliest end of the consumer's entries (Unix time, seconds).
+    /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds).
     not_after: Option<u64>,
 }
 
 impl Owned {
-    /// Adds an entry for the credential at a time (Unix time, seconds).
+    /// Adds a consumer's entry for the credential. `unix_s` is the current time (Unix time,
+    /// seconds).
     ///
     /// # Errors
     /// [`NotOwned`].
@@ -52,15 +53,15 @@ impl Owned {
         Ok(())
     }
 
-    /// Time from which the credential is refused: the earlier of its own expiry (`own_s`) and that
-    /// of the consumer's entry.
+    /// Time from which the credential is refused (Unix time, seconds): its own expiry `own_s`, or
+    /// the expiry of the consumer's entry if that is earlier.
     pub(crate) fn ends_s(&self, own_s: u64) -> u64 {
         self.not_after.map_or(own_s, |end| end.min(own_s))
     }
 }
 
-/// Consumer that a token belongs to: the one that its `consumer_claim` names, and the one that lists
-/// its subject or its client.
+/// Consumer of a token: the one that the token's `consumer_claim` names, and the one that lists the
+/// token's subject or client.
 ///
 /// # Errors
 /// [`NotOwned`].
@@ -102,7 +103,8 @@ fn named(consumers: &[Consumer], token: &Identity) -> Option<u32> {
     u32::try_from(index).ok()
 }
 
-/// All consumers of a gateway. Snapshots with the same consumers share them.
+/// All consumers of a gateway, with an index of their credentials. Snapshots with the same
+/// consumers share this value.
 #[derive(Debug)]
 pub struct Consumers {
     pub(crate) all: Box<[Consumer]>,
@@ -110,7 +112,7 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// Indexes consumers by their credentials.
+    /// Creates the index of all consumers' credentials.
     pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Result<Self, BuildError> {
         Ok(Self {
             all: consumers
@@ -162,7 +164,7 @@ mod tests {
         Consumers::index(&ir::Set::new(names.map(of).into()).ok()?).ok()
     }
 
-    /// Token with an issuer, a subject, a client and the name of a consumer; `-` for none.
+    /// Token with this issuer, subject, client and consumer name. `-` stands for none.
     fn token(claims: [&str; 4]) -> Identity {
         let [issuer, subject, client, consumer] = claims;
         let given = |name: &str| (name != "-").then(|| name.into());

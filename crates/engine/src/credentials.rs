@@ -1,28 +1,28 @@
-//! Credentials of consumers, by hash.
+//! Index of the consumers' credentials, by hash.
 
 use bundle::ir;
 use policy::password::Hash;
 use rustc_hash::FxHashMap;
 
-/// All consumers' credentials by their sha256.
+/// Credentials of all consumers. API keys and fast password hashes are found by SHA-256.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) keys: FxHashMap<[u8; 32], Owner>,
     pub(crate) basic: FxHashMap<[u8; 32], Owner>,
     pub(crate) certificates: FxHashMap<Box<str>, Owner>,
-    /// Holders of tokens, by issuer.
+    /// Owners of tokens, by issuer.
     pub(crate) holders: FxHashMap<Box<str>, Holders>,
     pub(crate) passwords: Passwords,
 }
 
-/// Owners of an issuer's tokens.
+/// Consumers that own tokens of one issuer, by subject and by client.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     pub(crate) subjects: FxHashMap<Box<str>, Owner>,
     pub(crate) clients: FxHashMap<Box<str>, Owner>,
 }
 
-/// Passwords with slow hashes, by their user.
+/// Passwords with slow hashes, by user name.
 #[derive(Debug, Default)]
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
@@ -39,7 +39,7 @@ pub(crate) struct Password {
     pub(crate) owner: Owner,
 }
 
-/// Consumer of a credential, and the end of its validity (Unix time, seconds).
+/// Consumer that owns a credential, and the expiry of the entry (Unix time, seconds).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) consumer: u32,
@@ -49,7 +49,7 @@ pub(crate) struct Owner {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Indexes all consumers' credentials. None if two consumers share a credential.
+    /// Creates the index of all consumers' credentials. None if two consumers share a credential.
     pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Option<Self> {
         let mut index = Self::default();
         for (number, consumer) in (0u32..).zip(consumers) {
@@ -101,9 +101,10 @@ impl Credentials {
 }
 
 impl Passwords {
-    /// Adds a password. `None` if its user already has this password, or one of another consumer.
+    /// Adds a password. `None` if its user already has this password, or a password of another
+    /// consumer.
     fn add(&mut self, password: &ir::Password, owner: Owner) -> Option<()> {
-        // gwc writes only valid hashes. If a hash is invalid nevertheless, it admits nobody.
+        // gwc writes only valid hashes. An invalid hash is left out, so that no password matches.
         let Some(hash) = Hash::read(&password.argon2id) else {
             return Some(());
         };

@@ -45,8 +45,8 @@ static CONDITION_AMBIGUOUS: Reject = Reject {
     title: "A field or parameter that selects the operation has several values",
 };
 
-/// Refusals by the engine itself, for metrics, tests and the generated documentation. Policies have
-/// their own refusals.
+/// Refusals by the engine itself, for metrics, tests and the generated documentation. Excludes
+/// those of policies.
 pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     [
         &NO_ROUTE,
@@ -65,13 +65,13 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
 pub struct Decided<'s> {
     /// Route of the request. `None` if no route matches.
     pub route: Option<RouteRef<'s>>,
-    /// Action for the request.
+    /// Verdict on the request.
     pub verdict: Verdict,
-    /// Number of chain steps that ran. Their filters also process the response.
+    /// Number of chain steps that ran. The filters of these steps also process the response.
     pub ran: usize,
 }
 
-/// Action for a request: forward it, reply, refuse it, or get an answer that a step needs.
+/// Verdict on a request: forward it, reply, refuse it, or ask a question of a step.
 #[derive(Debug)]
 pub enum Verdict {
     /// Forward the request to the route's upstream.
@@ -80,7 +80,8 @@ pub enum Verdict {
     Reply(Box<Reply>),
     /// Refuse the request.
     Reject(Refusal),
-    /// The last step that ran needs an answer. [`resume`] continues once there is one.
+    /// The last step that ran needs the answer to this question. [`resume`] continues with the
+    /// answer.
     Ask(Box<Effect>),
 }
 
@@ -89,13 +90,14 @@ pub enum Verdict {
 pub struct Refusal {
     /// Reason of the refusal: status, code and title.
     pub reject: &'static Reject,
-    /// Reason in metrics: the code, or for a refused token a more specific reason.
+    /// Label of the reason in metrics: the code, or a more specific reason for a refused
+    /// credential.
     pub reason: &'static str,
     /// Value of `Allow` in a 405 response.
     pub allow: Option<HeaderValue>,
 }
 
-/// Finds the route of an admitted request and runs its chain. The chain may change `head`; the
+/// Finds the route of an admitted request and runs its chain. The chain may change `head`. The
 /// route and the principal are stored in `cx`.
 pub fn decide<'s>(
     snapshot: &'s Snapshot,
@@ -163,8 +165,8 @@ pub fn decide<'s>(
     run(snapshot, route, head, cx, 0)
 }
 
-/// Continues a request whose last step needed an answer. That step runs again and finds its answer
-/// in `cx`. If the decision does not wait for an answer, it is returned unchanged.
+/// Continues a request whose last step asked a question. That step runs again and finds the answer
+/// in `cx`. A decision without a question is returned unchanged.
 pub fn resume<'s>(
     snapshot: &'s Snapshot,
     decided: Decided<'s>,
@@ -177,7 +179,7 @@ pub fn resume<'s>(
     }
 }
 
-/// Runs a route's chain, beginning with a step.
+/// Runs the chain of a route, beginning with the step number `from`.
 fn run<'s>(
     snapshot: &'s Snapshot,
     route: RouteRef<'s>,
@@ -201,8 +203,8 @@ fn run<'s>(
                     Ok(()) => continue,
                     Err(Stop::Ask(effect)) => Verdict::Ask(effect),
                     Err(Stop::Reject(reject)) => {
-                        // A limit by address that admitted the request keeps its count, because it
-                        // protects authentication from guessing.
+                        // A limit by address that admitted the request keeps its count, so that it
+                        // limits the guessing of credentials.
                         Verdict::Reject(Refusal {
                             reject,
                             reason: cx.fault.map_or(reject.code, Fault::metric),
@@ -232,8 +234,9 @@ fn run<'s>(
             ran,
         };
     }
-    // A parameter that is only part of a segment may consist of dots. As a segment of its own it
-    // would lead out of the authorised path. An escape in it may end the path or divide it.
+    // Check the rewritten path: a path parameter that filled only a part of a segment may consist
+    // of dots. As a whole segment it would lead out of the authorised path. An escape in it may end
+    // the path or divide it.
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
     let unread = head.path().get(cx.stripped..).unwrap_or_default();
     let strict = route.treatment.path_readings.is_strict();
@@ -251,8 +254,8 @@ fn run<'s>(
     }
 }
 
-/// Operation of a preflight's announced request, if the operation has `cors` (semantics.md §1). The
-/// method is that of `Access-Control-Request-Method`. `None` if the request is not a preflight.
+/// Operation of the request that a preflight announces, if the operation has `cors` (semantics.md
+/// §1). `Access-Control-Request-Method` gives the method. `None` if the request is not a preflight.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;
@@ -271,7 +274,8 @@ fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) ->
     (route.treatment.decorators().next().is_some()).then_some(found)
 }
 
-/// Refusal (400) of a request that the upstream may read as a request for another operation.
+/// Decision that refuses a request (400) because the upstream may read it as a request for another
+/// operation.
 fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
         route: Some(route),
@@ -286,7 +290,7 @@ fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> De
 
 impl Decided<'_> {
     /// Upstream of the request, as an index into [`Snapshot::upstreams`]: the one that a split
-    /// chose, else the operation's.
+    /// chose, otherwise that of the operation.
     #[must_use]
     pub fn upstream(&self, snapshot: &Snapshot, cx: &Cx<'_>) -> Option<u32> {
         let route = self.route.as_ref()?;
@@ -295,8 +299,8 @@ impl Decided<'_> {
     }
 }
 
-/// Runs the response side of the steps that ran, in reverse order, then adds the fields of every
-/// response.
+/// Processes the response by the filters of the steps that ran, in reverse order. Then adds the
+/// fields that every response has.
 pub fn finish<'s>(
     snapshot: &'s Snapshot,
     decided: &Decided<'s>,
@@ -330,7 +334,8 @@ pub fn finish<'s>(
         concurrency::write_fields(notice, &mut response.headers);
     }
     if let Some(nonce) = cx.nonce.take() {
-        // A stored response would give clients an old nonce (RFC 9449 §8.2).
+        // Forbid storing the response, because a cache would give clients an old nonce (RFC 9449
+        // §8.2).
         let fields = &mut response.headers;
         fields.insert(HeaderName::from_static("dpop-nonce"), nonce);
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -343,8 +348,8 @@ pub fn finish<'s>(
     }
 }
 
-/// Redirect (308) to the declared path (RFC 9110 §15.4.9), with the query. 404 for a path that
-/// begins with `//`, which a client would read as a host.
+/// Redirect (308) to the path of the operation's template (RFC 9110 §15.4.9), with the query. 404
+/// if that path begins with `//`, which a client would read as a host.
 fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
     let path = head.path();
     let path = match path.strip_suffix('/') {

@@ -5,13 +5,13 @@ use std::fmt;
 use bundle::ir;
 use policy::SecretUnavailable;
 
-/// Reason why a snapshot cannot be built. gwc reports each of these, but gwd checks a bundle again
-/// before it runs.
+/// Reason why a snapshot cannot be built. gwc has reported such errors already; gwd checks each
+/// bundle again before it runs the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
     /// Two operations match exactly the same requests.
     RouteConflict(String, String),
-    /// A name (of a policy, verifier, upstream, …) that is not defined.
+    /// Name of a policy, verifier, upstream or other definition that does not exist.
     UnknownName(String),
     /// A listener's address that cannot be parsed.
     BadAddress(String),
@@ -81,8 +81,8 @@ impl fmt::Display for BuildError {
     }
 }
 
-/// Checks that this version provides all `needs`. The bundle's own list of `needs` was checked
-/// before decoding, but may differ from its contents.
+/// Checks that this version has all features in `needs`. The list in the bundle's config was
+/// checked before decoding, but may differ from the features that the content needs.
 pub(crate) fn refuse_missing(needs: impl Iterator<Item = String>) -> Result<(), BuildError> {
     let missing = needs
         .into_iter()

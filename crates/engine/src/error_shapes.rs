@@ -21,7 +21,8 @@ pub(crate) struct ErrorShapes(FxHashMap<Box<str>, ErrorShape>);
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 impl ErrorShapes {
-    /// Reads the settings below `errors`: `REASON/status`, `REASON/body`, `REASON/content_type`.
+    /// Reads the custom responses from settings with the paths `REASON/status`, `REASON/body` and
+    /// `REASON/content_type`.
     pub(crate) fn of(written: &Settings) -> Self {
         let reasons = written.iter().filter_map(|one| one.path.first());
         let shape = |reason: &str| {

@@ -1,4 +1,4 @@
 //! Cache keys of built parts.
 
-/// A sha256 digest.
+/// SHA-256 of the source of a part, which is the key of the part in a cache.
 pub(crate) type Key = [u8; 32];

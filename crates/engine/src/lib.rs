@@ -1,9 +1,9 @@
-//! Decision on requests from their head and connection facts.
+//! Decision about a request from its head and the properties of its connection.
 //!
 //! [`Parts`] builds each API of a checked gateway once, and [`build()`] links them to a
 //! [`Snapshot`]. For a request, [`edge::admit`] checks the head, [`decide`] finds the operation and
 //! runs its chain, and [`forward::outbound`] builds the head for the upstream. The crate does no
-//! I/O and reads no clock: gwd and `gwc route` call the same functions and give the same results.
+//! I/O and reads no clock: gwd and `gwc route` call the same functions and get the same results.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

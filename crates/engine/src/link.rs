@@ -1,8 +1,8 @@
-//! Linking of an API's part to run-time treatments: names become filters, verifiers and indices.
+//! Linking of an API part to treatments at run time: names become filters, verifiers and indices.
 //!
-//! Treatments are cached under a digest of the API's blob, the shared policies and verifiers that
-//! it names, the indices of its upstreams, and the identity fields of these upstreams. A change to a
-//! shared policy therefore relinks only the APIs that name it.
+//! Treatments are cached by a digest of their inputs: the API's blob, the shared policies and
+//! verifiers that it names, the indices of its upstreams, and the identity fields of these
+//! upstreams. A change to a shared policy therefore relinks only the APIs that name it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,26 +30,26 @@ use crate::verifiers::Verifiers;
 pub(crate) struct Linker<'a> {
     shared: &'a Shared,
     secrets: &'a dyn Secrets,
-    /// By index of the policy.
+    /// Digest and filter of each shared policy, by the index of the policy.
     policies: Vec<(Key, NamedFilter)>,
-    /// By index of the verifier.
+    /// Digest of each verifier, by the index of the verifier.
     verifier_keys: Vec<Key>,
     verifiers: Verifiers<'a>,
     identities: IdentityFields,
 }
 
-/// Chain of a treatment, with the settings of its policies that are no filters.
+/// Chain of a treatment, and the settings of its policies that are parameters and have no filter.
 struct Steps {
     chain: Vec<ChainStep>,
     retries: Option<retry::Checked>,
     breakers: Vec<Breaker>,
 }
 
-/// A policy's name and filter. None for a policy without a filter, such as a retry setting.
+/// Name and filter of a policy. None for a parameter such as `retry`, which has no filter.
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
-    /// Prepares every shared policy, even if no API names it.
+    /// Prepares every shared policy, including those that no API names.
     pub(crate) fn new(
         shared: &'a Shared,
         apis: &[Arc<ApiPart>],
@@ -65,7 +65,8 @@ impl<'a> Linker<'a> {
         let policies = policies.collect::<Result<_, _>>()?;
         let keys = shared.auth.iter().map(|one| sha256(&encode(one)));
         let mut verifier_keys: Vec<Key> = keys.collect();
-        // A verifier of proofs contains that of the token.
+        // A verifier of proofs contains the verifier of the token, so its digest includes the
+        // digest of that verifier.
         for (index, verifier) in shared.auth.iter().enumerate() {
             if let Some(token) = token_index(shared, &verifier.checked)? {
                 let both = [verifier_keys[index], verifier_keys[token]].concat();
@@ -100,7 +101,7 @@ impl<'a> Linker<'a> {
         self.verifiers.key_cells()
     }
 
-    /// Treatments of an API; reuses those of a snapshot with the same inputs.
+    /// Treatments of an API. Reuses those of a snapshot with the same inputs.
     pub(crate) fn treatments(
         &self,
         api: &ApiPart,
@@ -131,8 +132,8 @@ impl<'a> Linker<'a> {
         Ok(treatments)
     }
 
-    /// Digest of the inputs of an API's treatments. The blob fixes the set of names and their
-    /// order.
+    /// Digest of the inputs of an API's treatments. Names are not part of it, because the blob
+    /// determines the names and their order.
     fn key(&self, api: &ApiPart) -> Result<Key, BuildError> {
         let mut hash = Sha256::new_with_prefix(api.digest);
         // An unknown name is reported when the treatment that uses it is linked.
@@ -155,7 +156,7 @@ impl<'a> Linker<'a> {
             let index = self.upstream(name).ok();
             add(index.map(u32::to_le_bytes).as_ref().map(|bytes| &bytes[..]));
         }
-        // Operations of other APIs decide about fields that clients must not send.
+        // Fields that clients must not send depend on the operations of other APIs as well.
         for treatment in &api.treatments {
             for field in self.withheld(api, treatment) {
                 hash.update(field);
@@ -226,8 +227,8 @@ impl<'a> Linker<'a> {
         })
     }
 
-    /// Steps of a chain. `strips`: the API's credentials are removed although the operation is
-    /// public.
+    /// Links the steps of a chain. `strips` is true if the API's credentials must be removed
+    /// although the operation is public.
     fn steps(
         &self,
         treatment: &ir::Treatment,
@@ -261,14 +262,14 @@ impl<'a> Linker<'a> {
                 chain.extend(self.validation(treatment)?);
                 validates = false;
             }
-            // Strip after conditions and limits, which still read the field, and before
-            // transformations, which may set it for the upstream.
+            // Strip credentials after the conditions and limits, which may read the fields, and
+            // before the transformations, which may set the fields for the upstream.
             if strips && policy.checked.phase() >= Some(Phase::Transform) {
                 chain.push(ChainStep::Strip);
                 strips = false;
             }
             match &policy.checked {
-                // The operation's own setting takes precedence, then the nearest policy.
+                // The operation's own setting takes precedence, then that of the last policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
@@ -277,7 +278,7 @@ impl<'a> Linker<'a> {
                     state: policy.state,
                     checked: checked.clone(),
                 }),
-                // Keep only the nearest `cors`: two would overwrite each other's fields.
+                // Keep only the last `cors`, because two would overwrite each other's fields.
                 Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
             }
@@ -311,8 +312,8 @@ impl<'a> Linker<'a> {
         })
     }
 
-    /// Step for the field `validate`. It runs before transformations, so that it checks the request
-    /// of the client.
+    /// Step for the field `validate` of an operation. It runs before transformations, so that it
+    /// checks the client's request.
     fn validation(&self, treatment: &ir::Treatment) -> Result<Option<ChainStep>, BuildError> {
         let Some(checked) = &treatment.forwarding.validate else {
             return Ok(None);
@@ -342,14 +343,15 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// Checks that the upstream for the URL that a verifier requests is defined.
+/// Checks that the upstream exists to which a verifier sends requests.
 fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
     let origin = checked.origin();
     let unknown = origin.filter(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
 }
 
-/// Index of the verifier that checks the tokens of a verifier of proofs. None for other verifiers.
+/// Index of the verifier that checks the tokens for a verifier of proofs. None for any other
+/// verifier.
 fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>, BuildError> {
     let Some(name) = checked.token_verifier() else {
         return Ok(None);
@@ -365,7 +367,7 @@ fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>
         .ok_or_else(|| BuildError::UnknownName(name.to_owned()))
 }
 
-/// Token verifier at run time; reuses that of a snapshot with the same settings.
+/// Token verifier at run time. Reuses the one of a snapshot with the same settings.
 fn token_verifier(
     (verifier, digest): (&ir::Verifier, Key),
     named: Option<&Arc<TokenVerifier>>,
@@ -383,7 +385,7 @@ fn token_verifier(
     Ok(made)
 }
 
-/// Filter of a policy; reuses that of a snapshot with the same policy.
+/// Filter of a policy. Reuses the one of a snapshot with the same policy.
 fn named_filter(
     policy: &ir::Policy,
     digest: Key,
@@ -407,15 +409,16 @@ fn named_filter(
     Ok(named(filter))
 }
 
-/// Fields of a treatment with a special role.
+/// Request fields of a treatment that the gateway reads, and fields that it removes or sets.
 struct Fields {
-    /// Fields by which the gateway decides, if servers read them in several spellings.
+    /// Fields by which the gateway decides and whose names have lookalikes.
     read: Box<[Box<str>]>,
-    /// Fields that trailers of requests and of responses may not contain.
+    /// Fields that must not be in trailers: of the request, and of the response.
     edited: [Arc<[HeaderName]>; 2],
 }
 
-/// Collects the fields that credentials, a chain and the conditions of routes (`conditional`) use.
+/// Collects the fields that credentials, the steps of a chain and the conditions of routes
+/// (`conditional`) read or change.
 fn fields(security: &Requirement, chain: &[ChainStep], conditional: &[HeaderName]) -> Fields {
     let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
     for step in chain {
@@ -426,8 +429,8 @@ fn fields(security: &Requirement, chain: &[ChainStep], conditional: &[HeaderName
             }
         }
     }
-    // Trailers must not contain a field by which the gateway decides, and no other spelling of
-    // it reaches the upstream.
+    // A field by which the gateway decides must not be in trailers, and no lookalike of it may
+    // reach the upstream.
     let mut read = conditional.to_vec();
     for step in chain {
         if let ChainStep::Filter(_, filter) = step {

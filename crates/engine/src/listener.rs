@@ -1,4 +1,4 @@
-//! A listener of a snapshot, with its routing table.
+//! Listener of a snapshot, with its routing table.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use bundle::ir::{CertificateFields, Cidr, ListenerLimits, ProxyProtocol};
 use crate::path::Slashes;
 use crate::router::HostTable;
 
-/// One listener with its routing table.
+/// Listener with its routing table.
 #[derive(Debug)]
 pub struct Listener {
     /// Name of the listener.
     pub name: Box<str>,
-    /// `IP:PORT`.
+    /// Address of the listener: `IP:PORT`.
     pub address: std::net::SocketAddr,
     /// Limits on connections and heads.
     pub limits: ListenerLimits,
-    /// Peers whose forwarding fields are trusted.
+    /// Address ranges of the proxies whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,
     /// Protocol of its clients: `http` or `https`.
     pub scheme: &'static str,
@@ -24,7 +24,7 @@ pub struct Listener {
     pub http2: bool,
     /// PROXY protocol settings. None: the peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
-    /// Treatment of `//` in paths.
+    /// Treatment of repeated slashes in paths.
     pub slashes: Slashes,
     /// Fields that carry the client's certificate to upstreams. None: the certificate is not
     /// forwarded.

@@ -1,18 +1,18 @@
-//! Request fields whose names a server may confuse with the name of a field that the gateway
-//! checks. CGI and its descendants turn `X-User` and `x_user` into one variable (RFC 3875 §4.1.18),
-//! and some servers treat `.` alike (CVE-2026-88011).
+//! Lookalike fields: request fields whose names a server may confuse with the name of a field that
+//! the gateway checks. CGI maps `X-User` and `x_user` to the same variable (RFC 3875 §4.1.18), and
+//! some servers treat `.` in the same way (CVE-2026-88011).
 
 use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::is_lookalike;
 
-/// True if the name has another spelling that servers may treat as equal.
+/// True if the name can have lookalikes.
 pub(crate) fn has_spellings(name: &str) -> bool {
     name.contains(['-', '_', '.'])
 }
 
-/// Removes the fields whose names differ from one of `names` only by `_` or `.` for `-`. Returns the
-/// number of removed names.
+/// Removes lookalikes: fields whose names differ from one in `names` only by `_` or `.` for `-`.
+/// Returns the number of removed names.
 pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
     let is_doomed = |other: &str| {
         names.iter().any(|name| is_lookalike(other, name))

@@ -1,5 +1,6 @@
-//! Overlong UTF-8 in escapes: an ASCII character in more bytes than necessary (`%C0%AF` for `/`).
-//! UTF-8 forbids these forms (RFC 3629 §3), but upstreams with lenient decoders accept them.
+//! Overlong UTF-8 in percent-escapes: an ASCII character encoded in more bytes than necessary
+//! (`%C0%AF` for `/`). UTF-8 forbids these forms (RFC 3629 §3), but upstreams with lenient decoders
+//! accept them.
 
 /// Prefixes of all overlong forms of ASCII characters.
 const BEGINNINGS: [&str; 8] = [
@@ -18,8 +19,8 @@ pub(crate) fn is_present(path: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| path.contains(beginning))
 }
 
-/// The path with each overlong form shortened: an unreserved character unescaped, any other
-/// escaped. None if the path has no overlong form.
+/// Path in which each overlong form is shortened: to the character if it is unreserved, otherwise
+/// to its escape. None if the path has no overlong form.
 pub(crate) fn shortened(path: &str) -> Option<String> {
     if !is_present(path) {
         return None;
@@ -52,8 +53,7 @@ pub(crate) fn shortened(path: &str) -> Option<String> {
     changed.then_some(text)
 }
 
-/// ASCII character whose overlong form begins at the first escape, and the length of that form in
-/// bytes.
+/// Decodes the overlong form at the first escape: its ASCII character, and its length in bytes.
 fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     let (length, bits) = match byte(escapes, 0)? {
         lead @ (0xC0 | 0xC1) => (2, u64::from(lead & 0x1F)),
@@ -72,7 +72,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     Some((character, length))
 }
 
-/// Value of the escape with this index.
+/// Byte that the escape with this index encodes.
 fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

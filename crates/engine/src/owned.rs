@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use bundle::ir::{Condition, Operation, Owns, Segment, Template, TrailingSlash};
 use rustc_hash::FxHasher;
 
-/// A segment without parameter names. Equal segments match the same strings.
+/// Segment without parameter names. Equal values match the same strings.
 #[derive(PartialEq, Eq, Hash)]
 enum Erased<'a> {
     Literal(&'a str),
@@ -20,10 +20,10 @@ pub(crate) struct Owned {
     /// Hash of [`Requests`].
     pub(crate) hash: u64,
     pub(crate) operation: u32,
-    /// Index of the operation that declares the template. Differs from `operation` if `operation`
-    /// serves undeclared methods.
+    /// Index of the operation that declares the template. Differs from `operation` if that
+    /// operation serves the undeclared methods of the template.
     at: u32,
-    /// True for the template's twin: the declared path with a final slash added or removed.
+    /// True if the template has the final slash of the declared path added or removed.
     twin: bool,
 }
 
@@ -63,12 +63,12 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     owned.collect()
 }
 
-/// Description of a set of requests; equal values describe the same requests. Twins of described
-/// operations are left out, because a declared path takes precedence over a twin.
+/// Description of a set of requests. Equal values describe the same requests. Excludes twins of
+/// described operations, because a declared path takes precedence over a twin.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {
     owns: Owns,
-    /// Method, conditions and priority; only for described operations.
+    /// Method, conditions and priority. None for operations that serve undescribed requests.
     described: Option<(&'a str, &'a [Condition], i32)>,
     is_prefix: bool,
     segments: Vec<Erased<'a>>,

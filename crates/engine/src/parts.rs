@@ -1,9 +1,9 @@
 //! Cache of built parts, by the digest of their source.
 //!
-//! An API's routing table depends only on its blob; its treatments depend on the blob and the
-//! shared definitions that it names; a filter depends on its policy. A version that changes one API
-//! therefore builds one API, and versions in memory share the rest (release.md §1). The cache has
-//! weak references only: a part lives as long as a snapshot uses it.
+//! The routing table of an API depends only on the API's blob. Its treatments depend on the blob
+//! and on the shared definitions that it names, and a filter depends on its policy. A version that
+//! changes one API therefore builds one API, and the versions in memory share the rest (release.md
+//! §1). The cache has only weak references: a part is freed when no snapshot uses it.
 
 use std::sync::{Arc, Weak};
 
@@ -50,13 +50,13 @@ pub(crate) struct Cache<T: ?Sized>(FxHashMap<Key, Weak<T>>);
 // === impl Parts ===
 
 impl Parts {
-    /// API built from the blob with this sha256, if a snapshot uses it.
+    /// API part that was built from the blob with this SHA-256. None if no snapshot uses it.
     #[must_use]
     pub fn api(&self, digest: &[u8; 32]) -> Option<Arc<ApiPart>> {
         self.apis.get(digest)
     }
 
-    /// Builds an API. `digest` is the sha256 of the blob from which it was decoded.
+    /// Builds an API part. `digest` is the SHA-256 of the blob from which `api` was decoded.
     ///
     /// # Errors
     /// [`BuildError::RouteConflict`] within the API, [`BuildError::BadIndex`].
@@ -66,13 +66,13 @@ impl Parts {
         Ok(part)
     }
 
-    /// Consumers indexed under this key, if a snapshot uses them.
+    /// Consumers that were indexed under this key. None if no snapshot uses them.
     #[must_use]
     pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
         self.consumers.get(key)
     }
 
-    /// Indexes consumers. `key` is a sha256 of everything from which they were decoded.
+    /// Indexes consumers. `key` is a SHA-256 of all bytes from which they were decoded.
     ///
     /// # Errors
     /// [`BuildError::CredentialConflict`].
@@ -86,8 +86,8 @@ impl Parts {
         Ok(consumers)
     }
 
-    /// Assembles a gateway that was decoded as a whole. The digests in its shared part are not
-    /// verified.
+    /// Assembles a gateway that was decoded as a whole. Does not verify the digests in its shared
+    /// part.
     ///
     /// # Errors
     /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
@@ -113,7 +113,8 @@ impl Parts {
         })
     }
 
-    /// Removes entries that no snapshot uses: a weak reference keeps the part's allocation.
+    /// Removes entries of parts that no snapshot uses, because a weak reference keeps the
+    /// allocation of its part.
     pub fn prune(&mut self) {
         self.apis.prune();
         self.consumers.prune();

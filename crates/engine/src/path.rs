@@ -1,7 +1,7 @@
-//! Path normaliser, used by the router, the policies and the log (semantics.md §2).
+//! Path normaliser, which the router, the policies and the log use (semantics.md §2).
 //!
 //! The path that is matched and authorised is also forwarded: the client's bytes if normalisation
-//! changes nothing, else the normalised form.
+//! changes nothing, otherwise the normalised form.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,12 @@ use crate::overlong;
 pub enum PathFault {
     /// The path does not begin with `/`.
     NoSlash,
-    /// NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte outside ASCII.
+    /// The path contains NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte
+    /// outside ASCII.
     Byte,
-    /// `%` without two hexadecimal digits.
+    /// The path contains `%` without two hexadecimal digits.
     Escape,
-    /// A `..` with no segment before it to remove.
+    /// The path contains `..` without a segment before it to remove.
     AboveRoot,
 }
 
@@ -29,7 +30,7 @@ pub struct Normal<'p> {
     pub is_ambiguous: bool,
 }
 
-/// Treatment of `//`.
+/// Treatment of repeated slashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slashes {
     /// Repeated slashes are kept.
@@ -39,14 +40,14 @@ pub enum Slashes {
     Merge,
 }
 
-/// [`normalise_with`] without merging of slashes.
+/// Normalises a path like [`normalise_with`], without merging slashes.
 pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
     normalise_with(path, Slashes::Keep).map(|normal| normal.path)
 }
 
-/// Decodes escaped unreserved characters, writes other escapes in upper case, merges slashes if
-/// `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay
-/// escaped, so that no segment is split and nothing is decoded twice.
+/// Normalises a path. Decodes escaped unreserved characters, writes other escapes in upper case,
+/// merges slashes if `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`,
+/// `%5C` and `%25` stay escaped, so that no segment is split and nothing is decoded twice.
 ///
 /// # Errors
 /// The path is malformed or leads above the root.
@@ -94,7 +95,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     })
 }
 
-/// True if common upstreams may read a normalised path as another one.
+/// True if common upstreams may read this normalised path as another one.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
     const ESCAPES: [&str; 6] = ["%2F", "%5C", "%25", "%3B", "%3F", "%23"];
@@ -107,7 +108,7 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
-/// Escaped white space, which some servers trim from segments.
+/// Escapes of white space, which some servers trim from segments.
 pub(crate) const BLANKS: [&str; 6] = ["%20", "%09", "%0A", "%0B", "%0C", "%0D"];
 
 /// True if a segment begins or ends with escaped white space.
@@ -131,8 +132,8 @@ pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     Some(merged)
 }
 
-/// Normalises a template's literal as [`normalise`] does request paths, and escapes characters that
-/// are not allowed in a path.
+/// Normalises a literal of a template in the same way as [`normalise`] does request paths. Also
+/// escapes characters that are not allowed in a path.
 #[must_use]
 pub fn normalise_literal(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -1,9 +1,9 @@
-//! PROXY protocol header, with which a load balancer reports the client of a connection (the
-//! HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
+//! Parser of the PROXY protocol header, by which a load balancer reports the client of a connection
+//! (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! Parsing is strict, because any peer may send a header: each version has a length limit that
-//! applies before more bytes are awaited, the text form must match exactly, and a checksum must be
-//! correct if present. Bytes after the header are not examined.
+//! Parsing is strict, because any peer may send a header. Each version has a length limit, which
+//! applies before more bytes are awaited. The text format must match exactly, and a checksum must
+//! be correct if present. Bytes after the header are not read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,10 +20,10 @@ const V2_FIXED: usize = 16;
 const TCP4: (u8, usize) = (0x11, 12);
 const TCP6: (u8, usize) = (0x21, 36);
 const UNIX: (u8, usize) = (0x31, 216);
-/// `PP2_TYPE_CRC32C`.
+/// Type of the extension with the checksum (`PP2_TYPE_CRC32C`).
 const TLV_CRC32C: u8 = 0x03;
 
-/// State of a header that is being read.
+/// Result of parsing the bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
     /// More bytes are needed; all bytes so far may belong to the header.
@@ -32,8 +32,8 @@ pub enum Header {
     Whole {
         /// Length of the header in bytes.
         length: usize,
-        /// Client that the header names. None if it names no client (`UNKNOWN`, `LOCAL`, a UNIX
-        /// socket): then the load balancer's own address applies.
+        /// Client that the header names. None if the header names no client (`UNKNOWN`, `LOCAL`, a
+        /// UNIX socket); the load balancer's own address is then used.
         client: Option<IpAddr>,
     },
 }
@@ -43,14 +43,14 @@ pub enum Header {
 pub enum Malformed {
     /// The bytes do not begin with the signature of either version.
     Absent,
-    /// The bytes begin with a signature, and are malformed or too long after it.
+    /// The bytes begin with a signature, but the rest of the header is malformed or too long.
     Invalid,
 }
 
-/// Reads a header at the beginning of `bytes`.
+/// Parses a header at the beginning of `bytes`.
 ///
 /// # Errors
-/// The bytes cannot be the beginning of a header, whatever follows.
+/// The bytes cannot be the beginning of a header, whatever bytes follow.
 pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     if begins(bytes, V2_START) {
         v2(bytes)
@@ -93,8 +93,8 @@ fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     })
 }
 
-/// Client in a line without signature and line end. `None`: the line is malformed. `Some(None)`:
-/// the line names no client.
+/// Parses the part of a line between signature and line end. `None`: the line is malformed.
+/// `Some(None)`: the line names no client.
 fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
     // The rest of an UNKNOWN line is ignored (§2.1).
     if said == b"UNKNOWN" || said.starts_with(b"UNKNOWN ") {
@@ -152,8 +152,8 @@ fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
     Ok(Header::Whole { length, client })
 }
 
-/// Client in a complete header. `None`: the header is malformed. `Some(None)`: the header names no
-/// client.
+/// Client in a complete version 2 header. `None`: the header is malformed. `Some(None)`: the header
+/// names no client.
 fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     let said = &header[V2_FIXED..];
     let (client, addresses) = match family {
@@ -175,8 +175,8 @@ fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     Some(client.map(|client| client.to_canonical()))
 }
 
-/// Checks the extensions after the addresses. None if one is truncated or the header's checksum is
-/// wrong (§2.2.3). Extensions other than the checksum are ignored.
+/// Checks the extensions after the addresses. None if an extension is truncated or the checksum is
+/// wrong (§2.2.3). Ignores all extensions except the checksum.
 fn checked(header: &[u8], mut at: usize) -> Option<()> {
     let mut sum_at = None;
     while at < header.len() {
@@ -199,8 +199,8 @@ fn checked(header: &[u8], mut at: usize) -> Option<()> {
     (!found == u32::from_be_bytes(*sum)).then_some(())
 }
 
-/// Extends a CRC32C by more bytes (RFC 9260, appendix A). The caller inverts the state before the
-/// first and after the last call.
+/// Updates a CRC32C with more bytes (RFC 9260, appendix A). The caller inverts the state before the
+/// first call and after the last one.
 fn crc32c(state: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(state, |state, byte| {
         let index = (state ^ u32::from(*byte)) & 0xFF;

@@ -1,11 +1,12 @@
-//! Readings of a path: other paths that common upstreams may understand when they do not read a
-//! path literally (semantics.md §2, step 4).
+//! Readings of a path: other paths as which common upstreams may interpret it (semantics.md §2,
+//! step 4).
 //!
-//! Upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut at `%3F` or `%23`, trim white space and dots of segments, or accept overlong
-//! UTF-8, then resolve dot segments. A check that passes for one spelling must also pass for the
-//! path that such an upstream serves. [`ambiguity`] therefore matches each reading of a flagged
-//! path again. [`crate::path::normalise_with`] sets the flag, so that other requests cost nothing.
+//! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
+//! `;parameters`, cut the path at `%3F` or `%23`, trim white space and dots of segments, or accept
+//! overlong UTF-8. They then resolve dot segments. The path that an upstream serves must pass the
+//! same checks as the path that the client sent. [`ambiguity`] therefore matches each reading of an
+//! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
+//! have no additional cost.
 
 use bundle::ir::PathReadings;
 use policy::RequestHead;
@@ -15,10 +16,10 @@ use crate::path::{self, BLANKS};
 use crate::router::{self, Found};
 use crate::snapshot::{RouteRef, Snapshot};
 
-/// Maximum number of readings compared. A path with more is refused.
+/// Maximum number of readings of a path. A path with more readings is refused.
 const READINGS_MAX: usize = 64;
 
-/// Reason why a path must not be forwarded: the first reading that is not allowed for the route.
+/// Reason why an ambiguous path must not be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
     /// A reading matches another route, or no route.
@@ -35,19 +36,19 @@ pub enum Ambiguity {
         path: String,
     },
     /// A reading matches the route, but a step of the chain decides by the path. Its decision about
-    /// this path would not apply to the reading.
+    /// the path need not apply to the reading.
     Decision {
         /// Path that an upstream may serve.
         path: String,
     },
     /// A reading leads outside the base path.
     Outside,
-    /// The path has more readings than are compared.
+    /// The path has more than [`READINGS_MAX`] readings.
     TooMany,
 }
 
-/// First reading of a request's path that forbids forwarding to `route`. None: the request may be
-/// forwarded.
+/// First reason in a request's path that forbids forwarding the request to `route`. None: the
+/// request may be forwarded.
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -84,8 +85,8 @@ pub fn ambiguity(
                 }
                 Some(other.id.as_str().to_owned())
             }
-            // Some operation describes the path with conditions that fail, so that `keep` does not
-            // apply.
+            // An operation describes the path, but its conditions fail. `keep` does not apply to
+            // such a path.
             Found::NoConditionMatched => None,
             Found::Nothing | Found::MethodNotAllowed(_) => {
                 if keeps_others(route)
@@ -111,22 +112,22 @@ fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     route.api_index == other.api_index && route.index_in_api == other.index_in_api
 }
 
-/// True if a reading that matches another route is harmless: with `path_readings: keep`, a route of
-/// the same API with the same access rules.
+/// True if a reading that matches another route is allowed: with `path_readings: keep`, if that
+/// route belongs to the same API and has the same access rules.
 fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     let same_access = route.treatment.access == other.treatment.access;
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 
 /// True with `path_readings: keep`, unless another service or a step of the chain decides by the
-/// path. Its decision about this path would not apply to another route's path.
+/// path. Their decision about this path would not apply to the path of another route.
 fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
     let is_decisive = treatment.tells_path || treatment.judges_path;
     treatment.path_readings == PathReadings::Keep && !is_decisive
 }
 
-/// True if no other reading is allowed, not even one of the same route, because another service
+/// True if not even a reading that matches the same route is allowed, because another service
 /// decides by the path. With `path_readings: keep`, the service is assumed to interpret paths like
 /// the upstream.
 fn is_told(route: &RouteRef<'_>) -> bool {
@@ -174,14 +175,14 @@ pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
     })
 }
 
-/// Paths that upstreams may make of a normalised path, without the path itself and without
-/// duplicates. At most 64.
+/// Paths as which upstreams may interpret a normalised path, without the path itself and without
+/// duplicates. At most [`READINGS_MAX`].
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
 pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = spellings(path)?;
-    // Drop paths with dot segments: the list also has their resolved form.
+    // Drop paths with dot segments, because the list also has the paths with these resolved.
     texts.retain(|text| text != path && !has_dots(text));
     texts.sort_unstable();
     Ok(texts)
@@ -191,8 +192,8 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// Changes that an upstream may make to a path; each returns None if it changes nothing. Servers
-/// apply these in different orders, and a request may pass several servers.
+/// Changes that an upstream may make to a path. Each function returns None if it changes nothing.
+/// Servers apply these changes in different orders, and a request may pass several servers.
 const STEPS: [fn(&str) -> Option<String>; 14] = [
     overlong::shortened,
     |path| replaced(path, "%2F", "/"),
@@ -202,7 +203,7 @@ const STEPS: [fn(&str) -> Option<String>; 14] = [
     without_parameters,
     |path| cut(path, "%3F"),
     |path| cut(path, "%23"),
-    // NUL ends strings in C. An overlong `%00` passes the edge; the plain form does not.
+    // NUL ends strings in C. The edge refuses the plain `%00`, but an overlong form passes it.
     |path| cut(path, "%00"),
     |path| trimmed(path, without_blanks_before),
     |path| trimmed(path, without_blanks_behind),
@@ -211,8 +212,7 @@ const STEPS: [fn(&str) -> Option<String>; 14] = [
     path::merge_slashes,
 ];
 
-/// The path in all spellings that [`STEPS`] and the removal of dot segments can produce, in any
-/// order.
+/// All paths that [`STEPS`] and the removal of dot segments can produce from a path, in any order.
 fn spellings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = vec![path.to_owned()];
     let mut next = 0;
@@ -248,7 +248,7 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(bare.join("/"))
 }
 
-/// The path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.
+/// Part of the path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.
 fn cut(path: &str, escape: &str) -> Option<String> {
     let at = path.find(escape)?;
     Some(match &path[..at] {
@@ -296,7 +296,7 @@ fn without_host(path: &str) -> Option<String> {
     Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
-/// Path with `%25` decoded where this gives an escape. `%2500` is unchanged.
+/// Path in which `%25` is decoded where this gives another escape. `%2500` is unchanged.
 fn decoded_again(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len());
     let mut rest = path;
@@ -329,8 +329,8 @@ mod tests {
 
     #[test]
     fn readings_of_a_rewritten_path_keep_its_shape() {
-        // Path, path before the rewrite; then true if it leaves the rewrite, with `strict` and with
-        // `keep`.
+        // Columns: rewritten path, path before the rewrite, and the result of `leave_rewrite` with
+        // `strict` and with `keep`.
         for (path, unread, strict, keep) in [
             ("/users/7%3F/public", "/profile/7%3F", true, true),
             ("/users/7%23/public", "/profile/7%23", true, true),
@@ -411,7 +411,8 @@ mod tests {
             let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
             expected.retain(|text| !text.contains("/../"));
             expected.sort();
-            // If parameters are kept, `..;` is an ordinary segment and the path is unchanged.
+            // A server that keeps parameters reads `..;` as an ordinary segment, so the path is
+            // unchanged.
             assert_eq!(read(path).as_deref(), Ok(&expected[..]), "{path}");
         }
     }

@@ -1,4 +1,4 @@
-//! Gateway in the form that serves requests: immutable, flat, with small indices for names.
+//! Gateway in the form that serves requests: immutable, flat, with small indices in place of names.
 
 use std::sync::Arc;
 
@@ -35,24 +35,24 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct BuiltApi {
     pub(crate) part: Arc<ApiPart>,
-    /// The part's router, stored here to save a pointer on each request.
+    /// Router of the API part, stored here to save a pointer access on each request.
     pub(crate) router: Arc<ApiRouter>,
     pub(crate) treatments: Arc<[Treatment]>,
 }
 
-/// Mount: a place (listeners, hosts, base path) where an API can be reached.
+/// Mount: listeners, hosts and base path at which an API is reachable.
 #[derive(Debug)]
 pub struct Mount {
     /// The mount's name.
     pub name: Box<str>,
     /// Base path: empty, or `/…`.
     pub base_path: Box<str>,
-    /// True if the base path is stripped for the upstream.
+    /// True if the base path is removed for the upstream.
     pub strip_base_path: bool,
     pub(crate) api: u32,
     /// Index of the route of the API's first operation at this mount.
     pub(crate) first_route: u32,
-    /// [`Self::first_route`] as an index into the API's own routes.
+    /// Index of the same route among the API's own routes.
     pub(crate) first_in_api: u32,
 }
 
@@ -70,18 +70,19 @@ pub struct Treatment {
     pub max_body_bytes: Option<u64>,
     /// Tokens that a request takes from each rate limit.
     pub(crate) cost: u64,
-    /// True if requests may be retried, whatever their method.
+    /// True if a request may be retried regardless of its method.
     pub idempotent: bool,
     /// True if a request may be upgraded to a WebSocket.
     pub websocket: bool,
-    /// True for a response without an end, such as an event stream: pauses in it are not failures.
+    /// True if responses have no end, such as event streams. Pauses in such a response are not
+    /// failures.
     pub stream: bool,
     /// True if responses and WebSockets end when a credential of the request expires.
     pub closes_streams: bool,
     /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
-    /// Fields by which the route is selected or a step of the chain decides, if they have other
-    /// spellings.
+    /// Fields by which the route is selected or a step of the chain decides, if their names can
+    /// have lookalikes.
     pub(crate) read_fields: Box<[Box<str>]>,
     /// True if a step of the chain processes every response, refusals included.
     pub(crate) decorates: bool,
@@ -95,18 +96,20 @@ pub struct Treatment {
     pub(crate) tells_path: bool,
     /// True if a step of the chain decides by the path of the request.
     pub(crate) judges_path: bool,
-    /// Readings of an ambiguous path that are allowed.
+    /// Allowed interpretations of an ambiguous path.
     pub(crate) path_readings: PathReadings,
-    /// Number that is equal for treatments of the API with the same security, chain and upstream.
+    /// Number of the access rules. Equal for treatments of the API with the same security, chain
+    /// and upstream.
     pub(crate) access: u32,
     /// Retry settings of the operation or its chain. None: those of the upstream apply.
     pub retries: Option<retry::Checked>,
-    /// Circuit breakers of the chain, in addition to the upstream's.
+    /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
     pub breakers: Box<[Breaker]>,
 }
 
 impl Treatment {
-    /// Filters that process every response, even if an earlier step refused the request.
+    /// Filters that process every response, including those of requests that an earlier step
+    /// refused.
     pub(crate) fn decorators(&self) -> impl Iterator<Item = &Filter> {
         let chain: &[ChainStep] = if self.decorates { &self.chain } else { &[] };
         chain.iter().filter_map(ChainStep::decorator)
@@ -114,7 +117,7 @@ impl Treatment {
 }
 
 impl ChainStep {
-    /// The step's filter, if it processes every response.
+    /// Filter of the step, if it processes every response. Otherwise None.
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
@@ -128,7 +131,8 @@ impl ChainStep {
 pub struct Breaker {
     /// Name of the policy.
     pub policy: Box<str>,
-    /// Id of the breaker's state across bundles, together with the upstream's id.
+    /// Id of the policy's state across bundles. The breaker is identified by it and the upstream's
+    /// id.
     pub state: StateId,
     /// Settings of the breaker.
     pub checked: circuit_breaker::Checked,
@@ -139,7 +143,7 @@ pub struct Breaker {
 pub enum ChainStep {
     /// Checks the security requirement.
     Authenticate,
-    /// Strips credentials with `strip_credential` if the operation has no authentication.
+    /// Strips credentials with `strip_credential`. Used if the operation is public.
     Strip,
     /// Runs a policy, given by name and filter. Chains that name the same policy share the filter.
     Filter(Arc<str>, Arc<Filter>),
@@ -150,7 +154,7 @@ pub enum ChainStep {
 pub struct RouteRef<'s> {
     /// Index of the API in [`Snapshot::apis`].
     pub api_index: u32,
-    /// Index among the API's routes, and into [`ApiPart::route_ids`].
+    /// Index of the route among the API's routes, and in [`ApiPart::route_ids`].
     pub index_in_api: u32,
     /// Id of the route: `KEY@MOUNT`.
     pub id: &'s RouteId,
@@ -193,8 +197,8 @@ impl Snapshot {
         &self.project
     }
 
-    /// Custom response for an error of a route, or of a request without a route: the API's, else
-    /// the gateway's.
+    /// Custom response for an error of a route, or of a request without a route: that of the API,
+    /// otherwise that of the gateway.
     #[must_use]
     pub fn error_shape(&self, route: Option<&RouteRef<'_>>, reason: &str) -> Option<&ErrorShape> {
         let api = route.and_then(|route| self.apis.get(route.api_index as usize));
@@ -202,7 +206,7 @@ impl Snapshot {
         own.or_else(|| self.errors.get(reason))
     }
 
-    /// Status of a refusal as sent to the client.
+    /// Status of a refusal in the response to the client.
     #[must_use]
     pub fn status_of(&self, route: Option<&RouteRef<'_>>, reject: &Reject) -> u16 {
         let shape = self.error_shape(route, reject.code);
@@ -264,7 +268,7 @@ impl Snapshot {
     }
 
     /// All routes whose template matches a request, each with the reason why it is not selected.
-    /// The selected route comes first.
+    /// The selected route is the first one.
     #[must_use]
     pub fn contenders(
         &self,
@@ -279,7 +283,7 @@ impl Snapshot {
         all.iter().map(|one| (route(one), one.lost)).collect()
     }
 
-    /// The pattern that a request's host matches. None if no mount serves it.
+    /// Host pattern that matches a request's host. None if no mount serves the host.
     #[must_use]
     pub fn host_pattern(&self, listener: usize, host: &str) -> Option<HostPattern> {
         self.listeners[listener].hosts.pattern(host)

@@ -1,6 +1,6 @@
-//! Stripping of credentials: places of the API's schemes with `strip_credential`, on every
-//! operation of the API. A client that sends its key with each request must not reveal it where an
-//! operation does not require it.
+//! Removal of credentials for the upstream: from the places of the API's schemes with
+//! `strip_credential`, on every operation of the API. A client that sends its key with each request
+//! must not reveal the key to the upstream of an operation that does not require it.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use policy::auth::hmac_signature::aliyun;
 use policy::auth::{Place, dpop, hmac_signature};
 
 /// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
-/// without duplicates. `withheld`: identity fields that other operations write for the same
+/// without duplicates. `withheld` are identity fields that other operations write for the same
 /// upstreams.
 pub(crate) fn stripped_places(
     schemes: &ir::Set<ir::Scheme>,
@@ -28,7 +28,7 @@ pub(crate) fn stripped_places(
     places.into()
 }
 
-/// True if stripping one place would also strip the other.
+/// True if removing the credentials at one place also removes those at the other place.
 pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     let is_whole = |whole: &Place, part: &Place| match (whole, part) {
         (Place::Header(name), Place::Authorization(_)) => name == "authorization",
@@ -38,7 +38,7 @@ pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     one == other || is_whole(one, other) || is_whole(other, one)
 }
 
-/// Strips all credentials at a place.
+/// Removes all credentials at a place.
 pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     match place {
         Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
@@ -58,7 +58,7 @@ pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     }
 }
 
-/// Removes the `Authorization` values of one scheme; values of other schemes stay.
+/// Removes the `Authorization` values of one authentication scheme. Keeps values of other schemes.
 fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     let is_meant = |value: &HeaderValue| {
         let mut words = value.as_bytes().split(u8::is_ascii_whitespace);
@@ -75,7 +75,7 @@ fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     for value in kept {
         headers.append(AUTHORIZATION, value);
     }
-    // The proof is for this gateway's URL.
+    // Remove the proof as well, because it is valid only for this gateway's URL.
     if scheme == dpop::SCHEME {
         headers.remove(dpop::SCHEME);
     }

@@ -1,4 +1,4 @@
-//! Verifiers of a gateway, ready to run.
+//! Verifiers of a gateway at run time.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use bundle::ir;
 use policy::auth::{Checked, TokenVerifier};
 use policy::key_cell::KeyCell;
 
-/// Verifiers of a gateway by name, with the run-time state of token verifiers.
+/// Verifiers of a gateway by name. Token verifiers have their run-time form.
 pub(crate) struct Verifiers<'a> {
     all: &'a ir::Set<ir::Verifier>,
-    /// Run-time token verifiers, by index of the verifier. None for other kinds.
+    /// Run-time form of each token verifier, by the index of the verifier. None for verifiers of
+    /// other kinds.
     tokens: Vec<Option<Arc<TokenVerifier>>>,
 }
 
 impl<'a> Verifiers<'a> {
-    /// Combines verifiers with their run-time token verifiers, in the same order.
+    /// Combines verifiers with the run-time forms of token verifiers, in the same order.
     pub(crate) fn new(
         all: &'a ir::Set<ir::Verifier>,
         tokens: Vec<Option<Arc<TokenVerifier>>>,
@@ -38,7 +39,7 @@ impl<'a> Verifiers<'a> {
         cells.into()
     }
 
-    /// Verifier with this name.
+    /// Verifier with this name, and its run-time form if it is a token verifier.
     ///
     /// # Errors
     /// The name, if there is no such verifier.

@@ -1,4 +1,4 @@
-//! Caller of a request: the owner of the credentials that one alternative requires together.
+//! Caller of a request: the owner of all credentials that one alternative requires.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ pub(super) struct VerifiedCredential {
     /// Index of the consumer that owns the credential, if any.
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
-    /// Proof of possession of the token's key.
+    /// DPoP proof with which the token was sent. None for a token without a proof.
     pub(super) proved: Option<Proved>,
-    /// Facts of the signature of the request.
+    /// Data of the signature of the request.
     pub(super) signed: Option<Box<Signed>>,
 }
 
-/// Owner of the credentials of one alternative.
+/// Owner of the credentials that one alternative requires.
 #[derive(Default)]
 pub(super) struct Caller<'s> {
     pub(super) consumer: Option<u32>,
@@ -33,13 +33,13 @@ pub(super) struct Caller<'s> {
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
     pub(super) proved: Option<Proved>,
-    /// Facts of the signatures of the request.
+    /// Data of the signatures of the request.
     pub(super) signed: Vec<Signed>,
 }
 
 impl<'s> Caller<'s> {
-    /// Adds a credential to the caller. False if it belongs to another consumer or subject than the
-    /// earlier credentials.
+    /// Adds a credential to the caller. Returns false if the credential belongs to another consumer
+    /// or subject than the earlier ones.
     pub(super) fn join(&mut self, known: VerifiedCredential, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);
@@ -75,7 +75,7 @@ impl<'s> Caller<'s> {
     }
 }
 
-/// Stores the proof of an admitted request, unless the proof was used before.
+/// Stores the proof of an admitted request. Fails if the proof was used before.
 pub(super) fn remember(
     proved: &Proved,
     caller: &Caller<'_>,

@@ -1,4 +1,5 @@
-//! Check of a client certificate, which was parsed when the connection or the proxy provided it.
+//! Check of a client certificate. The certificate was parsed when the TLS handshake or the proxy
+//! provided it.
 
 use http::HeaderValue;
 use policy::Cx;
@@ -9,12 +10,12 @@ use crate::consumers::{NotOwned, Owned};
 use crate::credentials::Credentials;
 
 /// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
-/// the gateway only requires that the TLS handshake verified it.
+/// the gateway only requires a certificate that the TLS handshake verified.
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),
         Check::Held => None,
-        // gwc refuses these checks for a certificate.
+        // gwc refuses these checks for a scheme whose credential is a certificate.
         Check::Key | Check::Basic | Check::Token(_) => return Outcome::Absent,
     };
     let source = checked.map_or(mtls::Source::Connection, mtls::Checked::source);
@@ -48,7 +49,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
     }
 }
 
-/// Consumer that owns the certificate by its fingerprint or by one of its names, if there is one.
+/// Consumer that lists the certificate by its fingerprint or by one of its names, if there is one.
 fn owner(
     certificate: &mtls::Certificate,
     cx: &Cx<'_>,

@@ -1,7 +1,8 @@
 //! `WWW-Authenticate` challenges of refusals (RFC 9110 §11.6.1, RFC 6750 §3).
 //!
-//! A request without a credential gets no error code; a refused token gets `invalid_token` without
-//! the reason; a token that lacks a scope gets the required scopes.
+//! The challenge for a request without a credential has no error code. The one for a refused token
+//! has `invalid_token`, without the reason. The one for a token that lacks a scope has the required
+//! scopes.
 
 use bundle::ir;
 use http::HeaderValue;
@@ -11,7 +12,7 @@ use policy::auth::{Checked, Place};
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
     /// Challenges for a request without a credential, or with an invalid credential that is not a
-    /// token. Certificates have no registered scheme, so they have none.
+    /// token. There is none for certificates, which have no registered authentication scheme.
     pub(super) missing: Vec<HeaderValue>,
     /// Challenges for a refused token.
     pub(super) invalid: Vec<HeaderValue>,
@@ -19,7 +20,7 @@ pub(super) struct Challenges {
     pub(super) scope: Vec<HeaderValue>,
     /// Challenge for a refused signature of the request.
     pub(super) signature: Vec<HeaderValue>,
-    /// Values of `Accept-Signature` (RFC 9421 §5.1): what clients should sign.
+    /// Values of `Accept-Signature` (RFC 9421 §5.1): the components that clients should sign.
     pub(super) accept: Vec<HeaderValue>,
     /// Challenge for a refused proof of possession (RFC 9449 §7.1).
     pub(super) proof: Vec<HeaderValue>,
@@ -71,8 +72,8 @@ impl Challenges {
     }
 }
 
-/// Parameter `scope` with these scopes. Empty if a scope contains a character that is not allowed
-/// there (RFC 6749 §3.3).
+/// Parameter `scope` of a challenge with these scopes. Empty if a scope contains a character that
+/// is not allowed in the parameter (RFC 6749 §3.3).
 fn scope_parameter(scopes: &[String]) -> String {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     let mut bytes = scopes.iter().flat_map(|scope| scope.bytes());
@@ -82,8 +83,8 @@ fn scope_parameter(scopes: &[String]) -> String {
     }
 }
 
-/// Challenge without an error code. API keys have no registered scheme, so their challenge tells
-/// developers the place of the key.
+/// Challenge without an error code. API keys have no registered scheme; their challenge names the
+/// place of the key for developers.
 fn plain(place: &Place, verifier: Option<&Checked>) -> String {
     match (place, verifier) {
         (_, Some(Checked::Dpop(dpop))) => {
@@ -93,7 +94,7 @@ fn plain(place: &Place, verifier: Option<&Checked>) -> String {
             }
             format!("DPoP realm=\"gateway\", algs=\"{}\"", names.join(" "))
         }
-        // No registered schemes: for developers.
+        // These schemes are not registered; their challenges inform developers.
         (Place::Authorization(scheme), Some(Checked::HmacSignature(_))) => {
             format!("{} realm=\"gateway\"", capital(scheme))
         }

@@ -15,11 +15,11 @@ use crate::strip::stripped_places;
 use crate::verifiers::Verifiers;
 
 impl Requirement {
-    /// Links a requirement to the schemes and verifiers that it names. `withheld`: further request
-    /// fields that clients must not send.
+    /// Links a requirement to the schemes and verifiers that it names. `withheld` are further
+    /// request fields that clients must not send.
     ///
     /// # Errors
-    /// The name that does not exist, or the kind of a verifier that cannot be used.
+    /// The name that is not defined, or the kind of a verifier that cannot be used.
     pub(crate) fn link(
         security: &ir::Security,
         schemes: &ir::Set<ir::Scheme>,
@@ -101,8 +101,8 @@ impl Requirement {
     }
 }
 
-/// Adds the field of a place if its name contains `-`, `_` or `.`, which some servers do not
-/// distinguish. Fields that are already in the list are skipped.
+/// Adds the name of a place's field if it contains `-`, `_` or `.`, which some servers do not
+/// distinguish. Skips a name that is already in the list.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && lookalikes::has_spellings(name)
@@ -112,7 +112,7 @@ fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     }
 }
 
-/// Adds the field of a place, unless it is in the list already.
+/// Adds the name of a place's field. Skips a name that is already in the list.
 fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
     if let Place::Header(name) = place
         && let Ok(name) = HeaderName::try_from(name.as_str())

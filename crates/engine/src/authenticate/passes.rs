@@ -1,14 +1,14 @@
-//! Request fields that contain the caller's identity for an upstream (`forward_as`,
+//! Request fields in which an upstream receives the caller's identity (`forward_as`,
 //! `claims_to_headers`).
 //!
-//! Values from the client are removed first (`crate::strip`), on every operation of the API. A
-//! claim whose value is not a valid field value is omitted.
+//! The client's own values are removed first (`crate::strip`), on every operation of the API. A
+//! claim whose value is not valid in a field is omitted.
 
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::Principal;
 
-/// Request fields in which the upstream receives the identity, for one security scheme.
+/// Request fields in which the upstream receives the caller's identity, for one security scheme.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     forward_as: Option<HeaderName>,

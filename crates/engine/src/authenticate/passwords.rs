@@ -1,7 +1,7 @@
-//! Check of passwords with slow hashes. gwd computes the hash on other threads, so that the check
-//! is an [`Effect`].
+//! Check of passwords with slow hashes. gwd computes the hash on another thread, so the check is an
+//! [`Effect`].
 //!
-//! For an unknown user name, the same computation is made as for a wrong password. The time of a
+//! For an unknown user name, the same computation runs as for a wrong password. The time of a
 //! refusal therefore does not reveal which users exist.
 
 use policy::Cx;
@@ -11,7 +11,7 @@ use policy::password::{Check, PASSWORD_MAX};
 use super::{Outcome, VerifiedCredential};
 use crate::credentials::{Password, Passwords};
 
-/// Outcome for credentials `user:password` that match no fast hash.
+/// Outcome for `user:password` if the pair matches no fast hash.
 pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcome {
     let (Some(decoy), Some(colon)) = (&passwords.decoy, pair.iter().position(|b| *b == b':'))
     else {

@@ -1,5 +1,4 @@
-//! Refusals by authentication, and the selection of the refusal for a request that satisfies no
-//! alternative.
+//! Refusals by authentication, and the choice of one for a request that satisfies no alternative.
 
 use http::HeaderValue;
 use policy::Reject;
@@ -106,7 +105,7 @@ pub(crate) static REJECTS: [&Reject; 15] = [
     &SIGNATURES_FULL,
 ];
 
-/// Refusal of a token that could not be checked now. `None` for any other reason.
+/// Refusal for a token whose check was not possible now. `None` for any other reason.
 pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
     match reason {
         Reason::Keys => Some(&KEYS_UNAVAILABLE),
@@ -129,7 +128,7 @@ pub(super) fn is_token_invalid(reject: &Reject) -> bool {
     reject.code == TOKEN_INVALID.code
 }
 
-/// Reasons why alternatives were not satisfied.
+/// Reasons why no alternative was satisfied.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) invalid: bool,
@@ -140,15 +139,15 @@ pub(super) struct Faults {
     pub(super) certificate: Option<mtls::Reason>,
     pub(super) proof: Option<dpop::Reason>,
     pub(super) signature: Option<hmac_signature::Reason>,
-    /// Nonce that a proof needs.
+    /// Nonce that the client must use in its next proof.
     pub(super) nonce: Option<HeaderValue>,
 }
 
 impl Faults {
-    /// Records why a credential is refused. The first reason is kept, except [`Reason::Issuer`] and
-    /// [`mtls::Reason::Name`], which only mean that the credential may be meant for another
-    /// verifier. A verifier that could not check the token has precedence over other reasons,
-    /// because it might have accepted the token.
+    /// Records the reason why a credential is refused. Keeps the first reason, except
+    /// [`Reason::Issuer`] and [`mtls::Reason::Name`], which only mean that the credential may be
+    /// for another verifier. A verifier that could not check the token takes precedence over other
+    /// reasons, because it might have accepted the token.
     pub(super) fn add(&mut self, fault: Fault) {
         match fault {
             Fault::Token(reason) => {
@@ -173,7 +172,7 @@ impl Faults {
         }
     }
 
-    /// Reason of a refusal, for the operator's log.
+    /// Reason of a refusal, for the log.
     pub(super) fn told(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);
@@ -189,7 +188,7 @@ impl Faults {
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
-        // The token is that of another verifier, which found another reason.
+        // The token belongs to another verifier, which recorded another reason.
         let is_foreign = self.token == Some(Reason::Issuer) && (self.unscoped || self.conflict);
         match self {
             Self {

@@ -8,7 +8,7 @@ use policy::{Cx, Reject};
 use super::caller::Caller;
 use super::refusals::{SIGNATURE_INVALID, SIGNATURES_FULL};
 
-/// Refusal for a reason.
+/// Refusal of a signature for this reason.
 pub(super) fn refusal(reason: Reason) -> &'static Reject {
     match reason {
         Reason::Full => &SIGNATURES_FULL,
@@ -16,16 +16,16 @@ pub(super) fn refusal(reason: Reason) -> &'static Reject {
     }
 }
 
-/// Adds the reason why a signature is refused. The first reason is kept, unless it only means that
-/// the signature is by a key of another verifier.
+/// Records the reason why a signature is refused. Keeps the first reason, unless it only means that
+/// the key belongs to another verifier.
 pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     if known.is_none_or(|known| known == Reason::Key) {
         *known = Some(reason);
     }
 }
 
-/// Stores the nonces of an admitted request, unless one was used before. Returns the content that
-/// all its signatures admit.
+/// Stores the nonces of an admitted request. Fails if one was used before. Returns the content that
+/// all its signatures allow.
 pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
     let mut content: Option<Content> = None;
     for signed in &caller.signed {
@@ -39,7 +39,7 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
                 }
                 Some(Content::Empty)
             }
-            // Signatures of one format cover the same field.
+            // The values must be equal: two signatures of one format cover the same digest field.
             (Some(known), Some(other)) => match known == other {
                 true => Some(known),
                 false => return Err(Reason::Digest),
@@ -56,7 +56,7 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
     Ok(content)
 }
 
-/// Stores a nonce, unless it was used before.
+/// Stores the nonce of a signature. Fails if the nonce was used before.
 fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Reason> {
     let Some(used) = &signed.used else {
         return Ok(());
@@ -71,8 +71,8 @@ fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Rea
     })
 }
 
-/// Fields beside the credential that a signature covers or consists of. An upstream must not read
-/// another field of a similar name in their place.
+/// Fields besides the credential that a signature covers or consists of. Lookalikes of these fields
+/// must not reach the upstream, which could read them in place of the real ones.
 pub(super) fn places(verifier: Option<&Checked>) -> Vec<Place> {
     let Some(Checked::HmacSignature(signed)) = verifier else {
         return Vec::new();

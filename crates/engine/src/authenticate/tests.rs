@@ -43,7 +43,7 @@ fn no_verifiers() -> Verifiers<'static> {
     Verifiers::new(&NONE, Vec::new())
 }
 
-/// A consumer with API keys; each key has an optional end of validity in Unix seconds.
+/// Consumer with API keys, each with an optional end of validity (Unix time, seconds).
 fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
     let key = |(key, not_after): &(&str, Option<u64>)| ir::Credential {
         sha256: Sha256::digest(key).into(),
@@ -65,7 +65,7 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
     }
 }
 
-/// Requirement with API keys in the fields `x-one` and `x-two`; each alternative lists its fields.
+/// Requirement on API keys in the fields `x-one` and `x-two`. Each alternative lists its fields.
 fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
     let scheme = |field: &str| ir::Scheme {
         name: field.into(),
@@ -88,7 +88,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
     Requirement::link(&security, &schemes, &no_verifiers(), &BTreeSet::new()).unwrap()
 }
 
-/// Consumer and scheme of a request's principal, or the code of the refusal.
+/// Consumer and scheme of the admitted caller, or the code of the refusal.
 fn caller(
     requirement: &Requirement,
     fields: &[(&'static str, &'static str)],
@@ -96,7 +96,7 @@ fn caller(
     caller_revoking(requirement, fields, &[])
 }
 
-/// [`caller`] with revoked keys.
+/// Result as in [`caller`], with these keys revoked.
 fn caller_revoking(
     requirement: &Requirement,
     fields: &[(&'static str, &'static str)],
@@ -309,7 +309,8 @@ fn two_keys_in_one_field_are_ambiguous() {
     assert_eq!(caller(&either, &twice), Err("credential_ambiguous"));
 }
 
-/// The satisfied alternative forwards its credential although another scheme strips the same place.
+/// Checks that the satisfied alternative forwards its credential although another scheme strips the
+/// same place.
 #[test]
 fn a_place_that_the_satisfied_alternative_keeps_stays() {
     let field = || Place::Header("x-key".into());

@@ -15,16 +15,16 @@ use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 use crate::edge::believed::seen_url;
 use crate::path::normalise;
 
-/// Cache of the last verified token. Several alternatives often use the same token.
+/// Result for the last verified token, which several alternatives often require.
 #[derive(Default)]
 pub(super) struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
 pub(super) type TokenResult = Result<Bearer, Fault>;
 
-/// Identity of a caller, with the facts of the proof or signature.
+/// Identity of a caller, with the data of the proof or signature.
 pub(super) type Bearer = (Arc<Identity>, Option<Proved>, Option<Box<Signed>>);
 
-/// Reason why a token gives no identity.
+/// Reason why a token does not identify a caller.
 pub(super) enum NotValid {
     Fault(Fault),
     Ask(Box<Effect>),
@@ -76,7 +76,7 @@ impl<'s> Verified<'s> {
     }
 }
 
-/// True if the token is revoked, or the certificate that it is bound to.
+/// True if the token is revoked, or the certificate to which the token is bound.
 fn is_revoked(token: &Identity, cx: &Cx<'_>) -> bool {
     let certificate = token.bound.and_then(|bound| bound.certificate);
     let mut all = std::iter::once(token.sha256).chain(certificate);

@@ -7,7 +7,7 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority in the client's spelling, and its host.
+/// Effective authority as the client wrote it, and its host.
 pub(super) fn authority(
     uri: &Uri,
     headers: &HeaderMap,
@@ -31,8 +31,8 @@ pub(super) fn authority(
         return Err(&TARGET_INVALID);
     }
     if version == Version::HTTP_2 {
-        // `:authority` replaces Host. If both are present, they must agree, because servers differ
-        // in which one they use.
+        // `:authority` takes the place of `Host`. If both are present, they must agree, because
+        // servers differ in which one they use.
         let agree = |(field, _): (&HeaderValue, Box<str>)| {
             field
                 .as_bytes()
@@ -42,7 +42,8 @@ pub(super) fn authority(
             return Err(&HOST_INVALID);
         }
     } else {
-        // An absolute-form target replaces Host, but HTTP/1.1 still requires the field.
+        // The authority of an absolute-form target takes the place of `Host`. HTTP/1.1 requires the
+        // field nevertheless.
         field.ok_or(&HOST_INVALID)?;
     }
     let host = host_of(authority.as_str()).ok_or(&HOST_INVALID)?;

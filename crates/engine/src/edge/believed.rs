@@ -1,5 +1,6 @@
-//! Scheme, host, port and path prefix of a client's request, as a trusted proxy reports them
-//! (`Forwarded`, RFC 7239, and `X-Forwarded-*`). The edge removes the fields of other peers.
+//! Scheme, host, port and path prefix of a client's request as a trusted proxy reports them
+//! (`Forwarded`, RFC 7239, and `X-Forwarded-*`). The edge has removed these fields from the
+//! requests of other peers.
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::auth::dpop::SeenUrl;
@@ -12,7 +13,7 @@ pub(crate) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-fo
 pub(crate) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// URL of a request as its client sees it. `scheme` and `authority` are those of the connection to
-/// the gateway, `path` is normalised.
+/// the gateway; `path` is the normalised path.
 #[must_use]
 pub(crate) fn seen_url(
     headers: &HeaderMap,
@@ -46,10 +47,10 @@ pub(crate) struct Believed {
 }
 
 impl Believed {
-    /// Reads the fields. `X-Forwarded-*` take precedence over `Forwarded`.
+    /// Reads the forwarding fields. `X-Forwarded-*` take precedence over `Forwarded`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // Ignore a `Forwarded` that names other hops: the client sent it through a proxy that only
-        // knows X-Forwarded-For.
+        // Ignore a `Forwarded` with other hops than `X-Forwarded-For`: a client sent it through a
+        // proxy that only knows `X-Forwarded-For`.
         let forwarded = first_element(headers).filter(|_| hops_agree(headers));
         let of_forwarded = |name: &str| {
             let pairs = forwarded.as_deref().unwrap_or_default().iter();
@@ -104,21 +105,21 @@ fn known_proto(text: &str) -> Option<&'static str> {
     found.map(|(_, proto)| proto)
 }
 
-/// First of a field's values: the one from the proxy nearest to the client.
+/// First value of a field, which is that of the proxy nearest to the client.
 fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let text = headers.get(name)?.to_str().ok()?;
     text.split(',').next().map(str::trim)
 }
 
-/// True for a host with or without a port.
+/// True if the text is a host with an optional port.
 fn is_authority(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
     let parsed = text.parse::<http::uri::Authority>();
     text.bytes().all(plain) && parsed.is_ok_and(|it| !it.host().is_empty())
 }
 
-/// Pairs of the first element of Forwarded (RFC 7239 §4). None without the field, or if any element
-/// is malformed. A server behind may read a malformed element in another way.
+/// Pairs of the first element of `Forwarded` (RFC 7239 §4). None if the field is absent or any
+/// element is malformed, because an upstream may read a malformed element in another way.
 fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first = None;
     for line in headers.get_all(FORWARDED) {
@@ -139,7 +140,7 @@ fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     first
 }
 
-/// Parses `token=value`, where the value is a token or a quoted string, and valid for the parameter
+/// Parses `token=value`. The value must be a token or a quoted string, and valid for the parameter
 /// (RFC 7239 §5).
 fn pair(text: &str) -> Option<(String, String)> {
     let (name, value) = text.trim().split_once('=')?;
@@ -162,7 +163,7 @@ fn pair(text: &str) -> Option<(String, String)> {
         "proto" => is_scheme(&value),
         "host" => is_authority(&value),
         "by" => Hop::of(&value).is_valid(),
-        // `for` is judged as a hop; other parameters are extensions.
+        // The comparison of hops checks `for`; other parameters are extensions.
         _ => true,
     };
     is_valid.then(|| (name.to_owned(), value))
@@ -193,7 +194,7 @@ pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Port that the client requested.
+/// Port to which the client sent the request.
 pub(crate) fn port(scheme: &str, authority: &HeaderValue) -> u16 {
     let text = authority.to_str().unwrap_or_default();
     let written = text

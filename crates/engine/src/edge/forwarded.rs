@@ -1,4 +1,4 @@
-//! Forwarding fields (RFC 7239): which peers may set them, and the client's address that they
+//! Forwarding fields (RFC 7239): the peers that may set them, and the client address that they
 //! report.
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,8 +8,8 @@ use http::header::{FORWARDED, HeaderMap};
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::listener::Listener;
 
-/// Prefix of forwarding fields. Some servers behind a proxy trust each of them (`X-Forwarded-Uri`,
-/// `X-Forwarded-User`, `X-Forwarded-Scheme`).
+/// Prefix of forwarding fields. Some upstreams trust every field with this prefix
+/// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
@@ -21,7 +21,7 @@ pub(super) const CERTIFICATE: [&str; 3] = [
     "x-forwarded-client-cert",
 ];
 
-/// Managed fields that a peer may set.
+/// Permissions of a peer to set managed fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowed {
     /// True if the peer may set the forwarding fields.
@@ -30,8 +30,9 @@ pub(super) struct Allowed {
     pub(super) certificate: bool,
 }
 
-/// True for a field that only the gateway or a trusted proxy may set. Includes spellings with `_`
-/// or `.` for `-`, which some servers do not distinguish (CVE-2026-88011).
+/// True for a field that the peer must not set, because only the gateway or a trusted proxy may.
+/// Includes lookalikes with `_` or `.` for `-`, which some servers do not distinguish
+/// (CVE-2026-88011).
 pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
     // Fast path: the first two bytes exclude most names.
     if !matches!(name.as_bytes(), [b'x' | b'f', ..] | [b'c', b'l', ..]) {
@@ -48,23 +49,23 @@ pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
     if plain.starts_with(IDENTITY) || plain == X_GATEWAY_ATTEMPT.as_str() {
         return true;
     }
-    // Accept the exact names from a trusted proxy, but no other spelling.
+    // From a trusted proxy, accept the exact name and no lookalike.
     let refused = |is_one: bool, allowed: bool| is_one && (folds || !allowed);
     refused(is_forwarding(plain), allowed.forwarding)
         || refused(CERTIFICATE.contains(&plain), allowed.certificate)
         || folds && plain == "x-request-id"
 }
 
-/// True for a forwarding field. These are accepted from trusted proxies only.
+/// True for a forwarding field. The gateway accepts such fields only from trusted proxies.
 pub(super) fn is_forwarding(name: &str) -> bool {
     let is_one = name.starts_with(FORWARDING) || matches!(name, "forwarded" | "x-real-ip");
     is_one && !CERTIFICATE.contains(&name)
 }
 
-/// True for a spelling with `_` or `.` of a field that frames the message or belongs to the
-/// connection. A server that treats it as that field would see another end of the message.
+/// True for a lookalike with `_` or `.` of a field that frames the message or belongs to the
+/// connection. A server that treats both as equal would see another end of the message.
 pub(super) fn is_hop_lookalike(name: &str) -> bool {
-    // Most names have another length.
+    // Fast path: most names have another length.
     let known = match name.len() {
         10 => "keep-alive",
         14 if name.starts_with('c') => "content-length",
@@ -78,8 +79,8 @@ pub(super) fn is_hop_lookalike(name: &str) -> bool {
     is_lookalike(name, known)
 }
 
-/// True for a response field that only the gateway may set, including spellings with `_` or `.` for
-/// `-`. An upstream could otherwise forge the gateway's own fields.
+/// True for a response field that only the gateway may set, including lookalikes with `_` or `.`
+/// for `-`. An upstream must not be able to forge these fields.
 #[must_use]
 pub fn speaks_for_gateway(name: &str) -> bool {
     // Fast path: the first byte excludes most names.
@@ -116,8 +117,9 @@ pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// Address of the client: the right-most hop that is not a trusted proxy, or the peer if the peer
-/// is not trusted. Hops are taken from X-Forwarded-For, or from Forwarded if the former has none.
+/// Address of the client: of the right-most hop that is not a trusted proxy, or of the peer if the
+/// peer is not trusted. The hops are those of `X-Forwarded-For`, or those of `Forwarded` if
+/// `X-Forwarded-For` has none.
 pub(super) fn client(
     headers: &HeaderMap,
     listener: &Listener,
@@ -144,17 +146,17 @@ pub(super) fn client(
     client
 }
 
-/// One hop that the request has passed.
+/// Hop that the request has passed.
 pub(crate) struct Hop<'h> {
-    /// The hop as X-Forwarded-For writes it.
+    /// Text of the hop as in `X-Forwarded-For`.
     pub(crate) text: &'h str,
-    /// None for an identifier that is not an address, such as `unknown`.
+    /// Address of the hop. None for an identifier such as `unknown`.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Hops of the request, the client first: from X-Forwarded-For, or from `Forwarded` if the former
-/// has none. A malformed hop and all hops before it are left out, because the proxy that forwarded
-/// them did not check them.
+/// Hops of the request, beginning with the client: those of `X-Forwarded-For`, or those of
+/// `Forwarded` if `X-Forwarded-For` has none. Leaves out a malformed hop and all hops before it,
+/// because the proxy that forwarded them did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let older = credible(hops_of_x_forwarded_for(headers));
     match older.is_empty() {
@@ -163,7 +165,7 @@ pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     }
 }
 
-/// True if `Forwarded` names the same hops as X-Forwarded-For, or X-Forwarded-For names none.
+/// True if `Forwarded` and `X-Forwarded-For` have the same hops, or `X-Forwarded-For` has none.
 pub(crate) fn hops_agree(headers: &HeaderMap) -> bool {
     let [older, newer] = [hops_of_x_forwarded_for(headers), hops_of_forwarded(headers)];
     let addresses = |hops: &[Hop<'_>]| hops.iter().map(|hop| hop.address).collect::<Vec<_>>();
@@ -218,7 +220,7 @@ impl<'h> Hop<'h> {
     }
 }
 
-/// Parts of a string between separators outside quotes.
+/// Parts of a text between separators. Separators inside quotes do not count.
 pub(crate) fn outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -1,4 +1,5 @@
-//! Message framing, and fields that HTTP/2 splits into several lines (RFC 9112 §6, RFC 9113 §8).
+//! Checks of message framing, and of fields that HTTP/2 splits into several lines (RFC 9112 §6, RFC
+//! 9113 §8).
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
@@ -6,9 +7,9 @@ use policy::Reject;
 
 use crate::edge::FRAMING_INVALID;
 
-/// Checks the framing fields: Transfer-Encoding at most once, exactly `chunked`, only in HTTP/1.1
-/// and without Content-Length (RFC 9112 §6). Equal Content-Length fields are merged into one;
-/// different ones are refused.
+/// Checks the framing fields. `Transfer-Encoding` may occur once, must be exactly `chunked`, and is
+/// allowed only in HTTP/1.1 and without `Content-Length` (RFC 9112 §6). Equal `Content-Length`
+/// fields are merged into one; different ones are refused.
 pub(super) fn framing(headers: &mut HeaderMap, version: Version) -> Result<(), &'static Reject> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let (Some(first), Some(second)) = (lengths.next(), lengths.next()) {
@@ -31,8 +32,8 @@ pub(super) fn framing(headers: &mut HeaderMap, version: Version) -> Result<(), &
     }
 }
 
-/// True if a value begins or ends with white space, which HTTP/2 forbids (RFC 9113 §8.2.1); HTTP/1
-/// strips it.
+/// True if a value begins or ends with white space. HTTP/2 forbids such white space (RFC 9113
+/// §8.2.1); HTTP/1 strips it.
 pub(super) fn is_padded(value: &HeaderValue) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = value.as_bytes();

@@ -6,9 +6,9 @@ use crate::edge::forwarded::{Allowed, CERTIFICATE, is_managed, speaks_for_gatewa
 use crate::edge::forwarded::{is_forwarding, is_hop_lookalike, is_lookalike};
 use crate::edge::overrides::is_override;
 
-/// Adds the fields that a `Connection` value nominates to `doomed`, except known end-to-end fields
-/// (RFC 9110 §7.6.1, CVE-2024-45410). A client could otherwise remove a field before a check reads
-/// it, or forge its address behind a proxy that forwards `Connection`.
+/// Adds the fields that a `Connection` value names to `doomed`, except known end-to-end fields (RFC
+/// 9110 §7.6.1, CVE-2024-45410). Otherwise a client could remove a field before a check reads it,
+/// or forge its address behind a proxy that forwards `Connection`.
 pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
@@ -26,8 +26,8 @@ pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     }
 }
 
-/// True for a field that is end-to-end even if `Connection` names it: registered fields, and fields
-/// that decide about access.
+/// True for a field that is forwarded even if `Connection` names it: registered end-to-end fields,
+/// and fields that decide about access.
 fn is_end_to_end(name: &str) -> bool {
     const PREFIXES: [&str; 5] = ["accept", "access-control-", "content-", "if-", "sec-"];
     const NAMES: [&str; 36] = [
@@ -80,8 +80,8 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// True for a field that is allowed in trailers: not used for framing, routing or authentication,
-/// not reserved for the gateway, and not needed before the body (RFC 9110 §6.5.1).
+/// True for a field that is allowed in trailers: it is not used for framing, routing or
+/// authentication, not reserved for the gateway, and not needed before the body (RFC 9110 §6.5.1).
 fn may_trail(name: &str) -> bool {
     let of_connection = matches!(
         name,
@@ -102,7 +102,7 @@ fn may_trail(name: &str) -> bool {
         "api-key" | "apikey" | "x-access-token" | "x-api-key" | "x-auth-token" | "x-token"
     );
     let routing = matches!(name, "x-host" | "x-original-host") || is_override(name);
-    // Computed from the body (RFC 9530, RFC 9421).
+    // Allow fields that are computed from the body (RFC 9530, RFC 9421).
     let of_body = matches!(name, "content-digest" | "signature" | "signature-input");
     !of_connection
         && !is_hop_lookalike(name)
@@ -113,8 +113,8 @@ fn may_trail(name: &str) -> bool {
         && !speaks_for_gateway(name)
 }
 
-/// True if the edge passes a request field of this name to the chain unchanged, whoever sends it.
-/// The name is compared without case.
+/// True if the edge never removes or changes a request field of this name, whoever sends it.
+/// Case-insensitive.
 #[must_use]
 pub fn reaches_chain(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -141,7 +141,7 @@ pub fn reaches_chain(name: &str) -> bool {
     !is_removed && !is_hop_lookalike(&name) && !is_managed(&name, Allowed::default())
 }
 
-/// Removes fields that are not allowed in trailers, and those in `credentials`.
+/// Removes fields that are not allowed in trailers, and the fields in `credentials`.
 pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
     let doomed = trailers.keys().filter(|name| !passes(name, credentials));
     let doomed: Vec<HeaderName> = doomed.cloned().collect();
@@ -155,7 +155,7 @@ fn passes(name: &HeaderName, credentials: &[HeaderName]) -> bool {
     may_trail(name.as_str()) && !credentials.iter().any(is_credential)
 }
 
-/// Removes the names from `Trailer` that [`trailers`] would remove.
+/// Removes the names from the field `Trailer` that [`trailers`] would remove from the trailers.
 pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     if !headers.contains_key(TRAILER) {
         return;
@@ -172,7 +172,8 @@ pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     }
 }
 
-/// A `Trailer` value reduced to the names that are allowed in trailers. None if no name remains.
+/// Copy of a `Trailer` value with only the names that are allowed in trailers. None if no name
+/// remains.
 #[must_use]
 pub fn announced(value: &HeaderValue, credentials: &[HeaderName]) -> Option<HeaderValue> {
     let names = value.as_bytes().split(|b| *b == b',');

@@ -1,9 +1,9 @@
-//! The edge: checks on a request's head before anything else reads it (semantics.md §2 and §6,
+//! The edge: checks of a request's head before any other code reads it (semantics.md §2 and §6,
 //! data-plane.md §11).
 //!
-//! hyper has framed the message. The edge then checks the fields in one pass: exactly one valid
-//! host, no hop-by-hop fields, no forwarding or identity fields from a peer that must not set them,
-//! a normalised path.
+//! The HTTP server has already framed the message. The edge checks the fields in one pass: exactly
+//! one valid host, no hop-by-hop fields, no forwarding or identity fields from a peer that must not
+//! set them, and a normalised path.
 
 mod authority;
 pub(crate) mod believed;
@@ -56,8 +56,8 @@ rejects! {
     LOOP_DETECTED       508 "loop_detected"       "The request passed this gateway too often";
 }
 
-/// Maximum number of `Via` entries of this gateway in a request. A request with more is refused as
-/// a loop.
+/// Maximum number of `Via` entries of this gateway in a request. A request with more entries is
+/// refused as a forwarding loop.
 const VIA_MAX: usize = 8;
 /// Pseudonym of the gateway in `Via`.
 pub const PSEUDONYM: &str = "gwd";
@@ -67,14 +67,14 @@ pub const PSEUDONYM: &str = "gwd";
 pub struct Admitted {
     /// Head with a normalised path and without hop-by-hop fields.
     pub head: RequestHead,
-    /// Address of the client: the peer's, or the one that a trusted proxy reported.
+    /// Address of the client: that of the peer, or the address that a trusted proxy reported.
     pub client: IpAddr,
     /// True if the peer is a trusted proxy.
     pub trusted: bool,
     /// `X-Request-Id` of a trusted peer, if it is valid.
     pub request_id: Option<HeaderValue>,
-    /// `Client-Cert` (RFC 9440) of a trusted peer. Empty, which is no certificate, if there are
-    /// several.
+    /// Field `Client-Cert` (RFC 9440) of a trusted peer. Empty, which is not a valid certificate,
+    /// if the field occurs several times.
     pub client_cert: Option<HeaderValue>,
     /// True if the client waits for `100 Continue`.
     pub expects_continue: bool,
@@ -84,13 +84,13 @@ pub struct Admitted {
     pub received: Option<PathAndQuery>,
     /// Client's version of HTTP.
     pub version: Version,
-    /// Number of fields that were removed because some servers would read their names as those of
-    /// fields reserved for the gateway.
+    /// Number of removed lookalike fields, whose names some servers would treat as those of fields
+    /// that are reserved for the gateway.
     pub lookalikes: u32,
 }
 
-/// Checks a head. A refusal closes the connection: with a head like this, the start of the next
-/// request is uncertain.
+/// Checks the head of a request. gwd closes the connection after a refusal, because the start of
+/// the next request is then uncertain.
 pub fn admit(
     parts: request::Parts,
     listener: &Listener,
@@ -164,17 +164,18 @@ pub fn admit(
     })
 }
 
-/// `x-request-id`
+/// Field `X-Request-Id`.
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Number of the attempt at an upstream; only the gateway sets it.
+/// Field `X-Gateway-Attempt`: number of the attempt at an upstream. Only the gateway sets this
+/// field.
 pub static X_GATEWAY_ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
-/// `client-cert` (RFC 9440)
+/// Field `Client-Cert` (RFC 9440).
 pub static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-/// `client-cert-chain` (RFC 9440)
+/// Field `Client-Cert-Chain` (RFC 9440).
 pub static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-/// `x-forwarded-client-cert`
+/// Field `X-Forwarded-Client-Cert`.
 pub static X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-/// `x-forwarded-for`
+/// Field `X-Forwarded-For`.
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Fields of W3C Trace Context.
@@ -185,16 +186,17 @@ static TRACE: [HeaderName; 2] = [
 
 struct Swept {
     expects_continue: bool,
-    /// True if the framing needs checks: several Content-Length fields, or Transfer-Encoding.
+    /// True if the framing needs a check: there are several `Content-Length` fields, or
+    /// `Transfer-Encoding`.
     framed: bool,
     /// True if the request has `X-Request-Id`.
     identified: bool,
-    /// `Client-Cert`, if the peer may set it.
+    /// Value of `Client-Cert`, if the peer may set it.
     client_cert: Option<HeaderValue>,
     lookalikes: u32,
 }
 
-/// Checks the fields in one pass, and removes hop-by-hop fields and those that only the gateway may
+/// Checks the fields in one pass. Removes hop-by-hop fields, and fields that only the gateway may
 /// set.
 fn sweep(
     headers: &mut HeaderMap,
@@ -222,7 +224,8 @@ fn sweep(
             "content-length" => lengths += 1,
             "transfer-encoding" => coded = true,
             "keep-alive"
-            // Programs behind CGI read it as the environment's `HTTP_PROXY` (CVE-2016-5385).
+            // Remove the field `Proxy`: CGI programs read it as the environment variable
+            // `HTTP_PROXY` (CVE-2016-5385).
             | "proxy"
             | "proxy-connection"
             | "proxy-authenticate"
@@ -277,7 +280,7 @@ fn sweep(
     remove(headers, doomed, te);
     match (announces, coded || version == Version::HTTP_2) {
         (true, true) => announce(headers, &[]),
-        // The framing does not allow trailers.
+        // This framing does not allow trailers.
         (true, false) => drop(headers.remove(header::TRAILER)),
         (false, _) => {}
     }
@@ -290,10 +293,11 @@ fn sweep(
     })
 }
 
-/// Removes fields that are not forwarded. `te`: true if `TE` allows trailers, `None` without `TE`.
+/// Removes fields that are not forwarded. `te` is true if `TE` allows trailers, and `None` if the
+/// request has no `TE`.
 fn remove(headers: &mut HeaderMap, mut doomed: Vec<HeaderName>, te: Option<bool>) {
     match te {
-        // Other codings in TE apply to this connection only.
+        // Forward no other codings of `TE`, because they apply to this connection only.
         Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
         Some(false) => doomed.push(header::TE),
         None => {}
@@ -308,14 +312,14 @@ fn times_seen(value: &HeaderValue) -> usize {
     text.split(',').filter(|hop| is_own(hop)).count()
 }
 
-/// True for a `Via` entry with the gateway's pseudonym.
+/// True for a `Via` entry that this gateway made.
 fn is_own(hop: &str) -> bool {
     let name = hop.split_whitespace().nth(1);
     name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
 }
 
-/// `Via` of an upstream's response without the entries of the gateway itself, which adds none to
-/// responses. None if no entry remains.
+/// Value of `Via` in an upstream's response, without entries of this gateway. The gateway adds none
+/// to responses. None if no entry remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

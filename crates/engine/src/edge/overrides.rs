@@ -1,20 +1,20 @@
-//! Request fields with which a client overrides the path or method at an upstream
-//! ([`ir::OVERRIDE_FIELDS`]). The gateway authorises the request line, so only operations that
-//! declare such a field forward it.
+//! Request fields with which a client can override the path or method at an upstream
+//! ([`ir::OVERRIDE_FIELDS`]). The gateway authorises the request line. It therefore forwards such a
+//! field only for operations that declare the field.
 
 use bundle::ir;
 use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::forwarded::is_lookalike;
 
-/// Removes override fields that the operation does not declare, including spellings with `_` or `.`
-/// for `-`. Returns the number of removed names.
+/// Removes override fields that the operation does not declare, including lookalikes with `_` or
+/// `.` for `-`. Returns the number of removed names.
 pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
     let doomed = |name: &&HeaderName| {
         let name = name.as_str();
         is_override(name) && !declared.iter().any(|one| one == name)
     };
-    // Most requests have no such field.
+    // Most requests have no such field, so that nothing is allocated here.
     let doomed: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
     for name in &doomed {
         headers.remove(name);
@@ -22,7 +22,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
     u32::try_from(doomed.len()).unwrap_or(u32::MAX)
 }
 
-/// True for a field that overrides the path or method, in any spelling.
+/// True for a field that overrides the path or method, or a lookalike of one.
 pub(crate) fn is_override(name: &str) -> bool {
     // Fast path: the first three bytes exclude most names.
     if !matches!(

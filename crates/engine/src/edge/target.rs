@@ -9,11 +9,11 @@ use crate::path::{Normal, Slashes, normalise_with};
 
 /// Target of a request.
 pub(super) struct Target {
-    /// Target with a normalised path. The client's bytes if normalisation changes nothing.
+    /// Target with a normalised path. It has the client's bytes if normalisation changes nothing.
     pub(super) normal: PathAndQuery,
-    /// Target as received, if normalisation changed it.
+    /// Target as the client sent it. None if normalisation did not change it.
     pub(super) received: Option<PathAndQuery>,
-    /// True if upstreams may read the path as another one.
+    /// True if common upstreams may read the path as another one.
     pub(super) is_ambiguous: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn target(
         is_ambiguous,
     };
     let target = target.unwrap_or(PathAndQuery::from_static("/"));
-    // The empty path of a URI is `/` (RFC 9110 §4.2.3).
+    // Replace an empty path, which in a URI is equal to `/` (RFC 9110 §4.2.3).
     let target = match target.as_str().starts_with('?') {
         true => {
             PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| &TARGET_INVALID)?

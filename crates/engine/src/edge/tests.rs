@@ -447,7 +447,7 @@ fn forwarded_names_the_client_where_nothing_else_does() {
         forwarded("for=203.0.113.9, for=\"[2001:db8::1]\""),
         "203.0.113.9"
     );
-    // `unknown` ends the trusted part: hops before it are not used.
+    // `unknown` ends the list of hops that count: earlier hops are not used.
     assert_eq!(
         forwarded("for=203.0.113.9, for=unknown, for=10.2.2.2"),
         "10.2.2.2"

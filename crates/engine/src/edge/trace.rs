@@ -1,7 +1,7 @@
 //! Validation of trace context: an invalid `traceparent` is not forwarded (W3C Trace Context §3.2).
 
-/// True for `VERSION-TRACE_ID-PARENT_ID-FLAGS`; versions after `00` may be longer (W3C Trace
-/// Context §3.2).
+/// True if the value has the form `VERSION-TRACE_ID-PARENT_ID-FLAGS`. Versions after `00` may be
+/// longer (W3C Trace Context §3.2).
 pub(super) fn is_traceparent(value: &[u8]) -> bool {
     let hex = |range: std::ops::Range<usize>| {
         value

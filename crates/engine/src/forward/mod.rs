@@ -21,7 +21,7 @@ pub use outbound::Outbound;
 pub use returned::{Places, returned};
 pub use way::{ThisHop, continued};
 
-/// Client's side of an exchange.
+/// Properties of the client's connection and request that affect the request to the upstream.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// Connection and host of the request.
@@ -34,7 +34,7 @@ pub struct Origin {
     pub certificate: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
-/// A request to forward: its route, its target, and the client's side.
+/// Request to forward: its route, its target, and its client.
 #[derive(Clone, Copy)]
 pub struct Relay<'r, 's> {
     /// Route that owns the request.
@@ -43,15 +43,15 @@ pub struct Relay<'r, 's> {
     pub upstream: &'r Upstream,
     /// Chosen target of the upstream.
     pub target: &'r Target,
-    /// Client's side of the exchange.
+    /// Properties of the client's connection and request.
     pub origin: &'r Origin,
     /// Context of the request after its chain.
     pub cx: &'r Cx<'s>,
 }
 
-/// Builds the head for a target from a decided one: path, `Host`, and the gateway's fields (RFC
-/// 9110 §7.6.3 `Via`, forwarding and identity fields). Forwarding fields from a trusted proxy are
-/// kept and extended; the edge has removed those of other peers.
+/// Builds the head of the request to a target after the decision: path, `Host`, and the gateway's
+/// fields (`Via`, RFC 9110 §7.6.3; forwarding and identity fields). Forwarding fields from a
+/// trusted proxy are kept and extended; the edge has removed those of other peers.
 pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h> {
     let Relay { origin, cx, .. } = relay;
     let rewritten = cx.rewritten.as_ref();
@@ -90,7 +90,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     }
 }
 
-/// Turns a decided head into the head for a target, as in [`outbound`].
+/// Changes a head after the decision to the head for a target. The result is that of [`outbound`].
 pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     let outbound = outbound(head, relay);
     let headers = outbound.to_headers();
@@ -101,13 +101,14 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     head.headers = headers;
 }
 
-/// True if the client's connection is encrypted, as reported to the target.
+/// True if the client's connection is encrypted, according to a trusted proxy or the connection
+/// itself.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
     way::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
-/// Value of `Host` for the target.
+/// Value of `Host` in the request to the target.
 fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     let Relay {
         upstream,
@@ -132,7 +133,7 @@ fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     }
 }
 
-/// Base path that is stripped for the upstream. Empty if the mount keeps it.
+/// Base path that is removed from the path for the upstream. Empty if the mount keeps it.
 fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     if route.mount.strip_base_path {
         &route.mount.base_path
@@ -141,8 +142,8 @@ fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     }
 }
 
-/// Path for the target: the target's path, then the rewritten path or the rest of the request's.
-/// None if the request's path is unchanged.
+/// Path of the request to the target: the target's own path, followed by the rewritten path or the
+/// rest of the request's path. None if the request's path is unchanged.
 fn path(head: &RequestHead, relay: Relay<'_, '_>) -> Option<PathAndQuery> {
     let Relay {
         route, target, cx, ..

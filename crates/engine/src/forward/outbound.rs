@@ -1,8 +1,8 @@
-//! Request head for a target: the client's fields unchanged, followed by the gateway's own.
+//! Request head for a target: the client's fields unchanged, followed by the gateway's own fields.
 //!
-//! Most clients are the first hop and send none of the fields that the gateway sets. Then the head
-//! is neither copied nor changed, so that a retry or another target can use it again; the gateway's
-//! fields are written after the client's.
+//! Most clients are the first hop and send none of the fields that the gateway sets. In this case
+//! the head is neither copied nor changed, so that a retry or another target can use it again. The
+//! gateway's fields are written after the client's fields.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ pub struct Outbound<'h> {
     pub(super) method: &'h Method,
     pub(super) target: Cow<'h, PathAndQuery>,
     pub(super) host: Cow<'h, HeaderValue>,
-    /// Fields of the client. A copy with extended forwarding fields if the client or a policy set
-    /// fields that the gateway sets.
+    /// Fields of the client. A changed copy if the client or a policy has set fields that the
+    /// gateway sets.
     pub(super) headers: Cow<'h, HeaderMap>,
     /// Forwarding fields of this hop, if the gateway is the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
@@ -38,7 +38,7 @@ pub struct Outbound<'h> {
 /// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
 pub(super) struct AddedFields<'h> {
-    /// Stripped base path, if the gateway adds the forwarding fields itself.
+    /// Removed base path (`X-Forwarded-Prefix`), if the gateway adds the forwarding fields itself.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
@@ -50,7 +50,7 @@ pub(super) struct AddedFields<'h> {
 }
 
 impl<'h> Outbound<'h> {
-    /// A head that is sent unchanged, without added fields.
+    /// Creates a head that is sent unchanged, without added fields.
     #[must_use]
     pub fn whole(head: &'h RequestHead) -> Self {
         static NOBODY: HeaderValue = HeaderValue::from_static("");
@@ -64,7 +64,7 @@ impl<'h> Outbound<'h> {
         }
     }
 
-    /// Adds `Connection: close`, unless the head has `Connection` already.
+    /// Adds `Connection: close`. Has no effect if the head has `Connection` already.
     pub fn close(&mut self) {
         self.said.closing = !self.headers.contains_key(CONNECTION);
     }
@@ -87,7 +87,7 @@ impl<'h> Outbound<'h> {
         &self.host
     }
 
-    /// Calls `field` for all fields but `Host`, in the order of sending.
+    /// Calls `field` for all fields except `Host`, in the order of sending.
     pub fn each_field(&self, mut field: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in &*self.headers {
             if *name != HOST {
@@ -159,7 +159,7 @@ pub(super) fn take_out(headers: &mut HeaderMap, said: &AddedFields<'_>) {
     }
 }
 
-/// `Via` value of this hop, with the HTTP version of the client's request (RFC 9110 §7.6.3).
+/// Value of `Via` for this hop, with the HTTP version of the client's request (RFC 9110 §7.6.3).
 pub(super) fn via(version: Version) -> &'static HeaderValue {
     match version {
         Version::HTTP_2 => &VIA_2,

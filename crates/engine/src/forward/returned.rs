@@ -1,12 +1,12 @@
-//! Rewriting of response fields: references and cookies for the upstream's location become ones for
-//! the gateway's.
+//! Rewriting of response fields: URLs and cookies of the upstream become URLs and cookies of the
+//! gateway.
 //!
-//! A service that is mounted below a base path, or that sees another `Host` than the client sent,
-//! writes references and cookies that do not work for the client. With `rewrite_responses` of the
-//! upstream, the stripped base path is added again, and references to the upstream's own origin
-//! lose the origin (RFC 9110 §10.2.2). The client then resolves them against its own URL, whichever
-//! proxies are in front. Compare `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of
-//! NGINX, and `ProxyPassReverse` of httpd.
+//! A service that is mounted below a base path, or that receives another `Host` than the client
+//! sent, writes URLs and cookies that do not work for the client. With `rewrite_responses` of the
+//! upstream, the removed base path is added again, and the upstream's own origin is removed from
+//! URLs (RFC 9110 §10.2.2). The client then resolves them against the URL that it requested,
+//! whichever proxies are in front. Compare `proxy_redirect`, `proxy_cookie_path` and
+//! `proxy_cookie_domain` of NGINX, and `ProxyPassReverse` of httpd.
 
 use std::str;
 
@@ -15,7 +15,7 @@ use policy::RequestHead;
 
 use super::{Relay, host, is_encrypted, stripped};
 
-/// Parts of the URL that the upstream sees and of the URL that the client requested.
+/// Parts of the URL that the upstream received, and of the URL that the client requested.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'p> {
     /// Scheme of the request to the target.
@@ -30,12 +30,12 @@ pub struct Places<'p> {
     pub client: &'p str,
     /// True if the client's connection is encrypted.
     pub encrypted: bool,
-    /// Base path stripped from the client's path, without a final slash.
+    /// Base path that was removed from the client's path, without a final slash.
     pub base: &'p str,
 }
 
-/// Rewrites a response's fields as configured in the upstream's `rewrite_responses`. References to
-/// other origins are unchanged, and so are paths that a `rewrite` policy made.
+/// Rewrites the fields of a response as configured in the upstream's `rewrite_responses`. Does not
+/// change URLs of other origins, and paths that a `rewrite` policy made.
 pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
     let Relay {
         route,
@@ -67,7 +67,7 @@ pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_
     }
 }
 
-/// Replaces the values of a field for which `other` returns a new value.
+/// Replaces each value of a field for which `other` returns a new value.
 fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) -> Option<String>) {
     let http::header::Entry::Occupied(mut entry) = headers.entry(name) else {
         return;
@@ -83,7 +83,7 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
 }
 
 impl Places<'_> {
-    /// Rewrites a reference (RFC 3986 §4.1) for the client. None if it stays as it is.
+    /// Rewrites a URL reference (RFC 3986 §4.1) for the client. None if the reference is unchanged.
     #[must_use]
     pub fn reference(&self, text: &str) -> Option<String> {
         // Control bytes and spaces are invalid in a reference, and browsers drop some of them.
@@ -108,15 +108,15 @@ impl Places<'_> {
         if own && !upgrades {
             return self.below(rest).map(shielded);
         }
-        // A reference to the client's own origin, made by a service that received its `Host`: keep
-        // scheme and authority.
+        // The reference has the client's own origin, because the service received the client's
+        // `Host`. Keep scheme and authority.
         let origin = &text[..text.len() - rest.len()];
         let below = same(self.client).then(|| self.below(rest)).flatten()?;
         (below != rest).then(|| format!("{origin}{below}"))
     }
 
-    /// Client's path for a path of the target, with the query and fragment that follow. None if the
-    /// path is not below the target's path.
+    /// Client's path for a path of the target with its query and fragment. None if the path is not
+    /// below the target's path.
     fn below(&self, rest: &str) -> Option<String> {
         let end = rest.find(['?', '#']).unwrap_or(rest.len());
         let (path, behind) = rest.split_at(end);
@@ -130,7 +130,8 @@ impl Places<'_> {
         Some(format!("{}{slash}{below}{behind}", self.base))
     }
 
-    /// Rewrites a `Set-Cookie` (RFC 6265 §4.1) for the client. None if it stays as it is.
+    /// Rewrites a value of `Set-Cookie` (RFC 6265 §4.1) for the client. None if the value is
+    /// unchanged.
     #[must_use]
     pub fn cookie(&self, text: &str) -> Option<String> {
         let (pair, attributes) = text.split_once(';')?;
@@ -160,9 +161,9 @@ impl Places<'_> {
         (changed != text).then_some(changed)
     }
 
-    /// Client's path for a cookie's `Path`. If the cookie covers the target's path, this is the
-    /// base path; else the part below the target's path, after the base path. None if the cookie's
-    /// path stays as it is.
+    /// Client's value for a cookie's `Path`. If the cookie applies to the whole path of the target,
+    /// the value is the base path. Otherwise it is the base path, followed by the part below the
+    /// target's path. None if the attribute is unchanged.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;
@@ -180,7 +181,7 @@ impl Places<'_> {
         }
     }
 
-    /// True if a cookie's domain covers the upstream's host but not the client's.
+    /// True if a cookie's domain matches the upstream's host and not the client's.
     fn is_upstreams(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let within = |authority: &str| is_within(host_of(authority), domain);
@@ -188,7 +189,7 @@ impl Places<'_> {
     }
 }
 
-/// Scheme, authority and rest of a reference.
+/// Scheme, authority and remaining text of a reference.
 fn split(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let (scheme, behind) = match text.split_once("://") {
         Some((scheme, behind)) if is_scheme(scheme) => (Some(scheme), behind),
@@ -218,8 +219,8 @@ fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     (below.is_empty() || below.starts_with('/')).then_some(below)
 }
 
-/// Prevents a path from being read as `//HOST/…` by a prefix `/.` (RFC 3986 §4.2; browsers read `\`
-/// as `/`).
+/// Adds the prefix `/.` to a path that would otherwise be read as `//HOST/…` (RFC 3986 §4.2;
+/// browsers read `\` as `/`).
 fn shielded(path: String) -> String {
     match path.as_bytes() {
         [b'/', b'/' | b'\\', ..] => format!("/.{path}"),
@@ -260,8 +261,8 @@ fn is_within(host: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Mounted at `/shop`, with the target `http://orders.internal:8080/v1` that receives its own
-    /// authority.
+    /// Mount at `/shop`. The target is `http://orders.internal:8080/v1` and receives its own
+    /// authority as `Host`.
     const MOUNTED: Places<'static> = Places {
         scheme: "http",
         asked: "orders.internal:8080",
@@ -271,7 +272,7 @@ mod tests {
         encrypted: true,
         base: "/shop",
     };
-    /// Mounted at the root, with a target without a path that receives the client's `Host`.
+    /// Mount at the root. The target has no path and receives the client's `Host`.
     const PLAIN: Places<'static> = Places {
         scheme: "http",
         asked: "api.example",
@@ -389,7 +390,7 @@ mod tests {
         };
         let changed = mounted.reference(to);
         assert_eq!(changed.as_deref(), Some("https://api.example/shop/a"));
-        // The target's own authority does not resolve for clients.
+        // Clients cannot resolve the target's own authority.
         let own = clear.reference("https://10.0.0.9/a");
         assert_eq!(own.as_deref(), Some("/a"));
     }

@@ -16,7 +16,7 @@ use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Forwarding values of this hop, formatted once per connection and host. Most clients are the
-/// first hop, so that a request needs no formatting.
+/// first hop, for which these values can be sent unchanged.
 #[derive(Debug)]
 pub struct ThisHop {
     /// Address of the peer that opened the connection.
@@ -36,7 +36,7 @@ pub struct ThisHop {
 }
 
 impl ThisHop {
-    /// Values for a peer that sends requests for a host.
+    /// Creates the values for requests of a peer for a host.
     #[must_use]
     pub fn new(peer: IpAddr, scheme: &'static str, authority: &HeaderValue) -> Self {
         let peer = peer.to_canonical();
@@ -53,7 +53,7 @@ impl ThisHop {
         }
     }
 
-    /// Calls `field` for each forwarding field of a request whose first hop is this.
+    /// Calls `field` for each forwarding field of a request, if this hop is the first one.
     pub(super) fn each_field(&self, field: &mut impl FnMut(&HeaderName, &HeaderValue)) {
         field(&X_FORWARDED_FOR, &self.address);
         field(&FORWARDED, &self.element);
@@ -63,13 +63,13 @@ impl ThisHop {
     }
 }
 
-/// Copies a value into a separate buffer. A value from a request borrows the connection's read
-/// buffer and would keep the whole buffer in memory.
+/// Copies a value into its own buffer. A value of a request refers to the connection's read buffer
+/// and would keep the whole buffer in memory.
 fn owned(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
-/// Adds this hop to the forwarding fields. `prefix` is the stripped base path, or empty.
+/// Adds this hop to the forwarding fields. `prefix` is the base path that was removed, or empty.
 pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     let believed = Believed::of(headers);
     if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
@@ -96,7 +96,7 @@ pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     }
 }
 
-/// Removes X-Real-IP and X-Forwarded-Prefix if the trusted proxy passed on malformed values.
+/// Removes `X-Real-IP` and `X-Forwarded-Prefix` if the trusted proxy sent malformed values.
 fn drop_malformed(headers: &mut HeaderMap) {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
     let is_path = |text: &str| {
@@ -119,7 +119,7 @@ fn drop_malformed(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes X-Forwarded-For and Forwarded with the hops so far and this one.
+/// Writes `X-Forwarded-For` and `Forwarded` with the earlier hops and this one.
 fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     let (addresses, elements) = {
         let hops = hops(headers);
@@ -147,7 +147,8 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     line
 }
 
-/// Value of Forwarded as one line. Built from X-Forwarded-For if only that field contains the hops.
+/// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the hops, they are taken from
+/// it.
 fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
     let mut line = String::with_capacity(64);
     if believed.forwarded_agrees {
@@ -199,7 +200,7 @@ fn host_value(line: &mut String, authority: &HeaderValue) {
     }
 }
 
-/// Appends a node (RFC 7239 §6); an IPv6 address is in brackets and quotes.
+/// Appends a node (RFC 7239 §6). An IPv6 address is written in brackets and quotes.
 fn node(line: &mut String, address: IpAddr) {
     let _infallible = match address {
         IpAddr::V4(address) => write!(line, "{address}"),
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(headers["forwarded"], expected);
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
         assert_eq!(headers["x-forwarded-port"], "8080");
-        // An IPv4 client of a dual-stack socket.
+        // Address of an IPv4 client at a dual-stack socket.
         let headers = told("::ffff:192.0.2.1", "h", "http", &[]);
         assert_eq!(headers["forwarded"], "for=192.0.2.1;host=h;proto=http");
     }
@@ -375,7 +376,7 @@ mod tests {
                 ["https", "shop.example", "443"],
                 "for=203.0.113.9;proto=https;host=shop.example",
             ),
-            // Both are present and differ: the older field takes precedence.
+            // Both fields are present and differ: `X-Forwarded-*` takes precedence.
             (
                 &[
                     ("forwarded", "for=203.0.113.9;proto=http"),

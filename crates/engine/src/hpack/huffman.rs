@@ -1,10 +1,10 @@
-//! The Huffman code of HPACK (RFC 7541 §5.2, appendix B), for decoding.
+//! Decoder of the Huffman code of HPACK (RFC 7541 §5.2, appendix B).
 //!
-//! The code is canonical: the lengths of appendix B determine it. A table decodes the codes of up to
-//! 8 bits, which all frequent characters have. Longer codes are found by the first code of their
-//! length.
+//! The code is canonical: the code lengths in appendix B determine the codes. A table decodes the
+//! codes of up to 8 bits, which all frequent characters have. Longer codes are found by the first
+//! code of each length.
 
-/// Length of the code of each byte, in bits (RFC 7541 appendix B). EOS has 30 bits, too.
+/// Length of the code of each byte, in bits (RFC 7541 appendix B). The code of EOS has 30 bits.
 const LENGTHS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, //
     28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28, //
@@ -93,7 +93,8 @@ fn long(bits: u64, held: u32) -> Result<(u8, u32), Invalid> {
     Err(Invalid)
 }
 
-/// Decodes the last bits, fewer than 8. The padding consists of ones and has at most 7 bits.
+/// Decodes the last bits, which are fewer than 8 without a complete code. Padding consists of ones
+/// and has at most 7 bits.
 fn last(bits: u64, mut held: u32, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
     loop {
         let rest = bits & ((1 << held) - 1);
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_appendix_b() {
-        // Examples from the appendix, one or more of each code length.
+        // Examples from appendix B, at least one for each code length.
         let rows: [(&str, u8); 21] = [
             ("00000", b'0'),
             ("01001", b't'),
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_bit_pattern_has_one_code() {
-        // Kraft's equality, with EOS: the code is complete.
+        // Kraft's equality holds with EOS, so the code is complete.
         let all = LENGTHS.iter().map(|length| 1_u64 << (30 - length));
         assert_eq!(all.sum::<u64>() + 1, 1 << 30);
     }

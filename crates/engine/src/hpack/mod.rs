@@ -1,14 +1,14 @@
 //! Inspection of the header blocks that HTTP/2 clients send (RFC 7541; RFC 9113 §4.3, §8.1, §8.2).
 //!
-//! The HTTP/2 library answers a block that cannot be decoded, and a field that is malformed, with
-//! the same connection error, and drops pseudo-fields in trailers. [`Inspector`] reads each block
-//! before the library does. It reports what cannot be decoded. For a malformed message it returns
-//! another block, for which the library resets the stream: every malformed field is replaced by one
-//! of the same size, so that the library's table stays equal to the client's, and a field that makes
-//! the message malformed for the library comes last.
+//! The HTTP/2 library answers a block that cannot be decoded and a malformed field with the same
+//! connection error, and drops pseudo-fields in trailers. [`Inspector`] reads each block before the
+//! library does, and reports a block that cannot be decoded. For a malformed message it returns a
+//! replacement block, for which the library resets the stream. The replacement has a valid field of
+//! the same size for every malformed field, so that the library's table stays equal to the client's.
+//! Its last field makes the message malformed for the library.
 //!
-//! The inspector holds 8 bytes per entry of the dynamic table, not its text. It allocates only when
-//! the table grows and for malformed messages.
+//! The inspector stores 8 bytes for each entry of the dynamic table, and not the entry's text. It
+//! allocates memory only when the table grows and for malformed messages.
 
 mod huffman;
 
@@ -19,14 +19,14 @@ use std::collections::VecDeque;
 const TABLE_BYTES: usize = 4_096;
 /// Size of an entry without its name and its value, in bytes (RFC 7541 §4.1).
 const ENTRY_BYTES: usize = 32;
-/// Maximum number of bytes after the first in an integer. The library has the same limit.
+/// Maximum number of bytes after the first byte of an integer. The library has the same limit.
 const INTEGER_BYTES: usize = 4;
 /// Maximum length of a field name that the library accepts.
 const NAME_BYTES: usize = 65_535;
 /// Length of the longest pseudo-field name that a request can have.
 const PSEUDO_BYTES: usize = 10;
-/// Literal `connection` with an empty value: connection-specific fields make a message malformed
-/// (RFC 9113 §8.2.2).
+/// Literal field `connection` with an empty value. It makes any message malformed, because it is
+/// connection-specific (RFC 9113 §8.2.2).
 const MALFORMED: &[u8] = b"\x10\x0Aconnection\x00";
 
 const INDEXED: u8 = 0x80;
@@ -46,9 +46,9 @@ pub enum Part {
 /// Result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inspected {
-    /// All fields of the block are well-formed. The library checks the other rules for messages.
+    /// All fields of the block are well-formed. The library checks all other rules for messages.
     WellFormed,
-    /// The message is malformed. Contains the block for the library.
+    /// The message is malformed. Contains the replacement block for the library.
     Malformed(Vec<u8>),
 }
 
@@ -57,8 +57,8 @@ pub enum Inspected {
 pub enum Invalid {
     /// The block cannot be decoded (COMPRESSION_ERROR, RFC 9113 §4.3).
     Compression,
-    /// The block is malformed, and a replacement with the same effect on the table would be too
-    /// long.
+    /// The block is malformed, and a replacement block with the same effect on the table would be
+    /// too long.
     Unreplaceable,
 }
 
@@ -98,7 +98,7 @@ enum Kind {
     Path,
     /// `:scheme`, `:authority` or `:protocol`.
     Pseudo,
-    /// Not a valid name for a field in a request. The library's table has another name in its
+    /// Name that is not valid for a field in a request. The library's table has another name in its
     /// place.
     Malformed,
 }
@@ -116,7 +116,7 @@ struct Block<'b> {
     at: usize,
     /// Offset of the field that is being read.
     begin: usize,
-    /// Block for the library. `None` until the first malformed field.
+    /// Replacement block for the library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
 }
@@ -130,7 +130,7 @@ impl Default for Inspector {
 }
 
 impl Inspector {
-    /// Inspector at the beginning of a connection.
+    /// Creates an inspector for a new connection.
     pub fn new() -> Self {
         Self {
             entries: VecDeque::new(),
@@ -144,10 +144,10 @@ impl Inspector {
         self.entries.iter().map(|entry| usize::from(entry.size))
     }
 
-    /// Reads a complete header block.
+    /// Inspects a complete header block.
     ///
     /// # Errors
-    /// The connection must end. The inspector cannot be used afterwards.
+    /// The reason why the connection must end. The inspector cannot be used afterwards.
     pub fn inspect(&mut self, block: &[u8], part: Part) -> Result<Inspected, Invalid> {
         let mut block = Block {
             bytes: block,
@@ -178,7 +178,7 @@ impl Inspector {
         Ok(block.end())
     }
 
-    /// Reads an indexed field (RFC 7541 §6.1).
+    /// Inspects an indexed field (RFC 7541 §6.1).
     fn indexed(&self, block: &mut Block<'_>) -> Result<Kind, Invalid> {
         let index = block.integer(7)?;
         let (name, is_malformed) = match index.checked_sub(STATIC_NAMES.len() + 1) {
@@ -199,7 +199,7 @@ impl Inspector {
         Ok(name.kind)
     }
 
-    /// Reads a literal field (RFC 7541 §6.2).
+    /// Inspects a literal field (RFC 7541 §6.2).
     fn literal(&mut self, block: &mut Block<'_>, indexing: bool) -> Result<Kind, Invalid> {
         let index = block.integer(if indexing { 6 } else { 4 })?;
         let mut name_length = 0;
@@ -220,7 +220,7 @@ impl Inspector {
         let name_end = block.at;
         let (is_valid, value_length) = block.text()?.value(name.kind)?;
         if !is_valid && name.kind == Kind::Method && value_length == 0 {
-            // The library cannot store an empty method in its table: replace the name as well.
+            // The library cannot store an empty method in its table, so replace the name as well.
             name.kind = Kind::Malformed;
         }
         let malformed = name.kind == Kind::Malformed || !is_valid;
@@ -311,19 +311,19 @@ impl<'b> Block<'b> {
         Ok(Text { bytes, is_huffman })
     }
 
-    /// Copies the current field to the replacement block, if there is one.
+    /// Appends the current field to the replacement block, if there is one.
     fn keep(&mut self) {
         if let Some(replaced) = &mut self.replaced {
             replaced.extend_from_slice(&self.bytes[self.begin..self.at]);
         }
     }
 
-    /// Omits a malformed field that is not inserted into the table.
+    /// Omits a malformed field, which is not inserted into the table, from the replacement block.
     fn omit(&mut self) {
         self.replaced();
     }
 
-    /// Inserts a valid field of the same size instead of a field with a malformed name.
+    /// Appends a valid field of the same size in place of a field with a malformed name.
     fn replace_field(&mut self, size: usize) -> Result<(), Invalid> {
         let value = (size - ENTRY_BYTES)
             .checked_sub(1)
@@ -334,7 +334,7 @@ impl<'b> Block<'b> {
         self.is_moderate()
     }
 
-    /// Inserts a valid value of the same length instead of a malformed one.
+    /// Appends a field with a valid value of the same length in place of a malformed value.
     fn replace_value(&mut self, name_end: usize, length: usize, kind: Kind) -> Result<(), Invalid> {
         let name = &self.bytes[self.begin..name_end];
         let replaced = self.replaced();
@@ -344,7 +344,7 @@ impl<'b> Block<'b> {
         self.is_moderate()
     }
 
-    /// The replacement block for the library. The first call creates it with the fields before the
+    /// Replacement block for the library. The first call creates it with the fields before the
     /// current one.
     fn replaced(&mut self) -> &mut Vec<u8> {
         self.is_malformed = true;
@@ -352,8 +352,8 @@ impl<'b> Block<'b> {
         self.replaced.get_or_insert_with(|| before.to_vec())
     }
 
-    /// Limits the length of the replacement block: a short literal can refer to a long name, so
-    /// many of them could require a long block.
+    /// Limits the length of the replacement block. A short literal can refer to a long name, so
+    /// that many malformed fields could need a long block.
     fn is_moderate(&self) -> Result<(), Invalid> {
         let length = self.replaced.as_ref().map_or(0, Vec::len);
         match length <= self.bytes.len() + 2 * TABLE_BYTES {
@@ -370,13 +370,14 @@ impl<'b> Block<'b> {
     }
 }
 
-/// Block with the same effect on the table, for which the library resets the stream.
+/// Replacement block for a malformed block: it has the same effect on the table, and the library
+/// resets the stream.
 pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string of the given length, which begins with `first`. A string that is longer than the table is shortened,
-/// because both lengths empty the table.
+/// Writes a valid string of the given length, which begins with `first`. A string that is longer than the table is
+/// shortened, because a string of either length empties the table.
 fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {
@@ -410,7 +411,7 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// Classifies the text as a name. Also returns its decoded length.
+    /// Classifies the text as a field name. Also returns its decoded length.
     fn name(self) -> Result<(Name, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
@@ -438,7 +439,8 @@ impl Text<'_> {
         Ok((name, length))
     }
 
-    /// Checks the text as the value of a field: true if it is valid, and its decoded length.
+    /// Checks the text as the value of a field. Returns true if it is valid, and its decoded
+    /// length.
     fn value(self, kind: Kind) -> Result<(bool, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
@@ -453,7 +455,8 @@ impl Text<'_> {
         let is_valid = match kind {
             Kind::Field => classes & VALUE != 0,
             Kind::Method => classes & TOKEN != 0 && length > 0,
-            // The library would drop a fragment, and accept a query without a path.
+            // Refuse a fragment, which the library would drop, and a query without a path, which it
+            // would accept.
             Kind::Path if classes & TARGET == 0 => false,
             Kind::Path if length > 0 && !matches!(first, b'/' | b'*') => false,
             Kind::Path | Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
@@ -462,8 +465,8 @@ impl Text<'_> {
         Ok((is_valid, length))
     }
 
-    /// True if the text is UTF-8, which the library requires for pseudo-fields. [`crate::edge`]
-    /// refuses invalid request targets later.
+    /// True if the text is UTF-8, which the library requires in pseudo-fields. [`crate::edge`]
+    /// later refuses invalid request targets.
     fn is_utf8(self) -> Result<bool, Invalid> {
         let mut text = Vec::new();
         self.decode(|byte| text.push(byte))?;
@@ -535,7 +538,7 @@ fn static_name(index: usize) -> Result<Name, Invalid> {
         1 | 6 | 7 => Kind::Pseudo,
         2 | 3 => Kind::Method,
         4 | 5 => Kind::Path,
-        // `:status` is only for responses.
+        // `:status` is only valid in responses.
         8..=14 => Kind::Malformed,
         _ => Kind::Field,
     };

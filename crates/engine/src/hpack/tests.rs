@@ -111,7 +111,7 @@ fn table_follows_appendix_c() {
         for (block, sizes) in blocks {
             let inspected = inspector.inspect(&bytes(block), Part::Head).unwrap();
             assert_eq!(inspector.sizes().collect::<Vec<_>>(), *sizes, "{name}");
-            // `:status` is only for responses.
+            // `:status` is only valid in responses, so requests with it are malformed.
             let is_malformed = is_response && *block != "3fe1 01";
             assert_eq!(inspected != Inspected::WellFormed, is_malformed, "{name}");
         }
@@ -151,7 +151,7 @@ fn blocks_that_cannot_be_decoded_are_errors() {
     }
 }
 
-/// String without Huffman coding.
+/// Encodes a string without Huffman coding.
 fn text(text: &[u8]) -> Vec<u8> {
     let length = match text.len() {
         short @ 0..0x7F => vec![short as u8],
@@ -164,7 +164,7 @@ fn text(text: &[u8]) -> Vec<u8> {
     [&length, text].concat()
 }
 
-/// Literal with a new name; `first` is its first byte.
+/// Encodes a literal field with a new name. `first` is the first byte of the encoding.
 fn literal(first: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     [vec![first], text(name), text(value)].concat()
 }
@@ -177,7 +177,7 @@ fn names_and_values_are_judged_byte_by_byte() {
             let inspected = Inspector::new().inspect(block, Part::Head).unwrap();
             inspected != Inspected::WellFormed
         };
-        // The library accepts a quotation mark, which is not a token character.
+        // The library accepts a quotation mark, although it is not a token character.
         let name = HeaderName::from_lowercase(&text).is_err() || byte == b'"';
         assert_eq!(is_malformed(&literal(0, &text, b"")), name, "name {byte}");
         let value = HeaderValue::from_bytes(&text).is_err();
@@ -202,7 +202,7 @@ fn names_and_values_are_judged_byte_by_byte() {
         for block in [literal(0, b":path", &long), name_of(4), name_of(5)] {
             assert_eq!(is_malformed(&block), path, "path /a {byte}");
         }
-        // Of a path that is inserted into the table, the replacement is well-formed.
+        // If a malformed path is inserted into the table, its replacement is well-formed.
         let inserted = [vec![0x44], self::text(&[b'x', byte])].concat();
         let inspected = Inspector::new().inspect(&inserted, Part::Head).unwrap();
         let Inspected::Malformed(replaced) = inspected else {
@@ -239,7 +239,8 @@ fn malformed_fields_are_replaced_by_equal_sizes() {
             Inspected::Malformed(malformed(&block))
         });
         assert_eq!(inspected, expected, "{name:?}: {value:?}");
-        // A reference to the entry is malformed, too; another entry is not.
+        // A reference to the malformed entry is malformed as well; a reference to another entry is
+        // not.
         if inspected.is_ok() {
             let other = inspector.inspect(b"\xBF", Part::Head);
             assert_eq!(other, Ok(Inspected::WellFormed));

@@ -1,4 +1,4 @@
-//! Builder of tries: adds operations to a tree, then lays the nodes out in the order of a walk.
+//! Builder of tries: adds operations to a tree, then stores the nodes in depth-first order.
 
 use bundle::ir::{Operation, Pattern, Segment, Template, TrailingSlash};
 use http::Method;
@@ -17,7 +17,7 @@ pub(super) struct Builder {
 #[derive(Default)]
 struct Branch {
     literals: Literals,
-    /// Literals in lower case that match case-insensitively, sorted.
+    /// Children by literals in lower case that match case-insensitively, sorted.
     folded: Vec<(Box<str>, u32)>,
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
@@ -36,8 +36,8 @@ enum Literals {
     Many(FxHashMap<Box<str>, u32>),
 }
 
-/// Operations with one template. Order within a method: highest priority, then declared paths
-/// before twins, then greatest conditions.
+/// Operations that share one template. Within a method, the order is: highest priority, declared
+/// paths before twins, then greatest conditions.
 #[derive(Default)]
 struct Leaf(Vec<Owner>);
 
@@ -57,8 +57,8 @@ impl Builder {
         }
     }
 
-    /// Adds an operation under `method`: its template, and the template's twin if the final slash
-    /// does not matter.
+    /// Adds an operation under `method` at its template. If the final slash does not matter, also
+    /// adds it at the template's twin.
     pub(super) fn add(&mut self, index: u32, operation: &Operation, method: &Method) {
         let twin = operation.template.twin();
         let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);
@@ -74,7 +74,7 @@ impl Builder {
         }
     }
 
-    /// Leaf of a template; created if it is new.
+    /// Leaf of a template. Creates the leaf if the template is new.
     fn leaf(&mut self, template: &Template) -> u32 {
         let mut at = 0u32;
         for segment in template.segments() {
@@ -196,11 +196,11 @@ impl Builder {
     }
 }
 
-/// Arrays of a trie under construction.
+/// Arrays of nodes, forks and arms of a trie under construction.
 struct Layout<'b> {
     operations: &'b [Operation],
     leaves: &'b [Leaf],
-    /// Node index of each branch.
+    /// Index of the node of each branch.
     places: Vec<At>,
     forks: Vec<Fork>,
     arms: Vec<Arm>,

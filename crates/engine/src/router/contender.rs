@@ -1,5 +1,5 @@
-//! All routes whose template matches a request, each with the reason why it is or is not selected.
-//! Used to explain the result of [`super::find`]; not used for serving.
+//! All routes whose template matches a request, each with the reason why it is not selected.
+//! Explains the result of [`super::find`]; not used for serving.
 
 use http::Method;
 use policy::RequestHead;
@@ -25,14 +25,14 @@ pub struct Contender {
 pub enum Lost {
     /// The route has another method.
     Method,
-    /// A condition does not hold: the index of the first that fails.
+    /// A condition of the route does not hold. Contains the index of the first one that fails.
     Condition(usize),
-    /// The selected route takes precedence; the criterion that decides.
+    /// The selected route takes precedence. Contains the criterion that decides.
     Beaten(Step),
 }
 
-/// Contenders in order: the selected route, then the routes that match but have a lower precedence,
-/// then routes that do not match in method or conditions.
+/// Routes whose template matches, in this order: the selected route, routes that match but have a
+/// lower precedence, routes that do not match in method or conditions.
 #[must_use]
 pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     let Some(table) = hosts.mounts(&head.host) else {
@@ -60,7 +60,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    // Owner of requests that no operation describes.
+    // Operation that serves requests that no operation describes.
     let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,
@@ -88,7 +88,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Reason why the request does not match the route, regardless of other routes.
+/// Reason why the request does not match the route. None if it matches.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
     use crate::router::{ApiRouter, Found, find};
 
-    /// Parses `METHOD /template` and options: `!N` a priority, `?NAME=VALUE` a condition, `~` any
-    /// final slash, `*` a prefix.
+    /// Parses an operation: `METHOD /template` and options. `!N` is a priority, `?NAME=VALUE` a
+    /// condition, `~` allows any final slash, `*` makes the template a prefix.
     fn operation(text: &str) -> Operation {
         let mut words = text.split_whitespace();
         let (method, path) = (words.next().unwrap(), words.next().unwrap());

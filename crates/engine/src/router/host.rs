@@ -7,14 +7,14 @@ use rustc_hash::FxHashMap;
 
 use super::trie::ApiRouter;
 
-/// Hosts of one listener. The most specific matching host is used; other hosts are not tried.
+/// Hosts of one listener. Only the most specific matching host is used.
 ///
-/// The keys come from the bundle, not from clients, so a hash without a secret is safe: a client
-/// cannot cause collisions.
+/// The keys come from the bundle and not from clients, so clients cannot cause hash collisions. The
+/// hash therefore needs no secret.
 #[derive(Debug, Default)]
 pub struct HostTable {
     exact: FxHashMap<Box<str>, MountTable>,
-    /// Mounts of `*.example.org` under the key `example.org`; the star matches one label.
+    /// Mounts of wildcards. `*.example.org` has the key `example.org`; the star matches one label.
     wildcard: FxHashMap<Box<str>, MountTable>,
     any: Option<MountTable>,
 }
@@ -33,7 +33,7 @@ pub enum HostPattern {
 /// The mounts of one host.
 #[derive(Debug, Default)]
 pub struct MountTable {
-    /// Depths (numbers of segments) of the base paths, ascending.
+    /// Depths of the base paths, in ascending order. The depth is the number of segments.
     depths: Vec<usize>,
     bases: FxHashMap<Box<str>, Vec<MountEntry>>,
 }
@@ -50,7 +50,7 @@ pub struct MountEntry {
 }
 
 impl HostTable {
-    /// Adds an API at a host pattern (`None`: any host) and base path (empty or `/…`).
+    /// Adds an API at a host pattern and a base path (empty or `/…`). `None` is any host.
     pub fn add(
         &mut self,
         host: Option<&str>,
@@ -100,7 +100,7 @@ impl HostTable {
         self.any.as_ref()
     }
 
-    /// The host pattern that [`Self::mounts`] selects. None if no mount serves the host.
+    /// Host pattern that [`Self::mounts`] selects. None if no mount serves the host.
     #[must_use]
     pub fn pattern(&self, host: &str) -> Option<HostPattern> {
         if self.exact.contains_key(host) {
@@ -117,8 +117,8 @@ impl HostTable {
 }
 
 impl MountTable {
-    /// Mounts whose base path is a prefix of `path`, each with the rest of the path (empty or
-    /// `/…`).
+    /// Mounts whose base path is a prefix of `path`, each with the rest of the path after the base
+    /// path (empty or `/…`).
     pub fn below<'t, 'p>(
         &'t self,
         path: &'p str,

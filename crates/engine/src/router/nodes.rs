@@ -1,9 +1,9 @@
-//! Memory layout of a routing table. In a large table only the top nodes stay in the CPU caches, so
+//! Memory layout of a routing table. Only the top nodes of a large table stay in the CPU caches, so
 //! a look-up must touch few cache lines.
 //!
 //! A node is half a cache line of 64 bytes and begins with the literal that leads to it. Nodes are
-//! stored in the order of a walk: an only child directly follows its parent. Rarer parts of a node
-//! (several literals, patterns, prefix templates) are in a [`Fork`].
+//! stored in depth-first order: an only child directly follows its parent. Parts that few nodes
+//! have (several literals, patterns, prefix templates) are in a [`Fork`].
 
 use std::hash::Hasher as _;
 use std::num::NonZeroU32;
@@ -16,7 +16,7 @@ use rustc_hash::FxHasher;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonZeroU32);
 
-/// Node of the trie: children and templates after some segments.
+/// Node of the trie: the children and templates after a sequence of segments.
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
@@ -27,15 +27,15 @@ pub(super) struct Node {
     pub(super) literal: Option<At>,
     /// Child for a parameter.
     pub(super) parameter: Option<At>,
-    /// First [`Arm`] of the template that ends here.
+    /// First [`Arm`] of the template that ends at this node.
     pub(super) end: Option<At>,
-    /// Rarer parts: several literals, patterns, prefix templates.
+    /// Parts that few nodes have: several literals, patterns, prefix templates.
     pub(super) fork: Option<At>,
 }
 
 const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
 
-/// Parts that only few nodes have, stored separately to keep nodes small.
+/// Parts that few nodes have, stored separately to keep nodes small.
 #[derive(Debug, Default)]
 pub(super) struct Fork {
     /// Children by literal, if there are several.
@@ -44,7 +44,7 @@ pub(super) struct Fork {
     pub(super) folded: Box<[(Box<str>, At)]>,
     /// Children by pattern, greatest first.
     pub(super) patterns: Box<[(Pattern, At)]>,
-    /// First [`Arm`] of the prefix template that ends here.
+    /// First [`Arm`] of the prefix template that ends at this node.
     pub(super) rest: Option<At>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Fork {
 pub(super) struct Arm {
     /// Index into [`super::ApiRouter::operations`].
     pub(super) operation: u32,
-    /// Number of arms of the template from this one on.
+    /// Number of arms of the template from this arm to the last one.
     pub(super) count: u32,
     /// Index of the method in the table's methods.
     pub(super) method: u32,
@@ -63,14 +63,14 @@ pub(super) struct Arm {
     pub(super) conditional: bool,
 }
 
-/// A literal: stored inline if it is short, as most are.
+/// Literal of a segment. Short literals, which most are, are stored inline.
 #[derive(Debug)]
 pub(super) enum Label {
     Short {
         length: u8,
         text: [u8; SHORT],
     },
-    /// Range of the table's `texts`.
+    /// Range of a long literal in the table's `texts`.
     Long {
         start: u32,
         length: u32,
@@ -80,7 +80,7 @@ pub(super) enum Label {
 /// Maximum length of an inline literal, in bytes.
 const SHORT: usize = 14;
 
-/// Children by the hash of their literals, with open addressing. Half of the slots are empty, so
+/// Hash table of children by their literals, with open addressing. Half of the slots are empty, so
 /// that most look-ups end in the first cache line. The hash needs no secret, because the literals
 /// come from the operator.
 #[derive(Debug, Default)]
@@ -132,7 +132,7 @@ impl At {
 // === impl Label ===
 
 impl Label {
-    /// Stores a short literal inline; appends a long one to `texts`.
+    /// Stores a literal: inline if it is short, otherwise in `texts`.
     pub(super) fn new(literal: &str, texts: &mut Vec<u8>) -> Self {
         let bytes = literal.as_bytes();
         let mut text = [0; SHORT];
@@ -180,7 +180,7 @@ impl Slots {
         Self(slots.into())
     }
 
-    /// Children whose literal has the same hash as `segment`; rarely more than one.
+    /// Children whose literals have the same hash as `segment`. Rarely more than one.
     pub(super) fn find(&self, segment: &str) -> impl Iterator<Item = At> {
         let hash = if self.0.is_empty() { 0 } else { hash(segment) };
         let mask = self.0.len().wrapping_sub(1);

@@ -1,4 +1,4 @@
-//! Order of candidates: priority, then template, then conditions. The greatest candidate is
+//! Order of candidates: by priority, then template, then conditions. The greatest candidate is
 //! selected.
 
 use std::cmp::Ordering;
@@ -7,8 +7,8 @@ use bundle::ir::{Condition, Segment, Template, Test};
 
 use super::trie::Candidate;
 
-/// Compares two segments that match the same string: literal, then case-insensitive literal, then
-/// pattern, then parameter.
+/// Compares two segments that match the same string. In descending order: literal, case-insensitive
+/// literal, pattern, parameter.
 #[must_use]
 pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     let rank = |segment: &Segment| match segment {
@@ -19,8 +19,8 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
-            // More literal bytes; fewer parameters; longer head; longer tail; then byte order, so
-            // that the order is total.
+            // Greater is the pattern with more literal bytes, then fewer parameters, a longer head,
+            // a longer tail. Byte order decides last, so that the order is total.
             let literals = |pattern: &bundle::ir::Pattern| {
                 pattern.head.len()
                     + pattern
@@ -40,13 +40,13 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
                 .then_with(|| b.erased().cmp(&a.erased()))
                 .then_with(|| b.folded.cmp(&a.folded))
         }
-        // Literals that match the same request are equal.
+        // Two literals that match the same request are equal.
         _ => Ordering::Equal,
     })
 }
 
 /// Compares two templates that match the same path, segment by segment from the left. A template
-/// that ends is greater than a prefix.
+/// that ends with the path is greater than a prefix.
 #[must_use]
 pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     let difference = segments_differ(
@@ -56,8 +56,8 @@ pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     difference.map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Compares conditions that hold for the same request: more fields, more parameters, exact before
-/// longer prefix before presence, then byte order.
+/// Compares conditions that hold for the same request: by more fields, more parameters, exact
+/// values before longer prefixes before presence, then byte order.
 #[must_use]
 pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |list: &[Condition]| {
@@ -91,11 +91,12 @@ pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
 pub enum Step {
     /// Priority.
     Priority,
-    /// Segment with this index, counted from 0 at the start of the base path.
+    /// Segment with this index. Index 0 is the first segment of the base path.
     Segment(usize),
-    /// After this many segments, one template is a prefix and the other continues or ends exactly.
+    /// After this number of segments, one template ends as a prefix, and the other one continues or
+    /// ends exactly.
     Prefix(usize),
-    /// Method: the request's own takes precedence over GET for HEAD.
+    /// Method: the method of the request takes precedence over GET, which serves HEAD as well.
     Method,
     /// Final slash: the declared path takes precedence over its twin.
     Slash,
@@ -106,8 +107,8 @@ pub enum Step {
 /// Segments of a mount's base path, and a candidate of the mount's API.
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
-/// Compares candidates of two mounts: priority, segments of base path and template, the request's
-/// own method before GET for HEAD, declared path before twin, conditions.
+/// Compares candidates of two mounts: by priority, segments of base path and template, the
+/// request's own method before GET for HEAD, declared path before twin, conditions.
 pub(super) fn compare_owners(a: Owner<'_>, b: Owner<'_>) -> Ordering {
     owners_differ(a, b).map_or(Ordering::Equal, |(_, decided)| decided)
 }
@@ -141,7 +142,8 @@ pub(super) fn compare_paths(a: Owner<'_>, b: Owner<'_>) -> Ordering {
         .map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Segments of a base path and of the template below it; for a twin, of the path that it matches.
+/// Segments of a base path and of the template below it. For a twin: of the path that the twin
+/// matches.
 fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> {
     static EMPTY: Segment = Segment::Literal(String::new());
     let declared = candidate.operation.template.segments();
@@ -154,8 +156,8 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
     base.iter().chain(&declared[..kept]).chain(added)
 }
 
-/// First segment from the left in which two paths differ. If both end together, an exact end is
-/// greater than a prefix.
+/// First segment from the left in which two paths differ, and the result. If both paths end at the
+/// same segment, an exact end is greater than a prefix.
 fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),
@@ -164,7 +166,7 @@ fn segments_differ<'o>(
     loop {
         let (step, decided) = match (left.next(), right.next()) {
             (Some(a), Some(b)) => (Step::Segment(index), compare_segments(a, b)),
-            // The shorter one matches the same path with fewer segments, so that it is a prefix.
+            // The path with fewer segments is a prefix, because it matches the same request path.
             (Some(_), None) => (Step::Prefix(index), Ordering::Greater),
             (None, Some(_)) => (Step::Prefix(index), Ordering::Less),
             // Both end: an exact end is greater than a prefix.

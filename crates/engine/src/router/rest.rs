@@ -1,10 +1,10 @@
 //! Results for requests that no operation describes (semantics.md §1): 404, 405, or the operations
 //! `API#undeclared` and `API#unmatched`.
 //!
-//! The API with the greatest template that matches a path decides on undeclared methods. If no
-//! template matches, the mount with the longest base path decides. Requests that match a described
-//! operation except for its conditions, and requests of `internal` operations, go to neither.
-//! Requests that match an operation never reach this code.
+//! The API with the greatest template that matches the path decides about an undeclared method. If
+//! no template matches, the mount with the longest base path decides. Neither operation serves
+//! requests that match a described operation except for its conditions, and requests of `internal`
+//! operations. Requests that match an operation never reach this code.
 
 use std::cmp::Ordering;
 
@@ -18,11 +18,12 @@ use super::{Found, order};
 /// Templates of a host that match a path.
 #[derive(Default)]
 struct Described<'t> {
-    /// Methods of the operations.
+    /// Methods of the operations whose templates match the path.
     methods: Vec<Method>,
-    /// Greatest template, with its mount and the API's `undeclared` operation.
+    /// Greatest template that matches the path, with its mount and the API's operation
+    /// `API#undeclared`.
     greatest: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
-    /// True if the request belongs to an internal operation.
+    /// True if the request belongs to an `internal` operation.
     hidden: bool,
 }
 
@@ -53,7 +54,8 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     if methods.iter().any(|method| takes(method, &head.method)) {
         return Found::NoConditionMatched;
     }
-    // Some upstreams compare methods without case: `get` must not avoid the checks of `GET`.
+    // Compare methods case-insensitively, because some upstreams do: `get` must not avoid the
+    // checks of `GET`.
     let is_declared = methods
         .iter()
         .any(|method| takes_in_any_case(method, &head.method));
@@ -77,7 +79,7 @@ pub(super) fn methods(table: &MountTable, path: &str) -> Vec<Method> {
     listed(methods)
 }
 
-/// Methods for `Allow`: GET includes HEAD.
+/// Sorted methods for the field `Allow`. Adds HEAD if GET is one of them.
 fn listed(mut methods: Vec<Method>) -> Vec<Method> {
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
@@ -87,7 +89,7 @@ fn listed(mut methods: Vec<Method>) -> Vec<Method> {
     methods
 }
 
-/// True if an API describes the request as internal.
+/// True if an `internal` operation of an API matches the request.
 pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) -> bool {
     let mut hidden = false;
     for (entry, below) in table.below(path) {
@@ -100,8 +102,8 @@ pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) ->
     hidden
 }
 
-/// Operation for unmatched paths: that of the mount with the longest base path, or, if several
-/// mounts have this path, of one that has such an operation.
+/// Operation `API#unmatched` for a path: that of the mount with the longest base path. If several
+/// mounts have this base path, one that has such an operation takes precedence.
 fn unmatched(table: &MountTable, path: &str) -> Found {
     let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
     for (entry, _) in table.below(path) {
@@ -132,12 +134,12 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
     }
 }
 
-/// True if an operation's method serves the requested one; GET also serves HEAD.
+/// True if an operation with the method `own` serves the method `asked`. GET also serves HEAD.
 fn takes(own: &Method, asked: &Method) -> bool {
     own == asked || *asked == Method::HEAD && *own == Method::GET
 }
 
-/// True if an operation's method serves the requested one in any spelling of its letters.
+/// True if an operation's method serves the requested method, ignoring letter case.
 fn takes_in_any_case(own: &Method, asked: &Method) -> bool {
     let asked = asked.as_str();
     asked.eq_ignore_ascii_case(own.as_str())
@@ -145,7 +147,7 @@ fn takes_in_any_case(own: &Method, asked: &Method) -> bool {
 }
 
 impl<'t> Described<'t> {
-    /// Records a template that matches the path, and the operation for its undeclared methods.
+    /// Records a template that matches the path, with the API's operation for undeclared methods.
     fn see(&mut self, entry: &'t MountEntry, seen: &Seen<'t>, undeclared: Option<u32>) {
         let candidate = Candidate {
             index: seen.index,

@@ -1,8 +1,8 @@
-//! Trie of one API: segments are edges, methods and conditions are in the leaves.
+//! Trie of one API. Segments are edges; methods and conditions are in the leaves.
 //!
 //! The search is depth first: literal, then patterns in their order, then parameter, then prefix.
-//! The first leaf whose method and conditions hold is therefore the greatest candidate. Only a
-//! table with priorities continues the search. A request enters each node at most once.
+//! The first leaf whose method and conditions match is therefore the greatest candidate. Only a
+//! table with priorities continues the search. A request visits each node at most once.
 
 use bundle::ir::{Hidden, Operation, Owns, Set, TrailingSlash};
 use http::Method;
@@ -18,9 +18,9 @@ pub struct ApiRouter {
     operations: Box<[Operation]>,
     briefs: Box<[Brief]>,
     uses_priority: bool,
-    /// Index of the operation that receives undeclared methods of the API's paths.
+    /// Index of the operation `API#undeclared`, which serves undeclared methods of the API's paths.
     undeclared: Option<u32>,
-    /// Index of the operation that receives paths that no template matches.
+    /// Index of the operation `API#unmatched`, which serves paths that no template matches.
     unmatched: Option<u32>,
     /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
@@ -37,15 +37,15 @@ pub struct Candidate<'r> {
     pub priority: i32,
     /// True if the path differs from the template only by the final slash.
     pub twin: bool,
-    /// True if the operation has the request's own method; false for a GET operation that serves
+    /// True if the operation has the method of the request. False for a GET operation that serves
     /// HEAD.
     pub explicit: bool,
     /// True if the operation has conditions.
     pub conditional: bool,
 }
 
-/// Properties of an operation that every request reads. Stored separately, because sixteen of these
-/// fit into a cache line, while a whole operation takes two.
+/// Properties of an operation that every request needs. They are stored apart from the operations,
+/// because sixteen of them fit into a cache line, while a whole operation takes two lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
     /// The operation's [`Operation::treatment`].
@@ -67,8 +67,8 @@ pub(super) struct Trie {
 // === impl ApiRouter ===
 
 impl ApiRouter {
-    /// Builds the table of an API's operations. Fails with the keys of two operations that match
-    /// the same requests; gwc has reported these with their places.
+    /// Builds the table of an API's operations. Fails if two operations match the same requests;
+    /// gwc has reported this error with source locations.
     pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let mut router = Self::of_operations(operations)?;
         if !hidden.is_empty() {
@@ -77,14 +77,15 @@ impl ApiRouter {
         Ok(router)
     }
 
-    /// Table of internal operations. If several match a request, any of them may be found.
+    /// Builds the table of `internal` operations. If several of them match a request, any one may
+    /// be found.
     fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
             key: number.to_string(),
             method: one.method.clone(),
             template: one.template.clone(),
             conditions: Vec::new(),
-            // A unique priority for each, so that equal templates do not conflict.
+            // Give each operation a unique priority, so that equal templates do not conflict.
             priority: i32::try_from(number).unwrap_or(i32::MAX),
             treatment: 0,
             trailing_slash: TrailingSlash::Ignore,
@@ -135,7 +136,7 @@ impl ApiRouter {
         &self.operations
     }
 
-    /// Properties of the operation with this index that every request reads.
+    /// Properties of the operation with this index that every request needs.
     ///
     /// # Panics
     /// If the index is out of range.
@@ -144,13 +145,13 @@ impl ApiRouter {
         self.briefs[operation as usize]
     }
 
-    /// Index of the operation that receives undeclared methods of the API's paths.
+    /// Index of the operation `API#undeclared`, which serves undeclared methods of the API's paths.
     #[must_use]
     pub fn undeclared(&self) -> Option<u32> {
         self.undeclared
     }
 
-    /// Index of the operation that receives paths that no template matches.
+    /// Index of the operation `API#unmatched`, which serves paths that no template matches.
     #[must_use]
     pub fn unmatched(&self) -> Option<u32> {
         self.unmatched
@@ -162,13 +163,13 @@ impl ApiRouter {
         self.hidden.as_deref()
     }
 
-    /// Greatest operation whose template, method and conditions match; `below` is the path after
-    /// the base path (empty or `/…`).
+    /// Greatest operation whose template, method and conditions match a request. `below` is the
+    /// path after the base path (empty or `/…`).
     #[must_use]
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
         let asked = self.trie.method(&head.method);
         let get = match head.method {
-            // HEAD falls back to GET.
+            // GET operations also serve HEAD.
             Method::HEAD => self.trie.method(&Method::GET),
             _ => None,
         };
@@ -200,8 +201,8 @@ impl ApiRouter {
         best
     }
 
-    /// Operation of a matching template for the request: one with the requested method, otherwise
-    /// one with the second method (GET for HEAD).
+    /// Operation of a matching template for the request: one with the method `asked`, otherwise one
+    /// with the method `second` (GET for HEAD).
     fn owner<'r>(
         &self,
         arms: &'r [Arm],
@@ -247,7 +248,7 @@ impl ApiRouter {
     }
 }
 
-/// An operation whose template matches the path.
+/// Operation whose template matches the path of a request.
 #[derive(Debug)]
 pub struct Seen<'r> {
     /// Index of the operation.
@@ -284,7 +285,7 @@ enum Walk {
     Stop,
 }
 
-/// Path after the first slash, from which a walk starts. None for an empty path.
+/// Path after its first slash, at which a walk starts. None for an empty path.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
