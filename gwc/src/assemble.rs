@@ -47,7 +47,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
         let contract = lowered
             .contracts
             .get(&api.name)
-            .context("each API has a contract")?;
+            .context("an API has no contract")?;
         Ok(ApiPart {
             name: api.name.clone(),
             behaviour: bundle::codec::encode(api),
@@ -102,7 +102,7 @@ type Consumers = ir::Set<ir::Consumer>;
 pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     let malformed = |what| Refused::Malformed {
         what,
-        why: "it is not in the form of this version".into(),
+        why: "this version cannot read its format".into(),
     };
     let mut shared: ir::Shared = bundle::codec::decode(&full.runtime.shared.bytes)
         .map_err(|_| malformed("the shared blob"))?;

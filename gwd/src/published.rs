@@ -270,6 +270,9 @@ mod tests {
         assert!(all_move(&beats, 19_999));
         assert!(!all_move(&beats, 20_000));
         beats[1].store(20_000, Ordering::Relaxed);
-        assert!(all_move(&beats, 20_000), "it moves again");
+        assert!(
+            all_move(&beats, 20_000),
+            "the worker sends heartbeats again"
+        );
     }
 }

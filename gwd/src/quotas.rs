@@ -207,7 +207,7 @@ fn read(shared: &Shared, folder: &Path) {
             if lost > 0 {
                 event(
                     Level::Warn,
-                    "some saved counters of quotas have no slot: their keys begin again",
+                    "some saved counters of quotas found no free slot: they begin at zero",
                     json!({"keys": lost}),
                 );
             }

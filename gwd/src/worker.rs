@@ -278,7 +278,9 @@ impl Deref for Worker {
 
 impl View {
     pub(crate) fn current(&self) -> &Current {
-        self.current.as_deref().expect("taken only when dropped")
+        self.current
+            .as_deref()
+            .expect("the version is taken only when the view is dropped")
     }
 
     /// Index of this version's listener at a socket, or `None` if the version does not name the

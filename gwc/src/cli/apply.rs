@@ -265,11 +265,9 @@ fn sides(
     let old = head.map(|head| side_in(store, head.bundle, head.record.source));
     let new = Side {
         bundle: built.bundle.id(),
-        lowered: built
-            .compiled
-            .lowered
-            .take()
-            .ok_or_else(|| anyhow::anyhow!("sources without errors lower"))?,
+        lowered: built.compiled.lowered.take().ok_or_else(|| {
+            anyhow::anyhow!("the sources have no errors, but no gateway was built")
+        })?,
         source: Some(built.map.clone()),
     };
     Ok((old.transpose()?, new))

@@ -89,7 +89,8 @@ impl Built {
     pub(super) fn of(context: &Context) -> anyhow::Result<Self> {
         let compiled = context.compile()?;
         let lowered = compiled.lowered.as_ref();
-        let bundle = assemble(lowered.context("sources without errors lower")?)?;
+        let bundle =
+            assemble(lowered.context("the sources have no errors, but no gateway was built")?)?;
         let map = SourceMap::of(&compiled);
         Ok(Self {
             compiled,
@@ -107,7 +108,7 @@ impl Built {
     ) -> anyhow::Result<Place> {
         let model = self.compiled.model.as_ref();
         let settings = &model
-            .context("sources without errors have a model")?
+            .context("the sources have no errors, but no model was built")?
             .settings;
         Place::of(root, settings, store, channel)
     }

@@ -97,6 +97,6 @@ impl Reading {
 /// Returns the errors of [`super::plan::compare`].
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
     let plan = compare_each(pairs).map_err(|error| super::plan::unbuilt(&error))?;
-    let plan = plan.ok_or_else(|| anyhow::anyhow!("no environment has a new side"))?;
+    let plan = plan.ok_or_else(|| anyhow::anyhow!("the new side has no environment"))?;
     super::plan::judged(plan)
 }

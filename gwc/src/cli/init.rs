@@ -381,7 +381,7 @@ fn schema(name: &str) -> anyhow::Result<String> {
     let (_, schema) = schemas
         .iter()
         .find(|(known, _)| *known == name)
-        .context("the schema is one of ours")?;
+        .context("gwc has this schema")?;
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 

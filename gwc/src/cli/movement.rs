@@ -115,9 +115,11 @@ impl Movement<'_> {
         };
         let has = match (is_other, serial) {
             (true, _) => format!("another list {serial}"),
-            (false, serial) if serial >= known => format!("list {known} without its content"),
+            (false, serial) if serial >= known => {
+                format!("list {known}, but not the content of the list")
+            }
             (false, 0) => "no list".to_owned(),
-            (false, serial) => format!("list {serial} as the newest"),
+            (false, serial) => format!("list {serial} as its newest list"),
         };
         Err(refused(
             &Refused::RevocationsWithheld { serial, known },
@@ -191,7 +193,7 @@ older copy (`gwc apply --merge --node …` continues from the records that gatew
                 &Refused::WrongProject {
                     expected: trust.project().clone(),
                 },
-                "the trust file is another project's",
+                "the trust file belongs to another project",
             ));
         }
         let channel = Some(&self.place.channel);

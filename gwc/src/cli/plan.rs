@@ -329,7 +329,10 @@ fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<
             }
             (None, None) => None,
             (None, Some(_)) => {
-                let place = sides.places.last().context("its place was just read")?;
+                let place = sides
+                    .places
+                    .last()
+                    .context("the settings of this side were just read")?;
                 let (old, said) = base(place, args.at.trust.as_deref(), Subject::default())?;
                 its.channel = said.channel;
                 its.serial = said.serial;
@@ -406,7 +409,7 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     let model = compiled
         .model
         .as_ref()
-        .context("a project without errors has settings")?;
+        .context("the project has no errors, but its settings are missing")?;
     Place::of(
         &context.root()?,
         &model.settings,

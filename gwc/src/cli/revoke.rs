@@ -232,7 +232,7 @@ fn doubts(
             .collect();
         for strange in credentials.difference(&known) {
             doubts.push(format!(
-                "warning: no consumer of what channel {} runs has the credential {}…; is the hash right?",
+                "warning: no consumer of the bundle of channel {} has the credential {}…; check the hash",
                 place.channel,
                 &strange.hex()[..12]
             ));

@@ -164,7 +164,7 @@ fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<Stri
             Exit::INPUT,
             "too-large",
             format!(
-                "{}: written out, its aliases make more than {} MiB",
+                "{}: with its aliases expanded, the document is larger than {} MiB",
                 printable(name),
                 write::BYTES_MAX >> 20
             ),

@@ -90,7 +90,7 @@ impl Place {
         };
         let settings = read.ok_or_else(|| {
             unreadable(format!(
-                "`{}` cannot be read as far as the project's name (`gwc lint` shows why)",
+                "the project's name cannot be read from `{}` (`gwc lint` shows why)",
                 root.join(GATEWAY_FILE).display()
             ))
         })?;

@@ -371,7 +371,7 @@ fn written_baseline_reports_its_number_of_findings() {
     );
     let written = project.run(&["lint", "--write-baseline", "b.json"]).with(0);
     assert!(
-        written.err.contains("set aside 1 finding in b.json"),
+        written.err.contains("recorded 1 finding in b.json"),
         "{}",
         written.err
     );
@@ -384,7 +384,7 @@ fn written_baseline_reports_its_number_of_findings() {
     project
         .run(&["lint", "--write-baseline", "b.json"])
         .with(0)
-        .says("set aside 2 findings in b.json");
+        .says("recorded 2 findings in b.json");
 }
 
 #[test]

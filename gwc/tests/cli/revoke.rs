@@ -102,7 +102,7 @@ fn credentials_by_their_hash_only() {
     assert!(!failed.err.contains("my-secret-token"), "{}", failed.err);
     run(&"ab".repeat(32))
         .with(0)
-        .says("no consumer of what channel prod runs")
+        .says("no consumer of the bundle of channel prod")
         .says("revocation list 1");
     run(&"cd".repeat(32)).with(0).says("revocation list 2");
     project

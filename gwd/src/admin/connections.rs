@@ -114,7 +114,10 @@ mod tests {
         let has =
             |connections: &Connections, one| connections.open.iter().any(|it| Arc::ptr_eq(it, one));
         assert!(has(&connections, &open[0]), "busy");
-        assert!(!has(&connections, &open[1]), "the oldest idle one");
+        assert!(
+            !has(&connections, &open[1]),
+            "the oldest idle connection is closed"
+        );
         assert!(has(&connections, &new));
         drop(busy);
         let _newer = connections.admit().unwrap();
@@ -131,6 +134,10 @@ mod tests {
         drop((busy, more, health));
         drop((all, open));
         assert!(connections.admit().is_some());
-        assert_eq!(connections.open.len(), 3, "what has ended takes no place");
+        assert_eq!(
+            connections.open.len(),
+            3,
+            "ended connections are not counted"
+        );
     }
 }

@@ -202,7 +202,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     let mut builder = Request::builder().method(method).uri(target);
     let mut has_host = false;
     for (name, value) in &question.headers {
-        let bad = || format!("`{}` is not a field", name.escape_debug());
+        let bad = || format!("`{}` is not a valid field", name.escape_debug());
         let name = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
         let value = HeaderValue::try_from(value).map_err(|_| bad())?;
         has_host |= name == http::header::HOST;

@@ -550,7 +550,10 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
             "no-admin-token"
         },
     }
-    .tell("a change without an actor was refused", json!({}));
+    .tell(
+        "a change by an unauthenticated client was refused",
+        json!({}),
+    );
 }
 
 fn set_level(body: &[u8], who: &str) -> Reply {

@@ -52,7 +52,7 @@ impl Passwords {
         let mut key = [0; 32];
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let filled = provider.secure_random.fill(&mut key);
-        filled.expect("the system has random numbers, without which there is no TLS");
+        filled.expect("the operating system must provide random numbers");
         Self {
             permits: Arc::new(Semaphore::new((threads / 2).max(1))),
             waiting: Mutex::default(),

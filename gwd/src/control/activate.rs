@@ -199,7 +199,7 @@ impl Control {
             result: OK,
         }
         .tell(
-            "the running bundle was named again",
+            "a new record names the running bundle",
             json!({"serial": serial, "channel": self.plan.channel.as_str()}),
         );
     }

@@ -212,7 +212,7 @@ impl Control {
             self.alarm("state-not-durable", true);
             event(
                 Level::Warn,
-                "the state folder can be read but not written: releases are refused until it can",
+                "the state folder can be read but not written: releases are refused until it can be written",
                 json!({"state": self.plan.state.display().to_string()}),
             );
         }

@@ -81,9 +81,9 @@ mod tests {
         assert!(pending.set());
         assert!(!pending.set(), "one event is pending already");
         looks.want();
-        assert_eq!(looks.due_ms(), 0, "the first look is at once");
+        assert_eq!(looks.due_ms(), 0, "the first read is due at once");
         looks.begin();
-        assert!(pending.set(), "an event during the look counts");
+        assert!(pending.set(), "an event during the read counts");
         looks.want();
         looks.end(1_000, 1_001);
         assert_eq!(looks.due_ms(), 1_101);

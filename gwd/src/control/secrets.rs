@@ -482,7 +482,7 @@ mod tests {
         assert_eq!(secrets.stale(), [reference.clone()].into());
         assert!(
             secrets.cell(&reference, Form::FieldValue).is_ok(),
-            "a rollback can bind it"
+            "a rollback can use the last value"
         );
         std::fs::write(&path, "three").unwrap();
         secrets.refresh(0);

@@ -339,7 +339,7 @@ fn reason(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         "it is truncated"
     } else if error.is_data() {
-        "it is not what gwd writes"
+        "gwd did not write this content"
     } else {
         "it is not JSON"
     }

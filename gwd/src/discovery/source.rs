@@ -389,7 +389,7 @@ mod tests {
         source.told(absent(), 5_000, &times, 0);
         source.told(failed(), 15_000, &times, 0);
         assert!(!source.told(absent(), 3_600_000, &times, 0).changed);
-        assert_eq!(hosts(&source), "1", "nobody said it in between");
+        assert_eq!(hosts(&source), "1", "a failed query resets the time");
         assert!(!source.told(absent(), 3_629_999, &times, 0).changed);
         assert!(source.told(absent(), 3_630_000, &times, 0).changed);
         assert_eq!(hosts(&source), "");

@@ -469,7 +469,7 @@ mod tests {
         let (one, two) = (budget.take(), budget.take());
         assert!(one.is_some() && two.is_some());
         assert!(budget.take().is_none());
-        assert_eq!(budget.used(), 2, "a refusal takes nothing");
+        assert_eq!(budget.used(), 2, "a refused share is not counted");
         drop(one);
         assert!(budget.take().is_some());
     }
@@ -479,7 +479,7 @@ mod tests {
         let budget = Budget::of(1_000);
         let quotas = [LocalQuota::new(&budget, 2), LocalQuota::new(&budget, 2)];
         let begun = (0..2_000).filter(|_| quotas[0].begin()).count();
-        assert_eq!(begun, 1_000, "one may have all");
+        assert_eq!(begun, 1_000, "one worker may use all permits");
         assert!(!quotas[1].begin());
         (0..1_000).for_each(|_| quotas[0].end());
         assert!(budget.used() <= quotas[0].batch, "{budget:?}");
@@ -500,11 +500,11 @@ mod tests {
             memory.take(100_000).is_none(),
             "100 + 600 + 50 + 100 is above 80 %"
         );
-        assert!(!memory.is_scarce(), "nobody waits");
+        assert!(!memory.is_scarce(), "no connection waits");
         let waits = memory.waits();
         assert!(
             memory.is_scarce() && !memory.is_high(),
-            "while somebody waits, idle connections give back what they hold"
+            "while a connection waits, idle connections must release memory"
         );
         drop(waits);
         assert!(!memory.is_scarce());
@@ -512,9 +512,12 @@ mod tests {
         memory.measured(900_000);
         assert!(memory.is_high() && !memory.is_full());
         memory.measured(960_000);
-        assert!(memory.is_full(), "what is measured counts too");
+        assert!(memory.is_full(), "the measurement counts, too");
         drop(first);
-        assert!(memory.take(10_000).is_some(), "a little is always served");
+        assert!(
+            memory.take(10_000).is_some(),
+            "10 % of the limit is always available"
+        );
         assert!(Memory::of(u64::MAX).take(u64::MAX / 2).is_some());
     }
 

@@ -138,7 +138,7 @@ mod tests {
         one.tell();
         assert_eq!(memory.buffered(), 300);
         one.sub(100);
-        assert_eq!(memory.buffered(), 200, "less is told at once");
+        assert_eq!(memory.buffered(), 200, "a decrease is reported at once");
         one.sub(900);
         assert_eq!((one.bytes(), memory.buffered()), (0, 0));
         one.set(4);
@@ -157,13 +157,17 @@ mod tests {
         one.set(300);
         assert!(!one.must_wait());
         assert!(Buffered::reserve(&memory, 1).is_none(), "301 of 1000");
-        assert_eq!(memory.buffered(), 300, "what is refused is not kept");
+        assert_eq!(
+            memory.buffered(),
+            300,
+            "a refused reservation is not counted"
+        );
         one.set(301);
         assert!(
             one.must_wait() && !other.must_wait(),
             "a reader without buffered bytes must not wait"
         );
-        assert!(!memory.is_high(), "there is room for others");
+        assert!(!memory.is_high(), "other connections are not affected");
         other.set(500);
         assert!(memory.is_high() && !memory.is_full());
         assert!(memory.take(1).is_none());

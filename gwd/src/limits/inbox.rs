@@ -250,7 +250,11 @@ mod tests {
         inbox.turn_ends();
         assert_eq!(memory.buffered(), 1_000);
         drop(one);
-        assert_eq!(memory.buffered(), 1_000, "the other may have all of it");
+        assert_eq!(
+            memory.buffered(),
+            1_000,
+            "all unread bytes may belong to the other body"
+        );
         other.is_through();
         assert_eq!(memory.buffered(), 0);
         // New bytes may belong to the body that has just been read, until the connection was polled

@@ -249,11 +249,14 @@ mod tests {
         TcpStream::connect(address).unwrap();
         handles.iter().for_each(stop);
         assert!(TcpStream::connect(address).is_err(), "stopped");
-        assert!(bind(1, "b", address, 2, false).is_err(), "still ours");
+        assert!(
+            bind(1, "b", address, 2, false).is_err(),
+            "this process still holds the address"
+        );
         handles
             .iter()
             .for_each(|handle| listen(handle, PATIENCE).unwrap());
-        TcpStream::connect(address).expect("the same port again");
+        TcpStream::connect(address).expect("the address listens again");
     }
 
     #[test]
@@ -272,9 +275,9 @@ mod tests {
         let mut read = [0; 5];
         accepted.set_nonblocking(false).unwrap();
         accepted.read_exact(&mut read).unwrap();
-        assert_eq!(&read, b"hello", "what was accepted is not filtered");
+        assert_eq!(&read, b"hello", "accepted connections are not filtered");
         listen(handle, PATIENCE).unwrap();
-        TcpStream::connect(bound.address).expect("handshakes begin again");
+        TcpStream::connect(bound.address).expect("new handshakes are allowed again");
     }
 
     #[test]

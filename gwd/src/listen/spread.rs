@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn who_has_clearly_more_hands_on_and_nobody_else_does() {
         let loads = Loads::new(3);
-        assert_eq!(loads.place(1), 1, "all the same");
+        assert_eq!(loads.place(1), 1, "equal loads");
         let _one = loads.weigh(1, 8);
-        assert_eq!(loads.place(1), 1, "not above the margin");
+        assert_eq!(loads.place(1), 1, "the difference is not above the margin");
         let more = loads.weigh(1, 1);
         let _other = loads.weigh(0, 1);
         assert_eq!(loads.place(1), 2);
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(loads.place(1), 1);
         let _all = [0, 1, 2].map(|worker| loads.weigh(worker, 1_000));
         let _nine = loads.weigh(1, 90);
-        assert_eq!(loads.place(1), 1, "within a tenth");
+        assert_eq!(loads.place(1), 1, "the difference is below a tenth");
         let _ten = loads.weigh(1, 20);
         assert_eq!(loads.place(1), 2);
     }

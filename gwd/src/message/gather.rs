@@ -192,7 +192,7 @@ mod tests {
             (inside.io.writes, &*inside.io.got),
             (1, b"one two three".as_slice())
         );
-        assert_eq!(inside.bytes.capacity(), 0, "nothing is kept");
+        assert_eq!(inside.bytes.capacity(), 0, "the buffer was freed");
     }
 
     #[test]

@@ -47,7 +47,10 @@ impl ClientIo {
 
     /// Puts back bytes that were read to detect the protocol. The next reads return them.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
-        debug_assert!(self.replay.is_empty(), "only what was read before all else");
+        debug_assert!(
+            self.replay.is_empty(),
+            "bytes can be put back only once, before other reads"
+        );
         self.replay = bytes;
     }
 

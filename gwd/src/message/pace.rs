@@ -152,11 +152,19 @@ mod tests {
     fn silence_spends_time_and_bytes_restore_up_to_all() {
         let mut pace = Pace::new(&PATIENCE);
         assert_eq!(pace.waits(1_000), 11_000);
-        assert_eq!(pace.waits(4_000), 11_000, "it waits since then");
+        assert_eq!(pace.waits(4_000), 11_000, "the wait began at 1 s");
         pace.moved(200, 5_000, &PATIENCE);
-        assert_eq!(pace.waits(5_000), 5_000 + 8_000, "4 s used, 2 s earned");
+        assert_eq!(
+            pace.waits(5_000),
+            5_000 + 8_000,
+            "4 s waited, 2 s added by 200 bytes"
+        );
         pace.moved(1 << 40, 5_000, &PATIENCE);
-        assert_eq!(pace.waits(5_000), 15_000, "never more than at first");
+        assert_eq!(
+            pace.waits(5_000),
+            15_000,
+            "the budget never exceeds its initial value"
+        );
     }
 
     #[test]
@@ -193,7 +201,7 @@ mod tests {
         pace.moved(1, 9_000, &PATIENCE);
         assert!(pace.is_slow());
         pace.moved(SLOW_BYTES_PER_S * 3 / 2, 9_000, &PATIENCE);
-        assert!(!pace.is_slow(), "what is long past is forgotten");
+        assert!(!pace.is_slow(), "old waiting time does not count");
     }
 
     #[test]

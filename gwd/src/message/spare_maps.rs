@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_empty_and_bounded() {
         let spare = SpareMaps::default();
-        assert_eq!(spare.take().capacity(), 0, "none is there");
+        assert_eq!(spare.take().capacity(), 0, "no map is stored");
         let mut map = HeaderMap::new();
         map.insert(HOST, HeaderValue::from_static("h"));
         map.append(ACCEPT, HeaderValue::from_static("a"));
@@ -53,14 +53,18 @@ mod tests {
         spare.keep(HeaderMap::new());
         let taken = spare.take();
         assert!(taken.is_empty() && taken.capacity() == room);
-        assert_eq!(spare.take().capacity(), 0, "what holds nothing is not kept");
+        assert_eq!(
+            spare.take().capacity(),
+            0,
+            "a map without capacity is not stored"
+        );
         let mut large = HeaderMap::new();
         for number in 0..500 {
             let name = HeaderName::from_bytes(format!("x-{number}").as_bytes()).unwrap();
             large.insert(name, HeaderValue::from_static("v"));
         }
         spare.keep(large);
-        assert_eq!(spare.take().capacity(), 0, "nor what is large");
+        assert_eq!(spare.take().capacity(), 0, "a large map is not stored");
         for _ in 0..2 * KEPT_MAX {
             spare.keep(HeaderMap::with_capacity(8));
         }

@@ -41,7 +41,7 @@ pub(crate) fn read(shared: &Shared) -> DiscoveryMetrics {
             ("gwd_upstream_endpoints", "Hosts of an upstream.", hosts),
             (
                 "gwd_upstream_endpoint_age_seconds",
-                "Time since the hosts of an upstream were confirmed; the oldest answer counts.",
+                "Time since the hosts of an upstream were confirmed, by the oldest answer.",
                 ages,
             ),
         ],

@@ -131,7 +131,7 @@ impl Values {
                 ),
                 (
                     "gwd_upstream_pending_requests",
-                    "Requests that wait for a connection, or for one to be opened.",
+                    "Requests that wait for a connection or for its opening.",
                     self.pending,
                 ),
             ],

@@ -184,7 +184,7 @@ impl Node {
         for unwanted in self.inherited.drain(..) {
             event(
                 Level::Warn,
-                "a socket that was passed on is closed: the bundle has no listener there",
+                "an inherited socket is closed: no listener of the bundle has its address",
                 json!({"name": unwanted.name, "address": unwanted.address.to_string()}),
             );
         }

@@ -33,7 +33,7 @@ use crate::worker::View;
 static MISDIRECTED: Reject = Reject {
     status: 421,
     code: "misdirected_request",
-    title: "This connection is not for this host",
+    title: "This connection cannot be used for this host",
 };
 
 /// Runs one exchange up to the response head. The exchange ends with the body of the returned

@@ -52,7 +52,10 @@ pub(super) async fn forward(
         request_id,
         ..
     } = forwarding;
-    let route = decided.route.as_ref().expect("only a route forwards");
+    let route = decided
+        .route
+        .as_ref()
+        .expect("a forwarded request has a route");
     let is_websocket = route.treatment.websocket;
     if let Some(content) = cx.content {
         match Hashed::of(body, content) {

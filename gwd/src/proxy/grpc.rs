@@ -178,7 +178,7 @@ pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
 /// Final frame for a call with a credential that has ended.
 pub(crate) fn unauthenticated() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
-    let text = "The credential of the call has ended (credential_expired)";
+    let text = "The credential of the call has expired (credential_expired)";
     end_with(&mut trailers, Code::Unauthenticated, text);
     (Frame::trailers(trailers), Code::Unauthenticated as u32)
 }

@@ -149,7 +149,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::because(
             Kind::Protocol,
-            &"the upstream switched protocols without a request",
+            &"the upstream switched protocols without an upgrade request",
         ));
     }
     let mut headers = std::mem::take(answered.response.headers_mut());

@@ -37,7 +37,10 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
     assert_eq!(breaker.admit(&numbers(), 99).unwrap_err(), open(1));
     let one = breaker.admit(&numbers(), 100).unwrap();
     let two = breaker.admit(&numbers(), 100).unwrap();
-    assert!(breaker.admit(&numbers(), 100).is_err(), "two at once");
+    assert!(
+        breaker.admit(&numbers(), 100).is_err(),
+        "at most two probes at a time"
+    );
     drop(one);
     let three = breaker.admit(&numbers(), 101).unwrap();
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
@@ -66,7 +69,7 @@ fn lost_probe_expires_and_its_late_result_is_ignored() {
     assert_eq!(
         breaker.stand(0),
         CircuitState::HalfOpen,
-        "of an earlier epoch"
+        "a result of an earlier epoch must not change the state"
     );
     fail(fresh, 202);
     assert_eq!(breaker.stand(0), CircuitState::Open);
@@ -113,7 +116,7 @@ fn share_counts_from_min_requests_within_its_window() {
     assert_eq!(
         breaker.stand(0),
         CircuitState::Closed,
-        "three are not enough"
+        "three results are fewer than the minimum"
     );
     for now_ms in [2_000, 2_010, 2_020] {
         one(Ended::Alive, now_ms);
@@ -122,7 +125,7 @@ fn share_counts_from_min_requests_within_its_window() {
     assert_eq!(
         breaker.stand(0),
         CircuitState::Closed,
-        "what is old does not count"
+        "results before the window do not count"
     );
     for now_ms in [2_040, 2_050] {
         one(Ended::Failed, now_ms);
@@ -148,9 +151,17 @@ fn every_tenth_of_the_window_counts() {
     for tenth in 0..9 {
         fail_at(&breaker, tenth * 100);
     }
-    assert_eq!(breaker.stand(800), CircuitState::Closed, "nine of ten");
+    assert_eq!(
+        breaker.stand(800),
+        CircuitState::Closed,
+        "nine failures of the ten required"
+    );
     fail_at(&breaker, 900);
-    assert_eq!(breaker.stand(900), CircuitState::Open, "ten of ten");
+    assert_eq!(
+        breaker.stand(900),
+        CircuitState::Open,
+        "ten failures of the ten required"
+    );
 
     let late = Breaker::default();
     for tenth in 0..9 {
@@ -160,13 +171,13 @@ fn every_tenth_of_the_window_counts() {
     assert_eq!(
         late.stand(1_000),
         CircuitState::Closed,
-        "the first tenth is over"
+        "the failure in the first tenth is too old"
     );
     fail_at(&late, 1_010);
     assert_eq!(
         late.stand(1_010),
         CircuitState::Open,
-        "ten within the last second"
+        "ten failures within the last second"
     );
 }
 

@@ -120,11 +120,11 @@ impl Street {
         let waits = self.waits.iter().any(|one| !one.called);
         match self.state.permit(self.most) {
             Some(permit) => {
-                assert!(free && !waits, "nobody is passed over");
+                assert!(free && !waits, "no earlier waiter is passed over");
                 self.used.push((pool, permit));
             }
             None => {
-                assert!(!free || waits, "a free permit is had at once");
+                assert!(!free || waits, "a free permit is granted at once");
                 let own = (!new).then_some(&self.pools[pool]);
                 let waiter = self.connections().stand(own, self.most, self.now_ms);
                 self.waits.push(Waits {
@@ -146,31 +146,37 @@ impl Street {
         match (self.state.connections.0.next(&self.pools[pool]), eldest_ms) {
             (Next::Nobody, None) => self.idle.push((pool, permit)),
             (Next::Ours(waiter), Some(eldest_ms)) => {
-                let ours = ours.expect("somebody of the pool waits");
-                assert!(Arc::ptr_eq(&ours.waiter, &waiter), "the eldest of the pool");
-                assert!(ours.since_ms <= eldest_ms + 20, "nobody waits much longer");
+                let ours = ours.expect("the pool has a waiter");
+                assert!(
+                    Arc::ptr_eq(&ours.waiter, &waiter),
+                    "the eldest waiter of the pool"
+                );
+                assert!(
+                    ours.since_ms <= eldest_ms + 20,
+                    "no waiter has waited over 20 ms longer"
+                );
                 ours.called = true;
                 waiter.tell(Grant::Kept);
                 self.kept.push((waiter, pool, permit));
             }
             (Next::Elsewhere, Some(eldest_ms)) => {
                 let late = ours.is_none_or(|one| one.since_ms > eldest_ms + 20);
-                assert!(late, "it should have stayed");
+                assert!(late, "the connection should have stayed");
                 drop(permit);
                 self.permit_is_free();
             }
-            (Next::Nobody, Some(_)) => panic!("somebody waits"),
-            (Next::Ours(_) | Next::Elsewhere, None) => panic!("nobody waits"),
+            (Next::Nobody, Some(_)) => panic!("there is a waiter"),
+            (Next::Ours(_) | Next::Elsewhere, None) => panic!("there is no waiter"),
         }
     }
 
     fn listen(&mut self, at: usize) {
         let called = self.waits[at].called;
         match self.waits[at].waiter.poll(Waker::noop()) {
-            Poll::Pending => assert!(!called, "what was promised is told"),
+            Poll::Pending => assert!(!called, "a waiter with a grant is notified"),
             Poll::Ready(word) => {
                 let waits = self.waits.remove(at);
-                assert!(called, "what is told was promised");
+                assert!(called, "only a waiter with a grant is notified");
                 let got = match self.state.permit_of(word) {
                     Some(permit) => (waits.pool, permit),
                     None => self.take_kept(&waits.waiter),
@@ -213,7 +219,7 @@ impl Street {
         assert!(open as u64 <= self.most);
         assert!(
             waiting == 0 || open as u64 == self.most,
-            "nobody waits while a permit is free"
+            "no waiter remains while a permit is free"
         );
     }
 }

@@ -398,7 +398,7 @@ mod tests {
             }
             field.saw(0, Sign::Status(500), 1);
             field.saw(0, Sign::Unreachable, 1);
-            assert!(!field.hosts[0].is_ejected(1), "it answered in between");
+            assert!(!field.hosts[0].is_ejected(1), "a response resets the count");
             for _ in 0..4 {
                 field.saw(0, Sign::Unreachable, 1);
             }
@@ -412,7 +412,7 @@ mod tests {
         for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {
             field.saw(0, Sign::Status(status), 1);
         }
-        assert_eq!(field.out(1), [0; 0], "a success in between");
+        assert_eq!(field.out(1), [0; 0], "a success resets the count");
         field.saw(0, Sign::Status(500), 1);
         assert_eq!(field.out(1), [0]);
         assert_eq!(field.out(30_000), [0]);
@@ -479,7 +479,7 @@ mod tests {
                 field.saw(host, Sign::Broken, 1);
             }
         }
-        assert_eq!(field.out(1), [0], "one always");
+        assert_eq!(field.out(1), [0], "one host may always be ejected");
     }
 
     #[test]

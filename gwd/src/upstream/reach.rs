@@ -75,14 +75,14 @@ impl Unreached {
     pub(crate) fn help(&self) -> &'static str {
         match self.last.kind {
             Kind::ConnectTimeout => {
-                "check that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
+                "check that the host is up, and that no firewall or network policy drops packets to it; the time limit is the upstream's `timeouts.connect`"
             }
             Kind::TlsCertificate => {
                 "the certificate must name the target's host (or `tls.sni` of the upstream) and \
 come from an authority of `tls.ca` (without `tls.ca`: of this machine)"
             }
             Kind::TlsAlert(_) => {
-                "the host refused: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"
+                "the host ended the TLS handshake: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"
             }
             Kind::TlsProtocol => {
                 "check that TLS is served at this port (`https://` in the target's URL), and \

@@ -323,7 +323,11 @@ mod tests {
         drop(floor);
         let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000, None)).collect();
         let many: Vec<_> = (0..50).map(|_| Again::take(&state, &times, None)).collect();
-        assert_eq!(many.iter().flatten().count(), 16, "of 84 first tries");
+        assert_eq!(
+            many.iter().flatten().count(),
+            16,
+            "a fifth of 84 first attempts"
+        );
         drop(many);
         let few: Vec<_> = (0..50)
             .map(|_| Again::take(&state, &times, Some(7)))

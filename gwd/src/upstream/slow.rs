@@ -300,16 +300,19 @@ mod tests {
             share.begin()
         };
         let mut first: Vec<_> = (0..99).filter_map(|_| begin(1, 16)).collect();
-        assert_eq!(first.len(), 12, "half and a quarter");
+        assert_eq!(first.len(), 12, "half of the permits and a quarter");
         let second: Vec<_> = (0..99).filter_map(|_| begin(2, 16)).collect();
-        assert_eq!(second.len(), 4, "another address has its quarter");
+        assert_eq!(second.len(), 4, "another address may use a quarter, too");
         second.iter().for_each(UploadCount::finished);
         assert!(begin(1, 16).is_none());
         first[11].is_slow();
-        assert!(begin(1, 16).is_some(), "a slow one has another share");
+        assert!(
+            begin(1, 16).is_some(),
+            "a slow upload no longer counts for its address"
+        );
         first.truncate(7);
         let again: Vec<_> = (0..99).filter_map(|_| begin(1, 16)).collect();
-        assert_eq!(again.len(), 5, "there is room again");
+        assert_eq!(again.len(), 5, "the address may begin uploads again");
         let share = UploadShare {
             state: &state,
             requests_max: 16,
@@ -317,7 +320,7 @@ mod tests {
             client: IpAddr::from([10, 0, 0, 1]),
         };
         let delivering: Vec<_> = (0..99).filter_map(|_| share.begin_delivering()).collect();
-        assert_eq!(delivering.len(), 2, "half of its quarter");
+        assert_eq!(delivering.len(), 2, "the limit is half as large again");
         drop((first, second, again, delivering));
         assert_eq!(state.unfinished.0.load(Ordering::Relaxed), 0);
         let many: Vec<_> = (0..9_999).filter_map(|_| begin(1, 1_024)).collect();
@@ -340,10 +343,10 @@ mod tests {
             share.take()
         };
         let first: Vec<_> = (0..4).filter_map(|_| take(1, 16)).collect();
-        assert_eq!(first.len(), 4, "one address may hold half of the share");
+        assert_eq!(first.len(), 4, "one address may use half of the share");
         assert!(take(1, 16).is_none());
         let others: Vec<_> = (2..9).filter_map(|client| take(client, 16)).collect();
-        assert_eq!(others.len(), 4, "eight in all");
+        assert_eq!(others.len(), 4, "eight permits in all");
         drop(first);
         assert!(take(1, 16).is_some());
         drop(others);

@@ -236,7 +236,7 @@ impl fmt::Display for CallError {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
             Self::Silent { idle_ms } => write!(f, "no byte of the body arrived for {idle_ms} ms"),
-            Self::Expired => f.write_str("a credential of the request has ended"),
+            Self::Expired => f.write_str("a credential of the request has expired"),
             Self::TooLong => f.write_str("the body is longer than the operation allows"),
             Self::Panicked => f.write_str("a bug in gwd"),
         }

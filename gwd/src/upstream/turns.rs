@@ -157,7 +157,10 @@ mod tests {
             .filter(|at| told.turned(EJECTED, holds(*at), at * 1_000))
             .collect();
         assert_eq!(told_at, [1, 12, 23, 34]);
-        assert!(told.turned(CIRCUIT, true, 40_000), "each by itself");
+        assert!(
+            told.turned(CIRCUIT, true, 40_000),
+            "each state is logged separately"
+        );
         assert!(!told.turned(CIRCUIT, true, 90_000));
     }
 }

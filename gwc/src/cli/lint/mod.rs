@@ -33,7 +33,7 @@ use outputs::FormatParser;
   gwc lint                          the project of this folder
   gwc lint openapi.yaml             one document, without a project
   gwc lint --format concise --fail-on warn
-  gwc lint --write-baseline lint-baseline.json    set aside what is found today
+  gwc lint --write-baseline lint-baseline.json    record the present findings
   gwc lint --baseline lint-baseline.json          report what is new
   gwc lint --fix --dry-run                        show what edits can fix
   gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
@@ -254,7 +254,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
             .partition(|finding| openapi::lint::hard::is_hard(finding.lint));
         let plural = if soft.len() == 1 { "" } else { "s" };
         say::note(&format!(
-            "set aside {} finding{plural} in {}",
+            "recorded {} finding{plural} in {}",
             soft.len(),
             say::path(file)
         ));

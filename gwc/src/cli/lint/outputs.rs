@@ -34,7 +34,7 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
         })?;
         if file == "-" {
             return Err(Failure::usage(format!(
-                "`--output {text}` names no file; what goes to standard output is chosen with `--format {name}`"
+                "`--output {text}` names no file; `--format {name}` selects the format of standard output"
             ))
             .into());
         }
@@ -124,7 +124,7 @@ impl TypedValueParser for FormatParser {
         let names = PossibleValuesParser::new(FORMATS.iter().map(|format| format.name));
         let name = names.parse_ref(command, argument, value)?;
         let format = FORMATS.iter().find(|format| format.name == name);
-        Ok(format.expect("only these names are taken"))
+        Ok(format.expect("clap accepts only the names of formats"))
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {

@@ -503,7 +503,7 @@ pub(super) fn side_from(compiled: &mut Compiled) -> anyhow::Result<Side> {
     let lowered = compiled
         .lowered
         .take()
-        .ok_or_else(|| anyhow::anyhow!("sources without errors lower"))?;
+        .ok_or_else(|| anyhow::anyhow!("the sources have no errors, but no gateway was built"))?;
     Ok(Side {
         bundle: assemble(&lowered)?.id(),
         lowered,

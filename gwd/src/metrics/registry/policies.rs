@@ -88,7 +88,7 @@ impl Registry {
             .collect();
         families.push(counters(
             "gwd_ratelimit_overflow_total",
-            "Requests whose key found no free slot and shared the overflow limit.",
+            "Requests whose key found no free slot and shared an overflow counter.",
             &overflowed,
         ));
         let evicted = limits.all();

@@ -31,13 +31,13 @@ impl Registry {
         ));
         families.push(gauges(
             "gwd_memory_used_bytes",
-            "Memory that counts against the bound: estimated and buffered, or measured.",
+            "Memory that counts against the limit: estimated and buffered, or measured if that is more.",
             &plain(memory.used() as f64),
         ));
         if let Some(max) = memory.max() {
             families.push(gauges(
                 "gwd_memory_max_bytes",
-                "Bound on memory.",
+                "Memory limit.",
                 &plain(max as f64),
             ));
         }
@@ -94,7 +94,7 @@ fn collect_usage(families: &mut Vec<proto::MetricFamily>) {
     let usage = process::usage();
     families.push(counters(
         "process_cpu_seconds_total",
-        "CPU time.",
+        "CPU time that the process has used.",
         &plain(usage.cpu_s),
     ));
     for (name, help, value) in [
@@ -103,8 +103,12 @@ fn collect_usage(families: &mut Vec<proto::MetricFamily>) {
             "Memory.",
             usage.resident_bytes,
         ),
-        ("process_open_fds", "File descriptors.", usage.open_fds),
-        ("process_max_fds", "Possible descriptors.", usage.max_fds),
+        ("process_open_fds", "Open file descriptors.", usage.open_fds),
+        (
+            "process_max_fds",
+            "Maximum number of open file descriptors.",
+            usage.max_fds,
+        ),
     ] {
         families.push(gauges(name, help, &plain(value)));
     }

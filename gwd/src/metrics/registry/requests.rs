@@ -73,7 +73,7 @@ impl Registry {
         ));
         families.push(counters(
             "http_server_response_body_bytes_total",
-            "Bytes of response bodies that clients were sent.",
+            "Bytes of response bodies sent to clients.",
             &sent,
         ));
         let mut active = Numbers::new();

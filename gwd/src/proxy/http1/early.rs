@@ -54,7 +54,7 @@ pub(super) fn response(reject: &Reject) -> Vec<u8> {
     } = *reject;
     let made = problem(status, code, title, "http_request_error", None);
     let MadeBody::Own(body) = made.body else {
-        unreachable!("a problem is the gateway's own")
+        unreachable!("the body of a problem response is not streamed")
     };
     let phrase = made.status.canonical_reason().unwrap_or_default();
     let mut out = format!("HTTP/1.1 {status} {phrase}\r\n").into_bytes();

@@ -155,7 +155,7 @@ mod tests {
             lifespan.went_stale(500_000 + seconds * 1_000);
         }
         let left = (at(600_000), lifespan.fresh_ms(60_000));
-        assert_eq!(left, (1_000, 1_000), "a second is always left");
+        assert_eq!(left, (1_000, 1_000), "the time is never below one second");
         assert_eq!(lifespan.idle_ms(300), 300);
     }
 

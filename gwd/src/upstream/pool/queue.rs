@@ -45,7 +45,10 @@ impl Pools {
     /// Closes idle connections of upstreams with waiters, at most one per waiter.
     pub(crate) fn give_way(&self) {
         let mut lacking = FxHashMap::default();
-        #[expect(clippy::iter_over_hash_type, reason = "any of them may give way first")]
+        #[expect(
+            clippy::iter_over_hash_type,
+            reason = "the order of the pools does not matter"
+        )]
         for (key, pool) in &*self.0.borrow() {
             let lacking = lacking.entry(key.0);
             let lacking = lacking.or_insert_with(|| pool.state.connections.0.waiting());
