@@ -15,7 +15,7 @@ use vocab::gateway::{ACKNOWLEDGEMENTS, is_fingerprint};
 use vocab::lints::ACKNOWLEDGED_TWICE;
 
 /// Number of hexadecimal digits of a fingerprint: 128 bits. With fewer bits, the author of two
-/// changes could find contents with equal fingerprints, so that one acknowledgement covers both.
+/// changes could find contents with equal fingerprints, and one acknowledgement would cover both.
 pub const DIGITS: usize = 32;
 
 /// Number of hexadecimal digits that messages show.
@@ -36,8 +36,8 @@ pub struct Acknowledgement {
     pub kind: Option<String>,
     /// Subject of the change, as in `plan::Change::about`. `None` on the command line.
     pub operation: Option<String>,
-    /// Environments for which the change is accepted; the fingerprint contains their names. `None`:
-    /// those of the plan.
+    /// Environments for which the change is accepted, whose names are part of the fingerprint.
+    /// `None`: the environments of the plan.
     pub environments: Option<BTreeSet<String>>,
     /// Reason for the change. Always present in a file.
     pub reason: Option<String>,
@@ -51,7 +51,7 @@ pub struct Acknowledgement {
 
 impl Acknowledgement {
     /// True if the acknowledgement matches a change of this kind and subject. An acknowledgement
-    /// from the command line has neither, so that it matches any change.
+    /// from the command line has no kind and subject, and matches any change.
     #[must_use]
     pub fn names(&self, kind: &str, about: &str) -> bool {
         let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
@@ -117,8 +117,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reports values whose type is right but whose content is useless: a fingerprint that YAML reads
-/// as a number (such as `133e45678901`), and blank strings.
+/// Reports values that have the right type and are useless: blank strings, and a fingerprint that
+/// YAML reads as a number (such as `133e45678901`).
 fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     if let Some(number) = node
         .get("fingerprint")

@@ -24,8 +24,8 @@ pub(super) fn of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
     Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
 }
 
-/// Reports an alias whose documented operation is missing or requires other credentials, because
-/// readers of the document would be misled.
+/// Reports an alias whose documented operation is missing or requires other credentials. Such an
+/// alias would mislead readers of the document.
 pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
     for alias in aliases {
         let path = alias.of.value.as_str();

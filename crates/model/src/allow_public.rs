@@ -32,7 +32,7 @@ impl Pattern {
         glob(&self.text.value, key)
     }
 
-    /// Records that the pattern has matched, if it matches the key of an operation.
+    /// Marks the pattern as matched if it matches the key of an operation.
     pub(super) fn mark(&self, key: &str) {
         if self.matches(key) {
             self.matched.store(true, Ordering::Relaxed);

@@ -95,7 +95,7 @@ pub fn resolve(
     }
 }
 
-/// Policies of the document, with the upstreams that they name.
+/// Policies that the document defines, with their upstreams under the names in the bundle.
 fn own_policies(
     entry: &ApiEntry,
     extension: Option<NodeRef<'_>>,
@@ -141,7 +141,7 @@ fn check_extensions(
 }
 
 /// Reports all operations without an upstream in one finding, because one line in gateway.yaml
-/// fixes them all. An undefined default upstream was already reported.
+/// fixes all of them. An undefined default upstream is already reported.
 fn report_homeless(
     homeless: &[(String, Span)],
     entry: &ApiEntry,
@@ -206,7 +206,7 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
                 )
                 .related(entry.span, "mounted here")
                 .help(if entry.path.span == entry.span {
-                    // `apis_glob` added the API, so `apis` has no entry for it.
+                    // The API comes from `apis_glob`, so it has no entry in `apis`.
                     format!(
                         "if clients of the gateway use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
                         entry.name, entry.path.value

@@ -1,9 +1,10 @@
-//! Limit on the cost of a router search: how many nodes one request can make the router visit.
+//! Limit on the cost of a router search: the number of trie nodes that one request can make the
+//! router visit.
 //!
 //! The router searches a trie of segments depth first (semantics.md §1). If a path matches a
-//! literal and a parameter at the same depth, the router searches below both, so that the work
-//! multiplies with the depth. Clients must not control this cost. This module therefore computes
-//! the widest search of each API.
+//! literal and a parameter at the same depth, the router searches below both, so the work
+//! multiplies with the depth. Clients must not control this cost, so this module computes the
+//! widest search of each API.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,7 +63,7 @@ search {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that the path matches completely or with its first segments.
+    /// Index of a template that matches the path, or whose first segments match it.
     fits: usize,
 }
 
@@ -155,7 +156,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that the path matches completely or with its first segments.
+    /// Index of a template that matches the path, or whose first segments match it.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -208,8 +209,8 @@ struct Search<'t> {
 }
 
 impl Search<'_> {
-    /// Returns the maximum number of nodes that a search visits from these nodes on, including
-    /// them, and the path of that search.
+    /// Returns the maximum number of nodes that a search visits when it begins with these nodes,
+    /// and the path of that search.
     fn below(&mut self, from: Vec<usize>, depth: usize) -> (usize, String) {
         if let Some(known) = self.known.get(&from) {
             return known.clone();
@@ -279,7 +280,7 @@ mod tests {
     fn only_what_one_path_can_meet_counts() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Each `/x{n}` has its own literal below it, so no path visits the nodes of several.
+        // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one.
         let apart = (0..40).flat_map(|one| {
             [
                 format!("/x/{one}/a/b/c"),

@@ -1,8 +1,9 @@
-//! Upstreams that gwc creates from URLs that gwd itself calls: URLs of services that policies call,
-//! and of key sets.
+//! Upstreams for URLs that gwd itself calls: URLs of services that policies call, and of key sets.
+//! gwc creates these upstreams.
 //!
 //! Plans, metrics and limits treat them like other upstreams. The name of such an upstream is the
-//! origin of its URL. Its TLS settings are the defaults: certificate authorities of the system.
+//! origin of its URL. Its TLS settings are the defaults: it trusts the certificate authorities of
+//! the system.
 
 use std::collections::BTreeSet;
 

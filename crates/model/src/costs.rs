@@ -1,5 +1,6 @@
-//! Operations whose `cost` exceeds the capacity of a rate limit or quota in their chain, so that it
-//! can never admit a request. The capacity is `burst`, or `limit` for a sliding window or a quota.
+//! Operations whose `cost` exceeds the capacity of a rate limit or quota in their chain, so that
+//! the limit never admits them. The capacity is `burst`, or `limit` for a sliding window or a
+//! quota.
 
 use std::collections::BTreeSet;
 

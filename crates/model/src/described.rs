@@ -1,4 +1,4 @@
-//! Operations that a document describes: access, chain, upstream and forwarding of each.
+//! Operations that a document describes: resolves access, chain, upstream and forwarding of each.
 
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
@@ -19,7 +19,7 @@ use super::{Operation, Valued, later, open, path_item};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
-/// Operation of the document, with what its path item sets.
+/// Operation of the document, with the settings of its path item.
 struct Described<'a> {
     item: &'a PathItem,
     operation: &'a spec::Operation,
@@ -35,8 +35,8 @@ struct Described<'a> {
     key: String,
 }
 
-/// Resolves the described operations, in the order of the document. Aliases and operations without
-/// an upstream are left out; they are added to `found`.
+/// Resolves the described operations, in the order of the document. Leaves out aliases and
+/// operations without an upstream, and adds them to `found`.
 pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Operation> {
     let node = |id: NodeId| context.files.tree.at(id);
     let mut operations = Vec::new();
@@ -107,7 +107,7 @@ fn one(
             found.homeless.push((described.key, operation.key_span));
             return None;
         }
-        // An undefined name was already reported.
+        // The undefined name is already reported.
         Err(_) => return None,
     };
     if let Some(path) = described
@@ -214,7 +214,8 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Access settings: `security` of `x-gateway`, else of the operation, else of the document.
+    /// Settings that decide about access: `security` of `x-gateway`, otherwise of the operation,
+    /// otherwise of the document.
     fn subject<'s>(&'s self, context: &Context<'s>) -> Subject<'s> {
         let of_extension = self.get("security");
         let of_document = [&self.operation.security, &context.spec.security];
@@ -251,8 +252,8 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Reports parameters of a rewritten path that the template does not have. `{path}` is always
-/// available.
+/// Reports parameters in a rewritten path that the operation's template does not have. `{path}` is
+/// always available.
 fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
     let names = forms::parameters(path.scalar_text().unwrap_or_default());
     let known = || template.parameters().chain(["path"]);
@@ -270,8 +271,8 @@ fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
     }
 }
 
-/// Reports parameters for the whole query string (3.2). The router cannot yet distinguish them from
-/// other queries.
+/// Reports parameters that describe the whole query string (OpenAPI 3.2). The gateway cannot yet
+/// distinguish them from other query parameters.
 fn whole_queries<'a>(
     operation: &spec::Operation,
     node: impl Fn(NodeId) -> NodeRef<'a>,
@@ -295,7 +296,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         return ir::Forwarding::default();
     };
     let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
-    // The shape check already reported invalid values; they must not be read.
+    // Do not read invalid values. The shape check has reported them.
     let said = |key: &str| {
         let field = OPERATION.fields.iter().find(|field| field.key == key)?;
         let value = node.get(key).filter(|value| !value.is_null())?;
@@ -318,7 +319,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
     }
 }
 
-/// Fields that override the path or the method and that the operation declares, as header
+/// Fields that override the path or the method and that the operation declares: as header
 /// parameters or in conditions.
 fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) -> Vec<String> {
     let parameters = operation.parameters.iter();
@@ -350,8 +351,8 @@ fn in_chain(chain: &[Valued<ir::Link>], own: &Own<'_>) -> impl Iterator<Item = M
     })
 }
 
-/// Validation mode of requests. The nearest `validate` replaces the others as a whole. Without one,
-/// `default`, which is that of gateway.yaml.
+/// Validation mode of requests. The `validate` of the nearest level applies as a whole. If no level
+/// has one: `default`, which is the mode of gateway.yaml.
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Mode) -> Mode {
     let said = nearest.into_iter().flatten().next();
     said.map_or(default, requests)

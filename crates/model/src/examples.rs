@@ -1,5 +1,5 @@
-//! Tests from the examples of documents: for each operation a request with the example values of its
-//! parameters, which the operation is expected to own.
+//! Tests from the examples in documents: for each operation a request with the example values of its
+//! parameters. The test expects that the operation receives the request.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ const VALUES: [&str; 8] = [
     "00000000-0000-4000-8000-000000000000",
 ];
 
-/// Values of an operation's parameters, under the name of an example.
+/// Values of an operation's parameters that belong to one named example.
 struct Example<'a> {
     /// Name under `examples`. Empty: `example`, or values that the schema suggests.
     name: String,
@@ -37,8 +37,7 @@ struct Example<'a> {
 }
 
 /// Tests for all served operations of a project. The second value is the number of operations
-/// without a test, because a parameter in the path has no example and no value that its schema
-/// suggests.
+/// without a test, because a path parameter has no example and its schema suggests no value.
 #[must_use]
 pub fn cases(model: &Model, files: &Files) -> (Vec<TestCase>, usize) {
     let (mut cases, mut left) = (Vec::new(), 0);
@@ -96,8 +95,8 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
     all.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Example value of a parameter: that of the named example, else `example`, else the first of
-/// `examples`, else a value that the schema suggests.
+/// Example value of a parameter: that of the named example, otherwise `example`, otherwise the
+/// first of `examples`, otherwise a value that the schema suggests.
 fn value<'a>(parameter: &Parameter, name: &str, resolver: &Resolver<'a>) -> Option<String> {
     let node = resolver.node(parameter.node);
     let examples = node.get("examples").filter(|examples| examples.is_map());
@@ -149,7 +148,7 @@ fn suggested(schema: NodeRef<'_>) -> Option<String> {
     })
 }
 
-/// First of some common values that matches a pattern.
+/// First of [`VALUES`] that matches a pattern.
 fn of_pattern(text: &str) -> Option<String> {
     let Pattern::Runs(regex) = pattern::read(text) else {
         return None;
@@ -158,8 +157,8 @@ fn of_pattern(text: &str) -> Option<String> {
     found.next().map(str::to_owned)
 }
 
-/// A scalar as a string, or the scalars of a list with commas between them (`style: simple` and
-/// `form` without `explode`).
+/// Scalar as a string, or the scalars of a list separated by commas (`style: simple`, and `form`
+/// without `explode`).
 fn text(node: NodeRef<'_>) -> Option<String> {
     if node.is_list() {
         let parts: Option<Vec<&str>> = node.items().map(NodeRef::scalar_text).collect();
@@ -235,7 +234,7 @@ fn case((operation, file): (&Operation, &str), mount: &Mount, example: &Example<
     }
 }
 
-/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
+/// Percent-encodes all bytes except unreserved characters (RFC 3986 §2.3).
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

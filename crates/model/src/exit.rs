@@ -11,9 +11,9 @@ impl Exit {
     pub const OK: Self = Self(0);
     /// Findings, a failed test, or a gate that tripped.
     pub const FINDINGS: Self = Self(1);
-    /// There are changes (only with `--exit-code`).
+    /// The command found changes. Only with `--exit-code`.
     pub const CHANGES: Self = Self(2);
-    /// Stale plan: the channel has changed since the plan was made.
+    /// The plan is stale: the channel has changed since the plan was made.
     pub const STALE: Self = Self(3);
     /// A signature or bundle failed verification.
     pub const UNVERIFIED: Self = Self(4);
@@ -29,7 +29,7 @@ impl Exit {
     pub const BUG: Self = Self(70);
 }
 
-/// Failure code: a variable has a value only in environments, and no environment is chosen.
+/// Failure code: no environment is chosen, and a variable has a value only in environments.
 pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
 
 /// Error with an exit code. An error of any other type counts as unreadable input.

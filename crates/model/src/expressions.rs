@@ -42,9 +42,9 @@ fn finding(fault: &Fault, span: Span) -> Diagnostic {
     }
 }
 
-/// Source location of a range of bytes of a scalar's value. The value may differ from the source
-/// text, which contains quotes, escapes or the indentation of a block. In that case, and for the
-/// value of a variable, returns the source location of the whole scalar.
+/// Source location of a range of bytes in the value of a scalar. If the value differs from its
+/// source text (quotes, escapes, the indentation of a block), or comes from a variable: the source
+/// location of the whole scalar.
 fn part(span: Span, text: &str, value: &str, bytes: Range<usize>) -> Span {
     let mut places = Vec::with_capacity(value.len() + 1);
     let mut rest = text.char_indices();

@@ -1,4 +1,5 @@
-//! Key `apis_glob`: OpenAPI documents found by pattern. Each API is named after its file's stem.
+//! Key `apis_glob`: finds OpenAPI documents by patterns. The name of each API is the stem of its
+//! file's name.
 
 use std::collections::BTreeSet;
 
@@ -24,8 +25,8 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
 }
 
 /// Files that match the patterns and are not in `taken`, each once. A pattern that begins with `!`
-/// excludes files. A pattern that matches no file is reported; `examples` are patterns for the help
-/// of that message.
+/// excludes files. Reports a pattern that matches no file, with `examples` as example patterns in
+/// the help.
 pub fn files_of(
     files: &Files,
     patterns: &[Spanned<String>],
@@ -84,7 +85,7 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
             return None;
         }
     };
-    // Walk only the folder in front of the first wildcard.
+    // Search only the folder before the first wildcard of the pattern.
     let literal = pattern.value.find(['*', '?', '[', '{', '\\']);
     let literal = &pattern.value[..literal.unwrap_or(pattern.value.len())];
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);

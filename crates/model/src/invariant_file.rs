@@ -1,5 +1,5 @@
-//! Invariant files: statements about all operations, from the files that `invariants` of gateway.yaml
-//! names.
+//! Files with invariants: statements about all operations. `invariants` in gateway.yaml names the
+//! files.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use engine::path::normalise_literal;
 use sources::project::files::Files;
 use vocab::invariant_file::INVARIANTS;
 
-/// Invariant as written.
+/// Invariant as written in a file.
 #[derive(Clone, Debug, Default)]
 pub struct Invariant {
     /// Name of the invariant.
@@ -46,7 +46,7 @@ pub(crate) struct Require {
     pub(crate) max_body_bytes: Option<u64>,
 }
 
-/// Invariants of a project, and the files in which they are.
+/// Invariants of a project, and the files that contain them.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// Files, as gateway.yaml names them.
@@ -56,7 +56,7 @@ pub struct Invariants {
 }
 
 impl Invariants {
-    /// Invariants whose files are not read yet.
+    /// Creates the invariants of a project whose files are not read yet.
     pub(crate) fn named(files: Vec<Spanned<String>>) -> Self {
         Self {
             files,
@@ -148,7 +148,7 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
     })
 }
 
-/// Path pattern whose literals have the form of those in templates.
+/// Path pattern whose literals are normalised like those of templates.
 fn normalised(path: &str) -> String {
     let segments = path.split('/').map(|segment| match segment {
         "*" | "**" => segment.to_owned(),
@@ -166,8 +166,8 @@ fn texts(node: Option<NodeRef<'_>>) -> Vec<String> {
         .collect()
 }
 
-/// Content of a node as one line, with sorted keys and items. Scalars are quoted, so that two contents
-/// never have the same line.
+/// Content of a node as one line, with sorted keys and items. Scalars are quoted, so that different
+/// contents never give the same line.
 fn line(node: Option<NodeRef<'_>>) -> String {
     let Some(node) = node else {
         return "{}".to_owned();

@@ -1,9 +1,10 @@
 //! Proof of the invariants of a project, at every compilation.
 //!
-//! Exactly one route owns a request, and its operation decides everything that an invariant can
-//! require. A statement therefore holds for all requests if it holds for each operation that can
-//! own one of them; nothing is sampled. An operation belongs to `path` if at least one request with
-//! such a path can be its own, whatever other operations take.
+//! Exactly one route serves a request, and the route's operation decides everything that an
+//! invariant can require. A statement therefore holds for all requests if it holds for each
+//! operation that can serve one of them. No requests are sampled. An operation belongs to `path` if
+//! it can serve at least one request with such a path, regardless of the requests that other
+//! operations serve.
 
 use bundle::ir::{self, Link, Segment};
 use diag::{Diagnostic, Sink, Span};
@@ -17,14 +18,15 @@ use crate::{Api, Settings, Valued};
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
-/// Operation, described or for undescribed requests, at all mounts of its API.
+/// Operation that an invariant can select, at all mounts of its API. Can also be one for
+/// undescribed requests.
 struct Subject<'a> {
     api: &'a Api,
     key: &'a str,
     span: Span,
-    /// None: every method.
+    /// Method of the operation. None: every method.
     method: Option<&'a str>,
-    /// None: every path below the mount.
+    /// Path template of the operation. None: every path below the mount.
     template: Option<&'a ir::Template>,
     owner: Option<&'a str>,
     tags: Vec<&'a str>,
@@ -35,7 +37,7 @@ struct Subject<'a> {
     max_body_bytes: Option<u64>,
 }
 
-/// Reports each operation that violates an invariant, and invariants about no operation.
+/// Reports each operation that violates an invariant, and invariants that select no operation.
 pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     if settings.invariants.all.is_empty() {
         return;
@@ -152,7 +154,8 @@ fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
     described.chain(rest).collect()
 }
 
-/// Upstreams that receive requests, copies of them, and questions about them.
+/// Upstreams to which the operation sends requests, copies of requests, or questions about
+/// requests.
 fn destinations<'a>(
     settings: &'a Settings,
     api: &'a Api,
@@ -179,7 +182,7 @@ fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a i
 // === impl Invariant ===
 
 impl Invariant {
-    /// True if the invariant is about an operation.
+    /// True if the invariant selects the operation.
     fn selects(&self, subject: &Subject<'_>) -> bool {
         let fits = |patterns: &[String], names: &[&str]| {
             let mut names = names.iter();
@@ -201,7 +204,7 @@ impl Invariant {
 
     fn fits_method(&self, subject: &Subject<'_>) -> bool {
         let is = |wanted: &String| {
-            // A GET operation also owns HEAD requests that no operation declares.
+            // A GET operation also serves HEAD requests that no operation declares.
             subject
                 .method
                 .is_none_or(|method| method == wanted || method == "GET" && wanted == "HEAD")
@@ -288,7 +291,7 @@ impl Invariant {
 // === impl Subject ===
 
 impl Subject<'_> {
-    /// Names of the listeners at which the operation can be reached, sorted.
+    /// Names of the listeners that serve the operation, sorted.
     fn listeners(&self) -> Vec<&str> {
         let mounts = self.api.mounts.iter();
         let mut names: Vec<&str> = mounts
@@ -300,8 +303,8 @@ impl Subject<'_> {
         names
     }
 
-    /// True if each alternative of the security requirement has a credential that one of the
-    /// verifiers checks.
+    /// True if each alternative of the security requirement has a credential that a verifier checks
+    /// whose name satisfies `fits`.
     fn is_authenticated(&self, fits: impl Fn(&str) -> bool) -> bool {
         let checks = |wanted: &ir::SchemeUse| {
             let scheme = self
@@ -315,13 +318,13 @@ impl Subject<'_> {
         !alternatives.is_empty() && alternatives.iter().all(|one| one.0.iter().any(checks))
     }
 
-    /// First mount at which the operation can own a request with a path of this pattern.
+    /// First mount at which the operation can serve a request whose path matches this pattern.
     fn mount_of(&self, path: &str) -> Option<&ir::Mount> {
         let mut mounts = self.api.mounts.iter().map(|mount| &mount.value);
         mounts.find(|mount| meets(path, &mount.base_path, self.template))
     }
 
-    /// Request that the operation can own, for messages.
+    /// Example of a request that the operation can serve, for messages.
     fn example(&self, invariant: &Invariant) -> String {
         let path = invariant.path.as_deref();
         let mount = match path {
@@ -340,9 +343,9 @@ impl Subject<'_> {
     }
 }
 
-/// True if a path below a base path can fit both a pattern and a template. Without a template: any
-/// path below the base path. Pattern segments in a template fit any segment, so that an operation is
-/// rather selected than missed.
+/// True if a path below a base path can match both a pattern and a template. Without a template, any
+/// path below the base path counts. Pattern segments in a template match any segment, so that an
+/// operation is rather selected than missed.
 fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
     let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
     let (open, pattern) = match pattern.split_last() {
@@ -350,7 +353,7 @@ fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> boo
         _ => (false, pattern.as_slice()),
     };
     let base = base_path.split('/').filter(|segment| !segment.is_empty());
-    // None: a segment that can have any text.
+    // Segments of the path. None: a segment with any text.
     let mut segments: Vec<Option<(&str, bool)>> =
         base.map(|segment| Some((segment, false))).collect();
     let below = template.is_none_or(ir::Template::is_prefix);
@@ -367,7 +370,7 @@ fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> boo
         Some((text, true)) => wanted.eq_ignore_ascii_case(text),
         Some((text, false)) => wanted == text,
     };
-    // The final slash is an empty segment, which an operation may ignore.
+    // A final slash is an empty segment, which an operation may ignore.
     let count = |segments: usize, last: bool| segments - usize::from(last);
     let wanted = count(
         pattern.len(),
@@ -386,7 +389,7 @@ fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> boo
     lengths && pattern[..wanted].iter().zip(&segments[..found]).all(fits)
 }
 
-/// Names in backticks, with `or` between them.
+/// Lists names in backticks, separated by `or`.
 fn or(names: &[String]) -> String {
     let names: Vec<String> = names
         .iter()

@@ -76,9 +76,9 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     all
 }
 
-/// Settings of a whole API that cannot run yet. A value in gateway.yaml overrides one in the
-/// document. Settings of schemas have numbers instead of names, because names of schemas are not
-/// behaviour.
+/// Settings of a whole API that cannot run yet. A value in gateway.yaml overrides the value in the
+/// document. The paths of settings in schemas contain numbers in place of names, because names of
+/// schemas are not behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

@@ -1,7 +1,7 @@
-//! Resolved model of a project: every default is applied, every name is checked, and every value
-//! has the span that set it.
+//! Resolved model of a project. Every default is applied, every name is checked, and every value
+//! has the span of the text that set it.
 //!
-//! [`settings`] reads gateway.yaml. [`api`] resolves one document against it (inheritance, names,
+//! [`settings`] reads gateway.yaml. [`api`] resolves one document with it (inheritance, names,
 //! security). [`routes`] compares the routes of all documents.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]

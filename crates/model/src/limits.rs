@@ -38,8 +38,9 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
     calls_elsewhere(settings, apis, sink);
 }
 
-/// Reports policies and verifiers that ask the gateway itself about each request: `forward_auth` and
-/// `introspection`. URLs of key sets are left out: gwd fetches these once for many requests.
+/// Reports policies (`forward_auth`) and verifiers (`introspection`) whose requests go to this
+/// gateway itself. URLs of key sets are left out, because gwd fetches a key set once for many
+/// requests.
 fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let own = apis.iter().flat_map(|api| &api.policies);
     let policies = settings.policies.iter().chain(own);
@@ -93,8 +94,7 @@ fn timeout_holds<'m>(
     );
 }
 
-/// Reports an upstream that has no health checks and is used by an operation without a configured
-/// timeout.
+/// Reports an upstream without health checks that an operation without a configured timeout uses.
 fn somebody_bounds(
     upstream: &Defined<Upstream>,
     node: Option<NodeRef<'_>>,
@@ -118,7 +118,7 @@ fn somebody_bounds(
     );
 }
 
-/// Reports a target whose address is a listener of this gateway, because the gateway would call
+/// Reports a target whose address is a listener of this gateway: the gateway would send requests to
 /// itself.
 fn leads_elsewhere(
     upstream: &Defined<Upstream>,

@@ -1,5 +1,5 @@
-//! Lowering of the resolved model to the bundle. Lowering makes no decisions: it distributes values
-//! to blobs and stores equal treatments (effective settings of operations) once.
+//! Lowering of the resolved model to the bundle. Lowering makes no decisions. It distributes values
+//! to blobs, and stores equal treatments (effective settings of operations) once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,9 +124,8 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Lowers one API. Internal operations are included only if `somebody` is true: an operation then
-/// serves undescribed requests or ambiguous paths, and must not serve the requests of internal
-/// operations.
+/// Lowers one API. `somebody` is true if an operation serves undescribed requests or ambiguous
+/// paths. Internal operations are then included, so that no such operation serves their requests.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
@@ -137,7 +136,8 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
         described.chain(api.rest.iter().map(rest)).collect();
     served.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut treatments: Vec<ir::Treatment> = Vec::new();
-    // Look treatments up by their encoding: linear time even for ten thousand operations.
+    // Look up treatments by their encoding, so that the time is linear even for ten thousand
+    // operations.
     let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut operations = Vec::with_capacity(served.len());
     for (operation, treatment) in served {

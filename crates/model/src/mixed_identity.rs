@@ -1,6 +1,6 @@
-//! Fields in which an upstream receives caller names of several authorities. `forward_as` writes
-//! the name of a consumer or the subject of a token. An issuer chooses the subjects of its tokens,
-//! so that a subject may equal the name of a consumer, or the subject of another issuer.
+//! Request fields in which an upstream receives caller names of several authorities. `forward_as`
+//! writes the name of a consumer or the subject of a token. An issuer chooses the subjects of its
+//! tokens, so a subject may equal the name of a consumer or a subject of another issuer.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use diag::{Diagnostic, Sink, Span};
 use super::{Api, Settings};
 use vocab::lints::MIXED_IDENTITY;
 
-/// Authority that names callers.
+/// Authority that gives callers their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Authority {
     /// Consumers of gateway.yaml, whose names the operator chooses.

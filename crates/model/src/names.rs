@@ -1,5 +1,5 @@
-//! Names and their uses. An undefined name is an error that suggests the nearest defined one. An
-//! unused name is a warning at its definition.
+//! Names and their uses. An undefined name is an error, whose message suggests the most similar
+//! defined name. An unused name is a warning at its definition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,8 +48,8 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
-    /// True if the key of the definitions is misspelt. The misspelling was reported, so undefined
-    /// names are not reported.
+    /// True if the key of the definitions is misspelt, which is reported. Undefined names are then
+    /// not reported.
     misspelt: bool,
 }
 
@@ -127,7 +127,7 @@ impl AllNames {
         &self.0[at.expect("every kind is in the table")]
     }
 
-    /// Defines a built-in name, unless the file defines it.
+    /// Defines a built-in name. Has no effect if the file defines the name.
     pub fn define(&mut self, kind: Kind, name: &str, at: Span) {
         let names = self.0.iter_mut().find(|names| names.kind == kind);
         let names = names.expect("every kind is in the table");
@@ -137,8 +137,8 @@ impl AllNames {
         }
     }
 
-    /// Reports an undefined name. `own` contains the definitions of the document. If a definition
-    /// of another kind has the name, the message mentions it.
+    /// Reports a name that is not defined. `own` contains the definitions of the document. The
+    /// message mentions a definition of another kind with this name.
     fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
         let names = self.kind(kind);
         if names.misspelt || names.knows(name) {
@@ -174,7 +174,8 @@ impl AllNames {
         });
     }
 
-    /// Marks the names as used that are used in `other`, the same file in another environment.
+    /// Marks the names as used that are used in `other`, which is the same file in another
+    /// environment.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
@@ -249,7 +250,7 @@ impl Names {
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {
-            // Write only once: several threads share the cache line.
+            // Write only once, because several threads share the cache line.
             if !definition.used.load(Ordering::Relaxed) {
                 definition.used.store(true, Ordering::Relaxed);
             }
@@ -292,7 +293,7 @@ impl Names {
         let words = || known().flat_map(|names| names.defined.keys().map(String::as_str));
         let near = suggest::nearest(name, words());
         let near = near.and_then(|near| {
-            // Mark the suggested name as used, so that it is not reported as unused in addition.
+            // Mark the suggested name as used, so that it is not also reported as unused.
             let names = known().find(|names| names.knows(near))?;
             Some((near, names.defined(near)?))
         });
@@ -312,7 +313,8 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks the names as used that are used in `other`, the same file in another environment.
+    /// Marks the names as used that are used in `other`, which is the same file in another
+    /// environment.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

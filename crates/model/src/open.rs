@@ -1,5 +1,5 @@
-//! Operations that are open to everyone: declared with `public: true`, permitted by
-//! `required.allow_public`, or open by accident.
+//! Operations that are open to everyone: by `public: true`, by permission of
+//! `required.allow_public`, or by accident.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(super) struct AccessSettings<'a> {
     pub(super) public: Option<Span>,
 }
 
-/// Open operations of an API that are not declared public, by the source location of their cause.
+/// Open operations of an API that are not declared public, by the source location of the cause.
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Door>);
 
@@ -96,8 +96,8 @@ impl Open {
         }
     }
 
-    /// Reports open operations: one finding per cause, or one for all if the upstream checks
-    /// credentials.
+    /// Reports open operations: one finding per cause, or one finding for all if the upstream
+    /// checks credentials.
     pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
         match settings.defaults.security {
             SecurityMode::Enforce => {
@@ -129,7 +129,7 @@ impl Open {
             operations.len(),
             entry.name
         );
-        // Without a project, gateway.yaml does not exist, so messages cannot refer to it.
+        // Without a project there is no gateway.yaml, so messages cannot refer to it.
         let alone = entry.span.file == first.file;
         let finding = Diagnostic::new(
             &OPEN_OPERATIONS,
@@ -180,7 +180,7 @@ intended",
     }
 }
 
-/// Place and cause that open an operation to everyone.
+/// Source location and cause by which an operation is open to everyone.
 fn opened_by(written: &Written<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());
@@ -211,7 +211,7 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
             patterns.iter().any(|pattern| pattern.matches(key)),
             "ask the operator to add it to `required.allow_public` of gateway.yaml",
         ),
-        // `public` does not lift the verifiers that `required.auth` demands.
+        // `public` does not override the verifiers that `required.auth` demands.
         None => (
             required.auth.is_empty(),
             "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",

@@ -1,5 +1,5 @@
-//! Stages of resolving operations: code for described operations and for operations that serve
-//! undescribed requests.
+//! Resolution of operations: code that described operations share with those that serve undescribed
+//! requests.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// Results of resolving operations, in addition to the operations.
+/// Facts that are found while operations are resolved.
 #[derive(Default)]
 pub(super) struct Found {
     /// Security schemes that requirements name.
@@ -55,7 +55,8 @@ pub(super) struct Subject<'a> {
     pub(super) internal: bool,
 }
 
-/// Resolves the credentials that an operation requires, and judges whether it is open to everyone.
+/// Resolves the credentials that an operation requires, and checks if the operation is open to
+/// everyone.
 pub(super) fn access(
     context: &Context<'_>,
     subject: &Subject<'_>,
@@ -75,7 +76,7 @@ pub(super) fn access(
         }
         None => (Valued::default(ir::Security::default(), "security"), true),
     };
-    // An unreadable requirement was already reported, and nothing is known about access.
+    // If the requirement could not be read, which is reported, access is unknown.
     if readable && !subject.internal {
         let judged = AccessSettings {
             key: subject.key,

@@ -12,8 +12,8 @@ use super::segment;
 /// Number of overlapping pairs after which the search stops.
 const PAIRS_MAX: usize = 200_000;
 
-/// Returns the pairs of templates in `group` that match a common path. Each pair once, smaller
-/// index first.
+/// Pairs of templates in `group` that match a common path. Each pair is listed once, with the
+/// smaller index first.
 #[must_use]
 pub fn within(templates: &[&Template], group: &[usize]) -> Vec<(usize, usize)> {
     let mut walk = Walk {

@@ -40,7 +40,7 @@ pub(super) fn template(
     if let Some(query) = query {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
-            // A path key is encoded like a URL, but conditions are stored decoded.
+            // Decode the text: a path key is encoded like a URL, but conditions are stored decoded.
             let decoded = |text: &str| {
                 String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
             };

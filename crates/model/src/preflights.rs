@@ -1,6 +1,6 @@
-//! CORS preflights that block an operation's credential: `cors` allows pages to call the operation,
-//! but its `headers` do not allow the field in which the scheme carries the credential. Browsers
-//! then never send the request (Fetch, *CORS protocol*).
+//! CORS preflights that prevent the use of an operation's credential: `cors` allows pages to call
+//! the operation, but its `headers` do not allow the field in which the scheme carries the
+//! credential. Browsers then never send the request (Fetch standard, *CORS protocol*).
 
 use std::collections::BTreeMap;
 
@@ -78,8 +78,8 @@ fn policies<'m>(
     })
 }
 
-/// First field of the requirement that the policy does not allow. `None` if pages can send the
-/// credentials of one alternative.
+/// First field of the requirement that the policy does not allow. `None` if the policy allows all
+/// fields of at least one alternative.
 fn refused(api: &Api, security: &ir::Security, cors: &cors::Checked) -> Option<String> {
     let lacks = |wanted: &ir::SchemeUse| {
         let mut schemes = api.schemes.iter();

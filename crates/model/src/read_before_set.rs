@@ -1,4 +1,4 @@
-//! Decisions by a request field that the gateway itself writes later: an `authorize` expression or
+//! Decisions by a request field that the gateway itself writes later. An `authorize` expression or
 //! a condition of a route reads a field, and a later `forward_auth`, `headers` policy or
 //! `claims_to_headers` sets the same field for the upstream. The decision then depends on a value
 //! that the client can choose freely.

@@ -1,7 +1,7 @@
-//! Header parameters that clients send in vain: the gateway removes the field from their requests,
-//! because it tells the upstream who calls. Only the gateway writes `X-Consumer-…`, the fields of
+//! Header parameters that have no effect, because the gateway removes the field from clients'
+//! requests and writes it itself. Only the gateway writes `X-Consumer-…`, and the fields of
 //! `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, for every operation
-//! with the same upstream; and no client can send another spelling (`X_Key`) of a credential field.
+//! with the same upstream. Clients cannot send lookalikes (`X_Key`) of a credential field either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ fn headers<'m>(
     parameters.map(|parameter| (parameter.name.value.as_str(), parameter.span))
 }
 
-/// Fields by which the gateway tells the upstream of an operation who calls, in lower case.
+/// Fields in which the upstream of an operation receives the caller's identity, in lower case.
 fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet<String> {
     let uses = operation.security.value.0.iter().flat_map(|one| &one.0);
     let schemes = uses.filter_map(|wanted| {

@@ -1,6 +1,6 @@
 //! Security schemes that need client certificates although no listener requests them. An operation
-//! requires such a certificate, or compares tokens with it, but the listeners of its API neither
-//! request client certificates nor trust a proxy that could forward one.
+//! requires a certificate, or compares tokens with it. But the listeners of its API neither request
+//! client certificates nor trust a proxy that could forward one.
 
 use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};

@@ -38,7 +38,7 @@ pub struct Rest {
     pub upstream: Valued<String>,
     /// Weights of the upstreams, if several servers of the document name an upstream.
     pub split: Option<split::Checked>,
-    /// Timeout for the response head, in milliseconds.
+    /// Timeout until the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
@@ -129,7 +129,7 @@ fn one(
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            // An undefined name was already reported.
+            // The undefined name is already reported.
             Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {
@@ -206,7 +206,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
 }
 
 /// Reports operations whose checks a client can bypass with a path that the upstream reads
-/// differently. `unmatched` and `match: prefix` also accept other spellings of described paths.
+/// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
 /// `path_readings: keep` forwards paths that the upstream may read as other paths.
 pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     for api in apis {

@@ -1,4 +1,5 @@
-//! Comparison of all operations: which operation serves which requests (semantics.md §1).
+//! Comparison of the routes of all operations: decides which operation serves which requests
+//! (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +46,8 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
-            // An operation at two mounts is compared once; overlapping mounts are reported below. A
-            // declared path takes precedence over the trailing-slash twin of another path. Two
+            // Compare an operation at two mounts only once; overlapping mounts are reported below.
+            // A declared path takes precedence over the trailing-slash twin of another path. Two
             // twins conflict only if their paths differ.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
@@ -73,7 +74,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates form very many pairs. Errors are always reported.
+/// templates give very many pairs. Always reports errors.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -308,8 +309,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Path of a route for messages. Contains the API if the other route belongs to another API, so
-    /// that equal paths of two APIs give two findings.
+    /// Path of a route for messages. Contains the name of the API if the other route belongs to
+    /// another API, so that equal paths of two APIs give two findings.
     fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
         let path = &route.operation.path;
         match route.api == other.api {
@@ -318,12 +319,12 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Reports an overlap in which, by the schemas of the parameters, the shared requests can be
-    /// valid for the losing route only.
+    /// Reports an overlap of two routes in which the requests of both can, by the schemas of the
+    /// parameters, be valid only for the route that does not receive them.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
-        // With blocking validation, the winner refuses these requests, so they never reach the
-        // loser.
+        // With blocking validation, the winner refuses these requests, so the loser never receives
+        // them.
         let level = match winner.validation {
             Mode::Block => Level::Error,
             Mode::Off | Mode::Log => CAPTURED_BY_TEMPLATE.level,
@@ -373,7 +374,7 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let greater = templates(greater);
     templates(lesser).iter().all(|(own, own_twin)| {
         greater.iter().any(|(other, twin)| {
-            // A declared path takes precedence over the twin of another path, whatever their
+            // A declared path takes precedence over the twin of another path, regardless of
             // priorities.
             let beaten = *twin && !own_twin && subset(other, own);
             subset(own, other) && !beaten

@@ -1,8 +1,7 @@
-//! Resolution of OpenAPI's `security`: schemes are bound to verifiers; alternatives keep their
-//! order.
+//! Resolution of OpenAPI's `security`: binds schemes to verifiers. Alternatives keep their order.
 //!
-//! The bundle names a scheme by its effect (place, verifier, stripped or not) instead of its name
-//! in the document, because names under `components` are not behaviour.
+//! The bundle names a scheme by its effect (place, verifier, `strip_credential`) and not by its
+//! name in the document, because names under `components` are not behaviour.
 
 use std::collections::BTreeMap;
 
@@ -145,8 +144,9 @@ impl Schemes {
             .collect()
     }
 
-    /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`: their
-    /// fields are removed from every request of the API. Settings that gwd cannot run are left out.
+    /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`, because
+    /// their fields are removed from every request of the API. Leaves out settings that gwd cannot
+    /// run.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
             let Some(Bound::Checked(bound)) = &scheme.ir else {
@@ -171,8 +171,8 @@ impl Schemes {
         }
     }
 
-    /// Resolves a requirement for the bundle. The boolean is true if all of it was readable. Adds
-    /// the used schemes to `used` and reports mistakes at their place.
+    /// Resolves a requirement for the bundle. The boolean is true if all of the requirement could
+    /// be read. Adds the used schemes to `used`, and reports mistakes at their source location.
     pub(super) fn resolve(
         &self,
         written: &Written<'_>,
@@ -183,8 +183,8 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
-            // Leave out an alternative with an unreadable scheme: without the scheme it would be
-            // weaker. The reported mistake fails the build.
+            // Leave out an alternative with a scheme that could not be read, because the
+            // alternative would be weaker without it. The reported mistake fails the build.
             let mut whole = true;
             for (name, scopes) in &requirement.schemes {
                 let Some(scheme) = self.by_name.get(&name.value) else {
@@ -298,8 +298,8 @@ impl Schemes {
                 "`{scope}` is a scope that this scheme does not have in OpenAPI 3.0"
             )));
         } else {
-            // Reported at the scheme, so only once: the upstream may know the scopes, but the
-            // gateway does not check them.
+            // Report this only once, at the scheme: the gateway does not check the scopes, but the
+            // upstream may.
             sink.push(
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
@@ -460,7 +460,7 @@ fn bind_one(
 /// header; the token then follows the word `Bearer`.
 ///
 /// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no scheme type for
-/// DPoP, so that `oauth2`, `openIdConnect` and `http: bearer` are used for it.
+/// DPoP, so documents use `oauth2`, `openIdConnect` and `http: bearer` for it.
 fn token_place(place: Place, scheme: &str) -> Place {
     match place {
         Place::Header(name) if name == "authorization" => Place::Authorization(scheme.to_owned()),
@@ -471,8 +471,8 @@ fn token_place(place: Place, scheme: &str) -> Place {
     }
 }
 
-/// Name of the scheme's verifier, if its credentials have no scopes. With such a verifier, a
-/// required scope would make every call fail.
+/// Name of the scheme's verifier, if the verifier's credentials have no scopes. A required scope
+/// would then make every call fail.
 fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
     let Bound::Checked(scheme) = bound else {
         return None;
@@ -535,7 +535,8 @@ fn canonical(
         Place::Authorization(scheme) => scheme.clone(),
         Place::Certificate => "client certificate".to_owned(),
     };
-    // `*` is not valid in a verifier's name, so this differs from a verifier named `upstream`.
+    // `*` is not valid in the name of a verifier, so the mark differs from a verifier that is named
+    // `upstream`.
     let mark = if verify == ir::Verify::Upstream {
         "*"
     } else {
@@ -594,7 +595,7 @@ mod tests {
         Span::start_of(FileId(0))
     }
 
-    /// Schemes `key` and `other` are readable; `broken` is defined but unreadable.
+    /// Test schemes: `key` and `other` can be read, `broken` is defined and cannot be read.
     fn schemes() -> Schemes {
         let scheme = |name: &str, readable: bool| {
             let verify = ir::Verify::Auth("keys".into());

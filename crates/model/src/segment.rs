@@ -33,10 +33,10 @@ pub fn overlap(a: &Segment, b: &Segment) -> bool {
     }
 }
 
-/// [`overlap`] of automata.
+/// True if two automata accept a common string, as for [`overlap`].
 ///
-/// Two segments with runs overlap exactly if their texts before the first run and their texts after
-/// the last run agree: the runs of each segment match the texts in the middle of the other.
+/// Two segments with runs overlap exactly if the texts before their first runs agree and the texts
+/// after their last runs agree. The runs of each segment match the text in the middle of the other.
 fn overlapping(a: &[Step], b: &[Step]) -> bool {
     match (Parts::of(a), Parts::of(b)) {
         (Some(a), Some(b)) => {
@@ -54,8 +54,8 @@ fn overlapping(a: &[Step], b: &[Step]) -> bool {
 /// parameters with one character between them have 324.
 const STATES_MAX: usize = 16_384;
 
-/// Returns a string that both segments match: the shortest one, unless both segments are longer than
-/// about 100 characters.
+/// Returns a string that both segments match. The string is the shortest one, unless both segments
+/// are longer than about 100 characters.
 #[must_use]
 pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     // Most pairs need no automaton. Without this fast path, a table in which all templates overlap
@@ -84,7 +84,7 @@ pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Shortest string that a parameter matches.
+/// Example of a string that a parameter matches: a shortest one.
 static ANY: LazyLock<String> = LazyLock::new(|| {
     let any = steps(&Segment::Parameter(String::new()));
     let bytes = shortest(&any, &any).unwrap_or_default();
@@ -113,8 +113,8 @@ impl<'s> Parts<'s> {
         })
     }
 
-    /// Returns a string that two overlapping segments match. It contains the middle of both, one
-    /// after the other.
+    /// Returns a string that two overlapping segments match. The string contains the middle of both
+    /// segments, one after the other.
     fn joined(&self, other: &Self) -> Vec<u8> {
         let mut after = longer(self.after.iter().rev(), other.after.iter().rev());
         after.reverse();
@@ -126,7 +126,7 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// Bytes of the longer of two texts, of which one begins like the other.
+/// Bytes of the longer of two texts, one of which begins with the other.
 fn longer<'s>(
     mut a: impl Iterator<Item = &'s Step>,
     mut b: impl Iterator<Item = &'s Step>,
@@ -139,8 +139,8 @@ fn longer<'s>(
     met.collect()
 }
 
-/// Matches steps without runs against an automaton. `meet` returns the byte at which a step of the
-/// word and a step of the automaton agree. Returns these bytes.
+/// Matches steps without runs against an automaton. `meet` returns a byte that a step of the word
+/// and a step of the automaton both accept. Returns these bytes.
 fn matched(
     word: &[Step],
     automaton: &[Step],
@@ -167,8 +167,8 @@ fn matched(
             at += 1;
             continue;
         }
-        // The last run takes one byte more. Earlier runs need not: what they leave to later steps
-        // is longest now.
+        // Let the last run take one more byte. Earlier runs need no change, because they already
+        // leave the longest part to later steps.
         let (after, length) = run?;
         bytes.truncate(length);
         bytes.push(meet(*word.get(length)?, Step::Many)?);
@@ -248,8 +248,9 @@ fn shortest(a: &[Step], b: &[Step]) -> Option<Vec<u8>> {
 
 /// True if `b` matches every string that `a` matches.
 ///
-/// That is so exactly if `b` matches the strings of `a` whose runs are one byte that no segment
-/// names: only a run of `b` can match that byte, and then also all that the run of `a` matches.
+/// It suffices to check the strings of `a` in which each run is one byte that no segment contains.
+/// Only a run of `b` can match that byte, and such a run also matches every other text of the run
+/// of `a`.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
     // Fast path for most pairs.

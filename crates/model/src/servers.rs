@@ -69,7 +69,7 @@ impl<'a> Servers<'a> {
         first.map(|share| share.upstream)
     }
 
-    /// Split of requests by weight, if the list at level `decides` names the upstream. `None` if
+    /// Split of requests by weight, if the servers at level `decides` name the upstreams. `None` if
     /// one upstream receives all requests.
     pub(super) fn split(&self, decides: Option<Level>) -> Option<split::Checked> {
         if decides != Some(self.level) || self.shares.len() < 2 {

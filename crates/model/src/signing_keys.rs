@@ -13,8 +13,8 @@ const DAY_S: u64 = 86_400;
 /// Time before expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// Reports active keys that have expired or expire within 30 days of [`Files::judged_at_s`]. The
-/// findings are placed at the project's name, because the trust file is not a source and its text
+/// Reports active keys that have expired, or expire within 30 days of [`Files::judged_at_s`]. The
+/// findings are placed at the project's name, because the trust file is not a source, and its text
 /// is never shown.
 pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
     let Ok(bytes) = files.bytes(TRUST_FILE) else {

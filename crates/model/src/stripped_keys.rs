@@ -1,4 +1,4 @@
-//! Load balancing and limits that read a credential after the gateway has removed it: `hash_on` of
+//! Load balancing and limits that use a credential after the gateway has removed it. `hash_on` of
 //! an upstream or `key` of a limit names a field of a scheme with `strip_credential`. Without the
 //! field, `hash_on` selects any target, and a limit counts by client address.
 
@@ -50,8 +50,8 @@ fn report(api: &Api, key: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// Definitions of the upstreams and policies that operations of an API use. Each is returned with
-/// the name of its setting that may select a request field by name: `hash_on` or `key`.
+/// Definitions of the upstreams and policies that operations of an API use. Each comes with the
+/// name of its setting that may name a request field: `hash_on` or `key`.
 fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeId, &'static str)> {
     let of_operations = api.operations.iter().flat_map(|one| {
         let split = one.forwarding.upstreams();

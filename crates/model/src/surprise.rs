@@ -1,6 +1,5 @@
-//! Requests that an unexpected operation receives, because of overlaps that only the schemas
-//! resolve, methods that fall through to a wider template, or hosts that hide a mount (semantics.md
-//! §1).
+//! Requests that an unexpected operation receives. Causes are overlaps that only the schemas
+//! decide, methods that another, wider template has, and hosts that hide a mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,13 +24,13 @@ pub(super) struct Side<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
 }
 
-/// Validity of the requests that two templates share, by the schemas of their parameters.
+/// Validity of the requests that match both of two templates, by the schemas of the parameters.
 pub(super) enum Overlap {
-    /// A common request may be valid for both routes.
+    /// Such a request may be valid for both routes.
     Ambiguous,
-    /// No common request is valid for both routes; some may be valid for the route that loses.
+    /// No such request is valid for both routes. Some may be valid for the route that loses.
     Captured,
-    /// No common request can be valid for the route that loses.
+    /// No such request can be valid for the route that loses.
     Silent,
 }
 
@@ -51,8 +50,8 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// True if this route's parameters may have the literals of `other` in the same segments as
-    /// values.
+    /// True if the parameters of this route may have the literals that `other` has in the same
+    /// segments.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -119,8 +118,8 @@ fn schema_of(api: &Api, operation: &Operation, name: &str) -> Option<diag::NodeI
     written.parameters.iter().find(is_it)?.schema
 }
 
-/// Reports paths that lack a method while a wider template has it, because requests with that
-/// method go to the wider template. One finding per API.
+/// Reports paths that lack a method that a wider template has, because requests with that method go
+/// to the wider template. One finding per API.
 pub(super) fn methods_that_fall_through(
     apis: &[Api],
     routes: &[Route<'_>],
@@ -149,7 +148,7 @@ pub(super) fn methods_that_fall_through(
         all.map(|index| &*routes[*index].operation.method).collect()
     };
     let templates: Vec<_> = routes.iter().map(|route| &route.template).collect();
-    // Routes found, by API, in source order.
+    // Routes to report, by API, in source order.
     let mut found: BTreeMap<usize, Vec<(usize, usize, String)>> = BTreeMap::new();
     for (a, b) in overlap::within(&templates, &firsts) {
         for (narrow, wide) in [(a, b), (b, a)] {

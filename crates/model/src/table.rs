@@ -1,4 +1,5 @@
-//! Tables of routes: one for each set of mounts that a listener and a host select.
+//! Tables of routes at a listener and host. Listeners and hosts that select the same mounts share a
+//! table.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,8 @@ use bundle::ir::{self, Template, TrailingSlash};
 
 use super::{Api, Operation};
 
-/// True if two mounts serve common hosts at a common listener: they share a host, or neither lists
-/// hosts.
+/// True if two mounts can receive the same requests: they share a listener, and they share a host
+/// or both have no hosts.
 pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
     let hosts = a.hosts.is_empty() && b.hosts.is_empty()
         || a.hosts.iter().any(|host| b.hosts.contains(host));
@@ -28,7 +29,7 @@ pub(super) struct Route<'m> {
     pub(super) twin: bool,
 }
 
-/// Routes by listener and host. The router looks a request up in exactly one of these tables.
+/// Routes by listener and host. The router looks up a request in exactly one of these tables.
 pub(super) fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
     let mut tables: BTreeMap<Vec<(usize, usize)>, ()> = BTreeMap::new();
     let mut places: BTreeMap<(&str, &str), Vec<(usize, usize)>> = BTreeMap::new();
@@ -78,7 +79,7 @@ pub(super) fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
     tables.into_keys().map(table).collect()
 }
 
-/// Prefixes a template with a base path.
+/// Adds a base path in front of a template.
 fn based(base_path: &str, template: &Template) -> Template {
     if base_path.is_empty() {
         return template.clone();

@@ -14,7 +14,7 @@ use vocab::test_file::TESTS;
 /// Maximum number of tests of one file.
 const TESTS_MAX: usize = 100_000;
 
-/// Tests of a project, and the files that contain them.
+/// Tests of a project, and the files from which they come.
 #[derive(Clone, Debug, Default)]
 pub struct Tests {
     /// Patterns of the files, from gateway.yaml.
@@ -40,7 +40,7 @@ pub struct TestCase {
     pub credentials: Vec<(Spanned<String>, bool)>,
     /// Consumer that owns the valid credentials.
     pub consumer: Option<Spanned<String>>,
-    /// Address of the sender. `None`: an address that no configured list contains.
+    /// Address of the sender. `None`: an address that is in no configured list.
     pub peer: Option<IpAddr>,
     /// Listener that receives the requests.
     pub listener: Option<Spanned<String>>,
@@ -81,7 +81,7 @@ pub enum Expected {
 }
 
 impl Tests {
-    /// Tests whose files are not read yet.
+    /// Creates the tests of a project whose files are not read yet.
     pub(crate) fn named(patterns: Vec<Spanned<String>>) -> Self {
         Self {
             patterns,
@@ -127,7 +127,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reads one test. None if it does not fit the shape, which was reported.
+/// Reads one test. None if the test does not fit the shape, which is reported.
 fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
     if !shape::fits(node, item_shape()) {
         return None;

@@ -1,8 +1,8 @@
 //! Inheritance of an operation's settings: upstream, timeout, body limit and chain.
 //!
-//! The operation takes precedence over the path, the document and the gateway. A list replaces
-//! inherited lists; `+policies` appends to them. Within a phase, policies run in the order gateway,
-//! API, path, operation, then by position. Required policies run first.
+//! The operation takes precedence over the path, then the document, then the gateway. A list
+//! replaces inherited lists; `+policies` appends to them. Within a phase, policies run in the order
+//! gateway, API, path, operation, then by position. Required policies run first.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::settings::{Settings, Upstream, name_in, name_list};
 use super::{AllNames, Defined, Kind, Valued};
 use vocab::lints::POLICY_TWICE;
 
-/// Error that was already reported to the user.
+/// Error that is already reported to the user.
 pub(super) struct Reported;
 
-/// Nodes with settings at each level, from the document's defaults to the operation.
+/// Nodes with settings at each level, from the defaults of the document to the operation.
 pub(super) struct Scopes<'a> {
     /// Definitions of the document itself.
     pub(super) own: &'a Own<'a>,
@@ -76,11 +76,11 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Upstream of requests. `None` if no level names one. At each level, `upstream` in `x-gateway`
-    /// and the servers are considered.
+    /// Upstream of the operation's requests. `None` if no level names one. At each level,
+    /// `upstream` in `x-gateway` and the servers are considered.
     ///
     /// # Errors
-    /// Returns an error if the named upstream does not exist, which was reported.
+    /// Returns an error if the named upstream does not exist, which is reported.
     pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Reported> {
         let mut value = settings
             .defaults
@@ -165,8 +165,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Readings of ambiguous paths that are allowed. A path item whose own path is ambiguous has
-    /// `keep`, unless it sets another value itself.
+    /// Allowed readings of ambiguous paths. The default for a path item whose own path is ambiguous
+    /// is `keep`.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,
@@ -205,8 +205,8 @@ impl<'a> Scopes<'a> {
                 continue;
             };
             if let Some(first) = seen.get(&name.value) {
-                // A document may repeat a required policy, but repeating one within a list is a
-                // mistake.
+                // A document may repeat a required policy. A name that occurs twice in one list is
+                // a mistake.
                 let by_operator = settings
                     .required
                     .policies
@@ -238,7 +238,7 @@ impl<'a> Scopes<'a> {
 }
 
 impl Own<'_> {
-    /// Checked policy of a chain link. `None` for authentication and unknown policies.
+    /// Settings of the policy in a chain link. `None` for authentication and unknown policies.
     pub(super) fn checked(&self, link: &Link) -> Option<&Checked> {
         match link {
             Link::Authenticate => None,
@@ -251,7 +251,7 @@ impl Own<'_> {
     /// defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
-        // Look up both, so that the name is marked as used.
+        // Look up both names, so that the name is marked as used.
         let own = named != name;
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }

@@ -21,7 +21,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             Checked::Jwt(jwt) => issuers.push(jwt.issuer()),
             Checked::Introspection(asked) => match asked.issuer() {
                 Some(issuer) => issuers.push(issuer),
-                // The endpoint's answers name any issuer.
+                // The answers of an introspection endpoint may name any issuer.
                 None => return,
             },
             Checked::Declared(_) => return,

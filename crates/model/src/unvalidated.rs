@@ -1,6 +1,8 @@
-//! Parts of validated operations that gwd does not check, and descriptions that do not compile.
+//! Lint for validated operations: parts that gwd does not check, and descriptions that cannot be
+//! compiled.
 //!
-//! Each description is compiled as gwd compiles it, so that gwd can compile what a bundle contains.
+//! Each description is compiled in the same way as in gwd, so that gwd can compile every
+//! description in a bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +33,7 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
     if keys.is_empty() {
         return;
     }
-    // Two operations with one key are reported elsewhere.
+    // Another lint reports two operations with the same key.
     let Ok((contract, _)) = contract(files, api) else {
         return;
     };
@@ -53,7 +55,8 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
     }
 }
 
-/// Parts of the schemas that are not enforced. Patterns are reported at their own place.
+/// Keywords and parts of the schemas that are not enforced. Patterns are reported at their own
+/// source location.
 fn lost(cone: &Cone) -> Result<BTreeSet<String>, String> {
     let operation = validator::Operation::compile(cone).map_err(|error| error.why)?;
     let lost = operation.lost().iter().filter_map(|lost| match lost {

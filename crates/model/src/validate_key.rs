@@ -5,7 +5,7 @@ use diag::shape::Shape;
 use policy::declared::{self, Settings};
 use policy::validation::Mode;
 
-/// Mode for requests of a `validate` at any level.
+/// Validation mode of requests in a key `validate` at any level.
 pub(crate) fn requests(node: NodeRef<'_>) -> Mode {
     policy::guard::validate::author::read(node).request
 }

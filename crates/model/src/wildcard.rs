@@ -1,6 +1,6 @@
-//! Patterns of text in which `*` stands for any text.
+//! Text patterns in which `*` stands for any text.
 
-/// True if a text has the form of a pattern, in which `*` stands for any text.
+/// True if a text matches a pattern, in which `*` stands for any text.
 #[must_use]
 pub fn star(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');

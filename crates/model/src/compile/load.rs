@@ -80,8 +80,8 @@ pub fn overlaid(
     Some(document)
 }
 
-/// Adds an empty text for the first file if it cannot be read (too large, no permission), because
-/// its finding must refer to a text.
+/// Adds an empty text for the first file if it cannot be read (too large, no permission). The
+/// finding about the file must refer to a text.
 pub fn stand_in(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");

@@ -49,7 +49,7 @@ pub use skip::is_of_contract;
 pub enum Input {
     /// Folder with a gateway.yaml.
     Project(PathBuf),
-    /// OpenAPI document without a project. Findings about its role in a gateway are at most
+    /// OpenAPI document without a project. Findings about its use in a gateway are at most
     /// warnings.
     Document(PathBuf),
 }
@@ -76,21 +76,22 @@ pub struct Compiled {
     /// The project, as far as it could be read.
     pub model: Option<Model>,
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
-    /// if a variable has a value only in an environment and none was chosen.
+    /// if no environment is chosen and a variable has a value only in an environment.
     pub lowered: Option<Lowered>,
     /// First variable without a value in the chosen environment, and the source location where it is used.
     pub open_variable: Option<(String, Span)>,
-    /// Source locations of the values that the environment set, and of the values that they
+    /// Source locations of the values that the environment sets, and of the values that they
     /// replace.
     pub origins: Origins,
     /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
-    /// Findings about parts that a comparison leaves out; see [`Purpose::Past`].
+    /// Findings about parts that a comparison leaves out. See [`Purpose::Past`].
     pub skipped: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// Raises findings that prevent lowering to errors, such as those about unavailable features.
+    /// Raises the severity of findings that prevent lowering to error, such as those about
+    /// unavailable features.
     pub fn for_lowering(mut self) -> Self {
         for finding in self
             .findings
@@ -170,7 +171,7 @@ pub struct Options<'o> {
     pub purpose: Purpose,
 }
 
-/// Reads and checks a project or a document, and lowers it if it has no errors.
+/// Reads and checks a project or a document. Lowers it if no finding prevents this.
 ///
 /// # Errors
 /// Returns an error if the folder cannot be read or the environment does not exist.
@@ -202,8 +203,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project without an environment and then in each of its environments. Returns the
-/// findings of all compilations; the rest of the result is that without an environment.
+/// Compiles a project without an environment and then in each of its environments. The result has
+/// the findings of all compilations; everything else in it is that without an environment.
 ///
 /// # Errors
 /// Returns the errors of [`compile`].
@@ -231,8 +232,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     Ok(all)
 }
 
-/// Adds the findings that occur only in one environment. Leaves out findings about unused names:
-/// such a name is used without the environment or was already reported.
+/// Adds the findings that occur only in one environment. Leaves out findings about unused names,
+/// because such a name is used without the environment or is already reported.
 fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     let known: HashSet<(&str, Span, String)> = all
         .findings
@@ -350,7 +351,7 @@ pub fn project_for(
         let mut sink = Sink::default();
         let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
         let here = entry.is_in(environment);
-        // For an API of another environment, report only findings about its document, and mark the
+        // For an API of another environment, report only findings about its document. Also mark the
         // names that it uses as used.
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
@@ -371,7 +372,7 @@ pub fn project_for(
         apis.extend(api.filter(|_| here));
         sink.append(found);
     }
-    // With an unread document, names would wrongly count as unused.
+    // If a document could not be read, names would wrongly count as unused.
     if all_read {
         open::check_patterns(&settings, &apis, &mut sink);
         settings.names.report_unused(&mut sink);
@@ -423,8 +424,8 @@ pub fn project_for(
     })
 }
 
-/// Replaces the path `jwks_file` by the digest of the file, so that the bundle depends on its
-/// content.
+/// Replaces the path in `jwks_file` by the digest of the file, so that the bundle depends on the
+/// file's content.
 fn with_content(
     files: &mut Files,
     (verifier, span): (&mut declared::Checked, Span),
@@ -447,7 +448,7 @@ fn with_content(
     verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
 }
 
-/// Adds the keys of its `jwks_file` to a JWT verifier.
+/// Adds the keys in its `jwks_file` to a JWT verifier.
 fn with_keys(
     files: &mut Files,
     reading: &Reading,
@@ -559,7 +560,7 @@ fn in_others(
     found
 }
 
-/// Joins two lists of findings. Each finding is moved to the place that set its value.
+/// Joins two lists of findings. Moves each finding to the place that set its value.
 fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();
@@ -585,7 +586,7 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     }
 }
 
-/// Checks one OpenAPI document without a project. Findings about its role in a gateway are at most
+/// Checks one OpenAPI document without a project. Findings about its use in a gateway are at most
 /// warnings, except two identical paths, which OpenAPI forbids (§4.8.8).
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
@@ -634,8 +635,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     }
 }
 
-/// Findings about a document's role in a gateway (its extensions and routes), checked with a
-/// minimal gateway.yaml. Names that only a project can define are not reported.
+/// Findings about a document's use in a gateway (its extensions and routes), checked with a minimal
+/// gateway.yaml. Undefined names are not reported, because only a project can define them.
 fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
     const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
         upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
@@ -651,7 +652,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .expect("the text above is a gateway");
     let mut sink = Sink::default();
     let mut apis = Vec::new();
-    // The API has the name that `apis_glob` would give it.
+    // Give the API the name that `apis_glob` would give it.
     let stem = Path::new(files.sources.file(document.file).path()).file_stem();
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     for mut entry in settings.apis.iter().cloned() {

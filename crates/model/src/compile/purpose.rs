@@ -1,4 +1,4 @@
-//! Purposes of a compilation, which decide which findings prevent lowering.
+//! Purposes of a compilation. The purpose decides which findings prevent lowering.
 
 use diag::{Diagnostic, Level, Lint};
 use openapi::lint::hard::{is_hard, is_later};
@@ -19,8 +19,8 @@ pub enum Purpose {
     Compare,
     /// Like `Compare`, for a document without its project: undefined names are allowed.
     CompareAlone,
-    /// Like `Compare`, for an old version. Errors in its contract do not prevent lowering either;
-    /// the broken parts are left out.
+    /// Like `Compare`, for an old version. Errors in its contract do not prevent lowering; the
+    /// parts with errors are left out.
     Past,
     /// Like `Past`, for a document without its project.
     PastAlone,
@@ -40,7 +40,7 @@ impl Purpose {
         }
     }
 
-    /// True if broken parts of a contract are left out of the result.
+    /// True if parts of a contract with errors are left out of the result.
     #[must_use]
     pub fn skips(self) -> bool {
         matches!(self, Self::Past | Self::PastAlone)

@@ -1,10 +1,10 @@
-//! Errors that a comparison tolerates: parts that affect neither routing nor access are left out,
-//! and the rest is compared.
+//! Errors that a comparison tolerates. Parts with such errors affect neither routing nor access;
+//! they are left out, and the rest is compared.
 //!
 //! In a document, these parts form the contract: parameters, bodies, responses, schemas and
-//! examples. A broken reference or an unknown value there leaves only that part undefined. In
+//! examples. A broken reference or an unknown value leaves only that part undefined. In
 //! gateway.yaml, these parts are the numbers of upstreams and listeners, which then have their
-//! defaults. In `defaults` and `x-gateway`, they are limits and unknown keys. Of a policy, the
+//! defaults. In `defaults` and `x-gateway`, they are limits and unknown keys. For a policy, the
 //! settings that can be read are compared. An error in any other part (`security`, paths, servers,
 //! keys of `x-gateway` that decide access or routing) fails the comparison.
 
@@ -83,14 +83,15 @@ const DECIDES: [&str; 4] = [
     "servers",
 ];
 
-/// True if a finding affects only a part of a contract or a number, so that it can be left out.
+/// True if a finding affects only a part that can be left out, such as a part of a contract or a
+/// number.
 #[must_use]
 pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     let mut one = vec![finding.clone()];
     !skipped(files, &mut one).is_empty()
 }
 
-/// Removes and returns the findings that affect only such parts.
+/// Removes and returns the findings that affect only parts that can be left out.
 pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
     let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
@@ -208,7 +209,7 @@ fn holds(part: &Span, at: Span) -> bool {
 /// to.
 #[derive(Default)]
 struct Parts {
-    /// Spans of whole parts, for findings in text without a node, such as the second of two equal
+    /// Spans of whole parts. For findings in text without a node, such as the second of two equal
     /// keys.
     wholes: Vec<Span>,
     /// Spans of the values and keys in the parts, sorted. Needed because overlays add values from

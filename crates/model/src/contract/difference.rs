@@ -10,14 +10,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// Digest of the text of a change, as long as a fingerprint, because an acknowledgement covers the
+/// Digest of the text of a change. As long as a fingerprint, because an acknowledgement covers the
 /// text.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }
 
-/// Maximum number of path segments in a text. The last segments are shown, so that a difference in
-/// a shared schema has the same text for every operation.
+/// Maximum number of path segments in a text. A longer path is reduced to its last segments, so
+/// that a difference in a shared schema has the same text for every operation.
 const SEGMENTS_MAX: usize = 3;
 /// Maximum number of characters shown for one value.
 const SHOWN_MAX: usize = 80;
@@ -172,8 +172,8 @@ impl<'c> Graphs<'c> {
         texts
     }
 
-    /// Text of the first difference. If there are more, it contains their number and a digest of
-    /// all, so that an acknowledgement of this text covers no other change.
+    /// Text of the first difference. If there are more, the text contains their number and a digest
+    /// of all, so that an acknowledgement covers exactly these differences.
     fn told(&self, walk: &Walk<'_, '_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();
@@ -205,7 +205,7 @@ impl<'c> Graphs<'c> {
         )
     }
 
-    /// Short text of a value. A longer text is truncated and extended by a digest.
+    /// Short text of a value. A longer text is truncated, and a digest is added.
     fn short(&self, value: &Value) -> String {
         let text = self.spelt(value, 2);
         let mut open = false;
@@ -222,7 +222,7 @@ impl<'c> Graphs<'c> {
         format!("{start}{dots} ({})", bound(&bytes))
     }
 
-    /// Value as JSON, with at most `depth` nested nodes expanded.
+    /// Value as JSON, in which at most `depth` levels of nested nodes are expanded.
     fn spelt(&self, value: &Value, depth: usize) -> String {
         let all = |items: &[Value]| {
             let items = items.iter().take(SHOWN_MAX);
@@ -248,8 +248,8 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Digest of everything that is reachable from a node. Nodes with equal meaning have equal
-    /// digests.
+    /// Digest of everything that is reachable from a node. Nodes with the same meaning have the
+    /// same digest.
     fn digest(&self, node: u32) -> String {
         let rank = self.rank[node as usize];
         if let Some(known) = self.digests.borrow().get(&rank) {
@@ -263,7 +263,8 @@ impl<'c> Graphs<'c> {
             let value = &self.nodes[node as usize];
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Ranks belong to the joint graph, so both sides order the members of a set equally.
+            // Ranks are computed for both contracts together, so both sides order the members of a
+            // set equally.
             for set in super::refine::sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank[*edge as usize]);
             }
@@ -283,8 +284,8 @@ impl<'c> Graphs<'c> {
     }
 }
 
-/// Breadth-first walk over pairs of nodes, each pair once. If it finds no difference, both sides
-/// are equivalent.
+/// Breadth-first walk over pairs of nodes, which visits each pair once. If it finds no difference,
+/// both sides are equivalent.
 struct Walk<'g, 'c> {
     graphs: &'g Graphs<'c>,
     found: Vec<Difference>,

@@ -27,7 +27,7 @@ enum Draft {
 
 /// Canonical form of a [`Graph`].
 pub(super) struct Canonical {
-    /// Nodes. Edges are indexes into this table.
+    /// Nodes of the graph. An edge is an index into this list.
     pub nodes: Vec<Value>,
     /// Index in `nodes` for each draft. `None` if it is not reachable.
     pub number: Vec<Option<u32>>,
@@ -100,7 +100,7 @@ impl Graph {
         }
     }
 
-    /// For each node, the end of its chain of references. For a cycle, the least node of the cycle.
+    /// For each node, the end of its chain of references. For a cycle: its smallest node.
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {

@@ -2,8 +2,8 @@
 
 use bundle::ir::Value;
 
-/// Exact value of a number. Returns the text itself for `.inf` and `.nan`, and if the exponent is
-/// out of range.
+/// Exact value of a number. The text itself for `.inf` and `.nan`, and for a number whose exponent
+/// is out of range.
 pub(super) fn value(text: &str) -> Value {
     decimal(text).unwrap_or_else(|| Value::Decimal(text.to_ascii_lowercase().into()))
 }

@@ -1,5 +1,5 @@
-//! Prose of documents: texts for readers. Plans show its changes under DOCS; a bundle never
-//! contains it.
+//! Prose of documents: texts for readers. Plans show changes of prose in the section DOCS; a bundle
+//! never contains prose.
 //!
 //! The source artifact contains the first characters of each text, and a digest if the text is
 //! longer. The prose of schemas is one set per API, because names of schemas have no meaning, and
@@ -125,8 +125,8 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Token URLs and scopes of the flows of all OAuth schemes. The names of the schemes are left
-    /// out, because they have no meaning.
+    /// Collects the token URLs and scopes in the flows of all OAuth schemes. Leaves out the names
+    /// of the schemes, because they have no meaning.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));

@@ -1,13 +1,13 @@
-//! Equivalence of graph nodes: the coarsest partition that is stable under the edges, in an order
-//! that depends only on meaning.
+//! Equivalence classes of graph nodes: the coarsest partition that is stable under the edges. The
+//! order of the classes depends only on meaning.
 //!
-//! Nodes are first sorted by shape (their content without edges). Each round then splits blocks by
-//! the blocks to which their members' edges lead. The rank of a block is the number of nodes before
-//! it, so splitting a block keeps the ranks of the others. Only blocks with an edge to a node whose
-//! rank changed are examined again (as in Larsson and Sadakane's suffix sorting, but on graphs).
-//! The first round that separates two nodes decides their order. This order depends only on what
-//! the two nodes can reach in that number of steps, not on other nodes or on repetitions in the
-//! source.
+//! Nodes are first sorted by shape (their content without edges). Each round then splits blocks of
+//! nodes by the blocks to which the edges of the nodes lead. The rank of a block is the number of
+//! nodes before it, so splitting a block does not change the ranks of other blocks. Only blocks
+//! with an edge to a node whose rank changed are examined again (as in Larsson and Sadakane's
+//! suffix sorting, but on graphs). The first round that separates two nodes decides their order.
+//! This order depends only on what the two nodes can reach in that number of steps, not on other
+//! nodes or on repetitions in the source.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -17,12 +17,12 @@ use bundle::ir::Value;
 use rustc_hash::FxHashMap;
 
 /// Maximum number of edge visits for one graph. Real graphs need a few dozen visits per edge. Only
-/// hostile documents reach the limit; all their nodes then count as different.
+/// hostile documents reach the limit; all nodes then count as different.
 const LOOKS_MAX: usize = 400_000_000;
 
 /// Result of [`classes`].
 pub(crate) struct Classes {
-    /// Rank of each node, by index. Equivalent nodes have the same rank.
+    /// Rank of each node. Equivalent nodes have the same rank.
     pub rank: Vec<u32>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn classes(nodes: &[&Value]) -> Classes {
     Classes { rank: run.rank }
 }
 
-/// Returns the ranges of edges that belong to sets. Edges within such a range have no order.
+/// Ranges of edges that belong to sets. Edges within such a range have no order.
 pub(crate) fn sets_of(value: &Value) -> Vec<Range<usize>> {
     fn walk(value: &Value, at: &mut usize, sets: &mut Vec<Range<usize>>) {
         match value {
@@ -398,8 +398,8 @@ mod tests {
     #[test]
     fn class_order_is_independent_of_place_and_count() {
         let to = |next| Value::List(vec![Value::Node(next)]);
-        // The same graph twice (a → b → c, d → d): as it is, and with duplicate nodes in another
-        // order.
+        // The same graph twice (a → b → c, d → d): first as it is, then with duplicate nodes in
+        // another order.
         let once = [
             node("n", to(1)),
             node("n", to(2)),

@@ -1,4 +1,4 @@
-//! Schemas as graph nodes: keywords become canonical values, subschemas become edges. Component
+//! Schemas as graph nodes. Keywords become canonical values, and subschemas become edges. Component
 //! names, prose and examples are left out.
 
 use std::cell::OnceCell;
@@ -22,8 +22,8 @@ pub(super) struct Schemas<'r, 'a> {
     nodes: FxHashMap<NodeId, u32>,
     /// Graph node of each list or map inside a literal.
     literals: FxHashMap<NodeId, u32>,
-    /// Referenced schemas that are not read yet. A queue instead of recursion, because a chain of
-    /// references may be longer than the stack allows.
+    /// Referenced schemas that are not read yet. They are queued and not read recursively, because
+    /// a chain of references may be longer than the stack allows.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
     /// Prose of schemas, by keyword.
@@ -139,8 +139,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// Follows a schema while it is only a reference to, or an `allOf` wrapper of, another schema.
-    /// The boolean is true if a reference was followed.
+    /// Follows a schema that consists only of a reference, or of an `allOf` with one schema, until
+    /// another schema is reached. The boolean is true if a reference was followed.
     fn follow(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         self.follow_telling(schema, &mut |_| {})
     }
@@ -165,7 +165,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, referred)
     }
 
-    /// Follows a schema while it is only a reference. The boolean is true if it was one.
+    /// Follows a schema while it consists only of a reference. The boolean is true if a reference
+    /// was followed.
     fn referred(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut at = schema;
         for _ in 0..HOPS_MAX {
@@ -180,7 +181,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, at.id() != schema.id())
     }
 
-    /// Returns X of `{allOf: [X]}` without other keywords.
+    /// Schema X if the given schema is `{allOf: [X]}` without other keywords.
     fn wrapped(&self, schema: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let all = schema.get("allOf")?;
         let mut parts = all.items();
@@ -221,7 +222,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
             entries.push((entry.key.clone(), value));
         }
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        // A remaining single `allOf` or `$ref` is part of a circular reference.
+        // A remaining `allOf` with one schema, or a remaining `$ref`, is part of a circular
+        // reference.
         if let [(key, value)] = &entries[..]
             && let "allOf" | "$ref" = &**key
             && let Value::Node(other) = value.items().first().unwrap_or(value)
@@ -234,8 +236,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.graph.fill(id, Value::Map(entries));
     }
 
-    /// Target of a `$ref` that has other keywords beside it. The text of the reference if it has no
-    /// target.
+    /// Target of a `$ref` with other keywords beside it. If there is no target: the text of the
+    /// reference.
     fn beside(&mut self, text: NodeRef<'a>) -> Value {
         match text.as_str().map(|_| self.resolver.target(text)) {
             Some(Ok(target)) => self.deferred(target),
@@ -278,7 +280,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 }
             }
             Says::Object if value.is_map() => self.object(value),
-            // A value of the wrong type. It is reported by the structure check.
+            // The value has the wrong type, which the structure check reports.
             Says::Prose
             | Says::Schema
             | Says::Choices
@@ -334,8 +336,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// Discriminator with all its values: the explicit mapping, and the names of those alternatives
-    /// or extending components to which no mapping refers.
+    /// Discriminator with all its values: those of the explicit mapping, and the names of the
+    /// alternatives or extending components to which no mapping refers.
     fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
         let mut mapping: Vec<(Box<str>, Value)> = Vec::new();
         let mut mapped: FxHashSet<NodeId> = FxHashSet::default();
@@ -472,7 +474,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 }
 
-/// True if a keyword with this value has no effect and is left out.
+/// True if a keyword with this value has no effect, so that it is left out.
 fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
     match says {
         Says::Prose => true,

@@ -26,14 +26,14 @@ pub use variables::Variables;
 pub struct Environment {
     /// Name of the environment.
     pub name: String,
-    /// Span of its name.
+    /// Source location of its name.
     pub span: Span,
     node: NodeId,
 }
 
 /// gateway.yaml, without an environment or in one environment.
 pub struct Reading {
-    /// Root of the tree, after patch and variables were applied.
+    /// Root of the tree, with patch and variables applied.
     pub root: NodeId,
     /// Spans of the values that the environment set, and of the values that they replace.
     pub origins: Origins,
@@ -68,8 +68,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Span behind a value: the span of the variable's value, or of the value that a patch
-    /// overrides.
+    /// Span of the original value: of the variable's value, or of the value that a patch overrides.
+    /// `None` if the span is not from an environment.
     #[must_use]
     pub fn behind(&self, span: Span) -> Option<Span> {
         let value = self.set.get(&span).map(|(_, value)| *value);
@@ -77,7 +77,7 @@ impl Origins {
     }
 
     /// Adds the location in the patch that may have caused the finding: a change in the enclosing
-    /// map, or the `null` that removed the name which is now missing.
+    /// map, or the `null` that removed the missing name.
     fn relate_patch(&self, finding: &mut Diagnostic) {
         let inside = |outer: &Span| {
             outer.file == finding.span.file
@@ -103,9 +103,9 @@ impl Origins {
         }
     }
 
-    /// Moves a finding to the place that set the value: the value of a variable is wrong where it
-    /// is defined, not where it is used. Adds the source location of the use, and that of a value that
-    /// a patch overrides. Drops findings about a variable without a value.
+    /// Moves a finding to the place that set the value, because a wrong value of a variable must be
+    /// corrected at its definition. Adds the source location of the use, and that of a value that a
+    /// patch overrides. Drops findings about a variable without a value.
     #[must_use]
     pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {

@@ -1,7 +1,8 @@
-//! JSON Merge Patch (RFC 7396) over the tree of gateway.yaml.
+//! JSON Merge Patch (RFC 7396) for the tree of gateway.yaml.
 //!
-//! Maps are merged, any other value replaces, and `null` removes. No node is changed in place: a
-//! changed map becomes a new node, so that gateway.yaml without the patch can be checked as well.
+//! Maps are merged, any other value replaces the old one, and `null` removes it. No node is changed
+//! in place: a changed map becomes a new node, so that gateway.yaml without the patch can be
+//! checked as well.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink};
 
@@ -119,7 +120,7 @@ fn merge(
     files.tree.push(span, Kind::Map(merged))
 }
 
-/// Returns a value that a patch adds, without its `null` entries, which have nothing to remove.
+/// Value that a patch adds, without its `null` entries, because there is nothing to remove.
 fn pruned(files: &mut Files, value: NodeId, sink: &mut Sink) -> NodeId {
     let node = files.tree.at(value);
     if !node.is_map() {

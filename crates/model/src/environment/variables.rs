@@ -1,9 +1,9 @@
 //! Variables: `${var:NAME}` in place of a scalar, in gateway.yaml and in `x-gateway`.
 //!
-//! A variable is always a whole scalar. Its value replaces the scalar in the tree, so that the
-//! field determines the type. Replacement works on a copy of gateway.yaml, because each environment
-//! has other values. In documents it works in place, because a run compiles them for one
-//! environment only.
+//! A variable is always a whole scalar. Its value replaces the scalar in the tree before the field
+//! is read, so any field can use variables. In gateway.yaml, a copy of the tree is changed, because
+//! each environment has other values. Documents are changed in place, because one run compiles them
+//! for one environment only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use vocab::environment_lints::{
 /// Start of a variable.
 const OPEN: &str = "${var:";
 
-/// Source location where each variable is first used.
+/// Source location of the first use of each variable.
 type Uses = BTreeMap<String, Span>;
 
 /// Variables of a run.
@@ -97,7 +97,7 @@ impl Variables {
         }
     }
 
-    /// Replaces the variables in gateway.yaml without an environment. Uses the same values as in
+    /// Replaces the variables in gateway.yaml without an environment by the same values as in
     /// documents.
     pub(super) fn fill_base(
         &mut self,
@@ -161,8 +161,8 @@ impl Variables {
         self.documents = used;
     }
 
-    /// First used variable without a value in the chosen environment, and its source location. A
-    /// build is then impossible.
+    /// First used variable without a value in the chosen environment, and its source location. With
+    /// such a variable no bundle can be built.
     #[must_use]
     pub fn open(&self) -> Option<(&str, Span)> {
         let used = self.base.iter().chain(&self.documents);
@@ -172,7 +172,7 @@ impl Variables {
             .then_some((first.0.as_str(), *first.1))
     }
 
-    /// Reports used variables without a value in some environment, and values that are never used.
+    /// Reports variables that have no value in some environment, and values that are never used.
     /// Call this after all variables were replaced.
     pub fn check(&self, tree: &Tree, sink: &mut Sink) {
         let known = self.known();
@@ -299,9 +299,9 @@ impl Filling<'_> {
         }
     }
 
-    /// Returns the value that replaces a scalar, if the scalar is a variable with a value. A
-    /// variable without a value is not replaced, and findings about its field are suppressed.
-    /// Reports a variable that no environment defines.
+    /// Value that replaces a scalar, if the scalar is a variable with a value. A variable without a
+    /// value is not replaced; findings about its field are suppressed. Reports a variable that no
+    /// environment defines.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;

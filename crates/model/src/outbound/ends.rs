@@ -17,11 +17,11 @@ pub(super) struct End {
     pub(super) method: String,
     /// Path at the host, with marks in place of parameters; see [`path`].
     text: String,
-    /// Path without normalisation.
+    /// Path at the host without normalisation.
     pub(super) raw: Path,
-    /// Paths as which upstreams may read it.
+    /// Paths as which upstreams may read the path.
     pub(super) readings: Vec<Path>,
-    /// Base path that the mount strips, and path of the target that is prepended. `None` if a
+    /// Base path that the mount removes, and path of the target that is added in front. `None` if a
     /// rewrite replaces the path.
     offset: Option<(String, String)>,
 }
@@ -38,7 +38,7 @@ impl End {
     }
 
     /// True if both destinations map request paths in the same way, so that different request paths
-    /// stay different.
+    /// do not become equal.
     pub(super) fn travels_like(&self, other: &Self) -> bool {
         self.offset.is_some() && self.offset == other.offset
     }

@@ -84,8 +84,8 @@ path or upstream",
 }
 
 /// Reports `path_readings: keep` on operations with `forward_auth`, because the service must
-/// interpret paths exactly like the upstream, and on operations whose `authorize` expression reads
-/// the path, because gwd refuses other readings of such paths.
+/// interpret paths exactly like the upstream. Also reports it on operations whose `authorize`
+/// expression reads the path, because gwd refuses the other readings of such a path.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
     let mut reported: Vec<Span> = Vec::new();
     for api in apis {

@@ -1,8 +1,8 @@
-//! Paths that upstreams receive, and bypasses ("ways round"): an operation with weaker protection
-//! whose requests reach the same path of the same host as those of a protected operation.
+//! Paths that upstreams receive, and bypasses: operations with weaker protection whose requests
+//! reach the same path of the same host as those of a protected operation.
 //!
 //! The router separates operations whose requests are forwarded unchanged. It cannot separate
-//! requests that a rewrite, a stripped base path, a target's path, a split or a mirror sends to
+//! requests that a rewrite, a removed base path, a target's path, a split or a mirror sends to
 //! another path or host.
 
 mod ends;
@@ -66,7 +66,7 @@ struct Way<'a> {
     ends: Vec<End>,
 }
 
-/// Destinations of all operations of a gateway, and the bypasses among them.
+/// Destinations of all operations of a gateway, and the bypasses among the operations.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Bypasses, by the key of the less protected operation.
@@ -104,7 +104,7 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Destinations of a bypass at which operations of this survey admit fewer callers.
+    /// Destinations of a bypass for which operations of this survey admit fewer callers.
     #[must_use]
     pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
         let reached = round.reached.iter().map(String::as_str);
@@ -241,7 +241,8 @@ thread_local! {
     static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(COMPARISONS_MAX) };
 }
 
-/// True if the requests of one operation reach the destination of another with less protection.
+/// True if the requests of one operation reach the destination of another operation with less
+/// protection.
 fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> bool {
     if !methods_meet(&end.method, &its.method) || way.protection.covers(&other.protection) {
         return false;
@@ -253,8 +254,8 @@ fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> boo
             .flat_map(|path| its.readings.iter().map(move |other| (path, other)));
         pairs.any(|(path, other)| path.meets(other))
     };
-    // The router already separates them by path and method, so only another spelling of a path can
-    // be a bypass.
+    // The router already separates the two operations by path and method, so only another spelling
+    // of a path can be a bypass.
     let keeps_method = |way: &Way<'_>, end: &End| way.place.method == end.method;
     let are_routed = end.travels_like(its) && is_beside(way.place.mount, other.place.mount);
     if are_routed && keeps_method(way, end) && keeps_method(other, its) {

@@ -1,4 +1,4 @@
-//! Paths with parameters, and the ways in which upstreams may read them.
+//! Paths with parameters, and the paths as which upstreams may interpret them.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ const ANY: char = '\u{0}';
 /// Mark for the rest of a path below a prefix.
 const REST: char = '\u{1}';
 
-/// Maximum number of times that escapes are decoded. Each server in a row of upstreams decodes once
+/// Maximum number of times that escapes are decoded. Each server behind another one decodes once
 /// more.
 const DECODED_MAX: usize = 3;
 
-/// Segments of a path in one reading, with marks for parameters.
+/// Segments of a path in one interpretation. Parameters are replaced by marks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<String>);
 
@@ -59,7 +59,7 @@ pub(super) fn shown(text: &str) -> String {
     plain.replace(REST, "**")
 }
 
-/// True if a path contains no marks.
+/// True if a path contains no parameters.
 pub(super) fn is_literal(text: &str) -> bool {
     !text.contains([ANY, REST])
 }
@@ -69,9 +69,9 @@ pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// Readings of a path. Escapes are decoded, matrix parameters (`;…`) removed, letters in lower
-/// case, without a final slash or dot. Slashes are merged either before or after dot segments are
-/// resolved.
+/// Paths as which upstreams may read a path. Escapes are decoded, matrix parameters (`;…`) are
+/// removed, letters are in lower case, and a final slash or dot is removed. Slashes are merged
+/// either before or after dot segments are resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
     let mut decoded = text.to_owned();
     for _ in 0..DECODED_MAX {
@@ -137,7 +137,7 @@ impl Path {
         is_literal(first).then_some(first)
     }
 
-    /// True if at least one path matches both patterns.
+    /// True if at least one path matches both paths with parameters.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.0, &other.0)

@@ -10,7 +10,7 @@ use super::{Place, Shared};
 /// Kinds of policies that refuse callers because of their identity or address.
 const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
 
-/// Schemes and scopes that the gateway checks in one alternative.
+/// Schemes and scopes of one alternative that the gateway checks.
 type Asked = BTreeSet<String>;
 
 /// Requirements on callers of an operation.
@@ -22,15 +22,15 @@ pub struct Protection {
     certificate: bool,
     /// Settings of the policies of its chain whose kind is in [`GUARDS`].
     guards: BTreeSet<String>,
-    /// True if the operation is internal, so that no client can call it.
+    /// True if the operation is internal, so that clients cannot call it.
     nobody: bool,
 }
 
 impl Protection {
     /// Returns the protection of an operation at a mount.
     pub(super) fn of(shared: &Shared<'_>, place: &Place<'_>) -> Self {
-        // The upstream checks its own credentials whichever operation forwards a request, so ignore
-        // them.
+        // Ignore schemes that the upstream checks, because the upstream checks them for every
+        // operation.
         let is_checked = |scheme: &str| !scheme.contains(" by *upstream");
         let asked = |alternative: &ir::Alternative| -> Asked {
             let uses = alternative.0.iter();

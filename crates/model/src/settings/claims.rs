@@ -9,7 +9,7 @@ use policy::declared::Value;
 use crate::Defined;
 use vocab::lints::UNKNOWN_CLAIM;
 
-/// Reports `hash_on` of upstreams and `key` of policies that name a claim which no consumer has, in
+/// Reports `hash_on` of upstreams and `key` of policies that name a claim that no consumer has, in
 /// gateway.yaml or in the `x-gateway` of a document.
 pub(crate) fn check(
     root: NodeRef<'_>,

@@ -43,7 +43,7 @@ pub struct Settings {
     pub apis: Vec<ApiEntry>,
     /// Patterns of further documents (`apis_glob`).
     pub apis_glob: Vec<Spanned<String>>,
-    /// Files that gateway.yaml uses for another purpose than as an API's document: overlays,
+    /// Files that gateway.yaml uses for another purpose than as the document of an API: overlays,
     /// patches, consumers and acknowledgements.
     pub other_files: BTreeSet<String>,
     /// Mount of an API that sets no mount.
@@ -327,7 +327,8 @@ fn stores(root: NodeRef<'_>, project: &str) -> BTreeMap<String, policy::store::C
     read.collect()
 }
 
-/// Adds the settings of the stores that policies name. An unknown name was reported.
+/// Adds the settings of the stores to the policies that name them. An unknown name is already
+/// reported.
 pub(crate) fn bind_stores(
     policies: &mut [Defined<ir::Policy>],
     stores: &BTreeMap<String, policy::store::Checked>,
@@ -348,7 +349,7 @@ pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
     written.unwrap_or_default()
 }
 
-/// True if a key of gateway.yaml belongs to the gateway as a whole. False for keys of an API, a
+/// True if a key of gateway.yaml applies to the gateway as a whole. False for keys of an API, a
 /// listener, an upstream or an operation, and for keys of the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -367,8 +368,8 @@ pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Ch
     })
 }
 
-/// Reads a policy, including kinds that this version cannot run. A policy with a setting that
-/// cannot run is read like a kind that cannot run.
+/// Reads a policy, including kinds that this version cannot run. A policy with a setting that this
+/// version cannot run is read like a kind that it cannot run.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();
@@ -443,8 +444,8 @@ pub(crate) fn policies(
         };
         let shape = shape::Shape::Kinds(policy::KINDS);
         let is_known = || policy::KINDS.iter().any(|variant| variant.kind == kind);
-        // The shape check already reported these errors; `check` must not read such a value. An old version
-        // is compared by the settings that could be read.
+        // Do not call `check` on a value with errors, which the shape check has reported. An old version is
+        // compared by the settings that can be read.
         let checked = match shape::check(value, &shape, &mut Sink::default()) {
             true => checked(kind, value, sink),
             false if is_known() => Some(policy::Checked::Declared(declared_kind(
@@ -468,8 +469,8 @@ pub(crate) fn policies(
     found
 }
 
-/// Returns a stable id for state that survives a reload: a hash of names, never of limits or
-/// positions (release.md §7).
+/// Id of state that survives a reload (release.md §7): a hash of names. Limits and positions do not
+/// change the id.
 pub(crate) fn state_id(parts: &[&str]) -> StateId {
     let mut hash = Sha256::new();
     for part in parts {
@@ -538,7 +539,7 @@ fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
     let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
     let levels = entries.filter_map(|(entry, node)| {
         let level = match node.scalar_text()? {
-            // YAML 1.1 reads an unquoted `off` as false. Here it is a string, and `false` is not
+            // YAML 1.1 reads an unquoted `off` as false. Here it is a string; `false` is not
             // accepted.
             "off" => None,
             "info" => Some(Level::Info),

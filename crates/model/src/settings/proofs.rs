@@ -1,4 +1,5 @@
-//! Verifiers of proofs (`dpop`). The verifier that `token` names must check bearer tokens.
+//! Verifiers of proofs of possession (`dpop`). The verifier that their key `token` names must check
+//! bearer tokens.
 
 use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink};
@@ -6,8 +7,8 @@ use vocab::lints::WRONG_KIND;
 
 use super::Defined;
 
-/// Reports each `token` that names a verifier of another kind. Unknown names are reported together
-/// with those of other keys.
+/// Reports each `token` that names a verifier of another kind. Unknown names are reported with
+/// those of all other keys.
 pub(super) fn check(root: NodeRef<'_>, auth: &[Defined<ir::Verifier>], sink: &mut Sink) {
     for verifier in auth {
         let Some(name) = verifier.value.checked.token_verifier() else {

@@ -153,7 +153,7 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     }
 }
 
-/// Response fields whose URLs are rewritten to those of the gateway. `None` if no field is.
+/// Response fields whose URLs are rewritten to those of the gateway. `None`: no field is rewritten.
 fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     let words = node.get("rewrite_responses")?;
     let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));
@@ -197,8 +197,8 @@ with its port"
     }
 }
 
-/// Parses a host (lower case, without brackets) and its port, if any. Returns the reason if the
-/// text is not a host.
+/// Parses a host (to lower case, without brackets) and its port, if any. Fails with the reason if
+/// the text is not a host.
 fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     let authority = text.parse::<http::uri::Authority>();
     let authority = authority.map_err(|_| "it has no host")?;
@@ -315,8 +315,8 @@ fn target(
     })
 }
 
-/// Returns the path of a UNIX socket from `unix:/PATH` or `unix:///PATH`, or the reason why it is
-/// invalid.
+/// Returns the path of a UNIX socket from `unix:/PATH` or `unix:///PATH`. Fails with the reason if
+/// the path is invalid.
 fn socket(path: &str) -> Result<&str, &'static str> {
     let path = path.strip_prefix("//").unwrap_or(path);
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";

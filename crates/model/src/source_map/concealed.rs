@@ -4,7 +4,7 @@
 use diag::{Kind, NodeRef};
 use sources::project::files::Files;
 
-/// Minimum length of a concealed word, in bytes. Shorter words reveal nothing.
+/// Minimum length of a concealed word, in bytes. Shorter words reveal no secret.
 const WORD_MIN: usize = 4;
 
 /// Texts that plans must not show.
@@ -49,14 +49,14 @@ impl Concealed {
         all
     }
 
-    /// True if there is nothing to conceal.
+    /// True if the project has no text to conceal.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Path of the concealed file whose text a value would reveal. `None` if the value reveals
-    /// nothing, for example because another file contains it, too.
+    /// Path of the concealed file whose text a value would reveal. `None` if the value reveals no
+    /// such text, for example because a file that Git tracks contains it as well.
     #[must_use]
     pub fn shown_by(&self, value: &str) -> Option<&str> {
         let is_between = |c: char| c.is_whitespace() || ",;:|&\"'`[]{}()…".contains(c);

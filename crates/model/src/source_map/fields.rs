@@ -1,4 +1,4 @@
-//! Place of each field of an operation, and the places that it overrides.
+//! Source location of each field of an operation, and of the values that it overrides.
 
 use bundle::ir::Link;
 use diag::{NodeRef, Span};
@@ -36,8 +36,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Returns the fields of an operation. An unset field is included only if its default has a
-    /// name.
+    /// Fields of an operation. A field that is not set is included only if its default has a name.
     pub(super) fn of(&self, operation: &Operation) -> Fields {
         let item = &self.api.spec.paths[operation.place.0];
         let written = &item.operations[operation.place.1];
@@ -59,7 +58,7 @@ impl<'c> Setters<'c> {
             ("trailing_slash", nodes.path, "trailing_slash"),
             ("priority", nodes.path, "priority"),
             ("case_insensitive", nodes.path, "case_insensitive"),
-            // At an operation, `match` has another meaning.
+            // In an operation, `match` has another meaning than in a path item.
             ("path.match", nodes.path, "match"),
         ];
         let conditions = [("conditions", nodes.operation, "match")];
@@ -126,8 +125,8 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Source locations of a setting that cannot run yet, followed by the source locations that it
-    /// overrides.
+    /// Source locations of a setting that cannot run yet. The first is the effective one; the rest
+    /// are those that it overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;
@@ -179,7 +178,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Level that added a policy to the chain, found by the source location of its name.
+    /// Level that added a policy to the chain. Found by the source location of the policy's name.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {
@@ -209,7 +208,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Creates the source of a field. `spans` begins with the nearest place. Adds places in
+    /// Creates the source of a field from spans, the nearest first. Adds source locations in
     /// environments.
     fn written(&self, spans: &[Span]) -> FieldSource {
         let places = spans.iter().flat_map(|span| self.behind(*span));

@@ -1,7 +1,8 @@
-//! Source artifact: the source text and source location of each route in a bundle.
+//! Source artifact: source locations and prose of the routes in a bundle.
 //!
-//! The artifact is stored beside the bundle, not in it, because source locations and prose are not
-//! behaviour. Plans use it for the source locations of the old side and for DOCS; gwd may show it.
+//! The artifact is stored beside the bundle and not in it, because source locations and prose are
+//! not behaviour. Plans use it for the source locations of the old side and for the section DOCS;
+//! gwd may show it.
 
 mod concealed;
 mod fields;
@@ -37,7 +38,7 @@ pub struct SourceMap {
     /// SHA-256 of every file that was read, by path.
     pub files: BTreeMap<String, String>,
     /// Source locations of the fields of operations. Equal maps are stored once, because most
-    /// operations of a document have the same.
+    /// operations of a document have equal maps.
     pub fields: Vec<Fields>,
     /// Sources of operations, by key.
     pub operations: BTreeMap<String, OperationSource>,
@@ -71,7 +72,7 @@ pub struct ApiProse {
     pub schemes: BTreeMap<String, String>,
 }
 
-/// Places and prose of one operation.
+/// Source locations and prose of one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationSource {
@@ -350,8 +351,8 @@ impl SourceMap {
         serde_json::to_vec(self).expect("maps of strings can be written")
     }
 
-    /// Decodes an artifact. `None` if it is damaged or its version is not supported; it only adds
-    /// detail to messages, so this is not an error.
+    /// Decodes an artifact. `None` if it is damaged or its version is not supported. Callers
+    /// continue without it, because it only adds detail to messages.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)
@@ -373,13 +374,14 @@ const DEFINED: [&str; 9] = [
     "lint",
 ];
 
-/// Removes the source locations from texts.
+/// Prose without the source locations.
 fn texts(prose: Texts) -> BTreeMap<String, String> {
     let prose = prose.into_iter();
     prose.map(|(about, (text, _))| (about, text)).collect()
 }
 
-/// Adds the source locations of all values inside a definition, by key path.
+/// Adds the source locations of all values inside a definition. The key path of a value is its
+/// subject.
 fn add_inside(
     subject: &str,
     separator: char,
@@ -390,7 +392,8 @@ fn add_inside(
     for (entry, value) in node.entries() {
         let subject = format!("{subject}{separator}{}", entry.key);
         add_inside(&subject, '.', value, place, definitions);
-        // If an environment's patch set the value, use its place; the key is in gateway.yaml.
+        // If the patch of an environment sets the value, use the place in the patch, because the
+        // key itself is in gateway.yaml.
         let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
         let span = match is_patched {
             true => value.span(),
