@@ -31,6 +31,7 @@ use refusals::{
 };
 use token::{NotValid, Verified};
 
+pub use refusals::CREDENTIAL_EXPIRED;
 pub(crate) use refusals::REJECTS;
 
 mod caller;
@@ -124,7 +125,7 @@ impl Requirement {
             &self.challenges.signature
         } else if is(&NONCE_REQUIRED) {
             &self.challenges.nonce
-        } else if is(&TOKEN_INVALID) {
+        } else if is(&TOKEN_INVALID) || is(&CREDENTIAL_EXPIRED) {
             &self.challenges.invalid
         } else if reject.status == 401 && REJECTS.iter().any(|one| is(one)) {
             &self.challenges.missing

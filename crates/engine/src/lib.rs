@@ -37,6 +37,7 @@ mod strip;
 mod verifiers;
 
 pub use api_part::ApiPart;
+pub use authenticate::CREDENTIAL_EXPIRED;
 pub use build::build;
 pub use consumers::Consumers;
 pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects, resume};

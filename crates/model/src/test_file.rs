@@ -78,6 +78,10 @@ pub enum Expected {
     Sent(String, Option<String>),
     /// Value of a field of the gateway's own response. None: it does not have the field.
     Response(String, Option<String>),
+    /// The request reaches the upstream: `sent` without any field.
+    AnySent,
+    /// The gateway itself responds: `response` without any field.
+    AnyResponse,
 }
 
 impl Tests {
@@ -206,17 +210,21 @@ fn expected(node: NodeRef<'_>) -> Vec<Spanned<Expected>> {
     {
         add(Expected::Url(url.value), url.span);
     }
-    for (key, make) in [
+    for (key, make, any) in [
         (
             "sent",
             Expected::Sent as fn(String, Option<String>) -> Expected,
+            Expected::AnySent,
         ),
-        ("response", Expected::Response),
+        ("response", Expected::Response, Expected::AnyResponse),
     ] {
         let Some(message) = node.get(key) else {
             continue;
         };
+        // `headers: {}` and `without: []` name no field, but the message must exist.
+        let mut names_nothing = message.get("url").is_none();
         for (name, value) in pairs(message.get("headers")) {
+            names_nothing = false;
             add(
                 make(name.value.to_ascii_lowercase(), Some(value)),
                 name.span,
@@ -224,7 +232,11 @@ fn expected(node: NodeRef<'_>) -> Vec<Spanned<Expected>> {
         }
         let without = message.get("without").into_iter().flat_map(NodeRef::items);
         for name in without.filter_map(text) {
+            names_nothing = false;
             add(make(name.value.to_ascii_lowercase(), None), name.span);
+        }
+        if names_nothing {
+            add(any, message.span());
         }
     }
     all

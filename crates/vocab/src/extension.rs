@@ -325,7 +325,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "streams",
             Word(&["keep", "close"]),
-            "Responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
+            "Uploads, responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
         ),
         F::optional("owner", Text, "Owner of the operation."),
     ],

@@ -41,6 +41,7 @@ reasons! {
         "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";
         "credential_conflict" 401 "the credentials belong to different callers";
+        "credential_expired" 401 "a credential of the request ended while its body was sent";
         "credential_invalid" 401 "the credential is not valid";
         "credential_missing" 401 "the operation requires a credential";
         "csrf_denied" 403 "a page of another origin sent the request (`csrf`)";

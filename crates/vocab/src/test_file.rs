@@ -76,7 +76,7 @@ static TEST: Object = Object {
         F::required(
             "expect",
             Shape::Object(&EXPECT),
-            "Expected decision; in its strings, `*` stands for any text.",
+            "Expected decision; in its strings and names of fields, `*` stands for any text.",
         ),
     ],
 };

@@ -151,6 +151,44 @@ fn each_property_passes_and_fails() {
 }
 
 #[test]
+fn message_without_fields_must_exist() {
+    let project = tested("[]\n");
+    let none: [String; 0] = [];
+    let key = "GET /orders, headers: {X-Key: test}";
+    for given in ["{headers: {}}", "{without: []}"] {
+        let sent = format!("sent: {given}");
+        assert_eq!(
+            failures(&project, "GET /orders", &sent),
+            ["sent: (any message) / (no message)"]
+        );
+        assert_eq!(failures(&project, key, &sent), none);
+        let response = format!("response: {given}");
+        assert_eq!(
+            failures(&project, key, &response),
+            ["response: (any message) / (no message)"]
+        );
+        assert_eq!(failures(&project, "DELETE /orders", &response), none);
+    }
+}
+
+#[test]
+fn star_in_a_name_of_a_field_stands_for_any_text() {
+    let project = tested("[]\n");
+    let key = "GET /orders, headers: {X-Key: test, X-Other: a}";
+    assert_eq!(
+        failures(&project, key, "sent: {without: [\"X-O*\"]}"),
+        ["sent.headers.x-o*: (no such field) / a"]
+    );
+    let none: [String; 0] = [];
+    for right in [
+        "sent: {without: [\"Y-*\"]}",
+        "sent: {headers: {\"X-*\": a}}",
+    ] {
+        assert_eq!(failures(&project, key, right), none, "{right}");
+    }
+}
+
+#[test]
 fn every_request_of_a_list_is_judged() {
     let project = tested(
         "- {name: two, request: [GET /orders, GET /orders/7, GET /none], expect: {status: 401}}\n",

@@ -11,11 +11,11 @@ use crate::limits::inbox::Reading;
 use crate::message::copies::Copies;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
-use crate::runtime::deadlines::{LimitOf, Slot};
+use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
-/// Minimum time for a response that begins after a credential of its request has expired: 1s. An
-/// ordinary response is complete in this time.
-const RESPONSE_MS_MIN: u64 = 1_000;
+/// Minimum time for the body of a request, and for the response, if the credential of the request
+/// ends meanwhile: 1s. An ordinary message is therefore complete.
+const MESSAGE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,11 @@ pub(crate) struct Transfer {
     pub(crate) endless: Cell<bool>,
     /// True if the upstream has sent nothing since the client took the last bytes.
     pub(crate) upstream_silent: Cell<bool>,
-    /// Time at which the response must end because a credential of the request expires. `u64::MAX`
-    /// if the response may continue.
-    pub(crate) credential_ends_ms: Cell<u64>,
+    /// Time at which the bodies must end because a credential of the request expires. `u64::MAX`
+    /// if they may continue.
+    credential_ends_ms: Cell<u64>,
+    /// Limit of the request before [`Self::limit_upload_by_credential`], until the upload ends.
+    limit_after_upload: Cell<Option<Limit>>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
 }
@@ -91,6 +93,7 @@ impl Transfer {
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
             credential_ends_ms: Cell::new(u64::MAX),
+            limit_after_upload: Cell::new(None),
             upload: UploadState {
                 bytes_max: Cell::new(u64::MAX),
                 copies: Cell::new(None),
@@ -120,17 +123,33 @@ impl Transfer {
         self.endless.set(false);
         self.upstream_silent.set(false);
         self.credential_ends_ms.set(u64::MAX);
+        self.limit_after_upload.set(None);
         self.upload.read.set(0);
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
     }
 
-    /// Limits the response that begins now to the time at which the request's credentials end, if
-    /// the operation requires this. The response gets at least [`RESPONSE_MS_MIN`].
+    /// Sets the end of the request's credentials, with which its body and its response must end. If
+    /// `uploads`, the request has a body to come: it gets at least [`MESSAGE_MS_MIN`]. Waiting for
+    /// the response after the body has no such limit.
+    pub(crate) fn ends_with_credential(&self, ends_ms: u64, uploads: bool) {
+        self.credential_ends_ms.set(ends_ms);
+        if uploads {
+            let ends_ms = ends_ms.max(self.clock.now_ms() + MESSAGE_MS_MIN);
+            let before = self.deadline.limit(ends_ms, LimitOf::Credential);
+            self.limit_after_upload.set(Some(before));
+        }
+    }
+
+    /// Limits the response that begins now to the end of the request's credentials, if it must end
+    /// with them. It gets at least [`MESSAGE_MS_MIN`].
     pub(crate) fn limit_by_credential(&self, now_ms: u64) {
         let ends_ms = self.credential_ends_ms.get();
         if ends_ms != u64::MAX {
-            let ends_ms = ends_ms.max(now_ms + RESPONSE_MS_MIN);
+            if let Some(limit) = self.limit_after_upload.take() {
+                self.deadline.limit_again(limit);
+            }
+            let ends_ms = ends_ms.max(now_ms + MESSAGE_MS_MIN);
             self.deadline.limit(ends_ms, LimitOf::Credential);
         }
     }
@@ -171,6 +190,9 @@ impl Transfer {
     /// Sets the deadline at the end of the upload: the client's time budget if response data waits
     /// for the client, the idle timeout if the response has begun, otherwise the response timeout.
     pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
+        if let Some(limit) = self.limit_after_upload.take() {
+            self.deadline.limit_again(limit);
+        }
         let wait_ms = match self.phase.get() {
             Phase::Body if self.response_waits() => self.patience.grace_ms,
             Phase::Body => self.idle_ms(),

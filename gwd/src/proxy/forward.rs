@@ -18,7 +18,7 @@ use crate::proxy::exchange::Version;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
-use crate::runtime::deadlines::within_limit;
+use crate::runtime::deadlines::{LimitOf, within_limit};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 
@@ -95,7 +95,13 @@ pub(super) async fn forward(
     match called {
         Ok(Ok(made)) => made,
         Ok(Err(failure)) => respond::failed(&failure, request_id, record),
-        Err(_) => respond::failed(&stream.limit_failure(), request_id, record),
+        Err(LimitOf::Credential) => {
+            stream.transfer.deadline.no_limit();
+            respond::credential_expired(route, request_id, record)
+        }
+        Err(LimitOf::Client | LimitOf::Operation) => {
+            respond::failed(&stream.limit_failure(), request_id, record)
+        }
     }
 }
 
@@ -183,7 +189,7 @@ impl Forwarding<'_, '_> {
             let left_ms = left_ms.saturating_sub(record.unix_ms());
             let started_ms = record.started_ns() / 1_000_000;
             let ends_ms = started_ms.saturating_add(left_ms);
-            transfer.credential_ends_ms.set(ends_ms);
+            transfer.ends_with_credential(ends_ms, !body.is_end_stream());
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ChainStep, Decided, Refusal, edge};
+use engine::{CREDENTIAL_EXPIRED, ChainStep, Decided, Refusal, RouteRef, edge};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE,
@@ -105,6 +105,29 @@ pub(crate) fn refused(
             made.headers.append(name, wanted.clone());
         }
     }
+    made
+}
+
+/// Response to a request whose credential ended while its body was sent (`streams: close`). The
+/// connection ends, because the rest of the body is not read.
+pub(crate) fn credential_expired(
+    route: &RouteRef<'_>,
+    request_id: &HeaderValue,
+    record: &mut Record,
+) -> Made {
+    let reject = &CREDENTIAL_EXPIRED;
+    record.credential_expired();
+    let mut made = problem(
+        reject.status,
+        reject.code,
+        reject.title,
+        "http_request_denied",
+        Some(request_id),
+    );
+    for challenge in route.treatment.challenges(reject) {
+        made.headers.append(WWW_AUTHENTICATE, challenge.clone());
+    }
+    made.close = true;
     made
 }
 

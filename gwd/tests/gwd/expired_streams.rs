@@ -2,6 +2,7 @@
 //! request expires; those of other operations continue.
 
 use std::io::Write as _;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -127,6 +128,69 @@ fn grpc_call_ends_unauthenticated() {
     let trailers = whole.trailers.unwrap();
     assert_eq!(trailers["grpc-status"], "16");
     is_recorded(&served, "200");
+}
+
+#[test]
+fn upload_ends_when_its_credential_ends() {
+    let upstream = Upstream::saying("done");
+    let served = ending(&upstream, "POST", |op| op).serve();
+    let request = "POST /close HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\n\
+        transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let [mut kept, mut open, mut whole, mut closed] =
+        ["/keep", "/open", "/close", "/close"].map(|path| {
+            let mut client = Client::connect(served.address);
+            client.send(&request.replace("/close", path));
+            client
+        });
+    whole.send("0\r\n\r\n");
+    assert_eq!(whole.answer().status, 200);
+    let answer = closed.answer();
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.problem(), "credential_expired");
+    assert_eq!(answer.field("www-authenticate").len(), 1);
+    assert!(closed.closed());
+    is_recorded(&served, "401");
+    for client in [&mut kept, &mut open] {
+        client.send("0\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+    }
+    eventually("the upstream sees the end", || {
+        let seen = upstream.seen();
+        let close: Vec<bool> = seen
+            .iter()
+            .filter(|one| one.line().contains("/close"))
+            .map(|one| one.is_whole)
+            .collect();
+        close == [true, false]
+    });
+}
+
+/// The time of an upload that has ended does not limit the response.
+#[test]
+fn late_response_to_an_upload_is_complete() {
+    let (go, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        say(stream, "content-length: 4\r\n", "done");
+        Then::Keep
+    });
+    let shop = ending(&upstream, "POST", |op| op);
+    let ends_s = shop.key_ends_s.unwrap();
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /close HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\ncontent-length: 2\r\n\r\nh");
+    eventually("it is forwarded", || {
+        upstream.connections.load(Ordering::SeqCst) == 1
+    });
+    client.send("i");
+    eventually("it arrives", || upstream.seen().len() == 1);
+    eventually("the credential ends", || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.as_secs() > ends_s
+    });
+    go.send(()).unwrap();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"done"[..]));
 }
 
 #[test]

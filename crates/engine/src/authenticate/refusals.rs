@@ -35,6 +35,12 @@ pub(super) static TOKEN_INVALID: Reject = Reject {
     code: "token_invalid",
     title: "Authentication required",
 };
+/// Refusal of a request whose credential ended while its body was sent (`streams: close`).
+pub static CREDENTIAL_EXPIRED: Reject = Reject {
+    status: 401,
+    code: "credential_expired",
+    title: "A credential of the request has ended",
+};
 pub(super) static CERTIFICATE_INVALID: Reject = Reject {
     status: 401,
     code: "certificate_invalid",
@@ -87,12 +93,13 @@ pub(super) static SCOPE_MISSING: Reject = Reject {
 };
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 15] = [
+pub(crate) static REJECTS: [&Reject; 16] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
     &CONFLICT,
     &TOKEN_INVALID,
+    &CREDENTIAL_EXPIRED,
     &CERTIFICATE_INVALID,
     &SCOPE_MISSING,
     &KEYS_UNAVAILABLE,

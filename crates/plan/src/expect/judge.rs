@@ -85,11 +85,26 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
             let headers = answer.response.as_ref().map(|it| it.headers.as_slice());
             field("response", headers, name, wanted.as_deref())
         }
+        Expected::AnySent => {
+            let is_sent = upstream.is_some_and(|it| it.request.is_some());
+            (!is_sent).then(|| message("sent"))
+        }
+        Expected::AnyResponse => {
+            let responds = answer.response.is_some();
+            (!responds).then(|| message("response"))
+        }
     }
 }
 
-/// Compares a field of a message. If there is no message, every expectation fails, even that the
-/// field is absent.
+/// Difference of an expected message that does not exist.
+fn message(what: &str) -> (String, String, String) {
+    let text = |text: &str| text.to_owned();
+    (text(what), text("(any message)"), text("(no message)"))
+}
+
+/// Compares the fields of a message that have a name; in the name (lower case), `*` stands for any
+/// text. One of their values must fit; without a wanted value, no field may have the name. Fails
+/// if there is no message.
 fn field(
     message: &str,
     headers: Option<&[(String, String)]>,
@@ -101,19 +116,22 @@ fn field(
         let wanted = wanted.unwrap_or("(no such field)").to_owned();
         return Some((what, wanted, "(no message)".to_owned()));
     };
-    let actual = headers
+    let mut values = headers
         .iter()
-        .find(|(other, _)| other.eq_ignore_ascii_case(name));
-    let actual = actual.map(|(_, value)| value.as_str());
-    match (wanted, actual) {
-        (Some(wanted), Some(actual)) if star(wanted, actual) => None,
-        (None, None) => None,
-        (wanted, actual) => Some((
+        .filter(|(other, _)| star(name, &other.to_ascii_lowercase()))
+        .map(|(_, value)| value.as_str());
+    let first = values.clone().next();
+    let holds = match wanted {
+        Some(wanted) => values.any(|value| star(wanted, value)),
+        None => first.is_none(),
+    };
+    (!holds).then(|| {
+        (
             what,
             wanted.unwrap_or("(no such field)").to_owned(),
-            actual.unwrap_or(NONE).to_owned(),
-        )),
-    }
+            first.unwrap_or(NONE).to_owned(),
+        )
+    })
 }
 
 /// Names of the policies that ran, in order. Excludes the checks of the listener and of
@@ -164,7 +182,9 @@ fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<Strin
         | Expected::Policies(_)
         | Expected::Url(_)
         | Expected::Sent(..)
-        | Expected::Response(..) => None,
+        | Expected::Response(..)
+        | Expected::AnySent
+        | Expected::AnyResponse => None,
     };
     said.or_else(|| answer.why.clone())
 }
