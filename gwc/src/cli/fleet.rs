@@ -117,7 +117,7 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     format!(" (it left {left}, {until})")
 }
 
-/// Describes the other project or channel that a gateway follows. `None` if it follows this one.
+/// Describes a gateway's project or channel if it differs from `place`. Otherwise `None`.
 pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> {
     let (channel, project) = (place.channel.as_str(), place.project.as_str());
     let other_project = status.project.as_deref().filter(|name| *name != project);

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Writes the page of a command and those of its subcommands.
+/// Writes the page of a command and the pages of its subcommands.
 fn write_pages(command: &clap::Command, folder: &Path) -> anyhow::Result<()> {
     let (name, text) = page(command)?;
     output(&folder.join(name), &text)?;

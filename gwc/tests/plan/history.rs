@@ -102,7 +102,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
     let said = Said::new(&plan, &old, &new);
 
-    // Routes must be exactly these. A route that another operation had or has is moved.
+    // The plan must list exactly the routes that changed. A route that another operation had or has
+    // is moved.
     let listed = |key: &str| -> BTreeSet<String> {
         let list = facts[key].as_array();
         list.into_iter()

@@ -245,7 +245,7 @@ fn fixed_value_of_any_field_is_access() {
             "set: {X-Privilege: guest}, remove: [X-A]",
             ("strengthen", "weaken"),
         ),
-        // Clients restrict their own requests with these.
+        // Clients restrict their own requests with these fields.
         ("add: {X-A: b}", "add: {X-A: b}, remove: [Origin]", OTHER),
         ("add: {X-A: b}", "add: {X-A: b}, remove: [Cookie]", OTHER),
         (

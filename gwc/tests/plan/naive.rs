@@ -255,7 +255,7 @@ impl Naive {
         })
     }
 
-    /// First of these host patterns that has routes. It applies to the request.
+    /// First of `patterns` that has routes: the host pattern that applies to the request.
     fn asked(&self, patterns: [&str; 3]) -> Option<&'static str> {
         let mut patterns = patterns.into_iter();
         patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))

@@ -39,8 +39,7 @@ pub(super) struct Busy(Arc<Connection>);
 // === impl Connections ===
 
 impl Connections {
-    /// Admits a new connection, or returns `None` if all open ones, also those of the reserve, are
-    /// busy.
+    /// Admits a new connection. `None` if all open connections, including the reserve, are busy.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
         let general = Connection::default();
         let reserved = Connection {

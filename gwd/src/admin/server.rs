@@ -65,8 +65,8 @@ pub(crate) struct Admin {
     pub(crate) hosts: Vec<String>,
     /// Notified when another process has taken over the interface.
     pub(crate) left: Arc<Notify>,
-    /// Held while `/metrics` or a status is written. One at a time, so that health checks wait for
-    /// one of them at most.
+    /// Permit to write `/metrics` or a status. There is one permit, so that a health check waits
+    /// for at most one of these large responses.
     pub(crate) writing: Semaphore,
 }
 

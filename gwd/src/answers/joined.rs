@@ -194,7 +194,7 @@ impl Drop for Joining<'_> {
 
 impl Lead {
     /// Passes the answer to all requests that wait. `None`: the answer cannot be shared, and each
-    /// of them performs the lookup itself.
+    /// waiting request performs the lookup itself.
     pub(crate) fn answered(self, answer: Option<&Answer>) {
         let _first = self.flight.answer.set(answer.cloned());
     }

@@ -27,8 +27,8 @@ pub(crate) struct Passwords {
     /// Permits to compute a hash.
     permits: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
-    /// Random key of the process for the hashes in the cache, so that these do not help to guess
-    /// passwords.
+    /// Random key of the process for the hashes in the cache, so that the hashes do not help to
+    /// guess passwords.
     key: [u8; 32],
 }
 

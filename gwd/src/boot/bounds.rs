@@ -8,7 +8,7 @@ use crate::limits::descriptors;
 use crate::limits::measure;
 use crate::node::Bounds;
 
-/// Minimum memory limit. gwd itself needs some of it.
+/// Minimum memory limit: 64 MiB. gwd itself needs some memory.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Estimated memory of one idle connection, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
@@ -20,7 +20,7 @@ const HANDSHAKES_MAX: u64 = 512;
 /// Estimated memory of one request.
 const BYTES_PER_REQUEST: u64 = 64 << 10;
 
-/// Takes limits from the command line, then from the options file; others are derived from the
+/// Limits from the command line, otherwise from the options file, otherwise derived from the
 /// system.
 ///
 /// # Errors

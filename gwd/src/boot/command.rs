@@ -168,7 +168,7 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("-")
 }
 
-/// Describes an upstream: `NAME N of M hosts work`, with the problems of the other hosts.
+/// Describes an upstream: `NAME N of M hosts work`, with the problems of hosts that do not work.
 fn upstream_text(upstream: &Value) -> String {
     let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let works = hosts.iter();

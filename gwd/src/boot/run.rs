@@ -179,8 +179,8 @@ fn prepare(resolved: &Resolved) -> Vec<Inherited> {
     inherited
 }
 
-/// Takes over from the previous process, if the options ask for it. Its listening sockets are added
-/// to `inherited`.
+/// Takes over from the previous process if `--take-over` is set. Adds the listening sockets of that
+/// process to `inherited`.
 fn predecessor(resolved: &Resolved, inherited: &mut Vec<Inherited>) -> Result<Predecessor, Exit> {
     if !resolved.take_over {
         return Ok(Predecessor::default());

@@ -62,8 +62,8 @@ impl Control {
         }
     }
 
-    /// Stores the description of a bundle that now runs under this record, and drops those of
-    /// bundles outside the history.
+    /// Stores the description of a bundle that now runs under this record, and drops the
+    /// descriptions of bundles outside the history.
     pub(super) fn describe_running(&mut self, accepted: &Accepted) {
         let described = &mut self.described.by_bundle;
         described.retain(|bundle, _| self.ran.ran.contains(bundle));

@@ -46,7 +46,8 @@ impl Control {
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        // A store that cannot be read says nothing about these alarms: leave them unchanged.
+        // If the store could not be read, it is unknown if the alarms still apply: leave them
+        // unchanged.
         let replayed = refused.reason() == "replayed";
         if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });

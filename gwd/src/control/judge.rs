@@ -174,8 +174,8 @@ impl Control {
         }
     }
 
-    /// Verifies a version again. Returns the record that vouches for it: its own, or another kept
-    /// record that names the same bundle.
+    /// Verifies a version again. Returns a record that verifies and names the version's bundle: the
+    /// version's own record, or another one of `kept`.
     fn judge(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
         let (context, blobs) = (self.context(), self.blobs());
         let own = channel::recall(&blobs, &context, &self.memory, accepted.pointer());

@@ -283,7 +283,7 @@ impl Control {
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
-        // Operators that wait for a read of the store. One read serves all of them.
+        // Operators that wait for a read of the store. One read answers all operators.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.look_at_ms().min(tick_at_ms);
@@ -352,8 +352,9 @@ impl Control {
         }
     }
 
-    /// Hands sockets, admin interface and state folder over to another process, and waits until it
-    /// serves. This thread handles no other event meanwhile. False if the handover failed.
+    /// Hands sockets, admin interface and state folder over to another process, and waits until
+    /// that process serves. This thread handles no other event meanwhile. False if the handover
+    /// failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
         // The new process reads the counters before it serves, so write them now.

@@ -59,8 +59,8 @@ impl Refusals {
         self.0.clear();
     }
 
-    /// Drops the temporary refusals of all bundles but these, so that the others are not retried.
-    /// Permanent refusals stay.
+    /// Drops the temporary refusals of all bundles except `bundles`, so that only `bundles` are
+    /// retried. Permanent refusals stay.
     pub(crate) fn await_only(&mut self, bundles: &BTreeSet<Digest>) {
         self.0
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());

@@ -172,7 +172,7 @@ impl Registry {
         folders
     }
 
-    /// Reads a secret's value, and checks that it has all these forms.
+    /// Reads a secret's value, and checks that the value has all forms of `forms`.
     fn read(
         &self,
         reference: &SecretRef,

@@ -95,8 +95,8 @@ impl RollbackHistory {
     }
 }
 
-/// History of the channel after these records. A rollback to a bundle that none of them names
-/// removes everything before it, because that bundle is older.
+/// History of the channel after `records`. A rollback to a bundle that none of them names removes
+/// everything before it, because that bundle is older.
 fn channel(records: &[Moved]) -> Vec<Step> {
     let mut way: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {
@@ -132,7 +132,7 @@ mod tests {
         Moved { step, kind }
     }
 
-    /// Returns the history after each of these records was followed.
+    /// Returns the history after [`RollbackHistory::follow`] was called for each of `records`.
     fn way_of(records: &[(&str, RecordKind)]) -> RollbackHistory {
         let mut way = RollbackHistory::default();
         let mut all = Vec::new();

@@ -315,7 +315,8 @@ struct Asker {
 /// Task that queries a source; dropping this value aborts the task.
 struct Running(AbortHandle);
 
-/// Runs a task for each wanted source, and aborts the tasks of the others. Ends with the sender.
+/// Runs a task for each wanted source, and aborts the tasks of all other sources. Ends when the
+/// sender is dropped.
 async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker>) {
     let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
     let mut running: HashMap<Question, Running> = HashMap::new();

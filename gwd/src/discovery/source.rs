@@ -224,7 +224,7 @@ impl Source {
     }
 }
 
-/// Sorts the hosts, removes duplicates, and drops those beyond [`PLACES_MAX`].
+/// Sorts the hosts, removes duplicates, and drops the hosts beyond [`PLACES_MAX`].
 fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
     places.sort();
     places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));

@@ -96,9 +96,9 @@ async fn asked(
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
-    // The timeout begins when the request to the service is sent. A request that waits for others
-    // waits longer only if they end early one after another; then it sends its own request. Without
-    // a sent request there is no outage.
+    // The timeout begins when the request to the service is sent. Before that, a client's request
+    // waits for the answer to an identical request for at most the same time; then it sends its
+    // own. No outage is reported without a sent request.
     let until_ms = || worker.clock.now_ms().saturating_add(call.timeout_ms);
     asking.deadline.set(until_ms());
     let lead = match in_time(asking.deadline, joining.turn()).await {

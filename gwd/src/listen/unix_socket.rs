@@ -28,7 +28,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
         }
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Set the mode before `bind`, which creates the file with it, so that no other user can ever
+    // Set the mode before `bind`, which creates the file with this mode. So no other user can ever
     // connect.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&SockAddr::unix(path)?)?;

@@ -166,7 +166,7 @@ impl AsyncRead for ClientIo {
             Transport::Tls(stream) => {
                 let polled = Pin::new(&mut **stream).poll_read(cx, buffer);
                 // Flush: the read may have created TLS records, such as the refusal of a
-                // renegotiation, which nothing else would send.
+                // renegotiation. No other code sends them.
                 if polled.is_pending() && stream.get_ref().1.wants_write() {
                     let _later = Pin::new(&mut **stream).poll_flush(cx)?;
                 }

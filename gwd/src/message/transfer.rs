@@ -75,8 +75,8 @@ pub(crate) struct UploadState {
 // === impl Transfer ===
 
 impl Transfer {
-    /// Creates the state for exchanges that begin in a phase. `unread` counts bytes of the request's
-    /// body over HTTP/2.
+    /// Creates the state of a connection's or stream's exchanges, in its first phase. `unread`
+    /// counts bytes of the request's body over HTTP/2.
     pub(crate) fn new(
         deadline: Slot,
         clock: Clock,

@@ -83,8 +83,8 @@ pub(super) struct Progress {
 pub(super) enum Then {
     /// Wait for more input: the last frame or header block is incomplete.
     More,
-    /// Pass these bytes to h2 in place of that number of input bytes. The input after them has not
-    /// been inspected.
+    /// Pass these bytes to h2 in place of this number of input bytes. The input that follows has
+    /// not been inspected.
     Replace(usize, Vec<u8>),
     /// End the connection with this error.
     End(Reason),

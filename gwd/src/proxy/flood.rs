@@ -72,7 +72,7 @@ impl Flood {
         self.control.spend(1, &self.clock)
     }
 
-    /// Grants the client control frames for the bytes that were sent to it.
+    /// Adds control frames to the budget for bytes that were sent to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= BYTES_PER_CONTROL {

@@ -418,7 +418,7 @@ fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// Response if the process has reached a limit, such as its memory limit.
+/// Response if the process has reached the limit `what`.
 fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.counters.shed(what);
     record.refused(&OVERLOAD, OVERLOAD.code, "gateway".into());

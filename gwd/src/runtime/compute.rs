@@ -133,7 +133,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let (go, wait) = mpsc::channel::<()>();
         let (say, begun) = mpsc::channel();
-        // Keep the only thread busy.
+        // Keep the only thread of the pool busy.
         let mut first = Box::pin(compute.run(move || {
             say.send("first").unwrap();
             let _ends = wait.recv();

@@ -133,7 +133,7 @@ fn append(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Number of lines that end in these bytes.
+/// Number of lines that end in `bytes`.
 fn count(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }

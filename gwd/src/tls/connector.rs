@@ -106,7 +106,8 @@ fn system() -> Result<RootCertStore, String> {
 // === impl Connector ===
 
 impl Connector {
-    /// Creates a connector from its settings and its cells.
+    /// Creates a connector from the settings of upstreams and the cells with the authorities and
+    /// the gateway's certificate.
     ///
     /// # Errors
     /// The reason why TLS cannot be configured with these values.

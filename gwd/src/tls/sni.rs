@@ -43,7 +43,8 @@ impl Chooser {
             chosen = fitting(Fit::Wildcard);
         }
         if chosen.is_empty() {
-            // Take the default certificate, and others for the same names with another type of key.
+            // Take the default certificate, and certificates for the same names with another type
+            // of key.
             let default = all.first();
             let same = |pair: &&Arc<Pair>| default.is_some_and(|one| one.names == pair.names);
             chosen = all.iter().filter(same).cloned().collect();

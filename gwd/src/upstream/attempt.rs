@@ -286,7 +286,7 @@ impl<'s> Call<'_, 's> {
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
-                // All targets were tried: a retry may try each of them again.
+                // All targets were tried: a retry may try each target again.
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.nobody()));
                 }

@@ -214,7 +214,7 @@ impl Connections {
         Next::Ours(waiter)
     }
 
-    /// Notifies the worker of the pool with the most idle connections to close one of them.
+    /// Notifies the worker of the pool with the most idle connections to close an idle connection.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
         let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);

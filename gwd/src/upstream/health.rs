@@ -282,7 +282,8 @@ impl Prober {
     }
 }
 
-/// Runs a task for each wanted check, and aborts the tasks of the others. Ends with the sender.
+/// Runs a task for each wanted check, and aborts the tasks of all other checks. Ends when the
+/// sender is dropped.
 async fn follow(mut wanted: watch::Receiver<Arc<[Check]>>, clock: Clock) {
     let slots = Rc::new(Semaphore::new(PROBES_MAX));
     let mut running: HashMap<Key, Running> = HashMap::new();

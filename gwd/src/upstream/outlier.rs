@@ -335,7 +335,7 @@ mod tests {
             success_targets: 5,
             success_requests: 100,
             success_stdev_milli: 1_900,
-            // Envoy has these settings, but does not enforce them by default.
+            // Envoy has the following settings, but does not enforce them by default.
             consecutive_gateway_failures: None,
             consecutive_local_failures: None,
             failure_ppm: None,

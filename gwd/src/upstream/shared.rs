@@ -50,7 +50,8 @@ pub(crate) struct State {
     /// Requests in progress that began while more than half of the permits were used, by client
     /// address. An address has the counter that its hash selects.
     crowding: [AtomicU32; ADDRESSES],
-    /// Key of these hashes, so that clients cannot choose their counter.
+    /// Key of the hashes that select counters in `crowding`, so that clients cannot choose their
+    /// counter.
     hashing: std::hash::RandomState,
     /// Requests in progress whose clients have not yet sent the complete body.
     pub(crate) unfinished: Padded<AtomicU64>,

@@ -163,8 +163,8 @@ impl CallError {
         }
     }
 
-    /// Connections that are acceptable for sending the request again. Usually a new one: whatever
-    /// closed this connection may also have closed others of the same age.
+    /// Connections that are acceptable for sending the request again. Usually a new connection: the
+    /// cause that closed this connection may also have closed others of the same age.
     pub(crate) fn wish(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,

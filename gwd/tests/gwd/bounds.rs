@@ -1,5 +1,5 @@
-//! Limits of the process. Connections and requests above them are refused and counted, others are
-//! served. Workers share connections evenly.
+//! Limits of the process. Connections and requests above a limit are refused and counted, and those
+//! below it are served. Workers share connections evenly.
 
 use std::io::Write as _;
 use std::sync::mpsc;

@@ -266,7 +266,7 @@ fn stalled_handshakes_delay_nobody_for_long() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert_eq!(curl(), "ok");
-    // One connection was closed to make room for curl, the other at its own timeout.
+    // The gateway closed one connection to make room for curl, and the other at its timeout.
     for mut stream in begun {
         let mut rest = Vec::new();
         let _reset = stream.read_to_end(&mut rest);

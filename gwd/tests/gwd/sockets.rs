@@ -151,8 +151,8 @@ fn listener_that_leaves_and_returns_loses_nothing() {
         comes_and_goes.iter().for_each(|load| load.goes_on(20));
         served.node.publish(&first, serial);
         if round % 3 == 0 {
-            // Wait until the socket has stopped listening. In other rounds the address is added
-            // again before that.
+            // In this round, wait until the socket has stopped listening. In other rounds the
+            // address is added again earlier.
             eventually("refused", || {
                 TcpStream::connect_timeout(&second, Duration::from_millis(50))
                     .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)

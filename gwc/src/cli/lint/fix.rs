@@ -10,7 +10,7 @@ use crate::cli::replace::replace;
 use crate::mend::Change;
 use model::exit::{Exit, Failure};
 
-/// Writes each changed file atomically. Writes none of them if a file has changed since it was
+/// Writes each changed file atomically. Writes no file if one of the files has changed since it was
 /// read.
 pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow::Result<()> {
     for (path, change) in changes {

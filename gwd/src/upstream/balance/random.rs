@@ -36,7 +36,7 @@ impl Weights {
                 return Some(at);
             }
         }
-        // Few targets may be used: draw among these only.
+        // If few targets may be used, draw among these targets only.
         let open = |(index, weight): (usize, &u32)| match may(index) {
             true => u64::from(*weight),
             false => 0,

@@ -174,8 +174,8 @@ impl Pool {
         Some(kept.swap_remove(at).1)
     }
 
-    /// Closes up to `lacking` idle connections, those that have been idle for longest first.
-    /// Returns their number.
+    /// Closes up to `lacking` idle connections, the longest idle first. Returns the number of
+    /// closed connections.
     pub(super) fn give_way(&self, lacking: u64) -> u64 {
         let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
         let (mut doomed, mut unused) = (Vec::new(), Vec::new());
