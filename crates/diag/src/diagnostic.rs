@@ -25,11 +25,11 @@ impl Level {
     }
 }
 
-/// A rule: one kind of finding. Each is a `static` in the module that reports it, and listed in one
-/// table.
+/// Rule: one kind of finding. Each rule is a `static` in the module that reports its findings, and
+/// is listed in one table.
 #[derive(Debug)]
 pub struct Lint {
-    /// `GW` and four digits; never changes.
+    /// Code: `GW` and four digits. A code never changes.
     pub code: &'static str,
     /// Name of the bad pattern, so that `allow: [name]` reads well.
     pub name: &'static str,
@@ -58,7 +58,7 @@ pub struct Diagnostic {
     pub level: Level,
     /// Lower-case phrase with backticks around the user's words, without a full stop.
     pub message: String,
-    /// Text after the carets; empty for the message alone.
+    /// Text after the carets. Empty: only the message is shown.
     pub label: String,
     /// Correction that the user should make.
     pub help: Option<String>,
@@ -66,9 +66,10 @@ pub struct Diagnostic {
     pub span: Span,
     /// Related places, each with a message.
     pub related: Vec<(Span, String)>,
-    /// Edits that fix the mistake.
+    /// Edits that correct the mistake.
     pub fix: Vec<Edit>,
-    /// Number of references to the shared value with the finding; 1 if the value is not shared.
+    /// Number of references to the shared value that contains the finding. 1 if the value is not
+    /// shared.
     pub places: usize,
 }
 
@@ -126,7 +127,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds an edit that fixes the mistake.
+    /// Adds an edit that corrects the mistake.
     #[must_use]
     pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
         self.fix.push(Edit {

@@ -1,8 +1,8 @@
 //! Places in source files, and diagnostics about them.
 //!
-//! Reading a user's file gives either a node of the [`tree`] with spans or a [`Diagnostic`] that
-//! points at the text. This crate defines both, and the closed vocabulary ([`shape`]) that checks
-//! nodes. It reads no files and has no code for OpenAPI or gateways.
+//! Reading a user's file gives either a node of the [`tree`] with spans, or a [`Diagnostic`] that
+//! points at the text. This crate defines both types, and the closed vocabulary ([`shape`]) by
+//! which nodes are checked. The crate reads no files, and does not depend on OpenAPI or gateways.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

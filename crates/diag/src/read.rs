@@ -1,7 +1,7 @@
-//! Readers of scalars with units and other short strings.
+//! Readers of scalars with units and of other short strings.
 //!
-//! Each reader returns `Err` with the mistake and its correction. [`crate::shape`] turns that into
-//! a finding at the node; typed code uses the value.
+//! Each reader returns the value, or `Err` with the mistake and its correction. [`crate::shape`]
+//! converts an error to a finding at the node.
 
 use crate::tree::{Kind, NodeRef};
 use crate::units;
@@ -336,7 +336,7 @@ mod tests {
             let wrong = node(text(written), rate).unwrap_err();
             assert_eq!(help(wrong), format!("write {meant}"), "{written}");
         }
-        // Suggested values must be readable.
+        // Each value that a message suggests must itself be valid.
         for nonsense in [
             "soon",
             "10 lightyears",

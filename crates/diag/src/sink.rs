@@ -1,4 +1,4 @@
-//! Collector of findings. Readers report to it and continue.
+//! Collector of findings. Readers add findings to it and continue.
 
 use crate::diagnostic::{Diagnostic, Level, Lint};
 
@@ -25,7 +25,7 @@ impl Sink {
         &self.findings
     }
 
-    /// Raises the findings of a lint to errors.
+    /// Raises the level of all findings of a lint to error.
     pub fn raise(&mut self, lint: &'static Lint) {
         let those = self.findings.iter_mut();
         those

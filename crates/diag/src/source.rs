@@ -1,4 +1,4 @@
-//! Texts of the files of a run, with the conversion of byte offsets to lines and columns.
+//! Texts of the files that a command reads, with conversion of byte offsets to lines and columns.
 
 use crate::span::{FileId, Span};
 
@@ -14,10 +14,10 @@ pub struct SourceFile {
     text: String,
     /// Byte offset of the start of each line. The first is 0.
     lines: Vec<u32>,
-    /// Number of characters before each [`BLOCK`] of bytes, so that finding a column in a line of
-    /// megabytes does not count from its start.
+    /// Number of characters before each block of [`BLOCK`] bytes. With it, finding a column in a
+    /// line of megabytes does not count from the start of the line.
     blocks: Vec<u32>,
-    /// True if all bytes are ASCII: columns need no counting of characters.
+    /// True if all bytes are ASCII, so that columns equal byte offsets.
     ascii: bool,
 }
 
@@ -44,20 +44,20 @@ impl Sources {
         self.take(SourceFile::new(path.into(), text.into()))
     }
 
-    /// Adds a file whose index was built before.
+    /// Adds a file whose line index is already built.
     pub fn take(&mut self, file: SourceFile) -> FileId {
         let id = self.next();
         self.files.push(file);
         id
     }
 
-    /// Returns the id of the next file.
+    /// Id that the next added file will have.
     #[must_use]
     pub fn next(&self) -> FileId {
         FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"))
     }
 
-    /// Returns the file with an id of [`Sources::add`].
+    /// File with this id. The id comes from [`Sources::add`].
     #[must_use]
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
@@ -167,7 +167,8 @@ impl SourceFile {
     }
 }
 
-/// Number of scalar values that begin in these bytes. Continuation bytes are 10xxxxxx.
+/// Number of scalar values that begin in these bytes. Continuation bytes (10xxxxxx) are not
+/// counted.
 fn scalar_values(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
 }

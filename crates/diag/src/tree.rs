@@ -1,12 +1,12 @@
 //! Tree with spans: the content of YAML and JSON texts, with the place of each key and value.
 //!
-//! One arena contains the nodes of all files of a run. An overlay can therefore insert a node of
-//! one file into another, and a YAML alias can share the node that it names. Nodes are never
-//! removed.
+//! One arena contains the nodes of all files that a command reads. An overlay can therefore insert
+//! a node of one file into another file, and a YAML alias can share the node that it names. Nodes
+//! are never removed.
 //!
 //! The arena consists of segments, one for each file. Each file is read into its own part
-//! ([`Tree::part`]) with ids that were reserved before ([`Tree::set_aside`]). Files can therefore
-//! be read in parallel, and ids do not depend on the order of completion.
+//! ([`Tree::part`]), with ids that were reserved before ([`Tree::set_aside`]). Files can therefore
+//! be read in parallel, and ids do not depend on the order in which the files are finished.
 
 use crate::span::Span;
 
@@ -23,7 +23,7 @@ pub struct Tree {
     segments: Vec<Segment>,
     /// Segment of each block, from the first block on.
     blocks: Vec<u32>,
-    /// Number of the tree's first block of ids.
+    /// Number of the first block of ids in this tree.
     first: usize,
     /// Id of the next node.
     next: u32,
@@ -76,8 +76,8 @@ pub struct Entry {
 }
 
 impl NodeId {
-    /// Returns the block of the id, and the index in the block, which is less than [`BLOCK`]. For
-    /// sparse tables indexed by node.
+    /// Block of the id, and index in the block, which is less than [`BLOCK`]. For sparse tables by
+    /// node id.
     #[must_use]
     pub fn block(self) -> (u32, usize) {
         (self.0 / BLOCK as u32, self.0 as usize % BLOCK)
@@ -85,7 +85,7 @@ impl NodeId {
 }
 
 impl Tree {
-    /// Creates a tree whose first node has this id; see [`Tree::set_aside`].
+    /// Creates a tree for a part, whose first node has this id (see [`Tree::set_aside`]).
     #[must_use]
     pub fn part(first: NodeId, expected: usize) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Tree {
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts are added in order");
-        // Blocks of reserved ids without nodes.
+        // Blocks with reserved ids and without nodes.
         self.blocks.resize(blocks, u32::MAX);
     }
 

@@ -12,7 +12,7 @@ const TIMES: &[(&[&str], u64)] = &[
     (&["d", "day", "days"], 86_400_000),
 ];
 
-/// Common names of size units, the exponent for base 1024 or 1000, and the decimal unit.
+/// Common names of size units, their exponent for base 1024 or 1000, and the decimal unit.
 const SIZES: &[(&[&str], u32, &str)] = &[
     (&["b", "byte", "bytes"], 0, "B"),
     (&["k", "kb", "kib"], 1, "kB"),
@@ -102,7 +102,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Returns the number times `factor`, if the product is an integer.
+    /// Product of the number and `factor`, if it is an integer.
     fn times(&self, factor: u64) -> Option<u64> {
         let scale = 10u64.checked_pow(self.fraction)?;
         let product = self.digits.checked_mul(factor)?;

@@ -248,7 +248,7 @@ fn shortest(a: &[Step], b: &[Step]) -> Option<Vec<u8>> {
 
 /// True if `b` matches every string that `a` matches.
 ///
-/// It suffices to check the strings of `a` in which each run is one byte that no segment contains.
+/// Only the strings of `a` are checked in which each run is one byte that no segment contains.
 /// Only a run of `b` can match that byte, and such a run also matches every other text of the run
 /// of `a`.
 #[must_use]

@@ -1,7 +1,7 @@
-//! Source files of a project and the syntax trees parsed from them.
+//! Source files of a project and the syntax trees that are parsed from them.
 //!
 //! [`syntax`] parses YAML and JSON into one tree whose nodes have spans. [`project`] reads files
-//! from a folder or a Git revision, only those that Git tracks or does not ignore. [`parallel`]
+//! from a folder or a Git revision: only files that Git tracks or does not ignore. [`parallel`]
 //! runs work on all cores and returns results in a fixed order.
 
 pub mod parallel;

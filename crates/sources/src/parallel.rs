@@ -1,4 +1,4 @@
-//! Parallel work on several items. Results keep the order of the items, whatever the number of
+//! Parallel work on several items. Results have the order of the items, regardless of the number of
 //! threads, so that output is reproducible.
 
 use std::sync::LazyLock;
@@ -15,13 +15,13 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync)
     if items.len() < 2 {
         return items.into_iter().map(work).collect();
     }
-    // Inside a pool already: keep the caller's number of threads.
+    // The caller is already in a pool, so keep the number of threads of that pool.
     if rayon::current_thread_index().is_some() {
         return items.into_par_iter().map(work).collect();
     }
     match &*POOL {
         Some(pool) => pool.install(|| items.into_par_iter().map(work).collect()),
-        // The pool could not be started: run on this thread.
+        // The pool could not be started, so run on this thread.
         None => items.into_iter().map(work).collect(),
     }
 }

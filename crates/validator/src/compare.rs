@@ -1,8 +1,8 @@
-//! Comparison of two descriptions of requests: whether one accepts all requests of the other.
+//! Comparison of two descriptions of requests: decides if one accepts all requests of the other.
 //!
-//! The rules are sound and not complete: an answer `true` is certain, `false` means that
-//! containment was not shown. They compare keyword by keyword, and assume containment of the
-//! schemas that are being compared (coinduction), so that recursive schemas end.
+//! The comparison is sound and not complete: `true` is certain, and `false` means that containment
+//! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
+//! being compared is assumed (coinduction), so that recursive schemas end.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
 const STEPS_MAX: u32 = 100_000;
 
 struct Comparing<'a> {
-    /// Schemas that must accept everything that the other schemas accept.
+    /// Schemas of the new description, which must accept everything that the old one accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
     assumed: BTreeSet<(u32, u32)>,
@@ -38,7 +38,7 @@ static ANY: Value = Value::Bool(true);
 
 impl<'a> Comparing<'a> {
     fn parameters(&mut self, wide: &'a [Parameter], narrow: &'a [Parameter]) -> bool {
-        // Path parameters are compared by position: their names have no meaning.
+        // Compare path parameters by position, because their names have no meaning.
         let mut in_path = narrow
             .iter()
             .filter(|one| one.place == ParameterPlace::Path);
@@ -119,7 +119,7 @@ impl<'a> Comparing<'a> {
         resolved(self.narrow, value)
     }
 
-    /// True if a schema of the wide side accepts everything.
+    /// True if a schema of the new description accepts every value.
     fn is_any(&self, schema: &'a Value) -> bool {
         match self.wide(schema) {
             Value::Bool(value) => *value,
@@ -145,8 +145,8 @@ impl<'a> Comparing<'a> {
         self.holds_here(wide, narrow)
     }
 
-    /// [`Self::holds`] as one of several attempts to show containment. A failed attempt discards
-    /// its assumptions.
+    /// Result of [`Self::holds`] for one of several attempts to show containment. A failed attempt
+    /// discards its assumptions.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let before = self.assumed.clone();
         let held = self.holds(wide, narrow);
@@ -158,7 +158,8 @@ impl<'a> Comparing<'a> {
 
     fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let (wide_map, narrow_map) = (self.wide(wide), self.narrow(narrow));
-        // `false` on the wide side, and everything on the narrow side.
+        // A wide schema without entries is `false` here and accepts no value. A narrow schema
+        // without entries accepts every value.
         if wide_map.entries().is_empty() {
             return false;
         }
@@ -175,7 +176,8 @@ impl<'a> Comparing<'a> {
         true
     }
 
-    /// True if every value that the narrow side accepts satisfies this keyword of the wide side.
+    /// True if every value that the narrow schema accepts satisfies this keyword of the wide
+    /// schema.
     fn implied(&mut self, key: &str, value: &'a Value, wide: &'a Value, narrow: &'a Value) -> bool {
         let own = narrow.get(key);
         match key {
@@ -263,7 +265,7 @@ impl<'a> Comparing<'a> {
                         .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
                 })
             }
-            // Equal, or not shown.
+            // Equal keywords are contained. For others, containment is not shown.
             _ => own.is_some_and(|own| self.same(value, own)),
         }
     }
@@ -301,7 +303,7 @@ impl<'a> Comparing<'a> {
         }
         match (wide, narrow) {
             (Value::Node(one), Value::Node(other)) => {
-                // An assumption of containment is no assumption of equality: compare the cones.
+                // Compare the cones, because the assumption of containment does not imply equality.
                 let cone = |table: &'a [Value], node: u32| cone(table, node);
                 cone(self.wide, *one) == cone(self.narrow, *other)
             }
@@ -358,7 +360,7 @@ fn is_assertion(key: &str) -> bool {
     )
 }
 
-/// Names of a keyword: a text, or the texts of a list.
+/// Names in a keyword's value: a string, or the strings of a list.
 fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a str> {
     let text = |value: &'a Value| match resolved(table, value) {
         Value::Text(text) => Some(&**text),

@@ -1,4 +1,4 @@
-//! Compilation of schemas.
+//! Compilation of schemas to validators.
 
 use bundle::ir::Value;
 use jsonschema::{Draft, Validator};
@@ -7,7 +7,7 @@ use crate::format;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost, Lowering, patterns};
 
-/// Error for an operation whose schemas are no valid JSON Schema.
+/// Error: the schemas of an operation are not valid JSON Schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uncompilable {
     /// Error message of the JSON Schema library.
@@ -17,7 +17,7 @@ pub struct Uncompilable {
 /// Validators under construction.
 pub(crate) struct Compiling<'a> {
     lowering: Lowering<'a>,
-    /// Estimated memory of the validators.
+    /// Estimated memory of the validators, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Compiling<'a> {
         }
     }
 
-    /// Types that a schema allows.
+    /// Types of values that a schema allows.
     pub(crate) fn kinds(&self, schema: &'a Value) -> Kinds {
         Kinds::of(&self.lowering, schema)
     }
@@ -42,7 +42,8 @@ impl<'a> Compiling<'a> {
     /// Compiles a schema.
     pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Validator, Uncompilable> {
         let document = self.lowering.document(schema);
-        // An estimate: compiled keywords and the text that errors name are several times the text.
+        // This is an estimate: compiled keywords and the texts in errors need several times the
+        // memory of the schema's text.
         self.bytes += 6 * document.to_string().len() as u64;
         let mut options = jsonschema::options()
             .with_draft(Draft::Draft202012)

@@ -1,24 +1,24 @@
-//! Part of a schema table that one operation reaches, with its digest.
+//! Cone of an operation: the part of a schema table that the operation reaches, with a digest.
 
 use bundle::ir::{ContractOperation, Value};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
-/// One operation with the schemas that it reaches, numbered by first visit. Operations of different
-/// APIs and versions with the same messages have the same digest.
+/// Operation with the schemas that it reaches, numbered by first visit. If operations of different
+/// APIs and versions have the same messages, their digests are equal.
 #[derive(Clone, Debug)]
 pub struct Cone {
     /// Messages of the operation.
     pub operation: ContractOperation,
-    /// Schemas; [`Value::Node`] is an index.
+    /// Schemas that the operation reaches. [`Value::Node`] is an index in this list.
     pub schemas: Vec<Value>,
     /// SHA-256 of `operation` and `schemas`.
     pub digest: [u8; 32],
 }
 
 impl Cone {
-    /// Reads the part of `schemas` that an operation reaches. Edges without a
-    /// target become edges to a schema that accepts everything.
+    /// Collects the part of `schemas` that an operation reaches. Edges without a target become
+    /// edges to a schema that accepts every value.
     #[must_use]
     pub fn of(operation: &ContractOperation, schemas: &[Value]) -> Self {
         let mut operation = ContractOperation {

@@ -1,5 +1,5 @@
-//! Forms: `application/x-www-form-urlencoded` and `multipart/form-data` as objects (OpenAPI 3.1
-//! §4.8.14.4).
+//! Conversion of forms (`application/x-www-form-urlencoded` and `multipart/form-data`) to objects
+//! (OpenAPI 3.1 §4.8.14.4).
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ struct Encoding {
     name: Box<str>,
     style: Style,
     explode: bool,
-    /// Media types of `contentType`. Empty if it is not set.
+    /// Media types in `contentType`. Empty if it is not set.
     types: Vec<MediaType>,
 }
 
@@ -57,8 +57,8 @@ impl Encodings {
         self.0.iter().find(|one| *one.name == *name)
     }
 
-    /// True if the values of a property are JSON: its type says so, or it is an object without a
-    /// style.
+    /// True if the values of a property are JSON: its `contentType` is JSON, or it has no
+    /// `contentType` and can only be an object.
     fn is_json(&self, name: &str, kinds: &Kinds) -> bool {
         let encoding = self.get(name);
         let typed = encoding.filter(|one| !one.types.is_empty());
@@ -69,8 +69,8 @@ impl Encodings {
     }
 }
 
-/// Object of an urlencoded form. `None` if a field occurs twice but is no array, or if a JSON value
-/// cannot be read.
+/// Converts an urlencoded form to an object. `None` if a field that is not an array occurs twice,
+/// or if a JSON value cannot be read.
 pub(crate) fn urlencoded(
     text: &str,
     kinds: &Kinds,
@@ -139,8 +139,8 @@ pub(crate) fn urlencoded(
     Some(Json::Object(object))
 }
 
-/// Object of a multipart form. `None` if a part that is no array occurs twice, or if a JSON part
-/// cannot be read.
+/// Converts a multipart form to an object. `None` if a part that is not an array occurs twice, or
+/// if a JSON part cannot be read.
 pub(crate) fn multipart(
     parts: &[Part<'_>],
     kinds: &Kinds,
@@ -176,7 +176,7 @@ pub(crate) fn multipart(
     Some(Json::Object(object))
 }
 
-/// Name of the first part whose media type is not one of its `contentType`.
+/// Name of the first part whose media type is not in the `contentType` of its property.
 pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Option<&'p str> {
     let is_wrong = |part: &&Part<'_>| {
         let types = encodings.get(&part.name).map(|one| &one.types[..]);

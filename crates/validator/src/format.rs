@@ -1,13 +1,15 @@
-//! Values of `format` that are enforced. Other formats are annotations and never refuse a value.
+//! Values of `format` that are enforced. All other formats are annotations and never refuse a
+//! value.
 
-/// Enforced format: its name, and the check of a string. Numeric formats have no check of strings.
+/// Format that is enforced: its name, and the check of a string. Numeric formats have no check of
+/// strings.
 pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) check: Option<fn(&str) -> bool>,
 }
 
-/// Formats that are enforced. The formats of JSON Schema that are missing here (`email`, `uri`,
-/// `hostname` and others) are read differently by different programs.
+/// Formats that are enforced. Other formats of JSON Schema (such as `email`, `uri` and `hostname`)
+/// are left out, because programs interpret them differently.
 pub(crate) const FORMATS: &[Format] = &[
     Format {
         name: "int32",
@@ -54,7 +56,7 @@ pub(crate) fn bounds(name: &str) -> Option<[i64; 2]> {
     }
 }
 
-/// RFC 3339 `full-date`.
+/// True if the text is a `full-date` of RFC 3339.
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<u32> {
@@ -82,7 +84,7 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// RFC 3339 `date-time`. Second 60 is accepted at any minute.
+/// True if the text is a `date-time` of RFC 3339. Accepts second 60 at any minute.
 fn is_date_time(text: &str) -> bool {
     let Some((date, rest)) = text.split_at_checked(10) else {
         return false;
@@ -110,7 +112,8 @@ fn is_date_time(text: &str) -> bool {
     is_date(date) && is_clock(time, &[23, 59, 60]) && zone
 }
 
-/// Two-digit numbers that are separated by colons, each at most its maximum.
+/// Parses two-digit numbers that are separated by colons. None of them may exceed its maximum in
+/// `most`.
 fn is_clock(text: &str, most: &[u8]) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     let fits = |(part, most): (&&str, &u8)| {
@@ -121,7 +124,7 @@ fn is_clock(text: &str, most: &[u8]) -> bool {
     parts.len() == most.len() && parts.iter().zip(most).all(fits)
 }
 
-/// RFC 9562 §4: 8-4-4-4-12 hexadecimal digits, in any case.
+/// True if the text is a UUID (RFC 9562 §4): 8-4-4-4-12 hexadecimal digits, in any case.
 fn is_uuid(text: &str) -> bool {
     let dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     let fits = |(at, byte): (usize, u8)| match dash(at) {

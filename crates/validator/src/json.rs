@@ -1,4 +1,4 @@
-//! Reader of JSON bodies (RFC 8259): strict, without duplicate names, of bounded depth.
+//! Parser of JSON bodies (RFC 8259): strict, without duplicate names, with limited depth.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 /// Maximum depth of arrays and objects in a body.
 pub(crate) const DEPTH_MAX: usize = 64;
 
-/// Reads a body. The error describes the fault without any of the body's text.
+/// Parses a body. The error describes the mistake and contains no text of the body.
 pub(crate) fn read(bytes: &[u8]) -> Result<Value, &'static str> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Part(0).deserialize(&mut reader).map_err(|e| fault(&e))?;
@@ -20,7 +20,7 @@ const DUPLICATE: &str = "has a member name twice";
 const DEEP: &str = "is nested deeper than 64 levels";
 
 fn fault(error: &serde_json::Error) -> &'static str {
-    // `Display` of the two errors of this module begins with their text.
+    // `Display` of the errors that this module returns begins with their text.
     let text = error.to_string();
     match () {
         () if text.starts_with(DUPLICATE) => DUPLICATE,
@@ -29,7 +29,7 @@ fn fault(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// Value at a depth.
+/// Value at a nesting depth.
 struct Part(usize);
 
 impl<'de> DeserializeSeed<'de> for Part {
@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for Part {
         let mut members = Map::new();
         while let Some(name) = from.next_key::<String>()? {
             let value = from.next_value_seed(Self(self.0 + 1))?;
-            // Servers differ in which of the two they use.
+            // Refuse a duplicate name, because servers differ in which of the two values they use.
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom(DUPLICATE));
             }
@@ -126,7 +126,8 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
         assert_eq!(read(nested(DEPTH_MAX + 1).as_bytes()), Err(DEEP));
-        // The reader must not use the stack for each level of a hostile body.
+        // The parser must not use the stack for each nesting level, because a client can send a
+        // body of any depth.
         assert!(read(nested(1_000_000).as_bytes()).is_err());
     }
 }

@@ -1,12 +1,12 @@
-//! Types that a schema allows. They determine how a text is converted to a value, because the text
-//! alone does not: `5` is a number, or a string of one digit.
+//! Types that a schema allows. They determine the conversion of a text to a value, which is
+//! otherwise ambiguous: `5` is a number, or a string of one digit.
 
 use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
 use crate::lower::Lowering;
 
-/// Types that a schema allows, without regard to its other assertions.
+/// Types that a schema allows. Its other assertions are ignored.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kinds {
     types: u8,
@@ -25,10 +25,10 @@ const ARRAY: u8 = 16;
 const OBJECT: u8 = 32;
 const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
 
-/// Maximum depth of schemas that determine types. Values in text are rarely nested at all.
+/// Maximum depth of schemas that determine types, because values in text are rarely nested.
 const DEPTH_MAX: usize = 8;
 
-/// Kinds of a schema without assertions about types.
+/// Types of a schema that allows all types.
 static ANY: Kinds = Kinds {
     types: SCALARS,
     items: None,
@@ -38,7 +38,7 @@ static ANY: Kinds = Kinds {
 };
 
 impl Kinds {
-    /// Reads a schema.
+    /// Collects the types that a schema allows.
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
         let mut kinds = Self::default();
         kinds.read(lowering, schema, 0);
@@ -122,12 +122,12 @@ impl Kinds {
         self.types & !(ARRAY | OBJECT) != 0
     }
 
-    /// Kinds of the items of an array.
+    /// Types of the items of an array.
     pub(crate) fn item(&self) -> &Self {
         self.items.as_deref().unwrap_or(&ANY)
     }
 
-    /// Kinds of a property of an object.
+    /// Types of a property of an object.
     pub(crate) fn property(&self, name: &str) -> &Self {
         let mut all = self.properties.iter();
         let known = all.find(|(known, _)| **known == *name);
@@ -137,7 +137,8 @@ impl Kinds {
         }
     }
 
-    /// Value of a text. If it can be a string and something else, `as_text` decides.
+    /// Converts a text to a scalar. If the text can be a string or another value, `as_text` selects
+    /// the string.
     pub(crate) fn scalar(&self, text: &str, as_text: bool) -> Json {
         let is_text = || Json::String(text.to_owned());
         if self.types & STRING != 0 && (as_text || self.types & SCALARS == STRING) {
@@ -181,7 +182,7 @@ fn of_value(value: &Value) -> u8 {
     }
 }
 
-/// Number of a text, as JSON writes it. Leading zeros and a plus sign are accepted.
+/// Parses a number in the notation of JSON. Also accepts leading zeros and a plus sign.
 fn number(text: &str) -> Option<Number> {
     if text.is_empty() || text.len() > 64 {
         return None;

@@ -1,10 +1,11 @@
-//! Messages checked against the schemas of an API's description.
+//! Validation of messages against the schemas of an API's description.
 //!
-//! gwc compiles every validator of a bundle once, to report what cannot be enforced. gwd compiles
-//! the validators of an operation at its first use. Both use [`Operation::compile`], so that a
-//! bundle which gwc accepted compiles in gwd.
+//! gwc compiles every validator of a bundle once, to report parts that cannot be enforced. gwd
+//! compiles the validators of an operation at its first use. Both call [`Operation::compile`], so a
+//! bundle that gwc has accepted can be compiled in gwd.
 //!
-//! False alarms are worse than misses: wherever a description leaves room, a message is accepted.
+//! Refusing a valid message is worse than accepting an invalid one: if a description is open to
+//! interpretation, the message is accepted.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

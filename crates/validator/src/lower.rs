@@ -1,8 +1,8 @@
-//! Schemas of a contract as one JSON Schema document (2020-12).
+//! Conversion of the schemas of a contract to one JSON Schema document (2020-12).
 //!
 //! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that
-//! the result accepts more. Below `not`, `if` and `oneOf` such a schema would refuse more: there
-//! the keyword around it is left out, or `oneOf` becomes `anyOf`.
+//! the result accepts more. Below `not`, `if` and `oneOf`, a schema that accepts more would make
+//! the whole refuse more. There the keyword around it is left out, or `oneOf` becomes `anyOf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,11 +26,11 @@ pub enum Direction {
 /// Part of a schema that is not enforced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lost {
-    /// A regular expression that needs look-around or back references, or that is too large.
+    /// A regular expression that is too large, or that needs look-around or back references.
     Pattern(Box<str>),
     /// A `$dynamicRef`.
     DynamicRef,
-    /// A schema that refers to itself at the same place of a value.
+    /// A schema that contains itself at the same place of a value.
     Circle,
 }
 
@@ -50,11 +50,11 @@ pub(crate) struct Lowering<'a> {
     direction: Direction,
     /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
     one_way: FxHashSet<&'a str>,
-    /// By pattern: true if it can be enforced.
+    /// For each pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
-    /// Nodes whose converted schema accepts more than the original.
+    /// For each node: true if its converted schema accepts more than the original.
     loose: Vec<bool>,
-    /// Edges at the same place of a value that close a circle.
+    /// Edges between schemas at the same place of a value that form a cycle.
     circles: BTreeSet<(u32, u32)>,
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
@@ -81,7 +81,7 @@ impl<'a> Lowering<'a> {
         lowering
     }
 
-    /// Value with an edge to a node replaced by the node.
+    /// Follows an edge to its node. Returns any other value unchanged.
     pub(crate) fn resolve(&self, value: &'a Value) -> &'a Value {
         match value {
             Value::Node(node) => self.node(*node),
@@ -110,7 +110,8 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Schema at a place of a value. `within` is the node around an edge at the same place.
+    /// Converts the schema at a place of a value. `within` is the node that contains the edge, if
+    /// the edge leads to the same place of the value.
     fn schema(&mut self, value: &'a Value, within: Option<u32>) -> Json {
         match value {
             Value::Node(node) => {
@@ -171,7 +172,7 @@ impl<'a> Lowering<'a> {
                     out.insert(key.to_string(), literal);
                 }
                 "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
-                    // OpenAPI 3.0: a flag beside the bound.
+                    // In OpenAPI 3.0 the value is a flag that belongs to the bound beside it.
                     Value::Bool(_) => {}
                     value => {
                         let bound = self.literal(value);
@@ -280,7 +281,8 @@ impl<'a> Lowering<'a> {
             }
         }
         if drops_pattern {
-            // A property that only the dropped pattern describes would be refused.
+            // Without the dropped pattern, `additionalProperties` would refuse the properties that
+            // the pattern describes.
             out.remove("additionalProperties");
             out.remove("unevaluatedProperties");
         }
@@ -291,7 +293,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// `exclusiveMinimum: true` beside `minimum` (OpenAPI 3.0), likewise for the maximum.
+    /// Converts `exclusiveMinimum: true` beside `minimum` (OpenAPI 3.0), and the same keywords for
+    /// the maximum.
     fn exclusive_flags(&self, entries: &'a [(Box<str>, Value)], out: &mut Map<String, Json>) {
         for (flag, bound) in [
             ("exclusiveMinimum", "minimum"),
@@ -316,9 +319,9 @@ impl<'a> Lowering<'a> {
         names.collect()
     }
 
-    /// Assertions of `discriminator` beside `oneOf`: a known value selects its schema. The
-    /// alternatives of many descriptions overlap, so that `oneOf` alone would refuse their values.
-    /// `None` without such a discriminator.
+    /// Assertions for `discriminator` beside `oneOf`: the value of the discriminator selects the
+    /// schema. In many descriptions the alternatives overlap, so that `oneOf` alone would refuse
+    /// valid values. `None` without such a discriminator.
     fn choices(
         &mut self,
         entries: &'a [(Box<str>, Value)],
@@ -347,7 +350,7 @@ impl<'a> Lowering<'a> {
         Some(choices.collect())
     }
 
-    /// Literal value as JSON. Depth is bounded by the contract.
+    /// Converts a literal value to JSON. The contract limits its depth.
     fn literal(&self, value: &Value) -> Json {
         self.literal_at(value, 0)
     }
@@ -393,8 +396,8 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Collects the properties that this direction excludes: `readOnly` ones of requests,
-    /// `writeOnly` ones of responses.
+    /// Collects the properties that messages of this direction leave out: `readOnly` properties of
+    /// requests, `writeOnly` properties of responses.
     fn find_one_way(&mut self) {
         let keyword = match self.direction {
             Direction::Request => "readOnly",
@@ -428,7 +431,7 @@ impl<'a> Lowering<'a> {
                 .any(|part| self.is_one_way(part, keyword, depth + 1))
     }
 
-    /// Edges to schemas for the same place of a value.
+    /// Edges from a node to schemas that apply to the same place of a value.
     fn beside(&self, node: u32) -> Vec<u32> {
         let mut found = Vec::new();
         let entries = self.node(node).entries();
@@ -453,7 +456,8 @@ impl<'a> Lowering<'a> {
         found
     }
 
-    /// Finds the edges that close a circle at the same place of a value: evaluation would not end.
+    /// Finds the edges that form a cycle at the same place of a value. Evaluating such a cycle
+    /// would not end.
     fn find_circles(&mut self) {
         #[derive(Clone, Copy, PartialEq)]
         enum Seen {
@@ -492,8 +496,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Marks the nodes whose converted schema accepts more than the original, and the nodes that
-    /// reach them.
+    /// Marks the nodes whose converted schema accepts more than the original, and all nodes that
+    /// reach such a node.
     fn find_loose(&mut self) {
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
@@ -560,14 +564,14 @@ fn add(out: &mut Map<String, Json>, schema: Json) {
 /// Adds the assertions of a format.
 fn formatted(name: &str, out: &mut Map<String, Json>) {
     if let Some([least, most]) = format::bounds(name) {
-        // Only numbers: the bound of a string is not checked.
+        // Add bounds for numbers only. A string with such a number is not checked.
         add(out, json!({"minimum": least, "maximum": most}));
     } else if format::of_strings(name) {
         out.insert("format".into(), name.into());
     }
 }
 
-/// Schema of OpenAPI 3.0 that also accepts null.
+/// Converts a nullable schema of OpenAPI 3.0 to one that also accepts null.
 fn nullable(mut out: Map<String, Json>) -> Json {
     let composed = ["allOf", "anyOf", "oneOf", "not", "const"];
     if composed.iter().any(|key| out.contains_key(*key)) {

@@ -1,6 +1,6 @@
 //! Media types of API descriptions and of messages (RFC 9110 §8.3.1).
 
-/// Form of a body, by its media type.
+/// Format of a body, determined by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// JSON, or a type with the suffix `+json`.
@@ -9,13 +9,13 @@ pub(crate) enum Form {
     Urlencoded,
     /// Parts in `multipart/form-data`.
     Multipart,
-    /// Text: `text/*`.
+    /// Text of a type `text/*`.
     Text,
-    /// Bytes of a type that has no schema checks.
+    /// Content of another type, which is not checked against a schema.
     Other,
 }
 
-/// A media type in lower case: the type without parameters, and the parameters, sorted.
+/// Media type in lower case, with its parameters sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MediaType {
     pub(crate) essence: Box<str>,
@@ -39,7 +39,8 @@ impl MediaType {
             })
             .collect();
         parameters.sort();
-        // Servers differ in which of two parameters they use, and in the forms of RFC 2231.
+        // Refuse duplicate parameters, and forms of RFC 2231, because servers differ in the value
+        // that they use.
         let twice = parameters.windows(2).any(|two| two[0].0 == two[1].0);
         let extended = |name: &str| name.starts_with("boundary*") || name.starts_with("charset*");
         if twice || parameters.iter().any(|(name, _)| extended(name)) {
@@ -58,7 +59,7 @@ impl MediaType {
             .map(|(_, value)| &**value)
     }
 
-    /// True if text of this type is UTF-8: without `charset`, or with UTF-8 or US-ASCII.
+    /// True if text of this type is UTF-8: `charset` is absent, UTF-8 or US-ASCII.
     pub(crate) fn is_utf8(&self) -> bool {
         let charset = self.parameter("charset");
         charset.is_none_or(|name| {
@@ -67,7 +68,7 @@ impl MediaType {
         })
     }
 
-    /// Form of bodies of this type.
+    /// Format of bodies of this type.
     pub(crate) fn form(&self) -> Form {
         match &*self.essence {
             "application/json" => Form::Json,
@@ -80,7 +81,8 @@ impl MediaType {
     }
 
     /// Rank of this type or range of a description for the type of a message. `None` if it does not
-    /// match. The greatest rank is the nearest: equal parameters, equal type, `type/*`, `*/*`.
+    /// match. The greatest rank is the best match; in descending order: equal parameters, equal
+    /// type, `type/*`, `*/*`.
     pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
         let (kind, subtype) = self.essence.split_once('/')?;
         if self.essence == message.essence {
@@ -111,7 +113,7 @@ pub fn is_read(name: &str) -> bool {
     MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
 }
 
-/// Parameters between semicolons that are not inside a quoted string.
+/// Splits a text at the semicolons that are outside quoted strings.
 pub(crate) fn split_quoted(text: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {

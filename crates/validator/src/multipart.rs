@@ -1,5 +1,5 @@
-//! Reader of `multipart/form-data` (RFC 7578, RFC 2046 §5.1): strict about boundaries and names,
-//! which decide what a server sees.
+//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). It is strict about boundaries and
+//! names, because they determine the fields that a server reads.
 
 use std::borrow::Cow;
 
@@ -22,22 +22,22 @@ pub(crate) struct Part<'b> {
 
 const FAULT: &str = "is not valid multipart/form-data";
 
-/// Reads the parts of a body. The error describes the fault without any of the body's text.
+/// Parses the parts of a body. The error describes the mistake and contains no text of the body.
 pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>, &'static str> {
-    // RFC 2046 §5.1.1: 1 to 70 characters.
+    // A boundary has 1 to 70 characters (RFC 2046 §5.1.1).
     if boundary.is_empty() || boundary.len() > 70 {
         return Err("has no valid boundary in its Content-Type");
     }
     let delimiter = format!("\r\n--{boundary}");
     let lines = memmem::Finder::new(&delimiter.as_bytes()[2..]);
     let finder = memmem::Finder::new(&delimiter);
-    // The first delimiter may stand at the start, without a line end before it.
+    // The first delimiter may be at the start of the body, without a line end before it.
     let first = delimiter.as_bytes().get(2..).unwrap_or_default();
     let mut rest = match bytes.strip_prefix(first) {
         Some(rest) => rest,
         None => {
             let at = finder.find(bytes).ok_or(FAULT)?;
-            // Some servers end lines at a bare LF or CR.
+            // Refuse delimiters after a bare LF or CR, at which some servers end lines.
             if lines.find(&bytes[..at]).is_some() {
                 return Err(FAULT);
             }
@@ -68,14 +68,15 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     }
 }
 
-/// Reads the header fields of a part.
+/// Parses a part: its header fields and its content.
 fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let end = memmem::find(window, b"\r\n\r\n").ok_or(FAULT)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| FAULT)?;
     let (mut name, mut media_type, mut disposed) = (None, None, false);
     for line in head.split("\r\n") {
-        // A bare CR or LF would be a line end to some servers. Folded lines are obsolete.
+        // Refuse a bare CR or LF, which some servers read as a line end, and folded lines, which
+        // are obsolete.
         if line.contains(['\r', '\n', '\0']) || line.starts_with([' ', '\t']) {
             return Err(FAULT);
         }
@@ -88,7 +89,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             }
             "content-type" if media_type.is_some() => return Err(FAULT),
             "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
-            // RFC 7578 §4.7: deprecated, but some servers decode the part.
+            // The field is deprecated (RFC 7578 §4.7), but some servers decode the part by it.
             "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
             _ => {}
         }
@@ -107,7 +108,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     })
 }
 
-/// True for a transfer encoding that leaves the part as it is.
+/// True for a transfer encoding that does not change the part.
 fn is_plain(encoding: &str) -> bool {
     let plain = ["7bit", "8bit", "binary"];
     plain
@@ -115,7 +116,7 @@ fn is_plain(encoding: &str) -> bool {
         .any(|one| encoding.trim().eq_ignore_ascii_case(one))
 }
 
-/// Parameter `name` of `Content-Disposition: form-data`.
+/// Value of the parameter `name` in `Content-Disposition: form-data`.
 fn form_name(value: &str) -> Option<Cow<'_, str>> {
     let mut parts = split_quoted(value);
     if !parts.next()?.trim().eq_ignore_ascii_case("form-data") {
@@ -126,12 +127,13 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
         let Some((key, value)) = part.split_once('=') else {
             continue;
         };
-        // Servers differ in the forms of RFC 2231, such as `name*` and `name*0`.
+        // Refuse the forms of RFC 2231, such as `name*` and `name*0`, because servers differ in how
+        // they read them.
         if key.trim().to_ascii_lowercase().starts_with("name*") {
             return None;
         }
         if key.trim().eq_ignore_ascii_case("name") {
-            // Servers differ in which of two names they use.
+            // Refuse a second name, because servers differ in which one they use.
             if name.is_some() {
                 return None;
             }
@@ -141,7 +143,7 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
     name
 }
 
-/// Text of a quoted string. Browsers escape quotes as `%22`, other clients as `\"`.
+/// Content of a quoted string. Browsers escape quotes as `%22`, other clients as `\"`.
 fn unquoted(text: &str) -> Cow<'_, str> {
     let inner = text
         .strip_prefix('"')

@@ -30,13 +30,13 @@ pub struct Operation {
     lost: Vec<Lost>,
 }
 
-/// Body of a request.
+/// Validators of a request's body.
 struct Body {
     required: bool,
     types: Vec<TypedBody>,
 }
 
-/// Body of one media type.
+/// Validator of a body of one media type.
 struct TypedBody {
     media_type: MediaType,
     form: Form,
@@ -45,7 +45,7 @@ struct TypedBody {
     encodings: Encodings,
 }
 
-/// Action on the body of a request.
+/// Action for the body of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyUse {
     /// The body is not read.
@@ -54,10 +54,10 @@ pub enum BodyUse {
     Read(BodyKind),
 }
 
-/// Kind of a body that is read.
+/// Body that is read: its media type, and its boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyKind {
-    /// Index of the media type.
+    /// Index of the media type in the operation's description.
     index: usize,
     /// Boundary of a multipart body.
     boundary: Option<Box<str>>,
@@ -126,14 +126,13 @@ impl Operation {
         if gone.is_empty() {
             return None;
         }
-        // Slices of the query: equal places are the same field.
+        // Fields are slices of the query, so equal addresses mean the same field.
         let is_gone = |field: &str| gone.iter().any(|(_, one)| std::ptr::eq(*one, field));
         let kept: Vec<&str> = query.split('&').filter(|field| !is_gone(field)).collect();
         Some(kept.join("&"))
     }
 
-    /// Decides what to do with the body of a request. `is_empty` is true if the request has no
-    /// body.
+    /// Action for the body of a request. `is_empty` is true if the request has no body.
     ///
     /// # Errors
     /// Returns the refusal of a request whose body is missing or has the wrong media type.
@@ -196,7 +195,8 @@ impl Operation {
         Ok(BodyUse::Read(BodyKind { index, boundary }))
     }
 
-    /// True if a body that is too long to be checked is streamed: forms and multipart bodies.
+    /// True if a body of this kind is streamed when it is too long to be checked: forms and
+    /// multipart bodies.
     #[must_use]
     pub fn may_stream(&self, kind: &BodyKind) -> bool {
         let types = self.body.as_ref().map(|body| &body.types);

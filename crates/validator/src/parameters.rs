@@ -17,7 +17,7 @@ use crate::style::{self, READINGS, Reading, Structure, Style};
 use crate::text::{decode, fields};
 use crate::{json, words};
 
-/// A parameter with its validator.
+/// Parameter of an operation, with its validator.
 pub(crate) struct Parameter {
     place: ParameterPlace,
     name: Box<str>,
@@ -25,13 +25,13 @@ pub(crate) struct Parameter {
     allows_empty: bool,
     style: Style,
     explode: bool,
-    /// Form of the whole value, for a parameter with `content`.
+    /// Format of the whole value, for a parameter with `content`.
     content: Option<Form>,
     kinds: Kinds,
     schema: Option<Validator>,
 }
 
-/// Parts of a request's head that have parameters.
+/// Parts of a request's head that contain parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'h> {
     /// Path without the query.
@@ -54,7 +54,8 @@ struct Field<'h> {
 const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
 
 impl Parameter {
-    /// Parameter of a contract. `None` if OpenAPI ignores it, or if it describes the whole query.
+    /// Creates a parameter of a contract. `None` if OpenAPI ignores the parameter, or if it
+    /// describes the whole query.
     pub(crate) fn new<'a>(
         written: &'a ir::Parameter,
         compiling: &mut Compiling<'a>,
@@ -112,7 +113,7 @@ impl Parameter {
         }
     }
 
-    /// True if the parameter is an object, and each of its members is a separate query field.
+    /// True if the parameter is an object whose members are separate query fields.
     fn spreads(&self) -> bool {
         let form = self.style == Style::Form && self.explode && self.content.is_none();
         form && self.kinds.has_objects() && !self.kinds.has_scalars() && !self.kinds.has_arrays()
@@ -130,7 +131,7 @@ impl Parameter {
         }
     }
 
-    /// Checks a value that is written as one text.
+    /// Checks a value that is one text.
     fn check_text(&self, text: &str, findings: &mut Vec<Finding>) {
         if let Some(form) = self.content {
             return self.check_content(text, form, findings);
@@ -160,7 +161,8 @@ impl Parameter {
         }
     }
 
-    /// Checks the possible interpretations of a value.
+    /// Checks a value in its possible interpretations. `value` converts the text in each
+    /// interpretation.
     fn check(
         &self,
         findings: &mut Vec<Finding>,
@@ -177,11 +179,11 @@ impl Parameter {
         words::check_readings(schema, values, &self.part(), findings);
     }
 
-    /// Checks the fields of the query or the cookies that belong to the parameter.
+    /// Checks the query fields or the cookies that belong to the parameter.
     fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
         let own = || all.iter().filter(|field| self.owns(&field.name));
         if own().count() == 0 {
-            // Members that the schema does not name may belong to an object.
+            // Fields that no schema names may be members of this object.
             let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
             if self.required && !is_hidden {
                 findings.push(words::finding(self.part(), "", "is required"));
@@ -239,7 +241,8 @@ impl Parameter {
                             reading,
                         )
                     }
-                    // Servers differ in which of several values they use.
+                    // Servers differ in which of several values they use, so there is no value to
+                    // check.
                     _ => None,
                 },
             }
@@ -262,7 +265,7 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                 let text = bound.and_then(|(_, range)| head.path.get(range.clone()));
                 let Some(text) = text else { continue };
                 match parameter.style {
-                    // The template has the text before the value.
+                    // The path template contains the text before the value, so add it again.
                     Style::Label => parameter.check_text(&format!(".{text}"), findings),
                     Style::Matrix => {
                         let text = format!(";{}={text}", parameter.name);
@@ -288,7 +291,7 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                     }
                     Some([]) => {}
                     Some([line]) => parameter.check_header(line, findings),
-                    // RFC 9110 §5.3: several lines are one list.
+                    // Several lines of a field form one list (RFC 9110 §5.3).
                     Some(lines) => parameter.check_header(&lines.join(","), findings),
                     None => findings.push(words::finding(
                         parameter.part(),
@@ -370,17 +373,17 @@ fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {
     .collect()
 }
 
-/// Value of a cookie that is not UTF-8: the replacement character.
+/// Replacement for a cookie's value that is not UTF-8.
 const NOT_TEXT: &str = "\u{fffd}";
 
-/// Cookies of a request (RFC 6265 §4.2.1), in all lines.
+/// Cookies in all `Cookie` fields of a request (RFC 6265 §4.2.1).
 fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
     let lines = headers.get_all(COOKIE).iter();
     lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
-            // Servers ignore blanks around names, and bytes of other cookies that are not text.
+            // Ignore spaces around names, and cookies whose names are not text, as servers do.
             let name = std::str::from_utf8(&pair[..at]).ok()?.trim();
             let value = std::str::from_utf8(&pair[at + 1..]);
             Some(Field {

@@ -1,4 +1,4 @@
-//! Check of a request's head, shared by gwd and `gwc route`.
+//! Check of a request's head, which gwd and `gwc route` share.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use policy::validation::{Check, Examined, Undeclared};
 use crate::operation::Operation;
 use crate::parameters::Head;
 
-/// Names of credentials and identities in requests of an API. The gateway may have removed these
-/// before the check, so that their absence is no finding.
+/// Names of the credentials and identity fields in requests of an API. The absence of such a field
+/// is no finding, because the gateway may have removed it before the check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     headers: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Described {
 }
 
 impl Credentials {
-    /// Names in the security schemes of an API.
+    /// Collects the names in the security schemes of an API.
     #[must_use]
     pub fn of(schemes: &Set<Scheme>) -> Self {
         let mut all = Self::default();
@@ -99,7 +99,8 @@ impl Described {
     }
 
     /// Checks the parameters of a request for an operation with this template, below a base path of
-    /// this length. `reaches` is true for the names of fields that the gateway does not remove.
+    /// this length. `reaches` returns true for the name of a field that the gateway does not
+    /// remove.
     #[must_use]
     pub fn parameters(
         &self,

@@ -20,14 +20,14 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// One interpretation of a text: choices that the API description leaves open.
+/// One interpretation of a text. It makes the choices that an API description leaves open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     /// Read a text as a string if both a string and another type are allowed.
     pub(crate) as_text: bool,
     /// Read `+` as a space.
     pub(crate) plus_is_space: bool,
-    /// Split at percent-encoded delimiters, too: some clients encode all of them.
+    /// Also split at percent-encoded delimiters, because some clients encode all delimiters.
     pub(crate) encoded_delimiters: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) const READINGS: [Reading; 8] = {
     all
 };
 
-/// Form of a value in text.
+/// Structure of a value in text: scalar, array or object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Structure {
     Scalar,
@@ -59,7 +59,7 @@ pub(crate) enum Structure {
 }
 
 impl Structure {
-    /// Structures that the kinds allow.
+    /// Structures of values with these types.
     pub(crate) fn of(kinds: &Kinds) -> impl Iterator<Item = Self> {
         let all = [
             (Self::Scalar, kinds.has_scalars()),
@@ -92,7 +92,8 @@ impl Style {
         self == Self::Form
     }
 
-    /// Spellings of the delimiter between items. With `encoded`, also percent-encoded commas.
+    /// Spellings of the delimiter between items. With `encoded`, these include percent-encoded
+    /// commas.
     pub(crate) fn delimiters(self, encoded: bool) -> &'static [&'static str] {
         match (self, encoded) {
             (Self::SpaceDelimited, _) => &["%20", "+", " "],
@@ -103,7 +104,7 @@ impl Style {
     }
 }
 
-/// Value of a text that has all of an array's items or an object's members. `None` if the text
+/// Converts a text that has all items of an array or all members of an object. `None` if the text
 /// does not have the form of the style.
 pub(crate) fn whole(
     text: &str,
@@ -120,7 +121,7 @@ pub(crate) fn whole(
         _ => text,
     };
     let parts = || match style {
-        // OpenAPI 3.0 described `.` between the parts, later versions `,`.
+        // The separator of parts is `.` in OpenAPI 3.0 and `,` in later versions.
         Style::Label if explode || !text.contains(',') => text.split('.').collect(),
         _ if text.is_empty() => Vec::new(),
         _ => split(text, commas),
@@ -178,7 +179,7 @@ fn matrix(
     })
 }
 
-/// Object of `name,value,name,value`.
+/// Converts `name,value,name,value` to an object.
 fn alternating(
     parts: &[&str],
     decoded: impl Fn(&str) -> String,
@@ -194,7 +195,7 @@ fn alternating(
     object(members.collect(), kinds, reading)
 }
 
-/// Array of texts.
+/// Converts texts to an array.
 pub(crate) fn array(items: impl Iterator<Item = String>, kinds: &Kinds, reading: Reading) -> Json {
     let item = kinds.item();
     items
@@ -202,7 +203,7 @@ pub(crate) fn array(items: impl Iterator<Item = String>, kinds: &Kinds, reading:
         .collect()
 }
 
-/// Object of texts. `None` if a name occurs twice.
+/// Converts texts to an object. `None` if a name occurs twice.
 pub(crate) fn object(
     members: Vec<(String, String)>,
     kinds: &Kinds,
@@ -218,7 +219,7 @@ pub(crate) fn object(
     Some(Json::Object(object))
 }
 
-/// Names in the brackets behind a parameter's name: `b`, `c` of `a[b][c]`. `None` if the key
+/// Names in the brackets after a parameter's name: `b` and `c` in `a[b][c]`. `None` if the key
 /// belongs to another parameter, or has no brackets.
 pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     let mut rest = key.strip_prefix(name)?;
@@ -231,8 +232,8 @@ pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Object of `a[b]=1&a[c][d]=2`. Repeated names and `a[b][]=1` are arrays. The specification
-/// describes one level only; deeper ones are read as clients write them.
+/// Converts `a[b]=1&a[c][d]=2` to an object. Repeated names and `a[b][]=1` become arrays. The
+/// specification describes only one level; deeper levels are read as clients write them.
 pub(crate) fn deep(
     members: &[(Vec<&str>, Cow<'_, str>)],
     kinds: &Kinds,
@@ -282,7 +283,7 @@ fn insert(
     let value = kinds.scalar(text, reading.as_text);
     match object.insert((*first).to_owned(), value) {
         None => Some(()),
-        // Twice the same name.
+        // The same name occurs twice.
         Some(_) => None,
     }
 }

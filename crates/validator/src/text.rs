@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Decodes a text. Escapes that are not two hexadecimal digits stay as they are. Bytes that are not
-/// UTF-8 become U+FFFD.
+/// Decodes a text. An escape without two hexadecimal digits is unchanged. Bytes that are not UTF-8
+/// become U+FFFD.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte != b'%' && (byte != b'+' || !plus_is_space);
     if text.bytes().all(is_plain) {
@@ -43,7 +43,7 @@ pub(crate) fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
     fields.map(|field| field.split_once('=').unwrap_or((field, "")))
 }
 
-/// Parts between delimiters, in any spelling of these.
+/// Splits a text at delimiters. `delimiters` are the spellings of the delimiter.
 pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
     let mut parts = Vec::new();
     let (mut begin, mut at) = (0, 0);

@@ -1,4 +1,4 @@
-//! Descriptions of refused values, in the words of the schema. They never contain the value.
+//! Descriptions of refused values, in terms of the schema. They never contain the value.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub(crate) const FINDINGS_MAX: usize = 20;
 /// Maximum length of a pointer or a description, in bytes.
 const TEXT_MAX: usize = 300;
 
-/// Checks a value. Adds at most as many findings as a message may have.
+/// Checks a value. Adds findings up to the maximum number for one message.
 pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
     if schema.is_valid(value) {
         return;
@@ -25,7 +25,7 @@ pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &m
     }
 }
 
-/// Checks the interpretations of a text: one that matches is enough. The findings are those of the
+/// Checks the interpretations of a text, of which one must match. The findings are those of the
 /// first interpretation.
 pub(crate) fn check_readings(
     schema: &Validator,
@@ -51,7 +51,8 @@ pub(crate) fn check_readings(
 
 const NO_FORM: &str = "does not have the form that is described, or has a value twice";
 
-/// Finding at the member `name` of the part's value, or at the value itself if `name` is empty.
+/// Creates a finding at the member `name` of the part's value. An empty name stands for the value
+/// itself.
 pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     let name = name.replace('~', "~0").replace('/', "~1");
     let pointer = match name.is_empty() {
@@ -65,7 +66,7 @@ pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     }
 }
 
-/// Adds the findings of an error: one for each unexpected property, else one.
+/// Adds the findings for an error: one for each unexpected property, otherwise one.
 fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
     let at = error.instance_path().as_str();
     let mut push = |pointer: &str, detail: String| {
@@ -154,7 +155,7 @@ fn describe(kind: &Kind) -> String {
     }
 }
 
-/// JSON pointer (RFC 6901) as a URI fragment, as in RFC 9457.
+/// Encodes a JSON pointer (RFC 6901) as a URI fragment, as in RFC 9457.
 fn fragment(pointer: &str) -> String {
     let mut out = String::with_capacity(pointer.len() + 1);
     out.push('#');

@@ -29,7 +29,8 @@ pub static POINTS: &[(&str, Shape)] = &[
     ("response", Shape::Object(&RESPONSE)),
 ];
 
-/// Attach points at which a misplaced key of `x-gateway` is valid.
+/// Describes the attach points at which a misplaced key of `x-gateway` is valid. `None` if there is
+/// none.
 fn elsewhere(key: &str) -> Option<String> {
     let has = |object: &Object| object.fields.iter().any(|field| field.key == key);
     let points = POINTS.iter().filter_map(|(point, shape)| match shape {
@@ -46,7 +47,7 @@ fn elsewhere(key: &str) -> Option<String> {
     (!named.is_empty()).then(|| named.join(" or "))
 }
 
-/// Help for a misplaced key at the root of a document. Keys of operations belong under `defaults`
+/// Help for a misplaced key at the root of a document: keys of operations belong under `defaults`
 /// there.
 fn below_root(key: &str) -> Option<String> {
     let default = ROOT_DEFAULTS.fields.iter().any(|field| field.key == key);
@@ -447,7 +448,7 @@ static RESPONSE_HEADERS: Object = Object {
     rules: &[Rule::AnyOf(&["set", "remove"])],
 };
 
-/// Checks the keys of an operation's `x-gateway` against each other.
+/// Checks combinations of keys in an operation's `x-gateway`.
 fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
     let entry = |key: &str| node.entry(key).filter(|(_, value)| !value.is_null());
     if let Some((_, list)) = entry("split") {

@@ -573,7 +573,7 @@ static RELEASE: Object = Object {
 /// Number of hexadecimal digits of a fingerprint in files.
 pub const FINGERPRINT_DIGITS: usize = 32;
 
-/// Form of the complete fingerprint of a change.
+/// Form of a change's complete fingerprint.
 pub static FINGERPRINT: diag::shape::Form = diag::shape::Form {
     what: "the fingerprint of a change: 32 hexadecimal digits in quotes, as `gwc plan` prints it",
     pattern: "[0-9a-f]{32}",

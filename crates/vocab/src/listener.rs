@@ -184,7 +184,8 @@ the operation streams. Default: 5m.",
     rules: &[],
 };
 
-/// Checks that a listener has certificates if and only if its protocol is `https`.
+/// Reports certificates of a listener that is not `https`, and an `https` listener without
+/// certificates.
 fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
     let protocol = node.get("protocol").filter(|protocol| !protocol.is_null());
     let https = protocol.and_then(NodeRef::scalar_text) == Some("https");
@@ -219,8 +220,8 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports `forward_client_cert` if no client certificate can arrive: neither from
-/// `tls.client_auth` nor from a trusted proxy.
+/// Reports `forward_client_cert` if no client certificate can arrive, because neither
+/// `tls.client_auth` nor a trusted proxy provides one.
 fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((_, value)) = node.entry("forward_client_cert") else {
         return;

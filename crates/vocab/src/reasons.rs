@@ -1,5 +1,5 @@
-//! Reasons of the gateway's own errors: codes of problem documents, logs and metrics, whose
-//! response `errors` can set.
+//! Reasons of the gateway's own errors. A reason is the code in problem documents, logs and
+//! metrics, and the key under which `errors` sets the response.
 
 use diag::shape::KnownKeys;
 
@@ -12,7 +12,8 @@ pub struct Reason {
     pub status: u16,
     /// Meaning, one sentence without a full stop.
     pub means: &'static str,
-    /// True if a route was selected, so that a document can set the response, too.
+    /// True if a route is selected when the error occurs, so that a document can set the response
+    /// as well.
     pub of_route: bool,
 }
 
@@ -29,8 +30,8 @@ macro_rules! reasons {
     };
 }
 
-// Malformed HTTP messages and requests during overload are missing: they are answered before the
-// configuration is consulted.
+// Reasons for malformed HTTP messages and for overload are left out, because gwd answers such
+// requests before it reads the configuration.
 reasons! {
     Route {
         "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";

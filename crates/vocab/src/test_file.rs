@@ -15,8 +15,8 @@ pub static TESTS: Shape = List(&Shape::Object(&TEST));
 /// Outcomes of a request, as `gwc route` prints them.
 pub const DECISIONS: &[&str] = &["forward", "respond", "reject", "depends", "none"];
 
-/// Answers of other services that a test can assume. The kind of the asking policy or verifier
-/// decides which of them it takes.
+/// Answers of other services that a test can assume. The kind of a policy or verifier decides which
+/// of these answers it accepts.
 pub const ANSWERS: &[&str] = &[
     "allow", "deny", "outage", "valid", "forged", "active", "inactive",
 ];
@@ -207,7 +207,7 @@ static MOMENT: Form = Form {
     },
 };
 
-/// True for `T18:30:00Z`.
+/// True for a time of day in UTC such as `T18:30:00Z`.
 fn is_time(text: &str) -> bool {
     let inner = text
         .strip_prefix('T')

@@ -27,7 +27,7 @@ pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
 
 struct Checker<'s> {
     sink: &'s mut Sink,
-    /// True inside a value that has already been reported as not available.
+    /// True inside a value that is already reported as not available.
     told: bool,
 }
 
@@ -111,7 +111,7 @@ impl Checker<'_> {
             });
             return false;
         }
-        // `all` would stop at the first wrong item.
+        // Do not use `all`, which would stop at the first wrong item.
         let wrong = node.items().filter(|node| !self.check(*node, item));
         wrong.count() == 0
     }
@@ -415,8 +415,8 @@ fn check_word(
         format!("`{}` is an unknown value", shown(text)),
     )
     .label(suggest::one_of(known(), 12));
-    // Such as `warning` for `warn`: the difference is too large for a typo, but the meaning is
-    // clear.
+    // Suggest `warn` for `warning`, for example: the difference is too large for a typo, but the
+    // meaning is clear.
     let longer = || known().find(|word| word.len() > 3 && text.starts_with(word));
     if let Some(near) = suggest::nearest(text, known()).or_else(longer) {
         finding = finding
@@ -471,7 +471,7 @@ fn is_extension(key: &str) -> bool {
     key == "x-gateway-lint" || key.starts_with("x-gateway-ext-")
 }
 
-/// True if a string is a valid name of an API, an upstream, a policy, …
+/// True if a string is a valid name, for example of an API, an upstream or a policy.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
@@ -603,7 +603,7 @@ fn wrong_type(node: NodeRef<'_>, expected: &str, sink: &mut Sink) -> bool {
     false
 }
 
-/// Help where an object is expected: its required and its optional keys.
+/// Help for a value that must be an object: its required and its optional keys.
 fn keys_of(object: &Object) -> String {
     let keys = |need: Need| {
         let keys = object.fields.iter().filter(move |field| field.need == need);

@@ -35,7 +35,8 @@ pub fn read_date(text: &str) -> Option<u64> {
     if year < 1970 || !(1..=in_month).contains(&day) {
         return None;
     }
-    // Algorithm "days from civil" (Howard Hinnant): eras of 400 years, years that begin in March.
+    // Algorithm "days from civil" by Howard Hinnant: eras of 400 years, and years that begin in
+    // March.
     let shifted = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (shifted / 400, shifted % 400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

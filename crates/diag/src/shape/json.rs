@@ -126,7 +126,7 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
     }
     for field in object.fields {
         let mut schema = json_schema(&field.shape);
-        // Editors show the innermost description: keep only that of the key.
+        // Keep only the description of the key, because editors show the innermost description.
         if let Some(inner) = schema.as_object_mut() {
             inner.remove("description");
         }
@@ -161,7 +161,7 @@ pub fn merge_patch(schema: &Value) -> Value {
             let mut patch = Map::new();
             for (key, value) in map {
                 let value = match key.as_str() {
-                    // Rules on several keys apply only after the merge.
+                    // Rules about several keys apply only after the merge, so leave them out.
                     "required" | "allOf" => continue,
                     "properties" => nullable_values(value),
                     "additionalProperties" if value.is_object() => nullable(value),

@@ -2,8 +2,8 @@
 //!
 //! A [`Shape`] has four uses. [`check`] finds unknown keys, wrong types, missing units and parts
 //! that are not available yet. [`names`] finds references to other definitions. [`json_schema`]
-//! writes the schema for editors. The tables of the reference pages use the same texts. Typed code
-//! reads a node only after the check, with the same readers ([`crate::read`]).
+//! writes the schema for editors. The tables of the reference pages use the same texts. After the
+//! check, typed code reads a node with the same readers ([`crate::read`]).
 
 mod check;
 mod date;
@@ -30,7 +30,7 @@ pub enum Shape {
     Any,
     /// `true` or `false`.
     Bool,
-    /// Only `true`; omit the key for false.
+    /// Only `true`. The key is omitted for false.
     True,
     /// A string.
     Text,
@@ -128,7 +128,7 @@ pub struct Field {
     pub shape: Shape,
     /// One sentence for the schema and the reference pages.
     pub doc: &'static str,
-    /// Presence: required, optional or not available.
+    /// Presence of the key: required, optional or not available.
     pub need: Need,
     /// True if the key guards access or changes: without a value it is an error.
     pub is_guard: bool,
@@ -141,8 +141,8 @@ pub enum Need {
     Required,
     /// The key is optional.
     Optional,
-    /// The key is optional, but this version cannot run it: `not-available`. Its value is checked
-    /// as usual.
+    /// The key is optional, and this version cannot run it, which is reported as `not-available`.
+    /// Its value is checked as usual.
     NotAvailable,
 }
 
@@ -153,11 +153,12 @@ pub enum Rule {
     One(&'static [&'static str]),
     /// At least one of these keys is present.
     AnyOf(&'static [&'static str]),
-    /// At most one of these keys is present. The lint reports a violation.
+    /// At most one of these keys is present. If there are several, the lint reports it.
     Apart(&'static [&'static str], &'static Lint),
-    /// Place where a misplaced key belongs (`at an operation`), if there is one.
+    /// Returns the object to which a misplaced key belongs (`at an operation`). `None` for other
+    /// keys.
     Elsewhere(fn(&str) -> Option<String>),
-    /// Check of the whole object by a function. Runs only if every value fits its shape.
+    /// Check of the whole object. Called only if every value fits its shape.
     Holds(fn(NodeRef<'_>, &mut Sink)),
 }
 
@@ -184,7 +185,7 @@ impl Field {
             is_guard: false,
         }
     }
-    /// Marks the key as a guard: without a value it is an error.
+    /// Marks the key as a guard: the key without a value is then an error.
     #[must_use]
     pub const fn guard(mut self) -> Self {
         self.is_guard = true;

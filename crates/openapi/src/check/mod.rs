@@ -1,5 +1,6 @@
 //! Check of a document. A walk along the tables of [`crate::spec::objects`] checks the structure
-//! and calls the rules of [`crate::lint`] on each object. The readable parts become a [`Spec`].
+//! and calls the rules of [`crate::lint`] on each object. The parts that can be read become a
+//! [`Spec`].
 
 use diag::Sink;
 use sources::project::files::{Document, Files};

@@ -1,8 +1,8 @@
-//! `x-gateway-lint: {allow: [RULE]}`: accepts the findings of a rule at a node.
+//! `x-gateway-lint: {allow: [RULE]}` silences the findings of a rule at a node.
 //!
-//! The setting covers everything inside the node after overlays are applied: an overlay may write
-//! it, and values that an overlay adds are covered. Targets of `$ref`s inside the node are not
-//! covered. A hard rule, which prevents a build, cannot be allowed. An unknown rule name is an
+//! The setting covers everything inside the node after overlays are applied: an overlay may contain
+//! the setting, and values that an overlay adds are covered. Targets of `$ref`s inside the node are
+//! not covered. A hard rule, which prevents a build, cannot be silenced. An unknown rule name is an
 //! error, because it would have no effect. `reason` is for readers only.
 
 use std::cell::Cell;
@@ -125,7 +125,7 @@ pub(super) struct Allowed<'t> {
     sites: Vec<Site<'t>>,
 }
 
-/// Node with an `x-gateway-lint`.
+/// Node with an `x-gateway-lint`, and the names in it.
 struct Site<'t> {
     /// Spans that the setting covers: of the node, of its key, and of values that overlays added.
     inside: Vec<Span>,
@@ -175,7 +175,8 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// Findings for names that silenced nothing. Only rules that ran count: `judged` selects them.
+    /// Findings for names that silenced no finding. `judged` selects the rules that ran; only these
+    /// count.
     pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names

@@ -16,7 +16,7 @@ use crate::lint::hard::is_hard;
 use sources::project::files::Files;
 use sources::syntax::{self, Limits};
 
-/// An entry whose count exceeds the findings that remain.
+/// Lint: the count of an entry exceeds the number of findings that remain.
 pub static STALE: Lint = Lint {
     code: "GW0310",
     name: "stale-baseline",

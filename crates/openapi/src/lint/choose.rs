@@ -1,4 +1,4 @@
-//! Selection of the enabled rules, so that a disabled rule costs no time.
+//! Selection of the enabled rules. Disabled rules are not called, so they cost no time.
 
 use super::{Check, Levels, OnKey, OnObject, OnSpec, RULES, Rule, TASTE};
 use crate::lint::hard::is_hard;
@@ -13,7 +13,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Selects the enabled rules: hard rules always, style rules only if a level is set, others
+    /// Selects the enabled rules: hard rules always, style rules only if a level is set, all others
     /// unless they are off. For each rule, the last entry of `levels` counts.
     #[must_use]
     pub fn of(levels: &Levels) -> Self {

@@ -1,7 +1,7 @@
 //! Removal of secrets from findings: text of files that Git does not track, and private keys.
 //!
 //! The author of a pull request chooses which files are read, and a CI job may write credentials
-//! into files that Git neither tracks nor ignores. Of such a file, findings show places only.
+//! into files that Git neither tracks nor ignores. Findings in such a file show places only.
 
 use diag::{Diagnostic, FileId};
 
@@ -13,7 +13,8 @@ const HIDDEN: &str = "…";
 /// Help of a finding in a file that Git does not track.
 const UNTRACKED: &str =
     "Git does not track this file, so its content is not shown; `git add` it first";
-/// The same for a finding about a key, which must not be added.
+/// Help of a finding about a key in a file that Git does not track. Such a file must not be added
+/// to Git.
 const UNTRACKED_SECRET: &str = "take the private part out and keep it outside the project; replace \
 a key that others could read. Git does not track this file, so its content is not shown";
 
@@ -39,7 +40,7 @@ struct Hidden<'f> {
     files: Vec<FileId>,
     /// Texts of `files`, and private keys in other files.
     hidden: Vec<&'f str>,
-    /// Texts of all other files, without the private keys.
+    /// Texts of all other files, excluding private keys.
     shown: Vec<&'f str>,
 }
 
@@ -100,7 +101,7 @@ impl<'f> Hidden<'f> {
         }
     }
 
-    /// Replaces the words in backticks or quotes that [`Self::hides`].
+    /// Replaces each word in backticks or quotes for which [`Self::hides`] is true.
     fn without(&self, text: &str) -> String {
         let parts = text.split_inclusive(['`', '"']);
         let part = |part: &str| {
@@ -110,7 +111,8 @@ impl<'f> Hidden<'f> {
                 false => part.to_owned(),
             }
         };
-        // Words in backticks or quotes have odd indexes. The text between them comes from the rule.
+        // Words in backticks or quotes have odd indexes. The text between them comes from the rule
+        // and not from a file.
         parts
             .enumerate()
             .map(|(at, text)| match at % 2 {

@@ -1,7 +1,7 @@
-//! Text ranges of map entries and list items, including their comma or whole lines, so that a fix
-//! can remove or insert one without changing anything else.
+//! Text ranges of map entries and list items, including their comma or whole lines. With them, a
+//! fix can remove or insert an entry without any other change.
 //!
-//! If the range is not certain (an anchor, a comment beside it, the only entry), there is no edit.
+//! If a range is not certain (an anchor, a comment beside it, the only entry), there is no edit.
 
 use std::ops::Range;
 
@@ -125,7 +125,7 @@ fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
             .strip_prefix("\r\n")
             .or(break_at.strip_prefix('\n'))
         {
-            // Nothing else is on the value's lines: remove whole lines.
+            // The value's lines contain nothing else, so remove whole lines.
             Some(next) if filled && line > 0 => return Some(line..text.len() - next.len()),
             Some(_) => {}
             None if break_at.starts_with('#') => return None,

@@ -10,7 +10,7 @@ pub fn find(word: &str) -> Option<&'static Lint> {
     all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
 }
 
-/// Suggestion for a name that is not the name of a rule.
+/// Suggestion for a word that is not the name of a rule.
 pub struct Unknown {
     /// Message that the rule is unknown.
     pub message: String,

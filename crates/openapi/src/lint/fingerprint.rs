@@ -1,10 +1,10 @@
-//! Fingerprints of findings that survive edits of the file. A fingerprint is a hash of the lint's
-//! code, the file's path, the quoted words of the message, and the path of names from the file's
-//! root to the value.
+//! Fingerprints of findings, which do not change with most edits of the file. A fingerprint is a
+//! hash of the lint's code, the file's path, the quoted words of the message, and the path of names
+//! from the file's root to the value.
 //!
 //! In that path, a list item is identified by a field (`name` and `in`, `$ref`, …) or by its own
-//! text, never by its index. The parameters of a path template are reduced to their braces. So
-//! lines may move, keys and items may change order, and unrelated values may be renamed.
+//! text, never by its index. A path template is reduced to its literals and empty braces. Therefore
+//! lines may move, keys and items may change their order, and unrelated values may be renamed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use sources::project::files::Files;
 
-/// Returns the fingerprints of findings, in order: 12 hexadecimal digits each. Of equal findings,
-/// the second and later ones also hash their number, so that each fingerprint is unique.
+/// Fingerprints of findings, in the same order: 12 hexadecimal digits each. For equal findings, the
+/// hash of the second and later ones includes their number, so that each fingerprint is unique.
 #[must_use]
 pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
@@ -104,7 +104,7 @@ fn key_name(key: &str) -> String {
     name
 }
 
-/// Text that identifies an item among the items of its list. Empty if there is none.
+/// Text that identifies an item among the items of its list. Empty if the item has no such text.
 fn item_name(item: NodeRef<'_>) -> String {
     const NAMES: &[&str] = &[
         "$ref",

@@ -1,4 +1,4 @@
-//! Hard findings: mistakes that prevent a build, whatever level is configured.
+//! Hard findings: mistakes that prevent a build, regardless of the configured level.
 
 use diag::shape::NOT_AVAILABLE;
 use diag::{Level, Lint};
@@ -10,7 +10,7 @@ pub fn is_later(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const NOT_AVAILABLE)
 }
 
-/// Message that the level of a hard rule cannot be lowered.
+/// Message for a level of a hard rule that is too low.
 #[must_use]
 pub fn least(lint: &Lint) -> String {
     let level = match lint.level {
@@ -27,7 +27,8 @@ pub fn is_hard(lint: &Lint) -> bool {
     let gateway = ["GW01", "GW05", "GW06"]
         .iter()
         .any(|group| lint.code.starts_with(group));
-    // Syntax, files, references and overlays: mistakes there can change who has access.
+    // Lints about syntax, files, references and overlays, because such mistakes can change who has
+    // access.
     let front = ["GW02", "GW04"]
         .iter()
         .any(|group| lint.code.starts_with(group));

@@ -1,8 +1,8 @@
 //! Lint rules for OpenAPI documents, one file each, and the table of all lints.
 //!
-//! A rule checks every object of a type, every key of a sort, or a whole [`Spec`], and only reports
-//! findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules belong in
-//! `taste/` and [`TASTE`]; they are off by default and then cost no time.
+//! A rule checks every object of a type, every key of a sort, or a whole [`Spec`]. Its only effect
+//! is to report findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules
+//! belong in `taste/` and [`TASTE`]; they are off by default and then cost no time.
 
 use diag::{Lint, NodeRef, Sink, Span};
 
@@ -36,18 +36,18 @@ pub use settle::{Levels, Settling, finish, settle};
 pub struct Rule {
     /// Lint of the rule's findings.
     pub lint: &'static Lint,
-    /// Function that finds mistakes, and the values it is called with.
+    /// Function that finds mistakes, and the objects or keys with which it is called.
     pub check: Check,
 }
 
-/// Check function with the values it is called with.
+/// Check function, with the objects or keys with which it is called.
 #[derive(Clone, Copy)]
 pub enum Check {
     /// Called for each object of these types, once, wherever it is.
     Objects(&'static [&'static Object], OnObject),
     /// Called for each key of this sort.
     Key(Keys, OnKey),
-    /// No function: the structure check itself reports these findings.
+    /// No function, because the structure check itself reports these findings.
     Walk,
     /// Called once with the whole document.
     Spec(OnSpec),
@@ -68,8 +68,8 @@ pub struct Place<'r, 'a> {
     pub object: Option<&'static Object>,
     /// Span of the key under which the object or value is found.
     pub at: Span,
-    /// Nearest field of an object above this place, through lists and maps: `allOf` for a schema in
-    /// that list.
+    /// Nearest field of an object above this place, ignoring lists and maps in between: `allOf` for
+    /// a schema in that list.
     pub under: &'static str,
     /// OpenAPI version of the document.
     pub version: Version,
@@ -97,8 +97,8 @@ pub struct Whole<'r, 'a> {
     pub resolver: &'r Resolver<'a>,
 }
 
-/// Returns the span of some bytes of a scalar's value. If the source text has escapes, returns the
-/// span of the whole scalar.
+/// Span of a byte range in the value of a scalar. If the source text has escapes: the span of the
+/// whole scalar.
 #[must_use]
 pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usize>) -> Span {
     let text = files.sources.text(span);
@@ -118,7 +118,7 @@ pub const RULES: &[Rule] = rules::RULES;
 /// Style rules in the order of their codes.
 pub const TASTE: &[Rule] = taste::RULES;
 
-/// True for style rules, which are off unless a level is set.
+/// True for style rules, which are off unless the user sets a level.
 #[must_use]
 pub fn is_off_by_default(lint: &Lint) -> bool {
     TASTE.iter().any(|rule| std::ptr::eq(rule.lint, lint))

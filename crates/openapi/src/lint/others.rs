@@ -1,7 +1,7 @@
 //! Rules of other linters and the corresponding rules of gwc, for users who migrate. A rule without
-//! a counterpart has a remark with the reason.
+//! a corresponding rule has a remark with the reason.
 
-/// Rule of another linter: its name, the corresponding gwc rules, and a remark. Without
+/// Rule of another linter: its name, the corresponding gwc rules, and a remark. If there are no
 /// corresponding rules, the remark is the reason.
 pub type Row = (&'static str, &'static [&'static str], &'static str);
 

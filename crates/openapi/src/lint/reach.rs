@@ -10,8 +10,9 @@ use rustc_hash::FxHashSet;
 use crate::spec::reference::{Resolver, reference};
 use sources::project::files::Files;
 
-/// Sets the number of places that each finding affects: the number of references to the innermost
-/// referenced value that contains it, or of places where an overlay added the value.
+/// Sets the number of places that each finding affects. This is the number of references to the
+/// innermost shared value that contains the finding, or the number of places to which an overlay
+/// added the value.
 pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     if findings.is_empty() {
         return;
@@ -29,8 +30,8 @@ pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     }
 }
 
-/// Merges findings of one lint at one place of an overlay into the first one. One action may change
-/// several values, and the messages may differ.
+/// Merges findings of the same lint at the same place of an overlay into the first one. One action
+/// may change several values, and the messages may differ.
 pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let documents = files.documents();
     let of_overlay = |span: Span| {
@@ -76,7 +77,7 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
                 }
                 waiting.push(target);
             }
-            // A value that an overlay added is one node, even if many places contain it.
+            // A value that an overlay added is one node, even if it is at many places.
             let outer = node.span();
             let put_in = |at: Span| {
                 let inside =

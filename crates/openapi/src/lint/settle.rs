@@ -14,7 +14,7 @@ use sources::project::files::Files;
 /// Levels by rule name. `None` means off. The last level of a name counts.
 pub type Levels = Vec<(String, Option<Level>)>;
 
-/// Settings that turn findings into reports.
+/// Settings that decide which findings are reported, and at which level.
 #[derive(Clone, Copy, Default)]
 pub struct Settling<'l> {
     /// Configured levels. Later ones take precedence.
@@ -68,7 +68,7 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
 }
 
 impl Settling<'_> {
-    /// Returns the configured level of a rule, if any.
+    /// Level that the user has configured for a rule. `None` if the user has configured none.
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {
         let mut levels = self.levels.iter().rev();
         let (_, set) = levels.find(|(name, _)| name == lint.name)?;

@@ -1,4 +1,4 @@
-//! Quoting of the edits of a fix.
+//! Quotes in the edits of a fix.
 //!
 //! A rule gives only the new value. This module adds the quotes that the replaced value has. An
 //! edit is dropped if it would cause a new mistake: if it renames a key to a name that the map
@@ -19,7 +19,7 @@ pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
 
 fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let old = files.sources.text(edit.span);
-    // A range to remove already includes adjacent text ([`super::edit`]).
+    // A range to remove already includes the adjacent comma or line end ([`super::edit`]).
     if edit.text.is_empty() {
         return Some(edit.clone());
     }

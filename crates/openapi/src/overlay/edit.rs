@@ -9,15 +9,15 @@ use super::target::Step;
 
 /// Maximum depth of a document after an overlay was applied.
 const DEPTH_MAX: usize = 200;
-/// Maximum number of values that one overlay may add or copy. Each occurrence counts: a wildcard
-/// over values that a wildcard added would grow without bound.
+/// Maximum number of values that one overlay may add or copy. Each place counts, because an action
+/// with a wildcard over values that another wildcard added would otherwise grow without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
 /// Document being changed.
 pub(super) struct Edited<'t> {
     tree: &'t mut Tree,
     root: NodeId,
-    /// Nodes that belong to this document alone. Only these are changed in place; others are copied
+    /// Nodes that only this document uses. Only these are changed in place; other nodes are copied
     /// first.
     own: HashSet<NodeId>,
     changes: usize,
@@ -79,8 +79,8 @@ impl<'t> Edited<'t> {
         };
         let whole = match (self.at(target).kind(), self.at(update).kind()) {
             (Kind::Map(_), Kind::Map(_)) => false,
-            // Both are lists: append the entries of the update. Below, the update is a single
-            // entry.
+            // Both values are lists: append the entries of the update. Further down, the update is
+            // a single entry.
             (Kind::List(_), Kind::List(_)) => false,
             (Kind::List(_), _) => {
                 if CLOSED_LISTS.contains(&name) {
@@ -116,7 +116,8 @@ impl<'t> Edited<'t> {
         Ok(())
     }
 
-    /// Merges `update` into a node that this document owns. Both nodes are lists, or both are maps.
+    /// Merges `update` into a node that only this document uses. Both nodes are lists, or both are
+    /// maps.
     fn merge_into(&mut self, name: &str, own: NodeId, update: NodeId) -> Result<(), Wrong> {
         let update_kind = self.at(update).kind().clone();
         match update_kind {
@@ -195,7 +196,8 @@ impl<'t> Edited<'t> {
         }
     }
 
-    /// Copies the node at a path and all nodes above it, unless they are owned already.
+    /// Copies the node at a path and all nodes above it. Does not copy nodes that only this
+    /// document uses.
     fn own(&mut self, path: &[Step]) -> Result<NodeId, Wrong> {
         if !self.own.contains(&self.root) {
             self.root = self.copy(self.root)?;
@@ -243,10 +245,10 @@ impl<'t> Edited<'t> {
         }
     }
 
-    /// Marks a value and everything below it as shared, before it is used in several places. A
-    /// later change then copies it first.
+    /// Marks a value and everything below it as shared, before the value is used in several places.
+    /// A later change then copies it first.
     pub(super) fn share(&mut self, id: NodeId) {
-        // If a value is not owned, no value below it is.
+        // If a value is shared, all values below it are shared as well.
         if !self.own.remove(&id) {
             return;
         }

@@ -109,7 +109,7 @@ one of these it has no effect. Beside `remove: true` the other two have no effec
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
 
-/// An overlay written for another document.
+/// An overlay whose `extends` names another document.
 pub static OVERLAY_OF_ANOTHER: Lint = Lint {
     code: "GW0407",
     name: "overlay-of-another",

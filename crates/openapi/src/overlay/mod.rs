@@ -1,9 +1,9 @@
 //! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document in a separate file, so that the
 //! document stays as its authors or generators wrote it.
 //!
-//! [`apply`] works on the tree with spans. Added values keep their spans in the overlay. Values are
-//! copied before they change ([`edit`]), so that neither an alias nor another API that uses the
-//! same file is affected. Targets are JSONPath ([`target`]).
+//! [`apply`] changes the tree with spans. Added values keep their spans in the overlay. Values are
+//! copied before they change ([`edit`]), so that the change affects neither aliases nor other APIs
+//! that use the same file. Targets are JSONPath ([`target`]).
 
 use std::collections::HashSet;
 
@@ -176,8 +176,8 @@ fn merge(
     if stop { Err(Stop) } else { Ok(()) }
 }
 
-/// Finding if a target selects values of different types, such as a map and a list: one update
-/// cannot apply to all of them (Overlay 1.1 §4.4.3).
+/// Creates the finding for a target that selects values of different types, such as a map and a
+/// list, because one update cannot apply to all of them (Overlay 1.1 §4.4.3).
 fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
     let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
     let mut nodes = paths.iter().filter_map(|path| edited.find(path));

@@ -176,7 +176,8 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
         (item.entry("update"), item.entry("copy").filter(|_| copies))
         && removes.and_then(NodeRef::as_bool) != Some(true)
     {
-        // By the specification, each has no effect if the other is present.
+        // By the specification, neither `update` nor `copy` has an effect if the other one is
+        // present.
         sink.push(
             Diagnostic::new(
                 &MALFORMED_OVERLAY,

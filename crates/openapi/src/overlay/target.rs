@@ -1,9 +1,9 @@
-//! Selection of the values to which an action's target points.
+//! Selection of the values that the target of an action names.
 //!
-//! A target of names and indexes only is walked in the tree. serde_json_path evaluates all other
-//! targets on a JSON copy of the document. The copy is made for the first such target and then
-//! updated with each change, so that a file with a hundred wildcard actions converts a 4 MB
-//! document once.
+//! A target that consists of names and indexes only is resolved in the tree. serde_json_path
+//! evaluates all other targets on a JSON copy of the document. The copy is made for the first such
+//! target and then updated with each change, so that a file with a hundred wildcard actions
+//! converts a 4 MB document once.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, suggest};
 use serde_json::Value;
@@ -140,7 +140,7 @@ fn at<'v>(json: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
     })
 }
 
-/// Returns the path if the document has a value there.
+/// Returns the path if the document has a value at it.
 fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
     let mut node = edited.at(edited.root());
     for step in &path {

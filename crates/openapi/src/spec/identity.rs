@@ -1,8 +1,8 @@
-//! Identifiers declared in documents: `$id`, `$anchor` and `$dynamicAnchor` of schemas (JSON Schema
-//! 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is an embedded
-//! schema resource: references inside it are relative to its `$id`.
+//! Identifiers that documents declare: `$id`, `$anchor` and `$dynamicAnchor` of schemas (JSON
+//! Schema 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is an
+//! embedded schema resource: references inside it are relative to its `$id`.
 //!
-//! Nothing is fetched: a URI is known only if a file of the project declares it.
+//! No URI is fetched. A URI is known only if a file of the project declares it.
 
 use std::collections::HashMap;
 
@@ -72,7 +72,8 @@ impl<'a> Identities<'a> {
     }
 
     fn scan(&mut self, root: NodeRef<'a>, seen: &mut FxHashSet<NodeId>) {
-        // Node, its resource, and true if the node's keys are names instead of keywords.
+        // Each element: a node, its resource, and true if the node's keys are names and not
+        // keywords.
         let mut waiting = vec![(root, root.id(), false)];
         while let Some((node, outer, names)) = waiting.pop() {
             if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
@@ -112,13 +113,13 @@ impl<'a> Identities<'a> {
         }
     }
 
-    /// Returns the embedded resource that contains a schema or reference, if any.
+    /// Embedded resource that contains a schema or reference. `None` if there is none.
     pub(super) fn embedded(&self, node: NodeId) -> Option<NodeId> {
         self.embedded.get(&node).copied()
     }
 
-    /// True if a schema has a `$dynamicAnchor`. References then depend on the schemas entered
-    /// before.
+    /// True if a schema has a `$dynamicAnchor`. The targets of references then depend on the
+    /// schemas that were entered before.
     pub(super) fn is_dynamic(&self) -> bool {
         !self.dynamic.is_empty()
     }

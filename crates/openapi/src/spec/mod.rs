@@ -1,8 +1,8 @@
-//! Model of OpenAPI 3.0, 3.1 and 3.2 documents as written (Swagger 2.0 is converted first). All
+//! Model of OpenAPI 3.0, 3.1 and 3.2 documents as written. Swagger 2.0 is converted first. All
 //! mistakes are reported at once, each with its place.
 //!
 //! [`objects`] describes the structure of documents as tables. [`read`] resolves references and
-//! returns a [`Spec`] of the readable parts; unreadable parts are left out.
+//! returns a [`Spec`] of the parts that can be read; all other parts are left out.
 
 use std::borrow::Cow;
 
@@ -104,8 +104,8 @@ pub struct PathItem {
     pub node: NodeId,
 }
 
-/// HTTP method in the form sent in requests: the upper-case name of a path item's field, or a key
-/// of `additionalOperations` (3.2) unchanged.
+/// HTTP method as sent in requests: the name of a path item's field in upper case, or a key of
+/// `additionalOperations` (3.2) unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Method(pub Cow<'static, str>);
 
@@ -266,8 +266,8 @@ pub struct Security {
     pub span: Span,
     /// Alternatives. Empty: open to everyone.
     pub alternatives: Vec<Requirement>,
-    /// True if all of it could be read. If not, an error is reported, and the alternatives must not
-    /// be used for decisions on access.
+    /// True if all alternatives could be read. If false, an error is reported, and the alternatives
+    /// must not be used for decisions about access.
     pub readable: bool,
 }
 
@@ -325,7 +325,7 @@ pub enum SchemeKind {
 /// `x-gateway` with the shape of its attach point.
 pub type Extension = (NodeId, &'static diag::shape::Object);
 
-/// Span to report for a whole value: its first key, which keeps the excerpt short.
+/// Span by which a whole value is reported: that of its first key, so that the excerpt is short.
 #[must_use]
 pub fn first_key(node: NodeRef<'_>) -> Span {
     let first = node.entries().next();

@@ -1,4 +1,4 @@
-//! `operationId`s of a document, to check links. Collected when the first link is checked.
+//! The `operationId`s of a document, for checking links. Collected when the first link is checked.
 
 use std::cell::OnceCell;
 

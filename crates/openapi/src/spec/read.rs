@@ -1,5 +1,5 @@
-//! Reader of a [`Spec`] from the tree. Leaves out unreadable parts. Reports only an unsupported
-//! version; [`crate::check`] reports all other mistakes.
+//! Reader of a [`Spec`] from the tree. Leaves out parts that cannot be read. Reports only an
+//! unsupported version; [`crate::check`] reports all other mistakes.
 
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Spanned};
 
@@ -295,8 +295,8 @@ impl<'a> Reader<'a> {
 
     fn security(&self, node: NodeRef<'a>) -> Option<Security> {
         let list = node.get("security")?;
-        // Other items were already reported. Reading them as `{}` would open the operation to
-        // everyone.
+        // Other items are already reported. If they were read as `{}`, the operation would be open
+        // to everyone.
         let maps = list.items().filter(|item| item.is_map());
         Some(Security {
             span: list.span(),

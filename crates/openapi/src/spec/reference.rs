@@ -28,7 +28,7 @@ pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
-    /// Ends of chains of references, for every node of a chain.
+    /// End of the chain of references that begins at each node.
     ends: RefCell<HashMap<NodeId, End>>,
     /// Entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
@@ -164,7 +164,8 @@ impl<'a> Resolver<'a> {
         let within = self.identities().embedded(reference.id());
         let known = self.found.borrow().get(&(base, within, text)).cloned();
         let found = known.unwrap_or_else(|| {
-            // Many schemas have an `$id` but still refer to the root of the file, so try both.
+            // Try the file as well, because many schemas have an `$id` and still refer to the root
+            // of the file.
             let found = match within.map(|resource| self.find_within(base, resource, text, hops)) {
                 Some(Ok(found)) => Ok(found),
                 Some(Err(_)) | None => self.find(base, text, hops),

@@ -1,7 +1,7 @@
 //! Ignore rules of an older commit, for `--base git:REV`.
 //!
-//! The author of a pull request can also change `.gitignore`, and so decide what references may
-//! reach. Only the rules of the base commit were reviewed.
+//! The author of a pull request can also change `.gitignore`, and could so decide which files
+//! references may reach. Only the rules of the base commit were reviewed.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +14,13 @@ use super::repository::WorkTree;
 /// Name of Git's ignore files.
 const IGNORE_FILE: &str = ".gitignore";
 
-/// Characters with a special meaning in ignore rules. A folder name is escaped against them.
+/// Characters that have a special meaning in ignore rules, and are escaped in folder names.
 const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
 
 /// Ignore rules of a commit.
 pub(super) struct Base {
-    /// Separate handle with the rules added in memory. In a mutex, because libgit2's handles must
-    /// not be shared among threads.
+    /// Handle of the repository with the rules added in memory. In a mutex, because threads must
+    /// not share handles of libgit2.
     repository: Mutex<Repository>,
     /// The commit's tree.
     tree: Oid,
@@ -51,7 +51,8 @@ impl Base {
         })
     }
 
-    /// True if the commit's rules ignore a path of the work tree and its tree does not contain it.
+    /// True if the commit's rules ignore a path of the work tree and the commit does not contain
+    /// the path.
     pub(super) fn ignores(&self, path: &Path) -> bool {
         let repository = self
             .repository

@@ -65,7 +65,7 @@ impl Disk {
         };
         let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
         let mut found = Vec::new();
-        // The listed folder itself may be inside a nested repository.
+        // The listed folder itself may be in a nested repository.
         let inside = folder_of_disk.below(folder).join(GATEWAY_FILE);
         if folder_of_disk.nested(&inside)?.is_some() {
             return Ok(found);
@@ -129,7 +129,7 @@ impl Disk {
             return Err(Refusal::LfsPointer);
         }
         key_material::check(bytes, content.is_tracked)?;
-        // The caller chose the bytes in memory, so their form is not checked.
+        // The caller gave the bytes in memory, so the checks for files do not apply.
         let is_given = is_named || matches!(self, Self::Memory(_));
         if !is_given && path != GATEWAY_FILE {
             reach::check_form(bytes)?;
@@ -213,7 +213,7 @@ impl Folder {
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
         folders.retain(|folder| !folder.as_os_str().is_empty());
-        // The root itself may be a submodule of the work tree around it.
+        // The root of the project may itself be a submodule of the work tree around it.
         let own = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         for folder in folders.into_iter().rev() {
             let is_own = own.starts_with(folder);
@@ -249,8 +249,8 @@ impl Folder {
         below.join(path)
     }
 
-    /// Lets references reach the whole work tree. Returns how many folders it extends above the
-    /// root.
+    /// Lets references reach the whole work tree. Returns the number of folders between its root
+    /// and this folder.
     pub(super) fn widen(&mut self) -> usize {
         let Ok(tree) = WorkTree::find(&self.root) else {
             return 0;

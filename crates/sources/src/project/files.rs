@@ -38,7 +38,7 @@ pub struct Files {
     named: HashSet<String>,
     /// Number of folders above the root that references may reach.
     up_max: usize,
-    /// See [`Files::judged_at_s`].
+    /// Time against which expiry dates are checked. See [`Files::judged_at_s`].
     judged_at_s: u64,
 }
 
@@ -94,7 +94,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Returns the file against which references in a node of `file` are resolved: the document for
+    /// File against which references in a node of `file` are resolved: the document's file for
     /// nodes of an overlay, otherwise `file`.
     #[must_use]
     pub fn base(&self, file: FileId) -> FileId {
@@ -159,8 +159,8 @@ impl Files {
         }
     }
 
-    /// Lets references reach the whole work tree that contains the folder: a document outside a
-    /// project has no project folder as a boundary. Has no effect without a repository.
+    /// Lets references reach the whole work tree that contains the folder. For a document outside a
+    /// project, which has no project folder as a boundary. Has no effect without a repository.
     pub fn widen(&mut self) {
         self.up_max = match &mut self.disk {
             Disk::Memory(_) => 0,
@@ -329,7 +329,8 @@ impl Files {
         }
     }
 
-    /// Returns the loaded file that a reference in `base` names, or why it is not available.
+    /// Returns the loaded file that a reference in `base` names, or the reason why it is not
+    /// available.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
         let path = self.join(folder(self.sources.file(base).path()), reference)?;
         let known = self.by_path.get(&path);
@@ -341,8 +342,9 @@ impl Files {
         self.follow_all([document]);
     }
 
-    /// Loads every file that the documents refer to, directly or indirectly. Unreadable files are
-    /// not reported here but when their reference is resolved: a `$ref` may be part of an example.
+    /// Loads every file that the documents refer to, directly or indirectly. A file that cannot be
+    /// read is reported only when its reference is resolved, because a `$ref` may be part of an
+    /// example.
     pub fn follow_all<'d>(&mut self, documents: impl IntoIterator<Item = &'d Document>) {
         // Pairs of a file and the file against which its references are resolved.
         let mut waiting: Vec<(FileId, FileId)> = Vec::new();
@@ -358,8 +360,8 @@ impl Files {
                 let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
                     continue;
                 };
-                // An overlay may be applied to several documents; its references then name
-                // different files.
+                // An overlay may be applied to several documents. Its references then name
+                // different files for each document.
                 if std::mem::replace(&mut loaded.followed, true) && file == base {
                     continue;
                 }
@@ -384,9 +386,9 @@ impl Files {
         }
     }
 
-    /// Files whose text is never shown: CI jobs write credentials into untracked files. They are
-    /// all files that Git does not track, if it tracks gateway.yaml or a file named on the command
-    /// line.
+    /// Files whose text is never shown, because CI jobs write credentials into untracked files.
+    /// These are all files that Git does not track, if Git tracks gateway.yaml or a file that the
+    /// command line names.
     #[must_use]
     pub fn concealed(&self) -> Vec<FileId> {
         let mut files: Vec<FileId> = Vec::new();
@@ -535,7 +537,7 @@ impl Text {
 // === impl Parsed ===
 
 impl Parsed {
-    /// Result for a refused file, without text.
+    /// Creates the result for a refused file. It contains no text of the file.
     fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
         Self {
             source: SourceFile::new(path.to_owned(), String::new()),

@@ -11,7 +11,8 @@ use super::refusal::Refusal;
 /// Maximum size of a file that is searched for a private JWK, in bytes.
 const JWK_BYTES_MAX: usize = 1 << 20;
 
-/// Minimum length of a run of key characters that counts as real key content. Samples write `...`.
+/// Minimum length of a run of key characters that counts as a real key. Samples contain `...` in
+/// its place.
 const RUN_MIN: usize = 24;
 
 /// Base64 of the first PEM line of private keys, as in a kubeconfig: PKCS#8, RSA, EC, OpenSSH.
@@ -66,7 +67,7 @@ pub(super) fn report(keys: &[Span], sink: &mut Sink) {
     }
 }
 
-/// True if a string contains a private key with real content, not only its first line.
+/// True if a string contains a private key with its content, and not only the first line of a key.
 fn holds_private_key(text: &str) -> bool {
     let has_body = |from: usize| {
         let end = text.floor_char_boundary(from + BODY_BYTES);

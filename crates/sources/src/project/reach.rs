@@ -1,12 +1,12 @@
-//! Files that sources may refer to: gateway.yaml, documents and overlays can reach other sources of
-//! the project, but no other files in its folder.
+//! Files that sources may refer to. References in gateway.yaml, documents and overlays can reach
+//! other sources of the project, and no other files in its folder.
 //!
 //! The author of a pull request chooses every name that is read, and the folder of a CI job also
-//! contains private keys, tokens and build products. A source therefore meets all of these
+//! contains private keys, tokens and build products. A source must therefore satisfy all of these
 //! conditions: it has a YAML or JSON extension; it is not hidden; Git tracks it or does not ignore
 //! it; it contains no key material (see [`super::key_material`]); it is a map or a list; it belongs
-//! to the project's repository, not to a nested one. The checks of name, place and form do not
-//! apply to files named on the command line: the user can read those anyway.
+//! to the project's repository and not to a nested one. The checks of name, place and form do not
+//! apply to files that the command line names, because the user can read those anyway.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::revision::NoRevision;
 /// File extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Checks a path's names and extension. `/` separates the names.
+/// Checks the names and the extension of a path. `/` separates the names.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
     let mut parts = path.split('/').skip_while(|part| *part == "..");
     if parts.any(|part| part.starts_with('.')) {
@@ -53,7 +53,7 @@ pub(super) struct Tracked {
     base: Option<Base>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,
-    /// Mutex, because libgit2's handles are not shared among threads.
+    /// Handle of the repository. In a mutex, because threads must not share handles of libgit2.
     repository: Mutex<Repository>,
 }
 
@@ -149,8 +149,8 @@ impl Tracked {
     }
 }
 
-/// Checks by the first line with content that a file is a map or a list. Of other files, no text,
-/// excerpt or digest is kept.
+/// Checks by the first line with content that a file is a map or a list. No text, excerpt or digest
+/// of any other file is kept.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

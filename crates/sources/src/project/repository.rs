@@ -1,9 +1,9 @@
 //! Git repository that contains a folder: the nearest `.git` in the folder or above it.
 //!
 //! A pull request can commit the files of a bare repository (`HEAD`, `objects`, `refs`, `config`)
-//! into any folder. Git refuses to commit a path that contains `.git`, so only `.git` counts here,
-//! as with Git's `safe.bareRepository=explicit`. The repository's configuration cannot move the
-//! work tree, which is always the folder that contains `.git`.
+//! into any folder. Git refuses to commit a path that contains `.git`, so only a folder with `.git`
+//! counts as a repository here, as with Git's `safe.bareRepository=explicit`. The repository's
+//! configuration cannot move the work tree, which is always the folder that contains `.git`.
 
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ impl WorkTree {
                 grafts.display()
             )));
         }
-        // Overrides `core.worktree` and `core.bare`.
+        // Set the work tree explicitly, which overrides `core.worktree` and `core.bare`.
         repository
             .set_workdir(folder, false)
             .map_err(|error| unreadable(folder, &error))?;
@@ -113,8 +113,8 @@ impl WorkTree {
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
     }
 
-    /// True if a path is in the index or in the last commit. Compares case-sensitively, whatever
-    /// the repository's configuration.
+    /// True if a path is in the index or in the last commit. The comparison is case-sensitive,
+    /// regardless of the repository's configuration.
     #[must_use]
     pub fn tracks(&self, path: &Path) -> bool {
         let in_index = || {

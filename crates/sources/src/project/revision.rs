@@ -25,7 +25,7 @@ const FOLDER: i32 = 0o040_000;
 
 /// Folder in a Git revision.
 pub struct Revision {
-    /// Mutex, because libgit2's handles are not shared among threads.
+    /// Handle of the repository. In a mutex, because threads must not share handles of libgit2.
     repository: Mutex<Repository>,
     /// Root tree of the revision.
     root: Oid,
@@ -167,8 +167,8 @@ impl Revision {
         &self.folder
     }
 
-    /// Resolves a path from the root of the repository, following links. `None` if it does not
-    /// exist.
+    /// Resolves a path from the root of the repository, and follows symbolic links. `None` if the
+    /// path does not exist.
     #[must_use]
     pub fn end(&self, path: &str) -> Option<End> {
         let repository = self.lock();
@@ -359,7 +359,7 @@ impl Way<'_> {
 
 enum Step {
     Found(Found),
-    /// Path with a link replaced by its target; resolution continues there.
+    /// Symbolic link in the path. The string is the path with the link replaced by its target.
     Link(String),
 }
 
@@ -383,8 +383,8 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
 }
 
 /// Lists files below a folder that differ from the last commit or are not in it, sorted, as paths
-/// relative to the folder. `counts` selects the files. An ignored file is included only if it is in
-/// `read`. Empty without a repository.
+/// relative to the folder. Only files for which `counts` returns true. An ignored file is included
+/// only if it is in `read`. Empty without a repository.
 ///
 /// # Errors
 /// Returns an error if the repository cannot be read.
@@ -420,7 +420,8 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // An ancestor in the index is a submodule or a symbolic link: its files belong elsewhere.
+    // If a folder above the file is in the index itself, it is a submodule or a symbolic link, and
+    // the file does not belong to this repository.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())

@@ -36,7 +36,7 @@ struct Line<'a> {
 
 type Detector = fn(&Site<'_>, &ErrorKind) -> Option<Cause>;
 
-/// Detectors in order of precedence. The first that returns a cause is used.
+/// Detectors in order of precedence. The first cause that a detector returns is used.
 const DETECTORS: [Detector; 16] = [
     conflict_marker,
     tab_in_indentation,
@@ -250,7 +250,7 @@ fn template_in(line: Line<'_>, start: usize) -> Cause {
     ))
 }
 
-/// Detects an unquoted value that begins with a character reserved by YAML.
+/// Detects a value without quotes that begins with a character reserved by YAML.
 fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     // For an anchor or alias without a name, the error is after its `&` or `*`.
     let start = match kind {
@@ -497,7 +497,7 @@ fn unknown_escape(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     None
 }
 
-/// Detects an unquoted value that contains `: `, as in `summary: Note: this`.
+/// Detects a value without quotes that contains `: `, as in `summary: Note: this`.
 fn colon_in_text(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     if !matches!(kind, ErrorKind::MappingValueNotAllowed) {
         return None;
@@ -630,7 +630,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         fits.sort_unstable();
         fits.dedup();
         fits.retain(|column| *column != indent);
-        // Keep the two columns nearest to the current indentation.
+        // Keep the two columns that are nearest to the current indentation.
         fits.sort_by_key(|column| column.abs_diff(indent));
         fits.truncate(2);
         fits.sort_unstable();

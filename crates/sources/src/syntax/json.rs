@@ -1,7 +1,7 @@
 //! JSON parser (RFC 8259) that records source spans: strict, recursive, with limited depth.
 //!
-//! Written for this project because common JSON libraries do not record spans of values. Reads
-//! several hundred megabytes per second.
+//! The project has its own parser, because common JSON libraries do not record the spans of values.
+//! The parser reads several hundred megabytes per second.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, NodeId, Sink, Span, Tree};
@@ -50,7 +50,7 @@ struct Reader<'a> {
     nodes: usize,
     limits: &'a Limits,
     /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
-    /// map takes its part when it ends, so that its allocation has the exact size.
+    /// map takes its items when it ends, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     tree: &'a mut Tree,

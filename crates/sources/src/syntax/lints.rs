@@ -79,7 +79,7 @@ in Latin-1 or UTF-16 can be converted with `iconv`.",
     good: v30!("paths: {}\nx-note: \"ab\"\n"),
 };
 
-/// A file that exceeds a limit.
+/// A file with more bytes, nodes or levels than a limit allows.
 pub static TOO_LARGE: Lint = Lint {
     code: "GW0205",
     name: "too-large",

@@ -1,9 +1,9 @@
 //! YAML 1.2 parser. Builds the tree from the events of granit-parser.
 //!
 //! The parser provides events and places. This module adds types of scalars (core schema), unique
-//! keys, merge keys (`<<`), and aliases as shared nodes. It refuses an alias inside its own
-//! anchored value, which would be a cycle. It also refuses a text whose aliases expand to more
-//! nodes or levels than the limits allow.
+//! keys, merge keys (`<<`), and aliases as shared nodes. An alias inside the value that it names is
+//! refused, because it would be a cycle. A text is refused if its aliases expand to more nodes or
+//! levels than the limits allow.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
@@ -71,7 +71,7 @@ pub fn parse(
     builder.root
 }
 
-/// Parsing stopped. A finding has been reported.
+/// Error: parsing stopped, and a finding is reported.
 struct Stop;
 
 struct Builder<'a> {
@@ -82,7 +82,7 @@ struct Builder<'a> {
     sink: &'a mut Sink,
     open: Vec<Open>,
     /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
-    /// map takes its part when it ends, so that its allocation has the exact size.
+    /// map takes its items when it ends, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     /// Anchors, indexed by the parser's anchor number.
@@ -125,7 +125,7 @@ enum What {
 enum Key {
     Text(Box<str>, Span),
     Merge(Span),
-    /// List or map used as a key. Reported; its entry is dropped.
+    /// List or map used as a key. The mistake is reported, and the entry is dropped.
     Unusable,
 }
 

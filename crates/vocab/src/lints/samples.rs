@@ -1,4 +1,4 @@
-//! Macros for the sample projects of findings.
+//! Macros for the sample projects in lints.
 
 /// Sample document with one operation that requires an API key. The second argument is the
 /// operation's `x-gateway`.
@@ -36,8 +36,8 @@ macro_rules! open {
     };
 }
 
-/// Sample of an operation that browser pages can call, with this value of `headers` in its `cors`
-/// policy.
+/// Sample of an operation that pages of other origins can call, with this value of `headers` in its
+/// `cors` policy.
 macro_rules! paged {
     ($headers:literal) => {
         keyed!(
@@ -168,7 +168,7 @@ macro_rules! named {
     };
 }
 
-/// Sample of an expression about a field that a service sets, with these `policies`.
+/// Sample of an expression that reads a field that a service sets, with these `policies`.
 macro_rules! asked_by {
     ($policies:literal) => {
         keyed!(
@@ -193,7 +193,7 @@ macro_rules! mounts {
     };
 }
 
-/// A project whose operation has a limit and no credential, with an invariant.
+/// Sample of a project with an invariant. Its operation has a limit and no credential.
 macro_rules! invariant {
     ($invariant:expr) => {
         &[

@@ -35,7 +35,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports a timeout per attempt that leaves no time for a second attempt.
+/// Reports a timeout per attempt after which no time is left for a second attempt.
 pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     let request = node
         .get("timeouts")

@@ -50,8 +50,8 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// True if a chain of references has no value because it is circular or too long. Reports such
-    /// a chain.
+    /// True if a chain of references has no value, because the chain is circular or too long.
+    /// Reports such a chain.
     fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
         match self.resolver.end(holder) {
             End::Broken => false,
@@ -69,7 +69,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports that chains of references are too long, once for the whole document.
+    /// Reports chains of references that are too long, once for the whole document.
     fn say_long(&mut self, holder: NodeRef<'a>) {
         if std::mem::replace(&mut self.long, true) {
             return;
@@ -170,7 +170,7 @@ impl<'a> Walk<'_, 'a> {
                         format!("`{}` is not among these", part.escape_debug()),
                     );
                 }
-                // An anchor cannot contain `/`, so the author intended a pointer.
+                // An anchor cannot contain `/`, so the author meant a pointer.
                 let is_anchor = !written.contains("#/");
                 match correction().filter(|_| is_anchor).or_else(|| help.clone()) {
                     Some(help) => finding.help(help),

@@ -80,14 +80,14 @@ pub(super) fn check(
     extensions
 }
 
-/// Bit set of the object types as which each node was walked, by block of nodes. Blocks save
-/// memory: a document visits only a part of a tree that may contain two hundred documents.
+/// Object types as which each node was walked, as bit sets for blocks of nodes. Blocks save memory:
+/// a document visits only a part of a tree, which may contain two hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
 /// Type of the target of a `$dynamicRef`.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
-/// Type as which free values are walked.
+/// Type with which the content of free values is walked.
 static FREE_VALUE: Type = Type::Any;
 
 struct Walk<'r, 'a> {
@@ -104,7 +104,7 @@ struct Walk<'r, 'a> {
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
-    /// True if a chain of references was too long.
+    /// True if the document has a chain of references that is too long.
     long: bool,
     unusual: Vec<Span>,
     extensions: Vec<Extension>,
@@ -186,7 +186,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports numbers that JSON does not have in a free value (`default`, `enum`, `example`, …).
+    /// Reports numbers in a free value (`default`, `enum`, `example`, …) that JSON does not have.
     fn json_value(&mut self, node: NodeRef<'a>) {
         match node.kind() {
             diag::Kind::Number(text) if !is_finite(text) => {
@@ -258,8 +258,8 @@ impl<'a> Walk<'_, 'a> {
                 );
                 continue;
             }
-            // From 3.1 on, these fields replace those of the target. In a path item they have no
-            // effect on the gateway.
+            // From 3.1 on, `summary` and `description` replace those of the target. In a path item
+            // they have no effect on the gateway.
             let told = matches!(&*entry.key, "summary" | "description");
             let harmless = told && (lost || self.version >= Version::V31);
             if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
@@ -274,8 +274,8 @@ impl<'a> Walk<'_, 'a> {
                 true => "wrap the reference: `allOf: [{$ref: …}]`",
                 false => "remove it, or change what the reference leads to",
             });
-            // Do not suggest deleting the user's fields: a schema can combine them with the
-            // reference in `allOf`, and in other objects the user must decide.
+            // Do not suggest deleting the user's fields. A schema can combine them with the
+            // reference in `allOf`; in other objects the user must decide.
             let wrapped = edit::reference_wrapped(self.resolver.files(), node);
             self.sink.push(match wrapped.filter(|_| is_schema) {
                 Some([before, behind]) => finding.fix(before.0, before.1).fix(behind.0, behind.1),
@@ -401,7 +401,8 @@ impl<'a> Walk<'_, 'a> {
             return;
         }
         let finding = if key == "x-gateway" {
-            // Same message as in the model crate's check, so that equal findings are reported once.
+            // The message is the same as in the model crate, so that equal findings are reported
+            // once.
             Diagnostic::new(&MISPLACED_EXTENSION, span, "`x-gateway` has no meaning here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
@@ -481,7 +482,7 @@ impl<'a> Walk<'_, 'a> {
 
     fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
         let found = match node.kind() {
-            // The type is right but the number is not allowed, so show the number.
+            // The value has the right type, but this number is not allowed, so show the number.
             diag::Kind::Number(number) if expected.contains("number") => format!("`{number}`"),
             _ => node.kind_name().to_owned(),
         };
@@ -507,7 +508,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// True if JSON can represent a YAML number, unlike `.inf` and `.nan`.
+/// True if JSON can represent the number. False for YAML's `.inf` and `.nan`.
 fn is_finite(number: &str) -> bool {
     let text = number.to_ascii_lowercase();
     !(text.ends_with(".inf") || text.ends_with(".nan"))

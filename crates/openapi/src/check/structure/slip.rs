@@ -3,7 +3,7 @@
 
 use diag::NodeRef;
 
-/// First parts of pointers into a document, for recognising a pointer without `#/`.
+/// First parts of pointers into a document. They identify a pointer that lacks `#/`.
 const ROOTS: [&str; 4] = ["components/", "paths/", "webhooks/", "definitions/"];
 
 /// Returns the correction of a reference that names no file. `None` if the mistake is not

@@ -154,8 +154,8 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     });
 }
 
-/// Warns about a keyword that is nearly a known one. From 3.1 on, schemas may contain any keyword,
-/// so other unknown keywords are not reported.
+/// Warns about a keyword that differs little from a known one. From 3.1 on, schemas may contain any
+/// keyword, so no other unknown keyword is reported.
 pub(super) fn say_misspelt(
     walk: &mut Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),
@@ -189,7 +189,8 @@ pub(super) fn say_misspelt(
     );
 }
 
-/// Creates the finding for `key:value`, which YAML reads as a key without a value.
+/// Creates the finding for `key:value`, which YAML reads as a key without a value. `None` if the
+/// part before the colon is not a known key.
 fn unsplit(
     walk: &Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),

@@ -27,7 +27,8 @@ must be unique in the document. Letter case counts.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let overlays = &whole.resolver.document().overlays;
-    // By id: span of its first use, node of that operation, span and text of its path template.
+    // For each id: the span of its first use, the node of that operation, and the span and text of
+    // its path template.
     let mut first_of: HashMap<&str, (Span, NodeId, Span, &str)> = HashMap::new();
     for path in &whole.spec.paths {
         for operation in &path.operations {
@@ -41,8 +42,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             };
             let shown = id.value.escape_debug();
-            // If an overlay's wildcard adds one id to two operations, both have the same span but
-            // are duplicates.
+            // If an overlay's wildcard adds one id to two operations, both uses have the same span
+            // and are still duplicates.
             let put_in = overlays.contains(&id.span.file) && *node != operation.node;
             let finding = if *first != id.span || put_in {
                 let message = format!("the operationId `{shown}` is used twice");

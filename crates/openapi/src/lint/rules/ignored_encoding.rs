@@ -27,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let name = name.trim_matches(['"', '\'']).to_ascii_lowercase();
     let parts =
         name.starts_with("multipart/") || name.starts_with("application/x-www-form-urlencoded");
-    // The key of a shared component is its name, not a media type. A range such as `*/*` may
+    // The key of a shared component is its name and not a media type. A range such as `*/*` may
     // include forms.
     if parts || !name.contains('/') || name.contains('*') {
         return;

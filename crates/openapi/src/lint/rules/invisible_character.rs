@@ -40,7 +40,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             for one in parameters {
                 name(&one.value, one.span, sink);
             }
-            // Tags may contain blanks, and emoji with variation selectors.
+            // Tags may contain spaces, and emoji with variation selectors.
             for one in &operation.tags {
                 check_name(&one.value, one.span, is_invisible, sink);
             }

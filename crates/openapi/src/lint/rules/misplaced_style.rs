@@ -57,7 +57,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         return;
     }
     let style = place.node.get("style");
-    // The structure check already restricts the style of a header object.
+    // The structure check already restricts the style of a header object, so check only parameters.
     if !place.object_is(&HEADER)
         && let Some(style) = style
         && let Some(text) = style.as_str()

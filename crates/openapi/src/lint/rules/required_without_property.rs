@@ -37,12 +37,12 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
-/// Maximum number of names per list that get a suggestion, and of properties that are searched for
-/// one.
+/// Maximum number of names per list that get a suggestion, and of properties among which a
+/// suggestion is searched.
 const SUGGESTED_MAX: usize = 50;
 const NAMES_MAX: usize = 2_000;
-/// Maximum number of combined schemas that are searched for properties. Beyond it, nothing is
-/// reported.
+/// Maximum number of combined schemas that are searched for properties. If there are more, nothing
+/// is reported.
 const SCHEMAS_MAX: usize = 2_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
@@ -109,12 +109,12 @@ fn mentions_required(schema: NodeRef<'_>) -> bool {
 struct Known<'a> {
     names: HashSet<&'a str>,
     seen: HashSet<NodeId>,
-    /// True if properties of any other name may be described as well.
+    /// True if the schemas may also describe properties with any other name.
     open: bool,
 }
 
 impl<'a> Known<'a> {
-    /// True if the known names are not the complete list of described properties.
+    /// True if the schemas may describe more properties than the known names.
     fn is_open(&self) -> bool {
         self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
     }

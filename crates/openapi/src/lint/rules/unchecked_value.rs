@@ -33,7 +33,7 @@ level twice, each level doubles the work, for gwc and for every validator of req
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: integer, example: 1}}}\n"),
 };
 
-/// Reports all unchecked values in one finding, after the document has been walked.
+/// Reports all values that were not validated in one finding, after the document has been walked.
 pub(crate) fn say(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
     let Some((count, first)) = schemas.unjudged() else {
         return;

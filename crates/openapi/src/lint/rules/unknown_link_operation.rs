@@ -94,7 +94,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
     sink.push(finding);
 }
 
-/// True if a pointer ends like that of an operation: with a method, or with a name in
+/// True if a pointer ends like a pointer to an operation: with a method, or with a name in
 /// `additionalOperations`.
 fn names_operation(place: &Place<'_, '_>, text: &str) -> bool {
     let pointer = text.split_once('#').map_or("", |(_, pointer)| pointer);

@@ -43,7 +43,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             }
             said.push(parameter.span);
-            // A shared parameter may be right for other paths, so report the reference in this path
+            // A shared parameter may be used in other paths, so report the reference in this path
             // item.
             let here = whole.resolver.node(parameter.node).span() == parameter.span;
             let span = if here {

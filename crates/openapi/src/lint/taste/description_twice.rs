@@ -32,7 +32,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         }
         match first_of.get(key) {
             None => drop(first_of.insert(key, text.span)),
-            // Operations of a shared path item have the same text; that is not a duplicate.
+            // Operations of a shared path item have the same text, which is not a duplicate.
             Some(first) if *first == text.span => {}
             Some(first) => sink.push(
                 Diagnostic::new(&LINT, text.span, "another operation has this description")

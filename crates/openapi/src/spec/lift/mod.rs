@@ -77,7 +77,7 @@ struct Lift<'f> {
     sink: &'f mut Sink,
 }
 
-/// Target type of a lifted node. One source node may be lifted as several types.
+/// Target type of a lifted node. The same source node may be lifted to several types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum As {
     Schema,
@@ -95,8 +95,8 @@ impl Lift<'_> {
         let start = self.nodes.span(root);
         let mut lifted = Map::new(start);
         let mut components = Map::new(start);
-        // Create empty sections, so that a broken pointer is reported at its missing name, not at
-        // the section.
+        // Create empty sections, so that a broken pointer is reported at its missing name and not
+        // at the section.
         let mut schemas = Map::new(start);
         let mut parameters = Map::new(start);
         let mut bodies = Map::new(start);

@@ -35,7 +35,7 @@ const OF_SCHEMA: &[&str] = &[
     "x-nullable",
 ];
 
-/// Parameters of one list, grouped by their target in 3.0.
+/// Parameters of one list, grouped by the part of 3.0 to which they are converted.
 #[derive(Default)]
 pub(super) struct Taken {
     /// Parameters that remain parameters, already lifted. `body` and `form` are not lifted yet.
@@ -145,7 +145,7 @@ impl Lift<'_> {
             let at = lift.nodes.span(node);
             let is_list = lift.nodes.string_of(node, "type").as_deref() == Some("array");
             if is_list && !lifted.has("style") && place == "query" {
-                // By default, 2.0 separates items by commas, while 3.0 repeats the parameter.
+                // By default, 2.0 separates items by commas, and 3.0 repeats the parameter.
                 let explode = lift.nodes.bool(false, at);
                 lifted.put("explode", at, explode);
             }
@@ -272,7 +272,8 @@ impl Lift<'_> {
         self.dropped(node);
     }
 
-    /// Checks the references inside an ignored node, so that broken ones are still reported.
+    /// Checks the references inside a node that is left out, so that broken references are still
+    /// reported.
     fn dropped(&mut self, node: NodeId) {
         let files = &*self.nodes.files;
         let resolver = Resolver::new(files, &self.document);

@@ -63,8 +63,8 @@ impl Lift<'_> {
                     lifted.put("format", entry.key_span, binary);
                     self.nodes.text("string", at)
                 }
-                // Separator of list items in a parameter. Schemas of 3.0 have no such keyword, so
-                // drop it.
+                // Drop `collectionFormat`, the separator of list items in a parameter, because
+                // schemas of 3.0 have no such keyword.
                 "collectionFormat" => {
                     changed = true;
                     continue;

@@ -19,7 +19,8 @@ pub static DOCUMENT: Object = object(
         optional("servers", Type::List(&Type::Object(&SERVER))),
         optional("paths", Type::Object(&PATHS)).required_in(Versions::V30),
         optional("components", Type::Object(&COMPONENTS)),
-        // Any value here: a separate rule, which cannot be silenced, checks this field.
+        // Any value is accepted here, because a separate rule, which cannot be silenced, checks
+        // this field.
         optional("security", Type::Any),
         optional("tags", Type::List(&Type::Object(&TAG))),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),

@@ -57,8 +57,8 @@ pub enum Type {
     Count,
     /// One of these strings.
     Word(&'static [&'static str]),
-    /// One of these strings. Applies to 3.0 only: from 3.1 on the field accepts [`Type::Words`] and
-    /// `null`, and a separate rule reports such values in 3.0.
+    /// One of these strings, in 3.0 only. From 3.1 on the field accepts [`Type::Words`] and `null`;
+    /// a separate rule reports such values in 3.0.
     WordOf30(&'static [&'static str]),
     /// One of these strings, or a list of them.
     Words(&'static [&'static str]),
@@ -72,7 +72,7 @@ pub enum Type {
     BoolOr(&'static Object),
 }
 
-/// Sort of a map's keys.
+/// Sort of the keys of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// Any string.

@@ -54,7 +54,8 @@ pub static OPERATION: Object = object(
         optional("parameters", Type::List(&Type::Object(&PARAMETER))),
         optional("requestBody", Type::Object(&REQUEST_BODY)),
         optional("responses", Type::Object(&RESPONSES)).required_in(Versions::V30),
-        // Any value here: a separate rule, which cannot be silenced, checks this field.
+        // Any value is accepted here, because a separate rule, which cannot be silenced, checks
+        // this field.
         optional("security", Type::Any),
         optional("deprecated", Type::Bool),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),

@@ -39,10 +39,12 @@ pub static SCHEMA: Object = Object {
             optional("additionalProperties", Type::BoolOr(&SCHEMA)),
             optional("multipleOf", Type::Positive),
             optional("maximum", Type::Number),
-            // Any value: a boolean in 3.0 and a number from 3.1 on, which a separate rule checks.
+            // Any value is accepted: a separate rule checks that it is a boolean in 3.0 and a
+            // number from 3.1 on.
             optional("exclusiveMaximum", Type::Any),
             optional("minimum", Type::Number),
-            // Any value: a boolean in 3.0 and a number from 3.1 on, which a separate rule checks.
+            // Any value is accepted: a separate rule checks that it is a boolean in 3.0 and a
+            // number from 3.1 on.
             optional("exclusiveMinimum", Type::Any),
             optional("minLength", Type::Count),
             optional("pattern", Type::Text),

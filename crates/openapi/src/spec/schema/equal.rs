@@ -8,8 +8,8 @@ use diag::{Kind, NodeRef};
 use super::{Schemas, number};
 
 impl Schemas<'_, '_> {
-    /// Returns the first value that equals an earlier one. Also `None` if the step budget is used
-    /// up.
+    /// Returns the first value that equals an earlier one. `None` if there is no such value, or the
+    /// step budget is used up.
     #[must_use]
     pub(super) fn first_again<'t>(
         &self,
@@ -29,8 +29,8 @@ impl Schemas<'_, '_> {
         None
     }
 
-    /// Hash that is the same for values that are equal as JSON. Partial if the step budget is used
-    /// up.
+    /// Hash of a value. Values that are equal as JSON have the same hash. The hash is partial if
+    /// the step budget is used up.
     fn hash(&self, value: NodeRef<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
         value.kind_name().hash(&mut hasher);

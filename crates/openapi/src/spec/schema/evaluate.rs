@@ -40,7 +40,7 @@ pub(super) fn judge<'a>(
     }
 }
 
-/// Result of a check. `Maybe` if it cannot be decided.
+/// Result of checking a value against a schema or keyword. `Maybe` if it cannot be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     Yes,
@@ -74,7 +74,7 @@ impl Fit {
 pub(super) struct Run<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
     faults: Vec<Fault>,
-    /// Number of enclosing validations whose faults are not recorded, such as branches of `anyOf`.
+    /// Number of enclosing validations that record no faults, such as those of `anyOf` branches.
     pub(super) quiet: usize,
     depth: usize,
     /// Schema resources entered so far, outermost first (core §7.1).
@@ -128,7 +128,7 @@ impl<'a> Run<'_, '_, 'a> {
             }
             return Fit::of(all);
         }
-        // A `$ref` in the value may be replaced by other tools, so the value is not known.
+        // The value is unknown if it has a `$ref`, because other tools may replace the reference.
         if !schema.is_map() || reference(value).is_some() {
             return Fit::Maybe;
         }

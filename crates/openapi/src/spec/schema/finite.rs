@@ -1,5 +1,5 @@
-//! Schemas that no finite value satisfies, because each valid value would contain a valid value of
-//! the same schema.
+//! Schemas that no finite value satisfies, because each valid value would have to contain a valid
+//! value of the same schema.
 //!
 //! A schema *demands* other schemas: those of required properties, of the items of a non-empty
 //! list, all of `allOf`, one of `anyOf`. A schema has a finite value if each of its demands has
@@ -20,8 +20,8 @@ struct Demand {
 }
 
 /// Cycles of schemas without finite values that were found so far. From each schema, the search
-/// follows the first demand without a finite value. So each path ends in exactly one cycle, and
-/// each schema is walked once.
+/// follows the first demand without a finite value. Each path therefore ends in exactly one cycle,
+/// and each schema is walked once.
 #[derive(Default)]
 pub(super) struct Circles {
     walked: HashSet<NodeId>,
@@ -97,7 +97,7 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
     finite.contains(&schema.id())
 }
 
-/// Demands of a schema that hold for every value.
+/// Demands of a schema that apply to every value of it.
 fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     let mut demands = Vec::new();
     let mut demand = |keyword: Span, any: Vec<NodeId>| {

@@ -83,8 +83,8 @@ impl<'a> Run<'_, '_, 'a> {
             let property = schema.get("properties").and_then(|all| all.get(name));
             let property = property.and_then(|property| self.schemas.resolver.resolve(property));
             let says = |key| property.and_then(|property| property.get(key)?.as_bool());
-            // Required only in requests or only in responses (OpenAPI 3.0.3 §4.7.24.2), and the
-            // direction of an example is often unknown.
+            // The property is required only in requests or only in responses (OpenAPI 3.0.3
+            // §4.7.24.2). The direction of an example is often unknown.
             says("readOnly") == Some(true) || says("writeOnly") == Some(true)
         };
         let missing = names

@@ -32,8 +32,8 @@ pub use pattern::Pattern;
 /// below; the limit stops hostile ones.
 const STEPS_MAX: u32 = 4_000_000;
 
-/// One value may use this fraction (1/8) of the remaining steps, so that a recursive schema leaves
-/// enough for others.
+/// Divisor of the remaining steps: one value may use 1/8 of them, so that a recursive schema leaves
+/// enough steps for other values.
 const SHARE: u32 = 8;
 
 /// Minimum number of steps for each value, as long as steps remain.
@@ -51,8 +51,8 @@ pub struct Schemas<'r, 'a> {
     steps_left: Cell<u32>,
     /// Steps left for the value being validated.
     value_steps_left: Cell<u32>,
-    /// Number of values that were not validated because they need too many steps, and the first of
-    /// them.
+    /// Number of values that were not validated because they need too many steps, and the span of
+    /// the first one.
     unjudged: Cell<(usize, Option<Span>)>,
 }
 
@@ -126,9 +126,9 @@ impl<'r, 'a> Schemas<'r, 'a> {
         })
     }
 
-    /// Returns the cycle of schemas that every valid value would have to repeat without end, as the
-    /// span of the demanding keyword of each schema. `None` if a finite value exists, and for
-    /// schemas that only lead to such a cycle.
+    /// Returns a cycle of schemas that every valid value would have to repeat without end: for each
+    /// schema, the span of the keyword that demands the next one. `None` if a finite value exists,
+    /// and for schemas that only lead to such a cycle.
     #[must_use]
     pub fn endless(&self, schema: NodeRef<'a>) -> Option<Vec<Span>> {
         finite::circle(self, schema)

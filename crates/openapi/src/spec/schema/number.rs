@@ -33,7 +33,7 @@ fn as_float(number: u64) -> f64 {
     number as f64
 }
 
-/// Returns the exact value of a number written as an integer.
+/// Exact value of a number that is written as an integer.
 fn whole(node: NodeRef<'_>) -> Option<i128> {
     match node.kind() {
         Kind::Number(text) => text.parse().ok(),
@@ -74,8 +74,8 @@ pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool>
     Some(off <= 1e-9 * quotient.abs().max(1.0))
 }
 
-/// Absolute value of a JSON number: `digits × 10^exponent`. Floats cannot decide whether 19.99 is a
-/// multiple of 0.01, or 1e308 of 0.1.
+/// Absolute value of a JSON number: `digits × 10^exponent`. Exact, because floats cannot decide if
+/// 19.99 is a multiple of 0.01, or 1e308 of 0.1.
 #[derive(Clone, Copy)]
 struct Decimal {
     digits: u128,
@@ -117,8 +117,8 @@ impl Decimal {
         if shift < 0 {
             let scale = 10_u128.checked_pow(shift.unsigned_abs());
             let unit = scale.and_then(|scale| scale.checked_mul(modulus));
-            // A unit that overflows is larger than any value that fits, so the value is not a
-            // multiple.
+            // If the unit overflows, it is larger than any value that fits, so the value is not a
+            // multiple of it.
             return Some(unit.is_some_and(|unit| self.digits.is_multiple_of(unit)));
         }
         let (mut rest, mut base) = (self.digits % modulus, 10 % modulus);

@@ -1,5 +1,5 @@
-//! Regular expressions of schemas: ECMA-262, as JSON Schema specifies (2020-12 core §6.4), executed
-//! by an engine with linear time.
+//! Regular expressions of schemas, in the syntax of ECMA-262 as JSON Schema specifies (2020-12 core
+//! §6.4). An engine with linear time runs them.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{self, ErrorKind};
@@ -12,13 +12,14 @@ const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Result of compiling a pattern.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// Valid and executable.
+    /// The pattern is valid and can run.
     Runs(Regex),
-    /// Valid, but not executable in linear time. The string is the feature that prevents it.
+    /// The pattern is valid, but cannot run in linear time. The string is the feature that prevents
+    /// it.
     NotLinear(&'static str),
     /// The pattern, or its compiled form, exceeds the size limit.
     TooLarge,
-    /// Not a valid regular expression. The string is the reason.
+    /// The text is not a valid regular expression. The string is the reason.
     Malformed(String),
 }
 

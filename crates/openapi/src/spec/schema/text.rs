@@ -9,9 +9,9 @@ use crate::spec::reference::reference;
 const DEPTH_MAX: usize = 16;
 
 impl<'a> Schemas<'_, 'a> {
-    /// False only if no interpretation of the text (string, number, …) is valid. Decides types,
-    /// `enum`, `const`, lengths, `pattern` and the format `uuid`. Any other keyword is assumed to
-    /// be satisfied.
+    /// True unless no interpretation of the text (string, number, …) is valid. Checks types,
+    /// `enum`, `const`, lengths, `pattern` and the format `uuid`. Assumes that all other keywords
+    /// are satisfied.
     #[must_use]
     pub fn may_be(&self, schema: NodeRef<'a>, text: &str) -> bool {
         self.may_be_at(schema, text, 0)
@@ -53,7 +53,7 @@ impl<'a> Schemas<'_, 'a> {
     }
 }
 
-/// True if a text may be an instance of a type, or of one type of a list.
+/// True if a text can be read as a value of a type, or of one type of a list.
 fn is_of(types: NodeRef<'_>, text: &str) -> bool {
     let one = |name: &str| match name {
         "integer" => text
