@@ -193,7 +193,7 @@ impl Names {
             .iter()
             .filter_map(|scheme| match &scheme.verify {
                 Verify::Auth(name) => Some(name.as_str()),
-                Verify::Upstream | Verify::Inline(_) => None,
+                Verify::Upstream => None,
             });
         let own = api.policies.iter();
         let named = own.flat_map(|policy| policy.checked.upstreams());

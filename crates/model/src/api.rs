@@ -9,27 +9,42 @@ use policy::Checked;
 
 use super::alias;
 use super::operation::{Context, Found};
-use super::security::Schemes;
+use super::security::{Schemes, Verifiers};
 use super::servers;
 use super::settings::{
-    ApiEntry, Settings, bind_stores, claims, errors, name_in, policies, upstreams,
+    ApiEntry, Settings, bind_stores, claims, errors, name_in, policies, proofs, upstreams,
 };
-use super::treatment::Own;
+use super::treatment;
+use super::verifiers::Own;
 use super::{AllNames, Api, Defined, Kind, described, expressions, later, rest};
 use openapi::lint::allow;
 use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
 use vocab::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS};
 
+/// Document of an API as read.
+pub(crate) struct Described {
+    /// The document with its overlays applied.
+    pub(crate) document: Document,
+    /// Content of the document.
+    pub(crate) spec: Spec,
+    /// Verifiers that the document defines.
+    pub(crate) verifiers: Own,
+}
+
 /// Resolves one API. Mistakes are reported, and operations that cannot be resolved are left out.
-pub fn resolve(
+pub(crate) fn resolve(
     files: &Files,
     entry: &ApiEntry,
-    document: Document,
-    spec: Spec,
+    described: Described,
     settings: &Settings,
     sink: &mut Sink,
 ) -> Api {
+    let Described {
+        document,
+        spec,
+        verifiers: auth,
+    } = described;
     let extension = spec.x_gateway.map(|id| files.tree.at(id));
     let names = AllNames::of(extension);
     names.report_shadows(&settings.names, sink);
@@ -39,11 +54,12 @@ pub fn resolve(
     });
     let policies = own_policies(entry, extension, &names, settings, sink);
     if let Some(root) = extension {
-        claims::check(root, &settings.consumers, &settings.auth, sink);
+        let verifiers = settings.auth.iter().chain(auth.iter());
+        claims::check(root, &settings.consumers, verifiers, sink);
         expressions::check(root, files, sink);
     }
     let (own_policies, shared_policies) = (by_name(&policies), by_name(&settings.policies));
-    let own = Own {
+    let own = treatment::Own {
         api: &entry.name,
         names: &names,
         upstreams: &upstreams,
@@ -51,7 +67,14 @@ pub fn resolve(
         shared: &shared_policies,
     };
     let node = |id: NodeId| files.tree.at(id);
-    let schemes = Schemes::bind(&spec.schemes, spec.version, settings, node, sink);
+    let verifiers = Verifiers {
+        api: &entry.name,
+        own: &auth,
+        settings,
+    };
+    let named = |name: &str| auth.full(name, settings);
+    proofs::check(&files.tree, auth.iter(), &named, sink);
+    let schemes = Schemes::bind((&spec.schemes, spec.version), verifiers, node, sink);
     let context = Context {
         files,
         entry,
@@ -78,13 +101,15 @@ pub fn resolve(
     servers::check(&files.tree, &spec, sink);
     names.report_unused(sink);
     schemes.add_stripped(&mut used);
+    let schemes_used: Vec<ir::Scheme> = used.into_values().collect();
     Api {
         name: entry.name.clone(),
         span: entry.span,
         document,
         mounts: entry.mounts.clone(),
         upstreams,
-        schemes: used.into_values().collect(),
+        auth: auth.used(&schemes_used),
+        schemes: schemes_used,
         scheme_names: schemes.names(),
         operations,
         rest,

@@ -12,6 +12,7 @@ use policy::endpoint::{self, Endpoint};
 
 use crate::Model;
 use crate::settings::state_id;
+use crate::verifiers;
 
 /// Timeouts of these upstreams: 5s to open a connection, and 5s until an unused connection is
 /// closed. These are the defaults of `timeouts`.
@@ -27,7 +28,7 @@ pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
     let names = names
         .filter(|name| endpoint::is_origin(name))
         .map(str::to_owned);
-    let verifiers = settings.auth.iter();
+    let verifiers = verifiers::all(settings, &model.apis);
     let called = verifiers.filter_map(|verifier| verifier.value.checked.origin());
     let origins: BTreeSet<String> = names.chain(called).collect();
     let made = origins.iter().filter_map(|origin| Endpoint::of(origin));

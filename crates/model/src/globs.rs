@@ -1,9 +1,9 @@
-//! Key `apis_glob`: finds OpenAPI documents by patterns. The name of each API is the stem of its
-//! file's name.
+//! Key `apis_glob`: OpenAPI documents found by pattern. Each API has the name that the document
+//! gives it (`x-gateway.api`), else the stem of its file.
 
 use std::collections::BTreeSet;
 
-use diag::shape::BAD_VALUE;
+use diag::shape::{BAD_VALUE, is_name};
 use diag::{Diagnostic, Sink, Span, Spanned};
 
 use crate::Defined;
@@ -13,13 +13,15 @@ use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
 /// Adds an API for each file that matches a pattern and is not in `apis`. Excludes files that
 /// gateway.yaml uses for another purpose (overlays, patches, consumers, tests).
-pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
+pub fn expand(files: &mut Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
     let examples = "`apis/*.yaml`, `teams/**/*.api.yaml`";
     let taken = &settings.other_files;
     let found = files_of(files, &settings.apis_glob, (taken, examples), sink);
+    let paths: Vec<String> = found.iter().map(|file| file.value.clone()).collect();
+    files.read_all(&paths);
     for file in found {
-        add(&file.value, file.span, known, settings, sink);
+        add(files, file, known, settings, sink);
     }
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
@@ -103,14 +105,40 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
     }
 }
 
-fn add(path: &str, span: Span, known: usize, settings: &mut Settings, sink: &mut Sink) {
+/// Name that a document gives its API.
+fn own_name(files: &mut Files, path: &str, span: Span) -> Option<Spanned<String>> {
+    // Errors of the file are reported when it is read as a document.
+    let (_, root) = files.load(path, span, &mut Sink::default())?;
+    let name = files.tree.at(root).get("x-gateway")?.get("api")?;
+    Some(Spanned::new(name.scalar_text()?.to_owned(), name.span()))
+}
+
+fn add(
+    files: &mut Files,
+    Spanned { value: path, span }: Spanned<String>,
+    known: usize,
+    settings: &mut Settings,
+    sink: &mut Sink,
+) {
+    let path = path.as_str();
     let written = settings.apis[..known].iter();
     if written.clone().any(|api| api.path.value == path) {
         return;
     }
     let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
-    let name = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let written = own_name(files, path, span);
+    let name = written.as_ref().map_or(stem, |name| &name.value);
     let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if let Some(name) = written.as_ref().filter(|name| !is_name(&name.value)) {
+        let message = format!("`{}` cannot name an API", name.value.escape_debug());
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, name.span, message).help(
+                "write letters, digits, `-`, `_` and `.`; the first one is a letter or digit",
+            ),
+        );
+        return;
+    }
     if name.is_empty() || !name.chars().all(letter) {
         sink.push(
             Diagnostic::new(
@@ -137,7 +165,7 @@ fn add(path: &str, span: Span, known: usize, settings: &mut Settings, sink: &mut
                     ),
                 )
                 .related(other.span, "the other one is named here")
-                .help("name one of them under `apis`, or rename a file"),
+                .help("name one of them under `apis`, or write another `x-gateway: {api: NAME}` in a document"),
             );
         }
         return;

@@ -57,6 +57,7 @@ mod treatment;
 mod unknown_issuer;
 mod unvalidated;
 mod validate_key;
+pub mod verifiers;
 pub mod wildcard;
 
 use bundle::ir;
@@ -108,6 +109,8 @@ pub struct Api {
     pub policies: Vec<Defined<ir::Policy>>,
     /// Upstreams that the document defines, with their names in the bundle.
     pub upstreams: Vec<Defined<settings::Upstream>>,
+    /// Verifiers that the document defines, with their names in the bundle.
+    pub auth: Vec<Defined<ir::Verifier>>,
     /// Security schemes that at least one operation uses, by canonical name.
     pub schemes: Vec<ir::Scheme>,
     /// Canonical names of the security schemes, by name in the document.

@@ -10,7 +10,7 @@ use policy::endpoint::{self, Endpoint};
 use policy::limits::CONTRADICTING_LIMITS;
 
 use super::settings::Upstream;
-use super::{Api, Defined, Operation, Origin, Settings, Valued};
+use super::{Api, Defined, Operation, Origin, Settings, Valued, verifiers};
 use sources::project::files::Files;
 use vocab::lints::{UNBOUNDED_UPSTREAM, UPSTREAM_LOOP};
 
@@ -49,7 +49,7 @@ fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         let origins = upstreams.filter(|name| endpoint::is_origin(name));
         origins.map(|origin| (policy.span, origin.to_owned()))
     });
-    let verifiers = settings.auth.iter();
+    let verifiers = verifiers::all(settings, apis);
     let verifiers = verifiers.filter_map(|verifier| match &verifier.value.checked {
         Checked::Introspection(asked) => Some((verifier.span, asked.url().to_owned())),
         _ => None,

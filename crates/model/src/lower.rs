@@ -89,6 +89,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
             settings
                 .auth
                 .iter()
+                .chain(model.apis.iter().flat_map(|api| &api.auth))
                 .map(|entry| entry.value.clone())
                 .collect(),
         )?,

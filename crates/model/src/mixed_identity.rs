@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bundle::ir;
 use diag::{Diagnostic, Sink, Span};
 
-use super::{Api, Settings};
+use super::{Api, Settings, verifiers};
 use vocab::lints::MIXED_IDENTITY;
 
 /// Authority that gives callers their names.
@@ -25,7 +25,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let mut first: BTreeMap<&str, (Authority, &ir::Scheme)> = BTreeMap::new();
         for scheme in &api.schemes {
-            let Some(authority) = authority(settings, scheme) else {
+            let Some(authority) = authority(settings, api, scheme) else {
                 continue;
             };
             let named = scheme.passes.forward_as.iter();
@@ -45,18 +45,11 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
 }
 
 /// Authority that names the callers of a scheme. `None` if the gateway checks no credential.
-fn authority(settings: &Settings, scheme: &ir::Scheme) -> Option<Authority> {
-    let (name, kind) = match &scheme.verify {
-        ir::Verify::Upstream => return None,
-        ir::Verify::Inline(checked) => (scheme.name.clone(), checked.kind()),
-        ir::Verify::Auth(name) => {
-            let verifier = settings.auth.iter().find(|one| one.value.name == *name)?;
-            (name.clone(), verifier.value.checked.kind())
-        }
-    };
-    Some(match kind {
+fn authority(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<Authority> {
+    let verifier = &verifiers::of_scheme(settings, api, scheme)?.value;
+    Some(match verifier.checked.kind() {
         "api_key" | "basic" | "hmac_signature" => Authority::Consumers,
-        _ => Authority::Verifier(name),
+        _ => Authority::Verifier(verifier.name.clone()),
     })
 }
 

@@ -6,7 +6,7 @@ use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};
 use policy::auth::{Checked, mtls};
 
-use super::{Api, Settings};
+use super::{Api, Settings, verifiers};
 use vocab::lints::CERTIFICATE_NOT_REQUESTED;
 
 /// Reports each of these schemes once, at its definition.
@@ -14,7 +14,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let listeners: Vec<&ir::Listener> = listeners(settings, api).collect();
         for scheme in &api.schemes {
-            let Some(source) = source(settings, scheme) else {
+            let Some(source) = source(settings, api, scheme) else {
                 continue;
             };
             if !listeners.iter().any(|one| has_certificates(one, source)) {
@@ -51,11 +51,8 @@ fn report(api: &Api, (scheme, source): (&ir::Scheme, mtls::Source), sink: &mut S
 }
 
 /// Source of the certificate of a scheme. `None` if the scheme is not a client certificate.
-fn source(settings: &Settings, scheme: &ir::Scheme) -> Option<mtls::Source> {
-    let ir::Verify::Auth(name) = &scheme.verify else {
-        return None;
-    };
-    let verifier = settings.auth.iter().find(|one| one.value.name == *name)?;
+fn source(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<mtls::Source> {
+    let verifier = verifiers::of_scheme(settings, api, scheme)?;
     match &verifier.value.checked {
         Checked::Mtls(mtls) => Some(mtls.source()),
         checked => checked.binding().map(|binding| binding.source),

@@ -9,11 +9,13 @@ use bundle::ir::{self, Passes};
 use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place, dpop, hmac_signature};
-use policy::declared::{self, Settings as Declared, later, whole};
+use policy::declared::{Settings as Declared, later};
 
+use super::Defined;
 use super::passes;
 use super::settings::{SecurityMode, Settings};
-use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
+use super::verifiers::{Own, place};
+use openapi::spec::{Requirement, SchemeKind, Security, SecurityScheme, Version};
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
 
 /// Security schemes of a document, bound to verifiers.
@@ -32,11 +34,47 @@ struct Scheme {
     lacks_scopes: Option<String>,
 }
 
+/// Verifiers that the schemes of a document can name.
+#[derive(Clone, Copy)]
+pub(super) struct Verifiers<'v> {
+    /// Name of the API.
+    pub(super) api: &'v str,
+    /// Verifiers of the document.
+    pub(super) own: &'v Own,
+    /// gateway.yaml with its verifiers.
+    pub(super) settings: &'v Settings,
+}
+
+impl<'v> Verifiers<'v> {
+    fn named(self, name: &str) -> Option<&'v Defined<ir::Verifier>> {
+        self.own.named(self.api, name, self.settings)
+    }
+}
+
+/// Verifier of a scheme as the document names it.
+struct Named {
+    /// Name in messages.
+    name: String,
+    /// True if its credentials have no scopes.
+    lacks_scopes: bool,
+}
+
 /// Verification of a scheme's credentials.
 enum Bound {
-    Checked(ir::Scheme),
+    /// A verifier, by name and kind, or the upstream.
+    Checked(ir::Scheme, Option<Named>),
     /// No verifier is configured. The credential is expected at this place of the request.
     Unverified(Place),
+}
+
+impl Bound {
+    /// Name of the verifier in messages, if its credentials have no scopes.
+    fn without_scopes(&self) -> Option<String> {
+        match self {
+            Self::Checked(_, Some(named)) if named.lacks_scopes => Some(named.name.clone()),
+            Self::Checked(..) | Self::Unverified(_) => None,
+        }
+    }
 }
 
 /// Source of the `security` of an operation.
@@ -97,9 +135,8 @@ pub(super) fn read_security(node: NodeRef<'_>) -> Security {
 impl Schemes {
     /// Binds the security schemes of a document to verifiers.
     pub(super) fn bind<'a>(
-        schemes: &[SecurityScheme],
-        version: Version,
-        settings: &Settings,
+        (schemes, version): (&[SecurityScheme], Version),
+        verifiers: Verifiers<'_>,
         node_of: impl Fn(diag::NodeId) -> NodeRef<'a>,
         sink: &mut Sink,
     ) -> Self {
@@ -108,7 +145,7 @@ impl Schemes {
             let extension = scheme.x_gateway.map(&node_of);
             let place = place(&scheme.kind);
             let ir = match place {
-                Some(place) => bind_one(place, extension, settings, sink),
+                Some(place) => bind_one(place, extension, verifiers, sink),
                 None => None,
             };
             let takes_scopes = matches!(
@@ -119,7 +156,7 @@ impl Schemes {
                 scheme.name.value.clone(),
                 Scheme {
                     span: scheme.name.span,
-                    lacks_scopes: ir.as_ref().and_then(|bound| lacks_scopes(bound, settings)),
+                    lacks_scopes: ir.as_ref().and_then(Bound::without_scopes),
                     ir,
                     takes_scopes,
                 },
@@ -127,7 +164,7 @@ impl Schemes {
         }
         Self {
             by_name,
-            mode: settings.defaults.security,
+            mode: verifiers.settings.defaults.security,
             version,
         }
     }
@@ -135,7 +172,7 @@ impl Schemes {
     /// Canonical names of the schemes, by name in the document.
     pub(super) fn names(&self) -> BTreeMap<String, String> {
         let canonical = |scheme: &Scheme| match scheme.ir.as_ref()? {
-            Bound::Checked(bound) => Some(bound.name.clone()),
+            Bound::Checked(bound, _) => Some(bound.name.clone()),
             Bound::Unverified(place) => Some(unverified(place).name),
         };
         let named = self.by_name.iter();
@@ -149,13 +186,13 @@ impl Schemes {
     /// run.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
-            let Some(Bound::Checked(bound)) = &scheme.ir else {
+            let Some(Bound::Checked(bound, _)) = &scheme.ir else {
                 continue;
             };
             if !bound.strip_credential && bound.passes.is_empty() {
                 continue;
             }
-            let runs = bound.declared.is_empty() && !matches!(bound.verify, ir::Verify::Inline(_));
+            let runs = bound.declared.is_empty();
             let bare = || {
                 let taken = (
                     bound.place.clone(),
@@ -255,7 +292,7 @@ impl Schemes {
     ) -> Option<ir::Scheme> {
         let bound = scheme.ir.as_ref()?;
         match bound {
-            Bound::Checked(bound) => Some(bound.clone()),
+            Bound::Checked(bound, _) => Some(bound.clone()),
             Bound::Unverified(place) if self.mode == SecurityMode::Upstream => {
                 Some(unverified(place))
             }
@@ -287,9 +324,8 @@ impl Schemes {
         };
         let scope = first.value.escape_debug();
         if let Some(verifier) = &scheme.lacks_scopes {
-            let verifier = verifier.escape_debug();
             sink.push(finding(format!(
-                "`{scope}` is a scope, and credentials of `{verifier}` have no scopes"
+                "`{scope}` is a scope, and credentials of {verifier} have no scopes"
             )));
         } else if scheme.takes_scopes || self.version != Version::V30 {
             // The verifier or the upstream compares the scopes.
@@ -333,7 +369,7 @@ pub(super) fn check_required(
             .auth
             .iter()
             .any(|required| required.value == *name),
-        ir::Verify::Upstream | ir::Verify::Inline(_) => false,
+        ir::Verify::Upstream => false,
     };
     let covered = |alternative: &ir::Alternative| {
         alternative.0.iter().any(|wanted| {
@@ -363,7 +399,7 @@ pub(super) fn check_required(
 fn bind_one(
     place: Place,
     extension: Option<NodeRef<'_>>,
-    settings: &Settings,
+    verifiers: Verifiers<'_>,
     sink: &mut Sink,
 ) -> Option<Bound> {
     let get = |key: &str| {
@@ -376,27 +412,16 @@ fn bind_one(
         .unwrap_or(false);
     let passes = extension.map_or_else(Passes::default, |node| passes::read(node, sink));
     let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
-    let bound = |place, verify| {
+    let bound = |place, verify, named| {
         let declared = said.clone().unwrap_or_default();
         let scheme = canonical((place, verify, strip), declared, passes.clone());
-        Bound::Checked(scheme)
+        Bound::Checked(scheme, named)
     };
     if let Some(auth) = get("auth") {
-        let Some(name) = auth.as_str() else {
-            if !auth.is_map() {
-                return None;
-            }
-            sink.push(shape::not_available(
-                auth.span(),
-                "an inline verifier",
-                "define it under `auth` of gateway.yaml and name it here",
-            ));
-            return Some(bound(place, ir::Verify::Inline(inline(auth)?)));
+        let (verifier, name) = match auth.as_str() {
+            Some(name) => (verifiers.named(name)?, format!("`{name}`")),
+            None => (verifiers.own.inline(auth.id())?, "this verifier".to_owned()),
         };
-        let verifier = settings
-            .auth
-            .iter()
-            .find(|verifier| verifier.value.name == name)?;
         let fits = match &verifier.value.checked {
             auth::Checked::ApiKey(_) => {
                 place != Place::Authorization("basic".into()) && place != Place::Certificate
@@ -424,9 +449,9 @@ fn bind_one(
                 Diagnostic::new(
                     &WRONG_KIND,
                     auth.span(),
-                    format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
+                    format!("{name} cannot check this scheme: it is of kind `{kind}`"),
                 )
-                .related(verifier.span, format!("`{name}` is defined here"))
+                .related(verifier.span, format!("{name} is defined here"))
                 .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `hmac_signature` an API key in the header `Signature`, `X-Ca-Signature` or `Authorization`, as its `style` says, `mtls` schemes of the type `mutualTLS`"),
             );
             return None;
@@ -437,7 +462,12 @@ fn bind_one(
             checked if checked.takes_tokens() => token_place(place, "bearer"),
             _ => place,
         };
-        return Some(bound(place, ir::Verify::Auth(name.to_owned())));
+        let verify = ir::Verify::Auth(verifier.value.name.clone());
+        let named = Named {
+            name,
+            lacks_scopes: lacks_scopes(&verifier.value.checked),
+        };
+        return Some(bound(place, verify, Some(named)));
     }
     if get("verify").is_some() {
         let wanted = ["forward_as", "claims_to_headers"]
@@ -448,7 +478,7 @@ fn bind_one(
             let finding = Diagnostic::new(&shape::BAD_VALUE, wanted.span(), message);
             sink.push(finding.help("name a verifier (`auth: NAME`), or remove this"));
         }
-        return Some(bound(place, ir::Verify::Upstream));
+        return Some(bound(place, ir::Verify::Upstream, None));
     }
     if let Some(node) = extension {
         passes::check_unverified(node, sink);
@@ -471,25 +501,11 @@ fn token_place(place: Place, scheme: &str) -> Place {
     }
 }
 
-/// Name of the scheme's verifier, if the verifier's credentials have no scopes. A required scope
-/// would then make every call fail.
-fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
-    let Bound::Checked(scheme) = bound else {
-        return None;
-    };
-    let lacks = |checked: &auth::Checked| {
-        use auth::Checked::{ApiKey, Basic, HmacSignature, Mtls};
-        matches!(checked, ApiKey(_) | Basic(_) | HmacSignature(_) | Mtls(_))
-    };
-    match &scheme.verify {
-        ir::Verify::Upstream => None,
-        ir::Verify::Inline(checked) => lacks(checked).then(|| checked.kind().to_owned()),
-        ir::Verify::Auth(name) => {
-            let mut verifiers = settings.auth.iter();
-            let verifier = verifiers.find(|verifier| verifier.value.name == *name)?;
-            lacks(&verifier.value.checked).then(|| name.clone())
-        }
-    }
+/// True if credentials of a verifier have no scopes. With such a verifier, a required scope would
+/// make every call fail.
+fn lacks_scopes(checked: &auth::Checked) -> bool {
+    use auth::Checked::{ApiKey, Basic, HmacSignature, Mtls};
+    matches!(checked, ApiKey(_) | Basic(_) | HmacSignature(_) | Mtls(_))
 }
 
 /// Scheme for credentials that no verifier of this gateway checks.
@@ -501,19 +517,6 @@ fn unverified(place: &Place) -> ir::Scheme {
     )
 }
 
-/// Reads a verifier that is defined inside its scheme.
-fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
-    let kind = node.get("kind")?.scalar_text()?;
-    if let Some(runs) = auth::check(kind, node) {
-        return Some(runs);
-    }
-    let settings = whole(node, &shape::Shape::Kinds(auth::KINDS));
-    Some(auth::Checked::Declared(declared::Checked {
-        kind: kind.to_owned(),
-        settings: settings.without(|path| path == ["kind"]),
-    }))
-}
-
 /// Creates a scheme with a name that describes its effect.
 fn canonical(
     (place, verify, strip_credential): (Place, ir::Verify, bool),
@@ -523,10 +526,6 @@ fn canonical(
     let by = match &verify {
         ir::Verify::Auth(name) => name.clone(),
         ir::Verify::Upstream => "upstream".to_owned(),
-        ir::Verify::Inline(checked) => {
-            let digest = bundle::digest::Digest::of(&bundle::codec::encode(checked));
-            format!("{} {}", checked.kind(), &digest.hex()[..8])
-        }
     };
     let at = match &place {
         Place::Header(name) => format!("header {name}"),
@@ -562,29 +561,6 @@ fn canonical(
     scheme
 }
 
-fn place(kind: &SchemeKind) -> Option<Place> {
-    Some(match kind {
-        SchemeKind::ApiKey {
-            place: In::Header,
-            name,
-        } => Place::Header(name.value.to_ascii_lowercase()),
-        SchemeKind::ApiKey {
-            place: In::Query,
-            name,
-        } => Place::Query(name.value.clone()),
-        SchemeKind::ApiKey {
-            place: In::Cookie,
-            name,
-        } => Place::Cookie(name.value.clone()),
-        SchemeKind::ApiKey { .. } => return None,
-        SchemeKind::MutualTls => Place::Certificate,
-        SchemeKind::Http { scheme } => Place::Authorization(scheme.value.to_ascii_lowercase()),
-        SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. } => {
-            Place::Authorization("bearer".into())
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use diag::FileId;
@@ -610,7 +586,7 @@ mod tests {
                             Passes::default(),
                         )
                     })
-                    .map(Bound::Checked),
+                    .map(|scheme| Bound::Checked(scheme, None)),
                 takes_scopes: false,
                 lacks_scopes: None,
             };

@@ -1,23 +1,16 @@
 //! Token entries of consumers (`tokens`) whose issuer no verifier accepts.
 
-use bundle::ir;
 use diag::{Diagnostic, Sink, suggest};
 use policy::auth::Checked;
 
-use super::{Api, Settings};
+use super::{Api, Settings, verifiers};
 use vocab::lints::UNKNOWN_ISSUER;
 
 /// Reports each such issuer at its consumer.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
-    let own = apis.iter().flat_map(|api| &api.schemes);
-    let own = own.filter_map(|scheme| match &scheme.verify {
-        ir::Verify::Inline(checked) => Some(checked),
-        ir::Verify::Auth(_) | ir::Verify::Upstream => None,
-    });
-    let shared = settings.auth.iter().map(|one| &one.value.checked);
     let mut issuers = Vec::new();
-    for checked in shared.chain(own) {
-        match checked {
+    for verifier in verifiers::all(settings, apis) {
+        match &verifier.value.checked {
             Checked::Jwt(jwt) => issuers.push(jwt.issuer()),
             Checked::Introspection(asked) => match asked.issuer() {
                 Some(issuer) => issuers.push(issuer),

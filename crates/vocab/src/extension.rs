@@ -62,10 +62,10 @@ pub static ROOT: Object = Object {
     what: "`x-gateway` of a document",
     rules: &[Rule::Elsewhere(below_root)],
     fields: &[
-        F::later(
+        F::optional(
             "api",
             Form(&forms::WORDS),
-            "Name of the API, unless gateway.yaml gives it one.",
+            "Name of the API, if `apis_glob` finds the document; `apis` of gateway.yaml names its APIs itself. Default: the name of the file.",
         ),
         F::optional("owner", Text, "Owner of the API."),
         F::optional(
@@ -73,10 +73,10 @@ pub static ROOT: Object = Object {
             Map(&Shape::Object(&UPSTREAM)),
             "Upstreams of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics, logs and status name them `API/NAME`.",
         ),
-        F::later(
+        F::optional(
             "auth",
             Map(&Kinds(policy::auth::KINDS)),
-            "Verifiers of this API.",
+            "Verifiers of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics and logs name them `API/NAME`.",
         ),
         F::optional(
             "policies",
@@ -357,7 +357,7 @@ pub static SCHEME: Object = Object {
         F::optional(
             "auth",
             Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
-            "Verifier of the credential: a name; later also an inline definition.",
+            "Verifier of the credential: a name, or a definition for this scheme alone.",
         ),
         F::optional(
             "forward_as",

@@ -120,7 +120,7 @@ policies:
   narrow: {kind: body_limit, request: 74KiB, response: 75KiB}
   strict: {kind: validate, request: block, response: off}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
-required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "c/*"]}
+required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "named/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
@@ -192,6 +192,7 @@ components:
 const C: &str = r#"
 openapi: 3.1.0
 info: {title: c, version: "1"}
+x-gateway: {api: named}
 security: []
 paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
@@ -396,7 +397,7 @@ fn every_word_that_runs_is_written_in_it() {
         running(shape, &mut words);
     }
     let mut written = BTreeSet::new();
-    for text in [GATEWAY, A, B]
+    for text in [GATEWAY, A, B, C]
         .into_iter()
         .chain(REST.map(|(_, text)| text))
     {

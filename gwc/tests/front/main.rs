@@ -26,6 +26,7 @@ mod others;
 mod output;
 mod overlay;
 mod own_upstreams;
+mod own_verifiers;
 mod places;
 mod project;
 mod public;

@@ -28,6 +28,7 @@ mod naive;
 mod ordered;
 mod overlaps;
 mod own_upstreams;
+mod own_verifiers;
 mod proofs;
 mod redefined;
 mod refactor;

@@ -76,17 +76,11 @@ impl Api {
                 .chain(keeps)
         });
         let schemes = self.schemes.iter().flat_map(|scheme| {
-            let inline = match &scheme.verify {
-                Verify::Inline(checked) => Some(format!("auth:{}:inline", checked.kind())),
-                Verify::Auth(_) | Verify::Upstream => None,
-            };
             let passes = &scheme.passes;
             let forward_as = passes.forward_as.iter().map(|_| "scheme:forward_as");
             let claims = (!passes.claims.is_empty()).then_some("scheme:claims_to_headers");
             let passes = forward_as.chain(claims).map(str::to_owned);
-            of_settings("scheme", &scheme.declared)
-                .chain(inline)
-                .chain(passes)
+            of_settings("scheme", &scheme.declared).chain(passes)
         });
         let errors = (!self.errors.is_empty()).then(|| "api:errors".to_owned());
         let own = of_settings("api", &self.declared).chain(errors);
@@ -181,7 +175,6 @@ impl Gateway {
         let verifier = schemes.filter_map(|scheme| {
             let checked = match &scheme.verify {
                 Verify::Upstream => return None,
-                Verify::Inline(checked) => return Some(checked.kind()),
                 Verify::Auth(name) => &self.shared.auth.get(name)?.checked,
             };
             (!checked.runs()).then(|| checked.kind())
@@ -241,9 +234,6 @@ impl Gateway {
             let own = strip_policies(&mut api.policies);
             api.schemes = map(&api.schemes, |scheme| {
                 scheme.declared = Settings::default();
-                if let Verify::Inline(_) = scheme.verify {
-                    scheme.verify = Verify::Upstream;
-                }
             });
             for treatment in &mut api.treatments {
                 treatment.declared = Settings::default();

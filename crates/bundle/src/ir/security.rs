@@ -1,7 +1,7 @@
 //! Security requirements of OpenAPI, with their schemes and verifiers.
 
 use minicbor::{Decode, Encode};
-use policy::auth::{self, Place};
+use policy::auth::Place;
 use policy::declared::{Scalar, Settings, Value};
 
 use super::set::Named;
@@ -76,16 +76,14 @@ impl Scheme {
 /// Verifier of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verify {
-    /// A verifier of gateway.yaml, by name.
+    /// A verifier, by name: `NAME` of gateway.yaml; `API/NAME`, or `API/KIND@PLACE` if a security
+    /// scheme defines it, of a document.
     #[n(0)]
     Auth(#[n(0)] String),
     /// The upstream verifies the credential. The gateway checks only that a credential is present,
     /// so a client can send any value.
     #[n(1)]
     Upstream,
-    /// A verifier defined in the scheme itself; cannot run yet.
-    #[n(2)]
-    Inline(#[n(0)] auth::Checked),
 }
 
 /// Security requirement: alternatives in order. The first alternative that is satisfied determines

@@ -49,7 +49,6 @@ impl Requirement {
                 let verifier = match &scheme.verify {
                     ir::Verify::Upstream => None,
                     ir::Verify::Auth(name) => Some(verifiers.get(name)?),
-                    ir::Verify::Inline(checked) => Some((checked, &None)),
                 };
                 challenges.add(wanted, &scheme.place, verifier.map(|(checked, _)| checked));
                 add_folding(&mut folding, &scheme.place);

@@ -38,9 +38,17 @@ fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {
     }
 }
 
-fn no_verifiers() -> Verifiers<'static> {
-    static NONE: LazyLock<ir::Set<ir::Verifier>> = LazyLock::new(ir::Set::default);
-    Verifiers::new(&NONE, Vec::new())
+/// One verifier of API keys, `keys`.
+fn verifiers() -> Verifiers<'static> {
+    static KEYS: LazyLock<ir::Set<ir::Verifier>> = LazyLock::new(|| {
+        let keys = ir::Verifier {
+            name: "keys".into(),
+            // An API key verifier without settings.
+            checked: bundle::codec::decode(&[0x82, 1, 0x81, 0xa0]).unwrap(),
+        };
+        ir::Set::new(vec![keys]).unwrap()
+    });
+    Verifiers::new(&KEYS, vec![None])
 }
 
 /// Consumer with API keys, each with an optional end of validity (Unix time, seconds).
@@ -70,8 +78,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
     let scheme = |field: &str| ir::Scheme {
         name: field.into(),
         place: Place::Header(field.into()),
-        // An API key verifier without settings.
-        verify: ir::Verify::Inline(bundle::codec::decode(&[0x82, 1, 0x81, 0xa0]).unwrap()),
+        verify: ir::Verify::Auth("keys".into()),
         strip_credential: false,
         declared: policy::declared::Settings::default(),
         passes: ir::Passes::default(),
@@ -85,7 +92,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
         ir::Alternative(uses.collect())
     };
     let security = ir::Security(alternatives.iter().map(uses).collect());
-    Requirement::link(&security, &schemes, &no_verifiers(), &BTreeSet::new()).unwrap()
+    Requirement::link(&security, &schemes, &verifiers(), &BTreeSet::new()).unwrap()
 }
 
 /// Consumer and scheme of the admitted caller, or the code of the refusal.
@@ -219,7 +226,7 @@ fn requirement(
     Requirement::link(
         &ir::Security(alternatives.iter().map(uses).collect()),
         &schemes,
-        &no_verifiers(),
+        &verifiers(),
         &BTreeSet::new(),
     )
     .unwrap()

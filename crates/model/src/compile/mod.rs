@@ -7,18 +7,17 @@ mod skip;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use bundle::digest::Digest;
 use diag::shape::is_name;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span};
-use policy::auth;
-use policy::declared::{self, Scalar};
 use policy::validation::Mode;
 
 use crate::acknowledge;
+use crate::api::Described;
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::outbound;
+use crate::verifiers::{self, Own};
 use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
 use crate::{costs, expressions, globs, invariants};
 use crate::{
@@ -33,7 +32,7 @@ use openapi::spec::Spec;
 use openapi::spec::lift::lift;
 use sources::parallel;
 use sources::project::GATEWAY_FILE;
-use sources::project::files::{Document, Files, Refusal, Texts};
+use sources::project::files::{Document, Files, Texts};
 use sources::syntax::Limits;
 use vocab::lints;
 
@@ -321,6 +320,7 @@ pub fn project_for(
     read.into_sorted()
         .into_iter()
         .for_each(|finding| sink.push(finding));
+    let root_read = reading.root;
     let mut origins = reading.origins;
     let Some(settings) = settings else {
         let sink = told(sink, elsewhere, &origins);
@@ -347,15 +347,31 @@ pub fn project_for(
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&files.tree, &mut sink);
     // Each document has its own sink, so the order of findings does not depend on the threads.
-    let resolved = parallel::map(documents, |(entry, document)| {
+    let mut described = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
         let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
+        (entry, document, spec, Own::default(), sink)
+    });
+    // Reading the key files of verifiers changes `files`, so this part is not parallel.
+    for (entry, _, spec, own, sink) in &mut described {
+        if let Some(spec) = spec {
+            *own = Own::read(&mut files, &entry.name, spec, sink);
+        }
+    }
+    let resolved = parallel::map(described, |(entry, document, spec, own, mut sink)| {
         let here = entry.is_in(environment);
         // For an API of another environment, report only findings about its document. Also mark the
         // names that it uses as used.
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
-        let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
+        let api = spec.map(|spec| {
+            let described = Described {
+                document,
+                spec,
+                verifiers: own,
+            };
+            api::resolve(&files, entry, described, &settings, told)
+        });
         let validates = |api: &Api| {
             let mut operations = api.operations.iter();
             operations.any(|operation| operation.validation != Mode::Off)
@@ -377,6 +393,9 @@ pub fn project_for(
         open::check_patterns(&settings, &apis, &mut sink);
         settings.names.report_unused(&mut sink);
     }
+    let verifiers = verifiers::all(&settings, &apis);
+    let gateway = files.tree.at(root_read);
+    settings::claims::check(gateway, &settings.consumers, verifiers, &mut sink);
     routes::check(&files, &apis, &mut sink);
     outbound::lint::check(&settings, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
@@ -424,53 +443,6 @@ pub fn project_for(
     })
 }
 
-/// Replaces the path in `jwks_file` by the digest of the file, so that the bundle depends on the
-/// file's content.
-fn with_content(
-    files: &mut Files,
-    (verifier, span): (&mut declared::Checked, Span),
-    sink: &mut Sink,
-) {
-    let Some(path) = verifier.settings.text(&["jwks_file"]) else {
-        return;
-    };
-    let file = match files.read(path) {
-        Ok(file) => file,
-        Err(Refusal::Missing) => return,
-        Err(refusal) => {
-            sink.push(refusal.finding(path, span));
-            return;
-        }
-    };
-    let digest = Digest::of(files.sources.file(file).text().as_bytes());
-    let settings = std::mem::take(&mut verifier.settings).without(|path| path == ["jwks_file"]);
-    let content = Scalar::Text(format!("sha256:{}", digest.hex()));
-    verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
-}
-
-/// Adds the keys in its `jwks_file` to a JWT verifier.
-fn with_keys(
-    files: &mut Files,
-    reading: &Reading,
-    (name, verifier): (&str, &mut auth::jwt::Checked),
-    sink: &mut Sink,
-) {
-    let path = ["auth", name, "jwks_file"];
-    let root = files.tree.at(reading.root);
-    let node = path.iter().try_fold(root, |node, key| node.get(key));
-    let written = node.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
-    let Some((path, span)) = written else { return };
-    let Some((_, set)) = files.load(&path, span, sink) else {
-        return;
-    };
-    let root = files.tree.at(reading.root);
-    let Some(node) = root.get("auth").and_then(|auth| auth.get(name)) else {
-        return;
-    };
-    let keys = auth::jwt::author::read_keys(files.tree.at(set), node, sink);
-    verifier.set_keys(keys);
-}
-
 /// Reads the settings of gateway.yaml in one environment, and the other files that gateway.yaml
 /// names.
 pub fn settings(
@@ -493,20 +465,7 @@ pub fn settings(
     expressions::check(root, files, sink);
     let mut settings = settings::read(root, consumers, sink)?;
     for verifier in &mut settings.auth {
-        match &mut verifier.value.checked {
-            auth::Checked::Declared(declared) => {
-                with_content(files, (declared, verifier.span), sink);
-            }
-            auth::Checked::Jwt(jwt) => {
-                with_keys(files, reading, (&verifier.value.name, &mut **jwt), sink);
-            }
-            auth::Checked::ApiKey(_)
-            | auth::Checked::Basic(_)
-            | auth::Checked::Introspection(_)
-            | auth::Checked::Mtls(_)
-            | auth::Checked::Dpop(_)
-            | auth::Checked::HmacSignature(_) => {}
-        }
+        verifiers::add_keys(files, verifier, sink);
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
     if let Some(named) = settings.acknowledge.clone() {
@@ -654,21 +613,21 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     let mut apis = Vec::new();
     // Give the API the name that `apis_glob` would give it.
     let stem = Path::new(files.sources.file(document.file).path()).file_stem();
-    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    let written = spec.x_gateway.and_then(|id| files.tree.at(id).get("api"));
+    let written = written.and_then(|name| Some(name.scalar_text()?.to_owned()));
+    let stem = written.or_else(|| stem.map(|stem| stem.to_string_lossy().into_owned()));
     for mut entry in settings.apis.iter().cloned() {
         entry.span = nowhere;
         entry.name = stem
             .clone()
             .filter(|stem| is_name(stem))
             .unwrap_or(entry.name);
-        apis.push(api::resolve(
-            files,
-            &entry,
-            document.clone(),
-            spec.clone(),
-            &settings,
-            &mut sink,
-        ));
+        let described = Described {
+            document: document.clone(),
+            spec: spec.clone(),
+            verifiers: Own::without_keys(&files.tree, &entry.name, spec),
+        };
+        apis.push(api::resolve(files, &entry, described, &settings, &mut sink));
     }
     routes::check(files, &apis, &mut sink);
     let settled = |finding: &Diagnostic| !is_of_project(finding.lint);

@@ -11,19 +11,19 @@ use vocab::lints::UNKNOWN_CLAIM;
 
 /// Reports `hash_on` of upstreams and `key` of policies that name a claim that no consumer has, in
 /// gateway.yaml or in the `x-gateway` of a document.
-pub(crate) fn check(
+pub(crate) fn check<'v>(
     root: NodeRef<'_>,
     consumers: &[Defined<ir::Consumer>],
-    auth: &[Defined<ir::Verifier>],
+    mut auth: impl Iterator<Item = &'v Defined<ir::Verifier>>,
     sink: &mut Sink,
 ) {
     // Claims of tokens are unknown here, so report nothing if a verifier may provide them.
-    let declared = |one: &Defined<ir::Verifier>| {
+    let declared = |one: &'v Defined<ir::Verifier>| {
         use policy::auth::Checked::{Declared, Mtls};
         let checked = &one.value.checked;
         checked.takes_tokens() || matches!(checked, Declared(_) | Mtls(_))
     };
-    if auth.iter().any(declared) {
+    if auth.any(declared) {
         return;
     }
     let given = consumers.iter().flat_map(|one| one.value.claims.iter());

@@ -1,10 +1,11 @@
 //! Reader and checks of gateway.yaml.
 
+mod auth;
 pub(crate) mod claims;
 mod consumers;
 pub(super) mod listeners;
 mod mounts;
-mod proofs;
+pub(crate) mod proofs;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
 use policy::validation::Mode;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::auth::{verifier, verifiers};
 use self::consumers::consumers;
 use self::listeners::listeners;
 use self::mounts::mounts;
@@ -220,18 +222,13 @@ pub fn read(
     let name = name(root, sink)?;
     let listeners = listeners(root, sink);
     let upstreams = upstreams(root, &name.value, None, sink);
-    let auth = entries(root, "auth", |name, node| {
-        let kind = node.get("kind")?.scalar_text()?;
-        let checked = verifier(kind, node)?;
-        Some(ir::Verifier { name, checked })
-    });
+    let auth = verifiers(root, None);
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
     let mut policies = policies(root.get("policies"), &name.value, "", sink);
     let stores = stores(root, &name.value);
     bind_stores(&mut policies, &stores);
-    let auth: Vec<_> = auth.into_iter().map(|(_, entry)| entry).collect();
-    claims::check(root, &consumers, &auth, sink);
-    proofs::check(root, &auth, sink);
+    let named = |name: &str| auth.iter().find(|one| one.value.name == name);
+    proofs::check(root.tree(), auth.iter(), &named, sink);
     let mut names = AllNames::of(Some(root));
     for listener in &listeners {
         names.define(Kind::Listener, &listener.value.name, listener.span);
@@ -359,17 +356,8 @@ fn is_gateways(path: &[String]) -> bool {
     }
 }
 
-/// Reads a verifier, including kinds that this version cannot run. `None` if the kind is unknown.
-pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
-    let shape = shape::Shape::Kinds(policy::auth::KINDS);
-    policy::auth::check(kind, node).or_else(|| {
-        shape::check(node, &shape, &mut Sink::default())
-            .then(|| policy::auth::Checked::Declared(declared_kind(kind, node, &shape)))
-    })
-}
-
-/// Reads a policy, including kinds that this version cannot run. A policy with a setting that this
-/// version cannot run is read like a kind that it cannot run.
+/// Reads a policy, including kinds that this version cannot run. A policy with a setting that
+/// cannot run is read like a kind that cannot run.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();
@@ -422,7 +410,7 @@ pub(crate) fn upstreams(
     made.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Name in the bundle of an upstream that a document defines: `API/NAME`. Names in gateway.yaml
+/// Name in the bundle of an upstream or verifier that a document defines: `API/NAME`. Names in gateway.yaml
 /// contain no `/`.
 pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")

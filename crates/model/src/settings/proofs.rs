@@ -2,39 +2,41 @@
 //! bearer tokens.
 
 use bundle::ir;
-use diag::{Diagnostic, NodeRef, Sink};
+use diag::{Diagnostic, NodeRef, Sink, Tree};
 use vocab::lints::WRONG_KIND;
 
 use super::Defined;
 
-/// Reports each `token` that names a verifier of another kind. Unknown names are reported with
-/// those of all other keys.
-pub(super) fn check(root: NodeRef<'_>, auth: &[Defined<ir::Verifier>], sink: &mut Sink) {
+/// Reports each `token` that names a verifier of another kind. `named` finds a verifier by its name
+/// in the bundle. Unknown names are reported together with those of other keys.
+pub(crate) fn check<'v>(
+    tree: &Tree,
+    auth: impl Iterator<Item = &'v Defined<ir::Verifier>>,
+    named: &dyn Fn(&str) -> Option<&'v Defined<ir::Verifier>>,
+    sink: &mut Sink,
+) {
     for verifier in auth {
         let Some(name) = verifier.value.checked.token_verifier() else {
             continue;
         };
-        let Some(named) = auth.iter().find(|one| one.value.name == name) else {
+        let Some(named) = named(name) else {
             continue;
         };
         let checked = &named.value.checked;
         if checked.takes_tokens() && checked.token_verifier().is_none() {
             continue;
         }
-        let path = ["auth", &verifier.value.name, "token"];
-        let node = path.iter().try_fold(root, |node, key| node.get(key));
+        let node = verifier.node.and_then(|id| tree.at(id).get("token"));
         let span = node.map_or(verifier.span, NodeRef::span);
+        let written = node.and_then(NodeRef::scalar_text).unwrap_or(name);
+        let written = written.escape_debug();
         let message = format!(
-            "`{}` checks no tokens: it is of kind `{}`",
-            name.escape_debug(),
+            "`{written}` checks no tokens: it is of kind `{}`",
             checked.kind()
         );
         sink.push(
             Diagnostic::new(&WRONG_KIND, span, message)
-                .related(
-                    named.span,
-                    format!("`{}` is defined here", name.escape_debug()),
-                )
+                .related(named.span, format!("`{written}` is defined here"))
                 .help("name a verifier of kind `jwt` or `introspection`"),
         );
     }

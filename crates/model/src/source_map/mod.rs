@@ -213,6 +213,9 @@ impl SourceMap {
                 let subject = format!("upstream {}", entry.value.ir.name);
                 define(subject, entry.span, entry.node);
             }
+            for entry in &api.auth {
+                define(format!("auth {}", entry.value.name), entry.span, entry.node);
+            }
             for mount in &api.mounts {
                 let subject = format!("mount {}/{}", api.name, mount.value.name);
                 define(subject, mount.span, mount.node);

@@ -34,15 +34,10 @@ pub(super) struct Admitting<'a> {
     reads: BTreeSet<Vec<String>>,
 }
 
-/// Verifiers of a gateway: those of gateway.yaml, and those in security schemes.
+/// Verifiers of a gateway.
 fn verifiers(gateway: &ir::Gateway) -> impl Iterator<Item = &auth::Checked> {
-    let own = gateway.apis.iter().flat_map(|api| &api.schemes);
-    let own = own.filter_map(|scheme| match &scheme.verify {
-        ir::Verify::Inline(checked) => Some(checked),
-        ir::Verify::Auth(_) | ir::Verify::Upstream => None,
-    });
-    let shared = gateway.shared.auth.iter();
-    shared.map(|verifier| &verifier.checked).chain(own)
+    let all = gateway.shared.auth.iter();
+    all.map(|verifier| &verifier.checked)
 }
 
 /// Key ids of a verifier of signatures.
@@ -143,7 +138,6 @@ impl<'a> Admitting<'a> {
         for scheme in self.gateway.apis.iter().flat_map(|api| &api.schemes) {
             let checked = match &scheme.verify {
                 ir::Verify::Auth(name) => shared.auth.get(name).map(|one| &one.checked),
-                ir::Verify::Inline(checked) => Some(checked),
                 ir::Verify::Upstream => None,
             };
             let is_concerned = checked.is_some_and(|checked| match checked.kind() {

@@ -64,7 +64,6 @@ fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
     let verified = required.iter().filter_map(|scheme| {
         let checked = match &scheme.verify {
             ir::Verify::Auth(name) => &side.shared.auth.get(name)?.checked,
-            ir::Verify::Inline(checked) => checked,
             ir::Verify::Upstream => return None,
         };
         // Only an introspection endpoint receives the token itself.

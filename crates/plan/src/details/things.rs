@@ -468,7 +468,7 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
         let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
         let direct = schemes.filter_map(|scheme| match &scheme.verify {
             ir::Verify::Auth(name) => Some(name.clone()),
-            ir::Verify::Upstream | ir::Verify::Inline(_) => None,
+            ir::Verify::Upstream => None,
         });
         direct.collect()
     };

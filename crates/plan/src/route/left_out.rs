@@ -21,9 +21,6 @@ pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
         uses.filter_map(
             |SchemeUse { scheme, .. }| match &here.api.schemes.get(scheme)?.verify {
                 Verify::Upstream => None,
-                Verify::Inline(checked) => {
-                    Some(format!("verifier of {scheme} ({})", checked.kind()))
-                }
                 Verify::Auth(name) => {
                     let checked = &shared.auth.get(name)?.checked;
                     (!checked.runs()).then(|| format!("auth {name} ({})", checked.kind()))

@@ -563,7 +563,6 @@ fn proofs(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Ve
                 Some(verifier) => (format!("auth {name}"), &verifier.checked),
                 None => continue,
             },
-            ir::Verify::Inline(checked) => (format!("api {} {}", api.name, scheme.name), checked),
             ir::Verify::Upstream => continue,
         };
         let settings = checked.settings();
@@ -645,14 +644,6 @@ fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
                 format!("policy {}/{}", api.name, one.name),
                 &one.checked.settings(),
             );
-        }
-        for scheme in &api.schemes {
-            if let ir::Verify::Inline(checked) = &scheme.verify {
-                add(
-                    format!("api {} {}", api.name, scheme.name),
-                    &checked.settings(),
-                );
-            }
         }
     }
     flows

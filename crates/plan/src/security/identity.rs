@@ -357,7 +357,6 @@ fn admitted(access: &Access<'_>) -> BTreeSet<String> {
 fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
     let checked = match &scheme.verify {
         ir::Verify::Auth(name) => route.gateway.shared.auth.get(name).map(|one| &one.checked),
-        ir::Verify::Inline(checked) => Some(checked),
         ir::Verify::Upstream => None,
     };
     let Some(checked) = checked else {

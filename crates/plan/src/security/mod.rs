@@ -347,7 +347,7 @@ impl<'a> Access<'a> {
             .filter_map(|wanted| route.api.schemes.get(&wanted.scheme))
             .filter_map(|scheme| match &scheme.verify {
                 ir::Verify::Auth(name) => Some(name.as_str()),
-                ir::Verify::Upstream | ir::Verify::Inline(_) => None,
+                ir::Verify::Upstream => None,
             })
             .collect();
         let named = names.into_iter().filter_map(|name| {

@@ -50,7 +50,6 @@ fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
             let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
             names.extend(schemes.filter_map(|scheme| match &scheme.verify {
                 ir::Verify::Auth(name) => route.gateway.shared.auth.get(name)?.checked.origin(),
-                ir::Verify::Inline(checked) => checked.origin(),
                 ir::Verify::Upstream => None,
             }));
         }

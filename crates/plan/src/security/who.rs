@@ -298,7 +298,6 @@ fn places(
         let checked = match &scheme.verify {
             // The upstream checks scopes, so the gateway requires nothing further.
             ir::Verify::Upstream => continue,
-            ir::Verify::Inline(checked) => checked,
             ir::Verify::Auth(name) => match verifiers.get(name) {
                 Some(verifier) => &verifier.checked,
                 None => continue,

@@ -137,6 +137,20 @@ impl Checked {
         }
     }
 
+    /// Renames the verifier that [`Self::token_verifier`] names.
+    pub fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {
+        match self {
+            Self::Dpop(dpop) => dpop.rename_token(name),
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Jwt(_)
+            | Self::Introspection(_)
+            | Self::Mtls(_)
+            | Self::HmacSignature(_)
+            | Self::Declared(_) => {}
+        }
+    }
+
     /// Origin of the URL that gwd calls for the verifier. The origin is the name of an upstream.
     /// None if gwd calls no URL.
     #[must_use]

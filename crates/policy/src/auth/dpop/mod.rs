@@ -144,6 +144,11 @@ impl Checked {
         &self.token
     }
 
+    /// Renames the verifier of the token.
+    pub(super) fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {
+        self.token = name(&self.token);
+    }
+
     /// Allowed signature algorithms of proofs.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
