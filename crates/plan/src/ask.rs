@@ -144,12 +144,12 @@ fn validating(gateway: &Gateway) -> Vec<String> {
     names.chain([FIELD.to_owned()]).collect()
 }
 
-/// Result of the check of a request without a body. `None` if the result depends on the body.
+/// Result of the check of a request. `None` if the body decides and is not known.
 fn examined(
     snapshot: &Snapshot,
     decided: &Decided<'_>,
     check: Check,
-    head: &RequestHead,
+    (head, body): (&RequestHead, Option<&[u8]>),
 ) -> Option<Answer> {
     let fine = || Some(Answer::Examined(Arc::default()));
     let route = decided.route.as_ref()?;
@@ -172,12 +172,15 @@ fn examined(
         let mut reject = &invalid::REQUEST;
         let has_body = head.headers.contains_key(http::header::CONTENT_LENGTH);
         if findings.is_empty() && examined.undeclared.is_none() {
-            let no_body = !has_body && head.headers.get(http::header::CONTENT_TYPE).is_none();
+            let no_body = match body {
+                Some(body) => body.is_empty(),
+                None => !has_body && head.headers.get(http::header::CONTENT_TYPE).is_none(),
+            };
             match described.operation.body_use(&head.headers, no_body) {
                 Ok(BodyUse::Pass) => {}
-                Ok(BodyUse::Read(_)) => return None,
+                Ok(BodyUse::Read(kind)) => findings = described.operation.body(&kind, body?),
                 // The result depends on the body, which is unknown.
-                Err(_) if no_body => return None,
+                Err(_) if no_body && body.is_none() => return None,
                 Err((refusal, finding)) => {
                     reject = refusal;
                     findings.push(finding);
@@ -276,6 +279,9 @@ pub struct Question {
     pub peer: IpAddr,
     /// Client certificates as [`mtls::witness`] writes them, with their sources.
     pub certificates: Vec<(mtls::Source, String)>,
+    /// Body of the request, empty without one. With it, the request is checked against its
+    /// description. `None`: assumptions decide about the body.
+    pub body: Option<Vec<u8>>,
     /// Time of the request (Unix time, seconds), by which credentials expire.
     pub unix_s: u64,
 }
@@ -332,8 +338,9 @@ impl Oracle {
     }
 
     /// Decides a request, unless the listener refuses it. A token whose verifier asks another service
-    /// counts as forged, except a witness's token. The request counts as valid for its description. A
-    /// decision that depends on any other answer stays open ([`Verdict::Ask`]).
+    /// counts as forged, except a witness's token. Without [`Question::body`], the request counts as
+    /// valid for its description. A decision that depends on any other answer stays open
+    /// ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
@@ -346,7 +353,8 @@ impl Oracle {
             asker: asker.clone(),
             answer: words(about.asker())[1].to_owned(),
         });
-        let valid = self.validating.iter().map(|asker| Assumption {
+        let assumed = question.body.is_none().then_some(&self.validating);
+        let valid = assumed.into_iter().flatten().map(|asker| Assumption {
             asker: asker.clone(),
             answer: words(Asker::Validate)[0].to_owned(),
         });
@@ -397,7 +405,10 @@ impl Oracle {
                     .or_else(|| Some(counted(count))),
                 Effect::Message(check) => fitting
                     .find_map(|one| assumed(Asker::Validate, &one.answer))
-                    .or_else(|| examined(&self.snapshot, &decided, *check, &admitted.head)),
+                    .or_else(|| {
+                        let message = (&admitted.head, question.body.as_deref());
+                        examined(&self.snapshot, &decided, *check, message)
+                    }),
                 Effect::Http(_) | Effect::Keys(_) => {
                     fitting.find_map(|one| assumed(effect.asker(), &one.answer))
                 }

@@ -171,6 +171,8 @@ pub struct Witness {
     /// Address of the peer, if the outcome depends on it. Default: an address that is in no
     /// configured list.
     pub peer: Option<std::net::IpAddr>,
+    /// Body of the request.
+    pub body: Option<String>,
     /// Outcome at the old gateway.
     pub old: Outcome,
     /// Outcome at the new gateway.
@@ -451,15 +453,16 @@ pub fn short(fingerprint: &str) -> &str {
 }
 
 impl Witness {
-    /// Sort key for finding the smallest witness: number of bytes of method, URL and fields, then
-    /// URL and method.
+    /// Sort key for finding the smallest witness: number of bytes of method, URL, fields and body, then URL and
+    /// method.
     pub(super) fn size(&self) -> (usize, &str, &str) {
         let fields: usize = self
             .headers
             .iter()
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
-        let length = self.method.len() + self.url.len() + fields;
+        let body = self.body.as_ref().map_or(0, String::len);
+        let length = self.method.len() + self.url.len() + fields + body;
         (length, &self.method, &self.url)
     }
 }

@@ -113,11 +113,10 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
     if !places.is_empty() {
         out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
-    if let Some(witness) = change
-        .witness
-        .as_ref()
-        .filter(|_| change.section == Section::Security || change.class == Class::Moved)
-    {
+    if let Some(witness) = change.witness.as_ref().filter(|_| {
+        let is_shown = matches!(change.section, Section::Security | Section::Breaking);
+        is_shown || change.class == Class::Moved
+    }) {
         out.push_str(&format!("      witness: {}\n", sentence(witness)));
     }
 }

@@ -39,6 +39,7 @@ are compared as strings.";
         "csrf-added" "Cross-site request forgery is refused (`csrf`).";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
         "csrf-changed" "The `csrf` policy refuses other requests.";
+        "request-body-unchecked" "Validation (`block`) accepts every body that it refused before: the body, its media types or its schema are no longer described.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "The treatment of query parameters that an operation does not describe differs: `allow`, `strip`, `reject`.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
@@ -119,6 +120,9 @@ are compared as strings.";
     }
     Breaking {
         "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows` of an OAuth scheme); the gateway is unaffected.";
+        "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
+        "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
+        "request-check-changed" "Validation (`block`) refuses other requests; neither version was shown to accept all requests of the other.";
         "contract-changed" "The contract of requests or responses differs; this version does not classify the change as compatible or breaking.";
     }
     Policy {

@@ -136,11 +136,15 @@ fn witness(witness: &Witness) -> Value {
         one
     });
     let credentials: Vec<Value> = credentials.collect();
+    let mut facts = json!({"listener": witness.listener, "peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials});
+    if let Some(body) = &witness.body {
+        facts["body"] = body.as_str().into();
+    }
     json!({
         "method": witness.method,
         "url": witness.url,
         "headers": headers,
-        "facts": {"listener": witness.listener, "peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials},
+        "facts": facts,
         "expect": {"old": outcome(&witness.old), "new": outcome(&witness.new)},
     })
 }

@@ -272,6 +272,9 @@ fn place_text(place: &Place) -> String {
     format!("{}:{}:{}", place.file, place.line, place.column)
 }
 
+/// Maximum number of characters of a body that a sentence shows. JSON contains the whole body.
+const BODY_SHOWN_MAX: usize = 200;
+
 /// Describes a witness in one sentence.
 #[must_use]
 pub fn sentence(witness: &Witness) -> String {
@@ -289,6 +292,14 @@ pub fn sentence(witness: &Witness) -> String {
     }
     if witness.credentials.is_empty() {
         text.push_str(" without a credential");
+    }
+    if let Some(body) = &witness.body {
+        let shown: String = body.chars().take(BODY_SHOWN_MAX).collect();
+        let more = match shown.len() < body.len() {
+            true => format!("… ({} bytes)", body.len()),
+            false => String::new(),
+        };
+        text.push_str(&format!(" with the body {shown}{more}"));
     }
     if let Some(peer) = witness.peer {
         text.push_str(&format!(" from {peer}"));

@@ -78,6 +78,8 @@ pub(super) struct Draft {
     pub(super) peer: Option<IpAddr>,
     /// Client address that a trusted proxy reports, if an address filter decides by it.
     pub(super) client: Option<IpAddr>,
+    /// Body of the request, empty without one, if the outcome depends on the check of the message.
+    pub(super) body: Option<String>,
 }
 
 /// Returns the values that carry the credentials of an alternative in a request, and their
@@ -240,6 +242,9 @@ impl Draft {
         for (name, value) in &self.values.headers {
             request = request.header(name, value);
         }
+        if let Some(body) = self.body.as_ref().filter(|body| !body.is_empty()) {
+            request = request.header("content-length", body.len());
+        }
         let request = request.body(()).ok()?.into_parts().0;
         Some(Question {
             listener,
@@ -247,6 +252,7 @@ impl Draft {
             peer: self.client.or(self.peer).unwrap_or(OUTSIDER),
             unix_s: AT_S,
             certificates: self.values.certificates.clone(),
+            body: self.body.clone().map(String::into_bytes),
         })
     }
 
@@ -283,6 +289,7 @@ impl Draft {
             credentials,
             listener: self.listener.clone(),
             peer: self.client.or(self.peer),
+            body: self.body.clone().filter(|body| !body.is_empty()),
             old,
             new,
         }

@@ -1,91 +1,214 @@
 //! Comparison of two descriptions of requests: decides if one accepts all requests of the other.
 //!
-//! The comparison is sound and not complete: `true` is certain, and `false` means that containment
-//! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
-//! being compared is assumed (coinduction), so that recursive schemas end.
+//! The comparison has no policy: plans and other callers decide what a difference means.
 
-use std::collections::BTreeSet;
-
-use bundle::ir::{Body, Parameter, ParameterPlace, Value};
+use bundle::ir::{Body, MediaType, Parameter, ParameterPlace, Value};
+use policy::invalid::Part;
 
 use crate::cone::Cone;
+use crate::contain::{ANY, Comparing};
+use crate::media;
+use crate::parameters::{is_ignored, part_of};
 
 /// True if each request that matches `old` was shown to match `new`.
 #[must_use]
 pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
-    let mut comparing = Comparing {
-        wide: &new.schemas,
-        narrow: &old.schemas,
-        assumed: BTreeSet::new(),
-        steps: 0,
+    let found = differences([old, new], [false; 2]);
+    found.iter().all(|one| one.relation == Relation::Wider)
+}
+
+/// Relation of the requests that a part of the new description accepts to those that the old one
+/// accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// All requests of the old description are accepted, and containment in the other direction was
+    /// not shown.
+    Wider,
+    /// All requests of the new description were accepted before, and containment in the other
+    /// direction was not shown.
+    Narrower,
+    /// Containment was shown in neither direction.
+    Unknown,
+}
+
+/// Part of requests that two descriptions restrict differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Parameter or body. A path parameter has its new name.
+    pub part: Part,
+    /// Media type of the body, if only the description of this type differs.
+    pub media_type: Option<Box<str>>,
+    /// Relation of the accepted requests.
+    pub relation: Relation,
+    /// True if the new description accepts every body of the media type, or of a media type whose
+    /// bodies were checked.
+    pub accepts_every_body: bool,
+}
+
+/// Differences between an old and a new description. Empty if both were shown to accept the same
+/// requests. `refuses_undescribed` is true for a side that refuses query parameters which its
+/// description does not contain.
+#[must_use]
+pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Difference> {
+    let [old, new] = sides;
+    if old.digest == new.digest && refuses_undescribed[0] == refuses_undescribed[1] {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut add = |part, media_type, [wider, narrower]: [bool; 2], accepts_every_body| {
+        let relation = match (wider, narrower) {
+            (true, true) => return,
+            (true, false) => Relation::Wider,
+            (false, true) => Relation::Narrower,
+            (false, false) => Relation::Unknown,
+        };
+        found.push(Difference {
+            part,
+            media_type,
+            relation,
+            accepts_every_body,
+        });
     };
-    comparing.parameters(&new.operation.parameters, &old.operation.parameters)
-        && comparing.bodies(new.operation.body.as_ref(), old.operation.body.as_ref())
+    for [was, is] in paired(&old.operation.parameters, &new.operation.parameters) {
+        let Some(one) = is.or(was) else { continue };
+        let covers = [0, 1].map(|narrow: usize| {
+            let mut comparing = Comparing::new(sides[1 - narrow], sides[narrow]);
+            let (both, refuses) = ([was, is], refuses_undescribed);
+            comparing.parameter(
+                (both[1 - narrow], refuses[1 - narrow]),
+                (both[narrow], refuses[narrow]),
+            )
+        });
+        add(part_of(one.place, &one.name), None, covers, false);
+    }
+    let bodies = [&old.operation.body, &new.operation.body].map(Option::as_ref);
+    let names = |body: Option<&Body>| -> Option<(bool, Vec<String>)> {
+        let names = body?.media_types.iter().map(|one| one.name.clone());
+        Some((body?.required, names.collect()))
+    };
+    match bodies {
+        // Only descriptions of media types differ.
+        [Some(was), Some(is)] if names(Some(was)) == names(Some(is)) => {
+            for (was, is) in was.media_types.iter().zip(&is.media_types) {
+                let covers = [
+                    Comparing::new(new, old).media_type(Some(is), was),
+                    Comparing::new(old, new).media_type(Some(was), is),
+                ];
+                let every = is_unchecked(new, is);
+                add(Part::Body, Some(is.name.as_str().into()), covers, every);
+            }
+        }
+        [was, is] => {
+            let covers = [
+                Comparing::new(new, old).bodies(is, was),
+                Comparing::new(old, new).bodies(was, is),
+            ];
+            let every = is.is_none_or(|is| {
+                let gone = was.into_iter().flat_map(|was| &was.media_types).any(|was| {
+                    let is = is.media_types.get(&was.name);
+                    media::is_read(&was.name)
+                        && is.is_some_and(|is| is_unchecked(new, is))
+                        && !is_unchecked(old, was)
+                });
+                gone || is.media_types.iter().next().is_none()
+            });
+            add(Part::Body, None, covers, every);
+        }
+    }
+    found
 }
 
-/// Maximum number of compared pairs of schemas.
-const STEPS_MAX: u32 = 100_000;
-
-struct Comparing<'a> {
-    /// Schemas of the new description, which must accept everything that the old one accepts.
-    wide: &'a [Value],
-    narrow: &'a [Value],
-    assumed: BTreeSet<(u32, u32)>,
-    steps: u32,
+/// True if every body of a media type is accepted.
+fn is_unchecked(cone: &Cone, media_type: &MediaType) -> bool {
+    let schema = media_type.says.get("schema");
+    !media::is_read(&media_type.name)
+        || schema.is_none_or(|schema| Comparing::new(cone, cone).is_any(schema))
 }
 
-static ANY: Value = Value::Bool(true);
+/// Old and new parameters with the same place and name. Path parameters are paired by position,
+/// because their names have no meaning.
+fn paired<'a>(old: &'a [Parameter], new: &'a [Parameter]) -> Vec<[Option<&'a Parameter>; 2]> {
+    let counts = |one: &&Parameter| !is_ignored(one.place, &one.name);
+    let in_path = |one: &&Parameter| one.place == ParameterPlace::Path;
+    let of = |all: &'a [Parameter], path: bool| {
+        all.iter()
+            .filter(counts)
+            .filter(move |one| in_path(one) == path)
+    };
+    let (mut was, mut is) = (of(old, true), of(new, true));
+    let mut pairs = Vec::new();
+    loop {
+        match (was.next(), is.next()) {
+            (None, None) => break,
+            (was, is) => pairs.push([was, is]),
+        }
+    }
+    let is_same = |one: &Parameter, other: &Parameter| {
+        let fold = one.place == ParameterPlace::Header;
+        one.place == other.place
+            && (one.name == other.name || fold && one.name.eq_ignore_ascii_case(&other.name))
+    };
+    for one in of(new, false) {
+        pairs.push([of(old, false).find(|other| is_same(one, other)), Some(one)]);
+    }
+    let gone = of(old, false).filter(|one| !of(new, false).any(|other| is_same(one, other)));
+    pairs.extend(gone.map(|one| [Some(one), None]));
+    pairs
+}
 
 impl<'a> Comparing<'a> {
-    fn parameters(&mut self, wide: &'a [Parameter], narrow: &'a [Parameter]) -> bool {
-        // Compare path parameters by position, because their names have no meaning.
-        let mut in_path = narrow
-            .iter()
-            .filter(|one| one.place == ParameterPlace::Path);
-        wide.iter().all(|one| {
-            let other = match one.place {
-                ParameterPlace::Path => in_path.next(),
-                place => narrow
-                    .iter()
-                    .find(|other| other.place == place && other.name == one.name),
-            };
-            match other {
-                None => {
-                    !one.required
-                        && one
-                            .says
-                            .get("schema")
-                            .is_none_or(|schema| self.is_any(schema))
-                        && one.says.get("content").is_none()
-                }
-                Some(other) => {
-                    let same = |key: &str| one.says.get(key) == other.says.get(key);
-                    let schema = |says: &'a Value| says.get("schema").unwrap_or(&ANY);
-                    (!one.required || other.required)
-                        && ["style", "explode", "allowEmptyValue"]
-                            .into_iter()
-                            .all(same)
-                        && match (one.says.get("content"), other.says.get("content")) {
-                            (None, None) => self.holds(schema(&one.says), schema(&other.says)),
-                            (Some(wide), Some(narrow)) => self.same(wide, narrow),
-                            _ => false,
-                        }
-                }
+    /// True if the wide description of a parameter accepts everything that the narrow one accepts.
+    /// Each has a flag: a parameter that is not described is refused.
+    fn parameter(
+        &mut self,
+        (wide, wide_refuses): (Option<&'a Parameter>, bool),
+        (narrow, narrow_refuses): (Option<&'a Parameter>, bool),
+    ) -> bool {
+        let is_query = |one: &Parameter| one.place == ParameterPlace::Query;
+        match (wide, narrow) {
+            (None, None) => true,
+            (None, Some(narrow)) => !(wide_refuses && is_query(narrow)),
+            (Some(wide), None) if narrow_refuses && is_query(wide) => !wide.required,
+            (Some(wide), None) => {
+                let schema = wide.says.get("schema");
+                !wide.required
+                    && schema.is_none_or(|schema| self.is_any(schema))
+                    && wide.says.get("content").is_none()
             }
-        })
+            (Some(wide), Some(narrow)) => {
+                let same = |key: &str| wide.says.get(key) == narrow.says.get(key);
+                let schema = |says: &'a Value| says.get("schema").unwrap_or(&ANY);
+                (!wide.required || narrow.required)
+                    && ["style", "explode", "allowEmptyValue"]
+                        .into_iter()
+                        .all(same)
+                    && match (wide.says.get("content"), narrow.says.get("content")) {
+                        (None, None) => self.holds(schema(&wide.says), schema(&narrow.says)),
+                        (Some(wide), Some(narrow)) => self.same(wide, narrow),
+                        _ => false,
+                    }
+            }
+        }
     }
 
     fn bodies(&mut self, wide: Option<&'a Body>, narrow: Option<&'a Body>) -> bool {
-        let (wide, narrow) = match (wide, narrow) {
-            (None, _) => return true,
-            (Some(_), None) => return false,
-            (Some(wide), Some(narrow)) => (wide, narrow),
+        let Some(wide) = wide else { return true };
+        let mut types = wide.media_types.iter();
+        let Some(narrow) = narrow else {
+            return !wide.required && types.next().is_none();
         };
         if wide.required && !narrow.required {
             return false;
         }
-        // A media type of one side may be a range that the other does not have.
         let names = |body: &'a Body| body.media_types.iter().map(|one| &one.name);
+        // A body without media types accepts all of them.
+        if types.next().is_none() {
+            return true;
+        }
+        if names(narrow).next().is_none() {
+            return false;
+        }
+        // A media type of one side may be a range that the other does not have.
         if !names(narrow).all(|name| wide.media_types.get(name).is_some()) {
             return false;
         }
@@ -93,290 +216,28 @@ impl<'a> Comparing<'a> {
         if added && names(wide).any(|name| name.contains('*') || name.contains(';')) {
             return false;
         }
-        narrow.media_types.iter().all(|one| {
-            let wide = wide.media_types.get(&one.name).map(|wide| &wide.says);
-            let wide = wide.unwrap_or(&ANY);
-            let same = |this: &mut Self, key: &str| match (wide.get(key), one.says.get(key)) {
-                (None, None) => true,
-                (Some(wide), Some(narrow)) => this.same(wide, narrow),
-                _ => false,
-            };
-            match (wide.get("schema"), one.says.get("schema")) {
-                (None, _) => true,
-                (Some(schema), None) => self.is_any(schema),
-                (Some(wide), Some(narrow)) => self.holds(wide, narrow),
-            }
-            .then_some(())
-            .is_some_and(|()| same(self, "encoding"))
-        })
+        narrow
+            .media_types
+            .iter()
+            .all(|one| self.media_type(wide.media_types.get(&one.name), one))
     }
 
-    fn wide(&self, value: &'a Value) -> &'a Value {
-        resolved(self.wide, value)
-    }
-
-    fn narrow(&self, value: &'a Value) -> &'a Value {
-        resolved(self.narrow, value)
-    }
-
-    /// True if a schema of the new description accepts every value.
-    fn is_any(&self, schema: &'a Value) -> bool {
-        match self.wide(schema) {
-            Value::Bool(value) => *value,
-            Value::Map(entries) => entries.iter().all(|(key, _)| !is_assertion(key)),
-            _ => false,
-        }
-    }
-
-    /// True if `wide` was shown to accept all values of `narrow`.
-    fn holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        if self.is_any(wide) || *self.narrow(narrow) == Value::Bool(false) {
+    /// True if the wide description of a media type accepts all bodies of the narrow one.
+    fn media_type(&mut self, wide: Option<&'a MediaType>, narrow: &'a MediaType) -> bool {
+        if !media::is_read(&narrow.name) {
             return true;
         }
-        self.steps += 1;
-        if self.steps > STEPS_MAX {
-            return false;
-        }
-        if let (Value::Node(one), Value::Node(other)) = (wide, narrow)
-            && !self.assumed.insert((*one, *other))
-        {
-            return true;
-        }
-        self.holds_here(wide, narrow)
-    }
-
-    /// Result of [`Self::holds`] for one of several attempts to show containment. A failed attempt
-    /// discards its assumptions.
-    fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        let before = self.assumed.clone();
-        let held = self.holds(wide, narrow);
-        if !held {
-            self.assumed = before;
-        }
-        held
-    }
-
-    fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        let (wide_map, narrow_map) = (self.wide(wide), self.narrow(narrow));
-        // A wide schema without entries is `false` here and accepts no value. A narrow schema
-        // without entries accepts every value.
-        if wide_map.entries().is_empty() {
-            return false;
-        }
-        // A nullable schema is compared only with a nullable one.
-        let nullable = |value: &Value| value.get("nullable") == Some(&Value::Bool(true));
-        if nullable(narrow_map) && !nullable(wide_map) {
-            return false;
-        }
-        for (key, value) in wide_map.entries() {
-            if is_assertion(key) && !self.implied(key, value, wide_map, narrow_map) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// True if every value that the narrow schema accepts satisfies this keyword of the wide
-    /// schema.
-    fn implied(&mut self, key: &str, value: &'a Value, wide: &'a Value, narrow: &'a Value) -> bool {
-        let own = narrow.get(key);
-        match key {
-            "type" => {
-                let allowed = names(self.wide, value);
-                let Some(own) = own else { return false };
-                let fits = |name: &&str| {
-                    allowed.contains(name) || *name == "integer" && allowed.contains("number")
-                };
-                names(self.narrow, own).iter().all(fits)
-            }
-            "enum" | "const" => {
-                let list = |table: &'a [Value], key: &str, value: &'a Value| match key {
-                    "enum" => resolved(table, value).items().iter().collect(),
-                    _ => vec![value],
-                };
-                let allowed = list(self.wide, key, value);
-                let own = match (narrow.get("enum"), narrow.get("const")) {
-                    (Some(values), _) => list(self.narrow, "enum", values),
-                    (None, Some(value)) => vec![value],
-                    (None, None) => return false,
-                };
-                own.iter()
-                    .all(|own| allowed.iter().any(|one| self.same(one, own)))
-            }
-            "required" => {
-                let own = own.map(|own| names(self.narrow, own)).unwrap_or_default();
-                names(self.wide, value).is_subset(&own)
-            }
-            "minimum" | "minLength" | "minItems" | "minProperties" => bound(self.wide(value))
-                .zip(own.and_then(|own| bound(self.narrow(own))))
-                .is_some_and(|(least, own)| least <= own),
-            "maximum" | "maxLength" | "maxItems" | "maxProperties" => bound(self.wide(value))
-                .zip(own.and_then(|own| bound(self.narrow(own))))
-                .is_some_and(|(most, own)| own <= most),
-            "items" => {
-                let both = |value: &Value| value.items().is_empty();
-                let own = own.unwrap_or(&ANY);
-                both(self.wide(value)) && both(self.narrow(own)) && self.holds(value, own)
-            }
-            "properties" => {
-                let rest = narrow.get("additionalProperties").unwrap_or(&ANY);
-                let patterned = narrow.get("patternProperties").is_some();
-                let all = own.map(|own| self.narrow(own));
-                let entries = self.wide(value).entries();
-                entries
-                    .iter()
-                    .all(|(name, schema)| match all.and_then(|all| all.get(name)) {
-                        Some(own) => {
-                            self.read_only(schema) == self.read_only_narrow(own)
-                                && self.holds(schema, own)
-                        }
-                        None => !patterned && !self.read_only(schema) && self.holds(schema, rest),
-                    })
-            }
-            "additionalProperties" => {
-                let patterns = |value: &Value| value.get("patternProperties").is_some();
-                if patterns(wide) || patterns(narrow) {
-                    return false;
-                }
-                let known = wide.get("properties").map(|all| self.wide(all));
-                let rest = own.unwrap_or(&ANY);
-                let named = narrow
-                    .get("properties")
-                    .map(|all| self.narrow(all).entries());
-                let mut named = named.unwrap_or_default().iter();
-                self.holds(value, rest)
-                    && named.all(|(name, own)| {
-                        known.is_some_and(|known| known.get(name).is_some())
-                            || self.holds(value, own)
-                    })
-            }
-            "allOf" => {
-                let parts = self.wide(value).items();
-                parts.iter().all(|part| self.some_part_holds(part, narrow))
-            }
-            "$ref" => self.some_part_holds(value, narrow),
-            "anyOf" => {
-                let choices = self.wide(value).items();
-                let alternatives = ["anyOf", "oneOf"].into_iter();
-                let mut alternatives = alternatives.filter_map(|key| narrow.get(key));
-                alternatives.any(|own| {
-                    let own = self.narrow(own).items();
-                    own.iter()
-                        .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
-                })
-            }
-            // Equal keywords are contained. For others, containment is not shown.
-            _ => own.is_some_and(|own| self.same(value, own)),
-        }
-    }
-
-    /// True if a schema accepts all values that match `narrow`, or one of its `allOf`.
-    fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        if self.tries(wide, narrow) {
-            return true;
-        }
-        let parts = ["allOf", "$ref"]
-            .into_iter()
-            .filter_map(|key| narrow.get(key));
-        let parts: Vec<&'a Value> = parts
-            .flat_map(|part| match part {
-                Value::List(items) | Value::Set(items) => items.iter().collect(),
-                part => vec![part],
-            })
-            .collect();
-        parts.into_iter().any(|part| self.tries(wide, part))
-    }
-
-    fn read_only(&self, schema: &'a Value) -> bool {
-        self.wide(schema).get("readOnly") == Some(&Value::Bool(true))
-    }
-
-    fn read_only_narrow(&self, schema: &'a Value) -> bool {
-        self.narrow(schema).get("readOnly") == Some(&Value::Bool(true))
-    }
-
-    /// True if two values are equal, with the schemas to which they refer.
-    fn same(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        self.steps += 1;
-        if self.steps > STEPS_MAX {
-            return false;
-        }
-        match (wide, narrow) {
-            (Value::Node(one), Value::Node(other)) => {
-                // Compare the cones, because the assumption of containment does not imply equality.
-                let cone = |table: &'a [Value], node: u32| cone(table, node);
-                cone(self.wide, *one) == cone(self.narrow, *other)
-            }
-            (Value::List(one), Value::List(other)) | (Value::Set(one), Value::Set(other)) => {
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|(one, other)| self.same(one, other))
-            }
-            (Value::Map(one), Value::Map(other)) => {
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|((key, one), (name, other))| key == name && self.same(one, other))
-            }
-            (one, other) => one == other,
-        }
-    }
-}
-
-/// Nodes that a node reaches, renumbered by first visit.
-fn cone(table: &[Value], node: u32) -> Vec<Value> {
-    let mut order = vec![node];
-    let mut reached = Vec::new();
-    while let Some(node) = order.get(reached.len()).copied() {
-        let mut number = |node: u32| {
-            let known = order.iter().position(|one| *one == node);
-            let index = known.unwrap_or_else(|| {
-                order.push(node);
-                order.len() - 1
-            });
-            u32::try_from(index).unwrap_or(u32::MAX)
+        let wide = wide.map_or(&ANY, |wide| &wide.says);
+        let holds = match (wide.get("schema"), narrow.says.get("schema")) {
+            (None, _) => return true,
+            (Some(schema), None) => self.is_any(schema),
+            (Some(wide), Some(narrow)) => self.holds(wide, narrow),
         };
-        let value = table.get(node as usize);
-        reached.push(value.map_or(Value::Bool(true), |value| value.with_nodes(&mut number)));
-    }
-    reached
-}
-
-fn resolved<'a>(table: &'a [Value], value: &'a Value) -> &'a Value {
-    match value {
-        Value::Node(node) => table.get(*node as usize).unwrap_or(&ANY),
-        value => value,
-    }
-}
-
-/// True if a keyword may refuse values.
-fn is_assertion(key: &str) -> bool {
-    !matches!(
-        key,
-        "readOnly" | "writeOnly" | "nullable" | "discriminator" | "default" | "deprecated" | "xml"
-    )
-}
-
-/// Names in a keyword's value: a string, or the strings of a list.
-fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a str> {
-    let text = |value: &'a Value| match resolved(table, value) {
-        Value::Text(text) => Some(&**text),
-        _ => None,
-    };
-    match resolved(table, value) {
-        Value::List(items) | Value::Set(items) => items.iter().filter_map(text).collect(),
-        value => text(value).into_iter().collect(),
-    }
-}
-
-fn bound(value: &Value) -> Option<f64> {
-    match value {
-        #[expect(clippy::cast_precision_loss, reason = "equal bounds stay equal")]
-        Value::Integer(value) => Some(*value as f64),
-        Value::Decimal(text) => text.parse().ok(),
-        _ => None,
+        holds
+            && match (wide.get("encoding"), narrow.says.get("encoding")) {
+                (None, None) => true,
+                (Some(wide), Some(narrow)) => self.same(wide, narrow),
+                _ => !media::is_form(&narrow.name),
+            }
     }
 }

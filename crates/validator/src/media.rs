@@ -113,6 +113,12 @@ pub fn is_read(name: &str) -> bool {
     MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
 }
 
+/// True if bodies of a media type of a description are forms or multipart bodies.
+pub(crate) fn is_form(name: &str) -> bool {
+    let form = MediaType::parse(name).map(|one| one.form());
+    matches!(form, Some(Form::Urlencoded | Form::Multipart))
+}
+
 /// Splits a text at the semicolons that are outside quoted strings.
 pub(crate) fn split_quoted(text: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);

@@ -11,7 +11,9 @@ use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
 use crate::compile::{Compiling, Uncompilable};
+use crate::cone::Cone;
 use crate::kinds::Kinds;
+use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
 use crate::style::{self, READINGS, Reading, Structure, Style};
 use crate::text::{decode, fields};
@@ -53,6 +55,66 @@ struct Field<'h> {
 /// Names of header parameters that OpenAPI ignores (3.1 §4.8.12.1).
 const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
 
+/// Query parameter that describes every name: an exploded object that allows other properties.
+#[must_use]
+pub fn describes_every_name(cone: &Cone) -> Option<&str> {
+    let lowering = Lowering::new(&cone.schemas, Direction::Request);
+    let all = cone.operation.parameters.iter();
+    let mut all = all.filter(|one| one.place == ParameterPlace::Query);
+    let open = all.find(|one| {
+        let (style, explode) = written_style(one);
+        let kinds = one
+            .says
+            .get("schema")
+            .filter(|_| one.says.get("content").is_none());
+        let kinds = kinds.map(|schema| Kinds::of(&lowering, schema));
+        kinds.is_some_and(|kinds| is_spread(style, explode, &kinds) && !kinds.is_closed)
+    });
+    open.map(|one| one.name.as_str())
+}
+
+/// `style` and `explode` of a parameter.
+pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
+    let text = match written.says.get("style") {
+        Some(Value::Text(text)) => Some(&**text),
+        _ => None,
+    };
+    let style = Style::of(text, written.place);
+    let explode = match written.says.get("explode") {
+        Some(Value::Bool(flag)) => *flag,
+        _ => style.explodes(),
+    };
+    (style, explode)
+}
+
+/// True if a parameter with these kinds is an object, and each of its members a separate field.
+fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
+    let is_object = kinds.has_objects() && !kinds.has_scalars() && !kinds.has_arrays();
+    style == Style::Form && explode && is_object
+}
+
+/// True if parameters at this place with this name are not checked.
+pub(crate) fn is_ignored(place: ParameterPlace, name: &str) -> bool {
+    match place {
+        ParameterPlace::Header => IGNORED_HEADERS
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(name)),
+        ParameterPlace::Querystring => true,
+        ParameterPlace::Path | ParameterPlace::Query | ParameterPlace::Cookie => false,
+    }
+}
+
+/// Part of a request that a parameter describes.
+pub(crate) fn part_of(place: ParameterPlace, name: &str) -> Part {
+    let name = name.into();
+    match place {
+        ParameterPlace::Path => Part::Path(name),
+        ParameterPlace::Header => Part::Header(name),
+        ParameterPlace::Cookie => Part::Cookie(name),
+        ParameterPlace::Query | ParameterPlace::Querystring => Part::Query(name),
+    }
+}
+
 impl Parameter {
     /// Creates a parameter of a contract. `None` if OpenAPI ignores the parameter, or if it
     /// describes the whole query.
@@ -60,23 +122,14 @@ impl Parameter {
         written: &'a ir::Parameter,
         compiling: &mut Compiling<'a>,
     ) -> Result<Option<Self>, Uncompilable> {
-        let ignored = match written.place {
-            ParameterPlace::Header => IGNORED_HEADERS.contains(&written.name.as_str()),
-            ParameterPlace::Querystring => true,
-            ParameterPlace::Path | ParameterPlace::Query | ParameterPlace::Cookie => false,
-        };
-        if ignored {
+        if is_ignored(written.place, &written.name) {
             return Ok(None);
         }
-        let text = |key: &str| match written.says.get(key) {
-            Some(Value::Text(text)) => Some(&**text),
-            _ => None,
-        };
         let flag = |key: &str| match written.says.get(key) {
             Some(Value::Bool(flag)) => Some(*flag),
             _ => None,
         };
-        let style = Style::of(text("style"), written.place);
+        let (style, explode) = written_style(written);
         let content = written.says.get("content").map(Value::entries);
         let content = content.and_then(|all| all.first());
         let (form, schema) = match content {
@@ -92,7 +145,7 @@ impl Parameter {
             required: written.required,
             allows_empty: flag("allowEmptyValue") == Some(true),
             style,
-            explode: flag("explode").unwrap_or(style.explodes()),
+            explode,
             content: form,
             kinds: schema
                 .map(|schema| compiling.kinds(schema))
@@ -104,19 +157,12 @@ impl Parameter {
     }
 
     fn part(&self) -> Part {
-        let name = self.name.clone();
-        match self.place {
-            ParameterPlace::Path => Part::Path(name),
-            ParameterPlace::Header => Part::Header(name),
-            ParameterPlace::Cookie => Part::Cookie(name),
-            ParameterPlace::Query | ParameterPlace::Querystring => Part::Query(name),
-        }
+        part_of(self.place, &self.name)
     }
 
     /// True if the parameter is an object whose members are separate query fields.
     fn spreads(&self) -> bool {
-        let form = self.style == Style::Form && self.explode && self.content.is_none();
-        form && self.kinds.has_objects() && !self.kinds.has_scalars() && !self.kinds.has_arrays()
+        self.content.is_none() && is_spread(self.style, self.explode, &self.kinds)
     }
 
     /// True if a field of the query belongs to the parameter.

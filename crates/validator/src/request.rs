@@ -49,7 +49,9 @@ impl Credentials {
         all
     }
 
-    fn has(&self, part: &Part) -> bool {
+    /// True if a part of a request carries a credential or identity.
+    #[must_use]
+    pub fn has(&self, part: &Part) -> bool {
         let is_in = |all: &[String], name: &str| all.iter().any(|one| one == name);
         match part {
             Part::Header(name) => self

@@ -206,6 +206,8 @@ struct Wanted {
     headers: Vec<(String, String)>,
     listener: Option<String>,
     certificates: Vec<(Source, String)>,
+    /// Body of the request, if it is known.
+    body: Option<String>,
 }
 
 fn wanted(args: &Args) -> anyhow::Result<Wanted> {
@@ -220,6 +222,7 @@ fn wanted(args: &Args) -> anyhow::Result<Wanted> {
             headers: fields(&args.header)?,
             listener: args.listener.clone(),
             certificates: Vec::new(),
+            body: None,
         }),
         (None, _) => Err(Failure::usage(
             "a method and a URL are needed: write `gwc route GET http://HOST/PATH`, or a path alone",
@@ -285,6 +288,7 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
         headers: headers.collect(),
         listener: listener.map(str::to_owned),
         certificates: certificates(&witness["facts"]["credentials"]),
+        body: witness["facts"]["body"].as_str().map(str::to_owned),
     })
 }
 
@@ -348,6 +352,7 @@ fn question(
         request: received.request,
         peer: args.peer,
         certificates: wanted.certificates.clone(),
+        body: wanted.body.clone().map(String::into_bytes),
         unix_s: match &args.witness {
             Some(_) => witness::AT_S,
             None => release::now().unix_s(),

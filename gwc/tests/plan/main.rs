@@ -24,6 +24,7 @@ mod listeners;
 mod located;
 mod long;
 mod loosened;
+mod messages;
 mod naive;
 mod ordered;
 mod overlaps;

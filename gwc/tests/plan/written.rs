@@ -152,6 +152,7 @@ fn every_format_of_a_small_plan_is_as_kept() {
         headers: Vec::new(),
         credentials: Vec::new(),
         peer: None,
+        body: None,
         old: Outcome::Refused { status: 401 },
         new: Outcome::Served {
             operation: "a/listOrders".into(),

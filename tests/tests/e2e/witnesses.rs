@@ -88,9 +88,14 @@ impl Provider {
         let fields = headers
             .iter()
             .map(|(name, value)| format!("\n{name}: {value}"));
+        let body = witness["facts"]["body"].as_str();
+        let length = body.map(|body| format!("\ncontent-length: {}", body.len()));
+        let body = body.map(|body| format!("\n\n{body}"));
         format!(
-            "{method} {target} HTTP/1.1\nhost: {host}{}",
-            fields.collect::<String>()
+            "{method} {target} HTTP/1.1\nhost: {host}{}{}{}",
+            fields.collect::<String>(),
+            length.unwrap_or_default(),
+            body.unwrap_or_default()
         )
     }
 }
@@ -141,6 +146,9 @@ paths:
     get: {operationId: any, responses: {\"200\": {description: fine}}}
   /status:
     get: {operationId: status, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+  /checked/{size}:
+    parameters: [{name: size, in: path, required: true, schema: {type: integer, maximum: 9}}]
+    put: {operationId: check, x-gateway: {validate: {request: block}}, requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {a: {type: string, maxLength: 3}}}}}}, responses: {\"200\": {description: fine}}}
 components:
   securitySchemes:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
@@ -286,6 +294,27 @@ const EDITS: &[Edit] = &[
         "base_path: /v1",
         "base_path: /v2",
         16,
+    ),
+    (
+        "a checked path widens",
+        OPENAPI,
+        "maximum: 9",
+        "maximum: 10",
+        1,
+    ),
+    (
+        "a checked body narrows",
+        OPENAPI,
+        "maxLength: 3",
+        "maxLength: 2",
+        1,
+    ),
+    (
+        "a body is checked no more",
+        OPENAPI,
+        "{schema: {type: object, properties: {a: {type: string, maxLength: 3}}}}",
+        "{}",
+        1,
     ),
     (
         "the base path goes",

@@ -164,6 +164,7 @@ impl<'a> Runner<'a> {
             request: received.request,
             peer: case.peer.unwrap_or(OUTSIDER),
             certificates: Vec::new(),
+            body: None,
             unix_s: case.at.map_or(self.now_s, |at| at.unix_s()),
         };
         let assumptions: Vec<Assumption> = case

@@ -9,6 +9,7 @@ use super::{
     asked_for, describe, same, smallest, treated,
 };
 use crate::details::{Line, Of, ends, goes_elsewhere};
+use crate::security::schemas::{self, EnforcedLine};
 use crate::security::{Tokens, Verdict};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
@@ -18,6 +19,9 @@ use model::lower::Lowered;
 /// requests moved. Above this number, similar routes are compared as a group, because many
 /// overlapping templates would give one line for each pair.
 const EXACT_MAX: usize = 64;
+
+/// Reason for a missing witness: none of the generated messages shows the change.
+const NO_MESSAGE: &str = "no example: both versions treat every generated message alike";
 
 /// Reason for a missing witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows the change";
@@ -231,6 +235,7 @@ impl<'a> Cells<'_, 'a> {
             self.push(results, change, is, None, NO_REQUEST);
         }
         self.doors(&pair, &cell, (before, after), results);
+        self.messages(&pair, &cell, is, results);
         if let Some(said) = &pair.restated {
             self.push(
                 results,
@@ -300,8 +305,34 @@ impl<'a> Cells<'_, 'a> {
             if difference.component == "from" && difference.why_none.is_none() {
                 witness = self.caller_from(cell, class != Class::Strengthen, results);
             }
+            if difference.id == "undeclared-params-changed" && difference.why_none.is_none() {
+                let (was, is) = (self.pairs.before(was), self.pairs.after(is));
+                let example = schemas::undescribed(&was, &is);
+                witness = example.and_then(|example| self.with_message(cell, example, results));
+            }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
             self.push(results, change, is, witness, why_none);
+        }
+    }
+
+    /// Reports differences between the messages that both sides accept.
+    fn messages(&self, pair: &Pair, cell: &Cell, is: &Route<'_>, results: &mut CellResults) {
+        let Some(enforced) = &pair.enforced else {
+            return;
+        };
+        for (line, difference) in enforced.lines() {
+            let EnforcedLine {
+                section,
+                class,
+                id,
+                subject,
+                old,
+                new,
+            } = line;
+            let change = Change::new(section, class, id, subject, old, new);
+            let example = enforced.example(difference);
+            let witness = example.and_then(|example| self.with_message(cell, example, results));
+            self.push(results, change, is, witness, NO_MESSAGE);
         }
     }
 

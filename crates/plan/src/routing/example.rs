@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use bundle::ir;
 use policy::Addresses;
+use validator::example::Example;
 
 use super::cell::{Cell, CellResults, Cells};
 use super::{Owner, Route, smallest};
 use crate::ask::OUTSIDER;
 use crate::security::{Tokens, cannot_run};
+use crate::values::Values;
 use crate::witness::{Draft, bug, credentials};
 use crate::{Outcome, Witness, ids};
 use model::lower::Lowered;
@@ -23,6 +25,8 @@ struct Caller<'r, 'a> {
     side: &'r Lowered,
     /// Address of the client, if an address filter decides. Default: [`OUTSIDER`].
     client: Option<IpAddr>,
+    /// Parameters and body of the request, if their check decides.
+    message: Option<Example>,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -86,6 +90,33 @@ impl<'a> Cells<'_, 'a> {
             false => before.without(&after),
         };
         caller.client = Some(only.example(OUTSIDER)?);
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        let alternatives = security
+            .0
+            .iter()
+            .chain(security.0.is_empty().then_some(&none));
+        alternatives.into_iter().find_map(|alternative| {
+            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
+            let (inside, outside) = match opens {
+                true => (&witness.new, &witness.old),
+                false => (&witness.old, &witness.new),
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            (owned && served(inside) && !served(outside)).then_some(witness)
+        })
+    }
+
+    /// Finds a witness with a message that only one side admits: the new side if `opens` is true,
+    /// otherwise the old side.
+    pub(super) fn with_message(
+        &self,
+        cell: &Cell,
+        (message, opens): (Example, bool),
+        results: &mut CellResults,
+    ) -> Option<Witness> {
+        let mut caller = self.caller(cell.owners, opens, results)?;
+        caller.message = Some(message);
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
         let alternatives = security
@@ -200,6 +231,7 @@ impl<'a> Cells<'_, 'a> {
             route,
             side,
             client: (client != OUTSIDER).then_some(client),
+            message: None,
         })
     }
 
@@ -252,14 +284,24 @@ impl<'a> Cells<'_, 'a> {
         values.headers.extend(sent.headers);
         values.query.extend(sent.query);
         values.certificates = sent.certificates;
+        let mut path = found.path;
+        let mut body = None;
+        if let Some(message) = &caller.message {
+            let base = caller.route.mount.base_path.len();
+            path = with_parameters(&path, &caller.route.operation.template, base, message)?;
+            add(&mut values, message);
+            let text = message.body.as_ref().map(|(_, text)| text.clone());
+            body = Some(text.unwrap_or_default());
+        }
         let draft = Draft {
             listener: self.place.listener.clone(),
             host: self.place.host.clone(),
             method: found.method,
-            path: found.path,
+            path,
             values,
             peer: None,
             client: caller.client,
+            body,
         };
         // The listener refuses such a long target, so the outcome would show nothing.
         if draft.target_bytes() as u64 > self.target_bytes_max() {
@@ -286,5 +328,43 @@ impl<'a> Cells<'_, 'a> {
             }
         });
         Some((draft.shown(credentials, old, new), owned))
+    }
+}
+
+/// Path with the values of a message in place of the parameters of its template. `None` if the path
+/// has another number of parameters.
+fn with_parameters(
+    path: &str,
+    template: &ir::Template,
+    base: usize,
+    message: &Example,
+) -> Option<String> {
+    let bound = template.bind(path, base);
+    if message.path.is_empty() {
+        return Some(path.to_owned());
+    }
+    if bound.len() != message.path.len() {
+        return None;
+    }
+    let mut path = path.to_owned();
+    for ((_, range), value) in bound.iter().zip(&message.path).rev() {
+        path.replace_range(range.clone(), value);
+    }
+    Some(path)
+}
+
+/// Adds query parameters, header fields and the media type of a message. Cookies are one field.
+fn add(values: &mut Values, message: &Example) {
+    values.query.extend(message.query.iter().cloned());
+    for (name, value) in &message.headers {
+        let mut fields = values.headers.iter_mut();
+        match fields.find(|(known, _)| name == "cookie" && known == name) {
+            Some((_, cookies)) => *cookies = format!("{cookies}; {value}"),
+            None => values.headers.push((name.clone(), value.clone())),
+        }
+    }
+    if let Some((media_type, _)) = &message.body {
+        let field = ("content-type".to_owned(), media_type.clone());
+        values.headers.push(field);
     }
 }

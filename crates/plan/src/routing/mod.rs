@@ -26,6 +26,7 @@ use engine::BuildError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
+use super::security::schemas::{self, Enforced};
 use super::security::{self, Access, Difference, describe};
 use super::witness::with_witness;
 use super::{Plan, Side};
@@ -325,7 +326,7 @@ impl<'a> Overlay<'a> {
 }
 
 /// Memory addresses of a treatment, and of its operation and mount if a policy reads their names
-/// (else 0). Routes with equal addresses have equal access.
+/// or requests are checked against their description (else 0). Routes with equal addresses have equal access.
 type Same = (usize, usize, usize);
 
 /// Differences between treatments of the two sides. Each pair of treatments is compared only once.
@@ -345,6 +346,8 @@ struct Pair {
     restated: Option<(String, String)>,
     /// True if the requests go to another upstream.
     upstream: bool,
+    /// Differences between the messages that both sides accept.
+    enforced: Option<Enforced>,
 
     /// Digest of the definitions to which both requirements refer by name.
     asked: String,
@@ -352,7 +355,10 @@ struct Pair {
 
 impl Pair {
     fn differs(&self) -> bool {
-        !self.access.is_empty() || self.restated.is_some() || self.upstream
+        !self.access.is_empty()
+            || self.restated.is_some()
+            || self.upstream
+            || self.enforced.is_some()
     }
 }
 
@@ -380,7 +386,8 @@ impl<'a> Pairs<'a> {
             return Arc::clone(pair);
         }
         let (was, is) = (before.treatment(), after.treatment());
-        let access = security::differences(&self.before(before), &self.after(after));
+        let sides = (self.before(before), self.after(after));
+        let access = security::differences(&sides.0, &sides.1);
         let said = (describe(&was.security), describe(&is.security));
         let asked = access
             .iter()
@@ -388,6 +395,7 @@ impl<'a> Pairs<'a> {
         let pair = Arc::new(Pair {
             restated: (!asked && said.0 != said.1).then_some(said),
             upstream: self.goes(before) != self.goes(after),
+            enforced: schemas::enforced(&sides.0, &sides.1),
 
             asked: [self.sides.0, Some(self.sides.1)]
                 .into_iter()
@@ -487,7 +495,10 @@ impl<'a> Pairs<'a> {
 fn same(side: &Lowered, route: &Route<'_>) -> Same {
     let treatment = route.treatment();
     let address = std::ptr::from_ref(treatment) as usize;
-    match security::reads_route(&side.gateway, route.api, treatment) {
+    let described = route.api.messages.as_ref();
+    let described = described.and_then(|all| all.operations.get(&route.operation.key));
+    let reads_route = security::reads_route(&side.gateway, route.api, treatment);
+    match reads_route || described.is_some() {
         false => (address, 0, 0),
         true => {
             let operation = std::ptr::from_ref(route.operation) as usize;

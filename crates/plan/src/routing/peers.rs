@@ -126,6 +126,7 @@ impl<'a> Changed<'a> {
                     values,
                     peer: Some(peer),
                     client: None,
+                    body: None,
                 };
                 best = Some((closed, draft.target_bytes(), draft, shown));
             }

@@ -2,7 +2,7 @@
 
 use policy::declared::Settings;
 
-use super::{Access, Difference, Verdict};
+use super::{Access, Difference, Verdict, schemas};
 
 /// Validation modes, weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
@@ -40,16 +40,16 @@ const UNDECLARED: [&str; 3] = ["allow", "strip", "reject"];
 
 /// Compares the treatment of query parameters that the operation does not describe.
 pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let rank = |access: &Access<'_>| {
-        let settings = access.route.map(|route| route.treatment.settings());
-        let word = settings
-            .as_ref()
-            .and_then(|all| all.text(&["undeclared_params"]));
-        let mut all = UNDECLARED.iter();
-        all.position(|one| Some(*one) == word).unwrap_or(0)
-    };
-    let (was, is) = (rank(old), rank(new));
-    let told = (UNDECLARED[was].to_owned(), UNDECLARED[is].to_owned());
+    let (was, is) = (undeclared_of(old), undeclared_of(new));
+    let told = [(old, &was), (new, &is)].map(|(access, one)| match &one.open {
+        Some(name) => format!(
+            "{} without effect: the parameter {name} describes every name",
+            UNDECLARED[written_undeclared(access)]
+        ),
+        None => UNDECLARED[one.rank].to_owned(),
+    });
+    let (was, is) = (was.rank, is.rank);
+    let told = told.into();
     super::one(
         "validation",
         Verdict::of(is <= was, was <= is),
@@ -57,6 +57,47 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
         "undeclared_params",
         told,
     )
+}
+
+/// Treatment of undescribed query parameters that has an effect.
+pub(super) struct EffectiveUndeclared {
+    /// Index in [`UNDECLARED`].
+    rank: usize,
+    /// Parameter that describes every name, so that the written treatment has no effect.
+    open: Option<String>,
+}
+
+impl EffectiveUndeclared {
+    /// True if requests with undescribed parameters are refused.
+    pub(super) fn refuses(&self) -> bool {
+        UNDECLARED[self.rank] == "reject"
+    }
+}
+
+/// Treatment that an operation's settings contain, as an index in [`UNDECLARED`].
+fn written_undeclared(access: &Access<'_>) -> usize {
+    let settings = access.route.map(|route| route.treatment.settings());
+    let word = settings
+        .as_ref()
+        .and_then(|all| all.text(&["undeclared_params"]));
+    let mut all = UNDECLARED.iter();
+    all.position(|one| Some(*one) == word).unwrap_or(0)
+}
+
+/// Treatment of undescribed query parameters, `allow` if a parameter describes every name.
+pub(super) fn undeclared_of(access: &Access<'_>) -> EffectiveUndeclared {
+    let rank = written_undeclared(access);
+    let cone = (rank > 0).then(|| schemas::described(access)).flatten();
+    let open = cone.and_then(|cone| validator::describes_every_name(&cone).map(str::to_owned));
+    EffectiveUndeclared {
+        rank: if open.is_some() { 0 } else { rank },
+        open,
+    }
+}
+
+/// True if requests that do not match their description are refused.
+pub(super) fn blocks(access: &Access<'_>) -> bool {
+    MODES[mode(access, "request")] == "block"
 }
 
 /// Strictest mode that the operation or one of its policies sets.

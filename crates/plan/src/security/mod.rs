@@ -17,6 +17,7 @@ mod messages;
 mod readings;
 mod reads;
 pub(super) mod round;
+pub(super) mod schemas;
 mod signature;
 mod spelling;
 mod token;

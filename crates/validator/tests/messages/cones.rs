@@ -1,5 +1,7 @@
 //! Comparison of schemas.
 
+use policy::invalid::Part;
+
 use super::*;
 
 /// Operation with one body schema, in node 0.
@@ -21,6 +23,14 @@ fn cone(schemas: &[Json]) -> Cone {
     };
     let schemas: Vec<Value> = schemas.iter().map(value).collect();
     Cone::of(&operation, &schemas)
+}
+
+/// Object with a constant property `kind`, and other properties.
+fn kind(name: &str, properties: &Json) -> Json {
+    let mut all = json!({"kind": {"const": name}});
+    let more = properties.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(more);
+    json!({"type": "object", "required": ["kind"], "properties": all})
 }
 
 #[test]
@@ -108,6 +118,78 @@ fn wider_and_narrower_schemas_are_told_apart() {
             narrower,
         ),
         (json!({"type": "string"}), json!({"type": "string"}), both),
+        (
+            json!({"type": "string", "nullable": true}),
+            json!({"type": ["string", "null"], "maxLength": 9}),
+            narrower,
+        ),
+        (
+            json!({"type": ["string", "null"]}),
+            json!({"type": "string", "nullable": true}),
+            both,
+        ),
+        (json!({"format": "email"}), json!({"format": "uri"}), both),
+        (json!({"format": "uuid"}), json!({"format": "uri"}), wider),
+        (
+            json!({"format": "uuid"}),
+            json!({"format": "date"}),
+            neither,
+        ),
+        (
+            json!({"format": "int32"}),
+            json!({"format": "int64"}),
+            wider,
+        ),
+        (
+            json!({"minimum": 1}),
+            json!({"exclusiveMinimum": 1}),
+            narrower,
+        ),
+        (
+            json!({"exclusiveMaximum": 2}),
+            json!({"maximum": 1, "description": "d"}),
+            narrower,
+        ),
+        (
+            json!({"maximum": 1, "exclusiveMaximum": true}),
+            json!({"maximum": 1}),
+            wider,
+        ),
+        (
+            json!({"maximum": 9_007_199_254_740_992_i64}),
+            json!({"maximum": 9_007_199_254_740_993_i64}),
+            wider,
+        ),
+        (
+            json!({"enum": ["a", 1]}),
+            json!({"type": ["string", "integer"]}),
+            wider,
+        ),
+        (
+            json!({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}),
+            json!({"items": {"type": "integer"}}),
+            neither,
+        ),
+        (
+            object(json!({"unevaluatedProperties": false})),
+            object(json!({"unevaluatedProperties": false, "properties": {"b": {}}})),
+            neither,
+        ),
+        (
+            json!({"oneOf": [{"type": "string"}]}),
+            json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}),
+            wider,
+        ),
+        (
+            json!({"oneOf": [{"type": "integer"}]}),
+            json!({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 5}]}),
+            neither,
+        ),
+        (
+            json!({"oneOf": [kind("a", &json!({})), kind("b", &json!({}))]}),
+            json!({"oneOf": [kind("a", &json!({"n": {"type": "integer"}})), kind("b", &json!({}))]}),
+            narrower,
+        ),
     ];
     for (old, new, expected) in rows {
         let (was, is) = (
@@ -120,6 +202,17 @@ fn wider_and_narrower_schemas_are_told_apart() {
         );
         assert_eq!(found, expected, "{old} {new}");
     }
+    // A discriminator selects schemas that are compared, too.
+    let animals = |most: u32| {
+        [
+            json!({"oneOf": [{"node": 1}, {"node": 2}], "discriminator": {"propertyName": "kind", "mapping": {"cat": {"node": 1}, "dog": {"node": 2}}}}),
+            json!({"type": "object", "properties": {"lives": {"maximum": most}}}),
+            json!({"type": "object", "properties": {"name": {"type": "string"}}}),
+        ]
+    };
+    let (was, is) = (cone(&animals(1)), cone(&animals(2)));
+    assert!(validator::compare::accepts_all(&is, &was));
+    assert!(!validator::compare::accepts_all(&was, &is));
     // A recursive schema whose leaf got a looser bound.
     let tree = |most: u32| {
         [
@@ -130,4 +223,84 @@ fn wider_and_narrower_schemas_are_told_apart() {
     let (was, is) = (cone(&tree(1)), cone(&tree(2)));
     assert!(validator::compare::accepts_all(&is, &was));
     assert!(!validator::compare::accepts_all(&was, &is));
+}
+
+/// Operation with these parameters (name, required, schema) in the query and these media types of
+/// the body.
+fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone {
+    let parameters = parameters.iter().map(|(name, required, schema)| Parameter {
+        place: ParameterPlace::Query,
+        name: (*name).into(),
+        required: *required,
+        says: value(&json!({"schema": schema})),
+    });
+    let body = types.map(|types| Body {
+        required: false,
+        media_types: Set::new(
+            types
+                .iter()
+                .map(|name| MediaType {
+                    name: (*name).into(),
+                    says: value(&json!({"schema": {"type": "object"}})),
+                })
+                .collect(),
+        )
+        .unwrap(),
+    });
+    let operation = ContractOperation {
+        key: "a/b".into(),
+        deprecated: false,
+        parameters: parameters.collect(),
+        body,
+        responses: Vec::new(),
+    };
+    Cone::of(&operation, &[])
+}
+
+/// `PART RELATION` of each difference.
+fn compared(old: &Cone, new: &Cone, refuses: [bool; 2]) -> Vec<String> {
+    let found = validator::compare::differences([old, new], refuses);
+    found
+        .iter()
+        .map(|one| {
+            let part = match &one.part {
+                Part::Query(name) => name.to_string(),
+                Part::Body => format!("body{}", one.media_type.as_deref().unwrap_or_default()),
+                other => panic!("{other:?}"),
+            };
+            format!("{part} {:?}", one.relation)
+        })
+        .collect()
+}
+
+#[test]
+fn undescribed_parameters_decide_on_containment() {
+    let text = || json!({"type": "string", "maxLength": 3});
+    let one = described(&[("a", false, text())], None);
+    let two = described(&[("a", false, text()), ("b", false, text())], None);
+    let must = described(&[("a", false, text()), ("b", true, text())], None);
+    assert_eq!(compared(&one, &two, [false; 2]), ["b Narrower"]);
+    assert_eq!(compared(&two, &one, [false; 2]), ["b Wider"]);
+    assert_eq!(compared(&one, &two, [true; 2]), ["b Wider"]);
+    assert_eq!(compared(&two, &one, [true; 2]), ["b Narrower"]);
+    assert_eq!(compared(&one, &must, [true; 2]), ["b Unknown"]);
+    assert_eq!(compared(&one, &must, [false; 2]), ["b Narrower"]);
+    let other = described(&[("c", false, text())], None);
+    assert_eq!(compared(&one, &other, [true; 2]), ["c Wider", "a Narrower"]);
+}
+
+#[test]
+fn bodies_without_media_types_accept_all_of_them() {
+    let none = described(&[], None);
+    let every = described(&[], Some(&[]));
+    let json = described(&[], Some(&["application/json"]));
+    let both = described(&[], Some(&["application/json", "application/xml"]));
+    let found = |old: &Cone, new: &Cone| compared(old, new, [false; 2]);
+    assert_eq!(found(&none, &every), [""; 0]);
+    assert_eq!(found(&every, &json), ["body Narrower"]);
+    assert_eq!(found(&json, &every), ["body Wider"]);
+    assert_eq!(found(&json, &none), ["body Wider"]);
+    assert_eq!(found(&json, &both), ["body Wider"]);
+    let xml = described(&[], Some(&["application/xml"]));
+    assert_eq!(found(&json, &xml), ["body Unknown"]);
 }

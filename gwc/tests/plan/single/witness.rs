@@ -111,6 +111,7 @@ fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
             .peer
             .unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))),
         certificates: witness.certificates(),
+        body: Some(witness.body.clone().unwrap_or_default().into_bytes()),
         unix_s: plan::witness::AT_S,
     };
     let refused = |status| Outcome::Refused { status };

@@ -1,0 +1,232 @@
+//! Descriptions of requests that a gateway enforces (`validate: {request: block}`): the requests
+//! that only one side accepts.
+
+use bundle::ir::{self, ContractOperation, Set};
+use engine::edge::reaches_chain;
+use policy::invalid::Part;
+use serde_json::Value;
+use validator::compare::{self, Difference, Relation};
+use validator::example::{Example, example};
+use validator::{Cone, Credentials};
+
+use super::Access;
+use super::messages::{blocks, undeclared_of};
+use crate::{Class, Section};
+use model::contract::difference::Graphs;
+
+/// Enforced descriptions of both sides, and the parts in which they differ.
+#[derive(Debug)]
+pub(crate) struct Enforced {
+    sides: [Cone; 2],
+    /// True if both sides refuse query parameters that they do not describe.
+    refuses_undescribed: bool,
+    pub(crate) differences: Vec<Difference>,
+}
+
+/// Line of a plan about one part of the enforced description.
+pub(crate) struct EnforcedLine {
+    pub(crate) section: Section,
+    pub(crate) class: Class,
+    pub(crate) id: &'static str,
+    pub(crate) subject: String,
+    pub(crate) old: Value,
+    pub(crate) new: Value,
+}
+
+/// Description of an operation's requests in the behaviour of its API. `None` if the operation
+/// checks no requests.
+pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
+    let route = access.route?;
+    let messages = route.api.messages.as_ref()?;
+    let operation = messages.operations.get(&route.operation.key)?;
+    Some(Cone::of(operation, &messages.schemas))
+}
+
+/// Compares the descriptions that both sides enforce. `None` without a difference, and if a side
+/// refuses no request because of its description: the comparison of modes reports that.
+pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
+    let (was, is) = (old.route?, new.route?);
+    // Without a description, nothing is checked.
+    let nothing = || {
+        let operation = ContractOperation {
+            key: String::new(),
+            deprecated: false,
+            parameters: Vec::new(),
+            body: None,
+            responses: Vec::new(),
+        };
+        Cone::of(&operation, &[])
+    };
+    let sides = [old, new];
+    if was.api.messages.is_none() && is.api.messages.is_none() {
+        return None;
+    }
+    let all = sides.iter().all(|side| blocks(side));
+    let refuses = sides.map(|side| undeclared_of(side).refuses());
+    if !all && refuses != [true; 2] {
+        return None;
+    }
+    let cones = sides.map(|side| described(side).unwrap_or_else(nothing));
+    let [before, after] = &cones;
+    let refuses_both = refuses == [true; 2];
+    // A changed treatment is a line of its own.
+    let mut differences = compare::differences([before, after], [refuses_both; 2]);
+    let names = |cone: &Cone| -> Vec<String> {
+        let all = cone.operation.parameters.iter();
+        let all = all.filter(|one| one.place == ir::ParameterPlace::Query);
+        all.map(|one| one.name.clone()).collect()
+    };
+    let (old_names, new_names) = (names(before), names(after));
+    differences.retain(|one| match &one.part {
+        // Without `block`, only names decide.
+        Part::Query(name) if !all => {
+            let has = |names: &[String]| names.iter().any(|one| **one == **name);
+            has(&old_names) != has(&new_names)
+        }
+        _ => all,
+    });
+    // These are not checked, because the gateway removes or sets them.
+    let credentials = [was, is].map(|route| Credentials::of(&route.api.schemes));
+    differences.retain(|one| {
+        let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
+        !hidden && !credentials.iter().any(|all| all.has(&one.part))
+    });
+    (!differences.is_empty()).then_some(Enforced {
+        sides: cones,
+        refuses_undescribed: refuses_both,
+        differences,
+    })
+}
+
+/// Request with a query parameter that only one side describes or accepts, and true if that is the
+/// new side.
+pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example, bool)> {
+    let (was, is) = (undeclared_of(old).refuses(), undeclared_of(new).refuses());
+    let (refusing, opens) = match (was, is) {
+        (true, false) => (old, true),
+        (false, true) => (new, false),
+        (true, true) | (false, false) => return None,
+    };
+    let example = validator::example::undescribed(&described(refusing)?)?;
+    Some((example, opens))
+}
+
+impl Enforced {
+    /// Lines with their differences.
+    pub(crate) fn lines(&self) -> Vec<(EnforcedLine, &Difference)> {
+        let contract = |cone: &Cone| ir::Contract {
+            name: String::new(),
+            operations: Set::new(vec![cone.operation.clone()]).unwrap_or_default(),
+            outgoing: Set::default(),
+            schemas: cone.schemas.clone(),
+            names_only: false,
+        };
+        let contracts = self.sides.each_ref().map(contract);
+        let graphs = Graphs::new(&contracts[0], &contracts[1]);
+        let lines = self.differences.iter();
+        let lines = lines.map(|one| (self.line(one, &graphs), one));
+        lines.collect()
+    }
+
+    fn line(&self, difference: &Difference, graphs: &Graphs<'_>) -> EnforcedLine {
+        let says = self.sides.each_ref().map(|cone| said(cone, difference));
+        let [was, is] = &says;
+        let texts = graphs.texts(
+            was.as_ref().map(|(_, says)| says),
+            is.as_ref().map(|(_, says)| says),
+        );
+        let told = |side: &Option<(bool, ir::Value)>, text: Option<String>| match side {
+            None => Value::Null,
+            Some((required, _)) => {
+                let need = if *required { "required" } else { "optional" };
+                match text {
+                    Some(text) => format!("{need}, {text}").into(),
+                    None => need.into(),
+                }
+            }
+        };
+        let (old, new) = (told(was, texts.0), told(is, texts.1));
+        let (section, class, id) = match difference.relation {
+            Relation::Wider if difference.accepts_every_body => {
+                (Section::Security, Class::Weaken, "request-body-unchecked")
+            }
+            Relation::Wider => (Section::Breaking, Class::Relax, "request-check-widened"),
+            Relation::Narrower => (Section::Breaking, Class::Tighten, "request-check-narrowed"),
+            Relation::Unknown => (
+                Section::Breaking,
+                Class::Incomparable,
+                "request-check-changed",
+            ),
+        };
+        EnforcedLine {
+            section,
+            class,
+            id,
+            subject: subject(difference),
+            old,
+            new,
+        }
+    }
+
+    /// Request that only one side accepts, and true if that is the new side.
+    pub(crate) fn example(&self, difference: &Difference) -> Option<(Example, bool)> {
+        let [old, new] = &self.sides;
+        let refuses = self.refuses_undescribed;
+        match difference.relation {
+            Relation::Narrower => Some((example([old, new], refuses, difference)?, false)),
+            Relation::Wider | Relation::Unknown => {
+                Some((example([new, old], refuses, difference)?, true))
+            }
+        }
+    }
+}
+
+/// Name of the part as plans show it: `parameter query limit`, `body application/json`.
+fn subject(difference: &Difference) -> String {
+    let name = match &difference.part {
+        Part::Path(name) => format!("path {name}"),
+        Part::Query(name) => format!("query {name}"),
+        Part::Header(name) => format!("header {}", name.to_ascii_lowercase()),
+        Part::Cookie(name) => format!("cookie {name}"),
+        Part::Body => {
+            let media_type = difference.media_type.as_deref();
+            return media_type.map_or_else(|| "body".to_owned(), |name| format!("body {name}"));
+        }
+    };
+    format!("parameter {name}")
+}
+
+/// Description of a part, and true if the part is required. `None` if the side does not describe it.
+fn said(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
+    use ir::ParameterPlace as Place;
+    let (place, name) = match &difference.part {
+        Part::Path(name) => (Place::Path, name),
+        Part::Query(name) => (Place::Query, name),
+        Part::Header(name) => (Place::Header, name),
+        Part::Cookie(name) => (Place::Cookie, name),
+        Part::Body => {
+            let body = cone.operation.body.as_ref()?;
+            let says = match &difference.media_type {
+                Some(name) => body.media_types.get(name)?.says.clone(),
+                None => ir::Value::Map(
+                    body.media_types
+                        .iter()
+                        .map(|one| (one.name.as_str().into(), one.says.clone()))
+                        .collect(),
+                ),
+            };
+            return Some((body.required, says));
+        }
+    };
+    let all = cone.operation.parameters.iter();
+    let mut all = all.filter(|one| one.place == place);
+    let found = match place {
+        // The name of a path parameter has no meaning.
+        Place::Path => {
+            let named = all.clone().find(|one| *one.name == **name);
+            named.or_else(|| all.next())
+        }
+        _ => all.find(|one| one.name.eq_ignore_ascii_case(name)),
+    };
+    found.map(|one| (one.required, one.says.clone()))
+}

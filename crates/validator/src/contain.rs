@@ -1,0 +1,582 @@
+//! Containment of schemas: decides if one schema accepts all values of another.
+//!
+//! The comparison is sound and not complete: `true` is certain, and `false` means that containment
+//! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
+//! being compared is assumed (coinduction), so that recursive schemas end.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use bundle::ir::Value;
+
+use crate::cone::Cone;
+use crate::format;
+
+/// Maximum number of compared pairs of schemas.
+const STEPS_MAX: u32 = 100_000;
+/// Maximum nesting of compared schemas.
+const DEPTH_MAX: u32 = 256;
+
+pub(crate) struct Comparing<'a> {
+    /// Schemas of the wide description, which must accept everything that the narrow one accepts.
+    wide: &'a [Value],
+    narrow: &'a [Value],
+    assumed: BTreeSet<(u32, u32)>,
+    steps: u32,
+    depth: u32,
+}
+
+/// Schema that accepts everything.
+pub(crate) static ANY: Value = Value::Bool(true);
+
+impl<'a> Comparing<'a> {
+    pub(crate) fn new(wide: &'a Cone, narrow: &'a Cone) -> Self {
+        Self {
+            wide: &wide.schemas,
+            narrow: &narrow.schemas,
+            assumed: BTreeSet::new(),
+            steps: 0,
+            depth: 0,
+        }
+    }
+
+    fn wide(&self, value: &'a Value) -> &'a Value {
+        resolved(self.wide, value)
+    }
+
+    fn narrow(&self, value: &'a Value) -> &'a Value {
+        resolved(self.narrow, value)
+    }
+
+    /// True if a schema of the wide description accepts every value.
+    pub(crate) fn is_any(&self, schema: &'a Value) -> bool {
+        match self.wide(schema) {
+            Value::Bool(value) => *value,
+            Value::Map(entries) => {
+                let entries = entries.iter();
+                let mut asserted =
+                    entries.filter(|(key, value)| is_assertion(key, self.wide(value)));
+                asserted.next().is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// True if `wide` was shown to accept all values of `narrow`.
+    pub(crate) fn holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        if self.is_any(wide) || *self.narrow(narrow) == Value::Bool(false) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps > STEPS_MAX || self.depth > DEPTH_MAX {
+            return false;
+        }
+        if let (Value::Node(one), Value::Node(other)) = (wide, narrow)
+            && !self.assumed.insert((*one, *other))
+        {
+            return true;
+        }
+        self.depth += 1;
+        let holds = self.holds_here(wide, narrow);
+        self.depth -= 1;
+        holds
+    }
+
+    /// Result of [`Self::holds`] for one of several attempts to show containment. A failed attempt
+    /// discards its assumptions.
+    fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        let before = self.assumed.clone();
+        let held = self.holds(wide, narrow);
+        if !held {
+            self.assumed = before;
+        }
+        held
+    }
+
+    fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        let (wide_map, narrow_map) = (self.wide(wide), self.narrow(narrow));
+        // A wide schema without entries is `false` here and accepts no value. A narrow schema
+        // without entries accepts every value.
+        if wide_map.entries().is_empty() {
+            return false;
+        }
+        if is_nullable(narrow_map) && !is_nullable(wide_map) && !self.accepts_null(wide_map) {
+            return false;
+        }
+        if !self.selects_all(wide_map, narrow_map) {
+            return false;
+        }
+        for (key, value) in wide_map.entries() {
+            if is_assertion(key, self.wide(value))
+                && !self.implied(key, value, wide_map, narrow_map)
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// True if a schema without `nullable` accepts `null`, by its type alone.
+    fn accepts_null(&self, wide: &'a Value) -> bool {
+        let mut asserted = wide
+            .entries()
+            .iter()
+            .filter(|(key, value)| is_assertion(key, self.wide(value)));
+        asserted.all(|(key, value)| match &**key {
+            "type" => names(self.wide, value).contains("null"),
+            "enum" => self.wide(value).items().contains(&Value::Null),
+            // These have no effect on `null`.
+            "minimum"
+            | "maximum"
+            | "exclusiveMinimum"
+            | "exclusiveMaximum"
+            | "multipleOf"
+            | "minLength"
+            | "maxLength"
+            | "pattern"
+            | "format"
+            | "items"
+            | "minItems"
+            | "maxItems"
+            | "uniqueItems"
+            | "properties"
+            | "required"
+            | "additionalProperties"
+            | "minProperties"
+            | "maxProperties" => true,
+            _ => false,
+        })
+    }
+
+    /// True if each value selects by the `discriminator` of the wide schema only schemas that
+    /// accept what the narrow schema selects for it.
+    fn selects_all(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        let Some(selector) = wide.get("discriminator").map(|value| self.wide(value)) else {
+            return true;
+        };
+        if wide.get("oneOf").is_none() {
+            return true;
+        }
+        let Some(own) = narrow.get("discriminator").map(|value| self.narrow(value)) else {
+            return false;
+        };
+        if selector.get("propertyName") != own.get("propertyName") {
+            return false;
+        }
+        let targets = selector.get("mapping").map(|value| self.wide(value));
+        let own = own.get("mapping").map(|value| self.narrow(value));
+        let targets = targets.map(Value::entries).unwrap_or_default();
+        targets.iter().all(|(value, target)| {
+            let other = own.and_then(|own| own.get(value));
+            other.is_some_and(|other| self.holds(target, other))
+        })
+    }
+
+    /// True if every value that the narrow schema accepts satisfies this keyword of the wide
+    /// schema.
+    fn implied(&mut self, key: &str, value: &'a Value, wide: &'a Value, narrow: &'a Value) -> bool {
+        let own = narrow.get(key);
+        match key {
+            "type" => {
+                let allowed = names(self.wide, value);
+                let fits = |name: &&str| {
+                    allowed.contains(name)
+                        || *name == "integer" && allowed.contains("number")
+                        || *name == "null" && is_nullable(wide)
+                };
+                match own {
+                    Some(own) => names(self.narrow, own).iter().all(fits),
+                    None => self
+                        .listed(narrow)
+                        .is_some_and(|own| own.iter().all(|one| fits(&type_of(one)))),
+                }
+            }
+            "enum" | "const" => {
+                let allowed = match key {
+                    "enum" => self.wide(value).items().iter().collect(),
+                    _ => vec![value],
+                };
+                let Some(own) = self.listed(narrow) else {
+                    return false;
+                };
+                own.into_iter().all(|own| {
+                    *own == Value::Null && is_nullable(wide)
+                        || allowed.iter().any(|one| self.same(one, own))
+                })
+            }
+            "required" => {
+                let own = own.map(|own| names(self.narrow, own)).unwrap_or_default();
+                names(self.wide, value).is_subset(&own)
+            }
+            "minimum" | "exclusiveMinimum" => self.is_bounded(
+                [wide, narrow],
+                ["minimum", "exclusiveMinimum"],
+                Ordering::Greater,
+            ),
+            "maximum" | "exclusiveMaximum" => self.is_bounded(
+                [wide, narrow],
+                ["maximum", "exclusiveMaximum"],
+                Ordering::Less,
+            ),
+            "minLength" | "minItems" | "minProperties" => own
+                .and_then(|own| compared(self.narrow(own), self.wide(value)))
+                .is_some_and(Ordering::is_ge),
+            "maxLength" | "maxItems" | "maxProperties" => own
+                .and_then(|own| compared(self.narrow(own), self.wide(value)))
+                .is_some_and(Ordering::is_le),
+            "format" => own.is_some_and(|own| {
+                let (own, value) = (self.narrow(own), self.wide(value));
+                let text = |value: &Value| matches!(value, Value::Text(name) if **name == *"int32");
+                own == value
+                    || text(own) && matches!(value, Value::Text(name) if **name == *"int64")
+            }),
+            // These depend on the keywords beside them.
+            "unevaluatedProperties" | "unevaluatedItems" => self.same(wide, narrow),
+            "items" => {
+                let both = |value: &Value| value.items().is_empty();
+                let own = own.unwrap_or(&ANY);
+                let same_start = match (wide.get("prefixItems"), narrow.get("prefixItems")) {
+                    (_, None) => true,
+                    (Some(wide), Some(narrow)) => self.same(wide, narrow),
+                    (None, Some(_)) => false,
+                };
+                same_start
+                    && both(self.wide(value))
+                    && both(self.narrow(own))
+                    && self.holds(value, own)
+            }
+            "properties" => {
+                let rest = narrow.get("additionalProperties").unwrap_or(&ANY);
+                let patterned = narrow.get("patternProperties").is_some();
+                let all = own.map(|own| self.narrow(own));
+                let entries = self.wide(value).entries();
+                entries
+                    .iter()
+                    .all(|(name, schema)| match all.and_then(|all| all.get(name)) {
+                        Some(own) => {
+                            self.read_only(schema) == self.read_only_narrow(own)
+                                && self.holds(schema, own)
+                        }
+                        None => !patterned && !self.read_only(schema) && self.holds(schema, rest),
+                    })
+            }
+            "additionalProperties" => {
+                let patterns = |value: &Value| value.get("patternProperties").is_some();
+                if patterns(wide) || patterns(narrow) {
+                    return false;
+                }
+                let known = wide.get("properties").map(|all| self.wide(all));
+                let rest = own.unwrap_or(&ANY);
+                let named = narrow
+                    .get("properties")
+                    .map(|all| self.narrow(all).entries());
+                let mut named = named.unwrap_or_default().iter();
+                self.holds(value, rest)
+                    && named.all(|(name, own)| {
+                        known.is_some_and(|known| known.get(name).is_some())
+                            || self.holds(value, own)
+                    })
+            }
+            "allOf" => {
+                let parts = self.wide(value).items();
+                parts.iter().all(|part| self.some_part_holds(part, narrow))
+            }
+            "$ref" => self.some_part_holds(value, narrow),
+            "anyOf" | "oneOf" => {
+                let choices = self.wide(value).items();
+                // A discriminator makes the choice, so that `oneOf` is enforced as `anyOf`.
+                let is_exclusive = key == "oneOf" && wide.get("discriminator").is_none();
+                if is_exclusive && !self.are_disjoint(choices) {
+                    return own.is_some_and(|own| self.same(value, own));
+                }
+                let alternatives = ["anyOf", "oneOf"].into_iter();
+                let mut alternatives = alternatives.filter_map(|key| narrow.get(key));
+                alternatives.any(|own| {
+                    let own = self.narrow(own).items();
+                    own.iter()
+                        .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
+                }) || choices.iter().any(|choice| self.tries(choice, narrow))
+            }
+            // Equal keywords are contained. For others, containment is not shown.
+            _ => own.is_some_and(|own| self.same(value, own)),
+        }
+    }
+
+    /// True if a schema accepts all values that match `narrow`, or one of its `allOf`.
+    fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        if self.tries(wide, narrow) {
+            return true;
+        }
+        let parts = ["allOf", "$ref"]
+            .into_iter()
+            .filter_map(|key| narrow.get(key));
+        let parts: Vec<&'a Value> = parts
+            .flat_map(|part| match part {
+                Value::List(items) | Value::Set(items) => items.iter().collect(),
+                part => vec![part],
+            })
+            .collect();
+        parts.into_iter().any(|part| self.tries(wide, part))
+    }
+
+    /// Values that a narrow schema lists in `enum` or `const`.
+    fn listed(&self, narrow: &'a Value) -> Option<Vec<&'a Value>> {
+        match (narrow.get("enum"), narrow.get("const")) {
+            (Some(values), _) => Some(self.narrow(values).items().iter().collect()),
+            (None, Some(value)) => Some(vec![value]),
+            (None, None) => None,
+        }
+    }
+
+    /// True if the numbers of the narrow schema are within the bound of the wide one. `keys` are the
+    /// inclusive and the exclusive bound, `inside` the order of a stricter bound.
+    fn is_bounded(
+        &self,
+        [wide, narrow]: [&'a Value; 2],
+        keys: [&str; 2],
+        inside: Ordering,
+    ) -> bool {
+        let bounds = |schema: &'a Value, table: &'a [Value]| -> Vec<(&'a Value, bool)> {
+            let [inclusive, exclusive] = keys.map(|key| schema.get(key));
+            let exclusive = exclusive.map(|value| resolved(table, value));
+            // OpenAPI 3.0: a flag beside the bound.
+            let flag = exclusive == Some(&Value::Bool(true));
+            let inclusive = inclusive.map(|value| (resolved(table, value), flag));
+            let exclusive = exclusive.filter(|value| !matches!(value, Value::Bool(_)));
+            inclusive
+                .into_iter()
+                .chain(exclusive.map(|value| (value, true)))
+                .collect()
+        };
+        let own = bounds(narrow, self.narrow);
+        bounds(wide, self.wide)
+            .into_iter()
+            .all(|(bound, excluded)| {
+                own.iter()
+                    .any(|(own, own_excluded)| match compared(own, bound) {
+                        Some(Ordering::Equal) => *own_excluded || !excluded,
+                        order => order == Some(inside),
+                    })
+            })
+    }
+
+    /// True if no value matches two of these schemas of the wide side: their types differ, or a
+    /// required property has different values.
+    fn are_disjoint(&self, choices: &'a [Value]) -> bool {
+        choices.iter().enumerate().all(|(index, one)| {
+            let mut others = choices[index + 1..].iter();
+            others.all(|other| self.is_disjoint(self.wide(one), self.wide(other)))
+        })
+    }
+
+    fn is_disjoint(&self, one: &'a Value, other: &'a Value) -> bool {
+        if is_nullable(one) || is_nullable(other) {
+            return false;
+        }
+        let types = |schema: &'a Value| schema.get("type").map(|value| names(self.wide, value));
+        let (Some(types), Some(others)) = (types(one), types(other)) else {
+            return false;
+        };
+        let number = |name: &str| name == "number" || name == "integer";
+        let meets = |name: &&str| {
+            others.contains(name) || number(name) && others.iter().any(|one| number(one))
+        };
+        if !types.iter().any(meets) {
+            return true;
+        }
+        let object = BTreeSet::from(["object"]);
+        if types != object || others != object {
+            return false;
+        }
+        let required = |schema: &'a Value| {
+            schema
+                .get("required")
+                .map(|value| names(self.wide, value))
+                .unwrap_or_default()
+        };
+        let values = |schema: &'a Value, name: &str| -> Option<Vec<&'a Value>> {
+            let property = self.wide(self.wide(schema.get("properties")?).get(name)?);
+            if is_nullable(property) {
+                return None;
+            }
+            match (property.get("enum"), property.get("const")) {
+                (Some(values), _) => Some(self.wide(values).items().iter().collect()),
+                (None, value) => Some(vec![value?]),
+            }
+        };
+        required(one).intersection(&required(other)).any(|name| {
+            match (values(one, name), values(other, name)) {
+                (Some(ours), Some(theirs)) => !ours.iter().any(|value| theirs.contains(value)),
+                _ => false,
+            }
+        })
+    }
+
+    fn read_only(&self, schema: &'a Value) -> bool {
+        self.wide(schema).get("readOnly") == Some(&Value::Bool(true))
+    }
+
+    fn read_only_narrow(&self, schema: &'a Value) -> bool {
+        self.narrow(schema).get("readOnly") == Some(&Value::Bool(true))
+    }
+
+    /// True if two values are equal, with the schemas to which they refer.
+    pub(crate) fn same(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return false;
+        }
+        match (wide, narrow) {
+            (Value::Node(one), Value::Node(other)) => {
+                // Compare the cones, because the assumption of containment does not imply equality.
+                let cone = |table: &'a [Value], node: u32| cone(table, node);
+                cone(self.wide, *one) == cone(self.narrow, *other)
+            }
+            (Value::List(one), Value::List(other)) | (Value::Set(one), Value::Set(other)) => {
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|(one, other)| self.same(one, other))
+            }
+            (Value::Map(one), Value::Map(other)) => {
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|((key, one), (name, other))| key == name && self.same(one, other))
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// Nodes that a node reaches, renumbered by first visit.
+fn cone(table: &[Value], node: u32) -> Vec<Value> {
+    let mut order = vec![node];
+    let mut reached = Vec::new();
+    while let Some(node) = order.get(reached.len()).copied() {
+        let mut number = |node: u32| {
+            let known = order.iter().position(|one| *one == node);
+            let index = known.unwrap_or_else(|| {
+                order.push(node);
+                order.len() - 1
+            });
+            u32::try_from(index).unwrap_or(u32::MAX)
+        };
+        let value = table.get(node as usize);
+        reached.push(value.map_or(Value::Bool(true), |value| value.with_nodes(&mut number)));
+    }
+    reached
+}
+
+fn resolved<'a>(table: &'a [Value], value: &'a Value) -> &'a Value {
+    match value {
+        Value::Node(node) => table.get(*node as usize).unwrap_or(&ANY),
+        value => value,
+    }
+}
+
+/// True if validators enforce a keyword with this value.
+fn is_assertion(key: &str, value: &Value) -> bool {
+    match key {
+        "format" => match value {
+            Value::Text(name) => format::of_strings(name) || format::bounds(name).is_some(),
+            _ => false,
+        },
+        "type"
+        | "enum"
+        | "const"
+        | "required"
+        | "properties"
+        | "additionalProperties"
+        | "patternProperties"
+        | "propertyNames"
+        | "minProperties"
+        | "maxProperties"
+        | "dependentRequired"
+        | "dependentSchemas"
+        | "unevaluatedProperties"
+        | "items"
+        | "prefixItems"
+        | "contains"
+        | "minContains"
+        | "maxContains"
+        | "minItems"
+        | "maxItems"
+        | "uniqueItems"
+        | "unevaluatedItems"
+        | "minimum"
+        | "maximum"
+        | "exclusiveMinimum"
+        | "exclusiveMaximum"
+        | "multipleOf"
+        | "minLength"
+        | "maxLength"
+        | "pattern"
+        | "allOf"
+        | "anyOf"
+        | "oneOf"
+        | "not"
+        | "if"
+        | "then"
+        | "else"
+        | "$ref" => true,
+        _ => false,
+    }
+}
+
+fn is_nullable(schema: &Value) -> bool {
+    schema.get("nullable") == Some(&Value::Bool(true))
+}
+
+/// Name of the type of a literal value.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Integer(_) => "integer",
+        Value::Decimal(_) => "number",
+        Value::Text(_) => "string",
+        Value::List(_) | Value::Set(_) => "array",
+        Value::Map(_) | Value::Node(_) => "object",
+    }
+}
+
+/// Names in a keyword's value: a string, or the strings of a list.
+fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a str> {
+    let text = |value: &'a Value| match resolved(table, value) {
+        Value::Text(text) => Some(&**text),
+        _ => None,
+    };
+    match resolved(table, value) {
+        Value::List(items) | Value::Set(items) => items.iter().filter_map(text).collect(),
+        value => text(value).into_iter().collect(),
+    }
+}
+
+/// Largest integer up to which `f64` represents every integer: 2^53.
+const EXACT_MAX: i64 = 1 << 53;
+
+/// Order of two numbers. `None` if it is not certain.
+fn compared(one: &Value, other: &Value) -> Option<Ordering> {
+    let number = |value: &Value| -> Option<f64> {
+        match value {
+            #[expect(clippy::cast_precision_loss, reason = "the integer is exact in f64")]
+            Value::Integer(value) if (-EXACT_MAX..=EXACT_MAX).contains(value) => {
+                Some(*value as f64)
+            }
+            Value::Decimal(text) => text.parse().ok(),
+            _ => None,
+        }
+    };
+    match (one, other) {
+        (Value::Integer(one), Value::Integer(other)) => Some(one.cmp(other)),
+        (one, other) if one == other => Some(Ordering::Equal),
+        (one, other) => {
+            let order = number(one)?.partial_cmp(&number(other)?)?;
+            // Different texts of decimals may become the same number.
+            (order != Ordering::Equal).then_some(order)
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Example of a difference between two descriptions: a small request that one of them accepts and
+//! the other one refuses. Used for the witnesses of plans.
+
+use bundle::ir::{ParameterPlace, Value};
+use http::header::{CONTENT_TYPE, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use policy::invalid::Part;
+use serde_json::{Map, Value as Json};
+
+use crate::compare::Difference;
+use crate::cone::Cone;
+use crate::media::{Form, MediaType};
+use crate::operation::{BodyUse, Operation};
+use crate::parameters::{Head, is_ignored, part_of, written_style};
+use crate::samples::{Schema, values};
+use crate::style::Style;
+
+/// Maximum size of an example in bytes.
+const BYTES_MAX: usize = 16_384;
+/// Boundary of multipart bodies.
+const BOUNDARY: &str = "b";
+
+/// Parameters and body of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Example {
+    /// Values of the path parameters, in the order of the template, percent-encoded.
+    pub path: Vec<String>,
+    /// Query parameters, decoded.
+    pub query: Vec<(String, String)>,
+    /// Header fields, with `cookie`.
+    pub headers: Vec<(String, String)>,
+    /// Media type and body.
+    pub body: Option<(String, String)>,
+}
+
+/// Side of a comparison.
+struct Side<'a> {
+    cone: &'a Cone,
+    /// True if query parameters that are not described are refused.
+    refuses_undescribed: bool,
+    operation: Operation,
+}
+
+/// Small request that `accepts` accepts and `refuses` refuses because of the part that differs.
+/// `None` if none was found among the samples. `refuses_undescribed` is true if both refuse query
+/// parameters that they do not describe.
+#[must_use]
+pub fn example(
+    [accepts, refuses]: [&Cone; 2],
+    refuses_undescribed: bool,
+    of: &Difference,
+) -> Option<Example> {
+    let side = |cone| {
+        let operation = Operation::compile(cone).ok()?;
+        Some(Side {
+            cone,
+            operation,
+            refuses_undescribed,
+        })
+    };
+    let (accepts, refuses) = (side(accepts)?, side(refuses)?);
+    let mut all = accepts.candidates(&refuses, of);
+    all.retain(|one| one.bytes() <= BYTES_MAX);
+    all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
+    all.into_iter()
+        .find(|one| accepts.accepts(one) && !refuses.accepts(one))
+}
+
+/// Request with a query parameter that the description does not contain, but matches otherwise.
+#[must_use]
+pub fn undescribed(cone: &Cone) -> Option<Example> {
+    let operation = Operation::compile(cone).ok()?;
+    let side = Side {
+        cone,
+        operation,
+        refuses_undescribed: false,
+    };
+    let names = ["x", "y", "undescribed"].into_iter();
+    names
+        .map(|name| {
+            let mut base = side.base(&side);
+            base.query.push((name.to_owned(), String::new()));
+            base
+        })
+        .find(|one| {
+            let query = one.query();
+            side.accepts(one) && !side.operation.undeclared(&query, &[]).is_empty()
+        })
+}
+
+impl Side<'_> {
+    /// True if the description accepts the request.
+    fn accepts(&self, example: &Example) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &example.headers {
+            let name = HeaderName::try_from(name.as_str());
+            let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value.as_str())) else {
+                return false;
+            };
+            headers.append(name, value);
+        }
+        if let Some((media_type, _)) = &example.body {
+            let Ok(value) = HeaderValue::try_from(media_type.as_str()) else {
+                return false;
+            };
+            headers.insert(CONTENT_TYPE, value);
+        }
+        if example.path.iter().any(String::is_empty) {
+            return false;
+        }
+        let mut path = String::new();
+        let mut bound = Vec::new();
+        let named = self.cone.operation.parameters.iter();
+        let named = named.filter(|one| one.place == ParameterPlace::Path);
+        for (parameter, value) in named.zip(&example.path) {
+            path.push('/');
+            let start = path.len();
+            path.push_str(value);
+            bound.push((parameter.name.as_str(), start..path.len()));
+        }
+        let query = example.query();
+        let found = self.operation.head(&Head {
+            path: &path,
+            bound: &bound,
+            query: Some(&query),
+            headers: &headers,
+        });
+        let refuses = || !self.operation.undeclared(&query, &[]).is_empty();
+        if !found.is_empty() || self.refuses_undescribed && refuses() {
+            return false;
+        }
+        match self.operation.body_use(&headers, example.body.is_none()) {
+            Err(_) => false,
+            Ok(BodyUse::Pass) => true,
+            Ok(BodyUse::Read(kind)) => {
+                let body = example.body.as_ref().map_or("", |(_, body)| body);
+                self.operation.body(&kind, body.as_bytes()).is_empty()
+            }
+        }
+    }
+
+    /// Schema of a parameter, and true if its values are written as JSON.
+    fn schema(&self, part: &Part) -> Option<Schema<'_>> {
+        let mut all = self.cone.operation.parameters.iter();
+        let one = all.find(|one| part_of(one.place, &one.name) == *part)?;
+        let says = match one.says.get("content").map(Value::entries) {
+            Some([(_, media), ..]) => media,
+            _ => &one.says,
+        };
+        Some((&self.cone.schemas, says.get("schema")?))
+    }
+
+    fn body_schema(&self, media_type: &str) -> Option<Schema<'_>> {
+        let body = self.cone.operation.body.as_ref()?;
+        let one = body.media_types.get(media_type)?;
+        Some((&self.cone.schemas, one.says.get("schema")?))
+    }
+
+    /// Smallest request that is meant to match, with everything that either side requires.
+    fn base(&self, other: &Self) -> Example {
+        let mut base = Example::default();
+        for parameter in &self.cone.operation.parameters {
+            if is_ignored(parameter.place, &parameter.name) {
+                continue;
+            }
+            let part = part_of(parameter.place, &parameter.name);
+            if !parameter.required && parameter.place != ParameterPlace::Path {
+                continue;
+            }
+            let sample = values(self.schema(&part), other.schema(&part));
+            let sample = sample.into_iter().next().unwrap_or(Json::Null);
+            base.put(parameter, &sample);
+        }
+        let body = self.cone.operation.body.as_ref();
+        let types = body
+            .filter(|body| body.required)
+            .map(|body| &body.media_types);
+        if let Some(first) = types.and_then(|types| types.iter().next()) {
+            let sample = values(
+                self.body_schema(&first.name),
+                other.body_schema(&first.name),
+            );
+            let sample = sample.into_iter().next().unwrap_or(Json::Null);
+            base.body = body_of(&first.name, &sample);
+        }
+        base
+    }
+
+    /// Requests that may show the difference.
+    fn candidates(&self, other: &Self, of: &Difference) -> Vec<Example> {
+        let base = self.base(other);
+        let mut found = vec![base.clone()];
+        if of.part == Part::Body {
+            found.push(Example {
+                body: None,
+                ..base.clone()
+            });
+            let sides = [self, other].into_iter();
+            let bodies = sides.filter_map(|side| side.cone.operation.body.as_ref());
+            let named = bodies.flat_map(|body| body.media_types.iter().map(|one| &*one.name));
+            for name in named.chain(["application/json", "a/a"]) {
+                if of.media_type.as_deref().is_some_and(|only| only != name) {
+                    continue;
+                }
+                let samples = values(self.body_schema(name), other.body_schema(name));
+                found.extend(samples.iter().map(|sample| Example {
+                    body: body_of(name, sample),
+                    ..base.clone()
+                }));
+            }
+            return found;
+        }
+        let position = |side: &Self| {
+            let mut parameters = side.cone.operation.parameters.iter();
+            parameters.position(|one| part_of(one.place, &one.name) == of.part)
+        };
+        let own = position(self).map(|at| &self.cone.operation.parameters[at]);
+        let their = position(other).map(|at| &other.cone.operation.parameters[at]);
+        let Some(parameter) = own.or(their) else {
+            return found;
+        };
+        let mut without = base.clone();
+        without.remove(parameter);
+        found.push(without.clone());
+        let samples = values(self.schema(&of.part), other.schema(&of.part));
+        // A template's place always has a value, which is replaced.
+        let in_path = (parameter.place == ParameterPlace::Path).then(|| {
+            let side = if own.is_some() { self } else { other };
+            let all = side.cone.operation.parameters.iter();
+            let all = all.filter(|one| one.place == ParameterPlace::Path);
+            all.take_while(|one| one.name != parameter.name).count()
+        });
+        for sample in samples {
+            let mut one = without.clone();
+            one.put(parameter, &sample);
+            if let Some(index) = in_path {
+                let Some(value) = one.path.pop().filter(|_| index < one.path.len()) else {
+                    continue;
+                };
+                one.path[index] = value;
+            }
+            found.push(one);
+        }
+        found
+    }
+}
+
+impl Example {
+    fn bytes(&self) -> usize {
+        let pairs = self.query.iter().chain(&self.headers).chain(&self.body);
+        let pairs: usize = pairs
+            .map(|(name, value)| name.len() + value.len() + 2)
+            .sum();
+        self.path.iter().map(String::len).sum::<usize>() + pairs
+    }
+
+    fn query(&self) -> String {
+        let pairs = self.query.iter();
+        let pairs: Vec<String> = pairs
+            .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
+            .collect();
+        pairs.join("&")
+    }
+
+    /// Removes a parameter.
+    fn remove(&mut self, parameter: &bundle::ir::Parameter) {
+        let name = &parameter.name;
+        match parameter.place {
+            ParameterPlace::Query => self.query.retain(|(other, _)| other != name),
+            ParameterPlace::Header => {
+                self.headers
+                    .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            }
+            ParameterPlace::Cookie => {
+                let start = format!("{name}=");
+                for (_, value) in self
+                    .headers
+                    .iter_mut()
+                    .filter(|(name, _)| name == COOKIE.as_str())
+                {
+                    let kept: Vec<&str> = value
+                        .split("; ")
+                        .filter(|one| !one.starts_with(&start))
+                        .collect();
+                    *value = kept.join("; ");
+                }
+                self.headers
+                    .retain(|(name, value)| name != COOKIE.as_str() || !value.is_empty());
+            }
+            // A template's place has exactly one value.
+            ParameterPlace::Path | ParameterPlace::Querystring => {}
+        }
+    }
+
+    /// Adds a parameter with this value, or replaces the value of a path parameter.
+    fn put(&mut self, parameter: &bundle::ir::Parameter, value: &Json) {
+        let name = parameter.name.as_str();
+        let (style, explode) = written_style(parameter);
+        let is_content = parameter.says.get("content").is_some();
+        let whole = || match (is_content, value) {
+            (true, value) => value.to_string(),
+            (false, value) => joined(value, style, explode),
+        };
+        match parameter.place {
+            ParameterPlace::Path => self.path.push(escaped(&whole())),
+            ParameterPlace::Header => self.headers.push((name.to_ascii_lowercase(), whole())),
+            ParameterPlace::Cookie => {
+                let pair = format!("{name}={}", whole());
+                let mut lines = self.headers.iter_mut();
+                match lines.find(|(name, _)| name == COOKIE.as_str()) {
+                    Some((_, line)) => *line = format!("{line}; {pair}"),
+                    None => self.headers.push((COOKIE.as_str().to_owned(), pair)),
+                }
+            }
+            ParameterPlace::Query | ParameterPlace::Querystring => match value {
+                Json::Array(items) if explode && !is_content => {
+                    let items = items.iter().map(|item| (name.to_owned(), scalar(item)));
+                    self.query.extend(items);
+                }
+                Json::Object(members) if !is_content && style == Style::DeepObject => {
+                    let members = members.iter();
+                    let pairs = members.map(|(key, one)| (format!("{name}[{key}]"), scalar(one)));
+                    self.query.extend(pairs);
+                }
+                Json::Object(members) if !is_content && explode => {
+                    let members = members.iter();
+                    self.query
+                        .extend(members.map(|(key, one)| (key.clone(), scalar(one))));
+                }
+                _ => self.query.push((name.to_owned(), whole())),
+            },
+        }
+    }
+}
+
+/// Value as one text.
+fn joined(value: &Json, style: Style, explode: bool) -> String {
+    let delimiter = match style {
+        Style::SpaceDelimited => " ",
+        Style::PipeDelimited => "|",
+        _ => ",",
+    };
+    let pair = |(name, value): (&String, &Json)| match explode {
+        true => format!("{name}={}", scalar(value)),
+        false => format!("{name}{delimiter}{}", scalar(value)),
+    };
+    let parts: Vec<String> = match value {
+        Json::Array(items) => items.iter().map(scalar).collect(),
+        Json::Object(members) => members.iter().map(pair).collect(),
+        value => vec![scalar(value)],
+    };
+    parts.join(delimiter)
+}
+
+fn scalar(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        value => value.to_string(),
+    }
+}
+
+/// Media type and body with this value. `None` if the value cannot be written in this type.
+fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
+    let named = name.replace('*', "x");
+    let none = Map::new();
+    let members = value.as_object().unwrap_or(&none);
+    Some(match MediaType::parse(name)?.form() {
+        Form::Json => (named, value.to_string()),
+        Form::Text => (named, scalar(value)),
+        Form::Urlencoded => {
+            let fields: Vec<String> = members
+                .iter()
+                .map(|(name, value)| format!("{}={}", escaped(name), escaped(&scalar(value))))
+                .collect();
+            (named, fields.join("&"))
+        }
+        Form::Multipart => {
+            let parts = members.iter().map(|(name, value)| {
+                format!(
+                    "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n",
+                    scalar(value)
+                )
+            });
+            let body = parts.collect::<String>() + &format!("--{BOUNDARY}--\r\n");
+            (format!("{named}; boundary={BOUNDARY}"), body)
+        }
+        Form::Other => (named, "x".to_owned()),
+    })
+}
+
+/// Escapes a text for a path segment or a query.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
