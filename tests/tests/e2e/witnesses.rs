@@ -355,6 +355,11 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
         let shown: Vec<&Value> = changes
             .iter()
             .filter(|one| !one["witness"].is_null())
+            // Other witnesses assume a message that matches the description.
+            .filter(|one| {
+                let id = one["id"].as_str().expect("an id");
+                one["operation"]["key"] != "a/check" || id.starts_with("request-")
+            })
             .collect();
         // At least this number of lines has a witness.
         assert!(shown.len() >= edit.4, "{}: {changes:#?}", edit.0);
