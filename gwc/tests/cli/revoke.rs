@@ -238,7 +238,7 @@ fn store_that_lost_its_list_moves_no_channel() {
         project.change(change);
         std::fs::remove_file(&link).unwrap();
         moves_nothing(&project, "names revocation list 2");
-        moves_nothing(&project, "list 1 as the newest");
+        moves_nothing(&project, "list 1 as its newest list");
         std::fs::write(&link, &kept).unwrap();
         let away = project.file("away");
         std::fs::rename(&blob, &away).unwrap();
