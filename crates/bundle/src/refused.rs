@@ -422,7 +422,7 @@ impl fmt::Display for Refused {
             ),
             Self::RevocationsWithheld { serial, known } => write!(
                 f,
-                "names revocation list {serial}, but list {known} is known"
+                "names revocation list {serial}, which is older than the known list {known}"
             ),
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
@@ -430,7 +430,9 @@ impl fmt::Display for Refused {
                 f,
                 "the listeners {what} have addresses that collide; give each a port of its own"
             ),
-            Self::RouteConflict { what } => write!(f, "two APIs own {what}"),
+            Self::RouteConflict { what } => {
+                write!(f, "the routes {what} match exactly the same requests")
+            }
             Self::SecretUnusable { reference } => write!(
                 f,
                 "the value of secret `{reference}` cannot be used where the bundle uses it: it must be {}",

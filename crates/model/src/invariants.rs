@@ -58,9 +58,8 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 invariant.name.escape_debug()
             );
             sink.push(
-                Diagnostic::new(&INVARIANT_WITHOUT_OPERATION, span, message).help(
-                    "it holds whatever the project does: correct `where`, or remove the invariant",
-                ),
+                Diagnostic::new(&INVARIANT_WITHOUT_OPERATION, span, message)
+                    .help("no operation can violate it: correct `where`, or remove the invariant"),
             );
         }
         let mut violated = chosen.iter().filter_map(|subject| {
@@ -262,7 +261,7 @@ impl Invariant {
             !upstreams.is_empty() && !any(upstreams, name) || any(not_upstreams, name)
         });
         if let Some(name) = foreign {
-            return Some(format!("the upstream `{name}` takes part"));
+            return Some(format!("it uses the upstream `{name}`"));
         }
         let other = subject
             .listeners()

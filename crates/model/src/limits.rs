@@ -156,7 +156,10 @@ fn report_loop(at: Span, listener: &Defined<ir::Listener>, sink: &mut Sink) {
     let mut finding = Diagnostic::new(
         &UPSTREAM_LOOP,
         at,
-        format!("this leads back to the listener `{}`", listener.value.name),
+        format!(
+            "requests to this address return to the listener `{}`",
+            listener.value.name
+        ),
     )
     .label("the gateway would call itself")
     .help("write the address of the service behind the gateway");

@@ -57,7 +57,7 @@ fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), s
     let (other, _) = defined(api, other);
     let (name, at) = defined(api, scheme);
     let message = format!(
-        "`{}` has the callers of `{}` and of `{}`: both may use one name",
+        "`{}` carries the callers of `{}` and of `{}`, who may have the same name",
         field.escape_debug(),
         other.escape_debug(),
         name.escape_debug()

@@ -144,7 +144,7 @@ pub(super) fn check_path_texts(
                     span,
                     format!("`{template}` has no parameter `{}`", name.escape_debug()),
                 )
-                .label(format!("this policy makes the path `{}`", text.as_str()))
+                .label(format!("this policy writes the path `{}`", text.as_str()))
                 .help("name the policy only at operations whose path has the parameter, or write `{path}` in it"),
             );
         }

@@ -80,7 +80,7 @@ fn reason(api: &Api, identities: &BTreeSet<String>, name: &str) -> Option<String
     let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
     let name = name.to_ascii_lowercase();
     if identities.contains(&name) || plain(&name).starts_with("x-consumer-") {
-        return Some("the gateway writes this field, to tell the upstream who calls".to_owned());
+        return Some("the gateway sets this field to name the caller for the upstream".to_owned());
     }
     let is_spelling = |other: &str| name != other && plain(&name) == plain(other);
     let other = identities.iter().find(|field| is_spelling(field));

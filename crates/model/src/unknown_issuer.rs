@@ -42,7 +42,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             };
             sink.push(
                 Diagnostic::new(&UNKNOWN_ISSUER, consumer.span, message)
-                    .label("no token belongs to this consumer by the entry")
+                    .label("no token matches this entry")
                     .help(help),
             );
         }

@@ -309,8 +309,8 @@ satisfies the scheme."
     READ_BEFORE_SET "GW0549" "read-before-set" Warn
     "a decision by a request field that the gateway sets later"
     "An `authorize` expression or a condition of a route reads the field that the client sent. A later `forward_auth` \
-(`response_headers`), `headers` policy (`request.set`) or `claims_to_headers` replaces it for the upstream. A client can send any \
-value, so the decision is by a value that the caller chooses."
+(`response_headers`), `headers` policy (`request.set`) or `claims_to_headers` replaces it for the upstream. A client can send any value, so \
+the caller chooses the value that decides."
     bad asked_by!("[staff, ask]");
     good asked_by!("[ask, staff]");
 
@@ -333,8 +333,8 @@ promises something that the upstream never receives."
 
     UNKNOWN_ISSUER "GW0552" "unknown-issuer" Warn
     "a holder of tokens whose issuer no verifier admits"
-    "`tokens` of a consumer name an issuer byte by byte, as the tokens do: `https://idp.example` and `https://idp.example/` are \
-two issuers. If no verifier admits tokens of the issuer, no request belongs to the consumer by this entry."
+    "The issuer under `tokens` of a consumer is compared with that of a token byte by byte: `https://idp.example` and `https://idp.example/` are \
+two issuers. If no verifier admits tokens of the issuer, no token matches the entry."
     bad held!("https://idp.example/");
     good held!("https://idp.example");
 
@@ -361,8 +361,8 @@ invariant: removing or changing an invariant is a change of the rules, which `gw
 
     INVARIANT_WITHOUT_OPERATION "GW0572" "invariant-without-operation" Warn
     "an invariant about no operation"
-    "No operation fits `where`, so the invariant holds whatever the project does. A typing error in a path, tag or name is the \
-usual cause. `require: {unreachable: true}` is about operations that do not exist, and has no such finding."
+    "No operation fits `where`, so no operation can violate the invariant. A typing error in a path, tag or name is the \
+usual cause. An invariant with `require: {unreachable: true}` selects no operation on purpose, and has no such finding."
     bad held_about!("/nowhere/**");
     good held_about!("/a/**");
 
@@ -407,8 +407,8 @@ response. Anywhere else it would be a rule without effect."
     LISTENER_CONFLICT "GW0522" "listener-conflict" Error
     "two listeners that overlap in their addresses"
     "A socket takes every connection to its address. If two listeners have one address, or one \
-port on `0.0.0.0` and on a single address, one of them would answer requests for the other: routes \
-for the inside could be reachable at the public address."
+port on `0.0.0.0` and on a single address, one of them would answer requests for the other: internal routes could be \
+reachable at the public address."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8080\"}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8081\"}\n")];
 
@@ -444,14 +444,14 @@ Set `timeouts.request` at the upstream, or `timeout` at operations or in the def
 
     UNKNOWN_STORE "GW0531" "unknown-store" Error
     "an undefined store"
-    "`store` of a limit, a quota or a cache is `local`, each gateway for itself, or names something under `stores` of \
-gateway.yaml that a fleet shares."
+    "`store` of a limit, a quota or a cache is `local` (each gateway counts or stores for itself), or the \
+name of an entry under `stores` of gateway.yaml, which a fleet shares."
     bad &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: shraed}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: local}}\n")];
 
     UNKNOWN_PLAN "GW0532" "unknown-plan" Error
     "an undefined plan"
-    "`plan` of a consumer names something under `plans` of gateway.yaml: the policies that its consumers have. A consumer \
+    "`plan` of a consumer names an entry under `plans` of gateway.yaml: the policies that apply to its consumers. A consumer \
 on an undefined plan would have no limit at all."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {plan: gold}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {fast: {kind: rate_limit, limit: 9/s}}\nplans: {gold: {policies: [fast]}}\nconsumers: {acme: {plan: gold}}\n")];

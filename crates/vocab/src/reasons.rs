@@ -71,7 +71,7 @@ reasons! {
         "response_too_large" 502 "the response is larger than a `body_limit`";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "signature_invalid" 401 "the signature of the request is not valid";
-        "signatures_full" 503 "no further signature can be remembered";
+        "signatures_full" 503 "the gateway cannot store another signature";
         "store_unavailable" 503 "the store of a limit does not answer";
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";

@@ -140,7 +140,7 @@ fn shares_and_copies_of_an_operation_count() {
         );
         let ended = project.run(&["lint", "--format", "concise"]).with(1);
         let said =
-            "`orders/listOrders` violates the invariant `no pay`: the upstream `pay` takes part";
+            "`orders/listOrders` violates the invariant `no pay`: it uses the upstream `pay`";
         assert!(ended.out.contains(said), "{setting}: {}", ended.out);
     }
 }

@@ -104,7 +104,9 @@ fn field_of_several_authorities_is_found() {
     let found =
         |schemes: &[(&str, &str)]| found("mixed-identity", GATEWAY, &document(all, schemes));
     let has = |one: &str, other: &str| {
-        format!("`x-caller` has the callers of `{one}` and of `{other}`: both may use one name")
+        format!(
+            "`x-caller` carries the callers of `{one}` and of `{other}`, who may have the same name"
+        )
     };
     let caller = "forward_as: X-Caller";
     assert_eq!(found(&[("KEY", caller)]), [""; 0]);

@@ -43,7 +43,7 @@ fn question_to_an_own_listener_is_a_loop() {
         ("http://[::1]:8080/check", "public"),
         ("http://127.0.0.1:8081/check", "inside"),
     ] {
-        let message = format!("this leads back to the listener `{listener}`");
+        let message = format!("requests to this address return to the listener `{listener}`");
         assert_eq!(
             loops(&forward(url), &elsewhere),
             [message.as_str()],

@@ -218,7 +218,7 @@ fn what_is_wrong_in_one_is_told_at_its_place() {
         (
             "orders: {targets: {x: {url: \"http://127.0.0.1:8080\"}}}",
             "upstream-loop",
-            "this leads back to the listener `public`",
+            "requests to this address return to the listener `public`",
         ),
     ] {
         let compiled = project(

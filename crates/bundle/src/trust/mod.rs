@@ -371,7 +371,7 @@ impl Trust {
             approve,
         } = self.thresholds;
         if [build, release, revoke, approve].contains(&0) {
-            return Err(wrong("a threshold is at least 1"));
+            return Err(wrong("a threshold must be at least 1"));
         }
         if self.keys.len() > KEYS_MAX {
             return Err(wrong("more than 64 keys"));
@@ -381,7 +381,7 @@ impl Trust {
             .flat_map(|floors| [floors.min_serial, floors.min_revocations])
             .any(|floor| floor > INTEGER_MAX)
         {
-            return Err(wrong("a floor is below 2^53"));
+            return Err(wrong("a floor must be below 2^53"));
         }
         let mut ids = BTreeSet::new();
         for key in &self.keys {
@@ -405,7 +405,7 @@ impl Trust {
             }
             if key.not_before >= key.not_after {
                 return Err(wrong(&format!(
-                    "key `{id}`: not_before is not before not_after"
+                    "key `{id}`: not_before must be before not_after"
                 )));
             }
         }

@@ -39,7 +39,7 @@ pub(super) static TOKEN_INVALID: Reject = Reject {
 pub static CREDENTIAL_EXPIRED: Reject = Reject {
     status: 401,
     code: "credential_expired",
-    title: "A credential of the request has ended",
+    title: "A credential of the request has expired",
 };
 pub(super) static CERTIFICATE_INVALID: Reject = Reject {
     status: 401,
@@ -84,7 +84,7 @@ pub(super) static SIGNATURE_INVALID: Reject = Reject {
 pub(super) static SIGNATURES_FULL: Reject = Reject {
     status: 503,
     code: "signatures_full",
-    title: "No further signature can be remembered now",
+    title: "The gateway cannot store another signature now",
 };
 pub(super) static SCOPE_MISSING: Reject = Reject {
     status: 403,

@@ -273,7 +273,7 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
             "depends on the answer of `{}` to `{asker}`; assume one of them: {words}",
             call.upstream
         ),
-        Effect::Password(_) => "depends on a password, which is checked".to_owned(),
+        Effect::Password(_) => "depends on the result of the password check".to_owned(),
         Effect::Message(_) => {
             format!(
                 "depends on the parameters and the body of the request; assume one of them: {words}"
@@ -310,8 +310,8 @@ as `{path}`"
         }
         Some(Ambiguity::Decision { path }) => {
             format!(
-                "an upstream could read the path as `{path}`, for which a policy that decides by \
-the path was not asked"
+                "an upstream could read the path as `{path}`, but a policy decides by the path \
+and does not see this reading"
             )
         }
         Some(Ambiguity::Outside) => {

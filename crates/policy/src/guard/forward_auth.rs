@@ -467,7 +467,7 @@ removed from the client's request.",
             let message = "`cache` must not be longer than 1h";
             sink.push(
                 Diagnostic::new(&BAD_VALUE, cache.span(), message)
-                    .label("callers without access keep it for this time")
+                    .label("for this time, callers keep access that the service has withdrawn")
                     .help("write 1h or less"),
             );
         }

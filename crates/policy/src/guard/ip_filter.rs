@@ -78,7 +78,7 @@ const FILES: &str = "policy:ip_filter:files";
 static DENIED: Reject = Reject {
     status: 403,
     code: "ip_denied",
-    title: "Not from this address",
+    title: "The client address is not allowed",
 };
 
 impl Policy for Checked {

@@ -148,7 +148,7 @@ pub mod author {
             Field::optional(
                 "open",
                 Shape::Timeout,
-                "Time for which the breaker is first open. Default: 30s.",
+                "Time for which the breaker stays open the first time. Default: 30s.",
             ),
             Field::optional(
                 "open_max",

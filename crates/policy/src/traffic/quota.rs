@@ -414,8 +414,12 @@ pub mod author {
         let ms = read::duration_ms(window).ok()?;
         if !(1_000..=WINDOW_MS_MAX).contains(&ms) {
             sink.push(
-                Diagnostic::new(&BAD_VALUE, window.span(), "the window is not in 1s to 366d")
-                    .help("write a window between `1s` and `366d`, or a `period`"),
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    window.span(),
+                    "the window must be from 1s to 366d",
+                )
+                .help("write a window between `1s` and `366d`, or a `period`"),
             );
         }
         if count > WINDOW_MAX {
@@ -433,7 +437,7 @@ pub mod author {
         let one = |node: NodeRef<'_>, sink: &mut Sink| {
             let share = read::percent_ppm(node).ok()?;
             if share == 0 || share > 1_000_000 {
-                let message = "a threshold is above 0% and at most 100%";
+                let message = "a threshold must be above 0% and at most 100%";
                 sink.push(
                     Diagnostic::new(&BAD_VALUE, node.span(), message)
                         .help("write a share of the quota, such as `80%`"),

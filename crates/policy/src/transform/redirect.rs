@@ -207,7 +207,7 @@ pub mod author {
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "New path, with `{path}` and path parameters.",
+                "New path; it can contain `{path}` and path parameters.",
             ),
             Field::optional(
                 "keep_query",

@@ -233,7 +233,7 @@ pub mod author {
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "Path after the target's path, with `{path}` and path parameters.",
+                "New path, which is appended to the target's path; it can contain `{path}` and path parameters.",
             ),
             Field::optional("query", Shape::Object(&QUERY), "Changes to the query."),
             Field::optional("host", Shape::Form(&forms::HOST), "Host of the request."),

@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "undefined-security-scheme",
     level: Level::Error,
     summary: "a security requirement that names no defined scheme",
-    explain: "`security` names schemes of `components.securitySchemes`. A missing one leaves open how clients \
-authenticate.",
+    explain: "`security` names schemes of `components.securitySchemes`. If a scheme is missing, \
+it is unknown how clients authenticate.",
     bad: v30!("paths: {}\nsecurity: [{key: []}]\n"),
     good: v30!(
         "paths: {}\nsecurity: [{key: []}]\n",

@@ -54,7 +54,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         for _ in 0..parent_of.len() {
             above = above.and_then(|tag| parent_of.get(tag)?.as_deref());
             if above == Some(&*name) {
-                let message = format!("`{}` is above itself", name.escape_debug());
+                let message = format!("the tag `{}` is its own ancestor", name.escape_debug());
                 sink.push(Diagnostic::new(&LINT, parent.span(), message));
                 break;
             }

@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0714",
     name: "missing-success-response",
     level: Level::Warn,
-    summary: "an operation that never succeeds",
+    summary: "an operation without a success response",
     explain: "No response of the operation has a status of 2xx or 3xx, so that a success is undocumented. `default` \
 stands for the statuses that are not listed.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {'404': {description: gone}}}\n"),

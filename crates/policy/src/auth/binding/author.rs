@@ -31,7 +31,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 header.span(),
-                "no token is compared with a certificate",
+                "`certificate_header` has no effect without `certificate_binding`",
             )
             .help("add `certificate_binding: optional` or `required`, or remove this key"),
         );
@@ -42,7 +42,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 claim.span(),
-                "`cnf` is not required as a claim: the gateway checks what it demands",
+                "`cnf` cannot be a required claim: `certificate_binding` decides about it",
             )
             .help("remove `cnf` from the list, and write `certificate_binding: required`"),
         );

@@ -11,8 +11,8 @@ use crate::secret::SecretRef;
 /// Range of `window`: up to ten minutes.
 const WINDOW: Window = Window {
     max_ms: 600_000,
-    message: "a proof is valid for 1s to 10m after it was made",
-    help: "write `1m`: a stolen proof could be used for that long at a gateway that has not seen it",
+    message: "`window` must be from 1s to 10m",
+    help: "write `1m`: during the window, a stolen proof works at every gateway that has not seen it",
 };
 
 /// Keys of `kind: dpop`.

@@ -10,8 +10,8 @@ use crate::secret::SecretRef;
 /// Range of `window`: up to 15 minutes.
 const WINDOW: Window = Window {
     max_ms: 900_000,
-    message: "a signature counts for 1s to 15m after it was made",
-    help: "write `5m`: nonces must be remembered for that long",
+    message: "`window` must be from 1s to 15m",
+    help: "write `5m`: the gateway stores every nonce for the whole window",
 };
 
 /// Keys of `kind: hmac_signature`.
@@ -107,7 +107,7 @@ fn check_style(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 item.span(),
-                "`X-Ca-Signature-Method` has no name for it",
+                "`X-Ca-Signature-Method` has no name for this algorithm",
             )
             .help("write `hmac-sha256`"),
         );
