@@ -141,5 +141,6 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
         contracts,
         consumers_file,
         prose: BTreeMap::new(),
+        sites: BTreeMap::new(),
     })
 }

@@ -152,11 +152,14 @@ fn plan() -> Value {
     let acked = closed(&json!({
         "reason": text_or_null(), "by": text_or_null(), "file": text_or_null(), "line": number_or_null,
     }));
+    let message = closed(&json!({
+        "direction": {"enum": ["request", "response", "none"]}, "path": text(), "keyword": text(), "count": {"type": "integer", "minimum": 1},
+    }));
     let change = closed(&json!({
         "section": {"enum": plan::Section::ALL.map(plan::Section::name)},
         "class": {"enum": plan::Class::ALL.map(plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
-        "operation": or_null(&operation), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
+        "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
@@ -164,7 +167,6 @@ fn plan() -> Value {
     let counts: serde_json::Map<String, Value> = plan::Class::ALL
         .iter()
         .map(|class| (class.name().to_owned(), count()))
-        .chain([("break".to_owned(), count())])
         .collect();
     let given = closed(&json!({
         "fingerprint": fingerprint, "kind": text_or_null(), "operation": text_or_null(), "state": {"enum": ["used", "unused", "expired", "mismatched"]},

@@ -8,6 +8,7 @@ use policy::Checked;
 
 use crate::called;
 use crate::contract::contract;
+use crate::contract::sites::Sites;
 use crate::rest::{Rest, everything};
 use crate::settings::Settings;
 use crate::{Api, Model, Operation, Valued};
@@ -25,6 +26,8 @@ pub struct Lowered {
     pub consumers_file: Option<BTreeSet<String>>,
     /// Prose of schemas, by API and keyword. Part of the source artifact, never of the bundle.
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+    /// Source locations of schemas, by API. Empty for a bundle that was read from a store.
+    pub sites: BTreeMap<String, Sites>,
 }
 
 /// Error for a duplicate name. A lint rule reports duplicate names before lowering.
@@ -40,6 +43,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
     let mut prose = BTreeMap::new();
+    let mut sites = BTreeMap::new();
     let keeps = |readings: &Valued<ir::PathReadings>| !readings.value.is_strict();
     let somebody = model.apis.iter().any(|api| {
         let mut operations = api.operations.iter();
@@ -47,13 +51,14 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let mut lowered = lower_api(api, somebody)?;
-        let (contract, said) = contract(files, api)?;
+        let (contract, said, at) = contract(files, api)?;
         lowered.messages = ir::Messages::of(&contract, &validated(settings, api));
         let digest = digest(&bundle::codec::encode(&lowered));
-        Ok((lowered, digest, (contract, said)))
+        Ok((lowered, digest, (contract, said, at)))
     });
     for one in lowered {
-        let (api, digest, (contract, said)) = one?;
+        let (api, digest, (contract, said, at)) = one?;
+        sites.insert(api.name.clone(), at);
         prose.insert(api.name.clone(), said);
         refs.push(ir::ApiRef {
             name: api.name.clone(),
@@ -115,6 +120,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         contracts: ir::Set::new(contracts)?,
         consumers_file: settings.consumers_file.clone(),
         prose,
+        sites,
     })
 }
 

@@ -34,7 +34,7 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
         return;
     }
     // Another lint reports two operations with the same key.
-    let Ok((contract, _)) = contract(files, api) else {
+    let Ok((contract, _, _)) = contract(files, api) else {
         return;
     };
     let Some(messages) = ir::Messages::of(&contract, &keys) else {

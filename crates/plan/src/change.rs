@@ -47,6 +47,8 @@ pub enum Class {
     Added,
     /// Requests are no longer served.
     Removed,
+    /// Clients that follow the old contract fail.
+    Break,
     /// Requests are served by another operation or upstream than before.
     Moved,
     /// An operation no longer serves any request, because other operations serve them, or it serves
@@ -99,6 +101,8 @@ pub struct Change {
     /// Merged changes, if there are several. The change is acknowledged if each of them is
     /// acknowledged.
     pub members: Vec<Member>,
+    /// Part of the message that differs, for a change of a client contract.
+    pub message: Option<Box<crate::clients::Message>>,
     /// Request whose outcomes show the difference.
     pub witness: Option<Witness>,
     /// Reason why there is no witness.
@@ -255,7 +259,7 @@ impl Section {
 
 impl Class {
     /// All classes, in the order of a plan.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Weaken,
         Self::Incomparable,
         Self::Expose,
@@ -264,6 +268,7 @@ impl Class {
         Self::Strengthen,
         Self::Added,
         Self::Removed,
+        Self::Break,
         Self::Moved,
         Self::Shadowed,
         Self::Relax,
@@ -284,6 +289,7 @@ impl Class {
             Self::Strengthen => "strengthen",
             Self::Added => "added",
             Self::Removed => "removed",
+            Self::Break => "break",
             Self::Moved => "moved",
             Self::Shadowed => "shadowed",
             Self::Relax => "relax",
@@ -297,7 +303,7 @@ impl Class {
     #[must_use]
     pub fn level(self) -> &'static str {
         match self {
-            Self::Weaken | Self::Incomparable => "error",
+            Self::Weaken | Self::Incomparable | Self::Break => "error",
             Self::Expose
             | Self::Grant
             | Self::Rules
@@ -315,6 +321,15 @@ impl Class {
 }
 
 impl Change {
+    /// Severity for reviewers: `error`, `warn` or `info`.
+    #[must_use]
+    pub fn level(&self) -> &'static str {
+        match &self.message {
+            Some(message) => message.level.name(),
+            None => self.class.level(),
+        }
+    }
+
     /// Creates a change without an operation.
     #[must_use]
     pub fn new(
@@ -326,7 +341,7 @@ impl Change {
         new: Value,
     ) -> Self {
         debug_assert!(
-            super::ids::of(id).is_some(),
+            super::ids::of(id).is_some() || crate::clients::checks::of(id).is_some(),
             "no table contains the id `{id}`"
         );
         Self {
@@ -345,6 +360,7 @@ impl Change {
             stands_for: BTreeSet::new(),
             bound: String::new(),
             members: Vec::new(),
+            message: None,
             witness: None,
             why_none: None,
             fingerprint: String::new(),

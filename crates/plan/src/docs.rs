@@ -67,10 +67,13 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     for change in &plan.changes {
         if change.section == Section::Breaking && (change.old.is_null() || change.new.is_null()) {
             for key in &change.operations {
-                moved
-                    .entry(key.clone())
-                    .or_default()
-                    .push(change.subject.clone());
+                let of = moved.entry(key.clone()).or_default();
+                of.push(change.subject.clone());
+                if change.message.is_some() {
+                    // Prose has other names for parameters and media types.
+                    of.push(format!("parameter {}", change.subject));
+                    of.push(change.subject.replace(" body ", " "));
+                }
             }
         }
     }

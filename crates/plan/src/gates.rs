@@ -44,6 +44,7 @@ impl Class {
             "expose" => self == Self::Expose,
             "grant" => self == Self::Grant,
             "relax" => self == Self::Relax,
+            "break" => matches!(self, Self::Break | Self::Removed),
             "remove" => self == Self::Removed,
             "move" => self == Self::Moved,
             model::rules::GATE => self == Self::Rules,

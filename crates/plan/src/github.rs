@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
+use super::Change;
 use super::report::{Report, arrow, counted, sentence, what};
-use super::{Change, Class};
 use diag::workflow::{data, property};
 
 /// Maximum number of annotations of one kind that GitHub shows per step.
@@ -25,7 +25,7 @@ pub fn render(report: &Report<'_>) -> String {
     for kind in ["error", "warning", "notice"] {
         let of_kind: Vec<&&Change> = changes
             .iter()
-            .filter(|change| self::kind(change.class, is_stopping(change)) == kind)
+            .filter(|change| self::kind(change.level(), is_stopping(change)) == kind)
             .collect();
         for change in of_kind.iter().take(SHOWN_MAX) {
             command(&mut out, report, change, kind, is_stopping(change));
@@ -55,8 +55,8 @@ pub fn render(report: &Report<'_>) -> String {
     out
 }
 
-fn kind(class: Class, stops: bool) -> &'static str {
-    match (stops, class.level()) {
+fn kind(level: &str, stops: bool) -> &'static str {
+    match (stops, level) {
         (true, _) => "error",
         (false, "info") => "notice",
         (false, _) => "warning",

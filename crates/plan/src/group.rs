@@ -100,6 +100,9 @@ impl Group {
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
         self.first.places.extend(places);
+        if let (Some(own), Some(more)) = (&mut self.first.message, &change.message) {
+            own.messages += more.messages;
+        }
         // Keep the smallest witness and the operation that it belongs to.
         if is_better(&change, &self.first) {
             self.first.witness = change.witness;

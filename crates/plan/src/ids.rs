@@ -123,7 +123,6 @@ are compared as strings.";
         "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
         "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
         "request-check-changed" "Validation (`block`) refuses other requests; neither version was shown to accept all requests of the other.";
-        "contract-changed" "The contract of requests or responses differs; this version does not classify the change as compatible or breaking.";
     }
     Policy {
         "security-restated" "The same callers are admitted; names, order or what the upstream receives differ.";

@@ -20,7 +20,6 @@ pub fn document(report: &Report<'_>) -> Value {
     let counts: serde_json::Map<String, Value> = Class::ALL
         .iter()
         .map(|class| (class.name().to_owned(), plan.count(*class).into()))
-        .chain([("break".to_owned(), 0.into())])
         .collect();
     let gates: Vec<Value> = review
         .gates
@@ -95,8 +94,11 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "section": change.section.name(),
         "class": change.class.name(),
         "id": change.id,
-        "level": change.class.level(),
+        "level": change.level(),
         "operation": operation,
+        "message": change.message.as_ref().map(|message| json!({
+            "direction": message.direction, "path": message.path, "keyword": message.keyword, "count": message.messages,
+        })),
         "operations": change.operations,
         "subject": change.subject,
         "old": change.old,

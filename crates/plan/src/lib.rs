@@ -9,8 +9,8 @@
 
 pub mod ask;
 mod change;
+pub mod clients;
 mod conceal;
-mod contract;
 pub mod details;
 mod docs;
 pub mod environments;
@@ -112,6 +112,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
                 contracts: old.lowered.contracts.clone(),
                 consumers_file: None,
                 prose: Default::default(),
+                sites: Default::default(),
             };
             let bundle = old.bundle;
             let source = None;

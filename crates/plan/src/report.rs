@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bundle::digest::Digest;
 
+use super::clients::checks::Level;
 use super::environments::called;
 use super::{Change, Class, OperationRef, Outcome, Plan, Review, Witness};
 use diag::text::printable;
@@ -182,7 +183,7 @@ pub fn symbol(class: Class) -> &'static str {
     match class {
         Class::Added | Class::Expose | Class::Grant => "+",
         Class::Removed => "-",
-        Class::Weaken | Class::Incomparable | Class::Rules => "!",
+        Class::Weaken | Class::Incomparable | Class::Break | Class::Rules => "!",
         Class::Strengthen
         | Class::Moved
         | Class::Shadowed
@@ -246,15 +247,34 @@ fn paths(change: &Change, operation: &OperationRef) -> String {
     format!("{} paths: {}{more}", all.len(), named.join(", "))
 }
 
-/// Formats a change as an arrow: `security: header x-key → anyone`.
+/// Formats a change as an arrow: `security: header x-key → anyone`. A change of a client contract
+/// begins with its id, and its level if it is no break.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
+    let check = match &change.message {
+        Some(message) if message.level == Level::Warn => format!("{} (warn) ", change.id),
+        Some(_) => format!("{} ", change.id),
+        None => String::new(),
+    };
     printable(&format!(
-        "{}: {} → {}",
+        "{check}{}: {} → {}",
         change.subject,
-        value(&change.old),
-        value(&change.new)
+        shown(change, &change.old),
+        shown(change, &change.new)
     ))
+}
+
+/// Maximum number of characters of a schema in text output. JSON has all of it.
+const SCHEMA_MAX: usize = 160;
+
+/// Text of a value. Schemas of client contracts are shortened.
+fn shown(change: &Change, one: &serde_json::Value) -> String {
+    let text = value(one);
+    if change.message.is_none() || text.chars().count() <= SCHEMA_MAX {
+        return text;
+    }
+    let start: String = text.chars().take(SCHEMA_MAX).collect();
+    format!("{start}…")
 }
 
 /// Source locations of the old and the new value, if known.

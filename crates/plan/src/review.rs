@@ -6,8 +6,8 @@ use super::{Plan, bound};
 use model::acknowledge::Acknowledgement;
 
 /// Names of all gates.
-pub const GATES: [&str; 7] = [
-    "weaken", "expose", "grant", "relax", "remove", "move", "rules",
+pub const GATES: [&str; 8] = [
+    "weaken", "expose", "grant", "relax", "remove", "move", "break", "rules",
 ];
 
 /// Changes and merged changes of a plan, by fingerprint.

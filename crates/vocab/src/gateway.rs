@@ -9,8 +9,8 @@ use policy::guard::validate;
 
 use Field as F;
 use Shape::{
-    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Partly, Several, Sha256, Size, Table,
-    Text, TextOrSecret, Timeout, Word, WordOrName,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Size, Table, Text,
+    TextOrSecret, Timeout, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
@@ -118,12 +118,9 @@ static GATEWAY: Object = Object {
         ),
         F::optional(
             "gates",
-            List(&Partly(
-                &[
-                    "weaken", "expose", "grant", "relax", "remove", "move", "rules",
-                ],
-                &["break"],
-            )),
+            List(&Word(&[
+                "weaken", "expose", "grant", "relax", "remove", "move", "break", "rules",
+            ])),
             "Classes of change that stop a plan until they are acknowledged.",
         )
         .guard(),

@@ -22,6 +22,8 @@ use model::exit::Exit;
 enum FailOn {
     /// A refused request may now be admitted
     Weaken,
+    /// Clients that follow the old contract fail
+    Break,
     /// Anything at all
     Any,
 }
@@ -190,6 +192,7 @@ impl FailOn {
             Self::Weaken => [Class::Weaken, Class::Incomparable]
                 .iter()
                 .any(|class| plan.count(*class) > 0),
+            Self::Break => plan.count(Class::Break) + plan.count(Class::Removed) > 0,
             Self::Any => !plan.changes.is_empty(),
         }
     }

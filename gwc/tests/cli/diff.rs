@@ -107,7 +107,7 @@ fn a_diff_fails_on_what_it_is_told_to() {
     fail("weaken").with(1).says("weaken");
     project.run(&["diff", "elsewhere", "."]).with(0);
     project.run(&["diff", "elsewhere"]).with(64);
-    fail("break").with(64);
+    fail("breaks").with(64);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod keygen;
 mod limits;
 mod lint;
 mod nodes;
+mod oasdiff;
 mod past;
 mod project;
 mod reach;

@@ -19,6 +19,7 @@ fn the_schemas_are_fresh() {
 fn the_book_is_fresh() {
     fresh("docs/diagnostics.md", &gwc::book::diagnostics());
     fresh("docs/changes.md", &gwc::book::changes());
+    fresh("docs/breaking-changes.md", &gwc::book::breaking_changes());
     fresh("docs/other-linters.md", &gwc::book::other_linters());
     fresh("docs/vocabulary.md", &gwc::book::vocabulary());
 }

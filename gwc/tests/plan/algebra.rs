@@ -431,6 +431,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             contracts: ir::Set::default(),
             consumers_file: None,
             prose: Default::default(),
+            sites: Default::default(),
         },
         source: None,
     })

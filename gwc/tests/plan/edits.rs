@@ -357,7 +357,7 @@ fn contracts_and_prose_are_told() {
             "{\"201\": {description: made}}",
             "{\"201\": {description: made}, \"400\": {description: no}}"
         ),
-        ["breaking changed contract-changed a/createOrder"]
+        ["breaking changed response-non-success-status-added a/createOrder"]
     );
     assert_eq!(
         document("summary: List", "summary: Lists"),

@@ -432,6 +432,7 @@ fn each_gate_trips_on_its_classes_and_on_no_other() {
         ("relax", &["relax"]),
         ("remove", &["removed"]),
         ("move", &["moved"]),
+        ("break", &["removed", "break"]),
         ("rules", &["rules"]),
     ];
     assert_eq!(plan::review::GATES, expected.map(|(gate, _)| gate));

@@ -25,12 +25,11 @@ const SHOWN_MAX: usize = 80;
 const PAIRS_MAX: usize = 200_000;
 
 /// Schemas of the old and the new contract in one graph.
-pub struct Graphs<'c> {
+pub struct Graphs {
     nodes: Vec<Value>,
     rank: Vec<u32>,
     /// Index of the first node of the new contract.
     new: u32,
-    olds: &'c ir::Contract,
     known: RefCell<FxHashMap<(u32, u32), (String, String)>>,
     digests: RefCell<FxHashMap<u32, String>>,
 }
@@ -42,9 +41,9 @@ struct Difference {
     new: Option<String>,
 }
 
-impl<'c> Graphs<'c> {
+impl Graphs {
     /// Joins the schemas of two contracts into one graph.
-    pub fn new(old: &'c ir::Contract, new: &'c ir::Contract) -> Self {
+    pub fn new(old: &ir::Contract, new: &ir::Contract) -> Self {
         let mut nodes = old.schemas.clone();
         let start = u32::try_from(nodes.len()).expect("nodes are numbered in 32 bits");
         let others = new.schemas.iter();
@@ -54,7 +53,6 @@ impl<'c> Graphs<'c> {
             nodes,
             rank,
             new: start,
-            olds: old,
             known: RefCell::default(),
             digests: RefCell::default(),
         }
@@ -79,28 +77,6 @@ impl<'c> Graphs<'c> {
                 new.as_ref().map(|value| self.short(value)),
             ),
         }
-    }
-
-    /// Digest of the complete contract of an operation.
-    pub fn digest_of(&self, operation: &ir::ContractOperation, side: &ir::Contract) -> String {
-        let mut bytes = bundle::codec::encode(&ir::ContractOperation {
-            key: String::new(),
-            ..operation.clone()
-        });
-        let start = if std::ptr::eq(side, self.olds) {
-            0
-        } else {
-            self.new
-        };
-        operation.each_value(&mut |value| {
-            value.each_node(&mut |node| bytes.extend(self.digest(node + start).bytes()));
-        });
-        bound(&bytes)
-    }
-
-    /// Digest of the complete contract of an API.
-    pub fn digest_of_all(&self, side: &ir::Contract) -> String {
-        bound(&bundle::codec::encode(side))
     }
 
     /// True if two values have the same meaning.
@@ -174,7 +150,7 @@ impl<'c> Graphs<'c> {
 
     /// Text of the first difference. If there are more, the text contains their number and a digest
     /// of all, so that an acknowledgement covers exactly these differences.
-    fn told(&self, walk: &Walk<'_, '_>, old: &Value, new: &Value) -> (String, String) {
+    fn told(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();
         let Some(first) = found.first().copied().filter(|_| whole) else {
@@ -286,14 +262,14 @@ impl<'c> Graphs<'c> {
 
 /// Breadth-first walk over pairs of nodes, which visits each pair once. If it finds no difference,
 /// both sides are equivalent.
-struct Walk<'g, 'c> {
-    graphs: &'g Graphs<'c>,
+struct Walk<'g> {
+    graphs: &'g Graphs,
     found: Vec<Difference>,
     seen: FxHashSet<(u32, u32)>,
     waiting: VecDeque<(u32, u32, Vec<String>)>,
 }
 
-impl Walk<'_, '_> {
+impl Walk<'_> {
     fn values(&mut self, old: &Value, new: &Value, path: &[String]) {
         if self.graphs.same(old, new) {
             return;

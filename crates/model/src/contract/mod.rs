@@ -6,11 +6,13 @@
 
 pub mod difference;
 mod graph;
+pub mod joint;
 mod number;
 mod outgoing;
 pub mod prose;
 pub(crate) mod refine;
 mod schema;
+pub mod sites;
 
 use bundle::ir::{self, Value};
 use diag::NodeRef;
@@ -21,17 +23,19 @@ use openapi::spec::In;
 use openapi::spec::reference::Resolver;
 use prose::SchemaProse;
 use schema::{Schemas, map};
+use sites::Sites;
 use sources::project::files::Files;
 
 /// Builds the contract of an API without errors: its operations, except internal ones, and the
-/// requests that the API itself sends. Also returns the prose of its schemas.
+/// requests that the API itself sends. Also returns the prose and the source locations of its
+/// schemas.
 ///
 /// # Errors
 /// Returns an error if two operations have the same key, which the lint rules report.
 pub fn contract<'a>(
     files: &'a Files,
     api: &'a Api,
-) -> Result<(ir::Contract, SchemaProse), ir::NotASet> {
+) -> Result<(ir::Contract, SchemaProse, Sites), ir::NotASet> {
     let resolver = Resolver::new(files, &api.document);
     let mut parts = Parts {
         schemas: Schemas::new(&resolver, api.spec.version),
@@ -54,7 +58,7 @@ pub fn contract<'a>(
     outgoing.webhooks(&mut parts, resolver.root())?;
     let outgoing = ir::Set::new(outgoing.operations)?;
     let operations = ir::Set::new(operations)?;
-    Ok(parts.finish(api.name.clone(), operations, outgoing))
+    Ok(parts.finish(files, api.name.clone(), operations, outgoing))
 }
 
 /// Reader of the parts of an operation that contain schemas.
@@ -87,6 +91,7 @@ impl<'a> Parts<'_, 'a> {
             })
             .collect();
         let in_path: Vec<&str> = operation.template.parameters().collect();
+        self.schemas.sites.operation(&operation.key);
         let parameters = self.parameters(&in_path, &parameters);
         let node = self.resolver.node(written.node);
         self.operation(operation.key.clone(), parameters, node)
@@ -100,18 +105,24 @@ impl<'a> Parts<'_, 'a> {
     ) -> Result<ir::ContractOperation, ir::NotASet> {
         let body = match self.field(node, "requestBody") {
             None => None,
-            Some(body) => Some(ir::Body {
-                required: self.flag(body, "required"),
-                media_types: self.media_types(body)?,
-            }),
+            Some(body) => {
+                self.schemas.sites.part("body".to_owned(), body.span());
+                Some(ir::Body {
+                    required: self.flag(body, "required"),
+                    media_types: self.media_types("body", body)?,
+                })
+            }
         };
         let mut responses = Vec::new();
         for (status, response) in self.entries(self.field(node, "responses")) {
             if !status.starts_with("x-") {
+                let status = status.to_ascii_lowercase();
+                let part = format!("response {status}");
+                self.schemas.sites.part(part.clone(), response.span());
                 responses.push(ir::Response {
-                    status: status.to_ascii_lowercase(),
-                    headers: ir::Set::new(self.headers(response))?,
-                    media_types: self.media_types(response)?,
+                    headers: ir::Set::new(self.headers(&part, response))?,
+                    media_types: self.media_types(&format!("{part} body"), response)?,
+                    status,
                 });
             }
         }
@@ -128,7 +139,7 @@ impl<'a> Parts<'_, 'a> {
     /// Parameters of the path in the order of the template, then the others, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
-        for name in in_path {
+        for (at, name) in in_path.iter().enumerate() {
             let mut own = written.iter();
             let own = own.find(|one| one.place == In::Path && one.name == *name);
             all.push(ir::Parameter {
@@ -136,7 +147,11 @@ impl<'a> Parts<'_, 'a> {
                 name: (*name).to_owned(),
                 required: true,
                 says: match own {
-                    Some(own) => self.field_value(own.node, "simple"),
+                    Some(own) => {
+                        let part = format!("path #{at}");
+                        self.schemas.sites.part(part, own.node.span());
+                        self.field_value(own.node, "simple")
+                    }
                     None => Value::Map(Vec::new()),
                 },
             });
@@ -150,14 +165,16 @@ impl<'a> Parts<'_, 'a> {
                 In::Header => (ir::ParameterPlace::Header, "simple"),
                 In::Cookie => (ir::ParameterPlace::Cookie, "form"),
             };
+            // HTTP field names are case-insensitive (RFC 9110 §5.1).
+            let name = match place {
+                ir::ParameterPlace::Header => one.name.to_ascii_lowercase(),
+                _ => one.name.to_owned(),
+            };
+            let part = format!("{} {name}", place.name());
+            self.schemas.sites.part(part, one.node.span());
             others.push(ir::Parameter {
                 place,
-                // HTTP field names are case-insensitive (RFC 9110 §5.1).
-                name: if place == ir::ParameterPlace::Header {
-                    one.name.to_ascii_lowercase()
-                } else {
-                    one.name.to_owned()
-                },
+                name,
                 required: self.flag(one.node, "required"),
                 says: self.field_value(one.node, style),
             });
@@ -202,11 +219,21 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
-    fn media_types(&mut self, holder: NodeRef<'a>) -> Result<ir::Set<ir::MediaType>, ir::NotASet> {
+    fn media_types(
+        &mut self,
+        of: &str,
+        holder: NodeRef<'a>,
+    ) -> Result<ir::Set<ir::MediaType>, ir::NotASet> {
         let written = self.entries(self.field(holder, "content"));
-        let all = written.into_iter().map(|(name, media)| ir::MediaType {
-            name: name.to_ascii_lowercase(),
-            says: self.media_type(media),
+        let all = written.into_iter().map(|(name, media)| {
+            let name = name.to_ascii_lowercase();
+            self.schemas
+                .sites
+                .part(format!("{of} {name}"), media.span());
+            ir::MediaType {
+                says: self.media_type(media),
+                name,
+            }
         });
         ir::Set::new(unique(all.collect(), |media: &ir::MediaType| {
             media.name.clone()
@@ -255,7 +282,7 @@ impl<'a> Parts<'_, 'a> {
                 entries.push((key.into(), self.schemas.literal(value)));
             }
         }
-        let headers = self.headers(node).into_iter().map(|header| {
+        let headers = self.headers("encoding", node).into_iter().map(|header| {
             let Value::Map(mut says) = header.says else {
                 return (header.name.into(), header.says);
             };
@@ -272,12 +299,17 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
-    fn headers(&mut self, holder: NodeRef<'a>) -> Vec<ir::Header> {
+    fn headers(&mut self, of: &str, holder: NodeRef<'a>) -> Vec<ir::Header> {
         let written = self.entries(self.field(holder, "headers"));
-        let all = written.into_iter().map(|(name, header)| ir::Header {
-            name: name.to_ascii_lowercase(),
-            required: self.flag(header, "required"),
-            says: self.field_value(header, "simple"),
+        let all = written.into_iter().map(|(name, header)| {
+            let name = name.to_ascii_lowercase();
+            let part = format!("{of} header {name}");
+            self.schemas.sites.part(part, header.span());
+            ir::Header {
+                required: self.flag(header, "required"),
+                says: self.field_value(header, "simple"),
+                name,
+            }
         });
         unique(all.collect(), |header: &ir::Header| header.name.clone())
     }
@@ -304,10 +336,11 @@ impl<'a> Parts<'_, 'a> {
     /// Builds the contract from the collected operations, with canonical node numbers.
     fn finish(
         mut self,
+        files: &Files,
         name: String,
         operations: ir::Set<ir::ContractOperation>,
         outgoing: ir::Set<ir::ContractOperation>,
-    ) -> (ir::Contract, SchemaProse) {
+    ) -> (ir::Contract, SchemaProse, Sites) {
         self.schemas.read_waiting();
         let mut contract = ir::Contract {
             name,
@@ -324,7 +357,8 @@ impl<'a> Parts<'_, 'a> {
         contract
             .renumber(&mut |node| canonical.number[node as usize].expect("each root was visited"));
         contract.schemas = canonical.nodes;
-        (contract, self.schemas.prose)
+        let sites = self.schemas.sites.finish(&files.sources, &canonical.number);
+        (contract, self.schemas.prose, sites)
     }
 }
 

@@ -89,6 +89,7 @@ impl Outgoing {
             .map(|one| one.name)
             .collect();
         in_path.sort_unstable();
+        parts.schemas.sites.operation(key);
         let parameters = parts.parameters(&in_path, &all);
         let operation = parts.operation(key.to_owned(), parameters, called)?;
         self.operations.push(operation);

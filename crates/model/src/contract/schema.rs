@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::graph::Graph;
 use super::number;
 use super::prose::{self, SchemaProse};
+use super::sites::Drafts;
 use openapi::spec::Version;
 use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
 
@@ -30,6 +31,8 @@ pub(super) struct Schemas<'r, 'a> {
     pub(super) prose: SchemaProse,
     /// Schemas whose prose has been collected.
     told: FxHashSet<NodeId>,
+    /// Source locations of schemas.
+    pub(super) sites: Drafts,
 }
 
 /// For each schema, the components that extend it with `allOf`, with their names.
@@ -99,6 +102,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             children: OnceCell::new(),
             prose: SchemaProse::new(),
             told: FxHashSet::default(),
+            sites: Drafts::default(),
         }
     }
 
@@ -106,10 +110,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
     pub(super) fn schema(&mut self, schema: NodeRef<'a>) -> Value {
         let (end, referred) = self.told(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
+            self.sites.add(*known, end.span(), end.id() != schema.id());
             return Value::Node(self.graph.find(*known));
         }
         let id = self.graph.reserve();
         self.nodes.insert(end.id(), id);
+        self.sites.add(id, end.span(), end.id() != schema.id());
         if referred {
             self.waiting.push((end, id));
         } else {
@@ -204,6 +210,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 
     fn read(&mut self, schema: NodeRef<'a>, id: u32) {
+        let outer = self.sites.enter(id);
+        self.read_inside(schema, id);
+        self.sites.leave(outer);
+    }
+
+    fn read_inside(&mut self, schema: NodeRef<'a>, id: u32) {
         if !schema.is_map() {
             let value = self.literal(schema);
             self.graph.fill(id, value);
@@ -215,6 +227,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             if is_silent(says, value) {
                 continue;
             }
+            self.sites.step(&entry.key, None);
             let value = match &*entry.key {
                 "$ref" => self.beside(value),
                 _ => self.keyword(schema, says, value),
@@ -249,10 +262,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
     fn deferred(&mut self, schema: NodeRef<'a>) -> Value {
         let (end, _) = self.told(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
+            self.sites.add(*known, end.span(), true);
             return Value::Node(self.graph.find(*known));
         }
         let id = self.graph.reserve();
         self.nodes.insert(end.id(), id);
+        self.sites.add(id, end.span(), true);
         self.waiting.push((end, id));
         Value::Node(id)
     }
@@ -264,8 +279,13 @@ impl<'r, 'a> Schemas<'r, 'a> {
             Says::Schemas if value.is_list() => Value::List(self.schemas(value)),
             Says::Schemas if value.is_map() || value.as_bool().is_some() => self.schema(value),
             Says::ByKey if value.is_map() => {
+                let keyword = self.sites.keyword();
                 let entries = value.entries();
-                let each = entries.map(|(entry, value)| (entry.key.clone(), self.schema(value)));
+                let each = entries.map(|(entry, value)| {
+                    self.sites.step(&keyword, Some(&entry.key));
+                    self.sites.next_at(entry.key_span);
+                    (entry.key.clone(), self.schema(value))
+                });
                 map(each.collect())
             }
             Says::Literals if value.is_list() => {

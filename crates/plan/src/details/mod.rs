@@ -51,12 +51,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         operations::operations(before, after, plan);
     }
     questions::of_new(before, &new.gateway, plan);
-    for contract in &new.contracts {
-        let Some(before) = old.contracts.get(&contract.name) else {
-            continue;
-        };
-        super::contract::compare(before, contract, &new.gateway, plan);
-    }
+    super::clients::compare(old, new, plan);
 }
 
 /// Reports settings that are written differently but have the same meaning. Called if there is no

@@ -128,7 +128,7 @@ impl Enforced {
         lines.collect()
     }
 
-    fn line(&self, difference: &Difference, graphs: &Graphs<'_>) -> EnforcedLine {
+    fn line(&self, difference: &Difference, graphs: &Graphs) -> EnforcedLine {
         let says = self.sides.each_ref().map(|cone| said(cone, difference));
         let [was, is] = &says;
         let texts = graphs.texts(

@@ -230,14 +230,17 @@ pub(super) const KINDS: &[Kind] = &[
         let operation = case.operation();
         case.old.text(&operation)["deprecated"] = false.into();
         case.new.text(&operation)["deprecated"] = true.into();
-        case.expect_of("breaking changed contract-changed deprecated", &[operation]);
+        case.expect_of(
+            "breaking changed endpoint-deprecated operation deprecated",
+            &[operation],
+        );
         Some(())
     }),
     ("a response comes", |case| {
         let operation = case.operation();
         case.new.text(&operation)["responses"]["418"] = json!({"description": "a teapot"});
         case.expect_of(
-            "breaking changed contract-changed response 418",
+            "breaking changed response-non-success-status-added response 418",
             &[operation],
         );
         Some(())
@@ -247,7 +250,7 @@ pub(super) const KINDS: &[Kind] = &[
         let answer = |kind: &str| json!({"description": "a teapot", "content": {"text/tea": {"schema": {"type": kind}}}});
         case.old.text(&operation)["responses"]["418"] = answer("string");
         case.new.text(&operation)["responses"]["418"] = answer("integer");
-        let line = "breaking changed contract-changed response 418 text/tea";
+        let line = "breaking break response-body-type-changed response 418 body type";
         case.expect_of(line, &[operation]);
         Some(())
     }),
@@ -256,9 +259,13 @@ pub(super) const KINDS: &[Kind] = &[
             case,
             Some(json!({"required": false})),
             json!({"required": true}),
+            "break request-parameter-became-required query tea-time required",
         )
     }),
-    ("a parameter comes", |case| parameter(case, None, json!({}))),
+    ("a parameter comes", |case| {
+        let line = "changed new-optional-request-parameter query tea-time";
+        parameter(case, None, json!({}), line)
+    }),
     ("a body becomes required", |case| {
         let operation = case.operation();
         let body = |required: bool| json!({"required": required, "content": {"text/tea": {"schema": {"type": "string"}}}});
@@ -267,7 +274,10 @@ pub(super) const KINDS: &[Kind] = &[
         }
         case.old.text(&operation)["requestBody"] = body(false);
         case.new.text(&operation)["requestBody"] = body(true);
-        case.expect_of("breaking changed contract-changed body", &[operation]);
+        case.expect_of(
+            "breaking break request-body-became-required body required",
+            &[operation],
+        );
         Some(())
     }),
     ("a description is another", |case| {
@@ -286,7 +296,7 @@ fn gateway(case: &mut Case, pointer: &str, to: Value, line: &str) -> Option<()> 
     Some(())
 }
 
-fn parameter(case: &mut Case, old: Option<Value>, new: Value) -> Option<()> {
+fn parameter(case: &mut Case, old: Option<Value>, new: Value, line: &str) -> Option<()> {
     let operation = case.operation();
     for (project, more) in [(&mut case.old, old), (&mut case.new, Some(new))] {
         let Some(more) = more else { continue };
@@ -301,7 +311,6 @@ fn parameter(case: &mut Case, old: Option<Value>, new: Value) -> Option<()> {
             None => text["parameters"] = json!([parameter]),
         }
     }
-    let line = "breaking changed contract-changed parameter query tea-time";
-    case.expect_of(line, &[operation]);
+    case.expect_of(&format!("breaking {line}"), &[operation]);
     Some(())
 }

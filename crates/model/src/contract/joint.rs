@@ -1,0 +1,231 @@
+//! Schemas of two contracts in one graph, in which equal schemas have one number.
+
+use bundle::digest::Digest;
+use bundle::ir::{self, Value};
+use rustc_hash::FxHashMap;
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+
+use super::refine::{classes, sets_of};
+use vocab::gateway::FINGERPRINT_DIGITS;
+
+/// Maximum number of nodes that one JSON value shows. Larger values end in a digest.
+const NODES_MAX: usize = 512;
+
+/// Schemas of an old and a new contract in one graph.
+pub struct Joint {
+    nodes: Vec<Value>,
+    /// Class of each node. Nodes with the same meaning have the same class.
+    rank: Vec<u32>,
+    /// Index of the first node of the new contract.
+    start: u32,
+    digests: RefCell<FxHashMap<u32, String>>,
+}
+
+impl Joint {
+    /// Joins the schemas of two contracts.
+    #[must_use]
+    pub fn new(old: &ir::Contract, new: &ir::Contract) -> Self {
+        let mut nodes = old.schemas.clone();
+        let start = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        let others = new.schemas.iter();
+        nodes.extend(others.map(|node| node.with_nodes(&mut |edge| edge + start)));
+        let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
+        Self {
+            nodes,
+            rank,
+            start,
+            digests: RefCell::default(),
+        }
+    }
+
+    /// A value of the new contract, with the node numbers of this graph.
+    #[must_use]
+    pub fn of_new(&self, value: &Value) -> Value {
+        value.with_nodes(&mut |edge| edge + self.start)
+    }
+
+    /// Number of a node in the table of its own contract.
+    #[must_use]
+    pub fn own_number(&self, node: u32) -> u32 {
+        node.checked_sub(self.start).unwrap_or(node)
+    }
+
+    /// The value of a node, or the value itself.
+    #[must_use]
+    pub fn at<'v>(&'v self, value: &'v Value) -> &'v Value {
+        match value {
+            Value::Node(node) => &self.nodes[*node as usize],
+            value => value,
+        }
+    }
+
+    /// The value of a node.
+    #[must_use]
+    pub fn node(&self, node: u32) -> &Value {
+        &self.nodes[node as usize]
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Value] {
+        &self.nodes
+    }
+
+    /// Class of a node.
+    #[must_use]
+    pub fn rank(&self, node: u32) -> u32 {
+        self.rank[node as usize]
+    }
+
+    /// True if two values have the same meaning.
+    #[must_use]
+    pub fn same(&self, a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Node(a), Value::Node(b)) => self.rank(*a) == self.rank(*b),
+            (Value::List(a), Value::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same(a, b))
+            }
+            (Value::Set(a), Value::Set(b)) => {
+                let (a, b) = self.unmatched(a, b);
+                a.is_empty() && b.is_empty()
+            }
+            (Value::Map(a), Value::Map(b)) => {
+                a.len() == b.len()
+                    && a.iter()
+                        .zip(b)
+                        .all(|(a, b)| a.0 == b.0 && self.same(&a.1, &b.1))
+            }
+            _ => a == b,
+        }
+    }
+
+    /// Members of each list that are missing in the other list, with duplicates.
+    #[must_use]
+    pub fn unmatched<'v>(
+        &self,
+        a: &'v [Value],
+        b: &'v [Value],
+    ) -> (Vec<&'v Value>, Vec<&'v Value>) {
+        let key = |value: &Value| match value {
+            Value::Node(node) => Value::Node(self.rank(*node)),
+            other => other.clone(),
+        };
+        let mut left: BTreeMap<Value, Vec<&Value>> = BTreeMap::new();
+        for value in a {
+            left.entry(key(value)).or_default().push(value);
+        }
+        let mut right = Vec::new();
+        for value in b {
+            if left.get_mut(&key(value)).and_then(Vec::pop).is_none() {
+                right.push(value);
+            }
+        }
+        (left.into_values().flatten().collect(), right)
+    }
+
+    /// The value as JSON, with the schemas that it contains. A schema inside itself is written as
+    /// `{"$recursive": DIGEST}`, and so are schemas beyond the first 512.
+    #[must_use]
+    pub fn json(&self, value: &Value) -> serde_json::Value {
+        self.json_within(value, &mut Vec::new(), &mut 0)
+    }
+
+    fn json_within(
+        &self,
+        value: &Value,
+        way: &mut Vec<u32>,
+        count: &mut usize,
+    ) -> serde_json::Value {
+        match value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            Value::Decimal(text) => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => number.into(),
+                Ok(_) | Err(_) => (**text).into(),
+            },
+            Value::Text(text) => (**text).into(),
+            Value::List(items) | Value::Set(items) => items
+                .iter()
+                .map(|item| self.json_within(item, way, count))
+                .collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.to_string(), self.json_within(value, way, count)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Value::Node(node) => {
+                *count += 1;
+                if way.contains(node) || *count > NODES_MAX {
+                    return json!({"$recursive": self.digest(*node)});
+                }
+                way.push(*node);
+                let value = self.json_within(&self.nodes[*node as usize], way, count);
+                way.pop();
+                value
+            }
+        }
+    }
+
+    /// Digest of the complete contract of an operation. `is_new` says from which contract it is.
+    #[must_use]
+    pub fn digest_of(&self, operation: &ir::ContractOperation, is_new: bool) -> String {
+        let mut bytes = bundle::codec::encode(&ir::ContractOperation {
+            key: String::new(),
+            ..operation.clone()
+        });
+        let start = if is_new { self.start } else { 0 };
+        operation.each_value(&mut |value| {
+            value.each_node(&mut |node| bytes.extend(self.digest(node + start).bytes()));
+        });
+        bound(&bytes)
+    }
+
+    /// Digest of everything that is reachable from a node. Nodes with equal meaning have equal
+    /// digests.
+    #[must_use]
+    pub fn digest(&self, node: u32) -> String {
+        let rank = self.rank(node);
+        if let Some(known) = self.digests.borrow().get(&rank) {
+            return known.clone();
+        }
+        let mut number: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut waiting = VecDeque::from([node]);
+        number.insert(rank, 0);
+        let mut bytes = Vec::new();
+        while let Some(node) = waiting.pop_front() {
+            let value = self.node(node);
+            let mut edges = Vec::new();
+            value.each_node(&mut |edge| edges.push(edge));
+            // Ranks belong to the joint graph, so both sides order the members of a set equally.
+            for set in sets_of(value) {
+                edges[set].sort_by_key(|edge| self.rank(*edge));
+            }
+            let mut edges = edges.into_iter();
+            bytes.extend(bundle::codec::encode(&value.with_nodes(&mut |edge| {
+                let edge = edges.next().unwrap_or(edge);
+                let next = u32::try_from(number.len()).unwrap_or(u32::MAX);
+                *number.entry(self.rank(edge)).or_insert_with(|| {
+                    waiting.push_back(edge);
+                    next
+                })
+            })));
+        }
+        let digest = bound(&bytes);
+        self.digests.borrow_mut().insert(rank, digest.clone());
+        digest
+    }
+}
+
+/// Digest as long as a fingerprint, because an acknowledgement covers it.
+fn bound(bytes: &[u8]) -> String {
+    Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
+}
+
+/// Digest of the complete contract of an API.
+#[must_use]
+pub fn digest_of_all(contract: &ir::Contract) -> String {
+    bound(&bundle::codec::encode(contract))
+}

@@ -1,0 +1,211 @@
+//! Source locations of the schemas of a contract. Kept in memory for the reports of one run; never
+//! part of a bundle.
+//!
+//! The contract merges equal schemas. This table has one site for each schema in the document, so
+//! that a report names the schema at the path of a message and not another one with equal content.
+
+use std::collections::BTreeMap;
+
+use diag::{FileId, Sources, Span};
+use rustc_hash::FxHashMap;
+
+use crate::place::Place;
+
+/// Source locations of one API's contract.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    files: Vec<String>,
+    sites: Vec<Site>,
+    /// Parts of operations, such as `body application/json`.
+    parts: BTreeMap<(String, String), At>,
+    /// Sites of the schemas of parts.
+    roots: BTreeMap<(String, String), u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Site {
+    at: Option<At>,
+    /// Number of the schema in the contract.
+    number: Option<u32>,
+    /// Schemas inside, by the keyword and name that lead to them: `properties/price`, `items`.
+    inner: Vec<(Box<str>, u32)>,
+}
+
+/// Index of a file, line and column.
+type At = (u32, u32, u32);
+
+impl Sites {
+    /// Source location of a part of an operation.
+    #[must_use]
+    pub fn part(&self, operation: &str, part: &str) -> Option<Place> {
+        let key = (operation.to_owned(), part.to_owned());
+        self.place(*self.parts.get(&key)?)
+    }
+
+    /// Source location of the schema at the end of a path. Each step has the keyword and name, and
+    /// the number of the schema in the contract. Ends at the last schema that is found.
+    #[must_use]
+    pub fn schema(&self, operation: &str, part: &str, steps: &[(&str, u32)]) -> Option<Place> {
+        let key = (operation.to_owned(), part.to_owned());
+        let mut site = *self.roots.get(&key)?;
+        for (step, number) in steps {
+            let Some(next) = self.inner(site, step, *number, 0) else {
+                break;
+            };
+            site = next;
+        }
+        self.place(self.sites.get(site as usize)?.at?)
+    }
+
+    /// Schema inside a site. Also inside the schemas that a wrapper or `$ref` adds.
+    fn inner(&self, site: u32, step: &str, number: u32, depth: usize) -> Option<u32> {
+        const DEPTH_MAX: usize = 8;
+        let own = &self.sites.get(site as usize)?.inner;
+        let mut named = own.iter().filter(|(name, _)| **name == *step);
+        let is_it = |(_, site): &&(Box<str>, u32)| {
+            let site = self.sites.get(*site as usize);
+            site.is_some_and(|site| site.number == Some(number))
+        };
+        let found = named.clone().find(is_it).or_else(|| named.next());
+        if let Some((_, found)) = found {
+            return Some(*found);
+        }
+        if depth == DEPTH_MAX {
+            return None;
+        }
+        let mut wrapped = own
+            .iter()
+            .filter(|(name, _)| matches!(&**name, "allOf" | "$ref"));
+        wrapped.find_map(|(_, site)| self.inner(*site, step, number, depth + 1))
+    }
+
+    fn place(&self, (file, line, column): At) -> Option<Place> {
+        Some(Place {
+            file: self.files.get(file as usize)?.clone(),
+            line,
+            column,
+        })
+    }
+}
+
+/// Place of a schema, and the schemas inside.
+#[derive(Default)]
+struct Draft {
+    span: Option<Span>,
+    inner: Vec<(Box<str>, u32)>,
+}
+
+/// Collector of the sites while a document is read.
+#[derive(Default)]
+pub(super) struct Drafts {
+    sites: Vec<Draft>,
+    parts: BTreeMap<(String, String), Span>,
+    roots: BTreeMap<(String, String), u32>,
+    /// Operation and part that is being read.
+    part: (String, String),
+    /// Schema that is being read, with the keyword and name of the next inner schema.
+    owner: Option<u32>,
+    step: String,
+    /// Place of the key of the next inner schema.
+    next: Option<Span>,
+}
+
+impl Drafts {
+    /// Begins an operation.
+    pub(super) fn operation(&mut self, key: &str) {
+        key.clone_into(&mut self.part.0);
+    }
+
+    /// Begins a part of the operation, at this place.
+    pub(super) fn part(&mut self, part: String, span: Span) {
+        self.part.1 = part;
+        self.parts.insert(self.part.clone(), span);
+        self.owner = None;
+    }
+
+    /// Names the step to the next inner schema.
+    pub(super) fn step(&mut self, keyword: &str, name: Option<&str>) {
+        self.step.clear();
+        self.step.push_str(keyword);
+        if let Some(name) = name {
+            self.step.push('/');
+            self.step.push_str(name);
+        }
+    }
+
+    /// The keyword that is being read.
+    pub(super) fn keyword(&self) -> String {
+        self.step.clone()
+    }
+
+    /// Sets the place of the next inner schema, if the document has it there and not elsewhere.
+    pub(super) fn next_at(&mut self, span: Span) {
+        self.next = Some(span);
+    }
+
+    /// Adds a schema of the draft graph inside the current one.
+    pub(super) fn add(&mut self, id: u32, span: Span, is_referred: bool) {
+        let at = id as usize;
+        if self.sites.len() <= at {
+            self.sites.resize_with(at + 1, Default::default);
+        }
+        // A schema behind a reference is elsewhere.
+        let key = self
+            .next
+            .take()
+            .filter(|key| !is_referred && key.file == span.file);
+        self.sites[at].span.get_or_insert(key.unwrap_or(span));
+        match self.owner {
+            Some(owner) => self.sites[owner as usize]
+                .inner
+                .push((self.step.as_str().into(), id)),
+            None => {
+                self.roots.entry(self.part.clone()).or_insert(id);
+            }
+        }
+    }
+
+    /// Enters a schema. Returns what [`Self::leave`] needs.
+    pub(super) fn enter(&mut self, id: u32) -> (Option<u32>, String) {
+        let at = id as usize;
+        if self.sites.len() <= at {
+            self.sites.resize_with(at + 1, Default::default);
+        }
+        (self.owner.replace(id), std::mem::take(&mut self.step))
+    }
+
+    /// Leaves a schema.
+    pub(super) fn leave(&mut self, (owner, step): (Option<u32>, String)) {
+        self.owner = owner;
+        self.step = step;
+    }
+
+    /// The finished table. `number` is the number of each draft in the contract.
+    pub(super) fn finish(self, sources: &Sources, number: &[Option<u32>]) -> Sites {
+        let mut files = Vec::new();
+        let mut known: FxHashMap<FileId, u32> = FxHashMap::default();
+        let mut at = |span: Span| {
+            let file = *known.entry(span.file).or_insert_with(|| {
+                files.push(sources.file(span.file).path().to_owned());
+                u32::try_from(files.len() - 1).unwrap_or(u32::MAX)
+            });
+            let position = sources.position(span);
+            (file, position.line, position.column)
+        };
+        let parts = self.parts.into_iter();
+        let parts = parts.map(|(part, span)| (part, at(span))).collect();
+        let sites = self.sites.into_iter().enumerate();
+        let sites = sites.map(|(id, draft)| Site {
+            at: draft.span.map(&mut at),
+            number: number.get(id).copied().flatten(),
+            inner: draft.inner,
+        });
+        let sites = sites.collect();
+        Sites {
+            files,
+            sites,
+            parts,
+            roots: self.roots,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Checks of client contracts: one row of `checks.tsv` per id.
+//!
+//! Ids and default levels are those of oasdiff, so that its users find them again.
+//! `left_out.tsv` lists the ids that have no row, each with the reason.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Severity of a difference for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// No effect on clients that follow the old contract.
+    Info,
+    /// Some clients may be affected.
+    Warn,
+    /// Clients that follow the old contract fail.
+    Error,
+}
+
+/// Kind of difference between two contracts.
+#[derive(Debug)]
+pub struct Check {
+    /// Id, as in [`crate::Change::id`].
+    pub id: &'static str,
+    /// Default level.
+    pub level: Level,
+    /// `request`, `response` or `none`.
+    pub direction: &'static str,
+    /// Explanation for the reader of a plan.
+    pub means: &'static str,
+}
+
+/// All checks, in the order of the table.
+pub static ALL: LazyLock<Vec<Check>> = LazyLock::new(|| rows().collect());
+
+static BY_ID: LazyLock<HashMap<&'static str, &'static Check>> =
+    LazyLock::new(|| ALL.iter().map(|check| (check.id, check)).collect());
+
+/// Returns the check with an id.
+#[must_use]
+pub fn of(id: &str) -> Option<&'static Check> {
+    BY_ID.get(id).copied()
+}
+
+/// Ids of oasdiff without a check of their own, each with the reason.
+pub fn left_out() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("left_out.tsv").lines();
+    lines.filter_map(|line| line.split_once('\t'))
+}
+
+fn rows() -> impl Iterator<Item = Check> {
+    include_str!("checks.tsv").lines().map(|line| {
+        let mut columns = line.split('\t');
+        let mut next = || columns.next().unwrap_or_default();
+        Check {
+            id: next(),
+            level: Level::named(next()),
+            direction: next(),
+            means: next(),
+        }
+    })
+}
+
+impl Level {
+    fn named(text: &str) -> Self {
+        match text {
+            "error" => Self::Error,
+            "warn" => Self::Warn,
+            _ => Self::Info,
+        }
+    }
+
+    /// Name of the level in JSON: `error`, `warn` or `info`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_has_four_columns_and_its_own_id() {
+        for line in include_str!("checks.tsv").lines() {
+            assert_eq!(line.split('\t').count(), 4, "{line}");
+        }
+        assert_eq!(BY_ID.len(), ALL.len());
+        assert!(left_out().all(|(id, why)| of(id).is_none() && !why.is_empty()));
+    }
+}

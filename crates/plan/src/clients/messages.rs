@@ -1,0 +1,450 @@
+//! Parts of the messages of one operation: parameters, bodies, responses, media types and headers.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, ParameterPlace, Value};
+use model::contract::joint::Joint;
+use serde_json::Value as Json;
+
+use super::checks::{self, Level};
+use super::schema::{Finding, Part, Role};
+use crate::pairs::both;
+
+/// Differences of an operation outside schemas, and the pairs of schemas to compare.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// Path in the message, part in the source locations, and difference.
+    pub(super) findings: Vec<(String, String, Finding)>,
+    pub(super) schemas: Vec<Root>,
+}
+
+/// Pair of schemas of a part of a message.
+pub(super) struct Root {
+    /// Path in the message.
+    pub(super) path: String,
+    /// Part, as the source locations name it.
+    pub(super) part: String,
+    pub(super) pair: (u32, u32),
+    pub(super) role: Role,
+}
+
+struct Messages<'j> {
+    joint: &'j Joint,
+    parts: Parts,
+    /// True if the API sends the request and clients answer it.
+    is_outgoing: bool,
+    /// Part that is being compared, as the source locations name it.
+    part: String,
+}
+
+/// Compares two versions of an operation.
+pub(super) fn of_operation(
+    joint: &Joint,
+    old: &ir::ContractOperation,
+    new: &ir::ContractOperation,
+) -> Parts {
+    let mut messages = Messages {
+        joint,
+        parts: Parts::default(),
+        is_outgoing: false,
+        part: String::new(),
+    };
+    if old.deprecated != new.deprecated {
+        let id = ["endpoint-deprecated", "endpoint-reactivated"][usize::from(old.deprecated)];
+        let values = (old.deprecated.into(), new.deprecated.into());
+        messages.push(id, "operation", "deprecated", values);
+    }
+    messages.all(old, new);
+    messages.parts
+}
+
+/// Compares two versions of a request that the API sends.
+pub(super) fn of_outgoing(
+    joint: &Joint,
+    old: &ir::ContractOperation,
+    new: &ir::ContractOperation,
+) -> Parts {
+    let mut messages = Messages {
+        joint,
+        parts: Parts::default(),
+        is_outgoing: true,
+        part: String::new(),
+    };
+    if old.deprecated != new.deprecated {
+        let id = ["endpoint-deprecated", "endpoint-reactivated"][usize::from(old.deprecated)];
+        let values = (old.deprecated.into(), new.deprecated.into());
+        messages.push(id, "operation", "deprecated", values);
+    }
+    messages.all(old, new);
+    messages.parts
+}
+
+impl Messages<'_> {
+    fn all(&mut self, old: &ir::ContractOperation, new: &ir::ContractOperation) {
+        self.parameters(&old.parameters, &new.parameters);
+        self.body(old.body.as_ref(), new.body.as_ref());
+        self.responses(&old.responses, &new.responses);
+    }
+
+    fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
+        let check = checks::of(id).expect("the table has this id");
+        // Clients receive what the API sends, so parameters of it break nobody.
+        let level = match (self.is_outgoing, check.direction) {
+            (true, "request") => check.level.min(Level::Warn),
+            _ => check.level,
+        };
+        let finding = Finding {
+            id: check.id,
+            level,
+            at: String::new(),
+            keyword,
+            old,
+            new,
+        };
+        let part = self.part.clone();
+        self.parts.findings.push((path.to_owned(), part, finding));
+    }
+
+    fn role(&self, part: Part) -> Role {
+        let is_answer = part == Part::ResponseHeader;
+        Role {
+            is_response: is_answer != self.is_outgoing,
+            part,
+            is_inner: false,
+            is_absent: false,
+        }
+    }
+
+    fn parameters(&mut self, old: &[ir::Parameter], new: &[ir::Parameter]) {
+        let in_path = |all: &[ir::Parameter]| -> Vec<ir::Parameter> {
+            let all = all.iter();
+            all.filter(|one| one.place == ParameterPlace::Path)
+                .cloned()
+                .collect()
+        };
+        let (was, is) = (in_path(old), in_path(new));
+        let names = |all: &[ir::Parameter]| -> Vec<String> {
+            all.iter().map(|one| one.name.clone()).collect()
+        };
+        let sorted = |all: &[ir::Parameter]| {
+            let mut names = names(all);
+            names.sort();
+            names
+        };
+        // The same names in another order: clients that fill in names send other requests.
+        if sorted(&was) == sorted(&is) && names(&was) != names(&is) {
+            let values = (names(&was).into(), names(&is).into());
+            self.push("path-parameters-reordered", "parameters path", "", values);
+        }
+        for at in 0..was.len().max(is.len()) {
+            self.part = format!("path #{at}");
+            match (was.get(at), is.get(at)) {
+                (Some(was), Some(is)) => {
+                    let path = format!("path {}", is.name);
+                    if was.name != is.name && sorted(&in_path(old)) != sorted(&in_path(new)) {
+                        let values = (was.name.clone().into(), is.name.clone().into());
+                        self.push("path-parameter-renamed", &path, "name", values);
+                    }
+                    self.parameter(&path, was, is);
+                }
+                (None, Some(is)) => {
+                    let path = format!("path {}", is.name);
+                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    self.push("new-request-path-parameter", &path, "", (Json::Null, new));
+                }
+                (Some(was), None) => {
+                    let path = format!("path {}", was.name);
+                    let old = self.joint.json(&was.says);
+                    self.push("request-parameter-removed", &path, "", (old, Json::Null));
+                }
+                (None, None) => {}
+            }
+        }
+        let mut others: BTreeMap<_, (Option<&ir::Parameter>, Option<&ir::Parameter>)> =
+            BTreeMap::new();
+        let key = |one: &ir::Parameter| (one.place, one.name.clone());
+        let is_other = |one: &&ir::Parameter| one.place != ParameterPlace::Path;
+        for one in old.iter().filter(is_other) {
+            others.entry(key(one)).or_default().0.get_or_insert(one);
+        }
+        for one in new.iter().filter(is_other) {
+            others.entry(key(one)).or_default().1.get_or_insert(one);
+        }
+        for ((place, name), pair) in others {
+            let path = format!("{} {name}", place.name());
+            self.part.clone_from(&path);
+            match pair {
+                (Some(was), Some(is)) => self.parameter(&path, was, is),
+                (None, Some(is)) => {
+                    let id = match is.required {
+                        true => "new-required-request-parameter",
+                        false => "new-optional-request-parameter",
+                    };
+                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    self.push(id, &path, "", (Json::Null, new));
+                }
+                (Some(was), None) => {
+                    let old = self.joint.json(&was.says);
+                    self.push("request-parameter-removed", &path, "", (old, Json::Null));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn parameter(&mut self, path: &str, old: &ir::Parameter, new: &ir::Parameter) {
+        if old.required != new.required {
+            let id = match new.required {
+                true => "request-parameter-became-required",
+                false => "request-parameter-became-optional",
+            };
+            let values = (old.required.into(), new.required.into());
+            self.push(id, path, "required", values);
+        }
+        let flag = |one: &ir::Parameter| one.says.get("deprecated").is_some();
+        if flag(old) != flag(new) {
+            let id = [
+                "request-parameter-deprecated",
+                "request-parameter-reactivated",
+            ];
+            let values = (flag(old).into(), flag(new).into());
+            self.push(id[usize::from(flag(old))], path, "deprecated", values);
+        }
+        let is = |key, expected| new.says.get(key) == Some(&expected);
+        let one_by_one = !is("explode", Value::Bool(false)) && new.says.get("style").is_none();
+        let part = match new.place {
+            ParameterPlace::Header => Part::HeaderParameter,
+            ParameterPlace::Query | ParameterPlace::Cookie if one_by_one => Part::FormParameter,
+            ParameterPlace::Path
+            | ParameterPlace::Query
+            | ParameterPlace::Cookie
+            | ParameterPlace::Querystring => Part::Parameter,
+        };
+        self.field(path, (&old.says, &new.says), self.role(part));
+    }
+
+    /// Compares the values of a parameter or header.
+    fn field(&mut self, path: &str, (old, new): (&Value, &Value), role: Role) {
+        let new = &self.joint.of_new(new);
+        self.keys(path, (old, new), role, &["schema", "content", "deprecated"]);
+        self.schemas(path, (old, new), role);
+        let content = |value: &Value| -> Vec<(Box<str>, Value)> {
+            let all = value.get("content").map(|all| self.joint.at(all).entries());
+            all.unwrap_or_default().to_vec()
+        };
+        let (was, is) = (content(old), content(new));
+        let same = was.len() == is.len() && was.iter().zip(&is).all(|(a, b)| a.0 == b.0);
+        if !same {
+            let values = (self.json(old.get("content")), self.json(new.get("content")));
+            let id = format!("{}-serialization-changed", role.direction());
+            self.push(&id, path, "content", values);
+            return;
+        }
+        for ((_, old), (_, new)) in was.iter().zip(&is) {
+            let (old, new) = (self.joint.at(old).clone(), self.joint.at(new).clone());
+            self.schemas(path, (&old, &new), role);
+        }
+    }
+
+    /// Compares the keys of a description except `without`. They decide how values are written.
+    fn keys(&mut self, path: &str, (old, new): (&Value, &Value), role: Role, without: &[&str]) {
+        const KEYS: [&str; 7] = [
+            "style",
+            "explode",
+            "allowReserved",
+            "allowEmptyValue",
+            "encoding",
+            "prefixEncoding",
+            "itemEncoding",
+        ];
+        for key in KEYS.into_iter().filter(|key| !without.contains(key)) {
+            let same = match (old.get(key), new.get(key)) {
+                (None, None) => true,
+                (Some(old), Some(new)) => self.joint.same(old, new),
+                _ => false,
+            };
+            if !same {
+                let values = (self.json(old.get(key)), self.json(new.get(key)));
+                let id = format!("{}-serialization-changed", role.direction());
+                self.push(&id, path, key, values);
+            }
+        }
+    }
+
+    fn json(&self, value: Option<&Value>) -> Json {
+        value.map_or(Json::Null, |value| self.joint.json(value))
+    }
+
+    /// Adds the pair of schemas of a parameter, header or media type.
+    fn schemas(&mut self, path: &str, (old, new): (&Value, &Value), role: Role) {
+        for key in ["schema", "itemSchema"] {
+            match (old.get(key), new.get(key)) {
+                (Some(Value::Node(was)), Some(Value::Node(is)))
+                    if self.joint.rank(*was) != self.joint.rank(*is) =>
+                {
+                    self.parts.schemas.push(Root {
+                        path: path.to_owned(),
+                        part: self.part.clone(),
+                        pair: (*was, *is),
+                        role,
+                    });
+                }
+                (None, None) => {}
+                (was, is) if was.is_none() != is.is_none() => {
+                    let what = if was.is_none() { "added" } else { "removed" };
+                    let body = format!("{}-body-media-type-schema-{what}", role.direction());
+                    let effect = match (was.is_none(), role.is_response) {
+                        (true, false) | (false, true) => "narrowed",
+                        _ => "widened",
+                    };
+                    let other = format!("{}-schema-{effect}", role.direction());
+                    let id = if role.part == Part::Body { body } else { other };
+                    let values = (self.json(was), self.json(is));
+                    self.push(&id, path, "schema", values);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn body(&mut self, old: Option<&ir::Body>, new: Option<&ir::Body>) {
+        self.part = "body".to_owned();
+        let (old, new) = match (old, new) {
+            (None, None) => return,
+            (None, Some(new)) => {
+                let id = match new.required {
+                    true => "request-body-added-required",
+                    false => "request-body-added-optional",
+                };
+                return self.push(id, "body", "", (Json::Null, names(&new.media_types)));
+            }
+            (Some(old), None) => {
+                let old = names(&old.media_types);
+                return self.push("request-body-removed", "body", "", (old, Json::Null));
+            }
+            (Some(old), Some(new)) => (old, new),
+        };
+        if old.required != new.required {
+            let id = match new.required {
+                true => "request-body-became-required",
+                false => "request-body-became-optional",
+            };
+            let values = (old.required.into(), new.required.into());
+            self.push(id, "body", "required", values);
+        }
+        let role = self.role(Part::Body);
+        for (name, was, is) in both(&old.media_types, &new.media_types) {
+            self.media_type("body", name, (was, is), "request-body-media-type", role);
+        }
+    }
+
+    fn media_type(
+        &mut self,
+        path: &str,
+        name: &str,
+        (old, new): (Option<&ir::MediaType>, Option<&ir::MediaType>),
+        start: &str,
+        role: Role,
+    ) {
+        self.part = format!("{path} {name}");
+        let (old, new) = match (old, new) {
+            (None, None) => return,
+            (None, Some(_)) => {
+                let values = (Json::Null, name.into());
+                return self.push(
+                    &format!("{start}-added"),
+                    &format!("{path} {name}"),
+                    "",
+                    values,
+                );
+            }
+            (Some(_), None) => {
+                let values = (name.into(), Json::Null);
+                let path = format!("{path} {name}");
+                return self.push(&format!("{start}-removed"), &path, "", values);
+            }
+            (Some(old), Some(new)) => (&old.says, &new.says),
+        };
+        let new = &self.joint.of_new(new);
+        self.keys(&format!("{path} {name}"), (old, new), role, &[]);
+        self.schemas(path, (old, new), role);
+    }
+
+    fn responses(&mut self, old: &[ir::Response], new: &[ir::Response]) {
+        let mut all: BTreeMap<&str, (Option<&ir::Response>, Option<&ir::Response>)> =
+            BTreeMap::new();
+        for one in old {
+            all.entry(&one.status).or_default().0.get_or_insert(one);
+        }
+        for one in new {
+            all.entry(&one.status).or_default().1.get_or_insert(one);
+        }
+        for (status, pair) in all {
+            let path = format!("response {status}");
+            self.part.clone_from(&path);
+            let kind = match status.starts_with('2') {
+                true => "response-success-status",
+                false => "response-non-success-status",
+            };
+            match pair {
+                (Some(old), Some(new)) => self.response(&path, old, new),
+                (None, Some(_)) => {
+                    let values = (Json::Null, status.into());
+                    self.push(&format!("{kind}-added"), &path, "", values);
+                }
+                (Some(_), None) => {
+                    let values = (status.into(), Json::Null);
+                    self.push(&format!("{kind}-removed"), &path, "", values);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn response(&mut self, path: &str, old: &ir::Response, new: &ir::Response) {
+        let role = Role {
+            is_response: !self.is_outgoing,
+            part: Part::Body,
+            is_inner: false,
+            is_absent: false,
+        };
+        for (name, was, is) in both(&old.media_types, &new.media_types) {
+            let path = format!("{path} body");
+            self.media_type(&path, name, (was, is), "response-media-type", role);
+        }
+        let role = self.role(Part::ResponseHeader);
+        for (name, was, is) in both(&old.headers, &new.headers) {
+            let path = format!("{path} header {name}");
+            self.part.clone_from(&path);
+            match (was, is) {
+                (Some(was), Some(is)) => {
+                    if was.required && !is.required {
+                        let values = (true.into(), false.into());
+                        self.push("response-header-became-optional", &path, "required", values);
+                    } else if was.required != is.required {
+                        let values = (false.into(), true.into());
+                        self.push("response-schema-narrowed", &path, "required", values);
+                    }
+                    self.field(&path, (&was.says, &is.says), role);
+                }
+                (None, Some(is)) => {
+                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    self.push("response-header-added", &path, "", (Json::Null, new));
+                }
+                (Some(was), None) => {
+                    let id = match was.required {
+                        true => "required-response-header-removed",
+                        false => "optional-response-header-removed",
+                    };
+                    let old = self.joint.json(&was.says);
+                    self.push(id, &path, "", (old, Json::Null));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+fn names(all: &ir::Set<ir::MediaType>) -> Json {
+    all.iter().map(|one| one.name.clone()).collect()
+}

@@ -1,0 +1,117 @@
+//! Pairs of operations that serve the same requests.
+//!
+//! Two operations form a pair if a mount serves both at the same hosts, with the same method and
+//! path template; names of path parameters, operations and APIs have no effect. Operations without
+//! such a pair are paired by key: a client then finds the operation at another place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use model::lower::Lowered;
+
+/// API and key of an operation.
+type Name<'a> = (&'a str, &'a str);
+
+/// Pairs of operations of an old and a new side.
+pub(super) struct Operations<'a> {
+    /// Old operation of each new operation.
+    pairs: BTreeMap<Name<'a>, Name<'a>>,
+}
+
+impl<'a> Operations<'a> {
+    pub(super) fn of(old: &'a Lowered, new: &'a Lowered) -> Self {
+        let (was, is) = (places(&old.gateway), places(&new.gateway));
+        let mut pairs: BTreeMap<Name<'_>, Name<'_>> = BTreeMap::new();
+        let mut taken: BTreeSet<Name<'_>> = BTreeSet::new();
+        for (place, news) in &is {
+            let Some(olds) = was.get(place) else { continue };
+            for name in news {
+                // Conditions may divide a place among operations.
+                let same = olds.iter().find(|old| *old == name);
+                let found = same.or_else(|| {
+                    olds.iter()
+                        .find(|old| !news.contains(old) && !taken.contains(*old))
+                });
+                if let Some(found) = found {
+                    taken.insert(*found);
+                    pairs.entry(*name).or_insert(*found);
+                }
+            }
+        }
+        let all = |side: &'a Lowered| {
+            let apis = side.contracts.iter();
+            apis.flat_map(|api| {
+                let keys = api.operations.iter();
+                keys.map(|operation| (api.name.as_str(), operation.key.as_str()))
+            })
+        };
+        let before: BTreeSet<Name<'_>> = all(old).collect();
+        for name in all(new) {
+            if !pairs.contains_key(&name) && before.contains(&name) && !taken.contains(&name) {
+                pairs.insert(name, name);
+            }
+        }
+        Self { pairs }
+    }
+
+    /// APIs of the old side with operations that are paired with those of a new API.
+    pub(super) fn old_apis(&self, new: &str) -> BTreeSet<&'a str> {
+        let pairs = self.pairs.iter().filter(|((api, _), _)| *api == new);
+        pairs.map(|(_, (old, _))| *old).collect()
+    }
+
+    /// Keys of the operations of two APIs that form pairs, old and new.
+    pub(super) fn between(&self, old: &str, new: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.pairs.iter();
+        pairs.filter_map(move |((api, is), (before, was))| {
+            (*api == new && *before == old).then_some((*was, *is))
+        })
+    }
+}
+
+/// Operations by the requests that they serve.
+fn places(gateway: &ir::Gateway) -> BTreeMap<String, Vec<Name<'_>>> {
+    let mut all: BTreeMap<String, Vec<Name<'_>>> = BTreeMap::new();
+    for api in &gateway.apis {
+        for operation in &api.operations {
+            for mount in &api.mounts {
+                let template = shape(&operation.template.to_string());
+                let hosts = mount.hosts.join(",");
+                let place = format!(
+                    "{} {hosts} {}{template} {:?}",
+                    operation.method, mount.base_path, operation.conditions
+                );
+                let names = all.entry(place).or_default();
+                let name = (api.name.as_str(), operation.key.as_str());
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Template without the names of its parameters.
+fn shape(template: &str) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        out.push_str("{}");
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_have_no_names() {
+        assert_eq!(shape("/a/{id}/b.{ext}"), "/a/{}/b.{}");
+        assert_eq!(shape("/a"), "/a");
+    }
+}

@@ -1,0 +1,111 @@
+//! Bounds: `minimum`, `maxLength` and the like.
+
+use bundle::ir::Value;
+
+use super::{Effect, Pair};
+use crate::clients::checks::Level;
+
+/// Keyword, its name in ids, and whether it is a lower bound.
+const BOUNDS: [(&str, &str, bool); 10] = [
+    ("maximum", "max", false),
+    ("exclusiveMaximum", "exclusive-max", false),
+    ("maxLength", "max-length", false),
+    ("maxItems", "max-items", false),
+    ("maxProperties", "max-properties", false),
+    ("minimum", "min", true),
+    ("exclusiveMinimum", "exclusive-min", true),
+    ("minLength", "min-length", true),
+    ("minItems", "min-items", true),
+    ("minProperties", "min-properties", true),
+];
+
+pub(super) fn compare(pair: &mut Pair<'_>) {
+    for (keyword, name, is_lower) in BOUNDS {
+        let (old, new) = (bound(pair.old, keyword), bound(pair.new, keyword));
+        change(
+            pair,
+            (keyword, name, is_lower),
+            (old.as_ref(), new.as_ref()),
+        );
+    }
+}
+
+/// Compares the values of one bound.
+pub(super) fn change(
+    pair: &mut Pair<'_>,
+    (keyword, name, is_lower): (&'static str, &str, bool),
+    (old, new): (Option<&Value>, Option<&Value>),
+) {
+    let values = (pair.json(old), pair.json(new));
+    let mut push = |what: &str, effect| {
+        pair.push(
+            keyword,
+            &format!("{name}-{what}"),
+            effect,
+            String::new(),
+            values.clone(),
+        );
+    };
+    match (old, new) {
+        (None, None) => {}
+        // Every text has at least 0 characters.
+        (None, Some(_)) if keyword == "minLength" => push("increased", Effect::Narrowed),
+        (Some(_), None) if keyword == "minLength" => push("decreased", Effect::Widened),
+        (None, Some(_)) => {
+            push("set", Effect::Narrowed);
+            // The service may have had the bound before its description.
+            pair.at_most(Level::Warn);
+        }
+        (Some(_), None) => push("unset", Effect::Widened),
+        (Some(old), Some(new)) => {
+            let (Some(was), Some(is)) = (number(old), number(new)) else {
+                return;
+            };
+            if is > was {
+                let effect = if is_lower {
+                    Effect::Narrowed
+                } else {
+                    Effect::Widened
+                };
+                push("increased", effect);
+            } else if is < was {
+                let effect = if is_lower {
+                    Effect::Widened
+                } else {
+                    Effect::Narrowed
+                };
+                push("decreased", effect);
+            } else if old != new {
+                push("changed", Effect::Changed);
+            }
+        }
+    }
+}
+
+/// Value of a bound. OpenAPI 3.0 writes an exclusive bound as a flag beside the bound.
+fn bound(schema: &Value, keyword: &str) -> Option<Value> {
+    let is_flag = |key| schema.get(key) == Some(&Value::Bool(true));
+    match keyword {
+        "maximum" if is_flag("exclusiveMaximum") => None,
+        "minimum" if is_flag("exclusiveMinimum") => None,
+        "exclusiveMaximum" if is_flag(keyword) => schema.get("maximum").cloned(),
+        "exclusiveMinimum" if is_flag(keyword) => schema.get("minimum").cloned(),
+        _ => schema
+            .get(keyword)
+            .filter(|value| number(value).is_some())
+            .cloned(),
+    }
+}
+
+/// A number for comparison.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "equal numbers are compared as text, too"
+        )]
+        Value::Integer(number) => Some(*number as f64),
+        Value::Decimal(text) => text.parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,56 @@
+//! `discriminator`.
+
+use bundle::ir::Value;
+use serde_json::Value as Json;
+
+use super::{Effect, Pair};
+
+const KEY: &str = "discriminator";
+
+pub(super) fn compare(pair: &mut Pair<'_>) {
+    let (old, new) = match pair.both(KEY) {
+        (None, None) => return,
+        (None, Some(_)) => return pair.keyword(KEY, "discriminator-added", Effect::Changed),
+        (Some(_), None) => return pair.keyword(KEY, "discriminator-removed", Effect::Changed),
+        (Some(old), Some(new)) => (pair.joint.at(old).clone(), pair.joint.at(new).clone()),
+    };
+    let text = |value: &Value| pair.json(value.get("propertyName"));
+    if text(&old) != text(&new) {
+        let values = (text(&old), text(&new));
+        let what = "discriminator-property-name-changed";
+        pair.push(KEY, what, Effect::Changed, String::new(), values);
+    }
+    let mapping = |value: &Value| -> Vec<(Box<str>, Value)> {
+        let all = value.get("mapping").map(|all| pair.joint.at(all).entries());
+        all.unwrap_or_default().to_vec()
+    };
+    let (old, new) = (mapping(&old), mapping(&new));
+    for (name, target) in &new {
+        match old.iter().find(|(key, _)| key == name) {
+            None => {
+                let values = (Json::Null, (**name).into());
+                let what = "discriminator-mapping-added";
+                pair.push(KEY, what, Effect::Changed, String::new(), values);
+            }
+            Some((_, was)) => {
+                // The value now selects a schema that another value selected, or the reverse.
+                let other = |all: &[(Box<str>, Value)], of: &Value| {
+                    all.iter()
+                        .any(|(key, value)| key != name && pair.joint.same(value, of))
+                };
+                if !pair.joint.same(was, target) && (other(&old, target) || other(&new, was)) {
+                    let values = (pair.joint.json(was), pair.joint.json(target));
+                    let what = "discriminator-mapping-changed";
+                    pair.push(KEY, what, Effect::Changed, String::new(), values);
+                }
+            }
+        }
+    }
+    for (name, _) in &old {
+        if !new.iter().any(|(key, _)| key == name) {
+            let values = ((**name).into(), Json::Null);
+            let what = "discriminator-mapping-deleted";
+            pair.push(KEY, what, Effect::Changed, String::new(), values);
+        }
+    }
+}

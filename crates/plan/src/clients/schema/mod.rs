@@ -1,0 +1,278 @@
+//! Comparison of two schemas: the differences between two nodes, and the pairs of nodes inside
+//! them that are compared next. One file per family of checks.
+
+mod array;
+mod bounds;
+mod choices;
+mod content;
+mod discriminator;
+mod object;
+mod others;
+mod types;
+mod values;
+mod view;
+
+use bundle::ir::Value;
+use model::contract::joint::Joint;
+use serde_json::Value as Json;
+
+use super::checks::{self, Level};
+
+/// Part of a message that a schema describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Body,
+    Parameter,
+    /// Parameter whose list items are written as `name=value` each (`form`, exploded).
+    FormParameter,
+    /// Parameter in a header field.
+    HeaderParameter,
+    ResponseHeader,
+}
+
+/// Role of a schema in a message. Decides which checks apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Role {
+    pub(super) is_response: bool,
+    pub(super) part: Part,
+    /// True for a schema inside another schema.
+    pub(super) is_inner: bool,
+    /// True in a request if clients do not send the value (`readOnly`), and in a response if they
+    /// do not receive it (`writeOnly`).
+    pub(super) is_absent: bool,
+}
+
+/// Effect of a difference on the set of matching messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Narrowed,
+    Widened,
+    Changed,
+}
+
+/// One difference between two schemas.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) id: &'static str,
+    pub(super) level: Level,
+    /// Path below the schema: empty, or `.NAME` for a property.
+    pub(super) at: String,
+    pub(super) keyword: &'static str,
+    pub(super) old: Json,
+    pub(super) new: Json,
+}
+
+/// Pair of schemas inside a pair of schemas.
+#[derive(Clone, Debug)]
+pub(super) struct Child {
+    /// Path from the outer schema: `.NAME`, `[]`, `.*`, or empty.
+    pub(super) step: String,
+    /// Keyword and name that lead to the inner schema: `properties/NAME`, `items`.
+    pub(super) at: String,
+    pub(super) pair: (u32, u32),
+    pub(super) role: Role,
+}
+
+/// Differences of one pair of schemas.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    pub(super) findings: Vec<Finding>,
+    pub(super) children: Vec<Child>,
+}
+
+/// Pair of schemas that is being compared.
+pub(super) struct Pair<'a> {
+    joint: &'a Joint,
+    old: &'a Value,
+    new: &'a Value,
+    role: Role,
+    local: Local,
+}
+
+/// Compares two nodes with different meaning.
+pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Local {
+    let (old, new) = (
+        view::of(joint, joint.node(old)),
+        view::of(joint, joint.node(new)),
+    );
+    let mut pair = Pair {
+        joint,
+        old: &old,
+        new: &new,
+        role,
+        local: Local::default(),
+    };
+    if let (Value::Bool(_), _) | (_, Value::Bool(_)) = (pair.old, pair.new) {
+        others::boolean(&mut pair);
+        return pair.local;
+    }
+    types::compare(&mut pair);
+    values::compare(&mut pair);
+    bounds::compare(&mut pair);
+    object::compare(&mut pair);
+    array::compare(&mut pair);
+    choices::compare(&mut pair);
+    discriminator::compare(&mut pair);
+    content::compare(&mut pair);
+    others::compare(&mut pair);
+    pair.local
+}
+
+impl Role {
+    /// Start of the ids of checks for this role.
+    fn prefix(self) -> &'static str {
+        match (self.part, self.is_inner, self.is_response) {
+            (Part::Body, false, false) => "request-body",
+            (Part::Body, true, false) => "request-property",
+            (Part::Body, false, true) => "response-body",
+            (Part::Body, true, true) => "response-property",
+            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, false, _) => {
+                "request-parameter"
+            }
+            (Part::Parameter | Part::FormParameter, true, _) => "request-parameter-property",
+            (Part::HeaderParameter, true, _) => "request-header-property",
+            (Part::ResponseHeader, _, _) => "response-header",
+        }
+    }
+
+    fn inner(self) -> Self {
+        Self {
+            is_inner: true,
+            ..self
+        }
+    }
+
+    /// `request` or `response`.
+    pub(super) fn direction(self) -> &'static str {
+        if self.is_response {
+            "response"
+        } else {
+            "request"
+        }
+    }
+
+    /// Check for a difference: the one for the role, or one of those for any keyword.
+    pub(super) fn check(self, what: &str, effect: Effect) -> &'static checks::Check {
+        let inner = match (self.part, self.is_inner) {
+            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, true) => {
+                "request-parameter"
+            }
+            (_, true) => ["request-property", "response-property"][usize::from(self.is_response)],
+            (_, false) => self.prefix(),
+        };
+        let absent = self.is_absent.then(|| match self.is_response {
+            false => format!("request-read-only-property-{what}"),
+            true => format!("response-write-only-property-{what}"),
+        });
+        let own = format!("{}-{what}", self.prefix());
+        let found = absent.and_then(|id| checks::of(&id));
+        let found = found.or_else(|| checks::of(&own));
+        let found = found.or_else(|| checks::of(&format!("{inner}-{what}")));
+        let effect = match effect {
+            Effect::Narrowed => "narrowed",
+            Effect::Widened => "widened",
+            Effect::Changed => "changed",
+        };
+        let general = || checks::of(&format!("{}-schema-{effect}", self.direction()));
+        found.or_else(general).expect("the table has these rows")
+    }
+}
+
+impl Pair<'_> {
+    /// Value of a keyword on both sides.
+    fn both(&self, key: &str) -> (Option<&Value>, Option<&Value>) {
+        (self.old.get(key), self.new.get(key))
+    }
+
+    /// True if the values of a keyword have the same meaning.
+    fn is_same(&self, key: &str) -> bool {
+        match self.both(key) {
+            (None, None) => true,
+            (Some(old), Some(new)) => self.joint.same(old, new),
+            _ => false,
+        }
+    }
+
+    fn json(&self, value: Option<&Value>) -> Json {
+        value.map_or(Json::Null, |value| self.joint.json(value))
+    }
+
+    /// Adds a difference of a keyword with its values on both sides.
+    fn keyword(&mut self, keyword: &'static str, what: &str, effect: Effect) {
+        let (old, new) = self.both(keyword);
+        let (old, new) = (self.json(old), self.json(new));
+        self.push(keyword, what, effect, String::new(), (old, new));
+    }
+
+    /// Adds a difference.
+    fn push(
+        &mut self,
+        keyword: &'static str,
+        what: &str,
+        effect: Effect,
+        at: String,
+        (old, new): (Json, Json),
+    ) {
+        let check = self.role.check(what, effect);
+        // A value that is not part of the message breaks nothing.
+        let level = if self.role.is_absent {
+            Level::Info
+        } else {
+            check.level
+        };
+        self.local.findings.push(Finding {
+            id: check.id,
+            level,
+            at,
+            keyword,
+            old,
+            new,
+        });
+    }
+
+    /// Lowers the level of the last difference.
+    fn at_most(&mut self, level: Level) {
+        if let Some(last) = self.local.findings.last_mut() {
+            last.level = last.level.min(level);
+        }
+    }
+
+    /// Adds a pair of inner schemas, unless they have the same meaning. `at` is the keyword and name
+    /// that lead to them.
+    fn child(&mut self, at: String, step: String, (old, new): (&Value, &Value), role: Role) {
+        if let (Value::Node(old), Value::Node(new)) = (old, new)
+            && self.joint.rank(*old) != self.joint.rank(*new)
+        {
+            self.local.children.push(Child {
+                step,
+                at,
+                pair: (*old, *new),
+                role,
+            });
+        }
+    }
+
+    /// Adds the pair of inner schemas of a keyword that both sides have.
+    fn inner(&mut self, keyword: &str, step: &str) {
+        let (old, new) = (self.old, self.new);
+        if let (Some(old), Some(new)) = (old.get(keyword), new.get(keyword)) {
+            self.child(
+                keyword.to_owned(),
+                step.to_owned(),
+                (old, new),
+                self.role.inner(),
+            );
+        }
+    }
+
+    /// Compares a keyword whose value is one schema: added, removed, or compared inside. An added
+    /// schema narrows.
+    fn single(&mut self, keyword: &'static str, what: &str, step: &str) {
+        match self.both(keyword) {
+            (None, None) => {}
+            (Some(_), Some(_)) => self.inner(keyword, step),
+            (None, Some(_)) => self.keyword(keyword, &format!("{what}-added"), Effect::Narrowed),
+            (Some(_), None) => self.keyword(keyword, &format!("{what}-removed"), Effect::Widened),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Objects: `properties`, `required`, `additionalProperties`, `dependentRequired` and the like.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::Value;
+use serde_json::Value as Json;
+
+use super::{Effect, Finding, Pair, Part, Role};
+use crate::clients::checks::{self, Level};
+
+pub(super) fn compare(pair: &mut Pair<'_>) {
+    let (old, new) = (properties(pair, pair.old), properties(pair, pair.new));
+    let (was, is) = (required(pair, pair.old), required(pair, pair.new));
+    let names: BTreeSet<&str> = old.iter().chain(new).map(|(name, _)| &**name).collect();
+    for name in names {
+        let of = |all: &[(Box<str>, Value)]| {
+            let at = all.binary_search_by(|(key, _)| (**key).cmp(name));
+            at.ok().map(|at| all[at].1.clone())
+        };
+        let needs = (was.contains(name), is.contains(name));
+        match (of(old), of(new)) {
+            (Some(old), Some(new)) => property(pair, name, (&old, &new), needs),
+            (None, Some(new)) => added(pair, name, &new, needs),
+            (Some(old), None) => removed(pair, name, &old, needs),
+            (None, None) => {}
+        }
+    }
+    // Names in `required` that `properties` lacks on both sides.
+    for name in was.symmetric_difference(&is) {
+        let known = |all: &[(Box<str>, Value)]| all.iter().any(|(key, _)| **key == **name);
+        if !known(old) && !known(new) {
+            need(pair, name, None, (was.contains(*name), is.contains(*name)));
+        }
+    }
+    additional(pair);
+    patterned(pair);
+    pair.single("propertyNames", "property-names", ".*");
+    pair.single("unevaluatedProperties", "unevaluated-properties", ".*");
+    dependent_required(pair);
+    dependent_schemas(pair);
+}
+
+fn properties<'a>(pair: &Pair<'a>, schema: &'a Value) -> &'a [(Box<str>, Value)] {
+    let all = schema.get("properties");
+    all.map_or(&[], |all| pair.joint.at(all).entries())
+}
+
+fn required<'a>(pair: &Pair<'a>, schema: &'a Value) -> BTreeSet<&'a str> {
+    let names = schema.get("required").map(|all| pair.joint.at(all).items());
+    let names = names.unwrap_or_default().iter();
+    names
+        .filter_map(|name| match name {
+            Value::Text(text) => Some(&**text),
+            _ => None,
+        })
+        .collect()
+}
+
+fn flag(pair: &Pair<'_>, schema: &Value, key: &str) -> bool {
+    pair.joint.at(schema).get(key) == Some(&Value::Bool(true))
+}
+
+/// True if a message of this direction does not contain the property.
+fn is_absent(pair: &Pair<'_>, schema: &Value) -> bool {
+    let key = ["readOnly", "writeOnly"][usize::from(pair.role.is_response)];
+    pair.role.part == Part::Body && flag(pair, schema, key)
+}
+
+fn property(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs: (bool, bool)) {
+    let role = Role {
+        is_absent: pair.role.is_absent || is_absent(pair, new),
+        ..pair.role.inner()
+    };
+    need(pair, name, Some(new), needs);
+    mutability(pair, name, (old, new), needs.1);
+    let (was, is) = (flag(pair, old, "deprecated"), flag(pair, new, "deprecated"));
+    if was != is && pair.role.part == Part::Body {
+        let what = ["deprecated", "reactivated"][usize::from(was)];
+        let id = format!("{}-property-{what}", pair.role.direction());
+        push(pair, &id, name, "deprecated", (was.into(), is.into()));
+    }
+    pair.child(
+        format!("properties/{name}"),
+        format!(".{name}"),
+        (old, new),
+        role,
+    );
+}
+
+/// Compares whether a property that both sides have is required.
+fn need(pair: &mut Pair<'_>, name: &str, schema: Option<&Value>, (was, is): (bool, bool)) {
+    if was == is {
+        return;
+    }
+    let absent = schema.is_some_and(|schema| is_absent(pair, schema));
+    let default = schema.is_some_and(|schema| pair.joint.at(schema).get("default").is_some());
+    let what = match (pair.role.is_response, is, absent) {
+        (false, true, false) if default && pair.role.part == Part::Body => {
+            "request-property-became-required-with-default"
+        }
+        (false, true, _) if pair.role.part == Part::HeaderParameter => {
+            "request-header-property-became-required"
+        }
+        (false, true, _) => "request-property-became-required",
+        (false, false, _) => "request-property-became-optional",
+        (true, true, false) => "response-property-became-required",
+        (true, false, false) => "response-property-became-optional",
+        (true, true, true) => "response-write-only-property-became-required",
+        (true, false, true) => "response-write-only-property-became-optional",
+    };
+    push(pair, what, name, "required", (was.into(), is.into()));
+    if absent {
+        pair.at_most(Level::Info);
+    }
+}
+
+/// Compares `readOnly` and `writeOnly`.
+fn mutability(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), is_required: bool) {
+    if pair.role.part != Part::Body {
+        return;
+    }
+    let need = if is_required { "required" } else { "optional" };
+    for (key, text) in [("readOnly", "read-only"), ("writeOnly", "write-only")] {
+        let (was, is) = (flag(pair, old, key), flag(pair, new, key));
+        if was == is {
+            continue;
+        }
+        let became = if is { "became" } else { "became-not" };
+        let direction = pair.role.direction();
+        let id = format!("{direction}-{need}-property-{became}-{text}");
+        push(pair, &id, name, key, (was.into(), is.into()));
+    }
+}
+
+fn added(pair: &mut Pair<'_>, name: &str, new: &Value, (_, is): (bool, bool)) {
+    let absent = is_absent(pair, new);
+    let default = pair.joint.at(new).get("default").is_some();
+    let id = match (pair.role.is_response, is, absent) {
+        (false, true, _) if pair.role.part == Part::HeaderParameter => {
+            "new-required-request-header-property"
+        }
+        (false, true, false) if default => "new-required-request-property-with-default",
+        (false, true, false) => "new-required-request-property",
+        (false, _, _) => "new-optional-request-property",
+        (true, true, true) => "response-required-write-only-property-added",
+        (true, true, false) => "response-required-property-added",
+        (true, false, true) => "response-optional-write-only-property-added",
+        (true, false, false) => "response-optional-property-added",
+    };
+    let new = pair.joint.json(new);
+    push(pair, id, name, "properties", (Json::Null, new));
+}
+
+fn removed(pair: &mut Pair<'_>, name: &str, old: &Value, (was, is): (bool, bool)) {
+    let absent = is_absent(pair, old);
+    let id = match (pair.role.is_response, was, absent) {
+        (false, _, _) => "request-property-removed",
+        (true, true, true) => "response-required-write-only-property-removed",
+        (true, true, false) => "response-required-property-removed",
+        (true, false, true) => "response-optional-write-only-property-removed",
+        (true, false, false) => "response-optional-property-removed",
+    };
+    let old = pair.joint.json(old);
+    push(pair, id, name, "properties", (old, Json::Null));
+    if absent {
+        pair.at_most(Level::Info);
+    }
+    if !was && is {
+        need(pair, name, None, (was, is));
+    }
+}
+
+/// Adds a difference of a property with a check of this id.
+fn push(
+    pair: &mut Pair<'_>,
+    id: &str,
+    name: &str,
+    keyword: &'static str,
+    (old, new): (Json, Json),
+) {
+    let Some(check) = checks::of(id) else { return };
+    let level = if pair.role.is_absent {
+        Level::Info
+    } else {
+        check.level
+    };
+    pair.local.findings.push(Finding {
+        id: check.id,
+        level,
+        at: format!(".{name}"),
+        keyword,
+        old,
+        new,
+    });
+}
+
+/// Compares `additionalProperties`. Without the keyword, all properties are admitted.
+fn additional(pair: &mut Pair<'_>) {
+    const KEY: &str = "additionalProperties";
+    let bool_of = |value: Option<&Value>| match value.map(|value| pair.joint.at(value)) {
+        None => Some(true),
+        Some(Value::Bool(value)) => Some(*value),
+        Some(value) if value.entries().is_empty() => Some(true),
+        Some(_) => None,
+    };
+    let (old, new) = pair.both(KEY);
+    match (bool_of(old), bool_of(new)) {
+        (None, None) => pair.inner(KEY, ".*"),
+        (Some(was), Some(is)) if was == is => {}
+        (Some(false), _) | (_, Some(true)) => {
+            pair.keyword(KEY, "additional-properties", Effect::Widened);
+        }
+        (Some(true), _) | (_, Some(false)) => {
+            pair.keyword(KEY, "additional-properties", Effect::Narrowed);
+        }
+    }
+}
+
+fn patterned(pair: &mut Pair<'_>) {
+    by_key(pair, "patternProperties", "pattern-property", ".*");
+}
+
+fn dependent_schemas(pair: &mut Pair<'_>) {
+    by_key(pair, "dependentSchemas", "dependent-schema", "");
+}
+
+/// Compares a keyword that is a map of schemas. An added schema narrows.
+fn by_key(pair: &mut Pair<'_>, keyword: &'static str, what: &str, step: &str) {
+    let of = |value: Option<&Value>| -> Vec<(Box<str>, Value)> {
+        let entries = value.map(|value| pair.joint.at(value).entries());
+        entries.unwrap_or_default().to_vec()
+    };
+    let (old, new) = pair.both(keyword);
+    let (old, new) = (of(old), of(new));
+    for (key, value) in &new {
+        match old.iter().find(|(name, _)| name == key) {
+            Some((_, was)) => {
+                let at = format!("{keyword}/{key}");
+                pair.child(at, step.to_owned(), (was, value), pair.role.inner());
+            }
+            None => {
+                let values = (
+                    Json::Null,
+                    serde_json::json!({ &**key: pair.joint.json(value) }),
+                );
+                let what = format!("{what}-added");
+                pair.push(keyword, &what, Effect::Narrowed, String::new(), values);
+            }
+        }
+    }
+    for (key, value) in &old {
+        if !new.iter().any(|(name, _)| name == key) {
+            let values = (
+                serde_json::json!({ &**key: pair.joint.json(value) }),
+                Json::Null,
+            );
+            let what = format!("{what}-removed");
+            pair.push(keyword, &what, Effect::Widened, String::new(), values);
+        }
+    }
+}
+
+fn dependent_required(pair: &mut Pair<'_>) {
+    const KEY: &str = "dependentRequired";
+    if pair.is_same(KEY) {
+        return;
+    }
+    let of = |value: Option<&Value>| -> Vec<(Box<str>, Value)> {
+        let entries = value.map(|value| pair.joint.at(value).entries());
+        entries.unwrap_or_default().to_vec()
+    };
+    let (old, new) = pair.both(KEY);
+    let (old, new) = (of(old), of(new));
+    let names: BTreeSet<&str> = old.iter().chain(&new).map(|(name, _)| &**name).collect();
+    for name in names {
+        let find = |all: &[(Box<str>, Value)]| {
+            let found = all.iter().find(|(key, _)| **key == *name);
+            found.map(|(_, value)| value.clone())
+        };
+        let (was, is) = (find(&old), find(&new));
+        let (what, effect) = match (&was, &is) {
+            (None, _) => ("dependent-required-added", Effect::Narrowed),
+            (_, None) => ("dependent-required-removed", Effect::Widened),
+            (Some(was), Some(is)) if pair.joint.same(was, is) => continue,
+            _ => ("dependent-required-changed", Effect::Changed),
+        };
+        let json = |value: Option<&Value>| match value {
+            Some(value) => serde_json::json!({ name: pair.joint.json(value) }),
+            None => Json::Null,
+        };
+        let values = (json(was.as_ref()), json(is.as_ref()));
+        pair.push(KEY, what, effect, String::new(), values);
+    }
+}

@@ -1,0 +1,126 @@
+//! `enum`, `const`, `default` and `pattern`.
+
+use bundle::ir::Value;
+use serde_json::Value as Json;
+
+use super::{Effect, Pair, Part};
+use crate::clients::checks::Level;
+
+pub(super) fn compare(pair: &mut Pair<'_>) {
+    values(pair);
+    default(pair);
+    pattern(pair);
+}
+
+/// Compares `enum` and `const`. A `const` and an `enum` of one value have the same meaning.
+fn values(pair: &mut Pair<'_>) {
+    let list = |schema: &Value| -> Option<Vec<Value>> {
+        match (schema.get("enum"), schema.get("const")) {
+            (Some(list), _) => Some(pair.joint.at(list).items().to_vec()),
+            (None, Some(value)) => Some(vec![value.clone()]),
+            (None, None) => None,
+        }
+    };
+    let constant = |schema: &Value| schema.get("enum").is_none() && schema.get("const").is_some();
+    let (old, new) = (list(pair.old), list(pair.new));
+    let (was, is) = (constant(pair.old), constant(pair.new));
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(_)) if is => pair.keyword("const", "const-added", Effect::Narrowed),
+        (Some(_), None) if was => pair.keyword("const", "const-removed", Effect::Widened),
+        (None, Some(_)) => pair.keyword("enum", "became-enum", Effect::Narrowed),
+        (Some(_), None) => pair.keyword("enum", "enum-removed", Effect::Widened),
+        (Some(old), Some(new)) => {
+            let (gone, come) = pair.joint.unmatched(&old, &new);
+            if was && is {
+                if !gone.is_empty() {
+                    pair.keyword("const", "const-changed", Effect::Changed);
+                }
+                return;
+            }
+            for value in gone {
+                let old = pair.joint.json(value);
+                let what = match (pair.role.is_response, pair.role.part, pair.role.is_inner) {
+                    (true, Part::Body, false) => {
+                        mediatype(pair, old);
+                        continue;
+                    }
+                    _ => "enum-value-removed",
+                };
+                pair.push(
+                    "enum",
+                    what,
+                    Effect::Narrowed,
+                    String::new(),
+                    (old, Json::Null),
+                );
+            }
+            for value in come {
+                let new = pair.joint.json(value);
+                let what = "enum-value-added";
+                pair.push(
+                    "enum",
+                    what,
+                    Effect::Widened,
+                    String::new(),
+                    (Json::Null, new),
+                );
+            }
+        }
+    }
+}
+
+/// Adds a value that a response body no longer has.
+fn mediatype(pair: &mut Pair<'_>, old: Json) {
+    let id = "response-mediatype-enum-value-removed";
+    pair.push(
+        "enum",
+        "enum-value-removed",
+        Effect::Narrowed,
+        String::new(),
+        (old, Json::Null),
+    );
+    if let Some(last) = pair.local.findings.last_mut() {
+        last.id = id;
+        last.level = Level::Info;
+    }
+}
+
+fn default(pair: &mut Pair<'_>) {
+    if pair.is_same("default") {
+        return;
+    }
+    let what = match pair.both("default") {
+        (None, _) => "default-value-added",
+        (_, None) => "default-value-removed",
+        _ => "default-value-changed",
+    };
+    pair.keyword("default", what, Effect::Changed);
+    if pair.role.is_inner && pair.role.part != Part::Body {
+        pair.at_most(Level::Info);
+    }
+}
+
+fn pattern(pair: &mut Pair<'_>) {
+    if pair.is_same("pattern") {
+        return;
+    }
+    let is_any = |value: Option<&Value>| match value {
+        None => true,
+        Some(Value::Text(text)) => matches!(&**text, "" | ".*" | "^.*$" | "^.*" | ".*$"),
+        Some(_) => false,
+    };
+    let (old, new) = pair.both("pattern");
+    let (was, is) = (old.is_none(), new.is_none());
+    let (any, wide) = (is_any(old), is_any(new));
+    let (what, effect) = match () {
+        () if was => ("pattern-added", Effect::Narrowed),
+        () if is => ("pattern-removed", Effect::Widened),
+        () if wide && !pair.role.is_response => ("pattern-generalized", Effect::Widened),
+        () => ("pattern-changed", Effect::Changed),
+    };
+    pair.keyword("pattern", what, effect);
+    if was && (any && wide) {
+        pair.at_most(Level::Info);
+    }
+}

@@ -1,0 +1,313 @@
+//! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, however
+//! many operations reach it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bundle::ir;
+use model::contract::joint::Joint;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value as Json;
+
+use super::checks;
+use super::messages::{self, Parts, Root};
+use super::schema::{self, Finding, Local, Role};
+
+/// A difference with the operations that it concerns.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) finding: Finding,
+    /// Path of the schema in the message.
+    pub(super) path: String,
+    /// Keys of the operations, sorted.
+    pub(super) operations: Vec<String>,
+    /// Number of messages that contain the value.
+    pub(super) messages: usize,
+    /// Place of the value in a message.
+    pub(super) way: Way,
+}
+
+/// Way from a part of an operation to a schema.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    /// Keys of the operation in the old and the new contract.
+    pub(super) keys: [String; 2],
+    /// Part, as the source locations name it.
+    pub(super) part: String,
+    /// Steps, with the numbers of the schemas in the old and the new contract.
+    pub(super) steps: Vec<(String, u32, u32)>,
+}
+
+/// Pair of schemas in a role.
+type Node = (u32, u32, Role);
+
+/// Messages that contain a pair of schemas.
+#[derive(Default)]
+struct Reached {
+    /// Shortest path to the pair.
+    path: Option<String>,
+    way: Way,
+    operations: Vec<String>,
+    messages: usize,
+}
+
+/// Pair of schemas that was reached in one message.
+struct Visit {
+    pair: usize,
+    /// Visit from which it was reached, and the number of the child there.
+    from: Option<(usize, usize)>,
+    /// Length of its path.
+    length: usize,
+}
+
+/// The operation whose messages are compared.
+struct Compared<'a> {
+    /// Key of the operation that is reported. `None` for a webhook.
+    key: Option<&'a str>,
+    /// Keys of the contracts' operations.
+    keys: [&'a str; 2],
+    /// Start of all paths.
+    within: &'a str,
+}
+
+pub(super) struct Walk<'j> {
+    pub(super) joint: &'j Joint,
+    numbers: FxHashMap<Node, usize>,
+    /// Compared pairs, with their differences.
+    pairs: Vec<((u32, u32), Local)>,
+    /// Messages that contain each pair with differences.
+    reached: BTreeMap<usize, Reached>,
+    /// Differences outside schemas.
+    records: Vec<Record>,
+}
+
+impl<'j> Walk<'j> {
+    pub(super) fn new(joint: &'j Joint) -> Self {
+        Self {
+            joint,
+            numbers: FxHashMap::default(),
+            pairs: Vec::new(),
+            reached: BTreeMap::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Compares two versions of an operation that clients call.
+    pub(super) fn operation(&mut self, old: &ir::ContractOperation, new: &ir::ContractOperation) {
+        let parts = messages::of_operation(self.joint, old, new);
+        let compared = Compared {
+            key: Some(&new.key),
+            keys: [&old.key, &new.key],
+            within: "",
+        };
+        self.add(&compared, parts);
+    }
+
+    /// Compares two versions of a request that the API sends.
+    pub(super) fn outgoing(
+        &mut self,
+        owner: Option<&str>,
+        within: &str,
+        old: &ir::ContractOperation,
+        new: &ir::ContractOperation,
+    ) {
+        let parts = messages::of_outgoing(self.joint, old, new);
+        let compared = Compared {
+            key: owner,
+            keys: [&old.key, &new.key],
+            within: &format!("{within} "),
+        };
+        self.add(&compared, parts);
+    }
+
+    /// Adds a webhook or callback that only one side has.
+    pub(super) fn whole(
+        &mut self,
+        owner: Option<&str>,
+        within: &str,
+        what: &str,
+        (old, new): (Json, Json),
+    ) {
+        let end = if old.is_null() { "added" } else { "removed" };
+        let Some(check) = checks::of(&format!("{what}-{end}")) else {
+            return;
+        };
+        let finding = Finding {
+            id: check.id,
+            level: check.level,
+            at: String::new(),
+            keyword: "",
+            old,
+            new,
+        };
+        self.records.push(Record {
+            finding,
+            path: within.to_owned(),
+            operations: owner.map(str::to_owned).into_iter().collect(),
+            messages: 1,
+            way: Way::default(),
+        });
+    }
+
+    fn add(&mut self, compared: &Compared<'_>, parts: Parts) {
+        for (path, part, finding) in parts.findings {
+            self.records.push(Record {
+                finding,
+                path: format!("{}{path}", compared.within),
+                operations: compared.key.map(str::to_owned).into_iter().collect(),
+                messages: 1,
+                way: compared.way(part, Vec::new()),
+            });
+        }
+        for root in parts.schemas {
+            self.message(compared, &root);
+        }
+    }
+
+    /// Visits everything that a message contains, nearest first.
+    fn message(&mut self, compared: &Compared<'_>, root: &Root) {
+        let first = self.number((root.pair.0, root.pair.1, root.role));
+        let mut seen: FxHashSet<usize> = FxHashSet::from_iter([first]);
+        let start = format!("{}{}", compared.within, root.path);
+        let mut visits = vec![Visit {
+            pair: first,
+            from: None,
+            length: start.len(),
+        }];
+        let mut at = 0;
+        while at < visits.len() {
+            let Visit { pair, length, .. } = visits[at];
+            for child in 0..self.pairs[pair].1.children.len() {
+                let inner = &self.pairs[pair].1.children[child];
+                let node = (inner.pair.0, inner.pair.1, inner.role);
+                let length = length + inner.step.len();
+                let next = self.number(node);
+                if seen.insert(next) {
+                    visits.push(Visit {
+                        pair: next,
+                        from: Some((at, child)),
+                        length,
+                    });
+                }
+            }
+            if !self.pairs[pair].1.findings.is_empty() {
+                let reached = self.reached.entry(pair).or_default();
+                reached.operations.extend(compared.key.map(str::to_owned));
+                reached.messages += 1;
+                if reached
+                    .path
+                    .as_ref()
+                    .is_none_or(|known| length <= known.len())
+                {
+                    let (path, steps) = way(&self.pairs, self.joint, &visits, at);
+                    let path = format!("{start}{path}");
+                    let is_better = |known: &String| (path.len(), &path) < (known.len(), known);
+                    if reached.path.as_ref().is_none_or(is_better) {
+                        reached.path = Some(path);
+                        reached.way = compared.way(root.part.clone(), steps);
+                    }
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// Number of a pair of schemas, which is compared on its first occurrence.
+    fn number(&mut self, (old, new, role): Node) -> usize {
+        let node = (self.joint.rank(old), self.joint.rank(new), role);
+        if let Some(known) = self.numbers.get(&node) {
+            return *known;
+        }
+        let at = self.pairs.len();
+        self.numbers.insert(node, at);
+        let local = schema::compare(self.joint, (old, new), role);
+        self.pairs.push(((old, new), local));
+        at
+    }
+
+    /// All differences.
+    pub(super) fn finish(mut self) -> Vec<Record> {
+        // A schema in several roles (a body, and inside another one) has most differences in
+        // common.
+        let mut known: FxHashMap<_, usize> = FxHashMap::default();
+        for (at, reached) in std::mem::take(&mut self.reached) {
+            let ((old, new), local) = &mut self.pairs[at];
+            let ranks = (self.joint.rank(*old), self.joint.rank(*new));
+            for finding in std::mem::take(&mut local.findings) {
+                let values = (finding.old.to_string(), finding.new.to_string());
+                let key = (
+                    ranks,
+                    finding.id,
+                    finding.keyword,
+                    finding.at.clone(),
+                    values,
+                );
+                let record = Record {
+                    finding,
+                    path: reached.path.clone().unwrap_or_default(),
+                    operations: reached.operations.clone(),
+                    messages: reached.messages,
+                    way: reached.way.clone(),
+                };
+                match known.get(&key) {
+                    Some(same) => self.records[*same].merge(record),
+                    None => {
+                        known.insert(key, self.records.len());
+                        self.records.push(record);
+                    }
+                }
+            }
+        }
+        for record in &mut self.records {
+            record.operations.sort();
+            record.operations.dedup();
+        }
+        self.records
+    }
+}
+
+impl Record {
+    /// Adds the messages of an equal difference. The shorter path is kept.
+    fn merge(&mut self, other: Self) {
+        self.finding.level = self.finding.level.max(other.finding.level);
+        self.operations.extend(other.operations);
+        self.messages += other.messages;
+        if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
+            self.path = other.path;
+            self.way = other.way;
+        }
+    }
+}
+
+impl Compared<'_> {
+    fn way(&self, part: String, steps: Vec<(String, u32, u32)>) -> Way {
+        Way {
+            keys: self.keys.map(str::to_owned),
+            part,
+            steps,
+        }
+    }
+}
+
+/// Path and steps from the root of a message to one of the visited pairs.
+fn way(
+    pairs: &[((u32, u32), Local)],
+    joint: &Joint,
+    visits: &[Visit],
+    mut at: usize,
+) -> (String, Vec<(String, u32, u32)>) {
+    let mut children = VecDeque::new();
+    while let Some((from, child)) = visits[at].from {
+        children.push_front(&pairs[visits[from].pair].1.children[child]);
+        at = from;
+    }
+    let path = children.iter().map(|child| child.step.as_str()).collect();
+    let steps = children.iter().map(|child| {
+        let (old, new) = child.pair;
+        (
+            child.at.clone(),
+            joint.own_number(old),
+            joint.own_number(new),
+        )
+    });
+    (path, steps.collect())
+}

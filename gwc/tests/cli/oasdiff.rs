@@ -1,0 +1,164 @@
+//! Cases of oasdiff's tests (corpus/oasdiff): `gwc diff` reports their ids and levels, and no other
+//! error. `oasdiff.tsv` lists the deliberate differences, each with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::project::Project;
+
+/// Level and id of a finding.
+type Finding = (String, String);
+
+/// A row of the corpus' table.
+struct Case {
+    name: String,
+    sides: [String; 2],
+    /// True if every finding counts, not only those of one rule.
+    all_rules: bool,
+    /// True if there are no other findings.
+    exact: bool,
+    least: u8,
+    expected: BTreeMap<Finding, usize>,
+}
+
+fn cases(table: &str) -> Vec<Case> {
+    let lines = table.lines().skip(1);
+    let case = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let mut expected = BTreeMap::new();
+        for finding in cells[7].split("; ") {
+            let mut words = finding.split(' ');
+            let level = match words.next() {
+                Some("ERR") => "error",
+                Some("WARN") => "warn",
+                Some("INFO") => "info",
+                _ => continue,
+            };
+            let id = words.next().expect("an id");
+            *expected
+                .entry((level.to_owned(), id.to_owned()))
+                .or_insert(0) += 1;
+        }
+        Case {
+            name: cells[0].to_owned(),
+            sides: [cells[1].to_owned(), cells[2].to_owned()],
+            all_rules: cells[3] == "all rules",
+            exact: cells[5] == "exact",
+            least: rank(&cells[4].to_ascii_lowercase().replace("err", "error")),
+            expected,
+        }
+    };
+    lines.map(case).collect()
+}
+
+fn rank(level: &str) -> u8 {
+    match level {
+        "error" => 2,
+        "warn" => 1,
+        _ => 0,
+    }
+}
+
+/// Deliberate differences: case, then `-LEVEL ID` (not reported) or `+LEVEL ID` (reported, too).
+fn deliberate() -> BTreeMap<&'static str, BTreeSet<String>> {
+    let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for line in include_str!("oasdiff.tsv").lines().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [case, difference, why] = cells[..] else {
+            panic!("three cells: {line}");
+        };
+        assert!(!why.is_empty(), "{line}");
+        assert!(
+            all.entry(case).or_default().insert(difference.to_owned()),
+            "{line}"
+        );
+    }
+    all
+}
+
+/// Differences between what a case expects and what is reported.
+fn differences(case: &Case, found: &BTreeMap<Finding, Vec<usize>>) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for ((level, id), count) in &case.expected {
+        let records = found.get(&(level.clone(), id.clone()));
+        // One record about a shared component stands for all its messages.
+        let records = records.map_or(&[][..], |records| records);
+        let messages: usize = records.iter().sum();
+        if case.exact && records.len() > *count || messages < *count {
+            out.insert(format!("-{level} {id}"));
+        }
+    }
+    for (level, id) in found.keys() {
+        let expects = |id: &String| case.expected.keys().any(|(_, own)| own == id);
+        let is_other = !case.expected.contains_key(&(level.clone(), id.clone()));
+        let counts = rank(level) >= case.least && case.exact && (case.all_rules || expects(id));
+        if is_other && counts {
+            out.insert(format!("+{level} {id}"));
+        }
+    }
+    out
+}
+
+#[test]
+fn cases_of_oasdiff_have_their_ids_and_levels() {
+    let folder = prerequisite::corpus::folder().join("oasdiff");
+    let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
+    let cases = cases(&table);
+    assert_eq!(cases.len(), 176);
+    let known = deliberate();
+    let nowhere = Project::empty();
+    let (mut wrong, mut equal) = (String::new(), 0);
+    for case in &cases {
+        let [old, new] = [0, 1].map(|side: usize| {
+            let path = folder.join(&case.sides[side]);
+            path.to_str().expect("a name").to_owned()
+        });
+        let ended = nowhere.run(&["diff", &old, &new, "--format", "json"]);
+        assert_eq!(ended.code, 0, "{}: {}", case.name, ended.err);
+        let plan = ended.json("plan/v1");
+        let mut found: BTreeMap<Finding, Vec<usize>> = BTreeMap::new();
+        for change in plan["changes"].as_array().expect("a list") {
+            if change["section"] == "breaking" {
+                let text = |key: &str| change[key].as_str().expect("a text").to_owned();
+                let count = change["message"]["count"].as_u64().unwrap_or(1);
+                let records = found.entry((text("level"), text("id"))).or_default();
+                records.push(usize::try_from(count).expect("a count"));
+            }
+        }
+        let differences = differences(case, &found);
+        let none = BTreeSet::new();
+        let expected = known.get(&*case.name).unwrap_or(&none);
+        if differences != *expected {
+            let _ = writeln!(wrong, "{}: {differences:?}, not {expected:?}", case.name);
+        }
+        equal += usize::from(differences.is_empty());
+    }
+    println!("{equal} of {} cases are equal", cases.len());
+    assert!(wrong.is_empty(), "{wrong}");
+    let names: BTreeSet<&str> = cases.iter().map(|case| &*case.name).collect();
+    assert!(known.keys().all(|case| names.contains(case)));
+}
+
+#[test]
+fn each_oasdiff_id_has_a_check_or_a_reason() {
+    // Ids of the table of oasdiff's checks; the corpus has those of its cases.
+    let folder = prerequisite::corpus::folder().join("oasdiff");
+    let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
+    let left_out: BTreeSet<&str> = plan::clients::checks::left_out()
+        .map(|(id, _)| id)
+        .collect();
+    for case in cases(&table) {
+        for (level, id) in case.expected.keys() {
+            match plan::clients::checks::of(id) {
+                Some(check) => assert_eq!(check.level.name(), level, "{id}"),
+                None => assert!(left_out.contains(&**id), "{id}"),
+            }
+        }
+    }
+    let known = plan::clients::checks::ALL.iter().map(|check| check.id);
+    let all: BTreeSet<&str> = known.chain(left_out).collect();
+    let oasdiff = include_str!("oasdiff_ids.txt").lines();
+    for id in oasdiff {
+        assert!(all.contains(id), "{id} has neither a row nor a reason");
+    }
+}
