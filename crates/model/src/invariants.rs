@@ -8,6 +8,8 @@
 
 use bundle::ir::{self, Link, Segment};
 use diag::{Diagnostic, Sink, Span};
+use policy::Checked;
+use policy::validation::Mode;
 
 use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
 
@@ -32,6 +34,8 @@ struct Subject<'a> {
     tags: Vec<&'a str>,
     security: &'a ir::Security,
     chain: &'a [Valued<Link>],
+    /// True if the field `validate` refuses requests that do not match their description.
+    validates: bool,
     upstreams: Vec<&'a str>,
     timeout_ms: u64,
     max_body_bytes: Option<u64>,
@@ -126,6 +130,11 @@ fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
                 tags: tags.map(|tag| tag.value.as_str()).collect(),
                 security: &one.security.value,
                 chain: &one.chain,
+                validates: one
+                    .forwarding
+                    .validate
+                    .as_ref()
+                    .is_some_and(|checked| checked.request == Mode::Block),
                 upstreams,
                 timeout_ms: one.timeout_ms.value,
                 max_body_bytes: one.max_body_bytes.value,
@@ -145,6 +154,7 @@ fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
             tags: Vec::new(),
             security: &one.security.value,
             chain: &one.chain,
+            validates: false,
             upstreams,
             timeout_ms: one.timeout_ms.value,
             max_body_bytes: one.max_body_bytes.value,
@@ -176,6 +186,32 @@ fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a i
     };
     let mut all = all.iter().map(|policy| &policy.value);
     all.find(|policy| policy.name == *name)
+}
+
+/// Policies that run for a request that no earlier policy refuses. `respond` and `redirect` end the
+/// chain.
+fn running<'a>(
+    settings: &'a Settings,
+    subject: &Subject<'a>,
+) -> impl Iterator<Item = &'a ir::Policy> {
+    let api = subject.api;
+    let links = subject.chain.iter();
+    let steps = links.filter_map(move |link| policy(settings, api, &link.value));
+    let mut ended = false;
+    let steps = steps.take_while(move |step| {
+        let runs = !ended;
+        ended |= matches!(step.checked, Checked::Respond(_) | Checked::Redirect(_));
+        runs
+    });
+    steps.filter(|step| !matches!(&step.checked, Checked::Validate(checked) if checked.is_off()))
+}
+
+/// True if a policy does more than log the requests that it would refuse.
+fn enforces(checked: &Checked) -> bool {
+    match checked {
+        Checked::Validate(checked) => checked.request == Mode::Block,
+        other => other.settings().text(&["mode"]) != Some("log"),
+    }
 }
 
 // === impl Invariant ===
@@ -240,22 +276,23 @@ impl Invariant {
                 or(auth)
             ));
         }
-        let steps = || {
-            subject
-                .chain
-                .iter()
-                .filter_map(|link| policy(settings, subject.api, &link.value))
-        };
+        let steps = || running(settings, subject);
         let missing = policies
             .iter()
             .find(|name| !steps().any(|step| step.name == **name));
         if let Some(missing) = missing {
             return Some(format!("the policy `{missing}` does not run"));
         }
-        if !kinds.is_empty()
-            && !steps().any(|step| kinds.iter().any(|kind| kind == step.checked.kind()))
-        {
-            return Some(format!("no policy of the kind {} runs", or(kinds)));
+        let is_wanted = |kind: &str| kinds.iter().any(|wanted| wanted == kind);
+        let steps_enforced = steps().filter(|step| enforces(&step.checked));
+        let mut enforced = steps_enforced
+            .map(|step| step.checked.kind())
+            .chain(subject.validates.then_some("validate"));
+        if !kinds.is_empty() && !enforced.any(is_wanted) {
+            return Some(format!(
+                "no policy of the kind {} runs with an effect other than logging",
+                or(kinds)
+            ));
         }
         let foreign = subject.upstreams.iter().find(|name| {
             !upstreams.is_empty() && !any(upstreams, name) || any(not_upstreams, name)

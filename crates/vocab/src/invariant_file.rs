@@ -124,7 +124,7 @@ static REQUIRE: Object = Object {
         F::optional(
             "kinds",
             Several(&Text),
-            "A policy of one of these kinds runs.",
+            "A policy of one of these kinds runs and does more than log.",
         ),
         F::optional(
             "upstreams",

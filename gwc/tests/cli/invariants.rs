@@ -293,3 +293,104 @@ fn lists_with_the_same_letters_differ() {
     let ended = project.run(&["plan", "--against", "git:main"]);
     assert!(ended.out.contains("invariant none"), "{}", ended.out);
 }
+
+/// Keys of operations of a small project that violate `require: {kinds: [validate, rate_limit]}`,
+/// with these policies and this `x-gateway` of its operation.
+fn unenforced(policies: &str, of_operation: &str) -> Vec<String> {
+    let project = Project::new();
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1
+name: shop
+apis: {{a: {{path: a.yaml}}}}
+upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}
+policies: {policies}
+defaults: {{upstream: u, security: upstream}}
+invariants: [rules.yaml]
+"
+        ),
+    );
+    project.write(
+        "a.yaml",
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /one: {{get: {{operationId: one, x-gateway: {of_operation}, responses: {{\"200\": {{description: d}}}}}}}}
+  /two: {{get: {{operationId: two, x-gateway: {{validate: {{request: block}}}}, responses: {{\"200\": {{description: d}}}}}}}}
+"
+        ),
+    );
+    project.write(
+        "rules.yaml",
+        "- {name: one, require: {kinds: [validate, rate_limit]}}\n",
+    );
+    let ended = project.run(&["lint", "--format", "concise"]);
+    let lines = ended.out.lines();
+    let lines = lines.filter(|line| line.contains("violates the invariant `one`"));
+    lines
+        .map(|line| line.split('`').nth(1).unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn only_policies_that_run_and_enforce_count() {
+    let limit = |mode: &str| {
+        format!("{{p: {{kind: rate_limit, limit: 10/s, burst: 5, key: address, mode: {mode}}}}}")
+    };
+    let named = "{policies: [p]}";
+    let valid = |mode: &str| format!("{{p: {{kind: validate, request: {mode}}}}}");
+    assert_eq!(unenforced(&limit("block"), named), NONE);
+    assert_eq!(unenforced(&limit("log"), named), ["a/one"]);
+    assert_eq!(unenforced(&valid("block"), named), NONE);
+    assert_eq!(unenforced(&valid("log"), named), ["a/one"]);
+    assert_eq!(unenforced(&valid("off"), named), ["a/one"]);
+    for (mode, violates) in [("block", false), ("log", true), ("off", true)] {
+        let field = format!("{{validate: {{request: {mode}}}, policies: [p]}}");
+        let found = unenforced("{p: {kind: headers, request: {set: {X-A: b}}}}", &field);
+        assert_eq!(found == ["a/one"], violates, "{mode}: {found:?}");
+    }
+}
+
+#[test]
+fn policies_after_an_answer_do_not_run() {
+    let project = |order: &str| {
+        let project = Project::new();
+        project.write(
+            "gateway.yaml",
+            "version: 1
+name: shop
+apis: {a: {path: a.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+policies:
+  answer: {kind: respond, status: 200}
+  marks: {kind: rewrite, path: /x}
+defaults: {upstream: u, security: upstream}
+invariants: [rules.yaml]
+",
+        );
+        project.write(
+            "a.yaml",
+            format!(
+                "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /one: {{get: {{operationId: one, x-gateway: {{policies: {order}}}, responses: {{\"200\": {{description: d}}}}}}}}
+"
+            ),
+        );
+        project.write(
+            "rules.yaml",
+            "- {name: kind, require: {kinds: [rewrite]}}\n- {name: named, require: {policies: [marks]}}\n",
+        );
+        let out = project.run(&["lint", "--format", "concise"]).out;
+        let lines = out
+            .lines()
+            .filter(|line| line.contains("violates the invariant"));
+        lines.count()
+    };
+    assert_eq!(project("[marks, answer]"), 0);
+    assert_eq!(project("[answer, marks]"), 2);
+    assert_eq!(project("[answer]"), 2);
+}
