@@ -123,6 +123,37 @@ impl ApiValidators {
         done.wait_for(|done| *done).await.is_ok()
     }
 
+    /// Name of the API.
+    pub(crate) fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    /// Compiles the validators that another version of the API has compiled, until `may_continue`
+    /// is false. Runs on the calling thread, which must not be a worker's. Returns the number of
+    /// validators that are left.
+    pub(crate) fn warm(&self, before: &Self, may_continue: impl Fn() -> bool) -> usize {
+        let before_operations = before.part.operations().iter().zip(&before.cells);
+        let used =
+            before_operations.filter(|(_, cell)| matches!(cell.get(), Some(Ready::Compiled(_))));
+        let mut left = 0;
+        for (operation, _) in used {
+            let mut own = self.part.operations().iter();
+            let Some(index) = own.position(|one| one.key == operation.key) else {
+                continue;
+            };
+            let Some(cell) = self.cells.get(index).filter(|cell| cell.get().is_none()) else {
+                continue;
+            };
+            match may_continue() {
+                true => {
+                    cell.get_or_init(|| self.compile(index));
+                }
+                false => left += 1,
+            }
+        }
+        left
+    }
+
     fn compile(&self, index: usize) -> Ready {
         let messages = self.part.messages();
         let named = self.part.operations().get(index);

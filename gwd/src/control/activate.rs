@@ -21,6 +21,9 @@ use crate::runtime::program_log::{Audit, Level, OK, event};
 /// activations. A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
+/// Maximum time for compiling validators before a switch: 2s, for a rollback 200ms.
+const WARM: Duration = Duration::from_secs(2);
+const WARM_ROLLBACK: Duration = Duration::from_millis(200);
 /// Maximum number of channel records that are read to find the rollback targets.
 const MOVES_MAX: usize = 1_000;
 
@@ -119,6 +122,11 @@ impl Control {
             (Some(_), RecordKind::Release | RecordKind::Pin) => HOSTS,
         };
         self.node.find_hosts(&version, limit);
+        let limit = match accepted.record().kind {
+            RecordKind::Rollback => WARM_ROLLBACK,
+            RecordKind::Release | RecordKind::Pin => WARM,
+        };
+        self.node.warm_validators(&version, limit);
         passed(fault::point("activate.built"))?;
         let is_kept = from.root() == self.state.layout.root();
         let batch = if is_kept {

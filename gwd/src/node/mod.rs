@@ -304,6 +304,38 @@ impl Node {
         }
     }
 
+    /// Compiles the validators that the running version uses, as the new version describes them, so
+    /// that the first requests after the switch do not wait for them. Ends after `limit`; requests
+    /// compile the others.
+    pub fn warm_validators(&self, version: &Version, limit: Duration) {
+        let Some(current) = self.shared.current() else {
+            return;
+        };
+        let clock = &self.shared.clock;
+        let began_ms = clock.now_ms();
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let may_continue = || clock.now_ms().saturating_sub(began_ms) < limit_ms;
+        let before = &current.loaded.validators;
+        let left: usize = version
+            .0
+            .validators
+            .iter()
+            .flatten()
+            .filter_map(|api| {
+                let mut before = before.iter().flatten();
+                let was = before.find(|one| one.name() == api.name())?;
+                Some(api.warm(was, may_continue))
+            })
+            .sum();
+        if left > 0 {
+            event(
+                Level::Warn,
+                "some validators are not compiled yet; the first requests that need them wait",
+                json!({"validators": left, "waited_ms": limit.as_millis()}),
+            );
+        }
+    }
+
     /// Binds the addresses of a version that are not bound yet. On failure, nothing changes.
     ///
     /// # Errors
