@@ -87,10 +87,28 @@ fn broken(operation: &Operation, why: &str, sink: &mut Sink) {
     );
 }
 
+/// Maximum length of a multipart body that gwd checks, in bytes: 8 MiB.
+const CHECKED_BYTES_MAX: u64 = 8 << 20;
+
 /// Reports media types whose bodies are forwarded unchecked.
 fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
     let types = described.body.iter().flat_map(|body| &body.media_types);
     for one in types {
+        let is_streamed = operation
+            .max_body_bytes
+            .value
+            .is_some_and(|length| length > CHECKED_BYTES_MAX);
+        if one.says.get("schema").is_some() && one.name == "multipart/form-data" && is_streamed {
+            let message = format!(
+                "multipart bodies of `{}` that are longer than 8MiB are not checked",
+                operation.key
+            );
+            sink.push(
+                Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+                    .level(Level::Info)
+                    .help("the upstream must check them; with `max_body: 8MiB` longer ones are refused"),
+            );
+        }
         if one.says.get("schema").is_some() && !validator::is_read(&one.name) {
             let message = format!(
                 "bodies of the type `{}` of `{}` are not checked",

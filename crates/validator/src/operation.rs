@@ -195,13 +195,13 @@ impl Operation {
         Ok(BodyUse::Read(BodyKind { index, boundary }))
     }
 
-    /// True if a body of this kind is streamed when it is too long to be checked: forms and
-    /// multipart bodies.
+    /// True if a body of this kind may be streamed when it is too long to be checked: multipart
+    /// bodies.
     #[must_use]
     pub fn may_stream(&self, kind: &BodyKind) -> bool {
         let types = self.body.as_ref().map(|body| &body.types);
         let one = types.and_then(|types| types.get(kind.index));
-        one.is_some_and(|one| matches!(one.form, Form::Urlencoded | Form::Multipart))
+        one.is_some_and(|one| one.form == Form::Multipart)
     }
 
     /// Checks a whole body. `kind` is the value in [`BodyUse::Read`].

@@ -177,6 +177,42 @@ impl Parameter {
         }
     }
 
+    /// True if a field with this name is described. Unlike [`Self::owns`], members of a closed
+    /// `deepObject` count only if its schema has them.
+    fn describes(&self, name: &str) -> bool {
+        if self.style != Style::DeepObject {
+            return self.owns(name);
+        }
+        let Some(names) = style::brackets(name, &self.name) else {
+            return false;
+        };
+        let mut kinds = &self.kinds;
+        for name in names {
+            // `a[b][]` is an item of an array.
+            if name.is_empty() && kinds.has_arrays() {
+                kinds = kinds.item();
+                continue;
+            }
+            let mut known = kinds.properties.iter();
+            if kinds.is_closed && !known.any(|(known, _)| **known == *name) {
+                return false;
+            }
+            kinds = kinds.property(name);
+        }
+        true
+    }
+
+    /// True if a folded name is the folded name of a field of the parameter.
+    fn resembles(&self, folded_name: &str) -> bool {
+        match self.spreads() {
+            true => {
+                let mut named = self.kinds.properties.iter();
+                named.any(|(known, _)| folded(known) == folded_name)
+            }
+            false => folded(&self.name) == folded_name,
+        }
+    }
+
     /// Checks a value that is one text.
     fn check_text(&self, text: &str, findings: &mut Vec<Finding>) {
         if let Some(form) = self.content {
@@ -387,27 +423,51 @@ impl Parameter {
 
 /// Fields of a query that no parameter describes: the decoded name, and the field as written.
 /// `known` are names that count as described.
+///
+/// A field is described as a whole or not at all. Some servers separate fields at `;`, so that each
+/// part between semicolons must have a described name.
 pub(crate) fn undeclared<'q>(
     parameters: &[Parameter],
     query: &'q str,
     known: &[String],
 ) -> Vec<(Cow<'q, str>, &'q str)> {
-    let own = || {
-        let all = parameters.iter();
-        all.filter(|one| one.place == ParameterPlace::Query)
+    let query_parameters = parameters.iter();
+    let own: Vec<&Parameter> = query_parameters
+        .filter(|one| one.place == ParameterPlace::Query)
+        .collect();
+    let is_open = own.iter().any(|one| one.spreads() && !one.kinds.is_closed);
+    let is_described = |name: &str| {
+        known.iter().any(|one| one == name) || own.iter().any(|one| one.describes(name))
     };
-    if own().any(|one| one.spreads() && !one.kinds.is_closed) {
-        return Vec::new();
-    }
+    // An open object describes every name, except those that lenient servers read as another
+    // described name.
+    let is_lookalike = |name: &str| {
+        let name = folded(name);
+        known.iter().any(|one| folded(one) == name) || own.iter().any(|one| one.resembles(&name))
+    };
     let fields = query.split('&').filter(|field| !field.is_empty());
-    let named = fields.map(|field| {
-        let name = field.split_once('=').map_or(field, |(name, _)| name);
-        (decode(name, true), field)
-    });
-    let is_known = |name: &str| known.iter().any(|one| one == name);
-    named
-        .filter(|(name, _)| !is_known(name) && !own().any(|one| one.owns(name)))
+    fields
+        .filter_map(|field| {
+            let mut parts = field.split(';').filter(|part| !part.is_empty());
+            parts.find_map(|part| {
+                let name = part.split_once('=').map_or(part, |(name, _)| name);
+                let name = decode(name, true);
+                let is_undescribed = !is_described(&name) && (!is_open || is_lookalike(&name));
+                is_undescribed.then_some((name, field))
+            })
+        })
         .collect()
+}
+
+/// Name as lenient servers may read it: in lower case, without brackets behind it and blanks around
+/// it, with `_` in place of `.` and blanks.
+fn folded(name: &str) -> String {
+    let bare = name.trim().split('[').next().unwrap_or_default();
+    let bare = bare.chars().map(|c| match c {
+        '.' | ' ' => '_',
+        c => c.to_ascii_lowercase(),
+    });
+    bare.collect()
 }
 
 fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {

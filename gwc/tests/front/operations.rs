@@ -149,3 +149,24 @@ fn unsupported_schema_with_validation_is_an_error() {
         (Some(Error), Some(Error))
     );
 }
+
+#[test]
+fn streamed_multipart_bodies_are_reported() {
+    let document = |max_body: &str| {
+        format!(
+            "{HEAD}paths:\n  /a:\n    post: {{x-gateway: {{validate: {{request: block}}{max_body}}}, requestBody: {{content: {{multipart/form-data: {{schema: {{type: object}}}}}}}}, responses: {{\"200\": {{description: ok}}}}}}\n"
+        )
+    };
+    for (max_body, reported) in [
+        ("", false),
+        (", max_body: 8MiB", false),
+        (", max_body: 9MiB", true),
+    ] {
+        let document = document(max_body);
+        let files = [("gateway.yaml", GATEWAY), ("a.yaml", &document)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let mut named = compiled.findings.iter();
+        let found = named.any(|finding| finding.lint.name == "not-validated");
+        assert_eq!(found, reported, "{max_body}");
+    }
+}

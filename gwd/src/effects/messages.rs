@@ -145,6 +145,8 @@ async fn schemas(
         u64::MAX => BODY_BYTES_DEFAULT,
         max_body => max_body.min(BODY_BYTES_MAX),
     };
+    // Without a `max_body` above the limit, a longer body would only evade the check.
+    let is_upload = max_body != u64::MAX && max_body > bytes_max;
     let memory = &asking.worker.budgets.memory;
     let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
     **asking.body.borrow_mut() = body;
@@ -159,10 +161,12 @@ async fn schemas(
                 }),
             }
         }
-        Whole::Longer if check.blocks && !operation.may_stream(&kind) => Found::Invalid(Invalid {
-            reject: &TOO_LARGE,
-            findings: Vec::new(),
-        }),
+        Whole::Longer if check.blocks && !(is_upload && operation.may_stream(&kind)) => {
+            Found::Invalid(Invalid {
+                reject: &TOO_LARGE,
+                findings: Vec::new(),
+            })
+        }
         Whole::Longer => Found::Unchecked,
         Whole::NoMemory => Found::Outage(Outage::Overflow),
     })

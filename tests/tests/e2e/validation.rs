@@ -1,6 +1,8 @@
 //! Validation of requests over real sockets: bodies in pieces, bodies that are too long, clients that
 //! stop, and switches of versions.
 
+use std::process::Command;
+
 use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -21,6 +23,23 @@ paths:
           multipart/form-data:
             schema: {type: object, properties: {file: {type: string}}}
       responses: {"200": {description: ok}}
+  /upload:
+    post:
+      operationId: upload
+      x-gateway: {max_body: 64MiB}
+      requestBody: {required: true, content: {multipart/form-data: {schema: {type: object, properties: {file: {type: string}}}}}}
+      responses: {"200": {description: ok}}
+  /parts:
+    post:
+      operationId: parts
+      requestBody: {required: true, content: {multipart/form-data: {schema: {type: object, properties: {file: {type: string}}}}}}
+      responses: {"200": {description: ok}}
+  /forms:
+    post:
+      operationId: forms
+      x-gateway: {max_body: 64MiB}
+      requestBody: {required: true, content: {application/x-www-form-urlencoded: {schema: {type: object, properties: {a: {type: integer}}}}}}
+      responses: {"200": {description: ok}}
   /logged:
     post:
       operationId: log
@@ -37,10 +56,15 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(&[], "")
+    }
+
+    /// Scene whose gateway has more arguments and limits of its listener.
+    fn with(arguments: &[&str], limits: &str) -> Self {
         let upstream = Upstream::start();
         let gateway = format!(
             "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
-             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:8080\"{limits}}}}}\n\
              upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
              defaults: {{upstream: main, security: upstream, validate: {{request: block}}}}\n\
              release: {{store: releases, channel: prod}}\n",
@@ -50,7 +74,7 @@ impl Scene {
         project.keygen();
         project.apply();
         let scene = Self {
-            gateway: Options::of(&project).start(),
+            gateway: Options::of(&project).arguments(arguments).start(),
             project,
             upstream,
         };
@@ -77,10 +101,10 @@ fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
     })
 }
 
-/// Waits until the validators of both operations are compiled.
+/// Waits until the validators of all operations are compiled.
 fn warm(scene: &Scene) {
     let fields = "content-type: text/csv\r\ncontent-length: 1";
-    for path in ["/orders", "/logged"] {
+    for path in ["/orders", "/logged", "/upload", "/parts", "/forms"] {
         let _refused = compiled(scene, path, fields, "a");
     }
     wait::until("a compiled validator", || {
@@ -143,7 +167,7 @@ fn waiting_client_is_asked_for_its_body() {
 }
 
 #[test]
-fn long_json_is_413_and_long_forms_are_streamed() {
+fn long_bodies_are_413_and_uploads_are_streamed() {
     let scene = Scene::new();
     let long = "a".repeat(2 << 20);
     let json = format!("{{\"name\": \"{long}\"}}");
@@ -157,6 +181,25 @@ fn long_json_is_413_and_long_forms_are_streamed() {
     let refused = connection.read_response(false).expect("a response");
     assert_eq!(refused.status, 413, "{}", refused.text());
     assert!(scene.upstream.take().is_empty());
+    // A padded form would evade the check.
+    let padded = format!("b={}&a=x", "a".repeat(9 << 20));
+    let form =
+        format!("--x\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{long}\r\n--x--\r\n");
+    for (path, media_type, body) in [
+        ("/forms", "application/x-www-form-urlencoded", &padded),
+        ("/parts", "multipart/form-data; boundary=x", &form),
+    ] {
+        let fields = format!(
+            "content-type: {media_type}\r\ncontent-length: {}",
+            body.len()
+        );
+        let mut connection = scene.gateway.connect();
+        let _sent = connection.send(&post(path, &fields, body));
+        let refused = connection.read_response(false).expect("a response");
+        assert_eq!(refused.status, 413, "{path} {}", refused.text());
+        assert!(scene.upstream.take().is_empty());
+    }
+    let long = "a".repeat(9 << 20);
     let form =
         format!("--x\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{long}\r\n--x--\r\n");
     let fields = format!(
@@ -173,7 +216,7 @@ fn long_json_is_413_and_long_forms_are_streamed() {
         };
         let mut connection = scene.gateway.connect();
         connection
-            .send(&post("/orders", fields, &body))
+            .send(&post("/upload", fields, &body))
             .expect("sent");
         let passed = connection.read_response(false).expect("a response");
         assert_eq!(passed.status, 200, "{}", passed.text());
@@ -330,4 +373,96 @@ fn response_without_length_is_cut_off_at_its_limit() {
     assert!(!text.ends_with("0\r\n\r\n"), "{text}");
     serves.join().expect("served");
     gateway.stops_clean();
+}
+
+/// Document with an operation whose validator takes longer to compile than a request waits.
+fn slow_document(greatest: u32) -> String {
+    let properties: Vec<String> = (0..3_000)
+        .map(|index| {
+            format!("p{index}: {{type: string, pattern: '^[a-z]{{1,40}}-{index}$', maxLength: 90}}")
+        })
+        .collect();
+    let slow = format!(
+        "  /slow:
+    post:
+      operationId: slow
+      requestBody: {{required: true, content: {{application/json: {{schema: {{type: object, required: [size], properties: {{size: {{type: integer, maximum: {greatest}}}, {}}}}}}}}}}}
+      responses: {{\"200\": {{description: ok}}}}
+",
+        properties.join(", ")
+    );
+    format!("{DOCUMENT}{slow}")
+}
+
+#[test]
+fn validators_in_use_are_compiled_before_a_switch() {
+    let scene = Scene::new();
+    scene.project.write("openapi.yaml", slow_document(8));
+    scene.gateway.wait_bundle(&scene.project.apply());
+    let fields = "content-type: application/json\r\ncontent-length: 11";
+    let first = compiled(&scene, "/slow", fields, "{\"size\": 7}");
+    assert_eq!(first.status, 200, "{}", first.text());
+    scene.project.write("openapi.yaml", slow_document(4));
+    scene.gateway.wait_bundle(&scene.project.apply());
+    let mut connection = scene.gateway.connect();
+    connection
+        .send(&post("/slow", fields, "{\"size\": 7}"))
+        .expect("sent");
+    let refused = connection.read_response(false).expect("a response");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn http2_bodies_are_checked() {
+    let scene = Scene::with(&[], ", http2: true");
+    let url = format!("http://{}/orders", scene.gateway.address());
+    let ask = |media_type: &str, body: &str| {
+        let output = Command::new("curl")
+            .args(["--silent", "--http2-prior-knowledge", "--max-time", "60"])
+            .args(["--header", &format!("content-type: {media_type}")])
+            .args(["--data-binary", body, "--output", "-"])
+            .args(["--write-out", " %{http_version} %{http_code}", &url])
+            .output()
+            .expect("curl runs");
+        String::from_utf8(output.stdout).expect("a text")
+    };
+    let passed = ask("application/json", "{\"name\": \"abc\"}");
+    assert!(passed.ends_with(" 2 200"), "{passed}");
+    assert_eq!(scene.upstream.take()[0].body, b"{\"name\": \"abc\"}");
+    let refused = ask("application/json", "{\"name\": \"far too long\"}");
+    assert!(refused.ends_with(" 2 400"), "{refused}");
+    assert!(refused.contains("\"pointer\":\"#/name\""), "{refused}");
+    let mistyped = ask("text/csv", "a");
+    assert!(mistyped.ends_with(" 2 415"), "{mistyped}");
+    assert!(scene.upstream.take().is_empty());
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn stalled_bodies_end_and_free_their_memory() {
+    let scene = Scene::with(&[], ", limits: {body_timeout: 1s}");
+    let buffered = || scene.gateway.metrics().sum("gwd_buffered_bytes", &[]);
+    let before = buffered();
+    let piece = "a".repeat(64 << 10);
+    let mut stalled: Vec<_> = (0..8)
+        .map(|_| {
+            let fields = "content-type: application/json\r\ncontent-length: 900000";
+            let mut connection = scene.gateway.connect();
+            connection
+                .send(&post("/orders", fields, &piece))
+                .expect("sent");
+            connection
+        })
+        .collect();
+    wait::until("bodies that are held", || {
+        (buffered() - before >= 8.0 * 60_000.0).then_some(())
+    });
+    for connection in &mut stalled {
+        let ended = connection.read_response(false).expect("a response");
+        assert_eq!(ended.status, 408, "{}", ended.text());
+    }
+    wait::until("freed memory", || (buffered() <= before).then_some(()));
+    assert!(scene.upstream.take().is_empty());
+    scene.gateway.stops_clean();
 }

@@ -331,3 +331,58 @@ fn parameters_leave_room_where_clients_differ() {
         assert!(!found.concat().contains("SECRET"));
     }
 }
+
+#[test]
+fn undescribed_names_are_found_behind_lookalikes() {
+    let closed = json!([
+        {"name": "page", "in": "query", "schema": {"type": "integer"}},
+        {"name": "user_id", "in": "query", "schema": {"type": "string"}},
+        {"name": "filter", "in": "query", "style": "deepObject", "schema": {
+            "type": "object", "additionalProperties": false,
+            "properties": {"role": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}}}},
+        {"name": "sort", "in": "query", "style": "deepObject", "schema": {"type": "object"}},
+    ]);
+    let open = json!([
+        {"name": "page", "in": "query", "schema": {"type": "integer"}},
+        {"name": "user", "in": "query", "schema": {
+            "type": "object", "properties": {"role": {"enum": ["guest"]}, "first_name": {"type": "string"}}}},
+    ]);
+    let rows = [
+        (
+            &closed,
+            "page=1&filter[role]=a&filter[tags][]=b&sort[any]=1",
+            "",
+        ),
+        (&closed, "page=1&PAGE=2&page[]=3", "page=1"),
+        (&closed, "filter[admin]=1&filter[role]=a", "filter[role]=a"),
+        (
+            &closed,
+            "filter[ROLE]=a&filter[role][x]=b&page=1",
+            "filter[role][x]=b&page=1",
+        ),
+        (&closed, "page=1;admin=2&user_id=3", "user_id=3"),
+        (&closed, "page=1;page=2", ""),
+        (&closed, "page=1%3Badmin=2", ""),
+        (&closed, "user.id=1&user+id=2&page=1", "page=1"),
+        (&open, "any=1&page=2", ""),
+        (&open, "role=guest&ROLE=admin&any=1", "role=guest&any=1"),
+        (
+            &open,
+            "role[]=admin&role[0]=admin&first.name=x&page=1",
+            "page=1",
+        ),
+        (&open, "Page=1&any=1", "any=1"),
+        (&open, "any=1;role[]=admin", ""),
+    ];
+    for (parameters, query, kept) in rows {
+        let operation = operation(parameters, &Json::Null, &[]);
+        let stripped = operation.stripped(query, &[]);
+        let lookalike_only = query == "any=1;role[]=admin";
+        match (kept, lookalike_only) {
+            ("", false) => assert_eq!(stripped, None, "{query}"),
+            (kept, _) => assert_eq!(stripped.as_deref(), Some(kept), "{query}"),
+        }
+        let is_refused = !operation.undeclared(query, &[]).is_empty();
+        assert_eq!(is_refused, stripped.is_some(), "{query}");
+    }
+}
