@@ -212,6 +212,34 @@ fn other_forms_of_a_schema_break_nothing() {
 }
 
 #[test]
+fn encoding_of_a_new_property_breaks_nothing() {
+    const BODY: &str = "{schema: {type: object}, encoding: {file: {contentType: image/png}}}";
+    let form = |names: &str| {
+        let part = |name: &str| {
+            (
+                format!("{name}: {{type: string}}"),
+                format!("{name}: {{contentType: image/png}}"),
+            )
+        };
+        let (properties, encoding): (Vec<_>, Vec<_>) = names.split(' ').map(part).unzip();
+        let (properties, encoding) = (properties.join(", "), encoding.join(", "));
+        edit(
+            DOCUMENT,
+            BODY,
+            &format!(
+                "{{schema: {{type: object, properties: {{{properties}}}}}, encoding: {{{encoding}}}}}"
+            ),
+        )
+    };
+    assert_eq!(
+        told(&between(&form("file"), &form("file note"))),
+        [
+            r#"info new-optional-request-property a/create body.note properties: null -> {"type":"string"}"#
+        ]
+    );
+}
+
+#[test]
 fn a_renamed_operation_hides_no_break() {
     let renamed = edit(DOCUMENT, "operationId: one", "operationId: single");
     let new = edit(&renamed, "format: uuid", "format: date");

@@ -260,6 +260,7 @@ impl Messages<'_> {
         for key in KEYS.into_iter().filter(|key| !without.contains(key)) {
             let same = match (old.get(key), new.get(key)) {
                 (None, None) => true,
+                (was, is) if key == "encoding" => self.same_encodings((old, was), (new, is)),
                 (Some(old), Some(new)) => self.joint.same(old, new),
                 _ => false,
             };
@@ -269,6 +270,38 @@ impl Messages<'_> {
                 self.push(&id, path, key, values);
             }
         }
+    }
+
+    /// True if the properties that both sides have are encoded equally. A property of one side
+    /// alone is reported with its schema.
+    fn same_encodings(
+        &self,
+        (old, was): (&Value, Option<&Value>),
+        (new, is): (&Value, Option<&Value>),
+    ) -> bool {
+        let all = |of: Option<&Value>| -> Vec<(Box<str>, Value)> {
+            let entries = of.map(|of| self.joint.at(of).entries());
+            entries.unwrap_or_default().to_vec()
+        };
+        let has = |media: &Value, name: &str| {
+            let schema = media.get("schema").map(|schema| self.joint.at(schema));
+            let properties = schema.and_then(|schema| schema.get("properties"));
+            // A schema without properties may have any.
+            properties.is_none_or(|all| self.joint.at(all).get(name).is_some())
+        };
+        let (was, is) = (all(was), all(is));
+        let names = was.iter().chain(&is).map(|(name, _)| name);
+        names.into_iter().all(|name| {
+            let find = |all: &[(Box<str>, Value)]| {
+                let found = all.iter().find(|(own, _)| own == name);
+                found.map(|(_, value)| value.clone())
+            };
+            match (find(&was), find(&is)) {
+                (Some(was), Some(is)) => self.joint.same(&was, &is),
+                (None, None) => true,
+                _ => !(has(old, name) && has(new, name)),
+            }
+        })
     }
 
     fn json(&self, value: Option<&Value>) -> Json {
