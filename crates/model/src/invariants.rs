@@ -22,14 +22,14 @@ const FINDINGS_MAX: usize = 20;
 
 /// Operation that an invariant can select, at all mounts of its API. Can also be one for
 /// undescribed requests.
-struct Subject<'a> {
-    api: &'a Api,
+pub(crate) struct Subject<'a> {
+    pub(crate) api: &'a Api,
     key: &'a str,
     span: Span,
     /// Method of the operation. None: every method.
-    method: Option<&'a str>,
+    pub(crate) method: Option<&'a str>,
     /// Path template of the operation. None: every path below the mount.
-    template: Option<&'a ir::Template>,
+    pub(crate) template: Option<&'a ir::Template>,
     owner: Option<&'a str>,
     tags: Vec<&'a str>,
     security: &'a ir::Security,
@@ -106,7 +106,7 @@ fn report(
 }
 
 /// Operations of an API that requests can reach.
-fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
+pub(crate) fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
     let described = api
         .operations
         .iter()
@@ -219,14 +219,7 @@ fn enforces(checked: &Checked) -> bool {
 impl Invariant {
     /// True if the invariant selects the operation.
     fn selects(&self, subject: &Subject<'_>) -> bool {
-        let fits = |patterns: &[String], names: &[&str]| {
-            let mut names = names.iter();
-            patterns.is_empty() || names.any(|name| patterns.iter().any(|one| star(one, name)))
-        };
-        fits(&self.apis, &[&subject.api.name])
-            && fits(&self.operations, &[subject.key])
-            && fits(&self.tags, &subject.tags)
-            && fits(&self.owners, &Vec::from_iter(subject.owner))
+        self.fits_names(subject)
             && fits(&self.listeners, &subject.listeners())
             && fits(&self.upstreams, &subject.upstreams)
             && self.fits_method(subject)
@@ -235,6 +228,21 @@ impl Invariant {
                 .as_ref()
                 .is_none_or(|path| subject.mount_of(path).is_some())
             && (!self.anonymous || !subject.is_authenticated(|_| true))
+    }
+
+    /// True if the selection uses names that can change without an effect on requests.
+    pub(crate) fn selects_by_names(&self) -> bool {
+        [&self.apis, &self.operations, &self.tags, &self.owners]
+            .iter()
+            .any(|names| !names.is_empty())
+    }
+
+    /// True if the names of the operation (API, key, tags, owner) fit the selection.
+    pub(crate) fn fits_names(&self, subject: &Subject<'_>) -> bool {
+        fits(&self.apis, &[&subject.api.name])
+            && fits(&self.operations, &[subject.key])
+            && fits(&self.tags, &subject.tags)
+            && fits(&self.owners, &Vec::from_iter(subject.owner))
     }
 
     fn fits_method(&self, subject: &Subject<'_>) -> bool {
@@ -377,6 +385,12 @@ impl Subject<'_> {
         };
         format!("{} {template}", method.unwrap_or("GET"))
     }
+}
+
+/// True if a name matches one of the patterns, or there are no patterns.
+fn fits(patterns: &[String], names: &[&str]) -> bool {
+    let mut names = names.iter();
+    patterns.is_empty() || names.any(|name| patterns.iter().any(|one| star(one, name)))
 }
 
 /// True if a path below a base path can match both a pattern and a template. Without a template, any

@@ -44,6 +44,7 @@ pub mod routes;
 pub mod rules;
 mod security;
 pub mod segment;
+pub mod selection;
 pub mod series;
 mod servers;
 pub mod settings;

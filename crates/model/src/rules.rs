@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sources::project::TRUST_FILE;
 
+use crate::Api;
 use crate::acknowledge::Acknowledgement;
 use crate::compile::Compiled;
+use crate::selection::Selection;
 use crate::settings::Settings;
 
 /// Name of the gate for changes of release rules.
@@ -50,6 +52,10 @@ pub struct Rules {
     /// Invariants: selection and requirements as one line, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invariants: BTreeMap<String, String>,
+    /// Operations that invariants select by names. `None` for a source artifact that was made
+    /// before they were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared
     /// when they were merged, and a release may join several merges.
     #[serde(skip)]
@@ -59,7 +65,7 @@ pub struct Rules {
 impl Rules {
     /// Collects the rules of a compiled project.
     #[must_use]
-    pub fn of(compiled: &Compiled, settings: &Settings) -> Self {
+    pub fn of(compiled: &Compiled, settings: &Settings, apis: &[Api]) -> Self {
         let level = |level: &Option<diag::Level>| match level {
             Some(level) => level.name().to_owned(),
             None => "off".to_owned(),
@@ -87,6 +93,7 @@ impl Rules {
                 .iter()
                 .map(|one| (one.name.clone(), one.text.clone()))
                 .collect(),
+            selection: Some(Selection::of(settings, apis)),
             acknowledged: Some(settings.acknowledgements.clone()),
         }
     }

@@ -89,6 +89,7 @@ are compared as strings.";
         "invariant-added" "An invariant is added.";
         "invariant-changed" "An invariant selects other operations, or requires something else of them.";
         "invariant-removed" "An invariant is removed.";
+        "invariant-narrowed" "Operations have other names (tags, owner, key, API), so that an unchanged invariant no longer selects them.";
         "acknowledge-file-changed" "Acknowledgements are in another file; those of RULES changes need `--ack`.";
         "acknowledgement-added" "An added acknowledgement names no change of this plan: it would admit a later change.";
         "lint-level-changed" "A lint rule has another level.";

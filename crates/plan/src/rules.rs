@@ -13,6 +13,9 @@ use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
+/// Maximum number of requests that one change lists.
+const REQUESTS_MAX: usize = 20;
+
 /// Compares the rules of two sides. The plan must already contain all other changes.
 pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     let mut changes = Vec::new();
@@ -63,6 +66,17 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
             (Some(_), Some(_)) => "invariant-changed",
         };
         push(id, format!("invariant {name}"), old, new);
+    }
+    if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
+        // A changed invariant is a change of its own.
+        let same = old.invariants.iter();
+        let same = same.filter(|(name, text)| new.invariants.get(*name) == Some(*text));
+        for (name, lost) in same.map(|(name, _)| (name, was.lost(is, name))) {
+            if !lost.is_empty() {
+                let subject = format!("selection of invariant {name}");
+                push("invariant-narrowed", subject, Some(some(&lost)), None);
+            }
+        }
     }
     for (name, old, new) in differing(&old.trust, &new.trust) {
         push("trust-changed", format!("trust {name}"), old, new);
@@ -153,6 +167,19 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
 fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     let until = entry.until.as_ref().map(|(end, _)| *end);
     (&entry.fingerprint, until)
+}
+
+/// The first of many requests, with the number and the digest of all if there are more.
+fn some(requests: &BTreeSet<&str>) -> String {
+    let all = Vec::from_iter(requests.iter().copied());
+    match all.len().checked_sub(REQUESTS_MAX) {
+        None | Some(0) => all.join(", "),
+        Some(more) => format!(
+            "{} and {more} more ({})",
+            all[..REQUESTS_MAX].join(", "),
+            Digest::of(all.join("\n").as_bytes()).short()
+        ),
+    }
 }
 
 /// Names whose values differ, with both values.

@@ -394,3 +394,48 @@ paths:
     assert_eq!(project("[answer, marks]"), 2);
     assert_eq!(project("[answer]"), 2);
 }
+
+/// Tags, owners, keys and names of APIs have no effect on requests: a plan would otherwise say
+/// nothing about an operation that leaves an invariant.
+#[test]
+fn operation_that_leaves_an_invariant_is_a_change_of_the_rules() {
+    for (selection, from, to) in [
+        ("{tags: [pii]}", "tags: [pii]", "tags: [other]"),
+        ("{tags: [pii]}", "tags: [pii], ", ""),
+        ("{owners: [team]}", "owner: team", "owner: others"),
+        (
+            "{operations: [orders/getOrder]}",
+            "operationId: getOrder",
+            "operationId: readOrder",
+        ),
+    ] {
+        let project = held(&format!(
+            "- {{name: held, where: {selection}, require: {{auth: [keys]}}}}\n- {{name: path, where: {{path: /orders/**}}, require: {{auth: [keys]}}}}\n"
+        ));
+        let gateway = project.read("gateway.yaml");
+        project.write("gateway.yaml", format!("{gateway}gates: [weaken]\n"));
+        project.edit(
+            "orders.yaml",
+            "operationId: getOrder,",
+            "operationId: getOrder, tags: [pii], x-gateway: {owner: team},",
+        );
+        git(project.path(), &["init", "-q", "-b", "main"]);
+        commit(&project, "one");
+        project.edit("orders.yaml", from, to);
+        let ended = project
+            .run(&["plan", "--against", "git:main", "--format", "json"])
+            .with(1);
+        let plan: serde_json::Value = serde_json::from_str(&ended.out).expect("JSON");
+        let rules: Vec<&serde_json::Value> = plan["changes"]
+            .as_array()
+            .expect("changes")
+            .iter()
+            .filter(|change| change["id"] == "invariant-narrowed")
+            .collect();
+        let [change] = rules[..] else {
+            panic!("{selection}: {}", ended.out)
+        };
+        assert_eq!(change["class"], "rules");
+        assert_eq!(change["old"], "GET /orders/{}, GET /v1/orders/{}");
+    }
+}

@@ -168,7 +168,7 @@ impl SourceMap {
         };
         let settings = &model.settings;
         let tree = &compiled.files.tree;
-        map.rules = Some(Rules::of(compiled, settings));
+        map.rules = Some(Rules::of(compiled, settings, &model.apis));
         let mut define = |subject: String, span, node: Option<NodeId>| {
             if let Some(node) = node {
                 add_inside(&subject, ' ', tree.at(node), &place, &mut map.definitions);

@@ -235,6 +235,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("invariant-added", None),
     ("invariant-changed", None),
     ("invariant-removed", None),
+    ("invariant-narrowed", None),
     ("acknowledge-file-changed", None),
     ("acknowledgement-added", None),
     ("lint-level-changed", None),

@@ -1,0 +1,154 @@
+//! Operations that invariants select by names: API, key, tag, owner. A name can change without an
+//! effect on any request, and the operation then leaves the invariant without another difference
+//! in a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::invariant_file::Invariant;
+use crate::invariants::{Subject, subjects};
+use crate::{Api, Settings};
+
+/// Operations of a project by their requests: method, base path of the mount, and path template
+/// without the names of parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Selection(BTreeMap<String, Selected>);
+
+/// Operations with the same requests at different hosts or listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Selected {
+    /// Number of operations.
+    operations: u32,
+    /// Number of them that an invariant selects, by the name of the invariant. Absent: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    invariants: BTreeMap<String, u32>,
+}
+
+impl Selection {
+    /// Operations of a project. Empty if no invariant selects by names.
+    pub(crate) fn of(settings: &Settings, apis: &[Api]) -> Self {
+        let all = settings.invariants.all.iter();
+        let by_names: Vec<&Invariant> = all.filter(|one| one.selects_by_names()).collect();
+        let mut all = Self::default();
+        if by_names.is_empty() {
+            return all;
+        }
+        for subject in apis.iter().flat_map(|api| subjects(settings, api)) {
+            for request in requests(&subject) {
+                let selected = all.0.entry(request).or_default();
+                selected.operations += 1;
+                for invariant in by_names.iter().filter(|one| one.fits_names(&subject)) {
+                    let name = invariant.name.clone();
+                    *selected.invariants.entry(name).or_default() += 1;
+                }
+            }
+        }
+        all
+    }
+
+    /// Requests of operations that an invariant selects here, and no longer selects in `new`,
+    /// although `new` still serves them.
+    #[must_use]
+    pub fn lost<'a>(&'a self, new: &Self, invariant: &str) -> BTreeSet<&'a str> {
+        let count = |selected: &Selected| {
+            let within = selected.invariants.get(invariant).copied();
+            let within = within.unwrap_or_default();
+            (within, selected.operations.saturating_sub(within))
+        };
+        let lost = self.0.iter().filter(|(request, was)| {
+            let ((was_in, was_out), is) = (count(was), new.0.get(*request).map(count));
+            // Without by-name invariants, the new side is empty: the invariant itself has changed.
+            is.is_some_and(|(is_in, is_out)| is_in < was_in && is_out > was_out)
+        });
+        lost.map(|(request, _)| request.as_str()).collect()
+    }
+}
+
+/// Requests of an operation at each mount: method, base path and template with `{}` for parameters.
+fn requests(subject: &Subject<'_>) -> BTreeSet<String> {
+    let method = subject.method.unwrap_or("*");
+    let template = subject.template.map_or_else(
+        || "/**".to_owned(),
+        |template| without_names(&template.to_string()),
+    );
+    let mounts = subject.api.mounts.iter();
+    mounts
+        .map(|mount| format!("{method} {}{template}", mount.value.base_path))
+        .collect()
+}
+
+/// A template without the names of its parameters.
+fn without_names(template: &str) -> String {
+    let mut kept = String::with_capacity(template.len());
+    let mut inside = false;
+    for letter in template.chars() {
+        match letter {
+            '{' => {
+                inside = true;
+                kept.push('{');
+            }
+            '}' => {
+                inside = false;
+                kept.push('}');
+            }
+            _ if inside => {}
+            _ => kept.push(letter),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(text: &str) -> Selection {
+        serde_json::from_str(text).expect("a selection")
+    }
+
+    #[test]
+    fn operation_is_lost_if_it_is_served_and_not_selected() {
+        let old = selection(
+            r#"{"GET /a": {"operations": 2, "invariants": {"one": 1, "two": 2}},
+                "GET /b": {"operations": 1, "invariants": {"one": 1}}}"#,
+        );
+        for (new, lost) in [
+            // The same, in any order of the two operations of `/a`.
+            (
+                r#"{"GET /a": {"operations": 2, "invariants": {"one": 1}}, "GET /b": {"operations": 1, "invariants": {"one": 1}}}"#,
+                vec![],
+            ),
+            // One operation of `/a` has left; `/b` is gone.
+            (r#"{"GET /a": {"operations": 2}}"#, vec!["GET /a"]),
+            // The selected operation of `/a` is gone, the other one stays.
+            (r#"{"GET /a": {"operations": 1}}"#, vec![]),
+            // A further operation that is not selected is new.
+            (
+                r#"{"GET /a": {"operations": 3, "invariants": {"one": 1}}}"#,
+                vec![],
+            ),
+            (
+                r#"{"GET /a": {"operations": 4}, "GET /b": {"operations": 1, "invariants": {"two": 1}}}"#,
+                vec!["GET /a", "GET /b"],
+            ),
+            ("{}", vec![]),
+        ] {
+            let found: Vec<&str> = old.lost(&selection(new), "one").into_iter().collect();
+            assert_eq!(found, lost, "{new}");
+        }
+    }
+
+    #[test]
+    fn names_of_parameters_do_not_count() {
+        for (template, kept) in [
+            ("/a/{id}", "/a/{}"),
+            ("/a/{id}.{type}/b", "/a/{}.{}/b"),
+            ("/", "/"),
+        ] {
+            assert_eq!(without_names(template), kept);
+        }
+    }
+}
