@@ -21,6 +21,7 @@ use crate::answers::passwords::Passwords;
 use crate::answers::validation_limit::ValidationLimit;
 use crate::answers::validators::{ApiValidators, Validators};
 use crate::limits::budget::Budgets;
+use crate::limits::fair::FairPermits;
 use crate::listen::spread::Loads;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
@@ -103,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) joined: Joined,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
+    /// Permits to validate a long body on the threads for computations.
+    pub(crate) validations: Arc<FairPermits>,
     /// Limit on the validation of requests, set by an operator.
     pub(crate) validation_limit: ValidationLimit,
     /// Compiled validators of requests.
@@ -140,6 +143,7 @@ impl Shared {
             budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: Joined::default(),
             passwords: Passwords::new(workers),
+            validations: FairPermits::new((workers / 2).max(1)),
             validation_limit: ValidationLimit::default(),
             validators: Validators::default(),
             loads: Loads::new(workers),

@@ -6,6 +6,7 @@ use jsonschema::{Draft, Validator};
 use crate::format;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost, Lowering, patterns};
+use crate::steps;
 
 /// Error: the schemas of an operation are not valid JSON Schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,8 @@ impl<'a> Compiling<'a> {
         let mut options = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
-            .with_pattern_options(patterns());
+            .with_pattern_options(patterns())
+            .with_keyword(steps::KEYWORD, |_, _, _| Ok(Box::new(steps::Step)));
         for one in format::FORMATS {
             if let Some(check) = one.check {
                 options = options.with_format(one.name, check);

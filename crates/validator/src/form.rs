@@ -2,6 +2,7 @@
 //! (OpenAPI 3.1 §4.8.14.4).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json};
@@ -79,7 +80,7 @@ pub(crate) fn urlencoded(
 ) -> Option<Json> {
     let mut object = Map::new();
     let mut deep: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
-    let mut lists: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut lists: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, value) in fields(text) {
         let name = decode(name, true);
         let owner = kinds
@@ -100,10 +101,7 @@ pub(crate) fn urlencoded(
             known.any(|(known, kinds)| **known == **bare && kinds.has_arrays())
         });
         let name = bare.map_or_else(|| name.to_string(), str::to_owned);
-        match lists.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => lists.push((name, vec![value])),
-        }
+        lists.entry(name).or_default().push(value);
     }
     for (owner, members) in deep {
         let named: Option<Vec<_>> = members

@@ -1,6 +1,8 @@
 //! Types that a schema allows. They determine the conversion of a text to a value, which is
 //! otherwise ambiguous: `5` is a number, or a string of one digit.
 
+use std::cell::Cell;
+
 use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
@@ -26,7 +28,9 @@ const OBJECT: u8 = 32;
 const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
 
 /// Maximum depth of schemas that determine types, because values in text are rarely nested.
-const DEPTH_MAX: usize = 8;
+const DEPTH_MAX: usize = 9;
+/// Maximum number of schemas that are read for the types of one.
+const SCHEMAS_MAX: u32 = 20_000;
 
 /// Types of a schema that allows all types.
 static ANY: Kinds = Kinds {
@@ -40,19 +44,38 @@ static ANY: Kinds = Kinds {
 impl Kinds {
     /// Collects the types that a schema allows.
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
+        // The number of schemas can be exponential in the depth: read fewer levels then.
+        for depth in [DEPTH_MAX, 4, 2] {
+            let left = Cell::new(SCHEMAS_MAX);
+            let mut kinds = Self::default();
+            kinds.read(lowering, schema, (depth, &left));
+            if left.get() > 0 {
+                kinds.complete();
+                return kinds;
+            }
+        }
         let mut kinds = Self::default();
-        kinds.read(lowering, schema, 0);
+        kinds.read(lowering, schema, (1, &Cell::new(u32::MAX)));
         kinds.complete();
         kinds
     }
 
-    fn read<'a>(&mut self, lowering: &Lowering<'a>, schema: &'a Value, depth: usize) {
-        if depth > DEPTH_MAX {
+    /// Adds the types of a schema, with this number of levels below it. Stops when no schemas are
+    /// left.
+    fn read<'a>(
+        &mut self,
+        lowering: &Lowering<'a>,
+        schema: &'a Value,
+        (levels, left): (usize, &Cell<u32>),
+    ) {
+        left.set(left.get().saturating_sub(1));
+        if levels == 0 || left.get() == 0 {
             return;
         }
+        let below = (levels - 1, left);
         let inner = |schema: &'a Value| {
             let mut kinds = Self::default();
-            kinds.read(lowering, schema, depth + 1);
+            kinds.read(lowering, schema, below);
             kinds.complete();
             kinds
         };
@@ -72,10 +95,10 @@ impl Kinds {
                 }),
                 "const" => self.types |= of_value(value),
                 "nullable" if *value == Value::Bool(true) => self.types |= NULL,
-                "$ref" => self.read(lowering, value, depth + 1),
+                "$ref" => self.read(lowering, value, below),
                 "allOf" | "anyOf" | "oneOf" => {
                     for one in value.items() {
-                        self.read(lowering, one, depth + 1);
+                        self.read(lowering, one, below);
                     }
                 }
                 "items" => self.items = Some(Box::new(inner(value))),

@@ -25,6 +25,7 @@ mod operation;
 mod parameters;
 mod request;
 mod samples;
+mod steps;
 mod style;
 mod text;
 mod words;

@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json, json};
 
 use crate::format;
+use crate::steps;
 
 /// Direction of a message. Properties with `readOnly` are not required in requests, and those with
 /// `writeOnly` not in responses.
@@ -102,7 +103,8 @@ impl<'a> Lowering<'a> {
             self.defs.insert(node, lowered);
         }
         let defs = std::mem::take(&mut self.defs).into_iter();
-        let defs: Map<String, Json> = defs.map(|(node, def)| (node.to_string(), def)).collect();
+        let mut defs: Map<String, Json> = defs.map(|(node, def)| (node.to_string(), def)).collect();
+        steps::count(&mut defs);
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$defs": defs,

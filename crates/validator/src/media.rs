@@ -43,7 +43,13 @@ impl MediaType {
         // that they use.
         let twice = parameters.windows(2).any(|two| two[0].0 == two[1].0);
         let extended = |name: &str| name.starts_with("boundary*") || name.starts_with("charset*");
-        if twice || parameters.iter().any(|(name, _)| extended(name)) {
+        // Some servers search the whole field for `boundary=`.
+        let hidden = |(name, value): &(Box<str>, Box<str>)| {
+            let is_in_name = name.contains("boundary") && **name != *"boundary";
+            is_in_name || value.to_ascii_lowercase().contains("boundary=")
+        };
+        let differs = parameters.iter().any(|one| extended(&one.0) || hidden(one));
+        if twice || differs {
             return None;
         }
         Some(Self {
@@ -186,6 +192,8 @@ mod tests {
             "a/b; boundary=x; boundary*=UTF-8''y",
             "a/b; boundary*0=x",
             "a/b; charset*=UTF-8''utf-7",
+            "a/b; xboundary=y; boundary=x",
+            "a/b; y=\"; Boundary=z\"; boundary=x",
         ] {
             assert_eq!(MediaType::parse(text), None, "{text}");
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::media::{Form, MediaType, split_quoted};
+use crate::media::{MediaType, split_quoted};
 
 /// Maximum number of parts.
 const PARTS_MAX: usize = 1_000;
@@ -24,32 +24,25 @@ const FAULT: &str = "is not valid multipart/form-data";
 
 /// Parses the parts of a body. The error describes the mistake and contains no text of the body.
 pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>, &'static str> {
-    // A boundary has 1 to 70 characters (RFC 2046 §5.1.1).
-    if boundary.is_empty() || boundary.len() > 70 {
+    if !is_boundary(boundary) {
         return Err("has no valid boundary in its Content-Type");
     }
     let delimiter = format!("\r\n--{boundary}");
     let lines = memmem::Finder::new(&delimiter.as_bytes()[2..]);
     let finder = memmem::Finder::new(&delimiter);
-    // The first delimiter may be at the start of the body, without a line end before it.
+    // A server that finds another boundary would take a text before the first delimiter for parts.
+    // No client sends one; an empty line is harmless.
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let first = delimiter.as_bytes().get(2..).unwrap_or_default();
-    let mut rest = match bytes.strip_prefix(first) {
-        Some(rest) => rest,
-        None => {
-            let at = finder.find(bytes).ok_or(FAULT)?;
-            // Refuse delimiters after a bare LF or CR, at which some servers end lines.
-            if lines.find(&bytes[..at]).is_some() {
-                return Err(FAULT);
-            }
-            &bytes[at + delimiter.len()..]
-        }
-    };
+    let mut rest = bytes.strip_prefix(first).ok_or(FAULT)?;
     let mut parts = Vec::new();
     loop {
-        if rest.starts_with(b"--") {
-            return match lines.find(rest) {
-                Some(_) => Err(FAULT),
-                None => Ok(parts),
+        if let Some(after) = rest.strip_prefix(b"--") {
+            // The same applies to a text after the last delimiter.
+            let is_blank = after.iter().all(|byte| b" \t\r\n".contains(byte));
+            return match is_blank {
+                true => Ok(parts),
+                false => Err(FAULT),
             };
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
@@ -81,6 +74,10 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             return Err(FAULT);
         }
         let (field, value) = line.split_once(':').ok_or(FAULT)?;
+        // Some servers ignore blanks around the name.
+        if http::HeaderName::from_bytes(field.as_bytes()).is_err() {
+            return Err(FAULT);
+        }
         match field.to_ascii_lowercase().as_str() {
             "content-disposition" if disposed => return Err(FAULT),
             "content-disposition" => {
@@ -91,24 +88,32 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
             // The field is deprecated (RFC 7578 §4.7), but some servers decode the part by it.
             "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
+            "content-encoding" => return Err(FAULT),
             _ => {}
         }
     }
-    let is_json = |one: &MediaType| one.form() == Form::Json;
-    if media_type
-        .as_ref()
-        .is_some_and(|one| is_json(one) && !one.is_utf8())
-    {
-        return Err("has a JSON part with another charset than UTF-8");
+    let (name, body) = (name.ok_or(FAULT)?, &bytes[end + 4..]);
+    let is_foreign = |one: &MediaType| !one.is_utf8();
+    // RFC 7578 §4.6: the part `_charset_` names the charset of the others.
+    let is_renamed = name.eq_ignore_ascii_case("_charset_") && !body.eq_ignore_ascii_case(b"utf-8");
+    if is_renamed || media_type.as_ref().is_some_and(is_foreign) {
+        return Err("has a part with another charset than UTF-8");
     }
     Ok(Part {
-        name: name.ok_or(FAULT)?,
+        name,
         media_type,
-        body: &bytes[end + 4..],
+        body,
     })
 }
 
-/// True for a transfer encoding that does not change the part.
+/// True for 1 to 70 characters of RFC 2046 §5.1.1, without blank and comma: some servers end a
+/// boundary there.
+fn is_boundary(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=?".contains(&byte);
+    (1..=70).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// True for a transfer encoding that leaves the part as it is.
 fn is_plain(encoding: &str) -> bool {
     let plain = ["7bit", "8bit", "binary"];
     plain
@@ -127,13 +132,17 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
         let Some((key, value)) = part.split_once('=') else {
             continue;
         };
-        // Refuse the forms of RFC 2231, such as `name*` and `name*0`, because servers differ in how
-        // they read them.
-        if key.trim().to_ascii_lowercase().starts_with("name*") {
+        // Servers differ in the forms of RFC 2231, such as `name*` and `name*0`, and some search
+        // the whole field for `name=`.
+        let key = key.trim().to_ascii_lowercase();
+        let is_known = matches!(key.as_str(), "name" | "filename" | "filename*");
+        let is_hidden =
+            value.to_ascii_lowercase().contains("name=") && !key.starts_with("filename");
+        if is_hidden || key.contains("name") && !is_known {
             return None;
         }
-        if key.trim().eq_ignore_ascii_case("name") {
-            // Refuse a second name, because servers differ in which one they use.
+        if key == "name" {
+            // Servers differ in which of two names they use.
             if name.is_some() {
                 return None;
             }
@@ -163,8 +172,8 @@ mod tests {
 
     #[test]
     fn parts_are_read_with_names_and_types() {
-        let body = b"preamble\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x \t\r\n\
-content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; name=d\r\n\r\n\r\n--x--\r\nepilogue";
+        let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x \t\r\n\
+content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; name=d\r\n\r\n\r\n--x--\r\n";
         let parts = read(body, "x").unwrap();
         let told: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
         assert_eq!(told, [("a;b", &b"1\r\n2"[..]), ("d", b"")]);
@@ -195,13 +204,33 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!("--x\r\n{head}\r\nContent-Transfer-Encoding: base64\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}; name*=UTF-8''b\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}; name*0=b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; x-name=b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; x=\"; Name=b\"\r\n\r\n1\r\n--x--"),
             format!(
                 "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"
             ),
+            // A server that finds another boundary sees other parts.
+            format!("--y\r\n{head}\r\n\r\n2\r\n--y--\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--x--\r\n--y\r\n{head}\r\n\r\n2\r\n--y--"),
+            // Some servers ignore a blank before the colon, or decode the part.
+            format!("--x\r\n{head}\r\nContent-Disposition : form-data; name=b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\nContent-Encoding: gzip\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n1\r\n--x--"),
+            "--x\r\nContent-Disposition: form-data; name=_charset_\r\n\r\nutf-7\r\n--x--"
+                .to_owned(),
         ];
         for body in bodies {
             assert!(read(body.as_bytes(), "x").is_err(), "{body:?}");
         }
         assert!(read(b"--\r\n", "").is_err());
+        for boundary in ["a,b", "a b", "a\"b", "a;b", "é"] {
+            let body = format!("--{boundary}--");
+            assert!(read(body.as_bytes(), boundary).is_err(), "{boundary}");
+        }
+        let boundary = "--==_Part(1)'+.-/:?";
+        assert_eq!(
+            read(format!("--{boundary}--").as_bytes(), boundary),
+            Ok(Vec::new())
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bundle::ir::ParameterPlace;
 use serde_json::{Map, Value as Json};
 
+use crate::json::DEPTH_MAX;
 use crate::kinds::Kinds;
 use crate::text::{decode, split};
 
@@ -224,7 +225,8 @@ pub(crate) fn object(
 pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     let mut rest = key.strip_prefix(name)?;
     let mut names = Vec::new();
-    while !rest.is_empty() {
+    // `deep` refuses more names; stop to keep the check short.
+    while !rest.is_empty() && names.len() <= DEPTH_MAX {
         let (inner, behind) = rest.strip_prefix('[')?.split_once(']')?;
         names.push(inner);
         rest = behind;
@@ -241,6 +243,10 @@ pub(crate) fn deep(
 ) -> Option<Json> {
     let mut object = Map::new();
     for (names, text) in members {
+        // Each name is a level of the object.
+        if names.len() > DEPTH_MAX {
+            return None;
+        }
         let (names, is_list) = match names.split_last() {
             Some((last, before)) if last.is_empty() && !before.is_empty() => (before, true),
             _ => (&names[..], false),

@@ -7,22 +7,46 @@ use jsonschema::{ValidationError, Validator};
 use policy::invalid::{Finding, Part};
 use serde_json::Value;
 
+use crate::steps;
+
 /// Maximum number of findings for one message.
 pub(crate) const FINDINGS_MAX: usize = 20;
+/// Maximum number of JSON values in a value whose errors are described one by one.
+const DESCRIBED_NODES_MAX: u64 = 10_000;
 /// Maximum length of a pointer or a description, in bytes.
 const TEXT_MAX: usize = 300;
 
 /// Checks a value. Adds findings up to the maximum number for one message.
 pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
-    if schema.is_valid(value) {
-        return;
+    match steps::is_valid(schema, value) {
+        Some(true) => {}
+        Some(false) => describe_all(schema, value, part, findings),
+        None => findings.push(finding(part.clone(), "", TOO_DEEP)),
     }
-    for error in schema.iter_errors(value) {
-        add(&error, part, findings);
-        if findings.len() >= FINDINGS_MAX {
-            return;
+}
+
+/// Adds the findings of a value that does not match.
+fn describe_all(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
+    let nodes = steps::nodes(value);
+    let found = || {
+        // The errors of all items and alternatives are collected before the first is read.
+        let is_small = nodes <= DESCRIBED_NODES_MAX;
+        let errors = is_small.then(|| schema.iter_errors(value));
+        let mut found = Vec::new();
+        for error in errors.into_iter().flatten() {
+            add(&error, part, &mut found);
+            if found.len() >= FINDINGS_MAX {
+                break;
+            }
         }
+        found
+    };
+    let mut found = steps::within(nodes, found).unwrap_or_default();
+    if found.is_empty() {
+        found.push(finding(part.clone(), "", NO_MATCH));
     }
+    let left = FINDINGS_MAX.saturating_sub(findings.len());
+    findings.extend(found.into_iter().take(left));
 }
 
 /// Checks the interpretations of a text, of which one must match. The findings are those of the
@@ -38,17 +62,22 @@ pub(crate) fn check_readings(
         if first.as_ref() == Some(&value) {
             continue;
         }
-        if schema.is_valid(&value) {
-            return;
+        match steps::is_valid(schema, &value) {
+            Some(true) => return,
+            Some(false) => {
+                first.get_or_insert(value);
+            }
+            None => return findings.push(finding(part.clone(), "", TOO_DEEP)),
         }
-        first.get_or_insert(value);
     }
     match first {
-        Some(value) => check(schema, &value, part, findings),
+        Some(value) => describe_all(schema, &value, part, findings),
         None => findings.push(finding(part.clone(), "", NO_FORM)),
     }
 }
 
+const NO_MATCH: &str = "does not match the schema";
+const TOO_DEEP: &str = "repeats a recursive schema too often to be checked";
 const NO_FORM: &str = "does not have the form that is described, or has a value twice";
 
 /// Creates a finding at the member `name` of the part's value. An empty name stands for the value

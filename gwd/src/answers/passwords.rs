@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use policy::ask::AskId;
 use policy::password::Check;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::answers::joined::Key;
+use crate::limits::fair::{FairPermits, Permit, network};
 
 /// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
@@ -25,7 +25,7 @@ const WAITING_OF_ONE_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Passwords {
     /// Permits to compute a hash.
-    permits: Arc<Semaphore>,
+    permits: Arc<FairPermits>,
     waiting: Mutex<Waiting>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
     /// guess passwords.
@@ -54,7 +54,7 @@ impl Passwords {
         let filled = provider.secure_random.fill(&mut key);
         filled.expect("the operating system must provide random numbers");
         Self {
-            permits: Arc::new(Semaphore::new((threads / 2).max(1))),
+            permits: FairPermits::new((threads / 2).max(1)),
             waiting: Mutex::default(),
             key,
         }
@@ -67,9 +67,9 @@ impl Passwords {
         hash.finalize().into()
     }
 
-    /// Waits for a permit to compute a hash.
-    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Arc::clone(&self.permits).acquire_owned().await
+    /// Waits for a permit to compute a hash. Client addresses take turns.
+    pub(crate) async fn permit(&self, client: IpAddr) -> Option<Permit> {
+        self.permits.take(client).await
     }
 
     /// Takes a place in the queue. `None` if the queue is full, in total or for this client
@@ -99,18 +99,6 @@ impl Drop for Place<'_> {
             if *own == 0 {
                 waiting.by_address.remove(&self.address);
             }
-        }
-    }
-}
-
-/// Address under which a client is counted. For IPv6 it is the /64 network, because one client
-/// usually has all its addresses.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Validation of requests against the description of their operation.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::RouteRef;
 use http_body::Body as _;
 use policy::RequestHead;
 use policy::ask::{Answer, Asker, Outage};
-use policy::invalid::{Invalid, REQUEST, TOO_LARGE};
+use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
 use policy::validation::{Check, Mode};
-use validator::{BodyUse, Described};
+use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::Ready;
 use crate::effects::Asking;
@@ -24,6 +26,11 @@ const BODY_BYTES_DEFAULT: u64 = 1 << 20;
 /// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
+/// Maximum length of a body that a worker validates itself, in bytes.
+const SHORT_BYTES: usize = 4 << 10;
+/// Maximum time for which a request waits for the validation of a long body: 5s.
+const LONG_MS: u64 = 5_000;
+
 /// Validates a request.
 ///
 /// # Errors
@@ -31,7 +38,7 @@ const BODY_BYTES_MAX: u64 = 8 << 20;
 pub(super) async fn ask(
     asking: &Asking<'_>,
     route: &RouteRef<'_>,
-    (check, body_max): (Check, u64),
+    (check, body_max, client): (Check, u64, IpAddr),
     head: &RequestHead,
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
@@ -82,7 +89,7 @@ pub(super) async fn ask(
     let mut examined = described.query(check, head);
     examined.only_logs = limit.is_some();
     if check.schemas && examined.undeclared.is_none() {
-        let found = schemas(asking, (route, body_max), described, (check, head)).await?;
+        let found = schemas(asking, (route, body_max, client), described, (check, head)).await?;
         match found {
             Found::Nothing => count("valid"),
             Found::Unchecked => count("unchecked"),
@@ -108,7 +115,7 @@ enum Found {
 /// Validates parameters and body against their schemas.
 async fn schemas(
     asking: &Asking<'_>,
-    (route, body_max): (&RouteRef<'_>, u64),
+    (route, body_max, client): (&RouteRef<'_>, u64, IpAddr),
     described: &Described,
     (check, head): (Check, &RequestHead),
 ) -> Result<Found, Kind> {
@@ -152,7 +159,9 @@ async fn schemas(
     **asking.body.borrow_mut() = body;
     Ok(match read? {
         Whole::Read(bytes) => {
-            let findings = operation.body(&kind, &bytes);
+            let Some(findings) = check_body(asking, operation, (kind, bytes), client).await else {
+                return Ok(Found::Outage(Outage::Timeout));
+            };
             match findings.is_empty() {
                 true => Found::Nothing,
                 false => Found::Invalid(Invalid {
@@ -170,4 +179,27 @@ async fn schemas(
         Whole::Longer => Found::Unchecked,
         Whole::NoMemory => Found::Outage(Outage::Overflow),
     })
+}
+
+/// Validates a body: a short one here, a long one on the threads for computations, which client
+/// addresses use in turns. `None` if the result takes too long.
+async fn check_body(
+    asking: &Asking<'_>,
+    operation: &Arc<Operation>,
+    (kind, bytes): (BodyKind, Bytes),
+    client: IpAddr,
+) -> Option<Vec<Finding>> {
+    if bytes.len() <= SHORT_BYTES {
+        return Some(operation.body(&kind, &bytes));
+    }
+    let shared = &asking.worker.shared;
+    asking.deadline.set(shared.clock.now_ms() + LONG_MS);
+    let permit = in_time(asking.deadline, shared.validations.take(client)).await??;
+    let operation = Arc::clone(operation);
+    // The permit is held until the computation ends, even if the client disconnects.
+    let work = move || {
+        let _permit = permit;
+        operation.body(&kind, &bytes)
+    };
+    in_time(asking.deadline, shared.compute.run(work)).await?
 }

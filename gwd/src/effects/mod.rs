@@ -88,7 +88,7 @@ pub(crate) async fn answer<'s>(
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
-                            messages::ask(&asking, route, (*check, body_max), head).await?
+                            messages::ask(&asking, route, (*check, body_max, client), head).await?
                         }
                         None => Answer::Outage(Outage::Failed),
                     },

@@ -59,9 +59,9 @@ pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> A
         Some(Turn::Alone) => None,
         None => return outage(Outage::Timeout),
     };
-    let permit = shared.passwords.permit();
+    let permit = shared.passwords.permit(client);
     asking.deadline.set(until_ms);
-    let Some(Ok(permit)) = in_time(asking.deadline, permit).await else {
+    let Some(Some(permit)) = in_time(asking.deadline, permit).await else {
         return outage(Outage::Timeout);
     };
     let check = check.clone();

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::crowding::Crowding;
-use crate::limits::turns::Turns;
+use crate::limits::fair::FairPermits;
 
 /// Estimated bytes of an active HTTP/1 connection: its buffers, the exchange, and the upstream
 /// connection.
@@ -78,7 +78,7 @@ pub(crate) struct Budgets {
     pub(crate) connections: Arc<Budget>,
     pub(crate) requests: Arc<Budget>,
     pub(crate) crowding: Arc<Crowding>,
-    pub(crate) handshakes: Turns,
+    pub(crate) handshakes: Arc<FairPermits>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
     /// Slow uploads and slowly read responses per client address.
@@ -166,7 +166,7 @@ impl Budgets {
             connections: Budget::of(bounds.connections),
             crowding: Crowding::of(&requests),
             requests,
-            handshakes: Turns::new(bounds.handshakes),
+            handshakes: FairPermits::new(usize::try_from(bounds.handshakes).unwrap_or(usize::MAX)),
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
             slow_addresses: Addresses::of(SLOW_PER_ADDRESS),

@@ -6,7 +6,7 @@
 //! | [`buffered`] | bytes in buffers beyond the estimates, as their owners report them |
 //! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
-//! | [`turns`] | concurrent TLS handshakes |
+//! | [`fair`] | concurrent TLS handshakes, computations of requests; client addresses take turns |
 //! | [`crowding`] | requests in flight of one address while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
@@ -22,8 +22,8 @@ pub(crate) mod budget;
 pub(crate) mod buffered;
 pub(crate) mod crowding;
 pub(crate) mod descriptors;
+pub(crate) mod fair;
 pub(crate) mod inbox;
 pub(crate) mod measure;
 pub(crate) mod memory;
-pub(crate) mod turns;
 pub(crate) mod waiting;

@@ -21,7 +21,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::limits::budget::{HANDSHAKE_BYTES, OfAddress, Share};
-use crate::limits::turns::PRESSED_MS;
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::Weight;
@@ -137,6 +136,10 @@ pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: A
     }
 }
 
+/// Maximum time that a handshake may wait for its client while others wait for a permit: 1s. A
+/// client that stalls its handshake keeps the permit.
+const PRESSED_MS: u64 = 1_000;
+
 /// Performs the TLS handshake after the client has sent its first byte. Returns `None` on failure.
 /// Every handshake that begins is counted.
 async fn handshake(
@@ -155,7 +158,7 @@ async fn handshake(
     deadline.set(until_ms);
     let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
     let turns = &worker.budgets.handshakes;
-    let Some(turn) = in_time(&deadline, turns.take()).await else {
+    let Some(turn) = in_time(&deadline, turns.take(conn.peer)).await else {
         worker.counters.shed(Shed::Handshakes);
         return None;
     };

@@ -1,6 +1,7 @@
 //! Requests against described operations.
 
 mod bodies;
+mod bounds;
 mod cones;
 mod parameters;
 

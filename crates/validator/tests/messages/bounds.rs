@@ -1,0 +1,122 @@
+//! Messages that are made to be expensive. A check without a bound runs for hours or overflows the
+//! stack.
+
+use super::*;
+
+/// Expression of a search, as `oneOf` or `anyOf`: `and` and `or` of expressions, or a field.
+fn expressions(alternatives: &str) -> Operation {
+    let list = |name: &str| json!({"required": ["op", "args"], "properties": {"op": {"const": name}, "args": {"type": "array", "items": {"node": 0}}}});
+    let nodes = [
+        json!({"oneOf": [list("and"), list("or"), {"required": ["field"], "properties": {"field": {"type": "string"}}}]}),
+    ];
+    let content = json!({"application/json": {"schema": {"node": 0}}});
+    operation(&Json::Null, &content, &nodes)
+}
+
+/// Nested expressions around an innermost one.
+fn nested(levels: usize, inner: &str) -> String {
+    let open = r#"{"op": "and", "args": ["#.repeat(levels);
+    format!("{open}{inner}{}", "]}".repeat(levels))
+}
+
+#[test]
+fn recursive_alternatives_are_bounded() {
+    for alternatives in ["oneOf", "anyOf"] {
+        let operation = expressions(alternatives);
+        let faulty = r#"{"field": 1}"#;
+        for levels in [0, 1, 5, 8] {
+            let valid = nested(levels, r#"{"field": "a"}"#);
+            assert_eq!(json_of(&operation, &valid), [""; 0]);
+            assert_eq!(json_of(&operation, &nested(levels, faulty)).len(), 1);
+        }
+        let many = vec![nested(2, r#"{"field": "a"}"#); 10_000].join(",");
+        let many = format!(r#"{{"op": "or", "args": [{many}]}}"#);
+        assert_eq!(json_of(&operation, &many), [""; 0]);
+        for inner in ["{}", faulty] {
+            let found = json_of(&operation, &nested(31, inner));
+            assert_eq!(found.len(), 1, "{found:?}");
+        }
+    }
+    // The next message has its own steps.
+    let operation = expressions("oneOf");
+    assert_eq!(json_of(&operation, r#"{"field": "a"}"#), [""; 0]);
+}
+
+#[test]
+fn many_errors_are_one_finding() {
+    let schema = json!({"type": "array", "items": {"type": "string"}});
+    let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+    assert_eq!(of_body(&schema, &list(100)).len(), 20);
+    assert_eq!(
+        of_body(&schema, &list(100_000)),
+        ["body - # does not match the schema"]
+    );
+}
+
+#[test]
+fn many_fields_of_a_form_are_read_once() {
+    let content = json!({"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}});
+    let operation = operation(&Json::Null, &content, &[]);
+    let form = |last: &str| {
+        let names: String = (0..100_000).map(|n| format!("{n:x}=1&")).collect();
+        read(
+            &operation,
+            "application/x-www-form-urlencoded",
+            format!("{names}{last}").as_bytes(),
+        )
+    };
+    assert_eq!(form("n=1"), [""; 0]);
+    assert_eq!(form("n=x"), ["body - # does not match the schema"]);
+}
+
+#[test]
+fn nested_names_of_fields_are_bounded() {
+    let object =
+        json!({"type": "object", "properties": {"o": {"type": "object", "properties": {"a": {}}}}});
+    let content = json!({"application/x-www-form-urlencoded": {"schema": object}});
+    let parameter =
+        json!([{"in": "query", "name": "o", "style": "deepObject", "schema": {"type": "object"}}]);
+    let operation = operation(&parameter, &content, &[]);
+    for (levels, is_valid) in [(1, true), (60, true), (65, false), (20_000, false)] {
+        for name in ["[a]", "[]"] {
+            let field = format!("o{}=1", name.repeat(levels));
+            let found = read(
+                &operation,
+                "application/x-www-form-urlencoded",
+                field.as_bytes(),
+            );
+            assert_eq!(found.is_empty(), is_valid, "{name} {levels} {found:?}");
+            let found = told(&operation.head(&Head {
+                path: "/",
+                bound: &[],
+                query: Some(&field),
+                headers: &HeaderMap::new(),
+            }));
+            assert_eq!(found.is_empty(), is_valid, "{name} {levels} {found:?}");
+        }
+    }
+}
+
+#[test]
+fn recursive_objects_are_compiled_in_bounded_memory() {
+    let properties: serde_json::Map<String, Json> = (0..30)
+        .map(|n| (format!("p{n}"), json!({"node": 0})))
+        .chain([("n".to_owned(), json!({"type": "integer"}))])
+        .collect();
+    let nodes = [json!({"type": "object", "properties": properties})];
+    let content = json!({"application/x-www-form-urlencoded": {"schema": {"node": 0}}});
+    let operation = operation(&Json::Null, &content, &nodes);
+    for (form, is_valid) in [
+        ("n=1", true),
+        ("p0[n]=1", true),
+        ("n=x", false),
+        ("p0[n]=x", false),
+    ] {
+        let found = read(
+            &operation,
+            "application/x-www-form-urlencoded",
+            form.as_bytes(),
+        );
+        assert_eq!(found.is_empty(), is_valid, "{form} {found:?}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Permits that client addresses take in turns. A client with many waiting requests delays its own
+//! requests, and those of others by at most one permit each.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// A limited number of permits. Each waiting address gets one after the other.
+#[derive(Debug)]
+pub(crate) struct FairPermits {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    waiting: HashMap<IpAddr, VecDeque<oneshot::Sender<Permit>>>,
+    /// Addresses with waiters, in the order of their turns.
+    turns: VecDeque<IpAddr>,
+}
+
+/// Permit. Dropping this value returns it.
+#[derive(Debug)]
+pub(crate) struct Permit(Option<Arc<FairPermits>>);
+
+impl FairPermits {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                free: max,
+                waiting: HashMap::new(),
+                turns: VecDeque::new(),
+            }),
+        })
+    }
+
+    /// Waits for a permit. An address waits in order of arrival, and addresses take turns. For IPv6,
+    /// the address is the /64 network, because one client usually has all its addresses.
+    pub(crate) async fn take(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
+        let awaited = {
+            let mut state = self.state();
+            if state.free > 0 {
+                state.free -= 1;
+                return Some(Permit(Some(Arc::clone(self))));
+            }
+            let address = network(client);
+            let (waiter, awaited) = oneshot::channel();
+            let own = state.waiting.entry(address).or_default();
+            own.push_back(waiter);
+            if own.len() == 1 {
+                state.turns.push_back(address);
+            }
+            awaited
+        };
+        awaited.await.ok()
+    }
+
+    /// True if a request waits for a permit.
+    pub(crate) fn are_awaited(&self) -> bool {
+        !self.state().turns.is_empty()
+    }
+
+    /// Passes a permit to the next waiter, or keeps it.
+    fn pass_on(self: Arc<Self>) {
+        let mut permit = Permit(Some(Arc::clone(&self)));
+        while let Some(waiter) = self.next() {
+            match waiter.send(permit) {
+                Ok(()) => return,
+                // The waiter has left.
+                Err(returned) => permit = returned,
+            }
+        }
+        permit.0 = None;
+    }
+
+    /// Next waiter. Counts the permit as free if nobody waits.
+    fn next(&self) -> Option<oneshot::Sender<Permit>> {
+        let mut state = self.state();
+        let Some(address) = state.turns.pop_front() else {
+            state.free += 1;
+            return None;
+        };
+        let own = state.waiting.get_mut(&address)?;
+        let waiter = own.pop_front();
+        if own.is_empty() {
+            state.waiting.remove(&address);
+        } else {
+            state.turns.push_back(address);
+        }
+        waiter
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(permits) = self.0.take() {
+            permits.pass_on();
+        }
+    }
+}
+
+/// Address under which a client is counted. For IPv6 it is the /64 network, because one client
+/// usually has all its addresses.
+pub(crate) fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let permits = FairPermits::new(1);
+        let many = IpAddr::from([192, 0, 2, 1]);
+        let other = IpAddr::from([192, 0, 2, 2]);
+        let mut first = pin!(permits.take(many));
+        let Poll::Ready(Some(held)) = poll(first.as_mut()) else {
+            panic!("a free permit")
+        };
+        let mut crowd: Vec<_> = (0..5).map(|_| Box::pin(permits.take(many))).collect();
+        for one in &mut crowd {
+            assert!(poll(one.as_mut()).is_pending());
+        }
+        let mut late = pin!(permits.take(other));
+        assert!(poll(late.as_mut()).is_pending());
+        assert!(permits.are_awaited());
+        drop(held);
+        let Poll::Ready(Some(held)) = poll(crowd[0].as_mut()) else {
+            panic!("the first waiter")
+        };
+        assert!(poll(late.as_mut()).is_pending());
+        drop(held);
+        // The other address is next, although five of the first came before.
+        let Poll::Ready(Some(held)) = poll(late.as_mut()) else {
+            panic!("the other address")
+        };
+        // Those that leave are passed over.
+        crowd.drain(1..4);
+        drop(held);
+        assert!(matches!(poll(crowd[1].as_mut()), Poll::Ready(Some(_))));
+    }
+
+    #[test]
+    fn unused_permits_are_free_again() {
+        let permits = FairPermits::new(1);
+        let client = IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..3 {
+            let mut one = pin!(permits.take(client));
+            assert!(matches!(poll(one.as_mut()), Poll::Ready(Some(_))));
+            {
+                let mut gone = Box::pin(permits.take(client));
+                assert!(poll(gone.as_mut()).is_pending());
+            }
+        }
+        assert!(!permits.are_awaited());
+        assert_eq!(permits.state().free, 1);
+        assert!(permits.state().waiting.is_empty());
+    }
+}
