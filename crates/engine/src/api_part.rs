@@ -174,6 +174,14 @@ impl ApiPart {
         self.router.operations()
     }
 
+    /// Security requirement of the operation with this index.
+    #[must_use]
+    pub fn security(&self, index: usize) -> Option<&ir::Security> {
+        let treatment = self.operations().get(index)?.treatment;
+        let treatment = self.treatments.get(treatment as usize)?;
+        Some(&treatment.security)
+    }
+
     /// Policies that the API's own document defines.
     #[must_use]
     pub fn policies(&self) -> &Set<ir::Policy> {

@@ -162,7 +162,7 @@ fn examined(
     let cone = Cone::of(operation, &messages.schemas);
     let described = Described {
         operation: Arc::new(validator::Operation::compile(&cone).ok()?),
-        credentials: Credentials::of(part.schemes()),
+        credentials: Credentials::of(part.schemes(), part.security(route.operation_index())?),
     };
     let mut examined = described.query(check, head);
     if check.schemas {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{Scheme, Set, Template};
+use bundle::ir::{Scheme, Security, Set, Template};
 use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::auth::Place;
@@ -31,13 +31,19 @@ pub struct Described {
 }
 
 impl Credentials {
-    /// Collects the names in the security schemes of an API.
+    /// Names of the credentials of an operation with this requirement: those that it requires, and
+    /// those that the gateway removes on every operation of the API.
     #[must_use]
-    pub fn of(schemes: &Set<Scheme>) -> Self {
+    pub fn of(schemes: &Set<Scheme>, security: &Security) -> Self {
         let mut all = Self::default();
         for scheme in schemes {
             all.headers
                 .extend(scheme.passes.fields().map(str::to_owned));
+            let mut required = security.0.iter().flat_map(|alternative| &alternative.0);
+            let is_required = required.any(|wanted| wanted.scheme == scheme.name);
+            if !is_required && !scheme.strip_credential {
+                continue;
+            }
             match &scheme.place {
                 Place::Header(name) => all.headers.push(name.clone()),
                 Place::Query(name) => all.query.push(name.clone()),
@@ -128,6 +134,33 @@ impl Described {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Another operation's credential that this operation keeps is an ordinary parameter here.
+    #[test]
+    fn credentials_of_other_operations_are_checked() {
+        let scheme = |name: &str, strip_credential| Scheme {
+            name: name.into(),
+            place: Place::Query(format!("{name}-key")),
+            verify: bundle::ir::Verify::Auth("keys".into()),
+            strip_credential,
+            declared: policy::declared::Settings::default(),
+            passes: bundle::ir::Passes::default(),
+        };
+        let schemes = [("kept", false), ("own", false), ("stripped", true)];
+        let schemes = schemes.map(|(name, strip)| scheme(name, strip));
+        let schemes = Set::new(schemes.into()).unwrap();
+        let own = bundle::ir::SchemeUse {
+            scheme: "own".into(),
+            scopes: Vec::new(),
+        };
+        let security = Security(vec![bundle::ir::Alternative(vec![own])]);
+        let credentials = Credentials::of(&schemes, &security);
+        let has = |name: &str| credentials.has(&Part::Query(name.into()));
+        assert_eq!(
+            ["kept-key", "own-key", "stripped-key"].map(has),
+            [false, true, true]
+        );
+    }
 
     #[test]
     fn credentials_are_found_in_their_place_alone() {

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn half_of_the_threads_compute_hashes() {
         for (threads, expected) in [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)] {
-            let permits = Passwords::new(threads).permits.available_permits();
+            let permits = Passwords::new(threads).permits.free();
             assert_eq!(permits, expected);
         }
     }

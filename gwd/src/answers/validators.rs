@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use bundle::ir;
 use engine::ApiPart;
 use tokio::sync::watch;
 use validator::{Cone, Credentials, Described, Operation};
@@ -154,6 +155,13 @@ impl ApiValidators {
         left
     }
 
+    /// Names of the credentials of an operation.
+    fn credentials(&self, index: usize) -> Credentials {
+        let security = self.part.security(index);
+        let none = ir::Security::default();
+        Credentials::of(self.part.schemes(), security.unwrap_or(&none))
+    }
+
     fn compile(&self, index: usize) -> Ready {
         let messages = self.part.messages();
         let named = self.part.operations().get(index);
@@ -168,7 +176,7 @@ impl ApiValidators {
         match self.compiled.operation(&cone) {
             Some(operation) => Ready::Compiled(Described {
                 operation,
-                credentials: Credentials::of(self.part.schemes()),
+                credentials: self.credentials(index),
             }),
             None => Ready::Unusable,
         }

@@ -62,6 +62,12 @@ impl FairPermits {
         !self.state().turns.is_empty()
     }
 
+    /// Number of free permits.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.state().free
+    }
+
     /// Passes a permit to the next waiter, or keeps it.
     fn pass_on(self: Arc<Self>) {
         let mut permit = Permit(Some(Arc::clone(&self)));
@@ -173,7 +179,7 @@ mod tests {
             }
         }
         assert!(!permits.are_awaited());
-        assert_eq!(permits.state().free, 1);
+        assert_eq!(permits.free(), 1);
         assert!(permits.state().waiting.is_empty());
     }
 }

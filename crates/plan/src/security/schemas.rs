@@ -86,7 +86,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
         _ => all,
     });
     // These are not checked, because the gateway removes or sets them.
-    let credentials = [was, is].map(|route| Credentials::of(&route.api.schemes));
+    let credentials =
+        [was, is].map(|route| Credentials::of(&route.api.schemes, &route.treatment.security));
     differences.retain(|one| {
         let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
         !hidden && !credentials.iter().any(|all| all.has(&one.part))

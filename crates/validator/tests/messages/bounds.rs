@@ -7,7 +7,7 @@ use super::*;
 fn expressions(alternatives: &str) -> Operation {
     let list = |name: &str| json!({"required": ["op", "args"], "properties": {"op": {"const": name}, "args": {"type": "array", "items": {"node": 0}}}});
     let nodes = [
-        json!({"oneOf": [list("and"), list("or"), {"required": ["field"], "properties": {"field": {"type": "string"}}}]}),
+        json!({(alternatives): [list("and"), list("or"), {"required": ["field"], "properties": {"field": {"type": "string"}}}]}),
     ];
     let content = json!({"application/json": {"schema": {"node": 0}}});
     operation(&Json::Null, &content, &nodes)
