@@ -1,10 +1,11 @@
-//! Command `gwc explain`: shows the explanation of a diagnostic, or of a reason of the gateway's own
-//! errors.
+//! Command `gwc explain`: shows the explanation of a diagnostic, of a reason of the gateway's own
+//! errors, or of a check of client contracts.
 
 use diag::{Lint, suggest};
 use serde_json::{Value, json};
 
 use super::say::{self, Format};
+use ::plan::clients::checks;
 use model::exit::{Exit, Failure};
 use openapi::lint::find::{self, find};
 use vocab::reasons::{self, Reason};
@@ -37,6 +38,20 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
         match args.format {
             Format::Human => say::result(&reason_text(reason)),
             Format::Json => say::json(&say::document("explain/v1", "ok", reason_json(reason))),
+        }
+        return Ok(Exit::OK);
+    }
+    if let Some(check) = checks::of(&args.code) {
+        let (level, direction) = (check.level.name(), check.direction);
+        match args.format {
+            Format::Human => say::result(&format!(
+                "{} ({level})\n{}\n\nA check of the contract with API clients, in the section BREAKING of plans.\n",
+                check.id, check.means
+            )),
+            Format::Json => {
+                let fields = json!({"name": check.id, "level": level, "direction": direction, "summary": check.means});
+                say::json(&say::document("explain/v1", "ok", fields));
+            }
         }
         return Ok(Exit::OK);
     }

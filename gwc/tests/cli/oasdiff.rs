@@ -162,3 +162,16 @@ fn each_oasdiff_id_has_a_check_or_a_reason() {
         assert!(all.contains(id), "{id} has neither a row nor a reason");
     }
 }
+
+#[test]
+fn explain_shows_checks_of_client_contracts() {
+    let nowhere = Project::empty();
+    for check in ["request-property-removed", "response-body-became-nullable"] {
+        let ended = nowhere.run(&["explain", check]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(ended.out.starts_with(check), "{}", ended.out);
+        let page = nowhere.run(&["explain", check, "--format", "json"]);
+        let level = plan::clients::checks::of(check).expect("a check").level;
+        assert_eq!(page.json("explain/v1")["level"], level.name());
+    }
+}
