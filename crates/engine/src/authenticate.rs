@@ -13,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::ask::Effect;
 use policy::auth::jwt::Reason;
+use policy::auth::oidc::Login;
 use policy::auth::{Fault, Held, Place, TokenVerifier, decode_basic, dpop, mtls};
 use policy::{Cx, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
@@ -26,13 +27,13 @@ use caller::{Caller, VerifiedCredential, remember};
 use challenges::Challenges;
 use passes::Passes;
 use refusals::{
-    AMBIGUOUS, Faults, MISSING, NONCE_REQUIRED, PROOF_INVALID, SCOPE_MISSING, SIGNATURE_INVALID,
-    TOKEN_INVALID, refusal,
+    AMBIGUOUS, Faults, MISSING, NONCE_REQUIRED, PROOF_INVALID, SCOPE_MISSING, SESSION_INVALID,
+    SIGNATURE_INVALID, TOKEN_INVALID, refusal,
 };
-use token::{NotValid, Verified};
+use token::{Bearer, NotValid, Verified};
 
 pub use refusals::CREDENTIAL_EXPIRED;
-pub(crate) use refusals::REJECTS;
+pub(crate) use refusals::{REJECTS, login_refusal};
 
 mod caller;
 mod certificate;
@@ -59,6 +60,8 @@ pub(crate) struct Requirement {
     fields: Arc<[HeaderName]>,
     /// Places from which credentials are removed before forwarding, for all schemes of the API.
     stripped: Box<[Place]>,
+    /// Login to which browsers without a session are sent. `None` if anyone is admitted.
+    login: Option<Arc<TokenVerifier>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,13 @@ impl Requirement {
     /// type `apiKey` names them as header fields.
     pub(crate) fn fields(&self) -> &Arc<[HeaderName]> {
         &self.fields
+    }
+
+    /// Login to which a refused request is sent if it is a navigation of a browser: a request
+    /// without a credential, or whose session is not accepted.
+    pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
+        let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
+        self.login.as_ref().filter(|_| is_unlogged)?.login()
     }
 
     pub(crate) fn challenges(&self, reject: &Reject) -> &[HeaderValue] {
@@ -243,6 +253,11 @@ impl Requirement {
                 cx.fault = Some(Fault::Signature(reason));
                 return Err(Stop::Reject(signature::refusal(reason)));
             }
+        }
+        if let Some(renewed) = caller.session.as_ref().and_then(|it| it.renewed.as_ref())
+            && let Some(login) = alternative.iter().find_map(Use::login)
+        {
+            login.renew(renewed, &mut cx.visit());
         }
         cx.principal = caller.principal(consumers);
         cx.shown = shown;
@@ -379,6 +394,14 @@ impl Faults {
 }
 
 impl Use {
+    /// Login whose sessions satisfy the scheme.
+    fn login(&self) -> Option<&Login> {
+        match &self.check {
+            Check::Token(verifier) => verifier.login(),
+            Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+        }
+    }
+
     /// New nonce for the client. None if the verifier requires no nonces.
     fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match &self.check {
@@ -418,21 +441,25 @@ impl Use {
                 return match verified.verify((verifier, &self.place), &credential, head, cx) {
                     Err(NotValid::Fault(fault)) => Outcome::Fault(fault),
                     Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
-                    Ok((token, ..)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
-                    Ok((token, proved, signed)) => {
-                        match consumers::of_token(consumers, credentials, &token, cx.unix_s) {
-                            Ok(owner) => Outcome::Satisfied(Some(VerifiedCredential {
-                                sha256: token.sha256,
-                                ends_s: owner.ends_s(token.ends_s),
-                                consumer: owner.consumer,
-                                token: Some(token),
-                                proved,
-                                signed,
-                            })),
-                            Err(NotOwned::Expired) => Outcome::Fault(Fault::Token(Reason::Expired)),
-                            Err(NotOwned::Disputed) => Outcome::Disputed,
-                        }
-                    }
+                    Ok(bearer) if !bearer.token.has_scopes(&self.scopes) => Outcome::Unscoped,
+                    Ok(Bearer {
+                        token,
+                        proved,
+                        signed,
+                        session,
+                    }) => match consumers::of_token(consumers, credentials, &token, cx.unix_s) {
+                        Ok(owner) => Outcome::Satisfied(Some(VerifiedCredential {
+                            sha256: token.sha256,
+                            ends_s: owner.ends_s(token.ends_s),
+                            consumer: owner.consumer,
+                            token: Some(token),
+                            proved,
+                            signed,
+                            session,
+                        })),
+                        Err(NotOwned::Expired) => Outcome::Fault(Fault::Token(Reason::Expired)),
+                        Err(NotOwned::Disputed) => Outcome::Disputed,
+                    },
                 };
             }
         };
@@ -456,6 +483,7 @@ fn known(
         token: None,
         proved: None,
         signed: None,
+        session: None,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir;
 use policy::Secrets;
+use policy::auth::TokenVerifier;
 
 use crate::api_part::ApiPart;
 use crate::conflicts;
@@ -12,6 +13,7 @@ use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
 use crate::link::Linker;
 use crate::listener::Listener;
+use crate::logins::OwnPath;
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
@@ -44,10 +46,12 @@ pub fn build(
     let mut routes = 0u32;
     for (number, api) in (0u32..).zip(apis) {
         let first_of_api = routes;
+        let logins = linker.logins(api);
         for part in &api.mounts {
             let mount = &part.mount;
             let index = u32::try_from(mounts.len()).map_err(|_| BuildError::BadIndex)?;
             reach(&mut listeners, shared, api, mount, index)?;
+            own_paths(&mut listeners, shared, &logins, mount);
             mounts.push(Mount {
                 name: mount.name.as_str().into(),
                 base_path: mount.base_path.as_str().into(),
@@ -81,6 +85,7 @@ pub fn build(
         routes,
         errors: ErrorShapes::of(&shared.errors),
         key_cells: linker.key_cells(),
+        session_cookies: linker.session_cookies(),
     })
 }
 
@@ -139,6 +144,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
         http2: listener.http2,
         proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
         hosts: HostTable::default(),
+        own_paths: Vec::new(),
     })
 }
 
@@ -162,4 +168,32 @@ fn reach(
         }
     }
     Ok(())
+}
+
+/// Enters the paths of an API's logins at a mount.
+fn own_paths(
+    listeners: &mut [Listener],
+    shared: &ir::Shared,
+    logins: &[Arc<TokenVerifier>],
+    mount: &ir::Mount,
+) {
+    let hosts = mount.hosts.iter().map(|host| Some(host.as_str()));
+    let hosts: Vec<Option<&str>> = match mount.hosts.is_empty() {
+        true => vec![None],
+        false => hosts.collect(),
+    };
+    for name in &mount.listeners {
+        let Some(position) = shared.listeners.position(name) else {
+            continue;
+        };
+        let known = &mut listeners[position].own_paths;
+        let pairs = logins
+            .iter()
+            .flat_map(|login| hosts.iter().map(move |host| (login, *host)));
+        for own in pairs.flat_map(|(login, host)| OwnPath::of(login, host)) {
+            if known.iter().all(|one| !one.is_same(&own)) {
+                known.push(own);
+            }
+        }
+    }
 }

@@ -1,17 +1,21 @@
 //! Decision on one request: finds its route and runs the route's chain.
 
 use bundle::ir::TrailingSlash;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::ask::Effect;
-use policy::auth::Fault;
+use policy::auth::dpop::SeenUrl;
+use policy::auth::oidc::Outcome;
+use policy::auth::{Fault, strip_cookies_of};
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
 use policy::traffic::{concurrency, quota, rate_limit};
 use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
-use crate::authenticate::{self, Stop};
+use crate::authenticate::{self, Stop, login_refusal};
+use crate::edge::believed::seen_url;
 use crate::edge::{TRACE_REFUSED, overrides};
+use crate::logins::{self, OwnPath};
 use crate::lookalikes;
 use crate::path::{is_ambiguous, normalise};
 use crate::readings;
@@ -69,6 +73,8 @@ pub struct Decided<'s> {
     pub verdict: Verdict,
     /// Number of chain steps that ran. The filters of these steps also process the response.
     pub ran: usize,
+    /// Path of the request, if the gateway answers it itself.
+    own: Option<&'s OwnPath>,
 }
 
 /// Verdict on a request: forward it, reply, refuse it, or ask a question of a step.
@@ -105,6 +111,11 @@ pub fn decide<'s>(
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
+    let asked = &snapshot.listeners[listener];
+    if let Some(own) = asked.own_path(head) {
+        cx.scheme = asked.scheme;
+        return answered_by_gateway(own, head, cx);
+    }
     if head.method == Method::TRACE {
         let methods = router::methods(&snapshot.listeners[listener].hosts, head);
         return refused(&TRACE_REFUSED, Some(allow(&methods)));
@@ -174,8 +185,52 @@ pub fn resume<'s>(
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
     match (&decided.verdict, decided.route) {
+        (Verdict::Ask(_), None) => match decided.own {
+            Some(own) => answered_by_gateway(own, head, cx),
+            None => decided,
+        },
         (Verdict::Ask(_), Some(route)) => run(snapshot, route, head, cx, decided.ran - 1),
         _ => decided,
+    }
+}
+
+/// Answers a request of a path that the gateway owns.
+fn answered_by_gateway<'s>(own: &'s OwnPath, head: &RequestHead, cx: &mut Cx<'s>) -> Decided<'s> {
+    let url = url_of(head, cx);
+    Decided {
+        route: None,
+        own: Some(own),
+        verdict: match own.answer(head, url.as_ref(), cx) {
+            Ok(outcome) => of_login(outcome, cx),
+            Err(methods) => Verdict::Reject(Refusal {
+                reject: &METHOD_NOT_ALLOWED,
+                reason: METHOD_NOT_ALLOWED.code,
+                allow: Some(allow(methods)),
+            }),
+        },
+        ran: 0,
+    }
+}
+
+/// URL of a request as its client sees it.
+fn url_of(head: &RequestHead, cx: &Cx<'_>) -> Option<SeenUrl> {
+    seen_url(&head.headers, cx.scheme, cx.authority?, head.path())
+}
+
+/// Verdict of a step of a login or logout.
+fn of_login(outcome: Outcome, cx: &mut Cx<'_>) -> Verdict {
+    match outcome {
+        Outcome::Reply(reply) => Verdict::Reply(reply),
+        Outcome::Ask(effect) => Verdict::Ask(effect),
+        Outcome::Fault(reason) => {
+            let fault = Fault::Login(reason);
+            cx.fault = Some(fault);
+            Verdict::Reject(Refusal {
+                reject: login_refusal(reason),
+                reason: fault.metric(),
+                allow: None,
+            })
+        }
     }
 }
 
@@ -200,9 +255,28 @@ fn run<'s>(
                     &consumers.credentials,
                     &consumers.all,
                 ) {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        strip_sessions(snapshot, head);
+                        continue;
+                    }
                     Err(Stop::Ask(effect)) => Verdict::Ask(effect),
                     Err(Stop::Reject(reject)) => {
+                        let login = treatment.security.login(reject);
+                        let sent = logins::redirect(
+                            login,
+                            reject,
+                            (head, |cx: &Cx<'_>| url_of(head, cx)),
+                            cx,
+                        );
+                        if let Some(outcome) = sent {
+                            let verdict = of_login(outcome, cx);
+                            return Decided {
+                                route: Some(route),
+                                own: None,
+                                verdict,
+                                ran,
+                            };
+                        }
                         // A limit by address that admitted the request keeps its count, so that it
                         // limits the guessing of credentials.
                         Verdict::Reject(Refusal {
@@ -215,6 +289,7 @@ fn run<'s>(
             }
             ChainStep::Strip => {
                 cx.lookalikes += treatment.security.strip_all(head);
+                strip_sessions(snapshot, head);
                 continue;
             }
             ChainStep::Filter(_, filter) => match filter.on_request(head, cx) {
@@ -230,10 +305,12 @@ fn run<'s>(
         };
         return Decided {
             route: Some(route),
+            own: None,
             verdict,
             ran,
         };
     }
+    strip_sessions(snapshot, head);
     // Check the rewritten path: a path parameter that filled only a part of a segment may consist
     // of dots. As a whole segment it would lead out of the authorised path. An escape in it may end
     // the path or divide it.
@@ -249,8 +326,16 @@ fn run<'s>(
     }
     Decided {
         route: Some(route),
+        own: None,
         verdict: Verdict::Forward,
         ran,
+    }
+}
+
+/// Removes the cookies of logins: they are for the gateway, whichever API the browser sends them to.
+fn strip_sessions(snapshot: &Snapshot, head: &mut RequestHead) {
+    for name in &snapshot.session_cookies {
+        strip_cookies_of(&mut head.headers, name);
     }
 }
 
@@ -279,6 +364,7 @@ fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) ->
 fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
         route: Some(route),
+        own: None,
         verdict: Verdict::Reject(Refusal {
             reject,
             reason: reject.code,
@@ -289,6 +375,12 @@ fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> De
 }
 
 impl Decided<'_> {
+    /// True if the gateway answers the path of the request itself, for a login.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// Upstream of the request, as an index into [`Snapshot::upstreams`]: the one that a split
     /// chose, otherwise that of the operation.
     #[must_use]
@@ -340,6 +432,14 @@ pub fn finish<'s>(
         fields.insert(HeaderName::from_static("dpop-nonce"), nonce);
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    if !cx.cookies.is_empty() {
+        // A stored response would give the session to others.
+        let fields = &mut response.headers;
+        for cookie in cx.cookies.drain(..) {
+            fields.append(SET_COOKIE, cookie);
+        }
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if snapshot.expose_bundle {
         response.headers.insert(
             HeaderName::from_static("x-gateway-bundle"),
@@ -371,6 +471,7 @@ fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
     };
     Decided {
         route: Some(route),
+        own: None,
         verdict: Verdict::Reply(Box::new(reply)),
         ran: 0,
     }
@@ -379,6 +480,7 @@ fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
 fn refused<'s>(reject: &'static Reject, allow: Option<HeaderValue>) -> Decided<'s> {
     Decided {
         route: None,
+        own: None,
         verdict: Verdict::Reject(Refusal {
             reject,
             reason: reject.code,

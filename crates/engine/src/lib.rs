@@ -28,6 +28,7 @@ mod error_shapes;
 mod key;
 mod link;
 mod listener;
+mod logins;
 mod lookalikes;
 mod overlong;
 mod owned;

@@ -101,6 +101,28 @@ impl<'a> Linker<'a> {
         self.verifiers.key_cells()
     }
 
+    /// Names of the cookies of all logins.
+    pub(crate) fn session_cookies(&self) -> Box<[Box<str>]> {
+        self.verifiers.session_cookies()
+    }
+
+    /// Logins that an API's schemes name, without duplicates.
+    pub(crate) fn logins(&self, api: &ApiPart) -> Vec<Arc<TokenVerifier>> {
+        let mut logins: Vec<Arc<TokenVerifier>> = Vec::new();
+        for scheme in api.schemes().iter() {
+            let ir::Verify::Auth(name) = &scheme.verify else {
+                continue;
+            };
+            if let Ok((_, Some(verifier))) = self.verifiers.get(name)
+                && verifier.login().is_some()
+                && logins.iter().all(|known| !Arc::ptr_eq(known, verifier))
+            {
+                logins.push(Arc::clone(verifier));
+            }
+        }
+        logins
+    }
+
     /// Treatments of an API. Reuses those of a snapshot with the same inputs.
     pub(crate) fn treatments(
         &self,
@@ -343,10 +365,10 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// Checks that the upstream exists to which a verifier sends requests.
+/// Checks that the upstreams exist to which a verifier sends requests.
 fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
-    let origin = checked.origin();
-    let unknown = origin.filter(|name| shared.upstreams.get(name).is_none());
+    let mut origins = checked.origins().into_iter();
+    let unknown = origins.find(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
 }
 

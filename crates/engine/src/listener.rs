@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bundle::ir::{CertificateFields, Cidr, ListenerLimits, ProxyProtocol};
 
+use policy::RequestHead;
+
+use crate::logins::OwnPath;
 use crate::path::Slashes;
 use crate::router::HostTable;
 
@@ -30,4 +33,16 @@ pub struct Listener {
     /// forwarded.
     pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,
+    /// Paths that the gateway answers itself.
+    pub(crate) own_paths: Vec<OwnPath>,
+}
+
+impl Listener {
+    /// Path of a request, if the gateway answers it itself.
+    pub(crate) fn own_path(&self, head: &RequestHead) -> Option<&OwnPath> {
+        match self.own_paths.is_empty() {
+            true => None,
+            false => OwnPath::find(&self.own_paths, &self.hosts, head),
+        }
+    }
 }

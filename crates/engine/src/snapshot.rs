@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub(crate) routes: u32,
     pub(crate) errors: ErrorShapes,
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
+    /// Names of the cookies of logins.
+    pub(crate) session_cookies: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]

@@ -26,17 +26,22 @@ impl<'a> Verifiers<'a> {
     /// Cells of all keys that the verifiers fetch, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         let mut cells: Vec<Arc<KeyCell>> = Vec::new();
-        for cell in self
-            .tokens
-            .iter()
-            .flatten()
-            .filter_map(|one| one.key_cell())
-        {
+        for cell in self.tokens.iter().flatten().flat_map(|one| one.key_cells()) {
             if cells.iter().all(|known| !Arc::ptr_eq(known, cell)) {
                 cells.push(Arc::clone(cell));
             }
         }
         cells.into()
+    }
+
+    /// Names of the cookies of all logins.
+    pub(crate) fn session_cookies(&self) -> Box<[Box<str>]> {
+        let logins = self.tokens.iter().flatten().filter_map(|one| one.login());
+        let names = logins.map(|login| login.settings().cookie().into());
+        let mut names: Vec<Box<str>> = names.collect();
+        names.sort();
+        names.dedup();
+        names.into()
     }
 
     /// Verifier with this name, and its run-time form if it is a token verifier.

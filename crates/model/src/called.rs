@@ -29,7 +29,7 @@ pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
         .filter(|name| endpoint::is_origin(name))
         .map(str::to_owned);
     let verifiers = verifiers::all(settings, &model.apis);
-    let called = verifiers.filter_map(|verifier| verifier.value.checked.origin());
+    let called = verifiers.flat_map(|verifier| verifier.value.checked.origins());
     let origins: BTreeSet<String> = names.chain(called).collect();
     let made = origins.iter().filter_map(|origin| Endpoint::of(origin));
     made.filter_map(|endpoint| upstream(&settings.name.value, endpoint))

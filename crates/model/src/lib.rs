@@ -25,6 +25,7 @@ pub mod invariant_file;
 mod invariants;
 mod later;
 pub mod limits;
+mod login_paths;
 pub mod lower;
 mod mixed_identity;
 mod names;

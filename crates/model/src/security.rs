@@ -441,6 +441,7 @@ fn bind_one(
                 token_place(place.clone(), hmac_signature::tencent::SCHEME)
                     == signed.style().place()
             }
+            auth::Checked::Oidc(_) => place == Place::Authorization("bearer".into()),
             auth::Checked::Declared(_) => true,
         };
         if !fits {
@@ -452,12 +453,14 @@ fn bind_one(
                     format!("{name} cannot check this scheme: it is of kind `{kind}`"),
                 )
                 .related(verifier.span, format!("{name} is defined here"))
-                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `hmac_signature` an API key in the header `Signature`, `X-Ca-Signature` or `Authorization`, as its `style` says, `mtls` schemes of the type `mutualTLS`"),
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `hmac_signature` an API key in the header `Signature`, `X-Ca-Signature` or `Authorization`, as its `style` says, `mtls` schemes of the type `mutualTLS`, `oidc` schemes of the types `openIdConnect` and `oauth2`"),
             );
             return None;
         }
         let place = match &verifier.value.checked {
             auth::Checked::Dpop(_) => token_place(place, dpop::SCHEME),
+            // The verifier says where the session is: OpenAPI has no word for it.
+            auth::Checked::Oidc(login) => Place::Cookie(login.cookie().to_owned()),
             auth::Checked::HmacSignature(signed) => signed.style().place(),
             checked if checked.takes_tokens() => token_place(place, "bearer"),
             _ => place,

@@ -17,6 +17,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 // The answers of an introspection endpoint may name any issuer.
                 None => return,
             },
+            Checked::Oidc(login) => issuers.push(login.issuer()),
             Checked::Declared(_) => return,
             Checked::ApiKey(_)
             | Checked::Basic(_)

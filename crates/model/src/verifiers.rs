@@ -243,6 +243,7 @@ pub(crate) fn add_keys(files: &mut Files, one: &mut Defined<ir::Verifier>, sink:
         | auth::Checked::Introspection(_)
         | auth::Checked::Mtls(_)
         | auth::Checked::Dpop(_)
-        | auth::Checked::HmacSignature(_) => {}
+        | auth::Checked::HmacSignature(_)
+        | auth::Checked::Oidc(_) => {}
     }
 }

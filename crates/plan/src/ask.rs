@@ -54,6 +54,8 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::ForwardAuth => &["allow", "deny", "outage"],
         Asker::Keys => &["valid", "forged", "outage"],
         Asker::Introspection => &["active", "inactive", "outage"],
+        // No assumption is possible: gwc cannot open the cookies that lead to this question.
+        Asker::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
         Asker::Password => &[],
         // `outage` is the only assumption. Without it, the counters of the store are zero.
@@ -124,6 +126,7 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
             Asker::ForwardAuth
             | Asker::Keys
             | Asker::Introspection
+            | Asker::Login
             | Asker::Password
             | Asker::Store
             | Asker::Validate,
@@ -229,6 +232,8 @@ pub struct Oracle {
 enum About {
     /// Request for the keys of this source.
     Keys(Remote),
+    /// Requests for the metadata and the keys of a login.
+    Login([Remote; 2]),
     /// Introspection of a token, at the endpoint with this URL.
     Token(Endpoint),
 }
@@ -240,6 +245,7 @@ impl About {
         match checked {
             auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
             auth::Checked::Introspection(asked) => Endpoint::of(asked.url()).map(Self::Token),
+            auth::Checked::Oidc(login) => Some(Self::Login(login.remotes())),
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
@@ -251,7 +257,7 @@ impl About {
 
     fn asker(&self) -> Asker {
         match self {
-            Self::Keys(_) => Asker::Keys,
+            Self::Keys(_) | Self::Login(_) => Asker::Keys,
             Self::Token(_) => Asker::Introspection,
         }
     }
@@ -260,10 +266,11 @@ impl About {
     fn is(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
+            (Self::Login(sources), Effect::Keys(cell)) => sources.contains(cell.source()),
             (Self::Token(endpoint), Effect::Http(call)) => {
                 *call.upstream == *endpoint.origin && call.target.as_str() == endpoint.target
             }
-            (Self::Keys(_) | Self::Token(_), _) => false,
+            (Self::Keys(_) | Self::Login(_) | Self::Token(_), _) => false,
         }
     }
 }

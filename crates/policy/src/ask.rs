@@ -49,6 +49,8 @@ pub enum Asker {
     Keys,
     /// Verifier that uses token introspection.
     Introspection,
+    /// Login that sends a code or a refresh token to the provider.
+    Login,
     /// Verifier of passwords (`kind: basic`).
     Password,
     /// Limit whose counters are in a store.
@@ -163,6 +165,7 @@ impl AskId {
         let kind: &[u8] = match cell.source() {
             Remote::Set(_) => b"set",
             Remote::Issuer(_) => b"issuer",
+            Remote::Provider(_) => b"provider",
         };
         Self::new(Asker::Keys, &[kind, cell.source().url().as_bytes()])
     }
@@ -220,6 +223,7 @@ impl Asker {
             Self::ForwardAuth => "forward_auth",
             Self::Keys => "keys",
             Self::Introspection => "introspection",
+            Self::Login => "login",
             Self::Password => "password",
             Self::Store => "store",
             Self::Validate => "validate",

@@ -13,6 +13,7 @@ use crate::ask::Answers;
 use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::Presented;
+use crate::auth::oidc::Visit;
 use crate::auth::{Fault, Replays};
 use crate::body_limits::BodyLimits;
 use crate::claims::Claims;
@@ -25,6 +26,7 @@ use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
 use crate::store::{Count, StoreOutage};
+use crate::unique::Unique;
 
 /// Context of one exchange. It contains the time, because policies read no clock.
 pub struct Cx<'a> {
@@ -62,6 +64,8 @@ pub struct Cx<'a> {
     pub scheme: &'static str,
     /// Nonce that the client must use in its next DPoP proof. Sent in the response.
     pub nonce: Option<HeaderValue>,
+    /// Values of `Set-Cookie` of the gateway itself: of logins and their sessions.
+    pub cookies: Vec<HeaderValue>,
     /// Reason why a credential was refused, set by authentication.
     pub fault: Option<Fault>,
     /// Reason why the evaluation of the policy's expression failed, if the request was refused for
@@ -255,6 +259,12 @@ pub struct Limits {
     pub proofs: Replays,
     /// Nonces of signatures that were used.
     pub nonces: Replays,
+    /// Logins whose response was used.
+    pub logins: Replays,
+    /// Sessions that a logout ended.
+    pub ended: Replays,
+    /// Numbers that this process uses once.
+    pub unique: Unique,
 }
 
 impl Limits {
@@ -273,6 +283,9 @@ impl Limits {
             leases: Arc::default(),
             proofs: Replays::default(),
             nonces: Replays::default(),
+            logins: Replays::default(),
+            ended: Replays::default(),
+            unique: Unique::new(&random),
         }
     }
 
@@ -490,6 +503,7 @@ impl<'a> Cx<'a> {
             content: None,
             scheme: "http",
             nonce: None,
+            cookies: Vec::new(),
             fault: None,
             expression_fault: None,
             shown: Shown::default(),
@@ -515,6 +529,20 @@ impl<'a> Cx<'a> {
             returned: Vec::new(),
             stored: Vec::new(),
             charges: [None; CHARGES_MAX],
+        }
+    }
+
+    /// Request for a login of a browser.
+    pub fn visit(&mut self) -> Visit<'_> {
+        Visit {
+            unix_s: self.unix_s,
+            client: self.client,
+            received: self.received,
+            answers: &self.answers,
+            logins: &self.limits.logins,
+            ended: &self.limits.ended,
+            unique: &self.limits.unique,
+            cookies: &mut self.cookies,
         }
     }
 

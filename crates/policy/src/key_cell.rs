@@ -36,6 +36,9 @@ pub enum Remote {
     /// Issuer whose metadata contains the URL of the key set (RFC 8414, OpenID Connect Discovery
     /// 1.0).
     Issuer(String),
+    /// Issuer whose metadata is wanted itself: the endpoints of a login (OpenID Connect Discovery
+    /// 1.0 §3).
+    Provider(String),
 }
 
 /// Parsed keys, in a type that only their verifier knows, and their number.
@@ -99,7 +102,7 @@ impl Remote {
     #[must_use]
     pub fn url(&self) -> &str {
         match self {
-            Self::Set(url) | Self::Issuer(url) => url,
+            Self::Set(url) | Self::Issuer(url) | Self::Provider(url) => url,
         }
     }
 }

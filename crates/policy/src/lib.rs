@@ -46,11 +46,13 @@ mod policy;
 pub mod ranges;
 mod rate;
 mod reject;
+mod reply;
 pub mod rewritten;
 mod secret;
 pub mod state;
 mod step;
 pub mod store;
+mod unique;
 
 pub mod auth;
 pub mod guard;

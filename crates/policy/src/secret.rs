@@ -95,6 +95,8 @@ pub enum Form {
     Bytes,
     /// Address ranges, one per line ([`crate::ranges`]).
     Ranges,
+    /// Keys that seal cookies, one a line ([`sealing_keys`]).
+    SealingKeys,
     /// Key of a MAC.
     SharedSecret {
         /// Minimum length in bytes.
@@ -113,6 +115,12 @@ impl Form {
             }
             Self::Bytes => true,
             Self::Ranges => ranges::parse(value).is_some(),
+            Self::SealingKeys => {
+                let is_long = |key: &[u8]| key.len() >= SEALING_BYTES_MIN;
+                let count = sealing_keys(value).count();
+                let small = value.len() as u64 <= self.bytes_max();
+                small && (1..=SEALING_KEYS_MAX).contains(&count) && sealing_keys(value).all(is_long)
+            }
             Self::SharedSecret { bytes_min } => {
                 value.len() >= bytes_min && value.len() as u64 <= self.bytes_max()
             }
@@ -124,7 +132,7 @@ impl Form {
     #[must_use]
     pub const fn bytes_max(self) -> u64 {
         match self {
-            Self::FieldValue | Self::SharedSecret { .. } => 64 << 10,
+            Self::FieldValue | Self::SealingKeys | Self::SharedSecret { .. } => 64 << 10,
             Self::Bytes => 1 << 20,
             Self::Ranges => 8 << 20,
         }
@@ -137,12 +145,24 @@ impl Form {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",
             Self::Ranges => "a list of address ranges, one a line",
+            Self::SealingKeys => "one to eight keys of at least 32 bytes, one a line",
             Self::SharedSecret { .. } => {
                 "at least as long as the hash of its algorithm: 32, 48 or \
 64 bytes"
             }
         }
     }
+}
+
+/// Minimum length of a key that seals cookies, in bytes.
+const SEALING_BYTES_MIN: usize = 32;
+/// Maximum number of keys that open cookies.
+const SEALING_KEYS_MAX: usize = 8;
+
+/// Keys of a value of the form [`Form::SealingKeys`]: its lines that are not empty.
+pub(crate) fn sealing_keys(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty())
 }
 
 /// Resolver of secret references. In gwd: a registry that is restricted to the locations that the
@@ -214,6 +234,23 @@ mod tests {
             "${env:X",
         ] {
             assert_eq!(SecretRef::parse(text), Err(SecretRefError), "{text}");
+        }
+    }
+
+    #[test]
+    fn sealing_keys_are_long_lines() {
+        let long = "k".repeat(32);
+        for (value, fits) in [
+            (long.clone(), true),
+            (format!("{long}\n"), true),
+            (format!("{long}\r\n\n{long}\n"), true),
+            ([&*long; 8].join("\n"), true),
+            ([&*long; 9].join("\n"), false),
+            (String::new(), false),
+            ("\n".to_owned(), false),
+            (format!("{long}\nshort"), false),
+        ] {
+            assert_eq!(Form::SealingKeys.fits(value.as_bytes()), fits, "{value:?}");
         }
     }
 

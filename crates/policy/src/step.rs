@@ -1,16 +1,14 @@
 //! Filters: their methods, inputs and results.
 
-use std::fmt;
-
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::HeaderName;
 
 use crate::ask::Effect;
 use crate::cx::Cx;
-use crate::head::{FieldNames, RequestHead, ResponseHead};
+use crate::head::{RequestHead, ResponseHead};
 use crate::secret::Secrets;
 
 pub(crate) use crate::reject::Reject;
+pub use crate::reply::Reply;
 pub use crate::state::StateId;
 
 /// Result of a filter: continue, refuse the request, respond, or ask a question ([`crate::ask`]).
@@ -28,29 +26,6 @@ pub enum Step {
 }
 
 const _: () = assert!(size_of::<Step>() == 16);
-
-/// Complete response that the gateway makes itself.
-#[derive(Clone)]
-pub struct Reply {
-    /// Status code.
-    pub status: StatusCode,
-    /// Header fields without `Content-Length`, which gwd adds later.
-    pub headers: HeaderMap,
-    /// Body of the response.
-    pub body: Bytes,
-    /// Refusal that this response represents. `None` if the response is not a refusal.
-    pub refusal: Option<&'static Reject>,
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply")
-            .field("status", &self.status)
-            .field("headers", &FieldNames(&self.headers))
-            .field("refusal", &self.refusal)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Methods of a filter at each point of an exchange. Default: no action.
 pub trait Run {

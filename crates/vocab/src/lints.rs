@@ -29,6 +29,11 @@ const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:
 \x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
 \x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";
 
+const LOGGED_IN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
+auth: {login: {kind: oidc, issuer: \"https://idp.example\", client_id: c, client_secret: \"${env:GWS_A}\", redirect_path: /login, \
+session: {secret: \"${env:GWS_B}\"}}}\n";
+
 const COSTED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n\
 policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
@@ -337,6 +342,20 @@ promises something that the upstream never receives."
 two issuers. If no verifier admits tokens of the issuer, no token matches the entry."
     bad held!("https://idp.example/");
     good held!("https://idp.example");
+
+    LOGIN_PATH_OWNED "GW0563" "login-path-owned" Error
+    "an operation at a path that the gateway answers itself"
+    "A login (`kind: oidc`) has a path to which the provider sends browsers (`redirect_path`), and may have one that ends the \
+session (`logout_path`). The gateway answers them on each host of the APIs that use the login, before any operation. An operation \
+at the same path would never receive a request."
+    bad &[
+        ("gateway.yaml", LOGGED_IN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\ncomponents: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: \"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: login}}}}\npaths: {/login: {get: {security: [{login: []}], responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", LOGGED_IN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\ncomponents: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: \"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: login}}}}\npaths: {/page: {get: {security: [{login: []}], responses: {\"200\": {description: fine}}}}}\n"),
+    ];
 
     COST_ABOVE_LIMIT "GW0550" "cost-above-limit" Warn
     "an operation that costs more than a limit can ever admit"

@@ -56,6 +56,10 @@ reasons! {
         "introspection_unavailable" 503 "the introspection endpoint does not answer";
         "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
+        "login_denied" 403 "the provider denies a login";
+        "login_failed" 400 "the response of a provider does not fit a login";
+        "login_unavailable" 503 "the provider of a login does not answer";
+        "logout_cross_site" 403 "another site asks for a logout";
         "media_type_unsupported" 415 "the body has a media type that the operation does not describe (`validate`)";
         "no_healthy_upstream" 503 "no host of the upstream is available for the request";
         "not_authorized" 403 "an `authorize` policy refuses the caller";
@@ -70,6 +74,7 @@ reasons! {
         "request_timeout" 408 "the body did not arrive in time";
         "response_too_large" 502 "the response is larger than a `body_limit`";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
+        "session_invalid" 401 "the session has ended, or its cookie is not valid";
         "signature_invalid" 401 "the signature of the request is not valid";
         "signatures_full" 503 "the gateway cannot store another signature";
         "store_unavailable" 503 "the store of a limit does not answer";

@@ -239,7 +239,7 @@ const WRONG: &[&str] = &[
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"http://i/k\", algorithms: [RS256]}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [], jwks_url: \"https://i/k\", algorithms: [RS256]}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", jwks_file: k.json, algorithms: [RS256]}}",
-    "auth: {a: {kind: oidc, issuer: \"https://i\", client_id: c, client_secret: plain, redirect_path: /r}}",
+    "auth: {a: {kind: oidc, issuer: \"https://i\", client_id: c, client_secret: plain, redirect_path: /r, session: {secret: \"${env:GWS_A}\"}}}",
     "auth: {a: {kind: mtls, spiffe: [\"http://a\"]}}",
     "consumers: {c: {keys: [{sha256: abc}]}}",
     "consumers: {c: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2027-13-01}]}}",

@@ -92,6 +92,7 @@ auth:
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
   proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}", store: local}
   signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
+  browser: {kind: oidc, issuer: "https://i7.test", client_id: gw2, client_secret: "${env:ASK2}", redirect_path: /back1, logout_path: /out1, after_logout: /bye1, scopes: [openid, email1], audience: [h8], algorithms: [ES256], jwks_url: "https://i7.test/keys1", token_url: "https://i7.test/token1", timeout: 4s, required_claims: [sub3], consumer_claim: client3, groups_claim: roles3, session: {secret: "${env:KEY1}", cookie: __Host-s1, lifetime: 2h, idle: 12m, same_site: strict}}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
   acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], metadata: {contact: ops1}, certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}

@@ -76,7 +76,7 @@ fn lines(old: &Project, new: &Project) -> Vec<String> {
 #[test]
 fn what_a_verifier_does_not_write_is_its_default() {
     let dpop = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]}, bound: {kind: dpop, token: idp"#;
-    let oidc = r#"idp: {kind: oidc, issuer: "https://i", client_id: c, client_secret: "${env:GWS_S}", redirect_path: /cb"#;
+    let oidc = r#"idp: {kind: oidc, issuer: "https://i", client_id: c, client_secret: "${env:GWS_S}", redirect_path: /cb, session: {secret: "${env:GWS_K}"}"#;
     let jwt = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]"#;
     let cases = [
         (dpop, "algorithms: [ES256]", "equal"),

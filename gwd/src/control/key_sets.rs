@@ -121,6 +121,7 @@ fn path(folder: &Path, source: &Remote) -> PathBuf {
     let kind = match source {
         Remote::Set(_) => "set",
         Remote::Issuer(_) => "issuer",
+        Remote::Provider(_) => "provider",
     };
     let name = Digest::of(format!("{kind} {}", source.url()).as_bytes());
     folder.join(name.to_string().trim_start_matches("sha256:"))

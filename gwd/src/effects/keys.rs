@@ -143,6 +143,7 @@ impl Fetch<'_> {
                 None => Err(Fault::new("the URL cannot be read")),
             },
             Remote::Issuer(issuer) => self.discovered(issuer).await,
+            Remote::Provider(issuer) => self.metadata(issuer).await,
         };
         let (jitter, now_ns) = (self.worker.random.next(), self.worker.clock.now_ns());
         let unix_s = self.worker.unix_ms(now_ns) / 1_000;
@@ -174,16 +175,21 @@ impl Fetch<'_> {
 
     /// Fetches the key set whose URL is in the issuer's metadata.
     async fn discovered(&self, issuer: &str) -> Result<Answered, Fault> {
-        let origin = Endpoint::of(issuer).map(|endpoint| endpoint.origin);
-        let origin = origin.ok_or(Fault::new("the issuer is not a URL"))?;
-        let [first, second] = discovery::paths(issuer);
-        let metadata = match self.get(&origin, &first).await {
-            Err(fault) if fault.is_absent => self.get(&origin, &second).await?,
-            other => other?,
-        };
+        let metadata = self.metadata(issuer).await?;
         let endpoint = discovery::jwks_uri(&metadata.body, issuer)
             .map_err(|why| Fault::of_content(why, &metadata))?;
         self.get(&endpoint.origin, &endpoint.target).await
+    }
+
+    /// Fetches the metadata of an issuer.
+    async fn metadata(&self, issuer: &str) -> Result<Answered, Fault> {
+        let origin = Endpoint::of(issuer).map(|endpoint| endpoint.origin);
+        let origin = origin.ok_or(Fault::new("the issuer is not a URL"))?;
+        let [first, second] = discovery::paths(issuer);
+        match self.get(&origin, &first).await {
+            Err(fault) if fault.is_absent => self.get(&origin, &second).await,
+            other => other,
+        }
     }
 
     /// Fetches a document of an identity provider. The media type is not checked, because some

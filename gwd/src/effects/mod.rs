@@ -32,6 +32,10 @@ use crate::worker::{View, Worker};
 
 pub(crate) use keys::refresh as refresh_keys;
 
+/// Maximum time for a path that the gateway answers itself, in milliseconds: 15s, the default of
+/// `timeout`.
+const OWN_MS: u64 = 15_000;
+
 /// Request whose chain needs answers.
 pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Rc<Worker>,
@@ -70,7 +74,9 @@ pub(crate) async fn answer<'s>(
     let clock = asking.worker.clock;
     let mut failed = None;
     while let Verdict::Ask(effect) = &decided.verdict {
-        let route_ms = decided.route.map_or(0, |route| route.treatment.timeout_ms);
+        let route_ms = decided
+            .route
+            .map_or(OWN_MS, |route| route.treatment.timeout_ms);
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let ends_ms = match &**effect {
             Effect::Message(_) => u64::MAX,

@@ -146,6 +146,7 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
         Some(ChainStep::Authenticate | ChainStep::Strip) => {
             NAMES.with(|names| Arc::clone(&names[1]))
         }
+        None if decided.is_own() => NAMES.with(|names| Arc::clone(&names[1])),
         None => NAMES.with(|names| Arc::clone(&names[0])),
     }
 }

@@ -19,6 +19,7 @@ mod introspection;
 mod judging;
 mod key_sets;
 mod kills;
+mod logins;
 mod origins;
 mod own_upstreams;
 mod passwords;

@@ -6,6 +6,7 @@ use policy::auth::Full;
 use policy::auth::dpop::{self, Proved};
 use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
+use policy::auth::oidc::Opened;
 use policy::{Cx, NO_CLAIMS, Principal};
 
 use crate::consumers::Consumer;
@@ -23,6 +24,8 @@ pub(super) struct VerifiedCredential {
     pub(super) proved: Option<Proved>,
     /// Data of the signature of the request.
     pub(super) signed: Option<Box<Signed>>,
+    /// Session of a browser.
+    pub(super) session: Option<Arc<Opened>>,
 }
 
 /// Owner of the credentials that one alternative requires.
@@ -35,6 +38,8 @@ pub(super) struct Caller<'s> {
     pub(super) proved: Option<Proved>,
     /// Data of the signatures of the request.
     pub(super) signed: Vec<Signed>,
+    /// Session of a browser.
+    pub(super) session: Option<Arc<Opened>>,
 }
 
 impl<'s> Caller<'s> {
@@ -44,6 +49,7 @@ impl<'s> Caller<'s> {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);
         self.signed.extend(known.signed.map(|signed| *signed));
+        self.session = self.session.take().or(known.session);
         let differs = |(a, b): (u32, u32)| a != b;
         let two_consumers = self.consumer.zip(known.consumer).is_some_and(differs);
         let bearers = self.token.as_ref().zip(known.token.as_ref());

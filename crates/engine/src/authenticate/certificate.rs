@@ -41,6 +41,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
                     token: Some(certificate.identity().clone()),
                     proved: None,
                     signed: None,
+                    session: None,
                 })),
                 Err(NotOwned::Expired) => refused(mtls::Reason::Expired),
                 Err(NotOwned::Disputed) => Outcome::Disputed,

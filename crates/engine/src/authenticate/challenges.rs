@@ -99,6 +99,8 @@ fn plain(place: &Place, verifier: Option<&Checked>) -> String {
             format!("{} realm=\"gateway\"", capital(scheme))
         }
         (_, Some(Checked::HmacSignature(_))) => "Signature realm=\"gateway\"".to_owned(),
+        // No registered scheme: for developers.
+        (_, Some(Checked::Oidc(_))) => "OpenIdConnect realm=\"gateway\"".to_owned(),
         (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),
         (Place::Authorization(scheme), Some(Checked::Basic(basic))) => {
             format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir;
 use http::HeaderName;
-use policy::auth::{self, Place};
+use policy::auth::{self, Place, TokenVerifier};
 
 use super::challenges::Challenges;
 use super::passes::Passes;
@@ -85,6 +85,7 @@ impl Requirement {
             }
             alternatives.push(uses.into());
         }
+        let login = login(&alternatives).filter(|_| !security.admits_anyone());
         Ok(Self {
             alternatives: alternatives.into(),
             optional: security.admits_anyone(),
@@ -96,8 +97,22 @@ impl Requirement {
             folding: folding.into(),
             fields: fields.into(),
             stripped,
+            login,
         })
     }
+}
+
+/// Login of the first alternative that a session alone satisfies.
+fn login(alternatives: &[Box<[Use]>]) -> Option<Arc<TokenVerifier>> {
+    alternatives
+        .iter()
+        .find_map(|alternative| match &**alternative {
+            [one] => match &one.check {
+                Check::Token(verifier) => verifier.login().map(|_| Arc::clone(verifier)),
+                Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+            },
+            _ => None,
+        })
 }
 
 /// Adds the name of a place's field if it contains `-`, `_` or `.`, which some servers do not

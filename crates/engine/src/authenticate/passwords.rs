@@ -42,6 +42,7 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
                     token: None,
                     proved: None,
                     signed: None,
+                    session: None,
                 }));
             }
             Err(reason) => return reason.into(),

@@ -5,6 +5,7 @@ use policy::Reject;
 use policy::auth::dpop;
 use policy::auth::hmac_signature;
 use policy::auth::jwt::Reason;
+use policy::auth::oidc;
 use policy::auth::{Fault, mtls};
 
 use super::signature;
@@ -92,8 +93,34 @@ pub(super) static SCOPE_MISSING: Reject = Reject {
     title: "The token does not have the scope",
 };
 
+pub(super) static SESSION_INVALID: Reject = Reject {
+    status: 401,
+    code: "session_invalid",
+    title: "Authentication required",
+};
+static LOGIN_FAILED: Reject = Reject {
+    status: 400,
+    code: "login_failed",
+    title: "The login did not succeed",
+};
+static LOGIN_DENIED: Reject = Reject {
+    status: 403,
+    code: "login_denied",
+    title: "The identity provider denied the login",
+};
+static LOGIN_UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "login_unavailable",
+    title: "The identity provider cannot be reached",
+};
+static LOGOUT_FOREIGN: Reject = Reject {
+    status: 403,
+    code: "logout_cross_site",
+    title: "Another site asked for the logout",
+};
+
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 16] = [
+pub(crate) static REJECTS: [&Reject; 21] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -110,7 +137,37 @@ pub(crate) static REJECTS: [&Reject; 16] = [
     &PROOFS_FULL,
     &SIGNATURE_INVALID,
     &SIGNATURES_FULL,
+    &SESSION_INVALID,
+    &LOGIN_FAILED,
+    &LOGIN_DENIED,
+    &LOGIN_UNAVAILABLE,
+    &LOGOUT_FOREIGN,
 ];
+
+/// Refusal of a session, a login or a logout.
+pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
+    use oidc::Reason;
+    match reason {
+        Reason::Sealed | Reason::Expired | Reason::Idle | Reason::Ended | Reason::Revoked => {
+            &SESSION_INVALID
+        }
+        Reason::Denied => &LOGIN_DENIED,
+        Reason::Unavailable | Reason::Full => &LOGIN_UNAVAILABLE,
+        Reason::CrossSite => &LOGOUT_FOREIGN,
+        Reason::State
+        | Reason::Replayed
+        | Reason::Refused
+        | Reason::Issuer
+        | Reason::Code
+        | Reason::Grant
+        | Reason::Unusable
+        | Reason::IdToken
+        | Reason::Nonce
+        | Reason::Party
+        | Reason::AccessToken
+        | Reason::TooLarge => &LOGIN_FAILED,
+    }
+}
 
 /// Refusal for a token whose check was not possible now. `None` for any other reason.
 pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
@@ -146,6 +203,7 @@ pub(super) struct Faults {
     pub(super) certificate: Option<mtls::Reason>,
     pub(super) proof: Option<dpop::Reason>,
     pub(super) signature: Option<hmac_signature::Reason>,
+    pub(super) login: Option<oidc::Reason>,
     /// Nonce that the client must use in its next proof.
     pub(super) nonce: Option<HeaderValue>,
 }
@@ -170,6 +228,9 @@ impl Faults {
                 self.proof.get_or_insert(reason);
             }
             Fault::Signature(reason) => signature::add(&mut self.signature, reason),
+            Fault::Login(reason) => {
+                self.login.get_or_insert(reason);
+            }
             Fault::Certificate(reason) => {
                 let is_other = |known| known == mtls::Reason::Name;
                 if self.certificate.is_none_or(is_other) {
@@ -186,6 +247,9 @@ impl Faults {
         }
         if let Some(reason) = self.proof.filter(|one| refusal(*one).code == reject.code) {
             return Some(Fault::Proof(reason));
+        }
+        if let Some(reason) = self.login.filter(|_| reject.code == SESSION_INVALID.code) {
+            return Some(Fault::Login(reason));
         }
         if reject.code == SIGNATURE_INVALID.code {
             return self.signature.map(Fault::Signature);
@@ -215,6 +279,14 @@ impl Faults {
                 ..
             } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
+            // A session refreshed with an invalid answer of the provider ends, too.
+            Self {
+                login: Some(reason),
+                ..
+            } => Some(match login_refusal(*reason) {
+                refusal if refusal.code == LOGIN_UNAVAILABLE.code => refusal,
+                _ => &SESSION_INVALID,
+            }),
             Self {
                 certificate: Some(_),
                 ..

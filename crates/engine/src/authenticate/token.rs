@@ -10,6 +10,7 @@ use policy::ask::Effect;
 use policy::auth::dpop::Proved;
 use policy::auth::hmac_signature::{self, Signed};
 use policy::auth::jwt::{Identity, Judged, Reason};
+use policy::auth::oidc::{self, Opened};
 use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 
 use crate::edge::believed::seen_url;
@@ -21,8 +22,25 @@ pub(super) struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenR
 
 pub(super) type TokenResult = Result<Bearer, Fault>;
 
-/// Identity of a caller, with the data of the proof or signature.
-pub(super) type Bearer = (Arc<Identity>, Option<Proved>, Option<Box<Signed>>);
+/// Verified identity of a caller, with the facts of the proof, signature or session.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    pub(super) token: Arc<Identity>,
+    pub(super) proved: Option<Proved>,
+    pub(super) signed: Option<Box<Signed>>,
+    pub(super) session: Option<Arc<Opened>>,
+}
+
+impl Bearer {
+    fn of(token: Arc<Identity>) -> Self {
+        Self {
+            token,
+            proved: None,
+            signed: None,
+            session: None,
+        }
+    }
+}
 
 /// Reason why a token does not identify a caller.
 pub(super) enum NotValid {
@@ -63,9 +81,23 @@ impl<'s> Verified<'s> {
             Judged::Signed(token, _) if is_revoked(&token, cx) => {
                 Err(Fault::Signature(hmac_signature::Reason::Revoked))
             }
-            Judged::Valid(token) => Ok((token, None, None)),
-            Judged::Proved(token, proved) => Ok((token, Some(proved), None)),
-            Judged::Signed(token, signed) => Ok((token, None, Some(Box::new(signed)))),
+            Judged::Session(token, opened) => match ended(&token, &opened, cx) {
+                Some(reason) => Err(Fault::Login(reason)),
+                None => Ok(Bearer {
+                    session: Some(Arc::from(opened)),
+                    ..Bearer::of(token)
+                }),
+            },
+            Judged::Unlogged(reason) => Err(Fault::Login(reason)),
+            Judged::Valid(token) => Ok(Bearer::of(token)),
+            Judged::Proved(token, proved) => Ok(Bearer {
+                proved: Some(proved),
+                ..Bearer::of(token)
+            }),
+            Judged::Signed(token, signed) => Ok(Bearer {
+                signed: Some(Box::new(signed)),
+                ..Bearer::of(token)
+            }),
             Judged::Fault(reason) => fault(reason),
             Judged::Unproved(reason) => Err(Fault::Proof(reason)),
             Judged::Unsigned(reason) => Err(Fault::Signature(reason)),
@@ -74,6 +106,15 @@ impl<'s> Verified<'s> {
         self.0 = Some((verifier, place, result.clone()));
         result.map_err(NotValid::Fault)
     }
+}
+
+/// Reason why an open session has ended: its ID token is revoked, or its user logged out.
+fn ended(token: &Identity, opened: &Opened, cx: &Cx<'_>) -> Option<oidc::Reason> {
+    if is_revoked(token, cx) {
+        return Some(oidc::Reason::Revoked);
+    }
+    let is_ended = cx.limits.ended.contains(opened.id, cx.unix_s);
+    is_ended.then_some(oidc::Reason::Ended)
 }
 
 /// True if the token is revoked, or the certificate to which the token is bound.

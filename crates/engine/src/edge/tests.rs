@@ -27,6 +27,7 @@ fn listener(trusted: &[&str]) -> Listener {
         http2: false,
         proxy_protocol: None,
         hosts: HostTable::default(),
+        own_paths: Vec::new(),
     }
 }
 

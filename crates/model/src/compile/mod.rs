@@ -21,7 +21,7 @@ use crate::verifiers::{self, Own};
 use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
 use crate::{costs, expressions, globs, invariants};
 use crate::{
-    mixed_identity, read_before_set, removed_parameters, signing_keys, stripped_keys,
+    login_paths, mixed_identity, read_before_set, removed_parameters, signing_keys, stripped_keys,
     unknown_issuer, unvalidated,
 };
 pub use openapi::lint::Levels;
@@ -405,6 +405,7 @@ pub fn project_for(
     mixed_identity::check(&settings, &apis, &mut sink);
     removed_parameters::check(&settings, &apis, &mut sink);
     unknown_issuer::check(&settings, &apis, &mut sink);
+    login_paths::check(&settings, &apis, &mut sink);
     read_before_set::check(&files, &settings, &apis, &mut sink);
     costs::check(&files, &settings, &apis, &mut sink);
     if !purpose.skips() {

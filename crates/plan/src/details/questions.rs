@@ -69,7 +69,7 @@ fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
         // Only an introspection endpoint receives the token itself.
         (checked.kind() == "introspection").then_some(())?;
         Some(Asked {
-            service: checked.origin().or_else(|| {
+            service: checked.origins().pop().or_else(|| {
                 let settings = checked.settings();
                 settings.text(&["url"]).map(str::to_owned)
             })?,

@@ -22,6 +22,7 @@ use engine::readings::{self, Ambiguity};
 use engine::router::HostPattern;
 use engine::{Decided, RouteRef, Verdict};
 use policy::ask::{Asker, Effect};
+use policy::key_cell::Remote;
 use policy::{Reject, RequestHead};
 
 pub use self::candidates::Candidate;
@@ -285,6 +286,10 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
                 count.store.name
             )
         }
+        Effect::Keys(cell) if matches!(cell.source(), Remote::Provider(_)) => format!(
+            "depends on the metadata of `{}`, to which `{asker}` sends browsers; assume one of them: {words}",
+            cell.source().url()
+        ),
         Effect::Keys(cell) => format!(
             "depends on the keys of `{}`, which gwd fetches for `{asker}`; assume one of them: {words}",
             cell.source().url()

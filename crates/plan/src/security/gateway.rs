@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bundle::ir::{self, Cidr, Named};
+use policy::auth;
 use policy::declared::{Scalar, Settings, Value as Written};
 use policy::{Addresses, SecretRef};
 use serde_json::Value;
@@ -566,7 +567,11 @@ fn proofs(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Ve
             ir::Verify::Upstream => continue,
         };
         let settings = checked.settings();
-        let end = checked.origin().or_else(|| {
+        let end = match checked {
+            auth::Checked::Oidc(login) => login.token_origin(),
+            other => other.origins().pop(),
+        };
+        let end = end.or_else(|| {
             let keys = ["url", "issuer"].iter();
             let mut urls = keys.filter_map(|key| settings.text(&[*key]));
             urls.next().map(str::to_owned)

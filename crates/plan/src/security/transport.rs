@@ -48,9 +48,12 @@ fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
             let wanted = route.treatment.security.0.iter();
             let wanted = wanted.flat_map(|alternative| &alternative.0);
             let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
-            names.extend(schemes.filter_map(|scheme| match &scheme.verify {
-                ir::Verify::Auth(name) => route.gateway.shared.auth.get(name)?.checked.origin(),
-                ir::Verify::Upstream => None,
+            names.extend(schemes.flat_map(|scheme| match &scheme.verify {
+                ir::Verify::Auth(name) => {
+                    let verifier = route.gateway.shared.auth.get(name);
+                    verifier.map_or_else(Vec::new, |one| one.checked.origins())
+                }
+                ir::Verify::Upstream => Vec::new(),
             }));
         }
         kind => names.extend(of_policies(kind)),

@@ -12,8 +12,20 @@ use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Facts that limit how long keys and introspection answers are used after they were fetched.
-pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers", EARLY];
+/// Facts that limit the time for which keys, introspection responses and sessions are used after
+/// they were fetched or began.
+pub(super) const LASTING: &[&str] = &[
+    "stale_for",
+    "cache",
+    "old answers",
+    EARLY,
+    SESSION_LIFETIME,
+    SESSION_IDLE,
+];
+
+/// Facts with the times for which the session of a browser lasts.
+const SESSION_LIFETIME: &str = "session lifetime";
+const SESSION_IDLE: &str = "session idle";
 
 /// Fact about outages in which cached answers admit callers. A shorter `timeout` gives a greater
 /// value, because it causes more outages.
@@ -59,6 +71,12 @@ impl Asked {
             auth::Checked::HmacSignature(signed) => {
                 self.declared("hmac_signature", &signed.settings(), verifiers);
             }
+            auth::Checked::Oidc(login) => {
+                let signings = login.id_tokens().signings();
+                let signings = signings.iter().map(token::describe).collect();
+                self.one_of_values(token::SIGNING, &signings);
+                self.declared("oidc", &login.settings(), verifiers);
+            }
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
             }
@@ -79,6 +97,7 @@ impl Asked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
             auth::Checked::Jwt(jwt) => Some(jwt.scope_claim()),
             auth::Checked::Introspection(asked) => Some(asked.scope_claim()),
+            auth::Checked::Oidc(_) => None,
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
@@ -117,7 +136,11 @@ impl Asked {
                 facts.binding();
             }
             "oidc" => {
+                facts.one_of("issuer");
+                facts.one_of("algorithms");
                 facts.some_of("audience");
+                facts.required_claims();
+                facts.session();
             }
             "introspection" => {
                 facts.one_of("issuer");
@@ -262,6 +285,22 @@ impl Facts<'_, '_> {
         self.known.extend(["on_outage", "stale_for"]);
     }
 
+    /// Adds the claims that every ID token contains, and the times of a session.
+    fn session(&mut self) {
+        for claim in ["iat", "sub"] {
+            self.asked.has.insert(token::required(claim));
+        }
+        self.asked.bound("leeway", auth::jwt::LEEWAY_MS);
+        let time = |key| match self.settings.get(&["session", key]) {
+            Some(Value::One(Scalar::Duration(ms))) => Some(*ms),
+            _ => None,
+        };
+        let lifetime_ms = time("lifetime").unwrap_or(auth::oidc::LIFETIME_MS);
+        self.asked.bound(SESSION_LIFETIME, lifetime_ms);
+        self.asked
+            .bound(SESSION_IDLE, time("idle").unwrap_or(lifetime_ms));
+    }
+
     fn has(&mut self, key: &'static str) {
         self.known.push(key);
         let values = self.settings.texts(&[key]).unwrap_or_default();
@@ -359,6 +398,10 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
             ("components", hmac_signature::COMPONENTS),
         ],
         "dpop" => &[("algorithms", &["ES256"])],
+        "oidc" => &[
+            ("algorithms", &["RS256"]),
+            ("groups_claim", &[auth::jwt::GROUPS_CLAIM]),
+        ],
         _ => &[],
     };
     let text = |text: &str| Scalar::Text(text.to_owned());
@@ -413,7 +456,10 @@ fn beside(kind: &str) -> &'static [&'static str] {
             "client_secret",
             "redirect_path",
             "logout_path",
+            "after_logout",
             "scopes",
+            "token_url",
+            "timeout",
             "session",
         ],
         "introspection" => &["client_secret", "timeout", "cache_inactive", "token_bytes"],

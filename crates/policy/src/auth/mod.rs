@@ -18,7 +18,7 @@ mod replays;
 mod spelling;
 mod token;
 
-pub use place::{Held, Place, decode as decode_query, decode_basic};
+pub use place::{Held, Place, decode as decode_query, decode_basic, strip_cookies_of};
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use replays::{Full, Replays};
@@ -55,6 +55,9 @@ pub enum Checked {
     /// `kind: hmac_signature`
     #[n(7)]
     HmacSignature(#[n(0)] Box<hmac_signature::Checked>),
+    /// `kind: oidc`
+    #[n(8)]
+    Oidc(#[n(0)] Box<oidc::Checked>),
     /// Verifier of a kind that this version knows but cannot run, or with a setting that this
     /// version cannot run. Gateways refuse bundles with such a verifier.
     #[n(101)]
@@ -73,6 +76,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:jwt:discovery",
     "auth:jwt:jwks_url",
     "auth:mtls",
+    "auth:oidc",
 ];
 
 impl Checked {
@@ -117,6 +121,7 @@ impl Checked {
             | Self::Mtls(_)
             | Self::Dpop(_)
             | Self::HmacSignature(_)
+            | Self::Oidc(_)
             | Self::Declared(_) => None,
         }
     }
@@ -133,6 +138,7 @@ impl Checked {
             | Self::Introspection(_)
             | Self::Mtls(_)
             | Self::HmacSignature(_)
+            | Self::Oidc(_)
             | Self::Declared(_) => None,
         }
     }
@@ -147,23 +153,30 @@ impl Checked {
             | Self::Introspection(_)
             | Self::Mtls(_)
             | Self::HmacSignature(_)
+            | Self::Oidc(_)
             | Self::Declared(_) => {}
         }
     }
 
-    /// Origin of the URL that gwd calls for the verifier. The origin is the name of an upstream.
-    /// None if gwd calls no URL.
+    /// Origins of the URLs that gwd calls for the verifier, sorted. The origins are the names of
+    /// upstreams.
     #[must_use]
-    pub fn origin(&self) -> Option<String> {
+    pub fn origins(&self) -> Vec<String> {
+        let of = |url: &str| Endpoint::of(url).map(|endpoint| endpoint.origin);
         match self {
-            Self::Jwt(jwt) => Some(Endpoint::of(jwt.remote()?.url())?.origin),
-            Self::Introspection(asked) => Some(Endpoint::of(asked.url())?.origin),
+            Self::Jwt(jwt) => jwt
+                .remote()
+                .and_then(|remote| of(remote.url()))
+                .into_iter()
+                .collect(),
+            Self::Introspection(asked) => of(asked.url()).into_iter().collect(),
+            Self::Oidc(login) => login.origins(),
             Self::ApiKey(_)
             | Self::Basic(_)
             | Self::Mtls(_)
             | Self::Dpop(_)
             | Self::HmacSignature(_)
-            | Self::Declared(_) => None,
+            | Self::Declared(_) => Vec::new(),
         }
     }
 
@@ -177,6 +190,7 @@ impl Checked {
             | Self::Basic(_)
             | Self::Mtls(_)
             | Self::HmacSignature(_)
+            | Self::Oidc(_)
             | Self::Declared(_) => false,
         }
     }
@@ -192,6 +206,7 @@ impl Checked {
             Self::Mtls(_) => "mtls",
             Self::Dpop(_) => "dpop",
             Self::HmacSignature(_) => "hmac_signature",
+            Self::Oidc(_) => "oidc",
             Self::Declared(declared) => &declared.kind,
         }
     }
@@ -207,6 +222,7 @@ impl Checked {
             Self::Mtls(mtls) => mtls.settings(),
             Self::Dpop(dpop) => dpop.settings(),
             Self::HmacSignature(signed) => signed.settings(),
+            Self::Oidc(login) => login.settings(),
             Self::Declared(declared) => declared.settings.clone(),
         }
     }
@@ -223,18 +239,11 @@ pub static KINDS: &[diag::shape::Variant] = {
             runs: true,
         }
     }
-    const fn later(kind: &'static str, object: &'static Object) -> Variant {
-        Variant {
-            kind,
-            object,
-            runs: false,
-        }
-    }
     &[
         runs("api_key", &api_key::author::SHAPE),
         runs("basic", &basic::author::SHAPE),
         runs("jwt", &jwt::author::SHAPE),
-        later("oidc", &oidc::author::SHAPE),
+        runs("oidc", &oidc::author::SHAPE),
         runs("introspection", &introspection::author::SHAPE),
         runs("mtls", &mtls::author::SHAPE),
         runs("hmac_signature", &hmac_signature::author::SHAPE),
@@ -254,6 +263,7 @@ pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
         }
         "jwt" => jwt::author::check(node).map(Box::new).map(Checked::Jwt),
         "mtls" => Some(Checked::Mtls(mtls::author::check(node))),
+        "oidc" => oidc::author::check(node).map(Box::new).map(Checked::Oidc),
         "dpop" => dpop::author::check(node).map(Checked::Dpop),
         "hmac_signature" => {
             let checked = hmac_signature::author::check(node);

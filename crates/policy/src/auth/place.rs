@@ -170,6 +170,29 @@ pub(crate) fn cookie_values<'h>(
     })
 }
 
+/// Names of the cookies of a request.
+pub(crate) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    cookie_pairs(headers).filter_map(|pair| {
+        let split = pair.iter().position(|b| *b == b'=')?;
+        Some(&pair[..split])
+    })
+}
+
+/// Removes a cookie, and all cookies whose names are its name with `.` and more, under every
+/// spelling that some servers treat as such a name.
+pub fn strip_cookies_of(headers: &mut HeaderMap, name: &str) {
+    let is_part = |pair: &[u8]| {
+        let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        let decoded = std::str::from_utf8(written).map(decode);
+        let decoded = decoded.unwrap_or(Cow::Borrowed(written));
+        let whole = decoded.trim_ascii();
+        let (begin, rest) = whole.split_at_checked(name.len()).unwrap_or((whole, b""));
+        let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
+        is_read_as(whole, name.as_bytes()) || is_longer && is_read_as(begin, name.as_bytes())
+    };
+    strip_pairs(headers, is_part);
+}
+
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     let is_held = |pair: &[u8]| {
@@ -177,7 +200,12 @@ fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
         let decoded = std::str::from_utf8(name).map(decode);
         is_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
     };
-    if !cookie_pairs(headers).any(is_held) {
+    strip_pairs(headers, is_held)
+}
+
+/// Removes the cookies for which `is_held` is true. Returns true if there was one.
+fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool {
+    if !cookie_pairs(headers).any(&is_held) {
         return false;
     }
     let kept = cookie_pairs(headers).filter(|pair| !pair.is_empty() && !is_held(pair));

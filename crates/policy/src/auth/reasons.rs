@@ -1,7 +1,7 @@
 //! Reasons why a credential is refused. Reasons are written to logs and metrics, and never sent to
 //! clients.
 
-use super::{dpop, hmac_signature, jwt, mtls};
+use super::{dpop, hmac_signature, jwt, mtls, oidc};
 
 /// Defines an enum of reasons with their labels. `$prefix` precedes the labels in the metric of
 /// rejections.
@@ -44,6 +44,8 @@ pub enum Fault {
     Proof(dpop::Reason),
     /// Refused signature of the request.
     Signature(hmac_signature::Reason),
+    /// Refused session, or failed login.
+    Login(oidc::Reason),
 }
 
 impl Fault {
@@ -55,6 +57,7 @@ impl Fault {
             Self::Certificate(_) => "certificate_fault",
             Self::Proof(_) => "dpop_fault",
             Self::Signature(_) => "signature_fault",
+            Self::Login(_) => "login_fault",
         }
     }
 
@@ -66,6 +69,7 @@ impl Fault {
             Self::Certificate(reason) => reason.label(),
             Self::Proof(reason) => reason.label(),
             Self::Signature(reason) => reason.label(),
+            Self::Login(reason) => reason.label(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Fault {
             Self::Certificate(reason) => reason.metric(),
             Self::Proof(reason) => reason.metric(),
             Self::Signature(reason) => reason.metric(),
+            Self::Login(reason) => reason.metric(),
         }
     }
 }

@@ -90,6 +90,14 @@ impl Replays {
         Ok(())
     }
 
+    /// True if a proof is in the table and not too old at a time (Unix time, seconds).
+    #[must_use]
+    pub fn contains(&self, proof: [u8; 16], unix_s: u64) -> bool {
+        let mut shard = self.shard(proof);
+        shard.forget_before(unix_s);
+        shard.used.contains_key(&proof)
+    }
+
     /// Number of proofs in the table. Expired proofs of a shard count until its next proof removes
     /// them.
     #[must_use]

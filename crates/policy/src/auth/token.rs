@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::jwt::{Judged, TokenCache};
 use super::mtls::Presented;
-use super::{Checked, binding, dpop, hmac_signature, introspection, jwt};
+use super::{Checked, binding, dpop, hmac_signature, introspection, jwt, oidc};
 use crate::ask::Answers;
 use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
@@ -61,6 +61,8 @@ pub enum TokenVerifier {
     Dpop(Box<dpop::Verifier>),
     /// Checks signatures of requests with shared secrets.
     Signature(Box<hmac_signature::Verifier>),
+    /// Checks sessions of browsers.
+    Login(Box<oidc::Login>),
 }
 
 impl TokenVerifier {
@@ -86,6 +88,7 @@ impl TokenVerifier {
             (Checked::HmacSignature(signed), _) => {
                 Some(Self::Signature(Box::new(signed.verifier(secrets)?)))
             }
+            (Checked::Oidc(login), _) => Some(Self::Login(Box::new(login.login(secrets)?))),
             (
                 Checked::ApiKey(_)
                 | Checked::Basic(_)
@@ -103,6 +106,7 @@ impl TokenVerifier {
         match self {
             Self::Dpop(dpop) => return dpop.judge(token, request),
             Self::Signature(signed) => return signed.judge(token, request),
+            Self::Login(login) => return login.judge(token, request),
             Self::Jwt(_) | Self::Introspection(_) => {}
         }
         match self.judge_unbound(token, request) {
@@ -134,6 +138,7 @@ impl TokenVerifier {
             Self::Introspection(asked) => asked.judge(token, unix_s, cache, answers),
             Self::Dpop(dpop) => dpop.token().judge_unbound(token, request),
             Self::Signature(signed) => signed.judge(token, request),
+            Self::Login(login) => login.judge(token, request),
         }
     }
 
@@ -143,32 +148,45 @@ impl TokenVerifier {
             Self::Jwt(jwt) => jwt.binding(),
             Self::Introspection(asked) => asked.binding(),
             Self::Dpop(dpop) => dpop.token().binding(),
-            Self::Signature(_) => None,
+            Self::Signature(_) | Self::Login(_) => None,
         }
     }
 
-    /// True if the verifier checks tokens; false if it checks signatures of requests.
+    /// True if the verifier checks tokens; false if it checks signatures of requests or sessions.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
-        !matches!(self, Self::Signature(_))
+        match self {
+            Self::Jwt(_) | Self::Introspection(_) | Self::Dpop(_) => true,
+            Self::Signature(_) | Self::Login(_) => false,
+        }
     }
 
     /// Creates a nonce for a client. None if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match self {
-            Self::Jwt(_) | Self::Introspection(_) | Self::Signature(_) => None,
+            Self::Jwt(_) | Self::Introspection(_) | Self::Signature(_) | Self::Login(_) => None,
             Self::Dpop(dpop) => dpop.fresh_nonce(unix_s),
         }
     }
 
-    /// Cell with the verifier's keys. None if gwd does not fetch them.
+    /// Login, if the verifier checks sessions of browsers.
     #[must_use]
-    pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
+    pub fn login(&self) -> Option<&oidc::Login> {
         match self {
-            Self::Jwt(jwt) => jwt.key_cell(),
-            Self::Introspection(_) | Self::Signature(_) => None,
-            Self::Dpop(dpop) => dpop.token().key_cell(),
+            Self::Login(login) => Some(login),
+            Self::Jwt(_) | Self::Introspection(_) | Self::Dpop(_) | Self::Signature(_) => None,
+        }
+    }
+
+    /// Cells of keys and metadata that gwd fetches for the verifier.
+    #[must_use]
+    pub fn key_cells(&self) -> Vec<&Arc<KeyCell>> {
+        match self {
+            Self::Jwt(jwt) => jwt.key_cell().into_iter().collect(),
+            Self::Introspection(_) | Self::Signature(_) => Vec::new(),
+            Self::Dpop(dpop) => dpop.token().key_cells(),
+            Self::Login(login) => login.key_cells().collect(),
         }
     }
 }

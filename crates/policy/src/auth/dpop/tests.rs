@@ -137,6 +137,7 @@ fn label(judged: &Judged) -> String {
         Judged::Unproved(reason) => reason.label().to_owned(),
         Judged::Ask(_) => "ask".to_owned(),
         Judged::Signed(..) | Judged::Unsigned(_) => panic!("no signature of a request"),
+        Judged::Session(..) | Judged::Unlogged(_) => panic!("no session of a browser"),
     }
 }
 

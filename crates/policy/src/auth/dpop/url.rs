@@ -36,6 +36,18 @@ impl SeenUrl {
         })
     }
 
+    /// Scheme, host and port, without the default port of the scheme.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let Self {
+            scheme, host, port, ..
+        } = self;
+        match *port == usual_port(scheme) {
+            true => format!("{scheme}://{host}"),
+            false => format!("{scheme}://{host}:{port}"),
+        }
+    }
+
     /// True if `htu` and this URL are equal. `normalise` normalises the path of `htu` in the same
     /// way as the path of this URL.
     #[must_use]

@@ -16,6 +16,7 @@ pub(in crate::auth) mod tests;
 mod verify;
 
 pub use verify::Verifier;
+pub(in crate::auth) use verify::form;
 
 use minicbor::{Decode, Encode};
 

@@ -330,7 +330,7 @@ fn parts(token: &[u8]) -> Option<[Object; 2]> {
 }
 
 /// Encodes a value for a form (URL Standard §5.2).
-fn form(bytes: &[u8]) -> String {
+pub(in crate::auth) fn form(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {

@@ -122,7 +122,40 @@ pub enum KeySource {
     Discovered,
 }
 
+/// Settings of the verifier of a login's ID tokens.
+pub(in crate::auth) struct OfLogin {
+    pub(in crate::auth) issuer: String,
+    pub(in crate::auth) audience: Vec<String>,
+    pub(in crate::auth) algorithms: Vec<Algorithm>,
+    pub(in crate::auth) keys: KeySource,
+    pub(in crate::auth) token_bytes: u64,
+    pub(in crate::auth) required_claims: Vec<String>,
+    pub(in crate::auth) consumer_claim: Option<String>,
+    pub(in crate::auth) groups_claim: Option<String>,
+}
+
 impl Checked {
+    /// Verifier of the ID tokens of a login, without `typ` or with `JWT`.
+    pub(in crate::auth) fn of_login(login: OfLogin) -> Self {
+        let groups_claim = login.groups_claim;
+        Self {
+            issuer: login.issuer,
+            audience: login.audience,
+            algorithms: login.algorithms,
+            keys: login.keys,
+            leeway_ms: LEEWAY_MS,
+            max_lifetime_ms: None,
+            types: ["", "jwt"].map(str::to_owned).to_vec(),
+            token_bytes: login.token_bytes,
+            required_claims: login.required_claims,
+            consumer_claim: login.consumer_claim,
+            scope_claim: SCOPE_CLAIM.to_owned(),
+            groups_claim: groups_claim.unwrap_or_else(|| GROUPS_CLAIM.to_owned()),
+            stale_for_ms: None,
+            binding: None,
+        }
+    }
+
     /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {

@@ -33,6 +33,7 @@ use crate::ask::{Answers, AskId, Effect};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::dpop::{self, Proved};
 use crate::auth::hmac_signature::{self, Signed};
+use crate::auth::oidc;
 use crate::auth::reasons::reasons;
 use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
@@ -130,6 +131,10 @@ pub enum Judged {
     Signed(Arc<Identity>, Signed),
     /// Refused signature of the request.
     Unsigned(hmac_signature::Reason),
+    /// Valid session of a browser.
+    Session(Arc<Identity>, Box<oidc::Opened>),
+    /// Refused session of a browser.
+    Unlogged(oidc::Reason),
 }
 
 /// A public key, prepared for the verification of signatures.
@@ -365,6 +370,19 @@ impl Verifier {
             return Err(Reason::Lifetime);
         }
         Ok((ends + leeway_ms).div_ceil(1000))
+    }
+
+    /// Identity of a token that was verified before.
+    ///
+    /// # Errors
+    /// The token is malformed.
+    pub(in crate::auth) fn identity_of(
+        &self,
+        token: &[u8],
+        ends_s: u64,
+    ) -> Result<Identity, Reason> {
+        let token = parse(token, self.settings.token_bytes)?;
+        self.identity(&token, ends_s)
     }
 
     fn identity(&self, token: &Token<'_>, ends_s: u64) -> Result<Identity, Reason> {

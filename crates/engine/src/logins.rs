@@ -1,0 +1,112 @@
+//! Logins of browsers: the paths that the gateway answers itself, and the redirect of a request
+//! without a session.
+
+use std::sync::Arc;
+
+use http::Method;
+use policy::auth::TokenVerifier;
+use policy::auth::dpop::SeenUrl;
+use policy::auth::oidc::{Login, Outcome, Reason, is_navigation};
+use policy::{Cx, Reject, RequestHead};
+
+use crate::router::{HostPattern, HostTable};
+
+/// Path that the gateway answers itself, on the hosts of the APIs that use a login.
+#[derive(Debug)]
+pub(crate) struct OwnPath {
+    host: HostPattern,
+    path: Box<str>,
+    kind: Kind,
+    login: Arc<TokenVerifier>,
+}
+
+/// Use of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The provider sends browsers here with its response.
+    Redirect,
+    /// Browsers end their session here.
+    Logout,
+}
+
+impl OwnPath {
+    /// Paths of a login on a host. `None`: every host that no other mount names.
+    pub(crate) fn of(login: &Arc<TokenVerifier>, host: Option<&str>) -> Vec<Self> {
+        let Some(settings) = login.login().map(Login::settings) else {
+            return Vec::new();
+        };
+        let redirect = Some((settings.redirect_path(), Kind::Redirect));
+        let logout = settings.logout_path().map(|path| (path, Kind::Logout));
+        let paths = redirect.into_iter().chain(logout);
+        let own = paths.map(|(path, kind)| Self {
+            host: match host {
+                None => HostPattern::Any,
+                Some(host) if host.starts_with("*.") => HostPattern::Wildcard(host.to_owned()),
+                Some(host) => HostPattern::Exact(host.to_owned()),
+            },
+            path: path.into(),
+            kind,
+            login: Arc::clone(login),
+        });
+        own.collect()
+    }
+
+    /// True if both answer the same requests in the same way.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.host == other.host && self.path == other.path && Arc::ptr_eq(&self.login, &other.login)
+    }
+
+    /// Own path of a request, if it is one.
+    pub(crate) fn find<'o>(
+        all: &'o [Self],
+        hosts: &HostTable,
+        head: &RequestHead,
+    ) -> Option<&'o Self> {
+        let mut fitting = all.iter().filter(|own| *own.path == *head.path());
+        let first = fitting.next()?;
+        let host = hosts.pattern(&head.host)?;
+        std::iter::once(first)
+            .chain(fitting)
+            .find(|own| own.host == host)
+    }
+
+    /// Answers a request of the path. `url` is the URL of the request as the browser sees it.
+    ///
+    /// # Errors
+    /// The methods of the path, if the request has another one.
+    pub(crate) fn answer(
+        &self,
+        head: &RequestHead,
+        url: Option<&SeenUrl>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Outcome, &'static [Method]> {
+        let methods: &'static [Method] = match self.kind {
+            Kind::Redirect => &[Method::GET],
+            Kind::Logout => &[Method::GET, Method::POST],
+        };
+        if !methods.contains(&head.method) {
+            return Err(methods);
+        }
+        Ok(match (self.login.login(), url) {
+            (Some(login), Some(url)) => match self.kind {
+                Kind::Redirect => login.complete(head, &mut cx.visit()),
+                Kind::Logout => login.end(head, url, &mut cx.visit()),
+            },
+            _ => Outcome::Fault(Reason::State),
+        })
+    }
+}
+
+/// Answer to a request that authentication refuses: a navigation of a browser is sent to the
+/// provider if a login would admit it. `url` returns its URL as the browser sees it. `None` for any
+/// other request.
+pub(crate) fn redirect(
+    login: Option<&Login>,
+    reject: &'static Reject,
+    (head, url): (&RequestHead, impl FnOnce(&Cx<'_>) -> Option<SeenUrl>),
+    cx: &mut Cx<'_>,
+) -> Option<Outcome> {
+    let login = login.filter(|_| is_navigation(head))?;
+    let url = url(cx)?;
+    Some(login.begin(head, &url, reject, &mut cx.visit()))
+}

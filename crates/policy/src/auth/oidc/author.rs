@@ -1,0 +1,255 @@
+//! Shape and checks of `kind: oidc` settings.
+
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
+
+use super::{Checked, LIFETIME_MS, SCOPES};
+use crate::auth::jwt::Algorithm;
+use crate::forms;
+use crate::secret::SecretRef;
+
+/// Maximum value of `session.lifetime`, in milliseconds: 30 days.
+const LIFETIME_MAX_MS: u64 = 30 * 86_400_000;
+/// Maximum length of the name of a cookie, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Keys of `kind: oidc`.
+pub static SHAPE: Object = Object {
+    what: "logins by OpenID Connect",
+    fields: &[
+        Field::required(
+            "issuer",
+            Shape::Form(&forms::HTTPS_URL),
+            "Issuer; its discovery document must name the same issuer.",
+        ),
+        Field::required(
+            "client_id",
+            Shape::Form(&forms::WORDS),
+            "Client id of the gateway at the provider.",
+        ),
+        Field::required(
+            "client_secret",
+            Shape::Secret,
+            "Client authentication at the token endpoint.",
+        ),
+        Field::required(
+            "redirect_path",
+            Shape::Form(&forms::PATH),
+            "Path of the redirect URI, to which the provider sends browsers. The gateway answers it on each host of the APIs that use the login.",
+        ),
+        Field::optional(
+            "logout_path",
+            Shape::Form(&forms::PATH),
+            "Path that ends the session, here and at the provider (RP-Initiated Logout 1.0). Default: none.",
+        ),
+        Field::optional(
+            "after_logout",
+            Shape::Form(&forms::PATH),
+            "Path to which browsers go after the logout. Its URL must be registered at the provider. Default: the page of the provider, or a line of text.",
+        ),
+        Field::optional(
+            "scopes",
+            Shape::Several(&Shape::Form(&forms::WORDS)),
+            "Requested scopes; `openid` is always requested. Default: `openid`.",
+        ),
+        Field::optional(
+            "audience",
+            Shape::Several(&Shape::Form(&forms::WORDS)),
+            "Values of `aud` that an ID token may have beside the client's id. Default: none.",
+        ),
+        Field::optional(
+            "algorithms",
+            Shape::Several(&Shape::Word(Algorithm::NAMES)),
+            "Algorithms that ID tokens may be signed with. Default: `RS256`.",
+        ),
+        Field::optional(
+            "jwks_url",
+            Shape::Form(&forms::HTTPS_URL),
+            "URL of the key set. Default: the URL that the issuer's metadata names, which must be at the issuer's origin.",
+        ),
+        Field::optional(
+            "token_url",
+            Shape::Form(&forms::HTTPS_URL),
+            "Token endpoint. Default: the URL that the issuer's metadata names, which must be at the issuer's origin.",
+        ),
+        Field::optional(
+            "timeout",
+            Shape::Timeout,
+            "Maximum time for an answer of the token endpoint. Default: 5s.",
+        ),
+        Field::optional(
+            "required_claims",
+            Shape::Several(&Shape::Form(&forms::WORDS)),
+            "Claims that an ID token must have beside `iss`, `sub`, `aud`, `exp` and `iat`.",
+        ),
+        Field::optional(
+            "consumer_claim",
+            Shape::Form(&forms::WORDS),
+            "Claim with the name of the consumer that the session belongs to. Default: none, the \
+caller is not a consumer.",
+        ),
+        Field::optional(
+            "groups_claim",
+            Shape::Form(&forms::WORDS),
+            "Claim with the groups, a space-separated string or a list. Default: `groups`.",
+        ),
+        Field::required("session", Shape::Object(&SESSION), "Session settings."),
+    ],
+    rules: &[Rule::Holds(check_whole)],
+};
+
+static SESSION: Object = Object {
+    what: "a session",
+    fields: &[
+        Field::required(
+            "secret",
+            Shape::Secret,
+            "Keys that seal the cookies, one a line, each of at least 32 bytes: the first seals, all of them open.",
+        ),
+        Field::optional(
+            "cookie",
+            Shape::Form(&forms::FIELD),
+            "Name of the cookie; begins with `__Host-`. Default: `__Host-session`.",
+        ),
+        Field::optional(
+            "lifetime",
+            Shape::Timeout,
+            "Lifetime of a session from the login. Range: up to 720h. Default: 1h.",
+        ),
+        Field::optional(
+            "idle",
+            Shape::Timeout,
+            "Time without requests after which a session ends. Default: unlimited within `lifetime`.",
+        ),
+        Field::optional(
+            "same_site",
+            Shape::Word(&["strict", "lax"]),
+            "`SameSite` of the cookie. Default: `lax`.",
+        ),
+    ],
+    rules: &[],
+};
+
+fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let text = |key: &str| get(key).and_then(|node| node.scalar_text());
+    let session = get("session");
+    let of_session = |key: &str| {
+        let value = session.and_then(|node| node.get(key));
+        value.filter(|value| !value.is_null())
+    };
+    let mut refuse = |wrong: Option<NodeRef<'_>>, message: &str, help: &str| {
+        if let Some(wrong) = wrong {
+            sink.push(Diagnostic::new(&BAD_VALUE, wrong.span(), message).help(help));
+        }
+    };
+    for key in ["redirect_path", "logout_path", "after_logout"] {
+        let is_plain = |text: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+            let mut segments = text.split('/').skip(1);
+            text.bytes().all(plain)
+                && (text == "/" || segments.all(|one| !matches!(one, "" | "." | "..")))
+        };
+        refuse(
+            get(key).filter(|node| !node.scalar_text().is_none_or(is_plain)),
+            "the path is not in its normal form",
+            "write segments of letters, digits, `-`, `.`, `_` and `~`, without a final slash",
+        );
+        refuse(
+            get(key).filter(|_| key != "after_logout" && text(key) == Some("/")),
+            "the gateway would answer the root path itself",
+            "write a path of its own, such as `/login/done`",
+        );
+    }
+    let is_same = text("redirect_path").is_some() && text("redirect_path") == text("logout_path");
+    refuse(
+        get("logout_path").filter(|_| is_same),
+        "login and logout have the same path",
+        "write another path, such as `/logout`",
+    );
+    refuse(
+        get("after_logout").filter(|_| text("logout_path").is_none()),
+        "`after_logout` has no effect without `logout_path`",
+        "add `logout_path`, or remove `after_logout`",
+    );
+    let algorithms = get("algorithms").into_iter().flat_map(NodeRef::items);
+    for algorithm in algorithms {
+        let is_shared = algorithm
+            .scalar_text()
+            .is_some_and(|one| one.starts_with("HS"));
+        refuse(
+            Some(algorithm).filter(|_| is_shared),
+            "ID tokens are checked with the provider's public keys",
+            "list an algorithm of key pairs, such as `ES256` or `RS256`",
+        );
+    }
+    let fits_name = |name: &str| name.starts_with("__Host-") && name.len() <= NAME_BYTES_MAX;
+    refuse(
+        of_session("cookie").filter(|node| !node.scalar_text().is_none_or(fits_name)),
+        "the name does not protect the cookie from other hosts",
+        "write a name that begins with `__Host-`, of at most 64 bytes (RFC 6265bis §4.1.3.2)",
+    );
+    let ms = |key: &str| of_session(key).and_then(|node| read::duration_ms(node).ok());
+    refuse(
+        of_session("lifetime").filter(|_| ms("lifetime").is_some_and(|ms| ms > LIFETIME_MAX_MS)),
+        "a session can last at most 720h",
+        "write at most `720h`: a stolen cookie is valid for that long",
+    );
+    let lifetime_ms = ms("lifetime").unwrap_or(LIFETIME_MS);
+    refuse(
+        of_session("idle").filter(|_| ms("idle").is_some_and(|ms| ms >= lifetime_ms)),
+        "`idle` has no effect: the session ends earlier by `lifetime`",
+        "write a shorter time, or remove `idle`",
+    );
+}
+
+/// Reads a node that fits [`SHAPE`].
+pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
+    let texts = |key: &str| -> Vec<String> {
+        let items = get(key).into_iter().flat_map(NodeRef::items);
+        let texts = items.filter_map(NodeRef::scalar_text);
+        let mut all: Vec<String> = texts.map(str::to_owned).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let session = get("session")?;
+    let of_session = |key: &str| session.get(key).filter(|value| !value.is_null());
+    let time = |node: Option<NodeRef<'_>>| node.and_then(|node| read::duration_ms(node).ok());
+    let secret = |node: Option<NodeRef<'_>>| SecretRef::parse(node?.as_str()?).ok();
+    let mut scopes = texts("scopes");
+    scopes.extend(SCOPES.iter().map(|one| (*one).to_owned()));
+    scopes.sort();
+    scopes.dedup();
+    let algorithms = texts("algorithms");
+    let algorithms = algorithms.iter().filter_map(|one| Algorithm::of(one));
+    let mut algorithms: Vec<Algorithm> = algorithms.collect();
+    if algorithms.is_empty() {
+        algorithms.push(Algorithm::Rs256);
+    }
+    algorithms.sort();
+    Some(Checked {
+        issuer: text("issuer")?,
+        client_id: text("client_id")?,
+        client_secret: secret(get("client_secret"))?,
+        redirect_path: text("redirect_path")?,
+        logout_path: text("logout_path"),
+        after_logout: text("after_logout"),
+        scopes,
+        audience: texts("audience"),
+        algorithms,
+        jwks_url: text("jwks_url"),
+        token_url: text("token_url"),
+        timeout_ms: time(get("timeout")),
+        required_claims: texts("required_claims"),
+        consumer_claim: text("consumer_claim"),
+        groups_claim: text("groups_claim"),
+        session_secret: secret(of_session("secret"))?,
+        cookie: of_session("cookie").and_then(|node| Some(node.scalar_text()?.to_owned())),
+        lifetime_ms: time(of_session("lifetime")),
+        idle_ms: time(of_session("idle")),
+        strict: of_session("same_site").and_then(|node| node.scalar_text()) == Some("strict"),
+    })
+}

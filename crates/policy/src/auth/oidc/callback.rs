@@ -1,0 +1,121 @@
+//! Response of the provider at the redirect URI (OpenID Connect Core §3.1.2.5, RFC 6749 §4.1.2,
+//! RFC 9207).
+
+use http::header::HeaderValue;
+use sha2::{Digest as _, Sha256};
+
+use super::login::{Outcome, Visit};
+use super::provider::Metadata;
+use super::session::Pending;
+use super::{Login, Reason, reply};
+use crate::ask::Answer;
+use crate::auth::place::{Held, Place};
+use crate::auth::replays::Full;
+use crate::head::RequestHead;
+
+impl Login {
+    /// Ends a login with the response of the provider. On success, the browser gets a new session
+    /// and goes to the page that it asked for.
+    pub fn complete(&self, head: &RequestHead, visit: &mut Visit<'_>) -> Outcome {
+        let one = |name: &str| match Place::Query(name.to_owned()).held(head) {
+            Held::Absent => Some(None),
+            Held::One(value) => String::from_utf8(value.into_owned()).ok().map(Some),
+            Held::Several => None,
+        };
+        let Some(Some(state)) = one("state") else {
+            return Outcome::Fault(Reason::State);
+        };
+        let Some(pending) = self.pending(head, &state, visit.unix_s) else {
+            return Outcome::Fault(Reason::State);
+        };
+        let outcome = match (one("iss"), one("error"), one("code")) {
+            (Some(issuer), Some(error), Some(code)) => {
+                self.respond(&pending, [issuer, error, code], visit)
+            }
+            _ => Outcome::Fault(Reason::Code),
+        };
+        if !matches!(outcome, Outcome::Ask(_)) {
+            self.remove_login(&state, visit);
+        }
+        outcome
+    }
+
+    fn respond(
+        &self,
+        pending: &Pending,
+        [issuer, error, code]: [Option<String>; 3],
+        visit: &mut Visit<'_>,
+    ) -> Outcome {
+        let set = match self.metadata(visit) {
+            Ok(set) => set,
+            Err(outcome) => return outcome,
+        };
+        let Some(metadata) = Metadata::of(&set) else {
+            return Outcome::Fault(Reason::Unavailable);
+        };
+        match issuer {
+            None if metadata.names_issuer => return Outcome::Fault(Reason::Issuer),
+            Some(issuer) if *issuer != *metadata.issuer => return Outcome::Fault(Reason::Issuer),
+            _ => {}
+        }
+        if let Some(error) = error {
+            return Outcome::Fault(match error.as_str() {
+                "access_denied" => Reason::Denied,
+                "server_error" | "temporarily_unavailable" => Reason::Unavailable,
+                _ => Reason::Refused,
+            });
+        }
+        let Some(code) = code else {
+            return Outcome::Fault(Reason::Code);
+        };
+        let id = self.code_id(&pending.state);
+        let answered = match visit.answers.get(&id) {
+            Some(Answer::Http(answered)) => answered.clone(),
+            Some(_) => return Outcome::Fault(Reason::Unavailable),
+            None => {
+                if let Err(reason) = remember(pending, visit) {
+                    return Outcome::Fault(reason);
+                }
+                let grant = [
+                    ("code", code.as_str()),
+                    ("redirect_uri", pending.redirect_uri.as_str()),
+                    ("code_verifier", pending.verifier.as_str()),
+                ];
+                return self.ask_code(id, metadata, grant);
+            }
+        };
+        let login = (pending.nonce.as_str(), self.new_id(visit));
+        let session = match self.begun(&answered, login, (visit.unix_s, visit.answers)) {
+            Ok(session) => session,
+            Err(outcome) => return outcome,
+        };
+        let cookies: Vec<HeaderValue> = match self.cookies(&session, visit) {
+            Ok(cookies) => cookies,
+            Err(reason) => return Outcome::Fault(reason),
+        };
+        let reply = match self.settings.strict {
+            true => reply::page(&pending.target),
+            false => reply::redirect(&pending.target, None),
+        };
+        match reply {
+            Some(reply) => {
+                visit.cookies.extend(cookies);
+                Outcome::Reply(reply)
+            }
+            None => Outcome::Fault(Reason::State),
+        }
+    }
+}
+
+/// Records that the response to a login was used, so that it is used once.
+fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
+    let mut used = [0; 16];
+    used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);
+    let client = visit.client.to_string();
+    let logins = &visit.logins;
+    let kept = logins.remember(used, client.as_bytes(), visit.unix_s, pending.ends_s);
+    kept.map_err(|full| match full {
+        Full::Replayed => Reason::Replayed,
+        Full::Full => Reason::Full,
+    })
+}

@@ -1,0 +1,51 @@
+//! Reasons why a session is not accepted, or a login does not succeed.
+
+use crate::auth::reasons::reasons;
+
+reasons! {
+    /// Reason why a session is not accepted, or a login fails. Used in logs and metrics; clients do
+    /// not see it.
+    "login_"
+    /// No key of the secret sealed the session's cookie, or a part of it is missing.
+    Sealed "session_unreadable";
+    /// The session is older than its lifetime.
+    Expired "session_expired";
+    /// The session had no request for too long.
+    Idle "session_idle";
+    /// The provider refused to refresh the session, or the user logged out.
+    Ended "session_ended";
+    /// The session's ID token was revoked.
+    Revoked "session_revoked";
+    /// The response belongs to no login of this browser, or the login took too long.
+    State "state";
+    /// The response was used before.
+    Replayed "replayed";
+    /// The user or the provider denied the login.
+    Denied "denied";
+    /// The provider reports another error.
+    Refused "refused";
+    /// The response is from another issuer (RFC 9207).
+    Issuer "issuer";
+    /// The response has no code, or several.
+    Code "code";
+    /// The token endpoint refused the code.
+    Grant "grant";
+    /// The answer of the token endpoint cannot be used.
+    Unusable "unusable";
+    /// The ID token is not valid.
+    IdToken "id_token";
+    /// The ID token belongs to another login.
+    Nonce "nonce";
+    /// The ID token was issued to another client, or for an unknown audience.
+    Party "party";
+    /// The access token is not the one of the ID token.
+    AccessToken "access_token";
+    /// The session does not fit into cookies.
+    TooLarge "session_too_large";
+    /// The provider did not answer.
+    Unavailable "unavailable";
+    /// Another site asked for the logout.
+    CrossSite "cross_site";
+    /// No login can be recorded now.
+    Full "full";
+}

@@ -1,0 +1,268 @@
+//! Responses of providers and browsers that must not give a session.
+
+use super::*;
+
+/// Fault of the provider, status of the login, and its reason in the access log.
+fn faults() -> Vec<(Value, u16, &'static str)> {
+    vec![
+        (
+            json!({"response": {"error": "access_denied", "code": null}}),
+            403,
+            "denied",
+        ),
+        (
+            json!({"response": {"error": "access_denied"}}),
+            403,
+            "denied",
+        ),
+        (
+            json!({"response": {"error": "server_error", "code": null}}),
+            503,
+            "unavailable",
+        ),
+        (
+            json!({"response": {"error": "invalid_scope", "code": null}}),
+            400,
+            "refused",
+        ),
+        (json!({"response": {"code": null}}), 400, "code"),
+        (json!({"response": {"code": "unknown"}}), 400, "grant"),
+        (json!({"response": {"state": null}}), 400, "state"),
+        (json!({"response": {"state": ""}}), 400, "state"),
+        (
+            json!({"response": {"state": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}),
+            400,
+            "state",
+        ),
+        (json!({"response": {"iss": null}}), 400, "issuer"),
+        (
+            json!({"response": {"iss": "https://evil.example"}}),
+            400,
+            "issuer",
+        ),
+        (json!({"claims": {"nonce": "other"}}), 400, "nonce"),
+        (json!({"claims": {"nonce": null}}), 400, "nonce"),
+        (
+            json!({"claims": {"iss": "https://evil.example"}}),
+            400,
+            "id_token",
+        ),
+        (json!({"claims": {"aud": "another"}}), 400, "id_token"),
+        (
+            json!({"claims": {"aud": ["the gateway", "another"], "azp": "the gateway"}}),
+            400,
+            "party",
+        ),
+        (
+            json!({"claims": {"aud": ["the gateway", "partner"]}}),
+            400,
+            "party",
+        ),
+        (json!({"claims": {"azp": "another"}}), 400, "party"),
+        (json!({"claims": {"exp": 1}}), 400, "id_token"),
+        (json!({"claims": {"exp": null}}), 400, "id_token"),
+        (json!({"claims": {"iat": null}}), 400, "id_token"),
+        (json!({"claims": {"sub": null}}), 400, "id_token"),
+        (
+            json!({"claims": {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}}),
+            400,
+            "access_token",
+        ),
+        (json!({"claims": {"at_hash": 1}}), 400, "access_token"),
+        (
+            json!({"claims": {"filler": "x".repeat(6_000)}}),
+            400,
+            "id_token",
+        ),
+        (json!({"signer": "other"}), 400, "id_token"),
+        (json!({"answer": {"id_token": null}}), 400, "unusable"),
+        (json!({"answer": {"id_token": "x"}}), 400, "id_token"),
+        (json!({"answer": {"access_token": null}}), 400, "unusable"),
+        (json!({"answer": {"token_type": "mac"}}), 400, "unusable"),
+        (
+            json!({"answer": {"refresh_token": "x".repeat(12_000)}}),
+            400,
+            "session_too_large",
+        ),
+        (json!({"raw": "<html>"}), 400, "unusable"),
+        (json!({"raw": "{}"}), 400, "unusable"),
+        (json!({"raw": "x".repeat(100_000)}), 503, "unavailable"),
+        (json!({"status": 400}), 400, "grant"),
+        (json!({"status": 500}), 503, "unavailable"),
+        (json!({"status": 302}), 503, "unavailable"),
+    ]
+}
+
+#[test]
+fn wrong_response_of_the_provider_gives_no_session() {
+    let Some(mut scene) = Scene::new(&json!({"audience": ["partner"]})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut wrong = Vec::new();
+    for (fault, status, expected) in faults() {
+        let mut browser = Browser::default();
+        let first = browser.open(&scene, "/page");
+        scene.fails(&fault);
+        let back = browser.to_provider(&first);
+        let done = browser.open(&scene, path_of(&back));
+        let told = (done.status, reason(&scene, &done));
+        let is_in = browser.cookies.contains_key("__Host-session");
+        if told != (status, expected.to_owned()) || is_in {
+            wrong.push(format!("{fault}: {told:?}, session: {is_in}"));
+        }
+        let text = done.text();
+        for secret in ["code-", "access-", "refresh-", "alice"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    scene.fails(&json!({"claims": {"aud": ["the gateway", "partner"], "azp": "the gateway"}}));
+    let done = Browser::default().log_in(&scene, "/page");
+    assert_eq!(done.status, 303, "a known audience");
+}
+
+#[test]
+fn response_belongs_to_one_browser_and_one_login() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let (mut alice, mut mallory) = (Browser::default(), Browser::default());
+    let first = alice.open(&scene, "/page");
+    let back = alice.to_provider(&first);
+    let mut begun = alice.clone();
+    // Login CSRF: the browser of another user gets the response.
+    let _own = mallory.open(&scene, "/page");
+    let done = mallory.open(&scene, path_of(&back));
+    assert_eq!((done.status, &*reason(&scene, &done)), (400, "state"));
+    assert_eq!(alice.open(&scene, path_of(&back)).status, 303);
+    // The same response again, with the cookie of the login.
+    let done = begun.open(&scene, path_of(&back));
+    assert_eq!((done.status, &*reason(&scene, &done)), (400, "replayed"));
+    let done = alice.open(&scene, path_of(&back));
+    assert_eq!((done.status, &*reason(&scene, &done)), (400, "state"));
+    for more in ["&code=x", "&state=x", "&iss=x", "&error=x&error=y"] {
+        let mut browser = Browser::default();
+        let first = browser.open(&scene, "/page");
+        let back = format!("{}{more}", browser.to_provider(&first));
+        assert_eq!(browser.open(&scene, path_of(&back)).status, 400, "{more}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"] {
+        let line = format!("{method} /login/done");
+        let mut connection = scene.gateway.connect();
+        let text = format!("{line} HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+        connection.send(text.as_bytes()).expect("it reads");
+        let response = connection
+            .read_response(method == "HEAD")
+            .expect("it answers");
+        assert_eq!(
+            (response.status, response.header("allow")),
+            (405, Some("GET")),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn changed_and_foreign_cookies_are_no_session() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut alice = Browser::default();
+    assert_eq!(alice.log_in(&scene, "/page").status, 303);
+    let mut pending = Browser::default();
+    let _first = pending.open(&scene, "/page");
+    let login = pending.cookies.into_values().next().expect("a login");
+    let own = alice.cookies["__Host-session"].clone();
+    let mut changed = own.clone().into_bytes();
+    changed[40] ^= 1;
+    let changed = String::from_utf8(changed).expect("still ASCII");
+    for cookie in [
+        "1.",
+        "x",
+        "1.x",
+        "2.x",
+        &changed,
+        &own[..own.len() - 4],
+        &format!("{own}A"),
+        &own.replacen("1.", "2.", 1),
+        &format!("1.{login}"),
+        "1.eyJhbGciOiJub25lIn0.e30.",
+    ] {
+        let mut browser = Browser::default();
+        browser
+            .cookies
+            .insert("__Host-session".to_owned(), cookie.to_owned());
+        let json = "accept: application/json";
+        let refused = browser.send(&scene.gateway, "GET /page", json);
+        assert_eq!(refused.status, 401, "{cookie}");
+        assert_eq!(reason(&scene, &refused), "session_unreadable");
+        assert_eq!(
+            browser.send(&scene.gateway, "GET /maybe", json).status,
+            401,
+            "never anonymous"
+        );
+        assert_eq!(browser.open(&scene, "/page").status, 303, "a new login");
+    }
+    let twice = format!("accept: text/html\ncookie: __Host-session={own}; __Host-session={own}");
+    let request = format!("GET /page HTTP/1.1\nhost: h\n{twice}");
+    assert_eq!(scene.gateway.ask(&request).status, 400);
+}
+
+#[test]
+fn browser_returns_only_to_its_own_host() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let long = format!("/page?{}", "x".repeat(3_000));
+    for (target, expected) in [
+        (
+            "/page?next=https://evil.example",
+            "/page?next=https://evil.example",
+        ),
+        ("/page?//evil.example", "/page?//evil.example"),
+        (&*long, "/"),
+    ] {
+        let done = Browser::default().log_in(&scene, target);
+        assert_eq!(location(&done), expected, "{target}");
+    }
+    for target in ["//evil.example/page", "/\\evil.example"] {
+        let mut browser = Browser::default();
+        let first = browser.open(&scene, target);
+        if first.status == 303 {
+            let back = browser.to_provider(&first);
+            assert_eq!(
+                location(&browser.open(&scene, path_of(&back))),
+                "/",
+                "{target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn secrets_of_a_login_are_not_written() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut browser = Browser::default();
+    let first = browser.open(&scene, "/page");
+    let back = browser.to_provider(&first);
+    let done = browser.open(&scene, path_of(&back));
+    assert_eq!(done.status, 303);
+    let page = browser.open(&scene, "/page");
+    let _line = reason(&scene, &page);
+    let session = browser.cookies["__Host-session"].clone();
+    let written = [
+        scene.gateway.log(),
+        format!("{:?}", scene.gateway.access_log().lines()),
+        scene.gateway.metrics().0,
+        scene.gateway.status().to_string(),
+    ];
+    for text in &written {
+        for secret in [
+            SECRET, KEY, "code-0", "access-", "refresh-", &session, "s3cret",
+        ] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Sessions after a login: their end, their refresh, the logout, and outages of the provider.
+
+use std::time::Duration;
+
+use e2e::wait;
+
+use super::*;
+
+fn page(browser: &mut Browser, scene: &Scene) -> (u16, String) {
+    let json = "accept: application/json";
+    let response = browser.send(&scene.gateway, "GET /page", json);
+    (response.status, reason(scene, &response))
+}
+
+#[test]
+fn logout_ends_the_session_here_and_at_the_provider() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let mut stolen = browser.clone();
+    for (line, fields) in [
+        ("GET /logout", "sec-fetch-site: cross-site"),
+        ("GET /logout", "sec-fetch-site: same-site"),
+        (
+            "POST /logout",
+            "origin: https://evil.example\ncontent-length: 0",
+        ),
+        ("POST /logout", "origin: null\ncontent-length: 0"),
+        ("GET /logout", "referer: https://evil.example/x"),
+    ] {
+        let refused = browser.send(&scene.gateway, line, fields);
+        assert_eq!(refused.status, 403, "{line} {fields}");
+        assert_eq!(reason(&scene, &refused), "cross_site");
+    }
+    assert_eq!(page(&mut browser, &scene).0, 200);
+    let out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
+    assert_eq!(out.status, 303, "{}", out.text());
+    let target = location(&out).to_owned();
+    assert!(target.starts_with(&format!("{}/logout?client_id=the+gateway&", scene.issuer)));
+    assert!(target.contains("id_token_hint=ey"), "{target}");
+    let back = format!("http%3A%2F%2F{}%2Fopen", scene.gateway.address());
+    let back = back.replace(':', "%3A");
+    assert!(
+        target.contains(&format!("post_logout_redirect_uri={back}")),
+        "{target}"
+    );
+    assert!(browser.cookies.is_empty());
+    assert_eq!(page(&mut browser, &scene).0, 401);
+    let ended = page(&mut stolen, &scene);
+    assert_eq!(ended, (401, "session_ended".to_owned()));
+    let again = browser.send(&scene.gateway, "POST /logout", "content-length: 0");
+    assert_eq!((again.status, location(&again)), (303, "/open"));
+}
+
+#[test]
+fn login_gives_a_new_session() {
+    let Some(scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let before = browser.cookies["__Host-session"].clone();
+    let mut other = Browser::default();
+    other
+        .cookies
+        .insert("__Host-session".to_owned(), "1.planted".to_owned());
+    assert_eq!(other.log_in(&scene, "/page").status, 303);
+    assert_ne!(other.cookies["__Host-session"], before);
+    assert_eq!(page(&mut other, &scene).0, 200);
+}
+
+#[test]
+fn session_ends_by_its_lifetime_and_by_idleness() {
+    for (session, reason) in [
+        (json!({"lifetime": "2s"}), "session_expired"),
+        (json!({"lifetime": "1h", "idle": "2s"}), "session_idle"),
+    ] {
+        let Some(scene) = Scene::new(&json!({"session": session})) else {
+            return prerequisite::skip(peers::MISSING);
+        };
+        let mut browser = Browser::default();
+        assert_eq!(browser.log_in(&scene, "/page").status, 303);
+        // This browser ignores the lifetime of cookies, and the renewed ones.
+        let first = browser.clone();
+        assert_eq!(page(&mut browser, &scene).0, 200);
+        let ended = wait::within(Duration::from_secs(20), || {
+            let (status, told) = page(&mut first.clone(), &scene);
+            (status == 401).then_some(told)
+        });
+        assert_eq!(ended.as_deref(), Some(reason), "{session}");
+    }
+}
+
+#[test]
+fn tokens_are_refreshed_once_for_all_requests() {
+    let Some(mut scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    scene.fails(&json!({"answer": {"expires_in": 1}}));
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let old = browser.clone();
+    scene.fails(&json!({}));
+    let renewed = wait::within(Duration::from_secs(30), || {
+        assert_eq!(page(&mut browser, &scene).0, 200);
+        (browser.cookies != old.cookies).then_some(())
+    });
+    assert!(renewed.is_some(), "refreshed after 10s");
+    // The provider accepts the old refresh token once; requests with the old cookie share the answer.
+    for _ in 0..5 {
+        assert_eq!(page(&mut old.clone(), &scene).0, 200);
+    }
+    let asked = scene.fails(&json!({"status": 400}));
+    let grants = asked
+        .iter()
+        .filter(|one| one["grant_type"] == "refresh_token");
+    assert_eq!(grants.count(), 1, "{asked:?}");
+}
+
+#[test]
+fn session_ends_when_the_provider_refuses_the_refresh() {
+    let Some(mut scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    scene.fails(&json!({"answer": {"expires_in": 1}}));
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    scene.fails(&json!({"status": 400}));
+    let ended = wait::within(Duration::from_secs(30), || {
+        let (status, told) = page(&mut browser.clone(), &scene);
+        (status == 401).then_some(told)
+    });
+    assert_eq!(ended.as_deref(), Some("session_ended"));
+}
+
+#[test]
+fn sessions_go_on_while_the_provider_is_gone() {
+    let Some(mut scene) = Scene::new(&json!({})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    scene.fails(&json!({"answer": {"expires_in": 1}}));
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let mut late = Browser::default();
+    let first = late.open(&scene, "/page");
+    let back = late.to_provider(&first);
+    let old = browser.clone();
+    scene.fails(&json!({"status": 500}));
+    let tried = wait::within(Duration::from_secs(30), || {
+        assert_eq!(page(&mut browser, &scene).0, 200);
+        (browser.cookies != old.cookies).then_some(())
+    });
+    assert!(tried.is_some(), "the refresh was tried");
+    let refused = late.open(&scene, path_of(&back));
+    assert_eq!(
+        (refused.status, &*reason(&scene, &refused)),
+        (503, "unavailable")
+    );
+    let out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
+    assert_eq!(out.status, 303);
+    assert!(browser.cookies.is_empty());
+}
+
+#[test]
+fn provider_that_never_answered_is_told_with_503() {
+    let Some(scene) = Scene::new(&json!({"issuer": "http://127.0.0.1:1"})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut browser = Browser::default();
+    let refused = browser.open(&scene, "/page");
+    assert_eq!(
+        (refused.status, &*reason(&scene, &refused)),
+        (503, "unavailable")
+    );
+    assert_eq!(page(&mut browser, &scene).0, 401);
+    let out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: none");
+    assert_eq!((out.status, location(&out)), (303, "/open"));
+}
+
+#[test]
+fn long_session_is_stored_in_several_cookies() {
+    let Some(mut scene) = Scene::new(&json!({"session": {"same_site": "strict"}})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    scene.fails(&json!({"answer": {"refresh_token": "x".repeat(6_500)}}));
+    let mut browser = Browser::default();
+    let done = browser.log_in(&scene, "/page?a=%3C&b='");
+    // A page leads on, because browsers send no cookie with `SameSite=Strict` after the redirect.
+    assert_eq!(done.status, 200, "{}", done.text());
+    let text = done.text();
+    assert!(text.contains("url=/page?a=%3C&amp;b="), "{text}");
+    let names: Vec<&String> = browser.cookies.keys().collect();
+    assert_eq!(
+        names,
+        ["__Host-session", "__Host-session.1", "__Host-session.2"]
+    );
+    assert!(browser.cookies.values().all(|value| value.len() < 3_900));
+    assert_eq!(page(&mut browser, &scene).0, 200);
+    let seen = scene.upstream.take();
+    assert_eq!(seen[0].header("cookie"), Some("other=1"));
+    let mut partial = browser.clone();
+    partial.cookies.remove("__Host-session.1");
+    assert_eq!(
+        page(&mut partial, &scene),
+        (401, "session_unreadable".to_owned())
+    );
+    let _out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: none");
+    assert!(browser.cookies.is_empty(), "{:?}", browser.cookies.keys());
+}
