@@ -67,6 +67,10 @@ class Provider(BaseHTTPRequestHandler):
             jwk = jwt.get_algorithm_by_name("ES256").to_jwk(KEYS["own"].public_key(), as_dict=True)
             jwk.pop("key_ops", None)
             return self.answer(200, {"keys": [{**jwk, "kid": "own", "use": "sig"}]})
+        if url.path == "/logout":
+            with lock:
+                seen.append({"path": url.path, **query})
+            return self.answer(303, b"", fields=[("location", query["post_logout_redirect_uri"])])
         if url.path != "/authorize":
             return self.answer(404, b"")
         with lock:

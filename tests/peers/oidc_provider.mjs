@@ -3,6 +3,7 @@
 // Tokens for a resource that ends in `/opaque` or `/short` (4s) are opaque, all others JWT.
 // Each line of its input is a command, answered by one line:
 //   {"alg": "RS256", "published": ["a", "b"], "signs": "b"}   the keys that it publishes and signs with
+//   with "logins": {"redirect": URL, "after": URL}            users can also log in at the client `the gateway`
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -34,12 +35,20 @@ const client = (client_id, client_secret, grant_types) => (
   { client_id, client_secret, grant_types, redirect_uris: [], response_types: [] }
 );
 
-async function provider({ alg, published, signs }) {
+// The client at which users log in, and what a provider needs for it.
+const loginClient = ({ redirect, after }) => ({
+  ...client('the gateway', 's3cret+of%the: gateway', ['authorization_code']),
+  redirect_uris: [redirect],
+  post_logout_redirect_uris: [after],
+  response_types: ['code'],
+});
+
+async function provider({ alg, published, signs, logins }) {
   return new Provider(issuer, {
     jwks: { keys: await Promise.all(published.map((kid) => key(kid, alg))) },
     clients: [
       client('app', 'secret of the app', ['client_credentials']),
-      client('the gateway', 's3cret+of%the: gateway', []),
+      logins ? loginClient(logins) : client('the gateway', 's3cret+of%the: gateway', []),
       {
         ...client('mutual', 'secret of mutual', ['client_credentials']),
         tls_client_certificate_bound_access_tokens: true,
@@ -53,7 +62,7 @@ async function provider({ alg, published, signs }) {
     scopes: ['read', 'write'],
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: Boolean(logins) },
       dPoP: { enabled: true },
       mTLS: {
         enabled: true,

@@ -2,7 +2,10 @@
 //! certified provider `oidc-provider` (npm).
 
 mod attacks;
+mod browser;
+mod certified;
 mod sessions;
+mod tutorial;
 
 use std::collections::BTreeMap;
 
@@ -55,7 +58,16 @@ impl Scene {
     fn new(more: &Value) -> Option<Self> {
         let provider = Peer::python("login_provider.py", &[""; 0])?;
         let issuer = format!("http://127.0.0.1:{}", provider.greeting());
-        let upstream = Upstream::start();
+        Some(Self::at(provider, &issuer, more))
+    }
+
+    /// Starts a gateway that uses a provider.
+    fn at(provider: Peer, issuer: &str, more: &Value) -> Self {
+        Self::before(provider, issuer, more, Upstream::start())
+    }
+
+    /// Starts a gateway that uses a provider, before an upstream.
+    fn before(provider: Peer, issuer: &str, more: &Value, upstream: Upstream) -> Self {
         let mut verifier = json!({
             "kind": "oidc", "issuer": issuer, "client_id": "the gateway",
             "client_secret": "${env:GWS_IDP}", "redirect_path": "/login/done",
@@ -76,13 +88,13 @@ impl Scene {
         project.apply();
         let options = Options::of(&project).variable("GWS_IDP", SECRET);
         let gateway = options.variable("GWS_SESSION", KEY).start();
-        Some(Self {
+        Self {
             provider,
             _project: project,
             upstream,
             gateway,
-            issuer,
-        })
+            issuer: issuer.to_owned(),
+        }
     }
 
     /// Sets the faults of the provider. Returns what it received since the last call.
