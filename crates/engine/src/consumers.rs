@@ -15,6 +15,7 @@ pub(crate) struct Consumer {
     pub(crate) name: Box<str>,
     pub(crate) claims: Claims,
     pub(crate) groups: Box<[Box<str>]>,
+    pub(crate) plan: Option<Box<str>>,
 }
 
 /// Reason why a verified credential has no owner although a consumer lists it.
@@ -125,6 +126,7 @@ impl Consumers {
                         .iter()
                         .map(|group| group.as_str().into())
                         .collect(),
+                    plan: consumer.plan.as_deref().map(Into::into),
                 })
                 .collect(),
             credentials: Credentials::index(consumers).ok_or(BuildError::CredentialConflict)?,
@@ -151,6 +153,7 @@ mod tests {
             groups: Vec::new(),
             metadata: policy::declared::Settings::default(),
             certificates: Vec::new(),
+            plan: None,
             tokens: holders
                 .iter()
                 .filter(|(owner, ..)| *owner == name)

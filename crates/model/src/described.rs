@@ -97,7 +97,7 @@ fn one(
     let upstream = upstream.map_or("", |one| one.upstream.value.as_str());
     let timeout_ms = scopes.timeout(settings, upstream, &chain);
     check_path_texts(&chain, own, described.template, sink);
-    authenticated(&mut chain, &security, own);
+    authenticated(&mut chain, &security, own, settings);
     let Destination {
         upstream,
         by_servers,

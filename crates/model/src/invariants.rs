@@ -197,6 +197,12 @@ fn running<'a>(
     let api = subject.api;
     let links = subject.chain.iter();
     let steps = links.filter_map(move |link| policy(settings, api, &link.value));
+    // Limits of plans do not apply to all callers.
+    let of_plans = |policy: &&ir::Policy| {
+        let mut names = settings.plans.iter();
+        names.any(|name| name.value == policy.name)
+    };
+    let steps = steps.filter(move |policy| !of_plans(policy));
     let mut ended = false;
     let steps = steps.take_while(move |step| {
         let runs = !ended;

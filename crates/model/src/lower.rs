@@ -11,6 +11,7 @@ use crate::contract::contract;
 use crate::contract::sites::Sites;
 use crate::rest::{Rest, everything};
 use crate::settings::Settings;
+use crate::settings::plans::copied;
 use crate::{Api, Model, Operation, Valued};
 use sources::parallel;
 use sources::project::files::Files;
@@ -67,11 +68,6 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         apis.push(api);
         contracts.push(contract);
     }
-    let values = |list: &[crate::Defined<ir::Policy>]| {
-        list.iter()
-            .map(|entry| entry.value.clone())
-            .collect::<Vec<_>>()
-    };
     let shared = ir::Shared {
         project: settings.name.value.clone(),
         listeners: ir::Set::new(
@@ -105,7 +101,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
                 .map(|entry| entry.value.clone())
                 .collect(),
         )?,
-        policies: ir::Set::new(values(&settings.policies))?,
+        policies: ir::Set::new(named_policies(model))?,
         apis: ir::Set::new(refs)?,
         expose_bundle: settings.defaults.expose_bundle,
         required: settings.required.settings(),
@@ -122,6 +118,28 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         prose,
         sites,
     })
+}
+
+/// Policies of gateway.yaml. A policy that only plans name is left out: the bundle has the copy for
+/// plans.
+fn named_policies(model: &Model) -> Vec<ir::Policy> {
+    let settings = &model.settings;
+    let operations = model.apis.iter().flat_map(|api| {
+        let operations = api.operations.iter().map(|one| &one.chain);
+        operations.chain(api.rest.iter().map(|rest| &rest.chain))
+    });
+    let links: BTreeSet<&str> = operations
+        .flatten()
+        .filter_map(|link| match &link.value {
+            ir::Link::Shared(name) => Some(name.as_str()),
+            ir::Link::Authenticate | ir::Link::Own(_) => None,
+        })
+        .collect();
+    let is_copied = |name: &str| settings.plans.iter().any(|one| one.value == copied(name));
+    let all = settings.policies.iter().map(|one| &one.value);
+    all.filter(|one| links.contains(one.name.as_str()) || !is_copied(&one.name))
+        .cloned()
+        .collect()
 }
 
 /// SHA-256 of bytes.

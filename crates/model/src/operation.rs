@@ -99,11 +99,12 @@ pub(super) fn access(
 }
 
 /// Removes the policies without a phase (parameters) from a chain and inserts the authentication
-/// step.
+/// step, and after the chain's limits those of plans.
 pub(super) fn authenticated(
     chain: &mut Vec<Valued<Link>>,
     security: &Valued<ir::Security>,
     own: &Own<'_>,
+    settings: &Settings,
 ) {
     let phase = |link: &Valued<Link>| own.checked(&link.value).and_then(Checked::phase);
     chain.retain(|link| phase(link).is_some());
@@ -120,6 +121,13 @@ pub(super) fn authenticated(
         origin: security.origin.clone(),
     };
     chain.insert(at, link);
+    let is_before = |link: &Valued<Link>| phase(link) <= Some(Phase::Limit);
+    let at = chain.iter().rposition(is_before).map_or(0, |at| at + 1);
+    let planned = settings.plans.iter().map(|name| {
+        let link = Link::Shared(name.value.clone());
+        Valued::written(link, name.span)
+    });
+    chain.splice(at..at, planned);
 }
 
 /// Reports policies of a chain that insert a path parameter into a path, if the path template does

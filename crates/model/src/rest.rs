@@ -152,7 +152,7 @@ fn one(
     let mut chain = scopes.chain(settings, sink);
     let timeout_ms = scopes.timeout(settings, &upstream.value, &chain);
     check_path_texts(&chain, own, &everything(), sink);
-    authenticated(&mut chain, &security, own);
+    authenticated(&mut chain, &security, own, settings);
     let owner = extension.and_then(|node| node.get("owner"));
     Some(Rest {
         owner: owner

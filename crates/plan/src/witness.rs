@@ -57,6 +57,7 @@ pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> 
             groups: Vec::new(),
             metadata: policy::declared::Settings::default(),
             certificates: Vec::new(),
+            plan: None,
             tokens: Vec::new(),
         }),
     }

@@ -167,6 +167,8 @@ pub struct Principal<'a> {
     pub claims: &'a Claims,
     /// Groups of the consumer, sorted.
     pub groups: &'a [Box<str>],
+    /// Plan of the consumer.
+    pub plan: Option<&'a str>,
     /// Identity from the token or the client certificate, if the request has one.
     pub token: Option<Arc<Identity>>,
 }

@@ -371,6 +371,7 @@ mod tests {
                     scheme: "key",
                     claims: crate::NO_CLAIMS,
                     groups: &[],
+                    plan: None,
                     token: None,
                 });
                 key.reader()

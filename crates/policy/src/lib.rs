@@ -42,6 +42,7 @@ mod parameters;
 pub mod password;
 pub mod path_text;
 mod phase;
+pub mod plans;
 mod policy;
 pub mod ranges;
 mod rate;
@@ -302,6 +303,16 @@ impl Checked {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }
 
+    /// Limits the policy to consumers with one of these plans. False if the policy cannot be
+    /// limited to plans: it does not limit requests, or it runs before the caller is known.
+    pub fn limit_to(&mut self, plans: plans::Plans) -> bool {
+        if self.phase() < Some(Phase::Limit) {
+            return false;
+        }
+        let place = each!(self, policy => policy.plans_mut(), _declared => None);
+        place.map(|place| *place = Some(plans)).is_some()
+    }
+
     /// Secret references in the settings.
     #[must_use]
     pub fn secrets(&self) -> Vec<&SecretRef> {
@@ -313,6 +324,20 @@ impl Checked {
     #[must_use]
     pub fn counter(&self) -> String {
         each!(self, policy => policy.counter(), _declared => String::new())
+    }
+}
+
+impl Filter {
+    /// False for a limit of plans that the request's caller does not have. Such a step continues
+    /// without counting the request.
+    #[must_use]
+    pub fn applies(&self, cx: &Cx<'_>) -> bool {
+        match self {
+            Self::RateLimit(limit) => limit.applies(cx),
+            Self::Quota(quota) => quota.applies(cx),
+            Self::Concurrency(limit) => limit.applies(cx),
+            _ => true,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::declared::Settings;
 use crate::key::Key;
 use crate::path_text::PathText;
 use crate::phase::Phase;
+use crate::plans::Plans;
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
@@ -63,6 +64,12 @@ pub trait Policy {
 
     /// Store of the counters, for adding the settings of the store.
     fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        None
+    }
+
+    /// Plans to which the limit applies. None for a policy that is no limit; contains None if the
+    /// limit applies to all callers.
+    fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
         None
     }
 

@@ -70,10 +70,10 @@ static GATEWAY: Object = Object {
             "File with consumers. A change of the file changes only the consumers' part of a \
              bundle.",
         ),
-        F::later(
+        F::optional(
             "plans",
             Map(&Shape::Object(&PLAN)),
-            "Plans by name. The policies of a plan apply to every consumer with that plan.",
+            "Plans by name. The limits of a plan apply to every consumer with that plan, on every operation with authentication.",
         ),
         F::optional(
             "policies",
@@ -292,7 +292,7 @@ static PLAN: Object = Object {
     fields: &[F::required(
         "policies",
         Several(&Name("a policy")),
-        "Policies of the plan's consumers, in addition to those of the operation.",
+        "Limits (`rate_limit`, `quota`, `concurrency`) of the plan's consumers, in addition to those of the operation. They have counters of their own, and the name `plan:NAME`.",
     )],
     rules: &[],
 };
@@ -349,7 +349,7 @@ are a string, a number, `true` or `false`.",
             List(&Form(&forms::WORDS)),
             "Groups of the consumer.",
         ),
-        F::later("plan", Name("a plan"), "Plan of the consumer."),
+        F::optional("plan", Name("a plan"), "Plan of the consumer."),
         F::optional(
             "metadata",
             NOTES,

@@ -94,8 +94,9 @@ auth:
   signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
   browser: {kind: oidc, issuer: "https://i7.test", client_id: gw2, client_secret: "${env:ASK2}", redirect_path: /back1, logout_path: /out1, after_logout: /bye1, scopes: [openid, email1], audience: [h8], algorithms: [ES256], jwks_url: "https://i7.test/keys1", token_url: "https://i7.test/token1", timeout: 4s, required_claims: [sub3], consumer_claim: client3, groups_claim: roles3, session: {secret: "${env:KEY1}", cookie: __Host-s1, lifetime: 2h, idle: 12m, same_site: strict}}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
+plans: {gold: {policies: [planned]}}
 consumers:
-  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], metadata: {contact: ops1}, certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}
+  acme: {plan: gold, keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], metadata: {contact: ops1}, certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}
   staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}, {user: u1, argon2id: "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", not_after: 2031-07-30}]}
 consumers_file: who.yaml
 stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open}}
@@ -106,6 +107,7 @@ policies:
   rolling: {kind: quota, limit: 72, window: 73h, key: route}
   marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
+  planned: {kind: concurrency, limit: 76, key: consumer}
   short: {kind: timeout, request: 900ms}
   must: {kind: headers, request: {set: {X-M: "1"}}}
   canary: {kind: split, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}

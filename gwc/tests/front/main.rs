@@ -28,6 +28,7 @@ mod overlay;
 mod own_upstreams;
 mod own_verifiers;
 mod places;
+mod plans;
 mod project;
 mod public;
 mod rest;

@@ -30,6 +30,7 @@ mod ordered;
 mod overlaps;
 mod own_upstreams;
 mod own_verifiers;
+mod plans;
 mod proofs;
 mod redefined;
 mod refactor;

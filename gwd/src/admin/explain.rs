@@ -90,7 +90,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     cx.client = admitted.client;
     let decided = decide(snapshot, listener, &mut head, &mut cx);
     let (operation, chain) = match &decided.route {
-        Some(route) => (operation(route, &head.host), chain(route, &decided)),
+        Some(route) => (operation(route, &head.host), chain(route, &decided, &cx)),
         None => (Value::Null, Vec::new()),
     };
     let upstream = upstream(&current.loaded, &decided, &head, &cx);
@@ -119,7 +119,7 @@ fn operation(route: &RouteRef<'_>, host: &str) -> Value {
 }
 
 /// Steps of the chain with their outcomes.
-fn chain(route: &RouteRef<'_>, decided: &Decided<'_>) -> Vec<Value> {
+fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value> {
     let refused = matches!(decided.verdict, Verdict::Reject(_));
     let asks = matches!(decided.verdict, Verdict::Ask(_));
     let steps = route.treatment.chain.iter().enumerate();
@@ -131,6 +131,7 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>) -> Vec<Value> {
         };
         let outcome = match () {
             () if index >= decided.ran => "not-run",
+            () if is_other_plan(step, cx) => "not-run",
             () if asks && index + 1 == decided.ran => "depends",
             () if refused && index + 1 == decided.ran => "refused",
             () => "passed",
@@ -138,6 +139,11 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>) -> Vec<Value> {
         json!({"policy": policy, "phase": kind, "outcome": outcome})
     });
     steps.collect()
+}
+
+/// True for a limit of plans that the caller does not have.
+fn is_other_plan(step: &ChainStep, cx: &Cx<'_>) -> bool {
+    matches!(step, ChainStep::Filter(_, filter) if !filter.applies(cx))
 }
 
 /// Upstream of a request, with the request that it gets. Null if the request is not forwarded.

@@ -176,7 +176,7 @@ impl Record {
                 let uid = loaded.upstream_uids[upstream as usize];
                 self.upstream = Some(CallRecord::new(uid));
             }
-            self.count_limits(decided);
+            self.count_limits(decided, cx);
         }
         for noted in &cx.noted {
             self.stream.worker.shard.rejected(RejectionKey {
@@ -198,7 +198,7 @@ impl Record {
     }
 
     /// Counts the decision of each rate limit and quota of the chain.
-    fn count_limits(&self, decided: &Decided<'_>) {
+    fn count_limits(&self, decided: &Decided<'_>, cx: &Cx<'_>) {
         let Some(route) = &decided.route else { return };
         let ran = &route.treatment.chain[..decided.ran];
         let refused = matches!(decided.verdict, Verdict::Reject(_));
@@ -206,7 +206,9 @@ impl Record {
             let ChainStep::Filter(name, filter) = step else {
                 continue;
             };
-            if let Filter::RateLimit(_) | Filter::Quota(_) = &**filter {
+            if let Filter::RateLimit(_) | Filter::Quota(_) = &**filter
+                && filter.applies(cx)
+            {
                 let denied = refused && index + 1 == ran.len();
                 let decision = if denied { "deny" } else { "allow" };
                 self.stream.worker.shard.limited(name, decision);

@@ -160,6 +160,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
                 groups: Vec::new(),
                 metadata: policy::declared::Settings::default(),
                 certificates: Vec::new(),
+                plan: None,
                 tokens: Vec::new(),
                 claims: policy::declared::Settings::default(),
             }

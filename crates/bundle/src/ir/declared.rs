@@ -39,6 +39,7 @@ impl Shared {
             let certified = certified.then(|| "consumer:certificates".to_owned());
             let held = (!one.tokens.is_empty()).then(|| "consumer:tokens".to_owned());
             let noted = (!one.metadata.is_empty()).then(|| "consumer:metadata".to_owned());
+            let planned = one.plan.as_ref().map(|_| "consumer:plan".to_owned());
             let is_slow = |credential: &Credential| credential.password.is_some();
             let passwords = one.basic.iter().any(is_slow);
             let passwords = passwords.then(|| "consumer:argon2id".to_owned());
@@ -46,6 +47,7 @@ impl Shared {
                 .chain(certified)
                 .chain(held)
                 .chain(noted)
+                .chain(planned)
                 .chain(claims)
                 .chain(groups)
                 .chain(passwords)

@@ -94,6 +94,7 @@ const OWN: &[&str] = &[
     "consumer:claims",
     "consumer:groups",
     "consumer:metadata",
+    "consumer:plan",
     "consumer:tokens",
     "gateway:errors",
     "listener:forward_client_cert",

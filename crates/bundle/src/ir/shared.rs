@@ -232,6 +232,9 @@ pub struct Consumer {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
+    /// Plan of the consumer, by name. The policies of the plan name it.
+    #[n(9)]
+    pub plan: Option<String>,
 }
 
 /// Holder of tokens, identified by the issuer and a claim of the tokens.
@@ -371,7 +374,10 @@ impl Consumer {
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
         let settings = self.declared.clone().with_below(&["claims"], claims);
-        let settings = settings.with_below(&["metadata"], self.metadata.clone());
+        let mut settings = settings.with_below(&["metadata"], self.metadata.clone());
+        if let Some(plan) = &self.plan {
+            settings = settings.with(&["plan"], Value::One(Scalar::Text(plan.clone())));
+        }
         if self.groups.is_empty() {
             return settings;
         }

@@ -76,6 +76,7 @@ impl<'s> Caller<'s> {
             scheme: self.scheme?,
             claims: consumer.map_or(NO_CLAIMS, |one| &one.claims),
             groups: consumer.map_or(&[], |one| &one.groups),
+            plan: consumer.and_then(|one| one.plan.as_deref()),
             token: self.token,
         })
     }

@@ -68,6 +68,7 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
         groups: Vec::new(),
         metadata: policy::declared::Settings::default(),
         certificates: Vec::new(),
+        plan: None,
         tokens: Vec::new(),
         claims: policy::declared::Settings::default(),
     }

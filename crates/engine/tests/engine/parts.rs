@@ -234,6 +234,7 @@ impl Street {
                     groups: Vec::new(),
                     metadata: policy::declared::Settings::default(),
                     certificates: Vec::new(),
+                    plan: None,
                     tokens: Vec::new(),
                     claims: policy::declared::Settings::default(),
                 }])

@@ -129,6 +129,10 @@ pub(super) fn consumers(
                 .map(|notes| policy::declared::whole(notes, &vocab::gateway::NOTES))
                 .unwrap_or_default(),
             groups: groups(node),
+            plan: node
+                .get("plan")
+                .and_then(NodeRef::scalar_text)
+                .map(str::to_owned),
             certificates,
             tokens,
         };

@@ -5,6 +5,7 @@ pub(crate) mod claims;
 mod consumers;
 pub(super) mod listeners;
 mod mounts;
+pub(crate) mod plans;
 pub(crate) mod proofs;
 mod upstreams;
 
@@ -62,6 +63,8 @@ pub struct Settings {
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations can name.
     pub policies: Vec<Defined<ir::Policy>>,
+    /// Names of the plans' copies of policies, in every chain with authentication.
+    pub plans: Vec<Spanned<String>>,
     /// Requirements on all operations. No document can lift them.
     pub required: Required,
     /// Defaults for operations.
@@ -227,6 +230,7 @@ pub fn read(
     let mut policies = policies(root.get("policies"), &name.value, "", sink);
     let stores = stores(root, &name.value);
     bind_stores(&mut policies, &stores);
+    let plans = plans::read(root, &name.value, &mut policies, sink);
     let named = |name: &str| auth.iter().find(|one| one.value.name == name);
     proofs::check(root.tree(), auth.iter(), &named, sink);
     let mut names = AllNames::of(Some(root));
@@ -290,6 +294,7 @@ pub fn read(
         auth,
         consumers,
         policies,
+        plans,
         required,
         defaults,
         lint: levels(root),
@@ -350,7 +355,6 @@ pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
 /// listener, an upstream or an operation, and for keys of the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["plans", ..] => true,
         ["defaults", key, ..] => key != "validate",
         _ => false,
     }

@@ -171,7 +171,7 @@ fn claim(setting: &Setting) -> Option<&str> {
     (key == "claims").then_some(name)
 }
 
-/// Compares groups, claims and plan of a consumer, because policies check these. A consumer's claim
+/// Compares groups and claims of a consumer, because policies check these. A consumer's claim
 /// overrides the claim of the same name in a token; if the consumer's claim is removed, the token's
 /// claim applies. An expression may also admit a caller because a group or claim is missing. This
 /// matters if callers of the consumer remain.
@@ -183,7 +183,7 @@ fn rights(
 ) {
     type Right = (String, String, Option<String>);
     let rights = |settings: &Settings| -> BTreeSet<Right> {
-        let asked = |one: &&Setting| ["groups", "claims", "plan"].contains(&one.path[0].as_str());
+        let asked = |one: &&Setting| ["groups", "claims"].contains(&one.path[0].as_str());
         let told = settings.iter().filter(asked).flat_map(|one| {
             let values: Vec<String> = match &one.value {
                 Written::One(scalar) => vec![scalar.to_string()],

@@ -11,8 +11,8 @@ use super::groups::{is_below, together};
 use super::operations::Line;
 use super::tables::Absent::{self, Is, NoLimit, Unknown};
 use super::tables::Way::{
-    Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
-    Rewritten, Shares, Status, Tells, Until,
+    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
+    Other, Rewritten, Shares, Status, Tells, Until,
 };
 use super::tables::{self, Table, of_policy};
 use crate::Class;
@@ -123,6 +123,11 @@ pub(super) fn settings(
                 other => other,
             },
             Each(absent) => each(was, is, absent),
+            Callers => match (was, is) {
+                (None, Some(_)) => Class::Relax,
+                (Some(_), None) => Class::Tighten,
+                (Some(_), Some(_)) | (None, None) => Class::Changed,
+            },
             Either => Class::Relax,
             Moves | Shares => Class::Moved,
             Other => Class::Changed,

@@ -10,6 +10,7 @@ mod groups;
 mod limits;
 mod operations;
 mod pages;
+mod plans;
 mod questions;
 mod restart;
 mod schemes;
@@ -35,6 +36,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let (was, is) = (&before.shared, &new.gateway.shared);
     security::round::compare(before, &new.gateway, plan);
     consumers::consumers(before, &new.gateway, plan);
+    plans::plans(before, &new.gateway, plan);
     things::shared(before, &new.gateway, plan);
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {

@@ -70,6 +70,9 @@ pub(super) enum Way {
     Access,
     /// Last day of service: a later day, or none, admits more.
     Until,
+    /// Plans to whose consumers a limit applies; to all callers if absent. If both sides have
+    /// plans, consumers are compared one by one (`details::plans`).
+    Callers,
     /// Any change of the value is reported in the class `changed`.
     Other,
 }
@@ -87,8 +90,8 @@ pub(super) enum Absent {
 
 use Absent::{Is, NoLimit, Unknown};
 use Way::{
-    Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
-    Rewritten, Shares, Status, Tells, Until,
+    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
+    Other, Rewritten, Shares, Status, Tells, Until,
 };
 
 /// Default retry conditions.
@@ -142,7 +145,7 @@ static RATE_LIMIT: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
-        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either;
+        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either; "plans": Callers;
     },
     groups: &[],
 };
@@ -156,6 +159,7 @@ static QUOTA: Table = Table {
     rows: rows! {
         "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
         "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other; "store": Either;
+        "plans": Callers;
     },
     groups: &[],
 };
@@ -163,7 +167,7 @@ static CONCURRENCY: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "limit": More(Unknown); "wait": More(Is(0));
-        "key" as "limit-key-changed": Either;
+        "key" as "limit-key-changed": Either; "plans": Callers;
     },
     groups: &[],
 };
@@ -443,7 +447,9 @@ impl Table {
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Each(_)
-                | Tells | Names | Status | Rewritten | Until => row.path.len() == path.len(),
+                | Tells | Names | Status | Rewritten | Until | Callers => {
+                    row.path.len() == path.len()
+                }
             };
             length
                 && same

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bundle::ir::{self, Link};
 use engine::{ChainStep, Decided, Snapshot, Verdict};
-use policy::declared::Settings;
+use policy::declared::{Scalar, Settings, Value};
 use policy::guard::validate;
 use policy::validation::Undeclared;
 use policy::{Checked, Phase, Policy as _};
@@ -52,7 +52,7 @@ pub enum Outcome {
         /// HTTP status of the response.
         status: u16,
     },
-    /// An earlier step ended the chain, so this one did not run.
+    /// An earlier step ended the chain, or the step is a limit of another plan: it did not run.
     NotRun,
     /// This version cannot run the step, so the decision ignores it.
     LeftOut,
@@ -170,6 +170,23 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
         });
     }
     steps
+}
+
+/// Marks limits of plans that the caller does not have as not run.
+pub(super) fn leave_other_plans(asked: Asked<'_>, plan: Option<&str>, steps: &mut [Step]) {
+    let own = plan.map(|plan| Scalar::Text(plan.to_owned()));
+    for step in steps.iter_mut() {
+        let policy = asked.gateway().shared.policies.get(&step.policy);
+        let settings = policy.map(|policy| policy.checked.settings());
+        let plans = settings.as_ref().and_then(|all| all.get(&["plans"]));
+        let Some(Value::Set(plans)) = plans else {
+            continue;
+        };
+        let applies = own.as_ref().is_some_and(|own| plans.contains(own));
+        if !applies && step.outcome == Outcome::Continue {
+            step.outcome = Outcome::NotRun;
+        }
+    }
 }
 
 /// Outcome of the step with this number. Numbers begin at 1.

@@ -169,6 +169,8 @@ pub fn answer(asked: Asked<'_>) -> Answer {
         }
         if let Some(route) = &decided.route {
             explain(asked, decided, (route, &admitted.head), &mut answer);
+            let plan = cx.principal.as_ref().and_then(|caller| caller.plan);
+            chain::leave_other_plans(asked, plan, &mut answer.chain);
             if matches!(decided.verdict, Verdict::Forward) {
                 answer.upstream = Some(upstream::upstream(asked, decided, route, &admitted, cx));
             }

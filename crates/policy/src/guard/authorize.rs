@@ -392,6 +392,7 @@ mod tests {
                 scheme: "key",
                 claims,
                 groups,
+                plan: None,
                 token: None,
             });
             match filter.on_request(&mut head("/"), cx) {
@@ -455,6 +456,7 @@ mod tests {
                 scheme: "key",
                 claims: &claims,
                 groups: &admin,
+                plan: None,
                 token: None,
             });
             let code = match filter.on_request(&mut head("/a?b=c"), cx) {

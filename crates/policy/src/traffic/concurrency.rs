@@ -22,6 +22,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::key::{Key, Reader};
 use crate::phase::Phase;
+use crate::plans::Plans;
 use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
@@ -36,6 +37,9 @@ pub struct Checked {
     /// Key of the counter.
     #[n(1)]
     key: Key,
+    /// Plans to whose consumers the limit applies. Default: all callers.
+    #[n(2)]
+    plans: Option<Plans>,
 }
 
 /// A concurrency limit at run time.
@@ -45,6 +49,7 @@ pub struct Filter {
     state: StateId,
     limit: u64,
     key: Reader,
+    plans: Option<Plans>,
 }
 
 static LIMITED: Reject = Reject {
@@ -59,11 +64,13 @@ static LIMITED: Reject = Reject {
 const BY_CLAIM: &str = "policy:concurrency:claim";
 /// Feature of limits by cookie, query parameter or several properties. Includes [`BY_CLAIM`].
 const KEYS: &str = "policy:concurrency:keys";
+/// Feature of limits of plans. Includes [`KEYS`].
+const PLANS: &str = "policy:concurrency:plans";
 
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS];
 
     // Limits by address run before authentication, all others after it.
     fn phase(&self) -> Option<Phase> {
@@ -72,9 +79,10 @@ impl Policy for Checked {
 
     fn settings(&self) -> Settings {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        Settings::default()
+        let settings = Settings::default()
             .with(&["limit"], Value::One(Scalar::Number(limit)))
-            .with(&["key"], self.key.setting())
+            .with(&["key"], self.key.setting());
+        Plans::setting(self.plans.as_ref(), settings)
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
@@ -83,10 +91,14 @@ impl Policy for Checked {
             state: setting.state,
             limit: self.limit,
             key: self.key.reader(),
+            plans: self.plans.clone(),
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.plans.is_some() {
+            return Some(PLANS);
+        }
         if self.key.is_new() {
             return Some(KEYS);
         }
@@ -97,6 +109,10 @@ impl Policy for Checked {
         Some(&self.key)
     }
 
+    fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
+        Some(&mut self.plans)
+    }
+
     fn counter(&self) -> String {
         format!("{:?} in flight", self.key)
     }
@@ -104,12 +120,23 @@ impl Policy for Checked {
 
 // === impl Filter ===
 
+impl Filter {
+    /// True if the limit applies to the request's caller.
+    #[must_use]
+    pub fn applies(&self, cx: &Cx<'_>) -> bool {
+        Plans::apply(self.plans.as_ref(), cx)
+    }
+}
+
 impl Run for Filter {
     fn read_fields(&self) -> Vec<HeaderName> {
         self.key.fields()
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if !self.applies(cx) {
+            return Step::Continue;
+        }
         let (_, tag) = self.key.read(self.state, cx.limits.tables(false), head, cx);
         let taken = cx.limits.leases.take(tag, self.limit);
         let count = taken.as_ref().map_or(self.limit, |(_, count)| *count);
@@ -203,7 +230,11 @@ pub mod author {
         };
         let limit = read::integer(node.get("limit")?, 1, 1 << 24).ok()?;
         let limit = u64::try_from(limit).ok()?;
-        Some(Checked { limit, key })
+        Some(Checked {
+            limit,
+            key,
+            plans: None,
+        })
     }
 }
 
@@ -218,6 +249,7 @@ mod tests {
             state: StateId(state),
             limit,
             key: Reader::Route,
+            plans: None,
         }
     }
 

@@ -22,6 +22,7 @@ use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
 use crate::key::Key;
 use crate::phase::Phase;
+use crate::plans::Plans;
 use crate::policy::Policy;
 use crate::rate::{Algorithm, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
@@ -52,6 +53,9 @@ pub struct Checked {
     /// Store of the counters. Default: this process.
     #[n(5)]
     store: Option<store::Checked>,
+    /// Plans to whose consumers the quota applies. Default: all callers.
+    #[n(6)]
+    plans: Option<Plans>,
 }
 
 /// Period of a quota.
@@ -72,6 +76,7 @@ pub struct Filter {
     limit: u64,
     span: RunSpan,
     counter: Counter,
+    plans: Option<Plans>,
     logs: bool,
     warn: Box<[u32]>,
 }
@@ -104,11 +109,13 @@ impl Checked {
 
 /// Feature of quotas with a store.
 const STORE: &str = "policy:quota:store";
+/// Feature of quotas of plans. Includes [`STORE`].
+const PLANS: &str = "policy:quota:plans";
 
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[STORE];
+    const FEATURES: &'static [&'static str] = &[STORE, PLANS];
 
     // A quota runs after authentication and after limits by address, whatever its key. Requests
     // that these steps refuse do not use the quota.
@@ -138,6 +145,7 @@ impl Policy for Checked {
         if let Some(store) = &self.store {
             settings = store.settings(settings);
         }
+        settings = Plans::setting(self.plans.as_ref(), settings);
         if self.warn.is_empty() {
             return settings;
         }
@@ -163,13 +171,15 @@ impl Policy for Checked {
                     .transpose()?,
                 quota: true,
             },
+            plans: self.plans.clone(),
             logs: self.mode == Some(Mode::Log),
             warn: self.warn.as_slice().into(),
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
-        self.store.as_ref().map(|_| STORE)
+        let plans = self.plans.as_ref().map(|_| PLANS);
+        plans.or(self.store.as_ref().map(|_| STORE))
     }
 
     fn key(&self) -> Option<&Key> {
@@ -178,6 +188,10 @@ impl Policy for Checked {
 
     fn store(&self) -> Option<&store::Checked> {
         self.store.as_ref()
+    }
+
+    fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
+        Some(&mut self.plans)
     }
 
     fn store_mut(&mut self) -> Option<&mut store::Checked> {
@@ -205,6 +219,9 @@ impl Run for Filter {
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if !self.applies(cx) {
+            return Step::Continue;
+        }
         let tokens = self.tokens(cx.unix_s);
         let now_ns = cx.unix_s.saturating_mul(1_000_000_000);
         let (admission, charged) = match self.counter.take(tokens, now_ns, head, cx) {
@@ -237,6 +254,12 @@ impl Run for Filter {
 }
 
 impl Filter {
+    /// True if the quota applies to the request's caller.
+    #[must_use]
+    pub fn applies(&self, cx: &Cx<'_>) -> bool {
+        Plans::apply(self.plans.as_ref(), cx)
+    }
+
     /// Quota for requests at a time (Unix time, seconds), for the calendar period that contains
     /// this time.
     fn tokens(&self, unix_s: u64) -> Tokens {
@@ -402,6 +425,7 @@ pub mod author {
             mode,
             warn: warn.unwrap_or_default(),
             store: store::author::read(node),
+            plans: None,
         })
     }
 
@@ -469,6 +493,7 @@ mod tests {
             mode: None,
             warn: warn.to_vec(),
             store: None,
+            plans: None,
         };
         crate::cx::tests::filter(&checked)
     }

@@ -19,6 +19,7 @@ use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
 use crate::key::Key;
 use crate::phase::Phase;
+use crate::plans::Plans;
 use crate::policy::Policy;
 use crate::rate::{self, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
@@ -51,6 +52,9 @@ pub struct Checked {
     /// Store of the counters. Default: this process.
     #[n(6)]
     store: Option<store::Checked>,
+    /// Plans to whose consumers the limit applies. Default: all callers.
+    #[n(7)]
+    plans: Option<Plans>,
 }
 
 /// Algorithm other than the token bucket.
@@ -71,6 +75,7 @@ pub struct Filter {
     tokens: Tokens,
     counter: Counter,
     logs: bool,
+    plans: Option<Plans>,
 }
 
 static LIMITED: Reject = Reject {
@@ -116,10 +121,13 @@ const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 /// Feature of limits with a store. Includes [`ALGORITHMS`].
 const STORE: &str = "policy:rate_limit:store";
 
+/// Feature of limits of plans. Includes [`STORE`].
+const PLANS: &str = "policy:rate_limit:plans";
+
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE, PLANS];
 
     // Limits by address run before authentication and protect it. Limits by other keys need the
     // result of authentication.
@@ -145,6 +153,7 @@ impl Policy for Checked {
         if let Some(store) = &self.store {
             settings = store.settings(settings);
         }
+        settings = Plans::setting(self.plans.as_ref(), settings);
         match self.mode {
             None => settings,
             Some(Mode::Block) => settings.with(&["mode"], word("block")),
@@ -167,10 +176,14 @@ impl Policy for Checked {
                 quota: false,
             },
             logs: self.mode == Some(Mode::Log),
+            plans: self.plans.clone(),
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.plans.is_some() {
+            return Some(PLANS);
+        }
         if self.store.is_some() {
             return Some(STORE);
         }
@@ -192,6 +205,10 @@ impl Policy for Checked {
         self.store.as_mut()
     }
 
+    fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
+        Some(&mut self.plans)
+    }
+
     fn secrets(&self) -> Vec<&SecretRef> {
         self.store.iter().map(|store| &store.url).collect()
     }
@@ -210,6 +227,9 @@ impl Run for Filter {
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if !self.applies(cx) {
+            return Step::Continue;
+        }
         let taken = self.counter.take(self.tokens, cx.now_ns, head, cx);
         let (admission, charged) = match taken {
             Taken::Counted(admission, charged) => (admission, charged),
@@ -240,6 +260,12 @@ impl Run for Filter {
 }
 
 impl Filter {
+    /// True if the limit applies to the request's caller.
+    #[must_use]
+    pub fn applies(&self, cx: &Cx<'_>) -> bool {
+        Plans::apply(self.plans.as_ref(), cx)
+    }
+
     /// Continues in log-only mode, and records a refusal if the request exceeds the limit. The
     /// response gets no fields about the limit.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
@@ -374,6 +400,7 @@ pub mod author {
             algorithm,
             mode,
             store,
+            plans: None,
         })
     }
 
@@ -434,6 +461,7 @@ pub(crate) mod tests {
                 quota: false,
             },
             logs: false,
+            plans: None,
         }
     }
 
@@ -507,6 +535,7 @@ pub(crate) mod tests {
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
                 groups: &[],
+                plan: None,
                 token: None,
             });
             assert_eq!(admits(&limit, &mut cx), admitted, "{consumer} {client}");

@@ -334,6 +334,7 @@ mod tests {
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
                 groups: &[],
+                plan: None,
                 token: None,
             });
             let mut head = head("/a?beta=yes");

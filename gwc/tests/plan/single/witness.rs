@@ -82,6 +82,7 @@ fn oracle(side: &Side) -> Oracle {
         groups: Vec::new(),
         metadata: policy::declared::Settings::default(),
         certificates: Vec::new(),
+        plan: None,
         tokens: Vec::new(),
         claims: policy::declared::Settings::default(),
     });

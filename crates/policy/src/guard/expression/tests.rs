@@ -74,6 +74,7 @@ fn value(source: &str, with_caller: bool) -> Result<bool, NoValue> {
             scheme: "bearer by idp",
             claims: &consumer,
             groups: &groups,
+            plan: None,
             token: Some(identity()),
         });
         expression.holds(&request(), cx)
@@ -451,6 +452,7 @@ fn cost_of_an_evaluation_is_printed() {
                 scheme: "bearer by idp",
                 claims: crate::claims::NO_CLAIMS,
                 groups: &[],
+                plan: None,
                 token: Some(token),
             });
             const ROUNDS: u32 = 2_000;

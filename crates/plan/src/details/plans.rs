@@ -1,0 +1,85 @@
+//! Limits of consumers with a plan, compared for each consumer: by its plans on both sides, and by
+//! the limits that these have there.
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+use policy::declared::{Scalar, Value as Written};
+use serde_json::Value;
+
+use super::operations::{Line, settings};
+use crate::pairs::both;
+use crate::{Change, Class, Plan, Section};
+
+/// Plans of a consumer on both sides.
+type Move<'a> = [Option<&'a str>; 2];
+
+/// Reports consumers whose plans have other limits than before. Settings of a limit that both
+/// plans have are compared where the policy is defined.
+pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let mut moves: BTreeMap<Move<'_>, Vec<&str>> = BTreeMap::new();
+    for (name, was, is) in both(&old.shared.consumers, &new.shared.consumers) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let plans = [was.plan.as_deref(), is.plan.as_deref()];
+        if plans != [None, None] {
+            moves.entry(plans).or_default().push(name);
+        }
+    }
+    for (plans, consumers) in moves {
+        let [was, is] = [(old, plans[0]), (new, plans[1])]
+            .map(|(gateway, plan)| plan.map_or_else(Vec::new, |plan| limits(gateway, plan)));
+        let class = match (is_covered(&was, &is), is_covered(&is, &was)) {
+            (false, _) => Class::Relax,
+            (true, false) => Class::Tighten,
+            (true, true) if plans[0] != plans[1] => Class::Changed,
+            (true, true) => continue,
+        };
+        let subject = match consumers.as_slice() {
+            [consumer] => format!("consumer {consumer} plan"),
+            [first, rest @ ..] => format!("consumer {first} and {} more plan", rest.len()),
+            [] => continue,
+        };
+        let told = |plan: Option<&str>, limits: &[&ir::Policy]| {
+            let Some(plan) = plan else { return Value::Null };
+            let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
+            format!("{plan}: {}", names.join(", ")).into()
+        };
+        let mut change = Change::new(
+            Section::Policy,
+            class,
+            "consumer-plan-changed",
+            subject,
+            told(plans[0], &was),
+            told(plans[1], &is),
+        );
+        change.bound = consumers.join(" ");
+        plan.changes.push(change);
+    }
+}
+
+/// Limits of a plan.
+fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
+    let is_of_plan = |policy: &&ir::Policy| match policy.checked.settings().get(&["plans"]) {
+        Some(Written::Set(plans)) => plans.contains(&Scalar::Text(plan.to_owned())),
+        _ => false,
+    };
+    gateway.shared.policies.iter().filter(is_of_plan).collect()
+}
+
+/// True if each limit is also among the others, or one of those is at least as tight.
+fn is_covered(limits: &[&ir::Policy], others: &[&ir::Policy]) -> bool {
+    limits.iter().all(|limit| {
+        others
+            .iter()
+            .any(|other| other.name == limit.name || is_as_tight(limit, other))
+    })
+}
+
+fn is_as_tight(limit: &ir::Policy, other: &ir::Policy) -> bool {
+    let mut lines: Vec<Line> = Vec::new();
+    settings("", &limit.checked, &other.checked, &mut lines);
+    limit.checked.kind() == other.checked.kind()
+        && lines.iter().all(|line| line.class != Class::Relax)
+}

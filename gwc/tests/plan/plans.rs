@@ -1,0 +1,126 @@
+//! Plans of consumers and their limits, before and after a change.
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+const KEY: &str = "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/// gateway.yaml in which `acme` has a plan, with these plans.
+fn gateway(plan: &str, plans: &str) -> String {
+    let text = edit(GATEWAY, "acme: {", &format!("acme: {{{plan}"));
+    let limits = "  fast: {kind: rate_limit, limit: 100/s, burst: 50}\n  \
+        fast2: {kind: rate_limit, limit: 90/s, burst: 50}\n  \
+        few: {kind: concurrency, limit: 3, key: consumer}\n  \
+        month: {kind: quota, limit: 1000, period: month, key: consumer}\n";
+    let text = edit(&text, "  slow:", &format!("{limits}  slow:"));
+    edit(
+        &text,
+        "defaults:",
+        &format!("plans: {{{plans}}}\ndefaults:"),
+    )
+}
+
+const PLANS: &str = "gold: {policies: [fast]}, silver: {policies: [few]}, both: {policies: [fast, few, month]}, near: {policies: [fast2]}";
+
+/// Lines of a plan about consumers, `CLASS SUBJECT`.
+fn moved(old: &str, new: &str) -> Vec<String> {
+    let plan = plan((old, DOCUMENT), (new, DOCUMENT));
+    let changes = plan.changes.iter();
+    let moved = changes.filter(|change| change.id == "consumer-plan-changed");
+    moved
+        .map(|change| format!("{} {}", change.class.name(), change.subject))
+        .collect()
+}
+
+#[test]
+fn consumer_with_another_plan_is_compared_by_limits() {
+    for (was, is, class) in [
+        ("", "plan: gold, ", Some("tighten")),
+        ("plan: gold, ", "", Some("relax")),
+        ("plan: gold, ", "plan: silver, ", Some("relax")),
+        ("plan: gold, ", "plan: both, ", Some("tighten")),
+        ("plan: both, ", "plan: gold, ", Some("relax")),
+        ("plan: gold, ", "plan: near, ", Some("tighten")),
+        ("plan: near, ", "plan: gold, ", Some("relax")),
+        ("plan: gold, ", "plan: gold, ", None),
+    ] {
+        let found = lines(&plan(
+            (&gateway(was, PLANS), DOCUMENT),
+            (&gateway(is, PLANS), DOCUMENT),
+        ));
+        let expected =
+            class.map(|class| format!("policy {class} consumer-plan-changed consumer acme plan"));
+        assert_eq!(found, Vec::from_iter(expected), "{was} -> {is}");
+    }
+}
+
+#[test]
+fn changed_plan_is_compared_for_its_consumers() {
+    let gold = "plan: gold, ";
+    let with = |plans: &str| gateway(gold, plans);
+    let old = with("gold: {policies: [fast, few]}, other: {policies: [fast, few]}");
+    for (plans, class) in [
+        (
+            "gold: {policies: [fast]}, other: {policies: [fast, few]}",
+            Some("relax"),
+        ),
+        (
+            "gold: {policies: [fast, few, month]}, other: {policies: [fast, few]}",
+            Some("tighten"),
+        ),
+        (
+            "gold: {policies: [few, fast]}, other: {policies: [few]}",
+            None,
+        ),
+        (
+            "gold: {policies: [fast2, few]}, other: {policies: [fast, few]}",
+            Some("tighten"),
+        ),
+    ] {
+        let found = moved(&old, &with(plans));
+        let expected = class.map(|class| format!("{class} consumer acme plan"));
+        assert_eq!(found, Vec::from_iter(expected), "{plans}");
+    }
+    // A new name of a plan changes no limit.
+    let renamed = gateway(
+        "plan: golden, ",
+        "golden: {policies: [fast, few]}, other: {policies: [fast, few]}",
+    );
+    assert_eq!(moved(&old, &renamed), ["changed consumer acme plan"]);
+    // Consumers with one plan have one line.
+    let beside = |text: String| {
+        let bolt = format!(
+            "  bolt: {{plan: gold, keys: [{{{}}}]}}\npolicies:",
+            KEY.replace("9f86", "9f87")
+        );
+        edit(
+            &text,
+            "policies:\n",
+            &format!(
+                "{}\n",
+                bolt.trim_start_matches("  ").replace("bolt", "  bolt")
+            ),
+        )
+    };
+    let fewer = with("gold: {policies: [fast]}, other: {policies: [fast, few]}");
+    assert_eq!(
+        moved(&beside(old), &beside(fewer)),
+        ["relax consumer acme and 1 more plan"]
+    );
+}
+
+#[test]
+fn limit_for_a_plan_only_is_relaxed_for_all_others() {
+    let all = gateway("", "gold: {policies: [fast]}");
+    let only = edit(&all, "{policies: [fast]}", "{policies: [fast, slow]}");
+    let only = edit(&only, "policies: [slow, edge]", "policies: [edge]");
+    let found = lines(&plan((&all, DOCUMENT), (&only, DOCUMENT)));
+    let relaxed = |line: &&String| line.starts_with("policy relax ");
+    assert!(found.iter().any(|line| relaxed(&line)), "{found:?}");
+    let back = lines(&plan((&only, DOCUMENT), (&all, DOCUMENT)));
+    assert!(
+        !back
+            .iter()
+            .any(|line| relaxed(&line) && line.contains("plans")),
+        "{back:?}"
+    );
+}
