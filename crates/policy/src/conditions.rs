@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use minicbor::{Decode, Encode};
 
-use crate::auth::decode_query;
+use crate::auth::{self, decode_query};
 use crate::declared::{Scalar, Settings, Value};
 
 /// Condition on a field or a query parameter of a request.
@@ -50,7 +50,7 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
 /// and only some of its values satisfy the condition: servers use the first value, the last or all.
-/// Or the name of a parameter has another letter case.
+/// Or a parameter has another spelling of the condition's name.
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
@@ -58,20 +58,17 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
         let differ = outcomes
             .next()
             .is_some_and(|first| outcomes.any(|other| other != first));
-        differ || has_other_case(condition, query)
+        differ || has_lookalike(condition, query)
     })
 }
 
-/// True if the query has a parameter whose name differs from that of the condition in letter case
-/// only.
-fn has_other_case(condition: &Condition, query: Option<&str>) -> bool {
-    let Condition::Query(name, _) = condition else {
-        return false;
-    };
-    pairs(query).any(|(key, _)| {
-        let key = decode_query(key);
-        key.eq_ignore_ascii_case(name.as_bytes()) && *key != *name.as_bytes()
-    })
+/// True if the query has a parameter that some servers treat as that of the condition, in another
+/// spelling.
+fn has_lookalike(condition: &Condition, query: Option<&str>) -> bool {
+    match condition {
+        Condition::Header(..) => false,
+        Condition::Query(name, _) => query.is_some_and(|query| auth::has_lookalike(query, name)),
+    }
 }
 
 /// Names and values in a query, still percent-encoded.
@@ -270,7 +267,15 @@ mod tests {
             assert!(!holds(query), "{query}");
         }
         let is_ambiguous = |query| is_ambiguous(&wanted, &HeaderMap::new(), Some(query));
-        for query in ["Action=ad+min", "%41ction=x", "action=ad+min&ACTION=ad+min"] {
+        for query in [
+            "Action=ad+min",
+            "%41ction=x",
+            "action=ad+min&ACTION=ad+min",
+            "action=ad+min&action[]=x",
+            "action=ad+min&+action=x",
+            "action=ad+min&x=1;action=x",
+            "action%00=ad+min",
+        ] {
             assert!(is_ambiguous(query), "{query}");
         }
         assert!(holds("Action=ad+min") && !holds("action=Ad+min"));

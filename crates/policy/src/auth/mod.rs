@@ -22,7 +22,7 @@ pub use place::{Held, Place, decode as decode_query, decode_basic, strip_cookies
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use replays::{Full, Replays};
-pub use spelling::is_read_as;
+pub use spelling::{has_lookalike, is_read_as, without};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use minicbor::{Decode, Encode};

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
 
-use super::spelling::is_read_as;
+use super::spelling::{is_read_as, without};
 use crate::head::RequestHead;
 
 /// Place of a credential.
@@ -88,24 +88,7 @@ impl Place {
         let Self::Query(wanted) = self else {
             return None;
         };
-        let is_held = |part: &&str| {
-            let name = part.split('=').next().unwrap_or_default();
-            is_read_as(&decode(name), wanted.as_bytes())
-        };
-        if !query.split(['&', ';']).any(|part| is_held(&part)) {
-            return None;
-        }
-        // Remove the whole `&` part if its first name is the credential's: servers that do not
-        // separate by `;` read the rest as its value.
-        let kept = query.split('&').filter(|pair| {
-            let first = pair.split(';').next();
-            !first.is_some_and(|first| is_held(&first))
-        });
-        let kept = kept.map(|pair| {
-            let parts = pair.split(';').filter(|part| !is_held(part));
-            parts.collect::<Vec<_>>().join(";")
-        });
-        Some(kept.collect::<Vec<_>>().join("&"))
+        without(query, wanted)
     }
 }
 

@@ -7,10 +7,48 @@
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
 
+use super::decode_query;
+
 /// True if some server treats `name` as equal to `wanted`. `name` must be percent-decoded.
 #[must_use]
 pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
+}
+
+/// True if a query has a parameter that some server treats as `wanted`, in another spelling, or
+/// after a `;`, at which some servers separate parameters.
+#[must_use]
+pub fn has_lookalike(query: &str, wanted: &str) -> bool {
+    query.split('&').any(|pair| {
+        pair.split(';').enumerate().any(|(index, part)| {
+            let name = decode_query(part.split('=').next().unwrap_or_default());
+            let is_other = index > 0 || *name != *wanted.as_bytes();
+            is_other && is_read_as(&name, wanted.as_bytes())
+        })
+    })
+}
+
+/// A query without the parameters that some server treats as `wanted`. `None` if it has none.
+#[must_use]
+pub fn without(query: &str, wanted: &str) -> Option<String> {
+    let is_wanted = |part: &&str| {
+        let name = decode_query(part.split('=').next().unwrap_or_default());
+        is_read_as(&name, wanted.as_bytes())
+    };
+    if !query.split(['&', ';']).any(|part| is_wanted(&part)) {
+        return None;
+    }
+    // Remove the whole `&` part if its first name is the wanted one: servers that do not separate
+    // by `;` read the rest as its value.
+    let kept = query.split('&').filter(|pair| {
+        let first = pair.split(';').next();
+        !first.is_some_and(|first| is_wanted(&first))
+    });
+    let kept = kept.map(|pair| {
+        let parts = pair.split(';').filter(|part| !is_wanted(part));
+        parts.collect::<Vec<_>>().join(";")
+    });
+    Some(kept.collect::<Vec<_>>().join("&"))
 }
 
 /// True if `name` is `wanted` as in [`is_read_as`], or differs from it only in `-` and `_`. For
@@ -44,7 +82,24 @@ fn plain(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_read_as, resembles};
+    use super::{has_lookalike, is_read_as, resembles, without};
+
+    #[test]
+    fn lookalikes_of_a_parameter_are_found_and_removed() {
+        for (query, is_found, kept) in [
+            ("q=1&r=2", false, Some("r=2")),
+            ("q=1&q=2", false, Some("")),
+            ("r=q;s=q", false, None),
+            ("q=1&q[]=2&r=1", true, Some("r=1")),
+            ("q%5B0%5D=2", true, Some("")),
+            ("r=1;q=2", true, Some("r=1")),
+            ("Q=1&%2Bq=1&+q=1", true, Some("%2Bq=1")),
+            ("q%00x=1", true, Some("")),
+        ] {
+            assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
+            assert_eq!(without(query, "q").as_deref(), kept, "{query}");
+        }
+    }
 
     #[test]
     fn names_that_servers_read_alike_are_one() {

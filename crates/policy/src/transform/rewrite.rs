@@ -8,10 +8,12 @@
 //! path parameter. Both are inserted without decoding. Several rewrites in a chain apply in order.
 //! Routing, authorisation and logs use the client's original request.
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, Method};
 use minicbor::{Decode, Encode};
 
-use crate::auth::decode_query;
+use crate::auth;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -165,22 +167,16 @@ impl Run for Filter {
 
 impl Query {
     fn changed(&self, query: &str) -> String {
-        let named = |pair: &str, name: &str| {
-            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-            *decode_query(key) == *name.as_bytes()
-        };
-        let gone = |pair: &str| {
-            let mut names = self
-                .remove
-                .iter()
-                .chain(self.set.iter().map(|(name, _)| name));
-            names.any(|name| named(pair, name))
-        };
-        let kept = query.split('&').filter(|pair| !pair.is_empty());
-        let mut changed = String::with_capacity(query.len() + 16);
-        for pair in kept.filter(|pair| !gone(pair)) {
-            push(&mut changed, pair);
+        let names = self.set.iter().map(|(name, _)| name);
+        let mut kept = Cow::Borrowed(query);
+        for name in self.remove.iter().chain(names) {
+            if let Some(without) = auth::without(&kept, name) {
+                kept = Cow::Owned(without);
+            }
         }
+        let kept = kept.split('&').filter(|pair| !pair.is_empty());
+        let mut changed = String::with_capacity(query.len() + 16);
+        kept.for_each(|pair| push(&mut changed, pair));
         for (name, value) in self.set.iter().chain(&self.add) {
             push(
                 &mut changed,

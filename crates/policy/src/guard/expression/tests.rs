@@ -36,7 +36,8 @@ fn identity() -> Arc<Identity> {
 
 /// Request for which the tests evaluate expressions.
 fn request() -> RequestHead {
-    let mut head = head("/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF");
+    let mut head =
+        head("/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF&t=1&t[]=2&u=1;v=2&v=1");
     for (name, value) in [
         ("x-tenant", "t-1"),
         ("accept", "text/html"),
@@ -116,7 +117,9 @@ fn expressions_hold_as_their_operators_say() {
         ("request.query.bad == ''", Err(NoValue::Ambiguous)),
         ("request.query.none == ''", Err(NoValue::Absent)),
         ("int(request.query.q) == 1", Err(NoValue::Range)),
-        ("size(request.query) == 6", Ok(true)),
+        ("request.query.t == '1'", Err(NoValue::Ambiguous)),
+        ("request.query.v == '1'", Err(NoValue::Ambiguous)),
+        ("size(request.query) == 10", Ok(true)),
         ("auth.subject == 'alice'", Ok(true)),
         ("auth.issuer == 'https://idp.example'", Ok(true)),
         ("auth.consumer == 'acme'", Ok(true)),

@@ -14,8 +14,8 @@ use cel::context::VariableResolver;
 use http::HeaderMap;
 use regex::Regex;
 
-use crate::auth::decode_query;
 use crate::auth::jwt::json::{Json, Object};
+use crate::auth::{decode_query, has_lookalike};
 use crate::cx::{Cx, Principal, RouteId};
 use crate::head::RequestHead;
 
@@ -378,14 +378,11 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Decoded value of a query parameter. A repeated parameter is an error, because servers differ in
-/// the value that they use. A parameter with the same name in another letter case is an error as
-/// well, because some servers ignore letter case.
+/// the value that they use. A parameter that some servers treat as equal is an error as well.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
-    let is_alike = |key: &str| decode_query(key).eq_ignore_ascii_case(name.as_bytes());
-    let mut found = pairs(query).filter(|(key, _)| is_alike(key));
+    let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
     let (first, second) = (found.next(), found.next());
-    let is_other = |(key, _): &(&str, &str)| *decode_query(key) != *name.as_bytes();
-    if second.is_some() || first.as_ref().is_some_and(is_other) {
+    if second.is_some() || has_lookalike(query, name) {
         return Err(ExecutionError::function_error(READ, "several"));
     }
     let Some((_, value)) = first else {
