@@ -22,6 +22,7 @@ mod holders;
 mod identities;
 mod listeners;
 mod located;
+mod logins;
 mod long;
 mod loosened;
 mod messages;

@@ -3,8 +3,8 @@
 use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
-use super::{Checked, LIFETIME_MS, SCOPES};
-use crate::auth::jwt::Algorithm;
+use super::{COOKIE, Checked, LIFETIME_MS, SCOPES, TIMEOUT_MS};
+use crate::auth::jwt::{Algorithm, GROUPS_CLAIM};
 use crate::forms;
 use crate::secret::SecretRef;
 
@@ -242,13 +242,15 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         algorithms,
         jwks_url: text("jwks_url"),
         token_url: text("token_url"),
-        timeout_ms: time(get("timeout")),
+        timeout_ms: time(get("timeout")).filter(|ms| *ms != TIMEOUT_MS),
         required_claims: texts("required_claims"),
         consumer_claim: text("consumer_claim"),
-        groups_claim: text("groups_claim"),
+        groups_claim: text("groups_claim").filter(|claim| claim != GROUPS_CLAIM),
         session_secret: secret(of_session("secret"))?,
-        cookie: of_session("cookie").and_then(|node| Some(node.scalar_text()?.to_owned())),
-        lifetime_ms: time(of_session("lifetime")),
+        cookie: of_session("cookie")
+            .and_then(|node| Some(node.scalar_text()?.to_owned()))
+            .filter(|name| name != COOKIE),
+        lifetime_ms: time(of_session("lifetime")).filter(|ms| *ms != LIFETIME_MS),
         idle_ms: time(of_session("idle")),
         strict: of_session("same_site").and_then(|node| node.scalar_text()) == Some("strict"),
     })

@@ -1,0 +1,91 @@
+//! Changes to the settings of logins (`kind: oidc`), in both directions.
+
+use model::compile::Purpose;
+use plan::Side;
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: t, version: "1"}
+security: [{login: []}]
+paths:
+  /a: {get: {operationId: one, responses: {"200": {description: fine}}}}
+components: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: "https://i/.well-known/openid-configuration", x-gateway: {auth: login}}}}
+"#;
+
+const ISSUER: &str = r#"issuer: "https://i", client_id: c"#;
+
+fn side(issuer: &str, settings: &str, session: &str) -> Side {
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org:80\"}}}}}}}}\ndefaults: {{upstream: u}}\nauth: {{login: {{kind: oidc, {issuer}, client_secret: \"${{env:GWS_A}}\", redirect_path: /cb, {settings}session: {{secret: \"${{env:GWS_B}}\"{session}}}}}}}\n"
+    );
+    let files = [("gateway.yaml", gateway.as_str()), ("api.yaml", DOCUMENT)];
+    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Classes of the changes between two sides. Every witness was executed by both engines.
+fn classes(old: &Side, new: &Side) -> Vec<String> {
+    let plan = plan::compare(Some(old), new).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    let changes = plan.changes.iter();
+    changes
+        .map(|change| format!("{} {}", change.class.name(), change.id))
+        .collect()
+}
+
+#[test]
+fn login_settings_are_compared_as_access() {
+    let plain = || side(ISSUER, "", "");
+    let mut wrong = Vec::new();
+    for (narrow, wide) in [
+        (plain(), side(ISSUER, "", ", lifetime: 8h")),
+        (side(ISSUER, "", ", idle: 10m"), plain()),
+        (
+            side(ISSUER, "", ", idle: 10m"),
+            side(ISSUER, "", ", idle: 30m"),
+        ),
+        (side(ISSUER, "required_claims: [email], ", ""), plain()),
+        (plain(), side(ISSUER, "algorithms: [RS256, ES256], ", "")),
+        (plain(), side(ISSUER, "audience: [x], ", "")),
+    ] {
+        for (old, new, expected, other) in [
+            (&narrow, &wide, "weaken", "strengthen"),
+            (&wide, &narrow, "strengthen", "weaken"),
+        ] {
+            let found = classes(old, new);
+            let has = |class: &str| found.iter().any(|line| line.starts_with(class));
+            if !has(expected) || has(other) || has("incomparable") {
+                wrong.push(format!("not {expected}: {found:?}"));
+            }
+        }
+    }
+    for other in [
+        side(r#"issuer: "https://j", client_id: c"#, "", ""),
+        side(r#"issuer: "https://i", client_id: d"#, "", ""),
+        side(ISSUER, r#"jwks_url: "https://i/keys", "#, ""),
+        side(ISSUER, "", ", cookie: __Host-other"),
+    ] {
+        for (old, new) in [(&plain(), &other), (&other, &plain())] {
+            let found = classes(old, new);
+            if !found.iter().any(|line| line.starts_with("incomparable")) {
+                wrong.push(format!("not incomparable: {found:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn restated_default_of_a_login_is_no_change() {
+    for (settings, session) in [
+        ("algorithms: [RS256], ", ""),
+        ("scopes: [openid], ", ""),
+        ("timeout: 5s, groups_claim: groups, ", ""),
+        ("", ", lifetime: 1h, same_site: lax, cookie: __Host-session"),
+    ] {
+        let found = classes(&side(ISSUER, "", ""), &side(ISSUER, settings, session));
+        let is_restated = |line: &String| line.ends_with(" setting-restated");
+        assert!(
+            found.iter().all(is_restated),
+            "{settings}{session}: {found:?}"
+        );
+    }
+}
