@@ -488,13 +488,23 @@ pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
     }
 }
 
-/// True for a media type that browsers execute: pages, scripts, and images with scripts.
+/// True for a media type that browsers execute: pages, scripts, and images with scripts. Browsers
+/// use the last type of a list, and determine the type by the body if the value is none (WHATWG MIME
+/// Sniffing §5.1 and §7).
 fn is_run(value: &str) -> bool {
-    let kind = value.split(';').next().unwrap_or_default();
-    let kind = kind.trim().to_ascii_lowercase();
-    let is_xml = kind == "text/xml" || kind == "application/xml" || kind.ends_with("+xml");
-    let is_script = kind.ends_with("javascript") || kind.ends_with("ecmascript");
-    is_xml || is_script || matches!(&*kind, "text/html" | "application/wasm")
+    value.split(',').any(|one| {
+        let kind = one.split(';').next().unwrap_or_default();
+        let kind = kind.trim().to_ascii_lowercase();
+        let is_xml = kind == "text/xml" || kind == "application/xml" || kind.ends_with("+xml");
+        let is_script = kind.ends_with("javascript") || kind.ends_with("ecmascript");
+        let is_page = matches!(&*kind, "text/html" | "application/wasm");
+        let is_sniffed = matches!(&*kind, "unknown/unknown" | "application/unknown" | "*/*");
+        let is_token = |text: &str| http::Method::from_bytes(text.as_bytes()).is_ok();
+        let is_type = kind
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+        is_xml || is_script || is_page || is_sniffed || !is_type
+    })
 }
 
 /// Strength of Content-Disposition: a download is not displayed as a page.
