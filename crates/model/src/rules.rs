@@ -56,6 +56,10 @@ pub struct Rules {
     /// before they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
+    /// Patterns of the test files (`tests`), sorted. `None` for a source artifact that was made before
+    /// they were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<BTreeSet<String>>,
     /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared
     /// when they were merged, and a release may join several merges.
     #[serde(skip)]
@@ -94,6 +98,14 @@ impl Rules {
                 .map(|one| (one.name.clone(), one.text.clone()))
                 .collect(),
             selection: Some(Selection::of(settings, apis)),
+            tests: Some(
+                settings
+                    .tests
+                    .patterns
+                    .iter()
+                    .map(|one| one.value.clone())
+                    .collect(),
+            ),
             acknowledged: Some(settings.acknowledgements.clone()),
         }
     }

@@ -87,6 +87,7 @@ are compared as strings.";
         "allow-public-changed" "Other operations may be public.";
         "gate-removed" "A gate is turned off, but still applies to this plan.";
         "gate-added" "A gate is turned on.";
+        "tests-removed" "gateway.yaml no longer names files with the project's own tests.";
         "invariant-added" "An invariant is added.";
         "invariant-changed" "An invariant selects other operations, or requires something else of them.";
         "invariant-removed" "An invariant is removed.";

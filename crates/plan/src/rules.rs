@@ -67,6 +67,14 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         };
         push(id, format!("invariant {name}"), old, new);
     }
+    if let (Some(was), Some(is)) = (&old.tests, &new.tests)
+        && !was.is_subset(is)
+    {
+        let told = |all: &BTreeSet<String>| {
+            (!all.is_empty()).then(|| Vec::from_iter(all.iter().cloned()).join(", "))
+        };
+        push("tests-removed", "tests".into(), told(was), told(is));
+    }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
         // A changed invariant is a change of its own.
         let same = old.invariants.iter();

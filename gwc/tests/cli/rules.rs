@@ -13,12 +13,13 @@ fn ruled() -> Project {
     project.write(
         "gateway.yaml",
         format!(
-            "{}acknowledge: reviewed.yaml\nlint: {{missing-license: warn}}\nrequired: {{allow_public: [\"orders/status\"]}}\n",
+            "{}tests: [one.yaml]\nacknowledge: reviewed.yaml\nlint: {{missing-license: warn}}\nrequired: {{allow_public: [\"orders/status\"]}}\n",
             text.replace("gates: [weaken]", "gates: [expose]")
         ),
     );
     project.write("reviewed.yaml", "[]\n");
     project.write("other.yaml", "[]\n");
+    project.write("one.yaml", "[]\n");
     project.edit(
         "orders.yaml",
         "components:",
@@ -59,6 +60,8 @@ fn each_change_of_the_rules_alone_trips_a_gate() {
     for (old, new, id) in [
         ("gates: [expose]", "gates: []", "gate-removed"),
         ("gates: [expose]", "gates: [expose, relax]", "gate-added"),
+        ("tests: [one.yaml]\n", "", "tests-removed"),
+        ("tests: [one.yaml]", "tests: [other.yaml]", "tests-removed"),
         (
             "acknowledge: reviewed.yaml",
             "acknowledge: other.yaml",

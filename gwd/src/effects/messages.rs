@@ -182,7 +182,8 @@ async fn schemas(
 }
 
 /// Validates a body: a short one here, a long one on the threads for computations, which client
-/// addresses use in turns. `None` if the result takes too long.
+/// addresses use in turns. `None` if the memory is used up, or the result takes too
+/// long.
 async fn check_body(
     asking: &Asking<'_>,
     operation: &Arc<Operation>,
@@ -195,10 +196,16 @@ async fn check_body(
     let shared = &asking.worker.shared;
     asking.deadline.set(shared.clock.now_ms() + LONG_MS);
     let permit = in_time(asking.deadline, shared.validations.take(client)).await??;
+    // Waiting requests hold only the bytes of their bodies.
+    let memory = asking
+        .worker
+        .budgets
+        .memory
+        .take(Operation::memory(&bytes))?;
     let operation = Arc::clone(operation);
     // The permit is held until the computation ends, even if the client disconnects.
     let work = move || {
-        let _permit = permit;
+        let _held = (permit, memory);
         operation.body(&kind, &bytes)
     };
     in_time(asking.deadline, shared.compute.run(work)).await?

@@ -321,7 +321,7 @@ mod tests {
         let floor: Vec<_> = (0..5).map(|_| Again::take(&state, &times, None)).collect();
         assert_eq!(floor.iter().flatten().count(), 3);
         drop(floor);
-        let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000, None)).collect();
+        let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000, 1_000, None)).collect();
         let many: Vec<_> = (0..50).map(|_| Again::take(&state, &times, None)).collect();
         assert_eq!(
             many.iter().flatten().count(),

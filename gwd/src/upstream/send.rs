@@ -126,7 +126,11 @@ pub(crate) fn admit(
     service: &Service,
     client: Option<IpAddr>,
 ) -> Result<InFlight, Failure> {
-    let admitted = service.common.state.begin(upstream.limits.requests, client);
+    let admitted = service.common.state.begin(
+        upstream.limits.requests,
+        upstream.concurrent_requests(),
+        client,
+    );
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
@@ -148,7 +152,7 @@ pub(crate) fn admit_client(
         let why = "the client's address has a quarter of the permits of a crowded upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
-    let most = slow::most_of_address(upstream.limits.requests);
+    let most = slow::most_of_address(upstream.concurrent_requests());
     if calls.budgets.slow_addresses.has(client, most) {
         calls.counters.shed(Shed::SlowDownloads);
         let why = "the client's address has the maximum of slow requests to the upstream";
@@ -165,7 +169,7 @@ async fn begin_upload(
 ) -> Result<(Source, UploadCount), Failure> {
     let share = UploadShare {
         state: &out.service.common.state,
-        requests_max: out.upstream.limits.requests,
+        requests_max: out.upstream.concurrent_requests(),
         addresses: &out.calls.budgets.upload_addresses,
         client: out.cx.client,
     };
@@ -240,7 +244,7 @@ impl<'a, 's> Call<'a, 's> {
                 leases: out.leases,
                 slow: SlowShare {
                     state: &out.service.common.state,
-                    requests_max: out.upstream.limits.requests,
+                    requests_max: out.upstream.concurrent_requests(),
                     addresses: &out.calls.budgets.slow_addresses,
                     client: out.cx.client,
                 },

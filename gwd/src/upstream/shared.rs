@@ -125,8 +125,8 @@ pub(crate) struct Padded<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct InFlight {
     state: Arc<State>,
-    /// `limits.requests` of the upstream when the request began.
-    requests_max: u64,
+    /// Number of requests that the upstream receives at the same time, when the request began.
+    concurrent: u64,
     /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
     /// Counter of [`State::crowding`] that counts this request.
@@ -272,16 +272,19 @@ impl State {
         bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Counts a request of a client in progress. `None` if the maximum is reached.
+    /// Counts a request of a client in progress. `None` if the maximum `limits.requests` is reached.
+    /// `concurrent` is the number of requests that the upstream receives at the same time, of which
+    /// each client address has a share.
     pub(crate) fn begin(
         self: &Arc<Self>,
         requests_max: u64,
+        concurrent: u64,
         client: Option<IpAddr>,
     ) -> Option<InFlight> {
         if !take(&self.requests.0, requests_max) {
             return None;
         }
-        let is_half_full = self.requests.0.load(Ordering::Relaxed) > requests_max / 2;
+        let is_half_full = self.requests.0.load(Ordering::Relaxed) > concurrent / 2;
         let crowding = client.filter(|_| is_half_full).map(|client| {
             let hash = self.hashing.hash_one(network(client));
             let counter = usize::try_from(hash % ADDRESSES as u64).unwrap_or(0);
@@ -290,7 +293,7 @@ impl State {
         });
         Some(InFlight {
             state: Arc::clone(self),
-            requests_max,
+            concurrent,
             client,
             crowding,
         })
@@ -397,26 +400,26 @@ impl InFlight {
     pub(super) fn slow_reader(&self) -> Option<SlowReader> {
         Some(SlowReader {
             state: Arc::clone(&self.state),
-            requests_max: self.requests_max,
+            requests_max: self.concurrent,
             client: self.client?,
         })
     }
 
     /// True if requests hold more than three quarters of the permits of the upstream.
     pub(super) fn is_crowded(&self) -> bool {
-        let room = self.requests_max / 4;
-        self.state.requests.0.load(Ordering::Relaxed) > self.requests_max - room
+        let room = self.concurrent / 4;
+        self.state.requests.0.load(Ordering::Relaxed) > self.concurrent - room
     }
 
     /// True if the requests of the client's address use more than a quarter of the permits. Only
     /// requests that began while at least half of the permits were in use are counted. Always false
     /// below [`SHARED_FROM`] permits: one client may use all permits of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
-        let share = self.requests_max / 4;
+        let share = self.concurrent / 4;
         let count = self
             .crowding
             .map(|counter| self.state.crowding[counter].load(Ordering::Relaxed));
-        self.requests_max >= SHARED_FROM && count.is_some_and(|count| u64::from(count) > share)
+        self.concurrent >= SHARED_FROM && count.is_some_and(|count| u64::from(count) > share)
     }
 }
 
@@ -452,12 +455,12 @@ mod tests {
     #[test]
     fn permits_are_returned_on_drop_and_bounded() {
         let state = Arc::new(State::new("u"));
-        let one = state.begin(2, None);
-        let two = state.begin(2, None);
+        let one = state.begin(2, 2, None);
+        let two = state.begin(2, 2, None);
         assert!(one.is_some() && two.is_some());
-        assert!(state.begin(2, None).is_none());
+        assert!(state.begin(2, 2, None).is_none());
         drop(one);
-        assert!(state.begin(2, None).is_some());
+        assert!(state.begin(2, 2, None).is_some());
         drop(two);
         assert_eq!(state.requests.0.load(Ordering::Relaxed), 0);
         assert!(state.wait(0).is_none());

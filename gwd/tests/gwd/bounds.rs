@@ -91,8 +91,7 @@ fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
 
 /// Without a limit per address, one client could occupy an upstream with waiting requests for a
 /// slow operation, or with WebSockets.
-#[test]
-fn waiting_requests_of_an_address_leave_a_quarter() {
+fn leaves_a_quarter(limit: impl Fn(&mut bundle::ir::Upstream)) {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::start(move |seen, stream| {
@@ -103,7 +102,7 @@ fn waiting_requests_of_an_address_leave_a_quarter() {
         Then::Keep
     });
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", "/slow")]);
-    shop.upstreams[0].limits.requests = 128;
+    limit(&mut shop.upstreams[0]);
     let gateway = bounded(&shop, 1, Bounds::NONE);
     let mut clients: Vec<Client> = (0..120)
         .map(|_| {
@@ -125,6 +124,17 @@ fn waiting_requests_of_an_address_leave_a_quarter() {
         .count();
     assert_eq!(served, 96);
     assert_eq!(get(gateway.address, "/a").status, 200, "permits are free");
+}
+
+#[test]
+fn waiting_requests_of_an_address_leave_a_quarter() {
+    leaves_a_quarter(|upstream| upstream.limits.requests = 128);
+}
+
+/// Each request to an HTTP/1.1 upstream occupies a connection.
+#[test]
+fn connections_of_an_address_leave_a_quarter() {
+    leaves_a_quarter(|upstream| upstream.limits.connections = 128);
 }
 
 #[test]

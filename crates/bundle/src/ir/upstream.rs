@@ -154,6 +154,21 @@ pub struct Target {
 // === impl Upstream ===
 
 impl Upstream {
+    /// Maximum number of requests that the upstream receives at the same time: over HTTP/1.1, each
+    /// request occupies a connection.
+    #[must_use]
+    pub fn concurrent_requests(&self) -> u64 {
+        let Limits {
+            requests,
+            connections,
+            ..
+        } = self.limits;
+        match self.protocol {
+            UpstreamProtocol::H1 => requests.min(connections),
+            UpstreamProtocol::H2c | UpstreamProtocol::H2 | UpstreamProtocol::Auto => requests,
+        }
+    }
+
     /// Settings of load balancing, health, limits, retries, circuit breaker, protocol and discovery
     /// that differ from the defaults, under their keys in gateway.yaml.
     #[must_use]

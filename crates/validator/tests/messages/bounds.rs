@@ -120,3 +120,16 @@ fn recursive_objects_are_compiled_in_bounded_memory() {
         assert_eq!(found.is_empty(), is_valid, "{form} {found:?}");
     }
 }
+
+#[test]
+fn small_objects_are_expected_to_take_much_memory() {
+    let objects = format!("[{}]", vec![r#"{"a":1}"#; 1_000].join(","));
+    let text = format!("\"{}\"", "a".repeat(objects.len() - 2));
+    let (of_objects, of_text) = (
+        Operation::memory(objects.as_bytes()),
+        Operation::memory(text.as_bytes()),
+    );
+    // Each object is a map with room for several members.
+    assert!(of_objects > 700_000, "{of_objects}");
+    assert!(of_text < 3 * text.len() as u64, "{of_text}");
+}

@@ -232,6 +232,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     // Changes outside bundles, tested in gwc/tests/cli/rules.rs.
     ("gate-removed", None),
     ("gate-added", None),
+    ("tests-removed", None),
     ("invariant-added", None),
     ("invariant-changed", None),
     ("invariant-removed", None),
