@@ -229,6 +229,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("upstream-client-certificate-changed", Some("ordered")),
     ("client-address-changed", Some("addresses")),
     ("peers-admitted", Some("listeners")),
+    ("consumer-plan-changed", Some("plans")),
     // Changes outside bundles, tested in gwc/tests/cli/rules.rs.
     ("gate-removed", None),
     ("gate-added", None),
