@@ -4,7 +4,7 @@
 use model::source_map::Concealed;
 use serde_json::Value;
 
-use crate::Plan;
+use crate::{Plan, Witness};
 
 /// Replaces text from concealed files in all lines of a plan by a placeholder. Fingerprints do not
 /// change.
@@ -18,7 +18,34 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
         if let Some(path) = concealed.shown_by(&change.subject) {
             change.subject = hint(path);
         }
+        if let Some(message) = &mut change.message
+            && let Some(path) = concealed.shown_by(&message.path)
+        {
+            message.path = hint(path);
+        }
+        for member in &mut change.members {
+            if let Some(path) = concealed.shown_by(&member.about) {
+                member.about = hint(path);
+            }
+        }
+        // Values of a schema can be part of the request.
+        if let Some(witness) = &change.witness
+            && is_shown(concealed, witness)
+        {
+            change.witness = None;
+            change.why_none = Some("it would show text of a file that Git does not track");
+        }
     }
+}
+
+/// True if a request contains text of a concealed file.
+fn is_shown(concealed: &Concealed, witness: &Witness) -> bool {
+    let headers = witness.headers.iter();
+    let texts = headers.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    let mut texts = texts
+        .chain([witness.url.as_str()])
+        .chain(witness.body.as_deref());
+    texts.any(|text| concealed.shown_by(text).is_some())
 }
 
 fn hint(path: &str) -> String {

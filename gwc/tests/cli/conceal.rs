@@ -172,6 +172,9 @@ fn plan_of_an_untracked_file_shows_no_values() {
             assert_eq!(said, !is_tracked, "{text}\n{format}: {ended:?}");
         }
     };
+    let number = "{type: integer, enum: [1, 2]}";
+    refer(&project, "x", number);
+    commit(&project, "a number");
     for text in [
         format!("type: string\nenum: [{SECRET}, other]\n"),
         format!("type: string\nconst: \"{SECRET}\"\n"),
@@ -183,12 +186,12 @@ fn plan_of_an_untracked_file_shows_no_values() {
     ] {
         let before = project.read("orders.yaml");
         project.write("new.yaml", &text);
-        refer(&project, "x", "{$ref: new.yaml}");
+        project.edit("orders.yaml", number, "{$ref: new.yaml}");
         shown(&text, false);
         project.write("orders.yaml", before);
     }
     project.write("new.yaml", "type: string\nenum: [other]\n");
-    refer(&project, "x", "{$ref: new.yaml}");
+    project.edit("orders.yaml", number, "{$ref: new.yaml}");
     commit(&project, "tracked");
     let text = format!("type: string\nenum: [{SECRET}, other]\n");
     project.write("new.yaml", &text);

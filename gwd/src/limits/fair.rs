@@ -172,7 +172,8 @@ mod tests {
         let client = IpAddr::from([192, 0, 2, 1]);
         for _ in 0..3 {
             let mut one = pin!(permits.take(client));
-            assert!(matches!(poll(one.as_mut()), Poll::Ready(Some(_))));
+            let held = poll(one.as_mut());
+            assert!(matches!(held, Poll::Ready(Some(_))));
             {
                 let mut gone = Box::pin(permits.take(client));
                 assert!(poll(gone.as_mut()).is_pending());
