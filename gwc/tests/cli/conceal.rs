@@ -198,6 +198,43 @@ fn plan_of_an_untracked_file_shows_no_values() {
     shown(&text, true);
 }
 
+/// A request that shows a wider schema can contain one of its values.
+#[test]
+fn witness_of_an_untracked_schema_is_not_shown() {
+    let project = committed();
+    let text = project.read("orders.yaml");
+    let schema = "{type: string, enum: [other]}";
+    let parameter = format!(
+        "  /kinds: {{get: {{operationId: kinds, parameters: [{{in: query, name: kind, schema: {schema}}}], x-gateway: {{validate: {{request: block}}}}, responses: {{\"200\": {{description: fine}}}}}}}}\ncomponents:"
+    );
+    project.write("orders.yaml", text.replacen("components:", &parameter, 1));
+    commit(&project, "checked");
+    project.edit("orders.yaml", schema, "{$ref: new.yaml}");
+    project.write(
+        "new.yaml",
+        format!("type: string\nenum: [other, {SECRET}]\n"),
+    );
+    for (format, is_tracked) in ["human", "json", "markdown", "github"]
+        .map(|format| (format, false))
+        .into_iter()
+        .chain([("json", true)])
+    {
+        if is_tracked {
+            git(project.path(), &["add", "new.yaml"]);
+        }
+        let ended = project.run(&["plan", "--against", "git:HEAD", "--format", format]);
+        assert!(ended.out.contains("relax"), "{ended:?}");
+        let in_request = format!("/kinds?kind={SECRET}");
+        assert_eq!(
+            ended.out.contains(&in_request),
+            is_tracked,
+            "{format}: {ended:?}"
+        );
+        let shown = ended.out.contains(SECRET) || ended.err.contains(SECRET);
+        assert_eq!(shown, is_tracked, "{format}: {ended:?}");
+    }
+}
+
 #[test]
 fn new_project_is_shown_before_its_first_commit() {
     let project = Project::new();
