@@ -42,7 +42,7 @@ pub struct Rest {
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Readings of ambiguous paths that are allowed.
+    /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
 }
 

@@ -33,7 +33,7 @@ const SPAN_MAX: usize = 240;
 /// request is useless.
 const WITNESS_MAX: usize = 20_000;
 
-/// Maximum length of a code span in the head, in characters.
+/// Maximum length of a code span before the sections of the comment, in characters.
 const HEAD_SPAN_MAX: usize = 100;
 
 /// Bytes reserved for the last line, and for the markup of each section.

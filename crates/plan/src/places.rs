@@ -37,7 +37,7 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
             side.as_ref()?.place(change, other.as_ref())
         };
         let (old, new) = (place(&before, &after), place(&after, &before));
-        // Changes of client contracts have the places of their schemas, if both are known.
+        // Changes of client contracts may already have the places of their schemas.
         change.source_old = change.source_old.take().or(old);
         change.source_new = change.source_new.take().or(new);
     }

@@ -135,7 +135,8 @@ impl Described {
 mod tests {
     use super::*;
 
-    /// Another operation's credential that this operation keeps is an ordinary parameter here.
+    /// A credential of another operation that `strip_credential` does not remove is checked as an
+    /// ordinary parameter.
     #[test]
     fn credentials_of_other_operations_are_checked() {
         let scheme = |name: &str, strip_credential| Scheme {

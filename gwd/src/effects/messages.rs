@@ -50,7 +50,8 @@ pub(super) async fn ask(
     let outage = |outage: Outage| {
         count(outage.label());
         match limit {
-            // Under an operator's limit (`log` or `off`), an outage must not refuse the request.
+            // While an operator has reduced validation to `log` or `off`, an outage of the
+            // validator must not refuse the request.
             Some(_) => Answer::Examined(Arc::default()),
             None => Answer::Outage(outage),
         }

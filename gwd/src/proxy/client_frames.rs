@@ -105,7 +105,8 @@ impl ClientFrames {
     /// State at the start of a connection, before the preface. `header_bytes`: maximum size of a
     /// header list.
     pub(super) fn new(clock: Clock, header_bytes: u32) -> Self {
-        // Limit of h2: a quarter more than a header list of the maximum size needs.
+        // Number of CONTINUATION frames, as in h2: a quarter more than a header list of the
+        // maximum size needs.
         let frames = (header_bytes as usize / PAYLOAD_BYTES).max(1);
         Self {
             flood: Flood::new(clock),

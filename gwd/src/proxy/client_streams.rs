@@ -181,7 +181,7 @@ mod tests {
             assert_eq!(streams.data(stream, true), Ok(()), "{stream}");
             assert_eq!(streams.headers(stream, true), Err(Reason::PROTOCOL_ERROR));
         }
-        // A gap in the numbers moves older streams out of the bits. The stream with an open body
+        // A gap in the stream numbers moves older streams out of the bitmap of recent streams. The stream with an open body
         // stays known.
         assert_eq!(streams.headers(203, false), Ok(Part::Head));
         assert_eq!(streams.headers(203 + 2 * 64, true), Ok(Part::Head));

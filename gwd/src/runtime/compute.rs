@@ -84,7 +84,7 @@ fn begin(threads: usize) -> Option<SyncSender<Job>> {
     if begun < threads {
         event(
             Level::Warn,
-            "the system has too few threads for handshakes with RSA",
+            "the system has too few threads for computations (TLS with RSA, passwords, validation)",
             json!({"wanted": threads, "begun": begun, "help": "raise the limit of threads (`pids.max`, `ulimit -u`)"}),
         );
     }

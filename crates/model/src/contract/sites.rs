@@ -111,7 +111,7 @@ pub(super) struct Drafts {
 }
 
 impl Drafts {
-    /// Begins an operation.
+    /// Sets the operation to which the following parts and schemas belong.
     pub(super) fn operation(&mut self, key: &str) {
         key.clone_into(&mut self.part.0);
     }

@@ -165,7 +165,7 @@ pub struct Defaults {
     pub timeout_unread: bool,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Readings of ambiguous paths that are allowed.
+    /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
     /// Component that checks credentials: the gateway or the upstream.
     pub security: SecurityMode,

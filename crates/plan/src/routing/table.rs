@@ -20,8 +20,8 @@ pub(super) struct Place {
     pub(super) host: String,
 }
 
-/// Returns every combination of a listener with a host pattern of the sides, and of a listener with
-/// a host that no pattern matches: only mounts without hosts serve that host.
+/// Returns a place for each listener and each host pattern of both sides, and for each listener and
+/// a host that no pattern matches, which only mounts without hosts serve.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);

@@ -72,7 +72,7 @@ fn some(
             return true;
         }
         change(tree, role, dice);
-        // A copy has the same kinds of places as its original.
+        // Do not walk into the changed part: its copies contain the same kinds of places again.
         false
     });
     true
