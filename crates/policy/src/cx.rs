@@ -64,7 +64,8 @@ pub struct Cx<'a> {
     pub scheme: &'static str,
     /// Nonce that the client must use in its next DPoP proof. Sent in the response.
     pub nonce: Option<HeaderValue>,
-    /// Values of `Set-Cookie` of the gateway itself: of logins and their sessions.
+    /// Values of `Set-Cookie` that the gateway itself adds to the response, for logins and
+    /// sessions.
     pub cookies: Vec<HeaderValue>,
     /// Reason why a credential was refused, set by authentication.
     pub fault: Option<Fault>,
@@ -261,11 +262,11 @@ pub struct Limits {
     pub proofs: Replays,
     /// Nonces of signatures that were used.
     pub nonces: Replays,
-    /// Logins whose response was used.
+    /// Logins whose response from the provider was already used.
     pub logins: Replays,
     /// Sessions that a logout ended.
     pub ended: Replays,
-    /// Numbers that this process uses once.
+    /// Source of numbers that the process uses only once.
     pub unique: Unique,
 }
 
@@ -454,7 +455,7 @@ impl Held {
         self.all().all(Lease::becomes_slow)
     }
 
-    /// Ends the counting of the permits as those of a slow client.
+    /// Stops counting the permits as permits of a slow client.
     pub fn become_fast(&self) {
         self.all().for_each(Lease::becomes_fast);
     }
@@ -534,7 +535,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Request for a login of a browser.
+    /// Context for a step of a browser's login.
     pub fn visit(&mut self) -> Visit<'_> {
         Visit {
             unix_s: self.unix_s,

@@ -145,8 +145,8 @@ impl Reader {
         }
     }
 
-    /// Reads the key from a request. Returns its hash, and the index of its table in `tables`: true
-    /// is the second table, for keys that clients can invent.
+    /// Reads the key from a request. Returns true if clients can invent the key, which then belongs
+    /// to the second table of `tables`; and the hash of the key.
     pub(crate) fn read(
         &self,
         state: StateId,
@@ -210,7 +210,7 @@ impl Reader {
 
 impl Reader {
     /// Reads the key from a request as a shortened SHA-256 for stores, which is equal in every
-    /// gateway. The boolean is the index of the table, as in [`Reader::read`].
+    /// gateway. The boolean is true if clients can invent the key.
     pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
         let mut hash = Sha256::new();
         let invented = self.hash(head, cx, &mut hash);

@@ -136,7 +136,7 @@ impl Lease {
         fits.is_ok()
     }
 
-    /// Ends the counting of the permit as one of a slow client.
+    /// Stops counting the permit as one of a slow client.
     pub fn becomes_fast(&self) {
         if self.is_slow.replace(false) {
             let slow = &self.leases.slow()[self.at];
@@ -169,7 +169,8 @@ fn exchange(slot: &AtomicU64, before: u64, after: u64) -> bool {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // End the counting as a slow client before the slot is freed for another key.
+        // Stop counting the permit as one of a slow client before the slot is freed for another
+        // key.
         self.becomes_fast();
         let slot = &self.leases.slots()[self.at];
         let less = |word: u64| match word & COUNT_MASK {

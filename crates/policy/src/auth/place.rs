@@ -161,8 +161,8 @@ pub(crate) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Removes a cookie, and all cookies whose names are its name with `.` and more, under every
-/// spelling that some servers treat as such a name.
+/// Removes the cookie `name` and its parts, whose names are `name` with a `.` and a suffix. Also
+/// removes cookies whose names some servers treat as one of these names.
 pub fn strip_cookies_of(headers: &mut HeaderMap, name: &str) {
     let is_part = |pair: &[u8]| {
         let written = pair.split(|b| *b == b'=').next().unwrap_or_default();

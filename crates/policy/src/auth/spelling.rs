@@ -1,5 +1,4 @@
-//! Names of query parameters and cookies that some servers treat as equal.
-//! same name.
+//! Names of query parameters and cookies that some servers treat as the same name.
 //!
 //! | Server | Reads as `api_key` |
 //! |---|---|

@@ -226,8 +226,8 @@ impl Prepared {
         for (name, source) in &self.set {
             match source.value() {
                 Some(value) => drop(headers.insert(name.clone(), value)),
-                // The format of the cell makes this impossible. Still, never forward the client's
-                // value.
+                // The cell contains only valid field values. If the value were invalid, the
+                // client's value must not be forwarded in its place.
                 None => drop(headers.remove(name)),
             }
         }

@@ -137,7 +137,7 @@ impl Filter {
             }
             location.push_str("//");
             location.push_str(self.host.as_deref().unwrap_or(&head.host));
-            // Use the port of the request only with the scheme of the request.
+            // Keep the port of the request only if the scheme is unchanged.
             let own = || port_of(head).filter(|_| self.scheme.is_none());
             if let Some(port) = self.port.or_else(own) {
                 location.push(':');

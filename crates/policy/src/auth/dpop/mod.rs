@@ -5,28 +5,28 @@
 //!   bound: {kind: dpop, token: idp, algorithms: [ES256], window: 1m}
 //! ```
 //! A client sends `Authorization: DPoP TOKEN` and a proof in the field `DPoP`: a JWT about this request,
-//! signed with the client's key. `cnf` of the token names the key. The verifier `token` checks the
-//! token; this one checks the proof, and that both belong together. A token that is bound to a key is
-//! never accepted as a bearer token (§7.2).
+//! signed with the client's key. `cnf` of the token names the key. The verifier that `token` names
+//! checks the token. This verifier checks the proof, and that the proof's key is the one that `cnf`
+//! names. A token that is bound to a key is never accepted as a bearer token (§7.2).
 //!
 //! | Check | Section | Reason |
 //! |---|---|---|
 //! | one field `DPoP`, at most 8 KiB | §4.3 | `absent`, `several`, `too_large` |
 //! | a signed JWT without extensions and duplicate members | §4.3, RFC 7515 §5.2 | `malformed` |
 //! | `typ` is `dpop+jwt` | §4.2 | `type` |
-//! | `alg` is allowed and of a key pair | §4.2, §11.6 | `algorithm` |
+//! | `alg` is allowed and is an algorithm of key pairs | §4.2, §11.6 | `algorithm` |
 //! | `jwk` is one public key for `alg` | §4.2 | `key` |
 //! | `htm` is the method, `htu` the URL without query | §4.3 | `method`, `url` |
 //! | `iat` is at most `window` ago, and at most 60s in the future | §11.1 | `age` |
 //! | `ath` is the hash of the token | §4.3 | `token_hash` |
-//! | the token is valid | §7.1 | that of the token |
+//! | the token is valid | §7.1 | reason of the token's verifier |
 //! | `cnf` of the token has the thumbprint of `jwk` | §6.1 | `token_binding` |
 //! | the signature, by `jwk` | §4.3 | `signature` |
-//! | `nonce` is a recent one of the gateway | §9 | `nonce` |
+//! | `nonce` was issued recently by the gateway | §9 | `nonce` |
 //! | `jti` was not used with this key | §11.1 | `replayed` |
 //!
-//! Only the client that a token was issued to makes the gateway check signatures of proofs and
-//! remember them.
+//! Signatures are checked last: only a client with a valid token that is bound to its key can make
+//! the gateway check signatures and store proofs.
 
 #[cfg(feature = "author")]
 pub mod author;

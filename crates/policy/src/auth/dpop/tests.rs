@@ -196,7 +196,7 @@ fn proofs_of_the_table_are_judged() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(labels.len() > 80, "{} rows", labels.len());
     for reason in super::Reason::ALL {
-        // The engine refuses repeated proofs, not the verifier.
+        // The engine, not the verifier, refuses repeated proofs.
         let elsewhere = ["replayed", "full"].contains(&reason.label());
         let is_here = labels.iter().any(|label| label == reason.label());
         assert_ne!(is_here, elsewhere, "{}", reason.label());

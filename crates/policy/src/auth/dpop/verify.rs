@@ -133,8 +133,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies the token, then that the token is bound to `key`, then calls `rest` for the rest of
-    /// the proof.
+    /// Verifies the token and checks that the token is bound to `key`. Then calls `rest`, which
+    /// checks the remaining parts of the proof.
     fn bound(
         &self,
         token: &[u8],

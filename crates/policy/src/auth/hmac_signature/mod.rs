@@ -12,8 +12,8 @@
 //! |---|---|---|
 //! | `Signature-Input` and `Signature`, at most 8 KiB each, without duplicate names | §4.1, §4.2, RFC 9651 | `too_large`, `malformed` |
 //! | exactly one signature has a `keyid` of the verifier | §3.2, §7.2.1 | `key`, `several` |
-//! | `alg` is allowed; it may be absent if only one is | §3.3.3, §7.3.6 | `algorithm` |
-//! | `created` is present, at most `window` ago and at most 60s in the future; `expires` is not over | §2.3, §7.2.2 | `age` |
+//! | `alg` is allowed; it may be absent if only one algorithm is allowed | §3.3.3, §7.3.6 | `algorithm` |
+//! | `created` is present, at most `window` ago and at most 60s in the future; `expires` is in the future | §2.3, §7.2.2 | `age` |
 //! | `nonce` is present, if `nonce: required` | §7.2.2 | `nonce` |
 //! | the signature covers `components`, and `content-digest` if there is a body | §3.2, §7.2.1 | `components` |
 //! | each covered component is known, exists and is listed once | §2, §2.5 | `component` |
@@ -21,8 +21,8 @@
 //! | the MAC, in constant time | §3.3.3, §7.3.3 | `signature` |
 //! | the key did not use the nonce before | §7.2.2 | `replayed`, `full` |
 //!
-//! The body is hashed while it is forwarded, see [`Content`]. [`aliyun`] and [`tencent`] are formats of
-//! gateways that clients with their SDKs already sign for.
+//! The body is hashed while it is forwarded, see [`Content`]. [`aliyun`] and [`tencent`] are the
+//! formats of two other gateways, for clients whose SDKs already sign requests in these formats.
 
 pub mod aliyun;
 #[cfg(feature = "author")]
@@ -191,8 +191,8 @@ impl Style {
         }
     }
 
-    /// Fields besides the one with the signature that belong to the signature or that it always
-    /// covers.
+    /// Fields that contain parameters of the signature, and fields that the signature always
+    /// covers. Excludes the field with the signature itself.
     #[must_use]
     pub const fn fields(self) -> &'static [&'static str] {
         match self {

@@ -58,8 +58,8 @@ fn secret(name: &str) -> Vec<u8> {
     }
 }
 
-/// Message of a file: the name, the words of its second line, the request head, and the text below
-/// `---`.
+/// Message in a file: its name, the words of its second line, the head of the request, and the text
+/// below `---`.
 struct Written<'f> {
     name: &'f str,
     words: Vec<&'f str>,

@@ -149,8 +149,8 @@ impl Checked {
         self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
     }
 
-    /// Key of this verifier in the header of an example token. The token states with the key that
-    /// the endpoint reports it as active (see [`crate::auth::jwt::witness`]).
+    /// Name of this verifier in the header parameter `asked` of an unsigned example token. A token
+    /// with this name counts as active for this verifier (see [`crate::auth::jwt::witness`]).
     #[cfg(feature = "author")]
     #[must_use]
     pub fn witness_key(&self) -> String {

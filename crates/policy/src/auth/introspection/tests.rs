@@ -344,8 +344,8 @@ mod witnesses {
         witness::token(&header, claims, key)
     }
 
-    /// An example token that contains the claim that it is active is valid for gwc, and never for
-    /// gwd.
+    /// Checks that an unsigned example token whose header names the verifier counts as active in
+    /// gwc, and not in gwd.
     #[test]
     fn witness_is_active_for_the_compiler_alone() {
         let checked = checked();

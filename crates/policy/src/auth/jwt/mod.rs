@@ -116,8 +116,8 @@ pub enum KeySource {
     /// URL from which gwd fetches the keys.
     #[n(2)]
     Url(#[n(0)] String),
-    /// URL in the issuer's metadata, from which gwd fetches the keys (RFC 8414, OpenID Connect
-    /// Discovery 1.0).
+    /// Key set whose URL gwd reads from the issuer's metadata (RFC 8414, OpenID Connect Discovery
+    /// 1.0).
     #[n(3)]
     Discovered,
 }
@@ -135,7 +135,8 @@ pub(in crate::auth) struct OfLogin {
 }
 
 impl Checked {
-    /// Verifier of the ID tokens of a login, without `typ` or with `JWT`.
+    /// Verifier of the ID tokens of a login. Accepts tokens without `typ`, and tokens with `typ`
+    /// `JWT`.
     pub(in crate::auth) fn of_login(login: OfLogin) -> Self {
         let groups_claim = login.groups_claim;
         Self {

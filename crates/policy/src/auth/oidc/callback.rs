@@ -107,7 +107,7 @@ impl Login {
     }
 }
 
-/// Records that the response to a login was used, so that it is used once.
+/// Marks the response to a login as used. Fails if it was used before, or if the table is full.
 fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);

@@ -1,4 +1,4 @@
-//! Login at run time: sessions of requests, and the way of a browser to the provider.
+//! Login at run time: checks the sessions of requests, and redirects browsers to the provider.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::unique::Unique;
 
 /// Maximum time between the redirect to the provider and its response, in seconds.
 const LOGIN_S: u64 = 600;
-/// Maximum number of logins that a browser can have open, for instance in several tabs.
+/// Maximum number of unfinished logins of a browser, for instance in several tabs.
 const LOGINS_MAX: usize = 5;
 /// Maximum length of the path and query to which a browser returns, in bytes.
 const TARGET_BYTES_MAX: usize = 2_048;
@@ -42,7 +42,8 @@ const STATE_PREFIX: usize = 8;
 /// Login at a provider at run time.
 pub struct Login {
     pub(super) settings: Checked,
-    /// Hash of issuer, client and cookie, to which sealed cookies are bound.
+    /// Hash of the issuer, the client id and the cookie's name. A sealed cookie is valid only for
+    /// the login with the same hash.
     owner: [u8; 32],
     pub(super) client_secret: Arc<SecretCell>,
     keys: Arc<SecretCell>,
@@ -57,7 +58,7 @@ pub struct Login {
 pub enum Outcome {
     /// Response to the browser.
     Reply(Box<Reply>),
-    /// The step needs an answer first.
+    /// The step needs the answer to this question first.
     Ask(Box<Effect>),
     /// The step failed.
     Fault(Reason),
@@ -73,11 +74,11 @@ pub struct Visit<'v> {
     pub received: Option<&'v PathAndQuery>,
     /// Answers to the questions of the login.
     pub answers: &'v Answers,
-    /// Logins whose response was used.
+    /// Logins whose response from the provider was already used.
     pub logins: &'v Replays,
     /// Sessions that a logout ended.
     pub ended: &'v Replays,
-    /// Numbers that this process uses once.
+    /// Source of numbers that the process uses only once.
     pub unique: &'v Unique,
     /// Values of `Set-Cookie` for the response.
     pub cookies: &'v mut Vec<HeaderValue>,
@@ -88,7 +89,7 @@ pub struct Visit<'v> {
 pub struct Opened {
     /// Id of the session.
     pub id: [u8; 16],
-    /// Session that replaces the one of the cookie, if it changed.
+    /// Session to write into the cookie again. None if the session did not change.
     pub renewed: Option<Session>,
 }
 
@@ -113,7 +114,8 @@ impl Checked {
         }
         let [metadata, _] = self.remotes();
         let id_tokens = self.id_tokens();
-        // A session in an example of a plan has one audience, which stands for all of its token.
+        // In an example of a plan, the session is an ID token with one audience. The audience may
+        // be the client or any of the additional allowed ones.
         #[cfg(feature = "author")]
         let id_tokens = match secrets.takes_witnesses() {
             true => {
@@ -147,7 +149,8 @@ impl Login {
         &self.settings
     }
 
-    /// Checks the session of a request that has its cookie.
+    /// Checks the session in the cookies of a request. `cookie` is used only for the sessions in
+    /// examples of plans.
     #[must_use]
     pub(in crate::auth) fn judge(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Judged {
         #[cfg(feature = "author")]
@@ -180,7 +183,8 @@ impl Login {
         }
     }
 
-    /// Session of a cookie in an example of a plan: the cookie is then the ID token.
+    /// Checks the session in an example of a plan, in which the value of the cookie is the ID
+    /// token.
     #[cfg(feature = "author")]
     fn witnessed(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Judged {
         let TokenRequest {
@@ -199,7 +203,8 @@ impl Login {
         }
     }
 
-    /// Session in the cookies of a request, whatever its age.
+    /// Session in the cookies of a request, even if it has expired. None if the cookies cannot be
+    /// opened.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let sealed = seal::join(headers, self.settings.cookie())?;
         let keys = self.keys.value();
@@ -207,7 +212,8 @@ impl Login {
         Session::decoded(&opened)
     }
 
-    /// Session that is valid now, and true if its cookie must be written again.
+    /// Checks that a session has not expired, and refreshes its tokens if they are due. Returns the
+    /// session, and true if its cookie must be written again.
     fn current(
         &self,
         mut session: Session,
@@ -223,7 +229,8 @@ impl Login {
             if quiet_s >= idle_s {
                 return Err(Outcome::Fault(Reason::Idle));
             }
-            // Each renewal is a response with cookies, so that not every request causes one.
+            // Renew the session only after an eighth of the idle time, because each renewal sends
+            // cookies with the response.
             if quiet_s > idle_s / 8 {
                 session.seen_s = now_s;
                 renewed = true;
@@ -237,7 +244,7 @@ impl Login {
         Ok((session, renewed))
     }
 
-    /// Writes the cookies of a session that changed.
+    /// Adds the cookies of a changed session to the response.
     pub fn renew(&self, session: &Session, visit: &mut Visit<'_>) {
         if let Ok(cookies) = self.cookies(session, visit) {
             visit.cookies.extend(cookies);
@@ -304,15 +311,16 @@ impl Login {
         }
     }
 
-    /// Metadata of the provider that was fetched before. It must be the issuer's own.
+    /// Metadata of the provider that was fetched before. None if it was not fetched, or is the
+    /// metadata of another issuer.
     pub(super) fn known_metadata(&self) -> Option<Arc<KeySet>> {
         let set = self.provider.set()?;
         let is_own = Metadata::of(&set).is_some_and(|it| *it.issuer == *self.settings.issuer);
         is_own.then_some(set)
     }
 
-    /// Sends a browser to the provider (OpenID Connect Core §3.1.2.1). `url` is the URL of the
-    /// request as the browser sees it; `refusal` is the refusal that the redirect stands for.
+    /// Redirects a browser to the provider (OpenID Connect Core §3.1.2.1). `url` is the URL of the
+    /// request as the browser sees it; `refusal` is the refusal that the redirect replaces.
     pub fn begin(
         &self,
         head: &RequestHead,
@@ -364,7 +372,7 @@ impl Login {
         Outcome::Reply(reply)
     }
 
-    /// True if gwc assumes that the provider's metadata is there.
+    /// True if gwc assumes that the provider's metadata is available.
     #[cfg(feature = "author")]
     fn is_assumed(&self, visit: &Visit<'_>) -> bool {
         let answer = visit.answers.get(&AskId::of_keys(&self.provider));
@@ -391,7 +399,8 @@ impl Login {
         url
     }
 
-    /// Login that a response with this `state` belongs to.
+    /// Unfinished login with this `state` in the cookies of a request. None if there is none, or if
+    /// it has expired.
     pub(super) fn pending(&self, head: &RequestHead, state: &str, unix_s: u64) -> Option<Pending> {
         let name = self.login_cookie(state);
         let mut values = crate::auth::place::cookie_values(&head.headers, &name);
@@ -419,7 +428,7 @@ impl Login {
         format!("{}.login-{prefix}", self.settings.cookie())
     }
 
-    /// Removes the cookies of older logins if the browser has many.
+    /// Removes the cookies of unfinished logins if the browser has [`LOGINS_MAX`] or more.
     fn remove_old_logins(&self, head: &RequestHead, visit: &mut Visit<'_>) {
         let prefix = self.login_cookie("");
         let open = || {
@@ -470,8 +479,8 @@ pub fn is_navigation(head: &RequestHead) -> bool {
     is_read && takes_page && is_page
 }
 
-/// Path and query on the same host. `/` for anything that a browser could read as another host, and
-/// for a long one.
+/// Returns `target` if it is a path on the same host, with or without a query. Returns `/` if a
+/// browser could read it as another host, or if it is longer than [`TARGET_BYTES_MAX`].
 pub(super) fn own_path(target: &str) -> &str {
     let leads_out = target.starts_with("//") || target.contains('\\');
     let is_plain = target.bytes().all(|byte| byte.is_ascii_graphic());

@@ -1,5 +1,5 @@
-//! Logout (OpenID Connect RP-Initiated Logout 1.0): the session ends here first, then at the
-//! provider.
+//! Logout (OpenID Connect RP-Initiated Logout 1.0): the session ends at the gateway first, then at
+//! the provider.
 
 use http::header::{HeaderName, ORIGIN, REFERER};
 
@@ -66,8 +66,8 @@ impl Login {
     }
 }
 
-/// True if a page of another site asks for the logout, by Fetch metadata, otherwise by `Origin` or
-/// `Referer`.
+/// True if a page of another site sent the request, according to `Sec-Fetch-Site`. Without this
+/// field, `Origin` decides, and without `Origin`, `Referer`.
 fn is_foreign(head: &RequestHead, url: &SeenUrl) -> bool {
     static SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let text = |name: &HeaderName| {

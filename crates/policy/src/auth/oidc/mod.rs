@@ -69,7 +69,7 @@ pub struct Checked {
     logout_path: Option<String>,
     #[n(5)]
     after_logout: Option<String>,
-    /// Requested scopes with `openid`.
+    /// Requested scopes, including `openid`.
     #[n(6)]
     scopes: Vec<String>,
     #[n(7)]
@@ -94,7 +94,7 @@ pub struct Checked {
     cookie: Option<String>,
     #[n(17)]
     lifetime_ms: Option<u64>,
-    /// None: a session without requests lasts as long as any other.
+    /// Maximum time between two requests of a session, in milliseconds. None: no such limit.
     #[n(18)]
     idle_ms: Option<u64>,
     /// True for `SameSite=Strict`.

@@ -21,16 +21,16 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Metadata of a cell.
+    /// Metadata in a fetched set. None if the set contains something else.
     pub(super) fn of(set: &KeySet) -> Option<&Self> {
         set.keys.downcast_ref()
     }
 }
 
-/// Reads a provider's metadata for a cell.
+/// Parses a provider's metadata, to be stored in a cell.
 ///
 /// # Errors
-/// The reason why a login is not possible with it, in words.
+/// Text of the reason why no login is possible with the metadata.
 pub(super) fn read(metadata: &[u8]) -> Result<Keys, &'static str> {
     parse(metadata).map(|metadata| -> Keys { (Arc::new(metadata), 1) })
 }
@@ -38,7 +38,7 @@ pub(super) fn read(metadata: &[u8]) -> Result<Keys, &'static str> {
 fn parse(metadata: &[u8]) -> Result<Metadata, &'static str> {
     let all = json::object(metadata).map_err(|_| "the metadata is not a JSON object")?;
     let text = |name: &str| all.get(name).and_then(Json::as_text);
-    // A page of the provider, to which browsers are sent.
+    // URL of a page of the provider to which browsers are redirected.
     let page = |name: &str| {
         let url = text(name).filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()));
         url.filter(|url| Endpoint::of(url).is_some_and(|it| it.is_safe()))

@@ -6,7 +6,7 @@ reasons! {
     /// Reason why a session is not accepted, or a login fails. Used in logs and metrics; clients do
     /// not see it.
     "login_"
-    /// No key of the secret sealed the session's cookie, or a part of it is missing.
+    /// The session's cookie cannot be opened with a key of the secret, or a part of it is missing.
     Sealed "session_unreadable";
     /// The session is older than its lifetime.
     Expired "session_expired";
@@ -46,6 +46,6 @@ reasons! {
     Unavailable "unavailable";
     /// Another site asked for the logout.
     CrossSite "cross_site";
-    /// No login can be recorded now.
+    /// The table of used logins is full.
     Full "full";
 }

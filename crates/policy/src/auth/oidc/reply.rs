@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::reject::Reject;
 use crate::reply::Reply;
 
-/// Redirect to a URL or path (RFC 9110 §15.4.4): the browser uses GET there. `None` for a location
-/// that is not a field value.
+/// Redirect with status 303 to a URL or path (RFC 9110 §15.4.4), to which the browser sends GET.
+/// `None` if the location is not a valid field value.
 pub(super) fn redirect(location: &str, refusal: Option<&'static Reject>) -> Option<Box<Reply>> {
     let location = HeaderValue::try_from(location).ok()?;
     let no_referrer = HeaderValue::from_static("no-referrer");

@@ -43,14 +43,14 @@ pub(super) struct Sealer<'k> {
 }
 
 impl<'k> Sealer<'k> {
-    /// Sealer with the keys of a secret. `owner` identifies the login, so that logins with one
+    /// Sealer with the keys of a secret. `owner` identifies the login, so that logins that share a
     /// secret do not accept each other's cookies.
     pub(super) fn new(keys: &'k SecretValue, owner: &'k [u8; 32]) -> Self {
         Self { keys, owner }
     }
 
-    /// Random bytes that nobody without the secret can predict. `unique` is different in each call,
-    /// `purpose` separates several values of one call.
+    /// Pseudo-random bytes that cannot be predicted without the secret. `unique` is different in
+    /// each call, `purpose` separates several values of one call.
     pub(super) fn random(&self, unique: &[u8; 32], purpose: &str) -> [u8; 32] {
         let key = sealing_keys(self.keys).next().unwrap_or_default();
         keyed(key, &[purpose.as_bytes(), b"\0", unique])
@@ -271,7 +271,7 @@ mod tests {
                 .map(|(index, value)| (chunk_name("s", index), value))
                 .collect();
             assert_eq!(joined(&cookies), Some(text.into_bytes()), "{length}");
-            // A longer session of before has left a cookie.
+            // An earlier, longer session has left one more cookie.
             cookies.push((chunk_name("s", 9), "y".to_owned()));
             assert!(joined(&cookies).is_some(), "{length}");
             cookies.push(cookies[0].clone());

@@ -24,18 +24,18 @@ use crate::endpoint::Endpoint;
 
 /// Maximum length of an answer of the token endpoint, in bytes: 64 KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Time for which the answer to a refresh is kept, in milliseconds. Requests that the browser sent
-/// with the old cookie get the same tokens.
+/// Cache times of the answer to a refresh, in milliseconds: of new tokens, and of a refusal.
+/// Requests that the browser sent with the old cookie get the same tokens.
 const REFRESHED_MS: [u64; 2] = [30_000, 5_000];
 /// Time until the next refresh is tried after an outage of the provider, in seconds.
 const RETRY_S: u64 = 30;
-/// Minimum and maximum lifetime of an access token, in seconds, after which the tokens are
-/// refreshed.
+/// Minimum and maximum time after which tokens are refreshed, in seconds. Within these limits, the
+/// time is the lifetime of the access token.
 const FRESH_S: [u64; 2] = [10, 86_400];
 /// Lifetime of an access token if the provider does not give it, in seconds.
 const FRESH_DEFAULT_S: u64 = 300;
 
-/// Answer of the token endpoint that can be used.
+/// Tokens in a valid answer of the token endpoint.
 pub(super) struct Tokens {
     id_token: Option<String>,
     access_token: String,
@@ -86,12 +86,13 @@ fn kind(answered: &Answered) -> Option<Kept> {
 }
 
 impl Login {
-    /// Question about a code.
+    /// Id of the question that exchanges the code of a login for tokens. `state` identifies the
+    /// login.
     pub(super) fn code_id(&self, state: &str) -> AskId {
         AskId::new(Asker::Login, &[b"code", state.as_bytes()])
     }
 
-    /// Exchange of a code for tokens.
+    /// Creates the question that exchanges a code for tokens.
     pub(super) fn ask_code(
         &self,
         id: AskId,
@@ -111,7 +112,8 @@ impl Login {
         }
     }
 
-    /// Session with new tokens. The old session goes on while the provider is unavailable.
+    /// Refreshes the tokens of a session. While the provider is unavailable, the session keeps its
+    /// old tokens.
     ///
     /// # Errors
     /// The question to the provider, or the end of the session.
@@ -153,7 +155,9 @@ impl Login {
         };
         if matches!(answered.status.as_u16(), 400 | 401) {
             return match error(answered).as_deref() {
-                // The client itself is refused: its secret may be replaced now.
+                // The provider refuses the gateway's own credentials, perhaps because the client
+                // secret is being replaced, or is unavailable. Keep the session and try again
+                // later.
                 Some("invalid_client" | "temporarily_unavailable") => later(session),
                 _ => Err(Outcome::Fault(Reason::Ended)),
             };
@@ -196,7 +200,7 @@ impl Login {
         }
     }
 
-    /// New session of an exchanged code.
+    /// Creates a session from the answer to the exchange of a code.
     ///
     /// # Errors
     /// The reason why the answer is not accepted, or the question that fetches the keys.
@@ -235,7 +239,7 @@ impl Login {
         })
     }
 
-    /// Identity of a valid ID token (Core §3.1.3.7).
+    /// Verifies an ID token and returns its identity (Core §3.1.3.7).
     fn verified(
         &self,
         id_token: &str,
@@ -341,8 +345,8 @@ fn error(answered: &Answered) -> Option<String> {
     members.get("error")?.as_text().map(str::to_owned)
 }
 
-/// Value of `at_hash` for an access token (Core §3.1.3.6): the first half of its hash, by the hash
-/// of the ID token's algorithm.
+/// Value of `at_hash` for an access token (Core §3.1.3.6): the first half of the access token's
+/// hash. The hash function is that of the ID token's algorithm.
 fn at_hash(id_token: &str, access_token: &str) -> String {
     let algorithm = parse(id_token.as_bytes(), u64::MAX).map(|token| token.algorithm);
     let hash = match algorithm {
