@@ -141,7 +141,7 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value>
     steps.collect()
 }
 
-/// True for a limit of plans that the caller does not have.
+/// True for a step that limits only plans which the caller does not have.
 fn is_other_plan(step: &ChainStep, cx: &Cx<'_>) -> bool {
     matches!(step, ChainStep::Filter(_, filter) if !filter.applies(cx))
 }

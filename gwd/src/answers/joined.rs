@@ -17,8 +17,8 @@ use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of a cached answer in addition to its body and fields, in bytes.
 const ENTRY_BYTES: usize = 512;
-/// Time for which an expired answer is used, while the service does not answer, before the service
-/// is contacted again: 5s.
+/// Time for which an expired answer is used while its service does not answer: 5s. Then the next
+/// request contacts the service again.
 const RETRY_MS: u64 = 5_000;
 
 /// Hash of everything that determines the answer to a question.

@@ -39,7 +39,7 @@ pub(crate) struct ApiValidators {
 pub(crate) enum Ready {
     /// The validator.
     Compiled(Described),
-    /// The operation has no description that could be checked.
+    /// The operation describes nothing that could be validated.
     Undescribed,
     /// The description does not compile. gwc refuses such bundles.
     Unusable,
@@ -61,7 +61,7 @@ struct Pending<'a>(&'a ApiValidators, usize);
 // === impl Validators ===
 
 impl Validators {
-    /// Validators of an API. None if it validates nothing.
+    /// Validators of an API. `None` if the API validates no messages.
     pub(crate) fn of(&self, part: &Arc<ApiPart>) -> Option<Arc<ApiValidators>> {
         part.messages()?;
         let mut apis = locked(&self.apis);

@@ -4,8 +4,8 @@
 //! Memory use is determined in three ways:
 //!
 //! - Estimate: an active connection counts with the typical size of its buffers. An idle HTTP/1
-//!   connection counts nothing. It becomes active only if there is room, so that its client's data
-//!   waits in the kernel.
+//!   connection counts nothing. It becomes active only if there is memory for it; until then, its
+//!   client's data waits in the kernel.
 //! - Count: data that accumulates beyond the estimate, because one side is slower than the other
 //!   ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
@@ -29,30 +29,30 @@ pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
 /// Estimated bytes of a TLS handshake.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
-/// Percentage of the memory limit above which idle connections release memory, if other connections
-/// wait for it.
+/// Percentage of the memory limit above which idle connections release memory while other
+/// connections wait for memory.
 const SCARCE: u64 = 70;
 /// Percentage of the memory limit above which gwd reads no data of requests that have not begun.
 const HIGH: u64 = 80;
 /// Percentage of the memory limit above which requests and connections are rejected.
 const FULL: u64 = 95;
-/// Percentage of the memory limit that data buffered for slow peers may use, so that other requests
-/// have room.
+/// Percentage of the memory limit that data buffered for slow peers may use. The rest remains for
+/// other requests.
 const WAITING: u64 = 30;
 /// Percentage of the memory limit that connections may always use, whatever the measurement says.
 /// Without this minimum, a process that has grown for another reason would never serve again.
 const FLOOR: u64 = 10;
 /// Maximum permits for requests that a worker takes from the budget in one batch.
 const BATCH_MAX: u64 = 64;
-/// Minimum number of batches per worker in a budget, so that few permits are unused in other
-/// workers.
+/// Minimum number of batches per worker in a budget. Small batches leave few permits unused in
+/// other workers.
 const BATCHES_MIN: u64 = 16;
 /// Maximum number of slow uploads and slowly read responses of one client address, over all
 /// upstreams. The same maximum applies to unfinished uploads of the address that began while
 /// unfinished uploads held half of their upstream's request permits.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
-/// Maximum number of unfinished uploads of one client address over all upstreams, including uploads
-/// of which enough bytes have arrived for the higher limit.
+/// Maximum number of unfinished uploads of one client address over all upstreams. Uploads beyond
+/// [`SLOW_PER_ADDRESS`] are admitted only after the beginning of their body has arrived.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
 /// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;
@@ -294,8 +294,8 @@ impl Memory {
         (self.max != u64::MAX).then_some(self.max)
     }
 
-    /// Takes memory for an active connection. `None` above [`HIGH`] percent: the connection must
-    /// wait.
+    /// Takes memory for an active connection. `None` while more than [`HIGH`] percent of the memory
+    /// limit are used: the connection must wait.
     pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
         let share = self.reckoned.take_below(bytes, u64::MAX)?;
         (!self.is_above(HIGH)).then_some(share)
@@ -427,7 +427,8 @@ impl Addresses {
 }
 
 impl OfAddress {
-    /// Value for a connection of an address without a limit. Such a connection is not counted.
+    /// Returns the value for a connection whose address has no limit. The connection is not
+    /// counted.
     pub(crate) const fn unbounded() -> Self {
         Self(None)
     }

@@ -1,5 +1,5 @@
-//! Permits that client addresses take in turns. A client with many waiting requests delays its own
-//! requests, and those of others by at most one permit each.
+//! Permits that client addresses take in turns. The waiting requests of one client address delay
+//! each other; they delay a request of another address by at most one permit.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// A limited number of permits. Each waiting address gets one after the other.
+/// Limited number of permits. Client addresses with waiting requests get a permit in turn.
 #[derive(Debug)]
 pub(crate) struct FairPermits {
     state: Mutex<State>,
@@ -36,8 +36,9 @@ impl FairPermits {
         })
     }
 
-    /// Waits for a permit. An address waits in order of arrival, and addresses take turns. For IPv6,
-    /// the address is the /64 network, because one client usually has all its addresses.
+    /// Waits for a permit. Requests of one address are served in order of arrival, and addresses
+    /// take turns. For IPv6, all addresses of a /64 network count as one, because one client
+    /// usually has all of them.
     pub(crate) async fn take(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let awaited = {
             let mut state = self.state();
@@ -68,20 +69,20 @@ impl FairPermits {
         self.state().free
     }
 
-    /// Passes a permit to the next waiter, or keeps it.
+    /// Passes a returned permit to the next waiter, or counts it as free.
     fn pass_on(self: Arc<Self>) {
         let mut permit = Permit(Some(Arc::clone(&self)));
         while let Some(waiter) = self.next() {
             match waiter.send(permit) {
                 Ok(()) => return,
-                // The waiter has left.
+                // The waiting request was dropped: offer the permit to the next one.
                 Err(returned) => permit = returned,
             }
         }
         permit.0 = None;
     }
 
-    /// Next waiter. Counts the permit as free if nobody waits.
+    /// Removes and returns the next waiter. Counts a permit as free if there is no waiter.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         let Some(address) = state.turns.pop_front() else {
@@ -156,11 +157,11 @@ mod tests {
         };
         assert!(poll(late.as_mut()).is_pending());
         drop(held);
-        // The other address is next, although five of the first came before.
+        // The other address is next, although five requests of the first one wait longer.
         let Poll::Ready(Some(held)) = poll(late.as_mut()) else {
             panic!("the other address")
         };
-        // Those that leave are passed over.
+        // Requests that were dropped while waiting are skipped.
         crowd.drain(1..4);
         drop(held);
         assert!(matches!(poll(crowd[1].as_mut()), Poll::Ready(Some(_))));

@@ -62,7 +62,7 @@ impl Inbox {
         })
     }
 
-    /// Adds received bytes, up to the window.
+    /// Adds received bytes. The count does not exceed the window.
     pub(crate) fn came(&self, bytes: u64) {
         if bytes == 0 {
             return;
@@ -87,7 +87,7 @@ impl Inbox {
         self.kept.must_wait()
     }
 
-    /// True if the window may be returned to the peer.
+    /// True if flow-control window may be granted to the peer again.
     fn may_grow(&self) -> bool {
         self.kept.may_grow()
     }
@@ -104,7 +104,7 @@ impl Reading {
         }
     }
 
-    /// Subtracts bytes that were read. More bytes may follow.
+    /// Subtracts bytes that were read from the body. The body may have more unread bytes.
     pub(crate) fn took(&self, bytes: usize) {
         if !self.unread.replace(true) {
             self.inbox.unread.set(self.inbox.unread.get() + 1);
@@ -124,7 +124,7 @@ impl Reading {
         }
     }
 
-    /// True if the window of the bytes read may be returned to the peer.
+    /// True if flow-control window for bytes that were read may be granted to the peer again.
     pub(crate) fn may_grow(&self) -> bool {
         self.inbox.may_grow()
     }
@@ -257,8 +257,8 @@ mod tests {
         );
         other.is_through();
         assert_eq!(memory.buffered(), 0);
-        // New bytes may belong to the body that has just been read, until the connection was polled
-        // once without more bytes.
+        // The new bytes may belong to the body that has just been read. The count is reset only
+        // after a poll of the connection without new bytes.
         inbox.came(10);
         inbox.turn_ends();
         assert_eq!(memory.buffered(), 10);

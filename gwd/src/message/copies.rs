@@ -110,8 +110,8 @@ impl Copies {
         }
     }
 
-    /// True if much data has accumulated for a mirror since the last `true`: the mirror's
-    /// connection must then be polled to send it.
+    /// True if the upload must yield to the mirrors' tasks: much data waits for a mirror. Each call
+    /// of this function resets the condition.
     pub(crate) fn wants_turn(&self) -> bool {
         let flows = self.flows.borrow();
         flows.iter().any(|flow| flow.take_wants_turn())

@@ -54,7 +54,8 @@ impl Flow {
         })
     }
 
-    /// True if much data has accumulated since the last `true`.
+    /// True if more than a quarter of [`KEPT_BYTES_MAX`] is buffered since the last push. Resets
+    /// the condition.
     pub(super) fn take_wants_turn(&self) -> bool {
         self.wants_turn.replace(false)
     }

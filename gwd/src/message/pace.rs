@@ -37,8 +37,8 @@ pub(crate) const SLOW_MS: u64 = 1_000;
 /// Rate in bytes per second below which an upload becomes slow: each 8 KiB received reduce the
 /// waiting time by one second. Higher than the minimum rate of a listener.
 const SLOW_BYTES_PER_S: u64 = 8 << 10;
-/// Maximum waiting time that is counted, in milliseconds, so that a client which delivers again
-/// soon stops being slow.
+/// Upper bound of the waiting time that is counted, in milliseconds. A client that sends fast again
+/// therefore soon stops counting as slow.
 const SLOW_MAX_MS: u64 = 2 * SLOW_MS;
 
 /// Time budget of one body.

@@ -13,8 +13,8 @@ use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
-/// Minimum time for the body of a request, and for the response, if the credential of the request
-/// ends meanwhile: 1s. An ordinary message is therefore complete.
+/// Minimum time for the body of a request, and for its response, if a credential of the request
+/// expires meanwhile: 1s. Ordinary messages are complete within this time.
 const MESSAGE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
@@ -46,7 +46,8 @@ pub(crate) struct Transfer {
     /// Time at which the bodies must end because a credential of the request expires. `u64::MAX`
     /// if they may continue.
     credential_ends_ms: Cell<u64>,
-    /// Limit of the request before [`Self::limit_upload_by_credential`], until the upload ends.
+    /// Limit of the request without the end of its credentials. Restored when the upload ends.
+    /// `None` if the end of the credentials does not limit an upload.
     limit_after_upload: Cell<Option<Limit>>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
@@ -129,9 +130,9 @@ impl Transfer {
         self.upload.read_meanwhile.set(0);
     }
 
-    /// Sets the end of the request's credentials, with which its body and its response must end. If
-    /// `uploads`, the request has a body to come: it gets at least [`MESSAGE_MS_MIN`]. Waiting for
-    /// the response after the body has no such limit.
+    /// Sets the time at which the request's credentials end, and with them the request's body and
+    /// its response. If `uploads`, limits the body to that time, but to at least [`MESSAGE_MS_MIN`]
+    /// from now. The limit does not apply while the gateway waits for the response after the body.
     pub(crate) fn ends_with_credential(&self, ends_ms: u64, uploads: bool) {
         self.credential_ends_ms.set(ends_ms);
         if uploads {
@@ -141,8 +142,8 @@ impl Transfer {
         }
     }
 
-    /// Limits the response that begins now to the end of the request's credentials, if it must end
-    /// with them. It gets at least [`MESSAGE_MS_MIN`].
+    /// Limits a response that begins now to the end of the request's credentials, but to at least
+    /// [`MESSAGE_MS_MIN`] from now. No effect if the credentials do not end the response.
     pub(crate) fn limit_by_credential(&self, now_ms: u64) {
         let ends_ms = self.credential_ends_ms.get();
         if ends_ms != u64::MAX {

@@ -113,7 +113,7 @@ impl Handshake {
         }
     }
 
-    /// Prepares the head for an upstream with extended CONNECT, which has no fields of an HTTP/1.1
+    /// Prepares the head for an upstream with extended CONNECT: removes the fields of an HTTP/1.1
     /// upgrade (RFC 8441 §5).
     pub(crate) fn prepare_http2(&self, headers: &mut HeaderMap) -> Expected {
         let expected = self.prepare(headers, [0; 16]);

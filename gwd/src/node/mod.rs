@@ -557,7 +557,7 @@ impl Node {
             .sum()
     }
 
-    /// Load of each worker: number of connections, plus the amounts of its HTTP/2 streams.
+    /// Load of each worker: 1 for each connection and 8 for each HTTP/2 stream.
     #[must_use]
     pub fn loads(&self) -> Vec<u64> {
         self.shared.loads.all()

@@ -175,14 +175,14 @@ mod tests {
         let oldest = 201 - 2 * 63;
         assert_eq!(streams.data(oldest, true), CLOSED);
         assert_eq!(streams.headers(oldest, true).map(drop), CLOSED);
-        // h2 checks DATA on streams that are too old for the bits. No stream begins with an old
-        // number.
+        // h2 checks DATA on streams that are too old for the bitmap of recent streams. HEADERS
+        // never open a stream with such an old number.
         for stream in [1, 3, oldest - 2] {
             assert_eq!(streams.data(stream, true), Ok(()), "{stream}");
             assert_eq!(streams.headers(stream, true), Err(Reason::PROTOCOL_ERROR));
         }
-        // A gap in the stream numbers moves older streams out of the bitmap of recent streams. The stream with an open body
-        // stays known.
+        // A gap in the stream numbers moves older streams out of the bitmap of recent streams. A
+        // stream whose body has not ended stays known.
         assert_eq!(streams.headers(203, false), Ok(Part::Head));
         assert_eq!(streams.headers(203 + 2 * 64, true), Ok(Part::Head));
         assert_eq!(streams.data(201, true), Ok(()), "65 streams back");

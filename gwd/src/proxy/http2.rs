@@ -38,8 +38,8 @@ const STREAMS_MAX: u32 = 128;
 /// Receive windows of a stream and of the connection, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Divisor of the memory limit that gives the maximum window of a connection. [`WINDOW_MIN`] is the
-/// minimum window in bytes: the protocol's initial window (RFC 9113 §6.9.2).
+/// Maximum receive window of a connection, as a fraction of the memory limit: 1/1,024. The window
+/// is at least [`WINDOW_MIN`] bytes, the protocol's initial window (RFC 9113 §6.9.2).
 const WINDOW_PART: u64 = 1_024;
 const WINDOW_MIN: u32 = 65_535;
 /// Maximum bytes of a response that are buffered while the stream's window is closed.
@@ -177,8 +177,8 @@ struct Windows {
 }
 
 impl Windows {
-    /// Windows of a new connection. The connection's window is a small part of the memory limit, if
-    /// there is one.
+    /// Windows of a new connection. With a memory limit, the connection's window is at most a
+    /// [`WINDOW_PART`]th of the limit, but at least [`WINDOW_MIN`].
     fn of(conn: &Conn) -> Self {
         let memory = conn.worker.budgets.memory.max();
         let part = memory.map_or(u32::MAX, |max| {

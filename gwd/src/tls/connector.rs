@@ -54,7 +54,7 @@ pub(crate) struct Connector {
 
 /// Built TLS client configurations of one round.
 struct Made {
-    /// Number of the round: how often the configuration was replaced.
+    /// Number of the round: 0 at first, incremented with each replacement of the configuration.
     round: u64,
     roots: Option<Arc<Roots>>,
     own: Option<Arc<Pair>>,

@@ -32,10 +32,11 @@ pub(super) struct Call<'a, 's> {
     pub(super) head: &'a mut RequestHead,
     pub(super) sending: Sending<'a>,
     pub(super) tried: Tried,
-    /// Last reading of the clock, in nanoseconds. The reading is still current when an attempt
-    /// sends its request, and after the response head, because the code awaits nothing in between.
+    /// Last reading of the clock, in nanoseconds. The clock is read at the start of an attempt, at
+    /// its end, and after each failed connection attempt. The code reuses the reading until the
+    /// next await.
     pub(super) seen_ns: u64,
-    /// Time at which the last opening of a connection began, or `None` if no connection was opened.
+    /// Start time of the last attempt to open a connection, or `None` if no connection was opened.
     pub(super) dialled_ns: Option<u64>,
     /// Number of times that the request was sent again because a reused connection had died.
     pub(super) replaced: u32,
@@ -54,7 +55,7 @@ enum Reuse {
     No,
 }
 
-/// Connection to a target, with the counts and the permit of the attempt.
+/// Connection to a target during an attempt, with the permits that the attempt holds.
 struct At<'s> {
     lease: Lease,
     target: usize,
@@ -286,7 +287,8 @@ impl<'s> Call<'_, 's> {
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
-                // All targets were tried: a retry may try each target again.
+                // All targets were tried: start again, so that a retry may use a target a second
+                // time.
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.nobody()));
                 }
@@ -337,8 +339,8 @@ impl<'s> Call<'_, 's> {
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
         };
-        // Boxed, like all rare paths in this file: otherwise the future of every exchange would
-        // reserve space for them.
+        // The call is boxed, as are all rare calls in this file. Otherwise the future of every
+        // exchange would reserve space for them.
         let ends = self.out.ends;
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();

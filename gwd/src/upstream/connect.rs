@@ -53,11 +53,11 @@ pub(crate) struct Opened {
     pub(crate) socket: UpstreamSocket,
     /// True if the connection uses HTTP/2, either negotiated or by prior knowledge.
     pub(crate) http2: bool,
-    /// Round of the TLS connector at the start of the handshake; 0 without TLS.
+    /// Round of the TLS connector (see [`Connector`]) at the start of the handshake; 0 without TLS.
     pub(crate) round: u64,
 }
 
-/// Time limits for getting a connection, and a measurement.
+/// Time limits for getting a connection, and the time at which opening one began.
 pub(crate) struct Times<'a> {
     pub(crate) deadline: &'a Slot,
     pub(crate) clock: Clock,
@@ -81,9 +81,8 @@ pub(crate) enum Missed {
     Unasked(Failure),
 }
 
-/// Gets a connection to a host, with the upstream's protocol: opens one, or takes an existing one
-/// that becomes usable first, for example because the upstream has its maximum number of
-/// connections.
+/// Gets a connection to a host, with the upstream's protocol. Opens a new connection, unless an
+/// existing one becomes usable first, for example while the request waits for a permit.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
     wish: Acceptable,
@@ -107,7 +106,7 @@ pub(crate) async fn connect(
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
-            // The request that opens the shared connection may itself be waiting for a permit.
+            // The request that opens the shared connection probably waits for a permit, too.
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
@@ -177,7 +176,7 @@ fn none_free(pool: &Pool) -> Missed {
     Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }
 
-/// Opens a connection to a host that no other request shares.
+/// Opens a connection to a host. Only this request uses the connection.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
     ends: Ends,
@@ -234,7 +233,8 @@ async fn open_on(
                 "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
                 pool.address
             );
-            // If the request spent its time waiting for a permit, nothing counts against the host.
+            // The timeout does not count against the host if the request had to wait for a permit,
+            // or if little time was left for the attempt.
             let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
             Err(match waited {
                 true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),

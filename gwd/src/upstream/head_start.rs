@@ -1,4 +1,4 @@
-//! Head start: reads the beginning of an upload that may not yet take a permit of its upstream.
+//! Head start: reads the beginning of an upload before the upload takes a permit of its upstream.
 //!
 //! If a client address has used up its share of unfinished uploads, further uploads of that address
 //! are not rejected at once. Instead their first bytes are read before the request is sent to the

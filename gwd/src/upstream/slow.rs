@@ -190,8 +190,8 @@ impl UploadShare<'_> {
         self.begin_within(self.most())
     }
 
-    /// Counts an unfinished upload of which enough bytes have arrived. The limit of the client
-    /// address is then half as large again.
+    /// Counts an unfinished upload of which enough bytes have arrived. Its client address may have
+    /// one and a half times as many uploads as for [`Self::begin`].
     pub(super) fn begin_delivering(&self) -> Option<UploadCount> {
         self.begin_within(self.most() + self.most() / 2)
     }

@@ -15,7 +15,7 @@ fn setting(id: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &parameter)
 }
 
-/// Preface and SETTINGS, and frames after them.
+/// Returns the preface and a SETTINGS frame, followed by `frames`.
 fn after_settings(frames: &[Vec<u8>]) -> Vec<u8> {
     let begin = [vec![7; PREFACE_BYTES], frame(SETTINGS, 0, 0, &[])].concat();
     [begin, frames.concat()].concat()

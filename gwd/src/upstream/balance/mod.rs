@@ -141,7 +141,7 @@ impl Table {
 
 impl Choice<'_> {
     /// Fraction of a host's weight during slow start, in thousandths: grows with the host's age
-    /// from 100 to 1,000. Without slow start: 1 for every host.
+    /// from 100 to 1,000. Without slow start, the same number (1) for every host.
     fn pace(&self, index: usize) -> u64 {
         let Some(slow_start_ms) = self.slow_start_ms else {
             return 1;
