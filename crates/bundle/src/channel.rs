@@ -369,8 +369,8 @@ fn newer_list(
     }
 }
 
-/// Reads the records from a verified record back to the newest accepted one, and checks that the
-/// chain contains the latter.
+/// Reads the records backwards from a verified record, and checks that one of them names the newest
+/// accepted record as its predecessor or in `merges`.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

@@ -31,7 +31,7 @@ pub struct Entry {
     /// Owners and keys whose signatures were valid when the record was created, or the reason why
     /// none is valid. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
-    /// Origin of the bundle, from the first build statement in evidence that can be read.
+    /// Origin of the bundle: the first readable build statement in the record's evidence.
     pub build: Option<Build>,
 }
 

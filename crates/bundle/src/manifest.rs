@@ -166,7 +166,8 @@ impl Bundle {
             layers: layers.clone(),
         };
         let bytes = manifest.encode();
-        Manifest::decode(&bytes)?; // the limits, once, where readers check them
+        // Decode the manifest to check the limits of the format, with the code that readers use.
+        Manifest::decode(&bytes)?;
         Ok(Self {
             id: Digest::of(&bytes),
             manifest: bytes,

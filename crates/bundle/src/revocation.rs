@@ -261,9 +261,9 @@ fn read_signed(
     Ok((list, signers))
 }
 
-/// Reads the lists from a verified list back to the known one, and checks that the chain contains
-/// the latter. Each list contains the digest of the one before it, so the lists between need no
-/// check of their signatures.
+/// Reads the lists backwards from a verified list, and checks that the chain contains the known
+/// list. Each list contains the digest of the one before it, so the signatures of the lists between
+/// need no check.
 fn check_chain(
     blobs: &dyn Blobs,
     known: Pointer,

@@ -12,7 +12,7 @@ use super::{Api, Operation, Settings};
 use sources::project::files::Files;
 use vocab::lints::COST_ABOVE_LIMIT;
 
-/// Reports each pair of such an operation and limit.
+/// Reports each operation together with each limit that never admits its requests.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         for operation in &api.operations {

@@ -20,7 +20,7 @@ use crate::{Api, Settings, Valued};
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
-/// Operation that an invariant can select, at all mounts of its API. Can also be one for
+/// Operation that an invariant can select, at all mounts of its API. May be an operation for
 /// undescribed requests.
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a Api,

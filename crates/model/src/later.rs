@@ -24,7 +24,7 @@ pub(super) struct Nodes<'a> {
     pub(super) upstream: &'a str,
 }
 
-/// Settings of one operation, its parameters, responses and servers that cannot run yet.
+/// Settings that cannot run yet, of one operation with its parameters, responses and servers.
 pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     let Nodes {
         tree,

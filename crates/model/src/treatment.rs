@@ -165,8 +165,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Allowed readings of ambiguous paths. The default for a path item whose own path is ambiguous
-    /// is `keep`.
+    /// Treatment of paths that an upstream may read as another path. Default: `strict`, or `keep`
+    /// for a path item whose own path can be read as another path.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,

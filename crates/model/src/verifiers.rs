@@ -80,7 +80,7 @@ impl Own {
         own.or_else(|| settings.auth.iter().find(|one| one.value.name == name))
     }
 
-    /// Verifier with a name in the bundle, of the document or of gateway.yaml.
+    /// Verifier of the document or of gateway.yaml with this name in the bundle.
     pub(crate) fn full<'v>(
         &'v self,
         name: &str,
@@ -113,8 +113,9 @@ impl Own {
         all
     }
 
-    /// Adds the digest of the content to the names of different verifiers that have one name: they
-    /// check credentials of one kind at one place.
+    /// Makes the names of different verifiers inside schemes unique. Verifiers of one kind for one
+    /// place have the same name; if their settings differ, a digest of the settings is added to the
+    /// name.
     fn name_inline(&mut self) {
         let mut contents: BTreeMap<String, Vec<auth::Checked>> = BTreeMap::new();
         for one in self.inline.values() {
@@ -132,7 +133,7 @@ impl Own {
         }
     }
 
-    /// Gives verifiers of proofs the name in the bundle of the verifier that their `token` names.
+    /// Replaces the verifier name in `token` of each verifier of proofs by the name in the bundle.
     fn name_tokens(&mut self, api: &str) {
         let root: Vec<String> = self.root.iter().map(|one| one.value.name.clone()).collect();
         for one in self.root.iter_mut().chain(self.inline.values_mut()) {

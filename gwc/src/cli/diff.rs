@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// Show long groups in full
     #[arg(long)]
     all: bool,
-    /// End with 1 if there are such changes
+    /// End with 1 if there are changes of this class
     #[arg(long, value_name = "WHAT")]
     fail_on: Option<FailOn>,
     /// Store for bundle ids, instead of `release.store`

@@ -77,7 +77,7 @@ pub(super) struct Args {
     /// list; may be given several times
     #[arg(long, value_name = "SHA256", conflicts_with = "witness")]
     revoked: Vec<String>,
-    /// Replay the request of this line of a plan
+    /// Replay the request of the change with this fingerprint in a plan
     #[arg(long, value_name = "FINGERPRINT", conflicts_with_all = ["header", "credential"])]
     witness: Option<String>,
     /// Show every value, and routes that nearly match

@@ -77,7 +77,8 @@ pub(super) fn compare(
     let (store, head) = match read {
         Ok(read) => read,
         Err(error) => {
-            // Show the gateways even so: their state matters most when the store is unavailable.
+            // Show the gateways although the channel cannot be read: their state matters most while
+            // the store is unavailable.
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));

@@ -102,7 +102,8 @@ pub struct Operation {
     /// Further conditions that a request must satisfy, sorted.
     #[n(3)]
     pub conditions: Vec<Condition>,
-    /// Priority. An operation with a higher priority takes precedence over all other criteria.
+    /// Priority of the operation, compared before all other criteria of the router. The highest
+    /// wins.
     #[n(4)]
     pub priority: i32,
     /// Index of the operation's treatment in [`Api::treatments`].
@@ -194,7 +195,7 @@ pub struct Treatment {
     /// Retry settings. None: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Other interpretations of an ambiguous path that are allowed.
+    /// Allowed interpretations of ambiguous paths.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,

@@ -76,8 +76,8 @@ impl Scheme {
 /// Verifier of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verify {
-    /// A verifier, by name: `NAME` of gateway.yaml; `API/NAME`, or `API/KIND@PLACE` if a security
-    /// scheme defines it, of a document.
+    /// Name of a verifier. `NAME`: of gateway.yaml. `API/NAME`: of the API's document.
+    /// `API/KIND@PLACE`: of a security scheme in the document.
     #[n(0)]
     Auth(#[n(0)] String),
     /// The upstream verifies the credential. The gateway checks only that a credential is present,

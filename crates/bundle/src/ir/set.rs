@@ -13,7 +13,7 @@ pub trait Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set<T>(Vec<T>);
 
-/// Error: two items have the same name, which is the content.
+/// Error: two items have this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotASet(pub String);
 

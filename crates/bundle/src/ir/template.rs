@@ -246,7 +246,8 @@ impl Pattern {
         let folded;
         let segment = match self.folded {
             false => segment,
-            // This case is rare. Only it allocates, and the byte ranges are the same.
+            // Only case-insensitive patterns, which are rare, allocate. Changing the case does not
+            // change the byte ranges.
             true => {
                 folded = segment.to_ascii_lowercase();
                 folded.as_str()

@@ -256,11 +256,11 @@ mod tests {
     fn what_would_be_written_otherwise_is_refused() {
         for bytes in [
             &[0xa2, 0x61, b'b', 0x00, 0x61, b'a', 0x00][..], // keys out of order
-            &[0xa2, 0x61, b'a', 0x00, 0x61, b'a', 0x00],     // a key twice
-            &[0x18, 0x01],                                   // a long one
-            &[0x9f, 0xff],                                   // an indefinite list
+            &[0xa2, 0x61, b'a', 0x00, 0x61, b'a', 0x00],     // a repeated key
+            &[0x18, 0x01],                                   // an integer with a needless byte
+            &[0x9f, 0xff],                                   // a list of indefinite length
             &[0xf9, 0x00, 0x00],                             // a float
-            &[0xc1, 0x00],                                   // another tag
+            &[0xc1, 0x00],                                   // an unknown tag
         ] {
             assert!(codec::decode::<Value>(bytes).is_err(), "{bytes:x?}");
         }

@@ -43,7 +43,8 @@ impl Sites {
     }
 
     /// Source location of the schema at the end of a path. Each step has the keyword and name, and
-    /// the number of the schema in the contract. Ends at the last schema that is found.
+    /// the number of the schema in the contract. If a step leads to no known schema, the location
+    /// is that of the schema before it.
     #[must_use]
     pub fn schema(&self, operation: &str, part: &str, steps: &[(&str, u32)]) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
@@ -57,7 +58,8 @@ impl Sites {
         self.place(self.sites.get(site as usize)?.at?)
     }
 
-    /// Schema inside a site. Also inside the schemas that a wrapper or `$ref` adds.
+    /// Schema to which a step leads from the schema of a site. Also follows `allOf` and `$ref` of
+    /// that schema. `number` selects between several schemas.
     fn inner(&self, site: u32, step: &str, number: u32, depth: usize) -> Option<u32> {
         const DEPTH_MAX: usize = 8;
         let own = &self.sites.get(site as usize)?.inner;
@@ -88,7 +90,7 @@ impl Sites {
     }
 }
 
-/// Place of a schema, and the schemas inside.
+/// Source location of a schema while the document is read, and the schemas inside it.
 #[derive(Default)]
 struct Draft {
     span: Option<Span>,
@@ -116,14 +118,15 @@ impl Drafts {
         key.clone_into(&mut self.part.0);
     }
 
-    /// Begins a part of the operation, at this place.
+    /// Sets the part of the operation to which the following schemas belong, with its source
+    /// location.
     pub(super) fn part(&mut self, part: String, span: Span) {
         self.part.1 = part;
         self.parts.insert(self.part.clone(), span);
         self.owner = None;
     }
 
-    /// Names the step to the next inner schema.
+    /// Sets the keyword and name that lead to the next inner schema.
     pub(super) fn step(&mut self, keyword: &str, name: Option<&str>) {
         self.step.clear();
         self.step.push_str(keyword);
@@ -138,18 +141,20 @@ impl Drafts {
         self.step.clone()
     }
 
-    /// Sets the place of the next inner schema, if the document has it there and not elsewhere.
+    /// Sets the key that contains the next inner schema. Has no effect if the schema is in another
+    /// file or behind a reference.
     pub(super) fn next_at(&mut self, span: Span) {
         self.next = Some(span);
     }
 
-    /// Adds a schema of the draft graph inside the current one.
+    /// Adds a schema of the draft graph: inside the current schema, or as the root of the current
+    /// part.
     pub(super) fn add(&mut self, id: u32, span: Span, is_referred: bool) {
         let at = id as usize;
         if self.sites.len() <= at {
             self.sites.resize_with(at + 1, Default::default);
         }
-        // A schema behind a reference is elsewhere.
+        // A schema behind a reference is not at the key that contains the reference.
         let key = self
             .next
             .take()
@@ -165,7 +170,7 @@ impl Drafts {
         }
     }
 
-    /// Enters a schema. Returns what [`Self::leave`] needs.
+    /// Makes a schema the current one. Returns the former state, which [`Self::leave`] restores.
     pub(super) fn enter(&mut self, id: u32) -> (Option<u32>, String) {
         let at = id as usize;
         if self.sites.len() <= at {
@@ -174,7 +179,7 @@ impl Drafts {
         (self.owner.replace(id), std::mem::take(&mut self.step))
     }
 
-    /// Leaves a schema.
+    /// Restores the state that [`Self::enter`] returned.
     pub(super) fn leave(&mut self, (owner, step): (Option<u32>, String)) {
         self.owner = owner;
         self.step = step;

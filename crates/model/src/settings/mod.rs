@@ -63,7 +63,8 @@ pub struct Settings {
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations can name.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// Names of the plans' copies of policies, in every chain with authentication.
+    /// Names of the policies that were copied for plans. Every chain with authentication contains
+    /// the copies.
     pub plans: Vec<Spanned<String>>,
     /// Requirements on all operations. No document can lift them.
     pub required: Required,

@@ -79,8 +79,8 @@ impl<'t> Edited<'t> {
         };
         let whole = match (self.at(target).kind(), self.at(update).kind()) {
             (Kind::Map(_), Kind::Map(_)) => false,
-            // Both values are lists: append the entries of the update. Further down, the update is
-            // a single entry.
+            // A list as the update: its entries are appended to the target. Any other update of a
+            // list is appended as one entry.
             (Kind::List(_), Kind::List(_)) => false,
             (Kind::List(_), _) => {
                 if CLOSED_LISTS.contains(&name) {

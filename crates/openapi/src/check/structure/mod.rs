@@ -87,7 +87,7 @@ type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 /// Type of the target of a `$dynamicRef`.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
-/// Type with which the content of free values is walked.
+/// Type as which the content of a value of any type is walked (`default`, `enum`, `example`, …).
 static FREE_VALUE: Type = Type::Any;
 
 struct Walk<'r, 'a> {

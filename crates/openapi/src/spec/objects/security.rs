@@ -7,7 +7,7 @@ use vocab::extension;
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
     .others(Keys::Component, &Type::Object(&SECURITY_SCHEME));
 
-/// Security scheme: a way for clients to authenticate.
+/// Security scheme: a method by which clients authenticate.
 pub static SECURITY_SCHEME: Object = object(
     32,
     "a security scheme",

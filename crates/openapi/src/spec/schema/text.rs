@@ -9,9 +9,9 @@ use crate::spec::reference::reference;
 const DEPTH_MAX: usize = 16;
 
 impl<'a> Schemas<'_, 'a> {
-    /// True unless no interpretation of the text (string, number, …) is valid. Checks types,
-    /// `enum`, `const`, lengths, `pattern` and the format `uuid`. Assumes that all other keywords
-    /// are satisfied.
+    /// True if the text may be a valid value in at least one interpretation (string, number, …).
+    /// Checks types, `enum`, `const`, lengths, `pattern` and the format `uuid`. Assumes that all
+    /// other keywords are satisfied.
     #[must_use]
     pub fn may_be(&self, schema: NodeRef<'a>, text: &str) -> bool {
         self.may_be_at(schema, text, 0)
