@@ -118,8 +118,8 @@ impl Requirement {
         &self.fields
     }
 
-    /// Login to which a refused request is sent if it is a navigation of a browser: a request
-    /// without a credential, or whose session is not accepted.
+    /// Login whose provider a browser may be sent to instead of this refusal: the request has no
+    /// credential, or its session is not accepted. `None` for any other refusal.
     pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
         let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
         self.login.as_ref().filter(|_| is_unlogged)?.login()
@@ -191,8 +191,8 @@ impl Requirement {
         }
     }
 
-    /// Checks the credentials of a request other than those of the satisfied alternative. If the
-    /// requirement is optional (`{}`), all credentials must be valid.
+    /// Checks the request's credentials that the satisfied alternative does not use. Only for an
+    /// optional requirement (`{}`): all credentials of the request must then be valid.
     ///
     /// # Errors
     /// No verifier accepts one of the credentials, or an answer is missing.

@@ -38,7 +38,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Path of a request, if the gateway answers it itself.
+    /// Entry of `own_paths` for a request. `None` if the gateway does not answer the request
+    /// itself.
     pub(crate) fn own_path(&self, head: &RequestHead) -> Option<&OwnPath> {
         match self.own_paths.is_empty() {
             true => None,

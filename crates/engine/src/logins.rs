@@ -51,12 +51,13 @@ impl OwnPath {
         own.collect()
     }
 
-    /// True if both answer the same requests in the same way.
+    /// True if both paths are the same, on the same host and for the same login.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.host == other.host && self.path == other.path && Arc::ptr_eq(&self.login, &other.login)
     }
 
-    /// Own path of a request, if it is one.
+    /// Finds the path and host of a request among `all`. `None` if the gateway does not answer the
+    /// request itself.
     pub(crate) fn find<'o>(
         all: &'o [Self],
         hosts: &HostTable,
@@ -97,9 +98,9 @@ impl OwnPath {
     }
 }
 
-/// Answer to a request that authentication refuses: a navigation of a browser is sent to the
-/// provider if a login would admit it. `url` returns its URL as the browser sees it. `None` for any
-/// other request.
+/// Starts a login at the provider in place of a refusal by authentication. `url` returns the URL of
+/// the request as the browser sees it. `None` without a login, or if the request is not a
+/// navigation of a browser.
 pub(crate) fn redirect(
     login: Option<&Login>,
     reject: &'static Reject,

@@ -98,7 +98,7 @@ pub struct Treatment {
     pub(crate) tells_path: bool,
     /// True if a step of the chain decides by the path of the request.
     pub(crate) judges_path: bool,
-    /// Allowed interpretations of an ambiguous path.
+    /// `path_readings`: treatment of paths that an upstream may read as another path.
     pub(crate) path_readings: PathReadings,
     /// Number of the access rules. Equal for treatments of the API with the same security, chain
     /// and upstream.

@@ -110,7 +110,7 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
         read.advance(2);
     }
     match read.first() {
-        // Another protocol, whose bytes may never contain a line end.
+        // The bytes belong to another protocol and may never contain a line end.
         Some(byte) if *byte != b'\r' && !is_token(*byte) => Err(Error::Invalid),
         _ => Ok(()),
     }
@@ -221,7 +221,7 @@ mod tests {
         fields: 8,
     };
 
-    /// Parses heads that arrive in pieces of `size` bytes; a string for each head.
+    /// Parses heads that arrive in pieces of `size` bytes. Returns a string for each head.
     fn heads(text: &[u8], size: usize) -> Vec<String> {
         let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
         for piece in text.chunks(size) {

@@ -94,12 +94,12 @@ fn plain(place: &Place, verifier: Option<&Checked>) -> String {
             }
             format!("DPoP realm=\"gateway\", algs=\"{}\"", names.join(" "))
         }
-        // These schemes are not registered; their challenges inform developers.
+        // These authentication schemes are not registered; the challenges inform developers.
         (Place::Authorization(scheme), Some(Checked::HmacSignature(_))) => {
             format!("{} realm=\"gateway\"", capital(scheme))
         }
         (_, Some(Checked::HmacSignature(_))) => "Signature realm=\"gateway\"".to_owned(),
-        // No registered scheme: for developers.
+        // This authentication scheme is not registered; the challenge informs developers.
         (_, Some(Checked::Oidc(_))) => "OpenIdConnect realm=\"gateway\"".to_owned(),
         (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),
         (Place::Authorization(scheme), Some(Checked::Basic(basic))) => {

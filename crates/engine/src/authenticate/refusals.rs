@@ -279,7 +279,7 @@ impl Faults {
                 ..
             } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
-            // A session refreshed with an invalid answer of the provider ends, too.
+            // The session also ends if the provider answered its refresh with invalid data.
             Self {
                 login: Some(reason),
                 ..

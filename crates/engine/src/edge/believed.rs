@@ -42,7 +42,7 @@ pub(crate) struct Believed {
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
     port: Option<u16>,
-    /// True if `Forwarded` is well-formed and has the same values.
+    /// True if `Forwarded` is well-formed and does not contradict the `X-Forwarded-*` fields.
     pub(crate) forwarded_agrees: bool,
 }
 

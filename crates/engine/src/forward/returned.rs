@@ -34,8 +34,8 @@ pub struct Places<'p> {
     pub base: &'p str,
 }
 
-/// Rewrites the fields of a response as configured in the upstream's `rewrite_responses`. Does not
-/// change URLs of other origins, and paths that a `rewrite` policy made.
+/// Rewrites the fields of a response as configured in the upstream's `rewrite_responses`. Changes
+/// neither URLs of other origins nor paths that a `rewrite` policy made.
 pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
     let Relay {
         route,

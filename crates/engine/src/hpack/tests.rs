@@ -142,7 +142,8 @@ fn blocks_that_cannot_be_decoded_are_errors() {
         let inspected = Inspector::new().inspect(&bytes(block), Part::Head);
         assert_eq!(inspected, Err(Invalid::Compression), "{name}");
     }
-    // The largest size, an index at the end of the table, and five bytes are valid.
+    // Valid: the largest size update, and an index at the end of the table. Invalid: an index
+    // without an entry, encoded in four bytes.
     for block in ["3fe1 1f", "4001 6101 62 be", "7f80 8000 0162"] {
         let mut inspector = Inspector::new();
         let inspected = inspector.inspect(&bytes(block), Part::Head);

@@ -2,9 +2,9 @@
 //! `API#undeclared` and `API#unmatched`.
 //!
 //! The API with the greatest template that matches the path decides about an undeclared method. If
-//! no template matches, the mount with the longest base path decides. Neither operation serves
-//! requests that match a described operation except for its conditions, and requests of `internal`
-//! operations. Requests that match an operation never reach this code.
+//! no template matches, the mount with the longest base path decides. Neither operation serves a
+//! request that fails only the conditions of a described operation, or a request of an `internal`
+//! operation. Requests that match an operation never reach this code.
 
 use std::cmp::Ordering;
 

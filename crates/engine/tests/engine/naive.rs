@@ -17,7 +17,7 @@ pub(crate) struct Route {
     /// True if the template below the base path matches case-insensitively. The base path is always
     /// case-sensitive.
     pub(crate) folded: bool,
-    /// True if the path with the other final slash matches as well.
+    /// True if the route also matches paths with the final slash added or removed.
     pub(crate) twin: bool,
     /// Base path, with which `template` begins.
     pub(crate) base: String,

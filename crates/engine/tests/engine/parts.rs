@@ -464,7 +464,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
 #[test]
 fn overlapping_apis_built_before_are_refused() {
     let mut parts = Parts::default();
-    // Each API has been served before, with a different neighbour.
+    // Each of the two APIs has been built before, but not together with the other one.
     let (mut with_one, mut with_other, mut both) = (street(), street(), street());
     with_one.bases[1] = "/shared".into();
     with_other.bases[4] = "/shared".into();
