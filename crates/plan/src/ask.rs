@@ -262,7 +262,7 @@ impl About {
         }
     }
 
-    /// True if an effect is this request.
+    /// True if an effect of the chain is the request that this value describes.
     fn is(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
@@ -427,7 +427,7 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Names of the steps that need an answer: of a policy, or of the verifiers.
+    /// Names of the policy, or of the verifiers, that need the answer to an effect.
     #[must_use]
     pub fn askers<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

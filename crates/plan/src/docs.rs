@@ -70,7 +70,7 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
                 let of = moved.entry(key.clone()).or_default();
                 of.push(change.subject.clone());
                 if change.message.is_some() {
-                    // Prose has other names for parameters and media types.
+                    // Texts use other subjects for parameters and media types: add these, too.
                     of.push(format!("parameter {}", change.subject));
                     of.push(change.subject.replace(" body ", " "));
                 }

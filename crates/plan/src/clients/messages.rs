@@ -13,7 +13,7 @@ use crate::pairs::both;
 /// Differences of an operation outside schemas, and the pairs of schemas to compare.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// Path in the message, part in the source locations, and difference.
+    /// Differences: path in the message, name of the part in the source locations, and finding.
     pub(super) findings: Vec<(String, String, Finding)>,
     pub(super) schemas: Vec<Root>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Parts {
 pub(super) struct Root {
     /// Path in the message.
     pub(super) path: String,
-    /// Part, as the source locations name it.
+    /// Name of the message's part in the source locations.
     pub(super) part: String,
     pub(super) pair: (u32, u32),
     pub(super) role: Role,
@@ -33,7 +33,7 @@ struct Messages<'j> {
     parts: Parts,
     /// True if the API sends the request and clients answer it.
     is_outgoing: bool,
-    /// Part that is being compared, as the source locations name it.
+    /// Name, in the source locations, of the part that is being compared.
     part: String,
 }
 
@@ -88,7 +88,8 @@ impl Messages<'_> {
 
     fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
         let check = checks::of(id).expect("the table has this id");
-        // Clients receive what the API sends, so parameters of it break nobody.
+        // An API may change the parameters of a request that it sends: clients that receive the
+        // request do not fail.
         let level = match (self.is_outgoing, check.direction) {
             (true, "request") => check.level.min(Level::Warn),
             _ => check.level,
@@ -131,7 +132,8 @@ impl Messages<'_> {
             names.sort();
             names
         };
-        // The same names in another order: clients that fill in names send other requests.
+        // The parameters have another order: a client that fills them in by position sends another
+        // path.
         if sorted(&was) == sorted(&is) && names(&was) != names(&is) {
             let values = (names(&was).into(), names(&is).into());
             self.push("path-parameters-reordered", "parameters path", "", values);
@@ -246,7 +248,8 @@ impl Messages<'_> {
         }
     }
 
-    /// Compares the keys of a description except `without`. They decide how values are written.
+    /// Compares the keys of a parameter, header or media type that determine how values are
+    /// serialised, except the keys in `without`.
     fn keys(&mut self, path: &str, (old, new): (&Value, &Value), role: Role, without: &[&str]) {
         const KEYS: [&str; 7] = [
             "style",
@@ -272,8 +275,8 @@ impl Messages<'_> {
         }
     }
 
-    /// True if the properties that both sides have are encoded equally. A property of one side
-    /// alone is reported with its schema.
+    /// True if the encodings of the properties that both sides have are equal. A property that only
+    /// one side has is reported with its schema.
     fn same_encodings(
         &self,
         (old, was): (&Value, Option<&Value>),
@@ -286,7 +289,7 @@ impl Messages<'_> {
         let has = |media: &Value, name: &str| {
             let schema = media.get("schema").map(|schema| self.joint.at(schema));
             let properties = schema.and_then(|schema| schema.get("properties"));
-            // A schema without properties may have any.
+            // A schema without `properties` allows properties of any name.
             properties.is_none_or(|all| self.joint.at(all).get(name).is_some())
         };
         let (was, is) = (all(was), all(is));

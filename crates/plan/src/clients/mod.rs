@@ -59,7 +59,7 @@ pub(super) fn compare(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-/// Compares two contracts: the operations that are paired between them, and what the APIs send.
+/// Compares two contracts: the operations that form pairs, and the requests that the APIs send.
 fn of_apis(
     (old, new): (&ir::Contract, &ir::Contract),
     sides: (&Lowered, &Lowered),
@@ -70,7 +70,7 @@ fn of_apis(
         return;
     }
     if old.names_only != new.names_only {
-        // Bundles built before contracts contained schemas: compare everything else.
+        // An older bundle has a contract without schemas. Compare everything except schemas.
         if !plan.missing.contains(&"schemas") {
             plan.missing.push("schemas");
         }

@@ -26,7 +26,8 @@ impl<'a> Operations<'a> {
         for (place, news) in &is {
             let Some(olds) = was.get(place) else { continue };
             for name in news {
-                // Conditions may divide a place among operations.
+                // Several operations may share a place, if their conditions differ. Prefer the one
+                // with the same name.
                 let same = olds.iter().find(|old| *old == name);
                 let found = same.or_else(|| {
                     olds.iter()

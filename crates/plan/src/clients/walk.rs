@@ -26,12 +26,12 @@ pub(super) struct Record {
     pub(super) way: Way,
 }
 
-/// Way from a part of an operation to a schema.
+/// Steps from a part of an operation's message to a schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Way {
     /// Keys of the operation in the old and the new contract.
     pub(super) keys: [String; 2],
-    /// Part, as the source locations name it.
+    /// Name of the part in the source locations.
     pub(super) part: String,
     /// Steps, with the numbers of the schemas in the old and the new contract.
     pub(super) steps: Vec<(String, u32, u32)>,
@@ -53,7 +53,8 @@ struct Reached {
 /// Pair of schemas that was reached in one message.
 struct Visit {
     pair: usize,
-    /// Visit from which it was reached, and the number of the child there.
+    /// Index of the visit from which this pair was reached, and index of the pair among the
+    /// children there.
     from: Option<(usize, usize)>,
     /// Length of its path.
     length: usize,
@@ -163,7 +164,7 @@ impl<'j> Walk<'j> {
         }
     }
 
-    /// Visits everything that a message contains, nearest first.
+    /// Visits all pairs of schemas of a message, in order of their depth.
     fn message(&mut self, compared: &Compared<'_>, root: &Root) {
         let first = self.number((root.pair.0, root.pair.1, root.role));
         let mut seen: FxHashSet<usize> = FxHashSet::from_iter([first]);
@@ -211,7 +212,7 @@ impl<'j> Walk<'j> {
         }
     }
 
-    /// Number of a pair of schemas, which is compared on its first occurrence.
+    /// Index of a pair of schemas in a role. Compares the pair if it is new.
     fn number(&mut self, (old, new, role): Node) -> usize {
         let node = (self.joint.rank(old), self.joint.rank(new), role);
         if let Some(known) = self.numbers.get(&node) {
@@ -226,8 +227,8 @@ impl<'j> Walk<'j> {
 
     /// All differences.
     pub(super) fn finish(mut self) -> Vec<Record> {
-        // A schema in several roles (a body, and inside another one) has most differences in
-        // common.
+        // A pair of schemas that occurs in several roles (as a body, and inside another body) has
+        // most of its findings in common: report each of them once.
         let mut known: FxHashMap<_, usize> = FxHashMap::default();
         for (at, reached) in std::mem::take(&mut self.reached) {
             let ((old, new), local) = &mut self.pairs[at];

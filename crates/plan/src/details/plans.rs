@@ -1,5 +1,5 @@
-//! Limits of consumers with a plan, compared for each consumer: by its plans on both sides, and by
-//! the limits that these have there.
+//! Comparison of the limits of plans, for each consumer: the limits of the consumer's old plan, and
+//! those of its new plan.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
     gateway.shared.policies.iter().filter(is_of_plan).collect()
 }
 
-/// True if each limit is also among the others, or one of those is at least as tight.
+/// True if each of `limits` is also one of `others`, or one of `others` is at least as tight.
 fn is_covered(limits: &[&ir::Policy], others: &[&ir::Policy]) -> bool {
     limits.iter().all(|limit| {
         others

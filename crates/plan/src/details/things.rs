@@ -294,7 +294,8 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             api.operations.iter().map(|one| one.key.clone()).collect()
         };
         let (before, after) = (keys(was), keys(is));
-        // No request reaches the mounts that only one side has.
+        // No request reaches these operations, for example because their API has no mount.
+        // Otherwise the routing comparison would have reported them.
         for key in after.difference(&before) {
             lines.push(Line {
                 class: Class::Added,

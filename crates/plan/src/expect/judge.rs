@@ -96,15 +96,15 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
     }
 }
 
-/// Difference of an expected message that does not exist.
+/// Difference if a message is expected that the decision does not have.
 fn message(what: &str) -> (String, String, String) {
     let text = |text: &str| text.to_owned();
     (text(what), text("(any message)"), text("(no message)"))
 }
 
-/// Compares the fields of a message that have a name; in the name (lower case), `*` stands for any
-/// text. One of their values must fit; without a wanted value, no field may have the name. Fails
-/// if there is no message.
+/// Compares the header fields of a message with an expectation. `name` is in lower case; `*` in it
+/// stands for any text. One field that matches `name` must have the value `wanted`. If `wanted` is
+/// `None`, no field may match. Without a message (`headers` is `None`), the expectation fails.
 fn field(
     message: &str,
     headers: Option<&[(String, String)]>,

@@ -172,7 +172,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     steps
 }
 
-/// Marks limits of plans that the caller does not have as not run.
+/// Gives the outcome "not run" to limits of plans that the caller does not have.
 pub(super) fn leave_other_plans(asked: Asked<'_>, plan: Option<&str>, steps: &mut [Step]) {
     let own = plan.map(|plan| Scalar::Text(plan.to_owned()));
     for step in steps.iter_mut() {

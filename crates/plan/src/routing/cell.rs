@@ -61,7 +61,7 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares all cells of the route in a task that are not empty.
+    /// Compares all non-empty cells of a task's route.
     pub(super) fn of(&self, task: Task) -> CellResults {
         let mut results = CellResults::default();
         match task {

@@ -79,8 +79,8 @@ fn files<'s>(filters: &'s [(&str, Settings)]) -> impl Iterator<Item = &'s str> {
     filters.flat_map(move |(_, settings)| keys.into_iter().filter_map(|key| settings.text(&[key])))
 }
 
-/// Returns the addresses that every filter admits. `content` is the content of a file; the flag is
-/// true if the file denies addresses.
+/// Returns the addresses that every filter admits. `content` returns the addresses in a file; its
+/// second argument is true if the filter denies them.
 fn admitted(filters: &[(&str, Settings)], content: impl Fn(&str, bool) -> Addresses) -> Addresses {
     let list = |settings: &Settings, key: &str| {
         let texts = settings.texts(&[key])?;

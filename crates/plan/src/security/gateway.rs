@@ -302,8 +302,8 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
             false,
         );
     }
-    // One of the listed verifiers suffices, so each additional one admits more callers. An added
-    // first one restricts access.
+    // A document must use one of the listed verifiers, so each additional verifier admits more
+    // callers. Without a list there is no such requirement: the first verifier restricts access.
     let (was, is) = (names(old, "auth"), names(new, "auth"));
     let (dropped, added) = match was.is_empty() || is.is_empty() {
         true => (Class::Weaken, Class::Strengthen),

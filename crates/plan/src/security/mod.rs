@@ -120,7 +120,8 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let browser = matches!(one.component, "browser" | "csrf");
             let browser = browser.then_some("only a page in a browser would show the change");
             one.why_none = one.why_none.or(why).or(browser);
-            // Services decide about the caller and about the fields that they return.
+            // Services decide about callers and their fields: an acknowledgement must not cover
+            // other definitions of the services' upstreams.
             if matches!(one.component, "claims" | "identity") {
                 one.bound
                     .push_str(&[old, new].map(Access::services).join(" "));

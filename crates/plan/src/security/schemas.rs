@@ -33,8 +33,8 @@ pub(crate) struct EnforcedLine {
     pub(crate) new: Value,
 }
 
-/// Description of an operation's requests in the behaviour of its API. `None` if the operation
-/// checks no requests.
+/// Description of the requests that the gateway checks for an operation. `None` if the gateway
+/// checks no requests of the operation.
 pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
     let route = access.route?;
     let messages = route.api.messages.as_ref()?;
@@ -42,8 +42,8 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
     Some(Cone::of(operation, &messages.schemas))
 }
 
-/// Compares the descriptions that both sides enforce. `None` without a difference, and if a side
-/// refuses no request because of its description: the comparison of modes reports that.
+/// Compares the descriptions that both sides enforce. `None` if they do not differ, or if a side
+/// refuses no request because of its description. The comparison of modes reports the second case.
 pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let (was, is) = (old.route?, new.route?);
     // Without a description, nothing is checked.
@@ -69,7 +69,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let cones = sides.map(|side| described(side).unwrap_or_else(nothing));
     let [before, after] = &cones;
     let refuses_both = refuses == [true; 2];
-    // A changed treatment is a line of its own.
+    // The setting for undescribed parameters is compared separately, so assume the same on both
+    // sides.
     let mut differences = compare::differences([before, after], [refuses_both; 2]);
     let names = |cone: &Cone| -> Vec<String> {
         let all = cone.operation.parameters.iter();
@@ -78,14 +79,14 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     };
     let (old_names, new_names) = (names(before), names(after));
     differences.retain(|one| match &one.part {
-        // Without `block`, only names decide.
+        // Without `block`, a request is refused only for the names of its query parameters.
         Part::Query(name) if !all => {
             let has = |names: &[String]| names.iter().any(|one| **one == **name);
             has(&old_names) != has(&new_names)
         }
         _ => all,
     });
-    // These are not checked, because the gateway removes or sets them.
+    // The gateway removes or sets these parameters, so it does not check the client's values.
     let credentials =
         [was, is].map(|route| Credentials::of(&route.api.schemes, &route.treatment.security));
     differences.retain(|one| {
@@ -222,7 +223,7 @@ fn said(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
     let all = cone.operation.parameters.iter();
     let mut all = all.filter(|one| one.place == place);
     let found = match place {
-        // The name of a path parameter has no meaning.
+        // A path parameter is identified by its position: a parameter with another name counts.
         Place::Path => {
             let named = all.clone().find(|one| *one.name == **name);
             named.or_else(|| all.next())

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::who::Held;
 
-/// Unix time at which witnesses are made, in seconds (1998). Credentials in real projects expire
-/// later, and the time is late enough for an expired token.
+/// Unix time of all witnesses, in seconds (1998). Credentials of real projects are still valid
+/// then. A token that expired earlier can be built, too.
 pub const AT_S: u64 = 900_000_000;
 
 /// Name of the fact with a token's algorithm and key.

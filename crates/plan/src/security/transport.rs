@@ -68,7 +68,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     for role in ROLES {
         let (mut was, is) = (used(old, role), used(new, role));
         if was.is_empty() && role == "mirror" {
-            // Compare new copies with the requests themselves.
+            // The first mirror of an operation: compare its connection with that of the requests.
             was = used(old, "upstream");
         }
         let get = |access: &Access<'_>, name: &String| -> Option<ir::Upstream> {
@@ -78,8 +78,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let Some(after) = get(new, name) else {
                 continue;
             };
-            // Requests to a host went to the same host before, otherwise to an upstream that was
-            // removed, otherwise to any of the upstreams.
+            // Compare with the old upstream that has the same host, otherwise with those that the
+            // new side no longer uses, otherwise with all.
             let before: Vec<ir::Upstream> = was.iter().filter_map(|name| get(old, name)).collect();
             let is_same_host = |one: &&ir::Upstream| {
                 let known = hosts(one);

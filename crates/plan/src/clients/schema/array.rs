@@ -45,7 +45,7 @@ fn items(pair: &mut Pair<'_>) {
     let (old, new) = (pair.old, pair.new);
     let is_list = |value: Option<&Value>| matches!(value, Some(Value::List(_)));
     if is_list(old.get("items")) || is_list(new.get("items")) {
-        // Tuples of older dialects.
+        // A list in `items` is the tuple form of older JSON Schema dialects.
         if !pair.is_same("items") {
             pair.keyword("items", "items", Effect::Changed);
         }
@@ -55,7 +55,7 @@ fn items(pair: &mut Pair<'_>) {
         (None, None) => {}
         (Some(_), Some(_)) => pair.inner("items", "[]"),
         (None, Some(_)) => {
-            // A new array has its items beside its type.
+            // If the type has become `array`, the change of `type` already covers the new `items`.
             if pair.is_same("type") {
                 pair.keyword("items", "items", Effect::Narrowed);
             }

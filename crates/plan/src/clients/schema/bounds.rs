@@ -53,7 +53,7 @@ pub(super) fn change(
         (Some(_), None) if keyword == "minLength" => push("decreased", Effect::Widened),
         (None, Some(_)) => {
             push("set", Effect::Narrowed);
-            // The service may have had the bound before its description.
+            // The service may have enforced the bound before its description contained it.
             pair.at_most(Level::Warn);
         }
         (Some(_), None) => push("unset", Effect::Widened),

@@ -33,7 +33,7 @@ fn members(pair: &mut Pair<'_>, keyword: &'static str, name: &str) {
     gone.retain(|old| {
         let scores = come.iter().enumerate();
         let scores = scores.map(|(at, new)| (similarity(pair, old, new), at));
-        // With equal scores, the first member.
+        // If several members have the highest score, take the first one.
         let best = scores.max_by_key(|(score, at)| (*score, std::cmp::Reverse(*at)));
         let Some((score, at)) = best else { return true };
         if score < SIMILAR && !sole {

@@ -89,7 +89,7 @@ pub(super) struct Pair<'a> {
     local: Local,
 }
 
-/// Compares two nodes with different meaning.
+/// Compares the schemas of two nodes, whose meanings differ.
 pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Local {
     let (old, new) = (
         view::of(joint, joint.node(old)),
@@ -151,7 +151,8 @@ impl Role {
         }
     }
 
-    /// Check for a difference: the one for the role, or one of those for any keyword.
+    /// Check for a difference: the check for `what` in this role, otherwise the general check for
+    /// `effect`.
     pub(super) fn check(self, what: &str, effect: Effect) -> &'static checks::Check {
         let inner = match (self.part, self.is_inner) {
             (Part::Parameter | Part::FormParameter | Part::HeaderParameter, true) => {
@@ -265,8 +266,8 @@ impl Pair<'_> {
         }
     }
 
-    /// Compares a keyword whose value is one schema: added, removed, or compared inside. An added
-    /// schema narrows.
+    /// Compares a keyword whose value is one schema. Adding the keyword narrows the set of
+    /// messages, and removing it widens the set.
     fn single(&mut self, keyword: &'static str, what: &str, step: &str) {
         match self.both(keyword) {
             (None, None) => {}

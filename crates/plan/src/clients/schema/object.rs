@@ -25,7 +25,7 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
             (None, None) => {}
         }
     }
-    // Names in `required` that `properties` lacks on both sides.
+    // Names that only one side has in `required`, and that neither side has in `properties`.
     for name in was.symmetric_difference(&is) {
         let known = |all: &[(Box<str>, Value)]| all.iter().any(|(key, _)| **key == **name);
         if !known(old) && !known(new) {
@@ -170,7 +170,7 @@ fn removed(pair: &mut Pair<'_>, name: &str, old: &Value, (was, is): (bool, bool)
     }
 }
 
-/// Adds a difference of a property with a check of this id.
+/// Adds a difference of a property. `id` is the id of its check.
 fn push(
     pair: &mut Pair<'_>,
     id: &str,
@@ -224,7 +224,7 @@ fn dependent_schemas(pair: &mut Pair<'_>) {
     by_key(pair, "dependentSchemas", "dependent-schema", "");
 }
 
-/// Compares a keyword that is a map of schemas. An added schema narrows.
+/// Compares a keyword that is a map of schemas. Adding an entry narrows the set of messages.
 fn by_key(pair: &mut Pair<'_>, keyword: &'static str, what: &str, step: &str) {
     let of = |value: Option<&Value>| -> Vec<(Box<str>, Value)> {
         let entries = value.map(|value| pair.joint.at(value).entries());

@@ -52,7 +52,7 @@ const COMPARED: [&str; 42] = [
     "contentSchema",
 ];
 
-/// Further compared keywords, and those that a property is compared by.
+/// Keywords that are compared elsewhere, with the content or the properties of a schema.
 const BESIDE: [&str; 5] = [
     "contentMediaType",
     "contentEncoding",
@@ -105,7 +105,7 @@ fn is_assertion(key: &str) -> bool {
     )
 }
 
-/// Keyword for display, if it is one of the specification.
+/// Keyword as shown in a finding; `schema` for a keyword that is not in the list.
 fn name(key: &str) -> &'static str {
     let known = ["multipleOf", "dependencies", "$ref", "$dynamicRef", "xml"];
     known

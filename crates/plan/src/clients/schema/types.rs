@@ -48,7 +48,8 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
     let wider = contains(new.names.as_ref(), old.names.as_ref());
     let narrower = contains(old.names.as_ref(), new.names.as_ref());
     if is_text(pair, new.names.as_ref()) && !lists {
-        // Every parameter is text: a parameter that may be any text admits the same texts.
+        // In a request, every parameter is text. A parameter that may now be any text admits all
+        // values that it admitted before.
         pair.keyword("type", "type-generalized", Effect::Widened);
         return;
     }
@@ -70,7 +71,7 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
     }
 }
 
-/// True for properties of parameters, which have a check for narrower types.
+/// True for a property inside a parameter: only such properties have a check for narrower types.
 fn is_specialized(pair: &Pair<'_>) -> bool {
     pair.role.is_inner && matches!(pair.role.part, Part::Parameter | Part::FormParameter)
 }
@@ -79,7 +80,7 @@ fn old_is_text(names: Option<&BTreeSet<&str>>) -> bool {
     names.is_some_and(|names| names.contains("string"))
 }
 
-/// True if a parameter became a list and a list of one item is written as its old value.
+/// True if a parameter has become a list, and a list of one item is serialised like the old value.
 fn is_list_of(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
     if pair.role.part != Part::FormParameter || pair.role.is_inner {
         return false;

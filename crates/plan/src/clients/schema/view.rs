@@ -1,5 +1,5 @@
-//! A schema without forms that have no effect: members of `allOf` that admit everything, and an
-//! `allOf` of one member or a `$ref` beside annotations.
+//! Plain form of a schema, without wrappers that have no effect: an `allOf` with one member,
+//! members of `allOf` that admit everything, and a `$ref` with only annotations beside it.
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
