@@ -27,7 +27,8 @@ pub(super) struct Movement<'a> {
     pub(super) head: Option<&'a Entry>,
 }
 
-/// Bundle to which the channel moves, with the plan's and the operator's fields of the record.
+/// Bundle to which the channel moves, with the fields of the new record that come from the plan and
+/// from the operator.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,

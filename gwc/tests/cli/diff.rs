@@ -451,7 +451,7 @@ fn links_inside_a_revision_are_followed_others_not() {
         said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
         [""; 0]
     );
-    // Outside the project's folder, but inside the repository.
+    // The link leads to a file outside the project's folder, but inside the repository.
     fs::create_dir(project.file("inner")).unwrap();
     project.write("inner/gateway.yaml", project.read("gateway.yaml"));
     project.write("inner/trust.json", project.read("trust.json"));

@@ -261,7 +261,8 @@ fn the_way_back_is_required() {
         .with(5)
         .says("its secret ${env:GWS_KEY} is gone");
     assert_eq!(project.history().len(), 1);
-    // Without `--require-rollback` the doubt is only reported, and the release continues.
+    // Without `--require-rollback`, the failed rollback check is only reported, and the release
+    // continues.
     apply(&project, &["--node", &gateway.at, "--wait", "0s"])
         .with(0)
         .says("rollback NOT ready");

@@ -154,7 +154,7 @@ fn verifiers_of_documents_have_names_of_their_own() {
         let checked = &auth.get(name).unwrap().checked;
         assert_eq!(checked.token_verifier(), Some("a/idp"));
     }
-    // The file's keys are part of each of them.
+    // Each verifier of JWTs contains the keys of its file.
     for one in auth.iter().filter(|one| one.checked.kind() == "jwt") {
         let policy::auth::Checked::Jwt(jwt) = &one.checked else {
             unreachable!()

@@ -137,7 +137,7 @@ fn a_free_value_that_json_lacks_is_refused() {
         let told = found.iter().filter(|one| one.contains(expected));
         assert_eq!(told.count(), 1, "{value}: {found:?}");
     }
-    // In quotes, the text is a string.
+    // In quotes, `.nan` is a string, which is a valid default.
     assert_eq!(with_schema("{default: '.nan'}"), Vec::<String>::new());
 }
 

@@ -242,7 +242,7 @@ fn service_that_takes_over_a_field_trips_the_gate() {
         let is_identity = changes.any(|change| change.id == "identity-field-changed");
         is_identity && !plan.tripped(&["weaken".into()], &[]).is_empty()
     };
-    // Each field comes from the other service.
+    // The two services exchange the fields that they set.
     assert!(is_told(&two("X-User", "X-Tier"), &two("X-Tier", "X-User")));
     // The second service overwrites the field of the first one.
     assert!(is_told(

@@ -394,7 +394,7 @@ fn shared_limit_that_is_split_is_relax() {
         "{:?}",
         lines(&joined)
     );
-    // A new name in all places is still the same limit.
+    // A limit that is renamed in all places stays the same limit.
     let renamed = edit(GATEWAY, "  slow: {kind", "  slower: {kind");
     let renamed = edit(&renamed, "[slow, edge]", "[slower, edge]");
     let renamed = planned(GATEWAY, &renamed);

@@ -507,7 +507,7 @@ fn review_of_an_environment_covers_no_other() {
         let review = Review::new(plan, gates, None, given.to_vec(), 0);
         review.tripped(plan).is_empty()
     };
-    // The line of several environments covers each of them.
+    // The acknowledgement for two environments also covers each of them alone.
     for plan in [&test, &prod, &all] {
         assert!(goes(plan, &[ack(&all)]));
     }

@@ -253,7 +253,7 @@ fn refactorings_have_no_lines() {
                 "      properties:\n        sku",
                 "      properties:\n        limit: {type: integer, minimum: 1, maximum: 100}\n        sku",
             );
-            // The new property itself is a change.
+            // Both sides describe the new property, whose addition would be a change of its own.
             let old = edit(
                 DOCUMENT,
                 "      properties:\n        sku",
@@ -368,7 +368,8 @@ fn open_parameter_ends_the_effect_of_undeclared_params() {
             format!("{word} without effect: the parameter filter describes every name")
         );
     }
-    // A new name is a wider check where undescribed names are refused, otherwise a narrower one.
+    // A parameter that becomes described is admitted if undescribed ones were refused. Otherwise it
+    // is now checked.
     let old = undeclared("reject");
     let new = edit(&old, "        - {name: limit", closed);
     assert_eq!(

@@ -423,7 +423,7 @@ fn error_body_of_the_gateway_counts_without_the_apis() {
             "policy changed api-setting-changed api a errors.rate_limited.body",
         ]
     );
-    // One page replaces another page.
+    // An HTML page as the body is replaced by another one.
     assert_eq!(
         found(&html, DOCUMENT),
         [

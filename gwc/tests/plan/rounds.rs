@@ -282,7 +282,7 @@ fn bound_of_comparisons_reached_is_reported() {
     let document = document("", KEY);
     let moved = document.replace("/open/{x}", "/opened/{x}");
     let sides = ((GATEWAY, &*document), (GATEWAY, &*moved));
-    // Below the limit, nothing is reported.
+    // Below the maximum number of comparisons, nothing is reported.
     assert_eq!(found(GATEWAY, &document), Vec::<String>::new());
     assert!(
         planned(sides.0, sides.1)

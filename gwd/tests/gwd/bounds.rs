@@ -89,8 +89,8 @@ fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
     String::from_utf8_lossy(&start[9..]).into_owned()
 }
 
-/// Without a limit per address, one client could occupy an upstream with waiting requests for a
-/// slow operation, or with WebSockets.
+/// Checks that the requests of one client address leave a quarter of an upstream's limit of 128 to
+/// other addresses. `limit` sets the limit.
 fn leaves_a_quarter(limit: impl Fn(&mut bundle::ir::Upstream)) {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
@@ -112,7 +112,8 @@ fn leaves_a_quarter(limit: impl Fn(&mut bundle::ir::Upstream)) {
         })
         .collect();
     let shed = || gateway.metric("gwd_overload_shed_total", &["requests_per_address"]);
-    // The first 64 requests are not counted; the next 32 are the quarter of the address.
+    // The first 64 of the 120 requests do not count against the address. The next 32, a quarter of
+    // the limit, use up its share.
     eventually("more than its share is refused", || shed() == 24.0);
     assert_eq!(get(gateway.address, "/a").status, 503);
     assert_eq!(status_elsewhere(gateway.address), "200");
@@ -131,7 +132,8 @@ fn waiting_requests_of_an_address_leave_a_quarter() {
     leaves_a_quarter(|upstream| upstream.limits.requests = 128);
 }
 
-/// Each request to an HTTP/1.1 upstream occupies a connection.
+/// A waiting request uses a connection if the upstream speaks HTTP/1.1, so its limit of connections
+/// is shared in the same way.
 #[test]
 fn connections_of_an_address_leave_a_quarter() {
     leaves_a_quarter(|upstream| upstream.limits.connections = 128);

@@ -165,7 +165,7 @@ fn upload_ends_when_its_credential_ends() {
     });
 }
 
-/// The time of an upload that has ended does not limit the response.
+/// The time limit of an upload that has ended does not apply to the response.
 #[test]
 fn late_response_to_an_upload_is_complete() {
     let (go, wait) = gate();

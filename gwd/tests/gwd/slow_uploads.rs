@@ -200,8 +200,8 @@ fn stalled_uploads_of_an_address_leave_a_part() {
     let mut refused = 0;
     // Twice: permits of the first round are free again when its clients have gone.
     for _ in 0..2 {
-        // The clients get half of the permits, then a quarter, and another eighth because they have
-        // sent this many bytes.
+        // The uploads get half of the permits, then a quarter. They have sent enough bytes to get
+        // another eighth.
         let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
         eventually("what is too much is refused", || {
@@ -221,8 +221,7 @@ fn stalled_uploads_of_an_address_leave_a_part() {
 #[test]
 fn quick_upload_beside_stalled_ones_is_served() {
     let (upstream, served) = with_64_requests();
-    // More uploads than one address may begin, each with fewer bytes than the higher limit of an
-    // address requires.
+    // More uploads than one address may begin. They have sent too few bytes to get further permits.
     let stalled = stalled(&served, 100, 1_000);
     for _ in 0..10 {
         assert_eq!(post(&served), 200, "whole at once");

@@ -306,7 +306,7 @@ fn thousands_of_versions_leave_nothing_behind() {
             assert_eq!(client.answer().text(), "ok", "{number} {path}");
         }
         if number % 50 == 0 {
-            // The gateway runs this every few seconds.
+            // The gateway calls `tidy` every few seconds.
             served.node.tidy(std::slice::from_ref(&version));
         }
         if number == FIRST {

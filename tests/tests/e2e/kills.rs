@@ -331,7 +331,8 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
-/// True for points after the history is written; the first pass is that of the start.
+/// True for kills after gwd has written its history. The first pass of these points is at the
+/// start, so only the second one counts.
 fn is_after_persisting(kill: &Kill) -> bool {
     let after = ["activate.persisted:2", "activate.published:2"];
     matches!(kill, Kill::At(fault) if after.iter().any(|point| fault.starts_with(point)))

@@ -1,5 +1,6 @@
-//! Requests signed by a signer of other make (`tests/peers/signer.py`, Python's standard library), and
-//! bodies that are not the signed ones, over HTTP/1.1 to an upstream that records bytes.
+//! Requests signed by a third-party signer (`tests/peers/signer.py`, Python's standard library),
+//! and requests with other bodies than the signed ones, over HTTP/1.1 to an upstream that records
+//! bytes.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -277,7 +278,7 @@ fn bodies_without_their_digest_are_refused() {
     let plain = scene.signed("POST", "/orders", &json!({}));
     let chunked = format!("{plain}\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
     assert_eq!(told(&scene.send(chunked.as_bytes())), MISMATCH);
-    // The signed body was taken out.
+    // The signature covers the digest of a body, but the request has no body.
     let post = scene.signed("POST", "/orders", &covered_digest(body));
     assert_eq!(told(&scene.post(&post, b"")), MISMATCH);
     let post = scene.signed("POST", "/orders", &covered_digest(body));

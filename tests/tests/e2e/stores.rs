@@ -338,7 +338,8 @@ fn one_late_answer_opens_no_circuit() {
         wait::until("the store counts again", || {
             (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
         });
-        // `connections` itself opens one connection, and the pause another one.
+        // Each call of redis-cli opens one connection: the call in `connections`, and the one that
+        // pauses the server.
         let is_tested = late.is_some()
             && timeouts() > before
             && connections() == opened + 2

@@ -181,7 +181,8 @@ fn long_bodies_are_413_and_uploads_are_streamed() {
     let refused = connection.read_response(false).expect("a response");
     assert_eq!(refused.status, 413, "{}", refused.text());
     assert!(scene.upstream.take().is_empty());
-    // A padded form would evade the check.
+    // A form that is too long to be checked is refused. Otherwise, padding in front of the invalid
+    // parameter `a` would evade the check.
     let padded = format!("b={}&a=x", "a".repeat(9 << 20));
     let form =
         format!("--x\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{long}\r\n--x--\r\n");

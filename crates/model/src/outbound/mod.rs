@@ -104,7 +104,8 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Destinations of a bypass for which operations of this survey admit fewer callers.
+    /// Destinations of a bypass at which the operations of this survey do not admit all callers
+    /// that the bypass admits.
     #[must_use]
     pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
         let reached = round.reached.iter().map(String::as_str);

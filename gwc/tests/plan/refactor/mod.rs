@@ -245,7 +245,8 @@ fn document_against_its_rewritten_self_has_no_plan() {
             })
         };
         let small = full() || base.original.len() < SMALL;
-        // Other parsers read 1.10 and 1e3 as floats; only in that case the original differs.
+        // The original text must give the same id as the tree. Only numbers such as 1.10 and 1e3
+        // may differ, because other parsers read them as floats.
         wrong.extend(must_be_same(
             base,
             "original",

@@ -83,7 +83,8 @@ pub(super) const KINDS: &[Kind] = &[
         let path = lone_path(case)?;
         let all = case.old.at(&path);
         let gone = case.dice.pick(&all);
-        // If GET is removed, a separate HEAD stays, and the reverse; skip these.
+        // A GET operation also serves HEAD, but an explicit HEAD operation has its own line; skip
+        // such paths.
         if all.iter().any(|one| one.method == "head") {
             return None;
         }

@@ -82,7 +82,8 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
         };
         let mut browser = Browser::default();
         assert_eq!(browser.log_in(&scene, "/page").status, 303);
-        // This browser ignores the lifetime of cookies, and the renewed ones.
+        // Copy of the browser that sends its first cookies again and again: it ignores their
+        // lifetime, and new cookies.
         let first = browser.clone();
         assert_eq!(page(&mut browser, &scene).0, 200);
         let ended = wait::within(Duration::from_secs(20), || {
@@ -187,7 +188,8 @@ fn long_session_is_stored_in_several_cookies() {
     scene.fails(&json!({"answer": {"refresh_token": "x".repeat(6_500)}}));
     let mut browser = Browser::default();
     let done = browser.log_in(&scene, "/page?a=%3C&b='");
-    // A page leads on, because browsers send no cookie with `SameSite=Strict` after the redirect.
+    // The response is a page that opens the target, because browsers send no cookie with
+    // `SameSite=Strict` after a redirect from another site.
     assert_eq!(done.status, 200, "{}", done.text());
     let text = done.text();
     assert!(text.contains("url=/page?a=%3C&amp;b="), "{text}");
