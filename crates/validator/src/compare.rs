@@ -40,8 +40,8 @@ pub struct Difference {
     pub media_type: Option<Box<str>>,
     /// Relation of the accepted requests.
     pub relation: Relation,
-    /// True if the new description accepts every body of the media type, or of a media type whose
-    /// bodies were checked.
+    /// True if the new description checks no body of this media type. For the body as a whole: if
+    /// it no longer checks the bodies of a media type that the old description checked.
     pub accepts_every_body: bool,
 }
 
@@ -158,7 +158,8 @@ fn paired<'a>(old: &'a [Parameter], new: &'a [Parameter]) -> Vec<[Option<&'a Par
 
 impl<'a> Comparing<'a> {
     /// True if the wide description of a parameter accepts everything that the narrow one accepts.
-    /// Each has a flag: a parameter that is not described is refused.
+    /// The flag of each side is true if that side refuses query parameters which it does not
+    /// describe.
     fn parameter(
         &mut self,
         (wide, wide_refuses): (Option<&'a Parameter>, bool),

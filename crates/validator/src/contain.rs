@@ -95,8 +95,8 @@ impl<'a> Comparing<'a> {
 
     fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let (wide_map, narrow_map) = (self.wide(wide), self.narrow(narrow));
-        // A wide schema without entries is `false` here and accepts no value. A narrow schema
-        // without entries accepts every value.
+        // The caller has handled wide schemas that accept everything, so a wide schema without
+        // entries is `false`. A narrow schema without entries accepts every value.
         if wide_map.entries().is_empty() {
             return false;
         }
@@ -148,8 +148,8 @@ impl<'a> Comparing<'a> {
         })
     }
 
-    /// True if each value selects by the `discriminator` of the wide schema only schemas that
-    /// accept what the narrow schema selects for it.
+    /// True if, for each value of the wide schema's `discriminator`, the schema selected on the
+    /// wide side accepts everything that the schema selected on the narrow side accepts.
     fn selects_all(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let Some(selector) = wide.get("discriminator").map(|value| self.wide(value)) else {
             return true;
@@ -230,7 +230,7 @@ impl<'a> Comparing<'a> {
                 own == value
                     || text(own) && matches!(value, Value::Text(name) if **name == *"int64")
             }),
-            // These depend on the keywords beside them.
+            // These keywords depend on the other keywords of the schema.
             "unevaluatedProperties" | "unevaluatedItems" => self.same(wide, narrow),
             "items" => {
                 let both = |value: &Value| value.items().is_empty();
@@ -302,7 +302,8 @@ impl<'a> Comparing<'a> {
         }
     }
 
-    /// True if a schema accepts all values that match `narrow`, or one of its `allOf`.
+    /// True if `wide` accepts all values that `narrow`, or a single member of the `allOf` of
+    /// `narrow`, accepts.
     fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         if self.tries(wide, narrow) {
             return true;
@@ -339,7 +340,7 @@ impl<'a> Comparing<'a> {
         let bounds = |schema: &'a Value, table: &'a [Value]| -> Vec<(&'a Value, bool)> {
             let [inclusive, exclusive] = keys.map(|key| schema.get(key));
             let exclusive = exclusive.map(|value| resolved(table, value));
-            // OpenAPI 3.0: a flag beside the bound.
+            // In OpenAPI 3.0, this keyword is a flag that belongs to the inclusive bound.
             let flag = exclusive == Some(&Value::Bool(true));
             let inclusive = inclusive.map(|value| (resolved(table, value), flag));
             let exclusive = exclusive.filter(|value| !matches!(value, Value::Bool(_)));

@@ -223,7 +223,7 @@ impl Side<'_> {
         without.remove(parameter);
         found.push(without.clone());
         let samples = values(self.schema(&of.part), other.schema(&of.part));
-        // A template's place always has a value, which is replaced.
+        // A path parameter always has a value, which the sample replaces.
         let in_path = (parameter.place == ParameterPlace::Path).then(|| {
             let side = if own.is_some() { self } else { other };
             let all = side.cone.operation.parameters.iter();
@@ -287,7 +287,7 @@ impl Example {
                 self.headers
                     .retain(|(name, value)| name != COOKIE.as_str() || !value.is_empty());
             }
-            // A template's place has exactly one value.
+            // These parameters always have exactly one value, so nothing is removed.
             ParameterPlace::Path | ParameterPlace::Querystring => {}
         }
     }

@@ -20,7 +20,7 @@ const DUPLICATE: &str = "has a member name twice";
 const DEEP: &str = "is nested deeper than 64 levels";
 
 fn fault(error: &serde_json::Error) -> &'static str {
-    // `Display` of the errors that this module returns begins with their text.
+    // An error of this module begins with one of the constants; the parser appends the position.
     let text = error.to_string();
     match () {
         () if text.starts_with(DUPLICATE) => DUPLICATE,
@@ -29,7 +29,7 @@ fn fault(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// Value at a nesting depth.
+/// Reader of a value at this nesting depth.
 struct Part(usize);
 
 impl<'de> DeserializeSeed<'de> for Part {

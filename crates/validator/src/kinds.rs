@@ -60,8 +60,8 @@ impl Kinds {
         kinds
     }
 
-    /// Adds the types of a schema, with this number of levels below it. Stops when no schemas are
-    /// left.
+    /// Adds the types of a schema. Reads at most `levels` nested levels, and at most as many
+    /// schemas as `left` allows.
     fn read<'a>(
         &mut self,
         lowering: &Lowering<'a>,

@@ -30,15 +30,15 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     let delimiter = format!("\r\n--{boundary}");
     let lines = memmem::Finder::new(&delimiter.as_bytes()[2..]);
     let finder = memmem::Finder::new(&delimiter);
-    // A server that finds another boundary would take a text before the first delimiter for parts.
-    // No client sends one; an empty line is harmless.
+    // Refuse text before the first delimiter: no client sends any, and a server that finds another
+    // boundary would read it as parts. An empty line is harmless.
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let first = delimiter.as_bytes().get(2..).unwrap_or_default();
     let mut rest = bytes.strip_prefix(first).ok_or(FAULT)?;
     let mut parts = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(b"--") {
-            // The same applies to a text after the last delimiter.
+            // Refuse text after the last delimiter for the same reason.
             let is_blank = after.iter().all(|byte| b" \t\r\n".contains(byte));
             return match is_blank {
                 true => Ok(parts),

@@ -1,8 +1,8 @@
 //! Sample values of schemas, among which an example is found that one schema accepts and another
 //! refuses.
 //!
-//! The values are those next to the bounds of both schemas. The generator makes no promise about
-//! them: the validators decide.
+//! The values are those next to the bounds of both schemas. They are only candidates: the
+//! validators decide if a value shows the difference.
 
 use std::collections::BTreeSet;
 
@@ -24,8 +24,7 @@ const ITEMS_MAX: u64 = 256;
 /// Maximum number of alternatives of `anyOf` and `oneOf`.
 const CHOICES_MAX: usize = 8;
 
-/// Values for the schema `accepts`, next to the bounds of it and of `refuses`. The first is meant to
-/// match `accepts`.
+/// Values next to the bounds of both schemas. The first value is meant to match `accepts`.
 pub(crate) fn values(accepts: Option<Schema<'_>>, refuses: Option<Schema<'_>>) -> Vec<Json> {
     let place = Place {
         accepts: accepts.into_iter().collect(),
@@ -203,7 +202,8 @@ impl<'a> Keywords<'a> {
         }
         let nullable = self.all("nullable").next().is_some();
         for name in ["string", "integer", "null", "boolean", "object", "array"] {
-            // Without types, all are possible; also a type that no side names.
+            // Without a type, add all types. With one type, add another type that neither side
+            // names.
             if !types.contains(&name) && (types.len() < 2 || name == "null" && nullable) {
                 types.push(name);
             }

@@ -73,8 +73,9 @@ pub(crate) fn nodes(value: &Value) -> u64 {
     }
 }
 
-/// Makes each definition that refers to itself, also by others, count its evaluations. `if` comes
-/// before every other keyword then, so that a check without steps ends at once.
+/// Makes each definition that is part of a cycle of references count its evaluations. The
+/// definition becomes the `then` of an `if` that counts, so that its evaluation ends at once when
+/// no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {
     for name in circular(defs) {
         if let Some(def) = defs.get_mut(&name) {
@@ -85,7 +86,7 @@ pub(crate) fn count(defs: &mut Map<String, Value>) {
     }
 }
 
-/// Names of definitions that are part of a circle of references, or between two circles.
+/// Names of definitions that are part of a cycle of references, or on a path between two cycles.
 fn circular(defs: &Map<String, Value>) -> BTreeSet<String> {
     let edges: BTreeMap<&str, BTreeSet<&str>> = defs
         .iter()

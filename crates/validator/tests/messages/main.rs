@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value as Json, json};
 use validator::{BodyUse, Cone, Head, Lost, Operation};
 
-/// Value of a contract that says the same as JSON.
+/// Converts JSON to a value of a contract.
 fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -196,7 +196,7 @@ fn read_only_properties_are_not_required_of_clients() {
     assert_eq!(of_body(&schema, r#"{"name": "x"}"#), [""; 0]);
     assert_eq!(of_body(&schema, r#"{"name": "x", "id": 1}"#), [""; 0]);
     assert_eq!(of_body(&schema, r#"{"id": 1}"#).len(), 1);
-    // `required` in another part of the schema than the property.
+    // `required` is in another part of the schema than the property.
     let apart = json!({"allOf": [
         {"properties": {"id": {"allOf": [{"readOnly": true}]}}},
         {"required": ["id"]},
