@@ -196,7 +196,7 @@ impl Draft {
                         status: reply.status.as_u16(),
                     }
                 }
-                // A policy that responds with such a status admits no request.
+                // A policy that responds with an error status admits no request.
                 (Verdict::Reply(reply), Some(_)) if reply.status.as_u16() >= 400 => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),

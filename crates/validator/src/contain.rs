@@ -125,7 +125,7 @@ impl<'a> Comparing<'a> {
         asserted.all(|(key, value)| match &**key {
             "type" => names(self.wide, value).contains("null"),
             "enum" => self.wide(value).items().contains(&Value::Null),
-            // These have no effect on `null`.
+            // These keywords have no effect on `null`.
             "minimum"
             | "maximum"
             | "exclusiveMinimum"
@@ -297,7 +297,7 @@ impl<'a> Comparing<'a> {
                         .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
                 }) || choices.iter().any(|choice| self.tries(choice, narrow))
             }
-            // Equal keywords are contained. For others, containment is not shown.
+            // Any other keyword is contained if it is equal on both sides.
             _ => own.is_some_and(|own| self.same(value, own)),
         }
     }

@@ -196,7 +196,7 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!("--x\r\n{head}\r\n folded: 1\r\n\r\n1\r\n--x--"),
             "--x\r\nX: 1\r\n\r\n1\r\n--x--".to_owned(),
             "--x\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--x--".to_owned(),
-            // Other servers see other parts.
+            // Other servers read other parts from this body.
             format!("junk\n--x\n{head}\n\n2\n--x--\n\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\n--x\n{head}\n\n2\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r--x--\r\n--x--"),
@@ -209,7 +209,7 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!(
                 "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"
             ),
-            // A server that finds another boundary sees other parts.
+            // A server that finds another boundary reads other parts from this body.
             format!("--y\r\n{head}\r\n\r\n2\r\n--y--\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r\n--x--\r\n--y\r\n{head}\r\n\r\n2\r\n--y--"),
             // Some servers ignore a blank before the colon, or decode the part.

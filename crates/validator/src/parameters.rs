@@ -347,7 +347,8 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                 let text = bound.and_then(|(_, range)| head.path.get(range.clone()));
                 let Some(text) = text else { continue };
                 match parameter.style {
-                    // The path template contains the text before the value, so add it again.
+                    // The path template contains the characters before the value, so add them
+                    // again.
                     Style::Label => parameter.check_text(&format!(".{text}"), findings),
                     Style::Matrix => {
                         let text = format!(";{}={text}", parameter.name);

@@ -159,7 +159,7 @@ mod tests {
         let takes = |count: u64| within(1, || (0..count).all(|_| Step::take()));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE), Some(true));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE + 1), None);
-        // The next check has its own steps.
+        // The next check starts with all its steps.
         assert_eq!(takes(1), Some(true));
     }
 }

@@ -220,8 +220,8 @@ impl Admin {
             }
             return reply;
         }
-        // Paths below `/v1/` need the token, and health responses reveal nothing: only `/metrics`
-        // needs this check.
+        // Only `/metrics` needs this check: paths below `/v1/` require the token, and health
+        // responses reveal nothing.
         if path == "/metrics" && via != Via::Unix && !self.is_for_us(&request) {
             return problem(
                 421,

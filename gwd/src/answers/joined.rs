@@ -182,9 +182,9 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // If no other request and no task uses the flight, two references remain: one in the table,
-        // one in this request. An answered flight is removed at once, so that later requests start
-        // a new one.
+        // Two references to the flight, those of the table and of this request, mean that nothing
+        // else waits for the answer. An answered flight is removed at once, so that a later request
+        // starts a new one.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);

@@ -40,7 +40,7 @@ impl Control {
         }
         self.check_expiry();
         self.update_status();
-        // The interval to the next read begins when this one ends.
+        // The interval until the next read begins at the end of this read.
         self.looked_at_ms = self.now_ms();
         self.looks.end(began_ms, self.looked_at_ms);
     }

@@ -141,8 +141,8 @@ impl Control {
                 // The running version is no longer trusted: do not store it for a restart.
                 Err(WriteError::Refused(refused)) if refused.blame() == Blame::Signer => {}
                 Err(error) if Some(known.version.bundle()) == running => return Err(error),
-                // Ignore other failures: without a version, only a rollback to it is impossible,
-                // and that rollback reports the error.
+                // Ignore other failures: they prevent only a rollback to this version, and that
+                // rollback reports the error.
                 Ok(()) | Err(_) => {}
             }
         }

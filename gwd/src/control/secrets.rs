@@ -117,7 +117,7 @@ impl Registry {
             let first = changed.contains(reference);
             let value = read(reference, entry);
             let stale = value.is_err();
-            // A value that changed between the two reads is taken at the next refresh.
+            // A secret that changes only after the first read is replaced at the next refresh.
             if let Ok(value) = value
                 && first
                 && value != *entry.cell.value()
@@ -520,7 +520,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         secrets.refresh(0);
         assert!(holds("198.51.100.1"));
-        // A rollback binds the known ranges.
+        // Without the file, the secret still resolves to the cell with the last valid ranges.
         assert!(Arc::ptr_eq(&reason(&secrets).unwrap().unwrap(), &cell));
         std::fs::write(&path, "203.0.113.0/24\n").unwrap();
         secrets.refresh(0);
@@ -597,7 +597,8 @@ mod tests {
         secrets.refresh(1_000);
         secrets.refresh(1_000 + IDLE_MS - 1);
         assert_eq!(known(), 1);
-        // Using the cell again ends its idle time, which starts anew when it is dropped.
+        // A version that uses the cell again ends the cell's idle time. The idle time restarts when
+        // the version drops the cell.
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         secrets.refresh(1_000 + IDLE_MS);
         drop(cell);
@@ -606,8 +607,8 @@ mod tests {
         assert_eq!(known(), 1);
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
-        // Without its source, an unused cell cannot be given to a new user, even if the cell still
-        // exists.
+        // Without its source, an unused cell cannot be given to a new version, even if the cell
+        // still exists.
         drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();
         let refused = secrets.cell(&reference, Form::FieldValue).unwrap_err();

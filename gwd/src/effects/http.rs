@@ -52,7 +52,7 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
-        // The engine builds no filter whose upstream is absent.
+        // This cannot happen: the engine builds no filter whose upstream does not exist.
         count(Outage::Failed.label());
         return Answer::Outage(Outage::Failed);
     };

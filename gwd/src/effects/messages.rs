@@ -153,7 +153,8 @@ async fn schemas(
         u64::MAX => BODY_BYTES_DEFAULT,
         max_body => max_body.min(BODY_BYTES_MAX),
     };
-    // Without a `max_body` above the limit, a longer body would only evade the check.
+    // Longer bodies are forwarded unchecked only if a `max_body` above the limit admits them.
+    // Otherwise a client could avoid the check with a longer body.
     let is_upload = max_body != u64::MAX && max_body > bytes_max;
     let memory = &asking.worker.budgets.memory;
     let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
@@ -197,7 +198,8 @@ async fn check_body(
     let shared = &asking.worker.shared;
     asking.deadline.set(shared.clock.now_ms() + LONG_MS);
     let permit = in_time(asking.deadline, shared.validations.take(client)).await??;
-    // Waiting requests hold only the bytes of their bodies.
+    // Take this memory only with the permit. Requests that wait for a permit hold only the bytes of
+    // their bodies.
     let memory = asking
         .worker
         .budgets

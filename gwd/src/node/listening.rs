@@ -118,7 +118,7 @@ impl Node {
         }
         drop(done);
         for error in begun.iter().filter_map(Result::err) {
-            // The addresses are bound already: this fails only if no file descriptors are left.
+            // Listening on a bound address fails only if no file descriptors are left.
             event(
                 Level::Error,
                 "listening on a bound address failed; its requests are not served",

@@ -86,8 +86,8 @@ fn begin(
         Ok(share) => share,
         Err(lacking) => return taken.shed(worker, &stream, lacking),
     };
-    // Disable Nagle's algorithm, which would delay small responses. Ignore an error: it only causes
-    // that delay.
+    // Disable Nagle's algorithm, which would delay small responses. Ignore an error: without the
+    // option, responses are only delayed.
     let _delayed = stream.set_nodelay(true);
     let arrived = Arrived {
         worker: Rc::clone(worker),

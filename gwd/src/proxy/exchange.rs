@@ -215,8 +215,8 @@ async fn decide<'s>(
             hop: stream.hop(authority),
             authority,
         };
-        // Boxed, because few requests need an answer of another service, and every request would
-        // otherwise carry this state.
+        // The future is boxed, because few requests need an answer of another service, and every
+        // request would otherwise carry this state.
         let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
         (decided, *failed) = Box::pin(answered).await;
     }

@@ -315,7 +315,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     record.failed(failure);
     let alert;
     let proxy_error = match failure.kind {
-        // RFC 9209 §2.3.15
+        // `Proxy-Status` contains the alert's number (RFC 9209 §2.3.15).
         Kind::TlsAlert(id) => {
             alert = format!("{}; alert-id={id}", info.proxy_error);
             &alert

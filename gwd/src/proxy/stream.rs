@@ -116,7 +116,7 @@ impl Stream {
     pub(crate) fn exchange_ended(&self, now_ms: u64) {
         self.transfer.deadline.no_limit();
         if self.single {
-            // Buffered response data is sent as the client's window allows.
+            // The client has this time to accept response data that is still buffered.
             let until_ms = now_ms + self.transfer.patience.grace_ms;
             self.transfer.phase_begins(Phase::Body, until_ms);
         } else {

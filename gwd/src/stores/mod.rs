@@ -275,8 +275,8 @@ async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Qu
                 had_failed = true;
             }
         }
-        // Drop the waiting count requests: their client requests get the outage at once, without
-        // waiting for the deadline.
+        // Drop the queued count requests, so that their client requests continue at once without an
+        // answer of the store, and not only at the deadline.
         while questions.try_recv().is_ok() {}
         drop(client);
         // Add jitter, so that gateways that lost the same store do not reconnect at the same time.

@@ -287,8 +287,8 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         }
         .map_err(not_reached)?,
     };
-    // Disable Nagle's algorithm, which would delay small requests. Ignore an error: it only causes
-    // that delay.
+    // Disable Nagle's algorithm, which would delay small requests. Ignore an error: without the
+    // option, requests are only delayed.
     let _delayed = stream.set_nodelay(true);
     tell(&mut stream, header).await.map_err(not_reached)?;
     let Some(tls) = tls else {

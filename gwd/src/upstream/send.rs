@@ -176,7 +176,7 @@ async fn begin_upload(
     if let Some(count) = share.begin() {
         return Ok((source, count));
     }
-    // Boxed, because few requests need this future, and all would otherwise be as large.
+    // The future is boxed, because few requests need it, and all would otherwise be as large.
     let count = match Box::pin(head_start(source, out.transfer, out.calls)).await? {
         HeadStart::Whole(source) => return Ok((source, UploadCount::default())),
         HeadStart::Delivers(source) => share.begin_delivering().map(|count| (source, count)),

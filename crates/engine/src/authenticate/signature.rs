@@ -47,7 +47,7 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
         };
     }
     for (index, signed) in caller.signed.iter().enumerate() {
-        // Two verifiers may check the same signature.
+        // Two verifiers may have checked the same signature: store its nonce only once.
         let mut before = caller.signed[..index].iter();
         if before.all(|other| other.used != signed.used) {
             remember(signed, caller, cx)?;

@@ -280,7 +280,7 @@ fn sweep(
     remove(headers, doomed, te);
     match (announces, coded || version == Version::HTTP_2) {
         (true, true) => announce(headers, &[]),
-        // This framing does not allow trailers.
+        // Over HTTP/1, only a chunked body can have trailers.
         (true, false) => drop(headers.remove(header::TRAILER)),
         (false, _) => {}
     }

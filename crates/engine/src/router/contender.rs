@@ -60,7 +60,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    // Operation that serves requests that no operation describes.
+    // If no operation describes the request, the operation that serves it nevertheless, if any.
     let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,

@@ -19,8 +19,9 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
-            // Greater is the pattern with more literal bytes, then fewer parameters, a longer head,
-            // a longer tail. Byte order decides last, so that the order is total.
+            // The pattern with more literal bytes is greater; among equals, the one with fewer
+            // parameters, then a longer head, then a longer tail. Byte order decides last, so that
+            // the order is total.
             let literals = |pattern: &bundle::ir::Pattern| {
                 pattern.head.len()
                     + pattern

@@ -208,7 +208,7 @@ fn compare_paths(a: &Written, b: &Written) -> Ordering {
     for index in 0..left.len().max(right.len()) {
         let order = match (left.get(index), right.get(index)) {
             (Some(a), Some(b)) => compare_segments(a, b),
-            // The shorter one is a prefix and loses.
+            // The template that ends first is a prefix, which loses against longer templates.
             (Some(_), None) => Ordering::Greater,
             (None, Some(_)) => Ordering::Less,
             (None, None) => Ordering::Equal,

@@ -89,8 +89,8 @@ impl<'a> Cells<'a> {
             let is_kept = covering.iter().any(|other| {
                 is_same_name(counter, &is.all[*other]) || is_as_tight(counter, &is.all[*other])
             });
-            // The settings of this counter are compared with those of a looser one, unless another
-            // counter takes its place.
+            // A looser counter that covers all cells is reported with its settings, unless a
+            // counter that is as tight as this one takes over some of the cells.
             let mut others = counter.cells.iter().flat_map(|cell| &is.of_cell[*cell]);
             let is_compared = !covering.is_empty()
                 && !others.any(|other| {

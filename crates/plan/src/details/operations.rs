@@ -255,7 +255,7 @@ fn treatments(
     let (mut before, mut after) = (was.settings(), is.settings());
     let sources = (retries(was, old), retries(is, new));
     if Retries::are_compared_here((&sources.0, was), (&sources.1, is)) {
-        // Compare the retries as if both had the same source, because their sources differ.
+        // The sources of the retries differ: compare the retries as if both had the same source.
         let with = |settings: Settings, retries: &Retries<'_>| {
             let settings = settings.without(|path| path[0] == "retries");
             match retries.settings() {
@@ -320,7 +320,7 @@ impl Retries<'_> {
         };
         match (was, is) {
             (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
-            // A removed policy is compared with an added policy.
+            // If one policy replaces the other in the chain, the comparison of chains pairs them.
             (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
             _ => true,
         }

@@ -166,7 +166,8 @@ impl Automaton {
         let mut carry = 0;
         let mut last = None;
         for (index, word) in row.iter_mut().enumerate() {
-            // Two such positions never follow each other, so one pass is enough.
+            // Two positions that consume any number of bytes are never adjacent, so one pass is
+            // enough.
             let skipping = *word & self.many[index];
             if skipping != 0 {
                 last = Some((index, 63 - skipping.leading_zeros()));

@@ -183,7 +183,7 @@ fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
 
 /// Returns the smallest filler string that is not taken.
 pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
-    // The search ends, because of n + 1 strings at least one is not taken.
+    // The search ends: if n strings are taken, at least one of n + 1 strings is free.
     let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
     while let Some(text) = waiting.pop_front() {
         for byte in FILLERS {

@@ -37,7 +37,7 @@ fn recursive_alternatives_are_bounded() {
             assert_eq!(found.len(), 1, "{found:?}");
         }
     }
-    // The next message has its own steps.
+    // The check of the next message starts with all its steps.
     let operation = expressions("oneOf");
     assert_eq!(json_of(&operation, r#"{"field": "a"}"#), [""; 0]);
 }

@@ -184,8 +184,8 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<Incoming> {
 
 /// Ends the connection in the way that the reason requires.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
-    // Take the tunnel even if it is not run, because the tunnel and the stream reference each
-    // other.
+    // Take the tunnel out of the stream even if it is not run: the two reference each other and
+    // would never be freed.
     let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,

@@ -193,8 +193,8 @@ impl Pool {
         for _ in &doomed {
             self.gauge.idle(-1);
         }
-        // The connections are dropped at the end of this function, when nothing is borrowed: the
-        // waiters get their permits at once.
+        // The connections are dropped at the end of this function, when nothing is borrowed any
+        // more. Waiters can therefore take their permits at once.
         (doomed.len() + unused.len()) as u64
     }
 }

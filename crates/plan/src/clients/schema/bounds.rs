@@ -48,7 +48,7 @@ pub(super) fn change(
     };
     match (old, new) {
         (None, None) => {}
-        // Every text has at least 0 characters.
+        // A missing `minLength` equals 0.
         (None, Some(_)) if keyword == "minLength" => push("increased", Effect::Narrowed),
         (Some(_), None) if keyword == "minLength" => push("decreased", Effect::Widened),
         (None, Some(_)) => {

@@ -33,7 +33,8 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
                 pair.push(KEY, what, Effect::Changed, String::new(), values);
             }
             Some((_, was)) => {
-                // The value now selects a schema that another value selected, or the reverse.
+                // Report the change only if another value of the discriminator selects the new
+                // schema in the old mapping, or the old schema in the new mapping.
                 let other = |all: &[(Box<str>, Value)], of: &Value| {
                     all.iter()
                         .any(|(key, value)| key != name && pair.joint.same(value, of))
