@@ -51,8 +51,8 @@ impl PrivateKey {
         Self(SigningKey::random(random))
     }
 
-    /// Creates a key from 32 secret bytes: of the operating system, or fixed in tests. `None` for
-    /// bytes that are not a valid key (about one in 2^32): use other bytes then.
+    /// Creates a key from 32 secret bytes, which the caller gets from the operating system. `None`
+    /// for bytes that are not a valid key (about one in 2^32): the caller tries other bytes.
     #[must_use]
     pub fn from_entropy(bytes: &[u8; 32]) -> Option<Self> {
         SigningKey::from_slice(bytes).ok().map(Self)

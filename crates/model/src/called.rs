@@ -14,8 +14,8 @@ use crate::Model;
 use crate::settings::state_id;
 use crate::verifiers;
 
-/// Timeouts of these upstreams: 5s to open a connection, and 5s until an unused connection is
-/// closed. These are the defaults of `timeouts`.
+/// Timeouts of the upstreams that gwc creates: 5s to open a connection, and 5s until an unused
+/// connection is closed. These are the defaults of `timeouts`.
 const CONNECT_MS: u64 = 5_000;
 const IDLE_MS: u64 = 60_000;
 

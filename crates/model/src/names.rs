@@ -174,7 +174,7 @@ impl AllNames {
         });
     }
 
-    /// Marks the names as used that are used in `other`, which is the same file in another
+    /// Marks each name as used that is used in `other`, the names of the same file in another
     /// environment.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
@@ -313,7 +313,7 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks the names as used that are used in `other`, which is the same file in another
+    /// Marks each name as used that is used in `other`, the names of the same file in another
     /// environment.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);

@@ -13,7 +13,7 @@ use policy::auth::Place;
 use super::{Api, Operation, Settings};
 use vocab::lints::REMOVED_PARAMETER;
 
-/// Reports each such parameter once.
+/// Reports each header parameter without effect once.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut written: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for api in apis {

@@ -9,7 +9,7 @@ use policy::auth::{Checked, mtls};
 use super::{Api, Settings, verifiers};
 use vocab::lints::CERTIFICATE_NOT_REQUESTED;
 
-/// Reports each of these schemes once, at its definition.
+/// Reports each scheme whose client certificate no listener requests, once, at its definition.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let listeners: Vec<&ir::Listener> = listeners(settings, api).collect();

@@ -276,8 +276,8 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports the operations of an API that have stricter access than this one. Returns false if
-    /// there are none.
+    /// Reports the operations of an API whose access is stricter than that of the operation by
+    /// which clients can bypass them. Returns false if there are none.
     fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
         let guarded = |one: &&Operation| {
             let security = &one.security.value;

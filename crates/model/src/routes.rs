@@ -101,7 +101,8 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     }
 }
 
-/// True unless both routes are twins of templates that match the same paths.
+/// False if both routes are trailing-slash twins of templates that match the same paths. Otherwise
+/// true.
 fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     let same =
         subset(&first.template, &second.template) && subset(&second.template, &first.template);
@@ -319,8 +320,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Reports an overlap of two routes in which the requests of both can, by the schemas of the
-    /// parameters, be valid only for the route that does not receive them.
+    /// Reports two overlapping routes if, by the schemas of the parameters, a request that matches
+    /// both can be valid only for the route that does not receive it.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
         // With blocking validation, the winner refuses these requests, so the loser never receives

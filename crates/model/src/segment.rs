@@ -186,7 +186,8 @@ enum Move {
     SkipFirst,
     /// The second automaton left a run.
     SkipSecond,
-    /// Both automata consumed this byte; true for those that stay in a run.
+    /// Both automata consumed this byte. Each boolean is true if its automaton, the first or the
+    /// second, stays in a run.
     Take(u8, bool, bool),
 }
 

@@ -12,7 +12,8 @@ use super::{Api, Settings};
 use sources::project::files::Files;
 use vocab::lints::STRIPPED_KEY;
 
-/// Reports each such definition once, with the first API that removes the credential.
+/// Reports each upstream and limit that uses a removed credential, once, with the first API that
+/// removes the credential.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut told: BTreeSet<NodeId> = BTreeSet::new();
     for api in apis {

@@ -6,7 +6,7 @@ use policy::auth::Checked;
 use super::{Api, Settings, verifiers};
 use vocab::lints::UNKNOWN_ISSUER;
 
-/// Reports each such issuer at its consumer.
+/// Reports each issuer that no verifier accepts, at its consumer.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut issuers = Vec::new();
     for verifier in verifiers::all(settings, apis) {

@@ -81,8 +81,8 @@ impl Judge<'_> {
 }
 
 /// Returns the evidence for a bundle, and the time at which its build keys must be valid. The
-/// evidence consists of that of the channel's newest record about the bundle, and of the build
-/// statements in the store's index, at most [`EVIDENCE_MAX`] statements.
+/// evidence is that of the channel's newest record about the bundle, and the build statements in
+/// the store's index, at most [`EVIDENCE_MAX`] statements.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.

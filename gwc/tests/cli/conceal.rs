@@ -198,7 +198,7 @@ fn plan_of_an_untracked_file_shows_no_values() {
     shown(&text, true);
 }
 
-/// A request that shows a wider schema can contain one of its values.
+/// The request that gwc shows as an example of a wider schema can contain one of the schema's values.
 #[test]
 fn witness_of_an_untracked_schema_is_not_shown() {
     let project = committed();

@@ -175,7 +175,8 @@ fn a_baseline_is_written_and_read() {
             .read("lint-baseline.json")
             .contains("\"findings\": []")
     );
-    // A baseline is shown by its own path, even outside the project.
+    // Findings show the path of the baseline relative to the working directory, which is not the
+    // project here.
     let above = project.path().parent().expect("a folder");
     let name = project
         .path()

@@ -141,7 +141,8 @@ fn cases_of_oasdiff_have_their_ids_and_levels() {
 
 #[test]
 fn each_oasdiff_id_has_a_check_or_a_reason() {
-    // Ids of the table of oasdiff's checks; the corpus has those of its cases.
+    // `oasdiff_ids.txt` has the ids of all checks of oasdiff. The corpus has only those that its
+    // cases report.
     let folder = prerequisite::corpus::folder().join("oasdiff");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
     let left_out: BTreeSet<&str> = plan::clients::checks::left_out()

@@ -118,7 +118,8 @@ fn verifier(dice: &mut Dice) -> Verifier {
         return Verifier::Key;
     }
     Verifier::Token {
-        // Usually the same value, so that the other properties are compared as well.
+        // Two verifiers usually have the same keys and issuer: if these differed often, differences
+        // in the other fields would rarely matter.
         keys: if dice.chance(9) { KEYS[0] } else { KEYS[1] },
         issuer: if dice.chance(8) {
             ISSUERS[0]

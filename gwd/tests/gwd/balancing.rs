@@ -217,7 +217,7 @@ fn more_than_sixty_four_targets_are_all_reached() {
 
 #[test]
 fn backends_replaced_one_by_one_lose_no_request() {
-    // Backend of which there are three. Each in turn stops listening, closes its connections, and
+    // One of three backends. One after the other stops listening, closes its connections, and
     // starts again.
     struct Backend {
         address: SocketAddr,

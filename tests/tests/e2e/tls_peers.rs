@@ -131,7 +131,8 @@ fn node_upstream_negotiates_and_sees_a_certificate() {
     }
 }
 
-/// Starts an NGINX that responds with what it knows of its client. `None` if it is not installed.
+/// Starts an NGINX that responds with the protocol, the server name, the name of the client's
+/// certificate, and whether the TLS session was resumed. `None` if NGINX is not installed.
 fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server> {
     let folder = certificates.0.path();
     let at = |name: &str| folder.join(name).display().to_string();

@@ -43,7 +43,7 @@ pub struct ContractOperation {
     /// True if the operation is deprecated.
     #[n(1)]
     pub deprecated: bool,
-    /// Parameters: those of the path in the order of the template, then all others, sorted.
+    /// Path parameters in the order of the template, then all other parameters, sorted.
     #[n(2)]
     pub parameters: Vec<Parameter>,
     /// Request body.
@@ -67,9 +67,9 @@ pub struct Parameter {
     /// True if the parameter is required.
     #[n(2)]
     pub required: bool,
-    /// Rest of the description, under OpenAPI's keys: `schema` or `content`, and those of `style`,
-    /// `explode`, `allowReserved`, `allowEmptyValue` and `deprecated` that differ from their
-    /// defaults.
+    /// Other fields of the OpenAPI parameter: `schema` or `content`, and each of `style`,
+    /// `explode`, `allowReserved`, `allowEmptyValue` and `deprecated` that differs from its
+    /// default.
     #[n(3)]
     pub says: Value,
 }

@@ -21,7 +21,8 @@ pub struct Forwarding {
     #[n(1)]
     #[cbor(skip_if = "is_unsaid")]
     pub websocket: bool,
-    /// True if responses have no end, such as event streams: pauses then cause no timeout.
+    /// True if responses have no end, as event streams do. Pauses in such responses cause no
+    /// timeout.
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,

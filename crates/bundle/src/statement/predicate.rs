@@ -125,8 +125,8 @@ pub enum RecordKind {
     Release,
     /// The bundle is that of an earlier record.
     Rollback,
-    /// The bundle is the same. The terms are new, such as a later `expires` or a newer revocation
-    /// list.
+    /// The bundle is the same. Only other fields change, for example to a later `expires` or a
+    /// newer revocation list.
     Pin,
 }
 
@@ -275,8 +275,8 @@ impl fmt::Display for RecordKind {
 }
 
 impl Revoke {
-    /// Subjects of the statement: the revoked bundles. If there are none, the previous list; if
-    /// there is no previous list, the credentials; if there are none, the keys.
+    /// Subjects of the statement: the revoked bundles, or the previous list if no bundles are
+    /// revoked, or else the credentials, or else the keys.
     #[must_use]
     pub fn subject(&self) -> Vec<Digest> {
         if !self.bundles.is_empty() {

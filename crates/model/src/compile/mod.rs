@@ -202,8 +202,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project without an environment and then in each of its environments. The result has
-/// the findings of all compilations; everything else in it is that without an environment.
+/// Compiles a project without an environment and then in each of its environments. The result is
+/// that of the compilation without an environment, with the findings of all compilations.
 ///
 /// # Errors
 /// Returns the errors of [`compile`].

@@ -136,7 +136,7 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Parameters of the path in the order of the template, then the others, sorted.
+    /// Path parameters in the order of the template, then the other parameters, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for (at, name) in in_path.iter().enumerate() {

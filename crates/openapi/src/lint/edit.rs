@@ -9,7 +9,7 @@ use diag::{NodeRef, Span};
 
 use sources::project::files::Files;
 
-/// Returns the range to delete to remove an entry from its map. `None` if it is not certain.
+/// Returns the range to delete to remove an entry from its map. `None` if the range is not certain.
 #[must_use]
 pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Option<Span> {
     let (entry, value) = map.entry(key)?;
@@ -33,7 +33,7 @@ pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Optio
     Some(Span::new(at.file, part.start, part.end))
 }
 
-/// Returns the range to delete to remove an item from its list. `None` if it is not certain.
+/// Returns the range to delete to remove an item from its list. `None` if the range is not certain.
 #[must_use]
 pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Option<Span> {
     let item = list.items().nth(index)?.span();

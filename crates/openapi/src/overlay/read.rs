@@ -111,7 +111,8 @@ fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Si
     );
 }
 
-/// Reads the version. Returns true if it supports `copy`. `None` if it is invalid.
+/// Reads the version of an overlay. Returns true if it supports `copy`, and `None` if it is
+/// invalid.
 fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
     let Some(field) = root.get("overlay") else {
         say(

@@ -245,8 +245,8 @@ fn document_against_its_rewritten_self_has_no_plan() {
             })
         };
         let small = full() || base.original.len() < SMALL;
-        // The original text must give the same id as the tree. Only numbers such as 1.10 and 1e3
-        // may differ, because other parsers read them as floats.
+        // The original text differs from the tree only in notation, for example in the numbers 1.10
+        // and 1e3, which other parsers read as floats.
         wrong.extend(must_be_same(
             base,
             "original",

@@ -231,7 +231,7 @@ impl Algorithm {
 }
 
 /// Hash under which a used nonce is stored. The hash input includes the length of the key id, so
-/// that different pairs never give the same input.
+/// that different pairs of key id and nonce never give the same input.
 fn hash(key_id: &str, nonce: &str) -> [u8; 16] {
     let hash = Sha256::new_with_prefix((key_id.len() as u64).to_le_bytes());
     let hash = hash.chain_update(key_id).chain_update(nonce).finalize();
