@@ -89,7 +89,7 @@ pub fn build(
     })
 }
 
-/// Checks that the APIs are those that the shared part names, in its order.
+/// Checks that the APIs are those that the shared part of the gateway lists, in the same order.
 fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Result<(), BuildError> {
     let is_named = |(named, api): (&ir::ApiRef, &Arc<ApiPart>)| {
         *named.name == *api.name && named.digest == api.digest

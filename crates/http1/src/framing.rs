@@ -9,7 +9,8 @@ use crate::Malformed;
 pub(crate) struct ContentLength(pub(crate) Option<u64>);
 
 impl ContentLength {
-    /// Records one field.
+    /// Reads a `Content-Length` field. Fails if its value is malformed or differs from an earlier
+    /// field.
     pub(crate) fn note(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
         let digits = value.as_bytes();
         let said = std::str::from_utf8(digits)

@@ -286,8 +286,9 @@ pub struct Question {
     pub peer: IpAddr,
     /// Client certificates as [`mtls::witness`] writes them, with their sources.
     pub certificates: Vec<(mtls::Source, String)>,
-    /// Body of the request, empty without one. With it, the request is checked against its
-    /// description. `None`: assumptions decide about the body.
+    /// Body of the request; empty if the request has none. The engine checks the request with this
+    /// body against the operation's description. `None`: the body is unknown, and assumptions
+    /// decide.
     pub body: Option<Vec<u8>>,
     /// Time of the request (Unix time, seconds), by which credentials expire.
     pub unix_s: u64,

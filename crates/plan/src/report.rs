@@ -235,8 +235,8 @@ pub fn what(change: &Change) -> String {
 /// Maximum number of paths of one operation that are listed.
 const PATHS_MAX: usize = 5;
 
-/// Path templates of a change of one operation. An operation has several with several mounts, with
-/// an optional final slash, and with `undeclared_methods`.
+/// Path templates of the requests that a change of one operation concerns. There are several if the
+/// operation has several mounts, an optional final slash, or `undeclared_methods`.
 fn paths(change: &Change, operation: &OperationRef) -> String {
     let all = change.paths();
     if all.len() < 2 {

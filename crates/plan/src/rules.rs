@@ -177,7 +177,8 @@ fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     (&entry.fingerprint, until)
 }
 
-/// The first of many requests, with the number and the digest of all if there are more.
+/// First [`REQUESTS_MAX`] requests as text. If there are more, also the number of the others and a
+/// digest of all.
 fn some(requests: &BTreeSet<&str>) -> String {
     let all = Vec::from_iter(requests.iter().copied());
     match all.len().checked_sub(REQUESTS_MAX) {

@@ -79,7 +79,8 @@ pub(super) struct Draft {
     pub(super) peer: Option<IpAddr>,
     /// Client address that a trusted proxy reports, if an address filter decides by it.
     pub(super) client: Option<IpAddr>,
-    /// Body of the request, empty without one, if the outcome depends on the check of the message.
+    /// Body of the request, if the outcome depends on the check of the message. Empty if the
+    /// request has no body.
     pub(super) body: Option<String>,
 }
 

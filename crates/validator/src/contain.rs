@@ -329,8 +329,9 @@ impl<'a> Comparing<'a> {
         }
     }
 
-    /// True if the numbers of the narrow schema are within the bound of the wide one. `keys` are the
-    /// inclusive and the exclusive bound, `inside` the order of a stricter bound.
+    /// True if the numbers of the narrow schema are within the bound of the wide one. `keys` are
+    /// the names of the inclusive and the exclusive bound; `inside` is the order of a stricter
+    /// bound relative to a looser one.
     fn is_bounded(
         &self,
         [wide, narrow]: [&'a Value; 2],

@@ -106,8 +106,8 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     })
 }
 
-/// True for 1 to 70 characters of RFC 2046 §5.1.1, without blank and comma: some servers end a
-/// boundary there.
+/// True for a boundary of 1 to 70 characters that RFC 2046 §5.1.1 allows, except blank and comma,
+/// at which some servers end a boundary.
 fn is_boundary(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=?".contains(&byte);
     (1..=70).contains(&text.len()) && text.bytes().all(is_allowed)

@@ -87,7 +87,7 @@ pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
     (style, explode)
 }
 
-/// True if a parameter with these kinds is an object, and each of its members a separate field.
+/// True if a parameter of these types is an object with a separate field for each member.
 fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
     let is_object = kinds.has_objects() && !kinds.has_scalars() && !kinds.has_arrays();
     style == Style::Form && explode && is_object

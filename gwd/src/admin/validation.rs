@@ -7,7 +7,7 @@ use super::order::{self, ValidationOrder};
 use crate::published::Shared;
 use crate::runtime::program_log::{Audit, OK};
 
-/// Value of `mode` that ends the limit.
+/// Value of `mode` that ends the operator's limit on validation.
 const RESTORE: &str = "restore";
 
 /// Sets or ends the limit on validation, and writes an audit line.

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use policy::ask::{Answer, Answered, Keep, Kept};
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
-/// Maximum total size of the cached answers of one kind, in bytes: 8 MiB.
+/// Maximum total size of the cached answers that admit, and of those that refuse, in bytes: 8 MiB
+/// each.
 const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of a cached answer in addition to its body and fields, in bytes.
 const ENTRY_BYTES: usize = 512;

@@ -263,7 +263,7 @@ fn status_text(status: &Value) -> String {
     out
 }
 
-/// Lines about everything that needs attention.
+/// Calls `line` with label and text for each condition in the status that needs attention.
 fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
     if let Some(hold) = status["hold"].as_object() {
         let sticky = if hold["sticky"] == true {

@@ -183,9 +183,9 @@ async fn schemas(
     })
 }
 
-/// Validates a body: a short one here, a long one on the threads for computations, which client
-/// addresses use in turns. `None` if the memory is used up, or the result takes too
-/// long.
+/// Validates a body: a short body on this worker, a long one on a thread for computations. Client
+/// addresses take turns to use these threads. `None` if the memory is used up, or if the result
+/// takes too long.
 async fn check_body(
     asking: &Asking<'_>,
     operation: &Arc<Operation>,

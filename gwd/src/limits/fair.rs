@@ -21,7 +21,7 @@ struct State {
     turns: VecDeque<IpAddr>,
 }
 
-/// Permit. Dropping this value returns it.
+/// Permit of a [`FairPermits`]. Dropping this value returns the permit.
 #[derive(Debug)]
 pub(crate) struct Permit(Option<Arc<FairPermits>>);
 

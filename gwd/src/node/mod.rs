@@ -304,9 +304,9 @@ impl Node {
         }
     }
 
-    /// Compiles the validators that the running version uses, as the new version describes them, so
-    /// that the first requests after the switch do not wait for them. Ends after `limit`; requests
-    /// compile the others.
+    /// Compiles validators of the new version for all operations whose validators the running
+    /// version has compiled, so that the first requests after the switch do not wait for them. Ends
+    /// after `limit`; requests compile the remaining validators.
     pub fn warm_validators(&self, version: &Version, limit: Duration) {
         let Some(current) = self.shared.current() else {
             return;

@@ -44,7 +44,7 @@ const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
-/// Flag of SETTINGS.
+/// Flag of a SETTINGS frame that acknowledges the settings of the other side.
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;

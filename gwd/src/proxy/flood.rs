@@ -56,7 +56,7 @@ impl Flood {
         }
     }
 
-    /// Refills the budgets for a header block.
+    /// Refills both budgets, because the client has sent a header block.
     pub(super) fn headers(&mut self) {
         self.control.earn(CONTROL_PER_REQUEST);
         self.resets.earn(1);

@@ -154,7 +154,8 @@ impl Forwarding<'_, '_> {
         respond::forwarded(answered)
     }
 
-    /// Sets the limits of the operation on both bodies, and announces trailers of the request.
+    /// Sets the operation's limits on the bodies of request and response, and announces trailers of
+    /// the request.
     fn set_limits(
         &self,
         route: &RouteRef<'_>,

@@ -157,7 +157,7 @@ fn goaway_reason(error: &hyper::Error) -> Option<h2::Reason> {
     error.reason()
 }
 
-/// Reason for the metrics.
+/// Label in the metrics for the reason of a GOAWAY.
 fn metric_reason(reason: h2::Reason) -> &'static str {
     match reason {
         h2::Reason::ENHANCE_YOUR_CALM => "http2_enhance_your_calm",
@@ -292,7 +292,7 @@ impl<'c> Watch<'c> {
         too_slow || !active && told
     }
 
-    /// Time of the next check.
+    /// Time at which the connection must be checked again.
     fn next_ms(&self) -> u64 {
         let mut next_ms = u64::MAX;
         if self.told_ms.is_none() {

@@ -33,7 +33,7 @@ pub(crate) struct ResponseState {
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Maximum length of the body, in bytes.
     bytes_max: Cell<Option<u64>>,
-    /// Count of the client among those that read their responses slowly.
+    /// Counts the client as a slow reader of its response.
     pub(crate) slow_reading: SlowReading,
     /// Response that began before its request was sent completely. HTTP/2 only.
     early: RefCell<Weak<RefCell<ResponseBody>>>,

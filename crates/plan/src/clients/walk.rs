@@ -56,7 +56,7 @@ struct Visit {
     /// Index of the visit from which this pair was reached, and index of the pair among the
     /// children there.
     from: Option<(usize, usize)>,
-    /// Length of its path.
+    /// Length of the path to the pair, in bytes.
     length: usize,
 }
 
@@ -66,7 +66,7 @@ struct Compared<'a> {
     key: Option<&'a str>,
     /// Keys of the contracts' operations.
     keys: [&'a str; 2],
-    /// Start of all paths.
+    /// Text with which the paths of all messages of the operation begin.
     within: &'a str,
 }
 
@@ -225,7 +225,7 @@ impl<'j> Walk<'j> {
         at
     }
 
-    /// All differences.
+    /// Returns all differences.
     pub(super) fn finish(mut self) -> Vec<Record> {
         // A pair of schemas that occurs in several roles (as a body, and inside another body) has
         // most of its findings in common: report each of them once.

@@ -173,8 +173,8 @@ fn claim(setting: &Setting) -> Option<&str> {
 
 /// Compares groups and claims of a consumer, because policies check these. A consumer's claim
 /// overrides the claim of the same name in a token; if the consumer's claim is removed, the token's
-/// claim applies. An expression may also admit a caller because a group or claim is missing. This
-/// matters if callers of the consumer remain.
+/// claim applies. If `remains`, callers of the consumer are still admitted: an expression may then
+/// admit a caller because a group or claim is missing.
 fn rights(
     subject: &str,
     (old, new): (&Settings, &Settings),

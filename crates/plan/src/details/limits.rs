@@ -151,7 +151,7 @@ impl<'a> Cells<'a> {
         plan.changes.push(change.of(reference(api, operation)));
     }
 
-    /// Counters of this kind on one side, by cell.
+    /// Counters on one side, with the counters of each cell.
     fn counters(&self, side: usize) -> Counters<'a> {
         let shared = &self.gateways[side].shared;
         let mut counters = Counters {
@@ -204,8 +204,8 @@ impl<'a> Cells<'a> {
 }
 
 impl<'a> Counters<'a> {
-    /// Counters of the other side of the same kind. The value is the number of the counter's cells
-    /// that the other counter also counts.
+    /// Counters in `other` that count cells of the counter at `index` and have the same kind of
+    /// policy. The value is the number of common cells.
     fn shares(&self, index: usize, other: &Counters<'_>) -> BTreeMap<usize, usize> {
         let counter = &self.all[index];
         let mut shares = BTreeMap::new();
@@ -219,8 +219,9 @@ impl<'a> Counters<'a> {
         shares
     }
 
-    /// Counters of the other side that together count all cells of a counter. Ignores cells without
-    /// a counter of this kind; another line reports that these cells no longer have a limit.
+    /// Counters in `other` that each count all cells of the counter at `index`. Cells that no
+    /// counter of the same kind counts are ignored: another line reports that these cells no longer
+    /// have a limit.
     fn covering(&self, index: usize, other: &Counters<'_>) -> Vec<usize> {
         let counter = &self.all[index];
         let has_one = |cell: &&usize| {

@@ -386,9 +386,8 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     push(plan, lines, |_| Section::Upstream);
 }
 
-/// Compares policies that both sides define. The comparison of chains reports an added or removed
-/// policy; this function reports added and removed policies that no chain uses. Adds digests of the
-/// upstreams to which changed policies refer to the fingerprints.
+/// Adds digests of the upstreams to which changed policies refer, for the fingerprints of the
+/// changes.
 fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, shared: &ir::Shared) {
     for change in changes {
         let name = change.subject.strip_prefix("policy ");
@@ -400,6 +399,8 @@ fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, sha
     }
 }
 
+/// Compares policies that both sides define. Also reports added and removed policies that no chain
+/// uses; the comparison of chains reports the others.
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),

@@ -1,5 +1,5 @@
-//! Operations that exist on both sides and that no request reaches any more, because other
-//! operations serve their requests, or that requests reach again.
+//! Operations of both sides that no request reaches any more, because other operations serve their
+//! requests, or that requests reach again.
 
 use std::collections::BTreeSet;
 

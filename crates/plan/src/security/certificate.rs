@@ -38,7 +38,8 @@ pub(super) fn is_from(held: &Held<'_>, source: Source) -> bool {
     }
 }
 
-/// True if every credential with a value of a fact has one of the allowed values.
+/// True if `allowed` contains the value of a fact. For [`SPIFFE`], `allowed` has patterns, of which
+/// one must match the value.
 pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> bool {
     allowed.contains(value)
         || fact == SPIFFE

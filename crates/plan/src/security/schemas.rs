@@ -1,5 +1,5 @@
-//! Descriptions of requests that a gateway enforces (`validate: {request: block}`): the requests
-//! that only one side accepts.
+//! Comparison of the descriptions of requests that a gateway enforces (`validate: {request:
+//! block}`). Finds requests that only one side accepts.
 
 use bundle::ir::{self, ContractOperation, Set};
 use engine::edge::reaches_chain;

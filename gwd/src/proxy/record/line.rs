@@ -179,7 +179,7 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     }
 }
 
-/// Adds the call to the upstream.
+/// Appends the fields about the call to the upstream.
 fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
     if let Some(endpoint) = &call.endpoint {
         display(out, "upstream_host", &endpoint.address);

@@ -1,4 +1,4 @@
-//! Arrays: `items`, `prefixItems`, `contains`, `uniqueItems`.
+//! Comparison of the keywords of arrays: `items`, `prefixItems`, `contains`, `uniqueItems`.
 
 use bundle::ir::Value;
 

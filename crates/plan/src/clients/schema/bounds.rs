@@ -1,4 +1,4 @@
-//! Bounds: `minimum`, `maxLength` and the like.
+//! Comparison of bounds: `minimum`, `maxLength` and the like.
 
 use bundle::ir::Value;
 

@@ -1,4 +1,4 @@
-//! `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else`.
+//! Comparison of `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then` and `else`.
 
 use bundle::ir::Value;
 use serde_json::Value as Json;

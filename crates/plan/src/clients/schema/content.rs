@@ -1,4 +1,5 @@
-//! Encoded content of texts: `contentSchema`, `contentMediaType`, `contentEncoding`.
+//! Comparison of `contentSchema`, `contentMediaType` and `contentEncoding` (encoded content of
+//! texts).
 
 use super::{Effect, Pair};
 

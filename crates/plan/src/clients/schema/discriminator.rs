@@ -1,4 +1,4 @@
-//! `discriminator`.
+//! Comparison of `discriminator`.
 
 use bundle::ir::Value;
 use serde_json::Value as Json;

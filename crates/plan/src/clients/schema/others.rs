@@ -1,4 +1,4 @@
-//! Schemas `true` and `false`, and keywords without a check of their own.
+//! Comparison of schemas `true` and `false`, and of keywords without a check of their own.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `type`, `nullable` and `format`.
+//! Comparison of `type`, `nullable` and `format`.
 
 use std::collections::BTreeSet;
 

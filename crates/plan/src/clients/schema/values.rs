@@ -1,4 +1,4 @@
-//! `enum`, `const`, `default` and `pattern`.
+//! Comparison of `enum`, `const`, `default` and `pattern`.
 
 use bundle::ir::Value;
 use serde_json::Value as Json;
