@@ -1,9 +1,9 @@
 //! Canonical JSON: each value has exactly one encoding.
 //!
 //! Keys are sorted by their bytes. There is no white space, and there are no floats. Integers are
-//! below 2^53. Strings have the shortest escapes: `\" \\ \b \f
-//!  \r \t`, `\u00xx` for other control characters, and UTF-8 for everything else. For the ASCII
-//!  keys used here this equals RFC 8785.
+//! below 2^53. Strings have the shortest escapes: `\" \\ \b \f \n \r \t`, `\u00xx` for other
+//! control characters, and UTF-8 for everything else. For the ASCII keys used here this equals RFC
+//! 8785.
 //!
 //! Reading is strict: input that does not re-encode to the same bytes is refused. This refuses
 //! unknown and duplicate keys, white space, other escapes and other number formats.

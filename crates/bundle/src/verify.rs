@@ -349,7 +349,7 @@ impl Verified {
         &self.builders
     }
 
-    /// Time for which the build keys are valid.
+    /// Time for which the build keys were checked.
     #[must_use]
     pub const fn when(&self) -> When {
         self.when

@@ -70,7 +70,7 @@ struct Widest {
 /// Returns the path whose search visits the most nodes, if they exceed the limit.
 fn widest(templates: &[&Template]) -> Option<Widest> {
     let trie = Trie::of(templates);
-    // This cheap upper bound suffices for most tables.
+    // In most tables, this cheap upper bound is within the limit.
     if trie.at_most() <= NODES_MAX {
         return None;
     }
@@ -221,7 +221,7 @@ impl Search<'_> {
             let next = texts.map(|text| (self.trie.next(&from, &text), text));
             let mut next: Vec<_> = next.filter(|(next, _)| !next.is_empty()).collect();
             self.steps += next.len() * from.len();
-            // Try the widest first, because the search may stop at its limit.
+            // Try the largest sets of nodes first, because the search may stop at its limit.
             next.sort_by_key(|(next, _)| Reverse(next.len()));
             for (next, text) in next {
                 if self.steps > STEPS_MAX && best.0 > 0 {

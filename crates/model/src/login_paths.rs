@@ -48,7 +48,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// True if two mounts answer requests for the same host.
+/// True if two mounts share a listener, and either share a host or both have no hosts.
 fn meet(one: &ir::Mount, other: &ir::Mount) -> bool {
     let is_shared = one
         .listeners

@@ -116,16 +116,16 @@ mod tests {
                 "GET /b": {"operations": 1, "invariants": {"one": 1}}}"#,
         );
         for (new, lost) in [
-            // The same, in any order of the two operations of `/a`.
+            // The invariant `one` still selects one of the two operations of `/a`.
             (
                 r#"{"GET /a": {"operations": 2, "invariants": {"one": 1}}, "GET /b": {"operations": 1, "invariants": {"one": 1}}}"#,
                 vec![],
             ),
-            // One operation of `/a` has left; `/b` is gone.
+            // The invariant no longer selects an operation of `/a`; `/b` is not served any more.
             (r#"{"GET /a": {"operations": 2}}"#, vec!["GET /a"]),
-            // The selected operation of `/a` is gone, the other one stays.
+            // The selected operation of `/a` is not served any more; the other one is.
             (r#"{"GET /a": {"operations": 1}}"#, vec![]),
-            // A further operation that is not selected is new.
+            // `/a` has a new operation that the invariant does not select.
             (
                 r#"{"GET /a": {"operations": 3, "invariants": {"one": 1}}}"#,
                 vec![],

@@ -26,11 +26,12 @@ pub(super) struct Side<'s, 'r, 'a> {
 
 /// Validity of the requests that match both of two templates, by the schemas of the parameters.
 pub(super) enum Overlap {
-    /// Such a request may be valid for both routes.
+    /// A request that matches both templates may be valid for both routes.
     Ambiguous,
-    /// No such request is valid for both routes. Some may be valid for the route that loses.
+    /// No request is valid for both routes. Some requests that match both templates may be valid
+    /// for the route that loses.
     Captured,
-    /// No such request can be valid for the route that loses.
+    /// No request that matches both templates can be valid for the route that loses.
     Silent,
 }
 

@@ -251,7 +251,8 @@ impl Own<'_> {
     /// defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
-        // Look up both names, so that the name is marked as used.
+        // A definition of the document takes precedence. The definition that is found is marked as
+        // used.
         let own = named != name;
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }

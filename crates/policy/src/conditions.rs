@@ -62,8 +62,8 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
     })
 }
 
-/// True if the query has a parameter that some servers treat as that of the condition, in another
-/// spelling.
+/// True if some servers read another parameter of the query as the parameter of the condition. See
+/// [`auth::has_lookalike`].
 fn has_lookalike(condition: &Condition, query: Option<&str>) -> bool {
     match condition {
         Condition::Header(..) => false,

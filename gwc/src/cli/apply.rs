@@ -195,8 +195,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
     if let Some(head) = same {
-        // A withdrawal ends with the record that lists it. Repeat the withdrawals of the previous
-        // record, so that they stay in effect.
+        // A withdrawal is in effect while the record that lists it is the newest. Repeat the
+        // withdrawals of the previous record, so that they stay in effect.
         says.withdraw.extend(&head.record.withdraw);
     }
     if args.dry_run {

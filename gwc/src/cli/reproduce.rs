@@ -24,7 +24,8 @@ use model::lower::Lowered;
 /// Result of comparing an existing bundle with the bundle built from these sources.
 enum Outcome {
     Same,
-    /// Different, but another compiler version built the bundle. Contains that version.
+    /// The bundles differ, but another compiler version built the existing one. Contains that
+    /// version.
     OtherCompiler(String),
     Different(Vec<String>),
 }

@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 /// Maximum number of proofs of a shard. With about 120 bytes each, all shards have at most 32 MiB.
 const SHARD_MAX: usize = 16_384;
 
-/// Used proofs of a process.
+/// Table of used proofs or nonces, which all workers of a process share.
 #[derive(Debug)]
 pub struct Replays {
     shards: [Mutex<Shard>; SHARDS],
@@ -98,8 +98,8 @@ impl Replays {
         shard.used.contains_key(&proof)
     }
 
-    /// Number of proofs in the table. Expired proofs of a shard count until its next proof removes
-    /// them.
+    /// Number of proofs in the table. Expired proofs of a shard count until the next use of the
+    /// shard removes them.
     #[must_use]
     pub fn len(&self) -> usize {
         let shards = self.shards.iter();

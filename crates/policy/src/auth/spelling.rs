@@ -14,8 +14,8 @@ pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
-/// True if a query has a parameter that some server treats as `wanted`, in another spelling, or
-/// after a `;`, at which some servers separate parameters.
+/// True if some server finds a parameter `wanted` in a query that others do not find: its name has
+/// another spelling, or it follows a `;`, which only some servers use as a separator.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {

@@ -53,7 +53,7 @@ pub struct TokenRequest<'r> {
 /// Verifier of tokens, or of signatures of requests.
 #[derive(Debug)]
 pub enum TokenVerifier {
-    /// Checks signatures.
+    /// Checks signed tokens.
     Jwt(Box<jwt::Verifier>),
     /// Sends tokens to the issuer's introspection endpoint.
     Introspection(Box<introspection::Verifier>),

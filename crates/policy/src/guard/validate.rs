@@ -75,7 +75,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// Logs a refusal that does not apply, because the policy only logs.
+    /// Records a refusal for the log. The request is served, because the policy only logs.
     fn note<'a>(&'a self, invalid: &Arc<Invalid>, cx: &mut Cx<'a>) {
         cx.invalid = Some(Arc::clone(invalid));
         cx.noted.push(Noted {

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Bytes of a nonce: the time (Unix time, seconds, 8 bytes) and the first 16 bytes of the hash.
+/// Length of a nonce in bytes: 8 for the time (Unix time, seconds), and the first 16 of the hash.
 const BYTES: usize = 24;
 
 /// Prefix of the hash input, which separates the hash from other uses of the secret.

@@ -38,7 +38,7 @@ reasons! {
     Nonce "nonce";
     /// The ID token was issued to another client, or for an unknown audience.
     Party "party";
-    /// The access token is not the one of the ID token.
+    /// The access token does not match `at_hash` of the ID token.
     AccessToken "access_token";
     /// The session does not fit into cookies.
     TooLarge "session_too_large";

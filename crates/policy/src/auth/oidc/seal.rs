@@ -1,9 +1,9 @@
 //! Sealed cookies: authenticated encryption with AES-256-GCM (NIST SP 800-38D).
 //!
 //! The browser stores the state of a login and of a session; the gateway stores neither, so that
-//! every gateway with the same secret continues them. A secret has one key per line: the first
-//! seals, all of them open. A key is therefore replaced by adding the new one as the first line, and
-//! removing the old one when its sessions have ended.
+//! every gateway with the same secret continues them. A secret has one key per line. The first key
+//! seals cookies; every key opens them. A key is therefore replaced by adding the new one as the
+//! first line, and removing the old one when its sessions have ended.
 //!
 //! A cookie of more than [`CHUNK_BYTES`] bytes is split, because browsers store at most 4096 bytes
 //! of name, value and attributes (RFC 6265 §6.1).
