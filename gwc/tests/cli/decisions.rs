@@ -6,7 +6,7 @@ use crate::git::{commit, git};
 use crate::project::{Ended, Project};
 use crate::route::shop;
 
-/// The project of the tests of `gwc route`, with these tests.
+/// The project that the tests of `gwc route` use, with this text as its test file.
 fn tested(tests: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");

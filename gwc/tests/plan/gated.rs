@@ -344,7 +344,7 @@ fn renamed_listener_hides_no_longer_timeout() {
     let found = lines(&plan);
     let relaxed = "policy relax listener-header-timeout-changed listener public -> front limits.header_timeout";
     assert!(found.contains(&relaxed.to_owned()), "{found:?}");
-    // Trusted proxies are compared as well.
+    // The trusted proxies are the same at the renamed listener, so no line is about them.
     assert!(
         found.iter().all(|line| !line.contains("trusted-proxy")),
         "{found:?}"

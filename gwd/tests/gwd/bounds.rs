@@ -132,8 +132,8 @@ fn waiting_requests_of_an_address_leave_a_quarter() {
     leaves_a_quarter(|upstream| upstream.limits.requests = 128);
 }
 
-/// A waiting request uses a connection if the upstream speaks HTTP/1.1, so its limit of connections
-/// is shared in the same way.
+/// Over HTTP/1.1, each request occupies a connection of the upstream, so one client address also
+/// leaves a quarter of the connections to others.
 #[test]
 fn connections_of_an_address_leave_a_quarter() {
     leaves_a_quarter(|upstream| upstream.limits.connections = 128);

@@ -227,7 +227,8 @@ fn schema_extracted(document: &mut Tree, dice: &mut Dice) -> bool {
             role == Role::Schema
                 && tree.target().is_none()
                 && !is_bound(tree)
-                // The wrapped schema would become one of the values of a discriminator.
+                // Skip a schema with `allOf`: the new component could become one of the values of
+                // a discriminator.
                 && tree.get("allOf").is_none()
                 && matches!(tree, Tree::Map(_))
         },
