@@ -101,8 +101,8 @@ fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Resu
     }
 }
 
-/// Checks that no two listeners have overlapping addresses. Otherwise one socket would receive
-/// connections for the other listener, depending on the order of binding.
+/// Checks that no two listeners have overlapping addresses. Otherwise the socket of one listener
+/// would receive connections for the other listener, depending on the order of binding.
 fn refuse_colliding(listeners: &[Listener]) -> Result<(), BuildError> {
     for (at, one) in listeners.iter().enumerate() {
         let mut others = listeners[..at].iter();

@@ -74,7 +74,7 @@ impl OwnPath {
     /// Answers a request of the path. `url` is the URL of the request as the browser sees it.
     ///
     /// # Errors
-    /// The methods of the path, if the request has another one.
+    /// The methods of the path, if the request has another method.
     pub(crate) fn answer(
         &self,
         head: &RequestHead,

@@ -26,7 +26,7 @@ pub enum PathFault {
 pub struct Normal<'p> {
     /// The normalised path.
     pub path: Cow<'p, str>,
-    /// True if common upstreams may read the path as another one ([`crate::readings`]).
+    /// True if common upstreams may read the path as another path ([`crate::readings`]).
     pub is_ambiguous: bool,
 }
 
@@ -95,7 +95,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     })
 }
 
-/// True if common upstreams may read this normalised path as another one.
+/// True if common upstreams may read this normalised path as another path.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
     const ESCAPES: [&str; 6] = ["%2F", "%5C", "%25", "%3B", "%3F", "%23"];

@@ -177,8 +177,8 @@ fn differing(own: &Settings, other: &Settings) -> String {
         .unwrap_or_default()
 }
 
-/// True if the subject is a part of one upstream, and not a change from one to another (`upstream u
-/// -> v …`).
+/// True if the subject is a part of one upstream, and not a change from one upstream to another
+/// (`upstream u -> v …`).
 fn is_definition(subject: &str) -> bool {
     subject.contains(' ') && !subject.contains(" -> ")
 }

@@ -40,8 +40,9 @@ pub struct Difference {
     pub media_type: Option<Box<str>>,
     /// Relation of the accepted requests.
     pub relation: Relation,
-    /// True if the new description checks no body of this media type. For the body as a whole: if
-    /// it no longer checks the bodies of a media type that the old description checked.
+    /// True if the new description checks no body of this media type. For the body as a whole: true
+    /// if the new description no longer checks the bodies of a media type that the old description
+    /// checked.
     pub accepts_every_body: bool,
 }
 

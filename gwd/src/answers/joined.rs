@@ -58,14 +58,14 @@ pub(crate) struct Joining<'j> {
     flight: Arc<Flight>,
 }
 
-/// Handle of the leader, which performs the lookup of a question.
+/// Handle of the request that performs the lookup of a question, the leader.
 pub(crate) struct Lead {
     flight: Arc<Flight>,
     _gate: Leading<()>,
 }
 
-/// Cached answers in two generations. When the younger one is full, it becomes the older one, and
-/// answers that were not used since the last change are dropped.
+/// Cached answers in two generations. When the younger generation is full, it becomes the older
+/// one, and answers that were not used since the last change are dropped.
 #[derive(Debug, Default)]
 struct Store {
     young: Generation,

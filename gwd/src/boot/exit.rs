@@ -9,7 +9,7 @@ use crate::runtime::program_log::{Level, event};
 pub(super) enum Exit {
     /// Success.
     Done,
-    /// No trust file, or verification failed with nothing to fall back to.
+    /// There is no trust file, or verification failed and there is no other bundle to run.
     Untrusted,
     /// Temporary failure; a retry may succeed.
     Unfinished,

@@ -92,8 +92,9 @@ pub(super) enum Command {
   gwd rollback -1 --admin-token-file token                  the same, over TCP
   gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {
-        /// Bundle on this node (its id, or at least its first four digits), or `-1` for the one
-        /// before: `previous` of `gwd status`. Another rollback goes further back, never forward.
+        /// Bundle on this node (its id, or at least its first four digits), or `-1` for the bundle
+        /// before the running one: `previous` of `gwd status`. Another rollback goes further back,
+        /// never forward.
         #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
         to: String,
         /// Hold until `gwd resume`, even if the channel moves to another bundle.

@@ -38,11 +38,12 @@ const CHECKED_MAX: usize = 20;
 /// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// No trust file, or verification failed with nothing to fall back to. Exit code 4.
+    /// There is no trust file, or verification failed and there is no other bundle to run. Exit
+    /// code 4.
     Untrusted(String),
     /// The state folder cannot be used. Exit code 65.
     State(Refused),
-    /// The store is unreachable, with nothing to fall back to. Exit code 69.
+    /// The store is unreachable, and there is no other bundle to run. Exit code 69.
     Unreachable(Refused),
 }
 

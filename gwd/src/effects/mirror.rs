@@ -1,12 +1,12 @@
 //! Mirrors: copies of requests, sent to other upstreams in parallel. The client never waits for a
 //! copy or sees its response.
 //!
-//! A copy has its own connection and deadline. Its response is read up to a limit, so that the
-//! connection can be reused, and discarded. A body of up to 64 KiB is buffered until it is
-//! complete. The copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`]
-//! with a bounded buffer: if a mirror is too slow for the client's upload, its copy is abandoned.
-//! The number of requests per worker that are being copied is limited, and so is their memory.
-//! Requests that cannot be copied are counted.
+//! A copy has its own connection and deadline. Its response is read up to a limit and discarded, so
+//! that the connection can be reused. A body of up to 64 KiB is buffered until it is complete. The
+//! copy of a longer body, up to the mirror's `max_body`, is streamed as a [`Flow`] with a bounded
+//! buffer: if a mirror is too slow for the client's upload, its copy is abandoned. The number of
+//! requests per worker that are being copied is limited, and so is their memory. Requests that
+//! cannot be copied are counted.
 //!
 //! [`Flow`]: crate::message::flow::Flow
 

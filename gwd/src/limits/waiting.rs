@@ -1,7 +1,7 @@
 //! Queue of a worker's connections that wait for memory, fair by client address.
 //!
 //! Each client address has a queue of its own, and the addresses take turns. Many waiting
-//! connections of one address therefore do not delay a connection of another one.
+//! connections of one address therefore do not delay a connection of another address.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};

@@ -212,7 +212,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
 }
 
 impl Promise {
-    /// Reports to the old process that this one accepts connections.
+    /// Reports to the old process that this process accepts connections.
     pub(crate) fn keep(mut self) {
         if let Err(error) = self.0.write_all(READY) {
             event(

@@ -1,6 +1,6 @@
 //! Copies of a request for mirrors, while the body is received.
 //!
-//! A body of up to 64 KiB is buffered until it is complete. The copy of a longer one, up to the
+//! A body of up to 64 KiB is buffered until it is complete. The copy of a longer body, up to the
 //! mirror's `max_body`, is streamed as a [`Flow`].
 
 use std::cell::{Cell, RefCell};

@@ -31,7 +31,7 @@ impl Hashed {
     ///
     /// # Errors
     /// [`Broken::Content`] if it is already known that the content does not match: the body is
-    /// empty, or it must be empty and is not.
+    /// empty but the signed content is not, or the reverse.
     pub(crate) fn of(incoming: Incoming, content: Content) -> Result<Incoming, Broken> {
         if incoming.is_end_stream() {
             let is_signed = content.is(b"");

@@ -30,7 +30,7 @@ pub(crate) struct Http1Body {
 }
 
 /// HTTP/1 connection from which the bodies of requests are read. Each request of the connection has
-/// a number, so that no exchange reads the body of another one.
+/// a number, so that no exchange reads the body of another exchange.
 pub(crate) trait Http1Connection {
     /// Reads the next frame of a request's body.
     fn poll_body(

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use http::HeaderMap;
 
-/// Maximum number of stored maps. Enough for the exchanges that begin while another one ends.
+/// Maximum number of stored maps. Enough for the exchanges that begin while other exchanges end.
 const KEPT_MAX: usize = 64;
 /// Maximum capacity of a stored map. Larger ones are freed.
 const FIELDS_MAX: usize = 64;

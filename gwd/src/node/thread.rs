@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Senders to all workers.
     pub(crate) peers: Peers,
-    /// Receiver of connections that other workers have accepted for this one.
+    /// Receiver of connections that other workers have accepted for this worker.
     pub(crate) handed: mpsc::Receiver<Handed>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,

@@ -110,7 +110,7 @@ impl Watch<'_> {
         self.close_interval();
     }
 
-    /// True if another host could serve the requests of this one.
+    /// True if another host could serve the requests of `host`.
     fn has_substitute(&self, host: &Host) -> bool {
         let mut others = self.hosts.iter().enumerate();
         others.any(|(index, other)| {
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(Passive::default(), expected);
     }
 
-    /// Sets of two hosts, or one, in which no host can replace the first one: it is the only host,
+    /// Sets of one or two hosts in which no host can replace the first host: it is the only host,
     /// or the other host has no weight, has the same address, is ejected, or is unreachable.
     fn alone(passive: &Passive) -> Vec<Field> {
         let mut fields = vec![Field::of(1, passive.clone())];

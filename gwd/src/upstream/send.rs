@@ -135,8 +135,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// an address that has used up its share of them, or that has its maximum of slow uploads and
-/// slowly read responses, gets none.
+/// a client address gets none if it has used up its share of them, or if it has its maximum of slow
+/// uploads and slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

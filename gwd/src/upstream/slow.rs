@@ -136,7 +136,7 @@ impl SlowReading {
     }
 
     /// Counts the client as slow. False if the share of slow clients is used up, or if another
-    /// request needs the `concurrency` permit of this one.
+    /// request needs the `concurrency` permit of this request.
     pub(crate) fn begin(&self, addresses: &Arc<Addresses>) -> bool {
         let leases = self.leases.borrow();
         if self.is_slow() {

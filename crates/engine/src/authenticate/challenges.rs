@@ -1,8 +1,8 @@
 //! `WWW-Authenticate` challenges of refusals (RFC 9110 §11.6.1, RFC 6750 §3).
 //!
-//! The challenge for a request without a credential has no error code. The one for a refused token
-//! has `invalid_token`, without the reason. The one for a token that lacks a scope has the required
-//! scopes.
+//! The challenge for a request without a credential has no error code. The challenge for a refused
+//! token has `invalid_token`, without the reason. The challenge for a token that lacks a scope has
+//! the required scopes.
 
 use bundle::ir;
 use http::HeaderValue;

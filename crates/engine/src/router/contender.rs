@@ -25,7 +25,8 @@ pub struct Contender {
 pub enum Lost {
     /// The route has another method.
     Method,
-    /// A condition of the route does not hold. Contains the index of the first one that fails.
+    /// A condition of the route does not hold. Contains the index of the first condition that
+    /// fails.
     Condition(usize),
     /// The selected route takes precedence. Contains the criterion that decides.
     Beaten(Step),

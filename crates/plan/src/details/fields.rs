@@ -17,7 +17,7 @@ use super::tables::Way::{
 use super::tables::{self, Table, of_policy};
 use crate::Class;
 
-/// True if no value of the setting is tighter or looser than another one.
+/// True if no value of the setting is tighter or looser than another value.
 pub(super) fn has_no_direction(table: &Table, path: &[String]) -> bool {
     let row = table.row(path);
     row.is_some_and(|row| matches!(row.way, Either))

@@ -236,7 +236,7 @@ impl<'a> Counters<'a> {
 
     /// Cells of a counter that its successor on the other side does not count, each with a counter
     /// that counts it. The successor is the counter that counts most of the cells; of several such
-    /// counters, the one with the same name.
+    /// counters, the counter with the same name.
     fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
         let shares = self.shares(index, other).into_iter();

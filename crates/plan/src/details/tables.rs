@@ -70,8 +70,8 @@ pub(super) enum Way {
     Access,
     /// Last day of service: a later day, or none, admits more.
     Until,
-    /// Plans to whose consumers a limit applies; to all callers if absent. If both sides have
-    /// plans, consumers are compared one by one (`details::plans`).
+    /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
+    /// both sides have plans, consumers are compared one by one (`details::plans`).
     Callers,
     /// Any change of the value is reported in the class `changed`.
     Other,

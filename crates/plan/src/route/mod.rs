@@ -66,7 +66,7 @@ pub struct Answer {
     pub why: Option<String>,
     /// Operation that handles the request.
     pub operation: Option<Operation>,
-    /// Owner of that operation.
+    /// Owner of the operation.
     pub owner: Option<String>,
     /// Consumer that the credentials identify, if any.
     pub consumer: Option<String>,

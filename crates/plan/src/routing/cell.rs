@@ -15,8 +15,8 @@ use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
 
-/// Maximum number of routes that are compared one by one with a route from which or to which
-/// requests moved. Above this number, similar routes are compared as a group, because many
+/// Maximum number of routes that are compared one by one with a route, if requests moved between
+/// them and that route. Above this number, similar routes are compared as a group, because many
 /// overlapping templates would give one line for each pair.
 const EXACT_MAX: usize = 64;
 

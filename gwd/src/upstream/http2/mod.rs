@@ -357,8 +357,8 @@ impl Call {
 
 impl Drop for Call {
     /// Retires the connection if the call ends without a response and no event has occurred on the
-    /// connection since the call began: the peer may be dead, so that no other request should use
-    /// the connection.
+    /// connection since the call began: the peer may be dead, and no other request should use the
+    /// connection.
     fn drop(&mut self) {
         if !self.answered && self.open.0.signs.get() == self.signs {
             self.open.0.retired.set(true);
