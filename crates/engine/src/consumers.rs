@@ -61,7 +61,7 @@ impl Owned {
     }
 }
 
-/// Consumer of a token: the one that the token's `consumer_claim` names, and the one that lists the
+/// Consumer of a token: the consumer that the token's `consumer_claim` names, or that lists the
 /// token's subject or client.
 ///
 /// # Errors

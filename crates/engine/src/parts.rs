@@ -1,9 +1,9 @@
 //! Cache of built parts, by the digest of their source.
 //!
 //! The routing table of an API depends only on the API's blob. Its treatments depend on the blob
-//! and on the shared definitions that it names, and a filter depends on its policy. A version that
-//! changes one API therefore builds one API, and the versions in memory share the rest (release.md
-//! §1). The cache has only weak references: a part is freed when no snapshot uses it.
+//! and on the shared definitions that the blob names. A filter depends on its policy. A version
+//! that changes one API therefore builds one API, and the versions in memory share the rest
+//! (release.md §1). The cache has only weak references: a part is freed when no snapshot uses it.
 
 use std::sync::{Arc, Weak};
 

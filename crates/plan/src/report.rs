@@ -248,7 +248,7 @@ fn paths(change: &Change, operation: &OperationRef) -> String {
 }
 
 /// Formats a change as an arrow: `security: header x-key → anyone`. A change of a client contract
-/// begins with its id, and its level if it is no break.
+/// begins with the id of its check, and with `(warn)` if it is only a warning.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
     let check = match &change.message {

@@ -106,8 +106,8 @@ pub struct Review {
 
 impl Review {
     /// Applies acknowledgements to a plan. `now_s` is the Unix time in seconds. If several
-    /// acknowledge one change, the first that has not expired is used. A change of several
-    /// environments is acknowledged if it is acknowledged for each of them.
+    /// acknowledgements match one change, the first that has not expired is used. A change of
+    /// several environments is acknowledged if it is acknowledged for each of them.
     #[must_use]
     pub fn new(
         plan: &Plan,

@@ -60,8 +60,8 @@ Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no g
 no store,
 can be reached; 70 a bug in gwd.";
 
-/// gwd runs signed bundles: it verifies one, builds everything it needs, and switches to it
-/// without a dropped connection.
+/// gwd runs signed bundles: it verifies a bundle, builds everything that the bundle needs, and
+/// switches to it without a dropped connection.
 #[derive(Debug, Parser)]
 #[command(name = "gwd", version, max_term_width = 100, after_help = CLI_EXAMPLES)]
 pub(super) struct Cli {

@@ -127,8 +127,8 @@ impl Control {
         }
     }
 
-    /// Bundle this number of steps before the running one. If none runs, counts from the last one
-    /// that ran.
+    /// Bundle this number of steps before the running bundle. If no bundle runs, counts from the
+    /// last one that ran.
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran

@@ -2,7 +2,7 @@
 //!
 //! The folder has the layout of a store. Its bundles, statements and records are verified again
 //! whenever they are read. In addition, `gwd.json` says which bundles ran and whether an operator
-//! holds one, and `gwd.lock` prevents two processes from using the folder (release.md §6).
+//! holds a bundle, and `gwd.lock` prevents two processes from using the folder (release.md §6).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

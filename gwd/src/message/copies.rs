@@ -61,7 +61,7 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
-    /// Begins with copies of a request whose body has not been read. `length`: length of the body in
+    /// Creates copies of a request whose body has not been read. `length`: length of the body in
     /// bytes, if the request head announces it.
     pub(crate) fn new(cx: CopyCx, waiting: Vec<Box<dyn Unsent>>, length: Option<u64>) -> Rc<Self> {
         Rc::new(Self {

@@ -54,8 +54,8 @@ impl Flow {
         })
     }
 
-    /// True if more than a quarter of [`KEPT_BYTES_MAX`] is buffered since the last push. Resets
-    /// the condition.
+    /// True if more than a quarter of [`KEPT_BYTES_MAX`] was buffered after the last push. Later
+    /// calls return false until the next push.
     pub(super) fn take_wants_turn(&self) -> bool {
         self.wants_turn.replace(false)
     }

@@ -5,11 +5,11 @@
 //! request is one call of a script, which runs atomically and uses the clock of the server
 //! (`count.lua`).
 //!
-//! If an answer is late, the store becomes suspect: no further count requests are sent, and a test
-//! call of the script, which writes, is sent on the same connection. If the test call is answered
-//! within [`SUSPICION`], the store is used again at once, so that one late answer costs about a
-//! round trip. Otherwise the circuit opens: no count requests are sent until a test call on a new
-//! connection is answered in time.
+//! If an answer is late, the store becomes suspect: no further count requests are sent. Instead, a
+//! test call of the script, which performs a write, is sent on the same connection. If the test
+//! call is answered within [`SUSPICION`], the store is used again at once, so that one late answer
+//! costs about a round trip. Otherwise the circuit opens: no count requests are sent until a test
+//! call on a new connection is answered in time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

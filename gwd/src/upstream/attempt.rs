@@ -181,8 +181,8 @@ impl<'s> Call<'_, 's> {
         fuse.filter(|fuse| fuse.scope == Scope::Target)
     }
 
-    /// Sends the request once more on another connection, because the reused one was dead or the
-    /// upstream had not processed the request.
+    /// Sends the request once more on another connection, because the reused connection was dead or
+    /// the upstream had not processed the request.
     async fn replace(
         &mut self,
         body: RequestBody,

@@ -243,7 +243,7 @@ impl Pool {
     }
 
     /// True if several requests share a connection. With `auto` over TLS, the last negotiation
-    /// decides; before the first one, HTTP/2 is assumed.
+    /// decides; before the first negotiation, HTTP/2 is assumed.
     pub(crate) fn shares(&self) -> bool {
         match self.protocol {
             _ if self.proxy.is_some() => false,

@@ -17,7 +17,7 @@
 //! then sends nothing could therefore use all permits for that second, again and again. To prevent
 //! this, an upload counts as unfinished until its last byte is passed on or the upstream responds.
 //! While unfinished uploads use half of the permits, each client address may begin only as many
-//! uploads as [`most_of_address`] says. Further uploads of that address are received before they
+//! uploads as [`most_of_address`] returns. Further uploads of that address are received before they
 //! are sent to the upstream (`head_start`). A body that is complete by then does not count. For
 //! bodies of which enough bytes have arrived, the limit of the address is increased by half.
 

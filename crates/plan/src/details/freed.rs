@@ -101,7 +101,7 @@ impl<'a> Admitting<'a> {
     }
 
     /// True if an expression reads a field of `auth`, such as a claim. An expression may admit a
-    /// caller because it lacks the value.
+    /// caller because the caller lacks the value.
     pub(super) fn reads(&self, field: &str, name: Option<&str>) -> bool {
         self.reads.iter().any(|path| {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();

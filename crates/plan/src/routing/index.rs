@@ -306,7 +306,7 @@ impl Meeting<'_, '_> {
     }
 
     /// Adds all routes at or below a node. Skips those that take precedence over a prefix because
-    /// they are longer than it.
+    /// they are longer than the prefix.
     fn all_below(&mut self, at: u32, tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];

@@ -14,9 +14,9 @@ use rustc_hash::FxHashSet;
 
 use super::automata::{Automata, Positions};
 
-/// Step limit for all segments of two tables: one step per automaton, position and byte. Tables with
-/// hundreds of patterns at one place need a tenth of it. Many patterns with many parameters need far
-/// more.
+/// Step limit for all segments of two tables: one step per automaton, position and byte. Tables
+/// with hundreds of patterns at one place need a tenth of the limit. Many patterns with many
+/// parameters need far more.
 const STEPS_MAX: usize = 20_000_000;
 
 /// Step budget for a part of the comparison of two tables.

@@ -352,8 +352,8 @@ fn admitted(access: &Access<'_>) -> BTreeSet<String> {
 }
 
 /// Authorities that assert the properties of a scheme's callers: each issuer, endpoint or key; for
-/// other verifiers, their kind. Names and other settings of the verifier are not part of it, so
-/// that a change of these cannot hide another authority.
+/// other verifiers, their kind. The result contains no names and no other settings of the verifier,
+/// so that a change of these cannot hide another authority.
 fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
     let checked = match &scheme.verify {
         ir::Verify::Auth(name) => route.gateway.shared.auth.get(name).map(|one| &one.checked),

@@ -32,7 +32,7 @@ const SESSION_IDLE: &str = "session idle";
 const EARLY: &str = "early outages";
 
 /// Requirements on the credential at one place of a request. If several verifiers check the
-/// credential, it must satisfy the facts of all.
+/// credential, it must satisfy the facts of all verifiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.

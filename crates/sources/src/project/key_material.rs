@@ -27,8 +27,8 @@ const ENCODED: [&str; 4] = [
 const BODY_BYTES: usize = 400;
 
 /// Checks the content of a file. An untracked file must not contain a private key anywhere. In a
-/// tracked file only a key at the start of a line is refused; one inside a longer string counts as
-/// an example.
+/// tracked file only a key at the start of a line is refused; a key inside a longer string counts
+/// as an example.
 pub(super) fn check(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let inner = || (!is_tracked).then(|| private_key(bytes)).flatten();

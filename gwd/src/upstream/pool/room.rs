@@ -60,8 +60,8 @@ impl Room {
         Some(Opening(Rc::clone(self)))
     }
 
-    /// Waits until an HTTP/2 connection was opened, or an exchange on one has ended. The caller
-    /// then tries again to get a stream.
+    /// Waits until an HTTP/2 connection was opened, or an exchange on an HTTP/2 connection has
+    /// ended. The caller then tries again to get a stream.
     ///
     /// # Errors
     /// The failure of the request that was opening a connection in the meantime.
