@@ -118,7 +118,7 @@ impl Reader {
             .expect("there is a shell")
     }
 
-    fn said(&self, name: &str) -> String {
+    fn output_of(&self, name: &str) -> String {
         ["out", "err"]
             .map(|kind| self.home.read(&format!("{name}.{kind}")))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -136,7 +136,7 @@ impl Reader {
         assert!(
             ended.is_some_and(|status| status.success()),
             "{ended:?}\n{block}\n{}",
-            self.said("block")
+            self.output_of("block")
         );
     }
 }
@@ -163,7 +163,7 @@ impl<'r> Served<'r> {
         let admin = reader.folder().join(admin.expect("a unix socket"));
         let address = wait::within(wait::PATIENCE, || {
             if let Ok(Some(status)) = child.try_wait() {
-                panic!("gwd ended with {status}\n{}", reader.said("gateway"));
+                panic!("gwd ended with {status}\n{}", reader.output_of("gateway"));
             }
             let mut connection = Connection::open_unix(&admin).ok()?;
             let status = connection.ask("GET /v1/status HTTP/1.1\nhost: gwd").ok()?;
@@ -171,7 +171,7 @@ impl<'r> Served<'r> {
         });
         let Some(address) = address else {
             let _ended_now = child.kill();
-            panic!("gwd does not serve\n{}", reader.said("gateway"));
+            panic!("gwd does not serve\n{}", reader.output_of("gateway"));
         };
         Self {
             reader,
@@ -189,7 +189,7 @@ impl<'r> Served<'r> {
     }
 
     fn log(&self) -> String {
-        self.reader.said("gateway")
+        self.reader.output_of("gateway")
     }
 
     fn stop(mut self) {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::ask::Effect;
 use policy::auth::jwt::Reason;
 use policy::auth::oidc::Login;
-use policy::auth::{Fault, Held, Place, TokenVerifier, decode_basic, dpop, mtls};
+use policy::auth::{Fault, FoundCredential, Place, TokenVerifier, decode_basic, dpop, mtls};
 use policy::{Cx, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
@@ -277,7 +277,7 @@ impl Requirement {
         }
         let places = self.token_places.iter();
         let held: Vec<&Place> = places
-            .filter(|place| !matches!(place.held(head), Held::Absent))
+            .filter(|place| !matches!(place.find(head), FoundCredential::Absent))
             .collect();
         let asks = |alternative: &[Use], place: &Place| {
             let mut uses = alternative.iter();
@@ -360,7 +360,7 @@ fn satisfied<'s>(
 #[cold]
 fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop {
     cx.nonce = faults.nonce.take();
-    cx.fault = faults.told(reject);
+    cx.fault = faults.fault_of(reject);
     Stop::Reject(reject)
 }
 
@@ -420,10 +420,10 @@ impl Use {
         if self.place == Place::Certificate {
             return certificate::outcome(&self.check, cx, credentials);
         }
-        let credential = match self.place.held(head) {
-            Held::Absent => return Outcome::Absent,
-            Held::Several => return Outcome::Several,
-            Held::One(credential) => credential,
+        let credential = match self.place.find(head) {
+            FoundCredential::Absent => return Outcome::Absent,
+            FoundCredential::Several => return Outcome::Several,
+            FoundCredential::One(credential) => credential,
         };
         let known = match &self.check {
             Check::Held => return Outcome::Satisfied(None),

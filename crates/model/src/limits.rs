@@ -29,7 +29,7 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
         let node = upstream.node.map(|id| files.tree.at(id));
         timeout_holds(upstream, timeouts, sink);
         if !settings.defaults.timeout_unread {
-            somebody_bounds(upstream, node, &users, sink);
+            report_unbounded(upstream, node, &users, sink);
         }
         if let Some(node) = node {
             leads_elsewhere(upstream, node, settings, sink);
@@ -95,7 +95,7 @@ fn timeout_holds<'m>(
 }
 
 /// Reports an upstream without health checks that an operation without a configured timeout uses.
-fn somebody_bounds(
+fn report_unbounded(
     upstream: &Defined<Upstream>,
     node: Option<NodeRef<'_>>,
     users: &[&Operation],

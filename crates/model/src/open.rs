@@ -33,10 +33,10 @@ pub(super) struct AccessSettings<'a> {
 
 /// Open operations of an API that are not declared public, by the source location of the cause.
 #[derive(Default)]
-pub(super) struct Open(BTreeMap<Span, Door>);
+pub(super) struct Open(BTreeMap<Span, Opening>);
 
 /// Cause that opens operations to everyone, and these operations.
-struct Door {
+struct Opening {
     cause: Cause,
     operations: Vec<(String, Span)>,
 }
@@ -83,7 +83,7 @@ impl Open {
         }
         if public.is_none() {
             let (door, cause) = written.map_or((at, Cause::Unwritten), opened_by);
-            let door = self.0.entry(door).or_insert(Door {
+            let door = self.0.entry(door).or_insert(Opening {
                 cause,
                 operations: Vec::new(),
             });
@@ -145,7 +145,7 @@ impl Open {
     }
 }
 
-impl Door {
+impl Opening {
     fn finding(self, at: Span, api: &str) -> Diagnostic {
         let message = match self.operations.as_slice() {
             [(key, _)] => format!("`{key}` requires no credentials"),

@@ -108,22 +108,22 @@ fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
 }
 
 /// Settings of an operation that can make the gateway respond without the upstream.
-struct Asked<'m> {
+struct LocalResponseSettings<'m> {
     security: &'m ir::Security,
     max_body_bytes: Option<u64>,
     chain: &'m [Valued<Link>],
 }
 
-fn of_operation(operation: &Operation) -> Asked<'_> {
-    Asked {
+fn of_operation(operation: &Operation) -> LocalResponseSettings<'_> {
+    LocalResponseSettings {
         security: &operation.security.value,
         max_body_bytes: operation.max_body_bytes.value,
         chain: &operation.chain,
     }
 }
 
-fn of_rest(rest: &Rest) -> Asked<'_> {
-    Asked {
+fn of_rest(rest: &Rest) -> LocalResponseSettings<'_> {
+    LocalResponseSettings {
         security: &rest.security.value,
         max_body_bytes: rest.max_body_bytes.value,
         chain: &rest.chain,
@@ -131,7 +131,11 @@ fn of_rest(rest: &Rest) -> Asked<'_> {
 }
 
 /// Statuses of responses that the gateway itself generates.
-fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
+fn refusals(
+    settings: &Settings,
+    api: &Api,
+    asked: &LocalResponseSettings<'_>,
+) -> BTreeSet<&'static str> {
     let kind = |link: &Link| {
         let (policies, name) = match link {
             Link::Authenticate => return None,

@@ -89,14 +89,14 @@ fn shares<'a>(tree: &'a Tree, list: &[Server]) -> Vec<Share<'a>> {
     let shares = extensions.filter_map(|id| {
         let node = tree.at(id);
         Some(Share {
-            upstream: said(node, "upstream")?,
-            weight: said(node, "weight"),
+            upstream: written_value(node, "upstream")?,
+            weight: written_value(node, "weight"),
         })
     });
     shares.collect()
 }
 
-fn said<'a>(node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
+fn written_value<'a>(node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
     node.get(key).filter(|value| !value.is_null())
 }
 
@@ -110,7 +110,7 @@ fn read_weight(node: NodeRef<'_>) -> Result<u32, ()> {
 pub(super) fn check(tree: &Tree, spec: &Spec, sink: &mut Sink) {
     let at = |id| tree.at(id);
     let root = spec.x_gateway.map(at);
-    let defaults = root.and_then(|root| said(root, "defaults"));
+    let defaults = root.and_then(|root| written_value(root, "defaults"));
     check_list(tree, &spec.servers, defaults, sink);
     for item in &spec.paths {
         check_list(tree, &item.servers, item.x_gateway.map(at), sink);
@@ -123,7 +123,10 @@ pub(super) fn check(tree: &Tree, spec: &Spec, sink: &mut Sink) {
 fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &mut Sink) {
     let extensions = list.iter().filter_map(|server| server.x_gateway);
     for node in extensions.map(|id| tree.at(id)) {
-        if let (Some(weight), None) = (said(node, "weight"), said(node, "upstream")) {
+        if let (Some(weight), None) = (
+            written_value(node, "weight"),
+            written_value(node, "upstream"),
+        ) {
             sink.push(
                 Diagnostic::new(&MISSING_KEY, weight.span(), "this share has no upstream")
                     .help("write `upstream: NAME` beside it"),
@@ -133,7 +136,7 @@ fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &
     let shares = shares(tree, list);
     let Some(first) = shares.first() else { return };
     for key in ["upstream", "split"] {
-        if let Some(other) = beside.and_then(|beside| said(beside, key)) {
+        if let Some(other) = beside.and_then(|beside| written_value(beside, key)) {
             let message = "the upstream is named twice";
             sink.push(
                 Diagnostic::new(&BAD_VALUE, first.upstream.span(), message)

@@ -234,7 +234,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
         (&taken, "which removes, moves or relaxes parts of"),
     ] {
         if !found.most.is_empty() {
-            told.push_str(&format!(", {how} {}", found.said()));
+            told.push_str(&format!(", {how} {}", found.summary()));
         }
     }
     wider.most.append(&mut taken.most);
@@ -296,7 +296,7 @@ impl Found {
     }
 
     /// Names of the environments and the numbers of changes, for a message.
-    fn said(&self) -> String {
+    fn summary(&self) -> String {
         let counts = self.most.iter();
         let counts: Vec<String> = counts
             .map(|(class, count)| format!("{count} {}", class.name()))

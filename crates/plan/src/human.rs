@@ -87,7 +87,9 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
         .remark(change)
         .map(|remark| format!(" ({remark})"))
         .unwrap_or_default();
-    let held = report.held(change).map(|held| format!(" ({held})"));
+    let held = report
+        .environments_of(change)
+        .map(|held| format!(" ({held})"));
     let head = format!(
         "{symbol} {:<12} {}{}  {}{remark}",
         change.class.name(),

@@ -133,7 +133,7 @@ fn head(report: &Report<'_>) -> String {
             change.short(),
             change.class.name(),
             code(&what(change), HEAD_SPAN_MAX),
-            held(report, change),
+            environments_text(report, change),
             code(&arrow(change), HEAD_SPAN_MAX)
         ));
     }
@@ -222,7 +222,7 @@ fn line(report: &Report<'_>, change: &Change) -> String {
         symbol(change.class),
         change.class.name(),
         code(&what(change), SPAN_MAX),
-        held(report, change),
+        environments_text(report, change),
         change.short()
     );
     if let Some(remark) = report.remark(change) {
@@ -244,8 +244,8 @@ fn line(report: &Report<'_>, change: &Change) -> String {
 }
 
 /// Environments of a change, preceded by a space. Empty if the change occurs in all environments.
-fn held(report: &Report<'_>, change: &Change) -> String {
-    let held = report.held(change);
+fn environments_text(report: &Report<'_>, change: &Change) -> String {
+    let held = report.environments_of(change);
     held.map_or_else(String::new, |held| {
         format!(" {}", code(&held, HEAD_SPAN_MAX))
     })

@@ -254,11 +254,11 @@ impl<'a> Of<'a> {
     /// Source location of the scheme or verifier that differs, if both sides require the same
     /// schemes.
     fn scheme(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
-        if self.asked() != other.asked() {
+        if self.requirements() != other.requirements() {
             return None;
         }
         let names: BTreeSet<&str> = self
-            .asked()
+            .requirements()
             .into_iter()
             .flatten()
             .map(|(name, _)| name)
@@ -329,7 +329,7 @@ impl<'a> Of<'a> {
     }
 
     /// Alternatives of the security requirement: the schemes of each, with their scopes.
-    fn asked(&self) -> BTreeSet<BTreeSet<(&'a str, &'a [String])>> {
+    fn requirements(&self) -> BTreeSet<BTreeSet<(&'a str, &'a [String])>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);
         let alternatives = self.treatment.security.0.iter();

@@ -132,7 +132,7 @@ impl Report<'_> {
     /// Environments in which a change occurs, for display. `None` if the change occurs in all
     /// environments.
     #[must_use]
-    pub fn held(&self, change: &Change) -> Option<String> {
+    pub fn environments_of(&self, change: &Change) -> Option<String> {
         let one_line = change.id.starts_with("environment-");
         if one_line
             || change.environments.is_empty()

@@ -84,7 +84,7 @@ pub struct Cx<'a> {
     /// State of the concurrency limit with the fewest remaining permits, for the response fields.
     pub leased: Option<LeaseNotice<'a>>,
     /// Concurrency permits of the request, released when its response has ended.
-    pub leases: Held,
+    pub leases: ConcurrencyPermits,
     /// CORS access of the page that sent the request, set by `cors`.
     pub page: Page,
     /// True if the request is a CORS preflight. The route is then the one for the method in
@@ -317,7 +317,7 @@ impl Limits {
 
 /// Concurrency permits of one request. The first permit needs no allocation.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct ConcurrencyPermits {
     first: Option<Lease>,
     more: Vec<Lease>,
 }
@@ -433,7 +433,7 @@ pub struct Charge {
     pub cost: u64,
 }
 
-impl Held {
+impl ConcurrencyPermits {
     /// Adds a permit.
     pub fn add(&mut self, lease: Lease) {
         match self.first {
@@ -514,7 +514,7 @@ impl<'a> Cx<'a> {
             rate: None,
             warned: Vec::new(),
             leased: None,
-            leases: Held::default(),
+            leases: ConcurrencyPermits::default(),
             page: Page::Foreign,
             preflight: false,
             sends_unsafe: false,

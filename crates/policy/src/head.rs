@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::ask::Answered;
-    use crate::auth::Held;
+    use crate::auth::FoundCredential;
     use crate::secret::SecretCell;
     use crate::step::Reply;
 
@@ -116,7 +116,7 @@ mod tests {
             headers,
         };
         let cell = SecretCell::new(b"PLANTED".to_vec());
-        let held = Held::One(Cow::Borrowed(b"PLANTED"));
+        let held = FoundCredential::One(Cow::Borrowed(b"PLANTED"));
         let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &held];
         for one in all {
             let text = format!("{one:?}");

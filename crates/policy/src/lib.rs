@@ -69,8 +69,8 @@ pub use body_limits::BodyLimits;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
-    Charge, Cx, Held, LeaseNotice, Limits, Noted, Page, Principal, RateNotice, Revoked, RouteId,
-    Shown, Warned,
+    Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, Noted, Page, Principal, RateNotice,
+    Revoked, RouteId, Shown, Warned,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;

@@ -11,7 +11,7 @@ use crate::json;
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
 use crate::multipart::Part;
-use crate::style::{self, Reading, Style};
+use crate::style::{self, Interpretation, Style};
 use crate::text::{decode, fields, split};
 
 /// Decoded name and value of a field.
@@ -76,7 +76,7 @@ pub(crate) fn urlencoded(
     text: &str,
     kinds: &Kinds,
     encodings: &Encodings,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let mut object = Map::new();
     let mut deep: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
@@ -143,7 +143,7 @@ pub(crate) fn multipart(
     parts: &[Part<'_>],
     kinds: &Kinds,
     encodings: &Encodings,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let mut object: Map<String, Json> = Map::new();
     for part in parts {

@@ -15,7 +15,7 @@ use crate::cone::Cone;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
-use crate::style::{self, READINGS, Reading, Structure, Style};
+use crate::style::{self, Interpretation, READINGS, Structure, Style};
 use crate::text::{decode, fields};
 use crate::{json, words};
 
@@ -248,7 +248,7 @@ impl Parameter {
     fn check(
         &self,
         findings: &mut Vec<Finding>,
-        value: impl Fn(Structure, Reading) -> Option<Json>,
+        value: impl Fn(Structure, Interpretation) -> Option<Json>,
     ) {
         let Some(schema) = &self.schema else { return };
         let structures = Structure::of(&self.kinds);

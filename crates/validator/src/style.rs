@@ -23,7 +23,7 @@ pub(crate) enum Style {
 
 /// One interpretation of a text. It makes the choices that an API description leaves open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Interpretation {
     /// Read a text as a string if both a string and another type are allowed.
     pub(crate) as_text: bool,
     /// Read `+` as a space.
@@ -33,15 +33,15 @@ pub(crate) struct Reading {
 }
 
 /// All interpretations, the usual one first.
-pub(crate) const READINGS: [Reading; 8] = {
-    let mut all = [Reading {
+pub(crate) const READINGS: [Interpretation; 8] = {
+    let mut all = [Interpretation {
         as_text: false,
         plus_is_space: true,
         encoded_delimiters: false,
     }; 8];
     let mut index = 0;
     while index < 8 {
-        all[index] = Reading {
+        all[index] = Interpretation {
             as_text: index & 1 != 0,
             plus_is_space: index & 2 == 0,
             encoded_delimiters: index & 4 != 0,
@@ -112,7 +112,7 @@ pub(crate) fn whole(
     (style, explode): (Style, bool),
     name: &str,
     (structure, kinds): (Structure, &Kinds),
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let decoded = |text: &'_ str| decode(text, reading.plus_is_space).into_owned();
     let commas = style.delimiters(reading.encoded_delimiters);
@@ -146,7 +146,7 @@ fn matrix(
     explode: bool,
     name: &str,
     (structure, kinds): (Structure, &Kinds),
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let decoded = |text: &'_ str| decode(text, reading.plus_is_space).into_owned();
     let fields = text.strip_prefix(';')?.split(';');
@@ -185,7 +185,7 @@ fn alternating(
     parts: &[&str],
     decoded: impl Fn(&str) -> String,
     kinds: &Kinds,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     if !parts.len().is_multiple_of(2) {
         return None;
@@ -197,7 +197,11 @@ fn alternating(
 }
 
 /// Converts texts to an array.
-pub(crate) fn array(items: impl Iterator<Item = String>, kinds: &Kinds, reading: Reading) -> Json {
+pub(crate) fn array(
+    items: impl Iterator<Item = String>,
+    kinds: &Kinds,
+    reading: Interpretation,
+) -> Json {
     let item = kinds.item();
     items
         .map(|text| item.scalar(&text, reading.as_text))
@@ -208,7 +212,7 @@ pub(crate) fn array(items: impl Iterator<Item = String>, kinds: &Kinds, reading:
 pub(crate) fn object(
     members: Vec<(String, String)>,
     kinds: &Kinds,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let mut object = Map::new();
     for (name, text) in members {
@@ -239,7 +243,7 @@ pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
 pub(crate) fn deep(
     members: &[(Vec<&str>, Cow<'_, str>)],
     kinds: &Kinds,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<Json> {
     let mut object = Map::new();
     for (names, text) in members {
@@ -261,7 +265,7 @@ fn insert(
     names: &[&str],
     (text, is_list): (&str, bool),
     kinds: &Kinds,
-    reading: Reading,
+    reading: Interpretation,
 ) -> Option<()> {
     let (first, rest) = names.split_first()?;
     let kinds = kinds.property(first);

@@ -192,7 +192,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.require_rollback && same.is_none() {
         back.require(&advice)?;
     }
-    let mut says = args.record.says(there.as_ref(), id)?;
+    let mut says = args.record.record_fields(there.as_ref(), id)?;
     says.merges = merges;
     if let Some(head) = same {
         // A withdrawal is in effect while the record that lists it is the newest. Repeat the

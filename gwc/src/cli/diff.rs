@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 
-use super::environments::{self, Reading};
+use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::plan::compare;
@@ -109,14 +109,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Environments to compare. Without `--env`: all environments of both projects. With `--env` for an
 /// environment that only the new side has: this one and all environments of the old side. `None`:
 /// one comparison without environments is sufficient.
-fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
+fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     let (old, new) = (
         side::environments(&args.old, context)?,
         side::environments(&args.new, context)?,
     );
     Ok(match (old, new, &context.environment) {
-        (Some(old), Some(new), None) => Reading::every(&old, &new),
-        (Some(old), Some(new), Some(wanted)) => Reading::of_new(wanted, &old, &new),
+        (Some(old), Some(new), None) => ComparedEnvironment::every(&old, &new),
+        (Some(old), Some(new), Some(wanted)) => ComparedEnvironment::of_new(wanted, &old, &new),
         (_, None, _) | (None, _, _) => None,
     })
 }
@@ -142,7 +142,7 @@ fn one(args: &Args, at: &StoreOptions, context: &Context) -> anyhow::Result<(Pla
 
 fn each(
     args: &Args,
-    readings: &[Reading],
+    readings: &[ComparedEnvironment],
     at: &StoreOptions,
     context: &Context,
 ) -> anyhow::Result<(Plan, Subject)> {

@@ -9,7 +9,7 @@ use ::plan::{Plan, Side};
 use model::exit;
 
 /// Environment to read, and the sides that have it.
-pub(super) struct Reading {
+pub(super) struct ComparedEnvironment {
     /// Name of the environment. Empty: the project without an environment.
     pub(super) name: String,
     /// True if the old side has the environment.
@@ -20,7 +20,7 @@ pub(super) struct Reading {
     pub(super) is_beside: bool,
 }
 
-impl Reading {
+impl ComparedEnvironment {
     /// Returns the project without an environment and every environment of either side. `None` if
     /// neither side declares an environment.
     pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {

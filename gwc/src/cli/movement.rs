@@ -32,7 +32,7 @@ pub(super) struct Movement<'a> {
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,
-    pub(super) says: Says,
+    pub(super) says: RecordFields,
     pub(super) plan: Option<Digest>,
     pub(super) source: Option<Digest>,
     pub(super) evidence: BTreeSet<Digest>,
@@ -40,7 +40,7 @@ pub(super) struct Target {
 
 /// Optional fields of a new channel record.
 #[derive(Clone, Default)]
-pub(super) struct Says {
+pub(super) struct RecordFields {
     pub(super) reason: Option<String>,
     /// Bundles that gateways drop and refuse as long as this record is the newest.
     pub(super) withdraw: BTreeSet<Digest>,
@@ -57,7 +57,7 @@ impl Movement<'_> {
         let trial = Target {
             bundle: Digest::of(b""),
             kind: RecordKind::Release,
-            says: Says::default(),
+            says: RecordFields::default(),
             plan: None,
             source: None,
             evidence: BTreeSet::new(),

@@ -10,7 +10,7 @@ use bundle::keys::PrivateKey;
 use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 
-use super::movement::Says;
+use super::movement::RecordFields;
 use super::say::{self, Context, Format};
 use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
@@ -131,7 +131,11 @@ impl StoreOptions {
 
 impl RecordOptions {
     /// Converts the options to fields of a record that moves the channel to `target`.
-    pub(super) fn says(&self, store: Option<&Folder>, target: Digest) -> anyhow::Result<Says> {
+    pub(super) fn record_fields(
+        &self,
+        store: Option<&Folder>,
+        target: Digest,
+    ) -> anyhow::Result<RecordFields> {
         let nothing_there =
             || Failure::usage("--withdraw: the store is empty, there is nothing to withdraw");
         let withdraw = self
@@ -162,7 +166,7 @@ impl RecordOptions {
             )
             .into());
         }
-        Ok(Says {
+        Ok(RecordFields {
             reason: self.reason.clone(),
             withdraw,
             merges: BTreeSet::new(),

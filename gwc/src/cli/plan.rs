@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::channels;
-use super::environments::{self, Reading};
+use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::replace::output;
@@ -166,7 +166,7 @@ struct Sides {
 
 /// Environments to compare: without `--env`, those of both sides. `None` for a single comparison,
 /// such as with a bundle or a document, which have no environments.
-fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
+fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {
         return Ok(None);
     }
@@ -182,7 +182,7 @@ fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading
         // Without `--against`, each environment is compared with the head of its channel.
         None => Some(new.clone()),
     };
-    Ok(old.and_then(|old| Reading::every(&old, &new)))
+    Ok(old.and_then(|old| ComparedEnvironment::every(&old, &new)))
 }
 
 /// Reads both sides in the environment of `--env`, or without an environment.
@@ -257,7 +257,7 @@ fn of_new_environment(
     let wanted = place.environment.clone().unwrap_or_default();
     let mut notes = Vec::new();
     let mut pairs = Vec::new();
-    for reading in Reading::of_new(&wanted, known, &kept).unwrap_or_default() {
+    for reading in ComparedEnvironment::of_new(&wanted, known, &kept).unwrap_or_default() {
         if !reading.old {
             continue;
         }
@@ -288,7 +288,7 @@ fn of_new_environment(
 }
 
 /// Reads both sides in every environment.
-fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<Sides> {
+fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> anyhow::Result<Sides> {
     let mut sides = Sides {
         pairs: Vec::new(),
         places: Vec::new(),

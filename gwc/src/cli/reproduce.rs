@@ -190,7 +190,7 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
             (None, _) => lines.push(format!("api `{name}`: only in these sources")),
             (_, None) => lines.push(format!("api `{name}`: missing in these sources")),
             (Some(before), Some(after)) => {
-                told(
+                list_differences(
                     &format!("api `{name}`, behaviour"),
                     before != after,
                     &operations(before),
@@ -212,7 +212,7 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
                         .unwrap_or_default()
                 };
                 let (before, after) = (contract(old), contract(new));
-                told(
+                list_differences(
                     &format!("api `{name}`, contract"),
                     before != after,
                     &before,
@@ -239,7 +239,7 @@ fn operations(api: &ir::Api) -> BTreeMap<String, Vec<u8>> {
     operations.collect()
 }
 
-fn told(
+fn list_differences(
     what: &str,
     differs: bool,
     before: &BTreeMap<String, Vec<u8>>,

@@ -15,7 +15,7 @@ use policy::auth::token_digest;
 use serde_json::json;
 
 use super::advice::Advice;
-use super::movement::{Movement, Says, known, refused};
+use super::movement::{Movement, RecordFields, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
 use super::revocations::{self, Known};
@@ -177,9 +177,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut serial = None;
     if let Some(rollback) = &rollback {
-        let says = Says {
+        let says = RecordFields {
             reason: args.reason.clone(),
-            ..Says::default()
+            ..RecordFields::default()
         };
         let record = rollback.record(says, &plan);
         let moved = movement(&place, trust.as_ref(), &keys, rollback).publish(&store, record);

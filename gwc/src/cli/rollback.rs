@@ -10,7 +10,7 @@ use bundle::trust::Trust;
 use serde_json::json;
 
 use super::advice::Advice;
-use super::movement::{Movement, Says, Target, refused};
+use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{Planned, Stops};
 use super::review::ReviewOptions;
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             place.channel,
             target.short()
         );
-        said(
+        print_result(
             args,
             &rollback,
             Some(head.pointer.serial),
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::OK);
     }
-    let says = args.record.says(Some(&store), target)?;
+    let says = args.record.record_fields(Some(&store), target)?;
     let Shown {
         json: plan,
         human,
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::result(&human);
     }
     if let Some(stopped) = stopped {
-        said(args, &rollback, None, &plan, "", "blocked");
+        print_result(args, &rollback, None, &plan, "", "blocked");
         say::note(&format!("error[{}]: {stopped}", stopped.code));
         return Ok(stopped.exit);
     }
@@ -138,7 +138,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         (None, true) => (String::new(), "ok"),
         (None, false) => (format!("every gateway runs {}", target.short()), "ok"),
     };
-    said(args, &rollback, Some(serial), &plan, &line, result);
+    print_result(args, &rollback, Some(serial), &plan, &line, result);
     Ok(waited.failure.map_or(Exit::OK, |failure| {
         say::note(&format!("error[{}]: {failure}", failure.code));
         failure.exit
@@ -323,7 +323,7 @@ impl<'a> Rollback<'a> {
     }
 
     /// Returns the fields of the record for the rollback.
-    pub(super) fn record(&self, says: Says, plan: &serde_json::Value) -> Target {
+    pub(super) fn record(&self, says: RecordFields, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
             kind: RecordKind::Rollback,
@@ -371,7 +371,7 @@ fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {
         .collect()
 }
 
-fn said(
+fn print_result(
     args: &Args,
     rollback: &Rollback<'_>,
     serial: Option<u64>,

@@ -14,7 +14,7 @@ use crate::release::{self, links};
 use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
 use ::plan::route::request::{self, Written};
-use ::plan::route::{Answer, Asked, Credential, answer, carry, human, json};
+use ::plan::route::{Answer, Credential, RouteRequest, answer, carry, human, json};
 use ::plan::{Side, witness};
 use model::compile::Input;
 use model::exit::{Exit, Failure};
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let (mut question, others) = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
-        let asked = asked(args, side, &oracle, &question);
+        let asked = route_request(args, side, &oracle, &question);
         match carry(asked, &args.credential) {
             Ok(Some(carried)) => question = carried,
             Ok(None) => {
@@ -128,14 +128,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Err(why) => return Err(Failure::usage(format!("--credential: {why}")).into()),
         }
     }
-    let mut answer = answer(asked(args, side, &oracle, &question));
+    let mut answer = answer(route_request(args, side, &oracle, &question));
     for other in others {
         let listener = &oracle.snapshot().listeners()[other].name;
         let question = Question {
             listener: other,
             ..question.clone()
         };
-        let there = ::plan::route::answer(asked(args, side, &oracle, &question));
+        let there = ::plan::route::answer(route_request(args, side, &oracle, &question));
         if !is_same_decision(&answer, &there) {
             say::note(&format!(
                 "note: the listener `{}` is assumed, but `{listener}` would decide differently; select one with --listener",
@@ -153,7 +153,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         );
         if !revoked.hashes.is_empty() {
             let oracle = oracle.with_revoked(revoked.hashes.iter().map(|one| *one.as_bytes()));
-            let refused = ::plan::route::answer(asked(args, side, &oracle, &question));
+            let refused = ::plan::route::answer(route_request(args, side, &oracle, &question));
             if refused.reason != answer.reason {
                 let why = format!("a credential of the request is revoked ({})", revoked.list);
                 answer = refused;
@@ -176,13 +176,13 @@ fn is_same_decision(one: &Answer, other: &Answer) -> bool {
         && upstream(one) == upstream(other)
 }
 
-fn asked<'a>(
+fn route_request<'a>(
     args: &'a Args,
     side: &'a Side,
     oracle: &'a Oracle,
     question: &'a Question,
-) -> Asked<'a> {
-    Asked {
+) -> RouteRequest<'a> {
+    RouteRequest {
         side,
         oracle,
         question,

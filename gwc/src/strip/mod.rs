@@ -154,7 +154,7 @@ impl<'n> Marks<'n> {
             Type::List(item) => node.items().for_each(|one| self.value(one, item)),
             Type::Map(_, ty) => {
                 for (entry, value) in node.entries() {
-                    self.held(node, &entry.key, value, ty);
+                    self.record_entry(node, &entry.key, value, ty);
                 }
             }
             Type::Object(object) | Type::BoolOr(object) => self.object(node, object),
@@ -171,7 +171,13 @@ impl<'n> Marks<'n> {
     }
 
     /// Records a map entry if its value is a path item or a link.
-    fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
+    fn record_entry(
+        &mut self,
+        map: NodeRef<'n>,
+        key: &'n str,
+        value: NodeRef<'n>,
+        ty: &'static Type,
+    ) {
         let held = MapEntry { map, key, value };
         match ty {
             Type::Object(object) if std::ptr::eq(*object, &raw const PATH_ITEM) => {
@@ -197,7 +203,7 @@ impl<'n> Marks<'n> {
             } else if let Others::Map(_, ty) = &object.others
                 && !key.starts_with("x-")
             {
-                self.held(node, key, value, ty);
+                self.record_entry(node, key, value, ty);
             }
         }
     }

@@ -15,7 +15,7 @@ paths:
 ";
 
 /// `CLASS ID` of each change.
-fn said(ended: &Ended) -> Vec<String> {
+fn changes_of(ended: &Ended) -> Vec<String> {
     let plan = ended.json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list").iter();
     changes
@@ -36,7 +36,7 @@ fn documents_with_other_file_names_are_compared() {
     project.write("old.yaml", OPEN);
     project.write("brand-new.yml", OPEN);
     assert_eq!(
-        said(&diff(&project, "old.yaml", "brand-new.yml").with(0)),
+        changes_of(&diff(&project, "old.yaml", "brand-new.yml").with(0)),
         [""; 0]
     );
     project.write(
@@ -45,10 +45,14 @@ fn documents_with_other_file_names_are_compared() {
     );
     let ended = diff(&project, "old.yaml", "new.yaml").with(0);
     assert!(
-        said(&ended).iter().any(|line| line.starts_with("added "))
-            && said(&ended).iter().any(|line| line.starts_with("removed ")),
+        changes_of(&ended)
+            .iter()
+            .any(|line| line.starts_with("added "))
+            && changes_of(&ended)
+                .iter()
+                .any(|line| line.starts_with("removed ")),
         "{:?}",
-        said(&ended)
+        changes_of(&ended)
     );
     // Operations with the same operationId, as in real documents, are matched by method and path.
     let twice = OPEN.replace("operationId: getA", "operationId: \"it's \\\"twice\\\"\"");
@@ -65,7 +69,7 @@ fn documents_with_other_file_names_are_compared() {
     );
     project.write("again.yaml", format!("{twice}\n"));
     assert_eq!(
-        said(&diff(&project, "twice.yaml", "again.yaml").with(0)),
+        changes_of(&diff(&project, "twice.yaml", "again.yaml").with(0)),
         [""; 0]
     );
     // References to names that only a project defines are allowed.
@@ -82,7 +86,7 @@ fn documents_with_other_file_names_are_compared() {
     let same: Value = serde_yaml_ng::from_str(OPEN).unwrap();
     project.write("same.json", same.to_string());
     assert_eq!(
-        said(&diff(&project, "old.yaml", "same.json").with(0)),
+        changes_of(&diff(&project, "old.yaml", "same.json").with(0)),
         [""; 0]
     );
 }
@@ -95,16 +99,16 @@ fn a_diff_fails_on_what_it_is_told_to() {
         fs::copy(project.file(file), project.file("elsewhere").join(file)).unwrap();
     }
     let fail = |what: &str| project.run(&["diff", "elsewhere", ".", "--fail-on", what]);
-    fail("any").with(0).says("No changes");
+    fail("any").with(0).contains("No changes");
     project.change("6s");
     fail("weaken").with(0);
-    fail("any").with(1).says("timeout");
+    fail("any").with(1).contains("timeout");
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
         "operationId: listOrders, security: [], x-gateway: {public: true},",
     );
-    fail("weaken").with(1).says("weaken");
+    fail("weaken").with(1).contains("weaken");
     project.run(&["diff", "elsewhere", "."]).with(0);
     project.run(&["diff", "elsewhere"]).with(64);
     fail("breaks").with(64);
@@ -118,15 +122,21 @@ fn bundles_are_compared_by_id_and_as_files() {
     project.change("6s");
     let second = project.build();
     let digits = |id: &str| id["sha256:".len()..][..16].to_owned();
-    let lines = said(&diff(&project, &digits(&first), &digits(&second)).with(0));
+    let lines = changes_of(&diff(&project, &digits(&first), &digits(&second)).with(0));
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!(said(&diff(&project, "first.tar", &second).with(0)), lines);
-    assert_eq!(said(&diff(&project, "first.tar", ".").with(0)), lines);
-    assert_eq!(said(&diff(&project, "first.tar", &first).with(0)), [""; 0]);
+    assert_eq!(
+        changes_of(&diff(&project, "first.tar", &second).with(0)),
+        lines
+    );
+    assert_eq!(changes_of(&diff(&project, "first.tar", ".").with(0)), lines);
+    assert_eq!(
+        changes_of(&diff(&project, "first.tar", &first).with(0)),
+        [""; 0]
+    );
     diff(&project, "first.tar", "0123456789ab").with(65);
     diff(&project, "first.tar", "missing.yaml")
         .with(65)
-        .says("there is no file");
+        .contains("there is no file");
 }
 
 #[test]
@@ -138,21 +148,24 @@ fn a_project_is_compared_with_itself_in_git() {
     for revision in ["git:HEAD~1", &format!("git:{}", &one[..9]), "git:main^"] {
         let ended = project.run(&["plan", "--against", revision, "--format", "json"]);
         let plan = ended.with(0);
-        assert_eq!(said(&plan).len(), 1, "{revision}");
+        assert_eq!(changes_of(&plan).len(), 1, "{revision}");
         let plan = plan.json("plan/v1");
         assert_eq!(plan["base"]["from"]["commit"], one.as_str());
         assert_eq!(plan["base"]["from"]["name"], revision);
         assert_eq!(plan["base"]["channel"], Value::Null);
         assert_eq!(plan["target"]["from"]["uncommitted"], json!([]));
     }
-    assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)), [""; 0]);
     assert_eq!(
-        said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)).len(),
+        changes_of(&diff(&project, "git:HEAD", ".").with(0)),
+        [""; 0]
+    );
+    assert_eq!(
+        changes_of(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)).len(),
         1
     );
     git(project.path(), &["tag", "-a", "v1", "-m", "one", "HEAD~1"]);
     let document = diff(&project, "git:v1:orders.yaml", "orders.yaml").with(0);
-    assert_eq!(said(&document), [""; 0]);
+    assert_eq!(changes_of(&document), [""; 0]);
     // The comparison checked out and wrote nothing.
     assert_eq!(git(project.path(), &["status", "--porcelain"]), "");
 }
@@ -210,7 +223,7 @@ fn document_that_git_ignores_is_refused() {
     );
     diff(&project, "git:HEAD", ".")
         .with(65)
-        .says("Git ignores `other.yaml`");
+        .contains("Git ignores `other.yaml`");
     project.write(".gitignore", "*.pem\n/releases/\n");
     let ended = diff(&project, "git:HEAD", ".").with(0);
     assert_eq!(
@@ -225,7 +238,10 @@ fn a_branch_without_a_gate_still_goes_through_it() {
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     let plan = |more: &[&str]| project.run(&[&["plan", "--against", "git:main"], more].concat());
     let note = "gate `weaken` is no longer in gateway.yaml";
-    plan(&[]).with(1).says(note).says("gate `rules` is tripped");
+    plan(&[])
+        .with(1)
+        .contains(note)
+        .contains("gate `rules` is tripped");
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
@@ -281,7 +297,7 @@ fn unknown_environment_lists_the_existing_ones() {
     project
         .run(&["lint", "--env", "x"])
         .with(64)
-        .says("there is no environment `x`; gateway.yaml has no `environments`\n");
+        .contains("there is no environment `x`; gateway.yaml has no `environments`\n");
     let text = project.read("gateway.yaml");
     project.write(
         "gateway.yaml",
@@ -290,24 +306,26 @@ fn unknown_environment_lists_the_existing_ones() {
     project
         .run(&["lint", "--env", "x"])
         .with(64)
-        .says("there is no environment `x`; gateway.yaml has only `production`\n");
+        .contains("there is no environment `x`; gateway.yaml has only `production`\n");
 }
 
 #[test]
 fn a_revision_that_is_not_there_says_what_to_write() {
     let project = committed();
     let plan = |revision: &str| project.run(&["plan", "--against", revision]);
-    plan("git:mian").with(65).says("did you mean `git:main`?");
-    plan("git:").with(64).says("git:main");
+    plan("git:mian")
+        .with(65)
+        .contains("did you mean `git:main`?");
+    plan("git:").with(64).contains("git:main");
     plan("git:main:nowhere")
         .with(65)
-        .says("there is no `nowhere` in main");
+        .contains("there is no `nowhere` in main");
     plan("git:main:../out")
         .with(64)
-        .says("leads out of the repository");
+        .contains("leads out of the repository");
     plan("git:HEAD^{/no such commit}")
         .with(65)
-        .says("no revision");
+        .contains("no revision");
     git(project.path(), &["branch", "origin-like"]);
     git(
         project.path(),
@@ -315,7 +333,7 @@ fn a_revision_that_is_not_there_says_what_to_write() {
     );
     plan("git:release")
         .with(65)
-        .says("did you mean `git:origin/release`?");
+        .contains("did you mean `git:origin/release`?");
     // A commit from before the project existed.
     let before = git(
         project.path(),
@@ -328,13 +346,13 @@ fn a_revision_that_is_not_there_says_what_to_write() {
     );
     plan(&format!("git:{before}"))
         .with(65)
-        .says("there is no `gateway.yaml`")
-        .says("git:");
+        .contains("there is no `gateway.yaml`")
+        .contains("git:");
     let alone = Project::new();
     alone
         .run(&["plan", "--against", "git:main"])
         .with(65)
-        .says("is in no Git repository");
+        .contains("is in no Git repository");
 }
 
 #[test]
@@ -352,18 +370,18 @@ fn mistakes_of_the_old_side_are_told_as_such() {
     project
         .run(&["plan", "--against", "git:HEAD~1"])
         .with(65)
-        .says("the old side, git:HEAD~1, has errors")
-        .says("HEAD~1:orders.yaml:3:");
+        .contains("the old side, git:HEAD~1, has errors")
+        .contains("HEAD~1:orders.yaml:3:");
     project
         .run(&["diff", "git:HEAD", "git:HEAD~1"])
         .with(65)
-        .says("the new side, git:HEAD~1, has errors");
+        .contains("the new side, git:HEAD~1, has errors");
     project.write("orders.yaml", "openapi: [");
     commit(&project, "unreadable");
     project
         .run(&["diff", "git:HEAD~1", "git:HEAD"])
         .with(65)
-        .says("HEAD:orders.yaml");
+        .contains("HEAD:orders.yaml");
 }
 
 #[test]
@@ -382,7 +400,7 @@ fn project_below_the_root_in_a_worktree_is_compared() {
         |folder: &std::path::Path, arguments: &[&str]| run(command(folder).args(arguments));
     let text = fs::read_to_string(inside.join("gateway.yaml")).unwrap();
     fs::write(inside.join("gateway.yaml"), text.replace("5s", "6s")).unwrap();
-    let timeout = |ended: &Ended| assert_eq!(said(ended).len(), 1, "{ended:?}");
+    let timeout = |ended: &Ended| assert_eq!(changes_of(ended).len(), 1, "{ended:?}");
     timeout(
         &in_folder(
             &inside,
@@ -435,7 +453,7 @@ fn project_below_the_root_in_a_worktree_is_compared() {
         &["diff", "git:main~1:services/shop", "git:main:services/shop"],
     )
     .with(65)
-    .says("is in no Git repository");
+    .contains("is in no Git repository");
 }
 
 #[test]
@@ -446,9 +464,12 @@ fn links_inside_a_revision_are_followed_others_not() {
     symlink("apis/real.yaml", project.file("orders.yaml")).unwrap();
     commit(&project, "a link");
     project.write("apis/real.yaml", project.read("apis/real.yaml"));
-    assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)), [""; 0]);
     assert_eq!(
-        said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
+        changes_of(&diff(&project, "git:HEAD", ".").with(0)),
+        [""; 0]
+    );
+    assert_eq!(
+        changes_of(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
         [""; 0]
     );
     // The link leads to a file outside the project's folder, but inside the repository.
@@ -460,8 +481,8 @@ fn links_inside_a_revision_are_followed_others_not() {
     project
         .run(&["diff", "git:HEAD:inner", "."])
         .with(65)
-        .says("HEAD:inner/gateway.yaml")
-        .says("lies outside the project's folder");
+        .contains("HEAD:inner/gateway.yaml")
+        .contains("lies outside the project's folder");
     symlink("inner", project.file("same")).unwrap();
     fs::remove_file(project.file("inner/orders.yaml")).unwrap();
     fs::copy(
@@ -470,12 +491,18 @@ fn links_inside_a_revision_are_followed_others_not() {
     )
     .unwrap();
     commit(&project, "a link to a folder");
-    assert_eq!(said(&diff(&project, "git:HEAD:same", ".").with(0)), [""; 0]);
+    assert_eq!(
+        changes_of(&diff(&project, "git:HEAD:same", ".").with(0)),
+        [""; 0]
+    );
     let broken = |target: &str, says: &str| {
         fs::remove_file(project.file("orders.yaml")).unwrap();
         symlink(target, project.file("orders.yaml")).unwrap();
         commit(&project, target);
-        project.run(&["diff", "git:HEAD", "."]).with(65).says(says);
+        project
+            .run(&["diff", "git:HEAD", "."])
+            .with(65)
+            .contains(says);
     };
     broken("/etc/passwd", "lies outside the project's folder");
     broken("orders.yaml", "symbolic links in the path");
@@ -489,12 +516,12 @@ fn links_inside_a_revision_are_followed_others_not() {
         "orders.yaml",
         "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n",
     );
-    project.run(&["lint"]).with(65).says("git lfs pull");
+    project.run(&["lint"]).with(65).contains("git lfs pull");
     commit(&project, "lfs");
     project
         .run(&["diff", "git:HEAD", "git:main~3"])
         .with(65)
-        .says("`orders.yaml` is a pointer of Git LFS");
+        .contains("`orders.yaml` is a pointer of Git LFS");
 }
 
 #[test]
@@ -521,11 +548,11 @@ fn a_file_of_a_submodule_is_named() {
     project
         .run(&["build"])
         .with(65)
-        .says("belongs to another repository, `shared`");
+        .contains("belongs to another repository, `shared`");
     project
         .run(&["diff", "git:HEAD", "git:HEAD"])
         .with(65)
-        .says("is in the submodule `shared`");
+        .contains("is in the submodule `shared`");
 }
 
 #[test]
@@ -542,7 +569,7 @@ fn both_sides_are_read_in_one_environment() {
     commit(&project, "two");
     project.edit("gateway.yaml", "WAIT: 9s", "WAIT: 8s");
     let plan = |environment: &str| {
-        said(
+        changes_of(
             &project
                 .run(&[
                     "plan",
@@ -559,16 +586,19 @@ fn both_sides_are_read_in_one_environment() {
     };
     assert_eq!((plan("test"), plan("prod")), (0, 1));
     // Without `--env`, all environments are compared.
-    assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)).len(), 1);
+    assert_eq!(
+        changes_of(&diff(&project, "git:HEAD", ".").with(0)).len(),
+        1
+    );
     project
         .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
         .with(0)
-        .says("environment prod");
+        .contains("environment prod");
     // The new side must have the environment.
     project
         .run(&["diff", "--env", "prod", ".", "git:HEAD~1"])
         .with(64)
-        .says("the new side, git:HEAD~1");
+        .contains("the new side, git:HEAD~1");
 }
 
 #[test]
@@ -644,8 +674,8 @@ fn patterns_that_explode_are_too_large() {
     project
         .run(&["diff", "old.yaml", "new.yaml"])
         .with(65)
-        .says("error[too-large]")
-        .says("(`/x/{p0}a{p1}a{p2}a{p3}a{p4}a{p5}a{p6}a{p7}a`, ")
-        .says(" and 45 more) cannot be compared")
-        .says("use fewer of them, or separate the parameters by `/`");
+        .contains("error[too-large]")
+        .contains("(`/x/{p0}a{p1}a{p2}a{p3}a{p4}a{p5}a{p6}a{p7}a`, ")
+        .contains(" and 45 more) cannot be compared")
+        .contains("use fewer of them, or separate the parameters by `/`");
 }

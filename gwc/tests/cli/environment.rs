@@ -42,13 +42,13 @@ fn what_needs_an_environment_says_so_at_its_place() {
     for command in [&["build"][..], &["route", "GET", "http://h/orders"]] {
         let ended = project.run(command).with(1);
         ended
-            .says("error[environment-needed]: gateway.yaml:9:")
-            .says("--env NAME");
+            .contains("error[environment-needed]: gateway.yaml:9:")
+            .contains("--env NAME");
     }
     project
         .run(&["build", "--env", "prd"])
         .with(64)
-        .says("did you mean `prod`?");
+        .contains("did you mean `prod`?");
     for command in [
         &["rules", "--env", "prod"][..],
         &["lint", "orders.yaml", "--env", "prod"],
@@ -60,7 +60,7 @@ fn what_needs_an_environment_says_so_at_its_place() {
     project
         .run(&["lint"])
         .with(1)
-        .says("variable-without-value");
+        .contains("variable-without-value");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn lint_with_an_environment_finds_its_own_mistakes() {
     assert_eq!(finding["code"], "GW0105", "{document:#}");
     // The mistake is also reported without `--env`, because gateway.yaml is read in every
     // environment.
-    project.run(&["lint"]).with(1).says("unit-missing");
+    project.run(&["lint"]).with(1).contains("unit-missing");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn release_goes_to_the_environments_channel() {
     );
     apply(&["plan.json", "--env", "test"])
         .with(64)
-        .says("another environment");
+        .contains("another environment");
     apply(&["plan.json"]).with(0);
     assert_eq!((channel("test"), channel("prod")), (1, 1));
     // The build statement names the environment.
@@ -177,9 +177,9 @@ fn new_key_in_a_consumers_file_changes_only_its_part() {
     // `plan` and `inspect` also read the separate blob of the consumers.
     project.apply("first").with(0);
     let id = project.build();
-    project.run(&["inspect", &id]).with(0).says("acme");
+    project.run(&["inspect", &id]).with(0).contains("acme");
     who("3");
-    project.run(&["plan"]).with(0).says("acme");
+    project.run(&["plan"]).with(0).contains("acme");
 }
 
 #[test]

@@ -40,12 +40,12 @@ fn only_what_is_wrong_changes() {
     project
         .run(&["lint", "a.yaml", "--fix"])
         .with(0)
-        .says("fixed 6 findings in 1 file");
+        .contains("fixed 6 findings in 1 file");
     assert_eq!(project.read("a.yaml"), TIDY);
     project
         .run(&["lint", "a.yaml", "--fix"])
         .with(0)
-        .says("fixed 0 findings in 0 files");
+        .contains("fixed 0 findings in 0 files");
     assert_eq!(project.read("a.yaml"), TIDY);
 }
 

@@ -81,11 +81,11 @@ fn only_what_no_kept_record_needs_goes() {
     project
         .run(&["rollback", "-1", "--key", "keys/release.pem", "--yes"])
         .with(4)
-        .says("blob-missing");
+        .contains("blob-missing");
     project
         .run(&["gc", "--keep", "1"])
         .with(0)
-        .says("nothing to remove; 1 bundle kept");
+        .contains("nothing to remove; 1 bundle kept");
     // A removed bundle can be released again.
     project.change("6s");
     project.apply("again").with(0);
@@ -104,7 +104,7 @@ fn young_bundles_and_young_leftovers_stay() {
     project
         .run(&["gc"])
         .with(0)
-        .says("nothing to remove; 3 bundles kept");
+        .contains("nothing to remove; 3 bundles kept");
     age(&project.file("releases"));
     let done = project
         .run(&["gc", "--format", "json"])
@@ -136,13 +136,13 @@ fn a_damaged_record_keeps_everything() {
     project
         .run(&["gc", "--keep", "1"])
         .with(4)
-        .says("bad-digest");
+        .contains("bad-digest");
     fs::write(&record, good).unwrap();
     fs::write(&link, "not a digest\n").unwrap();
     project
         .run(&["gc", "--keep", "1"])
         .with(4)
-        .says("malformed");
+        .contains("malformed");
     assert_eq!(files(&project.file("releases")), before);
 }
 
@@ -157,9 +157,13 @@ fn a_store_is_enough_and_a_mistake_is_told() {
     };
     run(&["--store", store.to_str().unwrap()])
         .with(0)
-        .says("3 bundles kept");
-    run(&["--store", "nowhere"]).with(69).says("no store at");
-    run(&[]).with(65).says("gateway.yaml");
+        .contains("3 bundles kept");
+    run(&["--store", "nowhere"])
+        .with(69)
+        .contains("no store at");
+    run(&[]).with(65).contains("gateway.yaml");
     run(&["--keep", "0"]).with(64);
-    run(&["--older-than", "3"]).with(64).says("unit is missing");
+    run(&["--older-than", "3"])
+        .with(64)
+        .contains("unit is missing");
 }

@@ -44,7 +44,7 @@ fn name_with_an_invisible_character_is_refused() {
             "gateway.yaml",
             format!("{text}required: {{allow_public: [\"orders/{escape}a\"]}}\n"),
         );
-        project.run(&["lint"]).with(1).says("GW0744");
+        project.run(&["lint"]).with(1).contains("GW0744");
     }
 }
 
@@ -62,8 +62,8 @@ fn blank_character_in_a_name_is_refused() {
             project
                 .run(&["lint"])
                 .with(1)
-                .says("GW0744")
-                .says(&format!("U+{code}"));
+                .contains("GW0744")
+                .contains(&format!("U+{code}"));
         }
     }
     // An emoji in a tag's name has a variation selector, which is allowed.

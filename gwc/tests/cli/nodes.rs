@@ -118,12 +118,12 @@ fn a_hold_stops_a_release() {
     project.change("6s");
     apply(&project, &["--node", &gateway.at])
         .with(5)
-        .says("held");
+        .contains("held");
     assert_eq!(project.history().len(), 1);
     let over = ["--node", &gateway.at, "--over-hold"];
     apply(&project, &[&over[..], &["--wait", "0s"]].concat())
         .with(0)
-        .says("warning");
+        .contains("warning");
     let asked = gateway.asked.lock().unwrap().join("\n");
     assert!(asked.contains("POST /v1/notify"), "{asked}");
 }
@@ -160,7 +160,7 @@ fn somebody_else_was_first() {
     });
     apply(&project, &["--node", &at])
         .with(3)
-        .says("another process moved the channel meanwhile");
+        .contains("another process moved the channel meanwhile");
     first.join().unwrap();
     assert_eq!(project.history().len(), 2);
 }
@@ -183,11 +183,11 @@ fn waiting_for_gateways() {
     gateway.say("last_error", json!({"bundle": id, "reason": "port-busy"}));
     apply(&project, &["--node", &gateway.at, "--wait", "300ms"])
         .with(5)
-        .says("port-busy");
+        .contains("port-busy");
     gateway.say("bundle", json!(id));
     apply(&project, &["--node", &gateway.at, "--wait", "10s"])
         .with(0)
-        .says("every gateway runs");
+        .contains("every gateway runs");
 }
 
 #[test]
@@ -207,12 +207,12 @@ fn refused_release_fails_without_wait() {
         );
         apply(&project, &["--node", &gateway.at])
             .with(5)
-            .says("not-rolled-out")
-            .says(&format!("refused the bundle: {reason}"));
+            .contains("not-rolled-out")
+            .contains(&format!("refused the bundle: {reason}"));
         // The channel has moved already.
         apply(&project, &["--node", &gateway.at])
             .with(5)
-            .says("nothing to do");
+            .contains("nothing to do");
     }
     // A rollback behaves in the same way, to a version that the gateway runs and to one that it
     // refuses.
@@ -220,14 +220,14 @@ fn refused_release_fails_without_wait() {
         let key = ["--key", "keys/release.pem", "--yes"];
         project.run(&[&["rollback", id, "--node", &gateway.at][..], &key].concat())
     };
-    rollback(&first).with(0).says("every gateway runs");
+    rollback(&first).with(0).contains("every gateway runs");
     let second = project.history()[2].1.clone();
     gateway.say("head", json!({"serial": 5, "bundle": second}));
     gateway.say(
         "refused",
         json!([{"bundle": second, "reason": "too-large", "permanent": true, "tries": 1}]),
     );
-    rollback(&second).with(5).says("not-rolled-out");
+    rollback(&second).with(5).contains("not-rolled-out");
     // The command does not wait for a gateway that has refused the bundle.
     assert!(began.elapsed() < std::time::Duration::from_secs(30));
 }
@@ -241,7 +241,7 @@ fn a_gateway_that_is_not_there() {
     project
         .run(&["status", "--node", "http://127.0.0.1:1"])
         .with(69)
-        .says("unreachable");
+        .contains("unreachable");
     project.run(&["status", "--node", "ftp://x"]).with(64);
 }
 
@@ -254,25 +254,25 @@ fn the_way_back_is_required() {
     let gateway = Gateway::new(status("sha256:other"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])
         .with(5)
-        .says("is not on this gateway");
+        .contains("is not on this gateway");
     gateway.say("resident", json!([project.history()[0].1]));
     gateway.say("doubt", json!("its secret ${env:GWS_KEY} is gone"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])
         .with(5)
-        .says("its secret ${env:GWS_KEY} is gone");
+        .contains("its secret ${env:GWS_KEY} is gone");
     assert_eq!(project.history().len(), 1);
     // Without `--require-rollback`, the failed rollback check is only reported, and the release
     // continues.
     apply(&project, &["--node", &gateway.at, "--wait", "0s"])
         .with(0)
-        .says("rollback NOT ready");
+        .contains("rollback NOT ready");
     project.change("7s");
     gateway.say("resident", json!([project.history()[0].1]));
     gateway.say("doubt", json!(null));
     let required = ["--require-rollback", "--node", &gateway.at];
     apply(&project, &[&required[..], &["--wait", "0s"]].concat())
         .with(0)
-        .says("the gateway is ready for it");
+        .contains("the gateway is ready for it");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn the_history_tells_which_gateways_ran_what() {
     project
         .run(&["history", "--node", &one.at, "--node", "http://127.0.0.1:1"])
         .with(69)
-        .says("ran on");
+        .contains("ran on");
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn drift_is_told_and_tokens_are_sent() {
         "{asked}"
     );
     two.say("bundle", json!("sha256:0123456789abcdef"));
-    ask("drift", &[]).with(1).says("0123456789ab");
+    ask("drift", &[]).with(1).contains("0123456789ab");
     let document = ask("drift", &["--format", "json"]).with(1).json("drift/v1");
     assert_eq!(
         (&document["result"], &document["drift"]),
@@ -401,7 +401,7 @@ fn drift_is_told_and_tokens_are_sent() {
     assert_eq!(document["nodes"][1]["agrees"], false);
     // Without the store, the versions of the gateways are still reported.
     std::fs::rename(project.file("releases"), project.file("away")).unwrap();
-    ask("status", &[]).with(69).says("runs 0123456789ab");
+    ask("status", &[]).with(69).contains("runs 0123456789ab");
     std::fs::rename(project.file("away"), project.file("releases")).unwrap();
     project.run(&["drift"]).with(64);
     project
@@ -419,16 +419,16 @@ fn node_of_another_channel_or_project_disagrees() {
     gateway.say("channel", json!("staging"));
     ask("drift")
         .with(1)
-        .says("follows channel `staging`, not `prod`");
+        .contains("follows channel `staging`, not `prod`");
     project.change("6s");
     apply(&project, &["--node", &gateway.at])
         .with(64)
-        .says("follows channel `staging`, not `prod`");
+        .contains("follows channel `staging`, not `prod`");
     gateway.say("channel", json!("prod"));
     gateway.say("project", json!("warehouse"));
     ask("drift")
         .with(1)
-        .says("belongs to project `warehouse`, not `shop`");
+        .contains("belongs to project `warehouse`, not `shop`");
     assert_eq!(project.history().len(), 1);
 }
 
@@ -442,9 +442,9 @@ fn store_with_lost_records_is_reported_before_a_move() {
     project.change("6s");
     apply(&project, &["--node", &gateway.at])
         .with(4)
-        .says("forked")
-        .says("has accepted serial 4")
-        .says("gwc apply --merge");
+        .contains("forked")
+        .contains("has accepted serial 4")
+        .contains("gwc apply --merge");
     assert_eq!(project.history().len(), 1);
     apply(&project, &["--merge"]).with(64);
     let document = apply(
@@ -464,7 +464,7 @@ fn store_with_lost_records_is_reported_before_a_move() {
     assert_eq!(document["serial"], 5, "above what gateways know");
     // After the merge no record is missing, so further releases need no `--merge`.
     let unwaited = ["--node", &gateway.at, "--wait", "0s"];
-    apply(&project, &unwaited).with(0).says("nothing to do");
+    apply(&project, &unwaited).with(0).contains("nothing to do");
     project.change("7s");
     apply(&project, &unwaited).with(0);
     assert_eq!(project.history().len(), 3);
@@ -473,8 +473,8 @@ fn store_with_lost_records_is_reported_before_a_move() {
     project.change("8s");
     apply(&project, &["--merge", "--node", &gateway.at])
         .with(4)
-        .says("revocations-withheld")
-        .says("STATE/revocations/");
+        .contains("revocations-withheld")
+        .contains("STATE/revocations/");
     assert_eq!(project.history().len(), 3);
 }
 

@@ -92,7 +92,7 @@ impl Ended {
     }
 
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn contains(self, text: &str) -> Self {
         assert!(
             self.out.contains(text) || self.err.contains(text),
             "`{text}` is missing\nstandard output:\n{}\nstandard error:\n{}",

@@ -98,12 +98,12 @@ fn plan_of_a_linked_project_folder_is_refused() {
     let named = ["plan", "--project", "deploy", "--against", "git:main"];
     run(command(outer.path()).args(named))
         .with(64)
-        .says("is a symbolic link");
+        .contains("is a symbolic link");
     let mut inside = command(&linked);
     inside
         .env("PWD", &linked)
         .args(["plan", "--against", "git:main"]);
-    run(&mut inside).with(64).says("is a symbolic link");
+    run(&mut inside).with(64).contains("is a symbolic link");
     against(&outer.file("elsewhere"), "git:main:deploy").with(0);
 }
 
@@ -184,7 +184,7 @@ fn repository_without_the_project_counts_for_nothing() {
     git(&deploy, &["commit", "-qm", "one"]);
     against(&deploy, "git:main")
         .with(65)
-        .says("does not track `gateway.yaml`");
+        .contains("does not track `gateway.yaml`");
     let apply = [
         "apply",
         "--yes",
@@ -207,7 +207,7 @@ fn invalid_dot_git_beside_bare_files_is_an_error() {
     fs::create_dir(outer.file("deploy/.git")).expect("there is room");
     against(&outer.file("deploy"), "git:main")
         .with(65)
-        .says("is not a Git repository");
+        .contains("is not a Git repository");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn grafted_history_is_refused() {
     fs::write(&grafts, format!("{third} {second}\n")).expect("there is room");
     against(&outer.file("deploy"), "git:HEAD~2")
         .with(65)
-        .says("changes the commit history");
+        .contains("changes the commit history");
     fs::write(&grafts, "").expect("there is room");
     shows_the_open_door(against(&outer.file("deploy"), "git:HEAD~2"));
 }
@@ -394,7 +394,7 @@ fn short_name_of_several_references_is_refused() {
     git(outer.path(), &["tag", "main"]);
     run(command(&deploy).args(["lint", "--base", "git:main"]))
         .with(65)
-        .says("refs/heads/main");
+        .contains("refs/heads/main");
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn submodule_in_place_of_the_project_is_refused() {
     assert!(error.contains("git:main:deploy"), "{error}");
     run(command(&outer.file("deploy")).args(["lint", "--base", "git:main"]))
         .with(65)
-        .says("submodule `deploy`");
+        .contains("submodule `deploy`");
 }
 
 #[test]
@@ -446,6 +446,6 @@ fn submodule_of_another_commit_is_refused() {
     assert!(error.contains(&format!("git:{pinned}")), "{error}");
     run(command(&deploy).args(["lint", "--base", "git:main"]))
         .with(65)
-        .says(&format!("git:{pinned}"));
+        .contains(&format!("git:{pinned}"));
     shows_the_open_door(against(&deploy, &format!("git:{pinned}")));
 }

@@ -57,7 +57,7 @@ pub(crate) fn ask(project: &Project, arguments: &[&str]) -> Ended {
     project.run(&all)
 }
 
-pub(crate) fn told(project: &Project, arguments: &[&str]) -> Value {
+pub(crate) fn explained(project: &Project, arguments: &[&str]) -> Value {
     ask(project, arguments).with(0).json("route/v1")
 }
 
@@ -80,7 +80,7 @@ fn place(line: u32, column: u32, file: &str) -> Value {
 fn each_loser_is_told_with_the_reason_that_decided() {
     let project = shop();
     let latest = format!("{AT}/orders/latest");
-    let second = told(&project, &["GET", &latest, "-H", "X-Version: 2"]);
+    let second = explained(&project, &["GET", &latest, "-H", "X-Version: 2"]);
     assert_eq!(second["operation"]["key"], "orders/latest");
     assert_eq!(second["operation"]["host"], "api.shop.example");
     assert_eq!(second["operation"]["source"], place(14, 5, "orders.yaml"));
@@ -91,7 +91,7 @@ fn each_loser_is_told_with_the_reason_that_decided() {
             "orders/headAny method: its method is HEAD",
         ]
     );
-    let first = told(&project, &["GET", &latest, "-H", "X-Version: 1"]);
+    let first = explained(&project, &["GET", &latest, "-H", "X-Version: 1"]);
     assert_eq!(first["operation"]["key"], "orders/getOrder");
     assert_eq!(
         lost(&first, "candidates")[0],
@@ -101,13 +101,13 @@ fn each_loser_is_told_with_the_reason_that_decided() {
         lost(&first, "candidates")[1],
         "orders/latest condition: it needs `x-version: 2`; the request has `1`"
     );
-    let head = told(&project, &["HEAD", &latest]);
+    let head = explained(&project, &["HEAD", &latest]);
     assert_eq!(head["operation"]["key"], "orders/headAny");
     assert_eq!(
         lost(&head, "candidates")[0],
         "orders/getOrder priority: its priority is 0, the selected route's is 2"
     );
-    let delete = told(&project, &["DELETE", &format!("{AT}/orders")]);
+    let delete = explained(&project, &["DELETE", &format!("{AT}/orders")]);
     assert_eq!(
         (&delete["decision"], &delete["status"], &delete["allow"]),
         (&json!("reject"), &json!(405), &json!("GET, HEAD, POST"))
@@ -119,7 +119,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
     let project = shop();
     // The mount with the host owns all requests of that host, including those that match none of
     // its templates.
-    let hidden = told(&project, &["GET", "http://api.shop.example/orders"]);
+    let hidden = explained(&project, &["GET", "http://api.shop.example/orders"]);
     assert_eq!(hidden["decision"], "none");
     assert_eq!(
         lost(&hidden, "candidates"),
@@ -127,7 +127,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
             "orders/listOrders host: its mount has no hosts; another mount has the host `api.shop.example` and receives all its requests"
         ]
     );
-    let near = told(&project, &["GET", "/Orders"]);
+    let near = explained(&project, &["GET", "/Orders"]);
     assert_eq!(
         lost(&near, "near"),
         [
@@ -137,7 +137,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
     );
     // If every mount has a host, the request must name one.
     project.edit("gateway.yaml", ", {name: any}", "");
-    let nobody = told(&project, &["GET", "/v1/orders"]);
+    let nobody = explained(&project, &["GET", "/v1/orders"]);
     assert_eq!(
         nobody["why"],
         "no mount of the listener `public` serves the host `gateway`; name a host: only \
@@ -153,7 +153,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
 fn chain_shows_the_origin_and_result_of_each_step() {
     let project = shop();
     let steps = |arguments: &[&str]| {
-        let answer = told(&project, arguments);
+        let answer = explained(&project, arguments);
         let all = answer["chain"].as_array().expect("a list").iter();
         let steps = all.map(|step| {
             let fields = ["phase", "policy", "kind", "from", "outcome", "reason"];
@@ -231,7 +231,7 @@ fn value_shows_its_origin_and_what_it_overrides() {
     );
     project.write("prod.yaml", "defaults: {timeout: 9s}\n");
     let field = |name: &str, arguments: &[&str]| {
-        let answer = told(&project, arguments);
+        let answer = explained(&project, arguments);
         let all = answer["effective"].as_array().expect("a list").iter();
         let found = all.into_iter().find(|field| field["field"] == name);
         found.cloned().unwrap_or(Value::Null)
@@ -297,7 +297,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
         "{timeout: 3s}",
         "{timeout: 3s, validate: {request: block}}",
     );
-    let answer = told(&project, &["GET", "/orders", "--credential", "key=valid"]);
+    let answer = explained(&project, &["GET", "/orders", "--credential", "key=valid"]);
     assert_eq!(answer["left_out"], json!(["policy waf (threat)"]));
     let mut steps = answer["chain"].as_array().unwrap().iter();
     let threat = steps.find(|step| step["kind"] == "threat").unwrap();
@@ -312,8 +312,8 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     assert_eq!(validate.unwrap()["source"], place(8, 81, "orders.yaml"));
     let human = project.run(&["route", "GET", "/orders"]).with(0);
     human
-        .says("decided without the parts that this version cannot run")
-        .says("policy waf (threat)");
+        .contains("decided without the parts that this version cannot run")
+        .contains("policy waf (threat)");
     project.run(&["build"]).with(1);
 }
 
@@ -328,7 +328,7 @@ fn sources_revision_bundle_and_file_answer_alike() {
     let answer = |arguments: &[&str]| {
         let mut all = vec!["GET", "/orders", "--credential", "key=valid", "--all"];
         all.extend(arguments);
-        let mut answer = told(&project, &all);
+        let mut answer = explained(&project, &all);
         // Places are known from the sources, or from a source artifact beside the bundle.
         for field in answer["effective"].as_array_mut().unwrap() {
             field["source"] = Value::Null;
@@ -352,7 +352,10 @@ fn sources_revision_bundle_and_file_answer_alike() {
     assert_ne!(answer(&[])["bundle"], id);
     // For a document alone, the answer says that its gateway settings are assumed.
     let document = project.run(&["--project", "orders.yaml", "route", "GET", "/orders"]);
-    document.with(0).says("are assumed").says("listOrders");
+    document
+        .with(0)
+        .contains("are assumed")
+        .contains("listOrders");
 }
 
 #[test]
@@ -390,9 +393,9 @@ fn request_of_a_plan_line_is_replayed_on_both_sides() {
             .to_owned()
     };
     let weaken = line("weaken");
-    let now = told(&project, &["--witness", &weaken, "plan.json"]);
+    let now = explained(&project, &["--witness", &weaken, "plan.json"]);
     assert_eq!(now["decision"], "forward");
-    let before = told(
+    let before = explained(
         &project,
         &[
             "--witness",
@@ -406,17 +409,17 @@ fn request_of_a_plan_line_is_replayed_on_both_sides() {
     let replay = |words: &[&str]| project.run(&[&["route", "--witness"], words].concat());
     replay(&[&line("tighten"), "plan.json"])
         .with(64)
-        .says("has no example request");
+        .contains("has no example request");
     replay(&["0123456789ab", "plan.json"])
         .with(64)
-        .says("no line of plan.json");
+        .contains("no line of plan.json");
     replay(&[&weaken, "gateway.yaml"])
         .with(65)
-        .says("is not a plan");
+        .contains("is not a plan");
     replay(&[&weaken, "none.json"])
         .with(65)
-        .says("cannot read none.json");
-    replay(&[&weaken]).with(64).says("needs one plan");
+        .contains("cannot read none.json");
+    replay(&[&weaken]).with(64).contains("needs one plan");
 }
 
 #[test]
@@ -440,7 +443,7 @@ fn a_question_that_is_none_says_what_to_write() {
         ),
     ];
     for (arguments, wrong) in cases {
-        ask(&project, arguments).with(64).says(wrong);
+        ask(&project, arguments).with(64).contains(wrong);
     }
 }
 
@@ -526,7 +529,7 @@ it by `trailing_slash: ignore`",
         ),
     ];
     for (request, owner, losers) in cases {
-        let answer = told(&project, request);
+        let answer = explained(&project, request);
         assert_eq!(answer["operation"]["id"], owner, "{request:?}");
         assert_eq!(lost(&answer, "candidates"), losers, "{request:?}");
     }
@@ -549,7 +552,7 @@ fn url_means_the_listener_with_its_port() {
             "{name: any, listeners: [inner]}, {name: far, listeners: [other], base_path: /far}",
         ),
     );
-    let mount = |url: &str| told(&project, &["GET", url])["operation"]["mount"].clone();
+    let mount = |url: &str| explained(&project, &["GET", url])["operation"]["mount"].clone();
     assert_eq!(mount("http://x.example:8080/orders"), Value::Null);
     assert_eq!(mount("http://x.example:9090/orders"), "any");
     assert_eq!(mount("http://127.0.0.1:9090/orders"), "any");
@@ -561,13 +564,13 @@ fn url_means_the_listener_with_its_port() {
     assert_eq!(mount("/orders"), "any");
     ask(&project, &["GET", "http://x.example:8081/orders"])
         .with(64)
-        .says("no listener has the port of `http://x.example:8081/orders`: `inner` has 127.0.0.1:9090");
+        .contains("no listener has the port of `http://x.example:8081/orders`: `inner` has 127.0.0.1:9090");
     // An explicit `--listener` has precedence.
     let named = ["GET", "http://x.example:8081/orders", "--listener", "inner"];
-    assert_eq!(told(&project, &named)["operation"]["mount"], "any");
+    assert_eq!(explained(&project, &named)["operation"]["mount"], "any");
     ask(&project, &["GET", "https://api.shop.example/v1/orders"])
         .with(0)
-        .says("a proxy in front of it that ends TLS");
+        .contains("a proxy in front of it that ends TLS");
 }
 
 #[test]
@@ -583,7 +586,7 @@ fn other_listener_that_decides_otherwise_is_told() {
     );
     let told = "note: the listener `inner` is assumed, but `open` would decide differently; select one \
          with --listener";
-    ask(&project, &["GET", "/orders"]).with(0).says(told);
+    ask(&project, &["GET", "/orders"]).with(0).contains(told);
     // Two mounts are named `main`; a port or the name of a listener selects one of them.
     let main = ["GET", "/v1/orders", "-H", "host: api.shop.example"];
     let requests: [&[&str]; 3] = [
@@ -618,7 +621,7 @@ fn request_id_of_a_trusted_peer_goes_on() {
         "key=valid",
     ];
     let upstream = |peer: &str| {
-        told(&project, &[&request[..], &["--peer", peer]].concat())["upstream"].clone()
+        explained(&project, &[&request[..], &["--peer", peer]].concat())["upstream"].clone()
     };
     let trusted = upstream("10.0.0.1");
     assert_eq!(

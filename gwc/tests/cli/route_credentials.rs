@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::project::Project;
-use crate::route::{ask, shop, told};
+use crate::route::{ask, explained, shop};
 
 #[test]
 fn upstream_request_is_shown_without_secrets() {
@@ -60,7 +60,7 @@ fn upstream_request_is_shown_without_secrets() {
         "/api/orders?key=(hidden)&a=b"
     );
     // If the gateway itself responds, the response is shown.
-    let answer = told(&project, &["GET", "/orders/?a=b"]);
+    let answer = explained(&project, &["GET", "/orders/?a=b"]);
     assert_eq!(
         (&answer["decision"], &answer["upstream"]),
         (&json!("respond"), &Value::Null)
@@ -74,19 +74,20 @@ fn upstream_request_is_shown_without_secrets() {
 #[test]
 fn credential_is_judged_without_its_value() {
     let project = shop();
-    let with = |credential: &str| told(&project, &["GET", "/orders", "--credential", credential]);
+    let with =
+        |credential: &str| explained(&project, &["GET", "/orders", "--credential", credential]);
     let valid = with("key=valid");
     assert_eq!(valid["decision"], "forward");
     assert_eq!(valid["consumer"], "(owner of the valid credential)");
     assert_eq!(with("key=forged")["reason"], "credential_invalid");
     assert_eq!(with("header x-key by keys=valid")["decision"], "forward");
     // Only the option `--credential` makes a credential valid; a key with the same text does not.
-    let guessed = told(&project, &["GET", "/orders", "-H", "X-Key: valid"]);
+    let guessed = explained(&project, &["GET", "/orders", "-H", "X-Key: valid"]);
     assert_eq!(guessed["reason"], "credential_invalid");
     let unknown = project.run(&["route", "GET", "/orders", "--credential", "kay=valid"]);
-    unknown
-        .with(64)
-        .says("`orders` owns the request and has no security scheme `kay`: only `key` is known");
+    unknown.with(64).contains(
+        "`orders` owns the request and has no security scheme `kay`: only `key` is known",
+    );
     let twice = [
         "route",
         "GET",
@@ -99,11 +100,11 @@ fn credential_is_judged_without_its_value() {
     project
         .run(&twice)
         .with(64)
-        .says("write either -H or --credential");
+        .contains("write either -H or --credential");
     let nobody = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
     nobody
         .with(0)
-        .says("no operation owns the request, so it carries no credential");
+        .contains("no operation owns the request, so it carries no credential");
 }
 
 #[test]
@@ -136,7 +137,7 @@ paths:
     get: {operationId: closed, security: [], x-gateway: {public: true, policies: [first, nearest, closed]}, responses: {}}
 "#,
     );
-    let answer = told(&project, &["GET", "/closed"]);
+    let answer = explained(&project, &["GET", "/closed"]);
     let steps = answer["chain"].as_array().unwrap().iter();
     let outcomes = steps.map(|step| (step["policy"].as_str(), step["outcome"].as_str()));
     let expected = [
@@ -157,7 +158,7 @@ fn revoked_credential_is_refused() {
     let project = Project::released();
     let key = ["GET", "/orders", "-H", "X-Key: test"];
     let status = |more: &[&str]| {
-        let answer = told(&project, &[&key[..], more].concat());
+        let answer = explained(&project, &[&key[..], more].concat());
         (answer["decision"].clone(), answer["why"].clone())
     };
     assert_eq!(status(&[]).0, "forward");
@@ -183,13 +184,13 @@ fn revoked_credential_is_refused() {
         "a credential of the request is revoked (revocation list 1)"
     );
     assert_eq!(
-        told(&project, &["GET", "/orders", "--credential", "key=valid"])["decision"],
+        explained(&project, &["GET", "/orders", "--credential", "key=valid"])["decision"],
         "forward"
     );
     project
         .run(&["route", "GET", "/orders", "-H", "X-Key: test"])
         .with(0)
-        .says("is revoked (revocation list 1)");
+        .contains("is revoked (revocation list 1)");
     // A revocation list without a trusted signature is not used.
     let trust = project
         .read("trust.json")

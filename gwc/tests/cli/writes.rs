@@ -51,7 +51,7 @@ fn store_outside_the_project_is_refused() {
         for arguments in [&["build"][..], &APPLY, &["plan"], &["gc"], &["history"]] {
             run(command(&outer.file("shop")).args(arguments))
                 .with(64)
-                .says("lies outside the project");
+                .contains("lies outside the project");
         }
         assert_eq!(index(&outer.file("theirs")), STRANGER);
     }
@@ -66,7 +66,7 @@ fn store_behind_a_link_is_refused() {
     for arguments in [&["build"][..], &APPLY] {
         run(command(&outer.file("shop")).args(arguments))
             .with(64)
-            .says("is a symbolic link");
+            .contains("is a symbolic link");
     }
     assert_eq!(index(&outer.file("theirs")), STRANGER);
     // A symbolic link inside the store.
@@ -192,7 +192,7 @@ fn output_over_a_tracked_file_is_refused() {
     project
         .run(&["strip", "-o", "."])
         .with(64)
-        .says("which this run reads");
+        .contains("which this run reads");
     // Files that gwc wrote are overwritten, tracked by Git or not.
     for format in ["json", "sarif", "junit", "checkstyle"] {
         let file = format!("report.{format}");
@@ -211,7 +211,7 @@ fn output_over_a_tracked_file_is_refused() {
     project
         .run(&["plan", "-o", "notes.txt"])
         .with(65)
-        .says("gwc did not make it");
+        .contains("gwc did not make it");
     project.run(&["plan", "-o", "/dev/null"]).with(0);
 }
 

@@ -31,7 +31,7 @@ components:
 ";
 
 /// Messages of a rule for edits of gateway.yaml and of the document.
-fn told(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Vec<String> {
+fn messages_of(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Vec<String> {
     let edited = |text: &str, edits: &[(&str, &str)]| {
         edits.iter().fold(text.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{from} is not in the text");
@@ -49,7 +49,7 @@ fn told(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Vec<
 #[test]
 fn preflight_that_refuses_a_credential_is_told() {
     let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
-        told("credential-not-in-preflight", gateway, document)
+        messages_of("credential-not-in-preflight", gateway, document)
     };
     let security = |to: &'static str| ("security: [{key: []}]", to);
     let one = |field: &str| {
@@ -95,7 +95,7 @@ fn preflight_that_refuses_a_credential_is_told() {
 #[test]
 fn key_of_a_removed_credential_is_told() {
     let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
-        told("stripped-key", gateway, document)
+        messages_of("stripped-key", gateway, document)
     };
     let strip = ("{auth: keys}", "{auth: keys, strip_credential: true}");
     let one = |key: &str| {
@@ -140,7 +140,7 @@ fn key_of_a_scheme_without_a_verifier_is_told() {
         let expected =
             told_key.map(|key| format!("`{key}` has no effect: the scheme names no verifier"));
         assert_eq!(
-            told("bad-value", &[upstream], &document),
+            messages_of("bad-value", &[upstream], &document),
             Vec::from_iter(expected),
             "{keys}"
         );

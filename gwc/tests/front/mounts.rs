@@ -115,11 +115,11 @@ fn matches(base: &str, template: &[&str], path: &[&str]) -> bool {
 
 /// Operation, by the indices of its API and template.
 type Route = (usize, usize);
-type Told = BTreeSet<(&'static str, BTreeSet<Route>)>;
+type ExpectedFindings = BTreeSet<(&'static str, BTreeSet<Route>)>;
 
 /// Expected findings about pairs of operations, and the APIs with a mount that other APIs hide.
-fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (Told, BTreeSet<usize>) {
-    let mut pairs = Told::new();
+fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (ExpectedFindings, BTreeSet<usize>) {
+    let mut pairs = ExpectedFindings::new();
     for listener in LISTENERS {
         for host in HOSTS.iter().chain([&"other.example"]) {
             let named = winning(apis, listener, host);
@@ -254,7 +254,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
             let index = usize::try_from(sources.position(span).line).expect("small") - 4;
             (number, index)
         };
-        let mut said = Told::new();
+        let mut said = ExpectedFindings::new();
         let mut hidden = BTreeSet::new();
         for finding in &compiled.findings {
             match finding.lint.name {
@@ -281,13 +281,14 @@ fn apis_at_several_mounts_agree_with_brute_force() {
         }
         // A pair is reported once, with the worst finding in any of its tables.
         let (should, hiding) = expected(&apis, &paths);
-        let by_pair = |told: &Told| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
-            let mut map: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-            for (name, pair) in told {
-                map.entry(pair.clone()).or_default().insert(*name);
-            }
-            map
-        };
+        let by_pair =
+            |told: &ExpectedFindings| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
+                let mut map: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+                for (name, pair) in told {
+                    map.entry(pair.clone()).or_default().insert(*name);
+                }
+                map
+            };
         let (said, should) = (by_pair(&said), by_pair(&should));
         for (pair, names) in &should {
             let told = said.get(pair).unwrap_or_else(|| {

@@ -46,7 +46,7 @@ fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
 }
 
 /// Findings, except the one that no operation requires credentials.
-fn told(compiled: &Compiled) -> Vec<(&str, &str)> {
+fn findings_of(compiled: &Compiled) -> Vec<(&str, &str)> {
     let findings = compiled.findings.iter();
     findings
         .map(|one| (one.lint.name, one.message.as_str()))
@@ -127,7 +127,7 @@ fn misspelt_own_upstream_gets_a_suggestion() {
     let a = document(&root, &paths);
     let compiled = project(&gateway(""), &a, &plain());
     let unknown = ("unknown-upstream", "there is no upstream `ordrs`");
-    assert_eq!(told(&compiled), [unknown]);
+    assert_eq!(findings_of(&compiled), [unknown]);
     let finding = compiled.findings.iter();
     let mut finding = finding.filter(|one| one.lint.name == "unknown-upstream");
     let finding = finding.next().unwrap();
@@ -164,13 +164,13 @@ fn shadowed_foreign_and_unused_names_are_reported() {
     // The upstream of another API cannot be named.
     let compiled = project(&gateway(""), &to_orders(&orders), &to_orders(""));
     assert_eq!(
-        told(&compiled),
+        findings_of(&compiled),
         [("unknown-upstream", "there is no upstream `orders`")]
     );
     // gateway.yaml cannot name the upstream of an API either.
     let of_entry = gateway("").replace("path: b.yaml,", "path: b.yaml, unmatched: orders,");
     let compiled = project(&of_entry, &to_orders(&orders), &plain());
-    assert_eq!(told(&compiled)[0].0, "unknown-upstream");
+    assert_eq!(findings_of(&compiled)[0].0, "unknown-upstream");
     // An upstream with the same name in gateway.yaml and in the document.
     let shared = format!("upstreams: {{{}}}", own("shared", 9_002));
     let compiled = project(
@@ -181,7 +181,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         ),
         &plain(),
     );
-    assert!(told(&compiled).contains(&(
+    assert!(findings_of(&compiled).contains(&(
         "shadowed-name",
         "gateway.yaml already defines `shared` as an upstream"
     )));
@@ -195,7 +195,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         &plain(),
     );
     assert_eq!(
-        told(&compiled),
+        findings_of(&compiled),
         [("unused-definition", "the upstream `orders` is never used")]
     );
 }
@@ -227,9 +227,9 @@ fn what_is_wrong_in_one_is_told_at_its_place() {
             &plain(),
         );
         assert!(
-            told(&compiled).contains(&(lint, message)),
+            findings_of(&compiled).contains(&(lint, message)),
             "{:?}",
-            told(&compiled)
+            findings_of(&compiled)
         );
         let at = compiled
             .findings

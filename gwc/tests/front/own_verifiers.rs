@@ -69,7 +69,7 @@ fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
     &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway
 }
 
-fn told(compiled: &Compiled) -> Vec<(&str, &str)> {
+fn findings_of(compiled: &Compiled) -> Vec<(&str, &str)> {
     let findings = compiled.findings.iter();
     findings
         .map(|one| (one.lint.name, one.message.as_str()))
@@ -126,7 +126,11 @@ fn verifiers_of_documents_have_names_of_their_own() {
         "shadowed-name",
         "gateway.yaml already defines `idp` as a verifier",
     );
-    assert!(told(&compiled).contains(&shadowed), "{:?}", told(&compiled));
+    assert!(
+        findings_of(&compiled).contains(&shadowed),
+        "{:?}",
+        findings_of(&compiled)
+    );
     let gateway = gateway.replace("auth: {idp:", "auth: {shared:");
     let b = b.replace("auth: idp", "auth: shared");
     let compiled = project(&gateway, &a, &b);
@@ -218,7 +222,7 @@ fn wrong_verifiers_are_reported_at_their_place() {
         let mut found = found.filter(|one| one.lint.name == lint);
         let found = found
             .next()
-            .unwrap_or_else(|| panic!("{root} {scheme}: {:?}", told(&compiled)));
+            .unwrap_or_else(|| panic!("{root} {scheme}: {:?}", findings_of(&compiled)));
         assert!(found.message.starts_with(message), "{}", found.message);
         let path = compiled.files.sources.file(found.span.file).path();
         assert_eq!(path, "a.yaml", "{root} {scheme}");
@@ -230,7 +234,7 @@ fn required_verifiers_are_those_of_gateway_yaml() {
     let a = document("auth: {idp: {kind: api_key}}", &[("p", BEARER, "idp")]);
     let more = "auth: {keys: {kind: api_key}}\nrequired: {auth: [keys]}\n";
     let compiled = project(&gateway(more), &a, &plain());
-    let missing = told(&compiled)
+    let missing = findings_of(&compiled)
         .into_iter()
         .filter(|(lint, _)| *lint == "required-auth-missing");
     assert_eq!(missing.count(), 2);
@@ -264,11 +268,17 @@ fn document_found_by_pattern_names_its_api() {
     assert_eq!(apis(&all), ["orders", "two"]);
     let all = compiled("x-gateway: {api: orders}\n", "x-gateway: {api: orders}\n");
     assert!(
-        told(&all).iter().any(|(lint, _)| *lint == "api-name-clash"),
+        findings_of(&all)
+            .iter()
+            .any(|(lint, _)| *lint == "api-name-clash"),
         "{:?}",
-        told(&all)
+        findings_of(&all)
     );
     let all = compiled("x-gateway: {api: \"a b\"}\n", "");
     let wrong = ("bad-value", "`a b` cannot name an API");
-    assert!(told(&all).contains(&wrong), "{:?}", told(&all));
+    assert!(
+        findings_of(&all).contains(&wrong),
+        "{:?}",
+        findings_of(&all)
+    );
 }

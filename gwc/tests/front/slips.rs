@@ -6,11 +6,11 @@ use sources::syntax::Limits;
 const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {\"200\": {description: fine}}}}\n";
 
 /// Findings of a gateway.yaml with one small document: the text at their place, and the message.
-fn told(gateway: &str) -> Vec<(String, String)> {
-    told_of(gateway, DOCUMENT)
+fn findings_of(gateway: &str) -> Vec<(String, String)> {
+    findings_of_document(gateway, DOCUMENT)
 }
 
-fn told_of(gateway: &str, document: &str) -> Vec<(String, String)> {
+fn findings_of_document(gateway: &str, document: &str) -> Vec<(String, String)> {
     let files = [("gateway.yaml", gateway), ("api.yaml", document)];
     let compiled = model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
     let findings = compiled.findings.iter();
@@ -41,7 +41,7 @@ fn a_target_is_exactly_what_its_url_says() {
         "http://h:65535",
     ] {
         let upstream = format!("targets: {{a: {{url: \"{url}\"}}}}");
-        assert_eq!(told(&gateway("", &upstream)), [], "{url}");
+        assert_eq!(findings_of(&gateway("", &upstream)), [], "{url}");
     }
     for (url, why) in [
         ("http://h:99999/", "a port must be 1 to 65535"),
@@ -57,7 +57,7 @@ fn a_target_is_exactly_what_its_url_says() {
         ("http://h:1/{x}", "its path must not have parameters"),
     ] {
         let upstream = format!("targets: {{a: {{url: \"{url}\"}}}}");
-        let found = told(&gateway("", &upstream));
+        let found = findings_of(&gateway("", &upstream));
         assert!(
             found.contains(&(
                 format!("\"{url}\""),
@@ -71,7 +71,7 @@ fn a_target_is_exactly_what_its_url_says() {
 #[test]
 fn listener_with_a_wrong_address_is_one_finding() {
     let gateway = gateway("", FINE) + "listeners: {public: {address: \"localhost:8080\"}}\n";
-    let told = told(&gateway);
+    let told = findings_of(&gateway);
     let [(place, message)] = &told[..] else {
         panic!("{told:?}");
     };
@@ -90,7 +90,7 @@ fn a_host_header_is_no_slip_of_a_word() {
         ("Preserve", false),
         ("api.example.org:99999", false),
     ] {
-        let found = told(&gateway("", &format!("{FINE}, host_header: \"{value}\"")));
+        let found = findings_of(&gateway("", &format!("{FINE}, host_header: \"{value}\"")));
         let expected = (
             format!("\"{value}\""),
             format!("GW0104: `{value}` is not a host"),
@@ -112,7 +112,7 @@ fn any_address_of_this_machine_is_the_gateway_itself() {
     ] {
         let text = gateway("", &format!("targets: {{a: {{url: \"http://{target}\"}}}}"));
         let text = format!("{text}listeners: {{public: {{address: \"{listener}\"}}}}\n");
-        let found = told(&text);
+        let found = findings_of(&text);
         let told = found
             .iter()
             .any(|(_, message)| message.starts_with("GW0535"));
@@ -124,11 +124,11 @@ fn any_address_of_this_machine_is_the_gateway_itself() {
 fn connect_timeout_above_request_timeout_is_found() {
     let upstream = |timeouts| format!("{FINE}, timeouts: {{{timeouts}}}");
     for fine in ["connect: 5s, request: 5s", "connect: 50s", "request: 1s"] {
-        let found = told(&gateway("", &upstream(fine)));
+        let found = findings_of(&gateway("", &upstream(fine)));
         assert_eq!(found, [], "{fine}");
     }
     assert_eq!(
-        told(&gateway("", &upstream("connect: 50s, request: 5s"))),
+        findings_of(&gateway("", &upstream("connect: 50s, request: 5s"))),
         [(
             "connect".into(),
             "GW0526: `connect` is 50000ms, longer than `request` with 5000ms".into()
@@ -139,14 +139,17 @@ fn connect_timeout_above_request_timeout_is_found() {
 #[test]
 fn a_base_path_has_no_dot_segments() {
     for path in ["/a/../b", "/./a", "/a/%2e%2E/b"] {
-        let found = told(&gateway(&format!(", mount: {{base_path: {path}}}"), FINE));
+        let found = findings_of(&gateway(&format!(", mount: {{base_path: {path}}}"), FINE));
         let expected = (
             path.to_owned(),
             format!("GW0104: `{path}` cannot be a base path"),
         );
         assert!(found.contains(&expected), "{path}: {found:?}");
     }
-    assert_eq!(told(&gateway(", mount: {base_path: /v1.2/.b}", FINE)), []);
+    assert_eq!(
+        findings_of(&gateway(", mount: {base_path: /v1.2/.b}", FINE)),
+        []
+    );
 }
 
 #[test]
@@ -157,12 +160,12 @@ fn an_empty_list_is_not_the_same_as_none() {
         ", mount: {hosts: []}",
         ", mount: {listeners: []}",
     ] {
-        let found = told(&gateway(api, FINE));
+        let found = findings_of(&gateway(api, FINE));
         let expected = ("[]".to_owned(), "GW0104: this list has no item".to_owned());
         assert!(found.contains(&expected), "{api}: {found:?}");
     }
     let defaults = gateway("", FINE).replace("upstream: u,", "upstream: u, listeners: [],");
-    let found = told(&defaults);
+    let found = findings_of(&defaults);
     assert!(
         found
             .iter()
@@ -182,9 +185,13 @@ fn useless_credential_store_or_condition_is_found() {
         empty.to_owned(),
         "GW0104: this is the sha256 of the empty string".to_owned(),
     );
-    assert!(told(&text).contains(&expected), "{:?}", told(&text));
+    assert!(
+        findings_of(&text).contains(&expected),
+        "{:?}",
+        findings_of(&text)
+    );
     let text = format!("{}release: {{store: \"oci://r/x\"}}\n", gateway("", FINE));
-    let found = told(&text);
+    let found = findings_of(&text);
     let store = found.iter().find(|(at, _)| at == "\"oci://r/x\"");
     assert!(
         store
@@ -195,7 +202,7 @@ fn useless_credential_store_or_condition_is_found() {
         "operationId: a,",
         "operationId: a, x-gateway: {match: {headers: {X-A: {exact: a}, x-a: {exact: b}}}},",
     );
-    let found = told_of(&gateway("", FINE), &document);
+    let found = findings_of_document(&gateway("", FINE), &document);
     let expected = (
         "x-a".to_owned(),
         "GW0104: the header `x-a` occurs twice".to_owned(),
@@ -218,19 +225,19 @@ fn keys_without_a_value_are_found() {
             "not_after",
         ),
     ] {
-        assert_eq!(told(&with(more)), [error(key)], "{more}");
+        assert_eq!(findings_of(&with(more)), [error(key)], "{more}");
     }
     let text = with("").replace("security: upstream", "security: ");
-    assert!(told(&text).contains(&error("security")), "{text}");
+    assert!(findings_of(&text).contains(&error("security")), "{text}");
     let text = gateway("", &format!("{FINE}, timeouts: "));
-    assert_eq!(told(&text), [error("timeouts")]);
+    assert_eq!(findings_of(&text), [error("timeouts")]);
     for more in [
         "gates: null\n",
         "gates: ~\n",
         "required: {}\n",
         "gates: []\n",
     ] {
-        assert_eq!(told(&with(more)), [], "{more}");
+        assert_eq!(findings_of(&with(more)), [], "{more}");
     }
     let level = |text: &str| {
         let files = [("gateway.yaml", text), ("api.yaml", DOCUMENT)];

@@ -3,12 +3,12 @@
 
 use crate::project;
 
-fn said(version: &str, rest: &str) -> Vec<String> {
+fn findings_of_text(version: &str, rest: &str) -> Vec<String> {
     let text = format!("openapi: {version}\ninfo: {{title: t, version: \"1\"}}\n{rest}");
-    told(&project::memory(&[("openapi.yaml", &text)]))
+    finding_lines(&project::memory(&[("openapi.yaml", &text)]))
 }
 
-fn told(linted: &project::Linted) -> Vec<String> {
+fn finding_lines(linted: &project::Linted) -> Vec<String> {
     let line = |finding: &diag::Diagnostic| {
         let text = linted.files.sources.text(finding.span);
         format!("{} at {text} {}", finding.lint.name, finding.level.name())
@@ -149,7 +149,11 @@ fn each_version_has_its_own_words() {
     ];
     for (text, expected) in cases {
         for (version, expected) in ["3.0.4", "3.1.1", "3.2.0"].iter().zip(expected) {
-            assert_eq!(said(version, &text), expected, "{version}: {text}");
+            assert_eq!(
+                findings_of_text(version, &text),
+                expected,
+                "{version}: {text}"
+            );
         }
     }
 }
@@ -216,7 +220,7 @@ components:
         ("linked.yaml", linked),
     ]);
     assert_eq!(
-        told(&linted),
+        finding_lines(&linted),
         [
             "unknown-link-operation at getB warn",
             "unknown-link-operation at '#/paths/~1a~1{id}/put' warn",
@@ -249,7 +253,7 @@ fn many_links_take_one_look_at_the_operations() {
 }
 
 /// Rules with their levels.
-type Told = &'static [(&'static str, diag::Level)];
+type RuleLevels = &'static [(&'static str, diag::Level)];
 
 #[test]
 fn what_only_looks_right_is_told() {
@@ -259,7 +263,7 @@ fn what_only_looks_right_is_told() {
     let parameters = |list: &str| format!("paths: {{/a: {{parameters: [{list}]}}}}\n");
     const TEMPLATE: &str = "unsupported-template";
     const FORMAT: &str = "value-of-other-format";
-    let cases: Vec<(&str, String, Told)> = vec![
+    let cases: Vec<(&str, String, RuleLevels)> = vec![
         ("3.1.0", path("\"/a%zz\""), &[(TEMPLATE, Error)]),
         ("3.1.0", path("\"/a%0\""), &[(TEMPLATE, Error)]),
         ("3.1.0", path("\"/a%00b\""), &[(TEMPLATE, Error)]),

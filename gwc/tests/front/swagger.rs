@@ -394,7 +394,7 @@ fn all_documents_of_the_corpus_build() {
 }
 
 /// Findings of a 2.0 document: text at the place, and rule.
-fn told(text: &str) -> Vec<(String, &'static str)> {
+fn findings_of(text: &str) -> Vec<(String, &'static str)> {
     let linted = project::text(&format!("{HEAD}{text}"));
     let findings = linted.findings.iter();
     let findings = findings.filter(|finding| finding.level >= diag::Level::Warn);
@@ -416,15 +416,15 @@ fn what_cannot_be_lifted_is_told() {
     let body = "{name: b, in: body, schema: {type: object}}";
     let broken = "{name: c, in: body, schema: {$ref: '#/definitions/Gone'}}";
     let form = "{name: f, in: formData, type: string}";
-    assert_eq!(told(&operation(body)), []);
-    assert_eq!(told(&operation(form)), []);
+    assert_eq!(findings_of(&operation(body)), []);
+    assert_eq!(findings_of(&operation(form)), []);
     for (parameters, more) in [
         (format!("{body}, {body}"), None),
         (format!("{body}, {form}"), None),
         (format!("{form}, {body}"), None),
         (format!("{body}, {broken}"), Some("'#/definitions/Gone'")),
     ] {
-        let found = told(&operation(&parameters));
+        let found = findings_of(&operation(&parameters));
         let mut expected = vec![("name".to_owned(), "several-bodies")];
         expected.extend(more.map(|text| (text.to_owned(), "unresolved-reference")));
         assert_eq!(found, expected, "{parameters}");
@@ -435,12 +435,12 @@ fn what_cannot_be_lifted_is_told() {
         &format!("    parameters: [{broken}]\n    post:"),
     );
     assert_eq!(
-        told(&replaced),
+        findings_of(&replaced),
         [("'#/definitions/Gone'".to_owned(), "unresolved-reference")]
     );
     let mixed =
         operation(form).replace("    post:", &format!("    parameters: [{body}]\n    post:"));
-    assert_eq!(told(&mixed), [("name".to_owned(), "several-bodies")]);
+    assert_eq!(findings_of(&mixed), [("name".to_owned(), "several-bodies")]);
     for (root, at) in [
         ("host: h\nschemes: [https, ftp]\npaths: {}\n", "ftp"),
         ("host: h\nbasePath: v1\npaths: {}\n", "v1"),
@@ -450,7 +450,7 @@ fn what_cannot_be_lifted_is_told() {
             "file",
         ),
     ] {
-        let found = told(root);
+        let found = findings_of(root);
         let found: Vec<_> = found
             .iter()
             .filter(|(_, name)| *name == "unknown-value")

@@ -41,7 +41,7 @@ impl Parsed {
     }
 
     /// Findings as `NAME LINE:COLUMN`.
-    fn said(&self) -> Vec<String> {
+    fn finding_lines(&self) -> Vec<String> {
         let line = |finding: &diag::Diagnostic| {
             let place = self.sources.position(finding.span);
             format!("{} {}:{}", finding.lint.name, place.line, place.column)
@@ -91,7 +91,7 @@ fn yaml_and_json_say_the_same() {
     let expected = r#"{a:[1,-2.5e3,true,null,"x\né😀/"],b:{c:{},d:[]},:"e"}"#;
     for (path, text) in [("a.json", json), ("a.yaml", json), ("a.yaml", block)] {
         let parsed = parse(path, text);
-        assert_eq!(parsed.said(), Vec::<String>::new());
+        assert_eq!(parsed.finding_lines(), Vec::<String>::new());
         assert_eq!(parsed.shown(), expected);
     }
 }
@@ -101,7 +101,7 @@ fn scalars_follow_the_core_schema() {
     let parsed = yaml(
         "[yes, no, on, y, 010, 1.10, 0x1F, ~, , 'null', \"1\", !!str 5, !!int \"5\", 2027-06-30]",
     );
-    assert_eq!(parsed.said(), ["malformed-yaml 1:38"]);
+    assert_eq!(parsed.finding_lines(), ["malformed-yaml 1:38"]);
     let parsed = yaml(
         "[yes, no, on, y, 010, 1.10, 0x1F, ~, 'null', \"1\", !!str 5, !!int \"5\", 2027-06-30]",
     );
@@ -122,7 +122,7 @@ fn scalars_follow_the_core_schema() {
 fn places_are_exact() {
     let text = "\u{feff}ä: 漢字\r\nb:\t'q''q'\r\nlist:\r\n  - {k: [1, \"zwei\"]}\r\n  - plain text # comment\r\nblock: |\r\n  one\r\n  two\r\n\r\nlast: x\r\n";
     let parsed = yaml(text);
-    assert_eq!(parsed.said(), Vec::<String>::new());
+    assert_eq!(parsed.finding_lines(), Vec::<String>::new());
     assert_eq!(parsed.text(&["ä"]), "漢字");
     assert_eq!(parsed.text(&["b"]), "'q''q'");
     assert_eq!(parsed.text(&["list", "0"]), "{k: [1, \"zwei\"]}");
@@ -162,7 +162,7 @@ fn aliases_are_one_node() {
     assert_eq!(parsed.at(&["a"]).id(), parsed.at(&["b"]).id());
     assert_eq!(parsed.at(&["a"]).id(), parsed.at(&["c", "1"]).id());
     let parsed = yaml("&k key: 1\nb: *k\n*k : 2\n");
-    assert_eq!(parsed.said(), ["duplicate-map-key 3:1"]);
+    assert_eq!(parsed.finding_lines(), ["duplicate-map-key 3:1"]);
     assert_eq!(parsed.shown(), r#"{key:1,b:"key"}"#);
     // An anchor can be redefined; an alias refers to the nearest one before it.
     assert_eq!(yaml("- &x 1\n- *x\n- &x 2\n- *x\n").shown(), "[1,1,2,2]");
@@ -173,13 +173,13 @@ fn merge_keys_merge() {
     let parsed = yaml(
         "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\nc: {<<: *b, y: 9}\nd: {<<: [*b, *m], w: 0}\ne: {\"<<\": 1}\nf: {<<: {q: 1}}\n",
     );
-    assert_eq!(parsed.said(), Vec::<String>::new());
+    assert_eq!(parsed.finding_lines(), Vec::<String>::new());
     assert_eq!(show(parsed.at(&["c"])), "{y:9,x:1}");
     assert_eq!(show(parsed.at(&["d"])), "{w:0,x:1,y:2,z:4}");
     assert_eq!(show(parsed.at(&["e"])), "{<<:1}");
     assert_eq!(show(parsed.at(&["f"])), "{q:1}");
-    assert_eq!(yaml("a: {<<: 1}").said(), ["bad-merge-key 1:9"]);
-    assert_eq!(yaml("a: {<<: [1]}").said(), ["bad-merge-key 1:9"]);
+    assert_eq!(yaml("a: {<<: 1}").finding_lines(), ["bad-merge-key 1:9"]);
+    assert_eq!(yaml("a: {<<: [1]}").finding_lines(), ["bad-merge-key 1:9"]);
 }
 
 #[test]
@@ -209,18 +209,21 @@ fn mistakes_are_said_at_their_place() {
         ("a: b[1\n c: 2\n", "malformed-yaml 2:2"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),
     ] {
-        assert_eq!(yaml(text).said(), [said], "{text:?}");
+        assert_eq!(yaml(text).finding_lines(), [said], "{text:?}");
     }
     let two = yaml("{a: 1, a: 2, b: 3, b: 4}");
     assert_eq!(
-        two.said(),
+        two.finding_lines(),
         ["duplicate-map-key 1:8", "duplicate-map-key 1:20"]
     );
     assert_eq!(two.shown(), "{a:1,b:3}");
     let related = &two.findings[0].related;
     assert_eq!(related.len(), 1);
     assert_eq!(two.sources.position(related[0].0).column, 2);
-    assert_eq!(yaml("---\na: 1\n...\n").said(), Vec::<String>::new());
+    assert_eq!(
+        yaml("---\na: 1\n...\n").finding_lines(),
+        Vec::<String>::new()
+    );
     assert_eq!(yaml("%YAML 1.2\n---\na: 1\n").shown(), "{a:1}");
 }
 
@@ -284,7 +287,7 @@ fn every_place_in_real_documents_holds_its_value() {
     ] {
         let text = std::fs::read_to_string(corpus.join("specs").join(name)).expect("the document");
         let parsed = parse(name, &text);
-        assert_eq!(parsed.said(), Vec::<String>::new(), "{name}");
+        assert_eq!(parsed.finding_lines(), Vec::<String>::new(), "{name}");
         let mut checked = 0;
         for index in 0..parsed.tree.len() {
             let node = parsed

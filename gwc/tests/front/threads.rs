@@ -58,7 +58,7 @@ fn project(wrong: bool) -> Vec<(String, String)> {
 }
 
 /// All output of a compilation.
-fn told(compiled: &Compiled) -> String {
+fn output_of(compiled: &Compiled) -> String {
     let mut text = String::new();
     for (_, file) in compiled.files.sources.iter() {
         let _ = writeln!(text, "{}", file.path());
@@ -88,7 +88,7 @@ fn the_number_of_threads_changes_nothing() {
     for wrong in [false, true] {
         let run = |threads| {
             let files = Files::in_memory(project(wrong), Limits::default());
-            let compile = || told(&compile::project(files, &Vec::new()));
+            let compile = || output_of(&compile::project(files, &Vec::new()));
             with_threads(threads, compile).expect("threads")
         };
         let alone = run(1);

@@ -36,7 +36,7 @@ type Key = (String, String);
 
 /// Facts about an operation that both parsers report.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct OperationFacts {
     id: Option<String>,
     /// Places and names, or `None` if they cannot be determined.
     parameters: Option<BTreeSet<(String, String)>>,
@@ -154,7 +154,7 @@ fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
     }
 }
 
-fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, Told> {
+fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, OperationFacts> {
     let mut all = BTreeMap::new();
     for item in &spec.paths {
         // openapiv3 omits a path item that is a reference, so it is omitted here, too.
@@ -177,7 +177,7 @@ fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, Told> {
                 names.collect()
             });
             let parameters = operation.parameters.iter();
-            let told = Told {
+            let told = OperationFacts {
                 id: operation.operation_id.as_ref().map(|id| id.value.clone()),
                 parameters: Some(
                     parameters
@@ -206,7 +206,7 @@ fn theirs(path: &Path) -> Option<OpenAPI> {
     serde_yaml_ng::from_str(&text).ok()
 }
 
-fn their_operations(document: &OpenAPI) -> BTreeMap<Key, Told> {
+fn their_operations(document: &OpenAPI) -> BTreeMap<Key, OperationFacts> {
     let mut all = BTreeMap::new();
     for (path, item) in &document.paths.paths {
         let ReferenceOr::Item(item) = item else {
@@ -224,7 +224,7 @@ fn their_operations(document: &OpenAPI) -> BTreeMap<Key, Told> {
                     .map(|one| one.keys().cloned().collect())
                     .collect()
             });
-            let told = Told {
+            let told = OperationFacts {
                 id: operation.operation_id.clone(),
                 parameters,
                 security,

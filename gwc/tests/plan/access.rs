@@ -75,7 +75,7 @@ struct Use {
 
 /// Credential of a caller at a place.
 #[derive(Clone, Debug)]
-enum Held {
+enum CallerCredential {
     Nothing,
     Forged,
     Known(Facts),
@@ -181,7 +181,7 @@ fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
 }
 
 /// One credential for each combination of properties that a requirement can distinguish.
-fn credentials() -> Vec<Held> {
+fn credentials() -> Vec<CallerCredential> {
     let subsets = |of: &[&'static str]| -> Vec<Vec<&'static str>> {
         (0..1usize << of.len())
             .map(|bits| {
@@ -190,7 +190,7 @@ fn credentials() -> Vec<Held> {
             })
             .collect()
     };
-    let mut all = vec![Held::Nothing, Held::Forged];
+    let mut all = vec![CallerCredential::Nothing, CallerCredential::Forged];
     for bits in 0..8u8 {
         let (key, claim, scope) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
         for keys in subsets(&KEYS) {
@@ -199,7 +199,7 @@ fn credentials() -> Vec<Held> {
                     for algorithm in ALGORITHMS {
                         for late_ms in [0, 30_000, 60_000] {
                             for bound in ["none", "connection", "client-cert"] {
-                                all.push(Held::Known(Facts {
+                                all.push(CallerCredential::Known(Facts {
                                     key,
                                     keys: keys.clone(),
                                     issuer,
@@ -221,14 +221,14 @@ fn credentials() -> Vec<Held> {
 }
 
 /// One certificate for each combination of properties that a requirement can distinguish.
-fn shown() -> Vec<Held> {
-    let mut all = vec![Held::Nothing];
+fn shown() -> Vec<CallerCredential> {
+    let mut all = vec![CallerCredential::Nothing];
     let ids = IDS.into_iter().map(Some).chain([None]);
     for id in ids {
         for bits in 0..16u8 {
             let names = [1, 2].iter().zip(NAMES);
             let names = names.filter(|(bit, _)| bits & **bit != 0);
-            all.push(Held::Certificate {
+            all.push(CallerCredential::Certificate {
                 of_connection: bits & 4 != 0,
                 of_proxy: bits & 8 != 0,
                 names: names.map(|(_, name)| name).collect(),
@@ -254,13 +254,22 @@ fn is_id(pattern: &str, id: &str) -> bool {
     MATCHES.contains(&(pattern, id))
 }
 
-fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 3]) -> bool {
+fn lets_in(
+    requirement: &[Vec<Use>],
+    verifiers: &[Verifier],
+    caller: [&CallerCredential; 3],
+) -> bool {
     let satisfied = |wanted: &Use| {
         let facts = match (caller[wanted.place], wanted.verifier) {
-            (Held::Nothing, _) | (Held::Forged, Some(_)) => return false,
-            (Held::Forged | Held::Known(_) | Held::Certificate { .. }, None) => return true,
+            (CallerCredential::Nothing, _) | (CallerCredential::Forged, Some(_)) => return false,
             (
-                Held::Certificate {
+                CallerCredential::Forged
+                | CallerCredential::Known(_)
+                | CallerCredential::Certificate { .. },
+                None,
+            ) => return true,
+            (
+                CallerCredential::Certificate {
                     of_connection,
                     of_proxy,
                     names: own,
@@ -282,7 +291,7 @@ fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 3])
                     && (names.is_empty() || own.iter().any(|name| names.contains(name)))
                     && (ids.is_empty() || id.is_some_and(is_admitted));
             }
-            (Held::Known(facts), Some(_)) => facts,
+            (CallerCredential::Known(facts), Some(_)) => facts,
         };
         let valid = match &verifiers[wanted.verifier.unwrap_or_default()] {
             Verifier::Key => facts.key,
@@ -455,7 +464,11 @@ fn the_order_of_requirements_agrees_with_every_caller() {
 /// Compares one pair of requirements with their verifiers. The computed order must agree with the
 /// callers that are admitted: callers with exactly the credentials of one alternative, and some
 /// random callers.
-fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<String, usize>) {
+fn pair(
+    dice: &mut Dice,
+    (all, shown): (&[CallerCredential], &[CallerCredential]),
+    told: &mut BTreeMap<String, usize>,
+) {
     let mut old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
     old_verifiers.extend([certificates(dice), certificates(dice)]);
     let mut new_verifiers = old_verifiers.clone();
@@ -472,7 +485,7 @@ fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<S
     };
     let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
     let (mut more, mut fewer) = (false, false);
-    let telling = [0, 1].map(|place| -> Vec<&Held> {
+    let telling = [0, 1].map(|place| -> Vec<&CallerCredential> {
         let asked = asked_at(place, &old, &old_verifiers);
         let asked: Vec<(&Verifier, bool)> = asked
             .into_iter()
@@ -484,7 +497,8 @@ fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<S
         .into_iter()
         .chain(asked_at(CERTIFICATE, &new, &new_verifiers))
         .collect();
-    let shown: Vec<&Held> = shown.iter().filter(|held| is_shown(held, &asked)).collect();
+    let shown: Vec<&CallerCredential> =
+        shown.iter().filter(|held| is_shown(held, &asked)).collect();
     'all: for first in &telling[0] {
         for second in &telling[1] {
             for third in &shown {
@@ -530,8 +544,8 @@ fn asked_at<'v>(
 
 /// True if the credential has only properties that one of the requirements checks. Other properties
 /// make no difference.
-fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
-    let Held::Known(facts) = held else {
+fn is_telling(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
+    let CallerCredential::Known(facts) = held else {
         return true;
     };
     let tokens = || {
@@ -581,8 +595,8 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
 }
 
 /// True if the certificate has only properties that one of the requirements checks.
-fn is_shown(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
-    let Held::Certificate {
+fn is_shown(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
+    let CallerCredential::Certificate {
         of_connection,
         of_proxy,
         names: own,

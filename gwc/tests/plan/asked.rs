@@ -29,7 +29,7 @@ fn document(scheme: &str, requirement: &str) -> String {
 }
 
 /// Lines about credentials and secrets, as `CLASS SUBJECT: OLD -> NEW OPERATIONS`.
-fn told(plan: &Plan) -> Vec<String> {
+fn credential_lines(plan: &Plan) -> Vec<String> {
     let about = ["credentials-sent", "secret-flow-added", "service-asked"];
     let changes = plan.changes.iter();
     let changes = changes.filter(|change| about.contains(&change.id));
@@ -58,7 +58,7 @@ fn introspection_beside_a_key_sends_credentials() {
         let document = document(scheme, "{key: [], token: []}");
         let plan = plan((GATEWAY, DOCUMENT), (&new, &document));
         assert_eq!(
-            told(&plan),
+            credential_lines(&plan),
             [
                 "weaken auth intro client_secret: null -> \"${env:A}\" ".to_owned(),
                 format!("moved credentials to idp.example: null -> \"{place}\" a/getOrder")
@@ -80,7 +80,7 @@ fn introspection_elsewhere_sends_the_secret_there() {
     let new = gateway("https://other.example/ask", "A", "");
     let plan_of = |new: &str| plan((&old, &document), (new, &document));
     assert_eq!(
-        told(&plan_of(&new)),
+        credential_lines(&plan_of(&new)),
         [
             "weaken auth intro client_secret: null -> \"${env:A} to upstream https://other.example, other.example\" a/getOrder",
             "moved credentials to other.example: null -> \"authorization\" a/getOrder"
@@ -88,7 +88,7 @@ fn introspection_elsewhere_sends_the_secret_there() {
     );
     // Another secret at the same host.
     assert_eq!(
-        told(&plan_of(&gateway(ENDPOINT, "B", ""))),
+        credential_lines(&plan_of(&gateway(ENDPOINT, "B", ""))),
         ["weaken auth intro client_secret: null -> \"${env:B}\" "]
     );
     // A new name, and another path at the same host.
@@ -96,13 +96,13 @@ fn introspection_elsewhere_sends_the_secret_there() {
     let document_of = edit(&document, "auth: intro", "auth: query");
     let renamed = plan((&old, &document), (&renamed, &document_of));
     assert_eq!(
-        told(&renamed),
+        credential_lines(&renamed),
         ["changed auth query client_secret: null -> \"${env:A}\" "]
     );
     // A verifier that no operation uses does not send its secret.
     let unused = plan((GATEWAY, DOCUMENT), (&old, DOCUMENT));
     assert_eq!(
-        told(&unused),
+        credential_lines(&unused),
         ["changed auth intro client_secret: null -> \"${env:A}\" "]
     );
 }
@@ -134,7 +134,7 @@ fn fields_named_like_credentials_are_credentials() {
         let new = asking(&format!(
             "url: \"https://ask.example/c\", request_headers: [Accept, {field}]"
         ));
-        let sent = told(&plan((GATEWAY, DOCUMENT), (&new, DOCUMENT)));
+        let sent = credential_lines(&plan((GATEWAY, DOCUMENT), (&new, DOCUMENT)));
         let place = field.to_ascii_lowercase();
         assert!(
             matches!(&*sent, [one] if one.starts_with(&format!(
@@ -153,7 +153,7 @@ fn credential_in_the_query_reaches_the_service() {
         "{type: apiKey, in: query, name: pass",
     );
     let new = asking("url: \"https://ask.example/c\", request_headers: [Accept]");
-    let sent = told(&plan((GATEWAY, &document), (&new, &document)));
+    let sent = credential_lines(&plan((GATEWAY, &document), (&new, &document)));
     let keyed = "a/createOrder+a/deleteOrder+a/getOrder+a/listOrders";
     assert_eq!(
         sent,
@@ -167,7 +167,7 @@ fn credential_in_the_query_reaches_the_service() {
 #[test]
 fn service_without_credentials_answers_clients() {
     let new = asking("url: \"https://ask.example/c\", request_headers: [Accept]");
-    let plan_of = |old: &str, new: &str| told(&plan((old, DOCUMENT), (new, DOCUMENT)));
+    let plan_of = |old: &str, new: &str| credential_lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
     let all = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
     assert_eq!(
         plan_of(GATEWAY, &new),
@@ -204,14 +204,14 @@ fn new_operation_with_another_service_is_named() {
         )
     };
     let document = added("x-gateway: {+policies: [more]}, ");
-    let sent = told(&plan((GATEWAY, DOCUMENT), (&with(GATEWAY), &document)));
+    let sent = credential_lines(&plan((GATEWAY, DOCUMENT), (&with(GATEWAY), &document)));
     assert_eq!(
         sent,
         ["moved credentials to more.example: null -> \"authorization, cookie\" a/getNew"]
     );
     // The old side already asks the service.
     let old = asking("url: \"https://ask.example/c\"");
-    let sent = told(&plan((&old, DOCUMENT), (&old, &added(""))));
+    let sent = credential_lines(&plan((&old, DOCUMENT), (&old, &added(""))));
     assert_eq!(sent, [""; 0]);
 }
 

@@ -67,7 +67,7 @@ fn between(old: &str, new: &str) -> Plan {
 }
 
 /// `LEVEL ID OPERATIONS SUBJECT: OLD -> NEW` of each line.
-fn told(plan: &Plan) -> Vec<String> {
+fn break_lines(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         assert_eq!(change.section, Section::Breaking);
         format!(
@@ -88,14 +88,14 @@ fn told(plan: &Plan) -> Vec<String> {
 #[test]
 fn changed_response_type_is_one_line_with_both_values() {
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "{type: integer, maximum: 100}",
             "{type: integer, maximum: 50}"
         )),
         ["error request-parameter-max-decreased a/list query limit maximum: 100 -> 50"]
     );
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "X-Rate: {required: true",
             "X-Rate: {required: false"
         )),
@@ -104,34 +104,34 @@ fn changed_response_type_is_one_line_with_both_values() {
         ]
     );
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "requestBody: {required: true, content",
             "requestBody: {content"
         )),
         ["info request-body-became-optional a/create body required: true -> false"]
     );
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "operationId: one,",
             "operationId: one, deprecated: true,"
         )),
         ["info endpoint-deprecated a/one operation deprecated: false -> true"]
     );
     assert_eq!(
-        told(&changed("image/png", "image/jpeg")),
+        break_lines(&changed("image/png", "image/jpeg")),
         [
             r#"error request-serialization-changed a/create body multipart/form-data encoding: {"file":{"contentType":"image/png"}} -> {"file":{"contentType":"image/jpeg"}}"#
         ]
     );
     assert_eq!(
-        told(&changed("format: uuid", "format: date")),
+        break_lines(&changed("format: uuid", "format: date")),
         [r#"error request-parameter-type-changed a/one path id format: "uuid" -> "date""#]
     );
 }
 
 #[test]
 fn changed_shared_schema_is_one_line_a_direction() {
-    let lines = told(&changed("maxLength: 36", "maxLength: 40"));
+    let lines = break_lines(&changed("maxLength: 36", "maxLength: 40"));
     assert_eq!(
         lines,
         [
@@ -206,7 +206,7 @@ fn other_forms_of_a_schema_break_nothing() {
             plan.count(plan::Class::Break),
             0,
             "{from} -> {to}: {:#?}",
-            told(&plan)
+            break_lines(&plan)
         );
     }
 }
@@ -232,7 +232,7 @@ fn encoding_of_a_new_property_breaks_nothing() {
         )
     };
     assert_eq!(
-        told(&between(&form("file"), &form("file note"))),
+        break_lines(&between(&form("file"), &form("file note"))),
         [
             r#"info new-optional-request-property a/create body.note properties: null -> {"type":"string"}"#
         ]
@@ -263,7 +263,7 @@ fn a_renamed_operation_hides_no_break() {
 #[test]
 fn parts_come_and_go() {
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "        - {name: X-Trace, in: header, schema: {type: string}}\n",
             ""
         )),
@@ -272,7 +272,7 @@ fn parts_come_and_go() {
         ]
     );
     assert_eq!(
-        told(&changed(
+        break_lines(&changed(
             "responses: {\"201\":",
             "responses: {\"400\": {description: no}, \"201\":"
         )),
@@ -282,7 +282,7 @@ fn parts_come_and_go() {
 
 #[test]
 fn what_the_api_calls_itself_is_told() {
-    let lines = told(&changed("count: {type: integer}", "count: {type: string}"));
+    let lines = break_lines(&changed("count: {type: integer}", "count: {type: string}"));
     assert_eq!(
         lines,
         [
@@ -295,7 +295,7 @@ fn what_the_api_calls_itself_is_told() {
     let messages = |change: &plan::Change| change.message.as_ref().map(|one| one.messages);
     let counts: Vec<_> = plan.changes.iter().map(messages).collect();
     assert_eq!(counts, [Some(1), Some(5)]);
-    let gone = told(&changed("  shipped: {post:", "  sent: {post:"));
+    let gone = break_lines(&changed("  shipped: {post:", "  sent: {post:"));
     assert_eq!(gone.len(), 2, "{gone:#?}");
 }
 
@@ -312,7 +312,7 @@ fn a_later_and_wider_change_has_another_fingerprint() {
 #[test]
 fn what_is_not_promised_is_told() {
     let only = |from: &str, to: &str, count: usize| {
-        let lines = told(&changed(from, to));
+        let lines = break_lines(&changed(from, to));
         assert_eq!(lines.len(), count, "{from} -> {to}: {lines:#?}");
     };
     only("format: uuid", "format: other", 1);
@@ -330,7 +330,7 @@ fn what_is_not_promised_is_told() {
     let renamed = DOCUMENT
         .replace("{id}", "{key}")
         .replace("[{name: id,", "[{name: key,");
-    let lines = told(&between(DOCUMENT, &renamed));
+    let lines = break_lines(&between(DOCUMENT, &renamed));
     assert_eq!(
         lines,
         [r#"info path-parameter-renamed a/one path key name: "id" -> "key""#]
@@ -413,9 +413,9 @@ fn no_single_edit_of_a_contract_is_silent() {
         let plan = between(DOCUMENT, &new);
         assert!(!plan.no_op, "{round}: {from} -> {to}");
         let back = between(&new, DOCUMENT);
-        let count = told(&plan).len();
+        let count = break_lines(&plan).len();
         assert!(
-            count > 0 && told(&back).len() == count,
+            count > 0 && break_lines(&back).len() == count,
             "{round}: {from} -> {to}"
         );
     }

@@ -8,7 +8,7 @@ const LIST: &str = "{operationId: listOrders, summary: List,";
 const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
 
 /// Lines with a class about counters, as `ID OPERATIONS: OLD -> NEW`.
-fn told(plan: &Plan, class: Class) -> Vec<String> {
+fn counter_lines(plan: &Plan, class: Class) -> Vec<String> {
     let ids = ["limit-split", "limit-joined"];
     let changes = plan.changes.iter();
     let changes = changes.filter(|change| change.class == class && ids.contains(&change.id));
@@ -23,14 +23,29 @@ fn told(plan: &Plan, class: Class) -> Vec<String> {
 #[track_caller]
 fn split(old: (&str, &str), new: (&str, &str), forwards: &[&str], backwards: &[&str]) {
     let there = plan(old, new);
-    assert_eq!(told(&there, Class::Relax), forwards, "{:?}", lines(&there));
+    assert_eq!(
+        counter_lines(&there, Class::Relax),
+        forwards,
+        "{:?}",
+        lines(&there)
+    );
     let mut changes = there.changes.iter();
     let is_tripped =
         changes.any(|change| change.class == Class::Relax && change.id != "policy-restarted");
     assert_eq!(is_tripped, !forwards.is_empty(), "{:?}", lines(&there));
     let back = plan(new, old);
-    assert_eq!(told(&back, Class::Tighten), backwards, "{:?}", lines(&back));
-    assert_eq!(told(&back, Class::Relax), [""; 0], "{:?}", lines(&back));
+    assert_eq!(
+        counter_lines(&back, Class::Tighten),
+        backwards,
+        "{:?}",
+        lines(&back)
+    );
+    assert_eq!(
+        counter_lines(&back, Class::Relax),
+        [""; 0],
+        "{:?}",
+        lines(&back)
+    );
 }
 
 /// gateway.yaml with a second limit that is equal to `slow`.
@@ -200,13 +215,13 @@ fn operation_in_another_api_splits_the_counter() {
     );
     let plan = plan::compare(Some(&old), &new).expect("both sides build");
     assert_eq!(
-        told(&plan, Class::Relax),
+        counter_lines(&plan, Class::Relax),
         ["limit-split b/three: \"a/all\" -> \"b/all\""],
         "{:?}",
         lines(&plan)
     );
     assert_eq!(
-        told(&plan, Class::Tighten),
+        counter_lines(&plan, Class::Tighten),
         ["limit-joined b/three: \"a/all\" -> \"b/all\""]
     );
 }

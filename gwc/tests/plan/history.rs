@@ -100,7 +100,7 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     });
     let plan = plan::compare(Some(&old), &new).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
-    let said = Said::new(&plan, &old, &new);
+    let said = OperationLines::new(&plan, &old, &new);
 
     // The plan must list exactly the routes that changed. A route that another operation had or has
     // is moved.
@@ -232,13 +232,13 @@ fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
 }
 
 /// Lines of a plan about operations, by method and path.
-struct Said<'p> {
+struct OperationLines<'p> {
     plan: &'p Plan,
     /// Operations with this key on either side.
     paths: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl<'p> Said<'p> {
+impl<'p> OperationLines<'p> {
     fn new(plan: &'p Plan, old: &Side, new: &Side) -> Self {
         let mut paths: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for side in [old, new] {

@@ -54,11 +54,11 @@ pub(crate) struct Naive {
     mounts: Vec<Mounted>,
     /// For each host pattern and method: operations for undescribed requests, with their paths.
     rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
-    said: Vec<Said>,
+    said: Vec<PathDescription>,
 }
 
 /// Description of a path by an API.
-struct Said {
+struct PathDescription {
     host: &'static str,
     pieces: Vec<Segment>,
     prefix: bool,
@@ -154,7 +154,7 @@ impl Naive {
         };
         let mut routes = naive.routes.iter();
         if routes.any(|route| route.owns != Owns::Described) {
-            naive.said = naive.said();
+            naive.said = naive.descriptions();
             for mounted in mounts {
                 let rest = naive.rest_of(mounted.host, paths);
                 naive.rest.insert(mounted.host, rest);
@@ -164,11 +164,11 @@ impl Naive {
     }
 
     /// Descriptions of paths by routes, and by hidden operations.
-    fn said(&self) -> Vec<Said> {
+    fn descriptions(&self) -> Vec<PathDescription> {
         let routes = self.routes.iter();
         let described = routes.filter(|route| route.owns == Owns::Described);
-        let mut said: Vec<Said> = described
-            .map(|route| Said {
+        let mut said: Vec<PathDescription> = described
+            .map(|route| PathDescription {
                 host: route.host,
                 pieces: route.pieces.clone(),
                 prefix: route.prefix,
@@ -190,7 +190,7 @@ impl Naive {
                 }
                 let prefix = hidden.template.is_prefix();
                 for pieces in [Some(pieces), (!prefix).then_some(twin)] {
-                    said.extend(pieces.map(|pieces| Said {
+                    said.extend(pieces.map(|pieces| PathDescription {
                         host: mounted.host,
                         pieces,
                         prefix,
@@ -228,7 +228,7 @@ impl Naive {
     /// path owns the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let said = self.said.iter().filter(|said| said.host == host);
-        let said: Vec<&Said> = said
+        let said: Vec<&PathDescription> = said
             .filter(|said| path_holds(&said.pieces, said.prefix, path))
             .collect();
         let best = said.iter().max_by(|a, b| {
@@ -256,7 +256,7 @@ impl Naive {
     }
 
     /// First of `patterns` that has routes: the host pattern that applies to the request.
-    fn asked(&self, patterns: [&str; 3]) -> Option<&'static str> {
+    fn first_with_routes(&self, patterns: [&str; 3]) -> Option<&'static str> {
         let mut patterns = patterns.into_iter();
         patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
     }
@@ -275,7 +275,7 @@ impl Naive {
             .collect();
         let queries: Vec<&str> = query.strip_prefix("q=").into_iter().collect();
         let (_, patterns) = HOSTS.iter().find(|(known, _)| *known == host)?;
-        let asked = self.asked(*patterns)?;
+        let asked = self.first_with_routes(*patterns)?;
         let method = METHODS
             .iter()
             .position(|method| *method == witness.method)?;
@@ -305,7 +305,10 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
         if !named && host != "gateway" {
             continue;
         }
-        let asked = (old.asked(patterns), new.asked(patterns));
+        let asked = (
+            old.first_with_routes(patterns),
+            new.first_with_routes(patterns),
+        );
         for (method, name) in METHODS.iter().enumerate() {
             for fields in FIELDS {
                 for queries in QUERIES {
@@ -360,7 +363,7 @@ pub(crate) fn shadowed(
             continue;
         }
         let [before, after] = [old, new].map(|naive| {
-            let asked = naive.asked(patterns);
+            let asked = naive.first_with_routes(patterns);
             let mut reached: BTreeMap<&str, bool> = BTreeMap::new();
             for route in naive
                 .routes

@@ -413,7 +413,7 @@ impl Admin {
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
-            status.insert("upstreams".into(), upstreams::told(&self.shared));
+            status.insert("upstreams".into(), upstreams::status_value(&self.shared));
             let limit = self.shared.validation_limit.status();
             status.insert("validation_limit".into(), limit);
             let memory = &self.shared.budgets.memory;

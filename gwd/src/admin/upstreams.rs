@@ -12,7 +12,7 @@ use crate::upstream::hosts::Common;
 use crate::upstream::shared::Host;
 
 /// Value of `upstreams` in `status/v1`.
-pub(crate) fn told(shared: &Shared) -> Value {
+pub(crate) fn status_value(shared: &Shared) -> Value {
     let Some(current) = shared.current() else {
         return json!([]);
     };

@@ -19,7 +19,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::describe::Described;
-use super::looks::Looks;
+use super::looks::ReadSchedule;
 use super::refusals::Refusals;
 use super::secrets;
 use super::state::{Ran, State};
@@ -138,7 +138,7 @@ impl Control {
             TrustSource::Nobody => None,
         };
         let secrets = &plan.secret_dir;
-        let looks = Looks::default();
+        let looks = ReadSchedule::default();
         let hint = Hint {
             pending: looks.pending(),
             events,

@@ -16,7 +16,7 @@ const PAUSE_FACTOR: u64 = 4;
 
 /// Schedule of reads caused by file events.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct ReadSchedule {
     pending: Pending,
     wanted: bool,
     /// Earliest time of the next read caused by file events.
@@ -30,7 +30,7 @@ pub(super) struct Pending(Arc<AtomicBool>);
 
 // === impl Looks ===
 
-impl Looks {
+impl ReadSchedule {
     /// Returns the flag, for the watcher.
     pub(super) fn pending(&self) -> Pending {
         self.pending.clone()
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn looks_leave_four_fifths_of_the_time() {
-        let mut looks = Looks::default();
+        let mut looks = ReadSchedule::default();
         let pending = looks.pending();
         assert_eq!(looks.due_ms(), u64::MAX);
         assert!(pending.set());

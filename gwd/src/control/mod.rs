@@ -234,7 +234,7 @@ pub(crate) struct Control {
     logged: LoggedTroubles,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
-    looks: looks::Looks,
+    looks: looks::ReadSchedule,
     crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
     /// True if the state folder may contain unused bundles.

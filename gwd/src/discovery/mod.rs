@@ -225,9 +225,9 @@ impl Discovery {
     }
 
     /// Stores an answer in its source, and updates the followers of the source.
-    fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> QueryEffect {
+    fn store_answer(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> QueryEffect {
         let now_ms = self.clock.now_ms();
-        let told = source.told(answer, now_ms, &self.settings.times, chance);
+        let told = source.process_answer(answer, now_ms, &self.settings.times, chance);
         let followers: Vec<Arc<dyn Follower>> = match told.changed {
             true => self
                 .lock()
@@ -370,7 +370,7 @@ impl Asker {
             let Some(discovery) = self.discovery.upgrade() else {
                 return;
             };
-            let told = discovery.told(source, answer, random.next());
+            let told = discovery.store_answer(source, answer, random.next());
             drop(discovery);
             let wait = Duration::from_millis(told.wait_ms);
             let _sooner = tokio::time::timeout(wait, self.again.notified()).await;
@@ -397,7 +397,7 @@ impl Asker {
                 return;
             };
             match answer {
-                Some(answer) => drop(discovery.told(source, answer, 0)),
+                Some(answer) => drop(discovery.store_answer(source, answer, 0)),
                 None => source.confirmed(discovery.clock.now_ms()),
             }
             drop(discovery);

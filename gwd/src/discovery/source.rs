@@ -156,7 +156,7 @@ impl Source {
     }
 
     /// Processes an answer. `chance` is a random number for the jitter of the next query.
-    pub(crate) fn told(
+    pub(crate) fn process_answer(
         &self,
         answer: Answer,
         now_ms: u64,
@@ -314,11 +314,11 @@ mod tests {
             (Some(5_000), 2_000, 2_000),
             (Some(10), 60_000, 1_000),
         ] {
-            let told = source(refresh_ms).told(found(&[1], ttl_ms), 0, &times, 0);
+            let told = source(refresh_ms).process_answer(found(&[1], ttl_ms), 0, &times, 0);
             assert_eq!(told.wait_ms, wait_ms, "{refresh_ms:?} {ttl_ms}");
         }
         for chance in [1, 999, 3_000, u64::MAX] {
-            let told = source(None).told(found(&[1], 30_000), 0, &times, chance);
+            let told = source(None).process_answer(found(&[1], 30_000), 0, &times, chance);
             assert!((27_000..=30_000).contains(&told.wait_ms), "{told:?}");
         }
     }
@@ -326,9 +326,17 @@ mod tests {
     #[test]
     fn hosts_are_sorted_and_each_is_there_once() {
         let (source, times) = (source(None), Times::default());
-        assert!(source.told(found(&[3, 1, 2, 1], 0), 0, &times, 0).changed);
+        assert!(
+            source
+                .process_answer(found(&[3, 1, 2, 1], 0), 0, &times, 0)
+                .changed
+        );
         assert_eq!(hosts(&source), "1 2 3");
-        assert!(!source.told(found(&[2, 3, 1], 0), 0, &times, 0).changed);
+        assert!(
+            !source
+                .process_answer(found(&[2, 3, 1], 0), 0, &times, 0)
+                .changed
+        );
         let many: Vec<Place> = (0..2_000u32)
             .map(|number| Place {
                 priority: 0,
@@ -341,17 +349,17 @@ mod tests {
             places: many,
             ttl_ms: 0,
         };
-        source.told(many, 0, &times, 0);
+        source.process_answer(many, 0, &times, 0);
         assert_eq!(source.places().len(), 1_024);
     }
 
     #[test]
     fn failed_lookups_keep_the_hosts_and_back_off() {
         let (source, times) = (source(None), Times::default());
-        source.told(found(&[1, 2], 5_000), 0, &times, 0);
+        source.process_answer(found(&[1, 2], 5_000), 0, &times, 0);
         let mut waits = Vec::new();
         for hour in 1..=8 {
-            let told = source.told(failed(), hour * 3_600_000, &times, 0);
+            let told = source.process_answer(failed(), hour * 3_600_000, &times, 0);
             assert_eq!((told.changed, told.turned), (false, hour == 1));
             waits.push(told.wait_ms);
         }
@@ -360,7 +368,7 @@ mod tests {
         assert_eq!(hosts(&source), "1 2");
         assert_eq!(source.age_ms(3_600_000), 3_600_000);
         assert_eq!(source.why().as_deref(), Some("no answer"));
-        let told = source.told(found(&[1, 2], 5_000), 30_000_000, &times, 0);
+        let told = source.process_answer(found(&[1, 2], 5_000), 30_000_000, &times, 0);
         assert_eq!((told.changed, told.turned), (false, true));
         assert_eq!(source.age_ms(30_000_500), 500);
     }
@@ -368,37 +376,49 @@ mod tests {
     #[test]
     fn empty_answer_counts_after_half_a_minute() {
         let (source, times) = (source(None), Times::default());
-        source.told(found(&[1], 1_000), 0, &times, 0);
-        let told = source.told(absent(), 5_000, &times, 0);
+        source.process_answer(found(&[1], 1_000), 0, &times, 0);
+        let told = source.process_answer(absent(), 5_000, &times, 0);
         assert_eq!((told.changed, told.wait_ms), (false, 10_000));
-        let told = source.told(absent(), 33_000, &times, 0);
+        let told = source.process_answer(absent(), 33_000, &times, 0);
         assert_eq!((told.changed, told.wait_ms), (false, 2_000));
         assert_eq!(hosts(&source), "1");
-        assert!(source.told(absent(), 35_000, &times, 0).changed);
+        assert!(source.process_answer(absent(), 35_000, &times, 0).changed);
         assert_eq!(hosts(&source), "");
         // The name has a host again and loses it again: the period restarts.
-        source.told(found(&[2], 1_000), 36_000, &times, 0);
-        assert!(!source.told(absent(), 37_000, &times, 0).changed);
+        source.process_answer(found(&[2], 1_000), 36_000, &times, 0);
+        assert!(!source.process_answer(absent(), 37_000, &times, 0).changed);
         assert_eq!(hosts(&source), "2");
     }
 
     #[test]
     fn outage_between_absences_begins_the_time_anew() {
         let (source, times) = (source(None), Times::default());
-        source.told(found(&[1], 1_000), 0, &times, 0);
-        source.told(absent(), 5_000, &times, 0);
-        source.told(failed(), 15_000, &times, 0);
-        assert!(!source.told(absent(), 3_600_000, &times, 0).changed);
+        source.process_answer(found(&[1], 1_000), 0, &times, 0);
+        source.process_answer(absent(), 5_000, &times, 0);
+        source.process_answer(failed(), 15_000, &times, 0);
+        assert!(
+            !source
+                .process_answer(absent(), 3_600_000, &times, 0)
+                .changed
+        );
         assert_eq!(hosts(&source), "1", "a failed query resets the time");
-        assert!(!source.told(absent(), 3_629_999, &times, 0).changed);
-        assert!(source.told(absent(), 3_630_000, &times, 0).changed);
+        assert!(
+            !source
+                .process_answer(absent(), 3_629_999, &times, 0)
+                .changed
+        );
+        assert!(
+            source
+                .process_answer(absent(), 3_630_000, &times, 0)
+                .changed
+        );
         assert_eq!(hosts(&source), "");
     }
 
     #[test]
     fn a_first_answer_that_is_none_is_told() {
         let (source, times) = (source(None), Times::default());
-        let told = source.told(failed(), 0, &times, 0);
+        let told = source.process_answer(failed(), 0, &times, 0);
         assert!(told.turned && !told.changed);
         assert_eq!(source.age_ms(7_000), 7_000);
     }

@@ -49,7 +49,7 @@ const CONNECTS_MAX: usize = 3;
 /// allows it.
 pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_lookup(call.asker.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
         // This cannot happen: the engine builds no filter whose upstream does not exist.
@@ -67,7 +67,7 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
         count("kept");
         return Answer::Http(kept);
     }
-    let answer = asked(asking, call, client, (&head, upstream, key)).await;
+    let answer = call_service(asking, call, client, (&head, upstream, key)).await;
     let is_useful =
         matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
     // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
@@ -86,14 +86,14 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
 }
 
 /// Sends a request to a service. Equal requests of other clients at the same time share the answer.
-async fn asked(
+async fn call_service(
     asking: &Asking<'_>,
     call: &Call,
     client: IpAddr,
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_lookup(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
     // The timeout begins when the request to the service is sent. Before that, a client's request

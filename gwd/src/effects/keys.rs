@@ -59,14 +59,16 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
     let outcome = match turn {
         Some(Turn::Answered(_)) if is_first => return Answer::Fetched,
         Some(Turn::Answered(answer)) => {
-            worker.shard.asked(Asker::Keys.label(), "joined");
+            worker.shard.count_lookup(Asker::Keys.label(), "joined");
             return answer;
         }
         // The task of the fetch has ended without a result.
         Some(Turn::Leads(_) | Turn::Alone) => Outage::Failed,
         None => Outage::Timeout,
     };
-    worker.shard.asked(Asker::Keys.label(), outcome.label());
+    worker
+        .shard
+        .count_lookup(Asker::Keys.label(), outcome.label());
     Answer::Outage(outcome)
 }
 
@@ -120,7 +122,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
         Ok(()) => "answered",
         Err(outage) => outage.label(),
     };
-    worker.shard.asked(Asker::Keys.label(), outcome);
+    worker.shard.count_lookup(Asker::Keys.label(), outcome);
     lead.answered(Some(&Answer::Fetched));
 }
 

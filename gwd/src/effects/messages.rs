@@ -43,7 +43,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
         let asker = Asker::Validate.label();
-        asking.worker.shard.asked(asker, outcome);
+        asking.worker.shard.count_lookup(asker, outcome);
     };
     let loaded = &asking.view.current().loaded;
     let limit = asking.worker.shared.validation_limit.of(&loaded.bundle);

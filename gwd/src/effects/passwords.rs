@@ -34,7 +34,7 @@ pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> A
     let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
     let count = |outcome| {
         let asker = Asker::Password.label();
-        asking.worker.shard.asked(asker, outcome);
+        asking.worker.shard.count_lookup(asker, outcome);
     };
     let outage = |outage: Outage| {
         count(outage.label());

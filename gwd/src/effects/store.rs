@@ -30,6 +30,9 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
             (Outage::Timeout.label(), Answer::Outage(Outage::Timeout))
         }
     };
-    asking.worker.shard.asked(Asker::Store.label(), outcome);
+    asking
+        .worker
+        .shard
+        .count_lookup(Asker::Store.label(), outcome);
     answer
 }

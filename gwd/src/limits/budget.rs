@@ -332,7 +332,7 @@ impl Memory {
 
     /// Sets the measured memory use of the process.
     pub(crate) fn measured(&self, bytes: u64) {
-        if self.held() == 0 {
+        if self.used_bytes() == 0 {
             self.base.store(bytes, Ordering::Relaxed);
         }
         self.measured.store(bytes, Ordering::Relaxed);
@@ -356,12 +356,12 @@ impl Memory {
     /// Used bytes: the base, the estimate and the count together, or the measurement if that is
     /// larger.
     pub(crate) fn used(&self) -> u64 {
-        let held = self.base.load(Ordering::Relaxed) + self.held();
+        let held = self.base.load(Ordering::Relaxed) + self.used_bytes();
         held.max(self.measured.load(Ordering::Relaxed))
     }
 
     /// Estimated and counted bytes, without the base.
-    fn held(&self) -> u64 {
+    fn used_bytes(&self) -> u64 {
         self.reckoned.used() + self.buffered.used()
     }
 
@@ -369,7 +369,7 @@ impl Memory {
         if self.max == u64::MAX {
             return false;
         }
-        self.used() > self.max / 100 * percent && self.held() > self.max / 100 * FLOOR
+        self.used() > self.max / 100 * percent && self.used_bytes() > self.max / 100 * FLOOR
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Crowding {
 
 /// Request that an address has in progress, counted until this value is dropped.
 #[derive(Debug)]
-pub(crate) struct OfCrowd {
+pub(crate) struct CountedRequest {
     crowding: Arc<Crowding>,
     counter: usize,
 }
@@ -53,7 +53,10 @@ impl Crowding {
     /// # Errors
     /// If the address has used up its share while more than three quarters of the permits are in
     /// use.
-    pub(crate) fn begin(self: &Arc<Self>, client: IpAddr) -> Result<Option<OfCrowd>, ShareUsed> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        client: IpAddr,
+    ) -> Result<Option<CountedRequest>, ShareUsed> {
         let (used, max) = (self.requests.used(), self.requests.max());
         if used <= max / 2 || max < SHARED_FROM {
             return Ok(None);
@@ -61,7 +64,7 @@ impl Crowding {
         let hash = self.hashing.hash_one(network(client));
         let counter = usize::try_from(hash % COUNTERS as u64).unwrap_or(0);
         let count = self.counters[counter].fetch_add(1, Ordering::Relaxed);
-        let counted = OfCrowd {
+        let counted = CountedRequest {
             crowding: Arc::clone(self),
             counter,
         };
@@ -73,7 +76,7 @@ impl Crowding {
     }
 }
 
-impl Drop for OfCrowd {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
         self.crowding.counters[self.counter].fetch_sub(1, Ordering::Relaxed);
     }

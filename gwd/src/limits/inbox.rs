@@ -34,7 +34,7 @@ pub(crate) struct Inbox {
 
 /// Response or request body that may have unread bytes on its connection.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct UnreadBody {
     inbox: Rc<Inbox>,
     unread: Cell<bool>,
 }
@@ -95,7 +95,7 @@ impl Inbox {
 
 // === impl Reading ===
 
-impl Reading {
+impl UnreadBody {
     pub(crate) fn new(inbox: &Rc<Inbox>) -> Self {
         inbox.unread.set(inbox.unread.get() + 1);
         Self {
@@ -130,7 +130,7 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for UnreadBody {
     fn drop(&mut self) {
         self.is_through();
     }
@@ -228,7 +228,7 @@ mod tests {
         .concat();
         for size in [1, 2, 8, 9, 10, 50, frames.len()] {
             let inbox = Inbox::new(&memory, 1_000);
-            let reading = Reading::new(&inbox);
+            let reading = UnreadBody::new(&inbox);
             let mut metered = Metered::new((), &inbox);
             frames.chunks(size).for_each(|piece| metered.follow(piece));
             inbox.turn_ends();
@@ -244,7 +244,7 @@ mod tests {
     fn unread_bytes_are_bounded_by_the_window() {
         let memory = Memory::of(u64::MAX);
         let inbox = Inbox::new(&memory, 1_000);
-        let (one, other) = (Reading::new(&inbox), Reading::new(&inbox));
+        let (one, other) = (UnreadBody::new(&inbox), UnreadBody::new(&inbox));
         inbox.came(700);
         inbox.came(700);
         inbox.turn_ends();

@@ -52,11 +52,11 @@ pub(crate) trait Server: 'static {
 /// Accepting at one address, which has one or more sockets. Dropping this value stops accepting at
 /// once; the sockets keep listening.
 pub(crate) struct Accepting {
-    ways: Vec<Way>,
+    ways: Vec<AcceptTask>,
 }
 
 /// One socket of the address, with the task that accepts its connections.
-struct Way {
+struct AcceptTask {
     leave: Option<oneshot::Sender<Leave>>,
     task: JoinHandle<()>,
 }
@@ -85,7 +85,7 @@ impl Accepting {
             let listener = TcpListener::from_std(listener)?;
             let (leave, order) = oneshot::channel();
             let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);
-            accepting.ways.push(Way {
+            accepting.ways.push(AcceptTask {
                 leave: Some(leave),
                 task: vital::spawn_local(serving),
             });

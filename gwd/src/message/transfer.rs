@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::limits::inbox::Reading;
+use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
@@ -70,7 +70,7 @@ pub(crate) struct UploadState {
     /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
     /// Count of bytes that have arrived and were not read. HTTP/2 only.
-    unread: Option<Reading>,
+    unread: Option<UnreadBody>,
 }
 
 // === impl Transfer ===
@@ -83,7 +83,7 @@ impl Transfer {
         clock: Clock,
         patience: Patience,
         phase: Phase,
-        unread: Option<Reading>,
+        unread: Option<UnreadBody>,
     ) -> Rc<Self> {
         Rc::new(Self {
             deadline,

@@ -20,7 +20,7 @@ use crate::message::transfer::Transfer;
 
 /// Streamed request body.
 pub(crate) struct Upload {
-    incoming: Reading,
+    incoming: BodySource,
     transfer: Rc<Transfer>,
     progress: Rc<Progress>,
     /// Remaining bytes up to the size limit.
@@ -34,7 +34,7 @@ pub(crate) struct Upload {
 }
 
 /// Source from which an upload reads the body.
-enum Reading {
+enum BodySource {
     /// Body of the client, not kept for retries.
     Once(Incoming),
     /// Body of the client, kept for retries.
@@ -101,7 +101,7 @@ impl Progress {
 
 // === impl Reading ===
 
-impl Reading {
+impl BodySource {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Option<Broken>>>> {
         match self {
             Self::Once(incoming) => Pin::new(incoming)
@@ -138,7 +138,7 @@ impl Upload {
         let left = transfer.upload.bytes_max();
         let copies = transfer.upload.take_copies();
         Self::of(
-            Reading::Once(incoming),
+            BodySource::Once(incoming),
             transfer,
             timeout_ms,
             gate,
@@ -156,12 +156,12 @@ impl Upload {
     ) -> (Box<Self>, Rc<Progress>) {
         let left = transfer.upload.bytes_max();
         let left = left.saturating_sub(tee.kept_bytes());
-        let reading = Reading::Kept(tee.reader());
+        let reading = BodySource::Kept(tee.reader());
         Self::of(reading, transfer, timeout_ms, gate, (left, tee.copies()))
     }
 
     fn of(
-        incoming: Reading,
+        incoming: BodySource,
         transfer: &Rc<Transfer>,
         timeout_ms: u64,
         gate: Option<Arc<Gate>>,

@@ -101,7 +101,9 @@ fn begin(
     };
     match header {
         None => arrived.serve(peer, None),
-        Some(header) => drop(tokio::task::spawn_local(Box::pin(arrived.told(header)))),
+        Some(header) => drop(tokio::task::spawn_local(Box::pin(
+            arrived.serve_named_client(header),
+        ))),
     }
 }
 
@@ -184,7 +186,7 @@ impl Taken {
 impl Arrived {
     /// Reads the PROXY header and serves the client that the header names. A peer without a valid
     /// header gets no response, because its protocol is unknown (proxy-protocol.txt §2).
-    async fn told(mut self, header: Arc<ProxyProtocol>) {
+    async fn serve_named_client(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
         deadline.set(self.worker.clock.now_ms() + header.timeout_ms);
         match proxy_header::read(&mut self.stream, &deadline).await {

@@ -43,13 +43,13 @@ pub(crate) struct Backlog {
 
 /// Response body whose bytes are counted until the client has taken them.
 pub(super) struct Sending {
-    body: Held,
+    body: BodyOwner,
     backlog: Rc<Backlog>,
     place: Option<Rc<Place>>,
 }
 
 /// Response body, owned by hyper alone or shared with the stream.
-enum Held {
+enum BodyOwner {
     /// Body that only hyper uses. hyper does not poll it while the client reads nothing.
     Alone(ResponseBody),
     /// Body that the stream uses as well: while the client reads nothing, the stream sends the rest
@@ -103,11 +103,11 @@ impl Backlog {
     /// Wraps a response body so that its bytes are counted.
     pub(super) fn sending(self: &Rc<Self>, body: ResponseBody, stream: &Stream) -> Sending {
         let body = match body.is_early() {
-            false => Held::Alone(body),
+            false => BodyOwner::Alone(body),
             true => {
                 let body = Rc::new(RefCell::new(body));
                 stream.response.responds_early(&body);
-                Held::Early(body)
+                BodyOwner::Early(body)
             }
         };
         Sending {
@@ -139,23 +139,23 @@ impl Body for Sending {
             return Poll::Pending;
         }
         let polled = match body {
-            Held::Alone(body) => Pin::new(body).poll_frame(cx),
-            Held::Early(body) => Pin::new(&mut *body.borrow_mut()).poll_frame(cx),
+            BodyOwner::Alone(body) => Pin::new(body).poll_frame(cx),
+            BodyOwner::Early(body) => Pin::new(&mut *body.borrow_mut()).poll_frame(cx),
         };
         polled.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, backlog)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
-            Held::Alone(body) => body.is_end_stream(),
-            Held::Early(body) => body.borrow().is_end_stream(),
+            BodyOwner::Alone(body) => body.is_end_stream(),
+            BodyOwner::Early(body) => body.borrow().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            Held::Alone(body) => body.size_hint(),
-            Held::Early(body) => body.borrow().size_hint(),
+            BodyOwner::Alone(body) => body.size_hint(),
+            BodyOwner::Early(body) => body.borrow().size_hint(),
         }
     }
 }

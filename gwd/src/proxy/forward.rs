@@ -113,7 +113,7 @@ impl Forwarding<'_, '_> {
         origin: &Origin,
         (head, mut body): (&mut RequestHead, Incoming),
         handshake: Option<Handshake>,
-        (record, leases): (&mut Record, &policy::Held),
+        (record, leases): (&mut Record, &policy::ConcurrencyPermits),
     ) -> Result<Made, Failure> {
         let (snapshot, worker) = (self.version.snapshot(), &self.stream.worker);
         let upstream = self.decided.upstream(snapshot, self.cx);

@@ -99,7 +99,7 @@ pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
         return None;
     }
     if is_grpc(&made.headers) || made.status.is_success() {
-        return told(&made.headers);
+        return status_of(&made.headers);
     }
     let code = code(made.status, reason);
     let text = match (made.problem, reason) {
@@ -127,13 +127,13 @@ pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
 }
 
 /// gRPC status code in a response head or trailers.
-pub(crate) fn told(fields: &HeaderMap) -> Option<u32> {
+pub(crate) fn status_of(fields: &HeaderMap) -> Option<u32> {
     fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// Adds a gRPC status to trailers that have none. Returns the status code.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
-    if let Some(told) = told(trailers) {
+    if let Some(told) = status_of(trailers) {
         return told;
     }
     end_with(

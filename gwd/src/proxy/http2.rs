@@ -19,7 +19,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 
 use crate::limits::budget::HTTP2_BYTES;
-use crate::limits::inbox::Reading;
+use crate::limits::inbox::UnreadBody;
 use crate::listen::spread::{Loads, STREAM_WEIGHT};
 use crate::message::gather::gather;
 use crate::message::incoming::Incoming;
@@ -93,7 +93,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         let backlog = Rc::clone(&backlog);
         service_fn(move |request: Request<hyper::body::Incoming>| {
             let has_body = !request.body().is_end_stream();
-            let reading = has_body.then(|| Reading::new(&backlog.inbox));
+            let reading = has_body.then(|| UnreadBody::new(&backlog.inbox));
             let stream = Stream::of_request(&conn, reading);
             streams.newcomer.replace(Some(Rc::clone(&stream)));
             answer_boxed(stream, request, Rc::clone(&backlog))

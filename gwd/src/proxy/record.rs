@@ -14,7 +14,7 @@ use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
 use policy::{Cx, Filter, Reject, RequestHead};
 
-use crate::limits::crowding::{OfCrowd, ShareUsed};
+use crate::limits::crowding::{CountedRequest, ShareUsed};
 use crate::message::failure::{Blame, Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::transfer::Phase;
@@ -45,7 +45,7 @@ pub(crate) struct Record {
     /// True while the request counts as being in progress.
     in_flight: bool,
     /// Count of the request for its client's address, while the process is crowded.
-    of_crowd: Option<OfCrowd>,
+    of_crowd: Option<CountedRequest>,
     route: u32,
     status: u16,
     reason: &'static str,
@@ -58,7 +58,7 @@ pub(crate) struct Record {
     pub(crate) bytes_out: u64,
     line: Option<Box<Line>>,
     /// Permits of policies, returned at the end of the response.
-    pub(crate) leases: policy::Held,
+    pub(crate) leases: policy::ConcurrencyPermits,
 }
 
 impl Record {
@@ -89,7 +89,7 @@ impl Record {
             head_ns: 0,
             bytes_out: 0,
             line: None,
-            leases: policy::Held::default(),
+            leases: policy::ConcurrencyPermits::default(),
         });
         let is_grpc = grpc::is_grpc(request.headers());
         stream.transfer.is_grpc.set(is_grpc);
@@ -365,7 +365,7 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.leases = policy::Held::default();
+        self.leases = policy::ConcurrencyPermits::default();
         self.stream.response.slow_reading.releases();
         let worker = Rc::clone(&self.stream.worker);
         let duration_ns = now_ns.saturating_sub(self.started_ns);

@@ -534,7 +534,7 @@ fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
             true
         }
         MadeBody::Upstream(_) => {
-            record.grpc_ended(grpc::told(&made.headers));
+            record.grpc_ended(grpc::status_of(&made.headers));
             false
         }
         MadeBody::Tunnel(_) => false,

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::limits::inbox::Reading;
+use crate::limits::inbox::UnreadBody;
 use crate::message::failure::{Failure, Kind};
 use crate::message::transfer::{Phase, Transfer};
 use crate::proxy::connection::Conn;
@@ -44,14 +44,14 @@ impl Stream {
     }
 
     /// Context of an HTTP/2 stream whose request head has arrived.
-    pub(crate) fn of_request(conn: &Rc<Conn>, reading: Option<Reading>) -> Rc<Self> {
+    pub(crate) fn of_request(conn: &Rc<Conn>, reading: Option<UnreadBody>) -> Rc<Self> {
         Self::new(conn, Phase::Exchange, reading, u64::MAX)
     }
 
     fn new(
         conn: &Rc<Conn>,
         phase: Phase,
-        reading: Option<Reading>,
+        reading: Option<UnreadBody>,
         idle_until_ms: u64,
     ) -> Rc<Self> {
         let (deadline, clock) = (conn.worker.deadlines.slot(), conn.worker.clock);

@@ -85,7 +85,7 @@ struct Ending {
 }
 
 /// One direction of a tunnel.
-struct Way {
+struct Direction {
     /// Bytes that were read and not yet written.
     kept: Vec<u8>,
     /// Memory accounting of `kept`.
@@ -128,8 +128,8 @@ async fn carry(
     let stream = record.stream_rc();
     let (transfer, worker) = (&stream.transfer, &stream.worker);
     let memory = &worker.budgets.memory;
-    let mut up = Way::keeping(early, memory);
-    let mut down = Way::keeping(&answered, memory);
+    let mut up = Direction::keeping(early, memory);
+    let mut down = Direction::keeping(&answered, memory);
     drop(answered);
     transfer.upload.count(up.bytes);
     let clock = worker.clock;
@@ -195,7 +195,7 @@ async fn carry(
 impl Ending {
     /// Begins the end of a tunnel if the worker's drain ends, or if a credential was revoked or has
     /// ended.
-    fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Way, down: &mut Way) {
+    fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
         // Read the clock only if the worker is draining and the tunnel is not ending.
@@ -264,7 +264,7 @@ impl Pass {
     }
 }
 
-impl Way {
+impl Direction {
     /// Ends the direction towards the upstream. Sends a Close frame, unless a frame is incomplete.
     fn cut(&mut self, mask: [u8; 4]) {
         if self.read_ended {

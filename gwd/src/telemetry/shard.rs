@@ -329,7 +329,7 @@ impl Shard {
     }
 
     /// Counts the outcome of a lookup that a step of a chain makes at another service.
-    pub(crate) fn asked(&self, asker: &'static str, outcome: &'static str) {
+    pub(crate) fn count_lookup(&self, asker: &'static str, outcome: &'static str) {
         let mut asked = self.asked.borrow_mut();
         let count = asked.entry((asker, outcome)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();

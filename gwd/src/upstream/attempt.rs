@@ -105,7 +105,7 @@ impl<'s> Call<'_, 's> {
             Err(_) => self.look(),
         };
         let sign = self.sending.sign(&outcome);
-        fuses.told(sign, now_ns - began_ns, now_ns, self.out);
+        fuses.record_result(sign, now_ns - began_ns, now_ns, self.out);
         outcome
     }
 
@@ -290,7 +290,7 @@ impl<'s> Call<'_, 's> {
                 // All targets were tried: start again, so that a retry may use a target a second
                 // time.
                 if std::mem::replace(&mut afresh, true) {
-                    return Err(last.unwrap_or_else(|| service.nobody()));
+                    return Err(last.unwrap_or_else(|| service.no_target_failure()));
                 }
                 self.tried = Tried::default();
                 continue;

@@ -113,7 +113,7 @@ impl<'s> Fuses<'s> {
         Ok(Self(permits))
     }
 
-    pub(super) fn told(
+    pub(super) fn record_result(
         self,
         sign: Option<Sign>,
         took_ns: u64,

@@ -104,7 +104,7 @@ impl Checks {
 
     /// Counts a result. Returns the new verdict if it has changed. The first result determines the
     /// verdict at once; later changes need several results.
-    fn told(
+    fn record_result(
         &self,
         result: Result<(), String>,
         times: &ActiveTimes,
@@ -174,7 +174,7 @@ impl Check {
             let result = {
                 let _slot = slots.acquire().await;
                 let limit = Duration::from_millis(times.timeout_ms);
-                let way = probe::Way {
+                let way = probe::ProbeConnection {
                     endpoint: &self.endpoint,
                     tls: self.tls.as_deref(),
                     protocol: self.protocol,
@@ -187,7 +187,7 @@ impl Check {
                     .await
                     .unwrap_or_else(late)
             };
-            self.told(result, clock.now_ms());
+            self.record_result(result, clock.now_ms());
             // Jitter of ±10 %, so that gateways that started together do not check at the same
             // time.
             let tenth = times.interval_ms / 10;
@@ -196,12 +196,16 @@ impl Check {
         }
     }
 
-    fn told(&self, result: Result<(), String>, now_ms: u64) {
+    fn record_result(&self, result: Result<(), String>, now_ms: u64) {
         if result.is_ok() && self.active.ends_ejections {
             self.host.let_in(now_ms);
         }
         let why = result.as_ref().err().cloned();
-        match self.host.checks.told(result, &self.active.times, now_ms) {
+        match self
+            .host
+            .checks
+            .record_result(result, &self.active.times, now_ms)
+        {
             None | Some(Verdict::Unknown) => {}
             Some(Verdict::Works) => event(
                 Level::Info,
@@ -331,7 +335,7 @@ mod tests {
                 '+' => Ok(()),
                 _ => Err("no".to_owned()),
             };
-            checks.told(result, &times, 1);
+            checks.record_result(result, &times, 1);
             said.push(match checks.verdict() {
                 Verdict::Unknown => '?',
                 Verdict::Works => 'w',
@@ -350,12 +354,15 @@ mod tests {
     #[test]
     fn unchecked_host_is_unknown_until_the_next_result() {
         let (checks, times) = (Checks::default(), ActiveTimes::default());
-        let turned = checks.told(Err("no".into()), &times, 1);
+        let turned = checks.record_result(Err("no".into()), &times, 1);
         assert_eq!(turned, Some(Verdict::Fails));
         assert!(!checks.admit(Unchecked::Serve));
         checks.forget();
         assert!(checks.admit(Unchecked::Serve) && !checks.admit(Unchecked::Wait));
-        assert_eq!(checks.told(Ok(()), &times, 1), Some(Verdict::Works));
+        assert_eq!(
+            checks.record_result(Ok(()), &times, 1),
+            Some(Verdict::Works)
+        );
         assert!(checks.admit(Unchecked::Wait));
     }
 
@@ -363,9 +370,9 @@ mod tests {
     fn a_host_that_works_again_begins_slowly() {
         let host = Host::new(&SocketAddr::from(([10, 0, 0, 1], 80)).into(), 0);
         let times = ActiveTimes::default();
-        host.checks.told(Err("no".into()), &times, 1_000);
-        host.checks.told(Ok(()), &times, 5_000);
-        host.checks.told(Ok(()), &times, 9_000);
+        host.checks.record_result(Err("no".into()), &times, 1_000);
+        host.checks.record_result(Ok(()), &times, 5_000);
+        host.checks.record_result(Ok(()), &times, 9_000);
         assert_eq!(host.age_ms(10_000), 1_000);
     }
 }

@@ -128,7 +128,7 @@ impl Service {
     }
 
     /// Failure to report if no target can be chosen for a request.
-    pub(crate) fn nobody(&self) -> Failure {
+    pub(crate) fn no_target_failure(&self) -> Failure {
         let mut open = self.common.sources().filter_map(|source| source.why());
         match open.next() {
             Some(why) if self.set.hosts.is_empty() => Failure::because(Kind::NameUnknown, &why),

@@ -393,7 +393,7 @@ impl Lease {
 
     /// Records the `Keep-Alive` field of a response, or that there was none.
     pub(crate) fn kept_for(&self, keep_alive: Option<&HeaderValue>) {
-        self.pool.lifespan.told(keep_alive);
+        self.pool.lifespan.record_keep_alive(keep_alive);
     }
 
     /// Records that the connection ended without a response to the request that was sent at

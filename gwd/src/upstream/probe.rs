@@ -30,7 +30,7 @@ const WHOLE_SERVER: [u8; 5] = [0; 5];
 const SERVING: u64 = 1;
 
 /// Connection parameters of a host, the same as for requests.
-pub(crate) struct Way<'a> {
+pub(crate) struct ProbeConnection<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) protocol: UpstreamProtocol,
@@ -43,7 +43,7 @@ pub(crate) struct Way<'a> {
 ///
 /// # Errors
 /// The reason why the check failed.
-pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
+pub(crate) async fn ask(active: &Active, way: ProbeConnection<'_>) -> Result<(), String> {
     let offer = match (active.kind, way.protocol) {
         (ActiveKind::Grpc, _) => Offer::Http2,
         (_, UpstreamProtocol::H1) => Offer::Http1,
@@ -72,7 +72,7 @@ pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
     }
 }
 
-async fn http(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), String> {
+async fn http(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Result<(), String> {
     let host = active.host.as_deref().unwrap_or(way.authority);
     if opened.http2 {
         let target = format!("{}://{host}{}", way.scheme(), active.path);
@@ -126,7 +126,7 @@ async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String
     }
 }
 
-async fn grpc(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), String> {
+async fn grpc(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Result<(), String> {
     let host = active.host.as_deref().unwrap_or(way.authority);
     let target = format!("{}://{host}/grpc.health.v1.Health/Check", way.scheme());
     let asked = Full::new(Bytes::from_static(&WHOLE_SERVER));
@@ -137,7 +137,7 @@ async fn grpc(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), Stri
     ask_http2(opened.socket, request, judge_grpc).await
 }
 
-impl Way<'_> {
+impl ProbeConnection<'_> {
     fn scheme(&self) -> &'static str {
         match self.tls {
             Some(_) => "https",

@@ -54,7 +54,7 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) origin: &'a forward::Origin,
     pub(crate) cx: &'a Cx<'s>,
     /// Permits of `concurrency` policies that the request holds.
-    pub(crate) leases: &'a policy::Held,
+    pub(crate) leases: &'a policy::ConcurrencyPermits,
     /// Addresses of the client's connection.
     pub(crate) ends: Ends,
 }

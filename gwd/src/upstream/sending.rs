@@ -41,7 +41,7 @@ pub(super) struct Sending<'a> {
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
     /// Permits of `concurrency` policies that the request holds.
-    pub(super) leases: &'a policy::Held,
+    pub(super) leases: &'a policy::ConcurrencyPermits,
     pub(super) slow: SlowShare<'a>,
     /// Count of the request as an unfinished upload.
     pub(super) count: UploadCount,

@@ -85,7 +85,7 @@ pub(crate) struct SlowReading {
     reader: RefCell<Option<SlowReader>>,
     permit: RefCell<Option<SlowPermit>>,
     /// Permits of `concurrency` policies that the request holds.
-    leases: RefCell<policy::Held>,
+    leases: RefCell<policy::ConcurrencyPermits>,
     is_slow: Cell<bool>,
     /// Deadline of the client, in milliseconds of the clock.
     until_ms: Cell<u64>,
@@ -101,7 +101,7 @@ pub(super) fn most_of_address(requests_max: u64) -> u32 {
 
 impl SlowReading {
     /// Takes over the permits of `concurrency` policies until [`Self::releases`].
-    pub(crate) fn holds(&self, leases: policy::Held) {
+    pub(crate) fn holds(&self, leases: policy::ConcurrencyPermits) {
         leases.become_fast(); // after a slow upload
         *self.leases.borrow_mut() = leases;
     }

@@ -44,7 +44,7 @@ impl Source {
         calls: &CallCx,
         retry: Option<&Checked>,
         expects_continue: bool,
-        leases: &policy::Held,
+        leases: &policy::ConcurrencyPermits,
     ) -> Result<Self, Failure> {
         if body.is_end_stream() {
             return Ok(Self::None);
@@ -129,7 +129,7 @@ async fn keep(
     mut body: Incoming,
     transfer: &Transfer,
     room: Buffered,
-    leases: &policy::Held,
+    leases: &policy::ConcurrencyPermits,
 ) -> Result<Bytes, Failure> {
     let mut is_slow = false;
     let mut whole = Vec::new();

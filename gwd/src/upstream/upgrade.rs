@@ -66,7 +66,7 @@ struct Asking<'a, 's> {
 }
 
 /// Connection for the handshake.
-enum Way {
+enum HandshakeConnection {
     Alone(Opened),
     Shared(Lease),
 }
@@ -93,8 +93,8 @@ pub(crate) async fn upgrade(
         held,
     };
     match way {
-        Way::Alone(opened) => asking.over_http1(opened, record).await,
-        Way::Shared(lease) => asking.over_http2(lease, record).await,
+        HandshakeConnection::Alone(opened) => asking.over_http1(opened, record).await,
+        HandshakeConnection::Shared(lease) => asking.over_http2(lease, record).await,
     }
 }
 
@@ -208,7 +208,7 @@ async fn find(
     out: &Outgoing<'_, '_>,
     head: &RequestHead,
     record: &mut CallRecord,
-) -> Result<(Way, usize), Failure> {
+) -> Result<(HandshakeConnection, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = out.affinity(head);
     let mut tried = Tried::default();
@@ -244,11 +244,11 @@ async fn find(
             // WebSocket over HTTP/2.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
                 let opened = open(pool, out.ends, Offer::Http1, &times).await;
-                opened.map(Way::Alone)
+                opened.map(HandshakeConnection::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
                 let opened = connect(pool, Acceptable::Any, out.ends, &times).await;
-                opened.map(Way::Shared)
+                opened.map(HandshakeConnection::Shared)
             }
         };
         record.connect_ends(out.calls.clock.now_ns(), times.dialled_ns.get());
@@ -259,5 +259,5 @@ async fn find(
         }
         tried.add(target);
     }
-    Err(last.unwrap_or_else(|| service.nobody()))
+    Err(last.unwrap_or_else(|| service.no_target_failure()))
 }

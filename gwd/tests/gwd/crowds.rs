@@ -50,7 +50,7 @@ impl Crowd {
 
     /// Waits until every connection has a result. Returns the number of `served`, `shed` and
     /// `closed` connections.
-    fn told(&mut self) -> Vec<usize> {
+    fn results(&mut self) -> Vec<usize> {
         let mut line = String::new();
         self.told.read_line(&mut line).unwrap();
         line.split_whitespace()
@@ -96,7 +96,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
         return;
     };
     let mut totals = [0; 3];
-    for told in crowd.iter_mut().map(Crowd::told) {
+    for told in crowd.iter_mut().map(Crowd::results) {
         totals
             .iter_mut()
             .zip(told)

@@ -104,7 +104,7 @@ fn records(last: &[u8], ttl: u32) -> Reply {
 fn hosts_change_under_load_without_lost_requests() {
     let hosts = hosts(3);
     let server = NameServer::start();
-    server.says(NAME, A, records(&[1], 0));
+    server.set_reply(NAME, A, records(&[1], 0));
     let shop = found(NAME, Some(hosts[0].address.port()));
     let served = shop.serve_by(Settings {
         workers: 2,
@@ -134,7 +134,7 @@ fn hosts_change_under_load_without_lost_requests() {
         (&[1, 2, 3], "123"),
         (&[2], "2"),
     ] {
-        server.says(NAME, A, records(now, 0));
+        server.set_reply(NAME, A, records(now, 0));
         eventually(expected, || answers(&served, 12) == expected);
         let so_far = asked.load(Ordering::SeqCst);
         eventually("load goes on", || {
@@ -180,13 +180,13 @@ fn removed_host_finishes_and_closes_idle_connections() {
         Then::Keep
     });
     let staying = host_on(other);
-    server.says(NAME, A, records(&[1], 0));
+    server.set_reply(NAME, A, records(&[1], 0));
     let served = found(NAME, Some(port)).serve_by(settings_with(&server, fast()));
     let mut slow = Client::connect(served.address);
     slow.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
     eventually("it is there", || leaving.seen().len() == 1);
     assert_eq!(get(served.address, "/a").text(), "fast");
-    server.says(NAME, A, records(&[2], 0));
+    server.set_reply(NAME, A, records(&[2], 0));
     // Without another request, the periodic sweep closes the connection.
     closing.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     assert_eq!(answers(&served, 5), "2");
@@ -200,13 +200,13 @@ fn removed_host_finishes_and_closes_idle_connections() {
 fn unanswered_lookup_keeps_hosts_and_shows_their_age() {
     let hosts = hosts(2);
     let server = NameServer::start();
-    server.says(NAME, A, records(&[1, 2], 0));
+    server.set_reply(NAME, A, records(&[1, 2], 0));
     let shop = found(NAME, Some(hosts[0].address.port()));
     let served = shop.serve_by(settings_with(&server, fast()));
     let age = || served.metric("gwd_upstream_endpoint_age_seconds", &["main"]);
     let failed = || served.metric("gwd_upstream_discovery_total", &["main", "failed"]);
     assert_eq!(answers(&served, 6), "12");
-    server.says(NAME, A, Reply::Code(2));
+    server.set_reply(NAME, A, Reply::Code(2));
     eventually("it fails", || failed() >= 3.0);
     // Wait for longer than the time after which a name without records counts as absent.
     eventually("it gets old", || age() > 0.5);
@@ -214,7 +214,7 @@ fn unanswered_lookup_keeps_hosts_and_shows_their_age() {
         (endpoints(&served), answers(&served, 6).as_str()),
         (2.0, "12")
     );
-    server.says(NAME, A, records(&[2], 0));
+    server.set_reply(NAME, A, records(&[2], 0));
     eventually("it is found again", || answers(&served, 6) == "2");
     assert!(age() < 0.5, "{}", age());
 }
@@ -224,11 +224,11 @@ fn nonexistent_name_counts_after_repetition() {
     let hosts = hosts(1);
     for gone in [Reply::Code(3), Reply::Code(0)] {
         let server = NameServer::start();
-        server.says(NAME, A, records(&[1], 0));
+        server.set_reply(NAME, A, records(&[1], 0));
         let shop = found(NAME, Some(hosts[0].address.port()));
         let served = shop.serve_by(settings_with(&server, fast()));
-        server.says(NAME, A, gone.clone());
-        server.says(NAME, AAAA, gone);
+        server.set_reply(NAME, A, gone.clone());
+        server.set_reply(NAME, AAAA, gone);
         let absent = || served.metric("gwd_upstream_discovery_total", &["main", "absent"]);
         eventually("it is said", || absent() >= 1.0);
         // The known hosts are used for a while longer, because the answer may be a temporary
@@ -242,7 +242,7 @@ fn nonexistent_name_counts_after_repetition() {
             (answer.status, answer.problem().as_str()),
             (503, "dns_failed")
         );
-        server.says(NAME, A, records(&[1], 0));
+        server.set_reply(NAME, A, records(&[1], 0));
         eventually("it is back", || get(served.address, "/a").status == 200);
     }
 }
@@ -254,11 +254,11 @@ fn answer_too_large_for_a_datagram_uses_tcp() {
     // None of these 200 addresses belongs to the host that answers, because the gateway chooses the
     // first host at random.
     let many: Vec<Record> = (2..=201).map(v4).collect();
-    server.says(NAME, A, Reply::Truncated(many, 60));
+    server.set_reply(NAME, A, Reply::Truncated(many, 60));
     let shop = found(NAME, Some(hosts[0].address.port()));
     let served = shop.serve_by(settings_with(&server, fast()));
     assert_eq!(endpoints(&served), 200.0);
-    assert_eq!(server.asked(NAME, A), (1, 1));
+    assert_eq!(server.query_counts(NAME, A), (1, 1));
     assert_eq!(get(served.address, "/a").status, 502);
 }
 
@@ -282,16 +282,16 @@ fn ttl_of_a_week_or_0_is_bounded() {
         ),
     ] {
         let server = NameServer::start();
-        server.says(NAME, A, records(&[1], ttl));
+        server.set_reply(NAME, A, records(&[1], ttl));
         let shop = found(NAME, Some(hosts[0].address.port()));
         let began = std::time::Instant::now();
         let served = shop.serve_by(settings_with(&server, times));
         assert_eq!(answers(&served, 3), "1");
-        server.says(NAME, A, records(&[2], ttl));
+        server.set_reply(NAME, A, records(&[2], ttl));
         eventually("it is seen", || answers(&served, 3) == "2");
-        eventually("it is asked on", || server.asked(NAME, A).0 >= 5);
+        eventually("it is asked on", || server.query_counts(NAME, A).0 >= 5);
         let most = began.elapsed().as_millis() / 45 + 1;
-        assert!((server.asked(NAME, A).0 as u128) <= most, "{most}");
+        assert!((server.query_counts(NAME, A).0 as u128) <= most, "{most}");
     }
 }
 
@@ -319,8 +319,8 @@ fn services_have_ports_weights_and_priorities() {
         service(10, 10, port(1)),
         service(20, 99, port(2)),
     ];
-    server.says(name, SRV, Reply::Records(all, 0));
-    server.says("pod.test", A, records(&[1], 0));
+    server.set_reply(name, SRV, Reply::Records(all, 0));
+    server.set_reply("pod.test", A, records(&[1], 0));
     let mut shop = found(name, None);
     shop.upstreams[0].host_header = ir::HostHeader::Upstream;
     let served = shop.serve_by(settings_with(&server, fast()));
@@ -344,7 +344,7 @@ fn services_have_ports_weights_and_priorities() {
     let nobody = dead.local_addr().unwrap().port();
     drop(dead);
     let all = vec![service(10, 30, nobody), service(20, 99, port(2))];
-    server.says(name, SRV, Reply::Records(all, 0));
+    server.set_reply(name, SRV, Reply::Records(all, 0));
     eventually("it is seen", || endpoints(&served) == 2.0);
     for _ in 0..10 {
         assert_eq!(
@@ -354,7 +354,7 @@ fn services_have_ports_weights_and_priorities() {
     }
     // An SRV target of `.` says that there is no such service.
     let none = vec![Record::Service(0, 0, 0, ".")];
-    server.says(name, SRV, Reply::Records(none, 0));
+    server.set_reply(name, SRV, Reply::Records(none, 0));
     eventually("it counts", || get(served.address, "/a").status == 503);
 }
 
@@ -363,8 +363,8 @@ fn addresses_of_one_name_share_its_weight() {
     let hosts = hosts(3);
     let port = hosts[0].address.port();
     let server = NameServer::start();
-    server.says("many.test", A, records(&[1, 2], 60));
-    server.says("one.test", A, records(&[3], 60));
+    server.set_reply("many.test", A, records(&[1, 2], 60));
+    server.set_reply("one.test", A, records(&[3], 60));
     let mut shop = found(NAME, None);
     let main = &mut shop.upstreams[0];
     main.discovery = None;
@@ -396,8 +396,8 @@ fn name_without_ipv4_uses_its_ipv6_addresses() {
     };
     let host = host_on(listener);
     let server = NameServer::start();
-    server.says(NAME, A, Reply::Code(0));
-    server.says(NAME, AAAA, Reply::Records(vec![v6()], 60));
+    server.set_reply(NAME, A, Reply::Code(0));
+    server.set_reply(NAME, AAAA, Reply::Records(vec![v6()], 60));
     let shop = found(NAME, Some(host.address.port()));
     let served = shop.serve_by(settings_with(&server, fast()));
     assert_eq!(get(served.address, "/a").text(), "1");
@@ -408,7 +408,7 @@ fn name_without_ipv4_uses_its_ipv6_addresses() {
 fn unanswered_name_at_start_delays_no_other() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    server.says(NAME, A, Reply::Silence);
+    server.set_reply(NAME, A, Reply::Silence);
     let mut shop = found(NAME, Some(hosts[0].address.port()));
     shop.upstreams.push(service("other", &[hosts[0].address]));
     shop.ops.push(op("GET", "/other").upstream("other"));
@@ -423,7 +423,7 @@ fn unanswered_name_at_start_delays_no_other() {
     let served = Served { node, address };
     assert_eq!(get(served.address, "/other").status, 200);
     assert_eq!(get(served.address, "/a").status, 503);
-    server.says(NAME, A, records(&[1], 60));
+    server.set_reply(NAME, A, records(&[1], 60));
     eventually("it is found", || get(served.address, "/a").status == 200);
 }
 
@@ -440,7 +440,7 @@ fn known_hosts_keep_their_state_when_others_come() {
     let port_of = hosts(3);
     let port = port_of[0].address.port();
     let server = NameServer::start();
-    server.says(NAME, A, records(&[1, 2], 0));
+    server.set_reply(NAME, A, records(&[1, 2], 0));
     let mut shop = found(NAME, Some(port));
     shop.upstreams[0].health.passive = Some(Passive {
         consecutive_5xx: 1,
@@ -468,7 +468,7 @@ fn known_hosts_keep_their_state_when_others_come() {
         healthy(1) + healthy(2) == 0.0 && checks() >= 2.0
     });
     assert_eq!(get(served.address, "/a").status, 503);
-    server.says(NAME, A, records(&[2, 3], 0));
+    server.set_reply(NAME, A, records(&[2, 3], 0));
     let third = format!("127.0.0.3:{port}");
     let checked = || served.metric("gwd_upstream_health_checks_total", &[&third, "failed"]);
     eventually("the new one is checked", || checked() >= 1.0);
@@ -484,7 +484,7 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
     let port = hosts[0].address.port();
     let server = NameServer::start();
     for lb in [Lb::Ketama, Lb::Maglev] {
-        server.says(NAME, A, records(&[1, 2, 3], 0));
+        server.set_reply(NAME, A, records(&[1, 2, 3], 0));
         let mut shop = found(NAME, Some(port));
         shop.upstreams[0].balance.lb = lb;
         shop.upstreams[0].balance.hash_on = Some(policy::upstream::HashOn::Header("x-user".into()));
@@ -498,7 +498,7 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
         };
         let before = map();
         assert_eq!(before, map(), "a key has its host");
-        server.says(NAME, A, records(&[1, 2, 3, 4], 0));
+        server.set_reply(NAME, A, records(&[1, 2, 3, 4], 0));
         eventually("it is seen", || endpoints(&served) == 4.0);
         let after = map();
         let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
@@ -519,17 +519,17 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
 fn versions_with_one_source_share_its_answers() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    server.says(NAME, A, records(&[1], 60));
+    server.set_reply(NAME, A, records(&[1], 60));
     let mut shop = found(NAME, Some(hosts[0].address.port()));
     let mut served = shop.serve_by(settings_with(&server, Times::default()));
     assert_eq!(get(served.address, "/a").text(), "1");
-    server.says(NAME, A, Reply::Silence);
+    server.set_reply(NAME, A, Reply::Silence);
     shop.upstreams[0].connect_timeout_ms = 1_000;
     let version = shop.build(&mut served.node, Digest::of(b"two"));
     served.node.find_hosts(&version, Duration::ZERO);
     served.node.publish(&version, 2);
     assert_eq!(get(served.address, "/a").text(), "1");
-    assert_eq!(server.asked(NAME, A).0, 1);
+    assert_eq!(server.query_counts(NAME, A).0, 1);
 }
 
 /// A gateway whose hosts are listed in a file.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::crowds::bare_upstream;
 use crate::fixture::*;
 use crate::http2::{Http2, to};
-use crate::http2_upstream::{Asked, Http2Upstream};
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest};
 
 /// Bytes sent in each direction over HTTP/1, more than all sockets and buffers on the path hold.
 /// HTTP/2 windows hold less.
@@ -57,7 +57,7 @@ impl Duplex {
 
     fn over_http2(volume: usize) -> Self {
         let (told, uploaded) = mpsc::channel();
-        let upstream = Http2Upstream::start(move |_, asked: Asked| {
+        let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
             let told = told.clone();
             async move {
                 let (request, mut respond) = asked;

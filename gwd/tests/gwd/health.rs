@@ -40,7 +40,7 @@ fn host(name: &'static str, status: &Arc<AtomicUsize>) -> Upstream {
     })
 }
 
-fn told(status: usize) -> Arc<AtomicUsize> {
+fn shared_status(status: usize) -> Arc<AtomicUsize> {
     Arc::new(AtomicUsize::new(status))
 }
 
@@ -60,7 +60,7 @@ fn healthy(served: &Served, host: SocketAddr) -> f64 {
 
 #[test]
 fn failing_host_gets_no_requests_until_it_passes() {
-    let (bad, fine) = (told(503), told(200));
+    let (bad, fine) = (shared_status(503), shared_status(200));
     let (one, two) = (host("1", &bad), host("2", &fine));
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     let mut main = service("main", &[one.address, two.address]);
@@ -89,7 +89,7 @@ fn failing_host_gets_no_requests_until_it_passes() {
 
 #[test]
 fn no_healthy_host_is_503_or_all_hosts_serve() {
-    let bad = told(500);
+    let bad = shared_status(500);
     let one = host("1", &bad);
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
@@ -108,7 +108,7 @@ fn no_healthy_host_is_503_or_all_hosts_serve() {
 
 #[test]
 fn check_results_pass_to_the_next_version_with_checks() {
-    let bad = told(500);
+    let bad = shared_status(500);
     let one = host("1", &bad);
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
@@ -287,7 +287,7 @@ fn grpc_host(status: &Arc<AtomicUsize>) -> SocketAddr {
 fn a_grpc_check_believes_serving_and_nothing_else() {
     const SERVING: usize = 1;
     const NOT_SERVING: usize = 2;
-    let status = told(NOT_SERVING);
+    let status = shared_status(NOT_SERVING);
     let one = grpc_host(&status);
     let mut shop = shop(one, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "kind", "grpc"));
@@ -301,7 +301,7 @@ fn a_grpc_check_believes_serving_and_nothing_else() {
 
 #[test]
 fn status_tells_who_does_not_work_and_why() {
-    let one = host("1", &told(418));
+    let one = host("1", &shared_status(418));
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
     let world = World::new();

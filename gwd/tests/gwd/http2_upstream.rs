@@ -16,7 +16,7 @@ use crate::fixture::*;
 use crate::http2::http2;
 
 /// Received request, and the handle for its response.
-pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+pub(crate) type ReceivedRequest = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// HTTP/2 upstream that runs until it is dropped.
 pub(crate) struct Http2Upstream {
@@ -28,7 +28,9 @@ pub(crate) struct Http2Upstream {
 impl Http2Upstream {
     /// Starts an upstream. `answer` receives each request with the number of its connection,
     /// counted from 0.
-    pub(crate) fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn start<F>(
+        answer: impl Fn(usize, ReceivedRequest) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -40,7 +42,7 @@ impl Http2Upstream {
     pub(crate) fn with<F>(
         builder: h2::server::Builder,
         goodbye: usize,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+        answer: impl Fn(usize, ReceivedRequest) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -51,7 +53,7 @@ impl Http2Upstream {
     /// Starts an upstream with TLS.
     pub(crate) fn over_tls<F>(
         config: rustls::ServerConfig,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+        answer: impl Fn(usize, ReceivedRequest) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -65,7 +67,7 @@ impl Http2Upstream {
         tls: Option<rustls::ServerConfig>,
         builder: h2::server::Builder,
         goodbye: usize,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+        answer: impl Fn(usize, ReceivedRequest) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -119,7 +121,7 @@ async fn talk<F>(
     io: impl AsyncRead + AsyncWrite + Unpin,
     builder: h2::server::Builder,
     goodbye: usize,
-    answer: impl Fn(Asked) -> F,
+    answer: impl Fn(ReceivedRequest) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -166,7 +168,7 @@ pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
 }
 
 /// Answers with the body `ok`.
-pub(crate) async fn ok((_, mut respond): Asked) {
+pub(crate) async fn ok((_, mut respond): ReceivedRequest) {
     let mut stream = respond.send_response(head(200), false).unwrap();
     stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
 }

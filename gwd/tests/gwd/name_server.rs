@@ -95,13 +95,13 @@ impl NameServer {
     }
 
     /// Sets the answer to a query from now on.
-    pub(crate) fn says(&self, name: &str, kind: u16, reply: Reply) {
+    pub(crate) fn set_reply(&self, name: &str, kind: u16, reply: Reply) {
         let mut zone = self.zone.lock().unwrap();
         zone.replies.insert((name.to_owned(), kind), reply);
     }
 
     /// Numbers of queries for a name, over UDP and over TCP.
-    pub(crate) fn asked(&self, name: &str, kind: u16) -> (usize, usize) {
+    pub(crate) fn query_counts(&self, name: &str, kind: u16) -> (usize, usize) {
         let zone = self.zone.lock().unwrap();
         let of = |over_tcp: bool| {
             let asked = zone.asked.iter();

@@ -23,7 +23,7 @@ fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream
     (gwd, world, proceed, upstream)
 }
 
-fn told(gwd: &Process) {
+fn await_panic_event(gwd: &Process) {
     eventually("it is counted", || {
         gwd.metric("gwd_panics_total", &[]) == 1.0
     });
@@ -55,7 +55,7 @@ fn in_a_decision_it_is_a_500() {
         (500, "internal_error")
     );
     assert_eq!(get(gwd.public(), "/a").status, 200);
-    told(&gwd);
+    await_panic_event(&gwd);
     gwd.kill();
 }
 
@@ -82,7 +82,7 @@ fn over_http2_the_other_streams_go_on() {
         let slow = client.end(slow).unwrap();
         assert_eq!((slow.head.status().as_u16(), slow.text()), (200, "ok"));
         assert_eq!(client.get("/a").text(), "ok");
-        told(&gwd);
+        await_panic_event(&gwd);
         gwd.kill();
     }
 }
@@ -94,7 +94,7 @@ fn panic_in_an_http1_body_truncates_the_response() {
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert!(!client.rest().ends_with("ok"));
     assert_eq!(get(gwd.public(), "/a").text(), "ok");
-    told(&gwd);
+    await_panic_event(&gwd);
     gwd.kill();
 }
 

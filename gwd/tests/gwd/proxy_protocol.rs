@@ -59,7 +59,7 @@ fn through(address: SocketAddr, header: &[u8]) -> Client {
 }
 
 /// Client address that the upstream receives for a request.
-fn told(address: SocketAddr, header: &[u8], fields: &str) -> String {
+fn client_address_seen(address: SocketAddr, header: &[u8], fields: &str) -> String {
     let mut client = through(address, header);
     client.send(&GET.replace("connection", &format!("{fields}connection")));
     let answer = client.answer();
@@ -111,7 +111,11 @@ fn the_client_is_whom_the_header_names() {
         ("unspecified", binary(0x21, 0x00, &[]), "127.0.0.1"),
     ];
     for (what, header, client) in cases {
-        assert_eq!(told(served.address, &header, ""), client, "{what}");
+        assert_eq!(
+            client_address_seen(served.address, &header, ""),
+            client,
+            "{what}"
+        );
     }
 }
 
@@ -276,19 +280,19 @@ fn forwarding_fields_are_trusted_by_header_address() {
     let served = shop.serve();
     let forged = "x-forwarded-for: 198.51.100.66\r\n";
     assert_eq!(
-        told(served.address, V1, forged),
+        client_address_seen(served.address, V1, forged),
         "192.0.2.7",
         "a client forges"
     );
     let proxy = b"PROXY TCP4 10.0.0.3 198.51.100.1 1 443\r\n";
     assert_eq!(
-        told(served.address, proxy, forged),
+        client_address_seen(served.address, proxy, forged),
         "198.51.100.66, 10.0.0.3",
         "a proxy behind the balancer is believed"
     );
     let local = binary(0x20, 0, &[]);
     assert_eq!(
-        told(served.address, &local, forged),
+        client_address_seen(served.address, &local, forged),
         "198.51.100.66, 127.0.0.1",
         "the balancer speaks for itself"
     );

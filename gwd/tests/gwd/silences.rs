@@ -13,7 +13,7 @@ use h2::Reason;
 use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::{Http2, http2, to};
-use crate::http2_upstream::{Asked, Http2Upstream, head};
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head};
 use crate::websocket::{HANDSHAKE, agree, websocket};
 
 const REQUESTS: &str = "http_server_request_duration_seconds_count";
@@ -156,7 +156,7 @@ fn silent_upstream_resets_stream_or_ends_grpc_call() {
 #[test]
 fn silent_http2_upstream_stream_is_reset_alone() {
     let (told, resets) = mpsc::channel();
-    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
         let told = told.clone();
         async move {
             if request.uri().path() == "/ok" {

@@ -37,12 +37,12 @@ impl Load {
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let count = match ask(address, pause) {
-                        Asked::Answered => &answered,
-                        Asked::Refused => {
+                        Attempt::Answered => &answered,
+                        Attempt::Refused => {
                             std::thread::park_timeout(Duration::from_millis(1));
                             &refused
                         }
-                        Asked::Lost => &lost,
+                        Attempt::Lost => &lost,
                     };
                     count.fetch_add(1, Ordering::Relaxed);
                 }
@@ -83,7 +83,7 @@ impl Load {
     }
 }
 
-enum Asked {
+enum Attempt {
     Answered,
     /// The connection was refused.
     Refused,
@@ -91,14 +91,14 @@ enum Asked {
     Lost,
 }
 
-fn ask(address: SocketAddr, pause: Duration) -> Asked {
+fn ask(address: SocketAddr, pause: Duration) -> Attempt {
     // The timeout is shorter than a second, after which a dropped SYN is sent again.
     let mut stream = match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         Ok(stream) => stream,
         Err(error) => {
             let kinds = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
             assert!(kinds.contains(&error.kind()), "{error}");
-            return Asked::Refused;
+            return Attempt::Refused;
         }
     };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -108,8 +108,8 @@ fn ask(address: SocketAddr, pause: Duration) -> Asked {
     let mut answer = [0; 512];
     let wrote = stream.write_all(REQUEST);
     match wrote.and_then(|()| stream.read(&mut answer)) {
-        Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200") => Asked::Answered,
-        _ => Asked::Lost,
+        Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200") => Attempt::Answered,
+        _ => Attempt::Lost,
     }
 }
 
@@ -279,7 +279,7 @@ fn added_listener_answers_its_first_connection() {
         served.node.publish(&version, round + 2);
         let address = served.node.listeners()[&name];
         for _ in 0..8 {
-            assert!(matches!(ask(address, Duration::ZERO), Asked::Answered));
+            assert!(matches!(ask(address, Duration::ZERO), Attempt::Answered));
         }
     }
 }
@@ -362,7 +362,7 @@ fn listener_moves_between_one_and_all_addresses() {
     for round in 0..4 {
         load.goes_on(20);
         served.node.publish(&all, round * 2 + 2);
-        assert!(matches!(ask(elsewhere, Duration::ZERO), Asked::Answered));
+        assert!(matches!(ask(elsewhere, Duration::ZERO), Attempt::Answered));
         load.goes_on(20);
         served.node.publish(&one, round * 2 + 3);
         load.goes_on(20);

@@ -12,12 +12,12 @@ use policy::traffic::retry::Condition;
 
 use crate::fixture::*;
 use crate::http2::{Http2, to};
-use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour, whole};
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour, whole};
 use crate::pki::Authority;
 use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
 
 /// Answers with the request's body and trailers, and with its head in a field.
-async fn echo((request, mut respond): Asked) {
+async fn echo((request, mut respond): ReceivedRequest) {
     let (parts, body) = request.into_parts();
     let (bytes, trailers) = whole(body).await.unwrap();
     let mut answer = head(200);
@@ -98,7 +98,7 @@ fn bodies_beyond_all_windows_pass_with_trailers() {
 
 #[test]
 fn grpc_messages_stream_both_ways_and_end_with_status() {
-    let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
+    let upstream = Http2Upstream::start(|_, (request, mut respond): ReceivedRequest| async move {
         if request.uri().path() == "/none" {
             let mut only = head(200);
             let headers = only.headers_mut();
@@ -162,7 +162,7 @@ fn grpc_messages_stream_both_ways_and_end_with_status() {
 fn whoever_gives_up_resets_its_stream_and_no_other() {
     let resets = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&resets);
-    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
         let told = Arc::clone(&told);
         async move {
             let path = request.uri().path().to_owned();
@@ -206,7 +206,7 @@ fn whoever_gives_up_resets_its_stream_and_no_other() {
 fn a_client_that_leaves_after_its_upload_is_noticed() {
     let resets = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&resets);
-    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
         let told = Arc::clone(&told);
         async move {
             let mut body = request.into_body();
@@ -237,7 +237,7 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
     let (cut, cuts) = tokio::sync::watch::channel(false);
-    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
         let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
         let mut cuts = cuts.clone();
         async move {
@@ -292,7 +292,11 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
 
 #[test]
 fn connection_with_goaway_finishes_and_is_replaced() {
-    let upstream = Http2Upstream::with(h2::server::Builder::new(), 3, |_, asked: Asked| ok(asked));
+    let upstream = Http2Upstream::with(
+        h2::server::Builder::new(),
+        3,
+        |_, asked: ReceivedRequest| ok(asked),
+    );
     let served = upstream.behind(vec![op("POST", "/a")]).serve();
     for _ in 0..20 {
         let answer = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
@@ -309,14 +313,18 @@ fn connection_is_shared_up_to_80_percent_of_streams() {
     let (open, opened) = tokio::sync::watch::channel(false);
     let waiting = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&waiting);
-    let upstream = Http2Upstream::with(builder, usize::MAX, move |number, asked: Asked| {
-        log.lock().unwrap().push(number);
-        let mut opened = opened.clone();
-        async move {
-            opened.wait_for(|open| *open).await.unwrap();
-            ok(asked).await;
-        }
-    });
+    let upstream = Http2Upstream::with(
+        builder,
+        usize::MAX,
+        move |number, asked: ReceivedRequest| {
+            log.lock().unwrap().push(number);
+            let mut opened = opened.clone();
+            async move {
+                opened.wait_for(|open| *open).await.unwrap();
+                ok(asked).await;
+            }
+        },
+    );
     let served = upstream.behind(vec![op("GET", "/a")]).serve();
     let mut client = Http2::connect(served.address);
     // The first request shows how many streams the connection allows.
@@ -342,7 +350,7 @@ fn connection_is_shared_up_to_80_percent_of_streams() {
 
 #[test]
 fn upload_waits_for_100_and_early_response_ends_it() {
-    let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
+    let upstream = Http2Upstream::start(|_, (request, mut respond): ReceivedRequest| async move {
         if request.uri().path() == "/early" {
             respond.send_response(head(413), true).unwrap();
             return;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use h2::Reason;
 
 use crate::fixture::*;
-use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour};
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour};
 use crate::websocket::HANDSHAKE;
 
 /// Accepts an extended CONNECT, sends `hello` and echoes all bytes.
-async fn echo_tunnel((request, mut respond): Asked) {
+async fn echo_tunnel((request, mut respond): ReceivedRequest) {
     assert_eq!(request.method(), "CONNECT");
     let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
     assert_eq!(protocol.as_str(), "websocket");
@@ -102,7 +102,7 @@ fn http2_upstream_without_websockets_is_reported() {
     );
     assert_eq!(asked.load(Ordering::SeqCst), 0, "it was not asked");
 
-    let declines = |_, (_, mut respond): Asked| async move {
+    let declines = |_, (_, mut respond): ReceivedRequest| async move {
         let mut stream = respond.send_response(head(403), false).unwrap();
         stream.send_data(Bytes::from_static(b"no"), true).unwrap();
     };
@@ -117,7 +117,7 @@ fn http2_upstream_without_websockets_is_reported() {
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
 
     // The upstream resets the stream in the middle, so the client's connection is reset.
-    let breaks = |_, (_, mut respond): Asked| async move {
+    let breaks = |_, (_, mut respond): ReceivedRequest| async move {
         let mut stream = respond.send_response(head(200), false).unwrap();
         pour(&mut stream, Bytes::from_static(b"hello")).await;
         tokio::task::yield_now().await;

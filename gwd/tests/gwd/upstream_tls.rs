@@ -27,11 +27,11 @@ pub(crate) struct TlsUpstream {
     pub(crate) address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
     connections: Arc<AtomicUsize>,
-    held: Arc<Held>,
+    held: Arc<HeldConnections>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldConnections {
     count: AtomicUsize,
     let_go: AtomicBool,
 }
@@ -93,7 +93,7 @@ pub(crate) fn behind(address: SocketAddr, tls: UpstreamTls) -> Shop {
     shop
 }
 
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &Held) {
+fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &HeldConnections) {
     let session = ServerConnection::new(config).unwrap();
     let mut stream = StreamOwned::new(session, stream);
     let mut head = Vec::new();

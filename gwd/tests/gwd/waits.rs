@@ -12,7 +12,7 @@ use policy::upstream::Passive;
 use tokio::sync::Semaphore;
 
 use crate::fixture::*;
-use crate::http2_upstream::{Asked, Http2Upstream, ok};
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, ok};
 use crate::pki::{Authority, Secrets};
 use crate::upstream_tls::{TlsUpstream, behind, checked, server, start, unchecked};
 use crate::world::World;
@@ -199,15 +199,19 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(5);
     let config = server(&pem, None, &["h2"]);
-    let upstream =
-        Http2Upstream::inside(Some(config), builder, usize::MAX, move |_, asked: Asked| {
+    let upstream = Http2Upstream::inside(
+        Some(config),
+        builder,
+        usize::MAX,
+        move |_, asked: ReceivedRequest| {
             count.fetch_add(1, Ordering::SeqCst);
             let wait = Arc::clone(&wait);
             async move {
                 wait.acquire().await.unwrap().forget();
                 ok(asked).await;
             }
-        });
+        },
+    );
     let (address, dialled) = turnstile(upstream.address);
     let mut shop = behind(address, unchecked());
     shop.upstreams[0].protocol = UpstreamProtocol::H2;

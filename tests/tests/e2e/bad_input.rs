@@ -155,7 +155,7 @@ fn command_that_computes_too_long_is_ended() {
 }
 
 #[track_caller]
-fn told(ended: &Ended, code: i32, what: &str) {
+fn assert_short_error(ended: &Ended, code: i32, what: &str) {
     let said = ended.stdout.len() + ended.stderr.len();
     let short = |text: &str| text.chars().take(1_000).collect::<String>();
     let story = format!(
@@ -194,15 +194,15 @@ fn sources() {
                     continue;
                 }
                 let what = format!("{} in {file}", bad.name);
-                told(&bounded(root, command), bad.as_source, &what);
+                assert_short_error(&bounded(root, command), bad.as_source, &what);
             }
         }
         std::fs::remove_file(project.path(file)).expect("the file was there");
         for command in commands {
-            told(&bounded(root, command), INPUT, &format!("no {file}"));
+            assert_short_error(&bounded(root, command), INPUT, &format!("no {file}"));
         }
         std::fs::create_dir(project.path(file)).expect("a folder");
-        told(
+        assert_short_error(
             &bounded(root, &["lint"]),
             INPUT,
             &format!("{file} is a folder"),
@@ -219,15 +219,15 @@ fn a_document_without_a_project() {
         let project = Project::new();
         project.write("one.yaml", &bad.bytes);
         let ended = bounded(project.root(), &["lint", "one.yaml"]);
-        told(&ended, bad.as_source, bad.name);
+        assert_short_error(&ended, bad.as_source, bad.name);
         // `gwc init` accepts a document with mistakes, but not a file that is no document.
         let ended = bounded(project.root(), &["init", "new", "--from", "one.yaml"]);
         let begun = project.path("new/gateway.yaml").exists();
-        told(&ended, if begun { FINDINGS } else { INPUT }, bad.name);
+        assert_short_error(&ended, if begun { FINDINGS } else { INPUT }, bad.name);
     }
     let project = Project::new();
     let ended = bounded(project.root(), &["lint", "nowhere.yaml"]);
-    told(&ended, INPUT, "no such document");
+    assert_short_error(&ended, INPUT, "no such document");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn references_that_go_round() {
     for text in loops {
         project.write("one.yaml", format!("{head}{text}"));
         let ended = bounded(project.root(), &["lint", "one.yaml"]);
-        told(&ended, FINDINGS, text);
+        assert_short_error(&ended, FINDINGS, text);
         assert!(ended.stdout.contains("reference-cycle"), "{ended}");
     }
     // A recursive schema is valid.
@@ -302,7 +302,7 @@ fn paths_of_many_parameters_are_too_large() {
     assert_eq!(linted.code, Some(0), "{linted}");
     let old = old.to_str().expect("a path");
     let planned = bounded(new, &["plan", "--against", old]);
-    told(&planned, INPUT, "a plan");
+    assert_short_error(&planned, INPUT, "a plan");
     let names_paths = planned.stderr.contains(" and 21 more) cannot be compared");
     assert!(names_paths, "{planned}");
 }
@@ -369,7 +369,7 @@ fn what_a_release_is_made_of() {
             let good = project.read(file);
             project.write(file, &bad.bytes);
             let ended = bounded(root, command);
-            told(&ended, code, &format!("{} in {file}", bad.name));
+            assert_short_error(&ended, code, &format!("{} in {file}", bad.name));
             project.write(file, good);
         }
     }
@@ -377,7 +377,7 @@ fn what_a_release_is_made_of() {
         let Some(code) = missing else { continue };
         let good = project.read(file);
         std::fs::remove_file(project.path(file)).expect("the file was there");
-        told(&bounded(root, command), code, &format!("no {file}"));
+        assert_short_error(&bounded(root, command), code, &format!("no {file}"));
         project.write(file, good);
     }
     bounded(root, &["verify", id]).succeeds();
@@ -405,7 +405,7 @@ fn what_is_said_on_the_command_line() {
         ),
     ];
     for (command, code) in commands {
-        told(&bounded(root, command), code, "on the command line");
+        assert_short_error(&bounded(root, command), code, "on the command line");
     }
 }
 
@@ -441,7 +441,7 @@ fn files_beyond_every_limit() {
             .open(project.path(file))
             .and_then(|file| file.set_len(1 << 30))
             .expect("files may have holes");
-        told(&bounded(root, command), INPUT, &format!("1 GiB of {file}"));
+        assert_short_error(&bounded(root, command), INPUT, &format!("1 GiB of {file}"));
         project.write(file, good);
     }
 }

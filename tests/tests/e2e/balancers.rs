@@ -160,12 +160,12 @@ fn haproxy_header_names_the_client_to_the_gateway() {
 }
 
 /// HAProxy, and NGINX if installed, which answer with the client address that they received.
-struct Told {
+struct AddressServers {
     _servers: Vec<Server>,
     ports: Vec<u16>,
 }
 
-impl Told {
+impl AddressServers {
     fn start(project: &Project) -> Option<Self> {
         let ports = vec![free_port(), free_port()];
         project.write(
@@ -199,7 +199,7 @@ impl Told {
 #[test]
 fn haproxy_and_nginx_are_told_whose_requests_they_get() {
     let project = Project::new();
-    let Some(told) = Told::start(&project) else {
+    let Some(told) = AddressServers::start(&project) else {
         prerequisite::skip("there is no haproxy; apt installs it");
         return;
     };

@@ -75,7 +75,7 @@ impl Site {
             let report = all.find(|seen| seen.target == "/report")?;
             Some(serde_json::from_slice(&report.body).expect("JSON"))
         });
-        let report = report.unwrap_or_else(|| panic!("no report, only {:?}", asked(&all)));
+        let report = report.unwrap_or_else(|| panic!("no report, only {:?}", request_lines(&all)));
         all.retain(|seen| !matches!(seen.target.as_str(), "/page" | "/report" | "/favicon.ico"));
         Some((report, all))
     }
@@ -123,7 +123,7 @@ fn fetch(name: &str, url: &str, options: &Value) -> Value {
         "fields": ["x-total", "x-hidden"]})
 }
 
-fn asked(seen: &[Seen]) -> Vec<String> {
+fn request_lines(seen: &[Seen]) -> Vec<String> {
     let of = |seen: &Seen| format!("{} {}", seen.method, seen.target);
     seen.iter().map(of).collect()
 }
@@ -202,7 +202,7 @@ fn page_of_a_listed_origin_reads_what_cors_allows() {
         "GET /none",
         "GET /none",
     ];
-    assert_eq!(asked(&seen), expected);
+    assert_eq!(request_lines(&seen), expected);
     assert_eq!(
         preflights(&gateway, "/open"),
         3,
@@ -234,7 +234,7 @@ fn page_of_a_foreign_origin_reads_nothing() {
         assert_eq!(told[step], "blocked", "{step}: {told:#?}");
     }
     assert!(told["star"].starts_with("200 "), "{told:#?}");
-    assert_eq!(asked(&seen), ["GET /open", "GET /star"]);
+    assert_eq!(request_lines(&seen), ["GET /open", "GET /star"]);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn csrf_admits_own_and_listed_pages_of_a_browser() {
         let Some((_, seen)) = site.run(&origin, &steps) else {
             return prerequisite::skip(MISSING);
         };
-        assert_eq!(asked(&seen), expected, "{origin}");
+        assert_eq!(request_lines(&seen), expected, "{origin}");
     }
     let reason = ["reason=\"csrf_denied\""];
     let refused = gateway.metrics().sum("gwd_rejections_total", &reason);

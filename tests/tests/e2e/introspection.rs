@@ -55,7 +55,7 @@ impl Issuer {
     }
 
     /// Tokens of the received introspection requests.
-    fn asked(&self) -> Vec<String> {
+    fn received_tokens(&self) -> Vec<String> {
         let all = self.upstream.take();
         all.iter().map(token_of).collect()
     }
@@ -186,7 +186,7 @@ fn active_token_is_admitted_and_describes_its_caller() {
     assert_eq!(code, 403, "{body}");
     assert!(body.contains("insufficient_scope"), "{body}");
     assert_eq!(scene.ask("/staff", "good-1").0, 200);
-    assert!(issuer.asked().is_empty());
+    assert!(issuer.received_tokens().is_empty());
     assert_eq!(scene.ask("/staff", "guest-1").0, 403);
 }
 
@@ -222,7 +222,7 @@ fn token_that_is_not_for_the_api_is_401() {
         });
     }
     // Malformed tokens are not sent to the issuer.
-    let asked = issuer.asked();
+    let asked = issuer.received_tokens();
     assert!(
         !asked
             .iter()
@@ -230,7 +230,10 @@ fn token_that_is_not_for_the_api_is_401() {
         "{asked:?}"
     );
     assert_eq!(scene.ask("/secured", "dead-1").0, 401);
-    assert!(issuer.asked().is_empty(), "refusals are kept for a while");
+    assert!(
+        issuer.received_tokens().is_empty(),
+        "refusals are kept for a while"
+    );
     assert!(scene.main.take().is_empty());
 }
 
@@ -286,7 +289,7 @@ fn broken_endpoint_is_503_and_never_admits() {
 }
 
 /// Makes the issuer wait for a message of the test before each response.
-fn held(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
+fn hold_responses(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
     let (begun, asked) = channel();
     let (release, wait) = channel::<()>();
     let begun = Mutex::new(begun);
@@ -302,7 +305,7 @@ fn held(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
 #[test]
 fn equal_questions_are_asked_once_and_stall_nobody() {
     let issuer = Issuer::new();
-    let (asked, release) = held(&issuer);
+    let (asked, release) = hold_responses(&issuer);
     let scene = Scene::by(&issuer, ", timeout: 20s");
     std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..8)
@@ -325,7 +328,7 @@ fn equal_questions_are_asked_once_and_stall_nobody() {
             assert_eq!(one.join().expect("no panic"), 200);
         }
     });
-    assert_eq!(issuer.asked(), ["good-1"]);
+    assert_eq!(issuer.received_tokens(), ["good-1"]);
     wait::until("counted", || {
         (scene.questions("joined") >= 1.0).then_some(())
     });
@@ -455,5 +458,5 @@ fn route_depends_on_the_issuer_until_an_answer_is_assumed() {
     ];
     let valid = scene.project.gwc(&valid).succeeds().json();
     assert_eq!(valid["decision"], "forward", "{valid}");
-    assert!(issuer.asked().is_empty(), "gwc asks nobody");
+    assert!(issuer.received_tokens().is_empty(), "gwc asks nobody");
 }

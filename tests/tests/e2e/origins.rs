@@ -256,12 +256,12 @@ fn rows() -> Vec<Row> {
 /// Third-party server that reports each complete request.
 struct Origin {
     port: u16,
-    told: Told,
+    told: Reports,
     _server: Server,
     _folder: Option<Project>,
 }
 
-enum Told {
+enum Reports {
     Lines(Arc<Mutex<Vec<String>>>),
     File(PathBuf),
 }
@@ -289,7 +289,7 @@ impl Origin {
         });
         Some(Self {
             port,
-            told: Told::Lines(told),
+            told: Reports::Lines(told),
             _server: server,
             _folder: None,
         })
@@ -314,17 +314,17 @@ impl Origin {
         let server = Server::nginx(folder.root(), port, &server)?;
         Some(Self {
             port,
-            told: Told::File(told),
+            told: Reports::File(told),
             _server: server,
             _folder: Some(folder),
         })
     }
 
     /// Reported requests.
-    fn told(&self) -> Vec<String> {
+    fn reports(&self) -> Vec<String> {
         match &self.told {
-            Told::Lines(lines) => lines.lock().expect("not poisoned").clone(),
-            Told::File(path) => {
+            Reports::Lines(lines) => lines.lock().expect("not poisoned").clone(),
+            Reports::File(path) => {
                 let text = std::fs::read_to_string(path).unwrap_or_default();
                 text.lines().map(str::to_owned).collect()
             }
@@ -368,12 +368,12 @@ fn each_row_arrives_as_it_was_read_or_not_at_all(origin: &Origin) {
         assert_eq!(status(gwd.address(), &next), "200", "behind {name}");
         expected.push(format!("GET /a/next-{nth} -"));
         wait::until(name, || {
-            (origin.told().len() >= expected.len()).then_some(())
+            (origin.reports().len() >= expected.len()).then_some(())
         });
-        assert_eq!(origin.told(), expected, "{name}");
+        assert_eq!(origin.reports(), expected, "{name}");
     }
     gwd.stops_clean();
-    assert_eq!(origin.told(), expected);
+    assert_eq!(origin.reports(), expected);
 }
 
 #[test]

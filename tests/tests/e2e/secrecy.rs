@@ -253,7 +253,7 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
 }
 
 /// Everything that a gateway outputs and stores.
-fn told(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
+fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
     let mut told = vec![
         ("program log".to_owned(), gateway.log()),
         (
@@ -343,7 +343,7 @@ fn secrets_of_requests_are_seen_nowhere() {
         let explained = gateway.admin_ask("POST", "/v1/explain", &question);
         told_all.push((format!("explain {head:.40}"), explained.text()));
     }
-    told_all.extend(told(&gateway, &scene.project));
+    told_all.extend(outputs_of(&gateway, &scene.project));
     assert!(told_all.iter().any(|(_, text)| text.contains(&applied)));
     let leaks = leaks(&told_all, &[&token, &forged]);
     assert!(leaks.is_empty(), "{leaks:#?}");

@@ -138,7 +138,7 @@ fn covered_digest(body: &[u8]) -> Value {
 const OK: (u16, &str) = (200, "");
 const INVALID: (u16, &str) = (401, "signature_invalid");
 
-fn told(found: &(u16, String)) -> (u16, &str) {
+fn borrowed(found: &(u16, String)) -> (u16, &str) {
     (found.0, &found.1)
 }
 
@@ -149,7 +149,7 @@ fn signed_requests_are_admitted_once() {
         return prerequisite::skip("python3 is not installed");
     };
     let get = scene.signed("GET", "/orders?x=1", &json!({}));
-    assert_eq!(told(&scene.get(&get)), OK);
+    assert_eq!(borrowed(&scene.get(&get)), OK);
     let seen = upstream.take().remove(0);
     assert_eq!(seen.header("x-consumer-name"), Some("acme"));
     for stripped in ["signature", "signature-input"] {
@@ -157,24 +157,24 @@ fn signed_requests_are_admitted_once() {
     }
     // Several connections reach both workers: the nonce counts for the process.
     for _ in 0..8 {
-        assert_eq!(told(&scene.get(&get)), INVALID);
+        assert_eq!(borrowed(&scene.get(&get)), INVALID);
     }
     let other = get.replacen("GET /orders?x=1", "GET /orders?x=2", 1);
-    assert_eq!(told(&scene.get(&other)), INVALID);
+    assert_eq!(borrowed(&scene.get(&other)), INVALID);
     let wrong = scene.signed("GET", "/orders", &json!({"secret": OTHER}));
-    assert_eq!(told(&scene.get(&wrong)), INVALID);
+    assert_eq!(borrowed(&scene.get(&wrong)), INVALID);
     let old = scene.signed("GET", "/orders", &json!({"created": 301}));
-    assert_eq!(told(&scene.get(&old)), INVALID);
+    assert_eq!(borrowed(&scene.get(&old)), INVALID);
     let body = b"{\"hello\": \"world\"}";
     let post = scene.signed("POST", "/orders", &covered_digest(body));
-    assert_eq!(told(&scene.post(&post, body)), OK);
+    assert_eq!(borrowed(&scene.post(&post, body)), OK);
     assert_eq!(upstream.take()[0].body, body);
     let narrow = json!({
         "body": hex(body),
         "covered": ["\"@method\"", "\"@path\"", "\"@authority\"", "\"content-digest\""],
     });
     let narrow = scene.signed("POST", "/narrow", &narrow);
-    assert_eq!(told(&scene.post(&narrow, body)), OK);
+    assert_eq!(borrowed(&scene.post(&narrow, body)), OK);
     assert!(
         upstream.take()[0].header("signature").is_some(),
         "not stripped"
@@ -250,7 +250,7 @@ fn end_of_an_unsigned_body_never_arrives() {
     let mut other = body.clone();
     other[299_999] = b'b';
     let post = scene.signed("POST", "/orders", &covered_digest(&body));
-    assert_eq!(told(&scene.post(&post, &other)), MISMATCH);
+    assert_eq!(borrowed(&scene.post(&post, &other)), MISMATCH);
     let seen = upstream.recv().expect("the request was aborted");
     assert!(seen.len() < 300_000, "{}", seen.len());
     assert!(!seen.contains(&b'b') || !seen.ends_with(b"b"), "its end");
@@ -260,7 +260,7 @@ fn end_of_an_unsigned_body_never_arrives() {
     let chunk = format!("{:x}\r\n", other.len());
     let chunks = [chunk.as_bytes(), &other, b"\r\n0\r\n\r\n"].concat();
     let sent = [head.as_bytes(), &chunks].concat();
-    assert_eq!(told(&scene.send(&sent)), MISMATCH);
+    assert_eq!(borrowed(&scene.send(&sent)), MISMATCH);
     let seen = upstream.recv().expect("the request was aborted");
     assert!(!seen.ends_with(b"0\r\n\r\n"), "its end");
 }
@@ -274,32 +274,32 @@ fn bodies_without_their_digest_are_refused() {
     let body: &[u8] = b"{\"hello\": \"world\"}";
     // The signature covers no digest, but there is a body.
     let plain = scene.signed("POST", "/orders", &json!({}));
-    assert_eq!(told(&scene.post(&plain, body)), MISMATCH);
+    assert_eq!(borrowed(&scene.post(&plain, body)), MISMATCH);
     let plain = scene.signed("POST", "/orders", &json!({}));
     let chunked = format!("{plain}\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
-    assert_eq!(told(&scene.send(chunked.as_bytes())), MISMATCH);
+    assert_eq!(borrowed(&scene.send(chunked.as_bytes())), MISMATCH);
     // The signature covers the digest of a body, but the request has no body.
     let post = scene.signed("POST", "/orders", &covered_digest(body));
-    assert_eq!(told(&scene.post(&post, b"")), MISMATCH);
+    assert_eq!(borrowed(&scene.post(&post, b"")), MISMATCH);
     let post = scene.signed("POST", "/orders", &covered_digest(body));
-    assert_eq!(told(&scene.get(&post)), MISMATCH);
+    assert_eq!(borrowed(&scene.get(&post)), MISMATCH);
     let mut md5 = covered_digest(body);
     md5["digest"] = json!(["md5"]);
     let post = scene.signed("POST", "/orders", &md5);
-    assert_eq!(told(&scene.post(&post, body)), INVALID);
+    assert_eq!(borrowed(&scene.post(&post, body)), INVALID);
     assert!(upstream.take().is_empty());
     // Signed bodies in all framings.
     for digest in [json!(["sha-512"]), json!(["md5", "sha-256", "sha-512"])] {
         let mut both = covered_digest(body);
         both["digest"] = digest;
         let post = scene.signed("POST", "/orders", &both);
-        assert_eq!(told(&scene.post(&post, body)), OK);
+        assert_eq!(borrowed(&scene.post(&post, body)), OK);
     }
     let empty = scene.signed("POST", "/orders", &covered_digest(b""));
-    assert_eq!(told(&scene.post(&empty, b"")), OK);
+    assert_eq!(borrowed(&scene.post(&empty, b"")), OK);
     let empty = scene.signed("POST", "/orders", &json!({}));
     let chunked = format!("{empty}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
-    assert_eq!(told(&scene.send(chunked.as_bytes())), OK);
+    assert_eq!(borrowed(&scene.send(chunked.as_bytes())), OK);
     let post = scene.signed("POST", "/orders", &covered_digest(body));
     let head = format!("{post}\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut connection = scene.gateway.connect();
@@ -329,28 +329,28 @@ fn older_formats_are_admitted_once() {
         let recipe =
             |nonce: &str| json!({"style": style, "key": "acme", "nonce": nonce, "body": hex(body)});
         let post = scene.signed("POST", &target, &recipe("n1"));
-        assert_eq!(told(&scene.post(&post, body)), OK, "{style}");
+        assert_eq!(borrowed(&scene.post(&post, body)), OK, "{style}");
         let seen = upstream.take().remove(0);
         assert_eq!(seen.body, body);
         assert_eq!(seen.header("x-consumer-name"), Some("acme"), "{style}");
         for stripped in ["authorization", "x-ca-signature", "x-ca-signature-headers"] {
             assert_eq!(seen.header(stripped), None, "{style} {stripped}");
         }
-        assert_eq!(told(&scene.post(&post, body)), INVALID, "{style}");
+        assert_eq!(borrowed(&scene.post(&post, body)), INVALID, "{style}");
         let other = scene.signed("POST", &target, &recipe("n2"));
         assert_eq!(
-            told(&scene.post(&other, b"{\"hello\": \"w0rld\"}")),
+            borrowed(&scene.post(&other, b"{\"hello\": \"w0rld\"}")),
             MISMATCH,
             "{style}"
         );
         let mut plain = recipe("n3");
         plain.as_object_mut().expect("an object").remove("body");
         let plain = scene.signed("POST", &target, &plain);
-        assert_eq!(told(&scene.post(&plain, body)), MISMATCH, "{style}");
+        assert_eq!(borrowed(&scene.post(&plain, body)), MISMATCH, "{style}");
         let mut wrong = recipe("n4");
         wrong["secret"] = json!(OTHER);
         let wrong = scene.signed("POST", &target, &wrong);
-        assert_eq!(told(&scene.post(&wrong, body)), INVALID, "{style}");
+        assert_eq!(borrowed(&scene.post(&wrong, body)), INVALID, "{style}");
         assert!(upstream.take().is_empty(), "{style}");
     }
 }

@@ -130,7 +130,7 @@ impl Scene {
         match connection.read_response(false) {
             Ok(response) => {
                 let id = response.header("x-request-id").map(str::to_owned);
-                self.told(response.status, &response.body, id.as_deref())
+                self.status_and_reason(response.status, &response.body, id.as_deref())
             }
             Err(error) => error.to_string(),
         }
@@ -145,14 +145,14 @@ impl Scene {
             Ok((head, body)) => {
                 let id = head.headers.get("x-request-id");
                 let id = id.and_then(|id| id.to_str().ok());
-                self.told(head.status.as_u16(), &body, id)
+                self.status_and_reason(head.status.as_u16(), &body, id)
             }
             Err(error) => error.to_string(),
         }
     }
 
     /// Status and code of a response, with the reason from the access log.
-    fn told(&self, status: u16, body: &[u8], id: Option<&str>) -> String {
+    fn status_and_reason(&self, status: u16, body: &[u8], id: Option<&str>) -> String {
         let seen = self.upstream.take().len();
         if status == 200 {
             assert_eq!(seen, 1, "answered by the upstream");

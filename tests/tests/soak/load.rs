@@ -39,21 +39,25 @@ type Client = Arc<Faults>;
 pub(crate) fn begin(to: SocketAddr, plan: &Plan, faults: &Client) -> Vec<JoinHandle<()>> {
     let mut all = Vec::new();
     for number in 0..plan.clients {
-        all.push(told(
+        all.push(spawn_reporting(
             faults,
             "HTTP/1.1",
             plain(to, number, Arc::clone(faults)),
         ));
-        all.push(told(
+        all.push(spawn_reporting(
             faults,
             "HTTP/2",
             multiplexed(to, number, Arc::clone(faults)),
         ));
-        all.push(told(faults, "events", events(to, Arc::clone(faults))));
+        all.push(spawn_reporting(
+            faults,
+            "events",
+            events(to, Arc::clone(faults)),
+        ));
     }
     let over_http1 = plan.sockets / 2;
     for number in 0..over_http1 {
-        all.push(told(
+        all.push(spawn_reporting(
             faults,
             "WebSocket",
             socket(to, number, Arc::clone(faults)),
@@ -65,7 +69,7 @@ pub(crate) fn begin(to: SocketAddr, plan: &Plan, faults: &Client) -> Vec<JoinHan
     ] {
         for from in (0..count).step_by(TOGETHER) {
             let count = TOGETHER.min(count - from);
-            all.push(told(
+            all.push(spawn_reporting(
                 faults,
                 "streams",
                 streams(to, kind, count, Arc::clone(faults)),
@@ -75,7 +79,7 @@ pub(crate) fn begin(to: SocketAddr, plan: &Plan, faults: &Client) -> Vec<JoinHan
     all
 }
 
-fn told(
+fn spawn_reporting(
     faults: &Client,
     what: &'static str,
     client: impl Future<Output = Result<(), Failed>> + Send + 'static,
@@ -354,13 +358,17 @@ async fn streams(to: SocketAddr, kind: Kind, count: usize, faults: Client) -> Re
         sender = soon("room for a stream", sender.ready()).await?;
         let (response, sending) = sender.send_request(kind.request()?, false)?;
         let faults = Arc::clone(&faults);
-        all.push(told(&Arc::clone(&faults), kind.name(), async move {
-            let response = soon("the head", response).await?;
-            if response.status() != 200 {
-                return Err(format!("{response:?}").into());
-            }
-            talk(kind, number, sending, response.into_body(), &faults).await
-        }));
+        all.push(spawn_reporting(
+            &Arc::clone(&faults),
+            kind.name(),
+            async move {
+                let response = soon("the head", response).await?;
+                if response.status() != 200 {
+                    return Err(format!("{response:?}").into());
+                }
+                talk(kind, number, sending, response.into_body(), &faults).await
+            },
+        ));
     }
     for one in all {
         one.await?;

@@ -101,7 +101,7 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
 }
 
 /// Resources of the process that must be released.
-fn held(gwd: &Gateway) -> (usize, f64, f64) {
+fn held_resources(gwd: &Gateway) -> (usize, f64, f64) {
     let path = format!("/proc/{}/fd", gwd.pid());
     let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);
     let metrics = gwd.metrics();
@@ -137,7 +137,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         bundles.push(project.apply());
         gwd.wait_bundle(&bundles[version]);
     }
-    let before = held(&gwd);
+    let before = held_resources(&gwd);
 
     let faults = Arc::new(Faults::default());
     let running = {
@@ -188,7 +188,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         "{loaded_bytes} bytes, {warm_bytes} after {WARM} switches"
     );
     let after = wait::within(wait::PATIENCE, || {
-        let now = held(&gwd);
+        let now = held_resources(&gwd);
         // Idle upstream connections are kept for five seconds. A few connections to the admin
         // interface are open.
         let few = before.0 + 8;
@@ -197,7 +197,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     assert!(
         after.is_some(),
         "{before:?} before, {:?} after; connections to upstreams: {:?}",
-        held(&gwd),
+        held_resources(&gwd),
         gwd.metrics().sum("gwd_upstream_connections", &[])
     );
     gwd.stops_clean();

@@ -241,7 +241,7 @@ impl Faults {
     }
 
     /// Reason of a refusal, for the log.
-    pub(super) fn told(&self, reject: &Reject) -> Option<Fault> {
+    pub(super) fn fault_of(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);
         }

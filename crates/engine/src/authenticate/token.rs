@@ -9,7 +9,7 @@ use policy::RequestHead;
 use policy::ask::Effect;
 use policy::auth::dpop::Proved;
 use policy::auth::hmac_signature::{self, Signed};
-use policy::auth::jwt::{Identity, Judged, Reason};
+use policy::auth::jwt::{Identity, Reason, Verification};
 use policy::auth::oidc::{self, Opened};
 use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 
@@ -75,33 +75,35 @@ impl<'s> Verified<'s> {
         };
         let fault = |reason| Err(Fault::Token(reason));
         let result = match verifier.judge(credential, &request) {
-            Judged::Valid(token) | Judged::Proved(token, _) if is_revoked(&token, cx) => {
+            Verification::Valid(token) | Verification::Proved(token, _)
+                if is_revoked(&token, cx) =>
+            {
                 fault(Reason::Revoked)
             }
-            Judged::Signed(token, _) if is_revoked(&token, cx) => {
+            Verification::Signed(token, _) if is_revoked(&token, cx) => {
                 Err(Fault::Signature(hmac_signature::Reason::Revoked))
             }
-            Judged::Session(token, opened) => match ended(&token, &opened, cx) {
+            Verification::Session(token, opened) => match ended(&token, &opened, cx) {
                 Some(reason) => Err(Fault::Login(reason)),
                 None => Ok(Bearer {
                     session: Some(Arc::from(opened)),
                     ..Bearer::of(token)
                 }),
             },
-            Judged::Unlogged(reason) => Err(Fault::Login(reason)),
-            Judged::Valid(token) => Ok(Bearer::of(token)),
-            Judged::Proved(token, proved) => Ok(Bearer {
+            Verification::Unlogged(reason) => Err(Fault::Login(reason)),
+            Verification::Valid(token) => Ok(Bearer::of(token)),
+            Verification::Proved(token, proved) => Ok(Bearer {
                 proved: Some(proved),
                 ..Bearer::of(token)
             }),
-            Judged::Signed(token, signed) => Ok(Bearer {
+            Verification::Signed(token, signed) => Ok(Bearer {
                 signed: Some(Box::new(signed)),
                 ..Bearer::of(token)
             }),
-            Judged::Fault(reason) => fault(reason),
-            Judged::Unproved(reason) => Err(Fault::Proof(reason)),
-            Judged::Unsigned(reason) => Err(Fault::Signature(reason)),
-            Judged::Ask(effect) => return Err(NotValid::Ask(effect)),
+            Verification::Fault(reason) => fault(reason),
+            Verification::Unproved(reason) => Err(Fault::Proof(reason)),
+            Verification::Unsigned(reason) => Err(Fault::Signature(reason)),
+            Verification::Ask(effect) => return Err(NotValid::Ask(effect)),
         };
         self.0 = Some((verifier, place, result.clone()));
         result.map_err(NotValid::Fault)

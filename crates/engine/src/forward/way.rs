@@ -226,7 +226,7 @@ mod tests {
 
     /// Forwarding fields that the upstream receives, for a request from `peer` with the fields
     /// `before` of a trusted proxy.
-    fn told(
+    fn forwarding_fields(
         peer: &str,
         authority: &'static str,
         scheme: &'static str,
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_first_hop_is_told_in_every_form() {
-        let headers = told("203.0.113.9", "shop.example", "https", &[]);
+        let headers = forwarding_fields("203.0.113.9", "shop.example", "https", &[]);
         let expected = [
             ("forwarded", "for=203.0.113.9;host=shop.example;proto=https"),
             ("x-forwarded-for", "203.0.113.9"),
@@ -262,13 +262,13 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_quoted() {
-        let headers = told("2001:db8::1", "[2001:db8::2]:8080", "http", &[]);
+        let headers = forwarding_fields("2001:db8::1", "[2001:db8::2]:8080", "http", &[]);
         let expected = "for=\"[2001:db8::1]\";host=\"[2001:db8::2]:8080\";proto=http";
         assert_eq!(headers["forwarded"], expected);
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
         assert_eq!(headers["x-forwarded-port"], "8080");
         // Address of an IPv4 client at a dual-stack socket.
-        let headers = told("::ffff:192.0.2.1", "h", "http", &[]);
+        let headers = forwarding_fields("::ffff:192.0.2.1", "h", "http", &[]);
         assert_eq!(headers["forwarded"], "for=192.0.2.1;host=h;proto=http");
     }
 
@@ -279,7 +279,7 @@ mod tests {
             ("x-forwarded-for", "203.0.113.9, [2001:db8::1]"),
             ("x-forwarded-for", "_x"),
         ];
-        let headers = told("10.0.0.1", "h", "http", &old);
+        let headers = forwarding_fields("10.0.0.1", "h", "http", &old);
         assert_eq!(
             headers["x-forwarded-for"],
             "203.0.113.9, 2001:db8::1, _x, 10.0.0.1"
@@ -290,7 +290,7 @@ mod tests {
             "forwarded",
             "for=203.0.113.9;secret=\"a,b\", for=\"[2001:db8::1]:99\"",
         )];
-        let headers = told("10.0.0.1", "h", "http", &new);
+        let headers = forwarding_fields("10.0.0.1", "h", "http", &new);
         assert_eq!(headers["forwarded"], format!("{}, {rest}", new[0].1));
         assert_eq!(
             headers["x-forwarded-for"],
@@ -306,7 +306,7 @@ mod tests {
             ("x-forwarded-port", "8443"),
             ("x-forwarded-prefix", "/outer"),
         ];
-        let headers = told("10.0.0.1", "h", "http", &before);
+        let headers = forwarding_fields("10.0.0.1", "h", "http", &before);
         assert_eq!(headers["x-forwarded-prefix"], "/outer, /base");
         for (name, value) in &before[..3] {
             assert_eq!(headers[*name], *value);
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn told_facts_agree_with_each_other() {
         let facts = |before: &[(&str, &str)]| {
-            let headers = told("192.0.2.1", "h:8080", "http", before);
+            let headers = forwarding_fields("192.0.2.1", "h:8080", "http", before);
             let field = |name: &str| headers[name].to_str().unwrap().to_owned();
             [
                 field("x-forwarded-proto"),

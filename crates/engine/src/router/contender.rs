@@ -148,7 +148,7 @@ mod tests {
 
     /// Contenders of a request with their reasons, the selected one first. `apis` lists operations
     /// by base path.
-    fn told(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
+    fn contenders_of(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
         let mut hosts = HostTable::default();
         let mut keys: Vec<Vec<String>> = Vec::new();
         for (mount, (base, operations)) in (0..).zip(apis) {
@@ -265,7 +265,11 @@ mod tests {
                 .iter()
                 .map(|(key, lost)| ((*key).to_owned(), *lost))
                 .collect();
-            assert_eq!(told(&[("", operations)], request), expected, "{request}");
+            assert_eq!(
+                contenders_of(&[("", operations)], request),
+                expected,
+                "{request}"
+            );
         }
     }
 
@@ -279,6 +283,6 @@ mod tests {
                 Some(Lost::Beaten(Step::Segment(0))),
             ),
         ];
-        assert_eq!(told(apis, "GET /x/b"), expected);
+        assert_eq!(contenders_of(apis, "GET /x/b"), expected);
     }
 }

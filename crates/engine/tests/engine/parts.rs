@@ -283,7 +283,11 @@ impl Secrets for NoSecrets {
     }
 }
 
-fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Option<String>, String) {
+fn decision_of(
+    snapshot: &Snapshot,
+    path: &str,
+    authorization: Option<&str>,
+) -> (Option<String>, String) {
     let limits = Limits::new(1, std::hash::RandomState::new);
     let revoked = Revoked::default();
     let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
@@ -332,7 +336,7 @@ fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Optio
 fn assert_decides(snapshot: &Snapshot, street: &Street) {
     for (path, id, told) in street.expected() {
         assert_eq!(
-            asked(snapshot, &path, None),
+            decision_of(snapshot, &path, None),
             (id, told),
             "{path} {street:?}"
         );
@@ -451,7 +455,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
         for password in ["alice:secret", "alice:other"] {
             use base64::Engine as _;
             let token = base64::engine::general_purpose::STANDARD.encode(password);
-            let (_, told) = asked(snapshot, "/a1/things0/7", Some(&format!("Basic {token}")));
+            let (_, told) = decision_of(snapshot, "/a1/things0/7", Some(&format!("Basic {token}")));
             assert_eq!(
                 told == "-> main",
                 password == street.password,

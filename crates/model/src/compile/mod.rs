@@ -13,7 +13,7 @@ use policy::validation::Mode;
 
 use crate::acknowledge;
 use crate::api::Described;
-use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
+use crate::environment::{self, Choice, Environment, Origins, ResolvedGateway, Variables};
 use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::outbound;
@@ -323,7 +323,7 @@ pub fn project_for(
     let root_read = reading.root;
     let mut origins = reading.origins;
     let Some(settings) = settings else {
-        let sink = told(sink, elsewhere, &origins);
+        let sink = merge_findings(sink, elsewhere, &origins);
         let alone = Settling {
             levels,
             alone: true,
@@ -417,7 +417,7 @@ pub fn project_for(
     if all_read && !sink.has_errors() {
         unvalidated::check(&files, &settings, &apis, &mut sink);
     }
-    let sink = told(sink, elsewhere, &origins);
+    let sink = merge_findings(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,
         alone: false,
@@ -448,7 +448,7 @@ pub fn project_for(
 /// names.
 pub fn settings(
     files: &mut Files,
-    reading: &Reading,
+    reading: &ResolvedGateway,
     sink: &mut Sink,
 ) -> Option<settings::Settings> {
     let named = files.tree.at(reading.root).get("consumers_file");
@@ -485,7 +485,7 @@ pub fn settings(
 /// environments use as used.
 fn in_others(
     files: &mut Files,
-    others: &[Reading],
+    others: &[ResolvedGateway],
     compiled: Option<&settings::Settings>,
     known: &Sink,
 ) -> Vec<Diagnostic> {
@@ -507,7 +507,7 @@ fn in_others(
             if is_known(&finding) {
                 continue;
             }
-            let Some(mut finding) = reading.origins.told(finding) else {
+            let Some(mut finding) = reading.origins.relocate(finding) else {
                 continue;
             };
             if let Some(environment) = &reading.environment {
@@ -521,10 +521,10 @@ fn in_others(
 }
 
 /// Joins two lists of findings. Moves each finding to the place that set its value.
-fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
+fn merge_findings(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();
-    let here = here.filter_map(|finding| origins.told(finding));
+    let here = here.filter_map(|finding| origins.relocate(finding));
     for finding in here.chain(elsewhere) {
         told.push(finding);
     }
@@ -577,7 +577,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
             sink.push(finding.level(level));
         }
     }
-    let sink = told(sink, Vec::new(), &origins);
+    let sink = merge_findings(sink, Vec::new(), &origins);
     let settling = Settling {
         levels,
         alone: true,

@@ -141,7 +141,7 @@ impl Graphs {
                 break;
             }
         }
-        let texts = self.told(&walk, old, new);
+        let texts = self.describe_first(&walk, old, new);
         if let Some(roots) = roots {
             self.known.borrow_mut().insert(roots, texts.clone());
         }
@@ -150,7 +150,7 @@ impl Graphs {
 
     /// Text of the first difference. If there are more, the text contains their number and a digest
     /// of all, so that an acknowledgement covers exactly these differences.
-    fn told(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
+    fn describe_first(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();
         let Some(first) = found.first().copied().filter(|_| whole) else {

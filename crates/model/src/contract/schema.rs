@@ -40,7 +40,7 @@ type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
 /// Kind of a keyword's value in the contract.
 #[derive(Clone, Copy)]
-enum Says {
+enum KeywordKind {
     /// Text for readers. Left out, because it has no effect on programs that send or read values.
     Prose,
     /// A schema.
@@ -67,26 +67,26 @@ enum Says {
     Object,
 }
 
-fn says(keyword: &str) -> Says {
+fn keyword_kind(keyword: &str) -> KeywordKind {
     match keyword {
         "title" | "description" | "$comment" | "example" | "examples" | "externalDocs"
         // Definitions have an effect only through references to them.
-        | "$defs" | "definitions" => Says::Prose,
+        | "$defs" | "definitions" => KeywordKind::Prose,
         "additionalProperties" | "additionalItems" | "not" | "contains" | "if" | "then" | "else"
         | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
-            Says::Schema
+            KeywordKind::Schema
         }
-        "allOf" | "anyOf" | "oneOf" => Says::Choices,
-        "items" | "prefixItems" => Says::Schemas,
-        "properties" | "patternProperties" | "dependentSchemas" => Says::ByKey,
-        "required" | "enum" | "type" => Says::Literals,
-        "deprecated" | "nullable" | "uniqueItems" | "readOnly" | "writeOnly" => Says::Default(false),
-        "minLength" | "minItems" | "minProperties" => Says::DefaultZero,
-        "discriminator" => Says::Discriminator,
-        "$dynamicRef" => Says::Dynamic,
-        "xml" => Says::Object,
-        _ if keyword.starts_with("x-") => Says::Prose,
-        _ => Says::Literal,
+        "allOf" | "anyOf" | "oneOf" => KeywordKind::Choices,
+        "items" | "prefixItems" => KeywordKind::Schemas,
+        "properties" | "patternProperties" | "dependentSchemas" => KeywordKind::ByKey,
+        "required" | "enum" | "type" => KeywordKind::Literals,
+        "deprecated" | "nullable" | "uniqueItems" | "readOnly" | "writeOnly" => KeywordKind::Default(false),
+        "minLength" | "minItems" | "minProperties" => KeywordKind::DefaultZero,
+        "discriminator" => KeywordKind::Discriminator,
+        "$dynamicRef" => KeywordKind::Dynamic,
+        "xml" => KeywordKind::Object,
+        _ if keyword.starts_with("x-") => KeywordKind::Prose,
+        _ => KeywordKind::Literal,
     }
 }
 
@@ -108,7 +108,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
 
     /// Returns the node of a schema as an edge.
     pub(super) fn schema(&mut self, schema: NodeRef<'a>) -> Value {
-        let (end, referred) = self.told(schema);
+        let (end, referred) = self.follow_with_prose(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
             self.sites.add(*known, end.span(), end.id() != schema.id());
             return Value::Node(self.graph.find(*known));
@@ -125,7 +125,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 
     /// Like [`Self::follow`], and collects the prose of all schemas on the path.
-    fn told(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
+    fn follow_with_prose(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
         for schema in way {
@@ -196,7 +196,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         };
         let mut others = schema.entries().filter(|(entry, _)| &*entry.key != "allOf");
         others
-            .all(|(entry, value)| is_silent(says(&entry.key), value))
+            .all(|(entry, value)| is_silent(keyword_kind(&entry.key), value))
             .then_some(inner)
     }
 
@@ -204,7 +204,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// keywords beside `$ref`.
     fn is_reference(&self, schema: NodeRef<'a>) -> bool {
         let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
-            &*entry.key != "$ref" && !is_silent(says(&entry.key), value)
+            &*entry.key != "$ref" && !is_silent(keyword_kind(&entry.key), value)
         };
         self.version == Version::V30 || !schema.entries().any(counts)
     }
@@ -223,7 +223,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
         let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
         for (entry, value) in schema.entries() {
-            let says = says(&entry.key);
+            let says = keyword_kind(&entry.key);
             if is_silent(says, value) {
                 continue;
             }
@@ -260,7 +260,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
 
     /// Returns the node of a schema and queues the schema to be read later.
     fn deferred(&mut self, schema: NodeRef<'a>) -> Value {
-        let (end, _) = self.told(schema);
+        let (end, _) = self.follow_with_prose(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
             self.sites.add(*known, end.span(), true);
             return Value::Node(self.graph.find(*known));
@@ -272,13 +272,17 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(id)
     }
 
-    fn keyword(&mut self, schema: NodeRef<'a>, says: Says, value: NodeRef<'a>) -> Value {
+    fn keyword(&mut self, schema: NodeRef<'a>, says: KeywordKind, value: NodeRef<'a>) -> Value {
         match says {
-            Says::Schema if value.is_map() || value.as_bool().is_some() => self.schema(value),
-            Says::Choices if value.is_list() => set(self.schemas(value)),
-            Says::Schemas if value.is_list() => Value::List(self.schemas(value)),
-            Says::Schemas if value.is_map() || value.as_bool().is_some() => self.schema(value),
-            Says::ByKey if value.is_map() => {
+            KeywordKind::Schema if value.is_map() || value.as_bool().is_some() => {
+                self.schema(value)
+            }
+            KeywordKind::Choices if value.is_list() => set(self.schemas(value)),
+            KeywordKind::Schemas if value.is_list() => Value::List(self.schemas(value)),
+            KeywordKind::Schemas if value.is_map() || value.as_bool().is_some() => {
+                self.schema(value)
+            }
+            KeywordKind::ByKey if value.is_map() => {
                 let keyword = self.sites.keyword();
                 let entries = value.entries();
                 let each = entries.map(|(entry, value)| {
@@ -288,31 +292,31 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 });
                 map(each.collect())
             }
-            Says::Literals if value.is_list() => {
+            KeywordKind::Literals if value.is_list() => {
                 set(value.items().map(|item| self.literal(item)).collect())
             }
-            Says::Discriminator if value.is_map() => self.discriminator(schema, value),
-            Says::Dynamic if value.as_str().is_some() => {
+            KeywordKind::Discriminator if value.is_map() => self.discriminator(schema, value),
+            KeywordKind::Dynamic if value.as_str().is_some() => {
                 let text = self.literal(value);
                 match self.resolver.target(value) {
                     Ok(target) => Value::List(vec![text, self.deferred(target)]),
                     Err(_) => text,
                 }
             }
-            Says::Object if value.is_map() => self.object(value),
+            KeywordKind::Object if value.is_map() => self.object(value),
             // The value has the wrong type, which the structure check reports.
-            Says::Prose
-            | Says::Schema
-            | Says::Choices
-            | Says::Schemas
-            | Says::ByKey
-            | Says::Literals
-            | Says::Literal
-            | Says::Default(_)
-            | Says::DefaultZero
-            | Says::Discriminator
-            | Says::Dynamic
-            | Says::Object => self.literal(value),
+            KeywordKind::Prose
+            | KeywordKind::Schema
+            | KeywordKind::Choices
+            | KeywordKind::Schemas
+            | KeywordKind::ByKey
+            | KeywordKind::Literals
+            | KeywordKind::Literal
+            | KeywordKind::Default(_)
+            | KeywordKind::DefaultZero
+            | KeywordKind::Discriminator
+            | KeywordKind::Dynamic
+            | KeywordKind::Object => self.literal(value),
         }
     }
 
@@ -495,23 +499,23 @@ impl<'r, 'a> Schemas<'r, 'a> {
 }
 
 /// True if a keyword with this value has no effect, so that it is left out.
-fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
+fn is_silent(says: KeywordKind, value: NodeRef<'_>) -> bool {
     match says {
-        Says::Prose => true,
-        Says::Default(default) => value.as_bool() == Some(default),
-        Says::DefaultZero => match value.kind() {
+        KeywordKind::Prose => true,
+        KeywordKind::Default(default) => value.as_bool() == Some(default),
+        KeywordKind::DefaultZero => match value.kind() {
             Kind::Number(text) => number::value(text) == Value::Integer(0),
             _ => false,
         },
-        Says::Schema
-        | Says::Choices
-        | Says::Schemas
-        | Says::ByKey
-        | Says::Literals
-        | Says::Literal
-        | Says::Discriminator
-        | Says::Dynamic
-        | Says::Object => false,
+        KeywordKind::Schema
+        | KeywordKind::Choices
+        | KeywordKind::Schemas
+        | KeywordKind::ByKey
+        | KeywordKind::Literals
+        | KeywordKind::Literal
+        | KeywordKind::Discriminator
+        | KeywordKind::Dynamic
+        | KeywordKind::Object => false,
     }
 }
 

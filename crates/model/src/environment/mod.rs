@@ -32,7 +32,7 @@ pub struct Environment {
 }
 
 /// gateway.yaml, without an environment or in one environment.
-pub struct Reading {
+pub struct ResolvedGateway {
     /// Root of the tree, with patch and variables applied.
     pub root: NodeId,
     /// Spans of the values that the environment set, and of the values that they replace.
@@ -44,10 +44,10 @@ pub struct Reading {
 /// gateway.yaml in the requested environment and in the others.
 pub struct Choice {
     /// Selected variant of the project: one environment, or the project without an environment.
-    pub reading: Reading,
+    pub reading: ResolvedGateway,
     /// Readings of gateway.yaml without an environment and in each other environment, so that
     /// errors in them are reported early.
-    pub others: Vec<Reading>,
+    pub others: Vec<ResolvedGateway>,
     /// Variables of all environments.
     pub variables: Variables,
 }
@@ -107,7 +107,7 @@ impl Origins {
     /// corrected at its definition. Adds the source location of the use, and that of a value that a
     /// patch overrides. Drops findings about a variable without a value.
     #[must_use]
-    pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
+    pub fn relocate(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
             return None;
         }
@@ -198,7 +198,7 @@ pub fn choose(
     };
     let mut variables = Variables::of(files, &environments, current);
     let mut origins = Origins::default();
-    let base = Reading {
+    let base = ResolvedGateway {
         root: variables.fill_base(files, root, &mut origins, sink),
         origins,
         environment: None,
@@ -208,7 +208,7 @@ pub fn choose(
         let mut origins = Origins::default();
         let patched = patch::apply(files, root, &environment, &mut origins, sink);
         let patched = with_channel(files, patched, &environment);
-        readings.push(Reading {
+        readings.push(ResolvedGateway {
             root: variables.fill_patched(files, patched, index, &mut origins, sink),
             origins,
             environment: Some(environment),

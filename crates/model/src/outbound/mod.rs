@@ -60,7 +60,7 @@ pub struct Place<'a> {
 
 /// Operation at a mount, with its protection and its destinations.
 #[derive(Debug)]
-struct Way<'a> {
+struct OutboundOperation<'a> {
     place: &'a Place<'a>,
     protection: Protection,
     ends: Vec<End>,
@@ -132,9 +132,9 @@ type Guarded<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
 /// Computes the destinations and bypasses of a gateway.
 #[must_use]
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
-    let ways: Vec<Way<'_>> = places
+    let ways: Vec<OutboundOperation<'_>> = places
         .iter()
-        .map(|place| Way {
+        .map(|place| OutboundOperation {
             place,
             protection: Protection::of(shared, place),
             ends: ends(shared, place),
@@ -177,8 +177,8 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
 
 /// Compares the destinations of one operation with those of all protected ones.
 fn compare(
-    way: &Way<'_>,
-    ways: &[Way<'_>],
+    way: &OutboundOperation<'_>,
+    ways: &[OutboundOperation<'_>],
     guarded: &Guarded<'_>,
     left: &mut usize,
     survey: &mut Survey,
@@ -244,7 +244,10 @@ thread_local! {
 
 /// True if the requests of one operation reach the destination of another operation with less
 /// protection.
-fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> bool {
+fn is_round(
+    (way, end): (&OutboundOperation<'_>, &End),
+    (other, its): (&OutboundOperation<'_>, &End),
+) -> bool {
     if !methods_meet(&end.method, &its.method) || way.protection.covers(&other.protection) {
         return false;
     }
@@ -257,7 +260,7 @@ fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> boo
     };
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
-    let keeps_method = |way: &Way<'_>, end: &End| way.place.method == end.method;
+    let keeps_method = |way: &OutboundOperation<'_>, end: &End| way.place.method == end.method;
     let are_routed = end.travels_like(its) && is_beside(way.place.mount, other.place.mount);
     if are_routed && keeps_method(way, end) && keeps_method(other, its) {
         return end.is_literal() && !end.raw.meets(&its.raw) && meet();

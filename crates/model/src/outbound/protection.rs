@@ -11,13 +11,13 @@ use super::{Place, Shared};
 const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
 
 /// Schemes and scopes of one alternative that the gateway checks.
-type Asked = BTreeSet<String>;
+type RequiredScopes = BTreeSet<String>;
 
 /// Requirements on callers of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protection {
     /// Schemes and scopes of each security alternative.
-    alternatives: BTreeSet<Asked>,
+    alternatives: BTreeSet<RequiredScopes>,
     /// True if every listener of the mount requires a client certificate.
     certificate: bool,
     /// Settings of the policies of its chain whose kind is in [`GUARDS`].
@@ -32,7 +32,7 @@ impl Protection {
         // Ignore schemes that the upstream checks, because the upstream checks them for every
         // operation.
         let is_checked = |scheme: &str| !scheme.contains(" by *upstream");
-        let asked = |alternative: &ir::Alternative| -> Asked {
+        let asked = |alternative: &ir::Alternative| -> RequiredScopes {
             let uses = alternative.0.iter();
             let uses = uses.filter(|wanted| is_checked(&wanted.scheme));
             uses.flat_map(|wanted| {
@@ -42,9 +42,10 @@ impl Protection {
             })
             .collect()
         };
-        let mut alternatives: BTreeSet<Asked> = place.security.0.iter().map(asked).collect();
+        let mut alternatives: BTreeSet<RequiredScopes> =
+            place.security.0.iter().map(asked).collect();
         if alternatives.is_empty() {
-            alternatives.insert(Asked::new());
+            alternatives.insert(RequiredScopes::new());
         }
         let mut listeners = place.mount.listeners.iter();
         let requires = |listener: &ir::Listener| {
@@ -60,7 +61,7 @@ impl Protection {
         Self {
             alternatives,
             certificate: certificate && !place.mount.listeners.is_empty(),
-            guards: guards.map(|checked| said(checked)).collect(),
+            guards: guards.map(|checked| policy_text(checked)).collect(),
             nobody: place.is_internal,
         }
     }
@@ -73,7 +74,7 @@ impl Protection {
 
     /// True if `other` admits every caller that this protection admits.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let covered = |own: &Asked| {
+        let covered = |own: &RequiredScopes| {
             let mut others = other.alternatives.iter();
             others.any(|other| other.is_subset(own))
         };
@@ -84,7 +85,7 @@ impl Protection {
     }
 }
 
-fn said(checked: &Checked) -> String {
+fn policy_text(checked: &Checked) -> String {
     let settings = checked.settings();
     let settings = settings
         .iter()

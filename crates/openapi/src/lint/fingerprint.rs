@@ -35,7 +35,7 @@ pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
 #[must_use]
 pub fn structural(files: &Files, finding: &Diagnostic) -> String {
     let path = files.sources.file(finding.span.file).path();
-    let way = way(files, finding.span);
+    let way = name_path(files, finding.span);
     // Hash only the words in backticks, which come from the file, so that messages can be reworded.
     let words: Vec<&str> = finding.message.split('`').skip(1).step_by(2).collect();
     digest(&format!(
@@ -56,7 +56,7 @@ fn digest(text: &str) -> String {
 
 /// Returns the path of names from the file's root to the innermost value at `span`. Empty if the
 /// file has no root.
-fn way(files: &Files, span: Span) -> String {
+fn name_path(files: &Files, span: Span) -> String {
     let mut way = String::new();
     let Some(root) = files.root(span.file) else {
         return way;

@@ -23,12 +23,12 @@ pub(super) struct Record {
     /// Number of messages that contain the value.
     pub(super) messages: usize,
     /// Place of the value in a message.
-    pub(super) way: Way,
+    pub(super) way: SchemaPath,
 }
 
 /// Steps from a part of an operation's message to a schema.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Way {
+pub(super) struct SchemaPath {
     /// Keys of the operation in the old and the new contract.
     pub(super) keys: [String; 2],
     /// Name of the part in the source locations.
@@ -45,7 +45,7 @@ type Node = (u32, u32, Role);
 struct Reached {
     /// Shortest path to the pair.
     path: Option<String>,
-    way: Way,
+    way: SchemaPath,
     operations: Vec<String>,
     messages: usize,
 }
@@ -145,7 +145,7 @@ impl<'j> Walk<'j> {
             path: within.to_owned(),
             operations: owner.map(str::to_owned).into_iter().collect(),
             messages: 1,
-            way: Way::default(),
+            way: SchemaPath::default(),
         });
     }
 
@@ -156,7 +156,7 @@ impl<'j> Walk<'j> {
                 path: format!("{}{path}", compared.within),
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
                 messages: 1,
-                way: compared.way(part, Vec::new()),
+                way: compared.schema_path(part, Vec::new()),
             });
         }
         for root in parts.schemas {
@@ -199,12 +199,12 @@ impl<'j> Walk<'j> {
                     .as_ref()
                     .is_none_or(|known| length <= known.len())
                 {
-                    let (path, steps) = way(&self.pairs, self.joint, &visits, at);
+                    let (path, steps) = message_path(&self.pairs, self.joint, &visits, at);
                     let path = format!("{start}{path}");
                     let is_better = |known: &String| (path.len(), &path) < (known.len(), known);
                     if reached.path.as_ref().is_none_or(is_better) {
                         reached.path = Some(path);
-                        reached.way = compared.way(root.part.clone(), steps);
+                        reached.way = compared.schema_path(root.part.clone(), steps);
                     }
                 }
             }
@@ -280,8 +280,8 @@ impl Record {
 }
 
 impl Compared<'_> {
-    fn way(&self, part: String, steps: Vec<(String, u32, u32)>) -> Way {
-        Way {
+    fn schema_path(&self, part: String, steps: Vec<(String, u32, u32)>) -> SchemaPath {
+        SchemaPath {
             keys: self.keys.map(str::to_owned),
             part,
             steps,
@@ -290,7 +290,7 @@ impl Compared<'_> {
 }
 
 /// Path and steps from the root of a message to one of the visited pairs.
-fn way(
+fn message_path(
     pairs: &[((u32, u32), Local)],
     joint: &Joint,
     visits: &[Visit],

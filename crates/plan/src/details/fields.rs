@@ -10,7 +10,7 @@ use super::destination;
 use super::groups::{is_below, together};
 use super::operations::Line;
 use super::tables::Absent::{self, Is, NoLimit, Unknown};
-use super::tables::Way::{
+use super::tables::Direction::{
     Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
     Other, Rewritten, Shares, Status, Tells, Until,
 };

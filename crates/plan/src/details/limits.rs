@@ -11,7 +11,7 @@ use policy::StateId;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
-use super::operations::{Line, said, settings};
+use super::operations::{Line, policy_value, settings};
 use super::restart;
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
@@ -147,7 +147,7 @@ impl<'a> Cells<'a> {
         let OperationAt { api, operation, .. } = self.cells[cell][1];
         let told = Value::from(new.label.as_str());
         let mut change = Change::new(Section::Policy, class, id, "policies", old.into(), told);
-        change.bound = said(&new.policy.checked).to_string();
+        change.bound = policy_value(&new.policy.checked).to_string();
         plan.changes.push(change.of(reference(api, operation)));
     }
 

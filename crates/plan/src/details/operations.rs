@@ -400,8 +400,8 @@ fn chain(
                 class: Class::Changed,
                 id: "policy-redefined",
                 subject,
-                old: json!({"in": moved_from, "is": said(before)}),
-                new: json!({"in": moved_to, "is": said(after)}),
+                old: json!({"in": moved_from, "is": policy_value(before)}),
+                new: json!({"in": moved_to, "is": policy_value(after)}),
             });
         }
     }
@@ -416,7 +416,7 @@ fn came_and_went(
     let only = |names: Vec<&str>, own: &ir::Treatment, side: Of<'_>| {
         let defined = names.into_iter().filter_map(|name| {
             let (_, checked) = definition(own, name, side)?;
-            Some(format!("{name} {}", said(checked)))
+            Some(format!("{name} {}", policy_value(checked)))
         });
         defined.collect::<Vec<_>>().join("\n")
     };
@@ -478,7 +478,7 @@ pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: 
 }
 
 /// Text of a policy for display. Secrets are shown as their references.
-pub(super) fn said(checked: &Checked) -> Value {
+pub(super) fn policy_value(checked: &Checked) -> Value {
     let settings = checked.settings();
     let kind = ("kind".to_owned(), Value::from(checked.kind()));
     let settings = settings

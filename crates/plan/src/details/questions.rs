@@ -45,7 +45,7 @@ fn questions<'a>(
 }
 
 /// Service that an operation calls, and the credentials that the service receives.
-struct Asked {
+struct CalledService {
     /// Name of the upstream.
     service: String,
     /// Places of credentials, such as a field name or `query key`.
@@ -55,7 +55,7 @@ struct Asked {
 }
 
 /// Services that an operation calls, in the order of the calls.
-fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
+fn called_services(side: Of<'_>, treatment: &ir::Treatment) -> Vec<CalledService> {
     let wanted = treatment.security.0.iter();
     let wanted = wanted.flat_map(|alternative| &alternative.0);
     let required: Vec<&ir::Scheme> = wanted
@@ -68,7 +68,7 @@ fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
         };
         // Only an introspection endpoint receives the token itself.
         (checked.kind() == "introspection").then_some(())?;
-        Some(Asked {
+        Some(CalledService {
             service: checked.origins().pop().or_else(|| {
                 let settings = checked.settings();
                 settings.text(&["url"]).map(str::to_owned)
@@ -87,7 +87,7 @@ fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
         // The service receives the query in `X-Forwarded-Uri`.
         let queries = required.iter().map(|scheme| &scheme.place);
         let queries = queries.filter(|place| matches!(place, Place::Query(_)));
-        Asked {
+        CalledService {
             service: question.service().to_owned(),
             places: fields
                 .map(str::to_owned)
@@ -125,7 +125,7 @@ struct Known {
 }
 
 impl Known {
-    fn add(&mut self, shared: &ir::Shared, asked: &Asked) {
+    fn add(&mut self, shared: &ir::Shared, asked: &CalledService) {
         let ends = hosts_of(shared, &asked.service).into_iter();
         for end in ends.chain([asked.service.clone()]) {
             if asked.answers {
@@ -144,7 +144,11 @@ impl Known {
                 api,
                 shared: &gateway.shared,
             };
-            for one in api.treatments.iter().flat_map(|one| asked(side, one)) {
+            for one in api
+                .treatments
+                .iter()
+                .flat_map(|one| called_services(side, one))
+            {
                 known.add(&gateway.shared, &one);
             }
         }
@@ -159,7 +163,7 @@ impl Known {
             false => names.iter().cloned().collect::<Vec<_>>().join(", ").into(),
         };
         let mut after: BTreeMap<(String, String), (BTreeSet<String>, bool)> = BTreeMap::new();
-        for one in asked(new, is) {
+        for one in called_services(new, is) {
             for host in hosts_of(new.shared, &one.service) {
                 let end = after.entry((host, one.service.clone())).or_default();
                 end.0.extend(one.places.iter().cloned());
@@ -199,7 +203,7 @@ pub(super) fn credentials(
     lines: &mut Vec<Line>,
 ) {
     let mut known = Known::default();
-    for one in asked(old, was) {
+    for one in called_services(old, was) {
         known.add(old.shared, &one);
     }
     known.compare(new, lines);

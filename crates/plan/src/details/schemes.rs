@@ -30,7 +30,7 @@ pub(super) fn schemes(
         }
         let was = was.copied().unwrap_or_default();
         let is = is.copied().unwrap_or_default();
-        let subject = format!("security {}", told(place));
+        let subject = format!("security {}", place_text(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was.is_stripped != is.is_stripped {
             let (class, id) = if is.is_stripped {
@@ -81,7 +81,7 @@ fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Pla
     seen
 }
 
-fn told(place: &Place) -> String {
+fn place_text(place: &Place) -> String {
     match place {
         Place::Header(name) => format!("header {name}"),
         Place::Query(name) => format!("query {name}"),

@@ -21,12 +21,12 @@ pub(super) struct Row {
     pub(super) path: &'static [&'static str],
     /// Id of a change of a setting at this path. Default: the id of the table.
     pub(super) id: Option<&'static str>,
-    pub(super) way: Way,
+    pub(super) way: Direction,
 }
 
 /// Direction of a setting: how a difference in its value affects requests.
 #[derive(Clone, Copy)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// A greater value admits more. The field holds the value that applies if the setting is
     /// absent.
     More(Absent),
@@ -89,13 +89,13 @@ pub(super) enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{
+use Direction::{
     Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
     Other, Rewritten, Shares, Status, Tells, Until,
 };
 
 /// Default retry conditions.
-const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
+const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
 macro_rules! rows {
     ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {

@@ -7,7 +7,7 @@ use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
-use super::operations::{LIMITS, Line, Of, named, said};
+use super::operations::{LIMITS, Line, Of, named, policy_value};
 use super::tables::{self, Table};
 use super::{all, fields, pages, push, questions, restart};
 use crate::pairs::{both, listeners};
@@ -417,7 +417,7 @@ fn policies(
             };
             // A parameter policy is not part of a chain, so its settings are reported here.
             if !used.contains(name) {
-                let told = |policy: &ir::Policy| said(&policy.checked);
+                let told = |policy: &ir::Policy| policy_value(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
                 comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines);
             }
@@ -434,8 +434,8 @@ fn policies(
                 class: if limit { Class::Relax } else { Class::Changed },
                 id: "policy-changed",
                 subject,
-                old: said(&a.checked),
-                new: said(&b.checked),
+                old: policy_value(&a.checked),
+                new: policy_value(&b.checked),
             });
             continue;
         }
@@ -448,8 +448,8 @@ fn policies(
                 class: Class::Changed,
                 id: "policy-changed",
                 subject,
-                old: said(&a.checked),
-                new: said(&b.checked),
+                old: policy_value(&a.checked),
+                new: policy_value(&b.checked),
             });
         } else if lines.len() == before && was == is && COUNTS.contains(&kind) {
             lines.push(Line {

@@ -14,7 +14,7 @@ use model::test_file::TestCase;
 use crate::Side;
 use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question};
 use crate::route::request::{self, Written};
-use crate::route::{Answer, Asked, Credential, answer, carry};
+use crate::route::{Answer, Credential, RouteRequest, answer, carry};
 use crate::witness;
 use engine::BuildError;
 
@@ -184,20 +184,20 @@ impl<'a> Runner<'a> {
             })
             .collect();
         if !credentials.is_empty() {
-            let asked = self.asked(oracle, &question, &assumptions);
+            let asked = self.route_request(oracle, &question, &assumptions);
             let carried = carry(asked, &credentials).map_err(|why| why.to_string())?;
             question = carried.unwrap_or(question);
         }
-        Ok(answer(self.asked(oracle, &question, &assumptions)))
+        Ok(answer(self.route_request(oracle, &question, &assumptions)))
     }
 
-    fn asked<'q>(
+    fn route_request<'q>(
         &'q self,
         oracle: &'q Oracle,
         question: &'q Question,
         assumptions: &'q [Assumption],
-    ) -> Asked<'q> {
-        Asked {
+    ) -> RouteRequest<'q> {
+        RouteRequest {
             side: self.side,
             oracle,
             question,

@@ -8,7 +8,7 @@ use engine::{Decided, RouteRef};
 use policy::RequestHead;
 use policy::auth::decode_query;
 
-use super::{Answer, Asked, Operation, names, told};
+use super::{Answer, Operation, RouteRequest, names, pattern_text};
 
 /// Maximum number of hosts that are checked.
 const HOSTS_MAX: usize = 1_000;
@@ -42,7 +42,7 @@ pub const KINDS: [&str; 9] = [
 /// Lists the routes that are not selected for the request: first routes that match at its host,
 /// then routes at other hosts.
 pub(super) fn candidates(
-    asked: Asked<'_>,
+    asked: RouteRequest<'_>,
     decided: &Decided<'_>,
     head: &RequestHead,
 ) -> Vec<Candidate> {
@@ -210,7 +210,7 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
 
 /// Routes at other hosts that the user may have meant: routes that would match if the mount of the
 /// request's host did not exist, and, if no route is selected, routes that match at another host.
-fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
+fn elsewhere(asked: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let listener = asked.question.listener;
     let owner = snapshot.host_pattern(listener, &head.host);
@@ -246,7 +246,10 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
             continue;
         }
         let asked_host = asked.host();
-        let lost = match (told(&pattern), owner.as_ref().and_then(told)) {
+        let lost = match (
+            pattern_text(&pattern),
+            owner.as_ref().and_then(pattern_text),
+        ) {
             (None, Some(host)) => format!(
                 "its mount has no hosts; another mount has the host `{host}` and receives all its requests"
             ),
@@ -261,7 +264,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
         let operation = asked.operation(route);
         found.push(Candidate {
             operation: Operation {
-                host: told(&pattern).unwrap_or_default().to_owned(),
+                host: pattern_text(&pattern).unwrap_or_default().to_owned(),
                 ..operation
             },
             by: "host",
@@ -272,7 +275,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
 }
 
 /// Host patterns of the mounts at the listener, without duplicates.
-fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
+fn patterns(asked: RouteRequest<'_>) -> Vec<HostPattern> {
     let name = asked.listener();
     let mounts = asked.gateway().apis.iter().flat_map(|api| &api.mounts);
     let here = mounts.filter(|mount| mount.listeners.iter().any(|listener| listener == name));
@@ -293,7 +296,11 @@ fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
 }
 
 /// Reason why no route is selected. None if the candidates already show it.
-pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
+pub(super) fn why_nobody(
+    asked: RouteRequest<'_>,
+    head: &RequestHead,
+    answer: &Answer,
+) -> Option<String> {
     let listener = asked.listener();
     let pattern = asked
         .oracle
@@ -303,7 +310,7 @@ pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) 
     match (pattern, answer.reason) {
         (None, _) => {
             let all = patterns(asked);
-            let hosts: Vec<&str> = all.iter().filter_map(told).collect();
+            let hosts: Vec<&str> = all.iter().filter_map(pattern_text).collect();
             let known = match hosts.len() {
                 0 => "no API is mounted there".to_owned(),
                 _ => format!("name a host: {}", diag::suggest::one_of(hosts, 8)),

@@ -9,7 +9,7 @@ use policy::guard::validate;
 use policy::validation::Undeclared;
 use policy::{Checked, Phase, Policy as _};
 
-use super::{Asked, Here};
+use super::{Here, RouteRequest};
 use crate::security;
 use model::source_map::{FieldSource, From, Place};
 
@@ -79,7 +79,7 @@ impl Outcome {
 }
 
 /// Step of the listener, which checks the request head before routing.
-pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
+pub(super) fn admission(asked: RouteRequest<'_>, outcome: Outcome) -> Step {
     let name = asked.listener();
     let listener = asked.gateway().shared.listeners.get(name);
     let settings = listener.map(crate::details::listener);
@@ -90,7 +90,7 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
         kind: "listener".to_owned(),
         from: None,
         place: asked.definition(&format!("listener {name}")).cloned(),
-        settings: limits.map(|all| told(&all)).unwrap_or_default(),
+        settings: limits.map(|all| settings_text(&all)).unwrap_or_default(),
         outcome,
     }
 }
@@ -165,7 +165,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             kind: checked.kind().to_owned(),
             from: Some("operation"),
             place,
-            settings: told(&checked.settings()),
+            settings: settings_text(&checked.settings()),
             outcome: outcome(snapshot, decided, number),
         });
     }
@@ -173,7 +173,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
 }
 
 /// Gives the outcome "not run" to limits of plans that the caller does not have.
-pub(super) fn leave_other_plans(asked: Asked<'_>, plan: Option<&str>, steps: &mut [Step]) {
+pub(super) fn leave_other_plans(asked: RouteRequest<'_>, plan: Option<&str>, steps: &mut [Step]) {
     let own = plan.map(|plan| Scalar::Text(plan.to_owned()));
     for step in steps.iter_mut() {
         let policy = asked.gateway().shared.policies.get(&step.policy);
@@ -225,7 +225,7 @@ fn authenticate(here: Here<'_>, outcome: Outcome) -> Step {
 /// Step for the field `validate`.
 fn validation(here: Here<'_>, checked: &validate::Checked, outcome: Outcome) -> Step {
     let (from, place, _) = source(here, "validate.request");
-    let mut settings = told(&checked.settings());
+    let mut settings = settings_text(&checked.settings());
     if checked.undeclared != Undeclared::Allow {
         let word = checked.undeclared.word().to_owned();
         settings.insert("undeclared_params".to_owned(), word);
@@ -249,7 +249,7 @@ fn step(here: Here<'_>, policy: &ir::Policy, outcome: Outcome) -> Step {
         kind: policy.checked.kind().to_owned(),
         from,
         place,
-        settings: told(&policy.checked.settings()),
+        settings: settings_text(&policy.checked.settings()),
         outcome,
     }
 }
@@ -284,7 +284,7 @@ fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, 
 }
 
 /// Settings by path, as text for display.
-pub(super) fn told(settings: &Settings) -> BTreeMap<String, String> {
+pub(super) fn settings_text(settings: &Settings) -> BTreeMap<String, String> {
     let all = settings.iter();
     all.map(|one| (one.path.join("."), super::effective::text(&one.value)))
         .collect()

@@ -7,7 +7,7 @@ use bundle::ir;
 use policy::auth::mtls::Source;
 use policy::auth::{Place, dpop};
 
-use super::Asked;
+use super::RouteRequest;
 use crate::ask::Question;
 use crate::security::{self, Tokens};
 use crate::witness;
@@ -97,7 +97,7 @@ pub(super) fn owner(consumer: &str) -> String {
 /// Returns an error if the API has no such scheme, or if the request already has a value at the
 /// scheme's place.
 pub fn carry(
-    asked: Asked<'_>,
+    asked: RouteRequest<'_>,
     credentials: &[Credential],
 ) -> Result<Option<Question>, NoCredential> {
     let owner = asked.oracle.ask(asked.question, |decided, _, _| {
@@ -123,7 +123,7 @@ pub fn carry(
 }
 
 fn find<'a>(
-    asked: Asked<'a>,
+    asked: RouteRequest<'a>,
     api: &'a ir::Api,
     name: &str,
 ) -> Result<&'a ir::Scheme, NoCredential> {
@@ -152,7 +152,7 @@ fn find<'a>(
 
 /// Tokens of schemes, with every scope that the API requires.
 fn tokens_for<'a>(
-    asked: Asked<'_>,
+    asked: RouteRequest<'_>,
     api: &ir::Api,
     schemes: impl Iterator<Item = &'a ir::Scheme>,
 ) -> Tokens {

@@ -36,7 +36,7 @@ use model::source_map::{FieldSource, OperationSource, Place};
 
 /// Request to explain, with the version of the gateway that decides it.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct RouteRequest<'a> {
     /// Version of the gateway, with its source map.
     pub side: &'a Side,
     /// Engine of the same version.
@@ -140,8 +140,8 @@ impl Decision {
 
 /// Decides a request and explains the decision for `gwc route`.
 #[must_use]
-pub fn answer(asked: Asked<'_>) -> Answer {
-    let Asked {
+pub fn answer(asked: RouteRequest<'_>) -> Answer {
+    let RouteRequest {
         oracle,
         question,
         assumptions,
@@ -181,7 +181,7 @@ pub fn answer(asked: Asked<'_>) -> Answer {
 }
 
 /// Builds the answer with the decision, but without its explanation.
-fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
+fn decision(asked: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => (Decision::Forward, None, None),
         Verdict::Ask(_) => (Decision::Depends, None, None),
@@ -225,7 +225,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
 
 /// Adds the explanation to the answer, for a request that an operation handles.
 fn explain(
-    asked: Asked<'_>,
+    asked: RouteRequest<'_>,
     decided: &Decided<'_>,
     (route, head): (&RouteRef<'_>, &RequestHead),
     answer: &mut Answer,
@@ -259,7 +259,7 @@ fn explain(
 }
 
 /// Explains which service's answer decides, and by which option the user can assume an answer.
-fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
+fn depends(asked: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = asked.oracle.askers(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
     let words = ask::words(effect.asker()).iter();
@@ -300,7 +300,7 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
 }
 
 /// Explains why a path is ambiguous, with another path as which an upstream could read it.
-fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
+fn ambiguous(asked: RouteRequest<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = asked.oracle.snapshot();
     match readings::ambiguity(snapshot, asked.question.listener, head, route) {
         Some(Ambiguity::Reading { path, owner }) => {
@@ -330,7 +330,7 @@ and does not see this reading"
     }
 }
 
-fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
+fn refused_at_the_edge(asked: RouteRequest<'_>, reject: &'static Reject) -> Answer {
     let status = asked.oracle.snapshot().status_of(None, reject);
     let outcome = Outcome::Reject {
         status,
@@ -360,14 +360,14 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
 /// Operation that handles the request, in its compiled form and with its definitions.
 #[derive(Clone, Copy)]
 struct Here<'a> {
-    asked: Asked<'a>,
+    asked: RouteRequest<'a>,
     route: &'a RouteRef<'a>,
     api: &'a ir::Api,
     operation: &'a ir::Operation,
     treatment: &'a ir::Treatment,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RouteRequest<'a> {
     fn gateway(self) -> &'a ir::Gateway {
         &self.side.lowered.gateway
     }
@@ -448,7 +448,7 @@ fn names(pattern: &str, host: &str) -> bool {
 }
 
 /// Host pattern as written in gateway.yaml.
-fn told(pattern: &HostPattern) -> Option<&str> {
+fn pattern_text(pattern: &HostPattern) -> Option<&str> {
     match pattern {
         HostPattern::Exact(host) | HostPattern::Wildcard(host) => Some(host),
         HostPattern::Any => None,

@@ -6,7 +6,7 @@ use engine::RouteRef;
 use policy::RequestHead;
 
 use super::candidates::Candidate;
-use super::{Answer, Asked, told};
+use super::{Answer, RouteRequest, pattern_text};
 
 /// Maximum number of templates that are reported.
 const NEAR_MAX: usize = 5;
@@ -16,12 +16,16 @@ const DISTANCE_MAX: u32 = 3;
 const SEGMENTS_MAX: usize = 64;
 
 /// Finds the nearest templates at the mounts of the request's host, nearest first.
-pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Vec<Candidate> {
+pub(super) fn misses(
+    asked: RouteRequest<'_>,
+    head: &RequestHead,
+    answer: &Answer,
+) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let Some(pattern) = snapshot.host_pattern(asked.question.listener, &head.host) else {
         return Vec::new();
     };
-    let host = told(&pattern);
+    let host = pattern_text(&pattern);
     let here = |route: &RouteRef<'_>| {
         let api = asked.gateway().apis.get(route.api);
         let mount = api.and_then(|api| api.mounts.get(&route.mount.name));

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
 
-use super::Asked;
+use super::RouteRequest;
 use model::source_map::Place;
 
 /// Placeholder for a secret value.
@@ -136,7 +136,7 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
 
 /// Upstream of the request, and the request as the gateway forwards it to each target.
 pub(super) fn upstream(
-    asked: Asked<'_>,
+    asked: RouteRequest<'_>,
     decided: &Decided<'_>,
     route: &RouteRef<'_>,
     admitted: &Admitted,
@@ -291,7 +291,7 @@ impl Upstream {
 }
 
 impl Secrets {
-    fn of(asked: Asked<'_>, route: &RouteRef<'_>) -> Self {
+    fn of(asked: RouteRequest<'_>, route: &RouteRef<'_>) -> Self {
         let mut secrets = Self {
             fields: ["authorization", "cookie", "proxy-authorization"]
                 .map(str::to_owned)

@@ -299,7 +299,7 @@ impl<'a> Cells<'_, 'a> {
                 };
                 if let Some(uncovered) = uncovered {
                     let alternative = (uncovered.index, Some(&uncovered.tokens));
-                    witness = self.somebody(cell, &[alternative], opens, results);
+                    witness = self.admitted_caller(cell, &[alternative], opens, results);
                 }
             }
             if difference.component == "from" && difference.why_none.is_none() {
@@ -401,7 +401,7 @@ impl<'a> Cells<'_, 'a> {
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match access.is_nobody() {
             true => self.differs(&cell, results),
-            false => self.somebody(&cell, &every, true, results),
+            false => self.admitted_caller(&cell, &every, true, results),
         };
         self.push(results, change, route, witness.clone(), NO_REQUEST);
         // In a first release all operations are new, so only open ones get their own line. If a
@@ -453,7 +453,7 @@ impl<'a> Cells<'_, 'a> {
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
             true => self.differs(&cell, results),
-            false => self.somebody(&cell, &every, false, results),
+            false => self.admitted_caller(&cell, &every, false, results),
         };
         self.push(results, change, route, witness, NO_REQUEST);
     }

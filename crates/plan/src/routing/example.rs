@@ -32,7 +32,7 @@ struct Caller<'r, 'a> {
 impl<'a> Cells<'_, 'a> {
     /// Finds a witness with the credentials of one of these alternatives that only one side admits:
     /// the new side if `opens` is true, otherwise the old side.
-    pub(super) fn somebody(
+    pub(super) fn admitted_caller(
         &self,
         cell: &Cell,
         alternatives: &[(usize, Option<&Tokens>)],

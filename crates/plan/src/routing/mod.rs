@@ -180,14 +180,14 @@ enum Task {
 }
 
 /// Side with its mounts that serve a listener and host.
-type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
+type ServingSide<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
     fn new(
         place: Place,
         ((was, before), (is, after)): (
-            Asked<'_, 'a, Option<&'a Lowered>>,
-            Asked<'_, 'a, &'a Lowered>,
+            ServingSide<'_, 'a, Option<&'a Lowered>>,
+            ServingSide<'_, 'a, &'a Lowered>,
         ),
         identities: &'a Identities,
     ) -> Self {
@@ -436,7 +436,7 @@ impl<'a> Pairs<'a> {
     {
         match self.sides.0 {
             Some(side) => self.access((side, &self.identities.old), route),
-            None => Access::nobody(),
+            None => Access::none(),
         }
     }
 
@@ -458,7 +458,7 @@ impl<'a> Pairs<'a> {
     {
         // A route that only redirects or refuses every caller gives access to no caller.
         if route.redirects() || refuses(side, route) {
-            return Access::nobody();
+            return Access::none();
         }
         let place = (route.api, route.mount);
         Access::of(

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::declared::{Settings, Value};
 
 use super::spelling::canonical;
-use super::verifier::told;
+use super::verifier::value_text;
 use super::{Access, Difference, Verdict};
 
 /// Meaning of the values of a field.
@@ -338,7 +338,7 @@ fn sent(access: &Access<'_>) -> Response {
             _ => continue,
         };
         response.edit(name, |sent| {
-            sent.values.insert(told(&one.value));
+            sent.values.insert(value_text(&one.value));
         });
     }
     for (_, settings) in access.policies("headers").iter().rev() {
@@ -354,7 +354,7 @@ fn sent(access: &Access<'_>) -> Response {
                     sent.upstream = false;
                     sent.values.clear();
                 }
-                sent.values.insert(told(value));
+                sent.values.insert(value_text(value));
             });
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use policy::declared::Settings;
 
-use super::{Access, Difference, Verdict, verifier::told as value};
+use super::{Access, Difference, Verdict, verifier::value_text as value};
 
 /// Compares which other origins may read responses, by the last `cors` of each chain. Without
 /// `cors`, no other origin may read them.

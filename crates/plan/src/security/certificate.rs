@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use policy::auth::jwt::witness::BOUND;
 use policy::auth::mtls::{Source, spiffe, witness};
 
-use super::who::Held;
+use super::who::HeldCredential;
 
 /// Name of the fact with a certificate's SPIFFE id. Its values are patterns of ids.
 pub(super) const SPIFFE: &str = "spiffe";
@@ -27,7 +27,7 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
 
 /// True if the certificate of a caller comes from `source`. A certificate that only the upstream
 /// checks comes from the connection.
-pub(super) fn is_from(held: &Held<'_>, source: Source) -> bool {
+pub(super) fn is_from(held: &HeldCredential<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
     let mut sources = held.asked.sources.iter();
     match source {
@@ -49,7 +49,7 @@ pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> 
 }
 
 /// Certificate with exactly these properties, in the form of [`witness::text`].
-pub(super) fn of(held: &Held<'_>) -> String {
+pub(super) fn of(held: &HeldCredential<'_>) -> String {
     let names = held.some.iter().filter(|(fact, _)| *fact == "sans");
     let names = names.map(|(_, name)| ("san", *name));
     let one = |kind: &'static str, fact| held.one.get(fact).map(|name| (kind, *name));

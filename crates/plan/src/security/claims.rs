@@ -11,7 +11,7 @@ use policy::declared::{Scalar, Settings};
 use policy::guard::forward_auth;
 
 use super::reads::Reads;
-use super::{Access, Difference, Verdict, verifier::told as value};
+use super::{Access, Difference, Verdict, verifier::value_text as value};
 
 /// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ impl Question {
 
 /// Compares the conditions of two chains.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let (was, is) = (Asked::of(old), Asked::of(new));
+    let (was, is) = (RequiredClaims::of(old), RequiredClaims::of(new));
     let verdict = Verdict::of(was.implies(&is), is.implies(&was));
     let id = super::comes_or_goes(
         (was.clauses.is_empty(), is.clauses.is_empty()),
@@ -100,12 +100,12 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found
 }
 
-struct Asked {
+struct RequiredClaims {
     clauses: BTreeSet<Clause>,
     told: String,
 }
 
-impl Asked {
+impl RequiredClaims {
     fn of(access: &Access<'_>) -> Self {
         let mut clauses = BTreeSet::new();
         let authorize = access.policies("authorize");
@@ -116,7 +116,7 @@ impl Asked {
         }
         for clause in &clauses {
             if let Clause::Opaque(_, reads) = clause {
-                read.extend(reads.told());
+                read.extend(reads.descriptions());
             }
         }
         let forward = access.policies("forward_auth");

@@ -54,7 +54,13 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             "address-filter-changed",
         ],
     );
-    let mut found = super::one("from", verdict, id, "from", (told(&was), told(&is)));
+    let mut found = super::one(
+        "from",
+        verdict,
+        id,
+        "from",
+        (filters_text(&was), filters_text(&is)),
+    );
     if !all.is_empty() {
         for difference in &mut found {
             difference.why_none = Some(OF_FILES);
@@ -102,7 +108,7 @@ fn admitted(filters: &[(&str, Settings)], content: impl Fn(&str, bool) -> Addres
     })
 }
 
-fn told(filters: &[(&str, Settings)]) -> String {
+fn filters_text(filters: &[(&str, Settings)]) -> String {
     let texts = |settings: &Settings, key: &str| {
         let texts = settings.texts(&[key]);
         let file = settings.text(&[&format!("{key}_file")]);

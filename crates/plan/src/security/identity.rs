@@ -10,7 +10,7 @@ use bundle::ir;
 use policy::auth::{self, mtls};
 use policy::declared::{Scalar, Settings, Value};
 
-use super::verifier::told;
+use super::verifier::value_text;
 use super::{Access, Difference, Route, Verdict, gateway, token};
 
 /// Name parts (between `-`, `_` and `.`) of fields that upstreams read as an identity, a right, or
@@ -402,7 +402,7 @@ fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
     };
     let names = verifier.settings();
     let names = names.iter();
-    let names = names.map(|one| format!(" {} {}", one.path.join("."), told(&one.value)));
+    let names = names.map(|one| format!(" {} {}", one.path.join("."), value_text(&one.value)));
     format!(
         "mtls {}{}",
         by.unwrap_or_default(),
@@ -528,7 +528,7 @@ impl Fields {
             if is_set {
                 field.clear();
             }
-            field.values.insert(Written::Policy(told(value)));
+            field.values.insert(Written::Policy(value_text(value)));
         }
     }
 }

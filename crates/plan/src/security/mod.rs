@@ -258,9 +258,9 @@ impl<'a> Access<'a> {
 
     /// Access that admits no caller, for requests that no operation serves.
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn none() -> Self {
         Self {
-            who: Who::nobody(),
+            who: Who::none(),
             route: None,
         }
     }
@@ -355,9 +355,13 @@ impl<'a> Access<'a> {
         let named = names.into_iter().filter_map(|name| {
             let checked = &route.gateway.shared.auth.get(name)?.checked;
             let settings = checked.settings();
-            let settings = settings
-                .iter()
-                .map(|one| format!(" {}: {}", one.path.join("."), verifier::told(&one.value)));
+            let settings = settings.iter().map(|one| {
+                format!(
+                    " {}: {}",
+                    one.path.join("."),
+                    verifier::value_text(&one.value)
+                )
+            });
             let ends = verifier::is_ended_by(checked, route.treatment.timeout_ms);
             let ends = ends.then_some(Scalar::Duration(route.treatment.timeout_ms));
             let ends = ends.map(|timeout| format!(" within the operation's timeout: {timeout}"));

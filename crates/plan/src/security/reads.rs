@@ -116,7 +116,7 @@ impl Reads {
     }
 
     /// Descriptions of the values, for plans.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(super) fn descriptions(&self) -> Vec<String> {
         let all = self.0.iter().filter_map(|(path, value)| {
             let value = match value {
                 Value::One(value) => value.clone(),
@@ -254,8 +254,13 @@ fn of_consumer(consumer: &ir::Consumer, field: &str, key: Option<&str>) -> Strin
         _ => {
             let claims = consumer.claims.iter();
             let claims = claims.filter(|one| one.path.first().is_some_and(|name| is_read(name)));
-            let claims =
-                claims.map(|one| format!("{} {}", one.path.join("."), verifier::told(&one.value)));
+            let claims = claims.map(|one| {
+                format!(
+                    "{} {}",
+                    one.path.join("."),
+                    verifier::value_text(&one.value)
+                )
+            });
             claims.collect::<Vec<_>>().join(", ")
         }
     }

@@ -131,7 +131,10 @@ impl Enforced {
     }
 
     fn line(&self, difference: &Difference, graphs: &Graphs) -> EnforcedLine {
-        let says = self.sides.each_ref().map(|cone| said(cone, difference));
+        let says = self
+            .sides
+            .each_ref()
+            .map(|cone| describe_part(cone, difference));
         let [was, is] = &says;
         let texts = graphs.texts(
             was.as_ref().map(|(_, says)| says),
@@ -199,7 +202,7 @@ fn subject(difference: &Difference) -> String {
 }
 
 /// Description of a part, and true if the part is required. `None` if the side does not describe it.
-fn said(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
+fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
     use ir::ParameterPlace as Place;
     let (place, name) = match &difference.part {
         Part::Path(name) => (Place::Path, name),

@@ -3,7 +3,7 @@
 
 use policy::auth::hmac_signature::witness;
 
-use super::who::Held;
+use super::who::HeldCredential;
 
 /// Name of the fact with key ids and their secrets.
 pub(super) const SECRETS: &str = "secrets";
@@ -25,7 +25,7 @@ pub(super) const COMPONENT: &str = "components ";
 
 /// Builds a signature with exactly the required properties. `None` if no required verifier checks
 /// signatures.
-pub(super) fn of(held: &Held<'_>) -> Option<String> {
+pub(super) fn of(held: &HeldCredential<'_>) -> Option<String> {
     let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
     let algorithm = held.one.get(ALGORITHMS)?;
     let window_ms = held.asked.at_most.get(WINDOW).copied();

@@ -9,7 +9,7 @@ use policy::auth::jwt::{Signing, witness};
 use policy::auth::mtls::{self, Source};
 use serde_json::{Map, Value, json};
 
-use super::who::Held;
+use super::who::HeldCredential;
 
 /// Unix time of all witnesses, in seconds (1998). Credentials of real projects are still valid
 /// then. A token that expired earlier can be built, too.
@@ -80,7 +80,7 @@ pub(super) fn header_of(token: &str) -> Option<Value> {
 /// endpoint. A bound token is bound to the certificate that `certificate` returns for its source,
 /// in the form of [`policy::auth::mtls::witness::text`].
 pub(super) fn of(
-    held: &Held<'_>,
+    held: &HeldCredential<'_>,
     certificate: impl FnOnce(Source) -> String,
     now_s: u64,
 ) -> Option<String> {

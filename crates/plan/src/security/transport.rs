@@ -10,7 +10,7 @@ use policy::Policy as _;
 use policy::declared::{Settings, Value};
 
 use super::gateway::hosts;
-use super::{Access, Difference, Verdict, one, verifier::told};
+use super::{Access, Difference, Verdict, one, verifier::value_text};
 use crate::Class;
 
 /// Reason for a missing witness: a request cannot show properties of a connection.
@@ -117,8 +117,12 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
     let mut shown = (words[was].to_owned(), words[is].to_owned());
     let mut verdict = Verdict::of(is <= was, was <= is);
     let sides = (&old.judging(), &new.judging());
-    let authority =
-        |settings: &Settings| settings.get(&["tls", "ca"]).map(told).unwrap_or_default();
+    let authority = |settings: &Settings| {
+        settings
+            .get(&["tls", "ca"])
+            .map(value_text)
+            .unwrap_or_default()
+    };
     let (before, after) = (authority(sides.0), authority(sides.1));
     if was == 2 && is == 2 && before != after {
         let by = |authority: String| match authority.is_empty() {
@@ -349,7 +353,7 @@ fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Opti
 /// References of the gateway's client certificate and key at an upstream. `None` without one.
 fn own_certificate(settings: &Settings) -> Option<String> {
     let own = settings.below(&["tls", "client_cert"]);
-    let own: Vec<String> = own.map(|one| told(&one.value)).collect();
+    let own: Vec<String> = own.map(|one| value_text(&one.value)).collect();
     (!own.is_empty()).then(|| own.join(", "))
 }
 
@@ -372,7 +376,7 @@ fn other(
     (old, new): (&Settings, &Settings),
 ) -> Option<Found> {
     let (was, is) = (old.get(path), new.get(path));
-    let said = |value: Option<&Value>| value.map(told);
+    let said = |value: Option<&Value>| value.map(value_text);
     (was != is).then(|| Found {
         subject: format!("{subject} {}", path.join(".")),
         class: Class::Incomparable,

@@ -34,7 +34,7 @@ const EARLY: &str = "early outages";
 /// Requirements on the credential at one place of a request. If several verifiers check the
 /// credential, it must satisfy the facts of all verifiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asked {
+pub(super) struct CredentialRequirements {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.
     pub(super) sources: BTreeSet<String>,
     /// Allowed values of properties that have one value, such as issuer and algorithm.
@@ -47,7 +47,7 @@ pub(super) struct Asked {
     pub(super) has: BTreeSet<String>,
 }
 
-impl Asked {
+impl CredentialRequirements {
     /// Adds the facts that a verifier checks.
     pub(super) fn check(&mut self, checked: &auth::Checked, verifiers: &ir::Set<ir::Verifier>) {
         match checked {
@@ -177,7 +177,7 @@ impl Asked {
             .iter()
             .filter(|one| !known.contains(&one.path[0].as_str()))
             .filter(|one| asks_for(kind, &one.path[0]))
-            .map(|one| format!("{}={}", one.path.join("."), told(&one.value)))
+            .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
             .collect();
         self.sources.insert(format!("{kind} {}", source.join(" ")));
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
@@ -193,7 +193,7 @@ impl Asked {
 
 /// Reader of the facts in a verifier's settings. Records which keys were read.
 struct Facts<'f, 's> {
-    asked: &'f mut Asked,
+    asked: &'f mut CredentialRequirements,
     settings: &'s Settings,
     known: &'f mut Vec<&'s str>,
 }
@@ -238,7 +238,7 @@ impl Facts<'_, '_> {
     fn one_of_map(&mut self, key: &'static str) {
         self.known.push(key);
         let below = self.settings.iter().filter(|one| one.path[0] == key);
-        let values = below.map(|one| format!("{}={}", one.path.join("."), told(&one.value)));
+        let values = below.map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)));
         let values = values.collect();
         self.asked.one_of_values(key, &values);
     }
@@ -354,7 +354,7 @@ impl Facts<'_, '_> {
     }
 }
 
-impl Asked {
+impl CredentialRequirements {
     /// Applies the timeout of the operation, which also limits the requests of verifiers to other
     /// services.
     pub(super) fn end(&mut self, timeout_ms: u64) {
@@ -470,7 +470,7 @@ fn beside(kind: &str) -> &'static [&'static str] {
 }
 
 /// Value as text, for display and comparison.
-pub(super) fn told(value: &Value) -> String {
+pub(super) fn value_text(value: &Value) -> String {
     let all = |scalars: &[Scalar]| {
         let all: Vec<String> = scalars.iter().map(ToString::to_string).collect();
         format!("[{}]", all.join(", "))

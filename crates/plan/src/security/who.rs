@@ -13,7 +13,7 @@ use bundle::ir;
 use policy::auth::Place;
 use serde_json::Value;
 
-use super::verifier::{Asked, LASTING};
+use super::verifier::{CredentialRequirements, LASTING};
 use super::{Access, Difference, certificate, signature, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
@@ -26,7 +26,7 @@ pub struct Who(Vec<Alternative>);
 struct Alternative {
     /// Index of the alternative in the requirement.
     index: usize,
-    places: BTreeMap<Place, Asked>,
+    places: BTreeMap<Place, CredentialRequirements>,
 }
 
 /// Result of comparing an old with a new requirement.
@@ -44,8 +44,8 @@ pub enum Verdict {
 }
 
 /// Credential of a hypothetical caller that has exactly the required properties.
-pub(super) struct Held<'a> {
-    pub(super) asked: &'a Asked,
+pub(super) struct HeldCredential<'a> {
+    pub(super) asked: &'a CredentialRequirements,
     pub(super) one: BTreeMap<&'static str, &'a str>,
     pub(super) some: BTreeSet<(&'static str, &'a str)>,
 }
@@ -83,7 +83,7 @@ impl Verdict {
 impl Who {
     /// Returns the empty set, for requests that no operation owns.
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn none() -> Self {
         Self(Vec::new())
     }
 
@@ -210,19 +210,19 @@ impl Alternative {
 
     /// Returns the caller with this number, among all callers with exactly the required
     /// credentials.
-    fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
+    fn caller(&self, number: usize) -> BTreeMap<&Place, HeldCredential<'_>> {
         let mut rest = number;
         let places = self.places.iter();
         places
-            .map(|(place, asked)| (place, Held::choose(asked, &mut rest)))
+            .map(|(place, asked)| (place, HeldCredential::choose(asked, &mut rest)))
             .collect()
     }
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldCredential<'a> {
     /// Builds one credential with exactly the required properties. `rest` selects one of the
     /// possible credentials.
-    fn choose(asked: &'a Asked, rest: &mut usize) -> Self {
+    fn choose(asked: &'a CredentialRequirements, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);
             *rest /= values.len().max(1);
@@ -239,7 +239,7 @@ impl<'a> Held<'a> {
         Self { asked, one, some }
     }
 
-    fn satisfies(&self, asked: &Asked) -> bool {
+    fn satisfies(&self, asked: &CredentialRequirements) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one
                 .get(fact)
@@ -254,7 +254,7 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Asked {
+impl CredentialRequirements {
     /// True if a credential with these requirements meets all requirements of `other` that admit
     /// only one value.
     fn certain(&self, other: &Self) -> bool {
@@ -288,8 +288,8 @@ fn places(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,
     verifiers: &ir::Set<ir::Verifier>,
-) -> BTreeMap<Place, Asked> {
-    let mut places: BTreeMap<Place, Asked> = BTreeMap::new();
+) -> BTreeMap<Place, CredentialRequirements> {
+    let mut places: BTreeMap<Place, CredentialRequirements> = BTreeMap::new();
     for wanted in &alternative.0 {
         let Some(scheme) = schemes.get(&wanted.scheme) else {
             continue;
@@ -328,7 +328,7 @@ pub fn tokens(
 }
 
 /// Tokens and certificate names of a caller.
-fn made(caller: &BTreeMap<&Place, Held<'_>>, now_s: u64) -> Tokens {
+fn made(caller: &BTreeMap<&Place, HeldCredential<'_>>, now_s: u64) -> Tokens {
     let own = caller.get(&Place::Certificate);
     let of_source = |source| {
         let own = own.filter(|held| certificate::is_from(held, source));
@@ -426,14 +426,14 @@ mod tests {
     fn who(text: &str) -> Who {
         let place = |name: char| {
             let place = Place::Header(name.to_ascii_lowercase().to_string());
-            let mut asked = Asked::default();
+            let mut asked = CredentialRequirements::default();
             if name.is_ascii_lowercase() {
                 asked.sources.insert("api_key".into());
             }
             (place, asked)
         };
         match text {
-            "nobody" => Who::nobody(),
+            "nobody" => Who::none(),
             _ => Who(text
                 .split('|')
                 .enumerate()
@@ -526,15 +526,15 @@ mod tests {
         let two_issuers: &[&[&str]] = &[&["a", "b"]];
         let two_fields: &[&[&str]] = &[&["a", "people"]];
         for impossible in [two_issuers, two_fields] {
-            assert_eq!(requirement(impossible), Who::nobody(), "{impossible:?}");
+            assert_eq!(requirement(impossible), Who::none(), "{impossible:?}");
         }
         let beside = requirement(&[&["a", "b"], &["people"], &["b", "people"]]);
         let alone = requirement(&[&["people"]]);
         assert_eq!(beside.verdict(&alone), Verdict::Equal);
-        let uncovered = beside.uncovered(&Who::nobody());
+        let uncovered = beside.uncovered(&Who::none());
         let index = uncovered.map(|one| one.index);
         assert_eq!(index, Some(1), "the written place");
-        assert_ne!(requirement(&[&["a"]]), Who::nobody());
+        assert_ne!(requirement(&[&["a"]]), Who::none());
     }
 
     #[test]

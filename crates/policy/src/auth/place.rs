@@ -32,7 +32,7 @@ pub enum Place {
 
 /// Credential that a request has at a place.
 #[derive(PartialEq, Eq)]
-pub enum Held<'h> {
+pub enum FoundCredential<'h> {
     /// No credential.
     Absent,
     /// Exactly one credential. A credential from the query is percent-decoded.
@@ -42,7 +42,7 @@ pub enum Held<'h> {
 }
 
 /// Formats the variant without the credential.
-impl fmt::Debug for Held<'_> {
+impl fmt::Debug for FoundCredential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Absent => "Absent",
@@ -55,7 +55,7 @@ impl fmt::Debug for Held<'_> {
 impl Place {
     /// Finds the credential in a request.
     #[must_use]
-    pub fn held<'h>(&self, head: &'h RequestHead) -> Held<'h> {
+    pub fn find<'h>(&self, head: &'h RequestHead) -> FoundCredential<'h> {
         match self {
             Self::Header(name) => one(head
                 .headers
@@ -65,7 +65,7 @@ impl Place {
             Self::Query(name) => one(query_values(head.query().unwrap_or_default(), name)),
             Self::Cookie(name) => one(cookie_values(&head.headers, name).map(Cow::Borrowed)),
             Self::Authorization(scheme) => authorization(&head.headers, scheme),
-            Self::Certificate => Held::Absent,
+            Self::Certificate => FoundCredential::Absent,
         }
     }
 
@@ -99,22 +99,22 @@ pub fn decode_basic(token: &[u8], base64: impl Fn(&[u8]) -> Option<Vec<u8>>) -> 
     (decoded.contains(&b':') && !decoded.iter().any(u8::is_ascii_control)).then_some(decoded)
 }
 
-fn one<'h>(mut values: impl Iterator<Item = Cow<'h, [u8]>>) -> Held<'h> {
+fn one<'h>(mut values: impl Iterator<Item = Cow<'h, [u8]>>) -> FoundCredential<'h> {
     match (values.next(), values.next()) {
-        (None, _) => Held::Absent,
-        (Some(value), None) if value.is_empty() => Held::Absent,
-        (Some(value), None) => Held::One(value),
-        (Some(_), Some(_)) => Held::Several,
+        (None, _) => FoundCredential::Absent,
+        (Some(value), None) if value.is_empty() => FoundCredential::Absent,
+        (Some(value), None) => FoundCredential::One(value),
+        (Some(_), Some(_)) => FoundCredential::Several,
     }
 }
 
-fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Held<'h> {
+fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> FoundCredential<'h> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        return Held::Absent;
+        return FoundCredential::Absent;
     };
     if values.next().is_some() {
-        return Held::Several;
+        return FoundCredential::Several;
     }
     let bytes = value.as_bytes();
     let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
@@ -124,9 +124,9 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Held<'h> {
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     let token = rest[spaces..].trim_ascii_end();
     if said.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
-        Held::One(Cow::Borrowed(token))
+        FoundCredential::One(Cow::Borrowed(token))
     } else {
-        Held::Absent
+        FoundCredential::Absent
     }
 }
 
@@ -256,11 +256,11 @@ mod tests {
             headers,
         }
     }
-    fn held(place: &Place, head: &RequestHead) -> String {
-        match place.held(head) {
-            Held::Absent => "absent".into(),
-            Held::Several => "several".into(),
-            Held::One(value) => String::from_utf8_lossy(&value).into_owned(),
+    fn found_at(place: &Place, head: &RequestHead) -> String {
+        match place.find(head) {
+            FoundCredential::Absent => "absent".into(),
+            FoundCredential::Several => "several".into(),
+            FoundCredential::One(value) => String::from_utf8_lossy(&value).into_owned(),
         }
     }
 
@@ -284,7 +284,7 @@ mod tests {
             (Place::Authorization("basic".into()), "absent"),
         ];
         for (place, expected) in cases {
-            assert_eq!(held(&place, &request), expected, "{place:?}");
+            assert_eq!(found_at(&place, &request), expected, "{place:?}");
         }
     }
 
@@ -297,7 +297,7 @@ mod tests {
             ("Bearer\ttok", "absent"),
         ] {
             let request = head("/p", &[("authorization", value)]);
-            assert_eq!(held(&bearer, &request), expected, "{value:?}");
+            assert_eq!(found_at(&bearer, &request), expected, "{value:?}");
         }
     }
 
@@ -316,7 +316,7 @@ mod tests {
             Place::Query("k".into()),
             Place::Query("j".into()),
         ] {
-            assert_eq!(held(&place, &request), "absent", "{place:?}");
+            assert_eq!(found_at(&place, &request), "absent", "{place:?}");
         }
     }
 
@@ -338,7 +338,7 @@ mod tests {
             Place::Cookie("s".into()),
             Place::Authorization("basic".into()),
         ] {
-            assert_eq!(held(&place, &request), "several", "{place:?}");
+            assert_eq!(found_at(&place, &request), "several", "{place:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
 
-use super::jwt::{Judged, TokenCache};
+use super::jwt::{TokenCache, Verification};
 use super::mtls::Presented;
 use super::{Checked, binding, dpop, hmac_signature, introspection, jwt, oidc};
 use crate::ask::Answers;
@@ -102,7 +102,7 @@ impl TokenVerifier {
 
     /// Verifies the token of a request, possibly from the cache, and then its binding.
     #[must_use]
-    pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
+    pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
         match self {
             Self::Dpop(dpop) => return dpop.judge(token, request),
             Self::Signature(signed) => return signed.judge(token, request),
@@ -110,11 +110,11 @@ impl TokenVerifier {
             Self::Jwt(_) | Self::Introspection(_) => {}
         }
         match self.judge_unbound(token, request) {
-            Judged::Valid(identity) => {
+            Verification::Valid(identity) => {
                 let bound = identity.bound.as_ref();
                 match binding::check(self.binding(), bound, None, request) {
-                    Ok(()) => Judged::Valid(identity),
-                    Err(reason) => Judged::Fault(reason),
+                    Ok(()) => Verification::Valid(identity),
+                    Err(reason) => Verification::Fault(reason),
                 }
             }
             judged => judged,
@@ -126,7 +126,7 @@ impl TokenVerifier {
         &self,
         token: &[u8],
         request: &TokenRequest<'_>,
-    ) -> Judged {
+    ) -> Verification {
         let TokenRequest {
             unix_s,
             cache,

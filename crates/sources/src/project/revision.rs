@@ -172,7 +172,7 @@ impl Revision {
     #[must_use]
     pub fn end(&self, path: &str) -> Option<End> {
         let repository = self.lock();
-        let all = Way {
+        let all = TreePath {
             repository: &repository,
             root: self.root,
             inside: "",
@@ -195,7 +195,7 @@ impl Revision {
     /// Reads a file of the folder.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let repository = self.lock();
-        let way = Way {
+        let way = TreePath {
             repository: &repository,
             root: self.root,
             inside: if self.is_wide { "" } else { &self.folder },
@@ -220,7 +220,7 @@ impl Revision {
     /// Lists the files below a subfolder; see [`super::files::Files::list`].
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
         let repository = self.lock();
-        let way = Way {
+        let way = TreePath {
             repository: &repository,
             root: self.root,
             inside: &self.folder,
@@ -268,14 +268,14 @@ impl Revision {
 }
 
 /// Path resolution in the trees of a revision.
-struct Way<'r> {
+struct TreePath<'r> {
     repository: &'r Repository,
     root: Oid,
     /// Folder that symbolic links must not leave.
     inside: &'r str,
 }
 
-impl Way<'_> {
+impl TreePath<'_> {
     /// Resolves a normalised path from the root of the repository. Returns the object and its path
     /// without links.
     fn walk(&self, path: &str) -> Result<(Found, String), Refusal> {

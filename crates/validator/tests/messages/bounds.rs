@@ -86,7 +86,7 @@ fn nested_names_of_fields_are_bounded() {
                 field.as_bytes(),
             );
             assert_eq!(found.is_empty(), is_valid, "{name} {levels} {found:?}");
-            let found = told(&operation.head(&Head {
+            let found = finding_lines(&operation.head(&Head {
                 path: "/",
                 bound: &[],
                 query: Some(&field),

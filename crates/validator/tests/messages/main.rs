@@ -79,7 +79,7 @@ fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
 }
 
 /// Findings as `IN NAME POINTER DETAIL`.
-fn told(findings: &[policy::invalid::Finding]) -> Vec<String> {
+fn finding_lines(findings: &[policy::invalid::Finding]) -> Vec<String> {
     let told = findings.iter().map(|one| {
         let name = one.part.name().unwrap_or("-");
         format!("{} {name} {} {}", one.part.place(), one.pointer, one.detail)
@@ -92,9 +92,13 @@ fn read(operation: &Operation, media_type: &str, body: &[u8]) -> Vec<String> {
     let value = HeaderValue::from_str(media_type).unwrap();
     let headers = HeaderMap::from_iter([(HeaderName::from_static("content-type"), value)]);
     match operation.body_use(&headers, false) {
-        Ok(BodyUse::Read(kind)) => told(&operation.body(&kind, body)),
+        Ok(BodyUse::Read(kind)) => finding_lines(&operation.body(&kind, body)),
         Ok(BodyUse::Pass) => Vec::new(),
-        Err((reject, finding)) => vec![format!("{} {}", reject.status, told(&[finding])[0])],
+        Err((reject, finding)) => vec![format!(
+            "{} {}",
+            reject.status,
+            finding_lines(&[finding])[0]
+        )],
     }
 }
 

@@ -139,7 +139,7 @@ fn of_parameter(parameter: &Json, text: &str) -> Vec<String> {
         }
     }
     let bound = [(name.as_str(), 1..path.len())];
-    told(&operation.head(&Head {
+    finding_lines(&operation.head(&Head {
         path: &path,
         bound: &bound,
         query,

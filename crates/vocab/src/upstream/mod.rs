@@ -13,8 +13,8 @@ use super::listener::CERTIFICATE;
 use rules::{
     asks_for_what_is_there, asks_what_its_kind_asks, checks_end_before_the_next,
     connects_before_the_answer, ejections_can_grow, hash_goes_with_lb, heads_fit,
-    one_client_has_a_connection, protocols_have_their_scheme, somebody_is_checked, tls_has_targets,
-    tries_fit_into_the_timeout,
+    one_client_has_a_connection, protocols_have_their_scheme, tls_has_targets,
+    tries_fit_into_the_timeout, warn_unverified,
 };
 
 /// Shape of one upstream.
@@ -429,5 +429,5 @@ static TLS: Object = Object {
             "Verify the upstream's certificate (authority, name, time). Default: `true`.",
         ),
     ],
-    rules: &[Rule::Holds(somebody_is_checked)],
+    rules: &[Rule::Holds(warn_unverified)],
 };

@@ -329,7 +329,7 @@ pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn warn_unverified(node: NodeRef<'_>, sink: &mut Sink) {
     let verify = node
         .get("verify")
         .filter(|verify| verify.as_bool() == Some(false));

@@ -194,7 +194,7 @@ fn chosen(base: &Base, kinds: &'static [Kind], dice: &mut Dice) -> Vec<Vec<&'sta
     vec![all]
 }
 
-fn told(base: &Base, kind: &str, why: &str) -> String {
+fn failure_text(base: &Base, kind: &str, why: &str) -> String {
     format!("{} {kind}: {why}", base.name)
 }
 
@@ -219,13 +219,13 @@ fn lines(plan: &Plan) -> String {
 fn must_be_same(base: &Base, kind: &str, files: &[(&str, &str)]) -> Option<String> {
     let after = match side(files) {
         Ok(after) => after,
-        Err(errors) => return Some(told(base, kind, &errors.join("; "))),
+        Err(errors) => return Some(failure_text(base, kind, &errors.join("; "))),
     };
     let plan = plan(&base.side, &after);
     if !plan.changes.is_empty() {
-        return Some(told(base, kind, &lines(&plan)));
+        return Some(failure_text(base, kind, &lines(&plan)));
     }
-    (base.side.bundle != after.bundle).then(|| told(base, kind, "another id, and no line"))
+    (base.side.bundle != after.bundle).then(|| failure_text(base, kind, "another id, and no line"))
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn document_against_its_rewritten_self_has_no_plan() {
         let mut wrong = Vec::new();
         let itself = plan(&base.side, &base.side);
         if !itself.changes.is_empty() {
-            wrong.push(told(base, "itself", &lines(&itself)));
+            wrong.push(failure_text(base, "itself", &lines(&itself)));
         }
         let seed = seed_of(&base.name);
         let yaml = |comments, anchors| {
@@ -359,7 +359,7 @@ fn prose_leaves_the_id_alone_and_is_told_under_docs() {
             let after = match side(&[("api.json", &tree.json())]) {
                 Ok(after) => after,
                 Err(errors) => {
-                    wrong.push(told(base, &name, &errors.join("; ")));
+                    wrong.push(failure_text(base, &name, &errors.join("; ")));
                     continue;
                 }
             };
@@ -372,7 +372,7 @@ fn prose_leaves_the_id_alone_and_is_told_under_docs() {
             let served = operations.map(|api| api.operations.len()).sum::<usize>() > 0;
             let silent = served && plan.changes.is_empty();
             if base.side.bundle != after.bundle || !docs || silent || !plan.no_op {
-                wrong.push(told(base, &name, &lines(&plan)));
+                wrong.push(failure_text(base, &name, &lines(&plan)));
             }
         }
         wrong

@@ -187,7 +187,7 @@ fn inheriting(case: &Case) -> Vec<Operation> {
 fn holding(case: &Case) -> Vec<Operation> {
     let mut all = case.old.operations();
     all.retain(|one| {
-        let alternatives = case.old.asked(one).as_array();
+        let alternatives = case.old.requirement(one).as_array();
         alternatives.is_some_and(|all| all.iter().any(|one| one.get("key").is_some()))
     });
     all

@@ -103,7 +103,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("tokens are asked about elsewhere", |case| {
         let [old, new] = ["https://idp/in", "https://idq/in"].map(Value::from);
-        asked(case, "incomparable", "url", old, new)?;
+        change_introspection(case, "incomparable", "url", old, new)?;
         // The lines about the credentials and the secret are of the same operations.
         let line = case
             .expected
@@ -121,20 +121,20 @@ pub(super) const KINDS: &[Kind] = &[
         Some(())
     }),
     ("another client asks about tokens", |case| {
-        asked(case, "incomparable", "client_id", json!("a"), json!("b"))
+        change_introspection(case, "incomparable", "client_id", json!("a"), json!("b"))
     }),
     ("tokens of any issuer are asked about", |case| {
-        asked(case, "weaken", "issuer", json!("https://idp"), Value::Null)
+        change_introspection(case, "weaken", "issuer", json!("https://idp"), Value::Null)
     }),
     ("an audience of asked tokens more", |case| {
         let (old, new) = (json!(["orders"]), json!(["orders", "shop"]));
-        asked(case, "weaken", "audience", old, new)
+        change_introspection(case, "weaken", "audience", old, new)
     }),
     ("asked tokens for any audience", |case| {
-        asked(case, "weaken", "audience", json!(["orders"]), Value::Null)
+        change_introspection(case, "weaken", "audience", json!(["orders"]), Value::Null)
     }),
     ("an answer needs a member more", |case| {
-        asked(
+        change_introspection(
             case,
             "strengthen",
             "required_claims",
@@ -143,13 +143,13 @@ pub(super) const KINDS: &[Kind] = &[
         )
     }),
     ("answers are kept longer", |case| {
-        asked(case, "weaken", "cache", json!("30s"), Value::Null)
+        change_introspection(case, "weaken", "cache", json!("30s"), Value::Null)
     }),
     ("answers are kept for a shorter time", |case| {
-        asked(case, "strengthen", "cache", Value::Null, json!("59s"))
+        change_introspection(case, "strengthen", "cache", Value::Null, json!("59s"))
     }),
     ("old answers count in an outage", |case| {
-        asked(
+        change_introspection(
             case,
             "weaken",
             "on_outage",
@@ -510,7 +510,13 @@ fn with_asked(case: &mut Case) -> Vec<Operation> {
 }
 
 /// Changes a key of the introspection verifier; null removes it.
-fn asked(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
+fn change_introspection(
+    case: &mut Case,
+    class: &str,
+    key: &str,
+    old: Value,
+    new: Value,
+) -> Option<()> {
     let some = with_asked(case);
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
         let idp = project.gateway["auth"]["idp"].as_object_mut()?;

@@ -174,7 +174,7 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
     let (mut wrong, mut asked) = (Vec::new(), 0);
     std::thread::scope(|scope| {
         let judged = halves.map(|half| scope.spawn(move || half.iter().map(judge).collect()));
-        let threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<Judged>>> = judged.collect();
+        let threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<CaseResult>>> = judged.collect();
         for thread in threads {
             for (fault, witnesses) in thread.join().expect("no panic") {
                 wrong.extend(fault);
@@ -188,9 +188,9 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
 }
 
 /// Error in a plan if there is one, and the number of checked witnesses.
-type Judged = (Option<String>, usize);
+type CaseResult = (Option<String>, usize);
 
-fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {
+fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
     let (old, new) = match (case.old.side(), case.new.side()) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(why), _) | (_, Err(why)) => return (Some(format!("{name} {seed}: {why}")), 0),

@@ -194,7 +194,7 @@ impl Project {
     }
 
     /// Requirement of an operation.
-    pub(crate) fn asked(&self, operation: &Operation) -> &Value {
+    pub(crate) fn requirement(&self, operation: &Operation) -> &Value {
         let own = self.api["paths"][&operation.path][operation.method].get("security");
         own.unwrap_or(&self.api["security"])
     }
@@ -203,7 +203,7 @@ impl Project {
     pub(crate) fn alike(&self, operations: &[Operation]) -> Vec<(Value, Vec<Operation>)> {
         let mut alike: Vec<(Value, Vec<Operation>)> = Vec::new();
         for operation in operations {
-            let asked = self.asked(operation);
+            let asked = self.requirement(operation);
             match alike.iter_mut().find(|(known, _)| known == asked) {
                 Some((_, known)) => known.push(operation.clone()),
                 None => alike.push((asked.clone(), vec![operation.clone()])),

@@ -17,7 +17,7 @@ pub(crate) struct Maglev {
 }
 
 /// Sequence in which one target takes slots of the table.
-struct Way {
+struct SlotSequence {
     target: u32,
     at: u64,
     step: u64,
@@ -31,7 +31,7 @@ impl Maglev {
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
         let way = |(target, (name, weight)): (u32, &(&str, u32))| {
             let [at, step, ..] = points(name, 0);
-            Way {
+            SlotSequence {
                 target,
                 at: at % SIZE,
                 step: step % (SIZE - 1) + 1,
@@ -40,7 +40,7 @@ impl Maglev {
             }
         };
         let ways = (0u32..).zip(hosts).map(way);
-        let mut ways: Vec<Way> = ways.filter(|way| way.weight > 0).collect();
+        let mut ways: Vec<SlotSequence> = ways.filter(|way| way.weight > 0).collect();
         let most = ways.iter().map(|way| way.weight).max().unwrap_or(0);
         let mut slots = Vec::new();
         if most > 0 {
@@ -75,7 +75,7 @@ impl Maglev {
 
 /// Fills the table in rounds. In each round, a target with the maximum weight takes its next free
 /// slot; targets with less weight take part in fewer rounds.
-fn fill(slots: &mut [u32], ways: &mut [Way], most: u64) {
+fn fill(slots: &mut [u32], ways: &mut [SlotSequence], most: u64) {
     let mut left = slots.len();
     loop {
         for way in &mut *ways {

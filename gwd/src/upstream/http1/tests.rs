@@ -20,7 +20,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Prepares a request on a connection.
-fn asked(
+fn prepared(
     mut connection: Box<Connection<DuplexStream>>,
     method: &str,
 ) -> Box<Connection<DuplexStream>> {
@@ -54,7 +54,7 @@ enum Got {
 }
 
 async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
-    let mut answer = match asked(connection, method).answer(None).await {
+    let mut answer = match prepared(connection, method).answer(None).await {
         Ok(answer) => answer,
         Err(refused) => return Got::Refused(refused.error.to_string()),
     };
@@ -76,7 +76,7 @@ async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
 
 /// Sends a request to a peer that reads the head, writes `text` in pieces of `size` bytes, and
 /// closes the connection if `end` is true.
-async fn said(text: &str, size: usize, method: &str, end: bool) -> Got {
+async fn response_to(text: &str, size: usize, method: &str, end: bool) -> Got {
     let (near, mut far) = duplex(64);
     let text = text.as_bytes().to_vec();
     let peer = async move {
@@ -102,10 +102,10 @@ async fn said(text: &str, size: usize, method: &str, end: bool) -> Got {
 }
 
 fn in_pieces(text: &str, method: &str, end: bool) -> Got {
-    let whole = run(said(text, text.len().max(1), method, end));
+    let whole = run(response_to(text, text.len().max(1), method, end));
     for size in [1, 2, 3, 7] {
         assert_eq!(
-            run(said(text, size, method, end)),
+            run(response_to(text, size, method, end)),
             whole,
             "{text:?} by {size}"
         );
@@ -144,7 +144,7 @@ fn responses_are_framed_as_rfc_9112_says() {
         let got = match &expected {
             // In small pieces, the additional bytes may arrive after the response was read.
             Got::Whole(_, _, _, false) if text.ends_with("HTTP") => {
-                run(said(&text, text.len(), method, false))
+                run(response_to(&text, text.len(), method, false))
             }
             _ => in_pieces(&text, method, false),
         };
@@ -181,7 +181,7 @@ fn what_cannot_be_understood_is_no_answer() {
         format!("{head}x: {}\r\n\r\n", "v".repeat(300 << 10)),
         format!("{head}{}\r\n", "x: y\r\n".repeat(1_100)),
     ] {
-        let got = run(said(&text, 4096, "GET", false));
+        let got = run(response_to(&text, 4096, "GET", false));
         assert!(
             matches!(got, Got::Refused(_)),
             "{:?}: {got:?}",
@@ -209,7 +209,7 @@ fn what_cannot_be_understood_is_no_answer() {
         "a".repeat(8 << 10)
     );
     assert!(matches!(
-        run(said(&long, 4096, "GET", false)),
+        run(response_to(&long, 4096, "GET", false)),
         Got::Broken(200, _)
     ));
 }
@@ -237,7 +237,7 @@ fn head_has_host_first_and_the_bodys_length() {
     let head = |method: &str| {
         run(async {
             let (near, mut far) = duplex(4096);
-            let call = asked(Connection::new(near), method).answer(None);
+            let call = prepared(Connection::new(near), method).answer(None);
             let read = async {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
@@ -268,7 +268,7 @@ fn connection_is_reused_and_a_closed_one_is_detected() {
             far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
                 .await
                 .unwrap();
-            let mut answer = asked(connection, "GET").answer(None).await.ok().unwrap();
+            let mut answer = prepared(connection, "GET").answer(None).await.ok().unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
             let frame = poll_fn(|cx| answer.body_mut().poll_frame(cx))
                 .await
@@ -295,13 +295,13 @@ fn unwritten_request_returns_its_body() {
     run(async {
         let (near, far) = duplex(16);
         drop(far);
-        let call = asked(Connection::new(near), "POST").answer(None);
+        let call = prepared(Connection::new(near), "POST").answer(None);
         let refused = call.await.err().unwrap();
         let body = refused.unsent.expect("not a byte was written");
         assert!(body.is_end_stream());
         let (near, mut far) = duplex(4096);
         far.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
-        let call = asked(Connection::new(near), "POST").answer(None);
+        let call = prepared(Connection::new(near), "POST").answer(None);
         let answer = call.await.ok().unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let mut head = vec![0; 24];
@@ -318,7 +318,7 @@ fn a_hundred_opens_the_gate() {
         far.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             .await
             .unwrap();
-        let answer = asked(Connection::new(near), "GET")
+        let answer = prepared(Connection::new(near), "GET")
             .answer(Some(&gate))
             .await
             .ok()

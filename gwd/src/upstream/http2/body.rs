@@ -8,7 +8,7 @@ use http_body::{Frame, SizeHint};
 
 use super::upload::Upload;
 use super::{Error, Open};
-use crate::limits::inbox::Reading;
+use crate::limits::inbox::UnreadBody;
 
 /// Streamed response body. Dropping it before its end resets the stream.
 pub(crate) struct Incoming {
@@ -19,7 +19,7 @@ pub(crate) struct Incoming {
     /// True if all data has arrived. Trailers may follow.
     trailing: bool,
     ended: bool,
-    reading: Reading,
+    reading: UnreadBody,
     /// Number of bytes that were read and whose flow-control window was not released yet.
     owed: usize,
     open: Open,
@@ -33,7 +33,7 @@ impl Incoming {
             broken: None,
             trailing: false,
             ended: false,
-            reading: Reading::new(&open.0.inbox),
+            reading: UnreadBody::new(&open.0.inbox),
             owed: 0,
             open,
         }

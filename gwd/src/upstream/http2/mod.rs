@@ -33,7 +33,7 @@ pub(crate) use tunnel::{Answer, Tunnel};
 use upload::Upload;
 
 use crate::limits::budget::Memory;
-use crate::limits::inbox::{Inbox, Metered, Reading};
+use crate::limits::inbox::{Inbox, Metered, UnreadBody};
 use crate::message::body::{Gate, RequestBody};
 use crate::message::gather::gather;
 use crate::telemetry::shard::PoolGauge;
@@ -294,7 +294,7 @@ impl Connection {
             upload: (!ended).then(|| Upload::new(stream, body)),
             signs: open.0.signs.get(),
             interim: 0,
-            _reading: Reading::new(&open.0.inbox),
+            _reading: UnreadBody::new(&open.0.inbox),
             open,
             answered: false,
         };
@@ -315,7 +315,7 @@ struct Call {
     signs: u64,
     interim: usize,
     /// Counts unread bytes of the response's body, which may arrive together with the head.
-    _reading: Reading,
+    _reading: UnreadBody,
     open: Open,
     answered: bool,
 }

@@ -14,7 +14,7 @@ use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection, Error, Incoming, Open, State, prepare};
-use crate::limits::inbox::Reading;
+use crate::limits::inbox::UnreadBody;
 use crate::message::body::RequestBody;
 
 /// Response to a request for a tunnel.
@@ -31,7 +31,7 @@ pub(crate) struct Tunnel {
     came: Bytes,
     send_ended: bool,
     receive_ended: bool,
-    reading: Reading,
+    reading: UnreadBody,
     open: Open,
 }
 
@@ -71,7 +71,7 @@ impl Connection {
             upload: None,
             signs: open.0.signs.get(),
             interim: 0,
-            _reading: Reading::new(&open.0.inbox),
+            _reading: UnreadBody::new(&open.0.inbox),
             open,
             answered: false,
         };
@@ -150,7 +150,7 @@ impl Tunnel {
             came: Bytes::new(),
             send_ended: false,
             receive_ended: false,
-            reading: Reading::new(&open.0.inbox),
+            reading: UnreadBody::new(&open.0.inbox),
             open,
         }
     }

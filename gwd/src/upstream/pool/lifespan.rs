@@ -59,7 +59,7 @@ impl Lifespan {
 
     /// Records the `Keep-Alive` field of the last response. Without a timeout in it, an earlier
     /// timeout no longer counts.
-    pub(super) fn told(&self, keep_alive: Option<&HeaderValue>) {
+    pub(super) fn record_keep_alive(&self, keep_alive: Option<&HeaderValue>) {
         let seconds = keep_alive
             .and_then(keep_alive_s)
             .filter(|seconds| *seconds > 0);
@@ -101,9 +101,9 @@ impl Lifespan {
 mod tests {
     use super::*;
 
-    fn told(text: &'static str) -> Lifespan {
+    fn lifespan_with(text: &'static str) -> Lifespan {
         let lifespan = Lifespan::default();
-        lifespan.told(Some(&HeaderValue::from_static(text)));
+        lifespan.record_keep_alive(Some(&HeaderValue::from_static(text)));
         lifespan
     }
 
@@ -122,13 +122,13 @@ mod tests {
             ("timeout", 4_000, 60_000),
             ("300", 4_000, 60_000),
         ] {
-            let lifespan = told(text);
+            let lifespan = lifespan_with(text);
             let ages = (lifespan.fresh_ms(60_000), lifespan.idle_ms(60_000));
             assert_eq!(ages, (fresh_ms, idle_ms), "{text}");
         }
         assert_eq!(Lifespan::default().fresh_ms(1_000), 1_000);
-        let forgotten = told("timeout=1");
-        forgotten.told(None);
+        let forgotten = lifespan_with("timeout=1");
+        forgotten.record_keep_alive(None);
         assert_eq!(forgotten.idle_ms(60_000), 60_000);
     }
 

@@ -113,7 +113,7 @@ impl Proving {
     }
 
     /// Status of a response, and the reason in the access log.
-    fn told(&self, response: &Response) -> String {
+    fn status_and_reason(&self, response: &Response) -> String {
         let id = response.header("x-request-id").expect("an id").to_owned();
         let line = self.gateway.access_log().line(&id);
         let faults = ["dpop_fault", "token_fault", "reason"];
@@ -132,7 +132,7 @@ fn proofs_of_a_library_admit_bound_tokens() {
             let token = proving.token(key, resource);
             for path in ["/any", "/read", "/any?a=1", "/either"] {
                 let response = proving.prove(path, &token, key);
-                assert_eq!(proving.told(&response), "200 ", "{key} {path}");
+                assert_eq!(proving.status_and_reason(&response), "200 ", "{key} {path}");
             }
             let seen = proving.scene.upstream.take();
             assert!(
@@ -141,14 +141,17 @@ fn proofs_of_a_library_admit_bound_tokens() {
                 )
             );
             let response = proving.prove("/write", &token, key);
-            assert_eq!(proving.told(&response), "403 insufficient_scope");
+            assert_eq!(
+                proving.status_and_reason(&response),
+                "403 insufficient_scope"
+            );
             let expected = "DPoP realm=\"gateway\", algs=\"RS256 PS256 ES256 EdDSA Ed25519\", \
                             error=\"insufficient_scope\", scope=\"write\"";
             assert_eq!(response.header("www-authenticate"), Some(expected));
         }
         let token = proving.token("ES256", resource);
         let response = proving.prove("/any", &token, "other ES256");
-        assert_eq!(proving.told(&response), "401 token_binding");
+        assert_eq!(proving.status_and_reason(&response), "401 token_binding");
         let expected = "DPoP realm=\"gateway\", algs=\"RS256 PS256 ES256 EdDSA Ed25519\", \
                         error=\"invalid_dpop_proof\"";
         assert_eq!(response.header("www-authenticate"), Some(expected));
@@ -156,18 +159,25 @@ fn proofs_of_a_library_admit_bound_tokens() {
         let bearer = format!("Bearer {token}");
         for path in ["/bearer", "/either"] {
             let response = proving.ask(path, &[("authorization", &bearer)]);
-            assert_eq!(proving.told(&response), "401 binding", "{path}");
+            assert_eq!(
+                proving.status_and_reason(&response),
+                "401 binding",
+                "{path}"
+            );
         }
         let response = proving.ask("/any", &[("authorization", &bearer)]);
-        assert_eq!(proving.told(&response), "401 credential_missing");
+        assert_eq!(
+            proving.status_and_reason(&response),
+            "401 credential_missing"
+        );
         let unbound = proving
             .provider
             .token("read", &format!("https://api.example/{resource}"));
         let response = proving.prove("/any", &unbound, "ES256");
-        assert_eq!(proving.told(&response), "401 token_binding");
+        assert_eq!(proving.status_and_reason(&response), "401 token_binding");
         let bearer = format!("Bearer {unbound}");
         let response = proving.ask("/either", &[("authorization", &bearer)]);
-        assert_eq!(proving.told(&response), "200 ");
+        assert_eq!(proving.status_and_reason(&response), "200 ");
         assert!(proving.scene.upstream.take().len() == 1);
     }
 }
@@ -220,16 +230,23 @@ fn proof_is_for_one_request_seen_by_the_client() {
     ] {
         let own = [("authorization", &*credential), ("dpop", proof(name))];
         let response = proving.ask("/any", &[&own[..], fields].concat());
-        assert_eq!(proving.told(&response), expected, "{name} {fields:?}");
+        assert_eq!(
+            proving.status_and_reason(&response),
+            expected,
+            "{name} {fields:?}"
+        );
     }
     let without = proving.ask("/any", &[("authorization", &credential)]);
-    assert_eq!(proving.told(&without), "401 absent");
+    assert_eq!(proving.status_and_reason(&without), "401 absent");
     let twice = [
         ("authorization", &*credential),
         ("dpop", proof("port")),
         ("dpop", proof("port")),
     ];
-    assert_eq!(proving.told(&proving.ask("/any", &twice)), "401 several");
+    assert_eq!(
+        proving.status_and_reason(&proving.ask("/any", &twice)),
+        "401 several"
+    );
     let metrics = proving.gateway.metrics();
     let labels = ["policy=\"authenticate\"", "reason=\"dpop_replayed\""];
     assert_eq!(metrics.sum("gwd_rejections_total", &labels), 2.0);
@@ -243,7 +260,7 @@ fn nonce_of_the_gateway_is_asked_for() {
     };
     let token = proving.token("ES256", "orders");
     let response = proving.prove("/nonced", &token, "ES256");
-    assert_eq!(proving.told(&response), "401 nonce");
+    assert_eq!(proving.status_and_reason(&response), "401 nonce");
     let expected = "DPoP realm=\"gateway\", algs=\"ES256\", error=\"use_dpop_nonce\"";
     assert_eq!(response.header("www-authenticate"), Some(expected));
     assert_eq!(response.header("cache-control"), Some("no-store"));
@@ -257,7 +274,7 @@ fn nonce_of_the_gateway_is_asked_for() {
         let credential = format!("DPoP {token}");
         let fields = [("authorization", &*credential), ("dpop", &*proof)];
         let response = proving.ask("/nonced", &fields);
-        assert_eq!(proving.told(&response), expected);
+        assert_eq!(proving.status_and_reason(&response), expected);
         let has_nonce = response.header("dpop-nonce").is_some();
         assert_eq!(has_nonce, response.status == 401, "a fresh one stays");
     }

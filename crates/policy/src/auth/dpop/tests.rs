@@ -13,7 +13,7 @@ use super::{Checked, Proved, SeenUrl, Verifier, WINDOW_MS};
 use crate::ask::Answers;
 use crate::auth::introspection::tests as asked;
 use crate::auth::jwt::tests::{OneSecret, PAIRS, token, verifier as jwt};
-use crate::auth::jwt::{Algorithm, Judged};
+use crate::auth::jwt::{Algorithm, Verification};
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::head::RequestHead;
 
@@ -100,7 +100,7 @@ fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
 }
 
 /// Verifies a token with the proofs in a request head.
-fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Judged {
+fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Verification {
     let answers = Answers::default();
     judge_with(verifier, token, (head, "api.example"), unix_s, &answers)
 }
@@ -111,7 +111,7 @@ fn judge_with(
     (head, host): (&RequestHead, &str),
     unix_s: u64,
     answers: &Answers,
-) -> Judged {
+) -> Verification {
     let seen = || SeenUrl::new("https", host, None, head.path().to_owned());
     verifier.judge(
         token,
@@ -129,15 +129,15 @@ fn judge_with(
     )
 }
 
-fn label(judged: &Judged) -> String {
+fn label(judged: &Verification) -> String {
     match judged {
-        Judged::Proved(..) => "ok".to_owned(),
-        Judged::Valid(_) => panic!("a proof is always remembered"),
-        Judged::Fault(reason) => format!("token {}", reason.label()),
-        Judged::Unproved(reason) => reason.label().to_owned(),
-        Judged::Ask(_) => "ask".to_owned(),
-        Judged::Signed(..) | Judged::Unsigned(_) => panic!("no signature of a request"),
-        Judged::Session(..) | Judged::Unlogged(_) => panic!("no session of a browser"),
+        Verification::Proved(..) => "ok".to_owned(),
+        Verification::Valid(_) => panic!("a proof is always remembered"),
+        Verification::Fault(reason) => format!("token {}", reason.label()),
+        Verification::Unproved(reason) => reason.label().to_owned(),
+        Verification::Ask(_) => "ask".to_owned(),
+        Verification::Signed(..) | Verification::Unsigned(_) => panic!("no signature of a request"),
+        Verification::Session(..) | Verification::Unlogged(_) => panic!("no session of a browser"),
     }
 }
 
@@ -221,12 +221,12 @@ fn example_of_the_rfc_is_verified() {
         |answers: &Answers, host, at_s| judge_with(&verifier, TOKEN, (&head, host), at_s, answers);
     let host = "resource.example.org";
     let mut answers = Answers::default();
-    let Judged::Ask(effect) = judge(&answers, host, AT_S) else {
+    let Verification::Ask(effect) = judge(&answers, host, AT_S) else {
         panic!("its issuer is asked");
     };
     let active = r#"{"active":true,"iss":"https://idp.example","aud":"orders","token_type":"DPoP","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}"#;
     answers.add(effect.id(), asked::active(active));
-    let Judged::Proved(_, proved) = judge(&answers, host, AT_S) else {
+    let Verification::Proved(_, proved) = judge(&answers, host, AT_S) else {
         panic!("the proof is valid");
     };
     let expected = AT_S + WINDOW_MS / 1_000 + 1;
@@ -256,7 +256,7 @@ fn nonce_is_renewed_before_it_ends() {
             &head(Method::POST, "/a", &[&proof]),
             at_s,
         ) {
-            Judged::Proved(_, proved) => Ok(proved.needs_nonce),
+            Verification::Proved(_, proved) => Ok(proved.needs_nonce),
             other => Err(label(&other)),
         }
     };
@@ -281,7 +281,7 @@ fn proof_is_known_by_its_key_and_id() {
         );
         let proof = token([&header, &claims, "p", "-"]);
         match judge(&one, &access, &head(Method::POST, path, &[&proof]), NOW_S) {
-            Judged::Proved(_, proved) => proved.proof,
+            Verification::Proved(_, proved) => proved.proof,
             other => panic!("{}", label(&other)),
         }
     };

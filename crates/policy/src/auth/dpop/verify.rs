@@ -12,7 +12,7 @@ use super::nonce::{Age, Nonces};
 use super::proof::Proof;
 use super::{Checked, Reason, SCHEME};
 use crate::auth::binding;
-use crate::auth::jwt::{Identity, Judged};
+use crate::auth::jwt::{Identity, Verification};
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
@@ -105,7 +105,7 @@ impl Verifier {
     }
 
     /// Verifies a token and the proof in the request.
-    pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
+    pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
         #[cfg(feature = "author")]
         if self.takes_witnesses
             && let Some(shown) = super::witness::Shown::of(request.head)
@@ -113,12 +113,12 @@ impl Verifier {
             let proved = shown.check(&self.settings);
             return match proved {
                 Ok(key) => self.bound(token, request, &key, |_| Ok(None)),
-                Err(reason) => Judged::Unproved(reason),
+                Err(reason) => Verification::Unproved(reason),
             };
         }
         let proof = match self.read(token, request) {
             Ok(proof) => proof,
-            Err(reason) => return Judged::Unproved(reason),
+            Err(reason) => return Verification::Unproved(reason),
         };
         let key = proof.key.material.thumbprint_sha256();
         self.bound(token, request, &key, |_| {
@@ -141,22 +141,22 @@ impl Verifier {
         request: &TokenRequest<'_>,
         key: &[u8; 32],
         rest: impl FnOnce(&Identity) -> Result<Option<Proved>, Reason>,
-    ) -> Judged {
+    ) -> Verification {
         let identity = match self.token.judge_unbound(token, request) {
-            Judged::Valid(identity) => identity,
+            Verification::Valid(identity) => identity,
             judged => return judged,
         };
         let bound = identity.bound.as_ref();
         if bound.and_then(|bound| bound.key.as_ref()) != Some(key) {
-            return Judged::Unproved(Reason::TokenBinding);
+            return Verification::Unproved(Reason::TokenBinding);
         }
         if let Err(reason) = binding::check(self.token.binding(), bound, Some(key), request) {
-            return Judged::Fault(reason);
+            return Verification::Fault(reason);
         }
         match rest(&identity) {
-            Ok(Some(proved)) => Judged::Proved(identity, proved),
-            Ok(None) => Judged::Valid(identity),
-            Err(reason) => Judged::Unproved(reason),
+            Ok(Some(proved)) => Verification::Proved(identity, proved),
+            Ok(None) => Verification::Valid(identity),
+            Err(reason) => Verification::Unproved(reason),
         }
     }
 

@@ -14,8 +14,8 @@ use super::structured::dictionary;
 use super::{Algorithm, COMPONENTS, Checked, Content, FIELD, Signed, Style, Verifier, WINDOW_MS};
 use crate::ask::Answers;
 use crate::auth::dpop::SeenUrl;
-use crate::auth::jwt::Judged;
-use crate::auth::place::Held;
+use crate::auth::jwt::Verification;
+use crate::auth::place::FoundCredential;
 use crate::auth::token::TokenRequest;
 use crate::head::RequestHead;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
@@ -156,13 +156,13 @@ fn verifier(words: &[&str]) -> Verifier {
     checked(words).verifier(&Named).unwrap()
 }
 
-fn judge(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Judged {
+fn judge(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     let answers = Answers::default();
     let head = &one.head;
     let seen = || SeenUrl::new(one.scheme, &head.host, None, head.path().to_owned());
-    let held = verifier.style().place().held(head);
+    let held = verifier.style().place().find(head);
     let credential = match &held {
-        Held::One(credential) => credential,
+        FoundCredential::One(credential) => credential,
         _ => &Cow::Borrowed(&b""[..]),
     };
     verifier.judge(
@@ -181,9 +181,9 @@ fn judge(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Judged {
     )
 }
 
-fn label(judged: &Judged) -> String {
+fn label(judged: &Verification) -> String {
     match judged {
-        Judged::Signed(identity, signed) => {
+        Verification::Signed(identity, signed) => {
             let content = match signed.content {
                 None => "any content",
                 Some(Content::Empty) => "no content",
@@ -197,7 +197,7 @@ fn label(judged: &Judged) -> String {
             let caller = identity.consumer.as_deref().unwrap_or_default();
             format!("{caller}, {once}, {content}")
         }
-        Judged::Unsigned(reason) => reason.label().to_owned(),
+        Verification::Unsigned(reason) => reason.label().to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -261,7 +261,7 @@ fn used(name: &str) -> Signed {
     let mut one = all.find(|one| one.name == name).unwrap();
     sign(&mut one);
     match judge(&verifier(&one.words), &one, NOW_S) {
-        Judged::Signed(_, signed) => signed,
+        Verification::Signed(_, signed) => signed,
         other => panic!("{other:?}"),
     }
 }

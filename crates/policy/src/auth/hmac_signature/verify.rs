@@ -12,7 +12,7 @@ use super::claim::Claim;
 use super::content::Content;
 use super::{Algorithm, Checked, FIELD, Reason, Style, aliyun, tencent};
 use crate::auth::jwt::json::{Json, Object};
-use crate::auth::jwt::{Identity, Judged};
+use crate::auth::jwt::{Identity, Verification};
 use crate::auth::token::TokenRequest;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
@@ -126,10 +126,14 @@ impl Verifier {
     }
 
     /// Verifies the signature of a request.
-    pub(in crate::auth) fn judge(&self, credential: &[u8], request: &TokenRequest<'_>) -> Judged {
+    pub(in crate::auth) fn judge(
+        &self,
+        credential: &[u8],
+        request: &TokenRequest<'_>,
+    ) -> Verification {
         match self.check(credential, request) {
-            Ok((identity, signed)) => Judged::Signed(identity, signed),
-            Err(reason) => Judged::Unsigned(reason),
+            Ok((identity, signed)) => Verification::Signed(identity, signed),
+            Err(reason) => Verification::Unsigned(reason),
         }
     }
 

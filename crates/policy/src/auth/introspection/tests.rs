@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::{Checked, Verifier};
 use crate::ask::{Answer, Answered, Answers, Asker, Call, Effect, Kept, Outage};
 use crate::auth::binding::tests::as_bearer;
-use crate::auth::jwt::{Identity, Judged, Reason, TokenCache};
+use crate::auth::jwt::{Identity, Reason, TokenCache, Verification};
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 
 const NOW_S: u64 = 1_800_000_000;
@@ -55,7 +55,7 @@ fn verifier(checked: &Checked) -> Verifier {
 /// Question that the verifier asks about a token.
 fn question(verifier: &Verifier, token: &[u8]) -> Call {
     match verifier.judge(token, NOW_S, None, &Answers::default()) {
-        Judged::Ask(effect) => match *effect {
+        Verification::Ask(effect) => match *effect {
             Effect::Http(call) => *call,
             other => panic!("{other:?}"),
         },
@@ -80,12 +80,12 @@ fn judged(
     answer: Answer,
 ) -> Result<Arc<Identity>, Reason> {
     let mut answers = Answers::default();
-    if let Judged::Ask(effect) = verifier.judge(token, unix_s, cache, &answers) {
+    if let Verification::Ask(effect) = verifier.judge(token, unix_s, cache, &answers) {
         answers.add(effect.id(), answer);
     }
     match verifier.judge(token, unix_s, cache, &answers) {
-        Judged::Valid(identity) => Ok(identity),
-        Judged::Fault(reason) => Err(reason),
+        Verification::Valid(identity) => Ok(identity),
+        Verification::Fault(reason) => Err(reason),
         other => panic!("{other:?}"),
     }
 }
@@ -221,7 +221,7 @@ fn nobody_is_asked_about_tokens_that_cannot_be_valid() {
     ] {
         let found = verifier.judge(token.as_bytes(), NOW_S, None, &Answers::default());
         assert!(
-            matches!(found, Judged::Fault(reason) if reason == expected),
+            matches!(found, Verification::Fault(reason) if reason == expected),
             "{token}: {found:?}"
         );
     }
@@ -258,7 +258,7 @@ fn every_outage_is_no_judgement_about_the_token() {
 fn active_answer_is_cached_until_its_time_or_the_tokens() {
     let asks = |verifier: &Verifier, cache: &TokenCache, unix_s| {
         let found = verifier.judge(TOKEN, unix_s, Some(cache), &Answers::default());
-        matches!(found, Judged::Ask(_))
+        matches!(found, Verification::Ask(_))
     };
     let ends = ACTIVE.replace("}", r#","exp":1800000030}"#);
     for (cache_ms, body, last_s) in [
@@ -302,7 +302,7 @@ fn cached_answer_counts_for_its_token_and_settings_alone() {
     });
     for (verifier, token) in [(&own, &b"2YotnFZFEjr1zCsicMWpAB"[..]), (&other, TOKEN)] {
         let found = verifier.judge(token, NOW_S, Some(&cache), &Answers::default());
-        assert!(matches!(found, Judged::Ask(_)), "{found:?}");
+        assert!(matches!(found, Verification::Ask(_)), "{found:?}");
     }
 }
 
@@ -354,10 +354,10 @@ mod witnesses {
             let verifier = checked.verifier(secrets).unwrap();
             verifier.judge(token.as_bytes(), NOW_S, None, &Answers::default())
         };
-        assert!(matches!(found(&Compiler, &own), Judged::Valid(_)));
-        assert!(matches!(found(&Known, &own), Judged::Ask(_)));
+        assert!(matches!(found(&Compiler, &own), Verification::Valid(_)));
+        assert!(matches!(found(&Known, &own), Verification::Ask(_)));
         let other = witness("introspection gate way https://idq.example/in");
-        assert!(matches!(found(&Compiler, &other), Judged::Ask(_)));
+        assert!(matches!(found(&Compiler, &other), Verification::Ask(_)));
     }
 
     #[test]

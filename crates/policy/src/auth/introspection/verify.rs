@@ -18,7 +18,7 @@ use crate::auth::jwt::identity::{key, single};
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::verify::{milliseconds, name, words};
 use crate::auth::jwt::{
-    GROUPS_CLAIM, Identity, Judged, Reason, TOKEN_BYTES, TokenCache, signed_part,
+    GROUPS_CLAIM, Identity, Reason, TOKEN_BYTES, TokenCache, Verification, signed_part,
 };
 use crate::endpoint::Endpoint;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
@@ -91,9 +91,9 @@ impl Verifier {
         unix_s: u64,
         cache: Option<&TokenCache>,
         answers: &Answers,
-    ) -> Judged {
+    ) -> Verification {
         if let Err(reason) = self.check_form(token) {
-            return Judged::Fault(reason);
+            return Verification::Fault(reason);
         }
         #[cfg(feature = "author")]
         if let Some(members) = self.witnessed(token) {
@@ -102,7 +102,7 @@ impl Verifier {
         let cached_as = Sha256::new_with_prefix(self.id).chain_update(token);
         let cached_as: [u8; 32] = cached_as.finalize().into();
         if let Some(known) = cache.and_then(|cache| cache.get(&cached_as, unix_s)) {
-            return Judged::Valid(known);
+            return Verification::Valid(known);
         }
         let id = AskId::new(Asker::Introspection, &[&cached_as]);
         let answered = match answers.get(&id) {
@@ -111,7 +111,7 @@ impl Verifier {
             Some(
                 Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
             ) => {
-                return Judged::Fault(Reason::Introspection);
+                return Verification::Fault(Reason::Introspection);
             }
         };
         #[cfg(feature = "author")]
@@ -120,12 +120,12 @@ impl Verifier {
         }
         let members = match response::read(answered) {
             Some((true, members)) => members,
-            Some((false, _)) => return Judged::Fault(Reason::Inactive),
-            None => return Judged::Fault(Reason::Unusable),
+            Some((false, _)) => return Verification::Fault(Reason::Inactive),
+            None => return Verification::Fault(Reason::Unusable),
         };
         let identity = match self.check(token, &members, unix_s) {
             Ok(identity) => Arc::new(identity),
-            Err(reason) => return Judged::Fault(reason),
+            Err(reason) => return Verification::Fault(reason),
         };
         let cache_ms = self.settings.cache_ms.unwrap_or(CACHE_MS);
         let until_s = (answered.unix_s + cache_ms / 1_000).min(identity.ends_s);
@@ -137,7 +137,7 @@ impl Verifier {
             let bytes = token.len() + answered.body.len();
             cache.keep(cached_as, &identity, bytes, answered.unix_s..until_s);
         }
-        Judged::Valid(identity)
+        Verification::Valid(identity)
     }
 
     /// Checks a token before it is sent to the endpoint: its length and characters (RFC 6750 §2.1)
@@ -162,19 +162,19 @@ impl Verifier {
 
     /// Creates the question about a token (RFC 7662 §2.1). The gateway authenticates to the
     /// endpoint with HTTP Basic; its client id and secret are form-encoded (RFC 6749 §2.3.1).
-    fn ask(&self, id: AskId, token: &[u8]) -> Judged {
+    fn ask(&self, id: AskId, token: &[u8]) -> Verification {
         let secret = self.secret.value();
         let mut pair = Zeroizing::new(form(self.settings.client_id.as_bytes()));
         pair.push(':');
         pair.push_str(&Zeroizing::new(form(&secret)));
         let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
         let Ok(mut authorization) = HeaderValue::try_from(basic.as_str()) else {
-            return Judged::Fault(Reason::Introspection);
+            return Verification::Fault(Reason::Introspection);
         };
         authorization.set_sensitive(true);
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         let body = format!("token={}&token_type_hint=access_token", form(token));
-        Judged::Ask(Box::new(Effect::Http(Box::new(Call {
+        Verification::Ask(Box::new(Effect::Http(Box::new(Call {
             id,
             asker: Asker::Introspection,
             upstream: Arc::clone(&self.upstream),
@@ -292,10 +292,10 @@ impl Verifier {
 }
 
 #[cfg(feature = "author")]
-fn judged(result: Result<Identity, Reason>) -> Judged {
+fn judged(result: Result<Identity, Reason>) -> Verification {
     match result {
-        Ok(identity) => Judged::Valid(Arc::new(identity)),
-        Err(reason) => Judged::Fault(reason),
+        Ok(identity) => Verification::Valid(Arc::new(identity)),
+        Err(reason) => Verification::Fault(reason),
     }
 }
 

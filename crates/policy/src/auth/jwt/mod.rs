@@ -30,7 +30,7 @@ pub use identity::Identity;
 pub use jwk::read_set as read_key_set;
 pub use keys::{Material, PublicKey};
 pub use token::{Token, parse, signed_part};
-pub use verify::{Judged, Reason, Verifier};
+pub use verify::{Reason, Verification, Verifier};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -115,7 +115,7 @@ enum Signature {
 
 /// Result of verifying a token.
 #[derive(Debug)]
-pub enum Judged {
+pub enum Verification {
     /// Valid token.
     Valid(Arc<Identity>),
     /// Refused token.
@@ -230,27 +230,29 @@ impl Verifier {
         unix_s: u64,
         cache: Option<&TokenCache>,
         answers: &Answers,
-    ) -> Judged {
+    ) -> Verification {
         let fault = match self.verify_with(token, unix_s, cache) {
-            Ok(identity) => return Judged::Valid(identity),
+            Ok(identity) => return Verification::Valid(identity),
             Err(fault) => fault,
         };
         let (Keys::Cell(cell), Reason::Key | Reason::Keys) = (&self.keys, fault) else {
-            return Judged::Fault(fault);
+            return Verification::Fault(fault);
         };
         match answers.get(&AskId::of_keys(cell)) {
             #[cfg(feature = "author")]
             Some(crate::ask::Answer::Http(assumed)) if self.takes_witnesses => {
                 match assumed.status.is_success() {
                     true => match self.check(token, unix_s, Signature::Assumed) {
-                        Ok(identity) => Judged::Valid(Arc::new(identity)),
-                        Err(fault) => Judged::Fault(fault),
+                        Ok(identity) => Verification::Valid(Arc::new(identity)),
+                        Err(fault) => Verification::Fault(fault),
                     },
-                    false => Judged::Fault(Reason::Signature),
+                    false => Verification::Fault(Reason::Signature),
                 }
             }
-            None if cell.may_fetch(unix_s) => Judged::Ask(Box::new(Effect::Keys(Arc::clone(cell)))),
-            Some(_) | None => Judged::Fault(fault),
+            None if cell.may_fetch(unix_s) => {
+                Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
+            }
+            Some(_) | None => Verification::Fault(fault),
         }
     }
 

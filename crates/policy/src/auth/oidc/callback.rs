@@ -9,7 +9,7 @@ use super::provider::Metadata;
 use super::session::Pending;
 use super::{Login, Reason, reply};
 use crate::ask::Answer;
-use crate::auth::place::{Held, Place};
+use crate::auth::place::{FoundCredential, Place};
 use crate::auth::replays::Full;
 use crate::head::RequestHead;
 
@@ -17,10 +17,10 @@ impl Login {
     /// Ends a login with the response of the provider. On success, the browser gets a new session
     /// and goes to the page that it asked for.
     pub fn complete(&self, head: &RequestHead, visit: &mut Visit<'_>) -> Outcome {
-        let one = |name: &str| match Place::Query(name.to_owned()).held(head) {
-            Held::Absent => Some(None),
-            Held::One(value) => String::from_utf8(value.into_owned()).ok().map(Some),
-            Held::Several => None,
+        let one = |name: &str| match Place::Query(name.to_owned()).find(head) {
+            FoundCredential::Absent => Some(None),
+            FoundCredential::One(value) => String::from_utf8(value.into_owned()).ok().map(Some),
+            FoundCredential::Several => None,
         };
         let Some(Some(state)) = one("state") else {
             return Outcome::Fault(Reason::State);

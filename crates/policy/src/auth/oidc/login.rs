@@ -152,14 +152,18 @@ impl Login {
     /// Checks the session in the cookies of a request. `cookie` is used only for the sessions in
     /// examples of plans.
     #[must_use]
-    pub(in crate::auth) fn judge(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Judged {
+    pub(in crate::auth) fn judge(
+        &self,
+        cookie: &[u8],
+        request: &TokenRequest<'_>,
+    ) -> jwt::Verification {
         #[cfg(feature = "author")]
         if self.takes_witnesses {
             return self.witnessed(cookie, request);
         }
         let _ = cookie;
         let Some(session) = self.session(&request.head.headers) else {
-            return jwt::Judged::Unlogged(Reason::Sealed);
+            return jwt::Verification::Unlogged(Reason::Sealed);
         };
         match self.current(session, request) {
             Ok((session, renewed)) => {
@@ -168,37 +172,37 @@ impl Login {
                     .id_tokens
                     .identity_of(session.id_token.as_bytes(), ends_s);
                 let Ok(mut identity) = identity else {
-                    return jwt::Judged::Unlogged(Reason::Sealed);
+                    return jwt::Verification::Unlogged(Reason::Sealed);
                 };
                 identity.scopes = words(&session.scope);
                 let opened = Opened {
                     id: session.id,
                     renewed: renewed.then_some(session),
                 };
-                jwt::Judged::Session(Arc::new(identity), Box::new(opened))
+                jwt::Verification::Session(Arc::new(identity), Box::new(opened))
             }
-            Err(Outcome::Fault(reason)) => jwt::Judged::Unlogged(reason),
-            Err(Outcome::Ask(effect)) => jwt::Judged::Ask(effect),
-            Err(Outcome::Reply(_)) => jwt::Judged::Unlogged(Reason::Sealed),
+            Err(Outcome::Fault(reason)) => jwt::Verification::Unlogged(reason),
+            Err(Outcome::Ask(effect)) => jwt::Verification::Ask(effect),
+            Err(Outcome::Reply(_)) => jwt::Verification::Unlogged(Reason::Sealed),
         }
     }
 
     /// Checks the session in an example of a plan, in which the value of the cookie is the ID
     /// token.
     #[cfg(feature = "author")]
-    fn witnessed(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Judged {
+    fn witnessed(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Verification {
         let TokenRequest {
             unix_s, answers, ..
         } = *request;
         match self.id_tokens.judge(cookie, unix_s, None, answers) {
-            jwt::Judged::Valid(identity) => {
+            jwt::Verification::Valid(identity) => {
                 let opened = Opened {
                     id: [0; 16],
                     renewed: None,
                 };
-                jwt::Judged::Session(identity, Box::new(opened))
+                jwt::Verification::Session(identity, Box::new(opened))
             }
-            jwt::Judged::Fault(_) => jwt::Judged::Unlogged(Reason::Sealed),
+            jwt::Verification::Fault(_) => jwt::Verification::Unlogged(Reason::Sealed),
             other => other,
         }
     }

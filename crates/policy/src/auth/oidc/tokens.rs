@@ -18,7 +18,7 @@ use super::{Login, Reason, Session, TIMEOUT_MS};
 use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, Kept};
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
-use crate::auth::jwt::{Algorithm, Identity, Judged, parse};
+use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
 use crate::auth::token::TokenRequest;
 use crate::endpoint::Endpoint;
 
@@ -252,9 +252,11 @@ impl Login {
             .id_tokens
             .judge(id_token.as_bytes(), unix_s, None, answers);
         let identity = match judged {
-            Judged::Valid(identity) => identity,
-            Judged::Ask(effect) => return Err(Outcome::Ask(effect)),
-            Judged::Fault(crate::auth::jwt::Reason::Keys) => return fault(Reason::Unavailable),
+            Verification::Valid(identity) => identity,
+            Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
+            Verification::Fault(crate::auth::jwt::Reason::Keys) => {
+                return fault(Reason::Unavailable);
+            }
             _ => return fault(Reason::IdToken),
         };
         if !self.is_for_us(&identity.all) {

@@ -16,7 +16,7 @@ fn checked(open: bool) -> Checked {
     }
 }
 
-fn asked(filter: &Filter, head: &mut RequestHead) -> Call {
+fn call_of(filter: &Filter, head: &mut RequestHead) -> Call {
     with_cx(|cx| match filter.on_request(head, cx) {
         Step::Ask(effect) => match *effect {
             Effect::Http(call) => *call,
@@ -69,7 +69,7 @@ fn question_tells_request_and_leaves_it_unchanged() {
         );
     }
     let before = head.headers.clone();
-    let call = asked(&filter(&checked(false)), &mut head);
+    let call = call_of(&filter(&checked(false)), &mut head);
     assert_eq!(head.headers, before);
     let mut told: Vec<(&str, &str)> = call
         .headers
@@ -174,7 +174,7 @@ fn own_limit_of_the_gateway_never_admits() {
 
 #[test]
 fn only_admissions_without_cookies_are_kept() {
-    let call = asked(&filter(&checked(false)), &mut head("/"));
+    let call = call_of(&filter(&checked(false)), &mut head("/"));
     let kept = |answer| match answer {
         Answer::Http(answered) => (call.keep.kind)(&answered),
         Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_) => None,

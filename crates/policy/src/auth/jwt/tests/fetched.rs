@@ -55,9 +55,9 @@ fn signed(kid: &str, signer: &str) -> Vec<u8> {
 /// Verification result of a token: `ok`, `ask`, or the reason of the refusal.
 fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
     match verifier.judge(token, unix_s, None, answers) {
-        Judged::Valid(_) => "ok",
-        Judged::Fault(reason) => reason.label(),
-        Judged::Ask(_) => "ask",
+        Verification::Valid(_) => "ok",
+        Verification::Fault(reason) => reason.label(),
+        Verification::Ask(_) => "ask",
         other => panic!("{other:?}"),
     }
 }
