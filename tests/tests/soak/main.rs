@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-/// Settings of the project. All clients have one address: `limits.requests` is so large that a
+/// Settings of the project. All clients have one address: `limits.requests` and `limits.connections` are so large that a
 /// thousand WebSockets are less than three quarters, above which the share of an address is
 /// limited.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
@@ -92,7 +92,7 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\
          listeners: {{public: {{address: \"127.0.0.1:0\", http2: true}}}}\n\
          upstreams:\n  \
-           plain: {{targets: {{a: {{url: \"http://{plain}\"}}}}, timeouts: {{idle: 5s}}, limits: {{requests: 2000}}}}\n  \
+           plain: {{targets: {{a: {{url: \"http://{plain}\"}}}}, timeouts: {{idle: 5s}}, limits: {{connections: 4000, requests: 2000}}}}\n  \
            calls: {{targets: {{a: {{url: \"http://{calls}\"}}}}, protocol: h2c, timeouts: {{idle: 5s}}}}\n\
          policies:\n  \
            marks: {{kind: headers, response: {{set: {{X-Version: v{version}}}}}}}\n\
