@@ -208,7 +208,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
 /// Reports operations whose checks a client can bypass with a path that the upstream reads
 /// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
 /// `path_readings: keep` forwards paths that the upstream may read as other paths.
-pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
+pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
         if let Some(rest) = unmatched {

@@ -60,7 +60,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     first_few(overlaps, sink);
     surprise::hidden_mounts(apis, sink);
     rest::clashes(apis, sink);
-    rest::ways_round(apis, sink);
+    rest::check_bypasses(apis, sink);
     for api in apis {
         breadth::check(api, sink);
         mounts_at_one_place(api, sink);

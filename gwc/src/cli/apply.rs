@@ -23,8 +23,8 @@ use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
 use super::movement::{Movement, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
-use super::planned::{Planned, Stops};
-use super::rehearsal::Back;
+use super::planned::{GateScope, Planned};
+use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
 use super::rollout::{WaitOption, Wanted};
 use super::say::{self, Context, Format};
@@ -109,13 +109,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(store, trust.as_ref(), &place.channel)?;
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
-    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, Stops::Every)?;
+    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
     planned.report_idle();
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {
         claim::check(claimed, &planned.json)?;
     }
-    let back = Back::rehearse(
+    let back = RollbackCheck::rehearse(
         store,
         trust.as_ref(),
         &place.channel,
@@ -364,7 +364,7 @@ struct Report<'a> {
     place: &'a Place,
     bundle: Digest,
     planned: &'a Planned,
-    back: &'a Back,
+    back: &'a RollbackCheck,
     nodes: Vec<Value>,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Planned {
 
 /// Gates that can block a channel move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stops {
+pub(super) enum GateScope {
     /// Gates of gateway.yaml and of the command line.
     Every,
     /// Gates of the command line only. Gates of gateway.yaml must not block a rollback.
@@ -44,7 +44,7 @@ impl Planned {
         head: Option<&Entry>,
         (old, new): (Option<&Side>, &Side),
         options: &ReviewOptions,
-        stops: Stops,
+        stops: GateScope,
     ) -> anyhow::Result<Self> {
         let environment = place.environment.as_deref().unwrap_or_default();
         let mut plan = plan::compare(old, new)?.in_environment(environment);
@@ -54,7 +54,7 @@ impl Planned {
         let (tripped, idle): (Vec<_>, Vec<_>) = review
             .tripped(&plan)
             .into_iter()
-            .partition(|(gate, _)| stops == Stops::Every || options.gate.contains(gate));
+            .partition(|(gate, _)| stops == GateScope::Every || options.gate.contains(gate));
         let subject = Subject {
             channel: Some(place.channel.to_string()),
             serial: head.map(|head| head.pointer.serial),

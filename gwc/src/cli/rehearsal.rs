@@ -21,7 +21,7 @@ use crate::release::nodes::Nodes;
 use model::exit::{Exit, Failure};
 
 /// Result of the rollback check.
-pub(super) enum Back {
+pub(super) enum RollbackCheck {
     /// The bundle can be activated again. Contains its id and the number of gateways that confirmed
     /// it.
     Ready(Digest, usize),
@@ -31,7 +31,7 @@ pub(super) enum Back {
     Broken(Digest, String),
 }
 
-impl Back {
+impl RollbackCheck {
     /// Checks with the store and the gateways whether the head's bundle could run again after
     /// `new`.
     pub(super) fn rehearse(

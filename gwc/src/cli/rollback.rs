@@ -12,7 +12,7 @@ use serde_json::json;
 use super::advice::Advice;
 use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
-use super::planned::{Planned, Stops};
+use super::planned::{GateScope, Planned};
 use super::review::ReviewOptions;
 use super::rollout::{WaitOption, Wanted};
 use super::say::{self, Context, Format};
@@ -270,7 +270,13 @@ impl<'a> Rollback<'a> {
         };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
         let sides = (Some(&old), &new);
-        let planned = Planned::new(self.place, Some(&self.head), sides, review, Stops::Named);
+        let planned = Planned::new(
+            self.place,
+            Some(&self.head),
+            sides,
+            review,
+            GateScope::Named,
+        );
         let (mut plan, mut text, stopped) = match planned {
             Ok(planned) => {
                 let stopped = planned.check_gates().err();

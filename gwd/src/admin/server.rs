@@ -245,7 +245,7 @@ impl Admin {
             }
             _ => match self.refuse(&request, via) {
                 Some(refusal) => {
-                    tell_stranger(&path, via, &refusal);
+                    log_refused_change(&path, via, &refusal);
                     refusal
                 }
                 None => self.changes(&path, request, via).await,
@@ -523,7 +523,7 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
 }
 
 /// Writes an audit line for a change that was refused for lack of permission.
-fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
+fn log_refused_change(path: &str, via: Via, refusal: &Reply) {
     let what = match path {
         "/v1/activate" => "operator-activate",
         "/v1/rollback" => "operator-rollback",

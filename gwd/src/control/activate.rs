@@ -12,8 +12,8 @@ use bundle::store::Batch;
 use bundle::store::folder::Folder;
 use serde_json::json;
 
+use super::rollback_history::{Moved, Step};
 use super::state::Ran;
-use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::runtime::program_log::{Audit, Level, OK, event};
 

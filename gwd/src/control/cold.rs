@@ -19,7 +19,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::describe::Described;
-use super::looks::ReadSchedule;
+use super::read_schedule::ReadSchedule;
 use super::refusals::Refusals;
 use super::secrets;
 use super::state::{Ran, State};

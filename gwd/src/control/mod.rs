@@ -18,15 +18,15 @@ mod judge;
 mod keep;
 mod key_sets;
 mod load;
-mod looks;
 mod operator;
+mod read_schedule;
 mod refusals;
 mod revoke;
+mod rollback_history;
 mod secrets;
 mod state;
 mod status;
 mod watch;
-mod way;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -234,7 +234,7 @@ pub(crate) struct Control {
     logged: LoggedTroubles,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
-    looks: looks::ReadSchedule,
+    looks: read_schedule::ReadSchedule,
     crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
     /// True if the state folder may contain unused bundles.

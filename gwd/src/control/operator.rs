@@ -10,8 +10,8 @@ use bundle::refused::{Blame, Refused};
 use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
+use super::rollback_history::Step;
 use super::state::Hold;
-use super::way::Step;
 use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
 use crate::runtime::program_log::{Audit, OK};
 

@@ -19,7 +19,7 @@ use bundle::store::folder::Folder;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::way::RollbackHistory;
+use super::rollback_history::RollbackHistory;
 use crate::listen::handover;
 use crate::quotas;
 use crate::runtime::files::{NONBLOCK, read_file};

@@ -17,7 +17,7 @@ use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Event;
-use super::looks::Pending;
+use super::read_schedule::Pending;
 
 /// Maximum number of watched folders of secrets. Secrets in other folders are only polled.
 const SECRET_FOLDERS_MAX: usize = 1_000;

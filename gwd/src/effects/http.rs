@@ -30,8 +30,8 @@ use crate::message::failure::{Failure, Kind};
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
+use crate::upstream::breaker_permits;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::fuses;
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
@@ -224,7 +224,7 @@ impl To<'_> {
         let now_ns = self.worker.clock.now_ns();
         let took_ns = now_ns - began_ns;
         if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign(&outcome)) {
-            fuses::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+            breaker_permits::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
         }
         self.worker.shard.call(
             CallKey {
@@ -410,7 +410,7 @@ impl To<'_> {
             service.saw(upstream, target, sign, self.worker, now_ns / 1_000_000);
             if let (Some(permit), Some(fuse)) = (permit, fuse) {
                 let took_ns = now_ns - began_ns;
-                fuses::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+                breaker_permits::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
             }
         }
         match answered {

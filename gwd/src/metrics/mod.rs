@@ -2,6 +2,6 @@
 
 pub(crate) mod families;
 pub(crate) mod found;
-pub(crate) mod judging;
 mod keys;
 pub(crate) mod registry;
+pub(crate) mod upstream_states;

@@ -11,9 +11,9 @@ use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker::Permit;
+use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, tell};
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::fuses::{Fuses, circuit_open, tell};
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Outgoing, judge_connect};
@@ -98,7 +98,7 @@ impl<'s> Call<'_, 's> {
         record: &mut CallRecord,
     ) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
-        let fuses = Fuses::admit(self.out, began_ns / 1_000_000)?;
+        let fuses = BreakerPermits::admit(self.out, began_ns / 1_000_000)?;
         let outcome = self.at_a_target(source, record).await;
         let now_ns = match &outcome {
             Ok(_) => self.seen_ns,

@@ -26,7 +26,7 @@ use crate::runtime::random::Random;
 use crate::tls::connector::Connector;
 use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};
-use crate::upstream::{probe, turns};
+use crate::upstream::{probe, state_log};
 
 /// Maximum concurrent checks over all upstreams.
 const PROBES_MAX: usize = 64;
@@ -269,7 +269,7 @@ impl Prober {
             .name("health".into())
             .spawn(move || {
                 let local = tokio::task::LocalSet::new();
-                local.spawn_local(turns::tell(states, clock));
+                local.spawn_local(state_log::tell(states, clock));
                 local.block_on(&runtime, follow(told, clock));
             })?;
         Ok(Self { wanted })

@@ -28,10 +28,10 @@ use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::Shed;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::attempt::{Call, Reply};
+use crate::upstream::breaker_permits;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::Missed;
-use crate::upstream::fuses;
 use crate::upstream::head_start::{HeadStart, head_start};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
@@ -294,7 +294,7 @@ impl<'a, 's> Call<'a, 's> {
                 return outcome.map_err(|failure| before.instead_of(failure));
             };
             // If a circuit breaker is open now, the outcome of this attempt is the response.
-            if !fuses::admits(self.out, self.now_ms()) {
+            if !breaker_permits::admits(self.out, self.now_ms()) {
                 return outcome;
             }
             number += 1;
@@ -399,7 +399,7 @@ pub(crate) fn judge_connect<T>(
         Err(Missed::Failed(failure) | Missed::Expired(failure)) => {
             service.missed(target, failure, now_ms);
             service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
-            fuses::missed(upstream, &service.set.hosts[target], calls, now_ms);
+            breaker_permits::missed(upstream, &service.set.hosts[target], calls, now_ms);
         }
         Err(Missed::Unasked(_)) => {}
     }

@@ -24,7 +24,7 @@ use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
 use crate::upstream::reach::Reach;
 use crate::upstream::slow::SlowReader;
-use crate::upstream::turns::LoggedStates;
+use crate::upstream::state_log::LoggedStates;
 
 /// States of the upstreams of all versions in memory.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::auth::Full;
+use policy::auth::Refused;
 use policy::auth::dpop::{self, Proved};
 use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
@@ -94,7 +94,7 @@ pub(super) fn remember(
     let proofs = &cx.limits.proofs;
     let kept = proofs.remember(proved.proof, owner, cx.unix_s, proved.ends_s);
     kept.map_err(|full| match full {
-        Full::Replayed => dpop::Reason::Replayed,
-        Full::Full => dpop::Reason::Full,
+        Refused::Replayed => dpop::Reason::Replayed,
+        Refused::Full => dpop::Reason::Full,
     })
 }

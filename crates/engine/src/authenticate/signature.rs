@@ -2,7 +2,7 @@
 //! gateway and the upstream must read in the same way.
 
 use policy::auth::hmac_signature::{Content, Reason, Signed};
-use policy::auth::{Checked, Full, Place};
+use policy::auth::{Checked, Place, Refused};
 use policy::{Cx, Reject};
 
 use super::caller::Caller;
@@ -66,8 +66,8 @@ fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Rea
     let nonces = &cx.limits.nonces;
     let kept = nonces.remember(used.hash, key.unwrap_or_default(), cx.unix_s, used.ends_s);
     kept.map_err(|full| match full {
-        Full::Replayed => Reason::Replayed,
-        Full::Full => Reason::Full,
+        Refused::Replayed => Reason::Replayed,
+        Refused::Full => Reason::Full,
     })
 }
 

@@ -70,7 +70,7 @@ struct OutboundOperation<'a> {
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Bypasses, by the key of the less protected operation.
-    pub rounds: BTreeMap<String, Round>,
+    pub rounds: BTreeMap<String, Bypass>,
     /// Keys of the operations that could not be compared with all protected ones.
     pub not_compared: BTreeSet<String>,
     /// Protections of the operations that reach a destination, by destination.
@@ -79,7 +79,7 @@ pub struct Survey {
 
 /// Bypass of protected operations by one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Round {
+pub struct Bypass {
     /// Keys of the bypassed operations.
     pub keys: BTreeSet<String>,
     /// Methods, hosts and paths at which they are bypassed.
@@ -107,7 +107,7 @@ needs more than {} comparisons of paths",
     /// Destinations of a bypass at which the operations of this survey do not admit all callers
     /// that the bypass admits.
     #[must_use]
-    pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
+    pub fn lacks<'r>(&self, round: &'r Bypass) -> Vec<&'r str> {
         let reached = round.reached.iter().map(String::as_str);
         let is_open = |end: &&str| {
             let known = self.ends.get(*end).map(Vec::as_slice).unwrap_or_default();

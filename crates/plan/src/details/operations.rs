@@ -519,7 +519,7 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
 }
 
 /// Names of policies of a chain, with the side and the treatment of that chain.
-type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
+type ChainPolicies<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// Kinds of policies that only set limits.
 pub(super) const LIMITS: [&str; 5] = [
@@ -531,7 +531,7 @@ pub(super) const LIMITS: [&str; 5] = [
 ];
 
 /// True if the other chain lacks one of these limits.
-fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
+fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
@@ -594,8 +594,8 @@ fn in_force(
 /// Reports added and removed policies that send requests, copies or clients elsewhere. Also reports
 /// chains whose effective destinations differ for another reason, such as the order of policies.
 fn moved(
-    (removed, (old, was)): Loosened<'_, '_>,
-    (added, (new, is)): Loosened<'_, '_>,
+    (removed, (old, was)): ChainPolicies<'_, '_>,
+    (added, (new, is)): ChainPolicies<'_, '_>,
     in_force: (Vec<String>, Vec<String>),
     lines: &mut Vec<Line>,
 ) {

@@ -234,7 +234,7 @@ impl<'a> Cells<'_, 'a> {
             }
             self.push(results, change, is, None, NO_REQUEST);
         }
-        self.doors(&pair, &cell, (before, after), results);
+        self.compare_access(&pair, &cell, (before, after), results);
         self.messages(&pair, &cell, is, results);
         if let Some(said) = &pair.restated {
             self.push(
@@ -249,7 +249,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Adds the differences in access to the requests of a cell to `results`.
-    fn doors(
+    fn compare_access(
         &self,
         pair: &Pair,
         cell: &Cell,

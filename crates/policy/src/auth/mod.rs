@@ -21,7 +21,7 @@ mod token;
 pub use place::{FoundCredential, Place, decode as decode_query, decode_basic, strip_cookies_of};
 pub use reasons::Fault;
 pub use redaction::redacted;
-pub use replays::{Full, Replays};
+pub use replays::{Refused, Replays};
 pub use spelling::{has_lookalike, is_read_as, without};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 

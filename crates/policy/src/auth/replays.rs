@@ -30,7 +30,7 @@ pub struct Replays {
 
 /// Reason why a proof is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum Refused {
     /// The proof was used before.
     Replayed,
     /// The table has no room to store the proof.
@@ -72,17 +72,17 @@ impl Replays {
         caller: &[u8],
         unix_s: u64,
         ends_s: u64,
-    ) -> Result<(), Full> {
+    ) -> Result<(), Refused> {
         let caller = self.callers.hash_one(caller);
         let mut shard = self.shard(proof);
         shard.forget_before(unix_s);
         if shard.used.contains_key(&proof) {
-            return Err(Full::Replayed);
+            return Err(Refused::Replayed);
         }
         let (all, own) = (shard.used.len(), shard.callers.get(&caller).copied());
         let is_greedy = all >= self.shard_max / 2 && own.unwrap_or(0) >= self.shard_max / 4;
         if all >= self.shard_max || is_greedy {
-            return Err(Full::Full);
+            return Err(Refused::Full);
         }
         shard.used.insert(proof, caller);
         shard.ends.entry(ends_s).or_default().push(proof);
@@ -160,11 +160,11 @@ mod tests {
         let table = Replays::default();
         let used = |at_s| table.remember(proof(1), b"a", at_s, NOW_S + 60);
         assert_eq!(used(NOW_S), Ok(()));
-        assert_eq!(used(NOW_S), Err(Full::Replayed));
-        assert_eq!(used(NOW_S + 60), Err(Full::Replayed));
+        assert_eq!(used(NOW_S), Err(Refused::Replayed));
+        assert_eq!(used(NOW_S + 60), Err(Refused::Replayed));
         assert_eq!(
             used(NOW_S - 3600),
-            Err(Full::Replayed),
+            Err(Refused::Replayed),
             "the clock went back"
         );
         assert_eq!(table.remember(proof(2), b"b", NOW_S, NOW_S + 60), Ok(()));
@@ -180,16 +180,20 @@ mod tests {
         for number in 0..8 {
             assert_eq!(used(number, b"greedy"), Ok(()), "{number}");
         }
-        assert_eq!(used(8, b"greedy"), Err(Full::Full));
+        assert_eq!(used(8, b"greedy"), Err(Refused::Full));
         for number in 100..104 {
             assert_eq!(used(number, b"other"), Ok(()), "{number}");
         }
-        assert_eq!(used(104, b"other"), Err(Full::Full), "a quarter");
+        assert_eq!(used(104, b"other"), Err(Refused::Full), "a quarter");
         for number in 200..204 {
             assert_eq!(used(number, b"third"), Ok(()), "{number}");
         }
-        assert_eq!(used(300, b"fourth"), Err(Full::Full), "no room");
-        assert_eq!(used(0, b"greedy"), Err(Full::Replayed), "nothing is lost");
+        assert_eq!(used(300, b"fourth"), Err(Refused::Full), "no room");
+        assert_eq!(
+            used(0, b"greedy"),
+            Err(Refused::Replayed),
+            "nothing is lost"
+        );
         let later = table.remember(proof(400), b"greedy", NOW_S + 10, NOW_S + 19);
         assert_eq!(later, Ok(()));
         assert_eq!(table.len(), 1);

@@ -6,7 +6,7 @@ use prometheus::proto;
 
 use super::{Registry, Series, status_label};
 use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms, sums, value};
-use crate::metrics::{found, judging, keys};
+use crate::metrics::{found, keys, upstream_states};
 use crate::telemetry::shard::{BodyBytes, CallKey, METHODS};
 
 impl Registry {
@@ -134,7 +134,7 @@ impl Registry {
 
     /// Collects the metrics of host discovery and of the upstreams' states.
     fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
-        let told = judging::read(&self.states, self.shared.clock.now_ms());
+        let told = upstream_states::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
         let keys = keys::read(&self.shared);
         for (name, help, numbers) in told.gauges.iter().chain(&found.gauges).chain(&keys.gauges) {

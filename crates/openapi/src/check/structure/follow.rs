@@ -22,7 +22,7 @@ impl<'a> Walk<'_, 'a> {
             Err(fault) => return self.say_fault(text, &fault),
         };
         self.report(target.span().file);
-        if self.goes_round(holder) {
+        if self.is_endless(holder) {
             return;
         }
         let (Type::Object(object) | Type::BoolOr(object)) = wanted else {
@@ -52,7 +52,7 @@ impl<'a> Walk<'_, 'a> {
 
     /// True if a chain of references has no value, because the chain is circular or too long.
     /// Reports such a chain.
-    fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
+    fn is_endless(&mut self, holder: NodeRef<'a>) -> bool {
         match self.resolver.end(holder) {
             End::Broken => false,
             End::Value(_, hops) if hops <= HOPS_MAX => false,

@@ -10,7 +10,7 @@ use super::session::Pending;
 use super::{Login, Reason, reply};
 use crate::ask::Answer;
 use crate::auth::place::{FoundCredential, Place};
-use crate::auth::replays::Full;
+use crate::auth::replays::Refused;
 use crate::head::RequestHead;
 
 impl Login {
@@ -115,7 +115,7 @@ fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let logins = &visit.logins;
     let kept = logins.remember(used, client.as_bytes(), visit.unix_s, pending.ends_s);
     kept.map_err(|full| match full {
-        Full::Replayed => Reason::Replayed,
-        Full::Full => Reason::Full,
+        Refused::Replayed => Reason::Replayed,
+        Refused::Full => Reason::Full,
     })
 }

@@ -88,9 +88,9 @@ pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
 
 /// Permits for one attempt: from the upstream's breaker and from the policies' breakers. A permit
 /// that is dropped without a result does not affect its breaker.
-pub(super) struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
+pub(super) struct BreakerPermits<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
-impl<'s> Fuses<'s> {
+impl<'s> BreakerPermits<'s> {
     pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
         let common = &out.service.common;
         // Usually there is no breaker: an empty `Vec` allocates nothing.
