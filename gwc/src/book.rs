@@ -60,7 +60,7 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
     for section in plan::Section::ALL {
         let _ = write!(
             page,
-            "\n## {}\n\n| Id | What happened |\n|---|---|\n",
+            "\n## {}\n\n| Id | Change |\n|---|---|\n",
             section.name().to_uppercase()
         );
         let kinds = plan::ids::ALL.iter();
@@ -75,20 +75,26 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
 #[must_use]
 pub fn breaking_changes() -> String {
     let mut page = String::from(
-        "# Changes for API clients\n\nThe section BREAKING of a plan compares the contracts of the old and the new side: what clients may send, and what they get. Each difference is one line:\n\
-its id, its path in the message (`body.items[].price`, `response 200 body.id`, `query limit`), the keyword, and both values. A schema that several operations use has one line;\n\
-`operations` lists the operations, `message.count` counts the messages that contain the value.\n\n\
-Operations are paired by their requests: mount, hosts, method and path template. Names of operations, APIs, path parameters and components have no effect. An operation at another\n\
-path is paired by its key. Parameters are paired by place and name, path parameters by position, bodies and responses by media type and status. For callbacks and webhooks, the\n\
-directions are exchanged: clients receive their bodies.\n\n\
+        "# Changes for API clients\n\nThe section BREAKING of a plan compares the contracts of the old and the new side: what clients may\n\
+send, and what they get. Each difference is one line: its id, its path in the message\n\
+(`body.items[].price`, `response 200 body.id`, `query limit`), the keyword, and both values. A\n\
+schema that several operations use has one line; `operations` lists the operations, `message.count`\n\
+counts the messages that contain the value.\n\n\
+Operations are paired by their requests: mount, hosts, method and path template. Names of\n\
+operations, APIs, path parameters and components have no effect. An operation at another path is\n\
+paired by its key. Parameters are paired by place and name, path parameters by position, bodies and\n\
+responses by media type and status. For callbacks and webhooks, the directions are exchanged:\n\
+clients receive their bodies.\n\n\
 | Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\
-`gates: [break]` in gateway.yaml, or `gwc plan --gate break`, stops at `break` and `removed` until each line is acknowledged; `gwc diff A B --fail-on break` ends with 1.\n\
-A value that is not part of the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
-## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc. `request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
-| Id | Level | What happened |\n|---|---|---|\n",
+`gates: [break]` in gateway.yaml, or `gwc plan --gate break`, stops at `break` and `removed` until\n\
+each line is acknowledged; `gwc diff A B --fail-on break` ends with 1. A value that is not part of\n\
+the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
+## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc.\n\
+`request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
+| Id | Level | Change |\n|---|---|---|\n",
     );
     for check in plan::clients::checks::ALL.iter() {
         let (id, level) = (check.id, check.level.name());

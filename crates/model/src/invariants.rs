@@ -163,8 +163,7 @@ pub(crate) fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<
     described.chain(rest).collect()
 }
 
-/// Upstreams to which the operation sends requests, copies of requests, or questions about
-/// requests.
+/// Upstreams to which the operation sends requests, copies of requests, or authorization requests.
 fn destinations<'a>(
     settings: &'a Settings,
     api: &'a Api,

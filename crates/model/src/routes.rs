@@ -341,7 +341,7 @@ impl<'r, 'a> Tables<'r, 'a> {
                 ),
             )
             .label(format!(
-                "`{}` wins, and its parameters refuse them",
+                "`{}` receives these requests, and its parameters refuse them",
                 winner.key
             ))
             .related(winner.path_span, format!("`{}` is here", winner.path))

@@ -148,7 +148,8 @@ fn matched(
 ) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut at = 0;
-    // Position after the last run, and length of the word that the automaton matches before it.
+    // Backtracking point: position in the automaton after its last `Step::Many`, and number of
+    // bytes that are matched up to there, including those that this step took.
     let mut run = None;
     loop {
         let step = automaton.get(at).copied();

@@ -128,7 +128,8 @@ pub(super) fn credentials(
                 certificate = Some((source(scheme, verifiers), names));
             }
         }
-        // A token may be bound to a certificate. Another scheme may require the same certificate.
+        // A token may be bound to a certificate that another scheme requires, too. List such a
+        // certificate once.
         let bound = token.and_then(|token| security::certificate_of(token));
         for one in certificate.iter().chain(&bound) {
             if !values.certificates.contains(one) {

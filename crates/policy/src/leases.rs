@@ -198,7 +198,10 @@ mod tests {
         assert!(only.becomes_slow());
         only.becomes_fast();
         assert!(leases.take(8 << 40, 1).is_none());
-        assert!(!only.is_wanted(), "it was not slow then");
+        assert!(
+            !only.is_wanted(),
+            "no request was refused while the permit was slow"
+        );
         assert!(only.becomes_slow() && !only.is_wanted());
         assert!(leases.take(8 << 40, 1).is_none());
         assert!(only.is_wanted());

@@ -393,7 +393,7 @@ pub static SCHEMA: Object = Object {
         F::later(
             "limits",
             Shape::Object(&SCHEMA_LIMITS),
-            "Limits on depth, number and length.",
+            "Limits on nesting depth, number of items or keys, and string length.",
         ),
         F::later("redact", Bool, "Keep the value out of the log."),
     ],

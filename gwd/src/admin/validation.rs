@@ -49,7 +49,7 @@ fn carry_out(shared: &Shared, order: &ValidationOrder) -> Result<(), String> {
         }
         "off" => Mode::Off,
         "log" => Mode::Log,
-        _ => return Err(format!("`mode` is off, log or {RESTORE}")),
+        _ => return Err(format!("`mode` must be `off`, `log` or `{RESTORE}`")),
     };
     let current = shared.current();
     let current = current.ok_or("no bundle runs, so that nothing is validated")?;

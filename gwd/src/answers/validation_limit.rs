@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Default)]
 pub(crate) struct ValidationLimit(ArcSwapOption<Limit>);
 
-/// Strictest mode that applies to the requests of one bundle.
+/// Override by an operator: upper bound of the validation mode for the requests of one bundle.
 #[derive(Debug)]
 struct Limit {
     mode: Mode,
@@ -23,7 +23,8 @@ struct Limit {
 }
 
 impl ValidationLimit {
-    /// Strictest mode for requests of a bundle. `None`: the bundle's own modes apply.
+    /// Upper bound of the validation mode for requests of a bundle. `None`: the bundle's own modes
+    /// apply.
     pub(crate) fn of(&self, bundle: &Digest) -> Option<Mode> {
         let limit = self.0.load();
         let limit = limit.as_ref().filter(|limit| limit.bundle == *bundle);

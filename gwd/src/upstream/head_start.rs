@@ -26,7 +26,8 @@ const HEAD_START_BYTES: usize = 64 << 10;
 pub(super) enum HeadStart {
     /// The body is complete and buffered.
     Whole(Source),
-    /// The body is longer, and enough bytes of it have arrived to send the request.
+    /// At least [`HEAD_START_BYTES`] bytes of the body have arrived, but not its end. The request
+    /// may be sent.
     Delivers(Source),
     /// Too few bytes arrived in time, or memory is scarce.
     Refused,

@@ -199,7 +199,7 @@ fn swapped_listener_addresses_lose_no_connection() {
         .iter()
         .map(|port| Load::on(([127, 0, 0, 1], *port).into(), 3, Duration::ZERO))
         .collect();
-    // An idle connection also survives the exchange of addresses.
+    // An idle connection survives, too, when the two listeners swap their addresses.
     let mut kept = Client::connect(([127, 0, 0, 1], ports[0]).into());
     for serial in 2..42 {
         let version = if serial % 2 == 0 { &crossed } else { &straight };

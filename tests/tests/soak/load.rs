@@ -29,7 +29,7 @@ use crate::upstream::pattern;
 const TALK: Duration = Duration::from_millis(500);
 /// Maximum time of one step of a client.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// WebSockets and streams per HTTP/2 connection.
+/// Maximum number of WebSockets, or of other streams, on one HTTP/2 connection.
 const TOGETHER: usize = 50;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;

@@ -212,8 +212,8 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Rest of a path below `above`, which has no final slash: empty, or `/…`. None if `path` is not
-/// below it.
+/// Rest of `path` after the prefix `above`: empty, or beginning with `/`. None if `path` is neither
+/// `above` nor below it. `above` has no final slash.
 fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     let below = path.strip_prefix(above)?;
     (below.is_empty() || below.starts_with('/')).then_some(below)

@@ -147,8 +147,8 @@ impl Drafts {
         self.next = Some(span);
     }
 
-    /// Adds a schema of the draft graph: inside the current schema, or as the root of the current
-    /// part.
+    /// Adds the source location of a schema: inside the current schema, or as the root of the
+    /// current part. `id` is the schema's number while the document is read.
     pub(super) fn add(&mut self, id: u32, span: Span, is_referred: bool) {
         let at = id as usize;
         if self.sites.len() <= at {

@@ -27,11 +27,11 @@ pub(super) struct Row {
 /// Direction of a setting: how a difference in its value affects requests.
 #[derive(Clone, Copy)]
 pub(super) enum Direction {
-    /// A greater value admits more. The field holds the value that applies if the setting is
-    /// absent.
+    /// A greater value admits more requests. The field holds the value that applies if the setting
+    /// is absent.
     More(Absent),
-    /// A greater value admits less. The field holds the value that applies if the setting is
-    /// absent.
+    /// A greater value admits fewer requests. The field holds the value that applies if the setting
+    /// is absent.
     Less(Absent),
     /// Time for which a cached access decision stays valid: a greater value weakens. The field
     /// holds the value that applies if the setting is absent.
@@ -39,7 +39,7 @@ pub(super) enum Direction {
     /// The value decides which callers share a limit. Neither value is tighter, so a change counts
     /// as looser.
     Either,
-    /// Like [`Way::More`], with this default. 0 disables the check.
+    /// Like [`Self::More`], with this default. 0 disables the check.
     MoreOrOff(u128),
     /// The value identifies the sender of a request to the upstream, or ends exchanges when a
     /// credential expires. Adding it strengthens, removing it weakens.
@@ -57,18 +57,19 @@ pub(super) enum Direction {
     /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
     /// `cookies` differs: browsers send the cookies to other hosts or paths.
     Rewritten,
-    /// `true` admits more. Default: false.
+    /// Boolean setting, default `false`. `true` admits more requests: enabling it is `relax`.
     On,
-    /// `true` admits less. Default: false.
+    /// Boolean setting, default `false`. `true` admits fewer requests: enabling it is `tighten`.
     Off,
-    /// `true` admits requests that were refused. Default: false.
+    /// Boolean setting, default `false`. `true` admits requests that are refused otherwise:
+    /// enabling it is `weaken`.
     Opens,
-    /// Each additional value admits more. The field holds the set that applies if the setting is
-    /// absent.
+    /// Set of values. Each additional value admits more requests. The field holds the set that
+    /// applies if the setting is absent.
     Each(&'static [&'static str]),
     /// Compared by the access comparison (`plan::security`).
     Access,
-    /// Last day of service: a later day, or none, admits more.
+    /// Last day of service: a later day, or none, admits more requests.
     Until,
     /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
     /// both sides have plans, consumers are compared one by one (`details::plans`).

@@ -179,7 +179,8 @@ fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<
     all.collect()
 }
 
-/// Origin of a setting that a definition may contain. A missing key has its built-in default.
+/// Origin of a setting that the definition of a listener, upstream or other object may contain. A
+/// setting that the definition does not contain has its built-in default.
 fn defined(here: Here<'_>, field: &str) -> Source {
     let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
     match here.asked.definition(field) {

@@ -421,7 +421,7 @@ fn referrer(value: &str) -> u64 {
     }
 }
 
-/// Strength of a policy between origins: 2 for `same-origin`, 1 for weaker values, otherwise 0.
+/// Strength of a cross-origin policy: 2 for `same-origin`, 1 for weaker values, otherwise 0.
 /// Browsers compare values byte by byte (Fetch §3.7, RFC 9651 §3.3.4).
 fn same_origin(value: &str) -> u64 {
     match value.split(';').next().unwrap_or_default().trim() {

@@ -219,9 +219,10 @@ pub(crate) struct Peers {
     pub(crate) admitted: Option<IpAddr>,
     /// A peer that is no longer admitted.
     pub(crate) refused: Option<IpAddr>,
-    /// Peers of the old side.
+    /// Peers that may connect to the listener on the old side, for display: `every peer`, or
+    /// address ranges separated by commas.
     pub(crate) old: String,
-    /// Peers of the new side.
+    /// Peers that may connect on the new side, in the same form.
     pub(crate) new: String,
 }
 

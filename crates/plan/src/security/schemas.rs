@@ -79,7 +79,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     };
     let (old_names, new_names) = (names(before), names(after));
     differences.retain(|one| match &one.part {
-        // Without `block`, a request is refused only for the names of its query parameters.
+        // Unless both sides validate with `block`, both refuse a request only for the names of its
+        // query parameters.
         Part::Query(name) if !all => {
             let has = |names: &[String]| names.iter().any(|one| **one == **name);
             has(&old_names) != has(&new_names)

@@ -12,8 +12,8 @@ use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Facts that limit the time for which keys, introspection responses and sessions are used after
-/// they were fetched or began.
+/// Names of the facts that limit the time for which keys, introspection responses and sessions are
+/// used after they were fetched or began.
 pub(super) const LASTING: &[&str] = &[
     "stale_for",
     "cache",
@@ -23,12 +23,12 @@ pub(super) const LASTING: &[&str] = &[
     SESSION_IDLE,
 ];
 
-/// Facts with the times for which the session of a browser lasts.
+/// Names of the facts that limit how long the session of a browser lasts.
 const SESSION_LIFETIME: &str = "session lifetime";
 const SESSION_IDLE: &str = "session idle";
 
-/// Fact about outages in which cached answers admit callers. A shorter `timeout` gives a greater
-/// value, because it causes more outages.
+/// Name of the fact about outages in which cached answers admit callers. A shorter `timeout` gives
+/// a greater value, because it causes more outages.
 const EARLY: &str = "early outages";
 
 /// Requirements on the credential at one place of a request. If several verifiers check the

@@ -62,9 +62,10 @@ static LIMITED: Reject = Reject {
 
 /// Feature of limits whose key is a claim.
 const BY_CLAIM: &str = "policy:concurrency:claim";
-/// Feature of limits by cookie, query parameter or several properties. Includes [`BY_CLAIM`].
+/// Feature of limits by cookie, query parameter or several properties. A gwd with this feature also
+/// has [`BY_CLAIM`].
 const KEYS: &str = "policy:concurrency:keys";
-/// Feature of limits of plans. Includes [`KEYS`].
+/// Feature of limits of plans. A gwd with this feature also has [`KEYS`].
 const PLANS: &str = "policy:concurrency:plans";
 
 impl Policy for Checked {

@@ -109,7 +109,7 @@ impl Checked {
 
 /// Feature of quotas with a store.
 const STORE: &str = "policy:quota:store";
-/// Feature of quotas of plans. Includes [`STORE`].
+/// Feature of quotas of plans. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:quota:plans";
 
 impl Policy for Checked {

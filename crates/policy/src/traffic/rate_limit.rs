@@ -115,13 +115,13 @@ impl Algorithm {
 /// Feature of limits whose key is a claim.
 const BY_CLAIM: &str = "policy:rate_limit:claim";
 /// Feature of limits with an algorithm, with a mode, or by cookie, query parameter or several
-/// properties. Includes [`BY_CLAIM`].
+/// properties. A gwd with this feature also has [`BY_CLAIM`].
 const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 
-/// Feature of limits with a store. Includes [`ALGORITHMS`].
+/// Feature of limits with a store. A gwd with this feature also has [`ALGORITHMS`].
 const STORE: &str = "policy:rate_limit:store";
 
-/// Feature of limits of plans. Includes [`STORE`].
+/// Feature of limits of plans. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:rate_limit:plans";
 
 impl Policy for Checked {

@@ -286,7 +286,7 @@ pub mod author {
         read(node.get("among")?, &mut Sink::default())
     }
 
-    /// Reads the entries of a split from a list that fits its shape.
+    /// Reads the entries of a split from a list that fits the shape of `among` in [`SHAPE`].
     pub fn read(list: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let share = |item: NodeRef<'_>, sink: &mut Sink| {
             let written = |key: &str| item.get(key).filter(|value| !value.is_null());

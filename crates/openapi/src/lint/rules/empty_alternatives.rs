@@ -30,7 +30,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 _ => format!("`{key}` is empty: nothing is valid"),
             };
             sink.push(
-                Diagnostic::new(&LINT, entry.key_span, message).help("add an entry, or remove it"),
+                Diagnostic::new(&LINT, entry.key_span, message)
+                    .help(format!("add an entry, or remove `{key}`")),
             );
         }
     }

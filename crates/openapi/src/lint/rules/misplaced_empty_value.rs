@@ -37,13 +37,14 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         Version::V30 => Level::Warn,
         Version::V31 | Version::V32 => Level::Error,
     };
-    let message = format!("`allowEmptyValue` applies to the query only, this is in the {kind}");
     let message = match kind {
-        "header" => "`allowEmptyValue` applies to the query only, this is a header".to_owned(),
+        "header" => "`allowEmptyValue` applies only to the query; this is a header".to_owned(),
         "querystring" => {
-            "`allowEmptyValue` applies to one name, this is the whole query".to_owned()
+            "`allowEmptyValue` applies to one name; this parameter is the whole query".to_owned()
         }
-        _ => message,
+        _ => {
+            format!("`allowEmptyValue` applies only to the query; this parameter is in the {kind}")
+        }
     };
     let finding = Diagnostic::new(&LINT, entry.key_span, message)
         .help("remove it, and let the schema allow an empty string")

@@ -13,7 +13,8 @@ use super::{Schemas, number};
 use crate::spec::Version;
 use crate::spec::reference::reference;
 
-/// Demand: at least one schema of `any` must have a finite value.
+/// Demand of a keyword: at least one schema of `any` must accept a finite value, that is, a value
+/// without endless nesting.
 struct Demand {
     keyword: Span,
     any: Vec<NodeId>,

@@ -27,7 +27,7 @@ const NOW_S: u64 = 1_800_000_000;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-/// Key pairs of the table. `foreign` is not in any key set.
+/// Key pairs that sign the tokens of `tokens.tsv`. `foreign` is not in any key set.
 pub(in crate::auth) struct Pairs {
     pub(in crate::auth) p256: EcdsaKeyPair,
     pub(in crate::auth) foreign: EcdsaKeyPair,
