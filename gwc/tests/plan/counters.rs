@@ -225,3 +225,122 @@ fn operation_in_another_api_splits_the_counter() {
         ["limit-joined b/three: \"a/all\" -> \"b/all\""]
     );
 }
+
+/// gateway.yaml with these policies in place of `slow`, and a document whose operations
+/// `listOrders` and `getOrder` have chains with these names.
+fn pair(policies: &str, list: &str, get: &str) -> (String, String) {
+    let gateway = edit(GATEWAY, SLOW, policies);
+    let gateway = edit(&gateway, "[slow, edge]", "[edge]");
+    let document = edit(
+        DOCUMENT,
+        LIST,
+        &format!("{{operationId: listOrders, x-gateway: {{policies: [{list}]}}, summary: List,"),
+    );
+    let named = format!("{{operationId: getOrder, x-gateway: {{policies: [{get}]}},");
+    (gateway, edit(&document, "{operationId: getOrder,", &named))
+}
+
+#[test]
+fn broader_limit_hides_no_split_counter() {
+    for (tight, broad) in [
+        (
+            "kind: rate_limit, limit: 4/min, key: consumer",
+            "kind: rate_limit, limit: 5000/s, key: address",
+        ),
+        (
+            "kind: quota, limit: 100, period: month, key: consumer",
+            "kind: quota, limit: 9000, period: month, key: consumer",
+        ),
+        (
+            "kind: concurrency, limit: 5, key: consumer",
+            "kind: concurrency, limit: 900, key: address",
+        ),
+    ] {
+        let with = |second: &str| {
+            format!(
+                "one: {{{tight}}}\n  two: {{{second}}}\n  all: {{{broad}}}\n  late: {{{broad}}}"
+            )
+        };
+        let policies = with(tight);
+        let (gateway, old) = pair(&policies, "all, one", "all, one");
+        // The broad limit is in force on both sides.
+        let (_, new) = pair(&policies, "all, one", "all, two");
+        split(
+            (&gateway, &old),
+            (&gateway, &new),
+            &["limit-split a/getOrder: \"one\" -> \"two\""],
+            &["limit-joined a/getOrder: \"two\" -> \"one\""],
+        );
+        // A second broad limit comes with the split.
+        let (_, new) = pair(&policies, "late, one, all", "late, two, all");
+        split(
+            (&gateway, &old),
+            (&gateway, &new),
+            &["limit-split a/getOrder: \"one\" -> \"two\""],
+            &["limit-joined a/getOrder: \"two\" -> \"one\""],
+        );
+        // Another name at all operations.
+        let (_, new) = pair(&policies, "all, two", "all, two");
+        split((&gateway, &old), (&gateway, &new), &[], &[]);
+        // One operation loses the limit: that is no split.
+        let (_, new) = pair(&policies, "all, one", "all");
+        let less = plan((&gateway, &old), (&gateway, &new));
+        assert_eq!(
+            counter_lines(&less, Class::Relax),
+            [""; 0],
+            "{:?}",
+            lines(&less)
+        );
+        let tripped = less.tripped(&["relax".into()], &[]);
+        assert!(!tripped.is_empty(), "{:?}", lines(&less));
+    }
+}
+
+#[test]
+fn looser_successors_behind_a_broad_limit_are_split() {
+    let limit = |count: u32| format!("{{kind: quota, limit: {count}, period: day, key: consumer}}");
+    let policies = format!(
+        "one: {}\n  two: {l}\n  three: {l}\n  all: {}",
+        limit(100),
+        limit(10_000),
+        l = limit(120)
+    );
+    let (gateway, old) = pair(&policies, "one", "one");
+    let (_, new) = pair(&policies, "all, two", "all, three");
+    let there = plan((&gateway, &old), (&gateway, &new));
+    assert_eq!(
+        counter_lines(&there, Class::Relax).len(),
+        1,
+        "{:?}",
+        lines(&there)
+    );
+    // One looser limit takes over both operations.
+    let (_, new) = pair(&policies, "all, two", "all, two");
+    let there = plan((&gateway, &old), (&gateway, &new));
+    assert_eq!(
+        counter_lines(&there, Class::Relax),
+        [""; 0],
+        "{:?}",
+        lines(&there)
+    );
+}
+
+#[test]
+fn limit_of_another_plan_replaces_no_counter() {
+    let tight = "{kind: quota, limit: 100, period: day, key: consumer}";
+    let policies = format!("one: {tight}\n  two: {tight}\n  gold: {tight}");
+    let (gateway, old) = pair(&policies, "one", "one");
+    let (_, new) = pair(&policies, "one", "two");
+    // The consumers of the plan have a limit at both operations, the others have not.
+    let gateway = edit(
+        &gateway,
+        "defaults:",
+        "plans: {gold: {policies: [gold]}}\ndefaults:",
+    );
+    split(
+        (&gateway, &old),
+        (&gateway, &new),
+        &["limit-split a/getOrder: \"one\" -> \"two\""],
+        &["limit-joined a/getOrder: \"two\" -> \"one\""],
+    );
+}

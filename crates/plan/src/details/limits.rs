@@ -4,10 +4,12 @@
 //! The comparison is by cells of requests (see [`crate::routing`]), so that a new name of an
 //! operation, API or policy cannot hide a change.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link};
 use policy::StateId;
+use policy::declared::Value as Written;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
@@ -85,20 +87,6 @@ impl<'a> Cells<'a> {
     pub(crate) fn compare(&self, plan: &mut Plan) {
         let [was, is] = [0, 1].map(|side| self.counters(side));
         for (index, counter) in was.all.iter().enumerate() {
-            let covering = was.covering(index, &is);
-            let is_kept = covering.iter().any(|other| {
-                is_same_name(counter, &is.all[*other]) || is_as_tight(counter, &is.all[*other])
-            });
-            // A looser counter that covers all cells is reported with its settings, unless a
-            // counter that is as tight as this one takes over some of the cells.
-            let mut others = counter.cells.iter().flat_map(|cell| &is.of_cell[*cell]);
-            let is_compared = !covering.is_empty()
-                && !others.any(|other| {
-                    !covering.contains(other) && is_as_tight(counter, &is.all[*other])
-                });
-            if is_kept || is_compared {
-                continue;
-            }
             for (cell, heir) in was.heirs(index, &is) {
                 let told = (&*counter.label, heir);
                 self.push((Class::Relax, "limit-split"), told, cell, plan);
@@ -106,8 +94,9 @@ impl<'a> Cells<'a> {
         }
         let mut restarted = BTreeSet::new();
         for (index, counter) in was.all.iter().enumerate() {
-            let heirs = was.shares(index, &is).into_iter();
-            let heirs: Vec<&Counter<'_>> = heirs.map(|(at, _)| &is.all[at]).collect();
+            let heirs = was.candidates(index, &is);
+            let heirs: BTreeSet<usize> = heirs.into_iter().flat_map(|(_, all)| all).collect();
+            let heirs: Vec<&Counter<'_>> = heirs.into_iter().map(|at| &is.all[at]).collect();
             let mut kept = heirs.iter().map(|heir| heir.policy.state);
             let is_known = kept.any(|state| state == counter.policy.state);
             // Policies with the same name are compared where they are defined.
@@ -127,9 +116,6 @@ impl<'a> Cells<'a> {
             }
         }
         for (index, counter) in is.all.iter().enumerate() {
-            if !is.covering(index, &was).is_empty() {
-                continue;
-            }
             for (cell, before) in is.heirs(index, &was) {
                 let told = (&*before.label, counter);
                 self.push((Class::Tighten, "limit-joined"), told, cell, plan);
@@ -204,60 +190,124 @@ impl<'a> Cells<'a> {
 }
 
 impl<'a> Counters<'a> {
-    /// Counters in `other` that count cells of the counter at `index` and have the same kind of
-    /// policy. The value is the number of common cells.
-    fn shares(&self, index: usize, other: &Counters<'_>) -> BTreeMap<usize, usize> {
+    /// Cells of the counter at `index`, each with the counters of the other side that may take over
+    /// its requests.
+    ///
+    /// A counter that is on this side too, with the same name and beside the counter at `index`, is
+    /// not one of them: it keeps its own task. It is one if it is at least as tight. Cells without
+    /// such a counter are left out: another line reports that they have lost their limit.
+    fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {
         let counter = &self.all[index];
-        let mut shares = BTreeMap::new();
-        for cell in &counter.cells {
-            for at in &other.of_cell[*cell] {
-                if is_same_kind(counter, &other.all[*at]) {
-                    *shares.entry(*at).or_default() += 1;
-                }
-            }
-        }
-        shares
-    }
-
-    /// Counters in `other` that each count all cells of the counter at `index`. Cells that no
-    /// counter of the same kind counts are ignored: another line reports that these cells no longer
-    /// have a limit.
-    fn covering(&self, index: usize, other: &Counters<'_>) -> Vec<usize> {
-        let counter = &self.all[index];
-        let has_one = |cell: &&usize| {
-            let mut all = other.of_cell[**cell].iter();
-            all.any(|at| is_same_kind(counter, &other.all[*at]))
-        };
-        let counted = counter.cells.iter().filter(has_one).count();
-        let shares = self.shares(index, other).into_iter();
-        let covering = shares.filter(|(_, share)| *share == counted);
-        covering.map(|(at, _)| at).collect()
-    }
-
-    /// Cells of a counter that its successor on the other side does not count, each with a counter
-    /// that counts it. The successor is the counter that counts most of the cells; of several such
-    /// counters, the counter with the same name.
-    fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
-        let counter = &self.all[index];
-        let shares = self.shares(index, other).into_iter();
-        let kept = shares.max_by_key(|(at, share)| {
-            let heir = &other.all[*at];
-            let is_same = (heir.label == counter.label, is_same_name(counter, heir));
-            (*share, is_same, std::cmp::Reverse(*at))
-        });
-        let Some((kept, _)) = kept else {
-            return Vec::new();
-        };
+        let mut known: FxHashMap<*const ir::Policy, bool> = FxHashMap::default();
         let cells = counter.cells.iter().filter_map(|cell| {
-            let of_cell = &other.of_cell[*cell];
-            if of_cell.contains(&kept) {
-                return None;
-            }
-            let mut others = of_cell.iter().map(|at| &other.all[*at]);
-            Some((*cell, others.find(|heir| is_same_kind(counter, heir))?))
+            let may_succeed = |at: &usize| {
+                let new = &other.all[*at];
+                let mut beside = self.of_cell[*cell].iter().map(|at| &self.all[*at]);
+                is_same_kind(counter, new)
+                    && (is_same_name(counter, new)
+                        || !beside.any(|one| is_same_kind(one, new) && is_same_name(one, new))
+                        || *known
+                            .entry(std::ptr::from_ref(new.policy))
+                            .or_insert_with(|| is_as_tight(counter, new)))
+            };
+            let all: Vec<usize> = other.of_cell[*cell]
+                .iter()
+                .copied()
+                .filter(may_succeed)
+                .collect();
+            (!all.is_empty()).then_some((*cell, all))
         });
         cells.collect()
     }
+
+    /// Cells of a counter that its successor on the other side does not count, each with a counter
+    /// that counts it. Empty if one counter takes over all cells.
+    ///
+    /// The successor is one of the counters that are closest to this one; among them the counter of
+    /// most cells, then the one with the same name. A broader limit that counts all cells is the
+    /// successor only if no closer counter takes over one of them.
+    fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
+        let counter = &self.all[index];
+        let cells = self.candidates(index, other);
+        let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
+        for at in cells.iter().flat_map(|(_, all)| all) {
+            *shares.entry(*at).or_default() += 1;
+        }
+        let mut ranks: FxHashMap<*const ir::Policy, Closeness> = FxHashMap::default();
+        for at in shares.keys() {
+            let heir = &other.all[*at];
+            let rank = ranks.entry(std::ptr::from_ref(heir.policy));
+            rank.or_insert_with(|| Closeness::of(counter, heir));
+        }
+        let rank = |at: usize| ranks[&std::ptr::from_ref(other.all[at].policy)];
+        let eclipsed = eclipsed(&cells, other, &rank);
+        let order = |at: usize| {
+            let heir = &other.all[at];
+            let is_same = (heir.label == counter.label, is_same_name(counter, heir));
+            let is_eclipsed = eclipsed.contains(&std::ptr::from_ref(heir.policy));
+            (rank(at), !is_eclipsed, shares[&at], is_same, Reverse(at))
+        };
+        let Some(kept) = shares.keys().copied().max_by_key(|at| order(*at)) else {
+            return Vec::new();
+        };
+        let left = cells.iter().filter(|(_, all)| !all.contains(&kept));
+        let left = left.filter_map(|(cell, all)| {
+            let heir = all.iter().copied().max_by_key(|at| order(*at))?;
+            Some((*cell, &other.all[heir]))
+        });
+        left.collect()
+    }
+}
+
+/// Degree to which a counter of the other side can replace a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closeness {
+    /// Counts other callers.
+    OtherCallers,
+    /// Counts the same callers with a looser limit.
+    SameCallers,
+    /// At least as tight for the same callers, or the same policy with other settings, which are
+    /// compared where the policy is defined.
+    Equal,
+}
+
+impl Closeness {
+    fn of(counter: &Counter<'_>, heir: &Counter<'_>) -> Self {
+        if is_same_name(counter, heir) || is_as_tight(counter, heir) {
+            return Self::Equal;
+        }
+        match counts_same_callers(counter, heir) {
+            true => Self::SameCallers,
+            false => Self::OtherCallers,
+        }
+    }
+}
+
+/// Policies that are looser than another policy of the same closeness in one of the cells.
+fn eclipsed(
+    cells: &[(usize, Vec<usize>)],
+    other: &Counters<'_>,
+    rank: &impl Fn(usize) -> Closeness,
+) -> FxHashSet<*const ir::Policy> {
+    let address = |at: usize| std::ptr::from_ref(other.all[at].policy);
+    let mut known = FxHashSet::default();
+    let mut eclipsed = FxHashSet::default();
+    for (_, all) in cells {
+        for (one, by) in all.iter().flat_map(|one| all.iter().map(|by| (*one, *by))) {
+            if rank(one) == Closeness::Equal
+                || rank(one) != rank(by)
+                || address(one) == address(by)
+                || !known.insert((address(one), address(by)))
+            {
+                continue;
+            }
+            let (one, by) = (&other.all[one], &other.all[by]);
+            if is_as_tight(one, by) && !is_as_tight(by, one) {
+                eclipsed.insert(std::ptr::from_ref(one.policy));
+            }
+        }
+    }
+    eclipsed
 }
 
 /// True if a policy counts requests and refuses those beyond its limit.
@@ -288,9 +338,36 @@ fn is_same_name(one: &Counter<'_>, other: &Counter<'_>) -> bool {
     one.policy.name == other.policy.name
 }
 
-/// True if the new counter is at least as tight as the old one.
+/// True if the new counter is at least as tight as the old one, for the same callers or more.
 fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     let mut lines: Vec<Line> = Vec::new();
     settings("", &old.policy.checked, &new.policy.checked, &mut lines);
-    is_same_kind(old, new) && lines.iter().all(|line| line.class != Class::Relax)
+    is_same_kind(old, new)
+        && counts_plans(old, new)
+        && lines.iter().all(|line| line.class != Class::Relax)
+}
+
+/// True if the new counter groups callers as the old one does, and counts the callers of each plan
+/// that the old one counts.
+fn counts_same_callers(old: &Counter<'_>, new: &Counter<'_>) -> bool {
+    let key = |counter: &Counter<'_>| {
+        let settings = counter.policy.checked.settings();
+        let keys = settings.iter().filter(|one| one.path[0] == "key");
+        keys.map(|one| (one.path.clone(), one.value.clone()))
+            .collect::<Vec<_>>()
+    };
+    key(old) == key(new) && counts_plans(old, new)
+}
+
+/// True if the new counter counts the callers of all plans that the old one counts.
+fn counts_plans(old: &Counter<'_>, new: &Counter<'_>) -> bool {
+    let [was, is] = [old, new].map(|counter| counter.policy.checked.settings());
+    match (was.get(&["plans"]), is.get(&["plans"])) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(Written::Set(was)), Some(Written::Set(is))) => {
+            was.iter().all(|plan| is.contains(plan))
+        }
+        (Some(was), Some(is)) => was == is,
+    }
 }
