@@ -6,6 +6,7 @@
 mod fields;
 mod front;
 mod messages;
+mod scans;
 mod tokens;
 mod wire;
 
@@ -29,6 +30,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use scans::{threat_json, threat_xml};
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
@@ -444,6 +446,22 @@ pub fn targets() -> Vec<Target> {
             "json_body",
             json_body,
             texts(&[r#"{"a": 1, "b": [1, 2.5e3, null]}"#, r#"{"a": 1, "\u0061": 2}"#]),
+        ),
+        (
+            "threat_json",
+            threat_json,
+            texts(&[
+                r#"{"a": [1, -2.5e+3, "\u00e9\ud83d\ude00", {}], "b": {"c": null}}"#,
+                "[true,false]\n\u{1e}{}",
+            ]),
+        ),
+        (
+            "threat_xml",
+            threat_xml,
+            texts(&[
+                "<?xml version='1.0' encoding='UTF-8'?><a b='&lt;' c=\"d\"><!-- e --><f/>&#233;<![CDATA[g]]></a>",
+                "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
+            ]),
         ),
         (
             "forwarded",

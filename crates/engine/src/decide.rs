@@ -62,6 +62,7 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     .into_iter()
     .chain(authenticate::REJECTS)
     .chain(policy::invalid::REJECTS.iter().copied())
+    .chain([&policy::threat::REFUSED])
 }
 
 /// Decision on a request: route, verdict, and the number of steps that ran.

@@ -229,9 +229,11 @@ impl<'a> Scopes<'a> {
             chain.push(Valued::written(link, name.span));
         }
         chain.sort_by_key(|link| {
-            own.checked(&link.value)
-                .and_then(Checked::phase)
-                .map_or((1, Phase::Route), |phase| (0, phase))
+            let checked = own.checked(&link.value);
+            // Scans run before the steps that read the body.
+            let is_scan = matches!(checked, Some(Checked::Threat(_)));
+            let phase = checked.and_then(Checked::phase);
+            phase.map_or((1, Phase::Route, false), |phase| (0, phase, !is_scan))
         });
         chain
     }

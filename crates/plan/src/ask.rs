@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
-use engine::{BuildError, ChainStep, Decided, Parts, RouteRef, Snapshot, Verdict};
+use engine::{BuildError, ChainStep, Decided, Parts, Refusal, RouteRef, Snapshot, Verdict};
 use policy::ask::{Answer, Answered, Asker, Effect, Outage};
 use policy::auth::{self, mtls};
 use policy::endpoint::Endpoint;
@@ -14,6 +14,7 @@ use policy::invalid::{self, Invalid};
 use policy::key_cell::Remote;
 use policy::password;
 use policy::ranges::RangesCell;
+use policy::threat;
 use policy::validation::{Check, Examined};
 use policy::{
     Checked, Cx, Form, Limits, Reject, RequestHead, Revoked, SecretCell, SecretRef,
@@ -195,6 +196,27 @@ fn examined(
         }
     }
     Some(Answer::Examined(Arc::new(examined)))
+}
+
+/// Refuses a request whose body breaks a limit of a scan. gwd scans the body while it passes.
+fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<'_>) {
+    let refuses = |scan: &&&threat::Scan| {
+        let scanner = scan.scanner(&head.headers);
+        let scanner = scanner.filter(|_| !scan.logs && !body.is_empty());
+        scanner.is_some_and(|mut one| one.read(body).and_then(|()| one.end()).is_err())
+    };
+    let (Some(found), Some(route)) = (cx.scans.iter().find(refuses), &decided.route) else {
+        return;
+    };
+    let is_found =
+        |step: &ChainStep| matches!(step, ChainStep::Filter(name, _) if *name == found.policy);
+    let position = route.treatment.chain.iter().position(is_found);
+    decided.ran = position.map_or(decided.ran, |position| position + 1);
+    decided.verdict = Verdict::Reject(Refusal {
+        reject: &threat::REFUSED,
+        reason: threat::REFUSED.code,
+        allow: None,
+    });
 }
 
 /// Answer of a store whose counters are zero, like those of a gateway that starts.
@@ -424,6 +446,9 @@ impl Oracle {
             let Some(answer) = answer else { break };
             cx.answers.add(effect.id(), answer);
             decided = engine::resume(&self.snapshot, decided, &mut admitted.head, &mut cx);
+        }
+        if let (Verdict::Forward, Some(body)) = (&decided.verdict, &question.body) {
+            scan(&mut decided, (&admitted.head, body), &cx);
         }
         Ok(see(&decided, admitted, &cx))
     }

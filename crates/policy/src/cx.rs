@@ -26,6 +26,7 @@ use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
 use crate::store::{Count, StoreOutage};
+use crate::threat::Scan;
 use crate::unique::Unique;
 
 /// Context of one exchange. It contains the time, because policies read no clock.
@@ -110,6 +111,8 @@ pub struct Cx<'a> {
     pub answers: Answers,
     /// Limits of the chain on the bodies of request and response.
     pub body_limits: BodyLimits,
+    /// Scans of the request's body, which gwd runs while the body passes.
+    pub scans: Vec<&'a Scan>,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
     /// Store of a limit that did not answer.
@@ -527,6 +530,7 @@ impl<'a> Cx<'a> {
             rewritten: None,
             answers: Answers::default(),
             body_limits: BodyLimits::default(),
+            scans: Vec::new(),
             invalid: None,
             store_outage: None,
             returned: Vec::new(),

@@ -53,6 +53,7 @@ mod secret;
 pub mod state;
 mod step;
 pub mod store;
+pub mod threat;
 mod unique;
 
 pub mod auth;
@@ -241,6 +242,7 @@ policies! {
     15 "quota"            Quota          traffic::quota;
     16 "validate"         Validate       guard::validate;
     17 "body_limit"       BodyLimit      traffic::body_limit;
+    18 "threat"           Threat         guard::threat;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -386,7 +388,6 @@ mod author {
         "grpc_json"       transform grpc_json;
         "graphql_guard"   guard graphql_guard;
         "compose"         transform compose;
-        "threat"          guard threat;
         "llm"             traffic llm;
     }
 

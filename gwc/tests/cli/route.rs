@@ -289,7 +289,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     project.edit(
         "gateway.yaml",
         "policies: {slow",
-        "policies: {waf: {kind: threat, json: {depth: 32}}, slow",
+        "policies: {waf: {kind: graphql_guard, depth: 32}, slow",
     );
     project.edit("gateway.yaml", "policies: [slow]", "policies: [waf, slow]");
     project.edit(
@@ -298,11 +298,11 @@ fn what_cannot_run_yet_is_left_out_and_named() {
         "{timeout: 3s, validate: {request: block}}",
     );
     let answer = explained(&project, &["GET", "/orders", "--credential", "key=valid"]);
-    assert_eq!(answer["left_out"], json!(["policy waf (threat)"]));
+    assert_eq!(answer["left_out"], json!(["policy waf (graphql_guard)"]));
     let mut steps = answer["chain"].as_array().unwrap().iter();
-    let threat = steps.find(|step| step["kind"] == "threat").unwrap();
+    let guard = steps.find(|step| step["kind"] == "graphql_guard").unwrap();
     assert_eq!(
-        (&threat["phase"], &threat["outcome"]),
+        (&guard["phase"], &guard["outcome"]),
         (&json!("validate"), &json!("left out"))
     );
     let fields = answer["effective"].as_array().unwrap().iter();
@@ -313,7 +313,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     let human = project.run(&["route", "GET", "/orders"]).with(0);
     human
         .contains("decided without the parts that this version cannot run")
-        .contains("policy waf (threat)");
+        .contains("policy waf (graphql_guard)");
     project.run(&["build"]).with(1);
 }
 

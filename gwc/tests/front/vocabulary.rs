@@ -31,7 +31,7 @@ plans: {gold: {policies: [gold_rate]}}
 consumers:
   acme: {plan: gold, groups: [partners], keys: [{sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", not_after: 2027-06-30}]}
 policies:
-  waf: {kind: threat, json: {depth: 32}}
+  waf: {kind: graphql_guard, depth: 32}
   per_client: {kind: rate_limit, limit: 100/s, burst: 20, key: consumer, anonymous: address}
   gold_rate: {kind: rate_limit, limit: 1000/s, burst: 200, key: consumer}
   web: {kind: cors, origins: ["https://app.shop.example"], credentials: true}
@@ -92,7 +92,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
         .filter(|finding| finding.lint.name == "not-available")
         .map(|finding| compiled.files.sources.text(finding.span))
         .collect();
-    let expected = ["threat"];
+    let expected = ["graphql_guard"];
     for word in expected {
         assert!(
             later.contains(word),

@@ -25,7 +25,7 @@ auth:
 consumers:
   acme: {groups: [partners], keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
 policies:
-  waf: {kind: threat, json: {depth: 32}}
+  waf: {kind: graphql_guard, depth: 32}
   office: {kind: ip_filter, allow: [10.0.0.0/8, 192.0.2.0/24]}
   web: {kind: cors, origins: ["https://app.example"], methods: [PUT], max_age: 10m}
   page: {kind: csrf, mode: block}
@@ -127,7 +127,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         r#"policies: [waf], auth"#,
         r#"auth"#,
         &[
-            "security weaken guard-removed threat: a/list+a/make+a/status",
+            "security weaken guard-removed graphql_guard: a/list+a/make+a/status",
             "rules weaken required-policy-dropped required policies waf",
             "policy changed policies-changed policies: a/list",
             "policy changed policies-changed policies: a/make",
@@ -187,7 +187,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"depth: 32"#,
         r#"depth: 64"#,
-        &["policy relax policy-changed policy waf json.depth"],
+        &["policy relax policy-changed policy waf depth"],
     ),
     (
         r#"request: block"#,
@@ -398,7 +398,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let side = side(GATEWAY, DOCUMENT);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in ["policy:threat", "operation:validate:later"] {
+    for need in ["policy:graphql_guard", "operation:validate:later"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }
@@ -418,7 +418,10 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
     );
     let change = &plan.changes[0];
     assert_eq!(change.witness, None);
-    assert_eq!(change.why_none, Some("this version cannot run `threat`"));
+    assert_eq!(
+        change.why_none,
+        Some("this version cannot run `graphql_guard`")
+    );
     // The place is that of the verifier, which was edited, not that of the requirement.
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!(place.file, "gateway.yaml");

@@ -21,10 +21,12 @@ use ::http::HeaderValue;
 use engine::forward::ThisHop;
 use engine::{Decided, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
+use policy::threat::Scan;
 use policy::{Cx, RequestHead};
 
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
+use crate::message::scanned::Scanned;
 use crate::message::transfer::Transfer;
 use crate::runtime::deadlines::{LimitOf, Slot, within_limit};
 use crate::upstream::proxy_header::Ends;
@@ -43,7 +45,7 @@ pub(crate) struct Asking<'a> {
     /// Deadline of the task that serves the request.
     pub(crate) deadline: &'a Slot,
     /// Transfer of the request's body.
-    pub(crate) transfer: &'a Transfer,
+    pub(crate) transfer: &'a Rc<Transfer>,
     /// Body of the request.
     pub(crate) body: RefCell<&'a mut Incoming>,
     /// Addresses of the client's connection.
@@ -52,6 +54,18 @@ pub(crate) struct Asking<'a> {
     pub(crate) hop: Arc<ThisHop>,
     /// Host of the request as the client wrote it.
     pub(crate) authority: &'a HeaderValue,
+}
+
+impl Asking<'_> {
+    /// Begins the scans of the body, before another step reads it.
+    fn scan(&self, scans: &mut Vec<&Scan>, head: &RequestHead) {
+        if !scans.is_empty() {
+            let body = &mut **self.body.borrow_mut();
+            let incoming = std::mem::replace(body, Incoming::Empty);
+            *body = Scanned::of(incoming, scans, &head.headers, self.transfer);
+            scans.clear();
+        }
+    }
 }
 
 /// Performs the effects that a request's chain needs, until the chain has decided. If the time
@@ -94,6 +108,7 @@ pub(crate) async fn answer<'s>(
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
+                            asking.scan(&mut cx.scans, head);
                             messages::ask(&asking, route, (*check, body_max, client), head).await?
                         }
                         None => Answer::Outage(Outage::Failed),

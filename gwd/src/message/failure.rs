@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use policy::threat::REFUSED;
+
 use crate::message::incoming::{Broken, Http1Broken};
 
 /// Party that caused a failure (`error_origin` in the access log).
@@ -56,6 +58,8 @@ pub(crate) enum Kind {
     ClientBody,
     /// The request body is not the one that the client signed.
     ContentDigest,
+    /// A scan of the request body (`kind: threat`) refuses it.
+    ThreatDetected,
     /// The client cancelled the request or closed its connection; no response is sent.
     ClientGone,
 }
@@ -86,6 +90,7 @@ impl Kind {
             Broken::Http1(Http1Broken::Gone) => return Self::ClientGone,
             Broken::Http1(_) => return Self::ClientBody,
             Broken::Content => return Self::ContentDigest,
+            Broken::Refused => return Self::ThreatDetected,
             Broken::Http2(error) => error,
         };
         let mut source = std::error::Error::source(error);
@@ -231,6 +236,13 @@ impl Kind {
                 "http_request_error",
                 "The request's body is not the one that was signed",
                 Blame::Client,
+            ),
+            Self::ThreatDetected => (
+                REFUSED.status,
+                REFUSED.code,
+                "http_request_denied",
+                REFUSED.title,
+                Blame::Gateway,
             ),
             Self::ClientGone => (
                 499,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::hashed::Hashed;
+use crate::message::scanned::Scanned;
 use crate::message::whole::Gathered;
 
 /// Request body that a client sends.
@@ -19,6 +20,8 @@ pub(crate) enum Incoming {
     Http2(Http2Body),
     /// Body whose end is withheld until its digest was compared.
     Hashed(Box<Hashed>),
+    /// Body that is scanned while it is read.
+    Scanned(Box<Scanned>),
     /// Body of which a part was read earlier.
     Gathered(Box<Gathered>),
 }
@@ -76,6 +79,7 @@ impl Incoming {
             Self::Http1(body) => body.connection.has_begun(),
             Self::Http2(body) => body.has_begun(),
             Self::Hashed(body) => body.has_begun(),
+            Self::Scanned(body) => body.has_begun(),
             Self::Gathered(_) => true,
         }
     }
@@ -88,6 +92,8 @@ pub(crate) enum Broken {
     Http2(hyper::Error),
     /// The content differs from the one that the client signed.
     Content,
+    /// A scan refuses the body.
+    Refused,
 }
 
 /// Reason why reading a body over HTTP/1 failed.
@@ -156,6 +162,7 @@ impl Body for Incoming {
                 .poll(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http2))),
             Self::Hashed(body) => body.poll(cx),
+            Self::Scanned(body) => body.poll(cx),
             Self::Gathered(body) => body.poll(cx),
         }
     }
@@ -166,6 +173,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.connection.is_end_stream(body.number),
             Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
             Self::Hashed(body) => body.is_end_stream(),
+            Self::Scanned(body) => body.is_end_stream(),
             Self::Gathered(body) => body.is_end_stream(),
         }
     }
@@ -176,6 +184,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.connection.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Hashed(body) => body.size_hint(),
+            Self::Scanned(body) => body.size_hint(),
             Self::Gathered(body) => body.size_hint(),
         }
     }
@@ -187,6 +196,7 @@ impl fmt::Display for Broken {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
             Self::Content => f.write_str("the content is not the one that was signed"),
+            Self::Refused => f.write_str("the structure of the body is not accepted"),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod hashed;
 pub(crate) mod incoming;
 pub(crate) mod io;
 pub(crate) mod pace;
+pub(crate) mod scanned;
 pub(crate) mod spare_maps;
 pub(crate) mod tee;
 pub(crate) mod transfer;

@@ -1,15 +1,18 @@
 //! State of an exchange that its request body and its response share: deadline, phase, and the
 //! party for which the gateway waits.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
+use policy::invalid::{Finding, Invalid, Part};
+use policy::threat::REFUSED;
 
 use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
 use crate::message::pace::Patience;
+use crate::message::scanned::Found;
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
@@ -69,6 +72,8 @@ pub(crate) struct UploadState {
     /// Number of bytes, among [`Self::read`], that arrived while response data waited for the
     /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
+    /// Violations that scans of the body found.
+    found: RefCell<Vec<Found>>,
     /// Count of bytes that have arrived and were not read. HTTP/2 only.
     unread: Option<UnreadBody>,
 }
@@ -102,6 +107,7 @@ impl Transfer {
                 read: Cell::new(0),
                 read_early: Cell::new(0),
                 read_meanwhile: Cell::new(0),
+                found: RefCell::default(),
                 unread,
             },
         })
@@ -128,6 +134,7 @@ impl Transfer {
         self.upload.read.set(0);
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
+        self.upload.found.borrow_mut().clear();
     }
 
     /// Sets the time at which the request's credentials end, and with them the request's body and
@@ -234,6 +241,30 @@ impl UploadState {
     /// Removes fields from trailers that may not be forwarded.
     pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
         engine::edge::trailers(trailers, &self.withheld.borrow());
+    }
+
+    /// Records the violation that a scan of the body found.
+    pub(crate) fn found(&self, found: Found) {
+        self.found.borrow_mut().push(found);
+    }
+
+    /// Violations that scans of the body found.
+    pub(crate) fn all_found(&self) -> Ref<'_, [Found]> {
+        Ref::map(self.found.borrow(), Vec::as_slice)
+    }
+
+    /// Findings of the scan that refuses the body. `None` if no scan refuses it.
+    pub(crate) fn refusal(&self) -> Option<Arc<Invalid>> {
+        let all = self.found.borrow();
+        let found = all.iter().find(|found| !found.logs)?;
+        Some(Arc::new(Invalid {
+            reject: &REFUSED,
+            findings: vec![Finding {
+                part: Part::Body,
+                pointer: "#".to_owned(),
+                detail: found.violation.detail.clone(),
+            }],
+        }))
     }
 
     /// Counts bytes that were read before the upload. The upload reads them again.

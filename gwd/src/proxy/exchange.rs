@@ -101,6 +101,9 @@ pub(crate) async fn exchange(
         }
     };
 
+    if let Some(found) = stream.transfer.upload.refusal() {
+        cx.invalid = Some(found);
+    }
     if let Some(invalid) = &cx.invalid {
         problem::lists(&mut made, invalid, &request_id);
     }

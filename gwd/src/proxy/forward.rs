@@ -13,6 +13,7 @@ use crate::effects::mirror::{self, MirroredRequest};
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
+use crate::message::scanned::Scanned;
 use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
 use crate::proxy::record::Record;
@@ -57,6 +58,9 @@ pub(super) async fn forward(
         .as_ref()
         .expect("a forwarded request has a route");
     let is_websocket = route.treatment.websocket;
+    if !cx.scans.is_empty() {
+        body = Scanned::of(body, &cx.scans, &head.headers, &stream.transfer);
+    }
     if let Some(content) = cx.content {
         match Hashed::of(body, content) {
             Ok(hashed) => body = hashed,

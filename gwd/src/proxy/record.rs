@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
+use policy::threat::REFUSED;
 use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::limits::crowding::{CountedRequest, ShareUsed};
@@ -371,6 +372,14 @@ impl Record {
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);
         worker.shard.active(self.method, -1);
+        for found in &*self.stream.transfer.upload.all_found() {
+            worker.shard.rejected(RejectionKey {
+                route: self.route,
+                policy: Arc::clone(&found.policy),
+                reason: REFUSED.code,
+                logged: found.logs,
+            });
+        }
         let bytes = BodyBytes {
             request: self.stream.transfer.upload.read(),
             response: self.bytes_out,

@@ -342,6 +342,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
         Kind::TooLarge
             | Kind::ClientBody
             | Kind::ContentDigest
+            | Kind::ThreatDetected
             | Kind::ClientGone
             | Kind::UploadStalled
     );

@@ -19,7 +19,7 @@ macro_rules! features {
     };
 }
 
-features! { bound callers forwarding guards hosts identities own_verifiers paths plans readings routes routing security tokens traffic validation }
+features! { bound callers forwarding guards hosts identities own_verifiers paths plans readings routes routing security threat tokens traffic validation }
 
 #[test]
 fn no_folder_of_cases_is_forgotten() {

@@ -39,6 +39,7 @@ mod signatures;
 mod skopeo;
 mod stores;
 mod switches;
+mod threat;
 mod tls_peers;
 mod token_makers;
 mod tokens;

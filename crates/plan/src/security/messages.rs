@@ -121,11 +121,9 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let names = |access: &Access<'_>| -> Vec<String> {
-            let policies = access.policies(kind);
-            policies
-                .into_iter()
-                .map(|(name, _)| name.to_owned())
-                .collect()
+            let policies = access.policies(kind).into_iter();
+            let refusing = policies.filter(|(_, one)| one.text(&["mode"]) != Some("log"));
+            refusing.map(|(name, _)| name.to_owned()).collect()
         };
         let (was, is) = (names(old), names(new));
         let told = |names: &[String]| match names {
@@ -137,7 +135,12 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             (true, false) => ("guard-added", Verdict::Strengthen),
             (true, true) | (false, false) => ("guard-changed", Verdict::Equal),
         };
-        super::one("guards", verdict, id, kind, (told(&was), told(&is)))
+        let mut found = super::one("guards", verdict, id, kind, (told(&was), told(&is)));
+        for one in &mut found {
+            one.why_none =
+                Some("only a request with a body beyond its limits would show the change");
+        }
+        found
     });
     each.collect()
 }

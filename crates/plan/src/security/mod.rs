@@ -152,7 +152,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
         "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
-        "threat" "llm" "rate_limit"
+        "llm" "rate_limit"
     }
 }
 

@@ -110,7 +110,7 @@ impl Checked {
             "rate_limit" | "quota" | "concurrency" if by_address => Phase::Address,
             "forward_auth" => Phase::Authorize,
             "rate_limit" | "quota" | "concurrency" | "llm" => Phase::Limit,
-            "validate" | "threat" | "graphql_guard" | "body_limit" => Phase::Validate,
+            "validate" | "graphql_guard" | "body_limit" => Phase::Validate,
             "cache" => Phase::Cache,
             "redirect" | "respond" | "mock" | "split" | "mirror" | "rewrite" | "compose"
             | "fault" => Phase::Route,

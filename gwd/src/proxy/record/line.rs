@@ -6,9 +6,11 @@
 use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
+use policy::threat::REFUSED;
 use policy::{Cx, NoValue, RequestHead};
 
 use super::Record;
+use crate::message::scanned::Found;
 use crate::proxy::exchange::Version;
 use crate::runtime::clock::write_timestamp;
 use crate::telemetry::access_log::{write_query, write_text};
@@ -22,6 +24,8 @@ pub(super) struct Line {
     raw_path: Option<Box<str>>,
     /// Cause of a failure.
     pub(super) why: Option<Box<str>>,
+    /// Codes of the refusals by policies in log-only mode.
+    noted: Vec<&'static str>,
 }
 
 impl Record {
@@ -61,6 +65,7 @@ impl Record {
             bytes,
             raw_path: Some(path.into()),
             why: None,
+            noted: Vec::new(),
         }));
     }
 
@@ -70,6 +75,7 @@ impl Record {
             mut bytes,
             raw_path,
             why,
+            mut noted,
         } = line;
         let out = &mut bytes;
         if let Some(path) = raw_path {
@@ -78,6 +84,21 @@ impl Record {
         number(out, "status", u64::from(self.status));
         if let Some(status) = self.grpc_status {
             number(out, "grpc_status", u64::from(status));
+        }
+        let found = self.stream.transfer.upload.all_found();
+        noted.extend(found.iter().filter(|one| one.logs).map(|_| REFUSED.code));
+        if !noted.is_empty() {
+            text(out, "would_refuse", noted.join(" ").as_bytes());
+        }
+        if !found.is_empty() {
+            let all = found.iter().map(
+                |Found {
+                     policy, violation, ..
+                 }| {
+                    format!("{policy} {} at byte {}", violation.detail, violation.at)
+                },
+            );
+            text(out, "threat", all.collect::<Vec<_>>().join("; ").as_bytes());
         }
         text(out, "error_origin", self.blame.as_str().as_bytes());
         if !self.reason.is_empty() {
@@ -125,10 +146,7 @@ impl Record {
                 text(out, "upstream", upstream.name.as_bytes());
             }
         }
-        if !cx.noted.is_empty() {
-            let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
-            text(out, "would_refuse", codes.join(" ").as_bytes());
-        }
+        line.noted = cx.noted.iter().map(|noted| noted.reject.code).collect();
         if let Some(invalid) = &cx.invalid {
             text(out, "invalid", invalid.summary().as_bytes());
         }

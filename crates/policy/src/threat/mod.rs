@@ -1,0 +1,376 @@
+//! Scan of request bodies for structures that could exhaust a parser, while the bodies are streamed.
+//!
+//! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. It runs
+//! before every part of the gateway that keeps or parses the body.
+
+mod json;
+mod utf8;
+mod xml;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use minicbor::{Decode, Encode};
+
+use crate::reject::Reject;
+
+/// Refusal: a body exceeds a limit, or its structure cannot be checked.
+pub static REFUSED: Reject = Reject {
+    status: 400,
+    code: "threat_detected",
+    title: "The structure of the body is not accepted",
+};
+
+/// Maximum depth of arrays and objects, or of elements, if the policy has none.
+pub const DEPTH_DEFAULT: u32 = 64;
+
+/// Limits on JSON. None: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct JsonLimits {
+    /// Maximum depth of arrays and objects, 1 to 1,000.
+    #[n(0)]
+    pub depth: u32,
+    /// Maximum number of members of an object.
+    #[n(1)]
+    pub keys: Option<u32>,
+    /// Maximum number of items of an array.
+    #[n(2)]
+    pub items: Option<u32>,
+    /// Maximum length of a name, in bytes of UTF-8 without escapes.
+    #[n(3)]
+    pub key_bytes: Option<u64>,
+    /// Maximum length of a string, in bytes of UTF-8 without escapes.
+    #[n(4)]
+    pub string_bytes: Option<u64>,
+    /// Maximum number of names and values in the body.
+    #[n(5)]
+    pub tokens: Option<u32>,
+}
+
+/// Limits on XML. None: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct XmlLimits {
+    /// Maximum depth of elements, 1 to 1,000.
+    #[n(0)]
+    pub depth: u32,
+    /// Maximum number of child elements of an element.
+    #[n(1)]
+    pub children: Option<u32>,
+    /// Maximum number of attributes of an element.
+    #[n(2)]
+    pub attributes: Option<u32>,
+    /// Maximum length of a name of an element or attribute, in bytes.
+    #[n(3)]
+    pub name_bytes: Option<u64>,
+    /// Maximum length of a text, a value, a comment or an instruction, in bytes.
+    #[n(4)]
+    pub text_bytes: Option<u64>,
+    /// Maximum number of elements, attributes, texts, comments and instructions in the body.
+    #[n(5)]
+    pub tokens: Option<u32>,
+}
+
+/// Scan of a request's body by one policy.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Name of the policy.
+    pub policy: Arc<str>,
+    /// True if the policy only logs.
+    pub logs: bool,
+    /// Limits on JSON. None: JSON is not scanned.
+    pub json: Option<JsonLimits>,
+    /// Limits on XML. None: XML is not scanned.
+    pub xml: Option<XmlLimits>,
+}
+
+/// Reason why a body is refused. Contains no text of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Broken rule, for example `has more than 32 levels`.
+    pub detail: String,
+    /// Number of bytes of the body before the byte that broke the rule.
+    pub at: u64,
+}
+
+/// State of a scan between two parts of a body.
+#[derive(Debug)]
+pub struct Scanner(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Json(json::Json),
+    Xml(xml::Xml),
+    /// Body without a media type, before its first byte that is not white space.
+    Unknown(Option<JsonLimits>, Option<XmlLimits>),
+    /// Body that is not scanned.
+    Free,
+    /// Body whose structure is hidden, for this reason.
+    Hidden(&'static str),
+}
+
+/// Format of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json { is_sequence: bool },
+    Xml,
+    Other,
+}
+
+// === impl Scan ===
+
+impl Scan {
+    /// Scanner for a body with these header fields. None if its format has no limits.
+    #[must_use]
+    pub fn scanner(&self, headers: &HeaderMap) -> Option<Scanner> {
+        let mut unknown = true;
+        let mut kind = None;
+        for value in headers.get_all(CONTENT_TYPE) {
+            let format = value.to_str().ok().and_then(format);
+            unknown &= format.is_none();
+            let (charset, format) = format.unwrap_or((None, Format::Other));
+            let latin = charset.map_or(Some(false), |name| xml::is_latin(&name));
+            let own = match (format, self.json, self.xml, latin) {
+                (Format::Json { .. }, Some(_), ..) | (Format::Xml, _, Some(_), _)
+                    if is_coded(headers) =>
+                {
+                    Some(Kind::Hidden(
+                        "has a content coding, which hides its structure",
+                    ))
+                }
+                (Format::Json { .. }, Some(_), _, None | Some(true))
+                | (Format::Xml, _, Some(_), None) => {
+                    Some(Kind::Hidden("has a charset that hides its structure"))
+                }
+                (Format::Json { is_sequence }, Some(limits), ..) => {
+                    Some(Kind::Json(json::Json::new(limits, is_sequence)))
+                }
+                (Format::Xml, _, Some(limits), Some(latin)) => {
+                    Some(Kind::Xml(xml::Xml::new(limits, latin)))
+                }
+                (Format::Json { .. }, None, ..)
+                | (Format::Xml, _, None, _)
+                | (Format::Other, ..) => None,
+            };
+            // Servers differ in which of several fields they use: the first with limits counts.
+            kind = kind.or(own);
+        }
+        if unknown {
+            kind = Some(Kind::Unknown(self.json, self.xml));
+        }
+        kind.map(Scanner)
+    }
+}
+
+// === impl Scanner ===
+
+impl Scanner {
+    /// Reads the next bytes of the body.
+    ///
+    /// # Errors
+    /// The body exceeds a limit, or its structure cannot be checked. The scan has then ended.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        if let Kind::Unknown(json, xml) = self.0 {
+            let skipped =
+                |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf);
+            let Some(first) = bytes.iter().find(|byte| !skipped(byte)) else {
+                return Ok(());
+            };
+            self.0 = match (first, json, xml) {
+                (b'{' | b'[', Some(limits), _) => Kind::Json(json::Json::new(limits, false)),
+                (b'<', _, Some(limits)) => Kind::Xml(xml::Xml::new(limits, false)),
+                _ => Kind::Free,
+            };
+        }
+        match &mut self.0 {
+            Kind::Json(json) => json.read(bytes),
+            Kind::Xml(xml) => xml.read(bytes),
+            Kind::Free | Kind::Unknown(..) => Ok(()),
+            Kind::Hidden(_) if bytes.is_empty() => Ok(()),
+            Kind::Hidden(detail) => Err(Violation {
+                detail: (*detail).to_owned(),
+                at: 0,
+            }),
+        }
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// The body is incomplete.
+    pub fn end(&mut self) -> Result<(), Violation> {
+        match &self.0 {
+            Kind::Json(json) => json.end(),
+            Kind::Xml(xml) => xml.end(),
+            Kind::Free | Kind::Unknown(..) | Kind::Hidden(_) => Ok(()),
+        }
+    }
+}
+
+/// True if the body has a content coding.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Format of a media type, and its `charset`. None if the value is not a media type, or has a
+/// charset twice.
+fn format(value: &str) -> Option<(Option<String>, Format)> {
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next()?.to_ascii_lowercase();
+    let (kind, subtype) = essence.split_once('/')?;
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    if !is_token(kind) || !is_token(subtype) {
+        return None;
+    }
+    let mut charset = None;
+    for part in parts {
+        let Some((name, value)) = part.split_once('=') else {
+            continue;
+        };
+        let name = name.trim_end().to_ascii_lowercase();
+        if name.starts_with("charset") {
+            let value = value.trim().trim_matches('"');
+            // `charset*` (RFC 8187) is a name that no scanner reads.
+            let value = if name == "charset" { value } else { "*" };
+            if charset.replace(value.to_owned()).is_some() {
+                return None;
+            }
+        }
+    }
+    let is_sequence = matches!(
+        subtype,
+        "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines" | "json-seq"
+    ) || subtype.ends_with("+json-seq");
+    let is_json = is_sequence || matches!(subtype, "json" | "x-json") || subtype.ends_with("+json");
+    let is_xml = subtype == "xml" || subtype.ends_with("+xml");
+    let format = match (is_json, is_xml) {
+        (true, _) => Format::Json { is_sequence },
+        (false, true) => Format::Xml,
+        (false, false) => Format::Other,
+    };
+    Some((charset, format))
+}
+
+fn more(most: u64, one: &str, many: &str) -> String {
+    let things = if most == 1 { one } else { many };
+    format!("has more than {most} {things}")
+}
+
+fn bytes(most: u64, thing: &str) -> String {
+    format!("has {thing} of more than {most} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn scan(both: bool) -> Scan {
+        Scan {
+            policy: "waf".into(),
+            logs: false,
+            json: Some(JsonLimits {
+                depth: 1,
+                keys: None,
+                items: None,
+                key_bytes: None,
+                string_bytes: None,
+                tokens: None,
+            }),
+            xml: both.then_some(XmlLimits {
+                depth: 1,
+                children: None,
+                attributes: None,
+                name_bytes: None,
+                text_bytes: None,
+                tokens: None,
+            }),
+        }
+    }
+
+    /// Detail of the violation of a body with these fields.
+    fn found(
+        scan: &Scan,
+        fields: &[(http::HeaderName, &'static str)],
+        body: &str,
+    ) -> Option<String> {
+        let fields = fields.iter().cloned();
+        let mut headers = HeaderMap::new();
+        fields.for_each(|(name, value)| {
+            headers.append(name, HeaderValue::from_static(value));
+        });
+        let mut scanner = scan.scanner(&headers)?;
+        let read = scanner.read(body.as_bytes()).and_then(|()| scanner.end());
+        read.err().map(|violation| violation.detail)
+    }
+
+    #[test]
+    fn media_type_decides_what_is_scanned() {
+        let deep = ["[[]]", "<a><b/></a>"];
+        for (value, scanned) in [
+            ("application/json", [true, true]),
+            ("Application/Problem+JSON; charset=\"UTF-8\"", [true, true]),
+            ("application/x-ndjson", [true, true]),
+            ("text/xml;charset=utf-8", [true, true]),
+            ("application/soap+xml", [true, true]),
+            ("text/plain", [false, false]),
+            ("application/octet-stream", [false, false]),
+            // Without a media type, the first byte decides.
+            ("json", [true, true]),
+            ("text/plain, application/json", [true, true]),
+            (
+                "application/json; charset=utf-8; charset=utf-16",
+                [true, true],
+            ),
+        ] {
+            let found =
+                deep.map(|body| found(&scan(true), &[(CONTENT_TYPE, value)], body).is_some());
+            assert_eq!(found, scanned, "{value}");
+        }
+        let none = deep.map(|body| found(&scan(true), &[], body));
+        assert_eq!(none, deep.map(|_| Some("has more than 1 level".to_owned())));
+        assert_eq!(found(&scan(true), &[], " plain [[ text"), None);
+        assert_eq!(
+            found(&scan(false), &[(CONTENT_TYPE, "text/xml")], "<a><b/></a>"),
+            None
+        );
+        let both = [(CONTENT_TYPE, "text/plain"), (CONTENT_TYPE, "text/json")];
+        assert!(found(&scan(true), &both, "[[]]").is_some());
+    }
+
+    #[test]
+    fn hidden_structure_is_refused() {
+        let json = (CONTENT_TYPE, "application/json");
+        for (fields, refused) in [
+            ([json.clone(), (CONTENT_ENCODING, "gzip")], true),
+            ([json, (CONTENT_ENCODING, "identity")], false),
+            (
+                [(CONTENT_TYPE, "text/plain"), (CONTENT_ENCODING, "gzip")],
+                false,
+            ),
+        ] {
+            let found = found(&scan(true), &fields, "[]");
+            assert_eq!(found.is_some(), refused, "{fields:?}");
+        }
+        for (value, refused) in [
+            ("application/json; charset=utf-16", true),
+            ("application/json; charset=iso-8859-1", true),
+            ("application/json; charset*=utf-8''utf-16", true),
+            ("text/xml; charset=utf-16le", true),
+            ("text/xml; charset=iso-8859-1", false),
+        ] {
+            let body = if value.contains("xml") { "<a/>" } else { "[]" };
+            let found = found(&scan(true), &[(CONTENT_TYPE, value)], body);
+            assert_eq!(found.is_some(), refused, "{value}");
+        }
+    }
+}
