@@ -26,6 +26,7 @@ consumers:
   acme: {groups: [partners], keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
 policies:
   waf: {kind: graphql_guard, depth: 32}
+  deep: {kind: threat, json: {depth: 33, items: 100}, xml: {attributes: 5}}
   office: {kind: ip_filter, allow: [10.0.0.0/8, 192.0.2.0/24]}
   web: {kind: cors, origins: ["https://app.example"], methods: [PUT], max_age: 10m}
   page: {kind: csrf, mode: block}
@@ -33,7 +34,7 @@ policies:
   ask: {kind: forward_auth, url: "https://ask.example/", on_outage: closed}
   day: {kind: quota, limit: 1000, period: day}
 required: {policies: [waf], auth: [idp, keys, other], allow_public: ["a/status"]}
-defaults: {upstream: u, policies: [office, web, page, day], timeout: 5s, validate: {request: block, response: log}}
+defaults: {upstream: u, policies: [office, web, page, day, deep], timeout: 5s, validate: {request: block, response: log}}
 "#;
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
@@ -188,6 +189,29 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         r#"depth: 32"#,
         r#"depth: 64"#,
         &["policy relax policy-changed policy waf depth"],
+    ),
+    (
+        "depth: 33",
+        "depth: 34",
+        &["policy relax policy-changed policy deep json.depth"],
+    ),
+    (
+        ", items: 100",
+        "",
+        &["policy relax policy-changed policy deep json.items"],
+    ),
+    (
+        "attributes: 5",
+        "attributes: 4",
+        &["policy tighten policy-changed policy deep xml.attributes"],
+    ),
+    (
+        "{attributes: 5}}",
+        "{attributes: 5}, mode: log}",
+        &[
+            "security weaken guard-removed threat: a/list+a/make",
+            "policy relax policy-changed policy deep mode",
+        ],
     ),
     (
         r#"request: block"#,
@@ -357,7 +381,7 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     ),
     (
         r#"{operationId: list,"#,
-        r#"{operationId: list, x-gateway: {policies: [web, page, day]},"#,
+        r#"{operationId: list, x-gateway: {policies: [web, page, day, deep]},"#,
         &[
             "security weaken address-filter-removed from: a/list",
             "policy changed policies-changed policies: a/list",
@@ -463,7 +487,10 @@ fn whatever_is_changed_is_told_by_its_name() {
         ("auth: [idp, keys, other]", "auth: [idp, other]"),
         ("a/status", "a/*"),
         ("upstream: u, policies", "upstream: plain, policies"),
-        ("[office, web, page, day]", "[office, web, page]"),
+        (
+            "[office, web, page, day, deep]",
+            "[office, web, page, deep]",
+        ),
         ("timeout: 5s", "timeout: 6s"),
         ("request: block", "request: log"),
         ("response: log", "response: off"),
