@@ -160,7 +160,9 @@ pub fn decide<'s>(
     for decorator in treatment.decorators() {
         decorator.before(head, cx);
     }
-    if head.is_ambiguous && readings::ambiguity(snapshot, listener, head, &route).is_some() {
+    if (head.is_ambiguous || treatment.has_other_access)
+        && readings::ambiguity(snapshot, listener, head, &route).is_some()
+    {
         return ambiguous(&PATH_AMBIGUOUS, route, 0);
     }
     cx.lookalikes += overrides::strip(&mut head.headers, &treatment.override_fields);

@@ -149,7 +149,15 @@ impl<'a> Linker<'a> {
                 let access = *access.entry(encode(&asked)).or_insert(next);
                 self.treatment(treatment, api, (&own, &conditional), access)
             })
-            .collect::<Result<Arc<[_]>, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let has_other_access = access.len() > 1 || api.router.hidden().is_some();
+        let treatments: Arc<[Treatment]> = treatments
+            .into_iter()
+            .map(|treatment| Treatment {
+                has_other_access,
+                ..treatment
+            })
+            .collect();
         parts.treatments.keep(key, &treatments);
         Ok(treatments)
     }
@@ -233,6 +241,7 @@ impl<'a> Linker<'a> {
             judges_path: is_any(Filter::judges_path),
             path_readings: treatment.path_readings,
             access,
+            has_other_access: false,
             security,
             chain: chain.into(),
             upstream: self.upstream(&treatment.upstream)?,

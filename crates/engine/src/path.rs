@@ -108,8 +108,11 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
-/// Escapes of white space, which some servers trim from segments.
-pub(crate) const BLANKS: [&str; 6] = ["%20", "%09", "%0A", "%0B", "%0C", "%0D"];
+/// Escapes of white space, which some servers trim from segments: ASCII white space, the separators
+/// U+001C to U+001F, U+0085 and U+00A0.
+pub(crate) const BLANKS: [&str; 12] = [
+    "%20", "%09", "%0A", "%0B", "%0C", "%0D", "%1C", "%1D", "%1E", "%1F", "%C2%85", "%C2%A0",
+];
 
 /// True if a segment begins or ends with escaped white space.
 fn is_padded(segment: &str) -> bool {

@@ -7,6 +7,9 @@
 //! same checks as the path that the client sent. [`ambiguity`] therefore matches each reading of an
 //! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
 //! have no additional cost.
+//!
+//! Servers that compare paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
+//! therefore also looks for an operation with other access whose path differs only in letter case.
 
 use bundle::ir::PathReadings;
 use policy::RequestHead;
@@ -48,7 +51,10 @@ pub enum Ambiguity {
 }
 
 /// First reason in a request's path that forbids forwarding the request to `route`. None: the
-/// request may be forwarded.
+/// request may be forwarded. The result is None for every path without readings, if no operation of
+/// the API has other access than `route` ([`Treatment::has_other_access`]).
+///
+/// [`Treatment::has_other_access`]: crate::snapshot::Treatment::has_other_access
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -56,6 +62,12 @@ pub fn ambiguity(
     head: &RequestHead,
     route: &RouteRef<'_>,
 ) -> Option<Ambiguity> {
+    if let Some(ambiguity) = letter_case(snapshot, head, route, head.path()) {
+        return Some(ambiguity);
+    }
+    if !head.is_ambiguous {
+        return None;
+    }
     let base = match route.mount.strip_base_path {
         true => &*route.mount.base_path,
         false => "",
@@ -77,11 +89,12 @@ pub fn ambiguity(
                 if is_same(route, &other) {
                     return match route.treatment.judges_path {
                         true => Some(Ambiguity::Decision { path }),
-                        false => is_told(route).then_some(Ambiguity::Service { path }),
+                        false if is_told(route) => Some(Ambiguity::Service { path }),
+                        false => letter_case(snapshot, head, route, &path),
                     };
                 }
                 if is_equivalent(route, &other) {
-                    return None;
+                    return letter_case(snapshot, head, route, &path);
                 }
                 Some(other.id.as_str().to_owned())
             }
@@ -93,11 +106,48 @@ pub fn ambiguity(
                     && is_below(&path, &route.mount.base_path)
                     && !router::is_withheld(hosts, &path, head)
                 {
-                    return None;
+                    return letter_case(snapshot, head, route, &path);
                 }
                 None
             }
         };
+        Some(Ambiguity::Reading { path, owner })
+    })
+}
+
+/// Operation of the same API with other access, or `internal` operation, whose path differs from
+/// `path` only in letter case. An upstream that compares paths case-insensitively could serve it.
+/// None without such an operation.
+fn letter_case(
+    snapshot: &Snapshot,
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+    path: &str,
+) -> Option<Ambiguity> {
+    if !route.treatment.has_other_access {
+        return None;
+    }
+    let base = &*route.mount.base_path;
+    let router = &snapshot.apis[route.mount.api as usize].router;
+    let Some(others) = router.other_letter_cases(path.strip_prefix(base)?) else {
+        return Some(Ambiguity::TooMany);
+    };
+    others.into_iter().find_map(|below| {
+        let owner = match router.find(&below, head) {
+            Some(found) => {
+                let other = snapshot.route_at(route.mount, found.index);
+                if other.treatment.access == route.treatment.access {
+                    return None;
+                }
+                Some(other.id.as_str().to_owned())
+            }
+            None => {
+                let hidden = router.hidden()?;
+                hidden.find(&below, head)?;
+                None
+            }
+        };
+        let path = format!("{base}{below}");
         Some(Ambiguity::Reading { path, owner })
     })
 }

@@ -103,6 +103,8 @@ pub struct Treatment {
     /// Number of the access rules. Equal for treatments of the API with the same security, chain
     /// and upstream.
     pub(crate) access: u32,
+    /// True if the API has an operation with other access rules, or an `internal` operation.
+    pub(crate) has_other_access: bool,
     /// Retry settings of the operation or its chain. None: those of the upstream apply.
     pub retries: Option<retry::Checked>,
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.

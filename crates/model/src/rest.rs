@@ -218,7 +218,7 @@ pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
                 security: &rest.security.value,
                 where_others_are: "beside it",
                 label: format!(
-                    "`{}` gets every path that is written differently, such as `/a/` or `/A` for `/a`",
+                    "`{}` gets every path that is written differently, such as `/a/` for `/a`",
                     rest.upstream.value
                 ),
                 help: "write the same `security` at the document's root, or make sure that the \
@@ -248,7 +248,7 @@ upstream compares paths byte for byte",
                         "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
                     ),
                     false => format!(
-                        "`{upstream}` gets every path below it that is written differently, such as `/A` for `/a`"
+                        "`{upstream}` gets every path below it that is written differently, such as `/a/` for `/a`"
                     ),
                 },
                 help: "write the same `security` at both, or make sure that the upstream compares \

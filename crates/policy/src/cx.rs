@@ -120,7 +120,8 @@ pub struct Cx<'a> {
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
     /// Tokens that limits took from stores. Returned if a later limit refuses the request.
-    stored: Vec<Count>,
+    /// With true for counters of quotas.
+    stored: Vec<(bool, Count)>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
@@ -576,14 +577,31 @@ impl<'a> Cx<'a> {
     }
 
     /// Records tokens that a limit took from a store.
-    pub fn stored(&mut self, count: Count) {
-        self.stored.push(count);
+    /// `is_quota` is true for a counter of a quota.
+    pub fn stored(&mut self, is_quota: bool, count: Count) {
+        self.stored.push((is_quota, count));
     }
 
-    /// Returns all tokens that limits took for this request.
+    /// Returns all tokens that limits took for this request, because another limit refuses it.
     pub fn refund(&mut self) {
-        self.returned.append(&mut self.stored);
-        for charge in self.charges.iter_mut().filter_map(Option::take) {
+        self.refund_where(|_| true);
+    }
+
+    /// Returns the tokens that quotas took for this request, because a check refuses it. Rate
+    /// limits keep theirs: otherwise a client could guess values that a check compares without any
+    /// limit.
+    pub fn refund_quotas(&mut self) {
+        self.refund_where(|is_quota| is_quota);
+    }
+
+    fn refund_where(&mut self, is_returned: impl Fn(bool) -> bool) {
+        let stored = self
+            .stored
+            .extract_if(.., |(is_quota, _)| is_returned(*is_quota));
+        self.returned.extend(stored.map(|(_, count)| count));
+        let charges = self.charges.iter_mut();
+        let charges = charges.filter_map(|slot| slot.take_if(|one| is_returned(one.quota)));
+        for charge in charges {
             let table = self.limits.tables(charge.quota)[usize::from(charge.anonymous)];
             table.refund(charge.tag, charge.tokens, charge.cost);
         }

@@ -1,12 +1,12 @@
 //! Compilation of schemas to validators.
 
 use bundle::ir::Value;
-use jsonschema::{Draft, Validator};
+use jsonschema::Draft;
 
 use crate::format;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost, Lowering, patterns};
-use crate::steps;
+use crate::steps::{self, Schema};
 
 /// Error: the schemas of an operation are not valid JSON Schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl<'a> Compiling<'a> {
     }
 
     /// Compiles a schema.
-    pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Validator, Uncompilable> {
+    pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Schema, Uncompilable> {
         let document = self.lowering.document(schema);
         // This is an estimate: compiled keywords and the texts in errors need several times the
         // memory of the schema's text.
@@ -50,15 +50,19 @@ impl<'a> Compiling<'a> {
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
             .with_pattern_options(patterns())
-            .with_keyword(steps::KEYWORD, |_, _, _| Ok(Box::new(steps::Step)));
+            .with_keyword(steps::KEYWORD, |_, _, _| Ok(Box::new(steps::Step)))
+            .with_keyword(steps::COST, |_, cost, _| {
+                Ok(Box::new(steps::Cost::of(cost)))
+            });
         for one in format::FORMATS {
             if let Some(check) = one.check {
                 options = options.with_format(one.name, check);
             }
         }
         let built = options.build(&document);
-        built.map_err(|error| Uncompilable {
+        let built = built.map_err(|error| Uncompilable {
             why: format!("{}: {error}", error.schema_path()),
-        })
+        })?;
+        Ok(Schema::new(built))
     }
 }

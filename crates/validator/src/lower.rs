@@ -139,6 +139,13 @@ impl<'a> Lowering<'a> {
         items.iter().map(|item| self.schema(item, within)).collect()
     }
 
+    /// Schemas of `allOf`, `anyOf` or `oneOf`. Each costs its size, because all are evaluated for
+    /// one value.
+    fn alternatives(&mut self, value: &'a Value, within: Option<u32>) -> Vec<Json> {
+        let schemas = self.schemas(value, within);
+        schemas.into_iter().map(steps::costly).collect()
+    }
+
     fn by_key(&mut self, value: &'a Value, within: Option<u32>) -> Map<String, Json> {
         let entries = self.resolve(value).entries();
         entries
@@ -198,7 +205,7 @@ impl<'a> Lowering<'a> {
                 | "unevaluatedItems"
                 | "unevaluatedProperties" => {
                     let schema = self.schema(value, None);
-                    out.insert(key.to_string(), schema);
+                    out.insert(key.to_string(), steps::costly(schema));
                 }
                 "items" => match self.resolve(value) {
                     Value::List(_) => {
@@ -207,7 +214,7 @@ impl<'a> Lowering<'a> {
                     }
                     _ => {
                         let schema = self.schema(value, None);
-                        out.insert("items".into(), schema);
+                        out.insert("items".into(), steps::costly(schema));
                     }
                 },
                 "prefixItems" => {
@@ -227,7 +234,8 @@ impl<'a> Lowering<'a> {
                         .iter()
                         .filter(|(pattern, _)| self.patterns.get(&**pattern) == Some(&true))
                         .filter_map(|(pattern, _)| {
-                            Some((pattern.to_string(), all.get(&**pattern)?.clone()))
+                            let schema = all.get(&**pattern)?.clone();
+                            Some((pattern.to_string(), steps::costly(schema)))
                         })
                         .collect();
                     drops_pattern = kept.len() < count;
@@ -238,11 +246,11 @@ impl<'a> Lowering<'a> {
                     out.insert(key.to_string(), schemas.into());
                 }
                 "allOf" | "anyOf" => {
-                    let schemas = self.schemas(value, node);
+                    let schemas = self.alternatives(value, node);
                     out.insert(key.to_string(), schemas.into());
                 }
                 "oneOf" => {
-                    let schemas = self.schemas(value, node);
+                    let schemas = self.alternatives(value, node);
                     let chosen = self.choices(entries, node);
                     let loose = self.is_loose(value);
                     let key = match chosen.is_some() || loose {

@@ -5,7 +5,6 @@ use std::fmt;
 use bundle::ir::ContractOperation;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use jsonschema::Validator;
 use policy::Reject;
 use policy::invalid::{Finding, MEDIA_TYPE, Part, REQUEST};
 
@@ -16,6 +15,7 @@ use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost};
 use crate::media::{Form, MediaType};
 use crate::parameters::{self, Head, Parameter};
+use crate::steps::Schema;
 use crate::style::READINGS;
 use crate::{json, multipart, words};
 
@@ -40,7 +40,7 @@ struct Body {
 struct TypedBody {
     media_type: MediaType,
     form: Form,
-    schema: Option<Validator>,
+    schema: Option<Schema>,
     kinds: Kinds,
     encodings: Encodings,
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use bundle::ir::{self, ParameterPlace, Value};
 use http::HeaderMap;
 use http::header::COOKIE;
-use jsonschema::Validator;
 use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
@@ -15,6 +14,7 @@ use crate::cone::Cone;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
+use crate::steps::Schema;
 use crate::style::{self, Interpretation, READINGS, Structure, Style};
 use crate::text::{decode, fields};
 use crate::{json, words};
@@ -30,7 +30,7 @@ pub(crate) struct Parameter {
     /// Format of the whole value, for a parameter with `content`.
     content: Option<Form>,
     kinds: Kinds,
-    schema: Option<Validator>,
+    schema: Option<Schema>,
 }
 
 /// Parts of a request's head that contain parameters.

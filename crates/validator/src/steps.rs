@@ -4,6 +4,11 @@
 //! the depth of the value: at each level, each alternative checks the levels below again. Each
 //! evaluation of a recursive schema is therefore a counted step. A value whose check needs more
 //! steps than its size allows is refused.
+//!
+//! Schemas without recursion can also need much work: `allOf: [X, X]` on twenty levels evaluates X
+//! a million times, and the description of the errors of a list takes an error for each item,
+//! alternative and required name. Each evaluation of a definition or of an alternative therefore
+//! costs its size.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +18,8 @@ use serde_json::{Map, Value, json};
 
 /// Keyword that counts a step, and holds while steps are left.
 pub(crate) const KEYWORD: &str = "x-gwd-step";
+/// Keyword that costs its value, and holds while the costs of the check are below their maximum.
+pub(crate) const COST: &str = "x-gwd-cost";
 
 /// Steps for each value.
 const STEPS_MIN: u64 = 2_000;
@@ -21,9 +28,21 @@ const STEPS_PER_NODE: u64 = 16;
 /// Maximum number of steps for a value.
 const STEPS_MAX: u64 = 4_000_000;
 
+/// Maximum costs of a check of a value.
+const COSTS_MIN: u64 = 2_000_000;
+/// Further costs for each JSON value inside the value.
+const COSTS_PER_NODE: u64 = 1_000;
+/// Maximum costs of a check of any value: about a second of time.
+const COSTS_MAX: u64 = 50_000_000;
+/// Maximum costs of a description of errors. One unit is at most about one error, of 500 bytes.
+const DESCRIPTION_COSTS_MAX: u64 = 50_000;
+
 thread_local! {
-    /// Steps that the current check has left. `None`: a check needed more.
+    /// Steps that the current check has left. `None`: a check needed more, or its costs were too
+    /// high.
     static LEFT: Cell<Option<u64>> = const { Cell::new(Some(0)) };
+    /// Costs that the current check has left.
+    static COSTS_LEFT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Implementation of [`KEYWORD`].
@@ -50,22 +69,105 @@ impl<'i> Keyword<'i> for Step {
     }
 }
 
+/// Implementation of [`COST`]: the cost of one evaluation.
+pub(crate) struct Cost(u64);
+
+impl Cost {
+    /// Reads the value of the keyword.
+    pub(crate) fn of(value: &Value) -> Self {
+        Self(value.as_u64().unwrap_or(1))
+    }
+
+    fn take(&self) -> bool {
+        let left = COSTS_LEFT.get().checked_sub(self.0);
+        match left {
+            Some(left) => COSTS_LEFT.set(left),
+            None => LEFT.set(None),
+        }
+        left.is_some()
+    }
+}
+
+impl<'i> Keyword<'i> for Cost {
+    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
+        match self.take() {
+            true => Ok(()),
+            false => Err(ValidationError::custom("the check costs too much")),
+        }
+    }
+
+    fn is_valid(&self, _: &'i Value) -> bool {
+        self.take()
+    }
+}
+
 /// Runs a check of a value with this number of JSON values inside. `None` if the check needs too
-/// many steps: its result is then wrong.
-pub(crate) fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
+/// many steps or costs too much: its result is then wrong.
+fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
+    let costs = COSTS_MIN.saturating_add(nodes.saturating_mul(COSTS_PER_NODE));
+    bounded(nodes, costs.min(COSTS_MAX), check)
+}
+
+/// Like [`within`], for a description of errors, which takes memory for each of them.
+fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
+    bounded(nodes, DESCRIPTION_COSTS_MAX, describe)
+}
+
+fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
     let steps = STEPS_MIN.saturating_add(nodes.saturating_mul(STEPS_PER_NODE));
     LEFT.set(Some(steps.min(STEPS_MAX)));
+    COSTS_LEFT.set(costs);
     let result = check();
     LEFT.get().map(|_| result)
 }
 
-/// True if a value matches a schema. `None` if that takes too many steps.
-pub(crate) fn is_valid(schema: &Validator, value: &Value) -> Option<bool> {
-    within(nodes(value), || schema.is_valid(value))
+/// Makes a schema cost its size at each evaluation. The schema becomes the `then` of an `if` that
+/// counts. When the costs are too high, the schema accepts everything, so that the check ends soon
+/// and finds no more errors. The check then has no result.
+pub(crate) fn costly(schema: Value) -> Value {
+    let is_cheap = match &schema {
+        Value::Object(members) => members.contains_key("$ref") && members.len() == 1,
+        _ => true,
+    };
+    match is_cheap {
+        true => schema,
+        false => json!({"if": {COST: nodes(&schema)}, "then": schema}),
+    }
+}
+
+/// Validator of a schema.
+#[derive(Debug)]
+pub(crate) struct Schema(Validator);
+
+impl Schema {
+    pub(crate) fn new(validator: Validator) -> Self {
+        Self(validator)
+    }
+
+    /// True if a value matches. `None` if that takes too many steps or costs too much.
+    pub(crate) fn is_valid(&self, value: &Value) -> Option<bool> {
+        within(nodes(value), || self.0.is_valid(value))
+    }
+
+    /// Errors of a value that does not match, if they do not cost too much: all errors, otherwise
+    /// the first one. `read` reads them.
+    pub(crate) fn describe<T: Default>(
+        &self,
+        value: &Value,
+        read: impl Fn(&mut dyn Iterator<Item = ValidationError<'_>>) -> T,
+    ) -> T {
+        let nodes = nodes(value);
+        // The errors of all items and alternatives are collected before the first is read.
+        let all = || read(&mut self.0.iter_errors(value));
+        let first = || read(&mut self.0.validate(value).err().into_iter());
+        describing(nodes, all)
+            .or_else(|| describing(nodes, first))
+            .unwrap_or_default()
+    }
 }
 
 /// Number of JSON values inside a value, with itself.
-pub(crate) fn nodes(value: &Value) -> u64 {
+fn nodes(value: &Value) -> u64 {
     1 + match value {
         Value::Array(items) => items.iter().map(nodes).sum(),
         Value::Object(members) => members.values().map(nodes).sum(),
@@ -73,11 +175,15 @@ pub(crate) fn nodes(value: &Value) -> u64 {
     }
 }
 
-/// Makes each definition that is part of a cycle of references count its evaluations. The
-/// definition becomes the `then` of an `if` that counts, so that its evaluation ends at once when
-/// no steps are left.
+/// Makes each definition cost its size, and each definition that is part of a cycle of references
+/// count its evaluations. The definition becomes the `then` of an `if` that counts, so that its
+/// evaluation ends at once when no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {
-    for name in circular(defs) {
+    let circular = circular(defs);
+    for def in defs.values_mut() {
+        *def = costly(def.take());
+    }
+    for name in circular {
         if let Some(def) = defs.get_mut(&name) {
             let counted = json!({"if": {KEYWORD: true}, "else": false});
             let schema = std::mem::replace(def, counted);

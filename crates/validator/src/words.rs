@@ -2,23 +2,21 @@
 
 use std::fmt::Write as _;
 
+use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
-use jsonschema::{ValidationError, Validator};
 use policy::invalid::{Finding, Part};
 use serde_json::Value;
 
-use crate::steps;
+use crate::steps::Schema;
 
 /// Maximum number of findings for one message.
 pub(crate) const FINDINGS_MAX: usize = 20;
-/// Maximum number of JSON values in a value whose errors are described one by one.
-const DESCRIBED_NODES_MAX: u64 = 10_000;
 /// Maximum length of a pointer or a description, in bytes.
 const TEXT_MAX: usize = 300;
 
 /// Checks a value. Adds findings up to the maximum number for one message.
-pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
-    match steps::is_valid(schema, value) {
+pub(crate) fn check(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
+    match schema.is_valid(value) {
         Some(true) => {}
         Some(false) => describe_all(schema, value, part, findings),
         None => findings.push(finding(part.clone(), "", TOO_DEEP)),
@@ -26,22 +24,17 @@ pub(crate) fn check(schema: &Validator, value: &Value, part: &Part, findings: &m
 }
 
 /// Adds the findings of a value that does not match.
-fn describe_all(schema: &Validator, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
-    let nodes = steps::nodes(value);
-    let found = || {
-        // The errors of all items and alternatives are collected before the first is read.
-        let is_small = nodes <= DESCRIBED_NODES_MAX;
-        let errors = is_small.then(|| schema.iter_errors(value));
+fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
+    let mut found = schema.describe(value, |errors| {
         let mut found = Vec::new();
-        for error in errors.into_iter().flatten() {
+        for error in errors {
             add(&error, part, &mut found);
             if found.len() >= FINDINGS_MAX {
                 break;
             }
         }
         found
-    };
-    let mut found = steps::within(nodes, found).unwrap_or_default();
+    });
     if found.is_empty() {
         found.push(finding(part.clone(), "", NO_MATCH));
     }
@@ -52,7 +45,7 @@ fn describe_all(schema: &Validator, value: &Value, part: &Part, findings: &mut V
 /// Checks the interpretations of a text, of which one must match. The findings are those of the
 /// first interpretation.
 pub(crate) fn check_readings(
-    schema: &Validator,
+    schema: &Schema,
     readings: impl Iterator<Item = Option<Value>>,
     part: &Part,
     findings: &mut Vec<Finding>,
@@ -62,7 +55,7 @@ pub(crate) fn check_readings(
         if first.as_ref() == Some(&value) {
             continue;
         }
-        match steps::is_valid(schema, &value) {
+        match schema.is_valid(&value) {
             Some(true) => return,
             Some(false) => {
                 first.get_or_insert(value);

@@ -182,7 +182,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     WAY_ROUND "GW0542" "way-round" Warn
     "a possible bypass of an operation's security at an upstream that reads paths differently"
     "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the \
-described paths. Many upstreams normalise paths: to them `/a/` and `/A` are `/a`. Then an \
+described paths. Many upstreams normalise paths: to them `/a/` is `/a`. Then an \
 operation that is `internal`, or requires a credential that the other one does not require, can be \
 called without it. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that \
 an upstream may read as an undescribed path, or another one than the service of `forward_auth`. A `rewrite`, a stripped base path, the path of a \

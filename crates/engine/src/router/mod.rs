@@ -7,6 +7,7 @@
 mod builder;
 mod contender;
 mod host;
+mod letter_case;
 mod nodes;
 mod order;
 mod rest;

@@ -9,6 +9,7 @@ use http::Method;
 use policy::RequestHead;
 
 use super::builder::Builder;
+use super::letter_case::LetterCases;
 use super::nodes::{Arm, At, Fork, Node};
 
 /// Routing table of one API, for paths below its mounts.
@@ -24,6 +25,8 @@ pub struct ApiRouter {
     unmatched: Option<u32>,
     /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
+    /// Literals of the described and the `internal` operations.
+    letter_cases: LetterCases,
 }
 
 /// Operation that may be selected for a request.
@@ -71,6 +74,12 @@ impl ApiRouter {
     /// gwc has reported this error with source locations.
     pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let mut router = Self::of_operations(operations)?;
+        let described = router
+            .operations
+            .iter()
+            .map(|operation| &operation.template);
+        let templates = described.chain(hidden.iter().map(|one| &one.template));
+        router.letter_cases = LetterCases::of(templates, router.unmatched.is_some());
         if !hidden.is_empty() {
             router.hidden = Some(Box::new(Self::of_hidden(hidden)?));
         }
@@ -127,6 +136,7 @@ impl ApiRouter {
             undeclared,
             unmatched,
             hidden: None,
+            letter_cases: LetterCases::default(),
         })
     }
 
@@ -161,6 +171,14 @@ impl ApiRouter {
     #[must_use]
     pub fn hidden(&self) -> Option<&Self> {
         self.hidden.as_deref()
+    }
+
+    /// Paths that a server without letter case could read `below` as, and that consist of literals
+    /// where `below` differs from them in letter case. `below` is the path after the base path
+    /// (empty or `/…`). None if there are too many.
+    #[must_use]
+    pub fn other_letter_cases(&self, below: &str) -> Option<Vec<String>> {
+        self.letter_cases.others(below)
     }
 
     /// Greatest operation whose template, method and conditions match a request. `below` is the

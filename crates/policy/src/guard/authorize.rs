@@ -244,7 +244,7 @@ impl Run for Filter {
         match reject {
             None => Step::Continue,
             Some(reject) => {
-                cx.refund();
+                cx.refund_quotas();
                 Step::Reject(reject)
             }
         }

@@ -136,7 +136,7 @@ impl Run for Filter {
                 Step::Continue
             }
             (true, false) => {
-                cx.refund();
+                cx.refund_quotas();
                 Step::Reject(&DENIED)
             }
         }

@@ -85,7 +85,7 @@ impl Filter {
     }
 
     fn refuse(invalid: &Arc<Invalid>, cx: &mut Cx<'_>) -> Step {
-        cx.refund();
+        cx.refund_quotas();
         cx.invalid = Some(Arc::clone(invalid));
         Step::Reject(invalid.reject)
     }
@@ -107,7 +107,7 @@ impl Run for Filter {
             Some(Answer::Examined(examined)) => Arc::clone(examined),
             Some(Answer::Outage(_) | Answer::Http(_) | Answer::Fetched | Answer::Counted(_)) => {
                 if request == Mode::Block || undeclared != Undeclared::Allow {
-                    cx.refund();
+                    cx.refund_quotas();
                     return Step::Reject(&UNAVAILABLE);
                 }
                 cx.noted.push(Noted {

@@ -77,7 +77,7 @@ impl Run for Filter {
         let length = head.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > self.request_max) {
-            cx.refund();
+            cx.refund_quotas();
             return Step::Reject(&TOO_LARGE);
         }
         let limits = &mut cx.body_limits;

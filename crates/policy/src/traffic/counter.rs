@@ -45,7 +45,8 @@ enum Counted {
 /// Record of the tokens that were taken, with their counter.
 pub(super) enum Charged {
     Here(Charge),
-    Stored(Count),
+    /// With true for the counter of a quota.
+    Stored(bool, Count),
 }
 
 impl Counter {
@@ -69,7 +70,7 @@ impl Counter {
             match ask(store, &count, cx) {
                 Err(effect) => return Taken::Ask(Step::Ask(effect)),
                 Ok(Counted::Decided(admission)) => {
-                    return Taken::Counted(admission, Charged::Stored(count));
+                    return Taken::Counted(admission, Charged::Stored(self.quota, count));
                 }
                 Ok(Counted::Unanswered(OnOutage::Open)) => return Taken::Uncounted,
                 Ok(Counted::Unanswered(OnOutage::Closed)) => return Taken::Refused(&UNAVAILABLE),
@@ -98,7 +99,7 @@ impl Charged {
     pub(super) fn record(self, cx: &mut Cx<'_>) {
         match self {
             Self::Here(charge) => cx.charged(charge),
-            Self::Stored(count) => cx.stored(count),
+            Self::Stored(is_quota, count) => cx.stored(is_quota, count),
         }
     }
 }
