@@ -71,6 +71,8 @@ struct Use {
     check: Check,
     /// Scopes that the token must have.
     scopes: Box<[Box<str>]>,
+    /// Roles that the owner of the credential must have.
+    roles: Box<[Box<str>]>,
     strip: bool,
     passes: Passes,
 }
@@ -99,6 +101,8 @@ enum Outcome {
     Unchecked,
     /// The token is valid, but lacks a required scope.
     Unscoped,
+    /// The credential is valid, but its owner lacks a required role.
+    Unroled,
     Several,
 }
 
@@ -218,7 +222,10 @@ impl Requirement {
             let mut is_valid = false;
             for wanted in uses().filter(|one| one.place == first.place) {
                 let outcome = wanted.outcome(head, cx, owners, verified);
-                is_valid |= matches!(outcome, Outcome::Satisfied(_) | Outcome::Unscoped);
+                is_valid |= matches!(
+                    outcome,
+                    Outcome::Satisfied(_) | Outcome::Unscoped | Outcome::Unroled
+                );
                 faults.note(outcome, || wanted.fresh_nonce(cx.unix_s))?;
             }
             if let Some(reject) = faults.reject().filter(|_| !is_valid) {
@@ -386,6 +393,7 @@ impl Faults {
             Outcome::Disputed => self.conflict = true,
             Outcome::Unchecked => self.unchecked = true,
             Outcome::Unscoped => self.unscoped = true,
+            Outcome::Unroled => self.unroled = true,
             Outcome::Several => return Err(Stop::Reject(&AMBIGUOUS)),
             Outcome::Ask(effect) => return Err(Stop::Ask(effect)),
         }
@@ -410,7 +418,23 @@ impl Use {
         }
     }
 
+    /// Result of checking the request's credential and the roles of its owner.
     fn outcome<'s>(
+        &'s self,
+        head: &RequestHead,
+        cx: &Cx<'_>,
+        owners: (&Credentials, &[Consumer]),
+        verified: &mut Verified<'s>,
+    ) -> Outcome {
+        match self.checked(head, cx, owners, verified) {
+            Outcome::Satisfied(Some(known)) if !known.has_roles(&self.roles, owners.1) => {
+                Outcome::Unroled
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn checked<'s>(
         &'s self,
         head: &RequestHead,
         cx: &Cx<'_>,

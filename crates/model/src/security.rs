@@ -10,6 +10,7 @@ use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place, dpop, hmac_signature};
 use policy::declared::{Settings as Declared, later};
+use policy::guard::authorize::ROLES;
 
 use super::Defined;
 use super::passes;
@@ -23,6 +24,8 @@ pub(super) struct Schemes {
     by_name: BTreeMap<String, Scheme>,
     mode: SecurityMode,
     version: Version,
+    /// True if a consumer has the claim `roles`.
+    has_roles: bool,
 }
 
 struct Scheme {
@@ -166,6 +169,7 @@ impl Schemes {
             by_name,
             mode: verifiers.settings.defaults.security,
             version,
+            has_roles: has_roles(verifiers.settings),
         }
     }
 
@@ -250,22 +254,27 @@ impl Schemes {
                     continue;
                 };
                 self.check_scopes(scheme, &bound, scopes, sink);
-                let mut scopes: Vec<String> =
-                    scopes.iter().map(|scope| scope.value.clone()).collect();
-                scopes.sort();
-                scopes.dedup();
-                match uses.iter_mut().find(|known| known.scheme == bound.name) {
-                    Some(known) => known.scopes.extend(scopes),
-                    None => uses.push(ir::SchemeUse {
+                let names = scopes.iter().map(|scope| scope.value.clone());
+                let known = uses.iter().position(|known| known.scheme == bound.name);
+                let index = known.unwrap_or_else(|| {
+                    uses.push(ir::SchemeUse {
                         scheme: bound.name.clone(),
-                        scopes,
-                    }),
+                        scopes: Vec::new(),
+                        roles: Vec::new(),
+                    });
+                    uses.len() - 1
+                });
+                match self.lists_roles(scheme, &bound) {
+                    true => uses[index].roles.extend(names),
+                    false => uses[index].scopes.extend(names),
                 }
                 used.insert(bound.name.clone(), bound);
             }
             for known in &mut uses {
-                known.scopes.sort();
-                known.scopes.dedup();
+                for names in [&mut known.scopes, &mut known.roles] {
+                    names.sort();
+                    names.dedup();
+                }
             }
             uses.sort();
             let alternative = ir::Alternative(uses);
@@ -307,6 +316,13 @@ impl Schemes {
         }
     }
 
+    /// True if the list of a requirement names roles that the gateway checks: since OpenAPI 3.1,
+    /// for schemes of other types than `oauth2` and `openIdConnect`.
+    fn lists_roles(&self, scheme: &Scheme, bound: &ir::Scheme) -> bool {
+        let is_checked = bound.verify != ir::Verify::Upstream;
+        is_checked && !scheme.takes_scopes && self.version != Version::V30
+    }
+
     fn check_scopes(
         &self,
         scheme: &Scheme,
@@ -323,7 +339,14 @@ impl Schemes {
                 .help("write `[]`: every valid credential is admitted")
         };
         let scope = first.value.escape_debug();
-        if let Some(verifier) = &scheme.lacks_scopes {
+        if self.lists_roles(scheme, bound) {
+            if scheme.lacks_scopes.is_some() && !self.has_roles {
+                sink.push(
+                    finding(format!("`{scope}` is a role, and no consumer has roles"))
+                        .help("give roles to consumers (`claims: {roles: [NAME]}`), or write `[]`: every valid credential is admitted"),
+                );
+            }
+        } else if let Some(verifier) = &scheme.lacks_scopes {
             sink.push(finding(format!(
                 "`{scope}` is a scope, and credentials of {verifier} have no scopes"
             )));
@@ -505,6 +528,16 @@ fn token_place(place: Place, scheme: &str) -> Place {
     }
 }
 
+/// True if a consumer has the claim `roles`. Keys, passwords, certificates and signatures have no
+/// claims, so that their callers have the roles of their consumers only.
+fn has_roles(settings: &Settings) -> bool {
+    let mut consumers = settings.consumers.iter();
+    consumers.any(|consumer| {
+        let mut claims = consumer.value.claims.iter();
+        claims.any(|one| one.path.first().is_some_and(|name| name == ROLES))
+    })
+}
+
 /// True if credentials of a verifier have no scopes. With such a verifier, a required scope would
 /// make every call fail.
 fn lacks_scopes(checked: &auth::Checked) -> bool {
@@ -602,6 +635,7 @@ mod tests {
                 .into(),
             mode: SecurityMode::Enforce,
             version: Version::V31,
+            has_roles: false,
         }
     }
 

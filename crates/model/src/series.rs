@@ -151,8 +151,8 @@ fn refusals(
     if !asked.security.0.is_empty() {
         statuses.insert("401");
     }
-    let mut wanted = asked.security.0.iter().flat_map(|one| &one.0);
-    if wanted.any(|wanted| !wanted.scopes.is_empty()) {
+    let mut wanted = asked.security.uses();
+    if wanted.any(|wanted| !wanted.scopes.is_empty() || !wanted.roles.is_empty()) {
         statuses.insert("403");
     }
     if asked.max_body_bytes.is_some() {

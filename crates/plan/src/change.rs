@@ -203,6 +203,8 @@ pub struct WitnessCredential {
     pub state: &'static str,
     /// Scopes of the credential.
     pub scopes: Vec<String>,
+    /// Roles of the owner of the credential.
+    pub roles: Vec<String>,
     /// Client certificate with its source, as [`policy::auth::mtls::witness`] writes it: one name a
     /// line. `None` for other credentials.
     pub certificate: Option<(Source, String)>,

@@ -131,6 +131,9 @@ fn witness(witness: &Witness) -> Value {
         .collect();
     let credentials = witness.credentials.iter().map(|credential| {
         let mut one = json!({"scheme": credential.scheme, "state": credential.state, "scopes": credential.scopes});
+        if !credential.roles.is_empty() {
+            one["roles"] = json!(credential.roles);
+        }
         if let Some((source, names)) = &credential.certificate {
             let names: Vec<&str> = names.lines().collect();
             one["certificate"] = json!({"from": source.name(), "names": names});

@@ -328,8 +328,8 @@ impl<'a> Of<'a> {
         })
     }
 
-    /// Alternatives of the security requirement: the schemes of each, with their scopes.
-    fn requirements(&self) -> BTreeSet<BTreeSet<(&'a str, &'a [String])>> {
+    /// Alternatives of the security requirement: the schemes of each, with their scopes and roles.
+    fn requirements(&self) -> BTreeSet<BTreeSet<(&'a str, [&'a [String]; 2])>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);
         let alternatives = self.treatment.security.0.iter();
@@ -338,7 +338,8 @@ impl<'a> Of<'a> {
                 let uses = alternative.0.iter().flat_map(|wanted| {
                     let named = names.into_iter().flatten();
                     let named = named.filter(|(_, canonical)| **canonical == wanted.scheme);
-                    named.map(|(name, _)| (name.as_str(), wanted.scopes.as_slice()))
+                    let names = [wanted.scopes.as_slice(), wanted.roles.as_slice()];
+                    named.map(move |(name, _)| (name.as_str(), names))
                 });
                 uses.collect()
             })

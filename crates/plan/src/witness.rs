@@ -1,6 +1,7 @@
 //! Witnesses: requests with different outcomes on the two sides. Before a witness is shown, the old
 //! and the new engine confirm the outcomes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -8,6 +9,8 @@ use bundle::ir::{self, Gateway};
 use engine::Verdict;
 use policy::auth::mtls::Source;
 use policy::auth::{Checked, Place, dpop};
+use policy::declared::{Scalar, Settings, Value};
+use policy::guard::authorize::ROLES;
 use sha2::{Digest as _, Sha256};
 
 use super::values::Values;
@@ -22,17 +25,61 @@ const KEY: &str = "valid";
 const PAIR: &str = "valid:valid";
 /// Credential in a witness if only its presence is checked.
 const FORGED: &str = "forged";
-/// Consumer that owns the credentials of witnesses. gateway.yaml cannot define this name.
+/// Name of the consumer that owns the credentials of witnesses, and beginning of the names of those
+/// with roles. gateway.yaml cannot define such a name.
 pub(crate) const OWNER: &str = "~witness";
 
-/// Returns a gateway that accepts the credentials of witnesses.
-pub fn with_witness(gateway: &Gateway) -> Gateway {
-    with_credentials_of(gateway, None)
+/// Sets of roles for which a gateway accepts credentials of witnesses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleSets(BTreeSet<BTreeSet<String>>);
+
+impl RoleSets {
+    /// Sets of roles that requirements of these gateways name: of each alternative, and of each
+    /// scheme of an API.
+    pub fn of<'g>(gateways: impl IntoIterator<Item = &'g Gateway>) -> Self {
+        let mut sets = BTreeSet::from([BTreeSet::new()]);
+        for api in gateways.into_iter().flat_map(|gateway| gateway.apis.iter()) {
+            let security = || api.treatments.iter().map(|one| &one.security);
+            let alternatives = security().flat_map(|one| &one.0);
+            sets.extend(alternatives.map(|one| required_roles(&one.0)));
+            let all = security().flat_map(ir::Security::uses);
+            sets.insert(required_roles(all));
+        }
+        Self(sets)
+    }
 }
 
-/// Returns a gateway in which the consumer `consumer` owns the API key and password of witnesses.
-/// `None`: a consumer without groups and claims, whose name gateway.yaml cannot define.
-pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> Gateway {
+/// Roles that schemes of a requirement name.
+pub(crate) fn required_roles<'u>(
+    uses: impl IntoIterator<Item = &'u ir::SchemeUse>,
+) -> BTreeSet<String> {
+    let roles = uses.into_iter().flat_map(|wanted| &wanted.roles);
+    roles.cloned().collect()
+}
+
+/// Text that names a set of roles: empty for no roles, otherwise a dash and a part of its digest.
+fn suffix(roles: &BTreeSet<String>) -> String {
+    if roles.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = roles.iter().map(String::as_str).collect();
+    let digest = bundle::digest::Digest::of(names.join("\0").as_bytes());
+    format!("-{}", &digest.hex()[..12])
+}
+
+/// Returns a gateway that accepts the credentials of witnesses.
+pub fn with_witness(gateway: &Gateway, sets: &RoleSets) -> Gateway {
+    with_credentials_of(gateway, None, sets)
+}
+
+/// Returns a gateway in which the consumer `consumer` owns the API keys and passwords of witnesses.
+/// `None`: consumers without groups, one for each set of roles, whose names gateway.yaml cannot
+/// define.
+pub(crate) fn with_credentials_of(
+    gateway: &Gateway,
+    consumer: Option<&str>,
+    RoleSets(sets): &RoleSets,
+) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
         not_after: None,
@@ -40,31 +87,64 @@ pub(crate) fn with_credentials_of(gateway: &Gateway, consumer: Option<&str>) -> 
     };
     let mut gateway = gateway.clone();
     let mut consumers: Vec<ir::Consumer> = gateway.shared.consumers.iter().cloned().collect();
-    let known = consumers
-        .iter_mut()
-        .find(|one| Some(one.name.as_str()) == consumer);
-    match known {
-        Some(known) => {
-            known.keys.push(hash(KEY));
-            known.basic.push(hash(PAIR));
+    for roles in sets {
+        let suffix = suffix(roles);
+        let key = hash(&format!("{KEY}{suffix}"));
+        let pair = hash(&format!("{PAIR}{suffix}"));
+        let known = consumers
+            .iter_mut()
+            .find(|one| Some(one.name.as_str()) == consumer);
+        match known {
+            Some(known) => {
+                known.keys.push(key);
+                known.basic.push(pair);
+            }
+            None => consumers.push(ir::Consumer {
+                name: format!("{OWNER}{suffix}"),
+                keys: vec![key],
+                basic: vec![pair],
+                declared: Settings::default(),
+                claims: claims(roles),
+                groups: Vec::new(),
+                metadata: Settings::default(),
+                certificates: Vec::new(),
+                plan: None,
+                tokens: Vec::new(),
+            }),
         }
-        None => consumers.push(ir::Consumer {
-            name: OWNER.into(),
-            keys: vec![hash(KEY)],
-            basic: vec![hash(PAIR)],
-            declared: policy::declared::Settings::default(),
-            claims: policy::declared::Settings::default(),
-            groups: Vec::new(),
-            metadata: policy::declared::Settings::default(),
-            certificates: Vec::new(),
-            plan: None,
-            tokens: Vec::new(),
-        }),
     }
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;
     }
     gateway
+}
+
+/// Claims of a consumer with these roles.
+fn claims(roles: &BTreeSet<String>) -> Settings {
+    if roles.is_empty() {
+        return Settings::default();
+    }
+    let roles = roles.iter().cloned().map(Scalar::Text);
+    Settings::default().with(&[ROLES], Value::Set(roles.collect()))
+}
+
+/// True if an alternative requires roles of callers that witnesses do not have: owners of client
+/// certificates and signatures.
+pub(super) fn lacks_roles(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+) -> bool {
+    let is_of_consumer = |wanted: &ir::SchemeUse| {
+        let verify = schemes.get(&wanted.scheme).map(|scheme| &scheme.verify);
+        let Some(ir::Verify::Auth(name)) = verify else {
+            return false;
+        };
+        let checked = verifiers.get(name).map(|one| &one.checked);
+        matches!(checked, Some(Checked::Mtls(_) | Checked::HmacSignature(_)))
+    };
+    let mut uses = alternative.0.iter();
+    uses.any(|wanted| !wanted.roles.is_empty() && is_of_consumer(wanted))
 }
 
 /// Request from which a witness is built.
@@ -103,6 +183,8 @@ pub(super) fn credentials(
     let mut values = Values::default();
     let mut cookies: Vec<String> = Vec::new();
     let mut credentials = Vec::new();
+    // One caller has all credentials, so that each of them belongs to a consumer with all roles.
+    let roles = required_roles(&alternative.0);
     for wanted in &alternative.0 {
         let Some(scheme) = schemes.get(&wanted.scheme) else {
             continue;
@@ -110,7 +192,7 @@ pub(super) fn credentials(
         let valid =
             matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
         let token = tokens.get(&scheme.place).filter(|_| valid);
-        let text = token.map_or_else(|| credential(scheme, valid), Clone::clone);
+        let text = token.map_or_else(|| credential(scheme, valid, &roles), Clone::clone);
         let mut certificate = None;
         match &scheme.place {
             Place::Header(name) => values.headers.push((name.clone(), text)),
@@ -142,6 +224,7 @@ pub(super) fn credentials(
             scheme: scheme.name.clone(),
             state: if valid { "valid" } else { "forged" },
             scopes: wanted.scopes.clone(),
+            roles: wanted.roles.clone(),
             certificate,
         });
     }
@@ -163,13 +246,14 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
 }
 
 /// Credential for the place of a scheme: one that a gateway of [`with_witness`] accepts if `valid`
-/// is true, otherwise an unknown one.
-pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
+/// is true, otherwise an unknown one. The owner of the valid one has these roles.
+pub(crate) fn credential(scheme: &ir::Scheme, valid: bool, roles: &BTreeSet<String>) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {
-            base64::engine::general_purpose::STANDARD.encode(PAIR)
+            let pair = format!("{PAIR}{}", suffix(roles));
+            base64::engine::general_purpose::STANDARD.encode(pair)
         }
-        (_, true) => KEY.to_owned(),
+        (_, true) => format!("{KEY}{}", suffix(roles)),
         (_, false) => FORGED.to_owned(),
     }
 }

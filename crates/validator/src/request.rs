@@ -153,6 +153,7 @@ mod tests {
         let own = bundle::ir::SchemeUse {
             scheme: "own".into(),
             scopes: Vec::new(),
+            roles: Vec::new(),
         };
         let security = Security(vec![bundle::ir::Alternative(vec![own])]);
         let credentials = Credentials::of(&schemes, &security);

@@ -219,16 +219,23 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     ];
 
     SCOPES_NOT_GIVEN "GW0516" "scopes-not-given" Error
-    "scopes that the scheme's verifier cannot give"
-    "OpenAPI 3.0 has scopes for oauth2 and openIdConnect only; in 3.1 other schemes may list \
-roles, but the verifier must yield them. Keys and passwords yield none, so that every call would \
-be refused."
+    "scopes or roles that no credential of the scheme can have"
+    "Requirements of oauth2 and openIdConnect schemes list scopes. Since OpenAPI 3.1, those of other \
+schemes list roles: values of the claim `roles` of the caller's consumer or token. Keys, passwords, \
+certificates and signatures have no scopes and no claims. Without a consumer with the claim \
+`roles`, every call would be refused."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: [admin]}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
 components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"),
     ];
-    good keyed!(KEYED, "{}");
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
+consumers: {acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}], claims: {roles: [admin]}}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: [admin]}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"),
+    ];
 
     REQUIRED_AUTH_MISSING "GW0517" "required-auth-missing" Error
     "an operation that can be called without a verifier that the operator requires"

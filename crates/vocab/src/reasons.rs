@@ -52,6 +52,7 @@ reasons! {
         "dpop_proofs_full" 503 "the gateway cannot record another proof of possession";
         "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
         "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
+        "insufficient_role" 403 "the caller lacks a role that `security` requires";
         "insufficient_scope" 403 "the credential lacks a scope";
         "introspection_unavailable" 503 "the introspection endpoint does not answer";
         "ip_denied" 403 "an `ip_filter` refuses the address";

@@ -153,8 +153,11 @@ fn security(security: &ir::Security) -> Value {
     let alternatives = security.0.iter().map(|alternative| {
         let uses = alternative.0.iter();
         Value::Object(
-            uses.map(|one| (one.scheme.clone(), json!(one.scopes)))
-                .collect(),
+            uses.map(|one| {
+                let names: Vec<&String> = one.scopes.iter().chain(&one.roles).collect();
+                (one.scheme.clone(), json!(names))
+            })
+            .collect(),
         )
     });
     alternatives.collect()

@@ -103,7 +103,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let gateway = &side.lowered.gateway;
     let gateway = match args.credential.is_empty() && args.witness.is_none() {
         true => std::borrow::Cow::Borrowed(gateway),
-        false => std::borrow::Cow::Owned(witness::with_witness(gateway)),
+        false => {
+            let sets = witness::RoleSets::of([gateway]);
+            std::borrow::Cow::Owned(witness::with_witness(gateway, &sets))
+        }
     };
     let oracle = Oracle::build(&gateway, &side.bundle.to_string()).map_err(|error| {
         Failure::new(

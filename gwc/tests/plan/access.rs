@@ -71,6 +71,7 @@ struct Use {
     place: usize,
     verifier: Option<usize>,
     scopes: Vec<&'static str>,
+    roles: Vec<&'static str>,
 }
 
 /// Credential of a caller at a place.
@@ -100,6 +101,8 @@ struct Facts {
     late_ms: u64,
     claim: bool,
     scope: bool,
+    /// True if its owner has the role `r`.
+    role: bool,
     /// Its binding, which the request proves.
     bound: &'static str,
 }
@@ -150,8 +153,8 @@ fn certificates(dice: &mut Dice) -> Verifier {
     }
 }
 
-/// A requirement of two fields, or of a field and a certificate.
-fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
+/// A requirement of two fields, or of a field and a certificate, with scopes or with roles.
+fn requirement(dice: &mut Dice, is_certified: bool, by_role: bool) -> Vec<Vec<Use>> {
     let alternatives = dice.below(4);
     (0..alternatives)
         .map(|_| {
@@ -162,17 +165,16 @@ fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
                             place: CERTIFICATE,
                             verifier: dice.chance(9).then(|| 3 + dice.below(2)),
                             scopes: Vec::new(),
+                            roles: Vec::new(),
                         };
                     }
                     let verifier = dice.chance(8).then(|| dice.below(3));
+                    let has_right = dice.chance(3) && verifier.is_some();
                     Use {
                         place: if is_certified { 0 } else { dice.below(2) },
                         verifier,
-                        scopes: if dice.chance(3) && verifier.is_some() {
-                            vec!["s"]
-                        } else {
-                            Vec::new()
-                        },
+                        scopes: Vec::from_iter((has_right && !by_role).then_some("s")),
+                        roles: Vec::from_iter((has_right && by_role).then_some("r")),
                     }
                 })
                 .collect()
@@ -191,8 +193,8 @@ fn credentials() -> Vec<CallerCredential> {
             .collect()
     };
     let mut all = vec![CallerCredential::Nothing, CallerCredential::Forged];
-    for bits in 0..8u8 {
-        let (key, claim, scope) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+    for bits in 0..16u8 {
+        let [key, claim, scope, role] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
         for keys in subsets(&KEYS) {
             for issuer in ISSUERS {
                 for audience in subsets(&AUDIENCES) {
@@ -208,6 +210,7 @@ fn credentials() -> Vec<CallerCredential> {
                                     late_ms,
                                     claim,
                                     scope,
+                                    role,
                                     bound,
                                 }));
                             }
@@ -314,7 +317,8 @@ fn lets_in(
                     && bindings.contains(&facts.bound)
             }
         };
-        valid && (wanted.scopes.is_empty() || facts.scope)
+        let has_role = wanted.roles.is_empty() || facts.role;
+        valid && (wanted.scopes.is_empty() || facts.scope) && has_role
     };
     requirement.is_empty()
         || requirement
@@ -350,6 +354,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
             ir::SchemeUse {
                 scheme: name,
                 scopes,
+                roles: wanted.roles.iter().map(|role| (*role).to_owned()).collect(),
             }
         });
         ir::Alternative(uses.collect())
@@ -477,23 +482,24 @@ fn pair(
         new_verifiers[3 + dice.below(2)] = certificates(dice);
     }
     let is_certified = dice.chance(3);
-    let old = requirement(dice, is_certified);
+    let by_role = dice.chance(3);
+    let old = requirement(dice, is_certified, by_role);
     let new = if dice.chance(4) {
         old.clone()
     } else {
-        requirement(dice, is_certified)
+        requirement(dice, is_certified, by_role)
     };
     let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
     let (mut more, mut fewer) = (false, false);
     let telling = [0, 1].map(|place| -> Vec<&CallerCredential> {
         let asked = asked_at(place, &old, &old_verifiers);
-        let asked: Vec<(&Verifier, bool)> = asked
+        let asked: Vec<(&Verifier, [bool; 2])> = asked
             .into_iter()
             .chain(asked_at(place, &new, &new_verifiers))
             .collect();
         all.iter().filter(|held| is_telling(held, &asked)).collect()
     });
-    let asked: Vec<(&Verifier, bool)> = asked_at(CERTIFICATE, &old, &old_verifiers)
+    let asked: Vec<(&Verifier, [bool; 2])> = asked_at(CERTIFICATE, &old, &old_verifiers)
         .into_iter()
         .chain(asked_at(CERTIFICATE, &new, &new_verifiers))
         .collect();
@@ -528,23 +534,26 @@ fn pair(
     *told.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
-/// Requirement at a place, and true if it needs a scope.
+/// Requirement at a place, and true if it needs a scope, and a role.
 fn asked_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],
     verifiers: &'v [Verifier],
-) -> Vec<(&'v Verifier, bool)> {
+) -> Vec<(&'v Verifier, [bool; 2])> {
     let uses = requirement
         .iter()
         .flatten()
         .filter(|wanted| wanted.place == place);
-    uses.filter_map(|wanted| Some((&verifiers[wanted.verifier?], !wanted.scopes.is_empty())))
-        .collect()
+    uses.filter_map(|wanted| {
+        let rights = [!wanted.scopes.is_empty(), !wanted.roles.is_empty()];
+        Some((&verifiers[wanted.verifier?], rights))
+    })
+    .collect()
 }
 
 /// True if the credential has only properties that one of the requirements checks. Other properties
 /// make no difference.
-fn is_telling(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
+fn is_telling(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Known(facts) = held else {
         return true;
     };
@@ -564,10 +573,11 @@ fn is_telling(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
             )),
         })
     };
-    let is_key = |(verifier, _): &(&Verifier, bool)| matches!(verifier, Verifier::Key);
+    let is_key = |(verifier, _): &(&Verifier, [bool; 2])| matches!(verifier, Verifier::Key);
     let no_token = tokens().next().is_none();
     (!facts.key || asked.iter().any(is_key))
-        && (!facts.scope || asked.iter().any(|(_, scope)| *scope))
+        && (!facts.scope || asked.iter().any(|(_, [scope, _])| *scope))
+        && (!facts.role || asked.iter().any(|(_, [_, role])| *role))
         && (!facts.claim || tokens().any(|token| *token.5))
         && facts
             .keys
@@ -595,7 +605,7 @@ fn is_telling(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
 }
 
 /// True if the certificate has only properties that one of the requirements checks.
-fn is_shown(held: &CallerCredential, asked: &[(&Verifier, bool)]) -> bool {
+fn is_shown(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Certificate {
         of_connection,
         of_proxy,

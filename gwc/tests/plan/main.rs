@@ -41,6 +41,7 @@ mod responses;
 mod rest;
 mod retries;
 mod reviewed;
+mod roles;
 mod rounds;
 mod services;
 mod signatures;

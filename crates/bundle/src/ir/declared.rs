@@ -72,8 +72,11 @@ impl Api {
             let retries = one.retries.iter().map(|_| "operation:retries".to_owned());
             let keeps = !one.path_readings.is_strict();
             let keeps = keeps.then(|| "operation:path_readings".to_owned());
+            let by_role = one.security.uses().any(|wanted| !wanted.roles.is_empty());
+            let by_role = by_role.then(|| "operation:roles".to_owned());
             of_settings("operation", &one.declared)
                 .chain(one.forwarding.needs())
+                .chain(by_role)
                 .chain(retries)
                 .chain(keeps)
         });

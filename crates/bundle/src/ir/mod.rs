@@ -109,6 +109,7 @@ const OWN: &[&str] = &[
     "operation:override_fields",
     "operation:path_readings",
     "operation:rewrite",
+    "operation:roles",
     "operation:split",
     "operation:stream",
     "operation:streams",

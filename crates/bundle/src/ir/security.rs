@@ -98,7 +98,7 @@ pub struct Security(#[n(0)] pub Vec<Alternative>);
 #[cbor(transparent)]
 pub struct Alternative(#[n(0)] pub Vec<SchemeUse>);
 
-/// A scheme with the scopes that it must grant. Sorted by name within an alternative.
+/// A scheme with the scopes or roles that it must grant. Sorted by name within an alternative.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct SchemeUse {
@@ -108,9 +108,18 @@ pub struct SchemeUse {
     /// Required scopes, sorted.
     #[n(1)]
     pub scopes: Vec<String>,
+    /// Required roles of the caller, sorted (OpenAPI 3.1, *Security Requirement Object*).
+    #[n(2)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
 }
 
 impl Security {
+    /// Required schemes of all alternatives.
+    pub fn uses(&self) -> impl Iterator<Item = &SchemeUse> {
+        self.0.iter().flat_map(|alternative| &alternative.0)
+    }
+
     /// True if a request without any credential is admitted.
     #[must_use]
     pub fn admits_anyone(&self) -> bool {

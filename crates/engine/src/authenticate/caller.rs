@@ -7,6 +7,7 @@ use policy::auth::dpop::{self, Proved};
 use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
 use policy::auth::oidc::Opened;
+use policy::guard::authorize::ROLES;
 use policy::{Cx, NO_CLAIMS, Principal};
 
 use crate::consumers::Consumer;
@@ -26,6 +27,24 @@ pub(super) struct VerifiedCredential {
     pub(super) signed: Option<Box<Signed>>,
     /// Session of a browser.
     pub(super) session: Option<Arc<Opened>>,
+}
+
+impl VerifiedCredential {
+    /// True if the owner of the credential has all of these roles: values of the claim `roles` of
+    /// the consumer, otherwise of the token.
+    pub(super) fn has_roles(&self, roles: &[Box<str>], consumers: &[Consumer]) -> bool {
+        if roles.is_empty() {
+            return true;
+        }
+        let consumer = self
+            .consumer
+            .and_then(|index| consumers.get(index as usize));
+        let token = self.token.as_ref();
+        roles.iter().all(|role| {
+            let own = consumer.and_then(|one| one.claims.has(ROLES, role));
+            own.unwrap_or_else(|| token.is_some_and(|token| token.has_claim(ROLES, role)))
+        })
+    }
 }
 
 /// Owner of the credentials that one alternative requires.

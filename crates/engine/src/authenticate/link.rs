@@ -74,11 +74,13 @@ impl Requirement {
                     Some((checked, _)) => return Err(checked.kind().to_owned()),
                 };
                 let scopes = wanted.scopes.iter().map(|scope| scope.as_str().into());
+                let roles = wanted.roles.iter().map(|role| role.as_str().into());
                 uses.push(Use {
                     scheme: scheme.name.as_str().into(),
                     place: scheme.place.clone(),
                     check,
                     scopes: scopes.collect(),
+                    roles: roles.collect(),
                     strip: scheme.strip_credential,
                     passes: Passes::of(&scheme.passes),
                 });

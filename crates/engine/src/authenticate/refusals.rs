@@ -92,6 +92,11 @@ pub(super) static SCOPE_MISSING: Reject = Reject {
     code: "insufficient_scope",
     title: "The token does not have the scope",
 };
+static ROLE_MISSING: Reject = Reject {
+    status: 403,
+    code: "insufficient_role",
+    title: "The caller lacks a role",
+};
 
 pub(super) static SESSION_INVALID: Reject = Reject {
     status: 401,
@@ -120,7 +125,7 @@ static LOGOUT_FOREIGN: Reject = Reject {
 };
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 21] = [
+pub(crate) static REJECTS: [&Reject; 22] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -129,6 +134,7 @@ pub(crate) static REJECTS: [&Reject; 21] = [
     &CREDENTIAL_EXPIRED,
     &CERTIFICATE_INVALID,
     &SCOPE_MISSING,
+    &ROLE_MISSING,
     &KEYS_UNAVAILABLE,
     &INTROSPECTION_UNAVAILABLE,
     &PASSWORD_UNCHECKED,
@@ -199,6 +205,7 @@ pub(super) struct Faults {
     pub(super) unchecked: bool,
     pub(super) conflict: bool,
     pub(super) unscoped: bool,
+    pub(super) unroled: bool,
     pub(super) token: Option<Reason>,
     pub(super) certificate: Option<mtls::Reason>,
     pub(super) proof: Option<dpop::Reason>,
@@ -260,7 +267,8 @@ impl Faults {
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
         // The token belongs to another verifier, which recorded another reason.
-        let is_foreign = self.token == Some(Reason::Issuer) && (self.unscoped || self.conflict);
+        let is_other = self.unscoped || self.unroled || self.conflict;
+        let is_foreign = self.token == Some(Reason::Issuer) && is_other;
         match self {
             Self {
                 token: Some(reason),
@@ -293,6 +301,7 @@ impl Faults {
             } => Some(&CERTIFICATE_INVALID),
             Self { conflict: true, .. } => Some(&CONFLICT),
             Self { unscoped: true, .. } => Some(&SCOPE_MISSING),
+            Self { unroled: true, .. } => Some(&ROLE_MISSING),
             _ => None,
         }
     }

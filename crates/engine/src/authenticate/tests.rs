@@ -89,6 +89,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
         let uses = fields.iter().map(|field| ir::SchemeUse {
             scheme: (*field).into(),
             scopes: Vec::new(),
+            roles: Vec::new(),
         });
         ir::Alternative(uses.collect())
     };
@@ -219,6 +220,7 @@ fn requirement(
                 .map(|name| ir::SchemeUse {
                     scheme: (*name).into(),
                     scopes: Vec::new(),
+                    roles: Vec::new(),
                 })
                 .collect(),
         )

@@ -92,6 +92,7 @@ impl Street {
             let scheme = "staff".to_owned();
             let scopes = Vec::new();
             security = ir::Security(vec![ir::Alternative(vec![ir::SchemeUse {
+                roles: Vec::new(),
                 scheme,
                 scopes,
             }])]);

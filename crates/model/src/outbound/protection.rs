@@ -38,7 +38,9 @@ impl Protection {
             uses.flat_map(|wanted| {
                 let scopes = wanted.scopes.iter();
                 let scopes = scopes.map(|scope| format!("{} with {scope}", wanted.scheme));
-                scopes.chain([wanted.scheme.clone()])
+                let roles = wanted.roles.iter();
+                let roles = roles.map(|role| format!("{} with role {role}", wanted.scheme));
+                scopes.chain(roles).chain([wanted.scheme.clone()])
             })
             .collect()
         };

@@ -92,7 +92,8 @@ impl<'a> Runner<'a> {
         let with_credentials = !case.credentials.is_empty();
         if with_credentials && !self.credentialed.contains_key(&owner) {
             let gateway = &self.side.lowered.gateway;
-            let gateway = witness::with_credentials_of(gateway, owner.as_deref());
+            let sets = witness::RoleSets::of([gateway]);
+            let gateway = witness::with_credentials_of(gateway, owner.as_deref(), &sets);
             let oracle = Oracle::build(&gateway, &self.side.bundle.to_string())?;
             self.credentialed.insert(owner.clone(), oracle);
         }

@@ -85,7 +85,7 @@ impl std::fmt::Display for NoCredential {
 /// Name of the consumer for display.
 pub(super) fn owner(consumer: &str) -> String {
     match consumer {
-        witness::OWNER => "(owner of the valid credential)".to_owned(),
+        name if name.starts_with(witness::OWNER) => "(owner of the valid credential)".to_owned(),
         name => name.to_owned(),
     }
 }
@@ -115,9 +115,15 @@ pub fn carry(
     // One caller has all these credentials, because a token may be bound to the certificate of
     // another scheme.
     let tokens = tokens_for(asked, api, valid.map(|(_, scheme)| *scheme));
+    let roles = witness::required_roles(uses(api));
     for (credential, scheme) in found {
         let source = witness::source(scheme, &asked.gateway().shared.auth);
-        put(&mut question, (scheme, source), credential, &tokens)?;
+        put(
+            &mut question,
+            (scheme, source),
+            credential,
+            (&tokens, &roles),
+        )?;
     }
     Ok(Some(question))
 }
@@ -150,20 +156,25 @@ fn find<'a>(
     })
 }
 
-/// Tokens of schemes, with every scope that the API requires.
+/// Schemes that the requirements of an API name.
+fn uses(api: &ir::Api) -> impl Iterator<Item = &ir::SchemeUse> {
+    api.treatments.iter().flat_map(|one| one.security.uses())
+}
+
+/// Tokens of schemes, with every scope and role that the API requires.
 fn tokens_for<'a>(
     asked: RouteRequest<'_>,
     api: &ir::Api,
     schemes: impl Iterator<Item = &'a ir::Scheme>,
 ) -> Tokens {
+    let roles = witness::required_roles(uses(api));
     let wanted = schemes.map(|scheme| {
-        let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
-        let uses = alternatives.flat_map(|alternative| &alternative.0);
-        let uses = uses.filter(|wanted| wanted.scheme == scheme.name);
+        let uses = uses(api).filter(|wanted| wanted.scheme == scheme.name);
         let scopes: BTreeSet<String> = uses.flat_map(|wanted| wanted.scopes.clone()).collect();
         ir::SchemeUse {
             scheme: scheme.name.clone(),
             scopes: scopes.into_iter().collect(),
+            roles: roles.iter().cloned().collect(),
         }
     });
     let alternative = ir::Alternative(wanted.collect());
@@ -175,11 +186,11 @@ fn put(
     question: &mut Question,
     (scheme, source): (&ir::Scheme, Source),
     credential: &Credential,
-    tokens: &Tokens,
+    (tokens, roles): (&Tokens, &BTreeSet<String>),
 ) -> Result<(), NoCredential> {
     let token = tokens.get(&scheme.place).filter(|_| credential.valid);
     let text = token.map_or_else(
-        || witness::credential(scheme, credential.valid),
+        || witness::credential(scheme, credential.valid, roles),
         Clone::clone,
     );
     if let Some(token) = token

@@ -12,7 +12,7 @@ use super::{Owner, Route, smallest};
 use crate::ask::OUTSIDER;
 use crate::security::{Tokens, cannot_run};
 use crate::values::Values;
-use crate::witness::{Draft, bug, credentials};
+use crate::witness::{Draft, bug, credentials, lacks_roles};
 use crate::{Outcome, Witness, ids};
 use model::lower::Lowered;
 
@@ -61,10 +61,16 @@ impl<'a> Cells<'_, 'a> {
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
-            // Both sides serve the request, but the token identifies different callers or the
-            // upstream checks its scopes.
-            let agree = self.sources_differ(cell.owners) || self.asks_for_scopes(cell.owners);
-            if owned && served(inside) && agree {
+            // Both sides serve the request, but the token identifies different callers, the
+            // upstream checks its scopes, or another credential of the caller has the role.
+            let agree = self.sources_differ(cell.owners) || self.asks_for_rights(cell.owners);
+            // A witness has no certificate or signature of a consumer with roles.
+            let is_unroled = lacks_roles(
+                alternative,
+                &caller.route.api.schemes,
+                &caller.side.gateway.shared.auth,
+            );
+            if owned && (served(inside) && agree || is_unroled) {
                 continue;
             }
             results
@@ -159,15 +165,15 @@ impl<'a> Cells<'_, 'a> {
         old.who().sources() != new.who().sources() || old.who().lasting() != new.who().lasting()
     }
 
-    /// True if a requirement of either side contains scopes.
-    fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
+    /// True if a requirement of either side contains scopes or roles.
+    fn asks_for_rights(&self, owners: [Owner; 2]) -> bool {
         owners.into_iter().zip(self.tables).any(|(owner, table)| {
             let Owner::Route(route) = owner else {
                 return false;
             };
             let security = &table.routes[route as usize].treatment().security;
-            let mut uses = security.0.iter().flat_map(|alternative| &alternative.0);
-            uses.any(|wanted| !wanted.scopes.is_empty())
+            let mut uses = security.uses();
+            uses.any(|wanted| !wanted.scopes.is_empty() || !wanted.roles.is_empty())
         })
     }
 

@@ -28,7 +28,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
 use super::security::schemas::{self, Enforced};
 use super::security::{self, Access, Difference, describe};
-use super::witness::with_witness;
+use super::witness::{RoleSets, with_witness};
 use super::{Plan, Side};
 use crate::ask::Oracle;
 use cell::Cells;
@@ -107,12 +107,13 @@ struct Engines {
 
 impl Engines {
     fn build(old: Option<&Side>, new: &Side) -> Result<Self, BuildError> {
+        let sides = || old.into_iter().chain([new]);
+        let sets = RoleSets::of(sides().map(|side| &side.lowered.gateway));
         let build = |side: &Side| {
-            let gateway = with_witness(&side.lowered.gateway);
+            let gateway = with_witness(&side.lowered.gateway, &sets);
             Oracle::build(&gateway, &side.bundle.to_string())
         };
-        let sides: Vec<&Side> = old.into_iter().chain([new]).collect();
-        let mut built = parallel::map(sides, build).into_iter().rev();
+        let mut built = parallel::map(sides().collect(), build).into_iter().rev();
         let new = built.next().unwrap_or_else(|| build(new))?;
         Ok(Self {
             new,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policy::auth::dpop;
 use policy::auth::jwt::{Signing, witness};
 use policy::auth::mtls::{self, Source};
+use policy::guard::authorize::ROLES;
 use serde_json::{Map, Value, json};
 
 use super::who::HeldCredential;
@@ -45,6 +46,11 @@ pub(super) fn required(claim: &str) -> String {
 /// contain no spaces.
 pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
+}
+
+/// Name of the fact that the owner of a credential has a role.
+pub(super) fn role(role: &str) -> String {
+    format!("role {role}")
 }
 
 /// Value of the fact with a token's algorithm and key. Spaces separate the parts, because the parts
@@ -130,6 +136,11 @@ pub(super) fn of(
     for (claim, scopes) in scopes {
         let scopes: Vec<&str> = scopes.into_iter().collect();
         claims.insert(claim.to_owned(), scopes.join(" ").into());
+    }
+    let roles = facts.iter().filter_map(|fact| fact.strip_prefix("role "));
+    let roles: Vec<&str> = roles.collect();
+    if !roles.is_empty() {
+        claims.insert(ROLES.to_owned(), json!(roles));
     }
     let audiences = held.some.iter().filter(|(fact, _)| *fact == "audience");
     let audiences: BTreeSet<&str> = audiences.map(|(_, value)| *value).collect();

@@ -109,6 +109,11 @@ impl CredentialRequirements {
         self.has.insert(token::required(claim));
     }
 
+    /// Adds a required role of the credential's owner.
+    pub(super) fn role(&mut self, role: &str) {
+        self.has.insert(token::role(role));
+    }
+
     fn declared(&mut self, kind: &str, settings: &Settings, verifiers: &ir::Set<ir::Verifier>) {
         let settings = &with_defaults(kind, settings);
         let mut known: Vec<&str> = Vec::new();

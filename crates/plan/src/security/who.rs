@@ -308,6 +308,7 @@ fn places(
             .scopes
             .iter()
             .for_each(|scope| asked.scope(checked, scope, verifiers));
+        wanted.roles.iter().for_each(|role| asked.role(role));
     }
     places
 }
@@ -390,12 +391,16 @@ pub fn describe(security: &ir::Security) -> String {
         return "anyone".into();
     }
     let wanted = |wanted: &ir::SchemeUse| {
-        let scopes = if wanted.scopes.is_empty() {
-            String::new()
-        } else {
-            format!(" with {}", wanted.scopes.join(" "))
+        let with = |word: &str, names: &[String]| match names {
+            [] => String::new(),
+            names => format!(" with {word}{}", names.join(" ")),
         };
-        format!("{}{scopes}", who_checks(&wanted.scheme))
+        let scopes = with("", &wanted.scopes);
+        let roles = match wanted.roles.len() {
+            1 => with("role ", &wanted.roles),
+            _ => with("roles ", &wanted.roles),
+        };
+        format!("{}{scopes}{roles}", who_checks(&wanted.scheme))
     };
     let alternative = |alternative: &ir::Alternative| match alternative.0.as_slice() {
         [] => "anyone without a credential".to_owned(),
@@ -514,6 +519,7 @@ mod tests {
             let uses = names.iter().map(|name| ir::SchemeUse {
                 scheme: (*name).into(),
                 scopes: Vec::new(),
+                roles: Vec::new(),
             });
             ir::Alternative(uses.collect())
         };

@@ -73,7 +73,7 @@ type OneOf = (Box<str>, Box<[Box<str>]>);
 const EXPRESSION: &str = "policy:authorize:expression";
 
 /// Claim with the roles of a caller.
-const ROLES: &str = "roles";
+pub const ROLES: &str = "roles";
 
 static INSUFFICIENT_SCOPE: Reject = Reject {
     status: 403,
