@@ -10,6 +10,7 @@ pub mod acknowledge;
 mod alias;
 mod allow_public;
 pub mod api;
+mod bound_schemes;
 mod breadth;
 mod called;
 pub mod compile;

@@ -15,7 +15,9 @@ use vocab::lints::MIXED_IDENTITY;
 enum Authority {
     /// Consumers of gateway.yaml, whose names the operator chooses.
     Consumers,
-    /// Issuer of tokens, by the name of the verifier.
+    /// Issuer of tokens.
+    Issuer(String),
+    /// Verifier of credentials of any issuer, by its name.
     Verifier(String),
 }
 
@@ -49,7 +51,17 @@ fn authority(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<Auth
     let verifier = &verifiers::of_scheme(settings, api, scheme)?.value;
     Some(match verifier.checked.kind() {
         "api_key" | "basic" | "hmac_signature" => Authority::Consumers,
-        _ => Authority::Verifier(verifier.name.clone()),
+        _ => {
+            let named = verifier.checked.token_verifier();
+            let named = named.and_then(|name| verifiers::named(settings, api, name));
+            let checked = named.map_or(&verifier.checked, |named| &named.value.checked);
+            let settings = checked.settings();
+            let issuer = settings.text(&["issuer"]).map(str::to_owned);
+            issuer.map_or_else(
+                || Authority::Verifier(verifier.name.clone()),
+                Authority::Issuer,
+            )
+        }
     })
 }
 

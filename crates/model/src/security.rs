@@ -13,8 +13,9 @@ use policy::declared::{Settings as Declared, later};
 use policy::guard::authorize::ROLES;
 
 use super::Defined;
+use super::bound_schemes::{self, canonical, token_place, unverified};
 use super::passes;
-use super::settings::{SecurityMode, Settings};
+use super::settings::{self, SecurityMode, Settings};
 use super::verifiers::{Own, place};
 use openapi::spec::{Requirement, SchemeKind, Security, SecurityScheme, Version};
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
@@ -32,6 +33,8 @@ struct Scheme {
     span: Span,
     /// Resolved scheme. `None` if it cannot run, which was reported.
     ir: Option<Bound>,
+    /// Scheme of the bearer tokens that are accepted beside sessions of a login.
+    bearer: Option<ir::Scheme>,
     takes_scopes: bool,
     /// Name of the verifier, if its credentials have no scopes.
     lacks_scopes: Option<String>,
@@ -160,6 +163,9 @@ impl Schemes {
                 Scheme {
                     span: scheme.name.span,
                     lacks_scopes: ir.as_ref().and_then(Bound::without_scopes),
+                    bearer: ir
+                        .as_ref()
+                        .and_then(|bound| bearer(bound, verifiers, &node_of)),
                     ir,
                     takes_scopes,
                 },
@@ -193,21 +199,8 @@ impl Schemes {
             let Some(Bound::Checked(bound, _)) = &scheme.ir else {
                 continue;
             };
-            if !bound.strip_credential && bound.passes.is_empty() {
-                continue;
-            }
-            let runs = bound.declared.is_empty();
-            let bare = || {
-                let taken = (
-                    bound.place.clone(),
-                    ir::Verify::Upstream,
-                    bound.strip_credential,
-                );
-                canonical(taken, Declared::default(), bound.passes.clone())
-            };
-            if !used.contains_key(&bound.name) {
-                let added = if runs { bound.clone() } else { bare() };
-                used.insert(added.name.clone(), added);
+            for bound in [bound].into_iter().chain(&scheme.bearer) {
+                add_stripped(bound, used);
             }
         }
     }
@@ -224,6 +217,7 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
+            let mut bearers: Vec<(String, String)> = Vec::new();
             // Leave out an alternative with a scheme that could not be read, because the
             // alternative would be weaker without it. The reported mistake fails the build.
             let mut whole = true;
@@ -254,33 +248,27 @@ impl Schemes {
                     continue;
                 };
                 self.check_scopes(scheme, &bound, scopes, sink);
-                let names = scopes.iter().map(|scope| scope.value.clone());
-                let known = uses.iter().position(|known| known.scheme == bound.name);
-                let index = known.unwrap_or_else(|| {
-                    uses.push(ir::SchemeUse {
-                        scheme: bound.name.clone(),
-                        scopes: Vec::new(),
-                        roles: Vec::new(),
-                    });
-                    uses.len() - 1
+                let names = scopes.iter().map(|scope| scope.value.clone()).collect();
+                let (scopes, roles) = match self.lists_roles(scheme, &bound) {
+                    true => (Vec::new(), names),
+                    false => (names, Vec::new()),
+                };
+                uses.push(ir::SchemeUse {
+                    scheme: bound.name.clone(),
+                    scopes,
+                    roles,
                 });
-                match self.lists_roles(scheme, &bound) {
-                    true => uses[index].roles.extend(names),
-                    false => uses[index].scopes.extend(names),
+                if let Some(bearer) = &scheme.bearer {
+                    bearers.push((bound.name.clone(), bearer.name.clone()));
+                    used.insert(bearer.name.clone(), bearer.clone());
                 }
                 used.insert(bound.name.clone(), bound);
             }
-            for known in &mut uses {
-                for names in [&mut known.scopes, &mut known.roles] {
-                    names.sort();
-                    names.dedup();
-                }
-            }
-            uses.sort();
-            let alternative = ir::Alternative(uses);
             readable &= whole;
-            if whole && !alternatives.contains(&alternative) {
-                alternatives.push(alternative);
+            for alternative in bound_schemes::alternatives(uses, &bearers) {
+                if whole && !alternatives.contains(&alternative) {
+                    alternatives.push(alternative);
+                }
             }
         }
         // `[{}]` requires no credential and is stored like `[]`.
@@ -371,6 +359,57 @@ impl Schemes {
             );
         }
     }
+}
+
+/// Adds an unused scheme with `strip_credential`, `forward_as` or `claims_to_headers`.
+fn add_stripped(bound: &ir::Scheme, used: &mut BTreeMap<String, ir::Scheme>) {
+    let is_plain = !bound.strip_credential && bound.passes.is_empty();
+    if is_plain || used.contains_key(&bound.name) {
+        return;
+    }
+    let added = match bound.declared.is_empty() {
+        true => bound.clone(),
+        false => canonical(
+            (
+                bound.place.clone(),
+                ir::Verify::Upstream,
+                bound.strip_credential,
+            ),
+            Declared::default(),
+            bound.passes.clone(),
+        ),
+    };
+    used.insert(added.name.clone(), added);
+}
+
+/// Scheme of the bearer tokens of a login that names a verifier for them.
+fn bearer<'a>(
+    bound: &Bound,
+    verifiers: Verifiers<'_>,
+    node_of: impl Fn(diag::NodeId) -> NodeRef<'a>,
+) -> Option<ir::Scheme> {
+    let Bound::Checked(session, Some(_)) = bound else {
+        return None;
+    };
+    let ir::Verify::Auth(name) = &session.verify else {
+        return None;
+    };
+    let login = verifiers.own.full(name, verifiers.settings)?;
+    let named = bound_schemes::bearer_of(login, login.node.map(node_of))?;
+    let full = settings::named_beside(&login.value.name, &named.value);
+    let full = verifiers.own.full(&full, verifiers.settings);
+    let verifier = full.or_else(|| verifiers.own.full(&named.value, verifiers.settings))?;
+    // Another kind was reported.
+    if !verifier.value.checked.takes_tokens() {
+        return None;
+    }
+    let place = bound_schemes::bearer_place(&verifier.value.checked);
+    let verify = ir::Verify::Auth(verifier.value.name.clone());
+    Some(canonical(
+        (place, verify, session.strip_credential),
+        session.declared.clone(),
+        session.passes.clone(),
+    ))
 }
 
 /// Checks that each alternative uses one of the required verifiers. The empty alternative is
@@ -513,21 +552,6 @@ fn bind_one(
     Some(Bound::Unverified(place))
 }
 
-/// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
-/// header; the token then follows the word `Bearer`.
-///
-/// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no scheme type for
-/// DPoP, so documents use `oauth2`, `openIdConnect` and `http: bearer` for it.
-fn token_place(place: Place, scheme: &str) -> Place {
-    match place {
-        Place::Header(name) if name == "authorization" => Place::Authorization(scheme.to_owned()),
-        Place::Authorization(bearer) if bearer == "bearer" => {
-            Place::Authorization(scheme.to_owned())
-        }
-        place => place,
-    }
-}
-
 /// True if a consumer has the claim `roles`. Keys, passwords, certificates and signatures have no
 /// claims, so that their callers have the roles of their consumers only.
 fn has_roles(settings: &Settings) -> bool {
@@ -543,59 +567,6 @@ fn has_roles(settings: &Settings) -> bool {
 fn lacks_scopes(checked: &auth::Checked) -> bool {
     use auth::Checked::{ApiKey, Basic, HmacSignature, Mtls};
     matches!(checked, ApiKey(_) | Basic(_) | HmacSignature(_) | Mtls(_))
-}
-
-/// Scheme for credentials that no verifier of this gateway checks.
-fn unverified(place: &Place) -> ir::Scheme {
-    canonical(
-        (place.clone(), ir::Verify::Upstream, false),
-        Declared::default(),
-        Passes::default(),
-    )
-}
-
-/// Creates a scheme with a name that describes its effect.
-fn canonical(
-    (place, verify, strip_credential): (Place, ir::Verify, bool),
-    declared: Declared,
-    passes: Passes,
-) -> ir::Scheme {
-    let by = match &verify {
-        ir::Verify::Auth(name) => name.clone(),
-        ir::Verify::Upstream => "upstream".to_owned(),
-    };
-    let at = match &place {
-        Place::Header(name) => format!("header {name}"),
-        Place::Query(name) => format!("query {name}"),
-        Place::Cookie(name) => format!("cookie {name}"),
-        Place::Authorization(scheme) => scheme.clone(),
-        Place::Certificate => "client certificate".to_owned(),
-    };
-    // `*` is not valid in the name of a verifier, so the mark differs from a verifier that is named
-    // `upstream`.
-    let mark = if verify == ir::Verify::Upstream {
-        "*"
-    } else {
-        ""
-    };
-    let stripped = if strip_credential { ", stripped" } else { "" };
-    let mut scheme = ir::Scheme {
-        name: String::new(),
-        place,
-        verify,
-        strip_credential,
-        declared,
-        passes,
-    };
-    let settings = scheme.settings();
-    let told = if settings.is_empty() {
-        String::new()
-    } else {
-        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&settings));
-        format!(", told {}", &digest.hex()[..8])
-    };
-    scheme.name = format!("{at} by {mark}{by}{stripped}{told}");
-    scheme
 }
 
 #[cfg(test)]
@@ -624,6 +595,7 @@ mod tests {
                         )
                     })
                     .map(|scheme| Bound::Checked(scheme, None)),
+                bearer: None,
                 takes_scopes: false,
                 lacks_scopes: None,
             };

@@ -167,6 +167,15 @@ pub(crate) fn of_scheme<'m>(
     let ir::Verify::Auth(name) = &scheme.verify else {
         return None;
     };
+    named(settings, api, name)
+}
+
+/// Verifier of an API or of gateway.yaml, by its name in the bundle.
+pub(crate) fn named<'m>(
+    settings: &'m Settings,
+    api: &'m Api,
+    name: &str,
+) -> Option<&'m Defined<ir::Verifier>> {
     let mut all = settings.auth.iter().chain(&api.auth);
     all.find(|one| one.value.name == *name)
 }

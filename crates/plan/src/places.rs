@@ -183,6 +183,9 @@ fn is_definition(subject: &str) -> bool {
     subject.contains(' ') && !subject.contains(" -> ")
 }
 
+/// Name of a scheme in the document, with the scopes and roles that a requirement lists for it.
+type Required<'a> = (&'a str, [&'a [String]; 2]);
+
 impl<'a> Of<'a> {
     /// Source location of the definition or list that was edited. `None` if a field of the
     /// operation itself was edited.
@@ -329,7 +332,7 @@ impl<'a> Of<'a> {
     }
 
     /// Alternatives of the security requirement: the schemes of each, with their scopes and roles.
-    fn requirements(&self) -> BTreeSet<BTreeSet<(&'a str, [&'a [String]; 2])>> {
+    fn requirements(&self) -> BTreeSet<BTreeSet<Required<'a>>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);
         let alternatives = self.treatment.security.0.iter();

@@ -92,7 +92,7 @@ auth:
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
   proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}", store: local}
   signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
-  browser: {kind: oidc, issuer: "https://i7.test", client_id: gw2, client_secret: "${env:ASK2}", redirect_path: /back1, logout_path: /out1, after_logout: /bye1, scopes: [openid, email1], audience: [h8], algorithms: [ES256], jwks_url: "https://i7.test/keys1", token_url: "https://i7.test/token1", timeout: 4s, required_claims: [sub3], consumer_claim: client3, groups_claim: roles3, session: {secret: "${env:KEY1}", cookie: __Host-s1, lifetime: 2h, idle: 12m, same_site: strict}}
+  browser: {kind: oidc, issuer: "https://i7.test", client_id: gw2, client_secret: "${env:ASK2}", redirect_path: /back1, logout_path: /out1, after_logout: /bye1, scopes: [openid, email1], audience: [h8], algorithms: [ES256], jwks_url: "https://i7.test/keys1", token_url: "https://i7.test/token1", timeout: 4s, required_claims: [sub3], consumer_claim: client3, groups_claim: roles3, bearer: asked, session: {secret: "${env:KEY1}", cookie: __Host-s1, lifetime: 2h, idle: 12m, same_site: strict}}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 plans: {gold: {policies: [planned]}}
 consumers:
@@ -168,6 +168,7 @@ paths:
     get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
+  /login: {get: {operationId: login, security: [{login: [], key: []}], responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}
   /own#again: {x-gateway: {alias_of: /own}, get: {responses: {"200": {description: fine}}}}
   /hidden: {get: {operationId: hidden, x-gateway: {internal: true}, responses: {"200": {description: fine}}}}
@@ -176,6 +177,7 @@ components:
   securitySchemes:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}
     asking: {type: http, scheme: bearer, x-gateway: {auth: asked}}
+    login: {type: openIdConnect, openIdConnectUrl: "https://i7.test/.well-known/openid-configuration", x-gateway: {auth: browser}}
     person: {type: http, scheme: basic, x-gateway: {auth: people, forward_as: X-Who, claims_to_headers: {tenant1: X-Tenant1, other: X-Other}}}
 "#;
 

@@ -89,3 +89,111 @@ fn restated_default_of_a_login_is_no_change() {
         );
     }
 }
+
+/// Compiles a project with a login, a verifier of tokens, and this document.
+fn with_tokens(bearer: &str, schemes: &str, security: &str) -> Result<Side, String> {
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org:80\"}}}}}}}}\ndefaults: {{upstream: u}}\nauth:\n  login: {{kind: oidc, {ISSUER}, client_secret: \"${{env:GWS_A}}\", redirect_path: /cb, {bearer}session: {{secret: \"${{env:GWS_B}}\"}}}}\n  api: {{kind: jwt, issuer: \"https://i\", audience: [shop], algorithms: [RS256]}}\n  proof: {{kind: dpop, token: api}}\n  keys: {{kind: api_key}}\n"
+    );
+    let public = match security.contains("{}") {
+        true => "x-gateway: {public: true}, ",
+        false => "",
+    };
+    let document = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: {security}\npaths: {{/a: {{get: {{{public}responses: {{\"200\": {{description: fine}}}}}}}}}}\ncomponents:\n  securitySchemes:\n    key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}\n    login: {{type: openIdConnect, openIdConnectUrl: \"https://i/.well-known/openid-configuration\", x-gateway: {{auth: login, strip_credential: true, forward_as: X-User}}}}\n{schemes}"
+    );
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("api.yaml", document.as_str()),
+    ];
+    crate::compiled(&files, Purpose::Ask)
+}
+
+#[test]
+fn bearer_of_a_login_is_another_alternative() {
+    let scheme = |auth: &str, kind: &str| {
+        format!(
+            "    token: {{{kind}, x-gateway: {{auth: {auth}, strip_credential: true, forward_as: X-User}}}}\n"
+        )
+    };
+    let bearer = "type: http, scheme: bearer";
+    for (auth, kind, one, both) in [
+        (
+            "api",
+            bearer,
+            "[{login: [read]}]",
+            "[{login: [read]}, {token: [read]}]",
+        ),
+        (
+            "api",
+            bearer,
+            "[{login: [], key: []}, {key: []}]",
+            "[{login: [], key: []}, {token: [], key: []}, {key: []}]",
+        ),
+        (
+            "proof",
+            "type: http, scheme: dpop",
+            "[{login: []}]",
+            "[{login: []}, {token: []}]",
+        ),
+        (
+            "api",
+            bearer,
+            "[{login: []}, {}]",
+            "[{login: []}, {token: []}, {}]",
+        ),
+    ] {
+        // In OpenAPI 3.1, the list of the scheme `http` would name roles.
+        let kind = match one.contains("read") {
+            true => {
+                "type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://i/t\", scopes: {read: r}}}"
+            }
+            false => kind,
+        };
+        let named = with_tokens(&format!("bearer: {auth}, "), "", one).expect("it compiles");
+        let written = with_tokens("", &scheme(auth, kind), both).expect("it compiles");
+        let found = classes(&written, &named);
+        let is_same =
+            |line: &String| line.starts_with("doc ") || line.ends_with(" setting-restated");
+        assert!(found.iter().all(is_same), "{one}: {found:?}");
+        let apis = |side: &Side| side.lowered.gateway.apis.clone();
+        let security = |side: &Side| {
+            let apis = apis(side);
+            let api = apis.iter().next().expect("an API");
+            api.treatments
+                .iter()
+                .map(|one| one.security.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(security(&named), security(&written), "{one}");
+        let alone = with_tokens("", "", one).expect("it compiles");
+        let added = classes(&alone, &named);
+        let is_weaker = added.iter().any(|line| line.starts_with("weaken"));
+        // Other alternatives may admit all callers with a token.
+        let is_covered = one.contains("{}") || one.contains(", {key: []}");
+        assert_eq!(is_weaker, !is_covered, "{one}: {added:?}");
+    }
+}
+
+#[test]
+fn bearer_of_a_login_must_check_tokens() {
+    for (bearer, wanted) in [
+        (
+            "bearer: keys, ",
+            Some("`keys` checks no tokens: it is of kind `api_key`"),
+        ),
+        (
+            "bearer: login, ",
+            Some("`login` checks no tokens: it is of kind `oidc`"),
+        ),
+        ("bearer: missing, ", Some("missing")),
+        ("bearer: api, ", None),
+    ] {
+        let found = with_tokens(bearer, "", "[{login: []}]");
+        match (found, wanted) {
+            (Ok(_), None) => {}
+            (Err(errors), Some(wanted)) => assert!(errors.contains(wanted), "{bearer}: {errors}"),
+            (found, _) => panic!("{bearer}: {:?}", found.err()),
+        }
+    }
+}

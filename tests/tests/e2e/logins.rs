@@ -75,7 +75,7 @@ impl Scene {
             "algorithms": ["ES256"], "session": {"secret": "${env:GWS_SESSION}"},
         });
         merge(&mut verifier, more);
-        let gateway = json!({
+        let mut gateway = json!({
             "version": 1, "name": "s", "apis": {"s": {"path": "openapi.yaml"}},
             "listeners": {"public": {"address": "127.0.0.1:8080"}},
             "upstreams": {"main": {"targets": {"a": {"url": upstream.url()}}}},
@@ -83,6 +83,11 @@ impl Scene {
             "policies": {"staff": {"kind": "authorize", "groups": ["staff"]}},
             "defaults": {"upstream": "main"},
         });
+        if let Some(bearer) = more["bearer"].as_str() {
+            gateway["auth"][bearer] = json!({
+                "kind": "jwt", "issuer": issuer, "audience": ["the gateway"], "algorithms": ["ES256"],
+            });
+        }
         let project = Project::with(&gateway.to_string(), DOCUMENT);
         project.keygen();
         project.apply();

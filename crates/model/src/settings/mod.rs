@@ -421,6 +421,15 @@ pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
 
+/// Name in the bundle of a verifier that the definition of another one names: both are in the same
+/// document, or in gateway.yaml.
+pub(crate) fn named_beside(definition: &str, name: &str) -> String {
+    match definition.split_once('/') {
+        Some((api, _)) => name_in(api, name),
+        None => name.to_owned(),
+    }
+}
+
 /// Reads the policies under a node. `scope` distinguishes policies of an API from policies of
 /// gateway.yaml with the same name.
 pub(crate) fn policies(

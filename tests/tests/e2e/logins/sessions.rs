@@ -211,3 +211,66 @@ fn long_session_is_stored_in_several_cookies() {
     let _out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: none");
     assert!(browser.cookies.is_empty(), "{:?}", browser.cookies.keys());
 }
+
+#[test]
+fn token_is_accepted_beside_the_session() {
+    let Some(scene) = Scene::new(&json!({"bearer": "tokens"})) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    // The logout shows a token that the provider signed.
+    let mut other = browser.clone();
+    let out = other.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
+    let (_, rest) = location(&out)
+        .split_once("id_token_hint=")
+        .expect("a token");
+    let token = rest.split('&').next().expect("a token").to_owned();
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let _ = scene.upstream.take();
+    let mut stale = Browser::default();
+    stale
+        .cookies
+        .insert("__Host-session".to_owned(), "1.sealed-by-nobody".to_owned());
+    let forged = format!("{}AAAA", &token[..token.len() - 4]);
+    let json = "accept: application/json";
+    for (browser, token, fields, target, status) in [
+        (&Browser::default(), Some(&token), json, "/page", 200),
+        (&Browser::default(), Some(&token), NAVIGATION, "/page", 200),
+        (&Browser::default(), Some(&forged), json, "/page", 401),
+        (&Browser::default(), Some(&forged), NAVIGATION, "/page", 401),
+        (&Browser::default(), None, NAVIGATION, "/page", 303),
+        (&Browser::default(), Some(&token), json, "/read", 403),
+        (&Browser::default(), Some(&token), json, "/maybe", 200),
+        (&Browser::default(), Some(&forged), json, "/maybe", 401),
+        // The session is the first alternative, and its scopes decide.
+        (&browser, Some(&token), json, "/read", 200),
+        (&browser, Some(&forged), json, "/page", 200),
+        (&browser, Some(&forged), json, "/maybe", 401),
+        (&stale, Some(&token), json, "/page", 200),
+        (&stale, Some(&forged), NAVIGATION, "/page", 401),
+        (&stale, None, NAVIGATION, "/page", 303),
+    ] {
+        let bearer = token.map_or(String::new(), |token| {
+            format!("\nauthorization: Bearer {token}")
+        });
+        let fields = format!("{fields}{bearer}");
+        let line = format!("GET {target}");
+        let response = browser.clone().send(&scene.gateway, &line, &fields);
+        let told = format!(
+            "{target} {fields} {:?}: {}",
+            browser.cookies,
+            response.text()
+        );
+        assert_eq!(response.status, status, "{told}");
+        let mut challenges = response.head.all("www-authenticate");
+        let is_bearer = challenges.any(|one| one.starts_with("Bearer "));
+        assert_eq!(is_bearer, matches!(status, 401 | 403), "{told}");
+    }
+    let seen = scene.upstream.take();
+    assert_eq!(seen.len(), 6);
+    for one in &seen {
+        assert_eq!(one.header("x-caller"), Some("alice"), "{}", one.target);
+    }
+}

@@ -1,0 +1,145 @@
+//! Schemes of the bundle, with names that describe their effect, and bearer tokens at the schemes of
+//! logins.
+//!
+//! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle: the
+//! session's cookie, and a token that the other verifier checks. Each alternative of `security` with
+//! the scheme becomes two: first with the session, then with the token.
+
+use bundle::ir::{self, Passes};
+use diag::{NodeRef, Spanned};
+use policy::auth::{self, Place, dpop};
+use policy::declared::Settings as Declared;
+
+use super::Defined;
+
+/// Name of the verifier of bearer tokens that a login names (`bearer`), as written.
+pub(super) fn bearer_of(
+    verifier: &Defined<ir::Verifier>,
+    node: Option<NodeRef<'_>>,
+) -> Option<Spanned<String>> {
+    let auth::Checked::Oidc(_) = &verifier.value.checked else {
+        return None;
+    };
+    let named = node?.get("bearer").filter(|node| !node.is_null())?;
+    Some(Spanned::new(named.scalar_text()?.to_owned(), named.span()))
+}
+
+/// Place of the bearer tokens that a verifier checks.
+pub(super) fn bearer_place(checked: &auth::Checked) -> Place {
+    let scheme = match checked {
+        auth::Checked::Dpop(_) => dpop::SCHEME,
+        _ => "bearer",
+    };
+    Place::Authorization(scheme.to_owned())
+}
+
+/// Alternatives for a requirement. `bearers` are the schemes of logins in it, each with the scheme of
+/// its bearer tokens.
+pub(super) fn alternatives(
+    uses: Vec<ir::SchemeUse>,
+    bearers: &[(String, String)],
+) -> Vec<ir::Alternative> {
+    let mut all = vec![uses];
+    for (session, bearer) in bearers {
+        let tokens = all.iter().map(|uses| {
+            let mut uses = uses.clone();
+            let sessions = uses.iter_mut().filter(|wanted| wanted.scheme == *session);
+            sessions.for_each(|wanted| wanted.scheme.clone_from(bearer));
+            uses
+        });
+        let tokens: Vec<Vec<ir::SchemeUse>> = tokens.collect();
+        all.extend(tokens);
+    }
+    all.into_iter().map(merged).collect()
+}
+
+/// Alternative with one use of each scheme, with the scopes and roles of all its uses.
+fn merged(uses: Vec<ir::SchemeUse>) -> ir::Alternative {
+    let mut merged: Vec<ir::SchemeUse> = Vec::new();
+    for one in uses {
+        match merged.iter_mut().find(|known| known.scheme == one.scheme) {
+            Some(known) => {
+                known.scopes.extend(one.scopes);
+                known.roles.extend(one.roles);
+            }
+            None => merged.push(one),
+        }
+    }
+    for names in merged
+        .iter_mut()
+        .flat_map(|one| [&mut one.scopes, &mut one.roles])
+    {
+        names.sort();
+        names.dedup();
+    }
+    merged.sort();
+    ir::Alternative(merged)
+}
+
+/// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
+/// header; the token then follows the word `Bearer`.
+///
+/// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no scheme type for
+/// DPoP, so documents use `oauth2`, `openIdConnect` and `http: bearer` for it.
+pub(super) fn token_place(place: Place, scheme: &str) -> Place {
+    match place {
+        Place::Header(name) if name == "authorization" => Place::Authorization(scheme.to_owned()),
+        Place::Authorization(bearer) if bearer == "bearer" => {
+            Place::Authorization(scheme.to_owned())
+        }
+        place => place,
+    }
+}
+
+/// Scheme for credentials that no verifier of this gateway checks.
+pub(super) fn unverified(place: &Place) -> ir::Scheme {
+    canonical(
+        (place.clone(), ir::Verify::Upstream, false),
+        Declared::default(),
+        Passes::default(),
+    )
+}
+
+/// Creates a scheme with a name that describes its effect.
+pub(super) fn canonical(
+    (place, verify, strip_credential): (Place, ir::Verify, bool),
+    declared: Declared,
+    passes: Passes,
+) -> ir::Scheme {
+    let by = match &verify {
+        ir::Verify::Auth(name) => name.clone(),
+        ir::Verify::Upstream => "upstream".to_owned(),
+    };
+    let at = match &place {
+        Place::Header(name) => format!("header {name}"),
+        Place::Query(name) => format!("query {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+        Place::Authorization(scheme) => scheme.clone(),
+        Place::Certificate => "client certificate".to_owned(),
+    };
+    // `*` is not valid in the name of a verifier, so the mark differs from a verifier that is named
+    // `upstream`.
+    let mark = if verify == ir::Verify::Upstream {
+        "*"
+    } else {
+        ""
+    };
+    let stripped = if strip_credential { ", stripped" } else { "" };
+    let mut scheme = ir::Scheme {
+        name: String::new(),
+        place,
+        verify,
+        strip_credential,
+        declared,
+        passes,
+    };
+    let settings = scheme.settings();
+    let told = if settings.is_empty() {
+        String::new()
+    } else {
+        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&settings));
+        format!(", told {}", &digest.hex()[..8])
+    };
+    scheme.name = format!("{at} by {mark}{by}{stripped}{told}");
+    scheme
+}
