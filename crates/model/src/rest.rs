@@ -228,13 +228,16 @@ upstream compares paths byte for byte",
         }
         // Report each place only once.
         let mut told: Vec<Span> = Vec::new();
+        let has_internal = api.operations.iter().any(|one| one.internal);
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
             let written = keeps && operation.path_readings.span().is_some();
             let prefix = operation.template.is_prefix();
             let said = operation.path_readings.span().filter(|_| written);
             let span = said.unwrap_or(operation.path_span);
-            if !(written || prefix) || told.contains(&span) {
+            // A template also matches the paths of internal operations, which are not routed.
+            let plain = !written && !prefix;
+            if plain && !has_internal || told.contains(&span) {
                 continue;
             }
             let upstream = &operation.upstream.value;
@@ -242,8 +245,13 @@ upstream compares paths byte for byte",
                 key: &operation.key,
                 span,
                 security: &operation.security.value,
-                where_others_are: if written { "beside it" } else { "below it" },
+                where_others_are: match (written, prefix) {
+                    (true, _) => "beside it",
+                    (false, true) => "below it",
+                    (false, false) => "whose path its template matches",
+                },
                 label: match written {
+                    _ if plain => format!("`{upstream}` gets the requests for that path"),
                     true => format!(
                         "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
                     ),
@@ -251,12 +259,20 @@ upstream compares paths byte for byte",
                         "`{upstream}` gets every path below it that is written differently, such as `/a/` for `/a`"
                     ),
                 },
-                help: "write the same `security` at both, or make sure that the upstream compares \
-paths byte for byte",
+                help: match plain {
+                    true => {
+                        "remove `internal` and write `security` there, or use another path for it"
+                    }
+                    false => {
+                        "write the same `security` at both, or make sure that the upstream \
+compares paths byte for byte"
+                    }
+                },
             };
             let concerned = |other: &Operation| {
                 other.place.0 != operation.place.0
                     && (written || subset(&other.template, &operation.template))
+                    && (!plain || other.internal && other.method == operation.method)
             };
             if round.report(api, concerned, sink) {
                 told.push(span);

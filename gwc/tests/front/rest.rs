@@ -264,6 +264,27 @@ fn way_round_finds_a_prefix_above_protected_ones() {
 }
 
 #[test]
+fn way_round_finds_templates_with_internal_paths() {
+    let plain = gateway("a: {path: a.yaml}", "");
+    let with = |method: &str, internal: &str| {
+        let own = format!(
+            "paths:\n  /{{x}}: {{parameters: [{{name: x, in: path, required: true, schema: \
+{{type: string}}}}], get: {{operationId: any, responses: {{\"200\": {{description: fine}}}}}}}}\n  \
+/own: {{{method}: {{operationId: own, x-gateway: {{internal: {internal}}}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+        );
+        wrong(&plain, &A.replace("paths:\n", &own))
+    };
+    assert_eq!(
+        with("get", "true"),
+        [
+            "way-round: `a/any` may bypass the protection of 1 of the operations whose path its template matches"
+        ]
+    );
+    assert_eq!(with("post", "true"), [""; 0]);
+    assert_eq!(with("get", "false"), [""; 0]);
+}
+
+#[test]
 fn way_round_finds_keep_beside_protected_ones() {
     let plain = gateway("a: {path: a.yaml}", "");
     let round = "way-round: `a/open` may bypass the protection of 3 of the operations beside it";

@@ -107,11 +107,6 @@ impl Checked {
     /// # Errors
     /// A secret cannot be resolved.
     pub fn login(&self, secrets: &dyn Secrets) -> Result<Login, SecretUnavailable> {
-        let mut owner = Sha256::new();
-        for part in [&*self.issuer, &*self.client_id, self.cookie()] {
-            owner.update((part.len() as u64).to_le_bytes());
-            owner.update(part);
-        }
         let [metadata, _] = self.remotes();
         let id_tokens = self.id_tokens();
         // In an example of a plan, the session is an ID token with one audience. The audience may
@@ -125,7 +120,7 @@ impl Checked {
             false => id_tokens,
         };
         Ok(Login {
-            owner: owner.finalize().into(),
+            owner: self.owner(),
             client_secret: secrets.cell(&self.client_secret, Form::FieldValue)?,
             keys: secrets.cell(&self.session_secret, Form::SealingKeys)?,
             provider: secrets.keys(&metadata, provider::read),
@@ -134,6 +129,19 @@ impl Checked {
             #[cfg(feature = "author")]
             takes_witnesses: secrets.takes_witnesses(),
         })
+    }
+
+    /// SHA-256 of all settings that decide which users get a session, and with which rights. The
+    /// ID token of a session is not verified again, so a login must not accept the sessions of a
+    /// login with other settings.
+    pub(super) fn owner(&self) -> [u8; 32] {
+        let users = (
+            (&self.issuer, &self.client_id, self.cookie()),
+            (&self.jwks_url, &self.token_url, &self.algorithms),
+            (&self.scopes, &self.audience, &self.required_claims),
+        );
+        // Encoding to memory does not fail.
+        Sha256::digest(minicbor::to_vec(users).unwrap_or_default()).into()
     }
 }
 

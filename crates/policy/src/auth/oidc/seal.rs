@@ -38,7 +38,7 @@ pub(super) enum Use {
 /// Seals and opens texts with the keys of a secret.
 pub(super) struct Sealer<'k> {
     keys: &'k SecretValue,
-    /// Login to which the texts belong: issuer and client.
+    /// Login to which the texts belong: digest of its settings.
     owner: &'k [u8; 32],
 }
 

@@ -3,9 +3,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::login::own_path;
-use super::{Session, is_navigation};
+use super::{Checked, Session, is_navigation};
+use crate::auth::jwt::Algorithm;
 use crate::auth::strip_cookies_of;
 use crate::head::RequestHead;
+use crate::secret::SecretRef;
 
 fn head(method: Method, fields: &[(&'static str, &'static str)]) -> RequestHead {
     let fields = fields.iter().map(|(name, value)| {
@@ -106,5 +108,60 @@ fn session_is_read_as_written_and_not_printed() {
     assert!(!format!("{session:?}").contains("PLANTED"));
     for bytes in [&b""[..], b"\xff", b"\xa0", &session.encoded()[..20]] {
         assert!(Session::decoded(bytes).is_none());
+    }
+}
+
+#[test]
+fn sessions_belong_to_the_settings_that_decide_about_users() {
+    let login = Checked {
+        issuer: "https://idp.test".into(),
+        client_id: "web".into(),
+        client_secret: SecretRef::Env("A".into()),
+        redirect_path: "/done".into(),
+        logout_path: None,
+        after_logout: None,
+        scopes: vec!["openid".into()],
+        audience: Vec::new(),
+        algorithms: vec![Algorithm::Rs256],
+        jwks_url: None,
+        token_url: None,
+        timeout_ms: None,
+        required_claims: Vec::new(),
+        consumer_claim: None,
+        groups_claim: None,
+        session_secret: SecretRef::Env("B".into()),
+        cookie: None,
+        lifetime_ms: None,
+        idle_ms: None,
+        strict: false,
+    };
+    let owner_with = |edit: fn(&mut Checked)| {
+        let mut other = login.clone();
+        edit(&mut other);
+        other.owner()
+    };
+    let deciding: [fn(&mut Checked); 9] = [
+        |one| one.issuer = "https://other.test".into(),
+        |one| one.client_id = "other".into(),
+        |one| one.cookie = Some("__Host-other".into()),
+        |one| one.jwks_url = Some("https://evil.test/keys".into()),
+        |one| one.token_url = Some("https://evil.test/token".into()),
+        |one| one.algorithms.push(Algorithm::Es256),
+        |one| one.scopes.push("admin".into()),
+        |one| one.audience.push("api".into()),
+        |one| one.required_claims.push("email".into()),
+    ];
+    let mut owners = vec![login.owner()];
+    owners.extend(deciding.map(owner_with));
+    owners.sort_unstable();
+    owners.dedup();
+    assert_eq!(owners.len(), 10);
+    // Sessions go on with another lifetime or path.
+    for edit in [
+        (|one| one.lifetime_ms = Some(1)) as fn(&mut Checked),
+        |one| one.redirect_path = "/other".into(),
+        |one| one.client_secret = SecretRef::Env("C".into()),
+    ] {
+        assert_eq!(owner_with(edit), login.owner());
     }
 }
