@@ -64,10 +64,11 @@ pub(super) fn access(
     sink: &mut Sink,
 ) -> Valued<ir::Security> {
     let settings = context.settings;
+    let mut used = BTreeMap::new();
     let (security, readable) = match &subject.written {
         Some(written) => {
             let schemes = context.schemes;
-            let (value, readable) = schemes.resolve(written, &mut found.used, sink);
+            let (value, readable) = schemes.resolve(written, &mut used, sink);
             let origin = Origin::Written {
                 span: written.span(),
                 overrides: subject.overrides.clone(),
@@ -89,12 +90,16 @@ pub(super) fn access(
     }
     check_required(
         &security.value,
-        &found.used,
+        &used,
         settings,
         subject.at,
         subject.key,
         sink,
     );
+    // No request reaches an internal operation, so its schemes must not affect others.
+    if !subject.internal {
+        found.used.append(&mut used);
+    }
     security
 }
 

@@ -80,8 +80,9 @@ fn requests(subject: &Subject<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// A template without the names of its parameters.
-fn without_names(template: &str) -> String {
+/// Text of a template without the names of its parameters: `/a/{}` for `/a/{id}`.
+#[must_use]
+pub fn without_names(template: &str) -> String {
     let mut kept = String::with_capacity(template.len());
     let mut inside = false;
     for letter in template.chars() {

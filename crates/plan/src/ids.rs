@@ -173,7 +173,7 @@ are compared as strings.";
         "gateway-setting-changed" "Another setting of gateway.yaml differs.";
         "api-setting-changed" "Another setting of an API differs.";
         "project-renamed" "The project has another name.";
-        "unclassified" "The bundles differ and no rule describes the difference; report this as a bug.";
+        "unclassified" "A part of the bundles differs and no rule describes the difference; report this as a bug. Trips every gate.";
     }
     Upstream {
         "upstream-added" "An upstream is new.";

@@ -25,6 +25,7 @@ pub mod json;
 pub mod markdown;
 mod pairs;
 mod places;
+mod remainder;
 pub mod report;
 pub mod review;
 pub mod route;
@@ -105,42 +106,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     });
     if !same_meaning {
         plan.stages.end("equality");
-        let renamed = old.and_then(|old| {
-            let gateway = pairs::with_new_names(&old.lowered.gateway, &new.lowered.gateway)?;
-            let lowered = Lowered {
-                gateway,
-                contracts: old.lowered.contracts.clone(),
-                consumers_file: None,
-                prose: Default::default(),
-                sites: Default::default(),
-            };
-            let bundle = old.bundle;
-            let source = None;
-            Some(Side {
-                bundle,
-                lowered,
-                source,
-            })
-        });
-        routing::compare(renamed.as_ref().or(old), new, &mut plan)?;
-        plan.stages.end("routing and access");
-        details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
-        if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
-            details::restated(&old.lowered, &new.lowered, &mut plan);
-        }
-        plan.changes.retain(|change| !ids::is_off(change.id));
-        let compared_all = !plan.missing.contains(&"schemas");
-        if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
-            // No rule recognised the difference, but every difference must be reported.
-            plan.changes.push(Change::new(
-                Section::Policy,
-                Class::Changed,
-                "unclassified",
-                "bundle",
-                old.bundle.to_string().into(),
-                new.bundle.to_string().into(),
-            ));
-        }
+        meaning(old, new, &mut plan)?;
     }
     plan.stages.end("details");
     match (old.map(|side| &side.source), &new.source) {
@@ -175,6 +141,76 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);
     plan.stages.end("grouping");
     Ok(plan)
+}
+
+/// Adds the differences of two gateways to the plan: routing, access, and everything else.
+fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine::BuildError> {
+    let renamed = old.and_then(|old| {
+        let gateway = pairs::with_new_names(&old.lowered.gateway, &new.lowered.gateway)?;
+        let contracts = old.lowered.contracts.clone();
+        Some(bare(old.bundle, remainder::Half { gateway, contracts }))
+    });
+    described(old, renamed.as_ref().or(old), new, plan)?;
+    let compared_all = !plan.missing.contains(&"schemas") && plan.too_large.is_empty();
+    let Some(old) = old.filter(|_| compared_all) else {
+        return Ok(());
+    };
+    if plan.changes.is_empty() {
+        // No rule recognised the difference, but every difference must be reported.
+        plan.changes.push(Change::new(
+            Section::Policy,
+            Class::Changed,
+            "unclassified",
+            "bundle",
+            old.bundle.to_string().into(),
+            new.bundle.to_string().into(),
+        ));
+        return Ok(());
+    }
+    let compare = |before: remainder::Half, after: remainder::Half| {
+        let (before, after) = (bare(old.bundle, before), bare(new.bundle, after));
+        let mut plan = Plan::of(Some(&before), &after);
+        described(Some(&before), Some(&before), &after, &mut plan).ok()?;
+        plan.too_large.is_empty().then_some(plan.changes)
+    };
+    let before = &renamed.as_ref().unwrap_or(old).lowered;
+    let more = remainder::of(before, &new.lowered, &plan.changes, &compare);
+    plan.changes.extend(more);
+    plan.changes.retain(|change| !ids::is_off(change.id));
+    Ok(())
+}
+
+/// Adds the differences of two gateways that rules describe. `renamed` is the old side with the
+/// listener names of the new side.
+fn described(
+    old: Option<&Side>,
+    renamed: Option<&Side>,
+    new: &Side,
+    plan: &mut Plan,
+) -> Result<(), engine::BuildError> {
+    routing::compare(renamed, new, plan)?;
+    plan.stages.end("routing and access");
+    details::compare(old.map(|side| &side.lowered), &new.lowered, plan);
+    if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
+        details::restated(&old.lowered, &new.lowered, plan);
+    }
+    plan.changes.retain(|change| !ids::is_off(change.id));
+    Ok(())
+}
+
+/// Side of a comparison without sources.
+fn bare(bundle: Digest, half: remainder::Half) -> Side {
+    Side {
+        bundle,
+        lowered: Lowered {
+            gateway: half.gateway,
+            contracts: half.contracts,
+            consumers_file: None,
+            prose: Default::default(),
+            sites: Default::default(),
+        },
+        source: None,
+    }
 }
 
 impl Plan {

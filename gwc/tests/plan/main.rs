@@ -36,6 +36,7 @@ mod proofs;
 mod redefined;
 mod refactor;
 mod refactorings;
+mod remainders;
 mod replaced;
 mod responses;
 mod rest;

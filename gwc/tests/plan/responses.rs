@@ -91,6 +91,12 @@ fn response_fields_trip_the_gate_of_access() {
             "set: {Content-Type: text/javascript}",
             OTHER,
         ),
+        ("set: {X-Base: gwd}", "remove: [Content-Type]", WEAKEN),
+        (
+            "set: {Content-Type: text/html}",
+            "remove: [Content-Type]",
+            OTHER,
+        ),
         (
             "set: {X-Base: gwd}",
             "set: {Service-Worker-Allowed: /}",

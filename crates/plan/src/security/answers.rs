@@ -125,6 +125,9 @@ pub(crate) fn is_sending(name: &str) -> bool {
 /// Text that stands for the upstream's own value in plans.
 const UPSTREAM: &str = "the upstream's value";
 
+/// Value of a removed `Content-Type`: no media type. Browsers then determine the type by the body.
+const NO_TYPE: &str = "no type";
+
 /// Response field as received by clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sent {
@@ -346,6 +349,9 @@ fn sent(access: &Access<'_>) -> Response {
             response.edit(name, |sent| {
                 sent.upstream = false;
                 sent.values.clear();
+                if name.eq_ignore_ascii_case("content-type") {
+                    sent.values.insert(NO_TYPE.to_owned());
+                }
             });
         }
         for (is_set, name, value) in written(settings) {
@@ -354,6 +360,7 @@ fn sent(access: &Access<'_>) -> Response {
                     sent.upstream = false;
                     sent.values.clear();
                 }
+                sent.values.remove(NO_TYPE);
                 sent.values.insert(value_text(value));
             });
         }

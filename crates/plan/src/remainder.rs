@@ -1,0 +1,478 @@
+//! Differences that no change of a plan describes, although the plan describes others.
+//!
+//! The two gateways are divided into parts: definitions, mounts, settings, and the fields of
+//! operations. A part that differs, and that no change names, is compared alone: with a gateway
+//! that differs from the old one in this part only. If that comparison has no change, no rule
+//! describes the part. Contracts are no parts: [`crate::clients`] compares every keyword of them.
+
+mod operations;
+
+use std::collections::{BTreeSet, HashMap};
+
+use bundle::digest::Digest;
+use bundle::ir::{self, Named, Set};
+use serde_json::Value;
+
+use self::operations::Field;
+use crate::pairs::{both, reference};
+use crate::{Change, Class, Section};
+use model::lower::Lowered;
+
+/// Id of a difference that no rule describes.
+const UNCLASSIFIED: &str = "unclassified";
+
+/// Maximum number of parts that are compared alone. All further parts count as not described.
+const ALONE_MAX: usize = 64;
+
+/// Gateway and contracts of one side of a comparison of one part.
+#[derive(Clone)]
+pub(super) struct Half {
+    pub(super) gateway: ir::Gateway,
+    pub(super) contracts: Set<ir::Contract>,
+}
+
+/// Comparison of two gateways. `None` if they cannot be compared.
+pub(super) type Compare<'c> = &'c dyn Fn(Half, Half) -> Option<Vec<Change>>;
+
+/// Part that differs and that no change of the plan names.
+struct Part<'a> {
+    /// Name of the part, as in subjects of changes.
+    subject: String,
+    /// Digests of the part on both sides.
+    digests: [String; 2],
+    /// Operations that differ in this part, as references of the new side. Empty if the part belongs
+    /// to no operation.
+    operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
+    /// Field in which the operations differ. None: the whole operation.
+    field: Option<Field>,
+    /// Gateways that differ in this part only.
+    alone: Box<dyn Fn() -> (Half, Half) + 'a>,
+}
+
+/// Changes for the differences that none of these changes describes.
+pub(super) fn of(
+    old: &Lowered,
+    new: &Lowered,
+    changes: &[Change],
+    compare: Compare<'_>,
+) -> Vec<Change> {
+    let sides = Sides::of(old, new);
+    let said = Said::of(changes);
+    let mut parts = Vec::new();
+    shared(&sides, &said, &mut parts);
+    apis(&sides, &said, &mut parts);
+    let mut found = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let alone = (at < ALONE_MAX).then(|| (part.alone)());
+        let lines = match alone {
+            None => Some(Vec::new()),
+            Some((before, after)) => compare(before, after),
+        };
+        // Without a gateway that can be built, the part cannot be compared alone.
+        let Some(lines) = lines else {
+            continue;
+        };
+        let said = Said::of(&lines);
+        if part.operations.is_empty() {
+            if lines.is_empty() {
+                found.push(part.change());
+            }
+            continue;
+        }
+        for (key, api, operation) in &part.operations {
+            let is_described = match part.field {
+                Some(field) => field.is_described_alone(said.of_operation(key)),
+                None => said.names(key),
+            };
+            if !is_described {
+                found.push(part.change().of(reference(api, operation)));
+            }
+        }
+    }
+    found
+}
+
+impl Part<'_> {
+    fn change(&self) -> Change {
+        let [old, new] = &self.digests;
+        let (old, new) = (old.as_str().into(), new.as_str().into());
+        let (section, class) = (Section::Policy, Class::Changed);
+        Change::new(section, class, UNCLASSIFIED, &self.subject, old, new)
+    }
+}
+
+/// Both sides, and the old side with the definitions that only the new side has, so that every name
+/// of the new side's parts is defined there.
+struct Sides<'a> {
+    old: &'a Lowered,
+    new: &'a Lowered,
+    base: Half,
+}
+
+impl<'a> Sides<'a> {
+    fn of(old: &'a Lowered, new: &'a Lowered) -> Self {
+        let mut base = half(old);
+        let is = &new.gateway.shared;
+        let shared = &mut base.gateway.shared;
+        add_new(&mut shared.listeners, &is.listeners);
+        add_new(&mut shared.upstreams, &is.upstreams);
+        add_new(&mut shared.auth, &is.auth);
+        add_new(&mut shared.consumers, &is.consumers);
+        add_new(&mut shared.policies, &is.policies);
+        for is in &new.gateway.apis {
+            edit(&mut base.gateway.apis, &is.name, |api| {
+                add_new(&mut api.schemes, &is.schemes);
+                add_new(&mut api.policies, &is.policies);
+            });
+        }
+        Self { old, new, base }
+    }
+
+    /// Gateways that differ by one change of the old side with the new definitions.
+    fn changed<'s>(
+        &'s self,
+        change: impl Fn(&mut Half) + 's,
+    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        Box::new(move || {
+            let mut after = self.base.clone();
+            change(&mut after);
+            (self.base.clone(), after)
+        })
+    }
+
+    /// Gateways of which only one has a definition: the old side before it is added, or the new side
+    /// after it was removed.
+    fn alone<'s>(
+        &'s self,
+        is_added: bool,
+        add: impl Fn(&mut Half) + 's,
+    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        Box::new(move || {
+            let without = half(if is_added { self.old } else { self.new });
+            let mut with = without.clone();
+            add(&mut with);
+            match is_added {
+                true => (without, with),
+                false => (with, without),
+            }
+        })
+    }
+}
+
+fn half(side: &Lowered) -> Half {
+    Half {
+        gateway: side.gateway.clone(),
+        contracts: side.contracts.clone(),
+    }
+}
+
+/// Names that changes contain.
+struct Said<'c> {
+    by_operation: HashMap<&'c str, Vec<&'c Change>>,
+    subjects: BTreeSet<&'c str>,
+}
+
+impl<'c> Said<'c> {
+    fn of(changes: &'c [Change]) -> Self {
+        let mut said = Self {
+            by_operation: HashMap::new(),
+            subjects: BTreeSet::new(),
+        };
+        for change in changes {
+            said.subjects.insert(&change.subject);
+            let of_values = [&change.old, &change.new].into_iter();
+            let of_values = of_values.filter_map(Value::as_str);
+            // Routes are written `KEY@MOUNT`.
+            let owners =
+                of_values.map(|route| route.rsplit_once('@').map_or(route, |(key, _)| key));
+            let keys = change.operations.iter().map(String::as_str);
+            for key in keys.chain(owners) {
+                said.by_operation.entry(key).or_default().push(change);
+            }
+        }
+        said
+    }
+
+    /// True if a change is about a definition, or about a key of it.
+    fn is_about(&self, subject: &str) -> bool {
+        let mut from = self.subjects.range(subject..);
+        from.next().is_some_and(|first| {
+            let rest = first.strip_prefix(subject);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '.']))
+        })
+    }
+
+    /// True if a change names the operation.
+    fn names(&self, key: &str) -> bool {
+        self.by_operation.contains_key(key) || self.subjects.contains(key)
+    }
+
+    /// Changes that name the operation.
+    fn of_operation(&self, key: &str) -> &[&'c Change] {
+        self.by_operation.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Adds the parts of gateway.yaml.
+fn shared<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) {
+    let (was, is) = (&sides.old.gateway.shared, &sides.new.gateway.shared);
+    macro_rules! definitions {
+        ($($field:ident $word:literal;)*) => {$(
+            for (name, was, is) in both(&was.$field, &is.$field) {
+                let subject = format!("{} {name}", $word);
+                // Names of states are compared where they keep counters.
+                let same = was.map(Stateless::stateless) == is.map(Stateless::stateless);
+                if same || said.is_about(&subject) {
+                    continue;
+                }
+                let digests = [digest(&was), digest(&is)];
+                let put = move |half: &mut Half| {
+                    let item = is.or(was).cloned();
+                    replace(&mut half.gateway.shared.$field, name, item);
+                };
+                let alone = match (was, is) {
+                    (Some(_), Some(_)) => sides.changed(put),
+                    _ => sides.alone(is.is_some(), put),
+                };
+                parts.push(Part { subject, digests, operations: Vec::new(), field: None, alone });
+            }
+        )*};
+    }
+    definitions! {
+        listeners "listener";
+        upstreams "upstream";
+        auth "auth";
+        consumers "consumer";
+        policies "policy";
+    }
+    let settings = |shared: &ir::Shared| {
+        let ir::Shared {
+            project,
+            listeners: _,
+            upstreams: _,
+            auth: _,
+            consumers: _,
+            policies: _,
+            apis: _,
+            expose_bundle,
+            required,
+            declared,
+            errors,
+        } = shared;
+        digest(&(project, expose_bundle, required, declared, errors))
+    };
+    if settings(was) != settings(is) {
+        parts.push(Part {
+            subject: "gateway".into(),
+            digests: [settings(was), settings(is)],
+            operations: Vec::new(),
+            field: None,
+            alone: sides.changed(|half| {
+                let shared = &mut half.gateway.shared;
+                shared.project.clone_from(&is.project);
+                shared.expose_bundle = is.expose_bundle;
+                shared.required.clone_from(&is.required);
+                shared.declared.clone_from(&is.declared);
+                shared.errors.clone_from(&is.errors);
+            }),
+        });
+    }
+}
+
+/// Adds the parts of all APIs.
+fn apis<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) {
+    for (name, was, is) in both(&sides.old.gateway.apis, &sides.new.gateway.apis) {
+        if let (Some(was), Some(is)) = (was, is) {
+            if was != is {
+                api(sides, (was, is), parts);
+                operations::add(sides, (was, is), said, parts);
+            }
+            continue;
+        }
+        let Some(one) = is.or(was) else {
+            continue;
+        };
+        let mut keys = one.operations.iter().map(|operation| &operation.key);
+        if keys.any(|key| said.names(key)) {
+            continue;
+        }
+        let contracts = if is.is_some() { sides.new } else { sides.old };
+        parts.push(Part {
+            subject: format!("api {name}"),
+            digests: [digest(&was), digest(&is)],
+            operations: Vec::new(),
+            field: None,
+            alone: sides.alone(is.is_some(), move |half| {
+                replace(&mut half.gateway.apis, name, Some(one.clone()));
+                let contract = contracts.contracts.get(name).cloned();
+                replace(&mut half.contracts, name, contract);
+            }),
+        });
+    }
+}
+
+/// Adds the parts of an API that belong to no operation.
+fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &mut Vec<Part<'a>>) {
+    let name = is.name.as_str();
+    let mut add = |subject: String, digests: [String; 2], alone| {
+        if digests[0] != digests[1] {
+            let operations = Vec::new();
+            parts.push(Part {
+                subject,
+                digests,
+                operations,
+                field: None,
+                alone,
+            });
+        }
+    };
+    macro_rules! definitions {
+        ($($field:ident $word:literal $leaves_out:expr;)*) => {$(
+            for (item, was, is) in both(&was.$field, &is.$field) {
+                if $leaves_out(item) {
+                    continue;
+                }
+                let put = move |half: &mut Half| {
+                    let one = is.or(was).cloned();
+                    edit(&mut half.gateway.apis, name, |api| replace(&mut api.$field, item, one));
+                };
+                let alone = match (was, is) {
+                    (Some(was), Some(is)) if was.stateless() == is.stateless() => continue,
+                    (Some(_), Some(_)) => sides.changed(put),
+                    _ => sides.alone(is.is_some(), put),
+                };
+                add(format!("{} {name}/{item}", $word), [digest(&was), digest(&is)], alone);
+            }
+        )*};
+    }
+    // A scheme is named by its content: if an operation requires it, the operation differs.
+    let used = [schemes(was), schemes(is)];
+    definitions! {
+        mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();
+        schemes "scheme" |item: &str| used.iter().any(|used| used.contains(item));
+        policies "policy" |_| false;
+    }
+    // A new name of a mount is an added mount and a removed one.
+    let only = |api: &ir::Api, other: &ir::Api| -> Vec<ir::Mount> {
+        let all = api.mounts.iter();
+        let all = all.filter(|mount| other.mounts.get(&mount.name).is_none());
+        all.cloned().collect()
+    };
+    let (gone, come) = (only(was, is), only(is, was));
+    let digests = [digest(&gone), digest(&come)];
+    let alone = sides.changed(move |half| {
+        edit(&mut half.gateway.apis, name, |api| {
+            for mount in &gone {
+                replace(&mut api.mounts, &mount.name, None);
+            }
+            for mount in &come {
+                replace(&mut api.mounts, &mount.name, Some(mount.clone()));
+            }
+        });
+    });
+    add(format!("mounts of {name}"), digests, alone);
+    let settings = |api: &ir::Api| {
+        let ir::Api {
+            name: _,
+            mounts: _,
+            schemes: _,
+            policies: _,
+            treatments: _,
+            operations: _,
+            declared,
+            hidden,
+            errors,
+            messages: _,
+        } = api;
+        digest(&(declared, hidden, errors))
+    };
+    let alone = sides.changed(|half| {
+        edit(&mut half.gateway.apis, &is.name, |api| {
+            api.declared.clone_from(&is.declared);
+            api.hidden.clone_from(&is.hidden);
+            api.errors.clone_from(&is.errors);
+        });
+    });
+    add(format!("api {name}"), [settings(was), settings(is)], alone);
+}
+
+/// Replaces the description of an API's messages.
+fn messages(half: &mut Half, is: &ir::Api, contract: Option<&ir::Contract>) {
+    edit(&mut half.gateway.apis, &is.name, |api| {
+        api.messages.clone_from(&is.messages);
+    });
+    replace(&mut half.contracts, &is.name, contract.cloned());
+}
+
+/// Names of the schemes that operations of an API require.
+fn schemes(api: &ir::Api) -> BTreeSet<&str> {
+    let all = api.treatments.iter().flat_map(|one| &one.security.0);
+    let uses = all.flat_map(|alternative| &alternative.0);
+    uses.map(|wanted| wanted.scheme.as_str()).collect()
+}
+
+/// Definition whose state has a name of its own. The name also depends on the names of the project
+/// and of the definition.
+trait Stateless: Sized + Clone {
+    /// Copy that compares equal for any name of the state.
+    fn stateless(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Stateless for ir::Listener {}
+impl Stateless for ir::Verifier {}
+impl Stateless for ir::Consumer {}
+impl Stateless for ir::Mount {}
+impl Stateless for ir::Scheme {}
+impl Stateless for ir::Upstream {
+    fn stateless(&self) -> Self {
+        let state = policy::StateId(0);
+        Self {
+            state,
+            ..self.clone()
+        }
+    }
+}
+impl Stateless for ir::Policy {
+    fn stateless(&self) -> Self {
+        let state = policy::StateId(0);
+        Self {
+            state,
+            ..self.clone()
+        }
+    }
+}
+
+/// Adds the items of a set whose names another set does not have.
+fn add_new<T: Named + Clone>(set: &mut Set<T>, more: &Set<T>) {
+    let mut all = std::mem::take(set).into_vec();
+    let known: BTreeSet<String> = all.iter().map(|item| item.name().to_owned()).collect();
+    all.extend(
+        more.iter()
+            .filter(|item| !known.contains(item.name()))
+            .cloned(),
+    );
+    *set = Set::new(all).unwrap_or_default();
+}
+
+/// Replaces the item with a name, or removes it.
+fn replace<T: Named>(set: &mut Set<T>, name: &str, item: Option<T>) {
+    let mut all = std::mem::take(set).into_vec();
+    all.retain(|one| one.name() != name);
+    all.extend(item);
+    *set = Set::new(all).unwrap_or_default();
+}
+
+/// Edits the item with a name, if the set has it. The edit must not change the name.
+fn edit<T: Named>(set: &mut Set<T>, name: &str, edit: impl FnOnce(&mut T)) {
+    let mut all = std::mem::take(set).into_vec();
+    if let Some(item) = all.iter_mut().find(|one| one.name() == name) {
+        edit(item);
+    }
+    *set = Set::new(all).unwrap_or_default();
+}
+
+fn digest(part: &impl std::fmt::Debug) -> String {
+    Digest::of(format!("{part:?}").as_bytes()).to_string()
+}
