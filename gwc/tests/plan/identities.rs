@@ -247,3 +247,68 @@ paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPS
         }
     }
 }
+
+/// An operation of another API that reaches the same server by another URL.
+#[test]
+fn identity_field_is_withheld_from_every_url_of_a_server() {
+    let named = scheme(", forward_as: X-Caller");
+    let open = "openapi: 3.1.0
+info: {title: o, version: \"1\"}
+paths:
+  /open: {get: {operationId: open, security: [], x-gateway: {public: true, upstream: v}, responses: {\"200\": {description: fine}}}}
+";
+    let apis = "apis: {a: {path: api.yaml}}";
+    let withheld = |target: &str, written: &str| {
+        let gateway = edit(
+            GATEWAY,
+            apis,
+            "apis: {a: {path: api.yaml}, o: {path: open.yaml}}",
+        );
+        let gateway = edit(
+            &gateway,
+            "v: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}",
+            &format!("v: {{{target}}}"),
+        );
+        let gateway = edit(
+            &gateway,
+            "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}",
+            &format!("u: {{{written}}}"),
+        );
+        let side = side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", &named),
+            ("open.yaml", open),
+        ]);
+        let gateway = &side.lowered.gateway;
+        let api = gateway.apis.get("o").expect("the API");
+        let parts = bundle::ir::IdentityParts {
+            schemes: &api.schemes,
+            policies: &api.policies,
+            treatments: &api.treatments,
+        };
+        let fields = bundle::ir::IdentityFields::of_gateway(gateway);
+        fields
+            .withheld(&gateway.shared, parts, &api.treatments[0])
+            .contains("x-caller")
+    };
+    let here = "targets: {a: {url: \"http://127.0.0.1:9000\"}}";
+    for target in [
+        "targets: {a: {url: \"http://127.0.0.1:9000/base\"}}",
+        "targets: {a: {url: \"http://localhost:9000\"}}",
+        "targets: {a: {url: \"http://[::ffff:127.0.0.1]:9000\"}}",
+        "targets: {a: {url: \"https://127.1:9000\"}}",
+        "dns: {name: localhost, port: 9000}",
+        "file: {path: /run/hosts.json}",
+        "dns: {name: _http._tcp.svc}",
+    ] {
+        assert!(withheld(target, here), "{target}");
+        assert!(withheld(here, target), "{target} writes");
+    }
+    for target in [
+        "targets: {a: {url: \"http://127.0.0.1:9002\"}}",
+        "targets: {a: {url: \"http://other.example:9000\"}}",
+        "dns: {name: localhost, port: 9002}",
+    ] {
+        assert!(!withheld(target, here), "{target}");
+    }
+}

@@ -301,3 +301,42 @@ fn bound_of_comparisons_reached_is_reported() {
         );
     });
 }
+
+#[test]
+fn discovered_server_is_the_same_server() {
+    let targets = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+    let secret = document("", KEY);
+    let open = document(", upstream: v, rewrite: {path: \"/secret/1\"}", KEY);
+    for (u, v, found_one) in [
+        (
+            "targets: {a: {url: \"http://svc:9000\"}}",
+            "dns: {name: SVC., port: 9000}",
+            true,
+        ),
+        (
+            "dns: {name: svc, port: 9000}",
+            "targets: {a: {url: \"http://svc:9000\"}}",
+            true,
+        ),
+        (
+            "dns: {name: localhost, port: 9000}",
+            "targets: {a: {url: \"http://[::ffff:127.0.0.1]:9000\"}}",
+            true,
+        ),
+        (
+            "dns: {name: svc, port: 9000}",
+            "dns: {name: svc, port: 9001}",
+            false,
+        ),
+    ] {
+        let other = "v: {targets: {a: {url: \"http://other.example:9000\"}}}";
+        let gateway = GATEWAY.replace(targets, &format!("u: {{{u}}}"));
+        let gateway = gateway.replace(other, &format!("v: {{{v}}}"));
+        let expected: &[&str] = if found_one { &[ADDED] } else { &[] };
+        assert_eq!(
+            rounds((&gateway, &secret), (&gateway, &open)),
+            expected,
+            "{u} {v}"
+        );
+    }
+}

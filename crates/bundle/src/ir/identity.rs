@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Checked;
 
-use super::{Gateway, Link, Policy, Scheme, Set, Shared, Target, Treatment};
+use super::{Gateway, Link, Policy, Scheme, Servers, Set, Shared, Treatment};
 
 /// Fields that carry credentials. Clients may send them, because upstreams verify them.
 const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
@@ -23,27 +23,43 @@ pub struct IdentityParts<'a> {
     pub treatments: &'a [Treatment],
 }
 
-/// Identity fields by the upstream that receives them. The keys are names of upstreams and URLs of
-/// their targets.
+/// Identity fields by the upstream or server that receives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdentityFields(BTreeMap<String, BTreeSet<String>>);
+pub struct IdentityFields {
+    /// Fields by the name of the upstream.
+    upstreams: BTreeMap<String, BTreeSet<String>>,
+    /// Fields by server ([`Servers`]).
+    servers: BTreeMap<String, BTreeSet<String>>,
+    /// Fields of upstreams whose servers are found while gwd runs, so that any upstream can reach
+    /// these servers.
+    anywhere: BTreeSet<String>,
+}
 
 impl IdentityFields {
     /// Collects the identity fields of all upstreams of these APIs.
     pub fn of<'a>(shared: &Shared, apis: impl IntoIterator<Item = IdentityParts<'a>>) -> Self {
-        let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut fields = Self::default();
         for api in apis {
             for treatment in api.treatments {
                 let written = written(shared, api, treatment);
                 if written.is_empty() {
                     continue;
                 }
-                for end in ends(shared, api, treatment) {
-                    fields.entry(end).or_default().extend(written.clone());
+                for name in upstreams(shared, api, treatment) {
+                    let Servers { named, can_be_any } = servers(shared, name);
+                    for server in named {
+                        let known = fields.servers.entry(server).or_default();
+                        known.extend(written.clone());
+                    }
+                    if can_be_any {
+                        fields.anywhere.extend(written.clone());
+                    }
+                    let known = fields.upstreams.entry(name.to_owned()).or_default();
+                    known.extend(written.clone());
                 }
             }
         }
-        Self(fields)
+        fields
     }
 
     /// Collects the identity fields of all upstreams of a gateway.
@@ -57,7 +73,8 @@ impl IdentityFields {
         Self::of(&gateway.shared, apis)
     }
 
-    /// Fields that clients must not send to the upstreams of a treatment, in lower case. Excludes
+    /// Fields that clients must not send to the upstreams of a treatment, in lower case: those of the
+    /// same upstream and of upstreams that can reach a common server. Excludes
     /// fields that `forward_auth` policies of the treatment set, because those policies remove the
     /// client's fields.
     #[must_use]
@@ -67,12 +84,21 @@ impl IdentityFields {
         api: IdentityParts<'_>,
         treatment: &Treatment,
     ) -> BTreeSet<String> {
-        if self.0.is_empty() {
+        if self.upstreams.is_empty() {
             return BTreeSet::new();
         }
+        let mut fields: BTreeSet<&String> = self.anywhere.iter().collect();
+        for name in upstreams(shared, api, treatment) {
+            fields.extend(self.upstreams.get(name).into_iter().flatten());
+            let Servers { named, can_be_any } = servers(shared, name);
+            if can_be_any {
+                fields.extend(self.servers.values().flatten());
+            }
+            let known = named.iter().filter_map(|server| self.servers.get(server));
+            fields.extend(known.flatten());
+        }
         let own = answered(shared, api, treatment);
-        let ends = ends(shared, api, treatment).into_iter();
-        let fields = ends.filter_map(|end| self.0.get(&end)).flatten();
+        let fields = fields.into_iter();
         fields
             .filter(|field| !own.contains(*field))
             .cloned()
@@ -119,20 +145,23 @@ fn written(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BT
     fields
 }
 
-/// Names of the upstreams that receive the requests of a treatment or copies of them, and the URLs
-/// of their targets.
-fn ends(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
+/// Names of the upstreams that receive the requests of a treatment or copies of them.
+fn upstreams<'a>(
+    shared: &'a Shared,
+    api: IdentityParts<'a>,
+    treatment: &'a Treatment,
+) -> BTreeSet<&'a str> {
     let policies = policies(shared, api, treatment);
     let policies = policies.filter(|checked| checked.kind() != "forward_auth");
     let named = policies.flat_map(Checked::upstreams);
     let own = std::iter::once(treatment.upstream.as_str());
-    let names = own.chain(treatment.forwarding.upstreams()).chain(named);
-    let mut ends = BTreeSet::new();
-    for name in names {
-        ends.insert(name.to_owned());
-        let upstream = shared.upstreams.get(name).into_iter();
-        let targets = upstream.flat_map(|upstream| &upstream.targets);
-        ends.extend(targets.map(Target::url));
-    }
-    ends
+    own.chain(treatment.forwarding.upstreams())
+        .chain(named)
+        .collect()
+}
+
+/// Servers of an upstream. None for a name that no upstream has.
+fn servers(shared: &Shared, name: &str) -> Servers {
+    let upstream = shared.upstreams.get(name);
+    upstream.map(super::Upstream::servers).unwrap_or_default()
 }

@@ -13,6 +13,7 @@ mod identity;
 mod messages;
 mod proxy_protocol;
 mod security;
+mod server;
 mod set;
 mod shared;
 mod template;
@@ -34,6 +35,7 @@ pub use messages::Messages;
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
+pub use server::{Servers, server};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
     ApiRef, CertificateFields, Certified, Consumer, Credential, Holder, HolderName, Listener,

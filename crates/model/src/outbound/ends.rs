@@ -123,33 +123,21 @@ fn named(settings: &Settings) -> Vec<String> {
     all.collect()
 }
 
-/// Hosts of an upstream with their ports, each with the path prefix of the target. All names and
-/// addresses of this machine are `localhost`.
+/// Servers of an upstream, each with the path prefix of the target. All names and addresses of this
+/// machine are `localhost`.
 fn hosts(upstream: &ir::Upstream) -> Vec<(String, String)> {
     if let Some(discovery) = &upstream.discovery {
         let host = match discovery {
-            ir::Discovery::Dns(dns) => dns.host().to_ascii_lowercase(),
+            ir::Discovery::Dns(dns) => match dns.port {
+                Some(port) => ir::server(dns.host(), port),
+                None => dns.host().to_ascii_lowercase(),
+            },
             ir::Discovery::File(file) => format!("file:{}", file.path),
         };
         return vec![(host, String::new())];
     }
     let targets = upstream.targets.iter();
-    let host = |target: &ir::Target| {
-        let name = target.host.trim_end_matches('.').to_ascii_lowercase();
-        let address: Option<std::net::IpAddr> = name.parse().ok();
-        let address = address.map(|address| address.to_canonical());
-        let is_here = name == "localhost"
-            || name.ends_with(".localhost")
-            || address.is_some_and(|address| address.is_loopback() || address.is_unspecified());
-        let name = match (is_here, address) {
-            (true, _) => "localhost".to_owned(),
-            (false, Some(address)) => address.to_string(),
-            (false, None) => name,
-        };
-        match target.socket() {
-            Some(_) => (target.host.clone(), target.path.clone()),
-            None => (format!("{name}:{}", target.port), target.path.clone()),
-        }
-    };
-    targets.map(host).collect()
+    targets
+        .map(|target| (target.server(), target.path.clone()))
+        .collect()
 }
