@@ -6,6 +6,8 @@
 //! it can serve at least one request with such a path, regardless of the requests that other
 //! operations serve.
 
+use std::collections::BTreeMap;
+
 use bundle::ir::{self, Link, Segment};
 use diag::{Diagnostic, Sink, Span};
 use policy::Checked;
@@ -36,9 +38,22 @@ pub(crate) struct Subject<'a> {
     chain: &'a [Valued<Link>],
     /// True if the field `validate` refuses requests that do not match their description.
     validates: bool,
-    upstreams: Vec<&'a str>,
+    pub(crate) upstreams: Vec<&'a str>,
+    /// Servers of all upstreams, by name.
+    pub(crate) servers: &'a Servers<'a>,
     timeout_ms: u64,
     max_body_bytes: Option<u64>,
+}
+
+/// Servers of upstreams, by the name of the upstream.
+pub(crate) type Servers<'a> = BTreeMap<&'a str, ir::Servers>;
+
+/// Servers of all upstreams of a project.
+pub(crate) fn servers<'a>(settings: &'a Settings, apis: &'a [Api]) -> Servers<'a> {
+    let own = apis.iter().flat_map(|api| &api.upstreams);
+    let all = settings.upstreams.iter().chain(own);
+    all.map(|one| (one.value.ir.name.as_str(), one.value.ir.servers()))
+        .collect()
 }
 
 /// Reports each operation that violates an invariant, and invariants that select no operation.
@@ -46,9 +61,10 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     if settings.invariants.all.is_empty() {
         return;
     }
+    let servers = servers(settings, apis);
     let subjects: Vec<Subject<'_>> = apis
         .iter()
-        .flat_map(|api| subjects(settings, api))
+        .flat_map(|api| subjects(settings, api, &servers))
         .collect();
     for invariant in &settings.invariants.all {
         let Some(span) = invariant.span else { continue };
@@ -106,7 +122,11 @@ fn report(
 }
 
 /// Operations of an API that requests can reach.
-pub(crate) fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<'a>> {
+pub(crate) fn subjects<'a>(
+    settings: &'a Settings,
+    api: &'a Api,
+    servers: &'a Servers<'a>,
+) -> Vec<Subject<'a>> {
     let described = api
         .operations
         .iter()
@@ -136,6 +156,7 @@ pub(crate) fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<
                     .as_ref()
                     .is_some_and(|checked| checked.request == Mode::Block),
                 upstreams,
+                servers,
                 timeout_ms: one.timeout_ms.value,
                 max_body_bytes: one.max_body_bytes.value,
             }
@@ -156,6 +177,7 @@ pub(crate) fn subjects<'a>(settings: &'a Settings, api: &'a Api) -> Vec<Subject<
             chain: &one.chain,
             validates: false,
             upstreams,
+            servers,
             timeout_ms: one.timeout_ms.value,
             max_body_bytes: one.max_body_bytes.value,
         }
@@ -226,13 +248,35 @@ impl Invariant {
     fn selects(&self, subject: &Subject<'_>) -> bool {
         self.fits_names(subject)
             && fits(&self.listeners, &subject.listeners())
-            && fits(&self.upstreams, &subject.upstreams)
+            && self.fits_upstreams(subject)
             && self.fits_method(subject)
             && self
                 .path
                 .as_ref()
                 .is_none_or(|path| subject.mount_of(path).is_some())
             && (!self.anonymous || !subject.is_authenticated(|_| true))
+    }
+
+    /// True if the operation uses an upstream with one of the selected names, or an upstream with the
+    /// same server: another name of the server must not lead around the invariant.
+    pub(crate) fn fits_upstreams(&self, subject: &Subject<'_>) -> bool {
+        fits(&self.upstreams, &subject.upstreams)
+            || same_server(subject, |name| any(&self.upstreams, name)).is_some()
+    }
+
+    /// True if the names of the listeners fit the selection.
+    pub(crate) fn fits_listener(&self, listener: &str) -> bool {
+        fits(&self.listeners, &[listener])
+    }
+
+    /// True if the selection has names of listeners.
+    pub(crate) fn selects_by_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// True if the selection has names of upstreams.
+    pub(crate) fn selects_by_upstreams(&self) -> bool {
+        !self.upstreams.is_empty()
     }
 
     /// True if the selection uses names that can change without an effect on requests.
@@ -274,7 +318,6 @@ impl Invariant {
             timeout_ms,
             max_body_bytes,
         } = &self.require;
-        let any = |patterns: &[String], name: &str| patterns.iter().any(|one| star(one, name));
         if *unreachable {
             return Some("it can be reached".to_owned());
         }
@@ -313,6 +356,11 @@ impl Invariant {
         if let Some(name) = foreign {
             return Some(format!("it uses the upstream `{name}`"));
         }
+        if let Some((name, other)) = same_server(subject, |name| any(not_upstreams, name)) {
+            return Some(format!(
+                "it uses the upstream `{name}`, which has the same server as `{other}`"
+            ));
+        }
         let other = subject
             .listeners()
             .into_iter()
@@ -341,7 +389,7 @@ impl Invariant {
 
 impl Subject<'_> {
     /// Names of the listeners that serve the operation, sorted.
-    fn listeners(&self) -> Vec<&str> {
+    pub(crate) fn listeners(&self) -> Vec<&str> {
         let mounts = self.api.mounts.iter();
         let mut names: Vec<&str> = mounts
             .flat_map(|mount| &mount.value.listeners)
@@ -390,6 +438,29 @@ impl Subject<'_> {
         };
         format!("{} {template}", method.unwrap_or("GET"))
     }
+}
+
+/// Upstream of the operation that can reach the same server as an upstream whose name is wanted, and
+/// the name of that upstream.
+fn same_server<'a>(
+    subject: &Subject<'a>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<(&'a str, &'a str)> {
+    let all = subject.servers;
+    let mut wanted = all.iter().filter(|(name, _)| is_wanted(name));
+    wanted.find_map(|(other, its)| {
+        let mut own = subject.upstreams.iter();
+        let name = own.find(|name| {
+            let servers = all.get(**name);
+            servers.is_some_and(|servers| !servers.named.is_disjoint(&its.named))
+        })?;
+        Some((*name, *other))
+    })
+}
+
+/// True if a name matches one of the patterns.
+fn any(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|one| star(one, name))
 }
 
 /// True if a name matches one of the patterns, or there are no patterns.

@@ -1,17 +1,19 @@
-//! Operations that invariants select by names: API, key, tag, owner. A name can change without an
-//! effect on any request, and the operation then leaves the invariant without another difference
-//! in a plan.
+//! Operations that invariants select by names: API, key, tag, owner, listener, upstream. A name can
+//! change without an effect on any request, and the operation then leaves the invariant without
+//! another difference in a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle::ir;
 use serde::{Deserialize, Serialize};
 
 use crate::invariant_file::Invariant;
-use crate::invariants::{Subject, subjects};
+use crate::invariants::{Subject, servers, subjects};
 use crate::{Api, Settings};
 
 /// Operations of a project by their requests: method, base path of the mount, and path template
-/// without the names of parameters.
+/// without the names of parameters. For invariants about listeners, ` at ADDRESS` follows, the address
+/// of the listener; for invariants about upstreams, ` to SERVER`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(BTreeMap<String, Selected>);
@@ -30,23 +32,75 @@ struct Selected {
 impl Selection {
     /// Operations of a project. Empty if no invariant selects by names.
     pub(crate) fn of(settings: &Settings, apis: &[Api]) -> Self {
-        let all = settings.invariants.all.iter();
-        let by_names: Vec<&Invariant> = all.filter(|one| one.selects_by_names()).collect();
+        let of = |is_one: fn(&Invariant) -> bool| -> Vec<&Invariant> {
+            let all = settings.invariants.all.iter();
+            all.filter(|one| is_one(one)).collect()
+        };
+        let by_names = of(Invariant::selects_by_names);
+        let by_listeners = of(Invariant::selects_by_listeners);
+        let by_upstreams = of(Invariant::selects_by_upstreams);
         let mut all = Self::default();
-        if by_names.is_empty() {
+        if by_names.is_empty() && by_listeners.is_empty() && by_upstreams.is_empty() {
             return all;
         }
-        for subject in apis.iter().flat_map(|api| subjects(settings, api)) {
-            for request in requests(&subject) {
-                let selected = all.0.entry(request).or_default();
-                selected.operations += 1;
-                for invariant in by_names.iter().filter(|one| one.fits_names(&subject)) {
-                    let name = invariant.name.clone();
-                    *selected.invariants.entry(name).or_default() += 1;
+        let servers = servers(settings, apis);
+        let apis = apis.iter();
+        for subject in apis.flat_map(|api| subjects(settings, api, &servers)) {
+            if !by_names.is_empty() {
+                for request in requests(&subject, |_| true) {
+                    all.add(request, &by_names, |one| one.fits_names(&subject));
                 }
+            }
+            if !by_listeners.is_empty() {
+                all.add_listeners(settings, &subject, &by_listeners);
+            }
+            if !by_upstreams.is_empty() {
+                all.add_upstreams(&subject, &by_upstreams);
             }
         }
         all
+    }
+
+    /// Adds an operation, and the invariants that select it.
+    fn add(&mut self, request: String, of: &[&Invariant], selects: impl Fn(&Invariant) -> bool) {
+        let selected = self.0.entry(request).or_default();
+        selected.operations += 1;
+        for invariant in of.iter().filter(|one| selects(one)) {
+            let name = invariant.name.clone();
+            *selected.invariants.entry(name).or_default() += 1;
+        }
+    }
+
+    /// Adds an operation at the addresses of its listeners. Clients reach a listener by its address,
+    /// so another name of the listener changes nothing for them.
+    fn add_listeners(&mut self, settings: &Settings, subject: &Subject<'_>, of: &[&Invariant]) {
+        for name in subject.listeners() {
+            let mut listeners = settings.listeners.iter().map(|one| &one.value);
+            let Some(listener) = listeners.find(|one| one.name == name) else {
+                continue;
+            };
+            let at_listener = |mount: &ir::Mount| mount.listeners.iter().any(|one| one == name);
+            for request in requests(subject, at_listener) {
+                let request = format!("{request} at {}", listener.address);
+                let selects = |one: &Invariant| one.fits_names(subject) && one.fits_listener(name);
+                self.add(request, of, selects);
+            }
+        }
+    }
+
+    /// Adds an operation with the servers of its upstreams.
+    fn add_upstreams(&mut self, subject: &Subject<'_>, of: &[&Invariant]) {
+        let own = subject.upstreams.iter();
+        let own = own.filter_map(|name| subject.servers.get(name));
+        let servers: BTreeSet<&String> = own.flat_map(|servers| &servers.named).collect();
+        for request in requests(subject, |_| true) {
+            for server in &servers {
+                let request = format!("{request} to {server}");
+                let selects =
+                    |one: &Invariant| one.fits_names(subject) && one.fits_upstreams(subject);
+                self.add(request, of, selects);
+            }
+        }
     }
 
     /// Requests of operations that an invariant selects here, and no longer selects in `new`,
@@ -68,15 +122,16 @@ impl Selection {
 }
 
 /// Requests of an operation at each mount: method, base path and template with `{}` for parameters.
-fn requests(subject: &Subject<'_>) -> BTreeSet<String> {
+fn requests(subject: &Subject<'_>, is_one: impl Fn(&ir::Mount) -> bool) -> BTreeSet<String> {
     let method = subject.method.unwrap_or("*");
     let template = subject.template.map_or_else(
         || "/**".to_owned(),
         |template| without_names(&template.to_string()),
     );
-    let mounts = subject.api.mounts.iter();
+    let mounts = subject.api.mounts.iter().map(|mount| &mount.value);
     mounts
-        .map(|mount| format!("{method} {}{template}", mount.value.base_path))
+        .filter(|mount| is_one(mount))
+        .map(|mount| format!("{method} {}{template}", mount.base_path))
         .collect()
 }
 

@@ -444,3 +444,81 @@ fn operation_that_leaves_an_invariant_is_a_change_of_the_rules() {
         assert_eq!(change["old"], "GET /orders/{}, GET /v1/orders/{}");
     }
 }
+
+/// Names of listeners and upstreams have no effect on requests, either.
+#[test]
+fn renamed_listener_or_upstream_narrows_invariants() {
+    for (selection, from, to, lost) in [
+        (
+            "{listeners: [public]}",
+            "public: {address",
+            "other: {address",
+            "/orders at 127.0.0.1:8080",
+        ),
+        (
+            "{upstreams: [orders]}",
+            "upstreams: {orders: {",
+            "upstreams: {renamed: {",
+            "/orders to localhost:9000",
+        ),
+    ] {
+        let project = with_invariants(&format!(
+            "- {{name: held, where: {selection}, require: {{auth: [keys]}}}}\n"
+        ));
+        let gateway = project.read("gateway.yaml");
+        project.write(
+            "gateway.yaml",
+            format!(
+                "{gateway}gates: [weaken]\nlisteners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n"
+            ),
+        );
+        git(project.path(), &["init", "-q", "-b", "main"]);
+        commit(&project, "one");
+        project.edit("gateway.yaml", from, to);
+        if to.contains("renamed") {
+            project.edit(
+                "gateway.yaml",
+                "defaults: {upstream: orders",
+                "defaults: {upstream: renamed",
+            );
+        }
+        let plan = project.run(&["plan", "--against", "git:main", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan.out).expect("JSON");
+        let changes = plan["changes"].as_array().expect("changes").iter();
+        let narrowed: Vec<&serde_json::Value> = changes
+            .filter(|change| change["id"] == "invariant-narrowed")
+            .collect();
+        let [change] = narrowed[..] else {
+            panic!("{selection}: {plan}")
+        };
+        let old = change["old"].as_str().expect("a text");
+        assert!(old.contains(lost), "{old}");
+    }
+}
+
+#[test]
+fn other_name_of_a_server_evades_no_invariant() {
+    for (selection, require) in [
+        ("{upstreams: [pay]}", "{unreachable: true}"),
+        (ALL, "{not_upstreams: [pay]}"),
+    ] {
+        let count = |target: &str| {
+            let project = with_invariants(&format!(
+                "- {{name: no pay, where: {selection}, require: {require}}}\n"
+            ));
+            let pay = "upstreams: {pay: {targets: {a: {url: \"http://pay.example:8080\"}}}, orders: {targets: {c: {url: \"TARGET\"}, ";
+            project.edit(
+                "gateway.yaml",
+                "upstreams: {orders: {targets: {",
+                &pay.replace("TARGET", target),
+            );
+            let ended = project.run(&["lint", "--format", "concise"]);
+            let lines = ended.out.lines();
+            lines
+                .filter(|line| line.contains("violates the invariant `no pay`"))
+                .count()
+        };
+        assert_eq!(count("http://other.example:8080"), 0, "{selection}");
+        assert!(count("https://PAY.example:8080/v1") > 0, "{selection}");
+    }
+}
