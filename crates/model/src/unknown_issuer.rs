@@ -1,10 +1,48 @@
-//! Token entries of consumers (`tokens`) whose issuer no verifier accepts.
+//! Token entries of consumers (`tokens`) whose issuer no verifier accepts, or that a verifier without
+//! an expected issuer can satisfy with the answers of another provider.
 
 use diag::{Diagnostic, Sink, suggest};
 use policy::auth::Checked;
 
 use super::{Api, Settings, verifiers};
-use vocab::lints::UNKNOWN_ISSUER;
+use vocab::lints::{ANY_ISSUER, UNKNOWN_ISSUER};
+
+/// Reports verifiers whose provider can name the consumers of other providers.
+pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let tokens = verifiers::all(settings, apis).filter(|verifier| match verifier.value.checked {
+        Checked::Jwt(_) | Checked::Oidc(_) | Checked::Introspection(_) => true,
+        Checked::ApiKey(_)
+        | Checked::Basic(_)
+        | Checked::Mtls(_)
+        | Checked::Dpop(_)
+        | Checked::HmacSignature(_)
+        | Checked::Declared(_) => false,
+    });
+    let tokens: Vec<_> = tokens.collect();
+    let mut consumers = settings.consumers.iter();
+    let held = consumers.find(|consumer| !consumer.value.tokens.is_empty());
+    let Some(held) = held.filter(|_| tokens.len() > 1) else {
+        return;
+    };
+    for verifier in tokens {
+        let Checked::Introspection(asked) = &verifier.value.checked else {
+            continue;
+        };
+        if asked.issuer().is_some() {
+            continue;
+        }
+        let message = format!(
+            "the introspection endpoint of `{}` can name the issuer of another verifier",
+            verifier.value.name.escape_debug()
+        );
+        sink.push(
+            Diagnostic::new(&ANY_ISSUER, verifier.span, message)
+                .label("this verifier has no `issuer`")
+                .related(held.span, "consumers are identified by their issuer here")
+                .help("write the `issuer` of its tokens"),
+        );
+    }
+}
 
 /// Reports each issuer that no verifier accepts, at its consumer.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {

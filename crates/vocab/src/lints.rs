@@ -351,6 +351,14 @@ two issuers. If no verifier admits tokens of the issuer, no token matches the en
     bad held!("https://idp.example/");
     good held!("https://idp.example");
 
+    ANY_ISSUER "GW0564" "any-issuer" Error
+    "token introspection that can name the consumers of another verifier"
+    "Consumers with `tokens` are identified by the issuer of a token. The answer of an introspection endpoint contains its issuer \
+(`iss`). Without `issuer` gwd accepts any, so that this endpoint can name the consumers of every other verifier. Write the issuer \
+of its tokens."
+    bad asked!("");
+    good asked!(", issuer: \"https://partner.example\"");
+
     LOGIN_PATH_OWNED "GW0563" "login-path-owned" Error
     "an operation at a path that the gateway answers itself"
     "A login (`kind: oidc`) has a path to which the provider sends browsers (`redirect_path`), and may have one that ends the \

@@ -405,6 +405,7 @@ pub fn project_for(
     mixed_identity::check(&settings, &apis, &mut sink);
     removed_parameters::check(&settings, &apis, &mut sink);
     unknown_issuer::check(&settings, &apis, &mut sink);
+    unknown_issuer::check_any(&settings, &apis, &mut sink);
     login_paths::check(&settings, &apis, &mut sink);
     read_before_set::check(&files, &settings, &apis, &mut sink);
     costs::check(&files, &settings, &apis, &mut sink);

@@ -102,6 +102,24 @@ macro_rules! hashed {
     };
 }
 
+/// Sample of an introspection with these keys, and of a consumer of another provider.
+macro_rules! asked {
+    ($issuer:literal) => {
+        &[(
+            "gateway.yaml",
+            concat!(
+                "version: 1\nname: s\n",
+                "auth:\n",
+                "  idp: {kind: jwt, issuer: \"https://idp.example\", audience: [a], algorithms: [ES256], jwks_url: \"https://idp.example/k\"}\n",
+                "  partner: {kind: introspection, url: \"https://partner.example/ask\", client_id: g, client_secret: \"${env:GWS_A}\"",
+                $issuer,
+                "}\n",
+                "consumers: {acme: {tokens: [{issuer: \"https://idp.example\", client: acme-app}]}}\n"
+            ),
+        )]
+    };
+}
+
 /// Sample of two schemes that identify the caller: the second one by this field.
 macro_rules! held {
     ($issuer:literal) => {
