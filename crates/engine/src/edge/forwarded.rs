@@ -11,6 +11,21 @@ use crate::listener::Listener;
 /// Prefix of forwarding fields. Some upstreams trust every field with this prefix
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
+/// Fields in which proxies, balancers and content delivery networks write the client's address.
+const ADDRESS: [&str; 12] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "true-client-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+];
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
 
@@ -35,7 +50,10 @@ pub(super) struct Allowed {
 /// (CVE-2026-88011).
 pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
     // Fast path: the first two bytes exclude most names.
-    if !matches!(name.as_bytes(), [b'x' | b'f', ..] | [b'c', b'l', ..]) {
+    if !matches!(
+        name.as_bytes(),
+        [b'x' | b'f', ..] | [b'c', b'l' | b'f', ..] | [b't', b'r', b'u', ..]
+    ) {
         return false;
     }
     let folds = folds(name);
@@ -58,7 +76,7 @@ pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
 
 /// True for a forwarding field. The gateway accepts such fields only from trusted proxies.
 pub(super) fn is_forwarding(name: &str) -> bool {
-    let is_one = name.starts_with(FORWARDING) || matches!(name, "forwarded" | "x-real-ip");
+    let is_one = name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS.contains(&name);
     is_one && !CERTIFICATE.contains(&name)
 }
 
