@@ -7,6 +7,11 @@ use minicbor::{Decode, Encode};
 
 use crate::invalid::Invalid;
 
+/// Maximum length of a body that is read to be checked, if the operation has no `max_body`: 1 MiB.
+pub const BODY_BYTES_DEFAULT: u64 = 1 << 20;
+/// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
+pub const BODY_BYTES_MAX: u64 = 8 << 20;
+
 /// Mode of validation: treatment of messages that do not match the description. Ordered from
 /// lenient to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

@@ -7,6 +7,7 @@ mod asked;
 mod bindings;
 mod cells;
 mod certificates;
+mod chosen;
 mod contracts;
 mod counters;
 mod deadlines;

@@ -93,7 +93,7 @@ fn parts_of_an_upstream_come_and_go_with_a_class() {
         ("", ", health: {active: {}}", ("tighten", "relax")),
         (
             "",
-            ", health: {active: {path: /up, interval: 1s}}",
+            ", health: {active: {timeout: 1s, interval: 1s}}",
             ("tighten", "relax"),
         ),
         (
@@ -118,7 +118,7 @@ fn numbers_of_breakers_and_checks_have_a_class() {
     const RELAX: (&str, &str) = ("relax", "tighten");
     let breaker = |more: &str| format!(", circuit_breaker: {{failure_ratio: 50%{more}}}");
     let passive = |more: &str| format!(", health: {{passive: {{{more}}}}}");
-    let active = |more: &str| format!(", health: {{active: {{path: /up{more}}}}}");
+    let active = |more: &str| format!(", health: {{active: {{timeout: 1s{more}}}}}");
     for (old, new) in [
         (breaker(""), breaker(", min_requests: 21")),
         (breaker(""), breaker(", half_open_requests: 2")),

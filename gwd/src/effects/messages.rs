@@ -9,7 +9,7 @@ use http_body::Body as _;
 use policy::RequestHead;
 use policy::ask::{Answer, Asker, Outage};
 use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
-use policy::validation::{Check, Mode};
+use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Mode};
 use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::Ready;
@@ -21,11 +21,6 @@ use crate::runtime::deadlines::in_time;
 
 /// Maximum time for which a request waits for the compilation of a validator: 20ms.
 const COMPILE_MS: u64 = 20;
-/// Maximum length of a body that is read to be checked, if the operation has no `max_body`: 1 MiB.
-const BODY_BYTES_DEFAULT: u64 = 1 << 20;
-/// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
-const BODY_BYTES_MAX: u64 = 8 << 20;
-
 /// Maximum length of a body that a worker validates itself, in bytes.
 const SHORT_BYTES: usize = 4 << 10;
 /// Maximum time for which a request waits for the validation of a long body: 5s.

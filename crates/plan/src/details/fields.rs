@@ -42,9 +42,10 @@ pub(super) fn settings(
     if old == new {
         return;
     }
+    let (mut old, mut new) = (old.clone(), new.clone());
     for group in table.groups {
         let path: Vec<String> = group.path.iter().map(|key| (*key).to_owned()).collect();
-        let (was, is) = (together(old, group.path), together(new, group.path));
+        let (was, is) = (together(&old, group.path), together(&new, group.path));
         let opposite = match group.comes {
             Class::Relax => Class::Tighten,
             _ => Class::Relax,
@@ -61,9 +62,14 @@ pub(super) fn settings(
             old: was,
             new: is,
         });
-        let rest = |settings: &Settings| settings.clone().without(|one| is_below(one, group.path));
-        return settings(table, subject, &rest(old), &rest(new), lines);
+        let sends = |path: &[String]| {
+            let key = path.get(group.path.len());
+            key.is_some_and(|key| group.sends.contains(&key.as_str()))
+        };
+        let is_in = |one: &[String]| is_below(one, group.path) && !sends(one);
+        (old, new) = (old.without(is_in), new.without(is_in));
     }
+    let (old, new) = (&old, &new);
     let mut paths: BTreeMap<&[String], (Option<&Written>, Option<&Written>)> = BTreeMap::new();
     for one in old.iter() {
         paths.entry(&one.path).or_default().0 = Some(&one.value);

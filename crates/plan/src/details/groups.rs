@@ -12,23 +12,30 @@ pub(super) struct Group {
     pub(super) path: &'static [&'static str],
     /// Class of the line if the group is added. The removal has the opposite class.
     pub(super) comes: Class,
+    /// Settings that send requests to a place of the author's choice. Each has a line of its own,
+    /// also if the group is added.
+    pub(super) sends: &'static [&'static str],
 }
 
 pub(super) const RETRIES: Group = Group {
     path: &["retries"],
     comes: Class::Relax,
+    sends: &[],
 };
 pub(super) const CIRCUIT_BREAKERS: Group = Group {
     path: &["circuit_breaker"],
     comes: Class::Tighten,
+    sends: &[],
 };
 pub(super) const ACTIVE_CHECKS: Group = Group {
     path: &["health", "active"],
     comes: Class::Tighten,
+    sends: &["path", "host", "headers"],
 };
 pub(super) const PASSIVE_CHECKS: Group = Group {
     path: &["health", "passive"],
     comes: Class::Tighten,
+    sends: &[],
 };
 
 /// True if a setting is at a path or below it.

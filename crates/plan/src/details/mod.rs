@@ -1,6 +1,7 @@
 //! Comparison of everything except routing, access and the contract: limits, policies, upstreams,
 //! consumers and all other settings, including those that this version cannot run.
 
+mod body;
 mod bound;
 mod consumers;
 mod destination;

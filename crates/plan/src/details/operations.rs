@@ -9,7 +9,7 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::bound::{ends, goes_elsewhere};
-use super::{destination, fields, questions, schemes, tables, upstream};
+use super::{body, destination, fields, questions, schemes, tables, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
@@ -230,24 +230,7 @@ fn treatments(
             new: told(is.timeout_ms),
         });
     }
-    if was.max_body_bytes != is.max_body_bytes {
-        let told = |limit: Option<u64>| {
-            let told = limit.map(|bytes| Scalar::Size(bytes).to_string());
-            Value::from(told.unwrap_or_else(|| "no limit".to_owned()))
-        };
-        let amount = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-        lines.push(Line {
-            class: if amount(is.max_body_bytes) > amount(was.max_body_bytes) {
-                Class::Relax
-            } else {
-                Class::Tighten
-            },
-            id: "max-body-changed",
-            subject: "max_body".into(),
-            old: told(was.max_body_bytes),
-            new: told(is.max_body_bytes),
-        });
-    }
+    body::compare((old, was), (new, is), &mut lines);
     chain((old, was), (new, is), &mut lines);
     upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
@@ -498,7 +481,7 @@ pub(super) fn named(link: &Link) -> Option<&str> {
 }
 
 /// Definition of a policy in a chain, and where it is defined.
-fn definition<'s>(
+pub(super) fn definition<'s>(
     treatment: &ir::Treatment,
     name: &str,
     side: Of<'s>,

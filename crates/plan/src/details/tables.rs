@@ -279,7 +279,7 @@ static REDIRECT: Table = Table {
 };
 static DEPRECATION: Table = Table {
     id: "policy-changed",
-    rows: rows! { "sunset" as "sunset-changed": Until; },
+    rows: rows! { "sunset" as "sunset-changed": Until; "link": Access; },
     groups: &[],
 };
 
@@ -364,7 +364,9 @@ pub(super) static UPSTREAM: Table = Table {
         "circuit_breaker"."open": Less(Is(30_000)); "circuit_breaker"."open_max": Less(Is(300_000));
         "health"."active"."interval": More(Is(10_000)); "health"."active"."timeout": More(Is(2_000));
         "health"."active"."unhealthy_after": More(Is(3)); "health"."active"."healthy_after": Less(Is(2));
-        "health"."active"."statuses": Each(&["200"]); "health"."active": Either;
+        "health"."active"."statuses": Each(&["200"]);
+        "health"."active"."path" as "traffic-moved": Moves; "health"."active"."host" as "traffic-moved": Moves;
+        "health"."active"."headers" as "traffic-moved": Moves; "health"."active": Either;
         "health"."all_unhealthy": Each(&[]);
         "health"."passive"."min_requests": More(Is(50)); "health"."passive"."interval": Either;
         "health"."passive"."failure_ratio": More(NoLimit);

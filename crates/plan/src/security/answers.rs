@@ -344,6 +344,15 @@ fn sent(access: &Access<'_>) -> Response {
             sent.values.insert(value_text(&one.value));
         });
     }
+    let leaving = access.policies("deprecation");
+    for link in leaving
+        .iter()
+        .filter_map(|(_, settings)| settings.text(&["link"]))
+    {
+        response.edit("link", |sent| {
+            sent.values.insert(format!("<{link}>; rel=deprecation"));
+        });
+    }
     for (_, settings) in access.policies("headers").iter().rev() {
         for name in settings.texts(&["response", "remove"]).unwrap_or_default() {
             response.edit(name, |sent| {

@@ -83,7 +83,8 @@ const CREDENTIAL: &[&str] = &[
 ];
 
 /// Fields with which clients restrict their own requests: the page that sends a request, a
-/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). If an
+/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530), a signature (RFC 9421) or a mark
+/// that other pages cannot set (cross-site request forgery). If an
 /// upstream no longer receives such a field, it may admit requests that it refused before.
 const GUARDS: &[&str] = &[
     "content-digest",
@@ -103,6 +104,11 @@ const GUARDS: &[&str] = &[
     "repr-digest",
     "signature",
     "signature-input",
+    "x-csrf-token",
+    "x-csrftoken",
+    "x-requested-by",
+    "x-requested-with",
+    "x-xsrf-token",
 ];
 
 /// Fields whose fixed values are not compared: content negotiation (RFC 9110 §12.5) and
@@ -129,6 +135,18 @@ const MANAGED: &[&str] = &[
     "x-forwarded-proto",
     "x-forwarded-server",
     "x-real-ip",
+    // Client addresses of content delivery networks and balancers.
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "true-client-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
 ];
 
 /// Meaning of a field for an upstream, by its name and by the values that the gateway writes.

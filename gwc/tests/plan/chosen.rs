@@ -1,0 +1,90 @@
+//! Requests, links and limits that the author of a change chooses, although the change looks stricter.
+
+use crate::gated::{UPSTREAM, both, gateway, upstream};
+use crate::{DOCUMENT, GATEWAY, edit};
+
+#[test]
+fn path_and_fields_of_health_checks_move() {
+    const MOVED: (&str, &str) = ("moved", "moved");
+    for (old, new) in [
+        ("", ", health: {active: {path: /admin/delete}}"),
+        ("", ", health: {active: {headers: {X-User: root}}}"),
+        (
+            ", health: {active: {interval: 1s}}",
+            ", health: {active: {interval: 1s, path: /up}}",
+        ),
+        (
+            ", health: {active: {path: /up}}",
+            ", health: {active: {path: /up, host: a.example}}",
+        ),
+    ] {
+        let sides = (upstream(old), upstream(new));
+        gateway("traffic-moved", UPSTREAM, (&sides.0, &sides.1), MOVED);
+    }
+}
+
+#[test]
+fn link_of_a_deprecation_weakens() {
+    let edge = "edge: {kind: headers, response: {remove: [Server]}}";
+    let leaving = |link: &str| {
+        let policy = format!("{edge}\n  old: {{kind: deprecation, since: 2026-01-01{link}}}");
+        let gateway = edit(GATEWAY, edge, &policy);
+        edit(
+            &gateway,
+            "policies: [slow, edge]",
+            "policies: [slow, edge, old]",
+        )
+    };
+    let link = |host: &str| leaving(&format!(", link: \"https://{host}/v2\""));
+    let (none, one, two) = (leaving(""), link("a.example"), link("b.example"));
+    let compare = |old: &str, new: &str, classes| {
+        both(
+            "response-field-changed",
+            (old, DOCUMENT),
+            (new, DOCUMENT),
+            classes,
+        );
+    };
+    compare(&none, &one, ("weaken", "strengthen"));
+    compare(&one, &two, ("incomparable", "incomparable"));
+}
+
+#[test]
+fn written_marks_against_forgery_are_incomparable() {
+    let edge = "response: {remove: [Server]}";
+    for field in ["X-Requested-With", "X-CSRF-Token"] {
+        let set = format!("{edge}, request: {{set: {{{field}: x}}}}");
+        let other = ("incomparable", "incomparable");
+        gateway("identity-field-changed", edge, (edge, &set), other);
+    }
+}
+
+#[test]
+fn max_body_above_the_limit_of_checks_relaxes() {
+    let edge = "edge: {kind: headers, response: {remove: [Server]}}";
+    let with = |check: &str, more: &str, policies: &str| {
+        let policies = policies.to_owned();
+        let own = format!(
+            "{edge}\n  check: {{kind: validate, request: {check}}}\n  long: {{kind: body_limit, request: 8MiB}}"
+        );
+        let gateway = edit(GATEWAY, edge, &own);
+        let defaults = format!("policies: [slow, edge, check{policies}]{more}");
+        edit(&gateway, "policies: [slow, edge]", &defaults)
+    };
+    for (check, more, policies, classes) in [
+        ("block", ", max_body: 8MiB", "", ("relax", "relax")),
+        ("block", ", max_body: 1MiB", "", ("tighten", "relax")),
+        ("log", ", max_body: 8MiB", "", ("tighten", "relax")),
+    ] {
+        let (old, new) = (with(check, "", ""), with(check, more, policies));
+        both(
+            "max-body-changed",
+            (&old, DOCUMENT),
+            (&new, DOCUMENT),
+            classes,
+        );
+    }
+    let (old, new) = (with("block", "", ""), with("block", "", ", long"));
+    let plan = crate::plan((&old, DOCUMENT), (&new, DOCUMENT));
+    assert!(!plan.tripped(&["relax".into()], &[]).is_empty());
+}
