@@ -38,9 +38,22 @@ pub fn is_invisible(c: char) -> bool {
 /// `Default_Ignorable_Code_Point` and `White_Space`).
 #[must_use]
 pub fn is_blank(c: char) -> bool {
-    let is_picture = matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}');
     let is_space = c.is_whitespace() && !c.is_ascii();
-    is_invisible(c) || is_picture || is_space
+    is_invisible(c) || is_picture(c) || is_space
+}
+
+/// True for blank symbols and variation selectors, which change nothing that people see.
+fn is_picture(c: char) -> bool {
+    matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}')
+}
+
+/// True for spaces that look like U+0020 or have almost no width. The ideographic space is as wide
+/// as a character.
+fn is_like_space(c: char) -> bool {
+    matches!(
+        c,
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}'
+    )
 }
 
 /// Applies [`printable`] to each line of a text.
@@ -71,7 +84,7 @@ pub fn visible(c: char) -> char {
         '\t' => '\t',
         '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
         '\u{7f}' => '\u{2421}',
-        c if is_invisible(c) => '\u{fffd}',
+        c if is_invisible(c) || is_picture(c) || is_like_space(c) => '\u{fffd}',
         c => c,
     }
 }
@@ -104,6 +117,15 @@ mod tests {
         ] {
             assert!(!is_invisible(c), "{c:?}");
         }
+    }
+
+    #[test]
+    fn characters_that_nobody_sees_are_escaped() {
+        for c in ['\u{fe0f}', '\u{2800}', '\u{a0}', '\u{2009}', '\u{200b}'] {
+            let escaped = format!("a{}b", c.escape_unicode());
+            assert_eq!(printable(&format!("a{c}b")), escaped);
+        }
+        assert_eq!(printable("a\u{3000}é"), "a\u{3000}é");
     }
 
     #[test]

@@ -30,6 +30,8 @@ impl Passes {
     /// Sets the identity fields for a caller.
     pub(super) fn write(&self, principal: &Principal<'_>, headers: &mut HeaderMap) {
         let mut insert = |name: &HeaderName, value: Option<&str>| {
+            // Servers trim blanks around a field value (RFC 9110 §5.5): ` admin` would be `admin`.
+            let value = value.filter(|text| text.trim() == *text);
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name.clone(), value);
             }
@@ -40,6 +42,46 @@ impl Passes {
         }
         for (claim, name) in &self.claims {
             insert(name, principal.claim(claim));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::Claims;
+    use policy::declared::{Scalar, Settings, Value};
+
+    use super::*;
+
+    #[test]
+    fn names_with_blanks_at_the_ends_are_not_written() {
+        let field = HeaderName::from_static;
+        let passes = Passes {
+            forward_as: Some(field("x-user")),
+            claims: [("mail".into(), field("x-mail"))].into(),
+        };
+        for (consumer, mail, expected) in [
+            ("admin", "a b@c", ["admin", "a b@c"]),
+            (" admin", "root@corp ", ["-", "-"]),
+            ("admin\u{a0}", "\troot@corp", ["-", "-"]),
+        ] {
+            let written = Value::One(Scalar::Text(mail.to_owned()));
+            let claims = Claims::of(&Settings::default().with(&["mail"], written));
+            let principal = Principal {
+                consumer: Some(consumer),
+                scheme: "s",
+                claims: &claims,
+                groups: &[],
+                plan: None,
+                token: None,
+            };
+            let mut headers = HeaderMap::new();
+            passes.write(&principal, &mut headers);
+            let sent = ["x-user", "x-mail"].map(|name| {
+                let value = headers.get(name).map(|value| value.to_str().unwrap());
+                value.unwrap_or("-").to_owned()
+            });
+            assert_eq!(sent, expected);
         }
     }
 }

@@ -26,6 +26,10 @@ pub(super) enum Step {
 /// Maximum number of `..` in one target. Each one multiplies the cost of the next.
 const DESCENTS_MAX: usize = 2;
 
+/// Maximum number of lists of selectors (`['get', 'post']`) in one target. Two selectors of a list
+/// can select the same value, which multiplies the cost of the next list.
+const LISTS_MAX: usize = 4;
+
 /// Evaluator of targets, with the JSON copy of the document once a target needs it.
 #[derive(Default)]
 pub(super) struct Targets {
@@ -80,6 +84,13 @@ with `-` or `/` in brackets and quotes"),
             ));
             return None;
         }
+        if let Some(why) = repeats(text) {
+            sink.push(
+                Diagnostic::new(&INVALID_TARGET, target.span(), why)
+                    .help("list names or indexes in brackets, or write two actions"),
+            );
+            return None;
+        }
         let json = self
             .json
             .get_or_insert_with(|| value(edited.at(edited.root())));
@@ -124,6 +135,69 @@ with `-` or `/` in brackets and quotes"),
             _ => {}
         }
     }
+}
+
+/// Reason why a valid target could select the same values very often. A list of selectors may
+/// contain names and indexes only, because `[*, *]` selects each value twice.
+fn repeats(text: &str) -> Option<String> {
+    let mut lists = 0;
+    // For each open bracket: parentheses inside, selectors before this one, and the text of this
+    // one.
+    let mut open: Vec<(usize, usize, String)> = Vec::new();
+    let mut is_mixed = false;
+    let is_many = |selector: &str| {
+        let selector = selector.trim();
+        selector.starts_with(['*', '?']) || selector.contains(':')
+    };
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' | '"' => {
+                while let Some(inside) = chars.next() {
+                    match inside {
+                        '\\' => drop(chars.next()),
+                        inside if inside == c => break,
+                        _ => {}
+                    }
+                }
+            }
+            '[' => open.push((0, 0, String::new())),
+            ']' => {
+                if let Some((_, before, selector)) = open.pop()
+                    && before > 0
+                {
+                    lists += 1;
+                    is_mixed |= is_many(&selector);
+                }
+            }
+            ',' => {
+                if let Some((0, before, selector)) = open.last_mut() {
+                    *before += 1;
+                    is_mixed |= is_many(selector);
+                    selector.clear();
+                }
+            }
+            '(' | ')' => {
+                if let Some((depth, ..)) = open.last_mut() {
+                    *depth = match c {
+                        '(' => *depth + 1,
+                        _ => depth.saturating_sub(1),
+                    };
+                }
+            }
+            c => {
+                if let Some((.., selector)) = open.last_mut() {
+                    selector.push(c);
+                }
+            }
+        }
+    }
+    if is_mixed {
+        return Some("a list of selectors may contain names and indexes only".to_owned());
+    }
+    (lists > LISTS_MAX).then(|| {
+        format!("a target may have at most {LISTS_MAX} lists of selectors, such as `['a', 'b']`")
+    })
 }
 
 fn step(element: &serde_json_path::PathElement<'_>) -> Step {
@@ -249,5 +323,29 @@ mod tests {
         ] {
             assert_eq!(simple(query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn lists_that_select_values_repeatedly_are_found() {
+        for target in [
+            "$.paths['/a', '/b'][*]",
+            "$[0, 1].x[?@.a == 'x, *']",
+            "$.a[?count(@.b, @.c) > 1]",
+            "$['a, *', 'b:c']['*', \"]\"]",
+            "$[1:2][*]..x",
+        ] {
+            assert_eq!(repeats(target), None, "{target}");
+        }
+        for target in [
+            "$[*,*]",
+            "$['a', *]",
+            "$[0, 1:3]",
+            "$[?@.a, ?@.b]",
+            "$[?@['a', *]]",
+        ] {
+            assert!(repeats(target).is_some(), "{target}");
+        }
+        assert_eq!(repeats(&format!("${}", "['a','b']".repeat(4))), None);
+        assert!(repeats(&format!("${}", "['a','b']".repeat(5))).is_some());
     }
 }

@@ -511,9 +511,20 @@ fn is_run(value: &str) -> bool {
     value.split(',').any(|one| {
         let kind = one.split(';').next().unwrap_or_default();
         let kind = kind.trim().to_ascii_lowercase();
-        let is_xml = kind == "text/xml" || kind == "application/xml" || kind.ends_with("+xml");
-        let is_script = kind.ends_with("javascript") || kind.ends_with("ecmascript");
-        let is_page = matches!(&*kind, "text/html" | "application/wasm");
+        let is_xml = kind.ends_with("+xml")
+            || matches!(
+                &*kind,
+                "text/xml" | "application/xml" | "application/xml-dtd" | "text/xsl"
+            );
+        let is_script = kind.ends_with("javascript")
+            || kind.ends_with("ecmascript")
+            || kind.starts_with("text/javascript")
+            || matches!(&*kind, "text/jscript" | "text/livescript");
+        // Each part of `multipart/x-mixed-replace` has a type of its own.
+        let is_page = matches!(
+            &*kind,
+            "text/html" | "application/wasm" | "multipart/x-mixed-replace" | "text/cache-manifest"
+        );
         let is_sniffed = matches!(&*kind, "unknown/unknown" | "application/unknown" | "*/*");
         let is_token = |text: &str| http::Method::from_bytes(text.as_bytes()).is_ok();
         let is_type = kind
@@ -546,7 +557,34 @@ fn stored(value: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{frames, same_origin, seconds, stored};
+    use super::{frames, is_run, same_origin, seconds, stored};
+
+    #[test]
+    fn types_that_browsers_run_are_known() {
+        for value in [
+            "text/html; charset=utf-8",
+            "Text/XSL",
+            "image/svg+xml",
+            "multipart/x-mixed-replace; boundary=a",
+            "text/jscript",
+            "text/livescript",
+            "text/javascript1.5",
+            "application/x-ecmascript",
+            "text/plain, text/html",
+            "*/*",
+            "",
+        ] {
+            assert!(is_run(value), "{value}");
+        }
+        for value in [
+            "text/plain",
+            "application/json",
+            "image/png",
+            "multipart/form-data",
+        ] {
+            assert!(!is_run(value), "{value}");
+        }
+    }
 
     #[test]
     fn strength_of_known_values_is_ordered() {
