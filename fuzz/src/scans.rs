@@ -22,6 +22,7 @@ const SCAN: fn() -> Scan = || Scan {
         text_bytes: None,
         tokens: None,
     }),
+    rules: None,
 };
 
 /// True if a scan accepts the body. The result must be the same for single bytes.

@@ -84,13 +84,13 @@ impl Part {
         }
     }
 
-    /// Name of the parameter, field or cookie. None for the body.
+    /// Name of the parameter, field or cookie. None for the body, the whole path and the whole query.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Body => None,
             Self::Path(name) | Self::Query(name) | Self::Header(name) | Self::Cookie(name) => {
-                Some(name)
+                Some(&**name).filter(|name| !name.is_empty())
             }
         }
     }

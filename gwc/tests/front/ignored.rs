@@ -122,7 +122,7 @@ policies:
   names: {kind: forward_auth, upstream: v, path: /check}
   narrow: {kind: body_limit, request: 74KiB, response: 75KiB}
   strict: {kind: validate, request: block, response: off}
-  waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}}
+  waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}, rules: [lookup]}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "named/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep}

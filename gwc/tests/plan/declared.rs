@@ -207,6 +207,11 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     ),
     (
         "{attributes: 5}}",
+        "{attributes: 5}, rules: [sql_union]}",
+        &["policy tighten policy-changed policy deep rules.sql_union"],
+    ),
+    (
+        "{attributes: 5}}",
         "{attributes: 5}, mode: log}",
         &[
             "security weaken guard-removed threat: a/list+a/make",

@@ -179,7 +179,7 @@ static BODY_LIMIT: Table = Table {
 };
 static THREAT: Table = Table {
     id: "policy-changed",
-    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); "mode": Each(&[]); },
+    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); "rules"."*": Off; "mode": Each(&[]); },
     groups: &[],
 };
 static GRAPHQL_GUARD: Table = Table {

@@ -1,4 +1,4 @@
-//! Limits on bodies that could exhaust a parser.
+//! Limits on bodies that could exhaust a parser, and rules that look for injection.
 //!
 //! ```yaml
 //! policies:
@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
-use crate::threat::{JsonLimits, Scan, XmlLimits};
+use crate::threat::{JsonLimits, REFUSED, Rule, Rules, Scan, XmlLimits};
 
 /// Settings of scans, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -33,6 +33,9 @@ pub struct Checked {
     /// True if violations are only logged.
     #[n(2)]
     logs: bool,
+    /// Rules that look for injection, sorted, without duplicates.
+    #[n(3)]
+    rules: Vec<Rule>,
 }
 
 /// Scans at run time.
@@ -50,6 +53,7 @@ impl Checked {
             logs: self.logs,
             json: self.json,
             xml: self.xml,
+            rules: (!self.rules.is_empty()).then(|| Rules::new(&self.rules)),
         }
     }
 }
@@ -88,6 +92,9 @@ impl Policy for Checked {
             add(["xml", "text_bytes"], xml.text_bytes.map(Scalar::Size));
             add(["xml", "tokens"], xml.tokens.map(number));
         }
+        for rule in &self.rules {
+            settings = settings.with(&["rules", rule.name()], Value::One(Scalar::Flag(true)));
+        }
         match self.logs {
             true => settings.with(&["mode"], Value::One(Scalar::Text("log".to_owned()))),
             false => settings,
@@ -102,7 +109,18 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
-    fn on_request<'a>(&'a self, _: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if let Some(found) = self.0.target(head.path(), head.query()) {
+            cx.invalid = Some(Arc::new(found));
+            if !self.0.logs {
+                cx.refund();
+                return Step::Reject(&REFUSED);
+            }
+            cx.noted.push(Noted {
+                policy: &self.0.policy,
+                reject: &REFUSED,
+            });
+        }
         cx.scans.push(&self.0);
         Step::Continue
     }
@@ -112,15 +130,15 @@ impl Run for Filter {
 pub mod author {
     //! Shape and checks of `kind: threat` settings.
 
-    use diag::shape::{Field, Object, Rule, Shape};
+    use diag::shape::{self, Field, Object, Shape};
     use diag::{NodeRef, Sink, read};
 
     use super::Checked;
-    use crate::threat::{DEPTH_DEFAULT, JsonLimits, XmlLimits};
+    use crate::threat::{DEPTH_DEFAULT, JsonLimits, Rule, XmlLimits};
 
     /// The keys of `kind: threat`.
     pub static SHAPE: Object = Object {
-        what: "limits on the structure of bodies",
+        what: "limits on bodies, and rules for texts",
         fields: &[
             Field::optional("json", Shape::Object(&JSON), "JSON bodies."),
             Field::optional(
@@ -129,12 +147,17 @@ pub mod author {
                 "XML bodies; document types, entities and XInclude are always refused.",
             ),
             Field::optional(
+                "rules",
+                Shape::Several(&Shape::Word(Rule::NAMES)),
+                "Rules that look for injection in the path, the query, forms, and the JSON and XML bodies for which there are limits. Default: none.",
+            ),
+            Field::optional(
                 "mode",
                 Shape::Word(&["block", "log"]),
                 "`log`: requests beyond a limit are served; each is in the log and in a metric. Default: `block`.",
             ),
         ],
-        rules: &[Rule::AnyOf(&["json", "xml"])],
+        rules: &[shape::Rule::AnyOf(&["json", "xml", "rules"])],
     };
 
     const COUNT: Shape = Shape::Integer(1, 1 << 24);
@@ -173,7 +196,7 @@ pub mod author {
                 "Maximum number of keys and values in the body. Default: unlimited.",
             ),
         ],
-        rules: &[Rule::AnyOf(&[
+        rules: &[shape::Rule::AnyOf(&[
             "depth",
             "keys",
             "items",
@@ -217,7 +240,7 @@ pub mod author {
                 "Maximum number of elements, attributes, text nodes, comments and instructions in the body. Default: unlimited.",
             ),
         ],
-        rules: &[Rule::AnyOf(&[
+        rules: &[shape::Rule::AnyOf(&[
             "depth",
             "children",
             "attributes",
@@ -247,9 +270,16 @@ pub mod author {
             tokens: count(node, "tokens"),
         });
         let mode = part("mode").and_then(NodeRef::scalar_text);
+        let rules = part("rules").into_iter().flat_map(NodeRef::items);
+        let mut rules: Vec<Rule> = rules
+            .filter_map(|node| Rule::of(node.scalar_text()?))
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
         Some(Checked {
             json,
             xml,
+            rules,
             logs: mode == Some("log"),
         })
     }
@@ -284,6 +314,7 @@ mod tests {
             json: Some(json),
             xml: None,
             logs: true,
+            rules: vec![Rule::PathTraversal],
         };
         let filter = filter(&checked);
         let found = with_cx(|cx| {

@@ -4,6 +4,7 @@
 //! depth alone. It accepts exactly the grammar of RFC 8259: another reader must not see a string
 //! where the scanner sees structure.
 
+use super::rules::{self, Search};
 use super::utf8::Utf8;
 use super::{JsonLimits, Violation, bytes, more};
 
@@ -76,10 +77,12 @@ pub(super) struct Json {
     read: u64,
     /// True once a text is complete.
     found: bool,
+    /// Search in names and strings.
+    search: Option<Search>,
 }
 
 impl Json {
-    pub(super) fn new(limits: JsonLimits, is_sequence: bool) -> Self {
+    pub(super) fn new(limits: JsonLimits, is_sequence: bool, search: Option<Search>) -> Self {
         Self {
             limits,
             is_sequence,
@@ -90,6 +93,7 @@ impl Json {
             utf8: Utf8::default(),
             read: 0,
             found: false,
+            search,
         }
     }
 
@@ -229,6 +233,9 @@ impl Json {
     fn text(&mut self, byte: u8, is_name: bool) -> Result<(), String> {
         match byte {
             b'"' if self.utf8.is_whole() => {
+                if let Some(search) = &mut self.search {
+                    search.end().map_err(rules::detail)?;
+                }
                 if is_name {
                     self.state = State::Colon;
                 } else {
@@ -242,7 +249,10 @@ impl Json {
             }
             0x00..=0x1f => Err(syntax()),
             _ if !self.utf8.add(byte) => Err("is not UTF-8".to_owned()),
-            _ => self.grows(1, is_name),
+            _ => {
+                self.searches(char::from(byte), true)?;
+                self.grows(1, is_name)
+            }
         }
     }
 
@@ -250,6 +260,15 @@ impl Json {
         match byte {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
                 self.state = State::Text(is_name);
+                let character = match byte {
+                    b'b' => '\u{8}',
+                    b'f' => '\u{c}',
+                    b'n' => '\n',
+                    b'r' => '\r',
+                    b't' => '\t',
+                    byte => char::from(byte),
+                };
+                self.searches(character, false)?;
                 self.grows(1, is_name)
             }
             b'u' => {
@@ -269,6 +288,9 @@ impl Json {
             return Ok(());
         }
         self.state = State::Text(is_name);
+        // Half of a surrogate pair stands for a character that no rule contains.
+        let character = char::from_u32(value.into()).unwrap_or('?');
+        self.searches(character, false)?;
         let length = match value {
             0..0x80 => 1,
             // Each half of a surrogate pair is half of a character of four bytes.
@@ -358,6 +380,18 @@ impl Json {
         }
     }
 
+    /// Searches a character, or with `is_byte` a byte of UTF-8.
+    fn searches(&mut self, character: char, is_byte: bool) -> Result<(), String> {
+        let Some(search) = &mut self.search else {
+            return Ok(());
+        };
+        let found = match u8::try_from(character).ok().filter(|_| is_byte) {
+            Some(byte) => search.add(byte),
+            None => search.add_char(character),
+        };
+        found.map_err(rules::detail)
+    }
+
     /// Adds to the length of the current string or name.
     fn grows(&mut self, length: u64, is_name: bool) -> Result<(), String> {
         self.length += length;
@@ -392,7 +426,7 @@ mod tests {
     /// Result for a body in one piece, which must be the same for single bytes.
     fn scan(limits: JsonLimits, is_sequence: bool, body: &[u8]) -> Result<(), String> {
         let run = |size: usize| {
-            let mut json = Json::new(limits, is_sequence);
+            let mut json = Json::new(limits, is_sequence, None);
             let mut parts = body.chunks(size);
             parts.try_for_each(|part| json.read(part))?;
             json.end()

@@ -3,7 +3,9 @@
 //! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. It runs
 //! before every part of the gateway that keeps or parses the body.
 
+mod form;
 mod json;
+mod rules;
 mod utf8;
 mod xml;
 
@@ -13,13 +15,17 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use minicbor::{Decode, Encode};
 
+use crate::invalid::{Finding, Invalid, Part};
 use crate::reject::Reject;
+
+use rules::Search;
+pub use rules::{Rule, Rules};
 
 /// Refusal: a body exceeds a limit, or its structure cannot be checked.
 pub static REFUSED: Reject = Reject {
     status: 400,
     code: "threat_detected",
-    title: "The structure of the body is not accepted",
+    title: "The content of the request is not accepted",
 };
 
 /// Maximum depth of arrays and objects, or of elements, if the policy has none.
@@ -84,6 +90,8 @@ pub struct Scan {
     pub json: Option<JsonLimits>,
     /// Limits on XML. None: XML is not scanned.
     pub xml: Option<XmlLimits>,
+    /// Rules that look for injection. None: texts are not searched.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// Reason why a body is refused. Contains no text of the body.
@@ -103,8 +111,10 @@ pub struct Scanner(Kind);
 enum Kind {
     Json(json::Json),
     Xml(xml::Xml),
+    /// Urlencoded form, with the number of bytes read.
+    Form(form::Form, u64),
     /// Body without a media type, before its first byte that is not white space.
-    Unknown(Option<JsonLimits>, Option<XmlLimits>),
+    Unknown(Option<JsonLimits>, Option<XmlLimits>, Option<Arc<Rules>>),
     /// Body that is not scanned.
     Free,
     /// Body whose structure is hidden, for this reason.
@@ -116,6 +126,7 @@ enum Kind {
 enum Format {
     Json { is_sequence: bool },
     Xml,
+    Form,
     Other,
 }
 
@@ -132,7 +143,12 @@ impl Scan {
             unknown &= format.is_none();
             let (charset, format) = format.unwrap_or((None, Format::Other));
             let latin = charset.map_or(Some(false), |name| xml::is_latin(&name));
+            let search = || self.rules.as_ref().map(Search::new);
             let own = match (format, self.json, self.xml, latin) {
+                (Format::Form, ..) => search().map(|search| match is_coded(headers) {
+                    true => Kind::Hidden("has a content coding, which hides its texts"),
+                    false => Kind::Form(form::Form::new(search, true), 0),
+                }),
                 (Format::Json { .. }, Some(_), ..) | (Format::Xml, _, Some(_), _)
                     if is_coded(headers) =>
                 {
@@ -145,10 +161,10 @@ impl Scan {
                     Some(Kind::Hidden("has a charset that hides its structure"))
                 }
                 (Format::Json { is_sequence }, Some(limits), ..) => {
-                    Some(Kind::Json(json::Json::new(limits, is_sequence)))
+                    Some(Kind::Json(json::Json::new(limits, is_sequence, search())))
                 }
                 (Format::Xml, _, Some(limits), Some(latin)) => {
-                    Some(Kind::Xml(xml::Xml::new(limits, latin)))
+                    Some(Kind::Xml(xml::Xml::new(limits, latin, search())))
                 }
                 (Format::Json { .. }, None, ..)
                 | (Format::Xml, _, None, _)
@@ -158,9 +174,32 @@ impl Scan {
             kind = kind.or(own);
         }
         if unknown {
-            kind = Some(Kind::Unknown(self.json, self.xml));
+            kind = Some(Kind::Unknown(self.json, self.xml, self.rules.clone()));
         }
         kind.map(Scanner)
+    }
+
+    /// Finding of a rule in the path or query of a request.
+    #[must_use]
+    pub fn target(&self, path: &str, query: Option<&str>) -> Option<Invalid> {
+        let rules = self.rules.as_ref()?;
+        let find = |text: &str, is_form: bool| {
+            let mut form = form::Form::new(Search::new(rules), is_form);
+            let mut bytes = text.bytes();
+            let found = bytes.try_for_each(|byte| form.add(byte));
+            found.and_then(|()| form.end()).err()
+        };
+        let in_path = find(path, false).map(|rule| (Part::Path("".into()), rule));
+        let in_query = || Some((Part::Query("".into()), find(query?, true)?));
+        let (part, rule) = in_path.or_else(in_query)?;
+        Some(Invalid {
+            reject: &REFUSED,
+            findings: vec![Finding {
+                part,
+                pointer: "#".to_owned(),
+                detail: rules::detail(rule),
+            }],
+        })
     }
 }
 
@@ -172,21 +211,32 @@ impl Scanner {
     /// # Errors
     /// The body exceeds a limit, or its structure cannot be checked. The scan has then ended.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        if let Kind::Unknown(json, xml) = self.0 {
+        if let Kind::Unknown(json, xml, rules) = &self.0 {
             let skipped =
                 |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf);
             let Some(first) = bytes.iter().find(|byte| !skipped(byte)) else {
                 return Ok(());
             };
+            let search = rules.as_ref().map(Search::new);
             self.0 = match (first, json, xml) {
-                (b'{' | b'[', Some(limits), _) => Kind::Json(json::Json::new(limits, false)),
-                (b'<', _, Some(limits)) => Kind::Xml(xml::Xml::new(limits, false)),
+                (b'{' | b'[', Some(limits), _) => {
+                    Kind::Json(json::Json::new(*limits, false, search))
+                }
+                (b'<', _, Some(limits)) => Kind::Xml(xml::Xml::new(*limits, false, search)),
                 _ => Kind::Free,
             };
         }
         match &mut self.0 {
             Kind::Json(json) => json.read(bytes),
             Kind::Xml(xml) => xml.read(bytes),
+            Kind::Form(form, read) => bytes.iter().try_for_each(|byte| {
+                form.add(*byte).map_err(|rule| Violation {
+                    detail: rules::detail(rule),
+                    at: *read,
+                })?;
+                *read += 1;
+                Ok(())
+            }),
             Kind::Free | Kind::Unknown(..) => Ok(()),
             Kind::Hidden(_) if bytes.is_empty() => Ok(()),
             Kind::Hidden(detail) => Err(Violation {
@@ -201,9 +251,13 @@ impl Scanner {
     /// # Errors
     /// The body is incomplete.
     pub fn end(&mut self) -> Result<(), Violation> {
-        match &self.0 {
+        match &mut self.0 {
             Kind::Json(json) => json.end(),
             Kind::Xml(xml) => xml.end(),
+            Kind::Form(form, read) => form.end().map_err(|rule| Violation {
+                detail: rules::detail(rule),
+                at: *read,
+            }),
             Kind::Free | Kind::Unknown(..) | Kind::Hidden(_) => Ok(()),
         }
     }
@@ -254,6 +308,7 @@ fn format(value: &str) -> Option<(Option<String>, Format)> {
     let format = match (is_json, is_xml) {
         (true, _) => Format::Json { is_sequence },
         (false, true) => Format::Xml,
+        (false, false) if subtype == "x-www-form-urlencoded" => Format::Form,
         (false, false) => Format::Other,
     };
     Some((charset, format))
@@ -294,6 +349,7 @@ mod tests {
                 text_bytes: None,
                 tokens: None,
             }),
+            rules: Some(Rules::new(&[Rule::SqlUnion])),
         }
     }
 
@@ -345,6 +401,52 @@ mod tests {
         );
         let both = [(CONTENT_TYPE, "text/plain"), (CONTENT_TYPE, "text/json")];
         assert!(found(&scan(true), &both, "[[]]").is_some());
+    }
+
+    #[test]
+    fn rules_search_every_text_of_each_format() {
+        let (scan, attack) = (scan(true), "x union select 1");
+        let form = attack.replace(' ', "+");
+        for (media_type, body) in [
+            ("application/json", format!("[\"{attack}\"]")),
+            ("application/json", format!("{{\"{attack}\":1}}")),
+            (
+                "application/json",
+                "[\"\\u0075nion\\nselect\\t1\"]".to_owned(),
+            ),
+            ("text/xml", format!("<a>{attack}</a>")),
+            ("text/xml", format!("<a b='{attack}'/>")),
+            (
+                "text/xml",
+                "<a>uni&#111;n<![CDATA[ sel]]>ect</a>".to_owned(),
+            ),
+            ("application/x-www-form-urlencoded", format!("a=1&b={form}")),
+        ] {
+            let found = found(&scan, &[(CONTENT_TYPE, media_type)], &body);
+            assert_eq!(
+                found.as_deref(),
+                Some("matches the rule `sql_union`"),
+                "{body}"
+            );
+        }
+        for (media_type, body) in [
+            ("application/json", "[\"union\",\"select\"]"),
+            (
+                "text/xml",
+                "<a b='union' c='select'>union<!-- union select --></a>",
+            ),
+            ("application/x-www-form-urlencoded", "a=union&b=select"),
+        ] {
+            let found = found(&scan, &[(CONTENT_TYPE, media_type)], body);
+            assert_eq!(found, None, "{body}");
+        }
+        let target = |path: &str, query| {
+            let found = scan.target(path, query)?;
+            Some(found.findings[0].part.place())
+        };
+        assert_eq!(target("/a%20union%20select", None), Some("path"));
+        assert_eq!(target("/a", Some("b=1&c=union+select+1")), Some("query"));
+        assert_eq!(target("/union", Some("select=1")), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! tags must match start tags, because a lenient parser would otherwise see another depth. The
 //! memory depends on the maximum depth and on the names of open elements, which have a maximum.
 
+use super::rules::{self, Search};
 use super::utf8::Utf8;
 use super::{Violation, XmlLimits, bytes, more};
 
@@ -97,11 +98,13 @@ pub(super) struct Xml {
     /// Length of the byte order mark.
     start: u64,
     read: u64,
+    /// Search in texts and values.
+    search: Option<Search>,
 }
 
 impl Xml {
     /// Creates a scanner. `latin`: `Content-Type` says that the document is ISO-8859-1.
-    pub(super) fn new(limits: XmlLimits, latin: bool) -> Self {
+    pub(super) fn new(limits: XmlLimits, latin: bool, search: Option<Search>) -> Self {
         Self {
             limits,
             state: State::Text,
@@ -117,6 +120,7 @@ impl Xml {
             has_root: false,
             start: 0,
             read: 0,
+            search,
         }
     }
 
@@ -219,6 +223,7 @@ impl Xml {
                 if self.length == 0 {
                     self.token()?;
                 }
+                self.searches(byte)?;
                 return self.text_grows(1);
             }
             _ if is_space(byte) => {}
@@ -262,6 +267,9 @@ impl Xml {
         if within == Within::Text && self.length == 0 {
             self.token()?;
         }
+        if let Some(search) = &mut self.search {
+            search.add_char(character).map_err(rules::detail)?;
+        }
         self.text_grows(character.len_utf8() as u64)
     }
 
@@ -269,7 +277,10 @@ impl Xml {
         self.length = 0;
         self.part.clear();
         self.state = match byte {
-            b'/' if !self.elements.is_empty() => State::CloseName(0),
+            b'/' if !self.elements.is_empty() => {
+                self.search_ends()?;
+                State::CloseName(0)
+            }
             b'?' => {
                 self.token()?;
                 self.is_declaration = self.read == self.start + 1;
@@ -277,6 +288,7 @@ impl Xml {
             }
             b'!' => State::Bang,
             _ if is_name_start(byte) => {
+                self.search_ends()?;
                 self.opens()?;
                 self.names.push(byte);
                 return self.name_grows();
@@ -352,6 +364,7 @@ impl Xml {
                 Ok(())
             }
             _ if byte == quote => {
+                self.search_ends()?;
                 self.state = State::InTag(false);
                 match self.included {
                     Some(length) if length == XINCLUDE.len() => {
@@ -362,6 +375,7 @@ impl Xml {
             }
             _ => {
                 self.compares(byte);
+                self.searches(byte)?;
                 self.text_grows(1)
             }
         }
@@ -448,7 +462,13 @@ impl Xml {
         };
         match self.state {
             State::Text => Ok(()),
-            _ => self.text_grows(1),
+            _ => {
+                // The brackets at the end are not part of the text.
+                if byte != b']' {
+                    self.searches(byte)?;
+                }
+                self.text_grows(1)
+            }
         }
     }
 
@@ -503,6 +523,20 @@ impl Xml {
         match self.limits.text_bytes {
             Some(most) if self.length > most => Err(bytes(most, "a text or value")),
             _ => Ok(()),
+        }
+    }
+
+    fn searches(&mut self, byte: u8) -> Result<(), String> {
+        match &mut self.search {
+            Some(search) => search.add(byte).map_err(rules::detail),
+            None => Ok(()),
+        }
+    }
+
+    fn search_ends(&mut self) -> Result<(), String> {
+        match &mut self.search {
+            Some(search) => search.end().map_err(rules::detail),
+            None => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ const NONE: XmlLimits = XmlLimits {
 /// Result for a body in one piece, which must be the same for single bytes.
 fn scan(limits: XmlLimits, body: &[u8]) -> Result<(), String> {
     let run = |size: usize| {
-        let mut xml = Xml::new(limits, false);
+        let mut xml = Xml::new(limits, false, None);
         let mut parts = body.chunks(size);
         parts.try_for_each(|part| xml.read(part))?;
         xml.end()
@@ -111,7 +111,7 @@ fn other_texts_are_not_well_formed() {
     }
     assert!(scan(NONE, b"<a>\xff</a>").is_err());
     assert!(scan(NONE, b"\xff\xfe<\0a\0").is_err());
-    let mut latin = Xml::new(NONE, true);
+    let mut latin = Xml::new(NONE, true, None);
     assert_eq!(latin.read(b"<a>\xff</a>"), Ok(()));
 }
 
