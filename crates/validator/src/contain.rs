@@ -2,12 +2,15 @@
 //!
 //! The comparison is sound and not complete: `true` is certain, and `false` means that containment
 //! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
-//! being compared is assumed (coinduction), so that recursive schemas end.
+//! being compared is assumed (coinduction), so that recursive schemas end. A pair that was not shown
+//! with the assumptions of one place is not shown with those of another: an assumption that holds is
+//! shown where it is needed. It is therefore compared once.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use bundle::ir::Value;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cone::Cone;
 use crate::format;
@@ -21,7 +24,16 @@ pub(crate) struct Comparing<'a> {
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
-    assumed: BTreeSet<(u32, u32)>,
+    /// Pairs of nodes that are being compared, or were shown under that assumption.
+    assumed: FxHashSet<(u32, u32)>,
+    /// Members of `assumed`, in the order in which they were added.
+    trail: Vec<(u32, u32)>,
+    /// Pairs that were not shown, by the addresses of the schemas.
+    refuted: FxHashSet<(usize, usize)>,
+    /// Results of [`Self::same`] for pairs of nodes.
+    equal: FxHashMap<(u32, u32), bool>,
+    /// Results of [`Self::are_disjoint`], by the address of the first choice.
+    disjoint: FxHashMap<usize, bool>,
     steps: u32,
     depth: u32,
 }
@@ -34,7 +46,11 @@ impl<'a> Comparing<'a> {
         Self {
             wide: &wide.schemas,
             narrow: &narrow.schemas,
-            assumed: BTreeSet::new(),
+            assumed: FxHashSet::default(),
+            trail: Vec::new(),
+            refuted: FxHashSet::default(),
+            equal: FxHashMap::default(),
+            disjoint: FxHashMap::default(),
             steps: 0,
             depth: 0,
         }
@@ -71,24 +87,35 @@ impl<'a> Comparing<'a> {
         if self.steps > STEPS_MAX || self.depth > DEPTH_MAX {
             return false;
         }
-        if let (Value::Node(one), Value::Node(other)) = (wide, narrow)
-            && !self.assumed.insert((*one, *other))
-        {
-            return true;
+        let address = |value: &Value| std::ptr::from_ref(value) as usize;
+        let pair = (address(self.wide(wide)), address(self.narrow(narrow)));
+        if self.refuted.contains(&pair) {
+            return false;
+        }
+        if let (Value::Node(one), Value::Node(other)) = (wide, narrow) {
+            if !self.assumed.insert((*one, *other)) {
+                return true;
+            }
+            self.trail.push((*one, *other));
         }
         self.depth += 1;
         let holds = self.holds_here(wide, narrow);
         self.depth -= 1;
+        if !holds {
+            self.refuted.insert(pair);
+        }
         holds
     }
 
     /// Result of [`Self::holds`] for one of several attempts to show containment. A failed attempt
     /// discards its assumptions.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        let before = self.assumed.clone();
+        let before = self.trail.len();
         let held = self.holds(wide, narrow);
         if !held {
-            self.assumed = before;
+            for pair in self.trail.drain(before..) {
+                self.assumed.remove(&pair);
+            }
         }
         held
     }
@@ -364,11 +391,17 @@ impl<'a> Comparing<'a> {
 
     /// True if no value matches two of these schemas of the wide side: their types differ, or a
     /// required property has different values.
-    fn are_disjoint(&self, choices: &'a [Value]) -> bool {
-        choices.iter().enumerate().all(|(index, one)| {
+    fn are_disjoint(&mut self, choices: &'a [Value]) -> bool {
+        let address = choices.as_ptr() as usize;
+        if let Some(known) = self.disjoint.get(&address) {
+            return *known;
+        }
+        let are_disjoint = choices.iter().enumerate().all(|(index, one)| {
             let mut others = choices[index + 1..].iter();
             others.all(|other| self.is_disjoint(self.wide(one), self.wide(other)))
-        })
+        });
+        self.disjoint.insert(address, are_disjoint);
+        are_disjoint
     }
 
     fn is_disjoint(&self, one: &'a Value, other: &'a Value) -> bool {
@@ -422,54 +455,57 @@ impl<'a> Comparing<'a> {
         self.narrow(schema).get("readOnly") == Some(&Value::Bool(true))
     }
 
-    /// True if two values are equal, with the schemas to which they refer.
+    /// True if two values are equal, with the schemas to which they refer. References that repeat
+    /// are assumed to be equal, so that the comparison of recursive schemas ends. Containment is
+    /// not assumed here, because it does not imply equality.
     pub(crate) fn same(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
-        self.steps += 1;
-        if self.steps > STEPS_MAX {
-            return false;
+        if let (Value::Node(one), Value::Node(other)) = (wide, narrow)
+            && let Some(known) = self.equal.get(&(*one, *other))
+        {
+            return *known;
+        }
+        let mut assumed: FxHashSet<(u32, u32)> = FxHashSet::default();
+        let mut waiting = vec![(wide, narrow)];
+        let mut are_equal = true;
+        while let Some((one, other)) = waiting.pop() {
+            self.steps += 1;
+            are_equal = self.steps <= STEPS_MAX
+                && match (one, other) {
+                    (Value::Node(a), Value::Node(b)) => match self.equal.get(&(*a, *b)) {
+                        Some(known) => *known,
+                        None => {
+                            if assumed.insert((*a, *b)) {
+                                waiting.push((self.wide(one), self.narrow(other)));
+                            }
+                            true
+                        }
+                    },
+                    (Value::List(a), Value::List(b)) | (Value::Set(a), Value::Set(b)) => {
+                        waiting.extend(a.iter().zip(b));
+                        a.len() == b.len()
+                    }
+                    (Value::Map(a), Value::Map(b)) => {
+                        let pairs = a.iter().zip(b);
+                        waiting.extend(pairs.clone().map(|((_, a), (_, b))| (a, b)));
+                        a.len() == b.len() && pairs.into_iter().all(|((a, _), (b, _))| a == b)
+                    }
+                    (a, b) => a == b,
+                };
+            if !are_equal {
+                break;
+            }
         }
         match (wide, narrow) {
+            _ if are_equal => self
+                .equal
+                .extend(assumed.into_iter().map(|pair| (pair, true))),
             (Value::Node(one), Value::Node(other)) => {
-                // Compare the cones, because the assumption of containment does not imply equality.
-                let cone = |table: &'a [Value], node: u32| cone(table, node);
-                cone(self.wide, *one) == cone(self.narrow, *other)
+                self.equal.insert((*one, *other), false);
             }
-            (Value::List(one), Value::List(other)) | (Value::Set(one), Value::Set(other)) => {
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|(one, other)| self.same(one, other))
-            }
-            (Value::Map(one), Value::Map(other)) => {
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|((key, one), (name, other))| key == name && self.same(one, other))
-            }
-            (one, other) => one == other,
+            _ => {}
         }
+        are_equal
     }
-}
-
-/// Nodes that a node reaches, renumbered by first visit.
-fn cone(table: &[Value], node: u32) -> Vec<Value> {
-    let mut order = vec![node];
-    let mut reached = Vec::new();
-    while let Some(node) = order.get(reached.len()).copied() {
-        let mut number = |node: u32| {
-            let known = order.iter().position(|one| *one == node);
-            let index = known.unwrap_or_else(|| {
-                order.push(node);
-                order.len() - 1
-            });
-            u32::try_from(index).unwrap_or(u32::MAX)
-        };
-        let value = table.get(node as usize);
-        reached.push(value.map_or(Value::Bool(true), |value| value.with_nodes(&mut number)));
-    }
-    reached
 }
 
 fn resolved<'a>(table: &'a [Value], value: &'a Value) -> &'a Value {

@@ -12,7 +12,8 @@ use crate::cone::Cone;
 use crate::media::{Form, MediaType};
 use crate::operation::{BodyUse, Operation};
 use crate::parameters::{Head, is_ignored, part_of, written_style};
-use crate::samples::{Schema, values};
+use crate::samples::{Schema, Search};
+use crate::steps;
 use crate::style::Style;
 
 /// Maximum size of an example in bytes.
@@ -33,27 +34,49 @@ pub struct Example {
     pub body: Option<(String, String)>,
 }
 
+/// Reason for a missing example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoExample {
+    /// No generated request shows the difference.
+    Alike,
+    /// The search ended at its limit of steps.
+    TooManySteps,
+}
+
+/// Costs of the checks of the generated requests, for each step of the search.
+const COSTS_OF_STEP: u64 = 20;
+/// Maximum number of steps to generate the values of the parameters and the body that a description
+/// requires.
+const UNDESCRIBED_STEPS: u32 = 1_000_000;
+
 /// Side of a comparison.
 struct Side<'a> {
     cone: &'a Cone,
+    search: &'a Search,
     /// True if query parameters that are not described are refused.
     refuses_undescribed: bool,
     operation: Operation,
 }
 
 /// Small request that `accepts` accepts and `refuses` refuses because of the part that differs.
-/// `None` if none was found among the samples. `refuses_undescribed` is true if both refuse query
-/// parameters that they do not describe.
-#[must_use]
+/// `refuses_undescribed` is true if both refuse query parameters that they do not describe.
+/// `steps_max` is the maximum number of steps to generate requests, and bounds the costs of their
+/// checks. Schemas that refer to each other many times exceed it.
+///
+/// # Errors
+/// None of the generated requests shows the difference.
 pub fn example(
     [accepts, refuses]: [&Cone; 2],
     refuses_undescribed: bool,
     of: &Difference,
-) -> Option<Example> {
+    steps_max: u32,
+) -> Result<Example, NoExample> {
+    let search = Search::new(steps_max);
     let side = |cone| {
-        let operation = Operation::compile(cone).ok()?;
-        Some(Side {
+        let operation = Operation::compile(cone).map_err(|_| NoExample::Alike)?;
+        Ok(Side {
             cone,
+            search: &search,
             operation,
             refuses_undescribed,
         })
@@ -62,16 +85,29 @@ pub fn example(
     let mut all = accepts.candidates(&refuses, of);
     all.retain(|one| one.bytes() <= BYTES_MAX);
     all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
-    all.into_iter()
-        .find(|one| accepts.accepts(one) && !refuses.accepts(one))
+    let start = steps::costs();
+    for one in all {
+        if accepts.accepts(&one) && !refuses.accepts(&one) {
+            return Ok(one);
+        }
+        if steps::costs().wrapping_sub(start) > u64::from(steps_max) * COSTS_OF_STEP {
+            return Err(NoExample::TooManySteps);
+        }
+    }
+    Err(match search.is_spent() {
+        true => NoExample::TooManySteps,
+        false => NoExample::Alike,
+    })
 }
 
 /// Request with a query parameter that the description does not contain, but matches otherwise.
 #[must_use]
 pub fn undescribed(cone: &Cone) -> Option<Example> {
     let operation = Operation::compile(cone).ok()?;
+    let search = Search::new(UNDESCRIBED_STEPS);
     let side = Side {
         cone,
+        search: &search,
         operation,
         refuses_undescribed: false,
     };
@@ -88,7 +124,7 @@ pub fn undescribed(cone: &Cone) -> Option<Example> {
         })
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
     /// True if the description accepts the request.
     fn accepts(&self, example: &Example) -> bool {
         let mut headers = HeaderMap::new();
@@ -140,7 +176,7 @@ impl Side<'_> {
     }
 
     /// Schema of a parameter, and true if its values are written as JSON.
-    fn schema(&self, part: &Part) -> Option<Schema<'_>> {
+    fn schema(&self, part: &Part) -> Option<Schema<'a>> {
         let mut all = self.cone.operation.parameters.iter();
         let one = all.find(|one| part_of(one.place, &one.name) == *part)?;
         let says = match one.says.get("content").map(Value::entries) {
@@ -150,7 +186,7 @@ impl Side<'_> {
         Some((&self.cone.schemas, says.get("schema")?))
     }
 
-    fn body_schema(&self, media_type: &str) -> Option<Schema<'_>> {
+    fn body_schema(&self, media_type: &str) -> Option<Schema<'a>> {
         let body = self.cone.operation.body.as_ref()?;
         let one = body.media_types.get(media_type)?;
         Some((&self.cone.schemas, one.says.get("schema")?))
@@ -167,7 +203,8 @@ impl Side<'_> {
             if !parameter.required && parameter.place != ParameterPlace::Path {
                 continue;
             }
-            let sample = values(self.schema(&part), other.schema(&part));
+            let search = self.search;
+            let sample = search.values(self.schema(&part), other.schema(&part));
             let sample = sample.into_iter().next().unwrap_or(Json::Null);
             base.put(parameter, &sample);
         }
@@ -176,7 +213,7 @@ impl Side<'_> {
             .filter(|body| body.required)
             .map(|body| &body.media_types);
         if let Some(first) = types.and_then(|types| types.iter().next()) {
-            let sample = values(
+            let sample = self.search.values(
                 self.body_schema(&first.name),
                 other.body_schema(&first.name),
             );
@@ -202,7 +239,9 @@ impl Side<'_> {
                 if of.media_type.as_deref().is_some_and(|only| only != name) {
                     continue;
                 }
-                let samples = values(self.body_schema(name), other.body_schema(name));
+                let samples = self
+                    .search
+                    .values(self.body_schema(name), other.body_schema(name));
                 found.extend(samples.iter().map(|sample| Example {
                     body: body_of(name, sample),
                     ..base.clone()
@@ -222,7 +261,9 @@ impl Side<'_> {
         let mut without = base.clone();
         without.remove(parameter);
         found.push(without.clone());
-        let samples = values(self.schema(&of.part), other.schema(&of.part));
+        let samples = self
+            .search
+            .values(self.schema(&of.part), other.schema(&of.part));
         // A path parameter always has a value, which the sample replaces.
         let in_path = (parameter.place == ParameterPlace::Path).then(|| {
             let side = if own.is_some() { self } else { other };

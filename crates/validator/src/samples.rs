@@ -3,10 +3,18 @@
 //!
 //! The values are those next to the bounds of both schemas. They are only candidates: the
 //! validators decide if a value shows the difference.
+//!
+//! The values of schemas that refer to each other are exponentially many. The search therefore has
+//! a budget of steps, computes the values of a place once for each nesting, and adds one level of
+//! nesting after the other, so that small values are found first.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use bundle::ir::Value;
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use serde_json::{Map, Value as Json, json};
 
 /// Schema in its table of schemas.
@@ -24,13 +32,79 @@ const ITEMS_MAX: u64 = 256;
 /// Maximum number of alternatives of `anyOf` and `oneOf`.
 const CHOICES_MAX: usize = 8;
 
-/// Values next to the bounds of both schemas. The first value is meant to match `accepts`.
-pub(crate) fn values(accepts: Option<Schema<'_>>, refuses: Option<Schema<'_>>) -> Vec<Json> {
-    let place = Place {
-        accepts: accepts.into_iter().collect(),
-        refuses: refuses.into_iter().collect(),
-    };
-    place.values(0, ALL_MAX)
+/// Characters of a generated string that cost a step.
+const CHARACTERS_OF_STEP: usize = 64;
+
+/// Search for sample values, with its budget. Steps are visited keywords of schemas, and generated
+/// JSON values with the values inside them.
+pub(crate) struct Search {
+    steps: Cell<u32>,
+    known: RefCell<FxHashMap<PlaceKey, Rc<[Json]>>>,
+}
+
+/// Addresses of the schemas of a place, accepting ones first, and the nesting of its values.
+type PlaceKey = (Vec<usize>, usize, u32);
+
+impl Search {
+    pub(crate) fn new(steps: u32) -> Self {
+        Self {
+            steps: Cell::new(steps),
+            known: RefCell::default(),
+        }
+    }
+
+    /// Values next to the bounds of both schemas. The first value is meant to match `accepts`. The
+    /// schemas must live as long as the search.
+    pub(crate) fn values(
+        &self,
+        accepts: Option<Schema<'_>>,
+        refuses: Option<Schema<'_>>,
+    ) -> Vec<Json> {
+        let place = Place {
+            accepts: accepts.into_iter().collect(),
+            refuses: refuses.into_iter().collect(),
+        };
+        let mut found: Vec<Json> = Vec::new();
+        for nesting in 0..=DEPTH_MAX {
+            let values = place.values(self, nesting, ALL_MAX);
+            if self.is_spent() && nesting > 0 {
+                // The last level is incomplete. Keep the values of the levels above.
+                found.extend(values);
+                break;
+            }
+            let is_last = nesting > 0 && values == found;
+            found = values;
+            if is_last {
+                break;
+            }
+        }
+        found
+    }
+
+    /// True if no steps are left, so that values are missing.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.steps.get() == 0
+    }
+
+    fn take(&self, steps: usize) {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.steps.set(self.steps.get().saturating_sub(steps));
+    }
+
+    /// Takes the steps for a generated value.
+    fn take_value(&self, value: &Json) {
+        self.take(size(value));
+    }
+}
+
+/// Steps for a generated value.
+fn size(value: &Json) -> usize {
+    1 + match value {
+        Json::Array(items) => items.iter().map(size).sum(),
+        Json::Object(members) => members.values().map(size).sum(),
+        Json::String(text) => text.len() / CHARACTERS_OF_STEP,
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    }
 }
 
 /// Place of a value: the schemas that apply to it.
@@ -42,7 +116,8 @@ struct Place<'a> {
 }
 
 /// Keywords of the schemas at one place, with references and one choice of alternatives followed.
-struct Keywords<'a> {
+struct Keywords<'s, 'a> {
+    search: &'s Search,
     accepts: Vec<Schema<'a>>,
     refuses: Vec<Schema<'a>>,
     /// Schemas of both sides.
@@ -60,7 +135,8 @@ fn resolved<'a>((table, value): Schema<'a>) -> Schema<'a> {
 /// `anyOf` and `oneOf`. Without a choice: all alternatives.
 fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut Vec<Schema<'a>>) {
     let (table, value) = resolved(schema);
-    if depth > DEPTH_MAX * 2 || out.len() > 64 {
+    let is_known = |(_, known): &Schema<'a>| std::ptr::eq(*known, value);
+    if depth > DEPTH_MAX * 2 || out.len() > 64 || out.iter().any(is_known) {
         return;
     }
     out.push((table, value));
@@ -88,50 +164,91 @@ fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut 
 }
 
 impl<'a> Place<'a> {
-    /// Values for this place, at most `most`.
-    fn values(&self, depth: u32, most: usize) -> Vec<Json> {
+    /// Values for this place, at most [`VALUES_MAX`], with at most `nesting` levels inside.
+    fn known_values(&self, search: &Search, nesting: u32) -> Rc<[Json]> {
+        let addresses = |schemas: &[Schema<'a>]| -> Vec<usize> {
+            let schemas = schemas.iter().map(|schema| resolved(*schema).1);
+            schemas
+                .map(|one| std::ptr::from_ref(one) as usize)
+                .collect()
+        };
+        let mut key = addresses(&self.accepts);
+        let accepts = key.len();
+        key.extend(addresses(&self.refuses));
+        let key = (key, accepts, nesting);
+        if let Some(known) = search.known.borrow().get(&key) {
+            return Rc::clone(known);
+        }
+        let values: Rc<[Json]> = self.values(search, nesting, VALUES_MAX).into();
+        if !search.is_spent() {
+            search.known.borrow_mut().insert(key, Rc::clone(&values));
+        }
+        values
+    }
+
+    /// Values for this place, at most `most`, with at most `nesting` levels inside.
+    fn values(&self, search: &Search, nesting: u32, most: usize) -> Vec<Json> {
         let mut found: Vec<Json> = Vec::new();
-        if depth > DEPTH_MAX {
+        let mut known: FxHashSet<u64> = FxHashSet::default();
+        if search.is_spent() {
             return found;
         }
-        for choice in 0..CHOICES_MAX {
-            let flat = |schemas: &[Schema<'a>], choice| {
-                let mut out = Vec::new();
-                schemas
-                    .iter()
-                    .for_each(|schema| flatten(*schema, choice, 0, &mut out));
-                out
-            };
+        let flat = |schemas: &[Schema<'a>], choice| {
+            let mut out = Vec::new();
+            schemas
+                .iter()
+                .for_each(|schema| flatten(*schema, choice, 0, &mut out));
+            search.take(out.iter().map(|(_, one)| 1 + one.entries().len()).sum());
+            out
+        };
+        let refuses = flat(&self.refuses, None);
+        let mut lists: Vec<std::vec::IntoIter<Json>> = Vec::new();
+        for choice in 0..choices(&flat(&self.accepts, None)) {
             let accepts = flat(&self.accepts, Some(choice));
-            let refuses = flat(&self.refuses, None);
             let all = [&accepts[..], &refuses[..]].concat();
             let keywords = Keywords {
+                search,
                 accepts,
-                refuses,
+                refuses: refuses.clone(),
                 all,
             };
-            for value in keywords.values(depth, most) {
-                if found.len() >= most {
-                    return found;
-                }
-                if !found.contains(&value) {
+            lists.push(keywords.values(nesting, most).into_iter());
+        }
+        // Take the values of the choices in turns, so that none of them takes all places.
+        while !lists.is_empty() {
+            lists.retain_mut(|list| {
+                let Some(value) = list.next().filter(|_| found.len() < most) else {
+                    return false;
+                };
+                let mut hasher = FxHasher::default();
+                value.hash(&mut hasher);
+                if known.insert(hasher.finish()) {
                     found.push(value);
                 }
-            }
-            let choices = |schema: &Schema<'a>| {
-                ["anyOf", "oneOf"]
-                    .into_iter()
-                    .any(|key| schema.1.get(key).is_some())
-            };
-            if !flat(&self.accepts, None).iter().any(choices) {
-                break;
-            }
+                true
+            });
         }
         found
     }
 }
 
-impl<'a> Keywords<'a> {
+/// Number of different choices among the alternatives of these schemas, at most [`CHOICES_MAX`]. A
+/// choice takes the same alternative, modulo their number, of each `anyOf` and `oneOf`.
+fn choices(schemas: &[Schema<'_>]) -> usize {
+    let lists = schemas.iter().flat_map(|(table, schema)| {
+        let lists = ["anyOf", "oneOf"].into_iter();
+        lists.filter_map(|key| Some(resolved((table, schema.get(key)?)).1.items().len()))
+    });
+    let counts: BTreeSet<usize> = lists.filter(|count| *count > 1).collect();
+    let mut counts = counts.into_iter();
+    match (counts.next(), counts.next()) {
+        (None, _) => 1,
+        (Some(count), None) => count.min(CHOICES_MAX),
+        (Some(_), Some(_)) => CHOICES_MAX,
+    }
+}
+
+impl<'a> Keywords<'_, 'a> {
     /// Values of a keyword, those of accepting schemas first.
     fn all(&self, key: &str) -> impl Iterator<Item = Schema<'a>> {
         let found: Vec<Schema<'a>> = self
@@ -178,7 +295,7 @@ impl<'a> Keywords<'a> {
         types
     }
 
-    fn values(&self, depth: u32, most: usize) -> Vec<Json> {
+    fn values(&self, nesting: u32, most: usize) -> Vec<Json> {
         let mut found: Vec<Json> = Vec::new();
         for key in ["const", "enum"] {
             for (table, value) in self.all(key).take(4) {
@@ -210,16 +327,27 @@ impl<'a> Keywords<'a> {
         }
         for name in types {
             match name {
-                "string" => found.extend(self.strings()),
-                "integer" | "number" => found.extend(self.numbers()),
+                "string" => self.add(&mut found, self.strings()),
+                "integer" | "number" => self.add(&mut found, self.numbers()),
                 "boolean" => found.extend([json!(true), json!(false)]),
                 "null" => found.push(Json::Null),
-                "array" => found.extend(self.arrays(depth)),
-                "object" => found.extend(self.objects(depth, most)),
+                "array" => found.extend(self.arrays(nesting)),
+                "object" => found.extend(self.objects(nesting, most)),
                 _ => {}
             }
         }
         found
+    }
+
+    /// Adds values while steps are left, and takes the steps for each.
+    fn add(&self, found: &mut Vec<Json>, values: impl IntoIterator<Item = Json>) {
+        for value in values {
+            if self.search.is_spent() {
+                return;
+            }
+            self.search.take_value(&value);
+            found.push(value);
+        }
     }
 
     fn strings(&self) -> Vec<Json> {
@@ -293,9 +421,17 @@ impl<'a> Keywords<'a> {
         found
     }
 
-    fn arrays(&self, depth: u32) -> Vec<Json> {
+    /// Values for an inner place with at most `nesting` levels. Empty if no level is left.
+    fn below(&self, place: &Place<'a>, nesting: u32) -> Rc<[Json]> {
+        match nesting.checked_sub(1) {
+            Some(nesting) => place.known_values(self.search, nesting),
+            None => Rc::default(),
+        }
+    }
+
+    fn arrays(&self, nesting: u32) -> Vec<Json> {
         let place = self.inner(|schema| schema.get("items"));
-        let items = place.values(depth + 1, VALUES_MAX);
+        let items = self.below(&place, nesting);
         let first = items.first().cloned().unwrap_or(Json::Null);
         let unique = self
             .all("uniqueItems")
@@ -317,20 +453,22 @@ impl<'a> Keywords<'a> {
             .filter(|length| *length <= ITEMS_MAX)
             .collect();
         let least = self.integers("minItems").max().unwrap_or(0).min(ITEMS_MAX);
-        let mut found = vec![Json::from(fill(least))];
-        found.extend(lengths.into_iter().map(|count| Json::from(fill(count))));
-        for item in items {
+        let mut found = Vec::new();
+        let lengths = std::iter::once(least).chain(lengths);
+        self.add(&mut found, lengths.map(|count| fill(count).into()));
+        let with_item = |item: &Json| -> Json {
             let mut all = fill(least.max(1));
-            all[0] = item;
-            found.push(all.into());
-        }
+            all[0] = item.clone();
+            all.into()
+        };
+        self.add(&mut found, items.iter().map(with_item));
         if unique {
-            found.push(json!([first, first]));
+            self.add(&mut found, [json!([first, first])]);
         }
         found
     }
 
-    fn objects(&self, depth: u32, most: usize) -> Vec<Json> {
+    fn objects(&self, nesting: u32, most: usize) -> Vec<Json> {
         let required = |schemas: &[Schema<'a>]| -> BTreeSet<&'a str> {
             let lists = schemas.iter().filter_map(|(table, schema)| {
                 Some((*table, resolved((table, schema.get("required")?)).1))
@@ -361,46 +499,53 @@ impl<'a> Keywords<'a> {
         };
         let base = |names: &BTreeSet<&str>| -> Map<String, Json> {
             let members = names.iter().map(|name| {
-                let value = property(name).values(depth + 1, 1).into_iter().next();
-                ((*name).to_owned(), value.unwrap_or(Json::Null))
+                let values = self.below(&property(name), nesting);
+                let value = values.first().cloned().unwrap_or(Json::Null);
+                self.search.take_value(&value);
+                ((*name).to_owned(), value)
             });
-            members.collect()
+            members.take_while(|_| !self.search.is_spent()).collect()
         };
         let mut bases = vec![base(&must)];
         if every != must {
             bases.push(base(&every));
         }
-        let mut found: Vec<Json> = bases.iter().cloned().map(Json::Object).collect();
-        for base in &bases {
-            for name in base.keys() {
-                let mut less = base.clone();
-                less.remove(name);
-                found.push(less.into());
-            }
-            let mut more = base.clone();
-            more.insert("x".into(), json!(0));
-            found.push(more.into());
-        }
+        let mut found: Vec<Json> = Vec::new();
+        let with = |base: &Map<String, Json>, name: &str, value: &Json| -> Json {
+            let mut one = base.clone();
+            one.insert(name.to_owned(), value.clone());
+            one.into()
+        };
+        let without = |base: &Map<String, Json>, name: &str| -> Json {
+            let mut one = base.clone();
+            one.remove(name);
+            one.into()
+        };
+        self.add(&mut found, bases.iter().cloned().map(Json::Object));
         let share = (most / names.len().max(1)).clamp(8, VALUES_MAX);
-        for name in names {
-            let place = property(name);
-            if place.is_equal() {
-                continue;
-            }
-            for value in place.values(depth + 1, share) {
+        let places = names.into_iter().map(|name| (name, property(name)));
+        let places = places.filter(|(_, place)| !place.is_equal());
+        let (leaves, others): (Vec<_>, Vec<_>) = places.partition(|(_, place)| place.is_leaf());
+        let vary = |found: &mut Vec<Json>, places: &[(&str, Place<'a>)]| {
+            for (name, place) in places {
+                let values = self.below(place, nesting);
                 for base in &bases {
-                    let mut one = base.clone();
-                    one.insert(name.to_owned(), value.clone());
-                    found.push(one.into());
+                    let values = values.iter().take(share);
+                    self.add(found, values.map(|value| with(base, name, value)));
                 }
             }
+        };
+        // Differences in properties without inner schemas need the smallest values.
+        vary(&mut found, &leaves);
+        for base in &bases {
+            self.add(&mut found, base.keys().map(|name| without(base, name)));
+            self.add(&mut found, [with(base, "x", &json!(0))]);
         }
+        vary(&mut found, &others);
         let place = self.inner(|schema| schema.get("additionalProperties"));
-        for value in place.values(depth + 1, 8) {
-            let mut one = bases[0].clone();
-            one.insert("x".into(), value);
-            found.push(one.into());
-        }
+        let rest = self.below(&place, nesting);
+        let rest = rest.iter().take(8);
+        self.add(&mut found, rest.map(|value| with(&bases[0], "x", value)));
         found
     }
 
@@ -420,6 +565,15 @@ impl<'a> Keywords<'a> {
 }
 
 impl Place<'_> {
+    /// True if the schemas refer to no other schema.
+    fn is_leaf(&self) -> bool {
+        let mut is_leaf = true;
+        for schema in self.accepts.iter().chain(&self.refuses) {
+            resolved(*schema).1.each_node(&mut |_| is_leaf = false);
+        }
+        is_leaf
+    }
+
     /// True if the schemas of both sides are literally equal and refer to no other schema, so that
     /// no value can show a difference.
     fn is_equal(&self) -> bool {
@@ -431,9 +585,7 @@ impl Place<'_> {
         let [Some(one), Some(other)] = sides else {
             return false;
         };
-        let mut is_leaf = true;
-        one.each_node(&mut |_| is_leaf = false);
-        is_leaf && one == other
+        self.is_leaf() && one == other
     }
 }
 

@@ -43,6 +43,13 @@ thread_local! {
     static LEFT: Cell<Option<u64>> = const { Cell::new(Some(0)) };
     /// Costs that the current check has left.
     static COSTS_LEFT: Cell<u64> = const { Cell::new(0) };
+    /// Costs of all checks of this thread.
+    static COSTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Costs of all checks of this thread so far, for callers that check many values. Wraps around.
+pub(crate) fn costs() -> u64 {
+    COSTS.get()
 }
 
 /// Implementation of [`KEYWORD`].
@@ -118,7 +125,10 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
     LEFT.set(Some(steps.min(STEPS_MAX)));
     COSTS_LEFT.set(costs);
     let result = check();
-    LEFT.get().map(|_| result)
+    let left = LEFT.get();
+    let taken = left.map_or(costs, |_| costs - COSTS_LEFT.get());
+    COSTS.set(COSTS.get().wrapping_add(taken));
+    left.map(|_| result)
 }
 
 /// Makes a schema cost its size at each evaluation. The schema becomes the `then` of an `if` that
@@ -179,7 +189,8 @@ fn nodes(value: &Value) -> u64 {
 /// count its evaluations. The definition becomes the `then` of an `if` that counts, so that its
 /// evaluation ends at once when no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {
-    let circular = circular(defs);
+    let circular = circular(&edges(defs));
+    let circular: Vec<String> = circular.into_iter().map(str::to_owned).collect();
     for def in defs.values_mut() {
         *def = costly(def.take());
     }
@@ -192,42 +203,69 @@ pub(crate) fn count(defs: &mut Map<String, Value>) {
     }
 }
 
+/// References of each definition, with repetitions.
+type Edges<'d> = BTreeMap<&'d str, Vec<&'d str>>;
+
+fn edges(defs: &Map<String, Value>) -> Edges<'_> {
+    let edges = defs.iter().map(|(name, def)| {
+        let mut to = Vec::new();
+        references(def, &mut to);
+        to.retain(|name| defs.contains_key(*name));
+        (name.as_str(), to)
+    });
+    edges.collect()
+}
+
 /// Names of definitions that are part of a cycle of references, or on a path between two cycles.
-fn circular(defs: &Map<String, Value>) -> BTreeSet<String> {
-    let edges: BTreeMap<&str, BTreeSet<&str>> = defs
-        .iter()
-        .map(|(name, def)| {
-            let mut to = BTreeSet::new();
-            references(def, &mut to);
-            (name.as_str(), to)
-        })
-        .collect();
-    let mut inside: BTreeSet<&str> = edges.keys().copied().collect();
-    // Remove definitions without a reference from or to the others, until none is left.
-    loop {
-        let named: BTreeSet<&str> = inside
-            .iter()
-            .flat_map(|name| edges[name].iter().copied())
-            .collect();
-        let before = inside.len();
-        inside.retain(|name| named.contains(name));
-        let left = inside.clone();
-        inside.retain(|name| edges[name].iter().any(|to| left.contains(to)));
-        if inside.len() == before {
-            return inside.into_iter().map(str::to_owned).collect();
+fn circular<'d>(edges: &Edges<'d>) -> BTreeSet<&'d str> {
+    let mut from: Edges<'d> = BTreeMap::new();
+    for (name, to) in edges {
+        for to in to {
+            from.entry(to).or_default().push(name);
         }
     }
+    let count = |edges: &Edges<'d>| -> BTreeMap<&'d str, usize> {
+        let names = edges.iter();
+        names.map(|(name, others)| (*name, others.len())).collect()
+    };
+    let (mut outgoing, mut incoming) = (count(edges), count(&from));
+    let mut inside: BTreeSet<&str> = edges.keys().copied().collect();
+    // Remove definitions without a reference from or to the others, until none is left.
+    let mut waiting: Vec<&str> = edges
+        .keys()
+        .copied()
+        .filter(|name| edges[name].is_empty() || !from.contains_key(name))
+        .collect();
+    while let Some(name) = waiting.pop() {
+        if !inside.remove(name) {
+            continue;
+        }
+        for other in &edges[name] {
+            waiting.extend(decreased(&mut incoming, other));
+        }
+        for other in from.get(name).into_iter().flatten() {
+            waiting.extend(decreased(&mut outgoing, other));
+        }
+    }
+    inside
+}
+
+/// Decreases the count of a name. Returns the name if the count is now zero.
+fn decreased<'d>(counts: &mut BTreeMap<&'d str, usize>, name: &'d str) -> Option<&'d str> {
+    let count = counts.get_mut(name)?;
+    *count = count.saturating_sub(1);
+    (*count == 0).then_some(name)
 }
 
 /// Collects the names of the definitions that a schema refers to.
-fn references<'s>(schema: &'s Value, to: &mut BTreeSet<&'s str>) {
+fn references<'s>(schema: &'s Value, to: &mut Vec<&'s str>) {
     match schema {
         Value::Array(items) => items.iter().for_each(|item| references(item, to)),
         Value::Object(members) => {
             if let Some(Value::String(reference)) = members.get("$ref")
                 && let Some(name) = reference.strip_prefix("#/$defs/")
             {
-                to.insert(name);
+                to.push(name);
             }
             members.values().for_each(|value| references(value, to));
         }
@@ -255,7 +293,8 @@ mod tests {
             "leaf": to(&[]),
             "after": to(&["leaf"]),
         });
-        let found = circular(defs.as_object().unwrap());
+        let edges = edges(defs.as_object().unwrap());
+        let found = circular(&edges);
         assert_eq!(Vec::from_iter(found), ["a", "b", "own"]);
     }
 

@@ -412,3 +412,81 @@ fn treatments_of_undescribed_names_are_ordered() {
         );
     }
 }
+
+/// Lines about checks if the schema `Line` is replaced by these schemas, with a bound of 1 before
+/// and 2 after.
+fn changed_schemas(schemas: impl Fn(u32) -> String) -> Vec<String> {
+    let line = "    Line:\n";
+    let start = DOCUMENT.find(line).expect("the schema");
+    let end = DOCUMENT.find("  securitySchemes:").expect("the schemes");
+    let document = |bound: u32| {
+        let own = schemas(bound);
+        format!("{}{own}{}", &DOCUMENT[..start], &DOCUMENT[end..])
+    };
+    checks(&plan((GATEWAY, &document(1)), (GATEWAY, &document(2))))
+}
+
+#[test]
+fn recursive_descriptions_are_decided_in_bounds() {
+    let to = |name: &str| format!("{{$ref: '#/components/schemas/{name}'}}");
+    // A language of filters.
+    let filter = |most: u32| {
+        let inner = to("Line");
+        let list = format!("{{type: array, items: {inner}}}");
+        format!(
+            "    Line:
+      oneOf:
+        - {{type: object, required: [and], properties: {{and: {list}}}}}
+        - {{type: object, required: [or], properties: {{or: {list}}}}}
+        - {{type: object, required: [not], properties: {{not: {inner}}}}}
+        - {{type: object, required: [f], properties: {{f: {{type: string, maxLength: {most}}}, lt: {inner}, gt: {inner}}}}}
+"
+        )
+    };
+    assert_eq!(
+        changed_schemas(filter),
+        [
+            "incomparable request-check-changed a/create+a/replace body application/json: POST /orders content-type: application/json {\"lines\":[{\"f\":\"00\"}]} 400 -> served",
+        ]
+    );
+    // Every property refers to the schema itself.
+    let own = |most: u32| {
+        let own = (0..20).map(|at| format!("p{at}: {}", to("Line")));
+        let own: Vec<String> = own.collect();
+        format!(
+            "    Line: {{type: object, properties: {{{}, m: {{type: integer, maximum: {most}}}}}}}\n",
+            own.join(", ")
+        )
+    };
+    assert_eq!(
+        changed_schemas(own),
+        [
+            "relax request-check-widened a/create+a/replace body application/json: POST /orders content-type: application/json {\"lines\":[{\"m\":2}]} 400 -> served",
+        ]
+    );
+    // Six levels of twenty schemas that are all required.
+    let levels = |most: u32| {
+        let names: Vec<String> = (0..20).map(|at| format!("p{at}")).collect();
+        let level = |at: usize| {
+            let name = if at == 0 {
+                "Line".to_owned()
+            } else {
+                format!("L{at}")
+            };
+            let to = to(&format!("L{}", at + 1));
+            let own: Vec<String> = names.iter().map(|name| format!("{name}: {to}")).collect();
+            format!(
+                "    {name}: {{type: object, required: [{}], properties: {{{}}}}}\n",
+                names.join(", "),
+                own.join(", ")
+            )
+        };
+        let levels: String = (0..6).map(level).collect();
+        format!("{levels}    L6: {{type: integer, maximum: {most}}}\n")
+    };
+    let found = changed_schemas(levels);
+    assert_eq!(
+        found,
+        ["relax request-check-widened a/create+a/replace body application/json: none"]
+    );
+}

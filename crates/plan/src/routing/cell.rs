@@ -14,6 +14,7 @@ use crate::security::{Tokens, Verdict};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
+use validator::example::NoExample;
 
 /// Maximum number of routes that are compared one by one with a route, if requests moved between
 /// them and that route. Above this number, similar routes are compared as a group, because many
@@ -22,6 +23,9 @@ const EXACT_MAX: usize = 64;
 
 /// Reason for a missing witness: none of the generated messages shows the change.
 const NO_MESSAGE: &str = "no example: both versions treat every generated message alike";
+
+/// Reason for a missing witness: the schemas of the messages refer to each other too often.
+const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its limit of steps";
 
 /// Reason for a missing witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows the change";
@@ -331,8 +335,14 @@ impl<'a> Cells<'_, 'a> {
             } = line;
             let change = Change::new(section, class, id, subject, old, new);
             let example = enforced.example(difference);
-            let witness = example.and_then(|example| self.with_message(cell, example, results));
-            self.push(results, change, is, witness, NO_MESSAGE);
+            let why = match example {
+                Err(NoExample::TooManySteps) => TOO_MANY_STEPS,
+                Ok(_) | Err(NoExample::Alike) => NO_MESSAGE,
+            };
+            let witness = example
+                .ok()
+                .and_then(|example| self.with_message(cell, example, results));
+            self.push(results, change, is, witness, why);
         }
     }
 

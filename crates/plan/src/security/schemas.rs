@@ -6,7 +6,7 @@ use engine::edge::reaches_chain;
 use policy::invalid::Part;
 use serde_json::Value;
 use validator::compare::{self, Difference, Relation};
-use validator::example::{Example, example};
+use validator::example::{Example, NoExample, example};
 use validator::{Cone, Credentials};
 
 use super::Access;
@@ -14,12 +14,20 @@ use super::messages::{blocks, undeclared_of};
 use crate::{Class, Section};
 use model::contract::difference::Graphs;
 
+/// Maximum number of steps of a search for an example.
+const EXAMPLE_STEPS_MAX: usize = 1_000_000;
+/// Number of steps that the operations of an API share, and the minimum for each of them.
+const EXAMPLES_STEPS_MAX: usize = 20_000_000;
+const EXAMPLE_STEPS_MIN: usize = 50_000;
+
 /// Enforced descriptions of both sides, and the parts in which they differ.
 #[derive(Debug)]
 pub(crate) struct Enforced {
     sides: [Cone; 2],
     /// True if both sides refuse query parameters that they do not describe.
     refuses_undescribed: bool,
+    /// Maximum number of steps of a search for an example.
+    steps_max: u32,
     pub(crate) differences: Vec<Difference>,
 }
 
@@ -94,7 +102,11 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
         let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
         !hidden && !credentials.iter().any(|all| all.has(&one.part))
     });
+    let operations = [was, is].map(|route| route.api.operations.iter().count());
+    let share = EXAMPLES_STEPS_MAX / operations[0].max(operations[1]).max(1);
+    let steps_max = share.clamp(EXAMPLE_STEPS_MIN, EXAMPLE_STEPS_MAX);
     (!differences.is_empty()).then_some(Enforced {
+        steps_max: u32::try_from(steps_max).unwrap_or(u32::MAX),
         sides: cones,
         refuses_undescribed: refuses_both,
         differences,
@@ -175,15 +187,17 @@ impl Enforced {
     }
 
     /// Request that only one side accepts, and true if that is the new side.
-    pub(crate) fn example(&self, difference: &Difference) -> Option<(Example, bool)> {
+    ///
+    /// # Errors
+    /// No request was found.
+    pub(crate) fn example(&self, difference: &Difference) -> Result<(Example, bool), NoExample> {
         let [old, new] = &self.sides;
-        let refuses = self.refuses_undescribed;
-        match difference.relation {
-            Relation::Narrower => Some((example([old, new], refuses, difference)?, false)),
-            Relation::Wider | Relation::Unknown => {
-                Some((example([new, old], refuses, difference)?, true))
-            }
-        }
+        let (sides, is_new) = match difference.relation {
+            Relation::Narrower => ([old, new], false),
+            Relation::Wider | Relation::Unknown => ([new, old], true),
+        };
+        let found = example(sides, self.refuses_undescribed, difference, self.steps_max)?;
+        Ok((found, is_new))
     }
 }
 

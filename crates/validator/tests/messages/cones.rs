@@ -225,6 +225,35 @@ fn wider_and_narrower_schemas_are_told_apart() {
     assert!(!validator::compare::accepts_all(&was, &is));
 }
 
+#[test]
+fn schemas_with_many_paths_are_compared_in_bounds() {
+    let twice = |keyword: &str, most: u32| -> Vec<Json> {
+        let levels = (1..=40).map(|next| json!({keyword: [{"node": next}, {"node": next}]}));
+        levels
+            .chain([json!({"type": "string", "maxLength": most})])
+            .collect()
+    };
+    for keyword in ["allOf", "anyOf"] {
+        let (was, is) = (cone(&twice(keyword, 5)), cone(&twice(keyword, 6)));
+        assert!(validator::compare::accepts_all(&is, &was), "{keyword}");
+        assert!(!validator::compare::accepts_all(&was, &is), "{keyword}");
+    }
+    // Schemas that refer to each other, with alternatives.
+    let mutual = |last: Json| -> [Json; 3] {
+        let properties = (0..20).map(|at| (format!("p{at}"), json!({"node": at % 3})));
+        let properties: serde_json::Map<String, Json> = properties.collect();
+        [
+            json!({"type": "object", "properties": properties}),
+            json!({"type": "object", "additionalProperties": last}),
+            json!({"anyOf": [{"node": 0}, {"node": 1}, {"type": "array", "items": {"node": 2}}]}),
+        ]
+    };
+    let was = cone(&mutual(json!({"node": 2})));
+    let is = cone(&mutual(json!({"anyOf": [{"node": 2}, {"type": "string"}]})));
+    assert!(validator::compare::accepts_all(&is, &was));
+    assert!(!validator::compare::accepts_all(&was, &is));
+}
+
 /// Operation with these parameters (name, required, schema) in the query and these media types of
 /// the body.
 fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone {
