@@ -1,14 +1,18 @@
 //! Operations at a path that the gateway answers itself for a login (`redirect_path`,
 //! `logout_path` of `kind: oidc`).
 
-use bundle::ir;
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Segment, Template};
 use diag::{Diagnostic, Sink};
 use policy::auth::Checked;
-use vocab::lints::LOGIN_PATH_OWNED;
+use vocab::lints::{LOGIN_PATH_MATCHED, LOGIN_PATH_OWNED};
 
+use super::table::at_one_place;
 use super::{Api, Settings, verifiers};
 
-/// Reports each operation that no request can reach, because a login answers its path.
+/// Reports each operation that no request can reach, because a login answers its path, and each
+/// path template that matches the path of a login.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for verifier in verifiers::all(settings, apis) {
         let Checked::Oidc(login) = &verifier.value.checked else {
@@ -22,38 +26,65 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         for api in apis {
             let own = api.mounts.iter().map(|mount| &mount.value);
             let own: Vec<&ir::Mount> = own
-                .filter(|own| mounts.iter().any(|mount| meet(own, mount)))
+                .filter(|own| mounts.iter().any(|mount| at_one_place(own, mount)))
                 .collect();
             let operations = api
                 .operations
                 .iter()
                 .filter(|operation| !operation.internal);
+            let mut reported = BTreeSet::new();
             for operation in operations {
-                let is_owned = own.iter().any(|mount| {
-                    let path = format!("{}{}", mount.base_path, operation.template);
-                    paths.iter().flatten().any(|login| **login == *path)
+                let taken = own.iter().find_map(|mount| {
+                    let template = operation.template.clone().behind(&mount.base_path);
+                    let mut paths = paths.iter().flatten();
+                    let path = paths.find(|path| matches(&template, path))?;
+                    Some((*path, is_one_path(&template)))
                 });
-                if is_owned {
-                    let name = verifier.value.name.escape_debug();
-                    let message =
-                        format!("the gateway answers this path itself, for the login `{name}`");
-                    sink.push(
-                        Diagnostic::new(&LOGIN_PATH_OWNED, operation.path_span, message)
-                            .related(verifier.span, format!("`{name}` is defined here"))
-                            .help("write another `redirect_path` or `logout_path` there"),
-                    );
+                let Some((path, is_owned)) = taken else {
+                    continue;
+                };
+                // Several methods of a path are one finding.
+                if !is_owned && !reported.insert(operation.template.to_string()) {
+                    continue;
                 }
+                let name = verifier.value.name.escape_debug();
+                let (lint, message) = match is_owned {
+                    true => (
+                        &LOGIN_PATH_OWNED,
+                        format!("the gateway answers this path itself, for the login `{name}`"),
+                    ),
+                    false => (
+                        &LOGIN_PATH_MATCHED,
+                        format!("the gateway answers `{path}` itself, for the login `{name}`"),
+                    ),
+                };
+                sink.push(
+                    Diagnostic::new(lint, operation.path_span, message)
+                        .related(verifier.span, format!("`{name}` is defined here"))
+                        .help("write another `redirect_path` or `logout_path` there"),
+                );
             }
         }
     }
 }
 
-/// True if two mounts share a listener, and either share a host or both have no hosts.
-fn meet(one: &ir::Mount, other: &ir::Mount) -> bool {
-    let is_shared = one
-        .listeners
-        .iter()
-        .any(|name| other.listeners.contains(name));
-    let is_named = one.hosts.iter().any(|host| other.hosts.contains(host));
-    is_shared && (is_named || one.hosts.is_empty() && other.hosts.is_empty())
+/// True if a template matches a path without escapes.
+fn matches(template: &Template, path: &str) -> bool {
+    let mut given = path.split('/').skip(1);
+    let fits = template.segments().iter().all(|segment| {
+        let given = given.next();
+        given.is_some_and(|given| match segment {
+            Segment::Literal(text) => *text == *given,
+            Segment::Folded(text) => text.eq_ignore_ascii_case(given),
+            Segment::Parameter(_) => !given.is_empty(),
+            Segment::Pattern(pattern) => pattern.matches(given),
+        })
+    });
+    fits && (template.is_prefix() || given.next().is_none())
+}
+
+/// True if a template matches only one path.
+fn is_one_path(template: &Template) -> bool {
+    let mut segments = template.segments().iter();
+    !template.is_prefix() && segments.all(|segment| matches!(segment, Segment::Literal(_)))
 }

@@ -373,6 +373,12 @@ at the same path would never receive a request."
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\ncomponents: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: \"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: login}}}}\npaths: {/page: {get: {security: [{login: []}], responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
+    LOGIN_PATH_MATCHED "GW0565" "login-path-matched" Warn
+    "a path template that matches a path that the gateway answers itself"
+    "The gateway answers `redirect_path` and `logout_path` of a login (`kind: oidc`) before any operation, on each host of the APIs that use the login. An operation with a path parameter or `match: prefix` does not receive these requests, also if it belongs to another API on the same host."
+    bad logged_in!("\"/{page}\"");
+    good logged_in!("\"/pages/{page}\"");
+
     COST_ABOVE_LIMIT "GW0550" "cost-above-limit" Warn
     "an operation that costs more than a limit can ever admit"
     "A request takes `cost` tokens of each rate limit. A limit holds at most `burst` tokens (`limit` requests, for a sliding \

@@ -14,10 +14,17 @@ components: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: "h
 const ISSUER: &str = r#"issuer: "https://i", client_id: c"#;
 
 fn side(issuer: &str, settings: &str, session: &str) -> Side {
-    let gateway = format!(
+    compiled(&gateway(issuer, settings, session), DOCUMENT)
+}
+
+fn gateway(issuer: &str, settings: &str, session: &str) -> String {
+    format!(
         "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org:80\"}}}}}}}}\ndefaults: {{upstream: u}}\nauth: {{login: {{kind: oidc, {issuer}, client_secret: \"${{env:GWS_A}}\", redirect_path: /cb, {settings}session: {{secret: \"${{env:GWS_B}}\"{session}}}}}}}\n"
-    );
-    let files = [("gateway.yaml", gateway.as_str()), ("api.yaml", DOCUMENT)];
+    )
+}
+
+fn compiled(gateway: &str, document: &str) -> Side {
+    let files = [("gateway.yaml", gateway), ("api.yaml", document)];
     crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -44,7 +51,18 @@ fn login_settings_are_compared_as_access() {
         ),
         (side(ISSUER, "required_claims: [email], ", ""), plain()),
         (plain(), side(ISSUER, "algorithms: [RS256, ES256], ", "")),
+        (
+            side(ISSUER, "algorithms: [ES256], ", ""),
+            side(ISSUER, "algorithms: [ES256, RS256], ", ""),
+        ),
         (plain(), side(ISSUER, "audience: [x], ", "")),
+        (side(ISSUER, "", ", same_site: strict"), plain()),
+        // A session goes on while the provider does not answer a refresh.
+        (plain(), side(ISSUER, "timeout: 1s, ", "")),
+        (
+            side(ISSUER, "required_claims: [email], ", ""),
+            side(ISSUER, "required_claims: [email], scopes: [email], ", ""),
+        ),
     ] {
         for (old, new, expected, other) in [
             (&narrow, &wide, "weaken", "strengthen"),
@@ -62,6 +80,10 @@ fn login_settings_are_compared_as_access() {
         side(r#"issuer: "https://i", client_id: d"#, "", ""),
         side(ISSUER, r#"jwks_url: "https://i/keys", "#, ""),
         side(ISSUER, "", ", cookie: __Host-other"),
+        // The token endpoint grants scopes.
+        side(ISSUER, r#"token_url: "https://i/other", "#, ""),
+        // Whoever knows the secret can seal sessions.
+        compiled(&gateway(ISSUER, "", "").replace("GWS_B", "GWS_C"), DOCUMENT),
     ] {
         for (old, new) in [(&plain(), &other), (&other, &plain())] {
             let found = classes(old, new);
@@ -71,6 +93,59 @@ fn login_settings_are_compared_as_access() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A scope that no login requests admits nobody. Other scopes lead to no claim that is read.
+#[test]
+fn requested_scopes_count_where_they_are_required() {
+    let requiring = DOCUMENT.replace("[{login: []}]", "[{login: [admin]}]");
+    let with = |scopes: &str, document: &str| {
+        compiled(
+            &gateway(ISSUER, &format!("scopes: [{scopes}], "), ""),
+            document,
+        )
+    };
+    let found = |old: &Side, new: &Side| {
+        let mut lines = classes(old, new);
+        lines.retain(|line| line != "changed verifier-changed");
+        lines
+    };
+    for (narrow, wide) in [("openid", "admin"), ("email", "'email', admin")] {
+        let (narrow, wide) = (with(narrow, &requiring), with(wide, &requiring));
+        assert_eq!(found(&narrow, &wide), ["weaken verifier-changed"]);
+        assert_eq!(found(&wide, &narrow), ["strengthen verifier-changed"]);
+    }
+    let (narrow, wide) = (with("admin", &requiring), with("admin, email", &requiring));
+    assert_eq!(found(&narrow, &wide), [""; 0], "`email` is not required");
+    let (narrow, wide) = (with("openid", DOCUMENT), with("admin", DOCUMENT));
+    assert_eq!(found(&narrow, &wide), [""; 0], "no scope is required");
+}
+
+/// Sessions of both logins are in the same cookie, so that each accepts those of the other.
+#[test]
+fn scopes_of_a_login_with_the_same_cookie_count() {
+    let document = DOCUMENT.replace("[{login: []}]", "[{login: [admin]}]");
+    let alone = gateway(ISSUER, "", "");
+    let login = alone
+        .lines()
+        .last()
+        .and_then(|line| line.strip_prefix("auth: {login: "));
+    let login = login
+        .and_then(|rest| rest.strip_suffix('}'))
+        .expect("a login");
+    let other = login.replace("/cb", "/cb2, scopes: [admin]");
+    let both = alone.replace("auth: {", &format!("auth: {{other: {other}, "));
+    let found = classes(&compiled(&alone, &document), &compiled(&both, &document));
+    assert!(
+        found.contains(&"weaken verifier-changed".to_owned()),
+        "{found:?}"
+    );
+    let apart = both.replacen("client_id: c", "client_id: d", 1);
+    let found = classes(&compiled(&alone, &document), &compiled(&apart, &document));
+    assert!(
+        !found.contains(&"weaken verifier-changed".to_owned()),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -196,4 +271,125 @@ fn bearer_of_a_login_must_check_tokens() {
             (found, _) => panic!("{bearer}: {:?}", found.err()),
         }
     }
+}
+
+/// Another API on the host of the login, with a template that matches the login's paths.
+const OTHER: &str = r#"openapi: 3.1.0
+info: {title: t, version: "1"}
+security: [{key: []}]
+paths:
+  "/{page}":
+    parameters: [{name: page, in: path, required: true, schema: {type: string}}]
+    get: {operationId: page, responses: {"200": {description: fine}}}
+    put: {operationId: put, responses: {"200": {description: fine}}}
+  /files: {x-gateway: {match: prefix}, get: {operationId: files, responses: {"200": {description: fine}}}}
+components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}}
+"#;
+
+/// Sections, classes, ids, operations and witnesses of the changes after an edit of the login, with
+/// [`OTHER`] on the same host, or on another one.
+fn moved(other: &str, hosts: [&str; 2], [old, new]: [&str; 2]) -> Vec<String> {
+    let [own, others] = hosts;
+    let of = |settings: &str| {
+        let gateway = gateway(ISSUER, settings, "").replace(
+            "apis: {a: {path: api.yaml}}",
+            &format!("apis: {{a: {{path: api.yaml, mount: {{hosts: [{own}]}}}}, o: {{path: other.yaml, mount: {{hosts: [{others}]}}}}}}"),
+        );
+        let gateway = gateway.replace("auth: {", "auth: {keys: {kind: api_key}, ");
+        crate::side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", DOCUMENT),
+            ("other.yaml", other),
+        ])
+    };
+    let plan = plan::compare(Some(&of(old)), &of(new)).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    let changes = plan.changes.iter();
+    let line = |change: &plan::Change| {
+        let witness = change.witness.as_ref();
+        let witness = witness.map(|one| format!(" {} {}", one.method, one.url));
+        let operations = change.operations.join("+");
+        let class = change.class.name();
+        let witness = witness.unwrap_or_default();
+        format!("{class} {} {operations}{witness}", change.id)
+    };
+    let mut lines: Vec<String> = changes.map(line).collect();
+    lines.retain(|line| line != "changed verifier-changed ");
+    lines.sort();
+    lines
+}
+
+#[test]
+fn paths_of_a_login_take_and_give_requests() {
+    let same = ["h.test", "h.test"];
+    let paths = |logout: &'static str| ["logout_path: /x/out, ", logout];
+    assert_eq!(
+        moved(OTHER, same, paths("logout_path: /out, ")),
+        [
+            "removed requests-removed o/page GET http://h.test/out",
+            "removed requests-removed o/put PUT http://h.test/out",
+        ]
+    );
+    let [old, new] = paths("logout_path: /out, ");
+    assert_eq!(
+        moved(OTHER, same, [new, old]),
+        [
+            "added requests-added o/page GET http://h.test/out",
+            "added requests-added o/put PUT http://h.test/out",
+            "expose operation-exposed o/page+o/put GET http://h.test/out",
+        ]
+    );
+    assert_eq!(
+        moved(OTHER, same, paths("logout_path: /files/a/b, ")),
+        ["removed requests-removed o/files GET http://h.test/files/a/b"]
+    );
+    assert_eq!(
+        moved(OTHER, ["h.test", "i.test"], paths("logout_path: /out, ")),
+        [""; 0],
+        "another host"
+    );
+    let rest = OTHER.replacen("security:", "x-gateway: {unmatched: u}\nsecurity:", 1);
+    assert_eq!(
+        moved(
+            &rest,
+            same,
+            ["logout_path: /x/out, ", "logout_path: /x/y, "]
+        ),
+        [
+            "added requests-added o#unmatched GET http://h.test/x/out",
+            "expose operation-exposed o#unmatched GET http://h.test/x/out",
+            "removed requests-removed o#unmatched GET http://h.test/x/y",
+        ]
+    );
+}
+
+/// A login that comes into use takes the requests of its paths.
+#[test]
+fn paths_of_a_new_login_are_removed_elsewhere() {
+    let same = ["h.test", "h.test"];
+    let found = moved(OTHER, same, ["", "logout_path: /out, "]);
+    let removed = "removed requests-removed o/page GET http://h.test/out".to_owned();
+    assert!(found.contains(&removed), "{found:?}");
+}
+
+/// The caller of the witness has a token whose algorithm and key fit.
+#[test]
+fn algorithm_of_fetched_keys_has_a_witness() {
+    let of = |algorithms: &str| {
+        let gateway = gateway(ISSUER, "", "").replace(
+            "auth: {",
+            &format!("auth: {{idp: {{kind: jwt, issuer: \"https://i\", audience: [a], algorithms: [{algorithms}], jwks_url: \"https://i/keys\"}}, "),
+        );
+        let document = DOCUMENT.replace(
+            "login: {type",
+            "token: {type: http, scheme: bearer, x-gateway: {auth: idp}}, login: {type",
+        );
+        compiled(
+            &gateway,
+            &document.replace("[{login: []}]", "[{login: []}, {token: []}]"),
+        )
+    };
+    let plan = plan::compare(Some(&of("ES256")), &of("ES256, RS256")).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    assert!(plan.changes.iter().any(|change| change.witness.is_some()));
 }

@@ -90,6 +90,16 @@ const OF_GATEWAY: &[Edit] = &[
         Some("witness ES256 30000 nonce"),
     ),
     (
+        // Whoever knows the secret can make nonces in advance.
+        "nonce: true, window: 30s",
+        "nonce: true, nonce_secret: '${env:GWS_I}', window: 30s",
+        &[
+            "security incomparable verifier-changed a/strict",
+            "security changed secret-flow-added auth strict nonce_secret",
+        ],
+        None,
+    ),
+    (
         "dpop, token: idp}",
         "dpop, token: asked}",
         &["security incomparable verifier-changed a/bound"],

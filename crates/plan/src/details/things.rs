@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
+use policy::auth::oidc;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
@@ -503,8 +504,13 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
         let kind = is.checked.kind();
         // If the verifier is in use, the access comparison already reports these settings.
         let rest = |verifier: &ir::Verifier| {
-            let settings = verifier.checked.settings();
-            settings.without(|path| used && security::asks_for(kind, &path[0]))
+            let mut settings = verifier.checked.settings();
+            // The table has the default of `introspection`.
+            if kind == "oidc" && !settings.has(&["timeout"]) {
+                let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
+                settings = settings.with(&["timeout"], default);
+            }
+            settings.without(|path| used && security::asks_for(kind, path))
         };
         fields::settings(&tables::VERIFIER, &subject, &rest(was), &rest(is), lines);
     }

@@ -154,15 +154,15 @@ impl<'a> Cells<'_, 'a> {
         [before, after]
     }
 
-    /// True if the requirements differ in the sources of credentials, in claim names, or in the
-    /// time for which keys and introspection answers are cached.
+    /// True if the requirements differ in the sources of credentials, in claim names, or in facts
+    /// that no witness can show.
     fn sources_differ(&self, owners: [Owner; 2]) -> bool {
         let [Owner::Route(was), Owner::Route(is)] = owners else {
             return false;
         };
         let old = self.pairs.before(self.before(was));
         let new = self.pairs.after(self.after(is));
-        old.who().sources() != new.who().sources() || old.who().lasting() != new.who().lasting()
+        old.who().sources() != new.who().sources() || old.who().unshown() != new.who().unshown()
     }
 
     /// True if a requirement of either side contains scopes or roles.

@@ -32,10 +32,11 @@ use super::witness::{RoleSets, with_witness};
 use super::{Plan, Side};
 use crate::ask::Oracle;
 use cell::Cells;
+use index::{Entry, Index};
 use model::lower::Lowered;
 use search::{Found, Owner, STEPS_OF_CELL, STEPS_OF_PAIR, Standing, Table, smallest};
 use sources::parallel;
-use table::{Place, Route, Signature, owners, places, routes};
+use table::{Place, Route, Signature, Tier, owners, places, routes};
 
 /// Compares which routes handle which requests, and which callers may send them. Without an old
 /// side, compares with an empty gateway.
@@ -171,8 +172,8 @@ struct Overlay<'a> {
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route for undescribed requests on both sides, if other routes now leave different requests
-    /// to it.
+    /// Route on both sides to which other routes now leave different requests: a route for
+    /// undescribed requests, or a route whose template matches the path of a changed login.
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -192,7 +193,9 @@ impl<'a> Overlay<'a> {
         ),
         identities: &'a Identities,
     ) -> Self {
-        let (old, new) = (routes(before), routes(after));
+        let auth = |side: &'a Lowered| &side.gateway.shared.auth;
+        let old = routes(before, was.map(auth));
+        let new = routes(after, Some(auth(is)));
         let signed = |routes: &[Route<'_>]| -> Vec<Signature> {
             parallel::map(routes.iter().collect(), |route: &Route<'_>| {
                 route.signature()
@@ -218,6 +221,7 @@ impl<'a> Overlay<'a> {
             serving.iter().cloned().collect()
         };
         let (old_list, new_list) = (listed(&old_serving), listed(&new_serving));
+        let logins = Index::new(changed_logins(&old, &new));
         let pairs = Pairs::new((was, is), &place.listener, identities);
         let mut tasks: Vec<Task> = Vec::new();
         let mut kept = Vec::new();
@@ -231,7 +235,8 @@ impl<'a> Overlay<'a> {
                         true => tasks.push(Task::Both(*before, at)),
                         false => kept.push((*before, at)),
                     }
-                    if shifts && gets_rest(is) {
+                    let meets_login = !logins.overlapping(&is.template).is_empty();
+                    if shifts && gets_rest(is) || meets_login {
                         tasks.push(Task::Rest(*before, at));
                     }
                 }
@@ -324,6 +329,22 @@ impl<'a> Overlay<'a> {
             plan.too_large.push(problem);
         }
     }
+}
+
+/// Paths of logins that only one side has, as entries of an index.
+fn changed_logins<'r>(
+    old: &'r [Route<'_>],
+    new: &'r [Route<'_>],
+) -> impl Iterator<Item = Entry<'r>> {
+    let of = |routes: &'r [Route<'_>]| -> BTreeSet<&'r ir::Template> {
+        let logins = routes.iter().filter(|route| route.tier == Tier::Login);
+        logins.map(|route| &route.template).collect()
+    };
+    let (was, is) = (of(old), of(new));
+    let changed: Vec<&ir::Template> = was.symmetric_difference(&is).copied().collect();
+    (0u32..)
+        .zip(changed)
+        .map(|(at, template)| (at, template, 0))
 }
 
 /// Memory addresses of a treatment, and of its operation and mount if a policy reads their names

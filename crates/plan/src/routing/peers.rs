@@ -93,13 +93,14 @@ impl<'a> Changed<'a> {
         let places = places(&[side]).into_iter();
         for place in places.filter(|place| place.listener == self.name) {
             let owners = owners(side, &place);
-            let routes = routes(&owners);
+            let routes = routes(&owners, Some(&side.gateway.shared.auth));
             let table = Table::alone(&routes);
-            for (route, at) in routes.iter().zip(0u32..) {
+            let serving = routes.iter().zip(0u32..);
+            for (route, at) in serving.filter(|(route, _)| route.serves) {
                 let security = &route.treatment().security;
                 let closed = !security.admits_anyone();
                 let known = best.as_ref().is_some_and(|(other, ..)| *other <= closed);
-                if !route.serves || known {
+                if known {
                     continue;
                 }
                 let wanted = [Owner::Anyone, Owner::Route(at)];

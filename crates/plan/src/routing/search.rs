@@ -219,10 +219,10 @@ fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s
 
 fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
     let owning = owning(tables, owners);
-    let keeps = owning.iter().all(|route| {
-        let readings = &route.treatment().path_readings;
-        !readings.is_strict()
-    });
+    // The path of a login has one reading.
+    let keeps = owning
+        .iter()
+        .all(|route| route.tier != Tier::Login && !route.treatment().path_readings.is_strict());
     let search = |method| {
         let search = Search {
             keeps,

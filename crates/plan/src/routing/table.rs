@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
+use policy::auth::Checked;
 
 use super::index::erased;
 use crate::OperationRef;
@@ -124,6 +125,8 @@ pub(super) enum Tier {
     Withheld,
     /// Requests that an operation describes.
     Described,
+    /// Requests of a path that the gateway answers itself for a login.
+    Login,
 }
 
 /// Properties that determine which requests a route matches, and its precedence.
@@ -139,8 +142,11 @@ pub(super) struct Signature {
     serves: bool,
 }
 
-/// Builds the routes at these mounts.
-pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
+/// Builds the routes at these mounts. `auth` has the verifiers of their gateway.
+pub(super) fn routes<'a>(
+    owners: &[(&'a ir::Api, &'a ir::Mount)],
+    auth: Option<&ir::Set<ir::Verifier>>,
+) -> Vec<Route<'a>> {
     let mut routes = described(owners);
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
     // Routes that withhold requests matter only if an operation serves undescribed requests.
@@ -158,6 +164,50 @@ pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'
             .collect();
         routes.extend(rest);
         routes.extend(withheld);
+    }
+    routes.extend(auth.into_iter().flat_map(|auth| of_logins(owners, auth)));
+    routes
+}
+
+/// Paths that the gateway answers itself, on the hosts of the APIs whose schemes name a login. No
+/// operation receives their requests, whatever the method.
+fn of_logins<'a>(
+    owners: &[(&'a ir::Api, &'a ir::Mount)],
+    auth: &ir::Set<ir::Verifier>,
+) -> Vec<Route<'a>> {
+    let mut known = BTreeSet::new();
+    let mut routes = Vec::new();
+    for &(api, mount) in owners {
+        let verifiers = api
+            .schemes
+            .iter()
+            .filter_map(|scheme| match &scheme.verify {
+                ir::Verify::Auth(name) => auth.get(name),
+                ir::Verify::Upstream => None,
+            });
+        let logins = verifiers.filter_map(|verifier| match &verifier.checked {
+            Checked::Oidc(login) => Some(login),
+            _ => None,
+        });
+        let paths = logins.flat_map(|login| {
+            let redirect = std::iter::once(login.redirect_path());
+            redirect.chain(login.logout_path())
+        });
+        for path in paths.filter(|path| known.insert((*path).to_owned())) {
+            let Ok(template) = Template::parse(path) else {
+                continue;
+            };
+            routes.push(Route {
+                api,
+                mount,
+                operation: &NOBODY,
+                method: None,
+                template,
+                twin: false,
+                tier: Tier::Login,
+                serves: false,
+            });
+        }
     }
     routes
 }
@@ -269,7 +319,7 @@ impl Route<'_> {
     pub(super) fn priority(&self) -> i32 {
         match self.tier {
             Tier::Described => self.operation.priority,
-            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => 0,
+            Tier::Login | Tier::Withheld | Tier::Undeclared | Tier::Unmatched => 0,
         }
     }
 
@@ -277,7 +327,7 @@ impl Route<'_> {
     pub(super) fn conditions(&self) -> &[ir::Condition] {
         match self.tier {
             Tier::Described => &self.operation.conditions,
-            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => &[],
+            Tier::Login | Tier::Withheld | Tier::Undeclared | Tier::Unmatched => &[],
         }
     }
 
@@ -296,7 +346,9 @@ impl Route<'_> {
         } = self.signature();
         let method = match tier {
             Tier::Described => method.unwrap_or_default(),
-            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => format!("{tier:?}"),
+            Tier::Login | Tier::Withheld | Tier::Undeclared | Tier::Unmatched => {
+                format!("{tier:?}")
+            }
         };
         let mut text = format!("{method} {priority} {prefix} {twin} {conditions:?}");
         for segment in segments {
@@ -333,8 +385,8 @@ impl Route<'_> {
                 .then_with(|| (a.method == method).cmp(&(b.method == method)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
-            // The order of withheld requests does not matter, because they have no owner.
-            Tier::Withheld => Ordering::Equal,
+            // The order of requests that no operation receives does not matter.
+            Tier::Withheld | Tier::Login => Ordering::Equal,
             Tier::Undeclared | Tier::Unmatched => {
                 templates().then_with(|| self.serves.cmp(&other.serves))
             }

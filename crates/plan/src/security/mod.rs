@@ -6,6 +6,7 @@
 //! different operations.
 
 mod answers;
+mod beside;
 mod browser;
 mod certificate;
 mod claims;
@@ -33,11 +34,11 @@ use policy::declared::{Scalar, Settings};
 use serde_json::Value;
 
 pub(crate) use answers::{executed, is_sending};
+pub(super) use beside::asks_for;
 pub use certificate::of_token as certificate_of;
 pub(crate) use identity::is_credential;
 pub use token::{AT_S, proof_of};
 pub(super) use transport::UNSHOWN;
-pub(super) use verifier::asks_for;
 pub use who::{Tokens, Verdict, Who, describe, tokens};
 
 /// All settings that decide on access to one route on one side.
@@ -202,18 +203,25 @@ pub(crate) fn defined<'n>(shared: &ir::Shared, names: impl IntoIterator<Item = &
 
 /// True if an expression in the chain of a treatment may read the name of the operation or mount.
 pub(super) fn reads_route(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> bool {
-    treatment.chain.iter().any(|link| {
-        let policy = match link {
-            ir::Link::Authenticate => None,
-            ir::Link::Shared(name) => gateway.shared.policies.get(name),
-            ir::Link::Own(name) => api.policies.get(name),
-        };
-        let policy = policy.filter(|policy| policy.checked.kind() == "authorize");
-        policy.is_some_and(|policy| {
-            let settings = policy.checked.settings();
-            let source = settings.text(&["expression"]);
-            source.is_some_and(|source| source.contains("route"))
-        })
+    let chain = policies(gateway, api, treatment);
+    let mut authorizing = chain.filter(|policy| policy.checked.kind() == "authorize");
+    authorizing.any(|policy| {
+        let settings = policy.checked.settings();
+        let source = settings.text(&["expression"]);
+        source.is_some_and(|source| source.contains("route"))
+    })
+}
+
+/// Policies in the chain of a treatment, in order.
+fn policies<'a>(
+    gateway: &'a ir::Gateway,
+    api: &'a ir::Api,
+    treatment: &'a ir::Treatment,
+) -> impl Iterator<Item = &'a ir::Policy> {
+    treatment.chain.iter().filter_map(move |link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => gateway.shared.policies.get(name),
+        ir::Link::Own(name) => api.policies.get(name),
     })
 }
 
@@ -241,9 +249,12 @@ impl<'a> Access<'a> {
         identities: &'a ir::IdentityFields,
     ) -> Self {
         let treatment = &api.treatments[operation.treatment as usize];
+        let mut chain = policies(gateway, api, treatment);
+        let reads_claims = chain.any(|policy| policy.checked.kind() == "authorize");
         Self {
             who: Who::of(&treatment.security, &api.schemes, &gateway.shared.auth)
-                .within_ms(treatment.timeout_ms),
+                .within_ms(treatment.timeout_ms)
+                .reading_claims(reads_claims),
             route: Some(Route {
                 gateway,
                 api,
@@ -305,14 +316,8 @@ impl<'a> Access<'a> {
 
     /// Policies of the chain in order.
     fn chain(&self) -> impl Iterator<Item = &'a ir::Policy> + use<'a> {
-        self.route.into_iter().flat_map(|route| {
-            let links = route.treatment.chain.iter();
-            links.filter_map(move |link| match link {
-                ir::Link::Authenticate => None,
-                ir::Link::Shared(name) => route.gateway.shared.policies.get(name),
-                ir::Link::Own(name) => route.api.policies.get(name),
-            })
-        })
+        let routes = self.route.into_iter();
+        routes.flat_map(|route| policies(route.gateway, route.api, route.treatment))
     }
 
     /// Policies of one kind in the chain, with their names and settings.

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::beside::asks_for;
 use super::{certificate, signature, token};
 use bundle::ir;
+use policy::auth::jwt::Signing;
 use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
 /// Names of the facts that limit the time for which keys, introspection responses and sessions are
 /// used after they were fetched or began.
-pub(super) const LASTING: &[&str] = &[
+const LASTING: &[&str] = &[
     "stale_for",
     "cache",
     "old answers",
@@ -26,6 +28,18 @@ pub(super) const LASTING: &[&str] = &[
 /// Names of the facts that limit how long the session of a browser lasts.
 const SESSION_LIFETIME: &str = "session lifetime";
 const SESSION_IDLE: &str = "session idle";
+
+/// Settings of a session that are facts.
+const SESSION_FACTS: &[&str] = &["session.lifetime", "session.idle", "session.same_site"];
+
+/// Name of the fact that browsers send the session's cookie with no request that another site causes.
+const SAME_SITE: &str = "same-site strict";
+
+/// Prefix of the fact that a login never requested a required scope.
+const UNREQUESTED: &str = "unrequested ";
+
+/// Name of the fact with the scopes that a login requests. Scopes lead to claims.
+const REQUESTED: &str = "requested scopes";
 
 /// Name of the fact about outages in which cached answers admit callers. A shorter `timeout` gives
 /// a greater value, because it causes more outages.
@@ -56,11 +70,9 @@ impl CredentialRequirements {
             }
             auth::Checked::Jwt(jwt) => {
                 let signings = jwt.signings();
-                if !signings.is_empty() {
-                    let signings = signings.iter().map(token::describe).collect();
-                    self.one_of_values(token::SIGNING, &signings);
-                }
-                self.declared("jwt", &jwt.settings(), verifiers);
+                self.signings(&signings);
+                let settings = jwt.settings();
+                self.facts(("jwt", &settings), !signings.is_empty(), verifiers);
             }
             auth::Checked::Introspection(asked) => {
                 self.has.insert(token::asked_about(&asked.witness_key()));
@@ -73,9 +85,8 @@ impl CredentialRequirements {
             }
             auth::Checked::Oidc(login) => {
                 let signings = login.id_tokens().signings();
-                let signings = signings.iter().map(token::describe).collect();
-                self.one_of_values(token::SIGNING, &signings);
-                self.declared("oidc", &login.settings(), verifiers);
+                self.signings(&signings);
+                self.facts(("oidc", &login.settings()), true, verifiers);
             }
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
@@ -104,6 +115,9 @@ impl CredentialRequirements {
             | auth::Checked::Dpop(_)
             | auth::Checked::HmacSignature(_) => None,
         };
+        if checked.kind() == "oidc" && !requested(&checked.settings(), verifiers).contains(scope) {
+            self.has.insert(format!("{UNREQUESTED}{scope}"));
+        }
         let claim = claim.unwrap_or("scope");
         self.has.insert(token::scope(claim, scope));
         self.has.insert(token::required(claim));
@@ -114,7 +128,27 @@ impl CredentialRequirements {
         self.has.insert(token::role(role));
     }
 
+    /// Adds the combinations of algorithm and key that may sign a token.
+    fn signings(&mut self, signings: &[Signing]) {
+        if !signings.is_empty() {
+            let signings = signings.iter().map(token::describe).collect();
+            self.one_of_values(token::SIGNING, &signings);
+        }
+    }
+
     fn declared(&mut self, kind: &str, settings: &Settings, verifiers: &ir::Set<ir::Verifier>) {
+        self.facts((kind, settings), false, verifiers);
+    }
+
+    /// Adds the facts in the settings of a verifier. `knows_signings` is true if
+    /// [`Self::signings`] covers `algorithms`: as a fact of its own it would admit tokens whose
+    /// algorithm and key do not fit.
+    fn facts(
+        &mut self,
+        (kind, settings): (&str, &Settings),
+        knows_signings: bool,
+        verifiers: &ir::Set<ir::Verifier>,
+    ) {
         let settings = &with_defaults(kind, settings);
         let mut known: Vec<&str> = Vec::new();
         let mut facts = Facts {
@@ -127,7 +161,7 @@ impl CredentialRequirements {
                 facts.one_of("issuer");
                 match settings.has(&["jwks_url"]) || settings.has(&["discovery"]) {
                     true => {
-                        facts.one_of("algorithms");
+                        facts.algorithms(knows_signings);
                         facts.at_most("stale_for", Some(auth::jwt::STALE_FOR_MS));
                     }
                     // Each key is compared together with its algorithm.
@@ -142,10 +176,12 @@ impl CredentialRequirements {
             }
             "oidc" => {
                 facts.one_of("issuer");
-                facts.one_of("algorithms");
+                facts.algorithms(knows_signings);
                 facts.some_of("audience");
                 facts.required_claims();
                 facts.session();
+                self.some_of
+                    .insert((REQUESTED, requested(settings, verifiers)));
             }
             "introspection" => {
                 facts.one_of("issuer");
@@ -181,7 +217,8 @@ impl CredentialRequirements {
         let source: Vec<String> = settings
             .iter()
             .filter(|one| !known.contains(&one.path[0].as_str()))
-            .filter(|one| asks_for(kind, &one.path[0]))
+            .filter(|one| kind != "oidc" || !SESSION_FACTS.contains(&one.path.join(".").as_str()))
+            .filter(|one| asks_for(kind, &one.path))
             .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
             .collect();
         self.sources.insert(format!("{kind} {}", source.join(" ")));
@@ -215,6 +252,14 @@ impl Facts<'_, '_> {
         };
         let values: BTreeSet<String> = values.into_iter().map(str::to_owned).collect();
         self.asked.one_of_values(fact, &values);
+    }
+
+    /// Adds the algorithms, unless each is compared together with its key.
+    fn algorithms(&mut self, knows_signings: bool) {
+        match knows_signings {
+            true => self.known.push("algorithms"),
+            false => self.one_of("algorithms"),
+        }
     }
 
     /// Adds SPIFFE ids and patterns of them as allowed values.
@@ -304,6 +349,16 @@ impl Facts<'_, '_> {
         self.asked.bound(SESSION_LIFETIME, lifetime_ms);
         self.asked
             .bound(SESSION_IDLE, time("idle").unwrap_or(lifetime_ms));
+        if self.settings.text(&["session", "same_site"]) == Some("strict") {
+            self.asked.has.insert(SAME_SITE.to_owned());
+        }
+        // A session goes on while the provider does not answer a refresh. With a shorter timeout,
+        // more refusals of the provider come too late.
+        let timeout_ms = match self.settings.get(&["timeout"]) {
+            Some(Value::One(Scalar::Duration(ms))) => *ms,
+            _ => auth::oidc::TIMEOUT_MS,
+        };
+        self.asked.bound(EARLY, u64::MAX - timeout_ms);
     }
 
     fn has(&mut self, key: &'static str) {
@@ -368,6 +423,30 @@ impl CredentialRequirements {
         }
     }
 
+    /// Drops the fact about requested scopes if no check reads the claims that the scopes lead to.
+    pub(super) fn drop_requested(&mut self) {
+        let is_read = |fact: &&String| {
+            let claim = fact.strip_prefix("claim ");
+            claim.is_some_and(|claim| !matches!(claim, "iat" | "sub" | "scope"))
+        };
+        if !self.has.iter().any(|fact| is_read(&fact)) {
+            self.some_of.retain(|(fact, _)| *fact != REQUESTED);
+        }
+    }
+
+    /// Facts that no witness can show, as text.
+    pub(super) fn unshown(&self) -> impl Iterator<Item = String> {
+        let lasting = self.at_most.iter();
+        let lasting = lasting.filter(|(fact, _)| LASTING.contains(fact));
+        let has = self.has.iter();
+        let has = has.filter(|fact| *fact == SAME_SITE || fact.starts_with(UNREQUESTED));
+        let requested = self.some_of.iter().filter(|(fact, _)| *fact == REQUESTED);
+        lasting
+            .map(|(fact, ms)| format!("{fact} {ms}"))
+            .chain(has.cloned())
+            .chain(requested.map(|(fact, scopes)| format!("{fact} {scopes:?}")))
+    }
+
     fn one_of_values(&mut self, key: &'static str, values: &BTreeSet<String>) {
         let known = self.one_of.entry(key).or_insert_with(|| values.clone());
         known.retain(|value| values.contains(value));
@@ -379,9 +458,29 @@ impl CredentialRequirements {
     }
 }
 
-/// True if a setting of a verifier affects access, so that the access comparison covers it.
-pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
-    !beside(kind).contains(&key)
+/// Scopes that sessions of a login may have been granted. Logins with the same issuer, client and
+/// cookie share their sessions, so that the scopes of all of them count.
+fn requested(login: &Settings, verifiers: &ir::Set<ir::Verifier>) -> BTreeSet<String> {
+    let of = |settings: &Settings| -> BTreeSet<String> {
+        let scopes = settings.texts(&["scopes"]);
+        let scopes = scopes.unwrap_or_else(|| auth::oidc::SCOPES.to_vec());
+        scopes.into_iter().map(str::to_owned).collect()
+    };
+    let owner = |settings: &Settings| {
+        let text = |path: &[&str]| settings.text(path).map(str::to_owned);
+        let cookie = text(&["session", "cookie"]);
+        (
+            text(&["issuer"]),
+            text(&["client_id"]),
+            cookie.unwrap_or_else(|| auth::oidc::COOKIE.to_owned()),
+        )
+    };
+    let others = verifiers.iter().map(|verifier| &verifier.checked);
+    let others = others.filter(|checked| checked.kind() == "oidc");
+    let sharing = others
+        .map(auth::Checked::settings)
+        .filter(|other| owner(other) == owner(login));
+    sharing.fold(of(login), |all, other| &all | &of(&other))
 }
 
 /// Adds the defaults of the vocabulary, so that an explicit default equals an absent setting.
@@ -439,39 +538,23 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     all
 }
 
-/// True if the timeout of an operation ends the requests of a verifier early, and cached answers
-/// admit callers during an outage.
+/// True if the timeout of an operation ends the requests of a verifier early, and cached answers or
+/// sessions admit callers during an outage.
 pub(super) fn is_ended_by(checked: &auth::Checked, timeout_ms: u64) -> bool {
     let settings = checked.settings();
+    let (goes_on, default_ms) = match checked.kind() {
+        "introspection" => (
+            settings.text(&["on_outage"]) == Some("cached"),
+            auth::introspection::TIMEOUT_MS,
+        ),
+        "oidc" => (true, auth::oidc::TIMEOUT_MS),
+        _ => (false, 0),
+    };
     let own_ms = match settings.get(&["timeout"]) {
         Some(Value::One(Scalar::Duration(ms))) => *ms,
-        _ => auth::introspection::TIMEOUT_MS,
+        _ => default_ms,
     };
-    checked.kind() == "introspection"
-        && settings.text(&["on_outage"]) == Some("cached")
-        && timeout_ms < own_ms
-}
-
-/// Settings of a kind of verifier that do not affect access. Another comparison reports them.
-fn beside(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "basic" => &["realm"],
-        "jwt" => &["token_bytes"],
-        "oidc" => &[
-            "client_secret",
-            "redirect_path",
-            "logout_path",
-            "after_logout",
-            "scopes",
-            "token_url",
-            "timeout",
-            "session",
-        ],
-        "introspection" => &["client_secret", "timeout", "cache_inactive", "token_bytes"],
-        "hmac_signature" => &["store"],
-        "dpop" => &["nonce_secret", "store"],
-        _ => &[],
-    }
+    goes_on && timeout_ms < own_ms
 }
 
 /// Value as text, for display and comparison.

@@ -13,7 +13,7 @@ use bundle::ir;
 use policy::auth::Place;
 use serde_json::Value;
 
-use super::verifier::{CredentialRequirements, LASTING};
+use super::verifier::CredentialRequirements;
 use super::{Access, Difference, certificate, signature, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
@@ -115,6 +115,16 @@ impl Who {
         self
     }
 
+    /// Omits what decides about claims only, if the operation reads no claims.
+    #[must_use]
+    pub fn reading_claims(mut self, reads_claims: bool) -> Self {
+        if !reads_claims {
+            let places = self.0.iter_mut().flat_map(|one| one.places.values_mut());
+            places.for_each(CredentialRequirements::drop_requested);
+        }
+        self
+    }
+
     /// True if `other` admits every caller that this set admits.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
@@ -146,14 +156,12 @@ impl Who {
             .collect()
     }
 
-    /// Times for which keys and responses of an issuer are used after they were fetched. A witness
-    /// cannot show these times.
+    /// Facts that a witness cannot show, such as the times for which keys and responses of an issuer
+    /// are used after they were fetched.
     #[must_use]
-    pub fn lasting(&self) -> BTreeSet<(&'static str, u64)> {
+    pub fn unshown(&self) -> BTreeSet<String> {
         let asked = self.0.iter().flat_map(|one| one.places.values());
-        let bounds = asked.flat_map(|asked| &asked.at_most);
-        let lasting = bounds.filter(|(fact, _)| LASTING.contains(fact));
-        lasting.map(|(fact, ms)| (*fact, *ms)).collect()
+        asked.flat_map(CredentialRequirements::unshown).collect()
     }
 
     /// True if every caller is admitted, even with a forged credential.

@@ -36,6 +36,27 @@ macro_rules! open {
     };
 }
 
+/// Sample document with an operation with the parameter `page` that requires a login, at this path.
+macro_rules! logged_in {
+    ($path:literal) => {
+        &[
+            ("gateway.yaml", LOGGED_IN),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n",
+                    "components: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: ",
+                    "\"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: login}}}}\n",
+                    "paths: {",
+                    $path,
+                    ": {parameters: [{name: page, in: path, required: true, schema: {type: string}}], ",
+                    "get: {security: [{login: []}], responses: {\"200\": {description: fine}}}}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
 /// Sample of an operation that pages of other origins can call, with this value of `headers` in its
 /// `cors` policy.
 macro_rules! paged {

@@ -1,0 +1,200 @@
+//! Settings of verifiers that do not decide who is admitted.
+//!
+//! The comparison of access covers every other setting of a verifier. A setting that is not a fact
+//! of its own identifies the source of the credential, so that another value is incomparable.
+
+/// Setting that the access comparison omits.
+struct Beside {
+    kind: &'static str,
+    path: &'static [&'static str],
+    /// Reason for the omission. Read by people who add a key.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for readers and the test"))]
+    reason: &'static str,
+}
+
+/// Shortens the rows of [`BESIDE`].
+const fn row(kind: &'static str, path: &'static [&'static str], reason: &'static str) -> Beside {
+    Beside { kind, path, reason }
+}
+
+static BESIDE: &[Beside] = &[
+    row("basic", &["realm"], "shown to clients only"),
+    row("jwt", &["token_bytes"], "a limit: `relax` or `tighten`"),
+    row(
+        "introspection",
+        &["token_bytes"],
+        "a limit: `relax` or `tighten`",
+    ),
+    row(
+        "introspection",
+        &["timeout"],
+        "a limit; with `on_outage: cached` also a fact (`EARLY`)",
+    ),
+    row(
+        "introspection",
+        &["cache_inactive"],
+        "a time for which tokens stay refused",
+    ),
+    row(
+        "introspection",
+        &["client_secret"],
+        "sent to the endpoint: compared as a secret that leaves the gateway",
+    ),
+    row(
+        "oidc",
+        &["client_secret"],
+        "sent to the provider: compared as a secret that leaves the gateway",
+    ),
+    row(
+        "oidc",
+        &["redirect_path"],
+        "a path of the gateway: compared as routing",
+    ),
+    row(
+        "oidc",
+        &["logout_path"],
+        "a path of the gateway: compared as routing",
+    ),
+    row(
+        "oidc",
+        &["after_logout"],
+        "a path of the same host, for browsers without a session",
+    ),
+    row(
+        "oidc",
+        &["scopes"],
+        "a fact where scopes or claims decide; requests to the provider otherwise",
+    ),
+    row("oidc", &["timeout"], "a limit; also a fact (`EARLY`)"),
+];
+
+/// True if a setting of a verifier affects access, so that the access comparison covers it.
+pub(crate) fn asks_for(kind: &str, path: &[String]) -> bool {
+    !BESIDE
+        .iter()
+        .any(|beside| beside.kind == kind && path == beside.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bundle::ir;
+    use diag::shape::{Need, Object, Shape};
+    use policy::SecretRef;
+    use policy::auth::{Checked, KINDS};
+    use policy::declared::{self, Scalar, Settings, Value};
+
+    use super::super::verifier::CredentialRequirements;
+    use super::{BESIDE, asks_for};
+
+    /// Settings without which another setting of the kind has no effect.
+    const CONTEXT: &[(&str, &str, &str)] = &[
+        ("jwt", "jwks_url", "https://idp.example/keys"),
+        ("jwt", "certificate_binding", "required"),
+        ("introspection", "on_outage", "cached"),
+        ("introspection", "certificate_binding", "required"),
+    ];
+
+    /// Paths of all keys of an object. Maps have the key `x`.
+    fn paths(object: &Object, above: &[&str], all: &mut BTreeSet<Vec<String>>) {
+        for field in object.fields {
+            assert_ne!(field.need, Need::NotAvailable, "decide about {}", field.key);
+            let mut path = above.to_vec();
+            path.push(field.key);
+            match &field.shape {
+                Shape::Object(inner) => {
+                    paths(inner, &path, all);
+                    continue;
+                }
+                Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) => path.push("x"),
+                _ => {}
+            }
+            all.insert(path.into_iter().map(str::to_owned).collect());
+        }
+    }
+
+    /// Values that differ from every default, one of each type that a key may have.
+    fn values(shape: &Shape) -> Vec<Value> {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let words: &[&str] = match shape {
+            Shape::Word(words) => words,
+            _ => &["a", "b"],
+        };
+        let secret = SecretRef::parse("${env:OTHER}").unwrap();
+        let ones = words.iter().map(|word| text(word)).chain([
+            Scalar::Flag(true),
+            Scalar::Flag(false),
+            Scalar::Duration(1_234),
+            Scalar::Secret(secret),
+        ]);
+        let ones = ones.map(Value::One);
+        ones.chain([Value::Set(vec![text("a")])]).collect()
+    }
+
+    fn shape_of<'s>(object: &'s Object, path: &[String]) -> &'s Shape {
+        let field = object.fields.iter().find(|one| one.key == path[0]);
+        match &field.unwrap().shape {
+            Shape::Object(inner) => shape_of(inner, &path[1..]),
+            shape => shape,
+        }
+    }
+
+    fn requirements(kind: &str, settings: Settings) -> CredentialRequirements {
+        let token = |name: &str| {
+            let issuer = Value::One(Scalar::Text(format!("https://{name}.example")));
+            ir::Verifier {
+                name: name.to_owned(),
+                checked: Checked::Declared(declared::Checked {
+                    kind: "jwt".to_owned(),
+                    settings: Settings::default().with(&["issuer"], issuer),
+                }),
+            }
+        };
+        let tokens = ir::Set::new(vec![token("a"), token("b")]).unwrap();
+        let checked = Checked::Declared(declared::Checked {
+            kind: kind.to_owned(),
+            settings,
+        });
+        let mut requirements = CredentialRequirements::default();
+        requirements.check(&checked, &tokens);
+        requirements
+    }
+
+    #[test]
+    fn every_key_of_a_verifier_is_decided() {
+        let mut wrong = Vec::new();
+        for variant in KINDS {
+            let kind = variant.kind;
+            let mut all = BTreeSet::new();
+            paths(variant.object, &[], &mut all);
+            for path in &all {
+                let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+                let context = CONTEXT.iter().filter(|one| one.0 == kind);
+                let base = context.fold(Settings::default(), |all, (_, key, value)| {
+                    let value = Value::One(Scalar::Text((*value).to_owned()));
+                    all.with(&[*key], value)
+                });
+                let base = base.without(|own| own == path);
+                let mut seen = vec![requirements(kind, base.clone())];
+                for value in values(shape_of(variant.object, path)) {
+                    let found = requirements(kind, base.clone().with(&keys, value));
+                    if !seen.contains(&found) {
+                        seen.push(found);
+                    }
+                }
+                let is_compared = seen.len() > 1;
+                if !is_compared && asks_for(kind, path) {
+                    wrong.push(format!("{kind} {}: decides nothing", path.join(".")));
+                }
+            }
+            for beside in BESIDE.iter().filter(|one| one.kind == kind) {
+                let is_there = all.iter().any(|path| path == beside.path);
+                if !is_there || beside.reason.is_empty() {
+                    wrong.push(format!("{kind} {}: no such key", beside.path.join(".")));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
