@@ -129,6 +129,16 @@ impl Requirement {
         self.login.as_ref().filter(|_| is_unlogged)?.login()
     }
 
+    /// True if a credential of the requirement is in the cookie of this name.
+    pub(crate) fn reads_cookie(&self, name: &str) -> bool {
+        let mut uses = self.alternatives.iter().flatten();
+        uses.any(|wanted| match &wanted.place {
+            Place::Cookie(cookie) => **cookie == *name,
+            Place::Header(field) => *field == "cookie",
+            Place::Authorization(_) | Place::Query(_) | Place::Certificate => false,
+        })
+    }
+
     pub(crate) fn challenges(&self, reject: &Reject) -> &[HeaderValue] {
         let is = |other: &Reject| other.code == reject.code;
         if is(&SCOPE_MISSING) {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::ask::Effect;
 use policy::auth::dpop::SeenUrl;
 use policy::auth::oidc::Outcome;
-use policy::auth::{Fault, strip_cookies_of};
+use policy::auth::{Fault, strip_cookies_of, strip_set_cookies_of};
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
 use policy::traffic::{concurrency, quota, rate_limit};
@@ -155,6 +155,12 @@ pub fn decide<'s>(
     cx.route = Some(route.id);
     cx.scheme = snapshot.listeners[listener].scheme;
     let treatment = route.treatment;
+    // The services of policies receive no cookie of a login either.
+    for name in &snapshot.session_cookies {
+        if !treatment.security.reads_cookie(name) {
+            strip_cookies_of(&mut head.headers, name);
+        }
+    }
     cx.sends_unsafe = treatment.sends_unsafe;
     cx.cost = treatment.cost;
     for decorator in treatment.decorators() {
@@ -433,7 +439,13 @@ pub fn finish<'s>(
         // §8.2).
         let fields = &mut response.headers;
         fields.insert(HeaderName::from_static("dpop-nonce"), nonce);
-        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        forbid_storing(fields);
+    }
+    if response.headers.contains_key(SET_COOKIE) {
+        // An upstream that sets a session would log browsers in as another user.
+        for name in &snapshot.session_cookies {
+            strip_set_cookies_of(&mut response.headers, name);
+        }
     }
     if !cx.cookies.is_empty() {
         // A stored response would give the session to others.
@@ -441,7 +453,7 @@ pub fn finish<'s>(
         for cookie in cx.cookies.drain(..) {
             fields.append(SET_COOKIE, cookie);
         }
-        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        forbid_storing(fields);
     }
     if snapshot.expose_bundle {
         response.headers.insert(
@@ -449,6 +461,30 @@ pub fn finish<'s>(
             snapshot.bundle_short.clone(),
         );
     }
+}
+
+/// Forbids all caches to store a response. Removes the fields that take precedence over
+/// `Cache-Control` in some caches (RFC 9213 §2.2).
+fn forbid_storing(fields: &mut HeaderMap) {
+    let overrides = |name: &HeaderName| {
+        let name = name.as_str();
+        let others = [
+            "surrogate-control",
+            "edge-control",
+            "x-accel-expires",
+            "expires",
+        ];
+        name.ends_with("-cache-control") || others.contains(&name)
+    };
+    let names: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| overrides(name))
+        .cloned()
+        .collect();
+    for name in names {
+        fields.remove(name);
+    }
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// Redirect (308) to the path of the operation's template (RFC 9110 §15.4.9), with the query. 404

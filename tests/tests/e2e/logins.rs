@@ -41,6 +41,7 @@ paths:
   /either: {get: {security: [{key: []}, {login: []}], responses: {"200": {description: ok}}}}
   /maybe: {get: {security: [{login: []}, {}], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
   /open: {get: {security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
+  /asked: {get: {security: [], x-gateway: {public: true, +policies: [ask]}, responses: {"200": {description: ok}}}}
 "#;
 
 /// Provider, project and gateway.
@@ -80,7 +81,10 @@ impl Scene {
             "listeners": {"public": {"address": "127.0.0.1:8080"}},
             "upstreams": {"main": {"targets": {"a": {"url": upstream.url()}}}},
             "auth": {"login": verifier, "keys": {"kind": "api_key"}},
-            "policies": {"staff": {"kind": "authorize", "groups": ["staff"]}},
+            "policies": {
+                "staff": {"kind": "authorize", "groups": ["staff"]},
+                "ask": {"kind": "forward_auth", "upstream": "main", "path": "/check"},
+            },
             "defaults": {"upstream": "main"},
         });
         if let Some(bearer) = more["bearer"].as_str() {
@@ -233,10 +237,13 @@ fn browser_logs_in_and_returns_to_its_page() {
         ("/either", 200),
         ("/maybe", 200),
         ("/open", 200),
+        ("/asked", 200),
     ] {
         assert_eq!(browser.open(&scene, path).status, status, "{path}");
     }
-    for seen in scene.upstream.take() {
+    let seen = scene.upstream.take();
+    assert!(seen.iter().any(|one| one.target == "/check"), "{seen:?}");
+    for seen in seen {
         assert_eq!(seen.header("cookie"), Some("other=1"), "{}", seen.target);
     }
     let asked = scene.fails(&json!({}));

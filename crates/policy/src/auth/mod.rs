@@ -18,7 +18,10 @@ mod replays;
 mod spelling;
 mod token;
 
-pub use place::{FoundCredential, Place, decode as decode_query, decode_basic, strip_cookies_of};
+pub use place::{
+    FoundCredential, Place, decode as decode_query, decode_basic, strip_cookies_of,
+    strip_set_cookies_of,
+};
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use replays::{Refused, Replays};

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use super::spelling::{is_read_as, without};
@@ -164,16 +164,41 @@ pub(crate) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 /// Removes the cookie `name` and its parts, whose names are `name` with a `.` and a suffix. Also
 /// removes cookies whose names some servers treat as one of these names.
 pub fn strip_cookies_of(headers: &mut HeaderMap, name: &str) {
-    let is_part = |pair: &[u8]| {
-        let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
-        let decoded = std::str::from_utf8(written).map(decode);
-        let decoded = decoded.unwrap_or(Cow::Borrowed(written));
-        let whole = decoded.trim_ascii();
-        let (begin, rest) = whole.split_at_checked(name.len()).unwrap_or((whole, b""));
-        let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
-        is_read_as(whole, name.as_bytes()) || is_longer && is_read_as(begin, name.as_bytes())
+    strip_pairs(headers, |pair| is_part_of(pair, name));
+}
+
+/// Removes `Set-Cookie` fields of a response that set the cookie `name` or its parts, as
+/// [`strip_cookies_of`] removes them from requests.
+pub fn strip_set_cookies_of(headers: &mut HeaderMap, name: &str) {
+    let sets = |value: &HeaderValue| {
+        // A cookie with an empty name and the value `NAME=VALUE` is sent as `NAME=VALUE`.
+        let mut pair = value.as_bytes().trim_ascii();
+        while let Some(rest) = pair.strip_prefix(b"=") {
+            pair = rest.trim_ascii();
+        }
+        let pair = pair.split(|b| *b == b';').next().unwrap_or_default();
+        is_part_of(pair, name)
     };
-    strip_pairs(headers, is_part);
+    if !headers.get_all(SET_COOKIE).iter().any(sets) {
+        return;
+    }
+    let kept = headers.get_all(SET_COOKIE).iter();
+    let kept: Vec<HeaderValue> = kept.filter(|value| !sets(value)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// True if a cookie `NAME=VALUE` is the cookie `wanted` or a part of it, for some servers.
+fn is_part_of(pair: &[u8], wanted: &str) -> bool {
+    let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
+    let decoded = std::str::from_utf8(written).map(decode);
+    let decoded = decoded.unwrap_or(Cow::Borrowed(written));
+    let whole = decoded.trim_ascii();
+    let (begin, rest) = whole.split_at_checked(wanted.len()).unwrap_or((whole, b""));
+    let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
+    is_read_as(whole, wanted.as_bytes()) || is_longer && is_read_as(begin, wanted.as_bytes())
 }
 
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
@@ -194,7 +219,7 @@ fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool
     let kept = cookie_pairs(headers).filter(|pair| !pair.is_empty() && !is_held(pair));
     let kept: Vec<Vec<u8>> = kept.map(<[u8]>::to_vec).collect();
     headers.remove(COOKIE);
-    if let Ok(value) = http::HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+    if let Ok(value) = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
         && !kept.is_empty()
     {
         headers.insert(HeaderName::from_static("cookie"), value);
@@ -369,6 +394,26 @@ mod tests {
             assert_eq!(place.strip_headers(&mut request.headers), is_changed);
             assert_eq!(request.headers["cookie"], left);
         }
+    }
+
+    #[test]
+    fn set_cookies_of_a_session_are_stripped() {
+        let mut headers = HeaderMap::new();
+        let kept = ["a=1; Path=/", "__Host-sessions=1", "b=__Host-session=1"];
+        let gone = [
+            "__Host-session=1; Path=/; Secure",
+            " __Host-session.1 = x",
+            "__host-session.login-abc=1",
+            "=__Host-session=1",
+            "__Host-session=; Max-Age=0",
+            "__Host-session",
+        ];
+        for value in gone.iter().chain(&kept) {
+            headers.append(SET_COOKIE, HeaderValue::from_static(value));
+        }
+        strip_set_cookies_of(&mut headers, "__Host-session");
+        let left: Vec<&HeaderValue> = headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(left, kept);
     }
 
     #[test]

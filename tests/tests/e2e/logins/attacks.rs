@@ -1,4 +1,9 @@
-//! Responses of providers and browsers that must not give a session.
+//! Responses of providers, browsers and upstreams that must not give a session.
+
+use std::time::Duration;
+
+use e2e::upstream::Answer;
+use e2e::wait;
 
 use super::*;
 
@@ -265,4 +270,55 @@ fn secrets_of_a_login_are_not_written() {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
+}
+
+/// A session that an upstream sets would log browsers in as its user. A cache that stores a renewed
+/// session would give it to others.
+#[test]
+fn upstream_neither_sets_nor_publishes_sessions() {
+    let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let issuer = format!("http://127.0.0.1:{}", provider.greeting());
+    let upstream = Upstream::scripted(|_| Answer {
+        headers: [
+            ("set-cookie", "__Host-session=1.evil; Path=/; Secure"),
+            (
+                "set-cookie",
+                "__Host-session.login-abcdefgh=1; Path=/; Secure",
+            ),
+            ("cache-control", "public, max-age=60"),
+            ("cdn-cache-control", "max-age=60"),
+            ("surrogate-control", "max-age=60"),
+            ("expires", "Thu, 01 Jan 2032 00:00:00 GMT"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
+        ..Answer::ok("fine")
+    });
+    let idle = json!({"session": {"idle": "16s"}});
+    let scene = Scene::before(provider, &issuer, &idle, upstream);
+    let mut browser = Browser::default();
+    let open = browser.send(&scene.gateway, "GET /open", "accept: text/html");
+    assert_eq!(open.header("set-cookie"), None);
+    assert_eq!(open.header("cdn-cache-control"), Some("max-age=60"));
+    assert_eq!(browser.log_in(&scene, "/page").status, 303);
+    let renewed = wait::within(Duration::from_secs(15), || {
+        let page = browser.send(&scene.gateway, "GET /page", "accept: text/html");
+        assert_eq!(page.status, 200);
+        let is_own = |value: &str| value.starts_with("__Host-session=");
+        let is_renewed = page.head.all("set-cookie").any(is_own);
+        is_renewed.then_some(page)
+    });
+    let renewed = renewed.expect("renewed after an eighth of `idle`");
+    assert_eq!(renewed.header("cache-control"), Some("no-store"));
+    for name in ["cdn-cache-control", "surrogate-control", "expires"] {
+        assert_eq!(renewed.header(name), None, "{name}");
+    }
+    assert_eq!(
+        browser
+            .send(&scene.gateway, "GET /page", "accept: a/b")
+            .status,
+        200
+    );
 }
