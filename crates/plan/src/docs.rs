@@ -47,17 +47,36 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             if !same_operations && (old.is_null() || new.is_null()) {
                 continue;
             }
-            let flow = subject.starts_with("oauth flow ");
-            let mut change = line(format!("{name}: {subject}"), old, new);
-            if flow {
-                // Clients must request tokens at another URL or with other scopes; the gateway is
-                // not affected.
-                change.section = Section::Breaking;
-                change.id = "oauth-flow-changed";
-            }
+            let change = match subject.strip_prefix("oauth ") {
+                Some(part) => of_tokens(name, part, old, new),
+                None => line(format!("{name}: {subject}"), old, new),
+            };
             plan.changes.push(change);
         }
     }
+}
+
+/// Change of the place from which clients get tokens, or of the scopes for which they ask. The
+/// gateway is not affected. Clients send their secrets and codes to a new URL.
+fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
+    let urls = |value: &Value| -> BTreeSet<String> {
+        let text = value.as_str().unwrap_or_default();
+        text.split(' ').map(str::to_owned).collect()
+    };
+    let is_url = !part.ends_with(" scopes");
+    let class = match is_url && !new.is_null() && !urls(&new).is_subset(&urls(&old)) {
+        true => Class::Moved,
+        false => Class::Doc,
+    };
+    let subject = format!("{api}: oauth {part}");
+    Change::new(
+        Section::Breaking,
+        class,
+        "oauth-flow-changed",
+        subject,
+        old,
+        new,
+    )
 }
 
 /// Parts that were added to or removed from operations, by operation key. Changes of their prose

@@ -122,7 +122,7 @@ are compared as strings.";
         "peers-refused" "Some peers can no longer connect to a listener: it requires a PROXY header of other peers.";
     }
     Breaking {
-        "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows` of an OAuth scheme); the gateway is unaffected.";
+        "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows`, `openIdConnectUrl` or `oauth2MetadataUrl` of a scheme); the gateway is unaffected. `moved` if there is a URL that clients did not use before.";
         "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
         "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
         "request-check-changed" "Validation (`block`) refuses other requests; neither version was shown to accept all requests of the other.";

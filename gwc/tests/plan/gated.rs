@@ -472,20 +472,43 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
             "{found:?}"
         );
     }
-    // A changed token URL is reported, but trips no gate.
+    // Clients send their secrets to another token URL. Other scopes trip no gate.
     let elsewhere = bearer("read").replace("https://idp.example/token", "https://other.example/t");
     let fewer = bearer("read").replace("{read: r, write: w}", "{read: r}");
-    for (new, subject) in [
-        (elsewhere, "a: oauth flow clientCredentials tokenUrl"),
-        (fewer, "a: oauth flow clientCredentials scopes"),
+    for (new, class, subject) in [
+        (
+            elsewhere,
+            "moved",
+            "a: oauth flow clientCredentials tokenUrl",
+        ),
+        (fewer, "doc", "a: oauth flow clientCredentials scopes"),
     ] {
         let plan = planned_with((&upstream, &bearer("read")), (&upstream, &new));
         assert_eq!(
             lines(&plan),
-            [format!("breaking doc oauth-flow-changed {subject}")]
+            [format!("breaking {class} oauth-flow-changed {subject}")]
         );
-        assert!(plan.no_op);
+        assert_eq!(plan.no_op, class == "doc");
+        assert_eq!(
+            plan.count(plan::Class::Moved),
+            usize::from(class == "moved")
+        );
     }
+    let oidc = |url: &str| {
+        let scheme = format!(
+            "idp: {{type: openIdConnect, openIdConnectUrl: \"{url}\", x-gateway: {{verify: upstream}}}}\n    key: {{type: apiKey"
+        );
+        edit(DOCUMENT, "key: {type: apiKey", &scheme)
+    };
+    let (old, new) = (
+        oidc("https://idp.example/x"),
+        oidc("https://evil.example/x"),
+    );
+    let plan = planned_with((&upstream, &old), (&upstream, &new));
+    assert_eq!(
+        lines(&plan),
+        ["breaking moved oauth-flow-changed a: oauth openIdConnectUrl"]
+    );
 }
 
 /// Plan of two gateways and documents with settings that this version cannot run.

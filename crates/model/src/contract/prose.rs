@@ -125,13 +125,22 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Collects the token URLs and scopes in the flows of all OAuth schemes. Leaves out the names
-    /// of the schemes, because they have no meaning.
+    /// Collects the URLs of all schemes from which clients get tokens, and the scopes of OAuth
+    /// flows. Leaves out the names of the schemes, because they have no meaning.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
         let mut all: BTreeMap<String, (BTreeSet<String>, Span)> = BTreeMap::new();
         for (_, scheme) in schemes.into_iter().flatten() {
+            for key in ["openIdConnectUrl", "oauth2MetadataUrl"] {
+                let url = self.field(scheme, key);
+                if let Some((url, text)) = url.and_then(|url| Some((url, url.as_str()?))) {
+                    let known = all
+                        .entry(format!("oauth {key}"))
+                        .or_insert_with(|| (BTreeSet::new(), url.span()));
+                    known.0.insert(text.to_owned());
+                }
+            }
             for (flow, node) in self.entries(scheme, "flows") {
                 let mut add = |key: &str, value: &str, span: Span| {
                     let about = format!("oauth flow {flow} {key}");
