@@ -121,33 +121,6 @@ fn requested_scopes_count_where_they_are_required() {
     assert_eq!(found(&narrow, &wide), [""; 0], "no scope is required");
 }
 
-/// Sessions of both logins are in the same cookie, so that each accepts those of the other.
-#[test]
-fn scopes_of_a_login_with_the_same_cookie_count() {
-    let document = DOCUMENT.replace("[{login: []}]", "[{login: [admin]}]");
-    let alone = gateway(ISSUER, "", "");
-    let login = alone
-        .lines()
-        .last()
-        .and_then(|line| line.strip_prefix("auth: {login: "));
-    let login = login
-        .and_then(|rest| rest.strip_suffix('}'))
-        .expect("a login");
-    let other = login.replace("/cb", "/cb2, scopes: [admin]");
-    let both = alone.replace("auth: {", &format!("auth: {{other: {other}, "));
-    let found = classes(&compiled(&alone, &document), &compiled(&both, &document));
-    assert!(
-        found.contains(&"weaken verifier-changed".to_owned()),
-        "{found:?}"
-    );
-    let apart = both.replacen("client_id: c", "client_id: d", 1);
-    let found = classes(&compiled(&alone, &document), &compiled(&apart, &document));
-    assert!(
-        !found.contains(&"weaken verifier-changed".to_owned()),
-        "{found:?}"
-    );
-}
-
 #[test]
 fn restated_default_of_a_login_is_no_change() {
     for (settings, session) in [

@@ -115,7 +115,7 @@ impl CredentialRequirements {
             | auth::Checked::Dpop(_)
             | auth::Checked::HmacSignature(_) => None,
         };
-        if checked.kind() == "oidc" && !requested(&checked.settings(), verifiers).contains(scope) {
+        if checked.kind() == "oidc" && !requested(&checked.settings()).contains(scope) {
             self.has.insert(format!("{UNREQUESTED}{scope}"));
         }
         let claim = claim.unwrap_or("scope");
@@ -180,8 +180,7 @@ impl CredentialRequirements {
                 facts.some_of("audience");
                 facts.required_claims();
                 facts.session();
-                self.some_of
-                    .insert((REQUESTED, requested(settings, verifiers)));
+                self.some_of.insert((REQUESTED, requested(settings)));
             }
             "introspection" => {
                 facts.one_of("issuer");
@@ -427,7 +426,8 @@ impl CredentialRequirements {
     pub(super) fn drop_requested(&mut self) {
         let is_read = |fact: &&String| {
             let claim = fact.strip_prefix("claim ");
-            claim.is_some_and(|claim| !matches!(claim, "iat" | "sub" | "scope"))
+            fact.starts_with("role ")
+                || claim.is_some_and(|claim| !matches!(claim, "iat" | "sub" | "scope"))
         };
         if !self.has.iter().any(|fact| is_read(&fact)) {
             self.some_of.retain(|(fact, _)| *fact != REQUESTED);
@@ -458,29 +458,11 @@ impl CredentialRequirements {
     }
 }
 
-/// Scopes that sessions of a login may have been granted. Logins with the same issuer, client and
-/// cookie share their sessions, so that the scopes of all of them count.
-fn requested(login: &Settings, verifiers: &ir::Set<ir::Verifier>) -> BTreeSet<String> {
-    let of = |settings: &Settings| -> BTreeSet<String> {
-        let scopes = settings.texts(&["scopes"]);
-        let scopes = scopes.unwrap_or_else(|| auth::oidc::SCOPES.to_vec());
-        scopes.into_iter().map(str::to_owned).collect()
-    };
-    let owner = |settings: &Settings| {
-        let text = |path: &[&str]| settings.text(path).map(str::to_owned);
-        let cookie = text(&["session", "cookie"]);
-        (
-            text(&["issuer"]),
-            text(&["client_id"]),
-            cookie.unwrap_or_else(|| auth::oidc::COOKIE.to_owned()),
-        )
-    };
-    let others = verifiers.iter().map(|verifier| &verifier.checked);
-    let others = others.filter(|checked| checked.kind() == "oidc");
-    let sharing = others
-        .map(auth::Checked::settings)
-        .filter(|other| owner(other) == owner(login));
-    sharing.fold(of(login), |all, other| &all | &of(&other))
+/// Scopes that a login requests. Logins with other scopes do not accept each other's sessions.
+fn requested(login: &Settings) -> BTreeSet<String> {
+    let scopes = login.texts(&["scopes"]);
+    let scopes = scopes.unwrap_or_else(|| auth::oidc::SCOPES.to_vec());
+    scopes.into_iter().map(str::to_owned).collect()
 }
 
 /// Adds the defaults of the vocabulary, so that an explicit default equals an absent setting.
