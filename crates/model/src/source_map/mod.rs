@@ -5,18 +5,19 @@
 //! gwd may show it.
 
 mod concealed;
+mod definitions;
 mod fields;
+mod operations;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use diag::{FileId, NodeId, NodeRef, SourceFile, Span};
+use diag::SourceFile;
 use serde::{Deserialize, Serialize};
 
-use self::fields::Setters;
+use self::operations::ApiSources;
+use crate::Api;
 use crate::compile::Compiled;
-use crate::contract::prose::{Prose, Texts};
 use crate::rules::Rules;
-use crate::{Api, Operation};
 use sources::parallel;
 
 pub use self::concealed::Concealed;
@@ -151,7 +152,6 @@ impl SourceMap {
     #[must_use]
     pub fn of(compiled: &Compiled) -> Self {
         let sources = &compiled.files.sources;
-        let place = |span| Place::of(sources, span);
         let files = sources.iter().map(|(_, file)| file).collect();
         let files = parallel::map(files, |file: &SourceFile| {
             let digest = bundle::digest::Digest::of(file.text().as_bytes());
@@ -167,177 +167,13 @@ impl SourceMap {
             return map;
         };
         let settings = &model.settings;
-        let tree = &compiled.files.tree;
         map.rules = Some(Rules::of(compiled, settings, &model.apis));
-        let mut define = |subject: String, span, node: Option<NodeId>| {
-            if let Some(node) = node {
-                add_inside(&subject, ' ', tree.at(node), &place, &mut map.definitions);
-            }
-            map.definitions.insert(subject, place(span));
-        };
-        for entry in &settings.policies {
-            define(
-                format!("policy {}", entry.value.name),
-                entry.span,
-                entry.node,
-            );
-        }
-        for entry in &settings.upstreams {
-            define(
-                format!("upstream {}", entry.value.ir.name),
-                entry.span,
-                entry.node,
-            );
-        }
-        for entry in &settings.auth {
-            define(format!("auth {}", entry.value.name), entry.span, entry.node);
-        }
-        for entry in &settings.consumers {
-            // A project may have very many consumers, so store only the place of each name.
-            define(format!("consumer {}", entry.value.name), entry.span, None);
-        }
-        for entry in &settings.listeners {
-            define(
-                format!("listener {}", entry.value.name),
-                entry.span,
-                entry.node,
-            );
-        }
-        for api in &model.apis {
-            define(format!("api {}", api.name), api.span, None);
-            for entry in &api.policies {
-                let subject = format!("policy {}/{}", api.name, entry.value.name);
-                define(subject, entry.span, entry.node);
-            }
-            for entry in &api.upstreams {
-                let subject = format!("upstream {}", entry.value.ir.name);
-                define(subject, entry.span, entry.node);
-            }
-            for entry in &api.auth {
-                define(format!("auth {}", entry.value.name), entry.span, entry.node);
-            }
-            for mount in &api.mounts {
-                let subject = format!("mount {}/{}", api.name, mount.value.name);
-                define(subject, mount.span, mount.node);
-            }
-            for scheme in &api.spec.schemes {
-                let subject = format!("scheme {}/{}", api.name, scheme.name.value);
-                define(subject, scheme.name.span, Some(scheme.node));
-            }
-        }
-        if let Some(file) = &settings.acknowledge {
-            define("acknowledge".to_owned(), file.span, None);
-        }
-        for (name, (_, span)) in &settings.lint {
-            define(format!("lint {name}"), *span, None);
-        }
-        let root = compiled.files.root(FileId(0)).map(|root| tree.at(root));
-        for (key, subject) in [("gates", "gate"), ("release", "release")] {
-            if let Some(node) = root.and_then(|root| root.get(key)) {
-                define(subject.to_owned(), node.span(), None);
-            }
-        }
-        let required = [
-            ("policies", &settings.required.policies),
-            ("auth", &settings.required.auth),
-        ];
-        for (key, names) in required {
-            for name in names {
-                define(format!("required {key} {}", name.value), name.span, None);
-            }
-        }
-        // Add every other key of gateway.yaml.
-        let others = root.into_iter().flat_map(NodeRef::entries);
-        let others = others.filter(|(entry, _)| !DEFINED.contains(&&*entry.key));
-        for (entry, node) in others {
-            add_inside(&entry.key, '.', node, &place, &mut map.definitions);
-            let key = entry.key.to_string();
-            let own = place(entry.key_span);
-            map.definitions.entry(key).or_insert(own);
-        }
+        map.definitions = definitions::all(compiled, model);
         let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
-            let prose = Prose::new(&compiled.files, &api.document);
-            let setters = Setters::new(compiled, settings, api);
-            let mut known: HashMap<Fields, usize> = HashMap::new();
-            let source = |operation: &Operation| {
-                let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-                let text = |text: &Option<diag::Spanned<String>>| {
-                    text.as_ref().map(|text| text.value.clone())
-                };
-                let next = known.len();
-                let at = place(operation.span);
-                let prose = prose.of_operation(written);
-                let mut lines = BTreeMap::new();
-                let own = [
-                    ("summary", &written.summary),
-                    ("description", &written.description),
-                ];
-                let own = own.into_iter();
-                let own = own.filter_map(|(key, text)| Some((key, text.as_ref()?.span)));
-                let own = own.chain(written.tags.first().map(|tag| ("tags", tag.span)));
-                let parts = prose
-                    .iter()
-                    .map(|(about, (_, span))| (about.as_str(), *span));
-                for (about, span) in own.chain(parts) {
-                    let own = place(span);
-                    if own.file == at.file {
-                        lines.insert(about.to_owned(), own.line);
-                    }
-                }
-                let source = OperationSource {
-                    place: at,
-                    path: operation.path.clone(),
-                    id: operation.id.clone(),
-                    owner: operation.owner.clone(),
-                    fields: *known.entry(setters.of(operation)).or_insert(next),
-                    summary: text(&written.summary),
-                    description: text(&written.description),
-                    tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
-                    prose: texts(prose),
-                    lines,
-                };
-                (operation.key.clone(), source)
-            };
-            let mut operations: Vec<_> = api.operations.iter().map(source).collect();
-            operations.extend(api.rest.iter().map(|rest| {
-                let next = known.len();
-                let source = OperationSource {
-                    place: place(rest.span),
-                    path: "/".to_owned(),
-                    owner: rest.owner.clone(),
-                    fields: *known.entry(setters.of_rest(rest)).or_insert(next),
-                    ..OperationSource::default()
-                };
-                (rest.key.clone(), source)
-            }));
-            let lowered = compiled.lowered.as_ref();
-            let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
-            let document = prose.of_document();
-            let places = document.iter().map(|(about, (_, span))| {
-                let subject = format!("prose {}: {about}", api.name);
-                (subject, place(*span))
-            });
-            let places: Vec<(String, Place)> = places.collect();
-            let whole = ApiProse {
-                document: texts(document),
-                schemas: schemas.cloned().unwrap_or_default(),
-                schemes: api.scheme_names.clone(),
-            };
-            let mut fields: Vec<(Fields, usize)> = known.into_iter().collect();
-            fields.sort_unstable_by_key(|(_, index)| *index);
-            (operations, fields, (api.name.clone(), whole), places)
+            ApiSources::of(compiled, settings, api)
         });
-        for (operations, fields, (name, whole), places) in apis {
-            map.definitions.extend(places);
-            let offset = map.fields.len();
-            map.fields
-                .extend(fields.into_iter().map(|(fields, _)| fields));
-            map.operations
-                .extend(operations.into_iter().map(|(key, mut operation)| {
-                    operation.fields += offset;
-                    (key, operation)
-                }));
-            map.apis.insert(name, whole);
+        for api in apis {
+            api.add_to(&mut map);
         }
         map
     }
@@ -376,32 +212,3 @@ const DEFINED: [&str; 9] = [
     "release",
     "lint",
 ];
-
-/// Prose without the source locations.
-fn texts(prose: Texts) -> BTreeMap<String, String> {
-    let prose = prose.into_iter();
-    prose.map(|(about, (text, _))| (about, text)).collect()
-}
-
-/// Adds the source locations of all values inside a definition. The key path of a value is its
-/// subject.
-fn add_inside(
-    subject: &str,
-    separator: char,
-    node: NodeRef<'_>,
-    place: &impl Fn(Span) -> Place,
-    definitions: &mut BTreeMap<String, Place>,
-) {
-    for (entry, value) in node.entries() {
-        let subject = format!("{subject}{separator}{}", entry.key);
-        add_inside(&subject, '.', value, place, definitions);
-        // If the patch of an environment sets the value, use the place in the patch, because the
-        // key itself is in gateway.yaml.
-        let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
-        let span = match is_patched {
-            true => value.span(),
-            false => entry.key_span,
-        };
-        definitions.insert(subject, place(span));
-    }
-}

@@ -1,0 +1,154 @@
+//! Source locations of definitions and keys in gateway.yaml and in documents.
+
+use std::collections::BTreeMap;
+
+use diag::{FileId, NodeId, NodeRef, Span};
+
+use super::{DEFINED, Place};
+use crate::compile::Compiled;
+use crate::settings::Settings;
+use crate::{Api, Model};
+
+/// Source locations under construction, by subject.
+struct Definitions<'c> {
+    compiled: &'c Compiled,
+    places: BTreeMap<String, Place>,
+}
+
+/// Source locations of all definitions and keys, by subject: `policy NAME`, `scheme API/NAME`,
+/// `defaults.policies`, …
+pub(super) fn all(compiled: &Compiled, model: &Model) -> BTreeMap<String, Place> {
+    let mut all = Definitions {
+        compiled,
+        places: BTreeMap::new(),
+    };
+    all.add_shared(&model.settings);
+    for api in &model.apis {
+        all.add_api(api);
+    }
+    all.add_rules(&model.settings);
+    all.add_keys();
+    all.places
+}
+
+impl<'c> Definitions<'c> {
+    fn place(&self, span: Span) -> Place {
+        Place::of(&self.compiled.files.sources, span)
+    }
+
+    fn root(&self) -> Option<NodeRef<'c>> {
+        let root = self.compiled.files.root(FileId(0));
+        root.map(|root| self.compiled.files.tree.at(root))
+    }
+
+    /// Adds a definition, and the values inside if `node` is given.
+    fn add(&mut self, subject: String, span: Span, node: Option<NodeId>) {
+        if let Some(node) = node {
+            self.add_inside(&subject, ' ', self.compiled.files.tree.at(node));
+        }
+        let place = self.place(span);
+        self.places.insert(subject, place);
+    }
+
+    /// Adds the definitions of gateway.yaml.
+    fn add_shared(&mut self, settings: &Settings) {
+        for entry in &settings.policies {
+            let subject = format!("policy {}", entry.value.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for entry in &settings.upstreams {
+            let subject = format!("upstream {}", entry.value.ir.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for entry in &settings.auth {
+            let subject = format!("auth {}", entry.value.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for entry in &settings.consumers {
+            // A project may have very many consumers, so store only the place of each name.
+            let subject = format!("consumer {}", entry.value.name);
+            self.add(subject, entry.span, None);
+        }
+        for entry in &settings.listeners {
+            let subject = format!("listener {}", entry.value.name);
+            self.add(subject, entry.span, entry.node);
+        }
+    }
+
+    /// Adds an API, with the definitions of its document.
+    fn add_api(&mut self, api: &Api) {
+        self.add(format!("api {}", api.name), api.span, None);
+        for entry in &api.policies {
+            let subject = format!("policy {}/{}", api.name, entry.value.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for entry in &api.upstreams {
+            let subject = format!("upstream {}", entry.value.ir.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for entry in &api.auth {
+            let subject = format!("auth {}", entry.value.name);
+            self.add(subject, entry.span, entry.node);
+        }
+        for mount in &api.mounts {
+            let subject = format!("mount {}/{}", api.name, mount.value.name);
+            self.add(subject, mount.span, mount.node);
+        }
+        for scheme in &api.spec.schemes {
+            let subject = format!("scheme {}/{}", api.name, scheme.name.value);
+            self.add(subject, scheme.name.span, Some(scheme.node));
+        }
+    }
+
+    /// Adds the rules of the project.
+    fn add_rules(&mut self, settings: &Settings) {
+        if let Some(file) = &settings.acknowledge {
+            self.add("acknowledge".to_owned(), file.span, None);
+        }
+        for (name, (_, span)) in &settings.lint {
+            self.add(format!("lint {name}"), *span, None);
+        }
+        for (key, subject) in [("gates", "gate"), ("release", "release")] {
+            if let Some(node) = self.root().and_then(|root| root.get(key)) {
+                self.add(subject.to_owned(), node.span(), None);
+            }
+        }
+        let required = [
+            ("policies", &settings.required.policies),
+            ("auth", &settings.required.auth),
+        ];
+        for (key, names) in required {
+            for name in names {
+                self.add(format!("required {key} {}", name.value), name.span, None);
+            }
+        }
+    }
+
+    /// Adds every other key of gateway.yaml.
+    fn add_keys(&mut self) {
+        let others = self.root().into_iter().flat_map(NodeRef::entries);
+        let others = others.filter(|(entry, _)| !DEFINED.contains(&&*entry.key));
+        for (entry, node) in others {
+            self.add_inside(&entry.key, '.', node);
+            let own = self.place(entry.key_span);
+            self.places.entry(entry.key.to_string()).or_insert(own);
+        }
+    }
+
+    /// Adds all values inside a definition. The key path of a value is its subject.
+    fn add_inside(&mut self, subject: &str, separator: char, node: NodeRef<'_>) {
+        for (entry, value) in node.entries() {
+            let subject = format!("{subject}{separator}{}", entry.key);
+            self.add_inside(&subject, '.', value);
+            // If the patch of an environment sets the value, use the place in the patch, because
+            // the key itself is in gateway.yaml.
+            let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
+            let span = match is_patched {
+                true => value.span(),
+                false => entry.key_span,
+            };
+            let place = self.place(span);
+            self.places.insert(subject, place);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Sources of an API's operations, and the prose of its document.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::fields::Setters;
+use super::{ApiProse, Fields, OperationSource, Place, SourceMap};
+use crate::compile::Compiled;
+use crate::contract::prose::{Prose, Texts};
+use crate::settings::Settings;
+use crate::{Api, Operation};
+
+/// Sources of one API.
+pub(super) struct ApiSources {
+    name: String,
+    operations: Vec<(String, OperationSource)>,
+    /// Different source locations of the operations' fields. [`OperationSource::fields`] is an
+    /// index into this list.
+    fields: Vec<Fields>,
+    prose: ApiProse,
+    /// Source locations of the document's prose, by subject.
+    places: Vec<(String, Place)>,
+}
+
+impl ApiSources {
+    pub(super) fn of(compiled: &Compiled, settings: &Settings, api: &Api) -> Self {
+        let place = |span| Place::of(&compiled.files.sources, span);
+        let prose = Prose::new(&compiled.files, &api.document);
+        let setters = Setters::new(compiled, settings, api);
+        let mut known: HashMap<Fields, usize> = HashMap::new();
+        let mut number = |fields: Fields| {
+            let next = known.len();
+            *known.entry(fields).or_insert(next)
+        };
+        let described = api.operations.iter().map(|operation| {
+            let fields = number(setters.of(operation));
+            let source = of_operation(compiled, api, operation, &prose);
+            (operation.key.clone(), OperationSource { fields, ..source })
+        });
+        let mut operations: Vec<_> = described.collect();
+        operations.extend(api.rest.iter().map(|rest| {
+            let source = OperationSource {
+                place: place(rest.span),
+                path: "/".to_owned(),
+                owner: rest.owner.clone(),
+                fields: number(setters.of_rest(rest)),
+                ..OperationSource::default()
+            };
+            (rest.key.clone(), source)
+        }));
+        let mut fields: Vec<(Fields, usize)> = known.into_iter().collect();
+        fields.sort_unstable_by_key(|(_, index)| *index);
+        let lowered = compiled.lowered.as_ref();
+        let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
+        let document = prose.of_document();
+        let places = document.iter().map(|(about, (_, span))| {
+            let subject = format!("prose {}: {about}", api.name);
+            (subject, place(*span))
+        });
+        Self {
+            name: api.name.clone(),
+            operations,
+            fields: fields.into_iter().map(|(fields, _)| fields).collect(),
+            places: places.collect(),
+            prose: ApiProse {
+                document: texts(document),
+                schemas: schemas.cloned().unwrap_or_default(),
+                schemes: api.scheme_names.clone(),
+            },
+        }
+    }
+
+    /// Adds the sources to the source map of the project.
+    pub(super) fn add_to(self, map: &mut SourceMap) {
+        map.definitions.extend(self.places);
+        let offset = map.fields.len();
+        map.fields.extend(self.fields);
+        let operations = self.operations.into_iter();
+        map.operations
+            .extend(operations.map(|(key, mut operation)| {
+                operation.fields += offset;
+                (key, operation)
+            }));
+        map.apis.insert(self.name, self.prose);
+    }
+}
+
+/// Source of a described operation, without its fields.
+fn of_operation(
+    compiled: &Compiled,
+    api: &Api,
+    operation: &Operation,
+    prose: &Prose<'_>,
+) -> OperationSource {
+    let place = |span| Place::of(&compiled.files.sources, span);
+    let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+    let text = |text: &Option<diag::Spanned<String>>| text.as_ref().map(|text| text.value.clone());
+    let at = place(operation.span);
+    let prose = prose.of_operation(written);
+    let own = [
+        ("summary", &written.summary),
+        ("description", &written.description),
+    ];
+    let own = own.into_iter();
+    let own = own.filter_map(|(key, text)| Some((key, text.as_ref()?.span)));
+    let own = own.chain(written.tags.first().map(|tag| ("tags", tag.span)));
+    let parts = prose.iter();
+    let parts = parts.map(|(about, (_, span))| (about.as_str(), *span));
+    let mut lines = BTreeMap::new();
+    for (about, span) in own.chain(parts) {
+        let own = place(span);
+        if own.file == at.file {
+            lines.insert(about.to_owned(), own.line);
+        }
+    }
+    OperationSource {
+        place: at,
+        path: operation.path.clone(),
+        id: operation.id.clone(),
+        owner: operation.owner.clone(),
+        fields: 0,
+        summary: text(&written.summary),
+        description: text(&written.description),
+        tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
+        prose: texts(prose),
+        lines,
+    }
+}
+
+/// Prose without the source locations.
+fn texts(prose: Texts) -> BTreeMap<String, String> {
+    let prose = prose.into_iter();
+    prose.map(|(about, (text, _))| (about, text)).collect()
+}
