@@ -15,18 +15,60 @@ const PAIRS_MAX: usize = 200_000;
 /// Pairs of templates in `group` that match a common path. Each pair is listed once, with the
 /// smaller index first.
 #[must_use]
-pub fn within(templates: &[&Template], group: &[usize]) -> Vec<(usize, usize)> {
+pub fn within(templates: &[&Template], group: &[usize]) -> Pairs {
+    let max = pairs_max();
     let mut walk = Walk {
         templates,
         pairs: Vec::new(),
+        max,
     };
     walk.within(group, 0);
-    walk.pairs
+    Pairs {
+        is_complete: walk.pairs.len() <= max,
+        all: walk.pairs,
+    }
+}
+
+/// Pairs of overlapping templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// The pairs that were found.
+    pub all: Vec<(usize, usize)>,
+    /// False if the search stopped because there are too many pairs.
+    pub is_complete: bool,
+}
+
+/// Maximum number of pairs.
+#[cfg(not(debug_assertions))]
+pub(crate) fn pairs_max() -> usize {
+    PAIRS_MAX
+}
+
+/// Maximum number of pairs.
+#[cfg(debug_assertions)]
+pub(crate) fn pairs_max() -> usize {
+    MAX.get()
+}
+
+/// Sets the maximum number of pairs while `run` runs on this thread. Debug builds only.
+#[cfg(debug_assertions)]
+pub fn with_pairs<R>(max: usize, run: impl FnOnce() -> R) -> R {
+    let before = MAX.replace(max);
+    let done = run();
+    MAX.set(before);
+    done
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(PAIRS_MAX) };
 }
 
 struct Walk<'r> {
     templates: &'r [&'r Template],
     pairs: Vec<(usize, usize)>,
+    /// Number of pairs after which the search stops.
+    max: usize,
 }
 
 /// Routes of a group, divided by the kind of their segment at one depth: literal, case-insensitive
@@ -45,7 +87,7 @@ struct Parts<'r> {
 impl<'r> Walk<'r> {
     /// Finds overlapping pairs inside one group, whose segments before `depth` overlap.
     fn within(&mut self, group: &[usize], depth: usize) {
-        if group.len() < 2 || self.pairs.len() > PAIRS_MAX {
+        if group.len() < 2 || self.pairs.len() > self.max {
             return;
         }
         let parts = self.parts(group, depth);
@@ -73,7 +115,7 @@ impl<'r> Walk<'r> {
 
     /// Finds overlapping pairs of one route from each group.
     fn between(&mut self, left: &[usize], right: &[usize], depth: usize) {
-        if left.is_empty() || right.is_empty() || self.pairs.len() > PAIRS_MAX {
+        if left.is_empty() || right.is_empty() || self.pairs.len() > self.max {
             return;
         }
         let (a, b) = (self.parts(left, depth), self.parts(right, depth));
@@ -180,7 +222,7 @@ impl<'r> Walk<'r> {
     fn cross(&mut self, left: &[usize], right: &[usize]) {
         for &a in left {
             for &b in right {
-                if self.pairs.len() <= PAIRS_MAX {
+                if self.pairs.len() <= self.max {
                     self.pairs.push((a, b));
                 }
             }

@@ -40,10 +40,17 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     for routes in tables(apis) {
         let templates: Vec<&Template> = routes.iter().map(|route| &route.template).collect();
         let groups = by_method(&routes);
-        let pairs = groups
+        let found: Vec<overlap::Pairs> = groups
             .iter()
-            .flat_map(|group| overlap::within(&templates, group));
-        for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
+            .map(|group| overlap::within(&templates, group))
+            .collect();
+        let mut searched = groups.iter().zip(&found);
+        let gap = searched.find(|(_, pairs)| !pairs.is_complete);
+        if let Some(first) = gap.and_then(|(group, _)| group.first()) {
+            not_compared(&routes[*first], sink);
+        }
+        let pairs = found.iter().flat_map(|pairs| pairs.all.iter());
+        for (a, b) in pairs.map(|(a, b)| (*a.min(b), *a.max(b))) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
@@ -68,6 +75,21 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             unreachable(api, operation, sink);
         }
     }
+}
+
+/// Reports that routes with the method of this route were not all compared, so that conflicts among
+/// them can be missing from the findings.
+fn not_compared(route: &Route<'_>, sink: &mut Sink) {
+    let max = overlap::pairs_max();
+    let message = format!(
+        "more than {max} pairs of {} operations match common paths; not all were compared",
+        route.operation.method
+    );
+    sink.push(
+        Diagnostic::new(&AMBIGUOUS_TEMPLATE, route.operation.span, message)
+            .label("this operation is the first of them")
+            .help("use literal segments in place of parameters where paths differ"),
+    );
 }
 
 /// Maximum number of overlaps that are reported for one path. The others are only counted.

@@ -151,7 +151,7 @@ pub(super) fn methods_that_fall_through(
     let templates: Vec<_> = routes.iter().map(|route| &route.template).collect();
     // Routes to report, by API, in source order.
     let mut found: BTreeMap<usize, Vec<(usize, usize, String)>> = BTreeMap::new();
-    for (a, b) in overlap::within(&templates, &firsts) {
+    for (a, b) in overlap::within(&templates, &firsts).all {
         for (narrow, wide) in [(a, b), (b, a)] {
             let is_narrower = subset(templates[narrow], templates[wide])
                 && !subset(templates[wide], templates[narrow]);

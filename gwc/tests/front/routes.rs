@@ -209,3 +209,29 @@ fn overlaps_are_told_as_brute_force_finds_them() {
         wrong[0]
     );
 }
+
+#[test]
+fn search_for_overlaps_that_stops_is_reported() {
+    let path = |template: &str| {
+        let item = json!({"get": {"responses": {"200": {"description": "fine"}}}, "parameters": [
+            {"name": "x", "in": "path", "required": true, "schema": {"type": "string"}},
+        ]});
+        (template.to_owned(), item)
+    };
+    let templates = ["/{x}/a/a", "/a/{x}/a", "/a/a/{x}"];
+    let paths: Map<String, Value> = templates.into_iter().map(path).collect();
+    let document =
+        json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": paths});
+    let reported = |max: usize| {
+        let gateway = "version: 1\nname: s\napis: {a: {path: api.json}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
+        let text = document.to_string();
+        let files = [("gateway.yaml", gateway), ("api.json", text.as_str())];
+        let files = Files::in_memory(files, Limits::default());
+        let compile = || compile::project(files, &Vec::new());
+        let compiled = model::overlap::with_pairs(max, compile);
+        let mut messages = compiled.findings.into_iter().map(|finding| finding.message);
+        messages.any(|message| message.contains("not all were compared"))
+    };
+    assert!(!reported(3));
+    assert!(reported(2));
+}
