@@ -82,3 +82,40 @@ fn sources_and_bans_fit_deny_toml() {
         );
     }
 }
+
+/// The fuzz targets are a workspace of their own, which `make test` does not build offline.
+#[test]
+fn lock_file_of_the_fuzz_targets_fits_the_workspace() {
+    let folder = binaries::workspace();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["--manifest-path", "fuzz/Cargo.toml"])
+        .current_dir(folder)
+        .output()
+        .expect("cargo can be run");
+    // Crates that only the fuzz targets use need not be there: the lock file is read before.
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!error.contains("lock file"), "{error}");
+    let versions = |path: &str| -> std::collections::BTreeMap<String, Vec<String>> {
+        let text = std::fs::read_to_string(folder.join(path)).expect("a lock file");
+        let lock: toml::Table = text.parse().expect("TOML");
+        let mut versions: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+        for package in lock["package"].as_array().expect("packages") {
+            let text = |key: &str| package[key].as_str().expect("a text").to_owned();
+            versions
+                .entry(text("name"))
+                .or_default()
+                .push(text("version"));
+        }
+        versions
+    };
+    let (own, all) = (versions("fuzz/Cargo.lock"), versions("Cargo.lock"));
+    for (name, own) in &own {
+        let known = all.get(name).unwrap_or(own);
+        let other = own.iter().find(|version| !known.contains(version));
+        assert!(
+            other.is_none(),
+            "{name} {other:?} instead of {known:?}: run `cargo update -p {name} --precise VERSION` in fuzz"
+        );
+    }
+}
