@@ -67,8 +67,10 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         };
         push(id, format!("invariant {name}"), old, new);
     }
+    let excludes = |pattern: &&String| pattern.starts_with('!');
     if let (Some(was), Some(is)) = (&old.tests, &new.tests)
-        && !was.is_subset(is)
+        && (was.difference(is).any(|one| !excludes(&one))
+            || is.difference(was).any(|one| excludes(&one)))
     {
         let told = |all: &BTreeSet<String>| {
             (!all.is_empty()).then(|| Vec::from_iter(all.iter().cloned()).join(", "))

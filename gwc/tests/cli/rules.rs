@@ -63,6 +63,11 @@ fn each_change_of_the_rules_alone_trips_a_gate() {
         ("tests: [one.yaml]\n", "", "tests-removed"),
         ("tests: [one.yaml]", "tests: [other.yaml]", "tests-removed"),
         (
+            "tests: [one.yaml]",
+            "tests: [one.yaml, \"!one.yaml\"]",
+            "tests-removed",
+        ),
+        (
             "acknowledge: reviewed.yaml",
             "acknowledge: other.yaml",
             "acknowledge-file-changed",

@@ -136,6 +136,10 @@ fn numbers_of_breakers_and_checks_have_a_class() {
             passive("consecutive_5xx: 3, failure_ratio: 20%"),
             passive("consecutive_5xx: 3, failure_ratio: 40%"),
         ),
+        (
+            passive("consecutive_5xx: 3"),
+            passive("consecutive_5xx: 3, consecutive_local_failures: 100000"),
+        ),
         (active(""), active(", interval: 60s")),
         (active(""), active(", statuses: [200, 500]")),
     ] {

@@ -338,7 +338,8 @@ pub(super) static LISTENER: Table = Table {
     groups: &[],
 };
 
-/// Settings of an upstream.
+/// Settings of an upstream. Without `consecutive_local_failures`, failed connections count for
+/// `consecutive_5xx`, so that both have the same default.
 pub(super) static UPSTREAM: Table = Table {
     id: "upstream-setting-changed",
     rows: rows! {
@@ -371,7 +372,7 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."min_requests": More(Is(50)); "health"."passive"."interval": Either;
         "health"."passive"."failure_ratio": More(NoLimit);
         "health"."passive"."consecutive_gateway_failures": More(NoLimit);
-        "health"."passive"."consecutive_local_failures": More(NoLimit);
+        "health"."passive"."consecutive_local_failures": More(Is(5));
         "health"."passive"."success_rate"."min_targets": More(Is(5));
         "health"."passive"."success_rate"."min_requests": More(Is(100));
         "health"."passive"."success_rate"."stdev_factor": MoreOrOff(1_900);
