@@ -30,8 +30,8 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
-pub use scans::{threat_json, threat_xml};
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
+pub use scans::{threat_json, threat_xml};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
 
@@ -333,6 +333,7 @@ fn ask(oracle: &Oracle, data: &[u8]) {
         peer: IpAddr::from([192, 0, 2, 1]),
         certificates: Vec::new(),
         unix_s: 1_800_000_000,
+        body: None,
     };
     let _said = oracle.ask(&question, |decided, admitted, _| {
         let path = admitted.head.path();

@@ -50,7 +50,9 @@ pub fn threat_json(data: &[u8]) {
         let differs = read.is_err_and(|error| {
             let text = error.to_string();
             // Escapes of half a character are JSON (RFC 8259 §8.2), but no text.
-            text.contains("surrogate") || text.contains("hex escape") || text.contains("out of range")
+            text.contains("surrogate")
+                || text.contains("hex escape")
+                || text.contains("out of range")
         });
         assert!(accepted == parsed || differs, "{accepted}");
     }
@@ -71,7 +73,9 @@ pub fn threat_xml(data: &[u8]) {
         assert!(!data.contains(&0));
         let is_declared = |part: &[u8]| part.starts_with(b"<!DOCTYPE");
         // The text may stand in a comment, a CDATA section or an instruction.
-        let hides = data.windows(2).any(|two| matches!(two, b"--" | b"<?" | b"[C"));
+        let hides = data
+            .windows(2)
+            .any(|two| matches!(two, b"--" | b"<?" | b"[C"));
         assert!(hides || !data.windows(9).any(is_declared));
     }
 }
