@@ -407,6 +407,8 @@ pub struct RateNotice<'a> {
     pub retry_after_ms: u64,
     /// True if this request was refused.
     pub refused: bool,
+    /// True if the response also has the older fields `X-RateLimit-*`.
+    pub has_x_fields: bool,
 }
 
 /// State of a concurrency limit for response fields.

@@ -102,9 +102,9 @@ consumers_file: who.yaml
 stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open}}
 policies:
   slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
-  fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared}
+  fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, x_ratelimit: true}
   monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}
-  rolling: {kind: quota, limit: 72, window: 73h, key: route}
+  rolling: {kind: quota, limit: 72, window: 73h, key: route, x_ratelimit: true}
   marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
   planned: {kind: concurrency, limit: 76, key: consumer}

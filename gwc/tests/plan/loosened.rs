@@ -374,6 +374,33 @@ fn renamed_policy_starts_its_counters_again() {
 }
 
 #[test]
+fn older_fields_of_a_limit_are_no_limit() {
+    const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
+    let with = edit(
+        GATEWAY,
+        SLOW,
+        "slow: {kind: rate_limit, limit: 10/s, burst: 5, x_ratelimit: true}",
+    );
+    let unset = edit(
+        GATEWAY,
+        SLOW,
+        "slow: {kind: rate_limit, limit: 10/s, burst: 5, x_ratelimit: false}",
+    );
+    for (old, new) in [(GATEWAY, &*with), (&*with, GATEWAY)] {
+        let found = lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
+        assert_eq!(
+            found,
+            ["policy changed policy-changed policy slow x_ratelimit"]
+        );
+    }
+    let found = lines(&plan((GATEWAY, DOCUMENT), (&unset, DOCUMENT)));
+    assert!(
+        found.iter().all(|line| line.contains("restated")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn later_sunset_relaxes() {
     let with = |sunset: &str| {
         edit(

@@ -147,6 +147,7 @@ static RATE_LIMIT: Table = Table {
     rows: rows! {
         "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
         "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either; "plans": Callers;
+        "x_ratelimit": Other;
     },
     groups: &[],
 };
@@ -160,7 +161,7 @@ static QUOTA: Table = Table {
     rows: rows! {
         "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
         "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other; "store": Either;
-        "plans": Callers;
+        "plans": Callers; "x_ratelimit": Other;
     },
     groups: &[],
 };

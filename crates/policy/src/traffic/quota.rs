@@ -29,6 +29,7 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
 use crate::traffic::counter::{Counter, Taken};
+use crate::traffic::rate_limit::X_RATELIMIT;
 
 /// A quota, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -56,6 +57,10 @@ pub struct Checked {
     /// Plans to whose consumers the quota applies. Default: all callers.
     #[n(6)]
     plans: Option<Plans>,
+    /// True if responses also have the fields `X-RateLimit-*`.
+    #[n(7)]
+    #[cbor(skip_if = "std::ops::Not::not")]
+    x_ratelimit: bool,
 }
 
 /// Period of a quota.
@@ -79,6 +84,7 @@ pub struct Filter {
     plans: Option<Plans>,
     logs: bool,
     warn: Box<[u32]>,
+    x_ratelimit: bool,
 }
 
 /// Period at run time.
@@ -112,10 +118,13 @@ const STORE: &str = "policy:quota:store";
 /// Feature of quotas of plans. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:quota:plans";
 
+/// Feature of quotas with `X-RateLimit-*`. A gwd with this feature also has [`PLANS`].
+const X_FIELDS: &str = "policy:quota:x_ratelimit";
+
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[STORE, PLANS];
+    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS];
 
     // A quota runs after authentication and after limits by address, whatever its key. Requests
     // that these steps refuse do not use the quota.
@@ -146,6 +155,9 @@ impl Policy for Checked {
             settings = store.settings(settings);
         }
         settings = Plans::setting(self.plans.as_ref(), settings);
+        if self.x_ratelimit {
+            settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
+        }
         if self.warn.is_empty() {
             return settings;
         }
@@ -174,11 +186,13 @@ impl Policy for Checked {
             plans: self.plans.clone(),
             logs: self.mode == Some(Mode::Log),
             warn: self.warn.as_slice().into(),
+            x_ratelimit: self.x_ratelimit,
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
-        let plans = self.plans.as_ref().map(|_| PLANS);
+        let x_fields = self.x_ratelimit.then_some(X_FIELDS);
+        let plans = x_fields.or(self.plans.as_ref().map(|_| PLANS));
         plans.or(self.store.as_ref().map(|_| STORE))
     }
 
@@ -243,6 +257,7 @@ impl Run for Filter {
             remaining: admission.remaining,
             retry_after_ms: admission.wait_ticks.div_ceil(10_000),
             refused: !admission.admitted,
+            has_x_fields: self.x_ratelimit,
         });
         if admission.admitted {
             charged.record(cx);
@@ -330,12 +345,13 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};
 
-    use super::{Checked, Span, Unit, Zone};
+    use super::{Checked, Span, Unit, X_RATELIMIT, Zone};
     use crate::forms;
     use crate::guard::csrf::Mode;
     use crate::key::{self, Key};
     use crate::rate::{CALENDAR_MAX, WINDOW_MAX};
     use crate::store;
+    use crate::traffic::rate_limit::author::X_RATELIMIT_MEANING;
 
     /// Largest limit.
     const LIMIT_MAX: i64 = 1_000_000_000_000;
@@ -392,6 +408,7 @@ pub mod author {
                 Shape::Name("a store or `local`"),
                 "Store of the counters: `local`, which survive a restart, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
+            Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
         rules: &[
             Rule::One(&["period", "window"]),
@@ -424,6 +441,7 @@ pub mod author {
             key: key.filter(|_| fine)?,
             mode,
             warn: warn.unwrap_or_default(),
+            x_ratelimit: node.get(X_RATELIMIT).and_then(NodeRef::as_bool) == Some(true),
             store: store::author::read(node),
             plans: None,
         })
@@ -492,6 +510,7 @@ mod tests {
             key: Key::Address,
             mode: None,
             warn: warn.to_vec(),
+            x_ratelimit: false,
             store: None,
             plans: None,
         };

@@ -55,6 +55,10 @@ pub struct Checked {
     /// Plans to whose consumers the limit applies. Default: all callers.
     #[n(7)]
     plans: Option<Plans>,
+    /// True if responses also have the fields `X-RateLimit-*`.
+    #[n(8)]
+    #[cbor(skip_if = "std::ops::Not::not")]
+    x_ratelimit: bool,
 }
 
 /// Algorithm other than the token bucket.
@@ -76,6 +80,7 @@ pub struct Filter {
     counter: Counter,
     logs: bool,
     plans: Option<Plans>,
+    x_ratelimit: bool,
 }
 
 static LIMITED: Reject = Reject {
@@ -124,10 +129,13 @@ const STORE: &str = "policy:rate_limit:store";
 /// Feature of limits of plans. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:rate_limit:plans";
 
+/// Feature of limits with `X-RateLimit-*`. A gwd with this feature also has [`PLANS`].
+const X_FIELDS: &str = "policy:rate_limit:x_ratelimit";
+
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE, PLANS];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS];
 
     // Limits by address run before authentication and protect it. Limits by other keys need the
     // result of authentication.
@@ -154,6 +162,9 @@ impl Policy for Checked {
             settings = store.settings(settings);
         }
         settings = Plans::setting(self.plans.as_ref(), settings);
+        if self.x_ratelimit {
+            settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
+        }
         match self.mode {
             None => settings,
             Some(Mode::Block) => settings.with(&["mode"], word("block")),
@@ -177,10 +188,14 @@ impl Policy for Checked {
             },
             logs: self.mode == Some(Mode::Log),
             plans: self.plans.clone(),
+            x_ratelimit: self.x_ratelimit,
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.x_ratelimit {
+            return Some(X_FIELDS);
+        }
         if self.plans.is_some() {
             return Some(PLANS);
         }
@@ -249,6 +264,7 @@ impl Run for Filter {
             remaining: admission.remaining,
             retry_after_ms: admission.wait_ticks.div_ceil(10_000),
             refused: !admission.admitted,
+            has_x_fields: self.x_ratelimit,
         });
         if admission.admitted {
             charged.record(cx);
@@ -279,8 +295,11 @@ impl Filter {
     }
 }
 
-/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`,
-/// and into `Retry-After` if the request was refused.
+/// Key of limits whose responses also have the fields `X-RateLimit-*`.
+pub(super) const X_RATELIMIT: &str = "x_ratelimit";
+
+/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`, on
+/// demand into the older fields `X-RateLimit-*`, and into `Retry-After` if the request was refused.
 pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     let RateNotice {
         policy,
@@ -288,6 +307,7 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
         remaining,
         retry_after_ms,
         refused,
+        has_x_fields,
     } = *notice;
     let seconds = |ms: u64| ms.div_ceil(1_000);
     let said = format!(
@@ -299,6 +319,15 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    if has_x_fields {
+        for (name, number) in [
+            ("x-ratelimit-limit", tokens.count),
+            ("x-ratelimit-remaining", remaining),
+            ("x-ratelimit-reset", seconds(retry_after_ms)),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
         }
     }
     if refused {
@@ -316,7 +345,7 @@ pub mod author {
     use diag::shape::{self, Field, Object, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};
 
-    use super::{Algorithm, Checked};
+    use super::{Algorithm, Checked, X_RATELIMIT};
     use crate::guard::csrf::Mode;
     use crate::key::{self, Key};
     use crate::rate::WINDOW_MAX;
@@ -362,8 +391,12 @@ pub mod author {
                 Shape::Name("a store or `local`"),
                 "Store of the counters: `local`, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
+            Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
     };
+
+    /// Meaning of `x_ratelimit`.
+    pub(in crate::traffic) const X_RATELIMIT_MEANING: &str = "Also send `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds until the next request is admitted, 0: now) beside `RateLimit`. Default: `false`.";
 
     /// Reads a limit from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
@@ -401,6 +434,7 @@ pub mod author {
             mode,
             store,
             plans: None,
+            x_ratelimit: node.get(X_RATELIMIT).and_then(NodeRef::as_bool) == Some(true),
         })
     }
 
@@ -462,6 +496,7 @@ pub(crate) mod tests {
             },
             logs: false,
             plans: None,
+            x_ratelimit: false,
         }
     }
 
@@ -644,11 +679,21 @@ pub(crate) mod tests {
             remaining: 0,
             retry_after_ms: 11_200,
             refused: true,
+            has_x_fields: false,
         };
         let mut headers = HeaderMap::new();
         write_fields(&notice, &mut headers);
+        assert_eq!(headers.len(), 3);
         assert_eq!(headers["ratelimit-policy"], "\"p\";q=5;w=60");
         assert_eq!(headers["ratelimit"], "\"p\";r=0;t=12");
         assert_eq!(headers["retry-after"], "12");
+        let notice = RateNotice {
+            has_x_fields: true,
+            ..notice
+        };
+        write_fields(&notice, &mut headers);
+        assert_eq!(headers["x-ratelimit-limit"], "5");
+        assert_eq!(headers["x-ratelimit-remaining"], "0");
+        assert_eq!(headers["x-ratelimit-reset"], "12");
     }
 }
