@@ -47,7 +47,7 @@ paths:
 /// Provider, project and gateway.
 struct Scene {
     provider: Peer,
-    _project: Project,
+    project: Project,
     upstream: Upstream,
     gateway: Gateway,
     issuer: String,
@@ -95,11 +95,12 @@ impl Scene {
         let project = Project::with(&gateway.to_string(), DOCUMENT);
         project.keygen();
         project.apply();
-        let options = Options::of(&project).variable("GWS_IDP", SECRET);
+        let options = Options::of(&project).state(&project.path("state"));
+        let options = options.variable("GWS_IDP", SECRET);
         let gateway = options.variable("GWS_SESSION", KEY).start();
         Self {
             provider,
-            _project: project,
+            project,
             upstream,
             gateway,
             issuer: issuer.to_owned(),

@@ -252,8 +252,15 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
     }
 }
 
+/// Files that a gateway left.
+pub(crate) fn outputs_after(project: &Project) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    files(&project.path("state"), &mut told);
+    told
+}
+
 /// Everything that a gateway outputs and stores.
-fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
+pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
     let mut told = vec![
         ("program log".to_owned(), gateway.log()),
         (

@@ -246,28 +246,61 @@ fn browser_returns_only_to_its_own_host() {
 
 #[test]
 fn secrets_of_a_login_are_not_written() {
-    let Some(scene) = Scene::new(&json!({})) else {
+    let Some(mut scene) = Scene::new(&json!({"session": {"idle": "8s"}})) else {
         return prerequisite::skip(peers::MISSING);
     };
     let mut browser = Browser::default();
     let first = browser.open(&scene, "/page");
+    let begun = location(&first).to_owned();
+    let pending: Vec<String> = browser.cookies.values().cloned().collect();
     let back = browser.to_provider(&first);
     let done = browser.open(&scene, path_of(&back));
     assert_eq!(done.status, 303);
-    let page = browser.open(&scene, "/page");
-    let _line = reason(&scene, &page);
     let session = browser.cookies["__Host-session"].clone();
-    let written = [
-        scene.gateway.log(),
-        format!("{:?}", scene.gateway.access_log().lines()),
-        scene.gateway.metrics().0,
-        scene.gateway.status().to_string(),
-    ];
-    for text in &written {
-        for secret in [
-            SECRET, KEY, "code-0", "access-", "refresh-", &session, "s3cret",
-        ] {
-            assert!(!text.contains(secret), "{secret} in {text}");
+    let mut refused = Vec::new();
+    // The response again, a login that the provider refuses, and cookies that are no session.
+    refused.push(browser.clone().open(&scene, path_of(&back)));
+    scene.fails(&json!({"status": 400}));
+    refused.push(Browser::default().log_in(&scene, "/page"));
+    scene.fails(&json!({}));
+    let mut stale = browser.clone();
+    let cut = &session[..session.len() - 8];
+    stale
+        .cookies
+        .insert("__Host-session".to_owned(), cut.to_owned());
+    refused.push(stale.send(&scene.gateway, "GET /page", "accept: application/json"));
+    let page = browser.open(&scene, "/page");
+    assert_eq!(page.status, 200);
+    let out = browser.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
+    let _line = reason(&scene, &out);
+    let value = |url: &str, name: &str| -> String {
+        let (_, rest) = url.split_once(&format!("{name}=")).expect("a parameter");
+        rest.split('&').next().expect("a value").to_owned()
+    };
+    let id_token = value(location(&out), "id_token_hint");
+    let mut secrets = vec![SECRET.to_owned(), KEY.to_owned(), session[..40].to_owned()];
+    secrets.extend(["code-", "access-", "refresh-", "s3cret"].map(str::to_owned));
+    // `state` has no effect without the sealed cookie of its login, so that the log may contain it.
+    secrets.extend(["nonce", "code_challenge"].map(|name| value(&begun, name)));
+    secrets.extend(id_token.split('.').map(str::to_owned));
+    secrets.extend(pending.iter().map(|cookie| cookie[..40].to_owned()));
+    assert!(secrets.iter().all(|one| one.len() > 4), "{secrets:?}");
+    let mut written = crate::secrecy::outputs_of(&scene.gateway, &scene.project);
+    written.push(("stored".to_owned(), scene.gateway.status().to_string()));
+    for response in &refused {
+        assert!(response.status >= 400, "{}", response.text());
+        written.push((response.status.to_string(), response.text()));
+    }
+    assert!(written.iter().any(|(place, _)| place.contains("/state/")));
+    for (place, text) in &written {
+        for secret in &secrets {
+            assert!(!text.contains(secret), "{secret} in {place}: {text}");
+        }
+    }
+    scene.gateway.stops_clean();
+    for (place, text) in crate::secrecy::outputs_after(&scene.project) {
+        for secret in &secrets {
+            assert!(!text.contains(secret), "{secret} in {place}: {text}");
         }
     }
 }

@@ -59,7 +59,7 @@ fn tutorial_logs_a_browser_in() {
     let gateway = options.variable("GWS_SESSION_KEYS", KEY).start();
     let scene = Scene {
         provider,
-        _project: project,
+        project,
         upstream,
         gateway,
         issuer,
