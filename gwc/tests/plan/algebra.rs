@@ -67,13 +67,14 @@ fn ownership_of_requests_agrees_with_enumeration() {
     let (compared, refused) = (sum(|tally| tally.compared), sum(|tally| tally.refused));
     let shadows = sum(|tally| tally.shadows);
     let (cells, witnesses) = (sum(|tally| tally.cells), sum(|tally| tally.witnesses));
+    let unshown = sum(|tally| tally.unshown);
     println!(
         "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows"
     );
     assert!(compared > count * 9 / 10, "{compared}");
     assert!(
-        cells > count * 2 && witnesses == cells,
-        "{cells} {witnesses}"
+        cells > count * 2 && witnesses + unshown == cells && unshown * 1_000 < cells,
+        "{cells} {witnesses} {unshown}"
     );
 }
 
@@ -83,6 +84,8 @@ struct Tally {
     refused: u64,
     cells: u64,
     witnesses: u64,
+    /// Cells without a witness.
+    unshown: u64,
     shadows: u64,
 }
 
@@ -110,6 +113,7 @@ impl Tally {
         let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
         let expected = differences(&was, &is, paths);
         let mut said: BTreeMap<Cell, Witness> = BTreeMap::new();
+        let mut unshown: BTreeSet<Cell> = BTreeSet::new();
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
                 && change.class != plan::Class::Shadowed
@@ -120,13 +124,21 @@ impl Tally {
         for change in moves {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let cell = (text(&change.old), text(&change.new));
-            let witness = change.witness.clone();
-            let witness = witness.unwrap_or_else(|| panic!("{cell:?} has no witness\n{}", shown()));
-            said.insert(cell, witness);
+            let hides = |tables: &[Mounted]| tables.iter().any(|one| !one.hidden.is_empty());
+            match &change.witness {
+                Some(witness) => drop(said.insert(cell, witness.clone())),
+                // All requests of the cell have the path of an internal operation in another letter
+                // case, which the gateway refuses on both sides.
+                None if hides(&old) || hides(&new) => {
+                    assert_eq!(change.why_none, Some("no request shows the change"));
+                    unshown.insert(cell);
+                }
+                None => panic!("{cell:?} has no witness\n{}", shown()),
+            }
         }
         let keys = |cells: BTreeSet<&Cell>| cells.into_iter().cloned().collect::<Vec<_>>();
         assert_eq!(
-            keys(said.keys().collect()),
+            keys(said.keys().chain(&unshown).collect()),
             keys(expected.keys().collect()),
             "{}",
             shown()
@@ -156,6 +168,10 @@ impl Tally {
             );
             self.witnesses += 1;
         }
+        self.unshown += unshown
+            .iter()
+            .filter(|cell| !said.contains_key(cell))
+            .count() as u64;
         self.cells += expected.len() as u64;
         self.compared += 1;
     }

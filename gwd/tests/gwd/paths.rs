@@ -285,6 +285,14 @@ fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
     if plain.iter().any(|reading| operation(reading) != own) || spellings.len() > 64 {
         return refused;
     }
+    // A server that ignores letter case serves the protected `/admin`.
+    let in_other_case = |reading: &str| {
+        let first = reading.split('/').nth(1).unwrap_or_default();
+        first != "admin" && first.eq_ignore_ascii_case("admin")
+    };
+    if plain.iter().any(|reading| in_other_case(reading)) {
+        return refused;
+    }
     match path.strip_prefix("/item/") {
         // The `rewrite` policy builds a path from the parameter.
         Some(one) if own.ends_with("item/{x}") => match dotted.is_empty() {

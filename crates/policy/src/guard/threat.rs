@@ -113,7 +113,7 @@ impl Run for Filter {
         if let Some(found) = self.0.target(head.path(), head.query()) {
             cx.invalid = Some(Arc::new(found));
             if !self.0.logs {
-                cx.refund();
+                cx.refund_quotas();
                 return Step::Reject(&REFUSED);
             }
             cx.noted.push(Noted {
