@@ -70,7 +70,7 @@ pub(crate) fn check_readings(
 }
 
 const NO_MATCH: &str = "does not match the schema";
-const TOO_DEEP: &str = "repeats a recursive schema too often to be checked";
+const TOO_DEEP: &str = "takes too much work to be checked";
 const NO_FORM: &str = "does not have the form that is described, or has a value twice";
 
 /// Creates a finding at the member `name` of the part's value. An empty name stands for the value

@@ -329,8 +329,8 @@ upstreams:
 defaults:
   upstream: {api}
   # The gateway requires a credential, but only the upstream checks it. To let the gateway check
-  # it, remove this line, define verifiers under `auth`, and bind each security scheme to one of
-  # them with `x-gateway: {{auth: NAME}}` in the overlay.
+  # it, define verifiers under `auth`, and bind each security scheme to one of them with
+  # `x-gateway: {{auth: NAME}}` in the overlay. Remove this line when all schemes are bound.
   security: upstream
 
 release: {{store: releases, channel: prod}}

@@ -158,7 +158,7 @@ pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
             &SESSION_INVALID
         }
         Reason::Denied => &LOGIN_DENIED,
-        Reason::Unavailable | Reason::Full => &LOGIN_UNAVAILABLE,
+        Reason::Unavailable => &LOGIN_UNAVAILABLE,
         Reason::CrossSite => &LOGOUT_FOREIGN,
         Reason::State
         | Reason::Replayed

@@ -54,7 +54,8 @@ impl Default for Replays {
 }
 
 impl Replays {
-    fn with_room(shard_max: usize) -> Self {
+    /// Table with room for `shard_max` proofs in each shard.
+    pub(in crate::auth) fn with_room(shard_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             callers: RandomState::new(),

@@ -1,6 +1,8 @@
 //! Response of the provider at the redirect URI (OpenID Connect Core §3.1.2.5, RFC 6749 §4.1.2,
 //! RFC 9207).
 
+use std::net::IpAddr;
+
 use http::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
@@ -107,15 +109,64 @@ impl Login {
     }
 }
 
-/// Marks the response to a login as used. Fails if it was used before, or if the table is full.
+/// Marks the response to a login as used. Fails if it was used before.
+///
+/// Anybody can make responses that the gateway accepts to this point, so a full table must not
+/// refuse the logins of others: then the provider alone accepts each code once (RFC 6749 §4.1.2).
 fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);
-    let client = visit.client.to_string();
-    let logins = &visit.logins;
-    let kept = logins.remember(used, client.as_bytes(), visit.unix_s, pending.ends_s);
-    kept.map_err(|full| match full {
-        Refused::Replayed => Reason::Replayed,
-        Refused::Full => Reason::Full,
-    })
+    // A client controls all of an IPv6 address after its /64 prefix.
+    let client = match visit.client.to_canonical() {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
+    };
+    match visit
+        .logins
+        .remember(used, &client, visit.unix_s, pending.ends_s)
+    {
+        Ok(()) | Err(Refused::Full) => Ok(()),
+        Err(Refused::Replayed) => Err(Reason::Replayed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+    use crate::ask::Answers;
+    use crate::auth::replays::Replays;
+    use crate::unique::Unique;
+
+    #[test]
+    fn full_table_refuses_no_login() {
+        let used = |logins: &Replays| {
+            let pending = Pending {
+                state: "state".to_owned(),
+                nonce: String::new(),
+                verifier: String::new(),
+                redirect_uri: String::new(),
+                target: String::new(),
+                ends_s: 600,
+            };
+            let mut cookies = Vec::new();
+            let visit = Visit {
+                unix_s: 1,
+                client: [192, 0, 2, 1].into(),
+                received: None,
+                answers: &Answers::default(),
+                logins,
+                ended: &Replays::default(),
+                unique: &Unique::new(RandomState::new),
+                cookies: &mut cookies,
+            };
+            remember(&pending, &visit)
+        };
+        let full = Replays::with_room(0);
+        assert!(used(&full).is_ok() && used(&full).is_ok());
+        let table = Replays::default();
+        assert!(used(&table).is_ok());
+        assert!(matches!(used(&table), Err(Reason::Replayed)));
+    }
 }

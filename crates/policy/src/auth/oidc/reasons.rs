@@ -46,6 +46,4 @@ reasons! {
     Unavailable "unavailable";
     /// Another site asked for the logout.
     CrossSite "cross_site";
-    /// The table of used logins is full.
-    Full "full";
 }
