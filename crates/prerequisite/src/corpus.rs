@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 
 /// Single documents of `tests/corpus`, unpacked as `specs/NAME`.
-const DOCUMENTS: [&str; 6] = [
+pub const DOCUMENTS: [&str; 6] = [
     "discord.json",
     "figma.yaml",
     "museum.yaml",

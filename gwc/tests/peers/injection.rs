@@ -8,16 +8,6 @@ use policy::threat::{Rule, Rules};
 use prerequisite::corpus;
 use serde_yaml_ng::Value;
 
-/// Descriptions that are in the packed corpus, too.
-const DOCUMENTS: [&str; 6] = [
-    "discord.json",
-    "figma.yaml",
-    "museum.yaml",
-    "petstore.yaml",
-    "stripe.yaml",
-    "xero_accounting.yaml",
-];
-
 /// Number of texts that each rule finds, without those that find nothing: examples, and prose.
 const EXPECTED: [&[(&str, usize)]; 2] = [&[], &[("shell_command", 1)]];
 
@@ -69,7 +59,7 @@ fn alarms(texts: &[String]) -> BTreeMap<&'static str, usize> {
 fn false_alarms_in_real_descriptions_are_counted() {
     let folder = corpus::folder().join("specs");
     let mut texts = Texts::default();
-    for name in DOCUMENTS {
+    for name in corpus::DOCUMENTS {
         let text = std::fs::read_to_string(folder.join(name)).expect("a document");
         let value: Value = serde_yaml_ng::from_str(&text).expect("YAML");
         texts.collect(&value, false);

@@ -12,7 +12,8 @@ use crate::listener::Listener;
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
 /// Fields in which proxies, balancers and content delivery networks write the client's address.
-const ADDRESS: [&str; 12] = [
+/// Removed unless a trusted proxy sends them.
+pub const ADDRESS_FIELDS: [&str; 12] = [
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "client-ip",
@@ -76,7 +77,8 @@ pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
 
 /// True for a forwarding field. The gateway accepts such fields only from trusted proxies.
 pub(super) fn is_forwarding(name: &str) -> bool {
-    let is_one = name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS.contains(&name);
+    let is_one =
+        name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS_FIELDS.contains(&name);
     is_one && !CERTIFICATE.contains(&name)
 }
 

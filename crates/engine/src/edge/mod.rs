@@ -23,7 +23,7 @@ use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
-pub use crate::edge::forwarded::speaks_for_gateway;
+pub use crate::edge::forwarded::{ADDRESS_FIELDS, speaks_for_gateway};
 use crate::edge::forwarded::{Allowed, client, folds, is_hop_lookalike, is_managed};
 pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, outside_quotes};
 use crate::edge::framing::{framing, is_padded, join_cookies};

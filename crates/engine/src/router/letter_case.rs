@@ -11,6 +11,9 @@ use rustc_hash::FxHashMap;
 /// Maximum number of paths that [`LetterCases::others`] returns.
 const OTHERS_MAX: usize = 64;
 
+/// Maximum length of a segment that is compared without an allocation, in bytes.
+const SHORT: usize = 64;
+
 /// Literals of an API's templates, by their lower case.
 ///
 /// Empty if every segment of all templates is a literal: then no template matches another letter
@@ -69,7 +72,13 @@ impl LetterCases {
     /// [`OTHERS_MAX`].
     pub(super) fn others(&self, below: &str) -> Option<Vec<String>> {
         let is_exact = self.literals.is_empty() && !self.has_patterns;
-        if is_exact || !self.has_upper && !has_upper(below) {
+        let has_other = || {
+            below
+                .split('/')
+                .skip(1)
+                .any(|segment| self.has_other(segment))
+        };
+        if is_exact || !self.has_upper && !has_upper(below) || !has_other() {
             return Some(Vec::new());
         }
         let mut paths = vec![String::with_capacity(below.len())];
@@ -92,6 +101,25 @@ impl LetterCases {
         }
         paths.retain(|path| path != below);
         Some(paths)
+    }
+
+    /// True if a literal differs from a segment only in letter case, or a pattern could. Requests
+    /// with upper-case letters pay for it, so it needs no memory unless the segment is long.
+    fn has_other(&self, segment: &str) -> bool {
+        if self.has_patterns && has_upper(segment) {
+            return true;
+        }
+        let mut short = [0; SHORT];
+        let spellings = match short.get_mut(..segment.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(segment.as_bytes());
+                lower.make_ascii_lowercase();
+                let lower = std::str::from_utf8(lower).unwrap_or(segment);
+                self.literals.get(lower)
+            }
+            None => self.literals.get(&*segment.to_ascii_lowercase()),
+        };
+        spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
     }
 }
 
@@ -119,6 +147,7 @@ mod tests {
             ("/Admin", &["/admin"]),
             ("/ADMIN/x", &["/admin/x"]),
             ("/USERS/ME", &["/Users/me", "/users/me"]),
+            ("/cus_NffrFeUfNV2Hib/Other", &[]),
             // Both spellings of `users` are literals.
             ("/users/Me", &["/Users/me", "/users/me"]),
             ("/users/me", &["/Users/me"]),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use engine::edge::ADDRESS_FIELDS;
 use policy::auth::{self, mtls};
 use policy::declared::{Scalar, Settings, Value};
 
@@ -124,8 +125,9 @@ const HARMLESS: &[&str] = &[
     "x-request-id",
 ];
 
-/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine). A
-/// policy that removes such a field changes nothing. Other fields of trusted proxies are forwarded.
+/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
+/// beside [`ADDRESS_FIELDS`]. A policy that removes such a field changes nothing. Other fields of
+/// trusted proxies are forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -134,20 +136,12 @@ const MANAGED: &[&str] = &[
     "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-forwarded-server",
-    "x-real-ip",
-    // Client addresses of content delivery networks and balancers.
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "true-client-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
 ];
+
+/// True for a request field that the gateway itself removes and replaces.
+fn is_managed(name: &str) -> bool {
+    MANAGED.contains(&name) || ADDRESS_FIELDS.contains(&name)
+}
 
 /// Meaning of a field for an upstream, by its name and by the values that the gateway writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -208,7 +202,7 @@ impl Got {
     /// Creates the state of a field that no policy changes.
     fn untouched(name: &str) -> Self {
         Self {
-            client: !MANAGED.contains(&name) && !name.starts_with("x-consumer-"),
+            client: !is_managed(name) && !name.starts_with("x-consumer-"),
             values: BTreeSet::new(),
         }
     }
