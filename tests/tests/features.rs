@@ -40,7 +40,7 @@ fn features(selection: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn third_party_crates_have_the_same_features_in_every_build() {
+fn third_party_crates_have_equal_features_in_builds() {
     const WITH_TESTS: &str = "normal,build,dev";
     let whole = features(&["--workspace", "-e", WITH_TESTS]);
     assert!(whole.len() > 200, "{}", whole.len());

@@ -1,5 +1,6 @@
 //! Citations of documents in the sources (`release.md §6`, `plan.md, *Classes*`) resolve to pages and
-//! headings in `docs/`, `docs/internals/` or the root of the repository.
+//! headings in `docs/`, `docs/internals/` or the root of the repository. Sources are Rust code,
+//! cases, scripts, workflows and the Makefile.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ fn flat(text: &str) -> String {
     let mut flat = String::new();
     for line in text.lines() {
         let line = line.trim();
-        let line = line.trim_start_matches('/').trim_start_matches('!');
+        let line = line.trim_start_matches(['/', '#']).trim_start_matches('!');
         flat.push_str(line.trim_start());
         flat.push(' ');
     }
@@ -95,15 +96,21 @@ fn has(page: &str, citation: &Citation) -> bool {
     section && heading
 }
 
+/// Sources below a folder: files with one of the extensions, or scripts, which have none.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path
+        let extension = path
             .extension()
-            .is_some_and(|extension| extension == "rs" || extension == "http")
-        {
+            .map(|extension| extension.to_string_lossy());
+        if path.is_dir() {
+            let name = path.file_name().unwrap_or_default();
+            if name != "target" && name != "corpus" && name != "artifacts" {
+                sources(&path, found);
+            }
+        } else if extension.is_none_or(|known| {
+            matches!(&*known, "rs" | "http" | "py" | "sh" | "yml" | "js" | "mjs")
+        }) {
             found.push(path);
         }
     }
@@ -122,16 +129,25 @@ fn citations_of_documents_resolve() {
         "tests/src",
         "tests/tests",
         "tests/cases",
+        "tests/mutations",
+        "tests/peers",
+        "bench",
+        "demo",
+        "fuzz",
+        ".github",
     ] {
         sources(&root.join(folder), &mut files);
     }
+    files.extend(["Makefile", "tests/run", "tests/changed"].map(|file| root.join(file)));
     let mut sections = 0;
     let mut broken = Vec::new();
     for file in &files {
-        if file.ends_with("references.rs") {
+        // The tests of references and links contain samples.
+        if file.ends_with("references.rs") || file.ends_with("links.rs") {
             continue;
         }
-        let text = flat(&std::fs::read_to_string(file).unwrap());
+        // A file without extension may be binary.
+        let text = flat(&String::from_utf8_lossy(&std::fs::read(file).unwrap()));
         for citation in citations(&text) {
             if ELSEWHERE.contains(&citation.page.as_str()) {
                 continue;

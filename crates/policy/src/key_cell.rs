@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn set_is_fetched_again_between_five_minutes_and_a_day() {
+    fn set_is_fetched_after_five_minutes_to_a_day() {
         for (told, first, last) in [
             (None, 541, 600),
             (Some(0), 271, 300),

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nearest_description_of_a_type_has_the_greatest_rank() {
+    fn nearest_description_of_a_type_has_the_top_rank() {
         let of = |text: &str| MediaType::parse(text).unwrap();
         let message = of("Application/JSON; Version=2;charset=\"utf-8\"");
         let rank = |text: &str| of(text).rank(&message);

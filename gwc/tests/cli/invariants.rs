@@ -403,7 +403,7 @@ paths:
 /// Tags, owners, keys and names of APIs have no effect on requests: a plan would otherwise say
 /// nothing about an operation that leaves an invariant.
 #[test]
-fn operation_that_leaves_an_invariant_is_a_change_of_the_rules() {
+fn operation_that_leaves_an_invariant_is_reported() {
     for (selection, from, to) in [
         ("{tags: [pii]}", "tags: [pii]", "tags: [other]"),
         ("{tags: [pii]}", "tags: [pii], ", ""),

@@ -326,7 +326,7 @@ fn keep_beside_a_service_that_decides_is_found() {
 }
 
 #[test]
-fn keep_beside_an_expression_that_reads_paths_is_found() {
+fn keep_beside_an_expression_of_paths_is_found() {
     let plain = gateway("a: {path: a.yaml}", "").replace(
         "defaults:",
         "policies:\n  below: {kind: authorize, expression: \"request.path.startsWith('/open')\"}\n  \

@@ -250,7 +250,7 @@ paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPS
 
 /// An operation of another API that reaches the same server by another URL.
 #[test]
-fn identity_field_is_withheld_from_every_url_of_a_server() {
+fn identity_field_is_removed_at_every_url_of_a_server() {
     let named = scheme(", forward_as: X-Caller");
     let open = "openapi: 3.1.0
 info: {title: o, version: \"1\"}

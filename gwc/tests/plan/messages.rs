@@ -341,7 +341,7 @@ fn undeclared(word: &str) -> String {
 }
 
 #[test]
-fn open_parameter_ends_the_effect_of_undeclared_params() {
+fn open_parameter_disables_undeclared_params() {
     let open = "        - {name: filter, in: query, schema: {type: object, properties: {a: {type: string}}}}\n        - {name: limit";
     let closed = "        - {name: filter, in: query, schema: {type: object, additionalProperties: false, properties: {a: {type: string}}}}\n        - {name: limit";
     for word in ["reject", "strip"] {

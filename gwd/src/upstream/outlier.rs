@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn host_without_a_substitute_is_ejected_by_connections_only() {
+    fn host_without_substitute_is_ejected_by_connections() {
         let numbers = Passive {
             failure_ppm: Some(1),
             min_requests: 1,

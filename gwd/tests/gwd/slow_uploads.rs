@@ -123,7 +123,7 @@ fn silent_streams_leave_half_of_the_upstream() {
 
 /// Clients request 64 MiB and read nothing. They hold at most half of the permits.
 #[test]
-fn readers_that_stand_still_leave_half_of_the_upstream() {
+fn slow_readers_leave_half_of_the_upstream() {
     let upstream = Upstream::start(|request, stream| {
         let length = if request.line().contains("/big") {
             64 << 20

@@ -110,7 +110,7 @@ fn forward_auth_decides_as_oauth2_proxy_answers() {
 }
 
 #[test]
-fn forward_auth_asks_a_declared_upstream_below_its_path() {
+fn forward_auth_requests_an_upstream_below_its_path() {
     let scene = Scene::new();
     let session = "GET /by-name HTTP/1.1\nhost: h\ncookie: _oauth2_proxy=session";
     assert_eq!(scene.gateway.ask(session).status, 200);

@@ -336,7 +336,7 @@ fn equal_questions_are_asked_once_and_stall_nobody() {
 }
 
 #[test]
-fn known_answers_serve_in_an_outage_until_the_issuer_refuses() {
+fn known_answers_serve_until_the_issuer_refuses() {
     let issuer = Issuer::new();
     let scene = Scene::by(
         &issuer,
@@ -359,7 +359,7 @@ fn known_answers_serve_in_an_outage_until_the_issuer_refuses() {
 }
 
 #[test]
-fn revoked_token_is_refused_though_its_issuer_admits_it() {
+fn revoked_token_is_refused_though_still_active() {
     let issuer = Issuer::new();
     let scene = Scene::by(&issuer, "");
     assert_eq!(scene.ask("/secured", "good-1").0, 200);
@@ -420,7 +420,7 @@ fn tokens_and_secrets_are_told_to_nobody() {
 }
 
 #[test]
-fn route_depends_on_the_issuer_until_an_answer_is_assumed() {
+fn route_depends_on_the_issuer_without_an_assumption() {
     let issuer = Issuer::new();
     let scene = Scene::by(&issuer, "");
     let route = |more: &[&str]| {

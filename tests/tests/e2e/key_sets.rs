@@ -236,7 +236,7 @@ fn unknown_key_id_causes_no_fetch_after_another() {
 }
 
 #[test]
-fn broken_provider_is_503_and_other_requests_are_served() {
+fn broken_provider_is_503_for_its_own_requests_only() {
     let key = RsaKey::new();
     let token = token("tests", "a", &key);
     let good = set(&[("a", &key)]);
@@ -340,7 +340,7 @@ fn each_change_of_a_failure_is_logged() {
 }
 
 #[test]
-fn provider_that_comes_back_is_found_without_a_restart() {
+fn provider_that_returns_is_found_without_a_restart() {
     let (provider, key) = (Provider::new(), RsaKey::new());
     provider.answers(|_| status(500));
     let scene = Scene::by_url(&provider.upstream.url());
@@ -354,7 +354,7 @@ fn provider_that_comes_back_is_found_without_a_restart() {
 }
 
 #[test]
-fn gateway_starts_with_the_copy_while_the_provider_is_gone() {
+fn gateway_starts_with_the_copy_without_the_provider() {
     let (provider, key) = (Provider::new(), RsaKey::new());
     provider.has(&[("a", &key)]);
     let scene = Scene::by_url(&provider.upstream.url());

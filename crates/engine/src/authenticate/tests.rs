@@ -288,7 +288,7 @@ fn a_wrong_key_is_no_anonymous_request() {
 }
 
 #[test]
-fn a_wrong_key_beside_a_right_one_is_refused_if_optional() {
+fn wrong_key_beside_a_right_one_is_refused() {
     let (one, two): (&[&str], &[&str]) = (&["x-one"], &["x-two"]);
     for alternatives in [[one, two, &[]], [&[], two, one], [two, &[], one]] {
         let optional = keys_in_two_fields(&alternatives);

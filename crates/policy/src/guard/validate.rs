@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_refuse_under_block_and_are_logged_under_log() {
+    fn findings_refuse_with_block_and_are_logged_with_log() {
         let found = || {
             examined(Examined {
                 invalid: Some(invalid()),

@@ -255,7 +255,7 @@ fn every_outage_is_no_judgement_about_the_token() {
 }
 
 #[test]
-fn active_answer_is_cached_until_its_time_or_the_tokens() {
+fn active_answer_is_cached_until_it_or_its_token_ends() {
     let asks = |verifier: &Verifier, cache: &TokenCache, unix_s| {
         let found = verifier.judge(TOKEN, unix_s, Some(cache), &Answers::default());
         matches!(found, Verification::Ask(_))
@@ -292,7 +292,7 @@ fn old_answer_is_not_cached_anew() {
 }
 
 #[test]
-fn cached_answer_counts_for_its_token_and_settings_alone() {
+fn cached_answer_is_for_one_token_and_its_settings() {
     let cache = TokenCache::default();
     let own = verifier(&checked());
     judged(&own, (TOKEN, NOW_S), Some(&cache), active(ACTIVE)).unwrap();

@@ -112,7 +112,7 @@ fn session_is_read_as_written_and_not_printed() {
 }
 
 #[test]
-fn sessions_belong_to_the_settings_that_decide_about_users() {
+fn sessions_belong_to_the_settings_of_their_login() {
     let login = Checked {
         issuer: "https://idp.test".into(),
         client_id: "web".into(),
