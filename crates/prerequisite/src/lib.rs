@@ -106,3 +106,63 @@ fn record(kind: &str, reason: &str) {
         panic!("GWC_SKIPS={}: {error}", file.to_string_lossy());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Variable with which the test below starts itself: the call that the child makes.
+    const CALL: &str = "PREREQUISITE_TEST_CALL";
+
+    /// Runs `call` in a child process. Returns whether it succeeded, and the lines of the skip file.
+    fn child(name: &str, call: &str, variables: &[(&str, &str)]) -> (bool, Vec<String>) {
+        let skips = format!("prerequisite-{}-{name}", std::process::id());
+        let skips = std::env::temp_dir().join(skips);
+        let ended = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tests::skip_is_counted_and_fails_with_ci"])
+            .env_remove("CI")
+            .env_remove("GWC_TEST_FULL")
+            .env("GWC_SKIPS", &skips)
+            .env(CALL, call)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let lines = std::fs::read_to_string(&skips).unwrap_or_default();
+        let _removed = std::fs::remove_file(&skips);
+        let lines = lines.lines().map(str::to_owned).collect();
+        (ended.status.success(), lines)
+    }
+
+    #[test]
+    fn skip_is_counted_and_fails_with_ci() {
+        match std::env::var(CALL).as_deref() {
+            Ok("skip") => return skip("two\nlines"),
+            Ok("program") => return assert!(!program("no-such-program")),
+            Ok("module") => return assert!(!python_module("no_such_module")),
+            Ok("slow") => return assert_eq!(slow("all revisions"), is_full()),
+            _ => {}
+        }
+        for (call, reason) in [
+            ("skip", "two lines"),
+            ("program", "`no-such-program` cannot be started"),
+            ("module", "python3 cannot import `no_such_module`"),
+        ] {
+            let (passed, lines) = child(call, call, &[]);
+            assert!(passed, "{call}");
+            let [line] = &lines[..] else {
+                panic!("{call}: {lines:?}");
+            };
+            assert!(line.starts_with("skipped\tcrates/prerequisite/src/lib.rs:"));
+            assert!(line.contains(reason), "{line}");
+            assert_eq!(child(call, call, &[("CI", "true")]), (false, Vec::new()));
+            assert!(child(call, call, &[("CI", "false")]).0, "{call}");
+        }
+        for (full, count) in [("", 1), ("0", 1), ("1", 0)] {
+            let variables = [("CI", "true"), ("GWC_TEST_FULL", full)];
+            let (passed, lines) = child("slow", "slow", &variables);
+            assert!(passed, "{full}");
+            assert_eq!(lines.len(), count, "{lines:?}");
+            assert!(lines.iter().all(|line| line.starts_with("slow\t")));
+        }
+    }
+}

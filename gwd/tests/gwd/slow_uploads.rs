@@ -70,7 +70,7 @@ fn uploads_above_the_least_rate_leave_half_too() {
 }
 
 fn leave_half_of_the_upstream(piece: usize) {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let (limit, count) = if full { (1_024, 1_100) } else { (16, 24) };
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);

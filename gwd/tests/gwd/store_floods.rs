@@ -50,7 +50,7 @@ impl Drop for Flood {
 
 #[test]
 fn store_flood_leaves_orders_and_drain_alone() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let touches = if full { 200_000 } else { 20_000 };
     let (asked, there) = mpsc::channel();
     let (proceed, wait) = mpsc::channel::<()>();
