@@ -164,130 +164,18 @@ impl<'a> Lowering<'a> {
         let mut drops_pattern = false;
         for (key, value) in entries {
             match &**key {
-                "type" => {
-                    let types = self.literal(value);
-                    out.insert("type".into(), types);
-                }
-                "required" => {
-                    let names = self.required(value);
-                    if !names.is_empty() {
-                        out.insert("required".into(), names.into());
-                    }
-                }
-                "enum" | "const" | "minimum" | "maximum" | "multipleOf" | "minLength"
-                | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties"
-                | "uniqueItems" | "minContains" | "maxContains" | "dependentRequired" => {
-                    let literal = self.literal(value);
-                    out.insert(key.to_string(), literal);
-                }
-                "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
-                    // In OpenAPI 3.0 the value is a flag that belongs to the bound beside it.
-                    Value::Bool(_) => {}
-                    value => {
-                        let bound = self.literal(value);
-                        out.insert(key.to_string(), bound);
-                    }
-                },
-                "pattern" => match self.resolve(value) {
-                    Value::Text(text) if self.is_enforced(text) => {
-                        out.insert("pattern".into(), Json::from(&**text));
-                    }
-                    _ => {}
-                },
-                "format" => {
-                    if let Value::Text(name) = self.resolve(value) {
-                        formatted(name, &mut out);
-                    }
-                }
+                "patternProperties" => drops_pattern = self.lower_patterns(value, &mut out),
+                "dependentSchemas" | "allOf" | "anyOf" | "oneOf" | "not" | "if" | "$ref"
+                | "$dynamicRef" => self.lower_applied((key, value), (entries, node), &mut out),
                 "additionalProperties"
                 | "propertyNames"
                 | "contains"
                 | "unevaluatedItems"
-                | "unevaluatedProperties" => {
-                    let schema = self.schema(value, None);
-                    out.insert(key.to_string(), steps::costly(schema));
-                }
-                "items" => match self.resolve(value) {
-                    Value::List(_) => {
-                        let items = self.schemas(value, None);
-                        out.insert("prefixItems".into(), items.into());
-                    }
-                    _ => {
-                        let schema = self.schema(value, None);
-                        out.insert("items".into(), steps::costly(schema));
-                    }
-                },
-                "prefixItems" => {
-                    let items = self.schemas(value, None);
-                    out.insert("prefixItems".into(), items.into());
-                }
-                "properties" => {
-                    let schemas = self.by_key(value, None);
-                    out.insert(key.to_string(), schemas.into());
-                }
-                "patternProperties" => {
-                    let all = self.by_key(value, None);
-                    let count = all.len();
-                    let kept: Map<String, Json> = self
-                        .resolve(value)
-                        .entries()
-                        .iter()
-                        .filter(|(pattern, _)| self.patterns.get(&**pattern) == Some(&true))
-                        .filter_map(|(pattern, _)| {
-                            let schema = all.get(&**pattern)?.clone();
-                            Some((pattern.to_string(), steps::costly(schema)))
-                        })
-                        .collect();
-                    drops_pattern = kept.len() < count;
-                    out.insert(key.to_string(), kept.into());
-                }
-                "dependentSchemas" => {
-                    let schemas = self.by_key(value, node);
-                    out.insert(key.to_string(), schemas.into());
-                }
-                "allOf" | "anyOf" => {
-                    let schemas = self.alternatives(value, node);
-                    out.insert(key.to_string(), schemas.into());
-                }
-                "oneOf" => {
-                    let schemas = self.alternatives(value, node);
-                    let chosen = self.choices(entries, node);
-                    let loose = self.is_loose(value);
-                    let key = match chosen.is_some() || loose {
-                        true => "anyOf",
-                        false => "oneOf",
-                    };
-                    let choice = json!({key: schemas});
-                    add(&mut out, choice);
-                    chosen
-                        .into_iter()
-                        .flatten()
-                        .for_each(|one| add(&mut out, one));
-                }
-                "not" if !self.is_loose(value) => {
-                    let schema = self.schema(value, node);
-                    out.insert("not".into(), schema);
-                }
-                "if" if !self.is_loose(value) => {
-                    let mut condition = Map::new();
-                    let schema = self.schema(value, node);
-                    condition.insert("if".into(), schema);
-                    for key in ["then", "else"] {
-                        if let Some(value) = find(entries, key) {
-                            let schema = self.schema(value, node);
-                            condition.insert(key.into(), schema);
-                        }
-                    }
-                    add(&mut out, condition.into());
-                }
-                "$ref" => {
-                    let schema = self.schema(value, node);
-                    add(&mut out, schema);
-                }
-                "$dynamicRef" => {
-                    self.lost.insert(Lost::DynamicRef);
-                }
-                _ => {}
+                | "unevaluatedProperties"
+                | "items"
+                | "prefixItems"
+                | "properties" => self.lower_children((key, value), &mut out),
+                _ => self.lower_assertion((key, value), &mut out),
             }
         }
         if drops_pattern {
@@ -300,6 +188,155 @@ impl<'a> Lowering<'a> {
         match find(entries, "nullable").map(|value| self.resolve(value)) {
             Some(Value::Bool(true)) => nullable(out),
             _ => Json::Object(out),
+        }
+    }
+
+    /// Lowers a keyword that compares the value itself, such as `type` or `minLength`.
+    fn lower_assertion(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
+        match key {
+            "type" => {
+                let types = self.literal(value);
+                out.insert("type".into(), types);
+            }
+            "required" => {
+                let names = self.required(value);
+                if !names.is_empty() {
+                    out.insert("required".into(), names.into());
+                }
+            }
+            "enum" | "const" | "minimum" | "maximum" | "multipleOf" | "minLength" | "maxLength"
+            | "minItems" | "maxItems" | "minProperties" | "maxProperties" | "uniqueItems"
+            | "minContains" | "maxContains" | "dependentRequired" => {
+                let literal = self.literal(value);
+                out.insert(key.to_string(), literal);
+            }
+            "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
+                // In OpenAPI 3.0 the value is a flag that belongs to the bound beside it.
+                Value::Bool(_) => {}
+                value => {
+                    let bound = self.literal(value);
+                    out.insert(key.to_string(), bound);
+                }
+            },
+            "pattern" => match self.resolve(value) {
+                Value::Text(text) if self.is_enforced(text) => {
+                    out.insert("pattern".into(), Json::from(&**text));
+                }
+                _ => {}
+            },
+            "format" => {
+                if let Value::Text(name) = self.resolve(value) {
+                    formatted(name, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lowers a keyword with schemas of the value's items or properties.
+    fn lower_children(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
+        match key {
+            "additionalProperties"
+            | "propertyNames"
+            | "contains"
+            | "unevaluatedItems"
+            | "unevaluatedProperties" => {
+                let schema = self.schema(value, None);
+                out.insert(key.to_string(), steps::costly(schema));
+            }
+            "items" => match self.resolve(value) {
+                Value::List(_) => {
+                    let items = self.schemas(value, None);
+                    out.insert("prefixItems".into(), items.into());
+                }
+                _ => {
+                    let schema = self.schema(value, None);
+                    out.insert("items".into(), steps::costly(schema));
+                }
+            },
+            "prefixItems" => {
+                let items = self.schemas(value, None);
+                out.insert("prefixItems".into(), items.into());
+            }
+            "properties" => {
+                let schemas = self.by_key(value, None);
+                out.insert(key.to_string(), schemas.into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Lowers `patternProperties`. True if a pattern that is not enforced was left out.
+    fn lower_patterns(&mut self, value: &'a Value, out: &mut Map<String, Json>) -> bool {
+        let all = self.by_key(value, None);
+        let count = all.len();
+        let kept: Map<String, Json> = self
+            .resolve(value)
+            .entries()
+            .iter()
+            .filter(|(pattern, _)| self.patterns.get(&**pattern) == Some(&true))
+            .filter_map(|(pattern, _)| {
+                let schema = all.get(&**pattern)?.clone();
+                Some((pattern.to_string(), steps::costly(schema)))
+            })
+            .collect();
+        let drops_pattern = kept.len() < count;
+        out.insert("patternProperties".into(), kept.into());
+        drops_pattern
+    }
+
+    /// Lowers a keyword with schemas of the same value, such as `allOf` or `if`.
+    fn lower_applied(
+        &mut self,
+        (key, value): (&'a str, &'a Value),
+        (entries, node): (&'a [(Box<str>, Value)], Option<u32>),
+        out: &mut Map<String, Json>,
+    ) {
+        match key {
+            "dependentSchemas" => {
+                let schemas = self.by_key(value, node);
+                out.insert(key.to_string(), schemas.into());
+            }
+            "allOf" | "anyOf" => {
+                let schemas = self.alternatives(value, node);
+                out.insert(key.to_string(), schemas.into());
+            }
+            "oneOf" => {
+                let schemas = self.alternatives(value, node);
+                let chosen = self.choices(entries, node);
+                let loose = self.is_loose(value);
+                let key = match chosen.is_some() || loose {
+                    true => "anyOf",
+                    false => "oneOf",
+                };
+                let choice = json!({key: schemas});
+                add(out, choice);
+                chosen.into_iter().flatten().for_each(|one| add(out, one));
+            }
+            "not" if !self.is_loose(value) => {
+                let schema = self.schema(value, node);
+                out.insert("not".into(), schema);
+            }
+            "if" if !self.is_loose(value) => {
+                let mut condition = Map::new();
+                let schema = self.schema(value, node);
+                condition.insert("if".into(), schema);
+                for key in ["then", "else"] {
+                    if let Some(value) = find(entries, key) {
+                        let schema = self.schema(value, node);
+                        condition.insert(key.into(), schema);
+                    }
+                }
+                add(out, condition.into());
+            }
+            "$ref" => {
+                let schema = self.schema(value, node);
+                add(out, schema);
+            }
+            "$dynamicRef" => {
+                self.lost.insert(Lost::DynamicRef);
+            }
+            _ => {}
         }
     }
 

@@ -21,7 +21,7 @@ use super::build::Built;
 use super::claim;
 use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
-use super::movement::{Movement, Target, refused};
+use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{GateScope, Planned};
 use super::rehearsal::RollbackCheck;
@@ -124,7 +124,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         &nodes,
     )?;
     let advice = Advice::new(context, &args.at, &root, &args.key);
-    let mut report = Report {
+    let report = Report {
         args,
         place: &place,
         bundle: id,
@@ -133,127 +133,171 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         nodes: Vec::new(),
     };
     report.line(&planned.human);
-    let movement = Movement {
-        place: &place,
-        trust: trust.as_ref(),
-        keys: &release_keys,
-        head: head.as_ref(),
+    let apply = Apply {
+        report,
+        movement: Movement {
+            place: &place,
+            trust: trust.as_ref(),
+            keys: &release_keys,
+            head: head.as_ref(),
+        },
+        build_keys: &build_keys,
+        built: &built,
+        nodes: &nodes,
     };
-    movement.check_newest_list(store)?;
-    let entries = evidence::entries(store, trust.as_ref(), &place.channel)?;
-    let lists = store
-        .serials(&Chain::Revocations)?
-        .last()
-        .copied()
-        .unwrap_or(0);
-    let allowed = Allowed {
-        over_hold: args.over_hold,
-        merge: args.merge,
-    };
-    let merges = if args.merge {
-        fleet::ask(&nodes, &place, &entries, lists, allowed)?
-    } else {
-        BTreeSet::new()
-    };
-    let same = head.as_ref().filter(|head| head.bundle == id);
-    let is_idle = merges.is_empty() && !planned.changes_rules;
-    if let Some(head) = same.filter(|_| is_idle) {
+    apply.run(store, there.as_ref(), (claimed.as_ref(), &advice))
+}
+
+/// Release whose plan is shown.
+struct Apply<'a> {
+    report: Report<'a>,
+    movement: Movement<'a>,
+    build_keys: &'a [PrivateKey],
+    built: &'a Built,
+    nodes: &'a Nodes,
+}
+
+impl Apply<'_> {
+    /// Checks gates, gateways and keys, then publishes. `there` is the store, if it exists.
+    fn run(
+        self,
+        store: &dyn Store,
+        there: Option<&Folder>,
+        (claimed, advice): (Option<&Value>, &Advice),
+    ) -> anyhow::Result<Exit> {
+        let (args, place, id) = (self.report.args, self.report.place, self.report.bundle);
+        let planned = self.report.planned;
+        let head = self.movement.head;
+        self.movement.check_newest_list(store)?;
+        let entries = evidence::entries(store, self.movement.trust, &place.channel)?;
+        let lists = store.serials(&Chain::Revocations)?;
+        let lists = lists.last().copied().unwrap_or(0);
+        let allowed = Allowed {
+            over_hold: args.over_hold,
+            merge: args.merge,
+        };
+        let merges = if args.merge {
+            fleet::ask(self.nodes, place, &entries, lists, allowed)?
+        } else {
+            BTreeSet::new()
+        };
+        let same = head.filter(|head| head.bundle == id);
+        let is_idle = merges.is_empty() && !planned.changes_rules;
+        if let Some(head) = same.filter(|_| is_idle) {
+            return self.nothing_to_do(head, lists);
+        }
+        if let Err(blocked) = planned.check_gates() {
+            if claimed.is_some_and(claim::has_acks) {
+                say::note(
+                    "note: the acknowledgements in the plan file are ignored; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
+                );
+            }
+            self.report.document("blocked", None);
+            say::note(&format!("error[{}]: {blocked}", blocked.code));
+            return Ok(blocked.exit);
+        }
+        check_revoked(store, self.movement.trust, &place.channel, id)?;
+        if !self.nodes.is_empty() && !args.merge {
+            fleet::ask(self.nodes, place, &entries, lists, allowed)?;
+        }
+        if args.require_rollback && same.is_none() {
+            self.report.back.require(advice)?;
+        }
+        let mut says = args.record.record_fields(there, id)?;
+        says.merges = merges;
+        if let Some(head) = same {
+            // A withdrawal is in effect while the record that lists it is the newest. Repeat the
+            // withdrawals of the previous record, so that they stay in effect.
+            says.withdraw.extend(&head.record.withdraw);
+        }
+        if args.dry_run {
+            if !self.movement.keys.is_empty() {
+                self.movement.check_keys(store)?;
+            }
+            self.report.line("dry run: nothing was signed or published");
+            self.report.document("changes", None);
+            return Ok(Exit::OK);
+        }
+        self.movement.check_keys(store)?;
+        let question = match same {
+            Some(_) => format!("record new rules on channel {}?", place.channel),
+            None => format!("move channel {} to {}?", place.channel, id.short()),
+        };
+        confirm(args.yes, &question)?;
+        let kind = match same {
+            Some(_) => RecordKind::Pin,
+            None => RecordKind::Release,
+        };
+        self.publish((kind, says), advice)
+    }
+
+    /// The channel runs the bundle already, and no rule changed. `lists` is the serial of the newest
+    /// revocation list in the store.
+    fn nothing_to_do(mut self, head: &Entry, lists: u64) -> anyhow::Result<Exit> {
         let serial = head.pointer.serial;
-        report.line(&format!(
+        self.report.line(&format!(
             "nothing to do: channel {} runs {} since serial {serial}",
-            place.channel,
-            id.short()
+            self.report.place.channel,
+            self.report.bundle.short()
         ));
         let named = head.record.revocations.map_or(0, |list| list.serial);
         if named < lists {
-            report.line(&format!(
+            self.report.line(&format!(
                 "note: the record at serial {serial} names revocation list {named}, but the store \
                  has list {lists}. Gateways read the newer list from the store, and the next \
                  record names it. `gwc trust floor` protects new gateways from a store that hides \
                  the list"
             ));
         }
-        return report.wait(&nodes, serial);
+        self.report.wait(self.nodes, serial)
     }
-    if let Err(blocked) = planned.check_gates() {
-        if claimed.as_ref().is_some_and(claim::has_acks) {
-            say::note(
-                "note: the acknowledgements in the plan file are ignored; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
+
+    /// Writes bundle, build statements and record into the store, and waits for the gateways.
+    fn publish(
+        mut self,
+        (kind, says): (RecordKind, RecordFields),
+        advice: &Advice,
+    ) -> anyhow::Result<Exit> {
+        let place = self.report.place;
+        let store = place.create()?;
+        let _writing = store.writing()?;
+        let source = self.built.put(&store)?;
+        fault::point("apply.bundle.put")?;
+        let evidence = Evidence {
+            store: &store,
+            trust: self.movement.trust,
+            place,
+            built: self.built,
+            source,
+            keys: (self.build_keys, self.movement.keys),
+        };
+        let is_release = kind == RecordKind::Release;
+        let target = Target {
+            bundle: self.report.bundle,
+            kind,
+            says,
+            plan: Some(self.report.planned.digest()),
+            source: Some(source),
+            evidence: evidence.settle()?,
+        };
+        let pointer = self.movement.publish(&store, target)?;
+        self.nodes.notify();
+        let what = match is_release {
+            false => "the bundle is unchanged; the new rules are recorded".to_owned(),
+            true => self.report.back.line(advice),
+        };
+        self.report.line(&format!(
+            "channel {} is at serial {}: {}\n{what}",
+            place.channel, pointer.serial, self.report.bundle
+        ));
+        if self.nodes.is_empty() {
+            self.report.line(
+                "no gateway was queried: each gateway follows the channel on its own; `gwc status \
+--node URL` shows what it runs",
             );
         }
-        report.document("blocked", None);
-        say::note(&format!("error[{}]: {blocked}", blocked.code));
-        return Ok(blocked.exit);
+        self.report.wait(self.nodes, pointer.serial)
     }
-    check_revoked(store, trust.as_ref(), &place.channel, id)?;
-    if !nodes.is_empty() && !args.merge {
-        fleet::ask(&nodes, &place, &entries, lists, allowed)?;
-    }
-    if args.require_rollback && same.is_none() {
-        back.require(&advice)?;
-    }
-    let mut says = args.record.record_fields(there.as_ref(), id)?;
-    says.merges = merges;
-    if let Some(head) = same {
-        // A withdrawal is in effect while the record that lists it is the newest. Repeat the
-        // withdrawals of the previous record, so that they stay in effect.
-        says.withdraw.extend(&head.record.withdraw);
-    }
-    if args.dry_run {
-        if !release_keys.is_empty() {
-            movement.check_keys(store)?;
-        }
-        report.line("dry run: nothing was signed or published");
-        report.document("changes", None);
-        return Ok(Exit::OK);
-    }
-    movement.check_keys(store)?;
-    let question = match same {
-        Some(_) => format!("record new rules on channel {}?", place.channel),
-        None => format!("move channel {} to {}?", place.channel, id.short()),
-    };
-    confirm(args.yes, &question)?;
-    let store = place.create()?;
-    let _writing = store.writing()?;
-    let source = built.put(&store)?;
-    fault::point("apply.bundle.put")?;
-    let evidence = Evidence {
-        store: &store,
-        trust: trust.as_ref(),
-        place: &place,
-        built: &built,
-        source,
-        keys: (&build_keys, &release_keys),
-    };
-    let target = Target {
-        bundle: id,
-        kind: if same.is_some() {
-            RecordKind::Pin
-        } else {
-            RecordKind::Release
-        },
-        says,
-        plan: Some(planned.digest()),
-        source: Some(source),
-        evidence: evidence.settle()?,
-    };
-    let pointer = movement.publish(&store, target)?;
-    nodes.notify();
-    let what = match same {
-        Some(_) => "the bundle is unchanged; the new rules are recorded".to_owned(),
-        None => back.line(&advice),
-    };
-    report.line(&format!(
-        "channel {} is at serial {}: {id}\n{what}",
-        place.channel, pointer.serial
-    ));
-    if nodes.is_empty() {
-        report.line(
-            "no gateway was queried: each gateway follows the channel on its own; `gwc status \
---node URL` shows what it runs",
-        );
-    }
-    report.wait(&nodes, pointer.serial)
 }
 
 /// Sides of the plan: the bundle of the channel's head, if there is one, and the new build.

@@ -12,7 +12,7 @@ use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use policy::auth::token_digest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::movement::{Movement, RecordFields, known, refused};
@@ -75,27 +75,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.list {
         return revocations::list(&args.at, args.format.format, context);
     }
-    let then = args.then.as_deref().map(|text| {
-        text.strip_prefix("rollback:")
-            .filter(|target| !target.is_empty())
-            .ok_or_else(|| Failure::usage(format!("`--then {text}`: write --then rollback:ID")))
-    });
-    let then = then.transpose()?;
-    let credentials = args
-        .credential
-        .iter()
-        .map(|text| credential(text))
-        .collect::<anyhow::Result<BTreeSet<_>>>()?;
-    let tokens = args
-        .token
-        .iter()
-        .map(|source| token(source))
-        .collect::<anyhow::Result<BTreeSet<_>>>()?;
-    let stolen = args
-        .signing_key
-        .iter()
-        .map(|text| signing_key(text))
-        .collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let Named {
+        then,
+        credentials,
+        tokens,
+        stolen,
+    } = Named::of(args)?;
     let keys = keys(&args.key)?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
@@ -161,34 +146,25 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     // Write the list before the record: a record names the newest list, and gateways refuse a
     // record that names an older one.
-    let (list, mut said) = match is_known {
+    let (list, list_said) = match is_known {
         true => {
             let list = known.serial();
             let said = format!(
                 "nothing to revoke: revocation list {list} already contains these \
                 entries"
             );
-            (list, vec![said])
+            (list, said)
         }
         false => {
             let list = write(&place, &store, trust.as_ref(), added, &keys)?.serial;
-            (list, vec![format!("revocation list {list} is published")])
+            (list, format!("revocation list {list} is published"))
         }
     };
+    let mut said = vec![list_said];
     let mut serial = None;
     if let Some(rollback) = &rollback {
-        let says = RecordFields {
-            reason: args.reason.clone(),
-            ..RecordFields::default()
-        };
-        let record = rollback.record(says, &plan);
-        let moved = movement(&place, trust.as_ref(), &keys, rollback).publish(&store, record);
-        let pointer = moved.map_err(|error| {
-            error.context(format!(
-                "the list is published, but the channel was not moved; run `{}` now",
-                advice.command(&["rollback", &rollback.target.short()])
-            ))
-        })?;
+        let movement = movement(&place, trust.as_ref(), &keys, rollback);
+        let pointer = roll_back(args, &movement, &store, (rollback, &plan), &advice)?;
         serial = Some(pointer.serial);
         said.push(format!(
             "channel {} is at serial {}, back at {}",
@@ -205,6 +181,55 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     Ok(Exit::OK)
+}
+
+/// Entries that the command line names.
+struct Named<'a> {
+    /// Target of the rollback after the revocation.
+    then: Option<&'a str>,
+    credentials: BTreeSet<Digest>,
+    tokens: BTreeSet<Digest>,
+    stolen: BTreeSet<KeyId>,
+}
+
+impl<'a> Named<'a> {
+    fn of(args: &'a Args) -> anyhow::Result<Self> {
+        let then = args.then.as_deref().map(|text| {
+            text.strip_prefix("rollback:")
+                .filter(|target| !target.is_empty())
+                .ok_or_else(|| Failure::usage(format!("`--then {text}`: write --then rollback:ID")))
+        });
+        let credentials = args.credential.iter().map(|text| credential(text));
+        let tokens = args.token.iter().map(|source| token(source));
+        let stolen = args.signing_key.iter().map(|text| signing_key(text));
+        Ok(Self {
+            then: then.transpose()?,
+            credentials: credentials.collect::<anyhow::Result<_>>()?,
+            tokens: tokens.collect::<anyhow::Result<_>>()?,
+            stolen: stolen.collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+/// Publishes the record of the rollback after the list.
+fn roll_back(
+    args: &Args,
+    movement: &Movement<'_>,
+    store: &Folder,
+    (rollback, plan): (&Rollback<'_>, &Value),
+    advice: &Advice,
+) -> anyhow::Result<Pointer> {
+    let says = RecordFields {
+        reason: args.reason.clone(),
+        ..RecordFields::default()
+    };
+    let record = rollback.record(says, plan);
+    movement.publish(store, record).map_err(|error| {
+        error.context(format!(
+            "the list is published, but the channel was not moved; run `{}` now",
+            advice.command(&["rollback", &rollback.target.short()])
+        ))
+    })
 }
 
 /// Notes and warnings that `gwc revoke` shows before it publishes a revocation list.

@@ -20,7 +20,35 @@ const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
 /// Reports changes of definitions that belong to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    let (was, is) = (&old.shared, &new.shared);
+    shared_listeners((old, new), plan);
+    shared_upstreams((old, new), plan);
+    shared_rest((old, new), plan);
+}
+
+/// Compares listeners, matched by name or address.
+fn shared_listeners((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
+    let mut lines = listener_lines(old, new);
+    let before = plan.changes.len();
+    let both_ways = classify_listener_lines(&mut lines);
+    push(plan, lines, |line| match line.id {
+        "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
+        _ => line.section(),
+    });
+    for change in &mut plan.changes[before..] {
+        if change.section == Section::Security {
+            change.why_none = Some(UNSHOWN);
+        }
+    }
+    // Clients of the old address cannot reach the new one, so the change also counts as a removal.
+    for change in &mut plan.changes[before..] {
+        if both_ways.contains(&change.subject) {
+            change.stands_for.insert(Class::Removed);
+        }
+    }
+}
+
+/// Differences between listeners.
+fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
     let mut lines = Vec::new();
     for (was, is) in listeners(old, new) {
         let name = |one: Option<&ir::Listener>| one.map(|one| one.name.clone()).unwrap_or_default();
@@ -60,9 +88,14 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             }
         }
     }
-    let before = plan.changes.len();
+    lines
+}
+
+/// Sets the classes that depend on the values of a line. Returns the subjects whose addresses both
+/// gain and lose clients.
+fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     let mut both_ways = BTreeSet::new();
-    for line in &mut lines {
+    for line in lines {
         if line.id == "client-cert-fields-changed" {
             // With `pass`, a trusted proxy provides the client certificate.
             let passes = |value: &Value| value.as_str() == Some("pass");
@@ -88,24 +121,14 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             both_ways.insert(line.subject.clone());
         }
     }
-    push(plan, lines, |line| match line.id {
-        "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
-        _ => line.section(),
-    });
-    for change in &mut plan.changes[before..] {
-        if change.section == Section::Security {
-            change.why_none = Some(UNSHOWN);
-        }
-    }
-    // Clients of the old address cannot reach the new one, so the change also counts as a removal.
-    for change in &mut plan.changes[before..] {
-        if both_ways.contains(&change.subject) {
-            change.stands_for.insert(Class::Removed);
-        }
-    }
+    both_ways
+}
+
+/// Compares upstreams by name.
+fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     let mut lines = Vec::new();
     let before = plan.changes.len();
-    for (name, was, is) in both(&was.upstreams, &is.upstreams) {
+    for (name, was, is) in both(&old.shared.upstreams, &new.shared.upstreams) {
         let (was, is) = (was.map(upstream), is.map(upstream));
         let mut own = Vec::new();
         thing(
@@ -134,6 +157,11 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             change.why_none = change.why_none.or(Some(UNSHOWN));
         }
     }
+}
+
+/// Compares verifiers, policies, and the settings of the gateway itself.
+fn shared_rest((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
+    let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
     verifiers(old, new, &mut lines);
     policies(
