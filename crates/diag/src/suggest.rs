@@ -58,8 +58,19 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Formats "one of `a`, `b` or `c`". Lists at most `most` words and the number of the others.
+/// Formats "one of `a`, `b` or `c`", or "only `a` is known". Lists at most `most` words and the
+/// number of the others.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match known.as_slice() {
+        [] => "none is defined".into(),
+        [only] => format!("only `{only}` is known"),
+        _ => choice(known, most),
+    }
+}
+
+/// Formats the words that a user can write: "`a`", or as [`one_of`] does if there are several.
+pub fn choice<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let quoted: Vec<String> = known
         .iter()
@@ -67,8 +78,8 @@ pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> Stri
         .map(|word| format!("`{word}`"))
         .collect();
     match quoted.as_slice() {
-        [] => "none is defined".into(),
-        [only] => format!("only {only} is known"),
+        [] => String::new(),
+        [only] => only.clone(),
         _ if known.len() > most => format!(
             "one of {} and {} more",
             quoted.join(", "),
@@ -81,6 +92,15 @@ pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn choice_names_a_single_word_alone() {
+        assert_eq!(choice(["a"], 8), "`a`");
+        assert_eq!(choice(["a", "b"], 8), "one of `a` or `b`");
+        assert_eq!(one_of(["a"], 8), "only `a` is known");
+        assert_eq!(one_of(["a", "b", "c"], 2), "one of `a`, `b` and 1 more");
+        assert_eq!(one_of([], 8), "none is defined");
+    }
 
     #[test]
     fn quotes_are_shown_as_they_are() {

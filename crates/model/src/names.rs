@@ -297,19 +297,23 @@ impl Names {
             let names = known().find(|names| names.knows(near))?;
             Some((near, names.defined(near)?))
         });
-        finding = match near {
-            Some((near, at)) => finding
-                .label(format!("did you mean `{near}`?"))
-                .related(at, format!("`{near}` is defined here"))
-                .fix(span, near)
-                .help(format!("write `{near}`")),
-            None => finding
-                .label(format!("not {wanted} of this project"))
-                .help(format!(
-                    "{}; define it in gateway.yaml",
-                    suggest::one_of(words(), 8)
-                )),
-        };
+        finding =
+            match near {
+                Some((near, at)) => finding
+                    .label(format!("did you mean `{near}`?"))
+                    .related(at, format!("`{near}` is defined here"))
+                    .fix(span, near)
+                    .help(format!("write `{near}`")),
+                None => finding.label(format!("not {wanted} of this project")).help(
+                    match words().next() {
+                        None => format!("define `{shown}` in gateway.yaml"),
+                        Some(_) => format!(
+                            "write {}, or define `{shown}` in gateway.yaml",
+                            suggest::choice(words(), 8)
+                        ),
+                    },
+                ),
+            };
         sink.push(finding);
     }
 

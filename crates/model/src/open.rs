@@ -191,7 +191,7 @@ fn opened_by(written: &Written<'_>) -> (Span, Cause) {
 }
 
 /// Adds the names of operations to a finding, up to [`NAMED_MAX`].
-fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
+pub(super) fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
     let more = operations.len().saturating_sub(NAMED_MAX);
     for (index, (key, span)) in operations.iter().take(NAMED_MAX).enumerate() {
         let text = match (index + 1 == NAMED_MAX, more) {

@@ -16,6 +16,7 @@ use super::Defined;
 use super::bound_schemes::{self, canonical, token_place, unverified};
 use super::passes;
 use super::settings::{self, SecurityMode, Settings};
+use super::unreachable_alternative;
 use super::verifiers::{Own, place};
 use openapi::spec::{Requirement, SchemeKind, Security, SecurityScheme, Version};
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
@@ -213,6 +214,7 @@ impl Schemes {
         used: &mut BTreeMap<String, ir::Scheme>,
         sink: &mut Sink,
     ) -> (ir::Security, bool) {
+        unreachable_alternative::check(written.requirements(), sink);
         let mut readable = written.security().readable;
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {

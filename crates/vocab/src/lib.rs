@@ -12,6 +12,7 @@ pub mod invariant_file;
 pub mod lints;
 pub mod listener;
 pub mod reasons;
+pub mod security_lints;
 pub mod shared;
 pub mod test_file;
 pub mod upstream;

@@ -211,3 +211,80 @@ fn unmatched_allow_public_pattern_gets_a_suggestion() {
     // `shop/a` is the closest name; `shop/b` and `shop/c` differ in one letter more.
     assert!(lines.contains("help: write `shop/a`"), "{lines}");
 }
+
+#[test]
+fn failed_overlay_has_no_findings_of_its_consequences() {
+    let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+         auth: {keys: {kind: api_key}}\napis: {shop: {path: api.yaml, overlays: [more.yaml]}}\n\
+         defaults: {upstream: u, timeout: 5s}\n";
+    let document = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    parameters: []\n    \
+         get: {operationId: a, responses: {'200': {description: ok}}}\n  \
+         /b: {get: {operationId: b, responses: {'200': {description: ok}}}}\n\
+         components: {securitySchemes: {key: {type: apiKey, in: header, name: K, x-gateway: {auth: keys}}}}\n";
+    let overlay = |target: &str| {
+        format!(
+            "overlay: 1.0.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n  \
+             - {{target: \"{target}\", update: {{x-gateway: {{security: [{{key: []}}]}}}}}}\n"
+        )
+    };
+    let linted = |target: &str| {
+        let more = overlay(target);
+        let texts = [
+            ("gateway.yaml", gateway),
+            ("api.yaml", document),
+            ("more.yaml", &more),
+        ];
+        project::of(compile::project(
+            Files::in_memory(texts, Limits::default()),
+            &Vec::new(),
+        ))
+    };
+    // Without the overlay's `security`, both operations would be open.
+    let failed = linted("$.paths.*.*");
+    assert_eq!(
+        failed.lines(),
+        "more.yaml:4:14: error[GW0405]: the target selects a map as well as a list; help: to select \
+         the operations without `parameters` and the other keys beside them, write \
+         `$.paths.*[?@.responses]`\n"
+    );
+    assert_eq!(linted("$.paths.*[?@.responses]").lines(), "");
+}
+
+#[test]
+fn unchecked_alternative_names_what_it_opens() {
+    let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+         auth: {keys: {kind: api_key}}\napis: {shop: {path: api.yaml}}\n\
+         defaults: {upstream: u, security: upstream, timeout: 5s}\n";
+    let operation = |name: &str, security: &str| {
+        format!(
+            "  /{name}: {{get: {{operationId: {name}, security: {security}, responses: {{'200': {{description: ok}}}}}}}}\n"
+        )
+    };
+    let document = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{}{}{}{}{}\
+         components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: K, x-gateway: {{auth: keys}}}}, \
+         other: {{type: apiKey, in: header, name: O}}}}}}\n",
+        operation("a", "[{key: []}, {other: []}]"),
+        operation("b", "[{other: []}, {key: []}]"),
+        // A credential that gwd checks is needed, or gwd checks none at all.
+        operation("c", "[{key: []}]"),
+        operation("d", "[{key: [], other: []}]"),
+        operation("e", "[{other: []}]"),
+    );
+    let texts = [("gateway.yaml", gateway), ("api.yaml", &*document)];
+    let linted = project::of(compile::project(
+        Files::in_memory(texts, Limits::default()),
+        &Vec::new(),
+    ));
+    assert_eq!(
+        linted.lines(),
+        "api.yaml:9:99: warn[GW0573]: any value of `other` avoids the verifiers of 2 operations of \
+         `shop`; help: bind a verifier here (`x-gateway: {auth: NAME}`), or leave this alternative \
+         out of `security`\n"
+    );
+    let names: Vec<String> = related(&linted, "GW0573")
+        .into_iter()
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(names, ["`shop/a`", "`shop/b`"]);
+}

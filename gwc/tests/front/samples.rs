@@ -101,6 +101,56 @@ fn each_project_has_its_finding_and_loses_it() {
 }
 
 #[test]
+fn credentials_are_reported_30_days_before_end() {
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    // Unix time of 2026-01-01T00:00:00Z.
+    let now_s = 1_767_225_600;
+    for (list, name) in [
+        ("keys", format!("sha256: {sha256}")),
+        ("basic", format!("sha256: {sha256}")),
+        ("certificates", "dns: a.example".to_owned()),
+        (
+            "tokens",
+            "issuer: \"https://idp.example\", subject: s".to_owned(),
+        ),
+    ] {
+        for (end, said) in [
+            // The last day counts.
+            ("2026-01-31", None),
+            ("2026-01-30", Some(("ends in 30 days", diag::Level::Info))),
+            ("2026-01-01", Some(("ends in 1 day", diag::Level::Info))),
+            ("2025-12-31", Some(("has ended", diag::Level::Warn))),
+            ("2020-01-01", Some(("has ended", diag::Level::Warn))),
+        ] {
+            let gateway = format!(
+                "version: 1\nname: s\nconsumers:\n  acme: {{{list}: [{{{name}, not_after: {end}}}]}}\n"
+            );
+            let texts = [("gateway.yaml", gateway.as_str())];
+            let mut files = Files::in_memory(texts, Limits::default());
+            files.judge_at(now_s);
+            let findings = model::compile::project(files, &Vec::new()).findings;
+            let found = findings
+                .iter()
+                .find(|finding| finding.lint.name == "credential-ends");
+            assert_eq!(
+                found.is_some(),
+                said.is_some(),
+                "{list} {end}: {findings:?}"
+            );
+            let (Some(found), Some((said, level))) = (found, said) else {
+                continue;
+            };
+            assert!(
+                found.message.contains(said),
+                "{list} {end}: {}",
+                found.message
+            );
+            assert_eq!(found.level, level, "{list} {end}");
+        }
+    }
+}
+
+#[test]
 fn signing_key_is_reported_30_days_before_end() {
     let gateway = "version: 1\nname: s\n";
     let key = |state: &str, end: &str| {

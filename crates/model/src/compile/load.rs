@@ -1,6 +1,6 @@
 //! Loading of a project's documents and all files that they refer to.
 
-use diag::{NodeId, Sink};
+use diag::{Diagnostic, Level, NodeId, Sink};
 
 use super::Purpose;
 use crate::{invariant_file, settings, test_file};
@@ -27,13 +27,21 @@ pub(super) fn read_checks(
     }
 }
 
+/// Document of an API with its overlays applied.
+pub(super) struct Loaded<'e> {
+    pub(super) entry: &'e settings::ApiEntry,
+    pub(super) document: Document,
+    /// True if an action of an overlay failed, so that parts of the API are missing.
+    pub(super) overlay_failed: bool,
+}
+
 /// Loads the documents of the APIs and all files that they refer to, and applies their overlays.
 /// The boolean is true if a document or overlay cannot be read.
 pub(super) fn load<'e>(
     files: &mut Files,
     entries: &'e [settings::ApiEntry],
     sink: &mut Sink,
-) -> (Vec<(&'e settings::ApiEntry, Document)>, bool) {
+) -> (Vec<Loaded<'e>>, bool) {
     let named = entries.iter().flat_map(|entry| {
         let overlays = entry.overlays.iter();
         std::iter::once(&entry.path).chain(overlays)
@@ -42,23 +50,38 @@ pub(super) fn load<'e>(
     files.read_all(&named);
     let mut documents = Vec::new();
     for entry in entries {
-        documents.extend(overlaid(files, entry, sink).map(|document| (entry, document)));
+        let mut found = Sink::default();
+        let document = overlaid(files, entry, &mut found);
+        let overlay_failed = found.findings().iter().any(is_overlay_error);
+        sink.append(found);
+        documents.extend(document.map(|document| Loaded {
+            entry,
+            document,
+            overlay_failed,
+        }));
     }
-    files.follow_all(documents.iter().map(|(_, document)| document));
-    for (_, document) in &mut documents {
-        lift(files, document, sink);
+    files.follow_all(documents.iter().map(|loaded| &loaded.document));
+    for loaded in &mut documents {
+        lift(files, &mut loaded.document, sink);
     }
-    let blank = |(_, document): &(&settings::ApiEntry, Document)| {
-        let overlays = document
+    let blank = |loaded: &Loaded<'_>| {
+        let overlays = loaded
+            .document
             .overlays
             .iter()
             .filter_map(|file| files.root(*file));
         overlays
-            .chain([document.root])
+            .chain([loaded.document.root])
             .any(|root| is_blank(files, root))
     };
     let unreadable = documents.len() < entries.len() || documents.iter().any(blank);
     (documents, unreadable)
+}
+
+/// True for an error of an overlay: the action was skipped.
+fn is_overlay_error(finding: &Diagnostic) -> bool {
+    let mut rules = openapi::overlay::lints::LINTS.iter();
+    finding.level == Level::Error && rules.any(|rule| std::ptr::eq(*rule, finding.lint))
 }
 
 /// Loads a document and applies its overlays. `None` if one of these files cannot be read.

@@ -2,35 +2,30 @@
 
 mod load;
 mod purpose;
+mod resolve;
 mod skip;
+mod whole;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use diag::shape::is_name;
-use diag::{Diagnostic, Level, NodeRef, Sink, Span};
-use policy::validation::Mode;
+use diag::{Diagnostic, Level, NodeId, NodeRef, Sink, Span};
 
 use crate::acknowledge;
 use crate::api::Described;
 use crate::environment::{self, Choice, Environment, Origins, ResolvedGateway, Variables};
 use crate::exit::Failure;
 use crate::lower::{self, Lowered};
-use crate::outbound;
 use crate::verifiers::{self, Own};
-use crate::{Api, Model, api, limits, open, preflights, requested, routes, series, settings};
-use crate::{costs, expressions, globs, invariants};
-use crate::{
-    login_paths, mixed_identity, read_before_set, removed_parameters, signing_keys, stripped_keys,
-    unknown_issuer, unvalidated,
-};
+use crate::{Model, api, routes, settings};
+use crate::{expressions, globs};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
-use openapi::lint::rules::{invisible_character, unsupported_pattern};
+use openapi::lint::rules::invisible_character;
 use openapi::lint::{self, Chosen, Settling, allow};
 use openapi::spec::Spec;
 use openapi::spec::lift::lift;
-use sources::parallel;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files, Texts};
 use sources::syntax::Limits;
@@ -41,7 +36,9 @@ pub use load::{overlaid, stand_in};
 use openapi::lint::hard::{is_hard, least};
 pub use purpose::Purpose;
 use purpose::is_of_project;
+use resolve::Resolved;
 pub use skip::is_of_contract;
+use whole::Whole;
 
 /// Input of a compilation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,112 +308,34 @@ pub fn project_for(
         mut variables,
     } = environment::choose(&mut files, root, environment, &mut sink)?;
     environment::check_names(files.tree.at(root), &mut sink);
-    let mut read = Sink::default();
-    let mut settings = settings(&mut files, &reading, &mut read);
-    if let Some(settings) = &mut settings {
-        read_checks(&mut files, settings, (purpose, &mut read));
-    }
-    let elsewhere = in_others(&mut files, &others, settings.as_ref(), &read);
-    read.into_sorted()
-        .into_iter()
-        .for_each(|finding| sink.push(finding));
-    let root_read = reading.root;
+    let (settings, elsewhere) = all_settings(&mut files, (&reading, &others), purpose, &mut sink);
     let mut origins = reading.origins;
     let Some(settings) = settings else {
         let sink = merge_findings(sink, elsewhere, &origins);
-        let alone = Settling {
-            levels,
-            alone: true,
-        };
-        let findings = lint::settle(sink, &files, alone);
-        let unreadable = is_blank(&files, root);
-        return Ok(Compiled {
-            files,
-            findings,
-            model: None,
-            lowered: None,
-            open_variable: None,
-            origins,
-            unreadable,
-            skipped: Vec::new(),
-        });
+        return Ok(without_settings(files, root, origins, (levels, sink)));
     };
     let levels = wanted(&settings, levels, &mut sink);
-    let chosen = Chosen::of(&levels);
     let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&files.tree, &mut sink);
-    // Each document has its own sink, so the order of findings does not depend on the threads.
-    let mut described = parallel::map(documents, |(entry, document)| {
-        let mut sink = Sink::default();
-        let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
-        (entry, document, spec, Own::default(), sink)
-    });
-    // Reading the key files of verifiers changes `files`, so this part is not parallel.
-    for (entry, _, spec, own, sink) in &mut described {
-        if let Some(spec) = spec {
-            *own = Own::read(&mut files, &entry.name, spec, sink);
-        }
-    }
-    let resolved = parallel::map(described, |(entry, document, spec, own, mut sink)| {
-        let here = entry.is_in(environment);
-        // For an API of another environment, report only findings about its document. Also mark the
-        // names that it uses as used.
-        let mut elsewhere = Sink::default();
-        let told = if here { &mut sink } else { &mut elsewhere };
-        let api = spec.map(|spec| {
-            let described = Described {
-                document,
-                spec,
-                verifiers: own,
-            };
-            api::resolve(&files, entry, described, &settings, told)
-        });
-        let validates = |api: &Api| {
-            let mut operations = api.operations.iter();
-            operations.any(|operation| operation.validation != Mode::Off)
-        };
-        if here && api.as_ref().is_some_and(validates) {
-            sink.raise(&unsupported_pattern::LINT);
-        }
-        (here, api, sink)
-    });
-    let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());
-    let mut all_read = !unreadable;
-    for (here, api, found) in resolved {
-        all_read &= api.is_some();
-        apis.extend(api.filter(|_| here));
-        sink.append(found);
-    }
+    let described = resolve::described(&mut files, documents, &Chosen::of(&levels));
+    let Resolved {
+        apis,
+        is_complete,
+        overlay_failed,
+    } = resolve::resolved(&files, described, (&settings, environment), &mut sink);
+    let gateway = Whole {
+        files: &files,
+        settings: &settings,
+        apis: &apis,
+        root: files.tree.at(reading.root),
+    };
     // If a document could not be read, names would wrongly count as unused.
-    if all_read {
-        open::check_patterns(&settings, &apis, &mut sink);
-        settings.names.report_unused(&mut sink);
-    }
-    let verifiers = verifiers::all(&settings, &apis);
-    let gateway = files.tree.at(root_read);
-    settings::claims::check(gateway, &settings.consumers, verifiers, &mut sink);
-    routes::check(&files, &apis, &mut sink);
-    outbound::lint::check(&settings, &apis, &mut sink);
-    limits::check(&files, &settings, &apis, &mut sink);
-    preflights::check(&settings, &apis, &mut sink);
-    requested::check(&settings, &apis, &mut sink);
-    stripped_keys::check(&files, &settings, &apis, &mut sink);
-    mixed_identity::check(&settings, &apis, &mut sink);
-    removed_parameters::check(&settings, &apis, &mut sink);
-    unknown_issuer::check(&settings, &apis, &mut sink);
-    unknown_issuer::check_any(&settings, &apis, &mut sink);
-    login_paths::check(&settings, &apis, &mut sink);
-    read_before_set::check(&files, &settings, &apis, &mut sink);
-    costs::check(&files, &settings, &apis, &mut sink);
-    if !purpose.skips() {
-        invariants::check(&settings, &apis, &mut sink);
-    }
-    series::check(&settings, &apis, &mut sink);
-    signing_keys::check(&files, settings.name.span, &mut sink);
-    // Contracts exist only for documents without errors.
-    if all_read && !sink.has_errors() {
-        unvalidated::check(&files, &settings, &apis, &mut sink);
+    let all_read = is_complete && !unreadable;
+    // An overlay that failed leaves out what other parts of the project rely on, so findings
+    // about the whole gateway would be consequences of that one mistake.
+    if !overlay_failed {
+        gateway.check(all_read, purpose, &mut sink);
     }
     let sink = merge_findings(sink, elsewhere, &origins);
     let settling = Settling {
@@ -443,6 +362,49 @@ pub fn project_for(
         unreadable,
         skipped,
     })
+}
+
+/// Reads the settings of gateway.yaml in the chosen environment, with the project's tests and
+/// invariants. Also returns the findings about gateway.yaml in the other environments.
+fn all_settings(
+    files: &mut Files,
+    (reading, others): (&ResolvedGateway, &[ResolvedGateway]),
+    purpose: Purpose,
+    sink: &mut Sink,
+) -> (Option<settings::Settings>, Vec<Diagnostic>) {
+    let mut read = Sink::default();
+    let mut settings = settings(files, reading, &mut read);
+    if let Some(settings) = &mut settings {
+        read_checks(files, settings, (purpose, &mut read));
+    }
+    let elsewhere = in_others(files, others, settings.as_ref(), &read);
+    read.into_sorted()
+        .into_iter()
+        .for_each(|finding| sink.push(finding));
+    (settings, elsewhere)
+}
+
+/// Creates the result of a compilation whose gateway.yaml has no readable settings.
+fn without_settings(
+    files: Files,
+    root: NodeId,
+    origins: Origins,
+    (levels, sink): (&Levels, Sink),
+) -> Compiled {
+    let alone = Settling {
+        levels,
+        alone: true,
+    };
+    Compiled {
+        findings: lint::settle(sink, &files, alone),
+        unreadable: is_blank(&files, root),
+        files,
+        model: None,
+        lowered: None,
+        open_variable: None,
+        origins,
+        skipped: Vec::new(),
+    }
 }
 
 /// Reads the settings of gateway.yaml in one environment, and the other files that gateway.yaml

@@ -158,6 +158,7 @@ pub const ALL: &[&[&Lint]] = &[
     taste::LINTS,
     policy::LINTS,
     vocab::lints::LINTS,
+    vocab::security_lints::LINTS,
 ];
 
 const SHAPE: &[&Lint] = &[

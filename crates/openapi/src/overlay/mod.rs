@@ -198,11 +198,22 @@ fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnost
         finding
             .related(first_key(first), format!("this is {}", first.kind_name()))
             .related(first_key(other), format!("this is {}", other.kind_name()))
-            .help(
-                "let a target select only maps, only lists or only scalars; write an action for \
-each kind",
-            ),
+            .help(match paths.iter().all(|path| is_in_path_item(path)) {
+                true => {
+                    "to select the operations without `parameters` and the other keys beside \
+them, write `$.paths.*[?@.responses]`"
+                }
+                false => {
+                    "let a target select only maps, only lists or only scalars; write an action \
+for each kind"
+                }
+            }),
     )
+}
+
+/// True for the path of an entry of a path item, such as an operation.
+fn is_in_path_item(path: &[Step]) -> bool {
+    matches!(path, [Step::Key(first), _, _] if &**first == "paths")
 }
 
 fn remove(

@@ -1,0 +1,68 @@
+//! Checks of a project as a whole: findings that need more than one API, or an API together with
+//! gateway.yaml.
+
+use diag::{NodeRef, Sink};
+
+use super::Purpose;
+use crate::settings::Settings;
+use crate::{
+    Api, costs, ended_credentials, invariants, limits, open, outbound, preflights, requested,
+    routes, series,
+};
+use crate::{
+    login_paths, mixed_identity, read_before_set, removed_parameters, settings, verifiers,
+};
+use crate::{signing_keys, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated};
+use sources::project::files::Files;
+
+/// Project whose APIs are resolved.
+pub(super) struct Whole<'p> {
+    pub(super) files: &'p Files,
+    pub(super) settings: &'p Settings,
+    pub(super) apis: &'p [Api],
+    /// Root of gateway.yaml in the environment.
+    pub(super) root: NodeRef<'p>,
+}
+
+impl Whole<'_> {
+    /// Reports the findings. `all_read`: every document could be read, so that unused names are
+    /// known.
+    pub(super) fn check(&self, all_read: bool, purpose: Purpose, sink: &mut Sink) {
+        let Self {
+            files,
+            settings,
+            apis,
+            root,
+        } = *self;
+        if all_read {
+            open::check_patterns(settings, apis, sink);
+            settings.names.report_unused(sink);
+        }
+        let verifiers = verifiers::all(settings, apis);
+        settings::claims::check(root, &settings.consumers, verifiers, sink);
+        routes::check(files, apis, sink);
+        outbound::lint::check(settings, apis, sink);
+        limits::check(files, settings, apis, sink);
+        preflights::check(settings, apis, sink);
+        requested::check(settings, apis, sink);
+        stripped_keys::check(files, settings, apis, sink);
+        mixed_identity::check(settings, apis, sink);
+        removed_parameters::check(settings, apis, sink);
+        unchecked_alternative::check(apis, sink);
+        unknown_issuer::check(settings, apis, sink);
+        unknown_issuer::check_any(settings, apis, sink);
+        login_paths::check(settings, apis, sink);
+        read_before_set::check(files, settings, apis, sink);
+        costs::check(files, settings, apis, sink);
+        if !purpose.skips() {
+            invariants::check(settings, apis, sink);
+        }
+        series::check(settings, apis, sink);
+        signing_keys::check(files, settings.name.span, sink);
+        ended_credentials::check(files, settings, sink);
+        // Contracts exist only for documents without errors.
+        if all_read && !sink.has_errors() {
+            unvalidated::check(files, settings, apis, sink);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Credentials of consumers whose `not_after` has passed or is near. gwd refuses them from that time.
+
+use bundle::moment::Moment;
+use diag::{Diagnostic, Level, NodeRef, Sink, shape};
+use sources::project::files::Files;
+use vocab::security_lints::CREDENTIAL_ENDS;
+
+use super::settings::Settings;
+
+const DAY_S: u64 = 86_400;
+
+/// Time before `not_after` from which a credential is reported: 30 days.
+const SOON_S: u64 = 30 * DAY_S;
+
+/// Lists of credentials of a consumer, with the name of one credential in messages.
+const LISTS: [(&str, &str); 4] = [
+    ("keys", "key"),
+    ("basic", "password"),
+    ("certificates", "certificate"),
+    ("tokens", "token"),
+];
+
+/// Reports credentials that have ended, or end within 30 days of [`Files::judged_at_s`].
+pub(super) fn check(files: &Files, settings: &Settings, sink: &mut Sink) {
+    let now_s = files.judged_at_s();
+    for consumer in &settings.consumers {
+        let Some(node) = consumer.node else { continue };
+        for (list, noun) in LISTS {
+            let items = files.tree.at(node).get(list);
+            for item in items.into_iter().flat_map(NodeRef::items) {
+                let found = ending(item, (&consumer.value.name, noun), now_s);
+                found.into_iter().for_each(|finding| sink.push(finding));
+            }
+        }
+    }
+}
+
+fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Option<Diagnostic> {
+    let at = item.get("not_after")?;
+    let end_s = shape::read_date(at.scalar_text()?)?;
+    if end_s > now_s.saturating_add(SOON_S) {
+        return None;
+    }
+    let consumer = consumer.escape_debug();
+    let (message, level) = match end_s.checked_sub(now_s) {
+        None | Some(0) => (
+            format!("this {noun} of `{consumer}` has ended"),
+            Level::Warn,
+        ),
+        Some(left_s) => {
+            let ends = match left_s / DAY_S {
+                0 => "within a day".to_owned(),
+                1 => "in 1 day".to_owned(),
+                days => format!("in {days} days"),
+            };
+            let message = format!("this {noun} of `{consumer}` ends {ends}");
+            (message, Level::Info)
+        }
+    };
+    let finding = Diagnostic::new(&CREDENTIAL_ENDS, at.span(), message).level(level);
+    Some(match level {
+        Level::Warn => finding.label("gwd refuses it since then").help("remove it"),
+        _ => finding
+            .label(format!("{}", Moment::from_unix_s(end_s)))
+            .help("add the next one beside it, then remove this one"),
+    })
+}

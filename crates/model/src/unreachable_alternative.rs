@@ -1,0 +1,41 @@
+//! Alternatives of a security requirement that never decide, because every request that satisfies
+//! them satisfies an earlier alternative.
+
+use diag::{Diagnostic, Sink};
+use openapi::spec::Requirement;
+use vocab::security_lints::UNREACHABLE_ALTERNATIVE;
+
+/// Reports each such alternative once. The empty alternative is no cause: credentials that come with
+/// a request are checked all the same.
+pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
+    for (index, later) in requirements.iter().enumerate() {
+        let mut earlier = requirements[..index].iter();
+        let Some(first) = earlier.find(|first| !first.schemes.is_empty() && covers(first, later))
+        else {
+            continue;
+        };
+        let repeats = covers(later, first);
+        let message = match repeats {
+            true => "this alternative occurs twice",
+            false => "this alternative never decides: it requires more than an earlier one",
+        };
+        sink.push(
+            Diagnostic::new(&UNREACHABLE_ALTERNATIVE, later.span, message)
+                .related(first.span, "requests that satisfy both are admitted here")
+                .help(match repeats {
+                    true => "remove it",
+                    false => "remove it; or put it first, if requests with all of its credentials should get its caller",
+                }),
+        );
+    }
+}
+
+/// True if a request that satisfies `other` also satisfies `one`.
+fn covers(one: &Requirement, other: &Requirement) -> bool {
+    one.schemes.iter().all(|(name, scopes)| {
+        other.schemes.iter().any(|(known, more)| {
+            let has = |scope: &String| more.iter().any(|other| other.value == *scope);
+            known.value == name.value && scopes.iter().all(|scope| has(&scope.value))
+        })
+    })
+}
