@@ -6,6 +6,7 @@ use bundle::digest::Digest;
 
 use super::clients::checks::Level;
 use super::environments::called;
+use super::security::NOBODY;
 use super::{Change, Class, OperationRef, Outcome, Plan, Review, Witness};
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
@@ -269,6 +270,9 @@ const SCHEMA_MAX: usize = 160;
 
 /// Text of a value. Schemas of client contracts are shortened.
 fn shown(change: &Change, one: &serde_json::Value) -> String {
+    if change.subject == "security" && one.as_str() == Some(NOBODY) {
+        return "not served".to_owned();
+    }
     let text = value(one);
     if change.message.is_none() || text.chars().count() <= SCHEMA_MAX {
         return text;

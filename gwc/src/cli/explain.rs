@@ -1,11 +1,12 @@
 //! Command `gwc explain`: shows the explanation of a diagnostic, of a reason of the gateway's own
-//! errors, or of a check of client contracts.
+//! errors, of a kind of change in plans, or of a check of client contracts.
 
 use diag::{Lint, suggest};
 use serde_json::{Value, json};
 
 use super::say::{self, Format};
 use ::plan::clients::checks;
+use ::plan::ids as kinds;
 use model::exit::{Exit, Failure};
 use openapi::lint::find::{self, find};
 use vocab::reasons::{self, Reason};
@@ -14,9 +15,11 @@ use vocab::reasons::{self, Reason};
 #[command(after_help = "Example:
   gwc explain GW0501
   gwc explain errors          reasons of the gateway's own errors, and where they can be set
-  gwc explain rate_limited")]
+  gwc explain rate_limited
+  gwc explain operation-exposed   a kind of change in plans")]
 pub(super) struct Args {
-    /// A code (GW0501) or a name (unknown-policy) of a diagnostic, `errors`, or one reason of it
+    /// A code (GW0501) or a name (unknown-policy) of a diagnostic, `errors`, one reason of it, or
+    /// a kind of change in plans
     code: String,
     /// Output format
     #[arg(long, default_value = "human")]
@@ -50,6 +53,22 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
             )),
             Format::Json => {
                 let fields = json!({"name": check.id, "level": level, "direction": direction, "summary": check.means});
+                say::json(&say::document("explain/v1", "ok", fields));
+            }
+        }
+        return Ok(Exit::OK);
+    }
+    if let Some(kind) = kinds::ALL.iter().find(|kind| kind.id == args.code) {
+        match args.format {
+            Format::Human => say::result(&format!(
+                "{}\n{}\n\nA kind of change, in the section {} of plans.\n",
+                kind.id,
+                kind.means,
+                kind.section.name().to_uppercase()
+            )),
+            Format::Json => {
+                let section = kind.section.name();
+                let fields = json!({"name": kind.id, "section": section, "summary": kind.means});
                 say::json(&say::document("explain/v1", "ok", fields));
             }
         }

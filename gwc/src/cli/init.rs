@@ -13,6 +13,7 @@ use super::options::FormatOption;
 use super::replace::replace;
 use super::say::{self, Format};
 use super::settle::{self, Settled};
+use model::Model;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
 use sources::project::GATEWAY_FILE;
@@ -50,6 +51,10 @@ struct Api {
     files: Vec<New>,
 }
 
+/// Address of the gateway in a new project.
+const ADDRESS: &str = "127.0.0.1:8080";
+/// Address of the service behind the gateway in a new project.
+const SERVICE: &str = "http://127.0.0.1:9000";
 const GITIGNORE: &str = include_str!("scaffold/gitignore");
 const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
 const REVIEWED: &str =
@@ -133,6 +138,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
         exit,
         settled,
         open,
+        sample,
     } = check(&args.dir, &files, &overlay, is_ours)?;
     match args.format.format {
         Format::Json => say::json(&say::document(
@@ -157,9 +163,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
                 lines.push(settled.summary());
             }
             lines.push(match exit == Exit::OK {
-                true => format!(
-                    "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
-                ),
+                true => format!("project `{name}` is ready. Next:{enter}\n{}", next(&sample)),
                 false => format!(
                     "project `{name}` is written and cannot be built yet. Decide:\n  {}\nThen:{enter}\n  gwc lint",
                     open.join("\n  ")
@@ -174,6 +178,55 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
         ));
     }
     Ok(exit)
+}
+
+/// Commands from the new project to a request that gwd serves. `sample` is the path of the request.
+fn next(sample: &str) -> String {
+    let steps = [
+        ("gwc lint", ""),
+        ("gwc keygen release", "a key that signs, and trust.json"),
+        ("gwc plan", ""),
+        (
+            "gwc apply --key keys/release.pem --reason \"first release\"",
+            "",
+        ),
+        (
+            "gwc trust floor",
+            "gateways refuse older copies of the store",
+        ),
+        (
+            "gwd run --store releases --trust trust.json --state state --access-log stdout",
+            "",
+        ),
+    ];
+    let mut lines: Vec<String> = steps
+        .iter()
+        .map(|(command, why)| match *why {
+            "" => format!("  {command}"),
+            why => format!("  {command:<24}# {why}"),
+        })
+        .collect();
+    lines.push(format!(
+        "In another terminal, with your service at {SERVICE} (or change `url` in gateway.yaml):"
+    ));
+    lines.push(format!(
+        "  curl -i {}",
+        for_shell(&format!("http://{ADDRESS}{sample}"))
+    ));
+    lines.join("\n")
+}
+
+/// Path of an operation that `curl` can request without a body: a GET without parameters in the
+/// path, if there is one, else `/`. Operations that need no credential come first.
+fn sample(model: Option<&Model>) -> String {
+    let operations = model.into_iter().flat_map(|model| &model.apis);
+    let operations = operations.flat_map(|api| &api.operations);
+    let simple = operations.filter(|one| {
+        let is_plain = one.path.starts_with('/') && !one.path.contains(['{', '?', '#']);
+        one.method == "GET" && is_plain && !one.internal && one.conditions.is_empty()
+    });
+    let first = simple.min_by_key(|one| !one.security.value.admits_anyone());
+    first.map_or("/", |one| &one.path).to_owned()
 }
 
 /// Returns the project name from the option, else from the folder.
@@ -318,12 +371,14 @@ apis:
     mount: {{base_path: /}}
 
 listeners:
-  public: {{address: "127.0.0.1:8080"}}
+  public: {{address: "{ADDRESS}"}}
 
-# Address of the service behind the gateway. Change this first.
+# Services behind the gateway. Change `url` first: scheme, host and port of yours. A service that
+# selects by the Host field gets the host of `url` with `host_header: upstream`; without this
+# line it gets the Host of the client's request.
 upstreams:
   {api}:
-    targets: {{a: {{url: "http://127.0.0.1:9000"}}}}
+    targets: {{a: {{url: "{SERVICE}"}}}}
     timeouts: {{connect: 1s, request: 10s}}
 
 defaults:
@@ -369,6 +424,8 @@ fn readme(name: &ProjectName, document: &str) -> String {
          gwc plan                              # what a release would change\n\
          gwc keygen release                    # once: a key, and its entry in trust.json\n\
          gwc apply --key keys/release.pem      # release it\n\
+         gwc trust floor                       # new gateways refuse older copies of the store\n\
+         gwd run --store releases --trust trust.json --state state   # serve it\n\
          gwc rollback --key keys/release.pem   # go back to the version before\n\
          gwc history                           # who released what, when and why\n\
          ```\n\n\
@@ -423,6 +480,8 @@ struct Checked {
     settled: Settled,
     /// Decisions that are left to the user.
     open: Vec<String>,
+    /// Path of a request that shows the running gateway.
+    sample: String,
 }
 
 /// Lints the new project. If `settles` is true, errors of the given document are handled in
@@ -460,5 +519,6 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         exit,
         settled,
         open: settle::open(&compiled),
+        sample: sample(compiled.model.as_ref()),
     })
 }

@@ -141,9 +141,20 @@ fn printed_first_steps_run_as_they_are() {
         .with(0)
         .out;
     let (_, steps) = said.split_once("Next:\n").expect("steps");
-    let mut script = steps.trim_end().replace('\n', " && ");
-    script.push_str(" --yes");
-    paste(folder.path(), &script).with(0).contains("serial 1");
+    let (release, serve) = steps.split_once("  gwd run ").expect("gwd is started");
+    let script = format!(
+        "set -e\n{}",
+        release.replace("gwc apply ", "gwc apply --yes ")
+    );
+    let ended = paste(folder.path(), &script).with(0).contains("serial 1");
+    assert!(ended.out.contains("min_serial"), "a floor: {}", ended.out);
+    let project = folder.path().join("it's a shop");
+    for file in ["releases", "trust.json"] {
+        assert!(serve.contains(file), "{serve}");
+        assert!(project.join(file).exists(), "{file}");
+    }
+    let request = serve.lines().last().expect("a request");
+    assert_eq!(request, "  curl -i http://127.0.0.1:8080/greetings");
 }
 
 #[test]

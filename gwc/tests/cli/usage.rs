@@ -36,6 +36,16 @@ fn reasons_of_errors_are_explained() {
 }
 
 #[test]
+fn kinds_of_changes_are_explained() {
+    let project = Project::bare();
+    let page = project.run(&["explain", "operation-exposed"]).with(0).out;
+    assert!(page.contains("Requests that were not served"), "{page}");
+    assert!(page.contains("in the section SECURITY of plans"), "{page}");
+    let json = project.run(&["explain", "limit-split", "--format", "json"]);
+    assert_eq!(json.with(0).json("explain/v1")["section"], "policy");
+}
+
+#[test]
 fn every_command_explains_itself() {
     let project = Project::bare();
     let commands = commands(&project);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::details::{Line, Of, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
-use crate::security::{Tokens, Verdict};
+use crate::security::{NOBODY, Tokens, Verdict};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
@@ -429,7 +429,7 @@ impl<'a> Cells<'_, 'a> {
             class,
             "operation-exposed",
             "security",
-            "nobody".into(),
+            NOBODY.into(),
             describe(&route.treatment().security).into(),
         );
         let mut change = change;

@@ -41,6 +41,9 @@ pub use token::{AT_S, proof_of};
 pub(super) use transport::UNSHOWN;
 pub use who::{Tokens, Verdict, Who, describe, tokens};
 
+/// Value in JSON for the access to requests that are not served. Texts show it as `not served`.
+pub(crate) const NOBODY: &str = "nobody";
+
 /// All settings that decide on access to one route on one side.
 #[derive(Debug)]
 pub struct Access<'a> {

@@ -14,7 +14,7 @@ use policy::auth::Place;
 use serde_json::Value;
 
 use super::verifier::CredentialRequirements;
-use super::{Access, Difference, certificate, signature, token};
+use super::{Access, Difference, NOBODY, certificate, signature, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
 /// caller is admitted. An alternative without credentials admits every caller.
@@ -374,7 +374,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     // Also show the verifier's settings that differ.
     let said = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
-            None => "nobody".into(),
+            None => NOBODY.into(),
             Some(_) if id == "verifier-changed" => access.verifiers().into(),
             Some(security) => describe(security).into(),
         }
