@@ -260,9 +260,13 @@ impl Control {
             result: &refused.reason(),
         }
         .tell("activation failed", json!({"serial": record.serial}));
+        let message = match self.running {
+            Some(_) => "a bundle was refused; the current version keeps serving",
+            None => "a bundle was refused; this node serves nothing yet",
+        };
         event(
             Level::Error,
-            "a bundle was refused; the current version keeps serving",
+            message,
             json!({
                 "bundle": bundle.to_string(),
                 "reason": refused.reason(),

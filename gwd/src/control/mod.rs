@@ -423,11 +423,11 @@ impl Control {
         if ends {
             event(
                 Level::Error,
-                "gwd does not start: an address is in use by another process",
+                "gwd does not start: it cannot listen on an address",
                 json!({
                     "error": error,
                     "tried_ms": BUSY_START_MS,
-                    "do": "stop the process that listens there, or name another address with --listen NAME=ADDR",
+                    "do": "free the address, or give the listener another one with --listen NAME=ADDR",
                     "exit": 69,
                 }),
             );
@@ -562,6 +562,10 @@ fn advice(refused: &Refused) -> &'static str {
         }
         Refused::FromTheFuture { .. } => {
             return "check the clocks of this node and of the signer; gwd tries again";
+        }
+        Refused::PortBusy { .. } => {
+            return "free the address, or give the listener another one with --listen NAME=ADDR or \
+`listeners` of gateway.yaml; gwd tries again";
         }
         Refused::Forked { .. } => {
             return "two chains of records continue from the same record: restore the store that \

@@ -60,6 +60,19 @@ pub(crate) struct Bound {
     sockets: Vec<Socket>,
 }
 
+/// Cause of a failed [`bind`], for the operator.
+pub(crate) fn bind_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process uses this address".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has this address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Binds one socket per worker. Fails if another process uses the address, even if that process
 /// allows sharing. `beside_ours` means that this process has a socket whose address overlaps (same
 /// port, one specific and one wildcard address). In this case, a process that allows sharing is not

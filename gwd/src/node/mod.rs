@@ -368,7 +368,7 @@ impl Node {
                 Err(error) => {
                     self.bound.truncate(before);
                     return Err(Refused::PortBusy {
-                        address: format!("{}: {error}", wanted.address),
+                        address: format!("{}: {}", wanted.address, listen::bind_error(&error)),
                     });
                 }
             }

@@ -234,9 +234,14 @@ fn first_start_on_a_port_that_stays_busy_ends() {
     world.release(&shop.gateway());
     let mut gwd = Process::spawn(&mut world.trusted());
     assert_eq!(gwd.wait().code(), Some(69));
-    let told = gwd.logged("gwd does not start: an address is in use by another process");
-    let error = told.unwrap()["error"].as_str().unwrap().to_owned();
-    assert!(error.contains(&address), "{error}");
+    let cause = format!("cannot listen on {address}: another process uses this address");
+    let refused = gwd.logged("a bundle was refused; this node serves nothing yet");
+    let refused = refused.expect("the refusal is logged");
+    assert_eq!(refused["error"], cause);
+    let advice = refused["do"].as_str().unwrap();
+    assert!(advice.contains("--listen NAME=ADDR"), "{advice}");
+    let told = gwd.logged("gwd does not start: it cannot listen on an address");
+    assert_eq!(told.expect("the end is logged")["error"], cause);
 }
 
 #[test]
