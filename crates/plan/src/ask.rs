@@ -1,6 +1,7 @@
 //! Decision on a single request by the engine, without a running gateway. Used by `gwc route` and
 //! for the witnesses of plans.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use policy::ranges::RangesCell;
 use policy::threat;
 use policy::validation::{Check, Examined};
 use policy::{
-    Checked, Cx, Form, Limits, Reject, RequestHead, Revoked, SecretCell, SecretRef,
-    SecretUnavailable, Secrets,
+    Addresses, Checked, Cx, Form, Limits, Policy as _, Reject, RequestHead, Revoked, SecretCell,
+    SecretRef, SecretUnavailable, Secrets,
 };
 use validator::{BodyUse, Cone, Credentials, Described};
 
@@ -316,15 +317,32 @@ pub struct Question {
     pub unix_s: u64,
 }
 
-struct NoSecrets;
+/// Ranges of the files that `allow_file` and `deny_file` name, by reference (`${file:PATH}`).
+pub type RangeFiles = BTreeMap<String, Addresses>;
 
-impl Secrets for NoSecrets {
+/// References of all `allow_file` and `deny_file` of a gateway.
+#[must_use]
+pub fn range_files(gateway: &Gateway) -> BTreeSet<String> {
+    let own = gateway.apis.iter().flat_map(|api| &api.policies);
+    let filters = gateway.shared.policies.iter().chain(own);
+    let filters = filters.filter_map(|policy| match &policy.checked {
+        Checked::IpFilter(filter) => Some(filter.secrets()),
+        _ => None,
+    });
+    filters.flatten().map(ToString::to_string).collect()
+}
+
+/// Empty secrets, and the ranges of known files.
+struct NoSecrets<'r>(&'r RangeFiles);
+
+impl Secrets for NoSecrets<'_> {
     fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         Ok(SecretCell::new(Vec::new()))
     }
 
-    fn ranges(&self, _: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
-        Ok(None)
+    fn ranges(&self, reference: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
+        let known = self.0.get(&reference.to_string());
+        Ok(known.map(|ranges| RangesCell::new(ranges.clone())))
     }
 
     fn takes_witnesses(&self) -> bool {
@@ -340,10 +358,23 @@ impl Oracle {
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
+        Self::with_ranges(gateway, bundle, &RangeFiles::new())
+    }
+
+    /// Builds an engine as [`Oracle::build`] does, with the ranges of files. The other files of
+    /// `allow_file` and `deny_file` count as unknown: they admit every address.
+    ///
+    /// # Errors
+    /// Returns the error with which gwd would refuse this gateway.
+    pub fn with_ranges(
+        gateway: &Gateway,
+        bundle: &str,
+        ranges: &RangeFiles,
+    ) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
         // Leave out settings that this version cannot run; they do not affect routing.
         let assembly = parts.assemble(&gateway.runnable())?;
-        let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
+        let snapshot = engine::build(&assembly, bundle, &NoSecrets(ranges), &mut parts)?;
         let verifiers = gateway.shared.auth.iter();
         let asking = verifiers.filter_map(|one| Some((one.name.clone(), About::of(&one.checked)?)));
         Ok(Self {

@@ -25,6 +25,7 @@ mod movement;
 mod options;
 mod plan;
 mod planned;
+mod range_files;
 mod rehearsal;
 mod replace;
 mod reproduce;

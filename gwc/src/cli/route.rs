@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
+use super::range_files::RangeOptions;
 use super::revocations::{self, InForce};
 use super::say::{self, Context, Format};
 use super::side::{self, Read};
@@ -80,6 +81,8 @@ pub(super) struct Args {
     /// Replay the request of the change with this fingerprint in a plan
     #[arg(long, value_name = "FINGERPRINT", conflicts_with_all = ["header", "credential"])]
     witness: Option<String>,
+    #[command(flatten)]
+    ranges: RangeOptions,
     /// Show every value, and routes that nearly match
     #[arg(long)]
     all: bool,
@@ -108,7 +111,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             std::borrow::Cow::Owned(witness::with_witness(gateway, &sets))
         }
     };
-    let oracle = Oracle::build(&gateway, &side.bundle.to_string()).map_err(|error| {
+    let ranges = args.ranges.read(&side.lowered.gateway)?;
+    let id = side.bundle.to_string();
+    let oracle = Oracle::with_ranges(&gateway, &id, &ranges).map_err(|error| {
         Failure::new(
             Exit::BUG,
             "bug",

@@ -601,3 +601,58 @@ components:
         ]
     );
 }
+
+#[test]
+fn files_of_ranges_decide_if_they_are_named() {
+    let project = Project::new();
+    project.edit(
+        "gateway.yaml",
+        "policies: {slow:",
+        "tests: [t.yaml]\npolicies: {office: {kind: ip_filter, allow_file: \"${file:/run/allow}\", deny_file: \"${env:GWS_DENY}\"}, slow:",
+    );
+    project.edit(
+        "gateway.yaml",
+        "policies: [slow]",
+        "policies: [office, slow]",
+    );
+    project.write("allow.txt", "192.0.2.0/24 # office\n");
+    project.write("deny.txt", "192.0.2.66\n");
+    let reason = |peer: &str, files: &[&str]| {
+        let mut words = vec![
+            "route", "GET", "/orders", "--peer", peer, "--format", "json",
+        ];
+        words.extend(files.iter().flat_map(|file| ["--range-file", file]));
+        let answer = project.run(&words).with(0).json("route/v1");
+        answer["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    let both = ["/run/allow=allow.txt", "env:GWS_DENY=deny.txt"];
+    // An unknown file admits everybody, so that the missing credential decides.
+    assert_eq!(reason("203.0.113.9", &[]), "credential_missing");
+    assert_eq!(reason("203.0.113.9", &both), "ip_denied");
+    assert_eq!(reason("192.0.2.7", &both), "credential_missing");
+    assert_eq!(reason("192.0.2.66", &both), "ip_denied");
+    assert_eq!(reason("192.0.2.66", &both[..1]), "credential_missing");
+    project.write(
+        "t.yaml",
+        "- {name: others, peer: 203.0.113.9, request: GET /orders, expect: {reason: ip_denied}}\n",
+    );
+    project.run(&["test"]).with(1);
+    project.run(&["test", "--range-file", both[0]]).with(0);
+    for (option, code, said) in [
+        ("/run/allow", 64, "write PATH=FILE"),
+        (
+            "/run/other=allow.txt",
+            64,
+            "one of `${env:GWS_DENY}` or `${file:/run/allow}`",
+        ),
+        ("/run/allow=missing.txt", 65, "cannot read"),
+        (
+            "/run/allow=gateway.yaml",
+            65,
+            "is not a list of address ranges",
+        ),
+    ] {
+        let ended = project.run(&["route", "GET", "/orders", "--range-file", option]);
+        ended.with(code).contains(said);
+    }
+}

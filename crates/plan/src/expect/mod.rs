@@ -12,7 +12,7 @@ use diag::Span;
 use model::test_file::TestCase;
 
 use crate::Side;
-use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question};
+use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question, RangeFiles};
 use crate::route::request::{self, Written};
 use crate::route::{Answer, Credential, RouteRequest, answer, carry};
 use crate::witness;
@@ -48,6 +48,7 @@ pub struct Outcome {
 /// Engine of a gateway that decides the requests of tests.
 pub struct Runner<'a> {
     side: &'a Side,
+    ranges: RangeFiles,
     plain: Oracle,
     /// Engines that accept the credentials of tests, by the consumer that owns the credentials.
     credentialed: BTreeMap<Option<String>, Oracle>,
@@ -69,14 +70,16 @@ impl Failure {
 
 impl<'a> Runner<'a> {
     /// Builds the engine of a gateway. `now_s` is the time (Unix time, seconds) of tests without a
-    /// time.
+    /// time; `ranges` are the known files of address ranges.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.
-    pub fn new(side: &'a Side, now_s: u64) -> Result<Self, BuildError> {
-        let plain = Oracle::build(&side.lowered.gateway, &side.bundle.to_string())?;
+    pub fn new(side: &'a Side, now_s: u64, ranges: RangeFiles) -> Result<Self, BuildError> {
+        let bundle = side.bundle.to_string();
+        let plain = Oracle::with_ranges(&side.lowered.gateway, &bundle, &ranges)?;
         Ok(Self {
             side,
+            ranges,
             plain,
             credentialed: BTreeMap::new(),
             now_s,
@@ -94,7 +97,8 @@ impl<'a> Runner<'a> {
             let gateway = &self.side.lowered.gateway;
             let sets = witness::RoleSets::of([gateway]);
             let gateway = witness::with_credentials_of(gateway, owner.as_deref(), &sets);
-            let oracle = Oracle::build(&gateway, &self.side.bundle.to_string())?;
+            let bundle = self.side.bundle.to_string();
+            let oracle = Oracle::with_ranges(&gateway, &bundle, &self.ranges)?;
             self.credentialed.insert(owner.clone(), oracle);
         }
         let credentialed = self.credentialed.get(&owner).filter(|_| with_credentials);

@@ -9,6 +9,7 @@ mod tap;
 use std::path::{Path, PathBuf};
 
 use super::limits::LimitOptions;
+use super::range_files::RangeOptions;
 use super::say::{self, Context};
 use super::side;
 use crate::release;
@@ -53,6 +54,8 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
+    #[command(flatten)]
+    ranges: RangeOptions,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
@@ -151,7 +154,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             format!("sources that compile cannot be built, which is a bug in gwc: {error}");
         Failure::new(Exit::BUG, "bug", message)
     };
-    let mut runner = Runner::new(&side, release::now().unix_s()).map_err(bug)?;
+    let mut runner =
+        Runner::new(&side, release::now().unix_s(), args.ranges.read(gateway)?).map_err(bug)?;
     let mut coverage = Coverage::of(gateway);
     let mut tests = Vec::new();
     for case in selected {
