@@ -6,6 +6,7 @@ mod broken;
 mod conformance;
 mod contests;
 mod credentials;
+mod debug_output;
 mod dice;
 mod editors;
 mod edits;

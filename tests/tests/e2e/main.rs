@@ -20,6 +20,7 @@ mod judging;
 mod key_sets;
 mod kills;
 mod logins;
+mod mutual_tls;
 mod origins;
 mod own_upstreams;
 mod passwords;
