@@ -1,16 +1,21 @@
-//! Schemes of the bundle, with names that describe their effect, and bearer tokens at the schemes of
-//! logins.
+//! Schemes of the bundle, with names that describe their effect, and schemes of a document that stand
+//! for several of them.
 //!
 //! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle: the
 //! session's cookie, and a token that the other verifier checks. Each alternative of `security` with
-//! the scheme becomes two: first with the session, then with the token.
+//! the scheme becomes two: first with the session, then with the token. In the same way, a scheme with
+//! a list of verifiers stands for one scheme for each of them.
+
+use std::collections::BTreeMap;
 
 use bundle::ir::{self, Passes};
-use diag::{NodeRef, Spanned};
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place, dpop};
 use policy::declared::Settings as Declared;
 
 use super::Defined;
+use vocab::lints::WRONG_KIND;
 
 /// Name of the verifier of bearer tokens that a login names (`bearer`), as written.
 pub(super) fn bearer_of(
@@ -33,24 +38,65 @@ pub(super) fn bearer_place(checked: &auth::Checked) -> Place {
     Place::Authorization(scheme.to_owned())
 }
 
-/// Alternatives for a requirement. `bearers` are the schemes of logins in it, each with the scheme of
-/// its bearer tokens.
+/// Alternatives for a requirement. `others` are pairs of schemes: one of the requirement, and one that
+/// is accepted in its place. An alternative may occur twice.
 pub(super) fn alternatives(
     uses: Vec<ir::SchemeUse>,
-    bearers: &[(String, String)],
+    others: &[(String, String)],
 ) -> Vec<ir::Alternative> {
     let mut all = vec![uses];
-    for (session, bearer) in bearers {
-        let tokens = all.iter().map(|uses| {
+    for (first, other) in others {
+        let replaced = all.iter().map(|uses| {
             let mut uses = uses.clone();
-            let sessions = uses.iter_mut().filter(|wanted| wanted.scheme == *session);
-            sessions.for_each(|wanted| wanted.scheme.clone_from(bearer));
+            let replaced = uses.iter_mut().filter(|wanted| wanted.scheme == *first);
+            replaced.for_each(|wanted| wanted.scheme.clone_from(other));
             uses
         });
-        let tokens: Vec<Vec<ir::SchemeUse>> = tokens.collect();
-        all.extend(tokens);
+        let replaced: Vec<Vec<ir::SchemeUse>> = replaced.collect();
+        all.extend(replaced);
     }
     all.into_iter().map(merged).collect()
+}
+
+/// Reports verifiers of one scheme between which the issuer of a token cannot decide: of another kind
+/// than tokens, without an issuer, or with the issuer of another one.
+pub(super) fn check_issuers(listed: &[(Span, &ir::Verifier)], sink: &mut Sink) {
+    let mut known: BTreeMap<&str, (Span, &str)> = BTreeMap::new();
+    for &(span, verifier) in listed {
+        let (name, checked) = (verifier.name.as_str(), &verifier.checked);
+        let shown = name.escape_debug();
+        let issuer = match checked {
+            auth::Checked::Jwt(jwt) => Some(jwt.issuer()),
+            auth::Checked::Introspection(asked) => asked.issuer(),
+            _ => {
+                let kind = checked.kind();
+                let message = format!("`{shown}` of kind `{kind}` cannot share a scheme");
+                sink.push(Diagnostic::new(&WRONG_KIND, span, message).help(
+                    "list only verifiers of kind `jwt` or `introspection`; for another kind, add a \
+security scheme, and an alternative of `security`",
+                ));
+                continue;
+            }
+        };
+        let Some(issuer) = issuer else {
+            let message =
+                format!("`{shown}` has no `issuer`, which selects the verifier of a token");
+            let finding = Diagnostic::new(&BAD_VALUE, span, message);
+            sink.push(finding.help("write `issuer` at this verifier"));
+            continue;
+        };
+        if let Some((first, other)) = known.insert(issuer, (span, name)) {
+            let message = match other == name {
+                true => format!("`{shown}` occurs twice"),
+                false => format!("`{shown}` has the issuer of `{}`", other.escape_debug()),
+            };
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, span, message)
+                    .related(first, "tokens of this issuer are checked here")
+                    .help("remove one of them: the issuer of a token selects its verifier"),
+            );
+        }
+    }
 }
 
 /// Alternative with one use of each scheme, with the scopes and roles of all its uses.

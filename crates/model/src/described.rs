@@ -160,6 +160,8 @@ fn one(
     });
     let template = path_item::styled(described.template, &operation.parameters, node);
     let path_readings = scopes.path_readings(settings, &template);
+    let closes_streams = scopes.closes_streams(settings);
+    forwarding.closes_streams = closes_streams.value;
     let owners = [
         described.get("owner"),
         root.and_then(|root| root.get("owner")),
@@ -184,6 +186,7 @@ fn one(
         upstream,
         timeout_ms,
         path_readings,
+        closes_streams,
         max_body_bytes: scopes.max_body(settings),
         forwarding,
         retries: described
@@ -310,7 +313,8 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
-        closes_streams: said("streams").and_then(NodeRef::scalar_text) == Some("close"),
+        // Set with the inherited values.
+        closes_streams: false,
         override_fields: Vec::new(),
         cost: said("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())

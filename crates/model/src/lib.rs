@@ -42,6 +42,7 @@ mod preflights;
 mod read_before_set;
 mod removed_parameters;
 mod requested;
+mod required_auth;
 pub mod rest;
 pub mod routes;
 pub mod rules;
@@ -67,7 +68,7 @@ pub mod verifiers;
 pub mod wildcard;
 
 use bundle::ir;
-use diag::{NodeId, Span};
+use diag::{NodeId, NodeRef, Span};
 use policy::validation::Mode;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -174,6 +175,8 @@ pub struct Operation {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
+    /// True if open streams end with a credential of their request.
+    pub closes_streams: Valued<bool>,
     /// Settings that affect how requests are forwarded.
     pub forwarding: ir::Forwarding,
     /// Retry settings. `None` if the operation sets none.
@@ -218,6 +221,19 @@ pub enum Origin {
 }
 
 impl<T> Valued<T> {
+    /// Value of a key, else its default. Invalid values were reported.
+    fn read<'a>(
+        node: Option<NodeRef<'a>>,
+        (key, default): (&'static str, T),
+        read: impl Fn(NodeRef<'a>) -> Option<T>,
+    ) -> Self {
+        let written = node.and_then(|node| Some((read(node)?, node.span())));
+        match written {
+            Some((value, span)) => Self::written(value, span),
+            None => Self::default(default, key),
+        }
+    }
+
     /// Creates a value that is a built-in default.
     pub fn default(value: T, name: &'static str) -> Self {
         Self {

@@ -264,6 +264,7 @@ fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
         declared: policy::declared::Settings::default(),
         forwarding: ir::Forwarding {
             split: rest.split.clone(),
+            closes_streams: rest.closes_streams.value,
             ..ir::Forwarding::default()
         },
         retries: None,

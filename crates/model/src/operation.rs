@@ -9,7 +9,8 @@ use policy::{Checked, Phase};
 
 use super::alias::Alias;
 use super::open::{AccessSettings, Open};
-use super::security::{Schemes, Written, check_required};
+use super::required_auth;
+use super::security::{Schemes, Written};
 use super::settings::{ApiEntry, Settings};
 use super::treatment::Own;
 use super::{Origin, Valued};
@@ -88,7 +89,7 @@ pub(super) fn access(
         };
         found.open.judge(&judged, settings, sink);
     }
-    check_required(
+    required_auth::check(
         &security.value,
         &used,
         settings,

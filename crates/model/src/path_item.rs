@@ -153,6 +153,15 @@ pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
         .unwrap_or(0)
 }
 
+/// Reads `streams`. `None` if the value is invalid, which was reported.
+pub(super) fn closes_streams(said: NodeRef<'_>) -> Option<bool> {
+    match said.scalar_text() {
+        Some("close") => Some(true),
+        Some("keep") => Some(false),
+        _ => None,
+    }
+}
+
 /// Reads `path_readings`. `None` if the value is invalid, which was reported.
 pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     match said.scalar_text() {

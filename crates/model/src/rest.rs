@@ -44,6 +44,8 @@ pub struct Rest {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
+    /// True if open streams end with a credential of their request.
+    pub closes_streams: Valued<bool>,
 }
 
 /// Resolves the operations for undescribed requests, at most one of each kind.
@@ -161,6 +163,7 @@ fn one(
             .or_else(|| settings.owner.clone()),
         max_body_bytes: scopes.max_body(settings),
         path_readings: scopes.path_readings(settings, &everything()),
+        closes_streams: scopes.closes_streams(settings),
         key,
         owns,
         span,

@@ -19,7 +19,7 @@ use super::settings::{self, SecurityMode, Settings};
 use super::unreachable_alternative;
 use super::verifiers::{Own, place};
 use openapi::spec::{Requirement, SchemeKind, Security, SecurityScheme, Version};
-use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
+use vocab::lints::{NO_VERIFIER, SCOPES_NOT_GIVEN, WRONG_KIND};
 
 /// Security schemes of a document, bound to verifiers.
 pub(super) struct Schemes {
@@ -34,8 +34,9 @@ struct Scheme {
     span: Span,
     /// Resolved scheme. `None` if it cannot run, which was reported.
     ir: Option<Bound>,
-    /// Scheme of the bearer tokens that are accepted beside sessions of a login.
-    bearer: Option<ir::Scheme>,
+    /// Schemes that are accepted in place of `ir`: the bearer tokens beside sessions of a login, and
+    /// the further verifiers of a list.
+    others: Vec<ir::Scheme>,
     takes_scopes: bool,
     /// Name of the verifier, if its credentials have no scopes.
     lacks_scopes: Option<String>,
@@ -151,10 +152,13 @@ impl Schemes {
         for scheme in schemes {
             let extension = scheme.x_gateway.map(&node_of);
             let place = place(&scheme.kind);
-            let ir = match place {
-                Some(place) => bind_one(place, extension, verifiers, sink),
-                None => None,
+            let (ir, mut others) = match place {
+                Some(place) => bind_all(place, extension, verifiers, sink),
+                None => (None, Vec::new()),
             };
+            let bearer = ir.as_ref();
+            let bearer = bearer.and_then(|bound| bearer_scheme(bound, verifiers, &node_of));
+            others.extend(bearer);
             let takes_scopes = matches!(
                 scheme.kind,
                 SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. }
@@ -164,9 +168,7 @@ impl Schemes {
                 Scheme {
                     span: scheme.name.span,
                     lacks_scopes: ir.as_ref().and_then(Bound::without_scopes),
-                    bearer: ir
-                        .as_ref()
-                        .and_then(|bound| bearer(bound, verifiers, &node_of)),
+                    others,
                     ir,
                     takes_scopes,
                 },
@@ -200,7 +202,7 @@ impl Schemes {
             let Some(Bound::Checked(bound, _)) = &scheme.ir else {
                 continue;
             };
-            for bound in [bound].into_iter().chain(&scheme.bearer) {
+            for bound in [bound].into_iter().chain(&scheme.others) {
                 add_stripped(bound, used);
             }
         }
@@ -219,7 +221,7 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
-            let mut bearers: Vec<(String, String)> = Vec::new();
+            let mut others: Vec<(String, String)> = Vec::new();
             // Leave out an alternative with a scheme that could not be read, because the
             // alternative would be weaker without it. The reported mistake fails the build.
             let mut whole = true;
@@ -260,14 +262,14 @@ impl Schemes {
                     scopes,
                     roles,
                 });
-                if let Some(bearer) = &scheme.bearer {
-                    bearers.push((bound.name.clone(), bearer.name.clone()));
-                    used.insert(bearer.name.clone(), bearer.clone());
+                for other in &scheme.others {
+                    others.push((bound.name.clone(), other.name.clone()));
+                    used.insert(other.name.clone(), other.clone());
                 }
                 used.insert(bound.name.clone(), bound);
             }
             readable &= whole;
-            for alternative in bound_schemes::alternatives(uses, &bearers) {
+            for alternative in bound_schemes::alternatives(uses, &others) {
                 if whole && !alternatives.contains(&alternative) {
                     alternatives.push(alternative);
                 }
@@ -385,7 +387,7 @@ fn add_stripped(bound: &ir::Scheme, used: &mut BTreeMap<String, ir::Scheme>) {
 }
 
 /// Scheme of the bearer tokens of a login that names a verifier for them.
-fn bearer<'a>(
+fn bearer_scheme<'a>(
     bound: &Bound,
     verifiers: Verifiers<'_>,
     node_of: impl Fn(diag::NodeId) -> NodeRef<'a>,
@@ -414,54 +416,44 @@ fn bearer<'a>(
     ))
 }
 
-/// Checks that each alternative uses one of the required verifiers. The empty alternative is
-/// checked together with open operations.
-pub(super) fn check_required(
-    security: &ir::Security,
-    schemes: &BTreeMap<String, ir::Scheme>,
-    settings: &Settings,
-    at: Span,
-    key: &str,
+/// Binds a scheme to its verifier, or to the first of a list. Also returns the schemes of the other
+/// verifiers of the list.
+fn bind_all(
+    place: Place,
+    extension: Option<NodeRef<'_>>,
+    verifiers: Verifiers<'_>,
     sink: &mut Sink,
-) {
-    let Some(first) = settings.required.auth.first() else {
-        return;
-    };
-    let required = |verify: &ir::Verify| match verify {
-        ir::Verify::Auth(name) => settings
-            .required
-            .auth
-            .iter()
-            .any(|required| required.value == *name),
-        ir::Verify::Upstream => false,
-    };
-    let covered = |alternative: &ir::Alternative| {
-        alternative.0.iter().any(|wanted| {
-            schemes
-                .get(&wanted.scheme)
-                .is_some_and(|scheme| required(&scheme.verify))
-        })
-    };
-    let asks = |alternative: &&ir::Alternative| !alternative.0.is_empty();
-    if security
-        .0
-        .iter()
-        .filter(asks)
-        .any(|alternative| !covered(alternative))
-    {
-        sink.push(
-            Diagnostic::new(
-                &REQUIRED_AUTH_MISSING,
-                at,
-                format!("`{key}` can be called without a verifier that is required"),
-            )
-            .related(first.span, "gateway.yaml requires it here"),
+) -> (Option<Bound>, Vec<ir::Scheme>) {
+    let auth = extension.and_then(|node| node.get("auth"));
+    let auth = auth.filter(|value| !value.is_null());
+    let Some(list) = auth.filter(|auth| auth.is_list()) else {
+        return (
+            bind_one((place, auth), extension, verifiers, sink),
+            Vec::new(),
         );
+    };
+    let listed = list.items().filter_map(|item| {
+        let verifier = verifiers.named(item.as_str()?)?;
+        Some((item.span(), &verifier.value))
+    });
+    bound_schemes::check_issuers(&listed.collect::<Vec<_>>(), sink);
+    let bind = |auth| bind_one((place.clone(), Some(auth)), extension, verifiers, sink);
+    let mut all: Vec<Option<Bound>> = list.items().map(bind).collect();
+    // A mistake in one of them was reported.
+    if all.is_empty() || all.iter().any(Option::is_none) {
+        return (None, Vec::new());
     }
+    let first = all.remove(0);
+    let others = all.into_iter().flatten().filter_map(|bound| match bound {
+        Bound::Checked(scheme, _) => Some(scheme),
+        Bound::Unverified(_) => None,
+    });
+    (first, others.collect())
 }
 
+/// Binds a scheme to the verifier that `auth` names or defines.
 fn bind_one(
-    place: Place,
+    (place, auth): (Place, Option<NodeRef<'_>>),
     extension: Option<NodeRef<'_>>,
     verifiers: Verifiers<'_>,
     sink: &mut Sink,
@@ -481,7 +473,7 @@ fn bind_one(
         let scheme = canonical((place, verify, strip), declared, passes.clone());
         Bound::Checked(scheme, named)
     };
-    if let Some(auth) = get("auth") {
+    if let Some(auth) = auth {
         let (verifier, name) = match auth.as_str() {
             Some(name) => (verifiers.named(name)?, format!("`{name}`")),
             None => (verifiers.own.inline(auth.id())?, "this verifier".to_owned()),
@@ -597,7 +589,7 @@ mod tests {
                         )
                     })
                     .map(|scheme| Bound::Checked(scheme, None)),
-                bearer: None,
+                others: Vec::new(),
                 takes_scopes: false,
                 lacks_scopes: None,
             };

@@ -13,7 +13,7 @@ use Shape::{
     Timeout, Word, WordOrName,
 };
 
-use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS};
+use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS, STREAMS};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
@@ -150,6 +150,7 @@ static ROOT_DEFAULTS: Object = Object {
             "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
         PATH_READINGS,
+        STREAMS,
     ],
 };
 
@@ -323,11 +324,7 @@ pub static OPERATION: Object = Object {
             Bool,
             "The response is an endless stream; a pause in it is not a failure.",
         ),
-        F::optional(
-            "streams",
-            Word(&["keep", "close"]),
-            "Uploads, responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
-        ),
+        STREAMS,
         F::optional("owner", Text, "Owner of the operation."),
     ],
 };
@@ -356,8 +353,13 @@ pub static SCHEME: Object = Object {
     fields: &[
         F::optional(
             "auth",
-            Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
-            "Verifier of the credential: a name, or a definition for this scheme alone.",
+            Either(&[
+                Name("a verifier"),
+                Several(&Name("a verifier")),
+                Kinds(policy::auth::KINDS),
+            ]),
+            "Verifier of the credential: a name, a definition for this scheme alone, or a list of \
+verifiers of tokens (`jwt`, `introspection`) with different issuers; the issuer of a token selects one of them.",
         ),
         F::optional(
             "forward_as",

@@ -14,7 +14,7 @@ use Shape::{
 };
 
 use super::listener::LISTENER;
-use super::shared::{ERRORS, PATH_READINGS, STORES};
+use super::shared::{ERRORS, PATH_READINGS, STORES, STREAMS};
 use super::upstream::UPSTREAM;
 use crate::lints::MOUNT_CONFLICT;
 
@@ -539,6 +539,7 @@ static DEFAULTS: Object = Object {
             "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
         PATH_READINGS,
+        STREAMS,
         F::optional(
             "security",
             Word(&["enforce", "upstream"]),

@@ -70,6 +70,13 @@ pub(crate) const PATH_READINGS: Field = F::optional(
     "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to no operation or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
+/// `streams`: treatment of streams whose credential ends.
+pub(crate) const STREAMS: Field = F::optional(
+    "streams",
+    Word(&["keep", "close"]),
+    "Uploads, responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
+);
+
 /// Reports a timeout per attempt after which no time is left for a second attempt.
 pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
     let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {

@@ -282,3 +282,48 @@ fn document_found_by_pattern_names_its_api() {
         findings_of(&all)
     );
 }
+
+#[test]
+fn verifiers_of_one_scheme_need_different_issuers() {
+    let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+         defaults: {upstream: u, timeout: 5s}\napis: {a: {path: api.yaml}}\nauth:\n  \
+         keys: {kind: api_key}\n  \
+         idp: {kind: jwt, issuer: \"https://idp.example\", audience: [s], algorithms: [ES256]}\n  \
+         same: {kind: jwt, issuer: \"https://idp.example\", audience: [t], algorithms: [ES256]}\n  \
+         partner: {kind: jwt, issuer: \"https://partner.example\", audience: [s], algorithms: [ES256]}\n  \
+         any: {kind: introspection, url: \"https://i.example/i\", client_id: c, client_secret: \"${env:GWS_I}\"}\n";
+    for (list, said) in [
+        ("[idp, partner]", None),
+        ("[idp]", None),
+        (
+            "[idp, keys]",
+            Some("`keys` of kind `api_key` cannot share a scheme"),
+        ),
+        (
+            "[idp, any]",
+            Some("`any` has no `issuer`, which selects the verifier of a token"),
+        ),
+        (
+            "[idp, partner, same]",
+            Some("`same` has the issuer of `idp`"),
+        ),
+        ("[idp, idp]", Some("`idp` occurs twice")),
+        ("[idp, nowhere]", Some("there is no verifier `nowhere`")),
+        ("[]", Some("this list has no item")),
+    ] {
+        let document = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{token: []}}]\n\
+             paths: {{/a: {{get: {{operationId: a, responses: {{'200': {{description: ok}}}}}}}}}}\n\
+             components: {{securitySchemes: {{token: {{type: http, scheme: bearer, x-gateway: {{auth: {list}}}}}}}}}\n"
+        );
+        let texts = [("gateway.yaml", gateway), ("api.yaml", &*document)];
+        let files = Files::in_memory(texts, Limits::default());
+        let findings = compile::project(files, &Vec::new()).findings;
+        let errors: Vec<&str> = findings
+            .iter()
+            .filter(|found| found.level == diag::Level::Error)
+            .map(|found| found.message.as_str())
+            .collect();
+        assert_eq!(errors, said.into_iter().collect::<Vec<_>>(), "{list}");
+    }
+}

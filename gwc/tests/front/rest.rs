@@ -394,3 +394,43 @@ fn path_readings_of_the_nearest_place_holds() {
     let loose = beside(strict).replace("/open:", "\"/open;v=1\":");
     assert_eq!(said(&plain, &loose), keys([false, false, false]));
 }
+
+#[test]
+fn streams_are_inherited_also_by_undescribed_requests() {
+    let closing = |gateway: &str, document: &str, operation: &str| {
+        let gateway = format!(
+            "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
+             apis: {{a: {{path: api.yaml, unmatched: u, undeclared_methods: pass}}}}\n\
+             defaults: {{upstream: u, timeout: 5s{gateway}}}\n"
+        );
+        let document = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nx-gateway: {{public: true, defaults: {{{document}}}}}\n\
+             paths: {{/a: {{get: {{operationId: a, x-gateway: {{public: true{operation}}}, responses: {{'200': {{description: ok}}}}}}}}}}\n"
+        );
+        let texts = [("gateway.yaml", &*gateway), ("api.yaml", &*document)];
+        let files = Files::in_memory(texts, Limits::default());
+        let compiled = compile::project(files, &Vec::new());
+        let lowered = compiled
+            .lowered
+            .unwrap_or_else(|| panic!("{:?}", compiled.findings));
+        let api = lowered.gateway.apis.iter().next().expect("an API");
+        let closes = |key: &str| {
+            let mut operations = api.operations.iter();
+            let operation = operations.find(|one| one.key == key).expect("an operation");
+            let treatment = usize::try_from(operation.treatment).expect("few");
+            api.treatments[treatment].forwarding.closes_streams
+        };
+        ["a/a", "a#unmatched", "a#undeclared"].map(closes)
+    };
+    assert_eq!(closing("", "", ""), [false; 3]);
+    assert_eq!(closing(", streams: close", "", ""), [true; 3]);
+    assert_eq!(closing("", "streams: close", ""), [true; 3]);
+    assert_eq!(closing(", streams: close", "streams: keep", ""), [false; 3]);
+    assert_eq!(
+        closing(", streams: close", "", ", streams: keep"),
+        [false, true, true]
+    );
+    assert_eq!(closing("", "", ", streams: close"), [true, false, false]);
+    // `null` restores the default.
+    assert_eq!(closing(", streams: close", "streams: null", ""), [false; 3]);
+}

@@ -121,6 +121,11 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     ),
     (
         r#"token_bytes: 8KiB"#,
+        r#"token_bytes: 8KiB, resource_metadata: "https://a.example/.well-known/oauth-protected-resource""#,
+        &["policy moved verifier-changed auth idp resource_metadata"],
+    ),
+    (
+        r#"token_bytes: 8KiB"#,
         r#"token_bytes: 16KiB"#,
         &["policy relax verifier-changed auth idp token_bytes"],
     ),

@@ -21,6 +21,7 @@ mod hidden;
 mod history;
 mod holders;
 mod identities;
+mod issuers;
 mod listeners;
 mod located;
 mod logins;

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate` challenges of refusals (RFC 9110 §11.6.1, RFC 6750 §3).
+//! `WWW-Authenticate` challenges of refusals (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1).
 //!
 //! The challenge for a request without a credential has no error code. The challenge for a refused
 //! token has `invalid_token`, without the reason. The challenge for a token that lacks a scope has
@@ -29,12 +29,13 @@ pub(super) struct Challenges {
 }
 
 impl Challenges {
-    /// Adds the challenges for one scheme of an alternative.
+    /// Adds the challenges for one scheme of an alternative. `metadata` is the URL of the
+    /// resource's metadata, if its verifier of tokens names one.
     pub(super) fn add(
         &mut self,
         wanted: &ir::SchemeUse,
         place: &Place,
-        verifier: Option<&Checked>,
+        (verifier, metadata): (Option<&Checked>, Option<&str>),
     ) {
         let add = |list: &mut Vec<HeaderValue>, text: String| {
             let value = HeaderValue::try_from(text);
@@ -43,7 +44,7 @@ impl Challenges {
                 list.push(value);
             }
         };
-        let plain = plain(place, verifier);
+        let mut plain = plain(place, verifier);
         if let Some(Checked::HmacSignature(signed)) = verifier {
             add(&mut self.signature, plain.clone());
             if let Some(wanted) = signed.wanted() {
@@ -54,6 +55,9 @@ impl Challenges {
             add(&mut self.missing, plain.clone());
             add(&mut self.invalid, plain);
             return;
+        }
+        if let Some(url) = metadata {
+            plain.push_str(&format!(", resource_metadata=\"{}\"", quoted(url)));
         }
         let invalid = format!("{plain}, error=\"invalid_token\"");
         if !wanted.scopes.is_empty() {
@@ -70,6 +74,11 @@ impl Challenges {
         add(&mut self.missing, plain);
         add(&mut self.invalid, invalid);
     }
+}
+
+/// Content of a quoted string (RFC 9110 §5.6.4).
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// Parameter `scope` of a challenge with these scopes. Empty if a scope contains a character that

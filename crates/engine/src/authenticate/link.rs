@@ -50,7 +50,14 @@ impl Requirement {
                     ir::Verify::Upstream => None,
                     ir::Verify::Auth(name) => Some(verifiers.get(name)?),
                 };
-                challenges.add(wanted, &scheme.place, verifier.map(|(checked, _)| checked));
+                let checked = verifier.map(|(checked, _)| checked);
+                // A verifier of proofs leaves the token to another verifier.
+                let of_token = match checked.and_then(auth::Checked::token_verifier) {
+                    Some(name) => Some(verifiers.get(name)?.0),
+                    None => checked,
+                };
+                let metadata = of_token.and_then(auth::Checked::resource_metadata);
+                challenges.add(wanted, &scheme.place, (checked, metadata));
                 add_folding(&mut folding, &scheme.place);
                 for place in signature::places(verifier.map(|(checked, _)| checked)) {
                     add_folding(&mut folding, &place);

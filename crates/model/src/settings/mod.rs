@@ -168,6 +168,8 @@ pub struct Defaults {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
+    /// True if open streams end with a credential of their request.
+    pub closes_streams: Valued<bool>,
     /// Component that checks credentials: the gateway or the upstream.
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
@@ -602,11 +604,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
     };
     let mut policies = name_list(get("policies"));
     policies.retain(|name| names.kind(Kind::Policy).knows(&name.value));
-    let max_body_bytes =
-        match get("max_body").and_then(|node| Some((read::size_bytes(node).ok()?, node.span()))) {
-            Some((bytes, span)) => Valued::written(Some(bytes), span),
-            None => Valued::default(None, "max_body"),
-        };
+    let max_body = |node| read::size_bytes(node).ok().map(Some);
     let timeout_ms = get("timeout")
         .and_then(|node| Some(Spanned::new(read::duration_ms(node).ok()?, node.span())));
     Defaults {
@@ -615,13 +613,17 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
         upstream_unknown: upstream.is_none() && get("upstream").is_some(),
         upstream,
         policies,
-        max_body_bytes,
-        path_readings: get("path_readings")
-            .and_then(|node| Some((path_item::path_readings(node)?, node.span())))
-            .map_or_else(
-                || Valued::default(ir::PathReadings::Strict, "path_readings"),
-                |(said, span)| Valued::written(said, span),
-            ),
+        max_body_bytes: Valued::read(get("max_body"), ("max_body", None), max_body),
+        path_readings: Valued::read(
+            get("path_readings"),
+            ("path_readings", ir::PathReadings::Strict),
+            path_item::path_readings,
+        ),
+        closes_streams: Valued::read(
+            get("streams"),
+            ("streams", false),
+            path_item::closes_streams,
+        ),
         security: match get("security").and_then(NodeRef::scalar_text) {
             Some("upstream") => SecurityMode::Upstream,
             _ => SecurityMode::Enforce,

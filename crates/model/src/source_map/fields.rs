@@ -52,6 +52,7 @@ impl<'c> Setters<'c> {
             &operation.timeout_ms.origin,
             &operation.max_body_bytes.origin,
             &operation.path_readings.origin,
+            &operation.closes_streams.origin,
         ];
         let mut fields = self.always(origins, &operation.chain, &nodes);
         let of_path = [
@@ -96,18 +97,20 @@ impl<'c> Setters<'c> {
             &rest.timeout_ms.origin,
             &rest.max_body_bytes.origin,
             &rest.path_readings.origin,
+            &rest.closes_streams.origin,
         ];
         self.always(origins, &rest.chain, &nodes)
     }
 
     /// Fields that every operation has: requirement, upstream, timeout, limits and policies.
-    fn always(&self, origins: [&Origin; 5], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
+    fn always(&self, origins: [&Origin; 6], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
         let names = [
             "security",
             "upstream",
             "timeout",
             "max_body",
             "path_readings",
+            "streams",
         ];
         let named = names.into_iter().zip(origins);
         let mut fields: Fields = named

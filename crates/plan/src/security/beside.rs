@@ -21,6 +21,16 @@ static BESIDE: &[Beside] = &[
     row("basic", &["realm"], "shown to clients only"),
     row("jwt", &["token_bytes"], "a limit: `relax` or `tighten`"),
     row(
+        "jwt",
+        &["resource_metadata"],
+        "tells clients where to get tokens: `moved`",
+    ),
+    row(
+        "introspection",
+        &["resource_metadata"],
+        "tells clients where to get tokens: `moved`",
+    ),
+    row(
         "introspection",
         &["token_bytes"],
         "a limit: `relax` or `tighten`",

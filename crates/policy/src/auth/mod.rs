@@ -80,6 +80,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:jwt:jwks_url",
     "auth:mtls",
     "auth:oidc",
+    "auth:resource_metadata",
 ];
 
 impl Checked {
@@ -104,7 +105,26 @@ impl Checked {
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let binding = self.binding();
         let binding = binding.map(|_| "auth:certificate_binding".to_owned());
-        std::iter::once(self.need()).chain(binding)
+        let metadata = self.resource_metadata();
+        let metadata = metadata.map(|_| "auth:resource_metadata".to_owned());
+        std::iter::once(self.need()).chain(binding).chain(metadata)
+    }
+
+    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. `None`:
+    /// challenges name no metadata.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(jwt) => jwt.resource_metadata(),
+            Self::Introspection(asked) => asked.resource_metadata(),
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Mtls(_)
+            | Self::Dpop(_)
+            | Self::HmacSignature(_)
+            | Self::Oidc(_)
+            | Self::Declared(_) => None,
+        }
     }
 
     /// True if this version can run the verifier.

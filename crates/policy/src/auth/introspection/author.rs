@@ -94,6 +94,11 @@ caller is not a consumer.",
             Shape::Form(&forms::WORDS),
             "Member with the groups, a space-separated string or a list. Default: `groups`.",
         ),
+        Field::optional(
+            "resource_metadata",
+            Shape::Form(&forms::HTTPS_URL),
+            "URL of the resource's metadata (RFC 9728 §5.1), from which clients learn where to get tokens; every challenge names it. Default: none.",
+        ),
         binding::BINDING,
         binding::HEADER,
     ],
@@ -164,6 +169,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         scope_claim: text("scope_claim"),
         groups_claim: text("groups_claim"),
         binding: binding::read(node),
+        resource_metadata: text("resource_metadata"),
         token_bytes: get("token_bytes").and_then(|node| read::size_bytes(node).ok()),
     })
 }

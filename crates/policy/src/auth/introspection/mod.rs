@@ -72,6 +72,9 @@ pub struct Checked {
     /// Treatment of tokens bound to certificates. None: such tokens are refused.
     #[n(15)]
     binding: Option<Binding>,
+    /// URL of the metadata of the protected resource (RFC 9728), for challenges.
+    #[n(16)]
+    resource_metadata: Option<String>,
 }
 
 impl Checked {
@@ -119,10 +122,18 @@ impl Checked {
         if let Some(bytes) = self.token_bytes.filter(|bytes| *bytes != TOKEN_BYTES) {
             all = all.with(&["token_bytes"], Value::One(Scalar::Size(bytes)));
         }
+        if let Some(url) = &self.resource_metadata {
+            all = all.with(&["resource_metadata"], text(url));
+        }
         match self.binding {
             Some(binding) => binding.add_to(all),
             None => all,
         }
+    }
+
+    /// URL of the metadata of the protected resource (RFC 9728).
+    pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
+        self.resource_metadata.as_deref()
     }
 
     /// Treatment of tokens bound to certificates.

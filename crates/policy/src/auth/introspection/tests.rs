@@ -45,6 +45,7 @@ pub(in crate::auth) fn checked() -> Checked {
         groups_claim: None,
         token_bytes: None,
         binding: None,
+        resource_metadata: None,
     }
 }
 

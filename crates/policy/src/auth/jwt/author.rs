@@ -102,6 +102,11 @@ caller is not a consumer.",
             Shape::Form(&forms::WORDS),
             "Claim with the groups, a space-separated string or a list. Default: `groups`.",
         ),
+        Field::optional(
+            "resource_metadata",
+            Shape::Form(&forms::HTTPS_URL),
+            "URL of the resource's metadata (RFC 9728 §5.1), from which clients learn where to get tokens; every challenge names it. Default: none.",
+        ),
         binding::BINDING,
         binding::HEADER,
     ],
@@ -270,6 +275,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         stale_for_ms: get("stale_for").and_then(|node| read::duration_ms(node).ok()),
         groups_claim: text("groups_claim").unwrap_or_else(|| GROUPS_CLAIM.to_owned()),
         binding: binding::read(node),
+        resource_metadata: text("resource_metadata"),
     })
 }
 

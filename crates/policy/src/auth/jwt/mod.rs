@@ -91,6 +91,9 @@ pub struct Checked {
     /// Treatment of tokens bound to certificates. None: such tokens are refused.
     #[n(13)]
     binding: Option<Binding>,
+    /// URL of the metadata of the protected resource (RFC 9728), for challenges.
+    #[n(14)]
+    resource_metadata: Option<String>,
 }
 
 /// Header parameters of an accepted token, with the key that checks its signature.
@@ -154,6 +157,7 @@ impl Checked {
             groups_claim: groups_claim.unwrap_or_else(|| GROUPS_CLAIM.to_owned()),
             stale_for_ms: None,
             binding: None,
+            resource_metadata: None,
         }
     }
 
@@ -209,10 +213,18 @@ impl Checked {
                 all = all.with(&[key], Value::One(text(value)));
             }
         }
+        if let Some(url) = &self.resource_metadata {
+            all = all.with(&["resource_metadata"], Value::One(text(url)));
+        }
         match self.binding {
             Some(binding) => binding.add_to(all),
             None => all,
         }
+    }
+
+    /// URL of the metadata of the protected resource (RFC 9728).
+    pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
+        self.resource_metadata.as_deref()
     }
 
     /// Treatment of tokens bound to certificates.

@@ -94,6 +94,7 @@ fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
         groups_claim: GROUPS_CLAIM.into(),
         stale_for_ms: None,
         binding: None,
+        resource_metadata: None,
     }
 }
 

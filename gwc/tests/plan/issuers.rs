@@ -1,0 +1,62 @@
+//! Schemes with a list of verifiers: the same as one alternative for each of them.
+
+use crate::{edit, lines, plan};
+
+const GATEWAY: &str = "version: 1
+name: s
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://u.internal\"}}}}
+auth:
+  idp: {kind: jwt, issuer: \"https://idp.example\", audience: [s], algorithms: [ES256]}
+  partner: {kind: jwt, issuer: \"https://partner.example\", audience: [s], algorithms: [ES256]}
+  asked: {kind: introspection, url: \"https://third.example/i\", client_id: c, client_secret: \"${env:GWS_I}\", issuer: \"https://third.example\"}
+defaults: {upstream: u, timeout: 5s}
+";
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /a: {get: {operationId: a, security: [{token: []}], responses: {\"200\": {description: ok}}}}
+components:
+  securitySchemes:
+    token: {type: http, scheme: bearer, x-gateway: {auth: [idp, partner, asked]}}
+    one: {type: http, scheme: bearer, x-gateway: {auth: idp}}
+    two: {type: http, scheme: bearer, x-gateway: {auth: partner}}
+    three: {type: http, scheme: bearer, x-gateway: {auth: asked}}
+";
+
+fn changes(from: &str, to: &str) -> Vec<String> {
+    lines(&plan(
+        (GATEWAY, DOCUMENT),
+        (GATEWAY, &edit(DOCUMENT, from, to)),
+    ))
+}
+
+#[test]
+fn list_of_verifiers_is_one_alternative_each() {
+    let apart = changes("[{token: []}]", "[{one: []}, {two: []}, {three: []}]");
+    assert_eq!(apart, Vec::<String>::new());
+    // The order of verifiers does not matter, because the issuer selects one.
+    let moved = changes("auth: [idp, partner, asked]", "auth: [asked, idp, partner]");
+    assert!(
+        moved.iter().all(|line| line.starts_with("policy changed ")),
+        "{moved:?}"
+    );
+}
+
+#[test]
+fn verifier_added_to_a_list_is_weaker() {
+    let fewer = edit(
+        DOCUMENT,
+        "auth: [idp, partner, asked]",
+        "auth: [idp, asked]",
+    );
+    for (old, new, class) in [
+        (&*fewer, DOCUMENT, "weaken"),
+        (DOCUMENT, &*fewer, "strengthen"),
+    ] {
+        let found = lines(&plan((GATEWAY, old), (GATEWAY, new)));
+        let expected = format!("security {class} security-requirement-changed a/a");
+        assert!(found.contains(&expected), "{found:?}");
+    }
+}
