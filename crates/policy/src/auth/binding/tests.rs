@@ -166,3 +166,28 @@ fn bound_token_needs_its_certificate_each_time() {
         assert_eq!(found.is_ok(), expected, "{case}");
     }
 }
+
+/// Certificate of RFC 8705, appendix A, in DER and base64. Valid from 2018-10-18 to 2022-05-02.
+const OF_THE_RFC: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoX\
+DTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA\
+BNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsD\
+Sb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeOR\
+Wz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+#[test]
+fn example_of_rfc_8705_is_bound() {
+    let bound = claims(r#","cnf":{"x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}"#);
+    let bound = Confirmation::of(&bound).unwrap();
+    let binding = Some(Binding {
+        required: true,
+        source: Source::Field,
+    });
+    let field = format!(":{OF_THE_RFC}:");
+    for (unix_s, expected) in [(1_600_000_000, true), (1_700_000_000, false)] {
+        let presented = Presented::new(None);
+        let answers = Answers::default();
+        let request = request(&answers, Some((&presented, Some(field.as_bytes()))), unix_s);
+        let found = check(binding, bound.as_ref(), None, &request);
+        assert_eq!(found.is_ok(), expected, "{unix_s}");
+    }
+}
