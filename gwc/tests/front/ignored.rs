@@ -90,8 +90,8 @@ auth:
   asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2, resource_metadata: "https://r1.test/m1", certificate_binding: required}
   mesh: {kind: mtls, sans: [a.mesh.test], subjects: ["CN=a1"], header: Client-Cert}
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
-  proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}", store: local}
-  signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
+  proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}"}
+  signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s}
   browser: {kind: oidc, issuer: "https://i7.test", client_id: gw2, client_secret: "${env:ASK2}", redirect_path: /back1, logout_path: /out1, after_logout: /bye1, scopes: [openid, email1], audience: [h8], algorithms: [ES256], jwks_url: "https://i7.test/keys1", token_url: "https://i7.test/token1", timeout: 4s, required_claims: [sub3], consumer_claim: client3, groups_claim: roles3, bearer: asked, session: {secret: "${env:KEY1}", cookie: __Host-s1, lifetime: 2h, idle: 12m, same_site: strict}}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], resource_metadata: "https://r2.test/m2", secret: "${env:MAC1}"}
 plans: {gold: {policies: [planned]}}

@@ -46,11 +46,6 @@ pub static SHAPE: Object = Object {
             Shape::Secret,
             "With `nonce`: secret of at least 32 bytes from which nonces are made, so that the gateways of a fleet accept each other's. Default: a random secret per process.",
         ),
-        Field::optional(
-            "store",
-            Shape::Name("a store or `local`"),
-            "Store for the ids of proofs: `local`, or later a store that a fleet shares.",
-        ),
     ],
     rules: &[Rule::Holds(check_whole)],
 };

@@ -53,11 +53,6 @@ pub static SHAPE: Object = Object {
             Shape::Timeout,
             "Maximum age of a signature. Range: `1s`–`15m`. Default: 5m.",
         ),
-        Field::optional(
-            "store",
-            Shape::Name("a store or `local`"),
-            "Store for nonces: `local`, or later a store that a fleet shares.",
-        ),
     ],
     rules: &[Rule::Holds(check_whole)],
 };

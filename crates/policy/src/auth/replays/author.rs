@@ -1,6 +1,6 @@
-//! Checks of the settings `window` and `store` of verifiers whose credentials are valid once.
+//! Check of the setting `window` of verifiers whose credentials are valid once.
 
-use diag::shape::{self, BAD_VALUE};
+use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, NodeRef, Sink, read};
 
 /// Range of the setting `window`, and the message for a value out of the range.
@@ -11,16 +11,9 @@ pub(in crate::auth) struct Window {
     pub(in crate::auth) help: &'static str,
 }
 
-/// Reports a `window` out of range, and a `store` that is not `local`.
+/// Reports a `window` out of range.
 pub(in crate::auth) fn check(node: NodeRef<'_>, window: &Window, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
-    if let Some(store) = get("store").filter(|store| store.scalar_text() != Some("local")) {
-        sink.push(shape::not_available(
-            store.span(),
-            "a store that a fleet shares",
-            "write `local`",
-        ));
-    }
     let fits = |ms| (1_000..=window.max_ms).contains(&ms);
     let is_wrong = |node: &NodeRef<'_>| read::duration_ms(*node).is_ok_and(|ms| !fits(ms));
     if let Some(written) = get("window").filter(is_wrong) {
