@@ -5,6 +5,10 @@
 //! again if the clock goes back. Revocation is checked on each request, outside the cache. Tokens
 //! that are signed with a shared secret are not cached: verifying them costs no more than a
 //! look-up, and the secret can change.
+//!
+//! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
+//! forged token then costs one verification. Tokens that are refused for another reason, such as an
+//! unknown key, are not in it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,6 +23,12 @@ const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of an entry without its claims, in bytes.
 const ENTRY_BYTES: usize = 512;
 
+/// Time for which a token with a wrong signature is refused without a verification, in seconds.
+const REFUSED_S: u64 = 10;
+
+/// Maximum number of tokens in one generation of the table of wrong signatures.
+const REFUSED_MAX: usize = 4_096;
+
 /// Identities of valid tokens by the hash of token and verifier, in two generations. When the young
 /// generation is full, it replaces the old one. This drops the tokens that were not used since the
 /// last replacement.
@@ -26,6 +36,9 @@ const ENTRY_BYTES: usize = 512;
 pub struct TokenCache {
     young: RefCell<Generation>,
     old: RefCell<Generation>,
+    /// Tokens with a wrong signature, with the time of the verification (Unix time, seconds), in a
+    /// young and an old generation.
+    refused: RefCell<[BTreeMap<[u8; 32], u64>; 2]>,
     hits: Cell<u64>,
     misses: Cell<u64>,
 }
@@ -82,6 +95,29 @@ impl TokenCache {
             bytes: ENTRY_BYTES + 4 * bytes,
         };
         self.insert(key, entry);
+    }
+
+    /// True if the signature of a token was found to be wrong in the last [`REFUSED_S`]. Call this
+    /// after [`Self::get`] found nothing: the look-up then counts as a hit.
+    pub(in crate::auth) fn is_refused(&self, key: &[u8; 32], unix_s: u64) -> bool {
+        let refused = self.refused.borrow();
+        let mut times = refused.iter().filter_map(|table| table.get(key));
+        let found = times.any(|at| (*at..*at + REFUSED_S).contains(&unix_s));
+        if found {
+            self.hits.set(self.hits.get() + 1);
+            self.misses.set(self.misses.get().saturating_sub(1));
+        }
+        found
+    }
+
+    /// Remembers that the signature of a token is wrong.
+    pub(in crate::auth) fn refuse(&self, key: [u8; 32], unix_s: u64) {
+        let mut refused = self.refused.borrow_mut();
+        let [young, old] = &mut *refused;
+        if young.len() >= REFUSED_MAX {
+            *old = std::mem::take(young);
+        }
+        young.insert(key, unix_s);
     }
 
     fn insert(&self, key: [u8; 32], entry: Entry) {

@@ -216,7 +216,14 @@ impl Verifier {
         if let Some(known) = cache.get(&key, unix_s) {
             return Ok(known);
         }
-        let identity = self.verify(token, unix_s).map(Arc::new)?;
+        if cache.is_refused(&key, unix_s) {
+            return Err(Reason::Signature);
+        }
+        let verified = self.verify(token, unix_s).map(Arc::new);
+        if let Err(Reason::Signature) = verified {
+            cache.refuse(key, unix_s);
+        }
+        let identity = verified?;
         cache.keep(key, &identity, token.len(), unix_s..identity.ends_s);
         Ok(identity)
     }

@@ -372,16 +372,52 @@ fn cached_token_is_its_verifiers_and_whole() {
     assert_eq!(verify("strict", &whole), Err("type"));
     let other = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "foreign", "-"]);
     for _ in 0..2 {
-        assert_eq!(
-            verify("keys", &other),
-            Err("signature"),
-            "nothing refused is kept"
-        );
+        assert_eq!(verify("keys", &other), Err("signature"));
     }
     // Verifiers with the same settings share cached tokens.
     cache.take_counts();
     assert_eq!(verify("keys", &whole), Ok(()));
     assert_eq!(cache.take_counts(), (1, 0));
+}
+
+#[test]
+fn wrong_signature_is_refused_for_ten_seconds() {
+    let cache = TokenCache::default();
+    let made = |kid: &str, signer: &str| {
+        let head = format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#);
+        token([&head, PLAIN, signer, "-"])
+    };
+    let [forged, unknown, valid] =
+        [("p", "foreign"), ("unknown", "p"), ("p", "p")].map(|(kid, signer)| made(kid, signer));
+    let judged = |token: &[u8], unix_s: u64| {
+        let found = verifier("keys").verify_with(token, unix_s, Some(&cache));
+        (
+            found.map(|_| ()).map_err(Reason::label),
+            cache.take_counts(),
+        )
+    };
+    let wrong = Err("signature");
+    assert_eq!(judged(&forged, NOW_S), (wrong, (0, 1)));
+    assert_eq!(judged(&forged, NOW_S + 9), (wrong, (1, 0)));
+    assert_eq!(judged(&forged, NOW_S + 10), (wrong, (0, 1)));
+    // The clock went back.
+    assert_eq!(judged(&forged, NOW_S + 9), (wrong, (0, 1)));
+    // A token of an unknown key is judged each time, because the key may have come.
+    for _ in 0..2 {
+        assert_eq!(judged(&unknown, NOW_S), (Err("key"), (0, 1)));
+    }
+    assert_eq!(judged(&valid, NOW_S), (Ok(()), (0, 1)));
+    // The table is bounded.
+    let key = |number: u32| {
+        let mut key = [1; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        key
+    };
+    for number in 0..20_000 {
+        cache.refuse(key(number), NOW_S);
+    }
+    let known = (0..20_000).filter(|number| cache.is_refused(&key(*number), NOW_S));
+    assert!((4_096..=8_192).contains(&known.count()));
 }
 
 #[test]
