@@ -187,3 +187,74 @@ fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::declared::Value;
+
+    /// Lists of a key of `authorize` in a test. Empty: the key is absent.
+    const LISTS: [&[&str]; 4] = [&[], &["a"], &["b"], &["a", "b"]];
+
+    /// Values of one kind that a caller has.
+    const HELD: [&[&str]; 4] = LISTS;
+
+    /// Keys: scopes, groups, claim `tier`, roles. The numbers are indexes of [`LISTS`].
+    type Written = [usize; 4];
+
+    const PATHS: [&[&str]; 4] = [&["scopes"], &["groups"], &["claims", "tier"], &["roles"]];
+
+    fn settings(written: Written) -> Settings {
+        let mut settings = Settings::default();
+        for (path, list) in PATHS.iter().zip(written) {
+            let texts = LISTS[list]
+                .iter()
+                .map(|text| Scalar::Text((*text).to_owned()));
+            let texts: Vec<Scalar> = texts.collect();
+            if !texts.is_empty() {
+                settings = settings.with(path, Value::Set(texts));
+            }
+        }
+        settings
+    }
+
+    /// True if the policy admits a caller: all scopes, and one of each other list.
+    fn admits(written: Written, held: Written) -> bool {
+        let mut keys = written.iter().zip(held).enumerate();
+        keys.all(|(key, (list, held))| {
+            let (list, held) = (LISTS[*list], HELD[held]);
+            let has = |text: &&str| held.contains(text);
+            match key {
+                0 => list.iter().all(|text| has(text)),
+                _ => list.is_empty() || list.iter().any(|text| has(text)),
+            }
+        })
+    }
+
+    fn every() -> impl Iterator<Item = Written> {
+        (0..256).map(|number| [number & 3, number >> 2 & 3, number >> 4 & 3, number >> 6])
+    }
+
+    #[test]
+    fn authorize_order_agrees_with_every_caller() {
+        let required = |written: Written| {
+            let mut clauses = BTreeSet::new();
+            authorized(&settings(written), |_| Reads::default(), &mut clauses);
+            RequiredClaims {
+                clauses,
+                told: String::new(),
+            }
+        };
+        let of = |written| {
+            let admitted: Vec<bool> = every().map(|held| admits(written, held)).collect();
+            (written, required(written), admitted)
+        };
+        let all: Vec<(Written, RequiredClaims, Vec<bool>)> = every().map(of).collect();
+        for (a, own, admitted) in &all {
+            for (b, other, wider) in &all {
+                let expected = admitted.iter().zip(wider).all(|(own, other)| own <= other);
+                assert_eq!(own.implies(other), expected, "{a:?} {b:?}");
+            }
+        }
+    }
+}

@@ -15,36 +15,14 @@ const FILES_MAX: usize = 8;
 /// Reason for the absence of a witness: the content of a file decides.
 const OF_FILES: &str = "gwd reads the file of address ranges when it runs";
 
-/// Compares the client addresses that two chains admit. The content of files is not known, so the
-/// result must hold for any content. Each address may be in each file or not, independently of
-/// other addresses. It therefore suffices to compare the chains with each file either empty or with
-/// all addresses.
+/// Compares the client addresses that two chains admit.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("ip_filter"), new.policies("ip_filter"));
     let all = files(&was).chain(files(&is));
     let all: Vec<&str> = all.collect::<BTreeSet<&str>>().into_iter().collect();
-    let verdict = if was == is {
-        Verdict::Equal
-    } else if all.len() > FILES_MAX {
-        Verdict::Incomparable
-    } else {
-        let (mut wider, mut narrower) = (true, true);
-        for chosen in 0..1u32 << all.len() {
-            let is_full = |file: &str| {
-                let index = all.iter().position(|one| *one == file);
-                index.is_some_and(|index| chosen >> index & 1 == 1)
-            };
-            let of = |filters: &[(&str, Settings)]| {
-                admitted(filters, |file, _| match is_full(file) {
-                    true => Addresses::all(),
-                    false => Addresses::default(),
-                })
-            };
-            let (before, after) = (of(&was), of(&is));
-            wider &= before.is_within(&after);
-            narrower &= after.is_within(&before);
-        }
-        Verdict::of(wider, narrower)
+    let verdict = match was == is {
+        true => Verdict::Equal,
+        false => verdict(&was, &is, &all),
     };
     let id = super::comes_or_goes(
         (was.is_empty(), is.is_empty()),
@@ -67,6 +45,33 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         }
     }
     found
+}
+
+/// Compares two lists of filters that name these files. The content of files is not known, so the
+/// result must hold for any content. Each address may be in each file or not, independently of
+/// other addresses. It therefore suffices to compare the filters with each file either empty or with
+/// all addresses.
+fn verdict(was: &[(&str, Settings)], is: &[(&str, Settings)], files: &[&str]) -> Verdict {
+    if files.len() > FILES_MAX {
+        return Verdict::Incomparable;
+    }
+    let (mut wider, mut narrower) = (true, true);
+    for chosen in 0..1u32 << files.len() {
+        let is_full = |file: &str| {
+            let index = files.iter().position(|one| *one == file);
+            index.is_some_and(|index| chosen >> index & 1 == 1)
+        };
+        let of = |filters: &[(&str, Settings)]| {
+            admitted(filters, |file, _| match is_full(file) {
+                true => Addresses::all(),
+                false => Addresses::default(),
+            })
+        };
+        let (before, after) = (of(was), of(is));
+        wider &= before.is_within(&after);
+        narrower &= after.is_within(&before);
+    }
+    Verdict::of(wider, narrower)
 }
 
 /// Returns the addresses that every filter admits, if files admit every address. gwc's engine makes
@@ -127,5 +132,101 @@ fn filters_text(filters: &[(&str, Settings)]) -> String {
     match each.is_empty() {
         true => "every address".into(),
         false => each.join(", and "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::declared::{Scalar, Value};
+
+    /// Parts of all addresses. A set of them is a number with one bit for each.
+    const PARTS: [&str; 5] = [
+        "0.0.0.0/2",
+        "64.0.0.0/2",
+        "128.0.0.0/2",
+        "192.0.0.0/2",
+        "::/0",
+    ];
+    const EVERY: u32 = (1 << PARTS.len()) - 1;
+
+    /// Lists of `allow` and `deny`. None: the key is absent.
+    const ALLOWED: [Option<u32>; 3] = [None, Some(0b1), Some(0b10011)];
+    const DENIED: [Option<u32>; 3] = [None, Some(0b10), Some(0b1100)];
+
+    /// Filter in a test: lists, and true for each file that it names.
+    #[derive(Clone, Copy, Debug)]
+    struct Written {
+        allow: Option<u32>,
+        deny: Option<u32>,
+        files: [bool; 2],
+    }
+
+    impl Written {
+        fn settings(self) -> Settings {
+            let list = |parts: u32| {
+                let parts = PARTS
+                    .iter()
+                    .enumerate()
+                    .filter(|(bit, _)| parts >> bit & 1 == 1);
+                Value::Set(
+                    parts
+                        .map(|(_, part)| Scalar::Text((*part).to_owned()))
+                        .collect(),
+                )
+            };
+            let lists = [("allow", self.allow), ("deny", self.deny)];
+            let lists = lists
+                .into_iter()
+                .filter_map(|(key, parts)| Some((key, list(parts?))));
+            let files = ["allow_file", "deny_file"].into_iter().zip(self.files);
+            let files = files.filter(|(_, named)| *named);
+            let files = files.map(|(key, _)| (key, Value::One(Scalar::Text(key.to_owned()))));
+            lists
+                .chain(files)
+                .fold(Settings::default(), |all, (key, value)| {
+                    all.with(&[key], value)
+                })
+        }
+
+        /// Admitted parts if the files have this content.
+        fn admits(self, content: [u32; 2]) -> u32 {
+            let file = |index: usize| self.files[index].then_some(content[index]);
+            let allowed = match (self.allow, file(0)) {
+                (None, None) => EVERY,
+                (list, file) => list.unwrap_or(0) | file.unwrap_or(0),
+            };
+            let denied = self.deny.unwrap_or(0) | file(1).unwrap_or(0);
+            allowed & !denied
+        }
+    }
+
+    #[test]
+    fn address_order_agrees_with_every_address() {
+        let mut all: Vec<Written> = Vec::new();
+        for allow in ALLOWED {
+            for deny in DENIED {
+                for files in 0..4 {
+                    let files = [files & 1 == 1, files & 2 == 2];
+                    all.push(Written { allow, deny, files });
+                }
+            }
+        }
+        let contents = || (0..=EVERY).flat_map(|one| (0..=EVERY).map(move |two| [one, two]));
+        let of = |written: &Written| {
+            let admitted: Vec<u32> = contents().map(|content| written.admits(content)).collect();
+            (*written, [("f", written.settings())], admitted)
+        };
+        let all: Vec<_> = all.iter().map(of).collect();
+        for (a, own, admitted) in &all {
+            for (b, other, wider) in &all {
+                let within = |one: &[u32], two: &[u32]| {
+                    one.iter().zip(two).all(|(one, two)| one & !two == 0)
+                };
+                let expected = Verdict::of(within(admitted, wider), within(wider, admitted));
+                let found = verdict(own, other, &["allow_file", "deny_file"]);
+                assert_eq!(found, expected, "{a:?} {b:?}");
+            }
+        }
     }
 }
