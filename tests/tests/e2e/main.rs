@@ -9,6 +9,7 @@ mod certificates;
 mod client_certificates;
 mod dependencies;
 mod discovery;
+mod ending_streams;
 mod examples;
 mod expressions;
 mod faults;
