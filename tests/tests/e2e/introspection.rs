@@ -1,6 +1,8 @@
 //! Token introspection by gwd (RFC 7662): requests and responses of the endpoint, caching, shared
 //! requests, broken endpoints, and reports to clients and operators.
 
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -459,4 +461,42 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     let valid = scene.project.gwc(&valid).succeeds().json();
     assert_eq!(valid["decision"], "forward", "{valid}");
     assert!(issuer.received_tokens().is_empty(), "gwc asks nobody");
+}
+
+/// Request to the endpoint whose only client leaves: gwd ends it, because no other request waits for
+/// the answer.
+#[test]
+fn question_ends_with_its_only_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let (asked, begun) = channel();
+    let (left, ended) = channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("gwd connects");
+        let mut bytes = [0; 4096];
+        let question = stream.read(&mut bytes);
+        asked
+            .send(question.is_ok_and(|read| read > 0))
+            .expect("the test waits");
+        // No answer: the next bytes are the end of the connection.
+        let end = stream.read(&mut bytes);
+        left.send(!end.is_ok_and(|read| read > 0))
+            .expect("the test waits");
+    });
+    let scene = Scene::new(&url, ", timeout: 20s");
+    let mut client = scene.gateway.connect();
+    client
+        .send(b"GET /secured HTTP/1.1\r\nhost: h\r\nauthorization: Bearer good-1\r\n\r\n")
+        .expect("gwd reads");
+    let limit = Duration::from_secs(10);
+    assert_eq!(begun.recv_timeout(limit), Ok(true));
+    drop(client);
+    assert_eq!(ended.recv_timeout(limit), Ok(true));
+    wait::until("no request is open", || {
+        let open = scene
+            .gateway
+            .metrics()
+            .sum("http_server_active_requests", &[]);
+        (open == 0.0).then_some(())
+    });
 }
