@@ -26,6 +26,7 @@ mod origins;
 mod own_upstreams;
 mod passwords;
 mod peers;
+mod private_provider;
 mod quotas;
 mod range_files;
 mod readings;
