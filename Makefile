@@ -49,6 +49,7 @@ fmt-check:
 
 clippy:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p openapi --no-default-features -- -D warnings
 
 # gwd has no YAML parser and no OpenAPI reader in its tree; bundle and engine no files, no runtime.
 check-arrows:

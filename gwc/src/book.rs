@@ -176,9 +176,9 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
 `gwc plan` stop there.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
 `1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
     );
-    let mut told = Vec::new();
+    let mut written = Vec::new();
     if let Shape::Object(object) = &vocab::gateway::SHAPE {
-        table(&mut page, "gateway.yaml", object, &mut told);
+        table(&mut page, "gateway.yaml", object, &mut written);
     }
     page.push_str("\n# x-gateway\n");
     for (point, shape) in extension::POINTS {
@@ -187,14 +187,14 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
                 &mut page,
                 &format!("at {}", with_article(&point.replace('-', " "))),
                 object,
-                &mut told,
+                &mut written,
             );
         }
     }
     page.push_str("\n# Kinds of policy\n");
-    kinds(&mut page, policy::KINDS, &mut told);
+    kinds(&mut page, policy::KINDS, &mut written);
     page.push_str("\n# Kinds of verifier\n");
-    kinds(&mut page, policy::auth::KINDS, &mut told);
+    kinds(&mut page, policy::auth::KINDS, &mut written);
     reasons(&mut page);
     page
 }
@@ -226,8 +226,8 @@ fn with_article(name: &str) -> String {
     format!("{article} {name}")
 }
 
-fn table(page: &mut String, title: &str, object: &'static Object, told: &mut Vec<&'static str>) {
-    told.push(object.what);
+fn table(page: &mut String, title: &str, object: &'static Object, written: &mut Vec<&'static str>) {
+    written.push(object.what);
     let _ = write!(
         page,
         "\n## {title}\n\n| key | value | meaning |\n|---|---|---|\n"
@@ -238,8 +238,8 @@ fn table(page: &mut String, title: &str, object: &'static Object, told: &mut Vec
         inner.extend(objects(&field.shape));
     }
     for object in inner {
-        if !told.contains(&object.what) {
-            table(page, object.what, object, told);
+        if !written.contains(&object.what) {
+            table(page, object.what, object, written);
         }
     }
 }
@@ -259,7 +259,7 @@ fn row(page: &mut String, field: &Field) {
     );
 }
 
-fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'static str>) {
+fn kinds(page: &mut String, variants: &'static [Variant], written: &mut Vec<&'static str>) {
     for variant in variants {
         let object = variant.object;
         let mark = if variant.runs { "" } else { " (later)" };
@@ -267,7 +267,7 @@ fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'stati
         if object.fields.is_empty() {
             let _ = write!(page, "\n## {title}\n\n{}; no further keys.\n", object.what);
         } else {
-            table(page, &title, object, told);
+            table(page, &title, object, written);
         }
     }
 }

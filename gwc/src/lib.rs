@@ -5,13 +5,20 @@
 //! ([`cli`]), bundles ([`assemble`]), stores and signatures ([`release`]), and reports
 //! ([`output`]).
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod assemble;
 pub mod book;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "commands read and write files, and read variables and the clock"
+)]
 pub mod cli;
 pub mod mend;
 pub mod output;
 pub mod release;
 pub mod schemas;
+#[expect(clippy::disallowed_types, reason = "its maps are only looked up")]
 pub mod strip;
 
 /// Installs a panic hook that reports a panic as a bug, with its source location.

@@ -20,8 +20,14 @@
 //!
 //! Start reading at `proxy/exchange.rs`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod admin;
 mod answers;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads secrets and writes the state folder"
+)]
 mod control;
 mod effects;
 mod limits;
@@ -30,6 +36,10 @@ mod message;
 mod metrics;
 mod proxy;
 mod published;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "writes the counters into the state folder"
+)]
 mod quotas;
 mod runtime;
 mod settings;
@@ -39,6 +49,15 @@ mod tls;
 mod upstream;
 mod worker;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads options and starts the process"
+)]
 pub mod boot;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads files of hosts and waits for name servers"
+)]
 pub mod discovery;
+#[expect(clippy::disallowed_methods, reason = "waits for the end of exchanges")]
 pub mod node;

@@ -2,8 +2,8 @@
 //! upstream.
 //!
 //! Each folder under `tests/cases` is a project (`gateway.yaml` and its documents, in which
-//! `$UPSTREAM` stands for the address of a recording upstream) with case files `*.http`. A file
-//! contains cases:
+//! `$UPSTREAM` stands for the address of a recording upstream, and `http://127.0.0.9:1` for that of
+//! other services) with case files `*.http`. A file contains cases:
 //!
 //! ```text
 //! ### a literal beats a parameter
@@ -20,6 +20,9 @@
 //! ^ x-forwarded-for: 127.0.0.1     … a field (all its lines joined with `, `), …
 //! ^ !connection                    … a field that must be absent, …
 //! ^ ~ a body                       … a part of the body
+//! ^ 2 requests                     number of requests that upstreams receive. Default: 1 if the
+//!                                  decision is `forward`, otherwise 0. Each line above describes
+//!                                  at least one of them; no field is absent in one of them only
 //! ```
 //!
 //! `Host: gateway.test` is added if a case has no `Host`. `=> forward s/getMine` also expects
@@ -51,6 +54,8 @@ pub struct Case {
     pub response: Vec<Expected>,
     /// Expectations on the request that the upstream receives.
     pub upstream: Vec<Expected>,
+    /// Number of requests that upstreams receive, if the case says it.
+    pub requests: Option<usize>,
 }
 
 /// Expected decision about a request.
@@ -179,12 +184,16 @@ fn block(place: String, lines: &[&str]) -> Case {
         by_gwc,
         response: Vec::new(),
         upstream: Vec::new(),
+        requests: None,
         place,
     };
     for line in &lines[arrow + 1..] {
         match line.split_at_checked(2) {
             Some(("< ", rest)) => case.response.push(Expected::parse(rest)),
-            Some(("^ ", rest)) => case.upstream.push(Expected::parse(rest)),
+            Some(("^ ", rest)) => match rest.strip_suffix(" requests") {
+                Some(count) => case.requests = Some(count.parse().expect("a number of requests")),
+                None => case.upstream.push(Expected::parse(rest)),
+            },
             _ if line.trim().is_empty() || line.starts_with('#') => {}
             _ => panic!("{}: not an expectation: {line}", case.place),
         }

@@ -20,8 +20,50 @@ const BLOCK: Duration = Duration::from_secs(60);
 
 // --- the README, as a reader follows it
 
+/// Document with which a reader follows the README.
+struct Subject {
+    /// File in `tests/corpus`.
+    document: &'static str,
+    /// Path of an operation that requires a credential.
+    path: &'static str,
+    /// Argument of curl for a credential.
+    argument: &'static str,
+    /// Field with a credential.
+    field: &'static str,
+}
+
 #[test]
 fn the_readme_runs_as_it_is_written() {
+    follow(&Subject {
+        document: "museum.yaml",
+        path: "/museum-hours",
+        argument: "--user me:secret",
+        field: "Authorization: Basic YTpi",
+    });
+}
+
+#[test]
+fn the_readme_runs_with_petstore() {
+    follow(&Subject {
+        document: "petstore.yaml",
+        path: "/store/inventory",
+        argument: "--header api_key:secret",
+        field: "api_key: other",
+    });
+}
+
+#[test]
+fn the_readme_runs_with_stripe() {
+    follow(&Subject {
+        document: "stripe.yaml",
+        path: "/v1/balance",
+        argument: "--user me:secret",
+        field: "Authorization: Basic YTpi",
+    });
+}
+
+/// Runs the marked blocks of the README with a document.
+fn follow(subject: &Subject) {
     let readme = read("README.md");
     let blocks = marked(&readme);
     let kinds: Vec<&str> = blocks.iter().map(|(kind, _)| *kind).collect();
@@ -29,10 +71,13 @@ fn the_readme_runs_as_it_is_written() {
         kinds.contains(&"serve") && kinds.iter().filter(|kind| **kind == "run").count() >= 3,
         "the README lost its marked blocks: {kinds:?}"
     );
-    let reader = Reader::new();
+    let reader = Reader::new(subject.document);
     let upstream = Upstream::start();
     let mut gateway = None;
     for (kind, block) in blocks {
+        let block = block
+            .replace("/museum-hours", subject.path)
+            .replace("--user me:secret", subject.argument);
         match kind {
             "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
             "serve" => gateway = Some(Served::start(&reader, &block)),
@@ -46,10 +91,10 @@ fn the_readme_runs_as_it_is_written() {
         }
     }
     let gateway = gateway.expect("a gateway is served");
-    let anybody = "Authorization: Basic YTpi";
-    let open = gateway.ask(&format!("GET /museum-hours HTTP/1.1\nhost: a\n{anybody}"));
+    let line = format!("GET {} HTTP/1.1\nhost: a", subject.path);
+    let open = gateway.ask(&format!("{line}\n{}", subject.field));
     assert_eq!(open, 200, "{}", gateway.log());
-    let closed = gateway.ask("GET /museum-hours HTTP/1.1\nhost: a");
+    let closed = gateway.ask(&line);
     assert_eq!(closed, 401, "{}", gateway.log());
     // The three requests are the reader's, the one after the rollback, and the one above. The
     // request to the removed path is refused.
@@ -81,9 +126,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn new() -> Self {
+    fn new(document: &str) -> Self {
         let home = Project::new();
-        home.write("openapi.yaml", corpus::text("museum.yaml"));
+        home.write("openapi.yaml", corpus::text(document));
         home.write("where", home.root().display().to_string());
         home.write("bin/.keep", "");
         for program in [binaries::gwc(), binaries::gwd()] {
@@ -282,9 +327,17 @@ fn every_command_helps_with_examples() {
             .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
             .filter_map(|line| line.split_whitespace().next())
             .filter(|name| *name != "help");
+        let pages = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = pages.path().display().to_string();
+        run(program, &["man", "--folder", &folder]).succeeds();
         let mut count = 0;
         for name in commands {
             let text = help(program, &[name]);
+            let page = std::fs::read_to_string(pages.path().join(format!("{program}-{name}.1")));
+            assert!(
+                page.is_ok_and(|page| page.contains(".SH SYNOPSIS")),
+                "{program} {name}"
+            );
             assert!(text.contains("Example"), "{program} {name}:\n{text}");
             assert!(
                 text.contains(&format!("  {program} {name}"))
@@ -300,6 +353,16 @@ fn every_command_helps_with_examples() {
             let script = run(program, &["completions", shell]);
             assert!(script.succeeds().stdout.contains(program), "{script}");
         }
+    }
+}
+
+#[test]
+fn release_archives_have_all_manual_pages() {
+    let workflow = std::fs::read_to_string(workspace().join(".github/workflows/release.yml"));
+    let workflow = workflow.expect("the workflow is there");
+    for program in ["gwc", "gwd"] {
+        let line = format!("target/bin-dist/{program} man --folder \"out/$name/man1\"");
+        assert!(workflow.contains(&line), "{program}");
     }
 }
 

@@ -18,6 +18,8 @@
 //! the feature `folder` it does no I/O. `docs/bundle-format.md` specifies the format for other
 //! implementations.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 #[cfg(feature = "folder")]
 pub mod archive;
 pub mod by_hand;

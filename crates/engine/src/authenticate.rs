@@ -84,7 +84,7 @@ enum Check {
     Token(Arc<TokenVerifier>),
     Certificate(mtls::Checked),
     /// The upstream verifies the credential; the gateway only checks that it is present.
-    Held,
+    PresenceOnly,
 }
 
 enum Outcome {
@@ -416,7 +416,7 @@ impl Use {
     fn login(&self) -> Option<&Login> {
         match &self.check {
             Check::Token(verifier) => verifier.login(),
-            Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+            Check::Key | Check::Basic | Check::Certificate(_) | Check::PresenceOnly => None,
         }
     }
 
@@ -424,7 +424,7 @@ impl Use {
     fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match &self.check {
             Check::Token(verifier) => verifier.fresh_nonce(unix_s),
-            Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+            Check::Key | Check::Basic | Check::Certificate(_) | Check::PresenceOnly => None,
         }
     }
 
@@ -460,7 +460,7 @@ impl Use {
             FoundCredential::One(credential) => credential,
         };
         let known = match &self.check {
-            Check::Held => return Outcome::Satisfied(None),
+            Check::PresenceOnly => return Outcome::Satisfied(None),
             // A certificate is not part of the request head, so it is not found here.
             Check::Certificate(_) => return Outcome::Absent,
             Check::Key => known(&credentials.keys, &credential, cx),

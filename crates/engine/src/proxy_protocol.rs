@@ -86,21 +86,21 @@ fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
         None if line.len() < V1_BYTES_MAX => return Ok(Header::Partial),
         Some(_) | None => return Err(Malformed::Invalid),
     }
-    let said = line.get(V1_START.len()..end).ok_or(Malformed::Invalid)?;
+    let payload = line.get(V1_START.len()..end).ok_or(Malformed::Invalid)?;
     Ok(Header::Whole {
         length: end + 2,
-        client: v1_client(said).ok_or(Malformed::Invalid)?,
+        client: v1_client(payload).ok_or(Malformed::Invalid)?,
     })
 }
 
 /// Parses the part of a line between signature and line end. `None`: the line is malformed.
 /// `Some(None)`: the line names no client.
-fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
+fn v1_client(payload: &[u8]) -> Option<Option<IpAddr>> {
     // The rest of an UNKNOWN line is ignored (§2.1).
-    if said == b"UNKNOWN" || said.starts_with(b"UNKNOWN ") {
+    if payload == b"UNKNOWN" || payload.starts_with(b"UNKNOWN ") {
         return Some(None);
     }
-    let mut words = std::str::from_utf8(said).ok()?.split(' ');
+    let mut words = std::str::from_utf8(payload).ok()?.split(' ');
     let mut word = || words.next();
     let (family, source, destination) = (word()?, word()?, word()?);
     let (_, _) = (port(word()?)?, port(word()?)?);
@@ -155,22 +155,22 @@ fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
 /// Client in a complete version 2 header. `None`: the header is malformed. `Some(None)`: the header
 /// names no client.
 fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
-    let said = &header[V2_FIXED..];
+    let payload = &header[V2_FIXED..];
     let (client, addresses) = match family {
         0 => (None, 0),
         family if family == TCP4.0 => {
-            let source: [u8; 4] = *said.first_chunk()?;
+            let source: [u8; 4] = *payload.first_chunk()?;
             (Some(IpAddr::from(source)), TCP4.1)
         }
         family if family == TCP6.0 => {
-            let source: [u8; 16] = *said.first_chunk()?;
+            let source: [u8; 16] = *payload.first_chunk()?;
             (Some(IpAddr::from(source)), TCP6.1)
         }
         family if family == UNIX.0 => (None, UNIX.1),
         // Datagram transports cannot occur over TCP; other values are not assigned.
         _ => return None,
     };
-    let extensions = said.get(addresses..)?;
+    let extensions = payload.get(addresses..)?;
     checked(header, header.len() - extensions.len())?;
     Some(client.map(|client| client.to_canonical()))
 }
@@ -235,9 +235,9 @@ mod tests {
         Ok(Header::Whole { length, client })
     }
 
-    fn v2_of(command: u8, family: u8, said: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(said.len()).unwrap().to_be_bytes();
-        [V2_START, &[command, family], &length, said].concat()
+    fn v2_of(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        [V2_START, &[command, family], &length, payload].concat()
     }
 
     const TCP4_SAID: [u8; 12] = [192, 0, 2, 7, 198, 51, 100, 1, 0xDC, 0x04, 0x01, 0xBB];

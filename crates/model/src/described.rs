@@ -300,23 +300,23 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
     };
     let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
     // Do not read invalid values. The shape check has reported them.
-    let said = |key: &str| {
+    let setting = |key: &str| {
         let field = OPERATION.fields.iter().find(|field| field.key == key)?;
         let value = node.get(key).filter(|value| !value.is_null())?;
         shape::check(value, &field.shape, &mut Sink::default()).then_some(value)
     };
     ir::Forwarding {
-        rewrite: said("rewrite").and_then(|node| rewrite::author::check(node, sink)),
-        split: said("split").and_then(|node| split::author::read(node, sink)),
-        mirror: said("mirror").and_then(|node| mirror::author::check(node, sink)),
-        deprecated: said("deprecated").and_then(|node| deprecation::author::check(node, sink)),
+        rewrite: setting("rewrite").and_then(|node| rewrite::author::check(node, sink)),
+        split: setting("split").and_then(|node| split::author::read(node, sink)),
+        mirror: setting("mirror").and_then(|node| mirror::author::check(node, sink)),
+        deprecated: setting("deprecated").and_then(|node| deprecation::author::check(node, sink)),
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
         // Set with the inherited values.
         closes_streams: false,
         override_fields: Vec::new(),
-        cost: said("cost")
+        cost: setting("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())
             .filter(|cost| *cost > 1),
         validate: None,
@@ -341,9 +341,9 @@ fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) ->
 
 /// Treatment of query parameters that operations do not describe, for all operations of a document.
 fn undeclared(root: Option<NodeRef<'_>>) -> Undeclared {
-    let said = root.and_then(|root| root.get("undeclared_params"));
-    let said = said.and_then(NodeRef::scalar_text);
-    said.and_then(Undeclared::of).unwrap_or_default()
+    let setting = root.and_then(|root| root.get("undeclared_params"));
+    let setting = setting.and_then(NodeRef::scalar_text);
+    setting.and_then(Undeclared::of).unwrap_or_default()
 }
 
 /// Validation modes of the policies of a chain.
@@ -358,6 +358,6 @@ fn in_chain(chain: &[Valued<ir::Link>], own: &Own<'_>) -> impl Iterator<Item = M
 /// Validation mode of requests. The `validate` of the nearest level applies as a whole. If no level
 /// has one: `default`, which is the mode of gateway.yaml.
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Mode) -> Mode {
-    let said = nearest.into_iter().flatten().next();
-    said.map_or(default, requests)
+    let setting = nearest.into_iter().flatten().next();
+    setting.map_or(default, requests)
 }

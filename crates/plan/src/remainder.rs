@@ -57,10 +57,10 @@ pub(super) fn of(
     compare: Compare<'_>,
 ) -> Vec<Change> {
     let sides = Sides::of(old, new);
-    let said = Said::of(changes);
+    let index = ChangeIndex::of(changes);
     let mut parts = Vec::new();
-    shared(&sides, &said, &mut parts);
-    apis(&sides, &said, &mut parts);
+    shared(&sides, &index, &mut parts);
+    apis(&sides, &index, &mut parts);
     let mut found = Vec::new();
     for (at, part) in parts.iter().enumerate() {
         let alone = (at < ALONE_MAX).then(|| (part.alone)());
@@ -72,7 +72,7 @@ pub(super) fn of(
         let Some(lines) = lines else {
             continue;
         };
-        let said = Said::of(&lines);
+        let index = ChangeIndex::of(&lines);
         if part.operations.is_empty() {
             if lines.is_empty() {
                 found.push(part.change());
@@ -81,8 +81,8 @@ pub(super) fn of(
         }
         for (key, api, operation) in &part.operations {
             let is_described = match part.field {
-                Some(field) => field.is_described_alone(said.of_operation(key)),
-                None => said.names(key),
+                Some(field) => field.is_described_alone(index.of_operation(key)),
+                None => index.names(key),
             };
             if !is_described {
                 found.push(part.change().of(reference(api, operation)));
@@ -167,19 +167,19 @@ fn half(side: &Lowered) -> Half {
 }
 
 /// Names that changes contain.
-struct Said<'c> {
+struct ChangeIndex<'c> {
     by_operation: HashMap<&'c str, Vec<&'c Change>>,
     subjects: BTreeSet<&'c str>,
 }
 
-impl<'c> Said<'c> {
+impl<'c> ChangeIndex<'c> {
     fn of(changes: &'c [Change]) -> Self {
-        let mut said = Self {
+        let mut index = Self {
             by_operation: HashMap::new(),
             subjects: BTreeSet::new(),
         };
         for change in changes {
-            said.subjects.insert(&change.subject);
+            index.subjects.insert(&change.subject);
             let of_values = [&change.old, &change.new].into_iter();
             let of_values = of_values.filter_map(Value::as_str);
             // Routes are written `KEY@MOUNT`.
@@ -187,10 +187,10 @@ impl<'c> Said<'c> {
                 of_values.map(|route| route.rsplit_once('@').map_or(route, |(key, _)| key));
             let keys = change.operations.iter().map(String::as_str);
             for key in keys.chain(owners) {
-                said.by_operation.entry(key).or_default().push(change);
+                index.by_operation.entry(key).or_default().push(change);
             }
         }
-        said
+        index
     }
 
     /// True if a change is about a definition, or about a key of it.
@@ -214,7 +214,7 @@ impl<'c> Said<'c> {
 }
 
 /// Adds the parts of gateway.yaml.
-fn shared<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) {
+fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Part<'a>>) {
     let (was, is) = (&sides.old.gateway.shared, &sides.new.gateway.shared);
     macro_rules! definitions {
         ($($field:ident $word:literal;)*) => {$(
@@ -222,7 +222,7 @@ fn shared<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) 
                 let subject = format!("{} {name}", $word);
                 // Names of states are compared where they keep counters.
                 let same = was.map(Stateless::stateless) == is.map(Stateless::stateless);
-                if same || said.is_about(&subject) {
+                if same || index.is_about(&subject) {
                     continue;
                 }
                 let digests = [digest(&was), digest(&is)];
@@ -280,12 +280,12 @@ fn shared<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) 
 }
 
 /// Adds the parts of all APIs.
-fn apis<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) {
+fn apis<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Part<'a>>) {
     for (name, was, is) in both(&sides.old.gateway.apis, &sides.new.gateway.apis) {
         if let (Some(was), Some(is)) = (was, is) {
             if was != is {
                 api(sides, (was, is), parts);
-                operations::add(sides, (was, is), said, parts);
+                operations::add(sides, (was, is), index, parts);
             }
             continue;
         }
@@ -293,7 +293,7 @@ fn apis<'a>(sides: &'a Sides<'_>, said: &Said<'_>, parts: &mut Vec<Part<'a>>) {
             continue;
         };
         let mut keys = one.operations.iter().map(|operation| &operation.key);
-        if keys.any(|key| said.names(key)) {
+        if keys.any(|key| index.names(key)) {
             continue;
         }
         let contracts = if is.is_some() { sides.new } else { sides.old };

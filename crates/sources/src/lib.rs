@@ -4,6 +4,8 @@
 //! from a folder or a Git revision: only files that Git tracks or does not ignore. [`parallel`]
 //! runs work on all cores and returns results in a fixed order.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod parallel;
 pub mod project;
 mod sample;

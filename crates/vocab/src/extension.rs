@@ -290,7 +290,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "split",
             Several(&split::author::ENTRY),
-            "Weights by which requests are split among upstreams.",
+            "Shares of the callers for several upstreams. Requests of unknown callers are shared per request; shares per request for all callers need a policy `kind: split` with `sticky: false`.",
         ),
         F::optional(
             "match",

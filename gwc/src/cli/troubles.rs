@@ -22,20 +22,20 @@ pub(super) fn troubles(status: &Value) -> Vec<String> {
 }
 
 /// Describes an upstream with a problem.
-fn upstream(told: &Value) -> Option<String> {
-    let hosts = told["hosts"].as_array().map_or(&[][..], Vec::as_slice);
+fn upstream(state: &Value) -> Option<String> {
+    let hosts = state["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let wrong: Vec<String> = hosts.iter().filter_map(host).collect();
-    let missing = told["found_by"].as_array().into_iter().flatten();
+    let missing = state["found_by"].as_array().into_iter().flatten();
     let missing = missing.filter_map(|source| {
         let error = source["error"].as_str()?;
         let name = source["name"].as_str().unwrap_or("its hosts");
         Some(format!("{name} not resolved: {error}"))
     });
     let mut parts: Vec<String> = missing.collect();
-    if told["circuit"].as_str().is_some_and(|at| at != "closed") {
-        parts.push(circuit(told));
+    if state["circuit"].as_str().is_some_and(|at| at != "closed") {
+        parts.push(circuit(state));
     }
-    let policies = told["policies"].as_array().into_iter().flatten();
+    let policies = state["policies"].as_array().into_iter().flatten();
     let open = policies.filter(|named| named["circuit"].as_str().is_some_and(|at| at != "closed"));
     parts.extend(open.map(|named| {
         let policy = named["policy"].as_str().unwrap_or("?");
@@ -53,33 +53,33 @@ fn upstream(told: &Value) -> Option<String> {
             wrong[..wrong.len().min(HOSTS_MAX)].join("; ")
         ));
     }
-    let name = told["upstream"].as_str().unwrap_or("?");
+    let name = state["upstream"].as_str().unwrap_or("?");
     (!parts.is_empty()).then(|| format!("upstream {name}: {}", parts.join("; ")))
 }
 
 /// Describes a host that receives no requests or cannot be reached.
-fn host(told: &Value) -> Option<String> {
+fn host(state: &Value) -> Option<String> {
     let mut why = Vec::new();
-    if told["check"] == "fails" {
-        let saw = told["why"].as_str().unwrap_or("no reason given");
+    if state["check"] == "fails" {
+        let saw = state["why"].as_str().unwrap_or("no reason given");
         why.push(format!("fails its checks ({saw})"));
     }
-    if let Some(error) = told["unreachable"]["error"].as_str() {
+    if let Some(error) = state["unreachable"]["error"].as_str() {
         why.push(format!("unreachable ({error})"));
     }
-    if told["ejected_ms"].is_u64() {
+    if state["ejected_ms"].is_u64() {
         why.push("ejected".to_owned());
     }
-    if told["circuit"].as_str().is_some_and(|at| at != "closed") {
-        why.push(circuit(told));
+    if state["circuit"].as_str().is_some_and(|at| at != "closed") {
+        why.push(circuit(state));
     }
-    if why.is_empty() && told["works"] == false {
+    if why.is_empty() && state["works"] == false {
         why.push("gets no requests".to_owned());
     }
-    let name = told["host"].as_str().unwrap_or("?");
+    let name = state["host"].as_str().unwrap_or("?");
     (!why.is_empty()).then(|| format!("{name} {}", why.join(", ")))
 }
 
-fn circuit(told: &Value) -> String {
-    format!("circuit {}", told["circuit"].as_str().unwrap_or("open"))
+fn circuit(state: &Value) -> String {
+    format!("circuit {}", state["circuit"].as_str().unwrap_or("open"))
 }

@@ -12,13 +12,28 @@
 //! | [`clock`] | current time |
 
 pub mod back;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
 pub mod clock;
 pub mod evidence;
 pub mod id;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads keys from files and variables"
+)]
 pub mod key;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "compares paths with the working folder"
+)]
 pub mod links;
+#[expect(clippy::disallowed_methods, reason = "reads tokens from files")]
 pub mod nodes;
+#[expect(clippy::disallowed_methods, reason = "reads the trust file")]
 pub mod place;
+#[expect(clippy::disallowed_methods, reason = "variables name who releases")]
 pub mod provenance;
 pub mod side;
 

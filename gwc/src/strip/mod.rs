@@ -178,12 +178,12 @@ impl<'n> Marks<'n> {
         value: NodeRef<'n>,
         ty: &'static Type,
     ) {
-        let held = MapEntry { map, key, value };
+        let item = MapEntry { map, key, value };
         match ty {
             Type::Object(object) if std::ptr::eq(*object, &raw const PATH_ITEM) => {
-                self.path_items.push(held);
+                self.path_items.push(item);
             }
-            Type::Object(object) if std::ptr::eq(*object, &raw const LINK) => self.links.push(held),
+            Type::Object(object) if std::ptr::eq(*object, &raw const LINK) => self.links.push(item),
             _ => {}
         }
         self.value(value, ty);
@@ -250,9 +250,9 @@ fn hide(
     stripped: &mut Stripped,
 ) -> Result<(), Unfit> {
     let root = files.tree.at(document.root);
-    for held in &marks.path_items {
-        elsewhere(files, document, held)?;
-        let all = operations(held.value);
+    for item in &marks.path_items {
+        elsewhere(files, document, item)?;
+        let all = operations(item.value);
         let hidden: Vec<&MapEntry<'_>> = all
             .iter()
             .filter(|operation| is_internal(operation.value))
@@ -260,23 +260,23 @@ fn hide(
         for operation in &hidden {
             stripped.removed.add(operation.map, operation.key);
             let method = operation.key.to_uppercase();
-            stripped.hidden.push(format!("{method} {}", held.key));
+            stripped.hidden.push(format!("{method} {}", item.key));
         }
         if !hidden.is_empty() && hidden.len() == all.len() {
-            stripped.removed.add(held.map, held.key);
+            stripped.removed.add(item.map, item.key);
         }
     }
     // Also remove path items whose `$ref` points to a path item without remaining operations.
-    for held in &marks.path_items {
-        let target = held.value.get("$ref").and_then(NodeRef::as_str);
+    for item in &marks.path_items {
+        let target = item.value.get("$ref").and_then(NodeRef::as_str);
         let Some(target) = target.and_then(|text| reach::local(root, text)) else {
             continue;
         };
         let gone = |one: &MapEntry<'_>| {
             one.value.id() == target.id() && stripped.removed.has(one.map.id(), one.key)
         };
-        if operations(held.value).is_empty() && marks.path_items.iter().any(gone) {
-            stripped.removed.add(held.map, held.key);
+        if operations(item.value).is_empty() && marks.path_items.iter().any(gone) {
+            stripped.removed.add(item.map, item.key);
         }
     }
     stripped.hidden.dedup();
@@ -284,14 +284,14 @@ fn hide(
 }
 
 /// Checks that a path item does not refer to another file with internal operations.
-fn elsewhere(files: &Files, document: &Document, held: &MapEntry<'_>) -> Result<(), Unfit> {
-    let Some(reference) = held.value.get("$ref").and_then(NodeRef::as_str) else {
+fn elsewhere(files: &Files, document: &Document, item: &MapEntry<'_>) -> Result<(), Unfit> {
+    let Some(reference) = item.value.get("$ref").and_then(NodeRef::as_str) else {
         return Ok(());
     };
     if reference.starts_with('#') {
         return Ok(());
     }
-    let base = document.base(held.value.span().file);
+    let base = document.base(item.value.span().file);
     let (name, pointer) = reference.split_once('#').unwrap_or((reference, ""));
     let Ok(file) = files.referred(base, name) else {
         return Ok(());
@@ -300,9 +300,9 @@ fn elsewhere(files: &Files, document: &Document, held: &MapEntry<'_>) -> Result<
         .root(file)
         .and_then(|root| reach::at_pointer(files.tree.at(root), pointer));
     match target {
-        Some(item) if operations(item).iter().any(|one| is_internal(one.value)) => {
+        Some(target) if operations(target).iter().any(|one| is_internal(one.value)) => {
             Err(Unfit::HiddenElsewhere {
-                path: held.key.to_owned(),
+                path: item.key.to_owned(),
                 file: files.sources.file(file).path().to_owned(),
             })
         }
@@ -334,11 +334,11 @@ fn links(root: NodeRef<'_>, links: &[MapEntry<'_>], removed: &mut Removed) {
     }
     loop {
         let mut more = Vec::new();
-        for held in links {
-            if removed.has(held.map.id(), held.key) {
+        for item in links {
+            if removed.has(item.map.id(), item.key) {
                 continue;
             }
-            let text = |key: &str| held.value.get(key).and_then(NodeRef::as_str);
+            let text = |key: &str| item.value.get(key).and_then(NodeRef::as_str);
             let by_id =
                 text("operationId").is_some_and(|id| ids.contains(id) && !left.contains(id));
             let by_reference = [text("operationRef"), text("$ref")]
@@ -346,12 +346,12 @@ fn links(root: NodeRef<'_>, links: &[MapEntry<'_>], removed: &mut Removed) {
                 .flatten()
                 .any(|reference| reach::is_gone(root, reference, removed));
             if by_id || by_reference {
-                more.push(*held);
+                more.push(*item);
             }
         }
         if more.is_empty() {
             return;
         }
-        more.iter().for_each(|held| removed.add(held.map, held.key));
+        more.iter().for_each(|item| removed.add(item.map, item.key));
     }
 }

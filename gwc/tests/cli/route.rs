@@ -635,3 +635,34 @@ fn request_id_of_a_trusted_peer_goes_on() {
         "{stranger:#}"
     );
 }
+
+#[test]
+fn split_says_if_the_request_selects_the_share() {
+    let project = shop();
+    for (sticky, by_request) in [
+        ("", false),
+        ("sticky: true, ", false),
+        ("sticky: false, ", true),
+    ] {
+        let split = format!(
+            "policies: {{canary: {{kind: split, {sticky}among: [{{upstream: orders}}, {{upstream: next}}]}}, slow"
+        );
+        let text = GATEWAY
+            .replace("policies: {slow", &split)
+            .replace("[mark]", "[mark, canary]")
+            .replace(
+                "upstreams: {",
+                "upstreams: {next: {targets: {a: {url: \"http://127.0.0.1:9002\"}}}, ",
+            );
+        project.write("gateway.yaml", text);
+        let orders = format!("{AT}/orders");
+        let known = ["GET", orders.as_str(), "-H", "X-Key: test"];
+        let upstream = &explained(&project, &known)["upstream"];
+        assert_eq!(upstream["by_request"], by_request, "{sticky}{upstream}");
+        assert_eq!(
+            upstream["shares"].as_array().map(Vec::len),
+            Some(2),
+            "{upstream}"
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! Properties that every command has.
 
+use serde_json::Value;
+
 use crate::project::Project;
 
 /// Names of the commands in the overview.
@@ -131,4 +133,55 @@ fn a_beginning_that_several_ids_have() {
         .run(&["inspect", "abc"])
         .with(64)
         .contains("at least");
+}
+
+/// Commands whose output is a file of another format, and `trust`, which only has subcommands.
+const ARTEFACTS: [&str; 5] = ["schema", "strip", "completions", "man", "trust"];
+
+#[test]
+fn every_command_writes_json() {
+    let project = Project::released();
+    let id = project.build();
+    let credential = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let key = ["--key", "keys/release.pem"];
+    let signed = |arguments: &[&'static str]| [arguments, &key[..], &["--yes"]].concat();
+    let runs: [Vec<&str>; 21] = [
+        vec!["init"],
+        vec!["keygen", "second"],
+        vec!["lint"],
+        vec!["explain", "GW0101"],
+        vec!["rules"],
+        vec!["build"],
+        vec!["plan"],
+        vec!["diff", ".", "."],
+        vec!["sign", &id, "--key", "keys/release.pem"],
+        vec!["verify", &id],
+        vec!["inspect", &id],
+        signed(&["apply"]),
+        signed(&["rollback"]),
+        vec!["history"],
+        vec!["status"],
+        vec!["drift", "--node", "unix:/none.sock"],
+        signed(&["revoke", "--credential", credential]),
+        vec!["gc"],
+        vec!["trust", "floor"],
+        vec!["route", "GET", "http://127.0.0.1/none"],
+        vec!["test"],
+    ];
+    for command in commands(&project) {
+        let is_run = runs.iter().any(|run| run[0] == command);
+        assert!(is_run || ARTEFACTS.contains(&&*command), "{command}");
+    }
+    for run in runs {
+        let ended = project.run(&[&run[..], &["--format", "json"]].concat());
+        let value: Value = serde_json::from_str(&ended.out)
+            .unwrap_or_else(|error| panic!("{run:?}: {error}: {} {}", ended.out, ended.err));
+        let schema = value["schema"].as_str().unwrap_or_default();
+        let value = ended.json(schema);
+        assert_eq!(
+            schema == "error/v1",
+            value["error"].is_object(),
+            "{run:?}: {value}"
+        );
+    }
 }

@@ -110,7 +110,7 @@ policies:
   planned: {kind: concurrency, limit: 76, key: consumer}
   short: {kind: timeout, request: 900ms}
   must: {kind: headers, request: {set: {X-M: "1"}}}
-  canary: {kind: split, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}
+  canary: {kind: split, sticky: false, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}
   shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}
   inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}

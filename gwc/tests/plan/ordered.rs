@@ -230,3 +230,24 @@ fn fields_about_page_and_path_are_identity() {
         );
     }
 }
+
+#[test]
+fn shares_per_request_instead_of_per_caller_move() {
+    let gateway = |more: &str| {
+        let split =
+            format!("  canary: {{kind: split{more}, among: [{{upstream: u}}, {{upstream: v}}]}}\n");
+        chain(&split, "[slow, canary]")
+    };
+    let (callers, requests) = (gateway(""), gateway(", sticky: false"));
+    let plan = plan((&callers, DOCUMENT), (&requests, DOCUMENT));
+    assert_eq!(
+        lines(&plan),
+        ["policy moved traffic-moved policy canary sticky"]
+    );
+    both(
+        "traffic-moved",
+        (&callers, DOCUMENT),
+        (&requests, DOCUMENT),
+        ("moved", "moved"),
+    );
+}

@@ -1,6 +1,7 @@
 //! Dispatch of the commands, and their output.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use serde_json::{Value, json};
@@ -63,14 +64,45 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
             write(&String::from_utf8_lossy(&script));
             Exit::Done
         }
-        Command::Man { command } => man(command.as_deref()),
+        Command::Man { command, folder } => match folder {
+            None => man(command.as_deref()),
+            Some(folder) => man_folder(&folder),
+        },
+    }
+}
+
+/// The program with its commands, for manual pages.
+fn program() -> clap::Command {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    program
+}
+
+/// Writes the manual pages of the program and of its commands into a folder.
+fn man_folder(folder: &Path) -> Exit {
+    let program = program();
+    let write_page = |command: &clap::Command| {
+        let page = clap_mangen::Man::new(command.clone());
+        let mut text = Vec::new();
+        page.render(&mut text)?;
+        std::fs::write(folder.join(page.get_filename()), text)
+    };
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        write_page(&program)?;
+        program.get_subcommands().try_for_each(write_page)
+    });
+    match written {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let why = format!("cannot write into `{}`: {error}", folder.display());
+            fail(Exit::Input, "unwritable", &why, Format::Human)
+        }
     }
 }
 
 /// Prints the manual page of a command, or that of the program.
 fn man(command: Option<&str>) -> Exit {
-    let mut program = Cli::command().disable_help_subcommand(true);
-    program.build();
+    let program = program();
     let wanted = match command {
         None => Some(&program),
         Some(name) => program.find_subcommand(name),

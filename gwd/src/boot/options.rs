@@ -154,13 +154,18 @@ pub(super) enum Command {
         /// Name of the shell.
         shell: clap_complete::Shell,
     },
-    /// Print a manual page.
+    /// Print or write manual pages.
     #[command(after_help = "Examples:
   gwd man > gwd.1
-  gwd man run | man -l -")]
+  gwd man run | man -l -
+  gwd man --folder ~/.local/share/man/man1")]
     Man {
         /// Command whose page is printed [default: the page of gwd].
+        #[arg(conflicts_with = "folder")]
         command: Option<String>,
+        /// Write the pages of gwd and of all its commands into this folder.
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
 }
 

@@ -98,23 +98,25 @@ impl RollbackHistory {
 /// History of the channel after `records`. A rollback to a bundle that none of them names removes
 /// everything before it, because that bundle is older.
 fn channel(records: &[Moved]) -> Vec<Step> {
-    let mut way: Vec<Step> = Vec::new();
+    let mut history: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {
-        let before = way.iter().rposition(|known| known.bundle == step.bundle);
+        let before = history
+            .iter()
+            .rposition(|known| known.bundle == step.bundle);
         let seen = records[..at]
             .iter()
             .any(|known| known.step.bundle == step.bundle);
         match (kind, before) {
-            (RecordKind::Rollback, Some(before)) => way.truncate(before + 1),
-            (RecordKind::Rollback, None) if !seen => way = vec![*step],
+            (RecordKind::Rollback, Some(before)) => history.truncate(before + 1),
+            (RecordKind::Rollback, None) if !seen => history = vec![*step],
             (RecordKind::Rollback | RecordKind::Release | RecordKind::Pin, _) => {
-                if way.last().is_none_or(|last| last.bundle != step.bundle) {
-                    way.push(*step);
+                if history.last().is_none_or(|last| last.bundle != step.bundle) {
+                    history.push(*step);
                 }
             }
         }
     }
-    way
+    history
 }
 
 #[cfg(test)]
@@ -134,17 +136,17 @@ mod tests {
 
     /// Returns the history after [`RollbackHistory::follow`] was called for each of `records`.
     fn way_of(records: &[(&str, RecordKind)]) -> RollbackHistory {
-        let mut way = RollbackHistory::default();
+        let mut history = RollbackHistory::default();
         let mut all = Vec::new();
         for (serial, (name, kind)) in (1..).zip(records) {
             all.push(moved(name, serial, *kind));
-            way.follow(&all);
+            history.follow(&all);
         }
-        way
+        history
     }
 
-    fn back(way: &RollbackHistory, running: &str, steps: usize) -> Option<Digest> {
-        way.back(&Digest::of(running.as_bytes()), steps)
+    fn back(history: &RollbackHistory, running: &str, steps: usize) -> Option<Digest> {
+        history.back(&Digest::of(running.as_bytes()), steps)
     }
 
     fn is(name: &str) -> Option<Digest> {
@@ -153,14 +155,14 @@ mod tests {
 
     #[test]
     fn going_back_twice_goes_further_back() {
-        let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
-        assert_eq!(back(&way, "c", 1), is("b"));
-        assert_eq!(back(&way, "c", 2), is("a"));
-        assert_eq!(back(&way, "c", 3), None);
-        way.switch(step("b", 2));
-        assert_eq!(back(&way, "b", 1), is("a"));
-        way.switch(step("a", 1));
-        assert_eq!(back(&way, "a", 1), None, "never forward");
+        let mut history = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        assert_eq!(back(&history, "c", 1), is("b"));
+        assert_eq!(back(&history, "c", 2), is("a"));
+        assert_eq!(back(&history, "c", 3), None);
+        history.switch(step("b", 2));
+        assert_eq!(back(&history, "b", 1), is("a"));
+        history.switch(step("a", 1));
+        assert_eq!(back(&history, "a", 1), None, "never forward");
     }
 
     #[test]
@@ -171,8 +173,8 @@ mod tests {
             ("c", Release),
             ("b", Rollback),
         ];
-        let way = way_of(&records);
-        assert_eq!(back(&way, "b", 1), is("a"));
+        let history = way_of(&records);
+        assert_eq!(back(&history, "b", 1), is("a"));
         let mut more = records.to_vec();
         more.push(("d", Release));
         assert_eq!(back(&way_of(&more), "d", 1), is("b"));
@@ -181,55 +183,55 @@ mod tests {
     #[test]
     fn bundle_rolled_back_while_away_is_no_target() {
         // The node ran a, b and c. It was offline until the channel reached d.
-        let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
-        way.follow(&[
+        let mut history = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        history.follow(&[
             moved("a", 1, Release),
             moved("b", 2, Release),
             moved("c", 3, Release),
             moved("b", 4, Rollback),
             moved("d", 5, Release),
         ]);
-        assert_eq!(back(&way, "d", 1), is("b"));
+        assert_eq!(back(&history, "d", 1), is("b"));
     }
 
     #[test]
     fn rollback_to_an_unknown_bundle_drops_later_ones() {
         // The node began with c. The channel then rolled back to b, which is older.
-        let mut way = RollbackHistory::default();
-        way.follow(&[moved("c", 3, Release)]);
-        way.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
-        assert_eq!(back(&way, "b", 1), None);
-        let mut way = RollbackHistory::default();
-        way.follow(&[moved("a", 1, Release)]);
-        way.follow(&[moved("c", 3, Release)]);
-        way.follow(&[
+        let mut history = RollbackHistory::default();
+        history.follow(&[moved("c", 3, Release)]);
+        history.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
+        assert_eq!(back(&history, "b", 1), None);
+        let mut history = RollbackHistory::default();
+        history.follow(&[moved("a", 1, Release)]);
+        history.follow(&[moved("c", 3, Release)]);
+        history.follow(&[
             moved("a", 1, Release),
             moved("b", 2, Release),
             moved("c", 3, Release),
             moved("b", 4, Rollback),
         ]);
-        assert_eq!(back(&way, "b", 1), is("a"));
+        assert_eq!(back(&history, "b", 1), is("a"));
     }
 
     #[test]
     fn operator_at_an_older_bundle_drops_newer_ones() {
-        let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
+        let mut history = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
         // The bundle `older` was released before this node first ran.
-        way.switch(step("older", 2));
-        assert_eq!(back(&way, "older", 1), is("a"));
-        way.switch(step("d", 3));
-        assert_eq!(back(&way, "d", 1), is("older"));
+        history.switch(step("older", 2));
+        assert_eq!(back(&history, "older", 1), is("a"));
+        history.switch(step("d", 3));
+        assert_eq!(back(&history, "d", 1), is("older"));
     }
 
     #[test]
     fn a_pin_is_no_step_and_the_way_is_not_endless() {
-        let way = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
-        assert_eq!(back(&way, "b", 1), is("a"));
-        let mut way = RollbackHistory::default();
+        let history = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
+        assert_eq!(back(&history, "b", 1), is("a"));
+        let mut history = RollbackHistory::default();
         for serial in 1..100 {
-            way.follow(&[moved(&serial.to_string(), serial, Release)]);
+            history.follow(&[moved(&serial.to_string(), serial, Release)]);
         }
-        assert_eq!(way.0.len(), STEPS_MAX);
-        assert_eq!(back(&way, "99", 1), is("98"));
+        assert_eq!(history.0.len(), STEPS_MAX);
+        assert_eq!(back(&history, "99", 1), is("98"));
     }
 }

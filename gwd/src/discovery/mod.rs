@@ -118,7 +118,7 @@ impl Discovery {
     /// # Errors
     /// If the thread cannot be started.
     pub(crate) fn start(clock: Clock, settings: Settings) -> std::io::Result<Arc<Self>> {
-        let (wanted, told) = watch::channel(Arc::default());
+        let (wanted, receiver) = watch::channel(Arc::default());
         let dns = settings.name_servers.clone();
         let discovery = Arc::new(Self {
             clock,
@@ -145,7 +145,7 @@ impl Discovery {
                     again: Notify::new(),
                 };
                 let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, follow(told, Rc::new(asker)));
+                local.block_on(&runtime, follow(receiver, Rc::new(asker)));
             })?;
         Ok(discovery)
     }
@@ -227,8 +227,8 @@ impl Discovery {
     /// Stores an answer in its source, and updates the followers of the source.
     fn store_answer(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> QueryEffect {
         let now_ms = self.clock.now_ms();
-        let told = source.process_answer(answer, now_ms, &self.settings.times, chance);
-        let followers: Vec<Arc<dyn Follower>> = match told.changed {
+        let effect = source.process_answer(answer, now_ms, &self.settings.times, chance);
+        let followers: Vec<Arc<dyn Follower>> = match effect.changed {
             true => self
                 .lock()
                 .followers
@@ -248,13 +248,13 @@ impl Discovery {
         source.settle();
         self.answered.notify_all();
         drop(inner);
-        if told.changed
+        if effect.changed
             && let Some(changed) = self.changed.get()
         {
             changed();
         }
-        say(source, &told);
-        told
+        say(source, &effect);
+        effect
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -278,7 +278,7 @@ impl Inner {
 }
 
 /// Logs the changes of a source's state and hosts that an answer caused.
-fn say(source: &Source, told: &QueryEffect) {
+fn say(source: &Source, effect: &QueryEffect) {
     let about = &source.question.about;
     let places = source.places();
     let mut facts = json!({
@@ -287,7 +287,7 @@ fn say(source: &Source, told: &QueryEffect) {
         "hosts": places.len(),
     });
     match source.why() {
-        Some(why) if told.turned || told.changed => {
+        Some(why) if effect.turned || effect.changed => {
             facts["error"] = (*why).into();
             let message = match places.is_empty() {
                 true => "no hosts are known; requests fail until there is an answer",
@@ -295,8 +295,8 @@ fn say(source: &Source, told: &QueryEffect) {
             };
             event(Level::Warn, message, facts);
         }
-        None if told.turned => event(Level::Info, "hosts are resolved again", facts),
-        None if told.changed => event(Level::Info, "hosts have changed", facts),
+        None if effect.turned => event(Level::Info, "hosts are resolved again", facts),
+        None if effect.changed => event(Level::Info, "hosts have changed", facts),
         Some(_) | None => {}
     }
 }
@@ -370,9 +370,9 @@ impl Asker {
             let Some(discovery) = self.discovery.upgrade() else {
                 return;
             };
-            let told = discovery.store_answer(source, answer, random.next());
+            let effect = discovery.store_answer(source, answer, random.next());
             drop(discovery);
-            let wait = Duration::from_millis(told.wait_ms);
+            let wait = Duration::from_millis(effect.wait_ms);
             let _sooner = tokio::time::timeout(wait, self.again.notified()).await;
         }
     }

@@ -314,12 +314,12 @@ mod tests {
             (Some(5_000), 2_000, 2_000),
             (Some(10), 60_000, 1_000),
         ] {
-            let told = source(refresh_ms).process_answer(found(&[1], ttl_ms), 0, &times, 0);
-            assert_eq!(told.wait_ms, wait_ms, "{refresh_ms:?} {ttl_ms}");
+            let effect = source(refresh_ms).process_answer(found(&[1], ttl_ms), 0, &times, 0);
+            assert_eq!(effect.wait_ms, wait_ms, "{refresh_ms:?} {ttl_ms}");
         }
         for chance in [1, 999, 3_000, u64::MAX] {
-            let told = source(None).process_answer(found(&[1], 30_000), 0, &times, chance);
-            assert!((27_000..=30_000).contains(&told.wait_ms), "{told:?}");
+            let effect = source(None).process_answer(found(&[1], 30_000), 0, &times, chance);
+            assert!((27_000..=30_000).contains(&effect.wait_ms), "{effect:?}");
         }
     }
 
@@ -359,17 +359,17 @@ mod tests {
         source.process_answer(found(&[1, 2], 5_000), 0, &times, 0);
         let mut waits = Vec::new();
         for hour in 1..=8 {
-            let told = source.process_answer(failed(), hour * 3_600_000, &times, 0);
-            assert_eq!((told.changed, told.turned), (false, hour == 1));
-            waits.push(told.wait_ms);
+            let effect = source.process_answer(failed(), hour * 3_600_000, &times, 0);
+            assert_eq!((effect.changed, effect.turned), (false, hour == 1));
+            waits.push(effect.wait_ms);
         }
         let expected = [1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 10_000];
         assert_eq!(waits, expected);
         assert_eq!(hosts(&source), "1 2");
         assert_eq!(source.age_ms(3_600_000), 3_600_000);
         assert_eq!(source.why().as_deref(), Some("no answer"));
-        let told = source.process_answer(found(&[1, 2], 5_000), 30_000_000, &times, 0);
-        assert_eq!((told.changed, told.turned), (false, true));
+        let effect = source.process_answer(found(&[1, 2], 5_000), 30_000_000, &times, 0);
+        assert_eq!((effect.changed, effect.turned), (false, true));
         assert_eq!(source.age_ms(30_000_500), 500);
     }
 
@@ -377,10 +377,10 @@ mod tests {
     fn empty_answer_counts_after_half_a_minute() {
         let (source, times) = (source(None), Times::default());
         source.process_answer(found(&[1], 1_000), 0, &times, 0);
-        let told = source.process_answer(absent(), 5_000, &times, 0);
-        assert_eq!((told.changed, told.wait_ms), (false, 10_000));
-        let told = source.process_answer(absent(), 33_000, &times, 0);
-        assert_eq!((told.changed, told.wait_ms), (false, 2_000));
+        let effect = source.process_answer(absent(), 5_000, &times, 0);
+        assert_eq!((effect.changed, effect.wait_ms), (false, 10_000));
+        let effect = source.process_answer(absent(), 33_000, &times, 0);
+        assert_eq!((effect.changed, effect.wait_ms), (false, 2_000));
         assert_eq!(hosts(&source), "1");
         assert!(source.process_answer(absent(), 35_000, &times, 0).changed);
         assert_eq!(hosts(&source), "");
@@ -418,8 +418,8 @@ mod tests {
     #[test]
     fn a_first_answer_that_is_none_is_told() {
         let (source, times) = (source(None), Times::default());
-        let told = source.process_answer(failed(), 0, &times, 0);
-        assert!(told.turned && !told.changed);
+        let effect = source.process_answer(failed(), 0, &times, 0);
+        assert!(effect.turned && !effect.changed);
         assert_eq!(source.age_ms(7_000), 7_000);
     }
 }

@@ -78,33 +78,34 @@ struct Copy {
 struct Permit(Rc<Worker>);
 
 /// Prepares the copies for the mirrors of the chain. `None` if too many requests are being copied.
-pub(crate) fn begin(asked: &MirroredRequest<'_, '_>) -> Option<Rc<Copies>> {
-    let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
-    let mirrors = asked.cx.mirrors.iter();
+pub(crate) fn begin(mirrored: &MirroredRequest<'_, '_>) -> Option<Rc<Copies>> {
+    let snapshot: &Snapshot = &mirrored.view.current().loaded.snapshot;
+    let mirrors = mirrored.cx.mirrors.iter();
     let mirrors = mirrors.filter_map(|one| Some((snapshot.upstream(one.upstream)?, one)));
-    let Some(permit) = Permit::take(asked.worker) else {
-        mirrors.for_each(|(upstream, _)| count(asked.worker, asked.view, upstream, "overflow"));
+    let Some(permit) = Permit::take(mirrored.worker) else {
+        mirrors
+            .for_each(|(upstream, _)| count(mirrored.worker, mirrored.view, upstream, "overflow"));
         return None;
     };
     let sender = Rc::new(Sender {
-        worker: Rc::clone(asked.worker),
-        view: Rc::clone(asked.view),
-        timeout_ms: asked.route.treatment.timeout_ms,
-        ends: asked.ends,
+        worker: Rc::clone(mirrored.worker),
+        view: Rc::clone(mirrored.view),
+        timeout_ms: mirrored.route.treatment.timeout_ms,
+        ends: mirrored.ends,
         _permit: permit,
     });
     let copies = mirrors.filter_map(|(upstream, mirror)| {
-        let copy = copy(asked, &sender, upstream, mirror.max_body_bytes);
+        let copy = copy(mirrored, &sender, upstream, mirror.max_body_bytes);
         copy.map_err(|outcome| sender.count(upstream, outcome)).ok()
     });
     let copies = copies.map(|copy| Box::new(copy) as Box<dyn Unsent>);
     let cx = CopyCx {
-        clock: asked.worker.clock,
-        deadlines: Rc::clone(&asked.worker.deadlines),
-        memory: Arc::clone(&asked.worker.budgets.memory),
+        clock: mirrored.worker.clock,
+        deadlines: Rc::clone(&mirrored.worker.deadlines),
+        memory: Arc::clone(&mirrored.worker.budgets.memory),
         timeout_ms: sender.timeout_ms,
     };
-    Some(Copies::new(cx, copies.collect(), asked.length))
+    Some(Copies::new(cx, copies.collect(), mirrored.length))
 }
 
 /// Prepares the copy for one mirror.
@@ -112,32 +113,35 @@ pub(crate) fn begin(asked: &MirroredRequest<'_, '_>) -> Option<Rc<Copies>> {
 /// # Errors
 /// The outcome for the metrics, if the copy cannot be sent.
 fn copy(
-    asked: &MirroredRequest<'_, '_>,
+    mirrored: &MirroredRequest<'_, '_>,
     sender: &Rc<Sender>,
     upstream: u32,
     max_body_bytes: u64,
 ) -> Result<Copy, &'static str> {
-    if asked.length.is_some_and(|length| length > max_body_bytes) {
+    if mirrored
+        .length
+        .is_some_and(|length| length > max_body_bytes)
+    {
         return Err("too_large");
     }
-    let snapshot = &asked.view.current().loaded.snapshot;
+    let snapshot = &mirrored.view.current().loaded.snapshot;
     let meant = &snapshot.upstreams()[upstream as usize];
-    let service = asked.view.service(asked.worker, upstream);
+    let service = mirrored.view.service(mirrored.worker, upstream);
     let target = service.choose(&Looking {
         upstream: meant,
         affinity: &Affinity::default(),
         tried: &Tried::default(),
-        random: &asked.worker.random,
-        now_ms: asked.worker.clock.now_ms(),
+        random: &mirrored.worker.random,
+        now_ms: mirrored.worker.clock.now_ms(),
     });
     let target = target.ok_or("failed")?;
-    let mut head = asked.head.clone();
+    let mut head = mirrored.head.clone();
     let relay = forward::Relay {
-        route: asked.route,
+        route: mirrored.route,
         upstream: meant,
         target: &service.set.endpoints[target].target,
-        origin: asked.origin,
-        cx: asked.cx,
+        origin: mirrored.origin,
+        cx: mirrored.cx,
     };
     forward::prepare(&mut head, relay);
     // Remove the framing fields: the body of a copy gets its own framing.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::limits::budget::Memory;
 
 /// Number of bytes that an owner may buffer without reporting them to the process.
-const UNTOLD_MAX: u64 = 16 << 10;
+const UNREPORTED_MAX: u64 = 16 << 10;
 
 /// Number of bytes that one owner buffers. The process counts them in its memory.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Buffered {
     memory: Arc<Memory>,
     bytes: Cell<u64>,
     /// Number of the owner's bytes that have been reported to the process.
-    told: Cell<u64>,
+    reported: Cell<u64>,
 }
 
 impl Buffered {
@@ -35,7 +35,7 @@ impl Buffered {
         Self {
             memory: Arc::clone(memory),
             bytes: Cell::new(0),
-            told: Cell::new(0),
+            reported: Cell::new(0),
         }
     }
 
@@ -55,7 +55,7 @@ impl Buffered {
     /// Adds bytes. Reports them if the unreported part reaches [`UNTOLD_MAX`].
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
-        if self.bytes.get() >= self.told.get() + UNTOLD_MAX {
+        if self.bytes.get() >= self.reported.get() + UNREPORTED_MAX {
             self.tell();
         }
     }
@@ -64,18 +64,18 @@ impl Buffered {
     pub(crate) fn sub(&self, bytes: usize) {
         self.bytes
             .set(self.bytes.get().saturating_sub(bytes as u64));
-        if self.bytes.get() < self.told.get() {
+        if self.bytes.get() < self.reported.get() {
             self.tell();
         }
     }
 
     /// Reports the current number of bytes to the process.
     pub(crate) fn tell(&self) {
-        let (bytes, told) = (self.bytes.get(), self.told.replace(self.bytes.get()));
-        if bytes > told {
-            self.memory.keeps(bytes - told);
-        } else if bytes < told {
-            self.memory.keeps_less(told - bytes);
+        let (bytes, reported) = (self.bytes.get(), self.reported.replace(self.bytes.get()));
+        if bytes > reported {
+            self.memory.keeps(bytes - reported);
+        } else if bytes < reported {
+            self.memory.keeps_less(reported - bytes);
         }
     }
 
@@ -199,36 +199,36 @@ mod tests {
                     0 => owners.push((Buffered::new(&memory), 0, 0)),
                     1 if !owners.is_empty() => drop(owners.swap_remove(at)),
                     2 => {
-                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                        if let Some((owner, keeps, reported)) = owners.get_mut(at) {
                             owner.set(bytes);
-                            (*keeps, *told) = (bytes, bytes);
+                            (*keeps, *reported) = (bytes, bytes);
                         }
                     }
                     3 => {
-                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                        if let Some((owner, keeps, reported)) = owners.get_mut(at) {
                             owner.add(bytes as usize);
                             *keeps += bytes;
-                            if *keeps >= *told + 16_384 {
-                                *told = *keeps;
+                            if *keeps >= *reported + 16_384 {
+                                *reported = *keeps;
                             }
                         }
                     }
                     4 => {
-                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                        if let Some((owner, keeps, reported)) = owners.get_mut(at) {
                             owner.sub(bytes as usize);
                             *keeps = keeps.saturating_sub(bytes);
-                            *told = (*told).min(*keeps);
+                            *reported = (*reported).min(*keeps);
                         }
                     }
                     _ => {
-                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                        if let Some((owner, keeps, reported)) = owners.get_mut(at) {
                             owner.tell();
-                            *told = *keeps;
+                            *reported = *keeps;
                         }
                     }
                 }
-                let told: u64 = owners.iter().map(|(_, _, told)| told).sum();
-                assert_eq!(memory.buffered(), told);
+                let reported: u64 = owners.iter().map(|(_, _, reported)| reported).sum();
+                assert_eq!(memory.buffered(), reported);
             }
             drop(owners);
             assert_eq!(memory.buffered(), 0);

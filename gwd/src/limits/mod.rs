@@ -24,6 +24,7 @@ pub(crate) mod crowding;
 pub(crate) mod descriptors;
 pub(crate) mod fair;
 pub(crate) mod inbox;
+#[expect(clippy::disallowed_methods, reason = "reads the memory of the process")]
 pub(crate) mod measure;
 pub(crate) mod memory;
 pub(crate) mod waiting;

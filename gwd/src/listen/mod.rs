@@ -12,9 +12,17 @@
 //! its own socket, so that it knows the socket's state if the address is used again.
 
 pub(crate) mod accept;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "replaces the socket of the folder"
+)]
 pub(crate) mod handover;
 pub(crate) mod inherited;
 pub(crate) mod spread;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "replaces a socket of an ended process"
+)]
 pub(crate) mod unix_socket;
 
 use std::io;

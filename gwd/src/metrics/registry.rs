@@ -17,7 +17,7 @@ use crate::metrics::families::{Histograms, histograms};
 use crate::published::Shared;
 use crate::telemetry::names::Names;
 use crate::telemetry::shard::{
-    Announced, ByteCounts, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey,
+    ByteCounts, CallKey, Histogram, METHODS, NewSeries, PoolGauge, RejectionKey, RequestKey,
     RequestSeries,
 };
 use crate::tls::accept::Outcome;
@@ -34,14 +34,14 @@ pub(crate) struct Registry {
 }
 
 struct Series {
-    announced: mpsc::Receiver<Announced>,
+    announced: mpsc::Receiver<NewSeries>,
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
     calls: Vec<(CallKey, Arc<Histogram>)>,
     bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
-    asked: Vec<(&'static str, &'static str, Arc<AtomicU64>)>,
+    questions: Vec<(&'static str, &'static str, Arc<AtomicU64>)>,
     retries: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
@@ -99,7 +99,7 @@ impl Registry {
     pub(crate) fn new(
         shared: Arc<Shared>,
         states: Arc<States>,
-        announced: mpsc::Receiver<Announced>,
+        announced: mpsc::Receiver<NewSeries>,
     ) -> Arc<Self> {
         Arc::new(Self {
             shared,
@@ -114,7 +114,7 @@ impl Registry {
                 decisions: Vec::new(),
                 retries: Vec::new(),
                 mirrored: Vec::new(),
-                asked: Vec::new(),
+                questions: Vec::new(),
                 handshakes: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
@@ -175,24 +175,26 @@ impl Series {
     fn take_announced(&mut self) {
         while let Ok(announced) = self.announced.try_recv() {
             match announced {
-                Announced::Requests(key, series) => self.requests.push((key, series)),
-                Announced::Calls(key, series) => self.calls.push((key, series)),
-                Announced::Bytes(upstream, counts) => self.bytes.push((upstream, counts)),
-                Announced::Rejections(key, count) => self.rejections.push((key, count)),
-                Announced::Decisions(policy, decision, count) => {
+                NewSeries::Requests(key, series) => self.requests.push((key, series)),
+                NewSeries::Calls(key, series) => self.calls.push((key, series)),
+                NewSeries::Bytes(upstream, counts) => self.bytes.push((upstream, counts)),
+                NewSeries::Rejections(key, count) => self.rejections.push((key, count)),
+                NewSeries::Decisions(policy, decision, count) => {
                     self.decisions.push((policy, decision, count));
                 }
-                Announced::Handshakes(outcome, count) => self.handshakes.push((outcome, count)),
-                Announced::Mirrored(upstream, outcome, count) => {
+                NewSeries::Handshakes(outcome, count) => self.handshakes.push((outcome, count)),
+                NewSeries::Mirrored(upstream, outcome, count) => {
                     self.mirrored.push((upstream, outcome, count));
                 }
-                Announced::Asked(asker, outcome, count) => self.asked.push((asker, outcome, count)),
-                Announced::Retries(upstream, reason, count) => {
+                NewSeries::Questions(asker, outcome, count) => {
+                    self.questions.push((asker, outcome, count))
+                }
+                NewSeries::Retries(upstream, reason, count) => {
                     self.retries.push((upstream, reason, count));
                 }
-                Announced::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
-                Announced::Active(active) => self.active.push(active),
-                Announced::Lag(worker, lag) => self.lags.push((worker, lag)),
+                NewSeries::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
+                NewSeries::Active(active) => self.active.push(active),
+                NewSeries::Lag(worker, lag) => self.lags.push((worker, lag)),
             }
         }
     }

@@ -2,6 +2,10 @@
 //! computations off the workers, the program log, and supervision of the vital parts of a worker.
 //! These modules import no other module of gwd.
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
 pub(crate) mod clock;
 pub(crate) mod compute;
 pub(crate) mod deadlines;

@@ -1,7 +1,15 @@
 //! Counters of the workers and the process, access log, and log files.
 
 pub(crate) mod access_log;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "writes and rotates the access log"
+)]
 pub(crate) mod log_file;
 pub(crate) mod names;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the figures of the process"
+)]
 pub(crate) mod process;
 pub(crate) mod shard;

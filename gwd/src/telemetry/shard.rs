@@ -155,7 +155,7 @@ pub(crate) struct PoolGauge {
 /// New series, announced to the registry. A `u32` is the metric id of an upstream, unless stated
 /// otherwise.
 #[derive(Debug)]
-pub(crate) enum Announced {
+pub(crate) enum NewSeries {
     Requests(RequestKey, Arc<RequestSeries>),
     Calls(CallKey, Arc<Histogram>),
     /// Byte counts of an upstream.
@@ -166,7 +166,7 @@ pub(crate) enum Announced {
     Mirrored(u32, &'static str, Arc<AtomicU64>),
     /// Requests of policies and verifiers to other services, by policy kind or verifier kind and by
     /// outcome.
-    Asked(&'static str, &'static str, Arc<AtomicU64>),
+    Questions(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
@@ -182,7 +182,7 @@ type DecisionKey = (Arc<str>, &'static str);
 
 /// Counters of one worker.
 pub(crate) struct Shard {
-    registry: mpsc::Sender<Announced>,
+    registry: mpsc::Sender<NewSeries>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
     bytes: RefCell<FxHashMap<u32, Arc<ByteCounts>>>,
@@ -198,9 +198,9 @@ pub(crate) struct Shard {
 // === impl Shard ===
 
 impl Shard {
-    pub(crate) fn new(registry: mpsc::Sender<Announced>) -> Self {
+    pub(crate) fn new(registry: mpsc::Sender<NewSeries>) -> Self {
         let active: Arc<[AtomicI64; METHODS.len()]> = Arc::default();
-        let _ending = registry.send(Announced::Active(Arc::clone(&active)));
+        let _ending = registry.send(NewSeries::Active(Arc::clone(&active)));
         Self {
             registry,
             requests: RefCell::default(),
@@ -227,7 +227,7 @@ impl Shard {
         let mut requests = self.requests.borrow_mut();
         let series = requests.entry(key).or_insert_with(|| {
             let series = Arc::<RequestSeries>::default();
-            self.announce(Announced::Requests(key, Arc::clone(&series)));
+            self.announce(NewSeries::Requests(key, Arc::clone(&series)));
             series
         });
         series.observe(duration_ns, overhead_ns);
@@ -240,7 +240,7 @@ impl Shard {
         let mut calls = self.calls.borrow_mut();
         let series = calls.entry(key).or_insert_with(|| {
             let series = Arc::<Histogram>::default();
-            self.announce(Announced::Calls(key, Arc::clone(&series)));
+            self.announce(NewSeries::Calls(key, Arc::clone(&series)));
             series
         });
         series.observe(duration_ns);
@@ -251,7 +251,7 @@ impl Shard {
         let mut passed = self.bytes.borrow_mut();
         let counts = passed.entry(upstream).or_insert_with(|| {
             let counts = Arc::<ByteCounts>::default();
-            self.announce(Announced::Bytes(upstream, Arc::clone(&counts)));
+            self.announce(NewSeries::Bytes(upstream, Arc::clone(&counts)));
             counts
         });
         add(&counts.request, bytes.request);
@@ -265,7 +265,7 @@ impl Shard {
             return add(count, 1);
         }
         let count = Arc::new(AtomicU64::new(1));
-        self.announce(Announced::Rejections(key.clone(), Arc::clone(&count)));
+        self.announce(NewSeries::Rejections(key.clone(), Arc::clone(&count)));
         rejections.insert(key, count);
     }
 
@@ -287,7 +287,7 @@ impl Shard {
             return add(count, 1);
         }
         let count = Arc::new(AtomicU64::new(1));
-        self.announce(Announced::Decisions(
+        self.announce(NewSeries::Decisions(
             Arc::clone(policy),
             decision,
             Arc::clone(&count),
@@ -300,7 +300,7 @@ impl Shard {
         let mut retries = self.retries.borrow_mut();
         let count = retries.entry((upstream, reason)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(Announced::Retries(upstream, reason.0, Arc::clone(&count)));
+            self.announce(NewSeries::Retries(upstream, reason.0, Arc::clone(&count)));
             count
         });
         add(count, 1);
@@ -311,7 +311,7 @@ impl Shard {
         let mut handshakes = self.handshakes.borrow_mut();
         let count = handshakes.entry(outcome).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(Announced::Handshakes(outcome, Arc::clone(&count)));
+            self.announce(NewSeries::Handshakes(outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);
@@ -322,7 +322,7 @@ impl Shard {
         let mut mirrored = self.mirrored.borrow_mut();
         let count = mirrored.entry((upstream, outcome)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(Announced::Mirrored(upstream, outcome, Arc::clone(&count)));
+            self.announce(NewSeries::Mirrored(upstream, outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);
@@ -333,7 +333,7 @@ impl Shard {
         let mut asked = self.asked.borrow_mut();
         let count = asked.entry((asker, outcome)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(Announced::Asked(asker, outcome, Arc::clone(&count)));
+            self.announce(NewSeries::Questions(asker, outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);
@@ -342,14 +342,14 @@ impl Shard {
     /// Creates the histogram of the event loop lag of a worker.
     pub(crate) fn lag(&self, worker: usize) -> Arc<Histogram> {
         let lag = Arc::<Histogram>::default();
-        self.announce(Announced::Lag(worker, Arc::clone(&lag)));
+        self.announce(NewSeries::Lag(worker, Arc::clone(&lag)));
         lag
     }
 
     /// Creates the connection gauge of a new pool.
     pub(crate) fn pool(&self, upstream: u32) -> Arc<PoolGauge> {
         let gauge = Arc::<PoolGauge>::default();
-        self.announce(Announced::Pool(upstream, Arc::clone(&gauge)));
+        self.announce(NewSeries::Pool(upstream, Arc::clone(&gauge)));
         gauge
     }
 
@@ -360,7 +360,7 @@ impl Shard {
     }
 
     #[cold]
-    fn announce(&self, announced: Announced) {
+    fn announce(&self, announced: NewSeries) {
         // Ignore an error: without a registry, the process is ending.
         let _ending = self.registry.send(announced);
     }

@@ -19,7 +19,7 @@ impl Scene {
     fn new() -> Self {
         let folder = binaries::workspace().join("tests/cases/tokens");
         let upstream = Upstream::start();
-        let project = crate::cases::project(&folder, &upstream);
+        let project = crate::cases::project(&folder, &upstream, &upstream);
         project.keygen();
         project.apply();
         let gateway = Options::of(&project).workers(1).start();

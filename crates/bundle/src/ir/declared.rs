@@ -24,11 +24,11 @@ impl Shared {
             listeners.flat_map(|one| of_settings("listener", &one.declared).chain(one.needs()));
         let upstreams = self.upstreams.iter();
         let upstreams = upstreams.flat_map(|one| {
-            let judging = of_parameters("upstream", &one.judging());
+            let traffic = of_parameters("upstream", &one.traffic_settings());
             let at_socket = one.targets.iter().any(|target| target.socket().is_some());
             let socket = at_socket.then(|| "upstream:unix".to_owned());
             of_settings("upstream", &one.declared)
-                .chain(judging)
+                .chain(traffic)
                 .chain(socket)
         });
         let consumers = self.consumers.iter();

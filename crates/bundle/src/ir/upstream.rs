@@ -172,7 +172,7 @@ impl Upstream {
     /// Settings of load balancing, health, limits, retries, circuit breaker, protocol and discovery
     /// that differ from the defaults, under their keys in gateway.yaml.
     #[must_use]
-    pub fn judging(&self) -> Settings {
+    pub fn traffic_settings(&self) -> Settings {
         let mut settings = self
             .balance
             .settings()

@@ -7,6 +7,7 @@
 pub mod memory;
 
 #[cfg(feature = "folder")]
+#[expect(clippy::disallowed_methods, reason = "the store in a folder")]
 pub mod folder;
 
 use std::borrow::Cow;

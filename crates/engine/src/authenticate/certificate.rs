@@ -14,7 +14,7 @@ use crate::credentials::Credentials;
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),
-        Check::Held => None,
+        Check::PresenceOnly => None,
         // gwc refuses these checks for a scheme whose credential is a certificate.
         Check::Key | Check::Basic | Check::Token(_) => return Outcome::Absent,
     };

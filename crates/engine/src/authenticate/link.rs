@@ -64,7 +64,7 @@ impl Requirement {
                 }
                 add_field(&mut fields, &scheme.place);
                 let check = match verifier {
-                    None => Check::Held,
+                    None => Check::PresenceOnly,
                     Some((auth::Checked::ApiKey(_), _)) => Check::Key,
                     Some((auth::Checked::Basic(_), _)) => Check::Basic,
                     Some((_, Some(verifier))) => {
@@ -118,7 +118,7 @@ fn login(alternatives: &[Box<[Use]>]) -> Option<Arc<TokenVerifier>> {
         .find_map(|alternative| match &**alternative {
             [one] => match &one.check {
                 Check::Token(verifier) => verifier.login().map(|_| Arc::clone(verifier)),
-                Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+                Check::Key | Check::Basic | Check::Certificate(_) | Check::PresenceOnly => None,
             },
             _ => None,
         })

@@ -2,7 +2,7 @@
 
 mod outbound;
 mod returned;
-mod way;
+mod this_hop;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use outbound::AddedFields;
 
 pub use outbound::Outbound;
 pub use returned::{Places, returned};
-pub use way::{ThisHop, continued};
+pub use this_hop::{ThisHop, continued};
 
 /// Properties of the client's connection and request that affect the request to the upstream.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     let host = host(relay);
     let prefix = stripped(relay.route);
     let consumer = cx.principal.as_ref().and_then(|caller| caller.consumer);
-    let mut said = AddedFields {
+    let mut added = AddedFields {
         prefix: None,
         via: Some(outbound::via(origin.version)),
         request_id: Some(&origin.request_id),
@@ -70,11 +70,11 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     let (headers, hop) = if anew {
         let mut headers = head.headers.clone();
         continued(&mut headers, &origin.hop, prefix);
-        outbound::take_out(&mut headers, &said);
+        outbound::take_out(&mut headers, &added);
         (Cow::Owned(headers), None)
     } else {
         if !prefix.is_empty() {
-            said.prefix = HeaderValue::from_str(prefix).ok();
+            added.prefix = HeaderValue::from_str(prefix).ok();
         }
         (Cow::Borrowed(&head.headers), Some(&*origin.hop))
     };
@@ -86,7 +86,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
         host,
         headers,
         hop,
-        said,
+        added,
     }
 }
 
@@ -105,7 +105,7 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
 /// itself.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
-    way::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
+    this_hop::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
 /// Value of `Host` in the request to the target.

@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Version};
 use policy::RequestHead;
 
-use super::way::{self, ThisHop};
+use super::this_hop::{self, ThisHop};
 use crate::edge::{CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT, X_REQUEST_ID};
 
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
@@ -32,7 +32,7 @@ pub struct Outbound<'h> {
     pub(super) headers: Cow<'h, HeaderMap>,
     /// Forwarding fields of this hop, if the gateway is the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
-    pub(super) said: AddedFields<'h>,
+    pub(super) added: AddedFields<'h>,
 }
 
 /// Fields that the gateway adds to a request.
@@ -60,13 +60,13 @@ impl<'h> Outbound<'h> {
             host: Cow::Borrowed(head.headers.get(HOST).unwrap_or(&NOBODY)),
             headers: Cow::Borrowed(&head.headers),
             hop: None,
-            said: AddedFields::default(),
+            added: AddedFields::default(),
         }
     }
 
     /// Adds `Connection: close`. Has no effect if the head has `Connection` already.
     pub fn close(&mut self) {
-        self.said.closing = !self.headers.contains_key(CONNECTION);
+        self.added.closing = !self.headers.contains_key(CONNECTION);
     }
 
     /// The method.
@@ -97,23 +97,23 @@ impl<'h> Outbound<'h> {
         if let Some(hop) = self.hop {
             hop.each_field(&mut field);
         }
-        let said = &self.said;
-        if let Some(prefix) = &said.prefix {
-            field(&way::X_FORWARDED_PREFIX, prefix);
+        let added = &self.added;
+        if let Some(prefix) = &added.prefix {
+            field(&this_hop::X_FORWARDED_PREFIX, prefix);
         }
-        if let Some(via) = said.via {
+        if let Some(via) = added.via {
             field(&VIA, via);
         }
-        if let Some(id) = said.request_id {
+        if let Some(id) = added.request_id {
             field(&X_REQUEST_ID, id);
         }
-        if let Some(consumer) = &said.consumer {
+        if let Some(consumer) = &added.consumer {
             field(&X_CONSUMER_NAME, consumer);
         }
-        for (name, value) in said.certificate {
+        for (name, value) in added.certificate {
             field(name, value);
         }
-        if said.closing {
+        if added.closing {
             field(&CONNECTION, &CLOSE);
         }
     }
@@ -138,7 +138,7 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
             text.starts_with(b"x-forwarded-")
                 || *name == X_REQUEST_ID
                 || *name == X_CONSUMER_NAME
-                || *name == way::X_REAL_IP
+                || *name == this_hop::X_REAL_IP
         }
         Some(b'f') => *name == FORWARDED,
         Some(b'c') => text.starts_with(b"client-cert"),
@@ -147,12 +147,12 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
 }
 
 /// Removes the fields that the gateway sets on every request.
-pub(super) fn take_out(headers: &mut HeaderMap, said: &AddedFields<'_>) {
+pub(super) fn take_out(headers: &mut HeaderMap, added: &AddedFields<'_>) {
     headers.remove(&X_REQUEST_ID);
-    if said.consumer.is_some() {
+    if added.consumer.is_some() {
         headers.remove(&X_CONSUMER_NAME);
     }
-    if !said.certificate.is_empty() {
+    if !added.certificate.is_empty() {
         for name in [&CLIENT_CERT, &CLIENT_CERT_CHAIN, &X_FORWARDED_CLIENT_CERT] {
             headers.remove(name);
         }
@@ -180,11 +180,11 @@ mod tests {
                 headers.append(name, HeaderValue::from_static("one"));
                 headers.append(name, HeaderValue::from_static("two"));
             }
-            let said = AddedFields {
+            let added = AddedFields {
                 consumer: has_consumer.then(|| HeaderValue::from_static("alice")),
                 ..AddedFields::default()
             };
-            take_out(&mut headers, &said);
+            take_out(&mut headers, &added);
             assert!(!headers.contains_key(&X_REQUEST_ID));
             let names = headers.get_all(&X_CONSUMER_NAME).iter().count();
             assert_eq!(names, left, "a caller without a name keeps the policy's");

@@ -2,8 +2,6 @@
 
 use diag::{Lint, suggest};
 
-use super::others::SETS;
-
 /// Returns the rule with a code (`GW0355`) or a name.
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Lint> {
@@ -24,8 +22,7 @@ pub struct Unknown {
 #[must_use]
 pub fn unknown(word: &str) -> Unknown {
     let message = format!("there is no rule `{}`", suggest::shown(word));
-    let mut rows = SETS.iter().flat_map(|set| set.rows);
-    if let Some((_, ours, remark)) = rows.find(|(theirs, ..)| *theirs == word) {
+    if let Some((ours, remark)) = of_other_linter(word) {
         let quoted: Vec<String> = ours.iter().map(|name| format!("`{name}`")).collect();
         return Unknown {
             message,
@@ -47,6 +44,22 @@ pub fn unknown(word: &str) -> Unknown {
             None => "`gwc rules` lists them".to_owned(),
         },
         meant,
+    }
+}
+
+/// Corresponding rules for the name of another linter's rule, with a remark. Always `None` without
+/// the feature `others`.
+fn of_other_linter(word: &str) -> Option<(&'static [&'static str], &'static str)> {
+    #[cfg(feature = "others")]
+    {
+        let mut rows = super::others::SETS.iter().flat_map(|set| set.rows);
+        let row = rows.find(|(theirs, ..)| *theirs == word);
+        row.map(|(_, ours, remark)| (*ours, *remark))
+    }
+    #[cfg(not(feature = "others"))]
+    {
+        let _unused = word;
+        None
     }
 }
 

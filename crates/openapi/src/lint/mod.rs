@@ -2,7 +2,9 @@
 //!
 //! A rule checks every object of a type, every key of a sort, or a whole [`Spec`]. Its only effect
 //! is to report findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules
-//! belong in `taste/` and [`TASTE`]; they are off by default and then cost no time.
+//! belong in `taste/` and [`TASTE`]; they are off by default and then cost no time. Without the
+//! features `taste` and `others`, style rules and the names of other linters' rules
+//! are left out.
 
 use diag::{Lint, NodeRef, Sink, Span};
 
@@ -21,11 +23,13 @@ pub(crate) mod edit;
 pub mod find;
 pub mod fingerprint;
 pub mod hard;
+#[cfg(feature = "others")]
 pub mod others;
 mod reach;
 pub mod rules;
 mod settle;
 mod spell;
+#[cfg(feature = "taste")]
 mod taste;
 pub mod template;
 
@@ -115,8 +119,14 @@ pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usi
 /// Rules in the order of their codes.
 pub const RULES: &[Rule] = rules::RULES;
 
-/// Style rules in the order of their codes.
-pub const TASTE: &[Rule] = taste::RULES;
+/// Style rules in the order of their codes. Empty without the feature `taste`.
+pub const TASTE: &[Rule] = {
+    #[cfg(feature = "taste")]
+    let rules = taste::RULES;
+    #[cfg(not(feature = "taste"))]
+    let rules = &[];
+    rules
+};
 
 /// True for style rules, which are off unless the user sets a level.
 #[must_use]
@@ -155,6 +165,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::overlay::lints::LINTS,
     vocab::environment_lints::LINTS,
     rules::LINTS,
+    #[cfg(feature = "taste")]
     taste::LINTS,
     policy::LINTS,
     vocab::lints::LINTS,

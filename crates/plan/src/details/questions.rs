@@ -353,7 +353,7 @@ pub(super) fn decide(
 /// TLS settings of an upstream and its targets, for display. With other settings, the service may
 /// refuse connections.
 fn connection(upstream: &ir::Upstream) -> String {
-    let settings = upstream.judging();
+    let settings = upstream.traffic_settings();
     let settings = settings.below(&["tls"]);
     let settings = settings.map(|one| {
         let value = fields::shown(Some(&one.value));

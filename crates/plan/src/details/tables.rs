@@ -258,7 +258,7 @@ static CIRCUIT_BREAKER: Table = Table {
 
 static SPLIT: Table = Table {
     id: "traffic-moved",
-    rows: rows! { "among" as "traffic-moved": Shares; },
+    rows: rows! { "among" as "traffic-moved": Shares; "sticky" as "traffic-moved": Moves; },
     groups: &[],
 };
 static MIRROR: Table = Table {

@@ -61,10 +61,10 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
         let ids = ("listener-added", "listener-removed");
         if let (Some(was), Some(is)) = (was, is) {
             if was.name != is.name {
-                let told = (Some(was.name.as_str().into()), None);
-                comes_or_goes(&format!("listener {}", was.name), told, ids, &mut lines);
-                let told = (None, Some(is.name.as_str().into()));
-                comes_or_goes(&format!("listener {}", is.name), told, ids, &mut lines);
+                let shown = (Some(was.name.as_str().into()), None);
+                comes_or_goes(&format!("listener {}", was.name), shown, ids, &mut lines);
+                let shown = (None, Some(is.name.as_str().into()));
+                comes_or_goes(&format!("listener {}", is.name), shown, ids, &mut lines);
             }
             fields::settings(
                 &tables::LISTENER,
@@ -273,7 +273,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     for (name, was, is) in both(&was.upstreams, &is.upstreams) {
         let of = |one: Option<&ir::Upstream>| {
             one.map_or_else(Settings::default, |one| {
-                one.declared.clone().with_below(&[], one.judging())
+                one.declared.clone().with_below(&[], one.traffic_settings())
             })
         };
         add(format!("upstream {name}"), &of(was), &of(is));
@@ -446,9 +446,9 @@ fn policies(
             };
             // A parameter policy is not part of a chain, so its settings are reported here.
             if !used.contains(name) {
-                let told = |policy: &ir::Policy| policy_value(&policy.checked);
+                let shown = |policy: &ir::Policy| policy_value(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
-                comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines);
+                comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines);
             }
             continue;
         };
@@ -506,13 +506,13 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     let (before, after) = (asked(old), asked(new));
     for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
         let subject = format!("auth {name}");
-        let told = |verifier: &ir::Verifier| {
-            let mut told = all(&verifier.checked.settings());
-            told["kind"] = verifier.checked.kind().into();
-            told
+        let shown = |verifier: &ir::Verifier| {
+            let mut shown = all(&verifier.checked.settings());
+            shown["kind"] = verifier.checked.kind().into();
+            shown
         };
         let ids = ("verifier-added", "verifier-removed");
-        if comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines) {
+        if comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines) {
             continue;
         }
         let (Some(was), Some(is)) = (was, is) else {
@@ -524,8 +524,8 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
                 class: Class::Changed,
                 id: "verifier-changed",
                 subject,
-                old: told(was),
-                new: told(is),
+                old: shown(was),
+                new: shown(is),
             });
             continue;
         }
@@ -559,8 +559,8 @@ fn thing(
     ids: (&'static str, &'static str),
     lines: &mut Vec<Line>,
 ) {
-    let told = (was.as_ref().map(all), is.as_ref().map(all));
-    if !comes_or_goes(subject, told, ids, lines)
+    let shown = (was.as_ref().map(all), is.as_ref().map(all));
+    if !comes_or_goes(subject, shown, ids, lines)
         && let (Some(was), Some(is)) = (was, is)
     {
         fields::settings(table, subject, &was, &is, lines);
@@ -637,7 +637,7 @@ pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
     let mut settings = upstream
         .declared
         .clone()
-        .with_below(&[], upstream.judging())
+        .with_below(&[], upstream.traffic_settings())
         .with(
             &["timeouts", "connect"],
             one(Scalar::Duration(upstream.connect_timeout_ms)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link};
 
-use super::{Half, Part, Said, Sides, digest, edit, messages, replace};
+use super::{ChangeIndex, Half, Part, Sides, digest, edit, messages, replace};
 use crate::{Change, Section};
 use model::selection::without_names;
 
@@ -53,7 +53,7 @@ type Of<'a> = (&'a ir::Api, &'a ir::Operation);
 pub(super) fn add<'a>(
     sides: &'a Sides<'_>,
     (was, is): (&'a ir::Api, &'a ir::Api),
-    said: &Said<'_>,
+    index: &ChangeIndex<'_>,
     parts: &mut Vec<Part<'a>>,
 ) {
     let mut pairs: Vec<(Of<'a>, Of<'a>)> = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn add<'a>(
             .copied()
             .filter(|(before, after)| field.of(*before) != field.of(*after))
             .filter(|(before, after)| {
-                let changes = said.of_operation(&after.1.key);
+                let changes = index.of_operation(&after.1.key);
                 !match field {
                     Field::Settings => are_explained(*before, *after, changes),
                     _ => changes.iter().any(|change| field.is_explained_by(change)),
@@ -96,7 +96,7 @@ pub(super) fn add<'a>(
             }),
         });
     }
-    come_and_gone(sides, (was, is), said, parts);
+    come_and_gone(sides, (was, is), index, parts);
 }
 
 /// True if two operations differ in any field other than the index of the treatment.
@@ -133,14 +133,14 @@ fn are_explained((was, before): Of<'_>, (is, after): Of<'_>, changes: &[&Change]
 fn come_and_gone<'a>(
     sides: &'a Sides<'_>,
     (was, is): (&'a ir::Api, &'a ir::Api),
-    said: &Said<'_>,
+    index: &ChangeIndex<'_>,
     parts: &mut Vec<Part<'a>>,
 ) {
     for (api, other, is_added) in [(is, was, true), (was, is, false)] {
         let alone: Vec<&ir::Operation> = api
             .operations
             .iter()
-            .filter(|one| other.operations.get(&one.key).is_none() && !said.names(&one.key))
+            .filter(|one| other.operations.get(&one.key).is_none() && !index.names(&one.key))
             .collect();
         if alone.is_empty() {
             continue;

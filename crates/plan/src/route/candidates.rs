@@ -42,23 +42,27 @@ pub const KINDS: [&str; 9] = [
 /// Lists the routes that are not selected for the request: first routes that match at its host,
 /// then routes at other hosts.
 pub(super) fn candidates(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     decided: &Decided<'_>,
     head: &RequestHead,
 ) -> Vec<Candidate> {
-    let snapshot = asked.oracle.snapshot();
-    let all = snapshot.contenders(asked.question.listener, head);
+    let snapshot = route_request.oracle.snapshot();
+    let all = snapshot.contenders(route_request.question.listener, head);
     let owner = decided.route.as_ref();
     let losers = all.iter().filter_map(|(route, lost)| {
         let (by, lost) = reason((*lost)?, route, owner, head);
         Some(Candidate {
-            operation: asked.operation(route),
+            operation: route_request.operation(route),
             by,
             lost,
         })
     });
     let mut candidates: Vec<Candidate> = losers.collect();
-    candidates.extend(elsewhere(asked, owner.is_none() && all.is_empty(), head));
+    candidates.extend(elsewhere(
+        route_request,
+        owner.is_none() && all.is_empty(),
+        head,
+    ));
     candidates
 }
 
@@ -210,11 +214,11 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
 
 /// Routes at other hosts that the user may have meant: routes that would match if the mount of the
 /// request's host did not exist, and, if no route is selected, routes that match at another host.
-fn elsewhere(asked: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
-    let snapshot = asked.oracle.snapshot();
-    let listener = asked.question.listener;
+fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
+    let snapshot = route_request.oracle.snapshot();
+    let listener = route_request.question.listener;
     let owner = snapshot.host_pattern(listener, &head.host);
-    let others = patterns(asked)
+    let others = patterns(route_request)
         .into_iter()
         .filter(|pattern| Some(pattern) != owner.as_ref());
     let others = others.filter(|pattern| {
@@ -245,7 +249,7 @@ fn elsewhere(asked: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<C
         if !known.insert(route.id.as_str().to_owned()) {
             continue;
         }
-        let asked_host = asked.host();
+        let asked_host = route_request.host();
         let lost = match (
             pattern_text(&pattern),
             owner.as_ref().and_then(pattern_text),
@@ -261,7 +265,7 @@ fn elsewhere(asked: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<C
             (Some(own), _) => format!("its mount has the host `{own}`, not `{asked_host}`"),
             (None, None) => continue,
         };
-        let operation = asked.operation(route);
+        let operation = route_request.operation(route);
         found.push(Candidate {
             operation: Operation {
                 host: pattern_text(&pattern).unwrap_or_default().to_owned(),
@@ -275,9 +279,13 @@ fn elsewhere(asked: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<C
 }
 
 /// Host patterns of the mounts at the listener, without duplicates.
-fn patterns(asked: RouteRequest<'_>) -> Vec<HostPattern> {
-    let name = asked.listener();
-    let mounts = asked.gateway().apis.iter().flat_map(|api| &api.mounts);
+fn patterns(route_request: RouteRequest<'_>) -> Vec<HostPattern> {
+    let name = route_request.listener();
+    let mounts = route_request
+        .gateway()
+        .apis
+        .iter()
+        .flat_map(|api| &api.mounts);
     let here = mounts.filter(|mount| mount.listeners.iter().any(|listener| listener == name));
     let mut any = false;
     let mut hosts: BTreeSet<&str> = BTreeSet::new();
@@ -297,25 +305,25 @@ fn patterns(asked: RouteRequest<'_>) -> Vec<HostPattern> {
 
 /// Reason why no route is selected. None if the candidates already show it.
 pub(super) fn why_nobody(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     head: &RequestHead,
     answer: &Answer,
 ) -> Option<String> {
-    let listener = asked.listener();
-    let pattern = asked
+    let listener = route_request.listener();
+    let pattern = route_request
         .oracle
         .snapshot()
-        .host_pattern(asked.question.listener, &head.host);
+        .host_pattern(route_request.question.listener, &head.host);
     let path = head.path();
     match (pattern, answer.reason) {
         (None, _) => {
-            let all = patterns(asked);
+            let all = patterns(route_request);
             let hosts: Vec<&str> = all.iter().filter_map(pattern_text).collect();
             let known = match hosts.len() {
                 0 => "no API is mounted there".to_owned(),
                 _ => format!("name a host: {}", diag::suggest::one_of(hosts, 8)),
             };
-            let host = asked.host();
+            let host = route_request.host();
             Some(format!(
                 "no mount of the listener `{listener}` serves the host `{host}`; {known}"
             ))

@@ -79,9 +79,9 @@ impl Outcome {
 }
 
 /// Step of the listener, which checks the request head before routing.
-pub(super) fn admission(asked: RouteRequest<'_>, outcome: Outcome) -> Step {
-    let name = asked.listener();
-    let listener = asked.gateway().shared.listeners.get(name);
+pub(super) fn admission(route_request: RouteRequest<'_>, outcome: Outcome) -> Step {
+    let name = route_request.listener();
+    let listener = route_request.gateway().shared.listeners.get(name);
     let settings = listener.map(crate::details::listener);
     let limits = settings.map(|all| all.without(|path| path[0] != "limits"));
     Step {
@@ -89,7 +89,9 @@ pub(super) fn admission(asked: RouteRequest<'_>, outcome: Outcome) -> Step {
         policy: name.to_owned(),
         kind: "listener".to_owned(),
         from: None,
-        place: asked.definition(&format!("listener {name}")).cloned(),
+        place: route_request
+            .definition(&format!("listener {name}"))
+            .cloned(),
         settings: limits.map(|all| settings_text(&all)).unwrap_or_default(),
         outcome,
     }
@@ -102,7 +104,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     let run = here.route.treatment.chain.iter().zip(1..);
     let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip));
     let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);
-    let snapshot = here.asked.oracle.snapshot();
+    let snapshot = here.route_request.oracle.snapshot();
     let is_cors =
         |link: &Link| policy(here, link).is_some_and(|one| matches!(one.checked, Checked::Cors(_)));
     let nearest_cors = here.treatment.chain.iter().rposition(is_cors);
@@ -173,10 +175,14 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
 }
 
 /// Gives the outcome "not run" to limits of plans that the caller does not have.
-pub(super) fn leave_other_plans(asked: RouteRequest<'_>, plan: Option<&str>, steps: &mut [Step]) {
+pub(super) fn leave_other_plans(
+    route_request: RouteRequest<'_>,
+    plan: Option<&str>,
+    steps: &mut [Step],
+) {
     let own = plan.map(|plan| Scalar::Text(plan.to_owned()));
     for step in steps.iter_mut() {
-        let policy = asked.gateway().shared.policies.get(&step.policy);
+        let policy = route_request.gateway().shared.policies.get(&step.policy);
         let settings = policy.map(|policy| policy.checked.settings());
         let plans = settings.as_ref().and_then(|all| all.get(&["plans"]));
         let Some(Value::Set(plans)) = plans else {
@@ -257,14 +263,14 @@ fn step(here: Here<'_>, policy: &ir::Policy, outcome: Outcome) -> Step {
 pub(super) fn policy<'a>(here: Here<'a>, link: &Link) -> Option<&'a ir::Policy> {
     match link {
         Link::Authenticate => None,
-        Link::Shared(name) => here.asked.gateway().shared.policies.get(name),
+        Link::Shared(name) => here.route_request.gateway().shared.policies.get(name),
         Link::Own(name) => here.api.policies.get(name),
     }
 }
 
 /// Level and place that set a field, and places of the values that it overrides.
 fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, Vec<Place>) {
-    match here.asked.field(&here.operation.key, field) {
+    match here.route_request.field(&here.operation.key, field) {
         Some(FieldSource::Written {
             place,
             overrides,

@@ -90,34 +90,36 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds credentials to the request, if the request matches an operation. The gateway in `asked`
+/// Adds credentials to the request, if the request matches an operation. The gateway in `route_request`
 /// must accept the credentials of witnesses ([`witness::with_witness`]).
 ///
 /// # Errors
 /// Returns an error if the API has no such scheme, or if the request already has a value at the
 /// scheme's place.
 pub fn carry(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     credentials: &[Credential],
 ) -> Result<Option<Question>, NoCredential> {
-    let owner = asked.oracle.ask(asked.question, |decided, _, _| {
-        decided.route.map(|route| route.api.to_owned())
-    });
+    let owner = route_request
+        .oracle
+        .ask(route_request.question, |decided, _, _| {
+            decided.route.map(|route| route.api.to_owned())
+        });
     let api = owner.ok().flatten();
-    let Some(api) = api.and_then(|name| asked.gateway().apis.get(&name)) else {
+    let Some(api) = api.and_then(|name| route_request.gateway().apis.get(&name)) else {
         return Ok(None);
     };
-    let mut question = asked.question.clone();
+    let mut question = route_request.question.clone();
     let found = credentials.iter();
-    let found = found.map(|one| Ok((one, find(asked, api, &one.scheme)?)));
+    let found = found.map(|one| Ok((one, find(route_request, api, &one.scheme)?)));
     let found: Vec<(&Credential, &ir::Scheme)> = found.collect::<Result<_, NoCredential>>()?;
     let valid = found.iter().filter(|(credential, _)| credential.valid);
     // One caller has all these credentials, because a token may be bound to the certificate of
     // another scheme.
-    let tokens = tokens_for(asked, api, valid.map(|(_, scheme)| *scheme));
+    let tokens = tokens_for(route_request, api, valid.map(|(_, scheme)| *scheme));
     let roles = witness::required_roles(uses(api));
     for (credential, scheme) in found {
-        let source = witness::source(scheme, &asked.gateway().shared.auth);
+        let source = witness::source(scheme, &route_request.gateway().shared.auth);
         put(
             &mut question,
             (scheme, source),
@@ -129,11 +131,11 @@ pub fn carry(
 }
 
 fn find<'a>(
-    asked: RouteRequest<'a>,
+    route_request: RouteRequest<'a>,
     api: &'a ir::Api,
     name: &str,
 ) -> Result<&'a ir::Scheme, NoCredential> {
-    let source = asked.side.source.as_ref();
+    let source = route_request.side.source.as_ref();
     let names = source.and_then(|source| source.apis.get(&api.name));
     let canonical = names.and_then(|names| names.schemes.get(name));
     let found = canonical.and_then(|canonical| api.schemes.get(canonical));
@@ -163,7 +165,7 @@ fn uses(api: &ir::Api) -> impl Iterator<Item = &ir::SchemeUse> {
 
 /// Tokens of schemes, with every scope and role that the API requires.
 fn tokens_for<'a>(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     api: &ir::Api,
     schemes: impl Iterator<Item = &'a ir::Scheme>,
 ) -> Tokens {
@@ -178,8 +180,13 @@ fn tokens_for<'a>(
         }
     });
     let alternative = ir::Alternative(wanted.collect());
-    let auth = &asked.gateway().shared.auth;
-    security::tokens(&alternative, &api.schemes, auth, asked.question.unix_s)
+    let auth = &route_request.gateway().shared.auth;
+    security::tokens(
+        &alternative,
+        &api.schemes,
+        auth,
+        route_request.question.unix_s,
+    )
 }
 
 fn put(

@@ -38,11 +38,11 @@ pub enum Source {
 /// upstream and listener.
 pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
     let mut fields = of_operation(here);
-    if here.asked.all {
+    if here.route_request.all {
         fields.extend(of_mount(here));
-        let shared = &here.asked.gateway().shared;
+        let shared = &here.route_request.gateway().shared;
         let upstream = shared.upstreams.get(&here.treatment.upstream);
-        let listener = shared.listeners.get(here.asked.listener());
+        let listener = shared.listeners.get(here.route_request.listener());
         let upstream = upstream.map(|one| ("upstream", &one.name, details::upstream(one)));
         let listener = listener.map(|one| ("listener", &one.name, details::listener(one)));
         for (kind, name, settings) in upstream.into_iter().chain(listener) {
@@ -56,7 +56,7 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
     let Here {
         operation,
         treatment,
-        asked,
+        route_request,
         ..
     } = here;
     let max_body = treatment
@@ -101,7 +101,9 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
     let sometimes = sometimes
         .into_iter()
         .filter(|_| operation.owns.is_described())
-        .filter(|(name, value, default)| value != default || asked.all || is_written(here, name));
+        .filter(|(name, value, default)| {
+            value != default || route_request.all || is_written(here, name)
+        });
     let settings = treatment.settings();
     let settings = settings.iter();
     let settings = settings.map(|one| (one.path.join("."), text(&one.value)));
@@ -114,16 +116,18 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
 }
 
 fn is_written(here: Here<'_>, name: &str) -> bool {
-    here.asked.field(&here.operation.key, name).is_some()
+    here.route_request
+        .field(&here.operation.key, name)
+        .is_some()
 }
 
 fn field(here: Here<'_>, name: String, value: String) -> Field {
-    let (source, overrides) = match here.asked.field(&here.operation.key, &name) {
+    let (source, overrides) = match here.route_request.field(&here.operation.key, &name) {
         Some(FieldSource::Written {
             place, overrides, ..
         }) => (Source::Place(place.clone()), overrides.clone()),
         Some(FieldSource::Default { default }) => (Source::Default(default.clone()), Vec::new()),
-        None if here.asked.source(&here.operation.key).is_some() => {
+        None if here.route_request.source(&here.operation.key).is_some() => {
             (Source::Default(name.clone()), Vec::new())
         }
         None => (Source::Unknown, Vec::new()),
@@ -183,9 +187,9 @@ fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<
 /// setting that the definition does not contain has its built-in default.
 fn defined(here: Here<'_>, field: &str) -> Source {
     let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
-    match here.asked.definition(field) {
+    match here.route_request.definition(field) {
         Some(place) => Source::Place(place.clone()),
-        None if here.asked.side.source.is_some() => Source::Default(key()),
+        None if here.route_request.side.source.is_some() => Source::Default(key()),
         None => Source::Unknown,
     }
 }

@@ -241,9 +241,7 @@ fn shares(upstream: &Upstream) -> Option<String> {
     });
     let renderer = renderer.collect::<Vec<_>>().join(", ");
     let stays = match upstream.by_request {
-        true => {
-            "the caller is unknown, so the request id decides: another request may go elsewhere"
-        }
+        true => "the request id decides: another request may go elsewhere",
         false => "other such requests of this caller go to the same upstream",
     };
     Some(format!("one of {renderer}: {stays}"))

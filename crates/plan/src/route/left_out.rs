@@ -10,7 +10,7 @@ use super::{Here, chain};
 
 /// Policies, verifiers and settings of the operation that the answer ignores.
 pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
-    let shared = &here.asked.gateway().shared;
+    let shared = &here.route_request.gateway().shared;
     let chain = here.treatment.chain.iter();
     let policies = chain.filter_map(|link| chain::policy(here, link));
     let policies = policies.filter(|policy| matches!(policy.checked, Checked::Declared(_)));
@@ -29,7 +29,7 @@ pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
         );
     let settings = here.treatment.declared.iter();
     let settings = settings.map(|one| one.path[0].clone());
-    let listener = shared.listeners.get(here.asked.listener());
+    let listener = shared.listeners.get(here.route_request.listener());
     let listener = listener.into_iter().flat_map(|one| {
         let keys = one.declared.iter();
         keys.map(|setting| format!("listener {} {}", one.name, setting.path[0]))

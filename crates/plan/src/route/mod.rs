@@ -140,48 +140,54 @@ impl Decision {
 
 /// Decides a request and explains the decision for `gwc route`.
 #[must_use]
-pub fn answer(asked: RouteRequest<'_>) -> Answer {
+pub fn answer(route_request: RouteRequest<'_>) -> Answer {
     let RouteRequest {
         oracle,
         question,
         assumptions,
         ..
-    } = asked;
+    } = route_request;
     let said = oracle.ask_with(question, assumptions, |decided, admitted, cx| {
         let consumer = cx
             .principal
             .as_ref()
             .and_then(|caller| caller.consumer)
             .map(credential::owner);
-        let candidates = candidates::candidates(asked, decided, &admitted.head);
+        let candidates = candidates::candidates(route_request, decided, &admitted.head);
         let scheme = cx.principal.as_ref().map(|caller| caller.scheme.to_owned());
         let mut answer = Answer {
             consumer,
             scheme,
             candidates,
-            ..decision(asked, decided)
+            ..decision(route_request, decided)
         };
-        if answer.candidates.is_empty() && answer.operation.is_none() || asked.all {
-            answer.near = near::misses(asked, &admitted.head, &answer);
+        if answer.candidates.is_empty() && answer.operation.is_none() || route_request.all {
+            answer.near = near::misses(route_request, &admitted.head, &answer);
         }
         if answer.operation.is_none() {
-            answer.why = candidates::why_nobody(asked, &admitted.head, &answer);
+            answer.why = candidates::why_nobody(route_request, &admitted.head, &answer);
         }
         if let Some(route) = &decided.route {
-            explain(asked, decided, (route, &admitted.head), &mut answer);
+            explain(route_request, decided, (route, &admitted.head), &mut answer);
             let plan = cx.principal.as_ref().and_then(|caller| caller.plan);
-            chain::leave_other_plans(asked, plan, &mut answer.chain);
+            chain::leave_other_plans(route_request, plan, &mut answer.chain);
             if matches!(decided.verdict, Verdict::Forward) {
-                answer.upstream = Some(upstream::upstream(asked, decided, route, &admitted, cx));
+                answer.upstream = Some(upstream::upstream(
+                    route_request,
+                    decided,
+                    route,
+                    &admitted,
+                    cx,
+                ));
             }
         }
         answer
     });
-    said.unwrap_or_else(|reject| refused_at_the_edge(asked, reject))
+    said.unwrap_or_else(|reject| refused_at_the_edge(route_request, reject))
 }
 
 /// Builds the answer with the decision, but without its explanation.
-fn decision(asked: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
+fn decision(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => (Decision::Forward, None, None),
         Verdict::Ask(_) => (Decision::Depends, None, None),
@@ -194,30 +200,33 @@ fn decision(asked: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
             } else {
                 Decision::Reject
             };
-            let snapshot = asked.oracle.snapshot();
+            let snapshot = route_request.oracle.snapshot();
             let status = snapshot.status_of(decided.route.as_ref(), refusal.reject);
             (decision, Some(status), Some(code))
         }
     };
-    let operation = decided.route.as_ref().map(|route| asked.operation(route));
+    let operation = decided
+        .route
+        .as_ref()
+        .map(|route| route_request.operation(route));
     Answer {
-        bundle: asked.side.bundle,
-        listener: asked.listener().to_owned(),
+        bundle: route_request.side.bundle,
+        listener: route_request.listener().to_owned(),
         decision,
         status,
         reason,
         why: None,
         owner: operation
             .as_ref()
-            .and_then(|operation| asked.source(&operation.key)?.owner.clone()),
+            .and_then(|operation| route_request.source(&operation.key)?.owner.clone()),
         operation,
         consumer: None,
         scheme: None,
         candidates: Vec::new(),
         near: Vec::new(),
-        chain: vec![chain::admission(asked, Outcome::Continue)],
+        chain: vec![chain::admission(route_request, Outcome::Continue)],
         upstream: None,
-        response: upstream::response(asked.oracle.snapshot(), decided),
+        response: upstream::response(route_request.oracle.snapshot(), decided),
         effective: Vec::new(),
         left_out: Vec::new(),
     }
@@ -225,16 +234,16 @@ fn decision(asked: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
 
 /// Adds the explanation to the answer, for a request that an operation handles.
 fn explain(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     decided: &Decided<'_>,
     (route, head): (&RouteRef<'_>, &RequestHead),
     answer: &mut Answer,
 ) {
-    let Some((api, operation, treatment)) = asked.meaning(route) else {
+    let Some((api, operation, treatment)) = route_request.meaning(route) else {
         return;
     };
     let here = Here {
-        asked,
+        route_request,
         route,
         api,
         operation,
@@ -244,7 +253,7 @@ fn explain(
     answer.effective = effective::fields(here);
     answer.left_out = left_out::left_out(here);
     if let Verdict::Ask(effect) = &decided.verdict {
-        answer.why = Some(depends(asked, effect, decided));
+        answer.why = Some(depends(route_request, effect, decided));
     } else if decided.ran == 0 && !matches!(decided.verdict, Verdict::Forward) {
         answer.why = Some(match &decided.verdict {
             Verdict::Reply(_) => format!(
@@ -252,15 +261,15 @@ fn explain(
                 route.mount.base_path, operation.template
             ),
             Verdict::Reject(_) | Verdict::Forward | Verdict::Ask(_) => {
-                ambiguous(asked, head, route)
+                ambiguous(route_request, head, route)
             }
         });
     }
 }
 
 /// Explains which service's answer decides, and by which option the user can assume an answer.
-fn depends(asked: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
-    let askers = asked.oracle.askers(decided, effect);
+fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
+    let askers = route_request.oracle.askers(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
     let words = ask::words(effect.asker()).iter();
     let words: Vec<String> = words
@@ -300,9 +309,9 @@ fn depends(asked: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> S
 }
 
 /// Explains why a path is ambiguous, with another path as which an upstream could read it.
-fn ambiguous(asked: RouteRequest<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
-    let snapshot = asked.oracle.snapshot();
-    match readings::ambiguity(snapshot, asked.question.listener, head, route) {
+fn ambiguous(route_request: RouteRequest<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
+    let snapshot = route_request.oracle.snapshot();
+    match readings::ambiguity(snapshot, route_request.question.listener, head, route) {
         Some(Ambiguity::Reading { path, owner }) => {
             let owner = owner.map_or("to no operation".to_owned(), |owner| {
                 format!("to `{owner}`")
@@ -330,15 +339,15 @@ and does not see this reading"
     }
 }
 
-fn refused_at_the_edge(asked: RouteRequest<'_>, reject: &'static Reject) -> Answer {
-    let status = asked.oracle.snapshot().status_of(None, reject);
+fn refused_at_the_edge(route_request: RouteRequest<'_>, reject: &'static Reject) -> Answer {
+    let status = route_request.oracle.snapshot().status_of(None, reject);
     let outcome = Outcome::Reject {
         status,
         reason: reject.code,
     };
     Answer {
-        bundle: asked.side.bundle,
-        listener: asked.listener().to_owned(),
+        bundle: route_request.side.bundle,
+        listener: route_request.listener().to_owned(),
         decision: Decision::Reject,
         status: Some(status),
         reason: Some(reject.code),
@@ -349,7 +358,7 @@ fn refused_at_the_edge(asked: RouteRequest<'_>, reject: &'static Reject) -> Answ
         scheme: None,
         candidates: Vec::new(),
         near: Vec::new(),
-        chain: vec![chain::admission(asked, outcome)],
+        chain: vec![chain::admission(route_request, outcome)],
         upstream: None,
         response: Some(Response::status(status)),
         effective: Vec::new(),
@@ -360,7 +369,7 @@ fn refused_at_the_edge(asked: RouteRequest<'_>, reject: &'static Reject) -> Answ
 /// Operation that handles the request, in its compiled form and with its definitions.
 #[derive(Clone, Copy)]
 struct Here<'a> {
-    asked: RouteRequest<'a>,
+    route_request: RouteRequest<'a>,
     route: &'a RouteRef<'a>,
     api: &'a ir::Api,
     operation: &'a ir::Operation,
@@ -409,8 +418,8 @@ impl<'a> RouteRequest<'a> {
         let api = self.gateway().apis.get(route.api);
         let mount = api.and_then(|api| api.mounts.get(&route.mount.name));
         let hosts = mount.map_or(&[][..], |mount| &mount.hosts);
-        let asked = self.host();
-        let host = hosts.iter().find(|host| names(host, &asked));
+        let route_request = self.host();
+        let host = hosts.iter().find(|host| names(host, &route_request));
         Operation {
             key: key.clone(),
             id: key

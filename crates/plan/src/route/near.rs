@@ -17,20 +17,23 @@ const SEGMENTS_MAX: usize = 64;
 
 /// Finds the nearest templates at the mounts of the request's host, nearest first.
 pub(super) fn misses(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     head: &RequestHead,
     answer: &Answer,
 ) -> Vec<Candidate> {
-    let snapshot = asked.oracle.snapshot();
-    let Some(pattern) = snapshot.host_pattern(asked.question.listener, &head.host) else {
+    let snapshot = route_request.oracle.snapshot();
+    let Some(pattern) = snapshot.host_pattern(route_request.question.listener, &head.host) else {
         return Vec::new();
     };
     let host = pattern_text(&pattern);
     let here = |route: &RouteRef<'_>| {
-        let api = asked.gateway().apis.get(route.api);
+        let api = route_request.gateway().apis.get(route.api);
         let mount = api.and_then(|api| api.mounts.get(&route.mount.name));
         mount.is_some_and(|mount| {
-            let listens = mount.listeners.iter().any(|name| name == asked.listener());
+            let listens = mount
+                .listeners
+                .iter()
+                .any(|name| name == route_request.listener());
             let named = match host {
                 Some(host) => mount.hosts.iter().any(|one| one == host),
                 None => mount.hosts.is_empty(),
@@ -64,7 +67,7 @@ pub(super) fn misses(
     let nearest = found.into_iter().take(NEAR_MAX);
     nearest
         .map(|(_, route, lost)| Candidate {
-            operation: asked.operation(&route),
+            operation: route_request.operation(&route),
             by: "template",
             lost,
         })
@@ -104,9 +107,9 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         distance += cost;
         why.get_or_insert(reason);
     }
-    let (own, asked) = (segments.len(), path.len());
-    let rest = own.abs_diff(asked);
-    let longer = match own.cmp(&asked) {
+    let (own, route_request) = (segments.len(), path.len());
+    let rest = own.abs_diff(route_request);
+    let longer = match own.cmp(&route_request) {
         std::cmp::Ordering::Equal => None,
         std::cmp::Ordering::Less if template.is_prefix() => None,
         std::cmp::Ordering::Less if rest == 1 && path.last() == Some(&"") => {
@@ -120,12 +123,12 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         std::cmp::Ordering::Less => Some((
             3,
             format!(
-                "the template ends after {own} of {asked} \
+                "the template ends after {own} of {route_request} \
             segments"
             ),
         )),
         std::cmp::Ordering::Greater => {
-            let next = &segments[asked];
+            let next = &segments[route_request];
             Some((3, format!("the template continues with `/{next}`")))
         }
     };

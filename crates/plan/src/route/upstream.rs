@@ -10,6 +10,7 @@ use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
+use policy::traffic::split;
 
 use super::RouteRequest;
 use model::source_map::Place;
@@ -136,19 +137,19 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
 
 /// Upstream of the request, and the request as the gateway forwards it to each target.
 pub(super) fn upstream(
-    asked: RouteRequest<'_>,
+    route_request: RouteRequest<'_>,
     decided: &Decided<'_>,
     route: &RouteRef<'_>,
     admitted: &Admitted,
     cx: &Cx<'_>,
 ) -> Upstream {
-    let snapshot = asked.oracle.snapshot();
+    let snapshot = route_request.oracle.snapshot();
     let chosen = decided.upstream(snapshot, cx);
     let service = &snapshot.upstreams()[chosen.unwrap_or(route.treatment.upstream) as usize];
     let origin = Origin {
         hop: Arc::new(ThisHop::new(
-            asked.question.peer,
-            snapshot.listeners()[asked.question.listener].scheme,
+            route_request.question.peer,
+            snapshot.listeners()[route_request.question.listener].scheme,
             &admitted.authority,
         )),
         version: admitted.version,
@@ -158,7 +159,7 @@ pub(super) fn upstream(
             .unwrap_or(http::HeaderValue::from_static("0")),
         certificate: None,
     };
-    let secrets = Secrets::of(asked, route);
+    let secrets = Secrets::of(route_request, route);
     let mut targets = Vec::new();
     let mut first: Option<policy::RequestHead> = None;
     let found = service.discovery.as_ref().map(ir::Discovery::target);
@@ -186,9 +187,10 @@ pub(super) fn upstream(
         });
         first.get_or_insert(head);
     }
+    let split = last_split(route);
     let mut told = Upstream {
         name: service.name.clone(),
-        place: asked
+        place: route_request
             .definition(&format!("upstream {}", service.name))
             .cloned(),
         targets,
@@ -198,8 +200,8 @@ pub(super) fn upstream(
         removed: Vec::new(),
         max_body_bytes: route.treatment.max_body_bytes,
         timeout_ms: route.treatment.timeout_ms,
-        shares: shares(route),
-        by_request: cx.upstream.is_some() && cx.principal.is_none(),
+        shares: split.map(shares).unwrap_or_default(),
+        by_request: cx.upstream.is_some() && split.is_some_and(|split| split.is_by_request(cx)),
         mirrors: cx
             .mirrors
             .iter()
@@ -210,7 +212,7 @@ pub(super) fn upstream(
         // The request id of a trusted peer is forwarded unchanged.
         let is_kept = admitted.request_id.is_some();
         told.differ(
-            &asked.question.request.headers,
+            &route_request.question.request.headers,
             &head.headers,
             &secrets,
             is_kept,
@@ -228,22 +230,25 @@ pub(super) fn upstream(
     told
 }
 
-/// Shares of the last split of the chain, because earlier splits have no effect.
-fn shares(route: &RouteRef<'_>) -> Vec<Share> {
-    let steps = route.treatment.chain.iter().rev();
-    let mut splits = steps.filter_map(|step| match step {
+/// Last split of the chain. Earlier splits have no effect.
+fn last_split<'a>(route: &RouteRef<'a>) -> Option<&'a split::Filter> {
+    let mut steps = route.treatment.chain.iter().rev();
+    steps.find_map(|step| match step {
         ChainStep::Filter(_, filter) => match &**filter {
             policy::Filter::Split(split) => Some(split),
             _ => None,
         },
         ChainStep::Authenticate | ChainStep::Strip => None,
-    });
-    let shares = splits.next().map_or(&[][..], |split| split.shares());
-    let share = |share: &policy::traffic::split::Share| Share {
+    })
+}
+
+/// Shares of a split.
+fn shares(split: &split::Filter) -> Vec<Share> {
+    let share = |share: &split::Share| Share {
         upstream: share.upstream.clone(),
         weight: share.when.is_none().then_some(share.weight),
     };
-    shares.iter().map(share).collect()
+    split.shares().iter().map(share).collect()
 }
 
 /// URL of a request. For a UNIX socket: the path of the socket, followed by the path of the
@@ -291,14 +296,14 @@ impl Upstream {
 }
 
 impl Secrets {
-    fn of(asked: RouteRequest<'_>, route: &RouteRef<'_>) -> Self {
+    fn of(route_request: RouteRequest<'_>, route: &RouteRef<'_>) -> Self {
         let mut secrets = Self {
             fields: ["authorization", "cookie", "proxy-authorization"]
                 .map(str::to_owned)
                 .into(),
             parameters: Vec::new(),
         };
-        let api = asked.gateway().apis.get(route.api);
+        let api = route_request.gateway().apis.get(route.api);
         for scheme in api.into_iter().flat_map(|api| &api.schemes) {
             match &scheme.place {
                 CredentialPlace::Header(name) => drop(secrets.fields.insert(name.clone())),

@@ -29,11 +29,11 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
 /// checks comes from the connection.
 pub(super) fn is_from(held: &HeldCredential<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
-    let mut sources = held.asked.sources.iter();
+    let mut sources = held.requirements.sources.iter();
     match source {
         Source::Field => sources.any(|one| one.contains(&field)),
         Source::Connection => {
-            held.asked.sources.is_empty() || sources.any(|one| !one.contains(&field))
+            held.requirements.sources.is_empty() || sources.any(|one| !one.contains(&field))
         }
     }
 }

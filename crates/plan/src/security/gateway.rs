@@ -69,12 +69,12 @@ fn push(found: Vec<Found>, plan: &mut Plan) {
             old,
             new,
         } = one;
-        let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+        let shown = |text: Option<String>| text.map_or(Value::Null, Value::from);
         let section = match is_of_documents(id) {
             true => Section::Rules,
             false => Section::Security,
         };
-        let mut change = Change::new(section, class, id, subject, told(old), told(new));
+        let mut change = Change::new(section, class, id, subject, shown(old), shown(new));
         change.why_none = Some(match is_of_documents(id) {
             true => "the change affects only what documents may contain, which no request can show",
             false => UNSHOWN,
@@ -139,7 +139,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: None,
         });
     }
-    let told = |list: &[Believed]| {
+    let shown = |list: &[Believed]| {
         let all = list.iter().map(|(key, range)| format!("{key} {range}"));
         Some(all.collect::<Vec<_>>().join(", "))
     };
@@ -148,8 +148,8 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             subject: subject("trusted_proxies"),
             class: Class::Changed,
             id: "trusted-proxies-restated",
-            old: told(&before),
-            new: told(&after),
+            old: shown(&before),
+            new: shown(&after),
         });
     }
     found
@@ -261,10 +261,10 @@ fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
     };
     let trusted = listener.trusted_proxies.iter();
     let trusted = trusted.map(|range| ("trusted_proxies", *range));
-    let told = listener.proxy_protocol.iter();
-    let told = told.flat_map(|header| &header.from);
+    let shown = listener.proxy_protocol.iter();
+    let shown = shown.flat_map(|header| &header.from);
     trusted
-        .chain(told.map(|range| ("proxy_protocol.from", *range)))
+        .chain(shown.map(|range| ("proxy_protocol.from", *range)))
         .collect()
 }
 
@@ -341,7 +341,7 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
         (false, true) => Class::Strengthen,
         (false, false) => Class::Incomparable,
     };
-    let told = |list: Option<Vec<String>>| match list {
+    let shown = |list: Option<Vec<String>>| match list {
         None => Some("every operation".to_owned()),
         Some(list) => Some(list.join(", ")),
     };
@@ -349,8 +349,8 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
         subject: "required allow_public".into(),
         class,
         id: "allow-public-changed",
-        old: told(was),
-        new: told(is),
+        old: shown(was),
+        new: shown(is),
     })
 }
 
@@ -635,7 +635,7 @@ fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
     }
     for one in &shared.upstreams {
         add(format!("upstream {}", one.name), &one.declared);
-        add(format!("upstream {}", one.name), &one.judging());
+        add(format!("upstream {}", one.name), &one.traffic_settings());
     }
     for one in &shared.auth {
         add(format!("auth {}", one.name), &one.checked.settings());

@@ -28,9 +28,9 @@ pub(super) const COMPONENT: &str = "components ";
 pub(super) fn of(held: &HeldCredential<'_>) -> Option<String> {
     let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
     let algorithm = held.one.get(ALGORITHMS)?;
-    let window_ms = held.asked.at_most.get(WINDOW).copied();
+    let window_ms = held.requirements.at_most.get(WINDOW).copied();
     let facts = held
-        .asked
+        .requirements
         .has
         .iter()
         .filter_map(|fact| match fact.as_str() {

@@ -90,7 +90,7 @@ pub(super) fn of(
     certificate: impl FnOnce(Source) -> String,
     now_s: u64,
 ) -> Option<String> {
-    let facts = &held.asked.has;
+    let facts = &held.requirements.has;
     let asked = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
     let asked: Vec<&str> = asked.collect();
     let (algorithm, key, kid) = match held.one.get(SIGNING) {
@@ -107,7 +107,7 @@ pub(super) fn of(
     header.insert("alg".to_owned(), algorithm.into());
     let bound = held.one.get(BOUND).copied().and_then(Source::of);
     let proof = held.one.get(PROOF_ALGORITHMS).map(|algorithm| {
-        let window_ms = held.asked.at_most.get(PROOF_WINDOW).copied();
+        let window_ms = held.requirements.at_most.get(PROOF_WINDOW).copied();
         let has_nonce = facts.contains(PROOF_NONCE);
         dpop::witness::text(algorithm, window_ms.unwrap_or(0), has_nonce)
     });
@@ -148,7 +148,7 @@ pub(super) fn of(
     claims.extend(issuer.map(|issuer| ("iss".to_owned(), (*issuer).into())));
     claims.insert("aud".to_owned(), json!(audiences));
     // Use the latest allowed expiry and the longest allowed lifetime.
-    let most = |fact| held.asked.at_most.get(fact).copied();
+    let most = |fact| held.requirements.at_most.get(fact).copied();
     let ends_ms = now_s * 1000 + 1 - most("leeway").unwrap_or(0);
     claims.insert("exp".to_owned(), seconds(ends_ms)?);
     if claims.contains_key("nbf") {

@@ -116,7 +116,7 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
     let words = ["in the clear", "TLS without a check", "TLS"];
     let mut shown = (words[was].to_owned(), words[is].to_owned());
     let mut verdict = Verdict::of(is <= was, was <= is);
-    let sides = (&old.judging(), &new.judging());
+    let sides = (&old.traffic_settings(), &new.traffic_settings());
     let authority = |settings: &Settings| {
         settings
             .get(&["tls", "ca"])
@@ -314,7 +314,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
             new: word(is),
         });
     }
-    let sides = (&old.judging(), &new.judging());
+    let sides = (&old.traffic_settings(), &new.traffic_settings());
     found.extend(other(
         &subject,
         &["tls", "ca"],

@@ -74,9 +74,10 @@ impl CredentialRequirements {
                 let settings = jwt.settings();
                 self.facts(("jwt", &settings), !signings.is_empty(), verifiers);
             }
-            auth::Checked::Introspection(asked) => {
-                self.has.insert(token::asked_about(&asked.witness_key()));
-                self.declared("introspection", &asked.settings(), verifiers);
+            auth::Checked::Introspection(introspection) => {
+                self.has
+                    .insert(token::asked_about(&introspection.witness_key()));
+                self.declared("introspection", &introspection.settings(), verifiers);
             }
             auth::Checked::Mtls(mtls) => self.declared("mtls", &mtls.settings(), verifiers),
             auth::Checked::Dpop(dpop) => self.declared("dpop", &dpop.settings(), verifiers),
@@ -107,7 +108,7 @@ impl CredentialRequirements {
         let claim = match checked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
             auth::Checked::Jwt(jwt) => Some(jwt.scope_claim()),
-            auth::Checked::Introspection(asked) => Some(asked.scope_claim()),
+            auth::Checked::Introspection(introspection) => Some(introspection.scope_claim()),
             auth::Checked::Oidc(_) => None,
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
@@ -152,7 +153,7 @@ impl CredentialRequirements {
         let settings = &with_defaults(kind, settings);
         let mut known: Vec<&str> = Vec::new();
         let mut facts = Facts {
-            asked: self,
+            requirements: self,
             settings,
             known: &mut known,
         };
@@ -234,7 +235,7 @@ impl CredentialRequirements {
 
 /// Reader of the facts in a verifier's settings. Records which keys were read.
 struct Facts<'f, 's> {
-    asked: &'f mut CredentialRequirements,
+    requirements: &'f mut CredentialRequirements,
     settings: &'s Settings,
     known: &'f mut Vec<&'s str>,
 }
@@ -250,7 +251,7 @@ impl Facts<'_, '_> {
             return;
         };
         let values: BTreeSet<String> = values.into_iter().map(str::to_owned).collect();
-        self.asked.one_of_values(fact, &values);
+        self.requirements.one_of_values(fact, &values);
     }
 
     /// Adds the algorithms, unless each is compared together with its key.
@@ -268,7 +269,7 @@ impl Facts<'_, '_> {
             return;
         };
         let patterns: BTreeSet<String> = written.into_iter().flat_map(spiffe::expanded).collect();
-        let known = self.asked.one_of.get(key);
+        let known = self.requirements.one_of.get(key);
         let patterns = known.map_or_else(
             || patterns.clone(),
             |known| {
@@ -280,7 +281,7 @@ impl Facts<'_, '_> {
                     .collect()
             },
         );
-        self.asked.one_of.insert(key, patterns);
+        self.requirements.one_of.insert(key, patterns);
     }
 
     /// Adds the entries of a map as allowed values.
@@ -289,14 +290,14 @@ impl Facts<'_, '_> {
         let below = self.settings.iter().filter(|one| one.path[0] == key);
         let values = below.map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)));
         let values = values.collect();
-        self.asked.one_of_values(key, &values);
+        self.requirements.one_of_values(key, &values);
     }
 
     fn some_of(&mut self, key: &'static str) {
         self.known.push(key);
         if let Some(values) = self.settings.texts(&[key]) {
             let values = values.into_iter().map(str::to_owned).collect();
-            self.asked.some_of.insert((key, values));
+            self.requirements.some_of.insert((key, values));
         }
     }
 
@@ -311,7 +312,7 @@ impl Facts<'_, '_> {
             _ => default_ms,
         };
         if let Some(ms) = written {
-            self.asked.bound(fact, ms);
+            self.requirements.bound(fact, ms);
         }
     }
 
@@ -323,33 +324,33 @@ impl Facts<'_, '_> {
             Some(Value::One(Scalar::Duration(ms))) => *ms,
             _ => auth::introspection::STALE_FOR_MS,
         };
-        self.asked.bound("old answers", time_ms);
+        self.requirements.bound("old answers", time_ms);
         // A shorter timeout causes more outages, and each one admits old answers.
         let timeout_ms = match self.settings.get(&["timeout"]) {
             Some(Value::One(Scalar::Duration(ms))) => *ms,
             _ => auth::introspection::TIMEOUT_MS,
         };
         let early = if is_cached { u64::MAX - timeout_ms } else { 0 };
-        self.asked.bound(EARLY, early);
+        self.requirements.bound(EARLY, early);
         self.known.extend(["on_outage", "stale_for"]);
     }
 
     /// Adds the claims that every ID token contains, and the times of a session.
     fn session(&mut self) {
         for claim in ["iat", "sub"] {
-            self.asked.has.insert(token::required(claim));
+            self.requirements.has.insert(token::required(claim));
         }
-        self.asked.bound("leeway", auth::jwt::LEEWAY_MS);
+        self.requirements.bound("leeway", auth::jwt::LEEWAY_MS);
         let time = |key| match self.settings.get(&["session", key]) {
             Some(Value::One(Scalar::Duration(ms))) => Some(*ms),
             _ => None,
         };
         let lifetime_ms = time("lifetime").unwrap_or(auth::oidc::LIFETIME_MS);
-        self.asked.bound(SESSION_LIFETIME, lifetime_ms);
-        self.asked
+        self.requirements.bound(SESSION_LIFETIME, lifetime_ms);
+        self.requirements
             .bound(SESSION_IDLE, time("idle").unwrap_or(lifetime_ms));
         if self.settings.text(&["session", "same_site"]) == Some("strict") {
-            self.asked.has.insert(SAME_SITE.to_owned());
+            self.requirements.has.insert(SAME_SITE.to_owned());
         }
         // A session goes on while the provider does not answer a refresh. With a shorter timeout,
         // more refusals of the provider come too late.
@@ -357,14 +358,14 @@ impl Facts<'_, '_> {
             Some(Value::One(Scalar::Duration(ms))) => *ms,
             _ => auth::oidc::TIMEOUT_MS,
         };
-        self.asked.bound(EARLY, u64::MAX - timeout_ms);
+        self.requirements.bound(EARLY, u64::MAX - timeout_ms);
     }
 
     fn has(&mut self, key: &'static str) {
         self.known.push(key);
         let values = self.settings.texts(&[key]).unwrap_or_default();
         let values = values.into_iter().map(|value| format!("{key} {value}"));
-        self.asked.has.extend(values);
+        self.requirements.has.extend(values);
     }
 
     /// Adds the required claims, except those that every token contains.
@@ -375,7 +376,7 @@ impl Facts<'_, '_> {
         let lifetime = self.settings.has(&["max_lifetime"]).then_some("iat");
         let claims = written.chain(lifetime);
         for claim in claims.filter(|claim| !token::ALWAYS.contains(claim)) {
-            self.asked.has.insert(token::required(claim));
+            self.requirements.has.insert(token::required(claim));
         }
     }
 
@@ -391,7 +392,7 @@ impl Facts<'_, '_> {
             Some(_) => vec![token::UNBOUND, by_certificate()],
         };
         let accepted = accepted.into_iter().map(str::to_owned).collect();
-        self.asked.one_of_values(token::BOUND, &accepted);
+        self.requirements.one_of_values(token::BOUND, &accepted);
         self.known
             .extend([binding::CERTIFICATE_BINDING, binding::CERTIFICATE_HEADER]);
     }
@@ -401,14 +402,14 @@ impl Facts<'_, '_> {
         self.known.push(key);
         let is_off = self.settings.flag(&[key]) == Some(false);
         if !is_off && self.settings.text(&[key]) != Some("optional") {
-            self.asked.has.insert(fact.to_owned());
+            self.requirements.has.insert(fact.to_owned());
         }
     }
 
     fn flag_as(&mut self, key: &'static str, fact: &'static str) {
         self.known.push(key);
         if self.settings.flag(&[key]) == Some(true) {
-            self.asked.has.insert(fact.to_owned());
+            self.requirements.has.insert(fact.to_owned());
         }
     }
 }

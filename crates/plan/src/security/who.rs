@@ -45,7 +45,7 @@ pub enum Verdict {
 
 /// Credential of a hypothetical caller that has exactly the required properties.
 pub(super) struct HeldCredential<'a> {
-    pub(super) asked: &'a CredentialRequirements,
+    pub(super) requirements: &'a CredentialRequirements,
     pub(super) one: BTreeMap<&'static str, &'a str>,
     pub(super) some: BTreeSet<(&'static str, &'a str)>,
 }
@@ -111,7 +111,7 @@ impl Who {
     #[must_use]
     pub fn within_ms(mut self, timeout_ms: u64) -> Self {
         let places = self.0.iter_mut().flat_map(|one| one.places.values_mut());
-        places.for_each(|asked| asked.end(timeout_ms));
+        places.for_each(|requirements| requirements.end(timeout_ms));
         self
     }
 
@@ -150,9 +150,9 @@ impl Who {
     /// Sources for which credentials must be valid.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<&str> {
-        let asked = self.0.iter().flat_map(|one| one.places.values());
-        asked
-            .flat_map(|asked| asked.sources.iter().map(String::as_str))
+        let requirements = self.0.iter().flat_map(|one| one.places.values());
+        requirements
+            .flat_map(|requirements| requirements.sources.iter().map(String::as_str))
             .collect()
     }
 
@@ -160,14 +160,20 @@ impl Who {
     /// are used after they were fetched.
     #[must_use]
     pub fn unshown(&self) -> BTreeSet<String> {
-        let asked = self.0.iter().flat_map(|one| one.places.values());
-        asked.flat_map(CredentialRequirements::unshown).collect()
+        let requirements = self.0.iter().flat_map(|one| one.places.values());
+        requirements
+            .flat_map(CredentialRequirements::unshown)
+            .collect()
     }
 
     /// True if every caller is admitted, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        let forged = |one: &Alternative| one.places.values().all(|asked| asked.sources.is_empty());
+        let forged = |one: &Alternative| {
+            one.places
+                .values()
+                .all(|requirements| requirements.sources.is_empty())
+        };
         self.0.iter().any(forged)
     }
 }
@@ -176,7 +182,10 @@ impl Alternative {
     /// True if a request can satisfy the alternative. A token has one algorithm and one issuer, and
     /// a request with two `Authorization` fields is refused as ambiguous.
     fn is_possible(&self) -> bool {
-        let sets = self.places.values().flat_map(|asked| asked.one_of.values());
+        let sets = self
+            .places
+            .values()
+            .flat_map(|requirements| requirements.one_of.values());
         let places = self.places.keys();
         let schemes = places.filter(|place| matches!(place, Place::Authorization(_)));
         schemes.count() <= 1 && sets.into_iter().all(|values| !values.is_empty())
@@ -190,17 +199,17 @@ impl Alternative {
                 tokens: made(&caller, token::AT_S),
             })
         };
-        let choices = self.places.values().flat_map(|asked| {
-            let one = asked.one_of.values().map(BTreeSet::len);
-            one.chain(asked.some_of.iter().map(|(_, values)| values.len()))
+        let choices = self.places.values().flat_map(|requirements| {
+            let one = requirements.one_of.values().map(BTreeSet::len);
+            one.chain(requirements.some_of.iter().map(|(_, values)| values.len()))
         });
         let callers = choices.fold(1usize, usize::saturating_mul);
         if callers > CALLERS_MAX {
             let is_covered = other.0.iter().any(|wider| {
-                wider.places.iter().all(|(place, asked)| {
+                wider.places.iter().all(|(place, requirements)| {
                     self.places
                         .get(place)
-                        .is_some_and(|mine| mine.implies(asked))
+                        .is_some_and(|mine| mine.implies(requirements))
                 })
             });
             return if is_covered { None } else { found(0) };
@@ -208,8 +217,10 @@ impl Alternative {
         let uncovered = (0..callers).find(|number| {
             let caller = self.caller(*number);
             !other.0.iter().any(|wider| {
-                wider.places.iter().all(|(place, asked)| {
-                    caller.get(place).is_some_and(|held| held.satisfies(asked))
+                wider.places.iter().all(|(place, requirements)| {
+                    caller
+                        .get(place)
+                        .is_some_and(|held| held.satisfies(requirements))
                 })
             })
         });
@@ -222,7 +233,7 @@ impl Alternative {
         let mut rest = number;
         let places = self.places.iter();
         places
-            .map(|(place, asked)| (place, HeldCredential::choose(asked, &mut rest)))
+            .map(|(place, requirements)| (place, HeldCredential::choose(requirements, &mut rest)))
             .collect()
     }
 }
@@ -230,24 +241,28 @@ impl Alternative {
 impl<'a> HeldCredential<'a> {
     /// Builds one credential with exactly the required properties. `rest` selects one of the
     /// possible credentials.
-    fn choose(asked: &'a CredentialRequirements, rest: &mut usize) -> Self {
+    fn choose(requirements: &'a CredentialRequirements, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);
             *rest /= values.len().max(1);
             values.iter().nth(index).map(String::as_str)
         };
-        let one = asked.one_of.iter();
+        let one = requirements.one_of.iter();
         let one = one
             .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
             .collect();
-        let some = asked.some_of.iter();
+        let some = requirements.some_of.iter();
         let some = some
             .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
             .collect();
-        Self { asked, one, some }
+        Self {
+            requirements,
+            one,
+            some,
+        }
     }
 
-    fn satisfies(&self, asked: &CredentialRequirements) -> bool {
+    fn satisfies(&self, requirements: &CredentialRequirements) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one
                 .get(fact)
@@ -258,7 +273,9 @@ impl<'a> HeldCredential<'a> {
                 .iter()
                 .any(|value| self.some.contains(&(*fact, value.as_str())))
         };
-        self.asked.certain(asked) && asked.one_of.iter().all(one) && asked.some_of.iter().all(some)
+        self.requirements.certain(requirements)
+            && requirements.one_of.iter().all(one)
+            && requirements.some_of.iter().all(some)
     }
 }
 
@@ -302,7 +319,7 @@ fn places(
         let Some(scheme) = schemes.get(&wanted.scheme) else {
             continue;
         };
-        let asked = places.entry(scheme.place.clone()).or_default();
+        let requirements = places.entry(scheme.place.clone()).or_default();
         let checked = match &scheme.verify {
             // The upstream checks scopes, so the gateway requires nothing further.
             ir::Verify::Upstream => continue,
@@ -311,12 +328,12 @@ fn places(
                 None => continue,
             },
         };
-        asked.check(checked, verifiers);
+        requirements.check(checked, verifiers);
         wanted
             .scopes
             .iter()
-            .for_each(|scope| asked.scope(checked, scope, verifiers));
-        wanted.roles.iter().for_each(|role| asked.role(role));
+            .for_each(|scope| requirements.scope(checked, scope, verifiers));
+        wanted.roles.iter().for_each(|role| requirements.role(role));
     }
     places
 }
@@ -439,11 +456,11 @@ mod tests {
     fn who(text: &str) -> Who {
         let place = |name: char| {
             let place = Place::Header(name.to_ascii_lowercase().to_string());
-            let mut asked = CredentialRequirements::default();
+            let mut requirements = CredentialRequirements::default();
             if name.is_ascii_lowercase() {
-                asked.sources.insert("api_key".into());
+                requirements.sources.insert("api_key".into());
             }
-            (place, asked)
+            (place, requirements)
         };
         match text {
             "nobody" => Who::none(),

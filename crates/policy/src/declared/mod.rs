@@ -404,17 +404,17 @@ mod tests {
 
     #[test]
     fn values_are_told_as_people_write_them() {
-        let told = |scalar: Scalar| scalar.to_string();
-        assert_eq!(told(Scalar::Duration(250)), "250ms");
-        assert_eq!(told(Scalar::Duration(90_000)), "90s");
-        assert_eq!(told(Scalar::Duration(0)), "0ms");
-        assert_eq!(told(Scalar::Size(1 << 20)), "1MiB");
-        assert_eq!(told(Scalar::Size(1_000_000)), "1000000B");
-        assert_eq!(told(Scalar::rate(600, 60_000)), "10/s");
-        assert_eq!(told(Scalar::rate(5_000, 3_600_000)), "5000/h");
-        assert_eq!(told(Scalar::rate(7, 11)), "7/11ms");
-        assert_eq!(told(Scalar::Share(50_000)), "5%");
-        assert_eq!(told(Scalar::Share(5_500)), "0.55%");
+        let text_of = |scalar: Scalar| scalar.to_string();
+        assert_eq!(text_of(Scalar::Duration(250)), "250ms");
+        assert_eq!(text_of(Scalar::Duration(90_000)), "90s");
+        assert_eq!(text_of(Scalar::Duration(0)), "0ms");
+        assert_eq!(text_of(Scalar::Size(1 << 20)), "1MiB");
+        assert_eq!(text_of(Scalar::Size(1_000_000)), "1000000B");
+        assert_eq!(text_of(Scalar::rate(600, 60_000)), "10/s");
+        assert_eq!(text_of(Scalar::rate(5_000, 3_600_000)), "5000/h");
+        assert_eq!(text_of(Scalar::rate(7, 11)), "7/11ms");
+        assert_eq!(text_of(Scalar::Share(50_000)), "5%");
+        assert_eq!(text_of(Scalar::Share(5_500)), "0.55%");
         assert_eq!(Scalar::rate(600, 60_000), Scalar::rate(10, 1_000));
     }
 

@@ -57,7 +57,7 @@ parameters! {
         /// the breaker.
         4 half_open_requests: Count = 1 => "half_open_requests";
         or none
-        /// Consecutive failures that open the breaker.
+        /// Consecutive failures that open the breaker. Default: they are not counted.
         5 consecutive_failures: Count => "consecutive_failures";
         /// Share of failures within the window that opens the breaker, in parts per million.
         6 failure_ppm: Share => "failure_ratio";
@@ -123,17 +123,17 @@ pub mod author {
             Field::optional(
                 "consecutive_failures",
                 Shape::Integer(1, 100_000),
-                "Consecutive failures that open the breaker.",
+                "Consecutive failures that open the breaker. Default: they are not counted.",
             ),
             Field::optional(
                 "failure_ratio",
                 Shape::Percent,
-                "Share of failures within `window` that opens the breaker.",
+                "Share of failures within `window` that opens the breaker. Default: the share is not compared.",
             ),
             Field::optional(
                 "slow_calls",
                 Shape::Object(&SLOW),
-                "Share of slow responses within `window` that opens the breaker.",
+                "Share of slow responses within `window` that opens the breaker. Default: the share is not compared.",
             ),
             Field::optional(
                 "window",
@@ -163,7 +163,7 @@ pub mod author {
             Field::optional(
                 "scope",
                 Shape::Word(&["upstream", "target"]),
-                "Scope of a breaker: the whole upstream, or one target.",
+                "Scope of a breaker: the whole upstream, or one target. Default: `upstream`.",
             ),
         ],
         rules: &[

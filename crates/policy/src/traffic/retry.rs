@@ -229,7 +229,7 @@ pub mod author {
             Field::optional(
                 "per_try_timeout",
                 Shape::Timeout,
-                "Maximum time of each attempt; the timeout of the operation bounds all of them together.",
+                "Maximum time of each attempt; the timeout of the operation bounds all of them together. Default: no timeout of its own.",
             ),
             Field::optional("backoff", Shape::Object(&BACKOFF), "Wait between attempts."),
             Field::optional(
@@ -240,12 +240,12 @@ pub mod author {
             Field::optional(
                 "respect_retry_after",
                 Shape::Bool,
-                "Wait for the time in `Retry-After`.",
+                "Wait for the time in `Retry-After`. Default: `false`.",
             ),
             Field::optional(
                 "idempotency_key",
                 Shape::Bool,
-                "Treat requests with `Idempotency-Key` as idempotent.",
+                "Treat requests with `Idempotency-Key` as idempotent. Default: `false`.",
             ),
             Field::optional(
                 "max_body",

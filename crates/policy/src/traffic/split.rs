@@ -5,15 +5,15 @@
 //!   canary: {kind: split, among: [{upstream: stable, weight: 95}, {upstream: canary, weight: 5}]}
 //! ```
 //! Entries with `when` come first: a request that matches the conditions of such an entry goes to
-//! its upstream. The other entries share the remaining requests by weight. A consumer always gets
-//! the same entry. Without a consumer, the request id selects the entry, so that retries with the
-//! same id go to the same upstream.
+//! its upstream. The other entries share the remaining requests by weight. A caller (consumer, or
+//! subject of a token) always gets the same entry. Without a caller, or with `sticky: false`, the
+//! request id selects the entry, so that retries with the same id go to the same upstream.
 
 use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
 
 use crate::conditions::{self, Condition};
-use crate::cx::Cx;
+use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::draw::Draw;
 use crate::head::RequestHead;
@@ -29,6 +29,10 @@ pub struct Checked {
     /// Entries in the order of the configuration.
     #[n(0)]
     shares: Vec<Share>,
+    /// True (`sticky: false`) if the request id selects the entry also for known callers.
+    #[n(1)]
+    #[cbor(skip_if = "std::ops::Not::not")]
+    per_request: bool,
 }
 
 /// Entry of a split: an upstream with its weight or its conditions.
@@ -56,7 +60,14 @@ pub struct Filter {
     shares: Box<[Share]>,
     draw: Draw,
     sum: u64,
+    per_request: bool,
 }
+
+/// Feature of shares per request.
+const PER_REQUEST: &str = "policy:split:sticky";
+
+/// Key that chooses shares per caller (`true`, the default) or per request.
+const STICKY: &str = "sticky";
 
 impl Checked {
     /// Creates a split from upstreams and weights.
@@ -70,6 +81,7 @@ impl Checked {
         };
         Self {
             shares: shares.into_iter().map(share).collect(),
+            per_request: false,
         }
     }
 
@@ -108,6 +120,7 @@ impl Checked {
             shares: self.shares.as_slice().into(),
             draw: Draw::of(name),
             sum: weights.map(|share| u64::from(share.weight)).sum(),
+            per_request: self.per_request,
         }
     }
 }
@@ -115,13 +128,23 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
+    const FEATURES: &'static [&'static str] = &[PER_REQUEST];
+
     // The split runs last, when the request no longer changes.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
 
     fn settings(&self) -> Settings {
-        Settings::default().with_below(&["among"], self.list())
+        let settings = Settings::default().with_below(&["among"], self.list());
+        match self.per_request {
+            true => settings.with(&[STICKY], Value::One(Scalar::Flag(false))),
+            false => settings,
+        }
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        self.per_request.then_some(PER_REQUEST)
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
@@ -149,6 +172,13 @@ impl Filter {
         &self.shares
     }
 
+    /// True if the request id selects the entry of a request without matching conditions, that is,
+    /// if shares are per request or the caller is unknown.
+    #[must_use]
+    pub fn is_by_request(&self, cx: &Cx<'_>) -> bool {
+        self.per_request || cx.principal.as_ref().and_then(Principal::key).is_none()
+    }
+
     /// Entry for a request. None if no conditions match and all weights are 0.
     fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
         let fits = |share: &&Share| {
@@ -158,7 +188,10 @@ impl Filter {
         if let Some(share) = self.shares.iter().find(fits) {
             return Some(share);
         }
-        let mut point = self.draw.below(cx, self.sum)?;
+        let mut point = match self.per_request {
+            true => self.draw.below_by_request(cx, self.sum)?,
+            false => self.draw.below(cx, self.sum)?,
+        };
         let weighted = self.shares.iter().filter(|share| share.when.is_none());
         for share in weighted {
             match point.checked_sub(u64::from(share.weight)) {
@@ -200,18 +233,25 @@ pub mod author {
 
     use diag::{Diagnostic, NodeRef, Sink, read};
 
-    use super::{Checked, Share};
+    use super::{Checked, STICKY, Share};
 
     use crate::conditions;
 
     /// The keys of `kind: split`.
     pub static SHAPE: Object = Object {
         what: "shares of requests",
-        fields: &[Field::required(
-            "among",
-            Shape::Several(&ENTRY),
-            "Upstreams with their shares.",
-        )],
+        fields: &[
+            Field::required(
+                "among",
+                Shape::Several(&ENTRY),
+                "Upstreams with their shares. Requests of unknown callers are shared per request.",
+            ),
+            Field::optional(
+                STICKY,
+                Shape::Bool,
+                "`true`: shares are per caller, so that all requests of a consumer, or of the subject of a token, go to one share. `false`: shares are per request. Default: `true`.",
+            ),
+        ],
         rules: &[Rule::Holds(check_among)],
     };
 
@@ -227,7 +267,7 @@ pub mod author {
             Field::optional(
                 "weight",
                 Shape::Integer(0, 1_000_000),
-                "Share of the requests. Default: 1.",
+                "Share of the callers; of the requests if `sticky` is `false` or the caller is unknown. Default: 1.",
             ),
             Field::optional(
                 "when",
@@ -283,7 +323,11 @@ pub mod author {
 
     /// Reads a split from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
-        read(node.get("among")?, &mut Sink::default())
+        let checked = read(node.get("among")?, &mut Sink::default())?;
+        Some(Checked {
+            per_request: node.get(STICKY).and_then(NodeRef::as_bool) == Some(false),
+            ..checked
+        })
     }
 
     /// Reads the entries of a split from a list that fits the shape of `among` in [`SHAPE`].
@@ -302,6 +346,7 @@ pub mod author {
         let shares = list.items().map(|item| share(item, sink));
         Some(Checked {
             shares: shares.collect::<Option<_>>()?,
+            per_request: false,
         })
     }
 }
@@ -309,7 +354,6 @@ pub mod author {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Principal;
     use crate::conditions::Test;
     use crate::cx::tests::{head, with_cx};
 
@@ -323,7 +367,12 @@ mod tests {
     }
 
     fn split(name: &str, shares: Vec<Share>) -> Filter {
-        Checked { shares }.prepared(name)
+        let per_request = false;
+        Checked {
+            shares,
+            per_request,
+        }
+        .prepared(name)
     }
 
     fn goes_to(filter: &Filter, draw: u64, consumer: Option<&str>) -> String {
@@ -365,6 +414,28 @@ mod tests {
         assert!((0..100).all(|draw| goes_to(&filter, draw << 57, Some("acme")) == first));
         let others = (0..100).map(|n| goes_to(&filter, 1, Some(&format!("consumer-{n}"))));
         assert!(others.filter(|one| *one == "canary").count() > 25);
+    }
+
+    #[test]
+    fn shares_per_request_do_not_follow_the_caller() {
+        let sticky = split("canary", vec![share("stable", 50), share("canary", 50)]);
+        let filter = Filter {
+            per_request: true,
+            ..split("canary", sticky.shares().to_vec())
+        };
+        let draw = |request: u64| request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let of = |caller| (0..2_000).map(move |request| (draw(request), caller));
+        let canary =
+            of(Some("acme")).filter(|(draw, caller)| goes_to(&filter, *draw, *caller) == "canary");
+        let canary = canary.count();
+        assert!(
+            (850..1_150).contains(&canary),
+            "{canary} of 2,000, not 50 %"
+        );
+        // Without a caller, both settings select the same share.
+        assert!(
+            of(None).all(|(draw, _)| goes_to(&filter, draw, None) == goes_to(&sticky, draw, None))
+        );
     }
 
     #[test]

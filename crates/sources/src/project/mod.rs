@@ -1,12 +1,21 @@
 //! Files of the project folder and their content.
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the rules of ignored files"
+)]
 mod base;
+#[expect(clippy::disallowed_methods, reason = "reads the files of the project")]
 mod disk;
 pub mod files;
 mod key_material;
 pub mod lints;
 mod reach;
 mod refusal;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads settings of the repository"
+)]
 pub mod repository;
 pub mod revision;
 

@@ -10,6 +10,7 @@ mod brackets;
 mod cause;
 pub mod json;
 pub mod lints;
+#[expect(clippy::disallowed_types, reason = "the map is only looked up")]
 mod map;
 mod scalar;
 pub mod yaml;

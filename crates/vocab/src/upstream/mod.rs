@@ -215,7 +215,7 @@ static HEALTH: Object = Object {
         F::optional(
             "all_unhealthy",
             Word(&["fail", "spread"]),
-            "Behaviour while no target is healthy: `fail` (503), or send requests to all targets.",
+            "Behaviour while no target is healthy: refuse requests with 503 (`fail`), or send them to all targets (`spread`). Default: `fail`.",
         ),
     ],
     rules: &[Rule::AnyOf(&["active", "passive"])],
@@ -234,7 +234,11 @@ static ACTIVE: Object = Object {
             Form(&forms::PATH),
             "Path of the request. Default: `/`.",
         ),
-        F::optional("host", Form(&forms::HOST), "Host of the request."),
+        F::optional(
+            "host",
+            Form(&forms::HOST),
+            "Host of the request. Default: the host and port of the target.",
+        ),
         F::optional(
             "headers",
             Shape::Keyed(&forms::FIELD, &Text),
@@ -273,7 +277,7 @@ static ACTIVE: Object = Object {
         F::optional(
             "unchecked",
             Word(&["serve", "wait"]),
-            "Behaviour of a target before its first check has ended: it receives requests (`serve`), or waits for a success (`wait`).",
+            "Behaviour of a target before its first check has ended: it receives requests (`serve`), or waits for a success (`wait`). Default: `serve`.",
         ),
         F::optional(
             "ends_ejections",
@@ -298,12 +302,12 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_gateway_failures",
             Integer(1, 100_000),
-            "Consecutive 502, 503, 504 and broken connections that eject a target.",
+            "Consecutive 502, 503, 504 and broken connections that eject a target. Default: these count only for `consecutive_5xx`.",
         ),
         F::optional(
             "failure_ratio",
             Percent,
-            "Share of failures within `interval` that ejects a target.",
+            "Share of failures within `interval` that ejects a target. Default: the share is not compared.",
         ),
         F::optional(
             "min_requests",
@@ -338,7 +342,7 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_local_failures",
             Integer(1, 100_000),
-            "Consecutive failed and broken connections that eject a target. If set, they do not count as failing statuses.",
+            "Consecutive failed and broken connections that eject a target. If set, they do not count as failing statuses. Default: they count for `consecutive_5xx`.",
         ),
         F::optional(
             "success_rate",

@@ -19,7 +19,7 @@ impl Registry {
         self.collect_calls(series, families);
         self.collect_connections(series, families);
         self.collect_effects(series, families);
-        self.collect_judging(families);
+        self.collect_upstream_states(families);
     }
 
     fn collect_calls(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
@@ -118,7 +118,7 @@ impl Registry {
             "Copies of requests for mirrors, by result.",
             &sums(mirrored),
         ));
-        let asked = series.asked.iter().map(|(asker, outcome, count)| {
+        let questions = series.questions.iter().map(|(asker, outcome, count)| {
             let labels = vec![
                 ("asker", (*asker).to_owned()),
                 ("outcome", (*outcome).to_owned()),
@@ -128,12 +128,12 @@ impl Registry {
         families.push(counters(
             "gwd_questions_total",
             "Requests of policies and verifiers to other services, by result.",
-            &sums(asked),
+            &sums(questions),
         ));
     }
 
     /// Collects the metrics of host discovery and of the upstreams' states.
-    fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
+    fn collect_upstream_states(&self, families: &mut Vec<proto::MetricFamily>) {
         let told = upstream_states::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
         let keys = keys::read(&self.shared);

@@ -29,7 +29,7 @@ struct SlotSequence {
 impl Maglev {
     /// Builds the table. `hosts`: name and weight of each target.
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
-        let way = |(target, (name, weight)): (u32, &(&str, u32))| {
+        let sequence = |(target, (name, weight)): (u32, &(&str, u32))| {
             let [at, step, ..] = points(name, 0);
             SlotSequence {
                 target,
@@ -39,13 +39,18 @@ impl Maglev {
                 given: 0,
             }
         };
-        let ways = (0u32..).zip(hosts).map(way);
-        let mut ways: Vec<SlotSequence> = ways.filter(|way| way.weight > 0).collect();
-        let most = ways.iter().map(|way| way.weight).max().unwrap_or(0);
+        let sequences = (0u32..).zip(hosts).map(sequence);
+        let mut sequences: Vec<SlotSequence> =
+            sequences.filter(|sequence| sequence.weight > 0).collect();
+        let most = sequences
+            .iter()
+            .map(|sequence| sequence.weight)
+            .max()
+            .unwrap_or(0);
         let mut slots = Vec::new();
         if most > 0 {
             slots = vec![u32::MAX; usize::try_from(SIZE).unwrap_or(0)];
-            fill(&mut slots, &mut ways, most);
+            fill(&mut slots, &mut sequences, most);
         }
         Self {
             slots: slots.into(),
@@ -75,20 +80,20 @@ impl Maglev {
 
 /// Fills the table in rounds. In each round, a target with the maximum weight takes its next free
 /// slot; targets with less weight take part in fewer rounds.
-fn fill(slots: &mut [u32], ways: &mut [SlotSequence], most: u64) {
+fn fill(slots: &mut [u32], sequences: &mut [SlotSequence], most: u64) {
     let mut left = slots.len();
     loop {
-        for way in &mut *ways {
-            way.given += way.weight;
-            if way.given < most {
+        for sequence in &mut *sequences {
+            sequence.given += sequence.weight;
+            if sequence.given < most {
                 continue;
             }
-            way.given -= most;
+            sequence.given -= most;
             loop {
-                let slot = &mut slots[usize::try_from(way.at).unwrap_or(0)];
-                way.at = (way.at + way.step) % SIZE;
+                let slot = &mut slots[usize::try_from(sequence.at).unwrap_or(0)];
+                sequence.at = (sequence.at + sequence.step) % SIZE;
                 if *slot == u32::MAX {
-                    *slot = way.target;
+                    *slot = sequence.target;
                     break;
                 }
             }

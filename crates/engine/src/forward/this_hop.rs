@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn told_facts_agree_with_each_other() {
+    fn forwarded_facts_agree_with_each_other() {
         let facts = |before: &[(&str, &str)]| {
             let headers = forwarding_fields("192.0.2.1", "h:8080", "http", before);
             let field = |name: &str| headers[name].to_str().unwrap().to_owned();

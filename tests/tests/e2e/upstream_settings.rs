@@ -27,7 +27,7 @@ fn retries_and_breakers_run_and_operations_override() {
     project.write(
         "gateway.yaml",
         format!(
-            "version: 1\nname: judging\napis: {{a: {{path: openapi.yaml}}}}\n\
+            "version: 1\nname: upstreams\napis: {{a: {{path: openapi.yaml}}}}\n\
              upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}, lb: least_request, \
                retries: {{attempts: 2, \"on\": [gateway-error], backoff: {{base: 1ms, max: 2ms}}}}}}}}\n\
              policies: {{fuse: {{kind: circuit_breaker, consecutive_failures: 2, open: 1h, open_max: 1h}}}}\n\
@@ -71,7 +71,7 @@ fn configured_health_check_avoids_a_failing_host() {
     project.write(
         "gateway.yaml",
         format!(
-            "version: 1\nname: judging\napis: {{a: {{path: openapi.yaml}}}}\n\
+            "version: 1\nname: upstreams\napis: {{a: {{path: openapi.yaml}}}}\n\
              upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}, b: {{url: \"{}\"}}}}, \
                health: {{active: {{path: /health, statuses: [200, 202], interval: 50ms, timeout: 50ms}}}}}}}}\n\
              defaults: {{upstream: u, security: upstream}}\n",
@@ -117,7 +117,7 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
     project.write(
         "gateway.yaml",
         format!(
-            "version: 1\nname: judging\napis: {{a: {{path: openapi.yaml}}}}\n\
+            "version: 1\nname: upstreams\napis: {{a: {{path: openapi.yaml}}}}\n\
              auth: {{keys: {{kind: api_key}}}}\nconsumers:\n{}\
              upstreams: {{u: {{targets: {{{targets}}}, lb: maglev, hash_on: \"claim:tenant\"}}}}\n\
              policies: {{few: {{kind: rate_limit, limit: 2/h, key: \"claim:tenant\"}}}}\n\
