@@ -96,12 +96,12 @@ the message (`readOnly` in requests, `writeOnly` in responses) has the level `in
 `request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
 | Id | Level | Change |\n|---|---|---|\n",
     );
-    for check in plan::clients::checks::ALL.iter() {
+    for check in plan::checks::ALL.iter() {
         let (id, level) = (check.id, check.level.name());
         let _ = writeln!(page, "| `{id}` | {level} | {} |", check.means);
     }
     page.push_str("\n## Ids of oasdiff without a check\n\n| Id | Reason |\n|---|---|\n");
-    for (id, why) in plan::clients::checks::left_out() {
+    for (id, why) in plan::checks::left_out() {
         let _ = writeln!(page, "| `{id}` | {why} |");
     }
     page

@@ -1,8 +1,15 @@
-//! Files of Rust code have at most [`LINES_MAX`] lines: a longer file has more than one purpose.
+//! Lengths. Files of Rust code have at most [`LINES_MAX`] lines: a longer file has more than one
+//! purpose. Functions of the product have at most [`FUNCTION_LINES_MAX`] lines, except those listed
+//! in `tests/long_functions.tsv`. The list only shrinks.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 700;
+
+/// Maximum number of lines of a function, from its name to its closing brace.
+const FUNCTION_LINES_MAX: usize = 80;
 
 /// Files of Rust code below a folder, without build products and hidden folders.
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -33,4 +40,132 @@ fn no_file_is_longer_than_700_lines() {
         }
     }
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Functions of a formatted file without its unit tests, with their lengths.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let is_tests =
+            |next: &&str| next.starts_with("mod tests") || next.ends_with(" mod tests {");
+        if *line == "#[cfg(test)]" && lines.get(at + 1).is_some_and(is_tests) {
+            break;
+        }
+        let Some(name) = function_name(line) else {
+            continue;
+        };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let close = format!("{indent}}}");
+        let rest = lines[at..].iter();
+        // A declaration without a body, and a body on one line, end at their first line.
+        let is_short = line.ends_with(';') || line.ends_with('}');
+        let end = rest.clone().position(|line| **line == close);
+        let declared = rest.clone().position(|line| line.ends_with(");"));
+        let has_body = lines[at..].iter().position(|line| line.ends_with('{'));
+        let is_declaration = declared < has_body && declared.is_some();
+        let length = match end {
+            Some(end) if !is_short && !is_declaration => end + 1,
+            _ => 1,
+        };
+        found.push((name.to_owned(), length));
+    }
+    found
+}
+
+/// Name of the function whose definition begins in a line.
+fn function_name(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let at = match line.strip_prefix("fn ") {
+        Some(_) => 0,
+        None => line.find(" fn ")? + 1,
+    };
+    let modifiers = line[..at].split_whitespace();
+    let is_modifier = |word: &str| {
+        ["async", "const", "unsafe", "extern", "\"C\""].contains(&word) || word.starts_with("pub")
+    };
+    if !modifiers.into_iter().all(is_modifier) {
+        return None;
+    }
+    let rest = &line[at + 3..];
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    (end > 0).then(|| &rest[..end])
+}
+
+/// True for files of the product: below `src`, and not of tests.
+fn is_product(inside: &str) -> bool {
+    let of_crate = inside.starts_with("crates/")
+        || inside.starts_with("gwc/src/")
+        || inside.starts_with("gwd/src/");
+    let is_test = inside.split(['/', '.']).any(|part| part == "tests");
+    of_crate && inside.contains("/src/") && !is_test && !inside.contains("/crates/prerequisite/")
+}
+
+#[test]
+fn functions_longer_than_80_lines_only_shrink() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file = root.join("tests/long_functions.tsv");
+    let listed = std::fs::read_to_string(&file).unwrap();
+    let rows = listed.lines().filter(|line| !line.starts_with('#'));
+    let allowed: BTreeMap<&str, usize> = rows
+        .filter_map(|row| row.rsplit_once('\t'))
+        .map(|(name, lines)| (name, lines.parse().unwrap()))
+        .collect();
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    files.sort();
+    let mut found = String::from(
+        "# Functions of more than 80 lines. The list only shrinks. See tests/lengths.rs.\n",
+    );
+    let mut count = 0;
+    for path in files {
+        let inside = path
+            .strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        if !is_product(&inside) {
+            continue;
+        }
+        for (name, lines) in functions(&std::fs::read_to_string(&path).unwrap()) {
+            count += 1;
+            if lines <= FUNCTION_LINES_MAX {
+                continue;
+            }
+            let row = format!("{inside}\t{name}");
+            let allowed = allowed
+                .get(row.as_str())
+                .copied()
+                .unwrap_or(FUNCTION_LINES_MAX);
+            assert!(
+                lines <= allowed,
+                "`{name}` in {inside} has {lines} lines, more than {allowed}: give its steps names"
+            );
+            let _ = writeln!(found, "{row}\t{lines}");
+        }
+    }
+    assert!(count > 5_000, "only {count} functions found");
+    if std::env::var_os("GWC_UPDATE").is_some() {
+        std::fs::write(&file, &found).unwrap();
+        return;
+    }
+    assert!(
+        listed == found,
+        "functions became shorter: write the list anew with GWC_UPDATE=1 cargo test -p e2e --test \
+         lengths"
+    );
+}
+
+#[test]
+fn length_of_a_function_is_counted_to_its_brace() {
+    let text = "impl X {\n    pub(crate) async fn a(\n        self,\n    ) -> u8 {\n        1\n    }\n\
+                \n    fn b(&self);\n    fn c(\n        &self,\n    );\n    fn d() {}\n}\n\
+                #[cfg(test)]\nmod tests {\n    fn e() {\n    }\n}\n";
+    let found = functions(text);
+    let found: Vec<(&str, usize)> = found
+        .iter()
+        .map(|(name, lines)| (&**name, *lines))
+        .collect();
+    assert_eq!(found, [("a", 5), ("b", 1), ("c", 1), ("d", 1)]);
+    assert_eq!(function_name("let x = is fn y(a)"), None);
 }

@@ -1,10 +1,13 @@
-//! Allowed imports between the top-level modules of each crate, listed in `tests/modules.tsv`. To
-//! allow a new import, run with `GWC_UPDATE=1`, read the diff, and give the reason in the commit.
-//! A cycle of imports fails in every crate.
+//! Allowed imports between the modules of each crate. `tests/modules.tsv` lists the imports between
+//! top-level modules, also those through the crate's root (`crate::Item` for an item that `lib.rs`
+//! re-exports). To allow a new import, run with `GWC_UPDATE=1`, read the diff, and give the reason
+//! in the commit. A cycle of top-level modules fails in every crate.
+//!
+//! `tests/cycles.tsv` lists the cycles one level deeper (`upstream::pool`). The list only shrinks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const CRATES: [&str; 15] = [
     "crates/bundle",
@@ -26,109 +29,260 @@ const CRATES: [&str; 15] = [
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Code of a file without comment lines. Paths of `super::` that lead to the crate's root are
-/// replaced by `crate::`. `inside` is the path of the file below `src`.
-fn from_root(text: &str, inside: &Path) -> String {
-    let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let code: String = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
-    let is_mod = inside.ends_with("mod.rs");
-    let depth = inside.components().count() - usize::from(is_mod);
-    let up = "super::".repeat(depth);
-    let mut whole = String::new();
-    let mut rest = code.as_str();
-    while let Some(at) = rest.find(&up) {
-        let (before, after) = (&rest[..at], &rest[at + up.len()..]);
-        whole.push_str(before);
-        let begins = !whole.ends_with(|last: char| last.is_alphanumeric() || "_:".contains(last));
-        let ends = !after.starts_with("super::");
-        whole.push_str(if begins && ends { "crate::" } else { &up });
-        rest = after;
-    }
-    whole + rest
+/// Path of a module or an item: `["upstream", "pool", "Pool"]`.
+type Segments = Vec<String>;
+
+/// Source file of a crate, without comments and unit tests.
+struct SourceFile {
+    /// Path of its module, without the crate.
+    module: Segments,
+    /// Paths of modules and items of the same crate that the file names, from the crate's root.
+    names: BTreeSet<Segments>,
+    /// Re-exported names, with the paths of the items.
+    exports: BTreeMap<String, Segments>,
 }
 
-/// Names of modules after `crate::`.
-fn named(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, found_at) in code.match_indices("crate::") {
-        // `$crate::` in a macro refers to another crate.
-        if code[..at].ends_with('$') {
+/// Source files of a crate, with `lib.rs` and `main.rs` as the root.
+fn source_files(src: &Path) -> Vec<SourceFile> {
+    let mut texts: Vec<(Segments, String)> = Vec::new();
+    let mut folders = vec![src.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_tests = path.file_stem().is_some_and(|name| name == "tests");
+            if path.is_dir() && !is_tests {
+                folders.push(path);
+            } else if path.extension().is_some_and(|name| name == "rs") && !is_tests {
+                let module = module_of(path.strip_prefix(src).unwrap());
+                texts.push((module, code(&std::fs::read_to_string(&path).unwrap())));
+            }
+        }
+    }
+    let modules: BTreeSet<Segments> = texts.iter().map(|(module, _)| module.clone()).collect();
+    let file = |(module, text): (Segments, String)| source_file(module, &text, &modules);
+    texts.into_iter().map(file).collect()
+}
+
+/// Module of a file below `src`.
+fn module_of(inside: &Path) -> Segments {
+    let mut parts: Segments = inside
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    let root = parts.len() == 1 && ["lib", "main"].contains(&parts[0].as_str());
+    if root || parts.last().is_some_and(|last| last == "mod") {
+        parts.pop();
+    }
+    parts
+}
+
+/// Code without comment lines and without the unit tests at the end, which may import anything.
+fn code(text: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let mut out = String::new();
+    let mut lines = text.lines().filter(is_code).peekable();
+    while let Some(line) = lines.next() {
+        let is_tests = lines.peek().is_some_and(|next| {
+            let next = next.strip_prefix("pub").map_or(*next, |rest| {
+                let after = rest.find(" mod ").map(|at| &rest[at + 1..]);
+                after.unwrap_or(rest)
+            });
+            next == "mod tests {"
+        });
+        if line == "#[cfg(test)]" && is_tests {
+            break;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+fn source_file(module: Segments, text: &str, modules: &BTreeSet<Segments>) -> SourceFile {
+    let mut names = BTreeSet::new();
+    let mut exports = BTreeMap::new();
+    let is_module = |name: &str| {
+        let mut child = module.clone();
+        child.push(name.to_owned());
+        modules.contains(&child)
+    };
+    for (at, word) in words(text) {
+        let before = text[..at].trim_end();
+        // `$crate::` in a macro refers to another crate, and `a::b` continues a path.
+        if before.ends_with('$') || before.ends_with("::") {
             continue;
         }
-        let rest = &code[at + found_at.len()..];
-        if let Some(list) = rest.strip_prefix('{') {
-            for part in top_level(list) {
-                found.extend(word(part));
+        let rest = &text[at + word.len()..];
+        if !rest.starts_with("::") || !(is_keyword(word) || is_module(word)) {
+            continue;
+        }
+        let is_export = exported(before);
+        let mut paths = Vec::new();
+        tree(&text[at..], &[], &mut paths);
+        for (path, alias) in paths {
+            let Some(path) = from_root(&module, &path) else {
+                continue;
+            };
+            if is_export && let Some(last) = alias.as_ref().or(path.last()) {
+                exports.insert(last.clone(), path.clone());
             }
-        } else {
-            found.extend(word(rest));
+            names.insert(path);
+        }
+    }
+    SourceFile {
+        module,
+        names,
+        exports,
+    }
+}
+
+fn is_keyword(word: &str) -> bool {
+    matches!(word, "crate" | "super" | "self")
+}
+
+/// True if the text ends with `pub use` or `pub(…) use`.
+fn exported(before: &str) -> bool {
+    let Some(before) = before.strip_suffix("use") else {
+        return false;
+    };
+    let line = before.rsplit(['\n', ';', '}']).next().unwrap_or_default();
+    line.trim().starts_with("pub")
+}
+
+/// Identifiers of a text with their offsets.
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let mut start = None;
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        match (start, is_part(c)) {
+            (None, true) => start = Some(at),
+            (Some(from), false) => {
+                found.push((from, &text[from..at]));
+                start = None;
+            }
+            (None, false) | (Some(_), true) => {}
         }
     }
     found
 }
 
-/// Parts of `a, b::{c, d}, e}` between commas outside of inner braces.
-fn top_level(list: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
-    for (at, character) in list.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                parts.push(list[start..at].trim());
-                return parts;
+/// Paths of a use tree or a path expression at the start of a text, with their aliases. Returns the
+/// rest of the text.
+fn tree<'t>(
+    text: &'t str,
+    before: &[String],
+    found: &mut Vec<(Segments, Option<String>)>,
+) -> &'t str {
+    let mut path = before.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(list) = rest.strip_prefix('{') {
+            rest = list.trim_start();
+            while !rest.is_empty() && !rest.starts_with('}') {
+                let length = rest.len();
+                rest = tree(rest, &path, found).trim_start();
+                rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+                if rest.len() == length {
+                    return rest;
+                }
             }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(list[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
+            return rest.strip_prefix('}').unwrap_or(rest);
+        }
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let word = &rest[..end.unwrap_or(rest.len())];
+        if word.is_empty() {
+            break;
+        }
+        if word != "self" || path.is_empty() {
+            path.push(word.to_owned());
+        }
+        rest = &rest[word.len()..];
+        match rest.strip_prefix("::") {
+            Some(after) => rest = after,
+            None => break,
         }
     }
-    parts
+    let alias = rest.trim_start().strip_prefix("as ").map(|after| {
+        let (_, name) = words(after)[0];
+        rest = &after[after.find(name).unwrap() + name.len()..];
+        name.to_owned()
+    });
+    found.push((path, alias));
+    rest
 }
 
-fn word(text: &str) -> Option<String> {
-    let end = text
-        .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
-        .unwrap_or(text.len());
-    (end > 0).then(|| text[..end].to_owned())
+/// Path from the crate's root. `None` if it leads out of the crate.
+fn from_root(module: &[String], path: &[String]) -> Option<Segments> {
+    let (first, mut rest) = path.split_first()?;
+    let mut base = module.to_vec();
+    match first.as_str() {
+        "crate" => base.clear(),
+        "self" => {}
+        "super" => {
+            base.pop()?;
+            while let Some(("super", after)) = rest.split_first().map(|(a, b)| (a.as_str(), b)) {
+                base.pop()?;
+                rest = after;
+            }
+        }
+        child => base.push(child.to_owned()),
+    }
+    base.extend(rest.iter().cloned());
+    Some(base)
 }
 
-/// Imports between the top-level modules below `src`, without the crate's root.
-fn arrows(src: &Path) -> Arrows {
+/// Imports between modules whose paths have at most `depth` segments; deeper modules count as part
+/// of these. The crate's root is no module.
+fn arrows(src: &Path, depth: usize) -> Arrows {
+    let files = source_files(src);
+    let modules: BTreeSet<&Segments> = files.iter().map(|file| &file.module).collect();
+    let exports: BTreeMap<&Segments, &BTreeMap<String, Segments>> = files
+        .iter()
+        .map(|file| (&file.module, &file.exports))
+        .collect();
     let mut arrows = Arrows::new();
-    let mut folders = vec![src.to_owned()];
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let inside = path.strip_prefix(src).unwrap();
-            let first = inside.iter().next().unwrap().to_string_lossy();
-            let module = first.trim_end_matches(".rs").to_owned();
-            if matches!(module.as_str(), "lib" | "main") {
-                continue;
-            }
-            // Unit tests at the end of a file may import anything.
-            let text = std::fs::read_to_string(&path).unwrap();
-            let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
-            let code = from_root(text, inside);
-            texts.entry(module).or_default().push_str(&code);
-        }
-    }
-    for (module, text) in &texts {
-        let mut others = named(text);
-        others.retain(|other| other != module && texts.contains_key(other));
-        arrows.insert(module.clone(), others);
+    for file in files.iter().filter(|file| !file.module.is_empty()) {
+        let own = node(&file.module, depth);
+        let others = arrows.entry(own.clone()).or_default();
+        let owners = file
+            .names
+            .iter()
+            .map(|path| node(&owner(path, &modules, &exports), depth));
+        others.extend(owners.filter(|other| !other.is_empty() && *other != own));
     }
     arrows
+}
+
+fn node(module: &[String], depth: usize) -> String {
+    module[..module.len().min(depth)].join("::")
+}
+
+/// Module that defines an item: the longest part of its path that is a module, or the module from
+/// which that one re-exports the item.
+fn owner(
+    path: &[String],
+    modules: &BTreeSet<&Segments>,
+    exports: &BTreeMap<&Segments, &BTreeMap<String, Segments>>,
+) -> Segments {
+    let mut path = path.to_vec();
+    // A re-exported item may be re-exported again.
+    for _ in 0..8 {
+        let length = (0..=path.len())
+            .rev()
+            .find(|length| modules.contains(&path[..*length].to_vec()));
+        let (module, item) = path.split_at(length.unwrap_or_default());
+        let export = item.first().and_then(|item| {
+            let of_module = exports.get(&module.to_vec())?;
+            of_module.get(item)
+        });
+        match export {
+            Some(target) if target[..] != path[..] => path = target.clone(),
+            _ => return module.to_vec(),
+        }
+    }
+    path
 }
 
 /// Sets of modules that import each other, directly or indirectly.
@@ -161,13 +315,16 @@ fn cycles(arrows: &Arrows) -> Vec<BTreeSet<String>> {
     found
 }
 
-fn table(root: &Path) -> String {
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn table() -> String {
     let mut table = String::from(
         "# Top-level modules of each crate and the modules that they name. See tests/modules.rs.\n",
     );
     for name in CRATES {
-        let arrows = arrows(&root.join(name).join("src"));
-        for (module, others) in &arrows {
+        for (module, others) in &arrows(&root().join(name).join("src"), 1) {
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
             let _ = writeln!(table, "{name}\t{module}\t{}", others.join(" "));
         }
@@ -177,9 +334,8 @@ fn table(root: &Path) -> String {
 
 #[test]
 fn arrows_between_modules_are_those_listed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let file = root.join("tests/modules.tsv");
-    let found = table(&root);
+    let file = root().join("tests/modules.tsv");
+    let found = table();
     if std::env::var_os("GWC_UPDATE").is_some() {
         std::fs::write(&file, &found).unwrap();
         return;
@@ -198,26 +354,109 @@ fn arrows_between_modules_are_those_listed() {
 
 #[test]
 fn no_crate_has_a_cycle_of_imports() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for name in CRATES {
-        let cycles = cycles(&arrows(&root.join(name).join("src")));
+        let cycles = cycles(&arrows(&root().join(name).join("src"), 1));
         assert!(cycles.is_empty(), "{name}: {cycles:?}");
+    }
+}
+
+/// Comment at the beginning of `tests/cycles.tsv`.
+const CYCLES_HEAD: &str = "# Modules of the second level that import each other, a cycle per line. \
+The list only shrinks. See tests/modules.rs.\n";
+
+#[test]
+fn cycles_of_the_second_level_only_shrink() {
+    let file = root().join("tests/cycles.tsv");
+    let listed = std::fs::read_to_string(&file).unwrap();
+    let rows = listed.lines().filter(|line| !line.starts_with('#'));
+    let allowed: Vec<(&str, BTreeSet<String>)> = rows
+        .filter_map(|row| row.split_once('\t'))
+        .map(|(name, cycle)| (name, cycle.split(' ').map(str::to_owned).collect()))
+        .collect();
+    let mut found = String::from(CYCLES_HEAD);
+    for name in CRATES {
+        for cycle in cycles(&arrows(&root().join(name).join("src"), 2)) {
+            let mut of_crate = allowed.iter().filter(|(of, _)| *of == name);
+            assert!(
+                of_crate.any(|(_, allowed)| cycle.is_subset(allowed)),
+                "{name} has a new or larger cycle of imports: {cycle:?}"
+            );
+            let cycle: Vec<&str> = cycle.iter().map(String::as_str).collect();
+            let _ = writeln!(found, "{name}\t{}", cycle.join(" "));
+        }
+    }
+    if std::env::var_os("GWC_UPDATE").is_some() {
+        std::fs::write(&file, &found).unwrap();
+        return;
+    }
+    assert!(
+        listed == found,
+        "cycles became smaller: write the list anew with GWC_UPDATE=1 cargo test -p e2e --test modules"
+    );
+}
+
+/// Names of a file's text, with their owners, in a crate of the modules `a`, `a::x`, `b` and others.
+fn owners_of(module: &[&str], text: &str) -> BTreeSet<String> {
+    let path = |text: &str| -> Segments { text.split("::").map(str::to_owned).collect() };
+    let mut modules: BTreeSet<Segments> =
+        ["a", "a::x", "b", "c", "e", "g", "i", "j"].map(path).into();
+    modules.insert(Segments::new());
+    let own: Segments = module.iter().map(|&part| part.to_owned()).collect();
+    let root = source_file(
+        Segments::new(),
+        "pub use i::{self, Item, Old as New};\npub(crate) use a::Deep;\n",
+        &modules,
+    );
+    let parent = source_file(path("a"), "pub use x::Deep;\n", &modules);
+    let file = source_file(own, &code(text), &modules);
+    let known: BTreeSet<&Segments> = modules.iter().collect();
+    let exports = BTreeMap::from([
+        (&root.module, &root.exports),
+        (&parent.module, &parent.exports),
+    ]);
+    let names = file.names.iter();
+    let owners = names.map(|path| owner(path, &known, &exports).join("::"));
+    owners.filter(|owner| !owner.is_empty()).collect()
+}
+
+#[test]
+fn imports_through_the_root_are_found() {
+    for (module, text, expected) in [
+        (
+            &["a"][..],
+            "use crate::{b::{x, y}, c};\n// crate::d",
+            &["b", "c"][..],
+        ),
+        (&["a"], "fn f() { crate::e::g() }", &["e"]),
+        (
+            &["a"],
+            "use super::{g::h, i};\nuse super::super::j;",
+            &["g", "i"],
+        ),
+        (
+            &["a", "x"],
+            "use super::{g::h};\nuse super::super::j;",
+            &["a", "j"],
+        ),
+        (&["b"], "use crate::{Item, New};", &["i"]),
+        (&["b"], "use super::Item as Other;", &["i"]),
+        (&["b"], "use crate::Deep;", &["a::x"]),
+        (&["b"], "use crate::a::Deep;", &["a::x"]),
+        (&["b"], "use crate::Unknown;", &[]),
+        (&["a"], "fn f() { x::g(); self::x::h() }", &["a::x"]),
+        (
+            &["b"],
+            "#[cfg(test)]\npub(crate) mod tests {\nuse crate::c;",
+            &[],
+        ),
+    ] {
+        let expected: BTreeSet<String> = expected.iter().map(|&one| one.to_owned()).collect();
+        assert_eq!(owners_of(module, text), expected, "{module:?} {text}");
     }
 }
 
 #[test]
 fn cycle_of_two_modules_is_found() {
-    let text = "use crate::{b::{x, y}, c};\n// crate::d\nfn f() { crate::e::g() }\n\
-                use super::{g::h, i};\nuse super::super::j;";
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let found = |file| named(&from_root(text, Path::new(file)));
-    let (above, below): (BTreeSet<String>, BTreeSet<String>) = (
-        names(&["b", "c", "e", "g", "i"]),
-        names(&["b", "c", "e", "j"]),
-    );
-    assert_eq!(found("a.rs"), above);
-    assert_eq!(found("a/mod.rs"), above);
-    assert_eq!(found("a/x.rs"), below);
     let arrows = Arrows::from([
         ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
         (

@@ -74,12 +74,24 @@ fn follow(subject: &Subject) {
     let reader = Reader::new(subject.document);
     let upstream = Upstream::start();
     let mut gateway = None;
+    assert!(kinds.contains(&"shows"), "{kinds:?}");
     for (kind, block) in blocks {
         let block = block
             .replace("/museum-hours", subject.path)
             .replace("--user me:secret", subject.argument);
         match kind {
             "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
+            // Part of the output of the commands above. `…` stands for any text.
+            "shows" => {
+                let output = reader.output_of("block");
+                let mut rest = output.lines();
+                for line in block.lines() {
+                    assert!(
+                        rest.any(|shown| matches(line, shown)),
+                        "`{line}` is not in the output, or not in this order:\n{output}"
+                    );
+                }
+            }
             "serve" => gateway = Some(Served::start(&reader, &block)),
             other => panic!("nobody knows how to follow `<!-- {other} -->`"),
         }
@@ -101,6 +113,24 @@ fn follow(subject: &Subject) {
     let served: Vec<_> = upstream.take();
     assert_eq!(served.len(), 3, "{served:?}");
     gateway.stop();
+}
+
+/// True if a line matches a pattern, in which `…` stands for any text.
+fn matches(pattern: &str, line: &str) -> bool {
+    let mut parts = pattern.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(first) else {
+        return false;
+    };
+    let mut is_open = false;
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+        is_open = part.is_empty();
+    }
+    is_open || rest.is_empty()
 }
 
 /// Block of commands, with its requests sent to the port of the running gateway, which the system
@@ -663,7 +693,7 @@ fn read(relative: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Fenced `sh` blocks after a mark, in order, each with its mark.
+/// Fenced blocks after a mark, in order, each with its mark: `sh`, and `text` after `shows`.
 fn marked(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -672,7 +702,8 @@ fn marked(text: &str) -> Vec<(&str, String)> {
             .strip_prefix("<!-- ")
             .and_then(|line| line.strip_suffix(" -->"));
         let Some(mark) = mark else { continue };
-        assert_eq!(lines.next(), Some("```sh"), "after `{line}`");
+        let fence = if mark == "shows" { "```text" } else { "```sh" };
+        assert_eq!(lines.next(), Some(fence), "after `{line}`");
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         blocks.push((mark, block.join("\n")));
     }

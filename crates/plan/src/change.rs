@@ -6,63 +6,11 @@ use bundle::digest::Digest;
 use policy::auth::mtls::Source;
 use serde_json::Value;
 
+use super::checks::Level;
+use super::class::{Class, Section};
+use super::operation_ref::OperationRef;
 use model::acknowledge;
 use model::source_map::Place;
-
-/// Section of a plan. Plans list sections in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Section {
-    /// Access: requests that are newly admitted or refused.
-    Security,
-    /// Release rules: changes of gates, acknowledgements, lint levels and others.
-    Rules,
-    /// Routing: which operation handles which requests.
-    Routing,
-    /// Contract of the API: changes that clients see.
-    Breaking,
-    /// Handling of requests by the gateway.
-    Policy,
-    /// Upstreams of requests.
-    Upstream,
-    /// Descriptions, summaries and other prose.
-    Docs,
-}
-
-/// Class of a change (plan.md, *Classes*).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// At least one request that was refused is now admitted.
-    Weaken,
-    /// At least one request is newly admitted and another is newly refused.
-    Incomparable,
-    /// Requests that were not served are now open to some callers.
-    Expose,
-    /// A new consumer or credential.
-    Grant,
-    /// The release rules differ (gates, acknowledgements, lint levels and others).
-    Rules,
-    /// At least one request that was admitted is now refused.
-    Strengthen,
-    /// Requests are newly served.
-    Added,
-    /// Requests are no longer served.
-    Removed,
-    /// Clients that follow the old contract fail.
-    Break,
-    /// Requests are served by another operation or upstream than before.
-    Moved,
-    /// An operation no longer serves any request, because other operations serve its requests, or
-    /// it serves requests again.
-    Shadowed,
-    /// A limit admits more requests.
-    Relax,
-    /// A limit admits fewer requests.
-    Tighten,
-    /// Any other difference in behaviour.
-    Changed,
-    /// Difference in prose only.
-    Doc,
-}
 
 /// One change. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]
@@ -102,7 +50,7 @@ pub struct Change {
     /// acknowledged.
     pub members: Vec<Member>,
     /// Part of the message that differs, for a change of a client contract.
-    pub message: Option<Box<crate::clients::Message>>,
+    pub message: Option<Box<Message>>,
     /// Request whose outcomes show the difference.
     pub witness: Option<Witness>,
     /// Reason why there is no witness.
@@ -113,6 +61,21 @@ pub struct Change {
     /// Fingerprint without the environments. Equal changes in several environments have equal base
     /// fingerprints.
     pub base: String,
+}
+
+/// Part of a change that concerns API clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Severity for clients.
+    pub level: Level,
+    /// `request`, `response` or `none`.
+    pub direction: &'static str,
+    /// Path of the value in the message, such as `body.items[].price`.
+    pub path: String,
+    /// Keyword that differs.
+    pub keyword: String,
+    /// Number of messages that contain the value: bodies, parameters and headers of operations.
+    pub messages: usize,
 }
 
 /// One of the changes that are merged into one [`Change`].
@@ -138,25 +101,6 @@ pub struct RequestPlace {
     /// Text that distinguishes these requests from others: method, kind of template, conditions,
     /// priority. Not for display.
     pub requests: String,
-}
-
-/// Operation as shown in plans.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperationRef {
-    /// Key of the operation.
-    pub key: String,
-    /// `operationId` of the operation.
-    pub id: Option<String>,
-    /// HTTP method.
-    pub method: String,
-    /// Path template, with the base path of the mount.
-    pub path: String,
-    /// Name of the mount.
-    pub mount: String,
-    /// One host at which the operation is served. Empty: any host.
-    pub host: String,
-    /// Name of the API.
-    pub api: String,
 }
 
 /// Request with its outcomes on both sides.
@@ -232,96 +176,6 @@ pub enum Outcome {
     },
 }
 
-impl Section {
-    /// All sections, in the order of a plan.
-    pub const ALL: [Self; 7] = [
-        Self::Security,
-        Self::Rules,
-        Self::Routing,
-        Self::Breaking,
-        Self::Policy,
-        Self::Upstream,
-        Self::Docs,
-    ];
-
-    /// Lower-case name, as in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Security => "security",
-            Self::Rules => "rules",
-            Self::Routing => "routing",
-            Self::Breaking => "breaking",
-            Self::Policy => "policy",
-            Self::Upstream => "upstream",
-            Self::Docs => "docs",
-        }
-    }
-}
-
-impl Class {
-    /// All classes, in the order of a plan.
-    pub const ALL: [Self; 15] = [
-        Self::Weaken,
-        Self::Incomparable,
-        Self::Expose,
-        Self::Grant,
-        Self::Rules,
-        Self::Strengthen,
-        Self::Added,
-        Self::Removed,
-        Self::Break,
-        Self::Moved,
-        Self::Shadowed,
-        Self::Relax,
-        Self::Tighten,
-        Self::Changed,
-        Self::Doc,
-    ];
-
-    /// Name of the class in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Weaken => "weaken",
-            Self::Incomparable => "incomparable",
-            Self::Expose => "expose",
-            Self::Grant => "grant",
-            Self::Rules => "rules",
-            Self::Strengthen => "strengthen",
-            Self::Added => "added",
-            Self::Removed => "removed",
-            Self::Break => "break",
-            Self::Moved => "moved",
-            Self::Shadowed => "shadowed",
-            Self::Relax => "relax",
-            Self::Tighten => "tighten",
-            Self::Changed => "changed",
-            Self::Doc => "doc",
-        }
-    }
-
-    /// Severity of the class for reviewers: `error`, `warn` or `info`.
-    #[must_use]
-    pub fn level(self) -> &'static str {
-        match self {
-            Self::Weaken | Self::Incomparable | Self::Break => "error",
-            Self::Expose
-            | Self::Grant
-            | Self::Rules
-            | Self::Removed
-            | Self::Moved
-            | Self::Shadowed => "warn",
-            Self::Strengthen
-            | Self::Added
-            | Self::Relax
-            | Self::Tighten
-            | Self::Changed
-            | Self::Doc => "info",
-        }
-    }
-}
-
 impl Change {
     /// Severity for reviewers: `error`, `warn` or `info`.
     #[must_use]
@@ -343,7 +197,7 @@ impl Change {
         new: Value,
     ) -> Self {
         debug_assert!(
-            super::ids::of(id).is_some() || crate::clients::checks::of(id).is_some(),
+            super::ids::of(id).is_some() || super::checks::of(id).is_some(),
             "no table contains the id `{id}`"
         );
         Self {

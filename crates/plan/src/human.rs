@@ -1,8 +1,12 @@
-//! Plan as text for people: counts first, then one line per change. Long lists are shortened.
+//! Plan as text for people: counts first, then one line per change, or for changes of routing with
+//! one cause ([`super::fold`]). Long lists are shortened.
 
 use std::collections::BTreeMap;
 
-use super::report::{Report, acknowledgement_lines, arrow, places, sentence, symbol, what};
+use super::fold::{self, Line};
+use super::links::located;
+use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence};
+use super::words;
 use super::{Change, Class, Section};
 use diag::text::printable;
 
@@ -11,7 +15,7 @@ use diag::text::printable;
 pub struct Look {
     /// True to use colours.
     pub color: bool,
-    /// True to show all changes of long lists.
+    /// True to show all changes of long lists, one per line.
     pub all: bool,
 }
 
@@ -34,12 +38,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         missing(&mut out, report);
         return out;
     }
-    let counts: Vec<String> = report
-        .counts()
-        .iter()
-        .map(|(count, class)| format!("{count} {}", class.name()))
-        .collect();
-    out.push_str(&format!("  {}\n", counts.join(", ")));
+    counts(&mut out, report, paint);
     for section in Section::ALL {
         let changes: Vec<&Change> = plan
             .changes
@@ -60,29 +59,49 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// Renders the changes of a section. More than [`SHOWN_MAX`] changes of a class are only counted.
+/// Renders the number of changes of each class, with the meaning of the class.
+fn counts(out: &mut String, report: &Report<'_>, paint: Paint) {
+    let counts = report.counts();
+    let widest = counts
+        .iter()
+        .map(|(count, _)| count.to_string().len())
+        .max();
+    let width = widest.unwrap_or_default();
+    for (count, class) in counts {
+        let meaning = paint.dim(words::meaning(class));
+        out.push_str(&format!(
+            "  {count:>width$} {:<12} {meaning}\n",
+            class.name()
+        ));
+    }
+}
+
+/// Renders the changes of a section. More than [`SHOWN_MAX`] lines of a class are only counted.
 fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
     let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
-    let mut left: BTreeMap<Class, usize> = BTreeMap::new();
-    for change in changes {
-        let count = shown.entry(change.class).or_default();
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    let lines = match look.all {
+        true => fold::unfolded(changes),
+        false => fold::lines(report, changes),
+    };
+    for one in lines {
+        let count = shown.entry(one.class).or_default();
         if *count < SHOWN_MAX || look.all {
             *count += 1;
-            line(out, report, change, paint);
+            line(out, report, &one, paint);
         } else {
-            *left.entry(change.class).or_default() += 1;
+            *left.entry(one.label).or_default() += one.changes.len();
         }
     }
-    for (class, count) in left {
+    for (label, count) in left {
         out.push_str(&paint.dim(&format!(
-            "  … and {count} more {} (--all shows them)\n",
-            class.name()
+            "  … and {count} more {label} (--all shows them)\n"
         )));
     }
 }
 
-fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
-    let symbol = symbol(change.class);
+fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
+    let (symbol, change) = (line.symbol(), line.first());
     let remark = report
         .remark(change)
         .map(|remark| format!(" ({remark})"))
@@ -92,10 +111,10 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
         .map(|held| format!(" ({held})"));
     let head = format!(
         "{symbol} {:<12} {}{}  {}{remark}",
-        change.class.name(),
-        what(change),
+        line.label,
+        line.what,
         held.unwrap_or_default(),
-        paint.dim(change.short())
+        paint.dim(&line.fingerprints())
     );
     out.push_str("  ");
     out.push_str(&if symbol == "!" {
@@ -104,15 +123,17 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
         head
     });
     out.push('\n');
-    if change.section != Section::Routing
-        || change.class == Class::Moved
-        || change.operation.is_none()
-        || change.id == "first-release"
-    {
+    if let Some(names) = &line.names {
+        out.push_str(&format!("      {names}\n"));
+    }
+    if has_arrow(change) {
         out.push_str(&format!("      {}\n", arrow(change)));
     }
-    let places = places(change);
+    let places = located(change).into_iter();
+    let places = places.map(|one| format!("{} {}", one.word, one.text()));
+    let mut places = places.collect::<Vec<_>>().join(", ");
     if !places.is_empty() {
+        places.push_str(&more_places(line.other_places()));
         out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
     if let Some(witness) = change.witness.as_ref().filter(|_| {

@@ -9,6 +9,8 @@
 
 pub mod ask;
 mod change;
+pub mod checks;
+mod class;
 pub mod clients;
 mod conceal;
 pub mod details;
@@ -16,13 +18,16 @@ mod docs;
 pub mod environments;
 pub mod expect;
 mod first;
+pub mod fold;
 mod gates;
 pub mod github;
 mod group;
 pub mod human;
 pub mod ids;
 pub mod json;
+pub mod links;
 pub mod markdown;
+mod operation_ref;
 mod pairs;
 mod places;
 mod remainder;
@@ -36,13 +41,15 @@ pub mod security;
 pub mod stages;
 mod values;
 pub mod witness;
+mod words;
 
 pub use review::Review;
 
 pub use change::{
-    Change, Class, Member, OperationRef, Outcome, RequestPlace, Section, Witness,
-    WitnessCredential, bound, short,
+    Change, Member, Message, Outcome, RequestPlace, Witness, WitnessCredential, bound, short,
 };
+pub use class::{Class, Section};
+pub use operation_ref::OperationRef;
 
 use std::collections::BTreeSet;
 

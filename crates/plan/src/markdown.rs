@@ -3,11 +3,14 @@
 //! The head contains the counts, the tripped gates and the fingerprints to acknowledge, and is
 //! never truncated. Details follow in collapsed sections. Lines that do not fit are omitted and
 //! counted. Text from sources is in code spans (CommonMark §6.1), which disable links, mentions,
-//! tags and tables.
+//! tags and tables. Source locations are links if the address of the commit is known.
 
+use super::fold::{self, Line};
+use super::links::{Located, located};
 use super::report::{
-    Report, acknowledgement_lines, arrow, counted, places, sentence, symbol, what,
+    Report, acknowledgement_lines, arrow, counted, has_arrow, more_places, sentence, what,
 };
+use super::words;
 use super::{Change, Section};
 use diag::text::printable;
 
@@ -80,8 +83,7 @@ not record them.\n",
 }
 
 fn head(report: &Report<'_>) -> String {
-    let review = report.review;
-    let stopping = review.stopping(report.plan);
+    let stopping = report.review.stopping(report.plan);
     let said = match (report.plan.no_op, stopping.is_empty()) {
         (true, _) => "no changes",
         (false, true) => "changes",
@@ -105,14 +107,23 @@ fn head(report: &Report<'_>) -> String {
     let counts: Vec<String> = report
         .counts()
         .iter()
-        .map(|(count, class)| format!("**{count}** {}", class.name()))
+        .map(|(count, class)| {
+            let meaning = words::meaning(*class);
+            format!("**{count}** {} ({meaning})", class.name())
+        })
         .collect();
     out.push_str(&format!("\n{}\n", counts.join(" · ")));
-    if stopping.is_empty() {
-        return out;
+    if !stopping.is_empty() {
+        blocked(&mut out, report, &stopping);
+        acknowledgements(&mut out, report, &stopping);
     }
+    out
+}
+
+/// Renders the tripped gates and the changes that trip them.
+fn blocked(out: &mut String, report: &Report<'_>, stopping: &[String]) {
     out.push('\n');
-    for (gate, by) in review.tripped(report.plan) {
+    for (gate, by) in report.review.tripped(report.plan) {
         out.push_str(&format!(
             "- gate `{gate}` is tripped by {}\n",
             counted(by.len(), "change")
@@ -128,18 +139,25 @@ fn head(report: &Report<'_>) -> String {
         .take(STOPPING_MAX)
         .collect();
     for change in described {
+        let arrow = match has_arrow(change) {
+            true => format!(" {}", code(&arrow(change), HEAD_SPAN_MAX)),
+            false => String::new(),
+        };
         out.push_str(&format!(
-            "- `{}` **{}** {}{} {}\n",
+            "- `{}` **{}** {}{}{arrow}\n",
             change.short(),
             change.class.name(),
             code(&what(change), HEAD_SPAN_MAX),
             environments_text(report, change),
-            code(&arrow(change), HEAD_SPAN_MAX)
         ));
     }
     if stopping.len() > STOPPING_MAX {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
+}
+
+/// Renders the entries that accept the changes, as many as fit.
+fn acknowledgements(out: &mut String, report: &Report<'_>, stopping: &[String]) {
     // Leave out a line that does not fit, because a truncated entry would acknowledge nothing.
     let mut lines = acknowledgement_lines(
         report.plan,
@@ -154,7 +172,7 @@ fn head(report: &Report<'_>) -> String {
     });
     let shown = fits.count();
     lines.truncate(shown);
-    let into = match &review.file {
+    let into = match &report.review.file {
         Some(file) => code(file, HEAD_SPAN_MAX),
         None => "a file that gateway.yaml names (`acknowledge: FILE`)".to_owned(),
     };
@@ -168,7 +186,6 @@ fn head(report: &Report<'_>) -> String {
             stopping.len() - shown
         ));
     }
-    out
 }
 
 /// Renders as many notes as fit.
@@ -195,17 +212,17 @@ fn folded(
     out.push_str(&format!(
         "\n<details><summary>{}: {}</summary>\n\n",
         section.name().to_uppercase(),
-        counted(changes.len(), "line")
+        counted(changes.len(), "change")
     ));
     let mut used = 0;
     let mut shown = 0;
-    for change in changes {
-        let line = line(report, change);
+    for one in fold::lines(report, changes) {
+        let line = line(report, &one);
         if used + line.len() > room {
             break;
         }
         used += line.len();
-        shown += 1;
+        shown += one.changes.len();
         out.push_str(&line);
     }
     let left_out = changes.len() - shown;
@@ -216,23 +233,31 @@ fn folded(
     left_out
 }
 
-fn line(report: &Report<'_>, change: &Change) -> String {
+fn line(report: &Report<'_>, one: &Line<'_>) -> String {
+    let change = one.first();
     let mut line = format!(
         "- `{}` **{}** {}{} `{}`",
-        symbol(change.class),
-        change.class.name(),
-        code(&what(change), SPAN_MAX),
+        one.symbol(),
+        one.label,
+        code(&one.what, SPAN_MAX),
         environments_text(report, change),
-        change.short()
+        one.fingerprints()
     );
     if let Some(remark) = report.remark(change) {
         line.push(' ');
         line.push_str(&code(&remark, SPAN_MAX));
     }
-    line.push_str(&format!("\n  - {}\n", code(&arrow(change), SPAN_MAX)));
-    let places = places(change);
+    line.push('\n');
+    if let Some(names) = &one.names {
+        line.push_str(&format!("  - {}\n", code(names, SPAN_MAX)));
+    }
+    if has_arrow(change) {
+        line.push_str(&format!("  - {}\n", code(&arrow(change), SPAN_MAX)));
+    }
+    let places = places(report, change);
     if !places.is_empty() {
-        line.push_str(&format!("  - {}\n", code(&places, SPAN_MAX)));
+        let more = more_places(one.other_places());
+        line.push_str(&format!("  - {places}{more}\n"));
     }
     if let Some(witness) = &change.witness {
         line.push_str(&format!(
@@ -241,6 +266,19 @@ fn line(report: &Report<'_>, change: &Change) -> String {
         ));
     }
     line
+}
+
+/// Source locations of a change, as links if their addresses are known.
+fn places(report: &Report<'_>, change: &Change) -> String {
+    let place = |one: Located<'_>| {
+        let (word, text) = (one.word, code(&one.text(), SPAN_MAX));
+        match report.subject.links.to(&one) {
+            Some(link) => format!("{word} [{text}]({link})"),
+            None => format!("{word} {text}"),
+        }
+    };
+    let places = located(change).into_iter().map(place);
+    places.collect::<Vec<_>>().join(", ")
 }
 
 /// Environments of a change, preceded by a space. Empty if the change occurs in all environments.

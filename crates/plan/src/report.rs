@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use bundle::digest::Digest;
 
-use super::clients::checks::Level;
+use super::checks::Level;
 use super::environments::called;
-use super::security::NOBODY;
-use super::{Change, Class, OperationRef, Outcome, Plan, Review, Witness};
+use super::links::Links;
+use super::words;
+use super::{Change, Class, OperationRef, Outcome, Plan, Review, Section, Witness};
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
-use model::source_map::Place;
 
 /// Plan with all inputs of its output.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,8 @@ pub struct Subject {
     /// Path of the project folder relative to the current directory, with a final `/`. Empty if
     /// they are the same.
     pub folder: String,
+    /// Addresses of the sources, for links in Markdown.
+    pub links: Links,
 }
 
 /// One environment of a plan that compares several.
@@ -198,13 +200,11 @@ pub fn symbol(class: Class) -> &'static str {
 /// Maximum number of operations that a line about several operations lists.
 const NAMED_MAX: usize = 3;
 
-/// Maximum number of operations that a line of a first release lists.
-const RELEASED_MAX: usize = 10;
-
 /// Describes what a change concerns: an operation, several operations, or another subject.
 #[must_use]
 pub fn what(change: &Change) -> String {
     let text = match (&change.operation, change.operations.len()) {
+        _ if is_named_by_subject(change) => change.subject.clone(),
         (Some(operation), 0 | 1) if operation.method.is_empty() => {
             format!("{} ({})", paths(change, operation), operation.key)
         }
@@ -214,21 +214,12 @@ pub fn what(change: &Change) -> String {
             paths(change, operation),
             operation.key
         ),
-        (Some(_), count) => {
-            let named_max = match change.id {
-                "first-release" => RELEASED_MAX,
-                _ => NAMED_MAX,
-            };
-            let named: Vec<&str> = change
-                .operations
-                .iter()
-                .take(named_max)
-                .map(String::as_str)
-                .collect();
-            let more = if count > named_max { ", …" } else { "" };
+        (_, count) => {
+            let operations = change.operations.iter();
+            let named: Vec<&str> = operations.take(NAMED_MAX).map(String::as_str).collect();
+            let more = if count > NAMED_MAX { ", …" } else { "" };
             format!("{count} operations: {}{more}", named.join(", "))
         }
-        (None, _) => change.subject.clone(),
     };
     printable(&text)
 }
@@ -248,8 +239,9 @@ fn paths(change: &Change, operation: &OperationRef) -> String {
     format!("{} paths: {}{more}", all.len(), named.join(", "))
 }
 
-/// Formats a change as an arrow: `security: header x-key → anyone`. A change of a client contract
-/// begins with the id of its check, and with `(warn)` if it is only a warning.
+/// Formats a change as an arrow: `access: header x-key → open to everyone`, without the subject if
+/// [`what`] shows it. A change of a client contract begins with the id of its check, and with
+/// `(warn)` if it is only a warning. A first release has no former value.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
     let check = match &change.message {
@@ -257,23 +249,37 @@ pub fn arrow(change: &Change) -> String {
         Some(_) => format!("{} ", change.id),
         None => String::new(),
     };
-    printable(&format!(
-        "{check}{}: {} → {}",
-        change.subject,
-        shown(change, &change.old),
-        shown(change, &change.new)
-    ))
+    let subject = match is_named_by_subject(change) {
+        true => String::new(),
+        false => format!("{}: ", words::subject(change)),
+    };
+    let [old, new] = words::values(change).map(|text| shortened(change, text));
+    let both = match change.id {
+        "first-release" => new,
+        _ => format!("{old} → {new}"),
+    };
+    printable(&format!("{check}{subject}{both}"))
+}
+
+/// True if the old and the new value say more than [`what`]. The values of added and removed
+/// requests are the operation itself.
+#[must_use]
+pub fn has_arrow(change: &Change) -> bool {
+    change.section != Section::Routing
+        || change.class == Class::Moved
+        || is_named_by_subject(change)
+}
+
+/// True if [`what`] shows the subject of the change.
+fn is_named_by_subject(change: &Change) -> bool {
+    change.operation.is_none() || change.id == "first-release"
 }
 
 /// Maximum number of characters of a schema in text output. JSON has all of it.
 const SCHEMA_MAX: usize = 160;
 
 /// Text of a value. Schemas of client contracts are shortened.
-fn shown(change: &Change, one: &serde_json::Value) -> String {
-    if change.subject == "security" && one.as_str() == Some(NOBODY) {
-        return "not served".to_owned();
-    }
-    let text = value(one);
+fn shortened(change: &Change, text: String) -> String {
     if change.message.is_none() || text.chars().count() <= SCHEMA_MAX {
         return text;
     }
@@ -281,19 +287,13 @@ fn shown(change: &Change, one: &serde_json::Value) -> String {
     format!("{start}…")
 }
 
-/// Source locations of the old and the new value, if known.
+/// Note on the locations of the other changes of a line. Empty if there are none.
 #[must_use]
-pub fn places(change: &Change) -> String {
-    let places = [("was", &change.source_old), ("now", &change.source_new)];
-    let said: Vec<String> = places
-        .iter()
-        .filter_map(|(word, place)| Some(format!("{word} {}", place_text(place.as_ref()?))))
-        .collect();
-    printable(&said.join(", "))
-}
-
-fn place_text(place: &Place) -> String {
-    format!("{}:{}:{}", place.file, place.line, place.column)
+pub fn more_places(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(" and {}", counted(others, "other place")),
+    }
 }
 
 /// Maximum number of characters of a body that a sentence shows. JSON contains the whole body.
@@ -349,14 +349,6 @@ fn outcome(outcome: &Outcome) -> String {
             upstream: Some(upstream),
         } => format!("served by {operation} from {upstream}"),
         Outcome::Refused { status } => format!("{status}"),
-    }
-}
-
-fn value(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null => "nothing".into(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::plan::compare;
+use super::progress;
 use super::review::PlanFormat;
 use super::say::{self, Context};
 use super::side::{self, Named, Which};
@@ -50,7 +51,7 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, default_value = "human")]
     format: PlanFormat,
-    /// Show long groups in full
+    /// Show every change on a line of its own, also of long groups
     #[arg(long)]
     all: bool,
     /// End with 1 if there are changes of this class
@@ -128,6 +129,7 @@ fn one(args: &Args, at: &StoreOptions, context: &Context) -> anyhow::Result<(Pla
     );
     let (old, new) = side::both(named, at, context)?;
     let environment = context.environment.as_deref().unwrap_or_default();
+    progress::stage("comparing");
     let mut plan = compare(Some(&old.side), &new.side)?.in_environment(environment);
     plan.notes.extend(old.notes.into_iter().chain(new.notes));
     let subject = Subject {

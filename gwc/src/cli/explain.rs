@@ -5,7 +5,7 @@ use diag::{Lint, suggest};
 use serde_json::{Value, json};
 
 use super::say::{self, Format};
-use ::plan::clients::checks;
+use ::plan::checks;
 use ::plan::ids as kinds;
 use model::exit::{Exit, Failure};
 use openapi::lint::find::{self, find};

@@ -19,12 +19,14 @@ mod init;
 mod inspect;
 mod keygen;
 mod limits;
+mod links;
 mod lint;
 mod man;
 mod movement;
 mod options;
 mod plan;
 mod planned;
+mod progress;
 mod range_files;
 mod rehearsal;
 mod replace;
@@ -44,6 +46,7 @@ mod sign;
 mod status;
 mod strip;
 mod target;
+mod terminal;
 mod test;
 mod troubles;
 mod trust;
@@ -94,6 +97,13 @@ macro_rules! commands {
             fn arguments(&self) -> &dyn Arguments {
                 match self {
                     $(Self::$variant(args) => args,)*
+                }
+            }
+
+            /// Name on the command line.
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => stringify!($module),)*
                 }
             }
 
@@ -232,7 +242,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             }
         }
     }
+    let running = progress::start(cli.command.name());
     let result = cli.command.run(&context);
+    drop(running);
     result.unwrap_or_else(|error| {
         let (exit, code) = exit::of(&error);
         say::error(&error, exit, &code, json);

@@ -11,6 +11,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 
 use super::movement::RecordFields;
+use super::progress;
 use super::say::{self, Context, Format};
 use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
@@ -234,6 +235,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
         )
         .into());
     }
+    progress::end();
     let mut err = std::io::stderr();
     let _ = write!(err, "{question} [y/N] ");
     let _ = err.flush();

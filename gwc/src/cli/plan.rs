@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::channels;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
+use super::links::LinkOptions;
 use super::options::StoreOptions;
+use super::progress;
 use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
@@ -60,9 +62,11 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, default_value = "human")]
     format: PlanFormat,
-    /// Show long groups in full
+    /// Show every change on a line of its own, also of long groups
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    links: LinkOptions,
     #[command(flatten)]
     review: ReviewOptions,
     /// Print the duration of each stage on standard error
@@ -91,10 +95,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let Sides {
         pairs,
         places,
-        subject,
+        mut subject,
         notes,
     } = sides;
+    subject.links = args.links.links(&subject, context.root().ok().as_deref());
     stages.end("both sides");
+    progress::stage("comparing");
     let mut plan = environments::plan(&pairs)?;
     let notes: BTreeSet<String> = notes.into_iter().collect();
     plan.notes.extend(notes);

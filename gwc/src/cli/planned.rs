@@ -1,13 +1,11 @@
 //! Plan for a channel move, with its notes and warnings.
 
-use std::io::IsTerminal as _;
-
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use serde_json::Value;
 
 use super::review::{ReviewOptions, report_idle};
-use super::{plan, say};
+use super::{plan, say, terminal};
 use crate::release::Place;
 use ::plan::report::{Report, Subject};
 use ::plan::{Class, Review, Side, human, json};
@@ -68,7 +66,7 @@ impl Planned {
             subject: &subject,
             review: &review,
         };
-        let color = say::look(std::io::stdout().is_terminal()).color;
+        let color = terminal::has_color(&std::io::stdout());
         let look = human::Look { color, all: false };
         // Show only the gates that can block this move.
         let mut shown = review.clone();

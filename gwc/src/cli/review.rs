@@ -1,10 +1,10 @@
 //! Options for gates and acknowledgements, and output of a plan.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use clap::ValueEnum;
 
-use super::say;
+use super::{say, terminal};
 use crate::release::{self, Place, provenance};
 use ::plan::report::Report;
 use ::plan::review::{GATES, State};
@@ -126,7 +126,7 @@ impl PlanFormat {
     pub(super) fn write(self, report: &Report<'_>, all: bool) {
         match self {
             Self::Human => {
-                let color = say::look(std::io::stdout().is_terminal()).color;
+                let color = terminal::has_color(&std::io::stdout());
                 say::result(&human::render(report, human::Look { color, all }));
             }
             Self::Json => say::json(&json::document(report)),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::movement::short;
 use super::options::duration;
+use super::progress;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
@@ -48,6 +49,7 @@ impl WaitOption {
                 failure: None,
             };
         }
+        progress::stage("waiting for the gateways");
         let began = Instant::now();
         loop {
             let (said, late) = ask(nodes, wanted);

@@ -1,7 +1,7 @@
 //! Functions that all commands share: finding the project, and writing results and failures.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
 use super::lint::levels::levels;
+use super::{progress, terminal};
 use crate::output::{Report, human};
 use crate::release::{Sought, links};
 use model::compile::{self, Compiled, Input, Levels, Purpose};
@@ -138,6 +139,7 @@ impl Context {
             ..compile::Options::default()
         };
         let input = self.input(None)?;
+        progress::stage("compiling");
         let compiled = compile::compile(&input, options)?;
         let compiled = match compiled.lowered {
             Some(_) => compiled,
@@ -266,21 +268,14 @@ fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
         cost: None,
         fail_on: Level::Error,
     };
-    let text = human::render(&report, look(std::io::stderr().is_terminal()));
+    let text = human::render(&report, terminal::look(&std::io::stderr()));
+    progress::erase();
     let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// Style of the human format. Colours are used in a terminal unless `NO_COLOR` is set.
-pub(super) fn look(terminal: bool) -> human::Look {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    human::Look {
-        color: terminal && !no_color,
-        ..human::Look::default()
-    }
 }
 
 /// Writes a result to standard output. Ignores a closed pipe.
 pub(super) fn result(text: &str) {
+    progress::erase();
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
     if !text.ends_with('\n') {
@@ -361,6 +356,7 @@ fn path_between(from: &Path, to: &Path) -> String {
 
 /// Writes a note to standard error.
 pub(super) fn note(text: &str) {
+    progress::erase();
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -8,6 +8,7 @@ use super::expiry;
 use super::fleet;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
+use super::progress;
 use super::say::{self, Context, Format};
 use super::troubles::troubles;
 use crate::release::{self, Place};
@@ -68,6 +69,7 @@ pub(super) fn compare(
     difference: Difference,
 ) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
+    progress::stage("asking the gateways");
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let read = place.open().and_then(|store| {

@@ -14,8 +14,6 @@ use super::Report;
 
 /// Number of lines shown before and after a location.
 pub(super) const CONTEXT_LINES: u32 = 1;
-/// Number of characters shown on each side of a location in a long line.
-const AROUND: usize = 80;
 
 pub(super) struct Excerpt {
     text: String,
@@ -40,6 +38,8 @@ struct Shown<'t> {
     range: std::ops::Range<usize>,
     /// Spans of private keys in the text, which are not shown.
     keys: &'t [Span],
+    /// Number of characters shown on each side of a location in a long line.
+    around: usize,
 }
 
 /// Location to show: the first line of its span, with its label.
@@ -52,7 +52,11 @@ pub(super) struct Place {
 impl Excerpt {
     /// Creates the excerpt for these locations. Also returns the locations with their offsets in
     /// the excerpt.
-    pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
+    pub(super) fn new(
+        report: &Report<'_>,
+        places: &[Place],
+        around: usize,
+    ) -> (Self, Vec<LabeledSpan>) {
         let sources = &report.files.sources;
         let concealed = report.files.concealed();
         let mut excerpt = Self {
@@ -109,6 +113,7 @@ impl Excerpt {
                     text: source.text(),
                     range,
                     keys,
+                    around,
                 };
                 excerpt.line(&shown, &on_line, &mut labels);
             }
@@ -117,7 +122,12 @@ impl Excerpt {
     }
 
     fn line(&mut self, shown: &Shown<'_>, places: &[&Place], labels: &mut Vec<LabeledSpan>) {
-        let Shown { text, range, keys } = shown;
+        let Shown {
+            text,
+            range,
+            keys,
+            around,
+        } = shown;
         let is_hidden = |at: usize| {
             let mut keys = keys.iter();
             keys.any(|key| (key.start as usize..key.end as usize).contains(&at))
@@ -127,7 +137,7 @@ impl Excerpt {
             |offset: u32| text.floor_char_boundary((offset as usize).clamp(range.start, range.end));
         let first = places.iter().map(|place| inside(place.span.start)).min();
         let first = first.unwrap_or(range.start);
-        let window = window(text, range, first);
+        let window = window(text, range, first, *around);
         let mut starts = vec![self.text.len(); places.len()];
         let mut ends = starts.clone();
         if window.start > range.start {
@@ -172,14 +182,19 @@ impl Excerpt {
     }
 }
 
-/// Byte range of a line that is shown: all of a short line, else [`AROUND`] characters on each side
+/// Byte range of a line that is shown: all of a short line, else `around` characters on each side
 /// of `at`.
-fn window(text: &str, range: &std::ops::Range<usize>, at: usize) -> std::ops::Range<usize> {
-    if range.len() <= 2 * AROUND {
+fn window(
+    text: &str,
+    range: &std::ops::Range<usize>,
+    at: usize,
+    around: usize,
+) -> std::ops::Range<usize> {
+    if range.len() <= 2 * around {
         return range.clone();
     }
-    let before = text[range.start..at].char_indices().rev().nth(AROUND - 1);
-    let behind = text[at..range.end].char_indices().nth(AROUND);
+    let before = text[range.start..at].char_indices().rev().nth(around - 1);
+    let behind = text[at..range.end].char_indices().nth(around);
     let start = before.map_or(range.start, |(offset, _)| range.start + offset);
     let end = behind.map_or(range.end, |(offset, _)| at + offset);
     start..end

@@ -24,6 +24,24 @@ pub struct Look {
     pub unicode: bool,
     /// Width of the terminal in columns.
     pub width: usize,
+    /// Number of characters shown on each side of a location in a long line.
+    pub around: usize,
+}
+
+/// Columns beside an excerpt: line number, border, and the marks of a shortened line.
+const BORDER: usize = 12;
+
+impl Look {
+    /// Look for a terminal of this width. Below 40 columns, lines may wrap.
+    #[must_use]
+    pub fn of_width(columns: usize) -> Self {
+        let width = columns.max(40);
+        Self {
+            width,
+            around: ((width - BORDER) / 2).min(Self::default().around),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Look {
@@ -32,6 +50,7 @@ impl Default for Look {
             color: false,
             unicode: true,
             width: 100,
+            around: 80,
         }
     }
 }
@@ -56,12 +75,12 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_links(false)
         .with_urls(false)
-        .with_width(look.width.max(40))
+        .with_width(look.width)
         .with_context_lines(CONTEXT_LINES as usize)
         .without_syntax_highlighting();
     let mut out = String::new();
     for finding in in_order(report) {
-        let said = MietteFinding::new(finding, report);
+        let said = MietteFinding::new(finding, report, look.around);
         // Writing to a `String` cannot fail. If miette cannot render a finding, show at least its
         // message.
         if handler.render_report(&mut out, &said).is_err() {
@@ -120,7 +139,7 @@ struct MietteFinding {
 }
 
 impl MietteFinding {
-    fn new(finding: &Diagnostic, report: &Report<'_>) -> Self {
+    fn new(finding: &Diagnostic, report: &Report<'_>, around: usize) -> Self {
         let mut places = vec![Place {
             span: finding.span,
             label: finding.label.clone(),
@@ -137,7 +156,7 @@ impl MietteFinding {
                     primary: false,
                 }),
         );
-        let (excerpt, labels) = Excerpt::new(report, &places);
+        let (excerpt, labels) = Excerpt::new(report, &places, around);
         let level = match finding.level {
             Level::Error => "error",
             Level::Warn => "warning",

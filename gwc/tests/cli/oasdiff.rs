@@ -145,18 +145,16 @@ fn each_oasdiff_id_has_a_check_or_a_reason() {
     // cases report.
     let folder = prerequisite::corpus::folder().join("oasdiff");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
-    let left_out: BTreeSet<&str> = plan::clients::checks::left_out()
-        .map(|(id, _)| id)
-        .collect();
+    let left_out: BTreeSet<&str> = plan::checks::left_out().map(|(id, _)| id).collect();
     for case in cases(&table) {
         for (level, id) in case.expected.keys() {
-            match plan::clients::checks::of(id) {
+            match plan::checks::of(id) {
                 Some(check) => assert_eq!(check.level.name(), level, "{id}"),
                 None => assert!(left_out.contains(&**id), "{id}"),
             }
         }
     }
-    let known = plan::clients::checks::ALL.iter().map(|check| check.id);
+    let known = plan::checks::ALL.iter().map(|check| check.id);
     let all: BTreeSet<&str> = known.chain(left_out).collect();
     let oasdiff = include_str!("oasdiff_ids.txt").lines();
     for id in oasdiff {
@@ -172,7 +170,7 @@ fn explain_shows_checks_of_client_contracts() {
         assert_eq!(ended.code, 0, "{}", ended.err);
         assert!(ended.out.starts_with(check), "{}", ended.out);
         let page = nowhere.run(&["explain", check, "--format", "json"]);
-        let level = plan::clients::checks::of(check).expect("a check").level;
+        let level = plan::checks::of(check).expect("a check").level;
         assert_eq!(page.json("explain/v1")["level"], level.name());
     }
 }

@@ -22,6 +22,7 @@ mod history;
 mod holders;
 mod identities;
 mod issuers;
+mod kept;
 mod listeners;
 mod located;
 mod logins;

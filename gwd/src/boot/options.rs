@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{access_log, bounds};
 use crate::admin::Interface;
+use crate::runtime::log_format::LogFormat;
 
 /// Default address of the admin interface.
 const ADMIN: &str = "127.0.0.1:9901";
@@ -240,6 +241,9 @@ pub(super) struct RunOptions {
     /// Lowest level of events in the program log. [default: info]
     #[arg(long, env = "GWD_LOG_LEVEL", value_enum)]
     log_level: Option<LogLevel>,
+    /// Format of the program log. [default: human on a terminal, otherwise json]
+    #[arg(long, env = "GWD_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
     /// This node's name in logs and status. [default: the host's]
     #[arg(long, env = "GWD_NODE", value_name = "NAME")]
     node: Option<String>,
@@ -354,6 +358,7 @@ pub(super) struct Resolved {
     pub(super) secret_env_prefix: String,
     pub(super) access_log: crate::node::AccessLog,
     pub(super) log_level: LogLevel,
+    pub(super) log_format: LogFormat,
     pub(super) node: String,
     pub(super) zone: Option<String>,
     pub(super) name_servers: Vec<SocketAddr>,
@@ -399,19 +404,13 @@ impl RunOptions {
         if store.starts_with("oci://") {
             bail!("--store: registries are not available yet; give a folder");
         }
-        let listen = if ours.listen.is_empty() {
-            file.listen
-        } else {
-            ours.listen
+        let either = |ours: Vec<String>, file: Vec<String>| match ours.is_empty() {
+            true => file,
+            false => ours,
         };
-        let name_server = match ours.name_server.is_empty() {
-            true => file.name_server,
-            false => ours.name_server,
-        };
-        let admin_hosts = match ours.admin_host.is_empty() {
-            true => file.admin_host,
-            false => ours.admin_host,
-        };
+        let listen = either(ours.listen, file.listen);
+        let name_server = either(ours.name_server, file.name_server);
+        let admin_hosts = either(ours.admin_host, file.admin_host);
         let admin = ours.admin.or(file.admin);
         let workers = ours.workers.or(file.workers);
         if workers == Some(0) {
@@ -444,6 +443,10 @@ impl RunOptions {
                 .unwrap_or_else(|| "GWS_".into()),
             access_log,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
+            log_format: ours
+                .log_format
+                .or(file.log_format)
+                .unwrap_or_else(LogFormat::of_stderr),
             node: ours.node.or(file.node).unwrap_or_else(host_name),
             zone: ours.zone.or(file.zone),
             name_servers: name_server

@@ -164,6 +164,7 @@ fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
 /// has opened.
 fn prepare(resolved: &Resolved) -> Vec<Inherited> {
     program_log::set_level(resolved.log_level.level());
+    program_log::set_format(resolved.log_format);
     // Files of gwd are private to its user, whatever the umask; logs set their own mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let inherited = systemd::sockets();
@@ -494,6 +495,7 @@ fn hang_up(options: &RunOptions) {
         Ok(resolved) => {
             let before = program_log::level();
             program_log::set_level(resolved.log_level.level());
+            program_log::set_format(resolved.log_format);
             Audit {
                 what: "log-level",
                 who: "SIGHUP",

@@ -1,4 +1,4 @@
-//! Program log: JSON lines with a severity on standard error, one per event.
+//! Program log: lines with a severity on standard error, one per event, as JSON or as text.
 //!
 //! Each message tells an operator on call the event, its bundle, its cause, and the action to take.
 //! Every change has an audit line.
@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
-use crate::runtime::escapes::escape_hidden;
+use crate::runtime::log_format::LogFormat;
 
 /// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
 /// not wait.
@@ -82,6 +82,20 @@ pub(crate) fn level() -> Level {
         .into_iter()
         .find(|level| *level as u8 == shown)
         .unwrap_or(Level::Info)
+}
+
+static FORMAT: AtomicU8 = AtomicU8::new(LogFormat::Json as u8);
+
+/// Sets the format of the log.
+pub(crate) fn set_format(format: LogFormat) {
+    FORMAT.store(format as u8, Ordering::Relaxed);
+}
+
+fn format() -> LogFormat {
+    match FORMAT.load(Ordering::Relaxed) == LogFormat::Human as u8 {
+        true => LogFormat::Human,
+        false => LogFormat::Json,
+    }
 }
 
 /// Logs an event. `fields` are added to the line after the message.
@@ -200,17 +214,10 @@ fn has_room(patience_ns: i64) -> bool {
 fn line(level: &str, message: &str, fields: Value) -> Vec<u8> {
     let mut stamp = Vec::with_capacity(24);
     crate::runtime::clock::write_timestamp(crate::runtime::clock::unix_ms(), &mut stamp);
-    let mut line = Map::new();
-    line.insert(
-        "timestamp".into(),
-        String::from_utf8_lossy(&stamp).into_owned().into(),
-    );
-    line.insert("level".into(), level.into());
-    line.insert("message".into(), message.into());
-    if let Value::Object(fields) = fields {
-        line.extend(fields);
-    }
-    let mut bytes = escape_hidden(&Value::Object(line).to_string());
-    bytes.push(b'\n');
-    bytes
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let stamp = String::from_utf8_lossy(&stamp);
+    format().line(&stamp, level, message, fields)
 }

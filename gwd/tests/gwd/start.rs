@@ -244,6 +244,79 @@ fn first_start_on_a_port_that_stays_busy_ends() {
     assert_eq!(told.expect("the end is logged")["error"], cause);
 }
 
+/// Command line of the shell that runs a command with its environment.
+fn shell_line(command: &std::process::Command) -> String {
+    let quoted = |text: &std::ffi::OsStr| {
+        let text = text.to_str().unwrap();
+        assert!(!text.contains('\''), "{text}");
+        format!("'{text}'")
+    };
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        let name = name.to_str().unwrap();
+        Some(format!("{name}={}", quoted(value?)))
+    });
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let parts: Vec<String> = variables.chain(words.map(quoted)).collect();
+    parts.join(" ")
+}
+
+/// First line of the log of a gwd that cannot listen on its address.
+fn line_of_failed_start(terminal: bool, format: Option<&str>) -> String {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener = listener("public", &taken.local_addr().unwrap().to_string());
+    world.release(&shop.gateway());
+    let mut command = world.trusted();
+    command.args(format.map(|name| ["--log-format", name]).iter().flatten());
+    let output = match terminal {
+        true => {
+            let line = shell_line(&command);
+            let mut script = std::process::Command::new("script");
+            let output = script.args(["-qec", &line, "/dev/null"]).output();
+            output.unwrap().stdout
+        }
+        false => command.output().unwrap().stderr,
+    };
+    let log = String::from_utf8(output).unwrap();
+    let line = log.lines().find(|line| line.contains(NOT_STARTED));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    line.trim_end().to_owned()
+}
+
+/// Message of a gwd that cannot listen on its address.
+const NOT_STARTED: &str = "gwd does not start: it cannot listen on an address";
+
+#[test]
+fn log_is_text_on_a_terminal_and_json_elsewhere() {
+    let has_terminal = prerequisite::program("script");
+    let check = |(terminal, format, is_text): (bool, Option<&str>, bool)| {
+        let line = line_of_failed_start(terminal, format);
+        let case = format!("terminal {terminal}, {format:?}: {line}");
+        match is_text {
+            true => assert!(line.contains(&format!("Z error {NOT_STARTED} ")), "{case}"),
+            false => {
+                let event: serde_json::Value = serde_json::from_str(&line).expect(&case);
+                assert_eq!(event["message"], NOT_STARTED, "{case}");
+            }
+        }
+        assert!(!line.contains('\u{1b}'), "{case}");
+    };
+    let cases = [
+        (false, None, false),
+        (false, Some("human"), true),
+        (true, None, true),
+        (true, Some("json"), false),
+    ];
+    // gwd tries for 10s to listen, so the cases run at the same time.
+    std::thread::scope(|scope| {
+        for case in cases.into_iter().filter(|case| has_terminal || !case.0) {
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
 #[test]
 fn a_rotated_access_log_is_opened_again() {
     let upstream = Upstream::saying("ok");

@@ -6,8 +6,8 @@ use bundle::ir::{self, ParameterPlace, Value};
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
-use super::checks::{self, Level};
 use super::schema::{Finding, Part, Role};
+use crate::checks::{self, Level};
 use crate::pairs::both;
 
 /// Differences of an operation outside schemas, and the pairs of schemas to compare.

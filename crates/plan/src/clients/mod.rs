@@ -5,7 +5,6 @@
 //! parts of one pair, [`schema`] the schemas, [`walk`] follows pairs of schemas and counts a shared
 //! schema once.
 
-pub mod checks;
 mod messages;
 mod operations;
 mod schema;
@@ -20,26 +19,12 @@ use model::lower::Lowered;
 use model::source_map::Place;
 use serde_json::Value as Json;
 
-use self::checks::Level;
 use self::operations::Operations;
 use self::walk::{Record, Walk};
+use crate::change::Message;
+use crate::checks::{self, Level};
 use crate::pairs::reference;
 use crate::{Change, Class, OperationRef, Plan, Section};
-
-/// Part of a change that concerns API clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Severity for clients.
-    pub level: Level,
-    /// `request`, `response` or `none`.
-    pub direction: &'static str,
-    /// Path of the value in the message, such as `body.items[].price`.
-    pub path: String,
-    /// Keyword that differs.
-    pub keyword: String,
-    /// Number of messages that contain the value: bodies, parameters and headers of operations.
-    pub messages: usize,
-}
 
 /// Compares the contracts of all APIs.
 pub(super) fn compare(old: &Lowered, new: &Lowered, plan: &mut Plan) {

@@ -8,9 +8,9 @@ use model::contract::joint::Joint;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
-use super::checks;
 use super::messages::{self, Parts, Root};
 use super::schema::{self, Finding, Local, Role};
+use crate::checks;
 
 /// A difference with the operations that it concerns.
 #[derive(Debug)]

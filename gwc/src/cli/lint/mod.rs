@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
-use super::replace;
 use super::say::{self, Context};
+use super::{replace, terminal};
 use crate::mend::mend;
 use crate::output::human::Look;
 use crate::release;
@@ -150,7 +150,7 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             cost,
             fail_on,
         };
-        let look = say::look(std::io::stdout().is_terminal());
+        let look = terminal::look(&std::io::stdout());
         let text = (args.format.render)(&report, look);
         // A note already names the findings that were written to the baseline, so "nothing found"
         // would be wrong.

@@ -3,7 +3,7 @@
 use bundle::ir::Value;
 
 use super::{Effect, Pair};
-use crate::clients::checks::Level;
+use crate::checks::Level;
 
 /// Keyword, its name in ids, and whether it is a lower bound.
 const BOUNDS: [(&str, &str, bool); 10] = [

@@ -16,7 +16,7 @@ use bundle::ir::Value;
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
-use super::checks::{self, Level};
+use crate::checks::{self, Level};
 
 /// Part of a message that a schema describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -82,7 +82,7 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         let values = (pair.json(old), pair.json(new));
         pair.push(name(key), key, effect, String::new(), values);
         if !is_assertion(key) {
-            pair.at_most(crate::clients::checks::Level::Info);
+            pair.at_most(crate::checks::Level::Info);
         }
     }
 }

@@ -1,0 +1,474 @@
+//! Lines of a plan for people: changes of routing with one cause are one line.
+//!
+//! A removed and an added path of one operation are a *new path*. Changes of several operations by
+//! the same mount, default or policy are counted, with some of their operations. Folding is for
+//! display only: JSON, fingerprints, gates and acknowledgements keep one change per operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::{Report, counted, symbol, what};
+use super::{Change, Class, Section, short};
+use diag::text::printable;
+
+/// Maximum number of operations that a line about several operations names.
+const NAMED_MAX: usize = 5;
+
+/// Number of operations from which additions or removals at several places are one line.
+const MANY_MIN: usize = 4;
+
+/// One line of a plan.
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    /// Changes of the line, at least one.
+    pub changes: Vec<&'a Change>,
+    /// Class of the line, or words for a line with changes of several classes.
+    pub label: &'static str,
+    /// Class by which lines are counted and limited.
+    pub class: Class,
+    /// Operations or subject of the line, safe for display.
+    pub what: String,
+    /// Some of the operations, safe for display. `None` if [`Self::what`] names them.
+    pub names: Option<String>,
+}
+
+/// Change of one operation, or the removal and the addition that move it.
+struct Unit<'a> {
+    changes: Vec<&'a Change>,
+    /// Position of the first change in the plan.
+    at: usize,
+    moved: Option<Movement>,
+}
+
+/// Former and new location of an operation that moved.
+#[derive(Clone, Debug)]
+struct Movement {
+    label: &'static str,
+    sites: [Site; 2],
+    /// End that the old and the new path have in common.
+    common: String,
+}
+
+/// Location of an operation without the common end of its paths.
+#[derive(Clone, Debug)]
+struct Site {
+    /// Method and hosts, where they differ.
+    before: String,
+    path: String,
+    /// Listener, where it differs.
+    after: String,
+}
+
+/// Properties that the changes of one line have in common.
+type Cause = (Class, Vec<&'static str>, String, Vec<String>);
+
+/// Folds the changes of one section into lines. Sections other than Routing have one change per
+/// line.
+#[must_use]
+pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
+    let units = moved(report, changes);
+    let by_cause = grouped(units, |unit| cause(report, unit));
+    let (single, folded): (Vec<_>, Vec<_>) =
+        by_cause.into_iter().partition(|group| group.len() == 1);
+    // Many operations of one mount are one line, even if each is edited at a place of its own.
+    let single = single.into_iter().flatten().collect();
+    let by_mount = grouped(single, |unit| of_mount(report, unit));
+    let by_mount = by_mount.into_iter().flat_map(|group| match group.len() {
+        ..MANY_MIN => group.into_iter().map(|unit| vec![unit]).collect(),
+        _ => vec![group],
+    });
+    let mut groups: Vec<Vec<Unit<'a>>> = folded.into_iter().chain(by_mount).collect();
+    groups.sort_by_key(|group| group[0].at);
+    groups.into_iter().map(line).collect()
+}
+
+/// Groups of units with equal keys. A unit without a key is a group of its own.
+fn grouped<'a>(
+    units: Vec<Unit<'a>>,
+    key: impl Fn(&Unit<'a>) -> Option<Cause>,
+) -> Vec<Vec<Unit<'a>>> {
+    let mut groups: Vec<Vec<Unit<'a>>> = Vec::new();
+    let mut known: BTreeMap<Cause, usize> = BTreeMap::new();
+    for unit in units {
+        let index = key(&unit).map(|key| *known.entry(key).or_insert(groups.len()));
+        match index.and_then(|index| groups.get_mut(index)) {
+            Some(group) => group.push(unit),
+            None => groups.push(vec![unit]),
+        }
+    }
+    groups
+}
+
+/// One line per change.
+#[must_use]
+pub fn unfolded<'a>(changes: &[&'a Change]) -> Vec<Line<'a>> {
+    changes.iter().map(|change| single(change)).collect()
+}
+
+impl Line<'_> {
+    /// First change of the line.
+    #[must_use]
+    pub fn first(&self) -> &Change {
+        self.changes[0]
+    }
+
+    /// Number of changes whose source locations are not those of the first one.
+    #[must_use]
+    pub fn other_places(&self) -> usize {
+        let of = |change: &Change| (change.source_old.clone(), change.source_new.clone());
+        let first = of(self.first());
+        let others = self.changes.iter().filter(|change| of(change) != first);
+        others.count()
+    }
+
+    /// Symbol of the line.
+    #[must_use]
+    pub fn symbol(&self) -> &'static str {
+        match self.label == self.class.name() {
+            true => symbol(self.class),
+            false => "~",
+        }
+    }
+
+    /// Fingerprints of the changes: one or two, or the first and the number of the others.
+    #[must_use]
+    pub fn fingerprints(&self) -> String {
+        let shown: Vec<&str> = self
+            .changes
+            .iter()
+            .map(|one| short(&one.fingerprint))
+            .collect();
+        match &shown[..] {
+            [first, _, _, ..] => format!("{first} and {} more", shown.len() - 1),
+            few => few.join(" "),
+        }
+    }
+}
+
+/// Pairs of a removal and an addition of one operation, and all other changes.
+fn moved<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Unit<'a>> {
+    let mut candidates: BTreeMap<(&str, &BTreeSet<String>), [Vec<usize>; 2]> = BTreeMap::new();
+    for (at, change) in changes.iter().enumerate() {
+        let side = match change.id {
+            "operation-removed" | "requests-removed" => 0,
+            "operation-added" | "requests-added" => 1,
+            _ => continue,
+        };
+        if let ([key], Section::Routing) = (&change.operations[..], change.section) {
+            let known = candidates.entry((key, &change.environments)).or_default();
+            known[side].push(at);
+        }
+    }
+    let mut pairs: BTreeMap<usize, (usize, Movement)> = BTreeMap::new();
+    for sides in candidates.values() {
+        let [[removed], [added]] = [&sides[0][..], &sides[1][..]] else {
+            continue;
+        };
+        let (was, is) = (changes[*removed], changes[*added]);
+        let is_one_review = report.remark(was) == report.remark(is);
+        if let Some(movement) = movement(was, is).filter(|_| is_one_review) {
+            let (first, second) = (removed.min(added), removed.max(added));
+            pairs.insert(*first, (*second, movement));
+        }
+    }
+    let second: BTreeSet<usize> = pairs.values().map(|(second, _)| *second).collect();
+    let all = changes.iter().enumerate();
+    let all = all.filter(|(at, _)| !second.contains(at));
+    all.map(|(at, change)| match pairs.remove(&at) {
+        Some((second, movement)) => {
+            let mut both = vec![*change, changes[second]];
+            both.sort_by_key(|change| change.class != Class::Removed);
+            Unit {
+                changes: both,
+                at,
+                moved: Some(movement),
+            }
+        }
+        None => Unit {
+            changes: vec![*change],
+            at,
+            moved: None,
+        },
+    })
+    .collect()
+}
+
+/// Describes the movement of an operation. `None` if neither path, method, hosts nor listeners
+/// differ, or if several paths move differently.
+fn movement(was: &Change, is: &Change) -> Option<Movement> {
+    let (old, new) = (was.operation.as_ref()?, is.operation.as_ref()?);
+    let (from, to): (Vec<&str>, Vec<&str>) = (
+        was.paths().into_iter().collect(),
+        is.paths().into_iter().collect(),
+    );
+    if from.len() != to.len() || from.is_empty() {
+        return None;
+    }
+    let mut all = from.iter().zip(&to).map(|(from, to)| stems(from, to));
+    let first = all.next()?;
+    if all.any(|other| other.paths != first.paths) {
+        return None;
+    }
+    let (hosts, listeners) = ([hosts(was), hosts(is)], [listeners(was), listeners(is)]);
+    let label = match () {
+        () if from != to => "new path",
+        () if hosts[0] != hosts[1] => "new host",
+        () if listeners[0] != listeners[1] => "new listener",
+        () if old.method != new.method => "new method",
+        () => return None,
+    };
+    let Stems { paths, common } = first;
+    let [old_path, new_path] = paths;
+    let site = |side: usize, method: &str, path: String| {
+        let method = match old.method == new.method {
+            true => String::new(),
+            false => format!("{method} "),
+        };
+        let host = match hosts[0] == hosts[1] {
+            true => "",
+            false => &hosts[side],
+        };
+        let after = match listeners[0] == listeners[1] {
+            true => String::new(),
+            false => format!(" at listener {}", listeners[side]),
+        };
+        Site {
+            before: format!("{method}{host}"),
+            path,
+            after,
+        }
+    };
+    Some(Movement {
+        label,
+        sites: [
+            site(0, &old.method, old_path),
+            site(1, &new.method, new_path),
+        ],
+        common,
+    })
+}
+
+impl Movement {
+    /// Both locations, with a text for the common end of the paths.
+    fn text(&self, common: &str) -> String {
+        let common = if self.common.is_empty() { "" } else { common };
+        let [from, to] = self.sites.each_ref().map(|site| {
+            let Site {
+                before,
+                path,
+                after,
+            } = site;
+            format!("{before}{path}{common}{after}")
+        });
+        format!("{from} → {to}")
+    }
+
+    /// Both locations without the common end of the paths, which differs between operations.
+    fn pattern(&self) -> String {
+        self.text("/…")
+    }
+}
+
+/// Beginnings of two paths, and the segments that both have in common at the end.
+struct Stems {
+    paths: [String; 2],
+    common: String,
+}
+
+fn stems(from: &str, to: &str) -> Stems {
+    let sides: [Vec<&str>; 2] = [from, to].map(|path| path.split('/').collect());
+    let [old, new] = &sides;
+    // The text before the first slash is empty on both sides and belongs to the beginnings.
+    let common_max = old.len().min(new.len()) - 1;
+    let pairs = old.iter().rev().zip(new.iter().rev());
+    let common = pairs.take_while(|(a, b)| a == b).count().min(common_max);
+    let end = &old[old.len() - common..];
+    Stems {
+        common: end.iter().map(|segment| format!("/{segment}")).collect(),
+        paths: sides
+            .each_ref()
+            .map(|path| path[..path.len() - common].join("/")),
+    }
+}
+
+/// Hosts of a change: a list, or `any host`.
+fn hosts(change: &Change) -> String {
+    let all: BTreeSet<&str> = change
+        .places
+        .iter()
+        .flat_map(|place| place.hosts.iter().map(String::as_str))
+        .collect();
+    match all.is_empty() {
+        true => "any host ".to_owned(),
+        false => all.into_iter().collect::<Vec<_>>().join("|"),
+    }
+}
+
+fn listeners(change: &Change) -> String {
+    let places = change.places.iter();
+    let all: BTreeSet<&str> = places.map(|place| place.listener.as_str()).collect();
+    all.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Cause of a change, by which it is folded. `None` for a change that has its own line.
+fn cause(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
+    let (first, mut parts) = common(report, unit)?;
+    match &unit.moved {
+        Some(movement) => parts.extend([movement.label.to_owned(), movement.pattern()]),
+        None => {
+            for place in [&first.source_old, &first.source_new] {
+                parts.push(format!("{place:?}"));
+            }
+            // These values name the operation itself.
+            if !is_of_requests(first) {
+                parts.extend([&first.old, &first.new].map(ToString::to_string));
+            }
+        }
+    }
+    let ids = unit.changes.iter().map(|change| change.id).collect();
+    Some((first.class, ids, first.subject.clone(), parts))
+}
+
+/// Mount and file of an added or removed operation. `None` for all other changes.
+fn of_mount(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
+    let (first, mut parts) = common(report, unit)?;
+    if unit.moved.is_some() || !is_of_requests(first) {
+        return None;
+    }
+    for place in [&first.source_old, &first.source_new] {
+        parts.push(
+            place
+                .as_ref()
+                .map(|place| place.file.clone())
+                .unwrap_or_default(),
+        );
+    }
+    Some((first.class, vec![first.id], first.subject.clone(), parts))
+}
+
+/// True for requests that are newly served or no longer served.
+fn is_of_requests(change: &Change) -> bool {
+    matches!(change.class, Class::Added | Class::Removed)
+}
+
+/// First change of a unit with the properties that all changes of a line share: API, mount,
+/// environments and review. For an operation that stays where it is, also hosts and listeners.
+/// `None` for changes outside of Routing, and for changes of no or several operations.
+fn common<'a>(report: &Report<'_>, unit: &Unit<'a>) -> Option<(&'a Change, Vec<String>)> {
+    let first = unit.changes[0];
+    let operation = first.operation.as_ref()?;
+    if first.section != Section::Routing || first.operations.len() != 1 {
+        return None;
+    }
+    let environments: Vec<&str> = first.environments.iter().map(String::as_str).collect();
+    let mut parts = vec![
+        operation.api.clone(),
+        operation.mount.clone(),
+        environments.join(" "),
+        report.remark(first).unwrap_or_default(),
+    ];
+    if unit.moved.is_none() {
+        parts.extend([hosts(first), listeners(first)]);
+    }
+    Some((first, parts))
+}
+
+fn line(units: Vec<Unit<'_>>) -> Line<'_> {
+    if let [unit] = &units[..] {
+        return match &unit.moved {
+            None => single(unit.changes[0]),
+            Some(movement) => Line {
+                changes: unit.changes.clone(),
+                label: movement.label,
+                class: Class::Moved,
+                what: printable(&moved_operation(unit, movement)),
+                names: None,
+            },
+        };
+    }
+    let first = &units[0];
+    let api = first.changes[0].operation.as_ref();
+    let api = api.map_or("", |operation| &operation.api);
+    let operations = counted(units.len(), "operation");
+    let (label, class, what) = match &first.moved {
+        Some(movement) => {
+            let (count, both) = (units.len(), movement.pattern());
+            let text = format!("{operations} of {api}: {both} ({count} removed, {count} added)");
+            (movement.label, Class::Moved, text)
+        }
+        None => {
+            let class = first.changes[0].class;
+            (
+                class.name(),
+                class,
+                format!("{operations} of {api}{}", below(&units)),
+            )
+        }
+    };
+    let mut units = units;
+    units.sort_by_key(|unit| unit.at);
+    let names = units.iter().take(NAMED_MAX);
+    let names = names.map(|unit| name(unit.changes[0]));
+    let mut names = names.collect::<Vec<_>>().join(", ");
+    if let more @ 1.. = units.len().saturating_sub(NAMED_MAX) {
+        names.push_str(&format!(" and {more} more"));
+    }
+    Line {
+        changes: units.into_iter().flat_map(|unit| unit.changes).collect(),
+        label,
+        class,
+        what: printable(&what),
+        names: Some(printable(&names)),
+    }
+}
+
+/// Method and path of an operation, with the number of its other paths: `GET /x (+1 path)`.
+fn name(change: &Change) -> String {
+    let Some(operation) = &change.operation else {
+        return change.subject.clone();
+    };
+    let more = match change.paths().len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (+{})", counted(more, "path")),
+    };
+    format!("{} {}{more}", operation.method, operation.path)
+}
+
+fn single(change: &Change) -> Line<'_> {
+    Line {
+        changes: vec![change],
+        label: change.class.name(),
+        class: change.class,
+        what: what(change),
+        names: None,
+    }
+}
+
+/// Both locations of one operation: `GET /x → /v2/x (key)`.
+fn moved_operation(unit: &Unit<'_>, movement: &Movement) -> String {
+    let both = movement.text(&movement.common);
+    let Some(operation) = &unit.changes[0].operation else {
+        return both;
+    };
+    let method = match movement.sites[0].before.starts_with(&operation.method) {
+        true => String::new(),
+        false => format!("{} ", operation.method),
+    };
+    format!("{method}{both} ({})", operation.key)
+}
+
+/// Path below which all operations are, as ` below /v2`. Empty if they have no segment in common.
+fn below(units: &[Unit<'_>]) -> String {
+    let paths = units.iter().filter_map(|unit| {
+        let operation = unit.changes[0].operation.as_ref()?;
+        Some(operation.path.split('/').collect::<Vec<_>>())
+    });
+    let common = paths.reduce(|common, path| {
+        let both = common.into_iter().zip(path);
+        let equal = both.take_while(|(a, b)| a == b);
+        equal.map(|(segment, _)| segment).collect()
+    });
+    match common.unwrap_or_default().join("/") {
+        none if none.is_empty() => String::new(),
+        path => format!(" below {path}"),
+    }
+}

@@ -1,0 +1,31 @@
+//! Properties of the terminal to which a stream leads.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use crate::output::human::Look;
+
+/// Width of a terminal in columns. `None` if the stream is no terminal, or does not know its width.
+pub(super) fn columns(stream: &impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// True if output to the stream has colours: on a terminal, unless `NO_COLOR` is set to a text that
+/// is not empty.
+pub(super) fn has_color(stream: &impl IsTerminal) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !no_color
+}
+
+/// Style of the human format for a stream.
+pub(super) fn look(stream: &(impl AsFd + IsTerminal)) -> Look {
+    let look = match columns(stream).filter(|_| stream.is_terminal()) {
+        Some(columns) => Look::of_width(columns),
+        None => Look::default(),
+    };
+    Look {
+        color: has_color(stream),
+        ..look
+    }
+}

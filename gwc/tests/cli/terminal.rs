@@ -1,0 +1,118 @@
+//! Output on a terminal: width of excerpts, colours, and progress. `script` (util-linux) provides
+//! the terminal.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use crate::project::Project;
+
+/// Columns of the narrow terminal.
+const NARROW: usize = 40;
+
+/// Command that runs `gwc` in a terminal of [`NARROW`] columns.
+fn on_terminal(project: &Project, arguments: &[&str]) -> Command {
+    let mut words = vec![env!("CARGO_BIN_EXE_gwc")];
+    words.extend(arguments);
+    let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let line = format!("stty cols {NARROW} && {}", words.join(" "));
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(project.path())
+        .env("GWC_ACTOR", "tester")
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Project with an error in a long line.
+fn long_line() -> Project {
+    let project = Project::bare();
+    let description = "long ".repeat(60);
+    project.edit(
+        "gateway.yaml",
+        "version: 1",
+        &format!("version: 1\n# {description}\nnam: {{a: \"{description}\", b: c}}"),
+    );
+    project
+}
+
+#[test]
+fn excerpts_fit_a_terminal_of_40_columns() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = long_line();
+    let text = output(on_terminal(&project, &["lint"]).env("NO_COLOR", "1"));
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let is_excerpt = |line: &&&str| line.contains(['│', '·', '╭', '╰']);
+    let excerpt: Vec<_> = lines.iter().filter(is_excerpt).collect();
+    assert!(excerpt.len() > 3, "{text}");
+    assert!(excerpt.iter().any(|line| line.ends_with('…')), "{text}");
+    for line in lines {
+        assert!(line.chars().count() <= NARROW, "`{line}` in\n{text}");
+    }
+}
+
+#[test]
+fn colors_are_for_terminals_without_no_color() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = long_line();
+    let colored = |text: &str| text.contains("\u{1b}[");
+    for arguments in [&["lint"][..], &["diff", "orders.yaml", "other.yaml"]] {
+        let other = project.read("orders.yaml").replace("/orders", "/others");
+        project.write("other.yaml", other);
+        let plain = |variable: &str| {
+            let mut command = on_terminal(&project, arguments);
+            output(command.env("NO_COLOR", variable))
+        };
+        assert!(colored(&plain("")), "{arguments:?}: {}", plain(""));
+        assert!(!colored(&plain("1")), "{arguments:?}: {}", plain("1"));
+        let mut piped = Command::new(env!("CARGO_BIN_EXE_gwc"));
+        let piped = piped.current_dir(project.path()).args(arguments);
+        let text = output(piped.env_remove("NO_COLOR"));
+        assert!(!text.is_empty() && !colored(&text), "{text}");
+    }
+}
+
+#[test]
+fn progress_is_shown_after_a_second_and_erased() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = Project::released();
+    // A gateway that accepts connections and does not answer.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let node = format!("http://{}", silent.local_addr().expect("an address"));
+    let mut child = on_terminal(&project, &["status", "--node", &node])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut stream = child.stdout.take().expect("a pipe");
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"gwc status: asking the gateways, 1s") {
+        let read = stream.read(&mut byte).expect("it can be read");
+        assert_eq!(read, 1, "no progress: {}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+    // The command goes on as soon as its connection ends.
+    drop(silent);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("UTF-8");
+    child.wait().expect("it ends");
+    let erased = rest.find("\r\u{1b}[2K").expect("the line is erased");
+    assert!(rest[erased..].contains(&node), "{rest:?}");
+    let mut piped = crate::project::command(project.path());
+    let piped = crate::project::run(piped.arg("status")).with(0);
+    assert!(!piped.err.contains("gwc status:"), "{}", piped.err);
+}
