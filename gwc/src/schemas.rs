@@ -155,11 +155,14 @@ fn plan() -> Value {
     let message = closed(&json!({
         "direction": {"enum": ["request", "response", "none"]}, "path": text(), "keyword": text(), "count": {"type": "integer", "minimum": 1},
     }));
+    let reaches = closed(&json!({
+        "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},
+    }));
     let change = closed(&json!({
         "section": {"enum": plan::Section::ALL.map(plan::Section::name)},
         "class": {"enum": plan::Class::ALL.map(plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
-        "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
+        "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "reaches": or_null(&reaches), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),

@@ -1,4 +1,4 @@
-//! Every test that `docs/rfc.md` names exists.
+//! Every test that `docs/rfc.md` and `SECURITY.md` name exists.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,12 @@ fn has(text: &str, name: &str) -> bool {
         .any(|pair| pair[0] == "#[test]" && pair[1].starts_with(&head))
 }
 
-#[test]
-fn every_requirement_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+fn all_sources(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     for folder in [
+        "gwc/tests",
         "gwd",
+        "crates/bundle",
         "crates/engine",
         "crates/http1",
         "crates/policy",
@@ -41,6 +41,47 @@ fn every_requirement_names_tests_that_exist() {
     ] {
         sources(&root.join(folder), &mut files);
     }
+    files
+}
+
+/// Checks that the tests that a line names exist (`file.rs::name`).
+fn exist(files: &BTreeMap<PathBuf, String>, line: &str, named: &[&str]) {
+    for reference in named {
+        let (file, name) = reference
+            .split_once("::")
+            .unwrap_or_else(|| panic!("{line}"));
+        let here: Vec<_> = files
+            .iter()
+            .filter(|(path, _)| path.ends_with(file))
+            .collect();
+        assert!(!here.is_empty(), "there is no {file}: {line}");
+        let known = here.iter().any(|(_, text)| has(text, name));
+        assert!(known, "{file} has no test {name}: {line}");
+    }
+}
+
+#[test]
+fn every_attack_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = all_sources(&root);
+    let page = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let rows: Vec<&str> = rows
+        .filter(|line| !line.starts_with("| Attack |"))
+        .collect();
+    assert!(rows.len() > 20, "{} attacks", rows.len());
+    for line in rows {
+        let tests = line.rsplit('|').nth(1).unwrap();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test: {line}");
+        exist(&files, line, &named);
+    }
+}
+
+#[test]
+fn every_requirement_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = all_sources(&root);
     let page = std::fs::read_to_string(root.join("docs/rfc.md")).unwrap();
     let mut rows = 0;
     for line in page.lines().filter(|line| line.starts_with("| ")) {
@@ -51,18 +92,7 @@ fn every_requirement_names_tests_that_exist() {
         let tests = line.rsplit('|').nth(1).unwrap();
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "no test: {line}");
-        for reference in named {
-            let (file, name) = reference
-                .split_once("::")
-                .unwrap_or_else(|| panic!("{line}"));
-            let here: Vec<_> = files
-                .iter()
-                .filter(|(path, _)| path.ends_with(file))
-                .collect();
-            assert!(!here.is_empty(), "there is no {file}: {line}");
-            let known = here.iter().any(|(_, text)| has(text, name));
-            assert!(known, "{file} has no test {name}: {line}");
-        }
+        exist(&files, line, &named);
     }
     assert!(rows > 50, "{rows} requirements");
     for rfc in ["9110", "9112", "9113", "6455", "8441", "9209"] {

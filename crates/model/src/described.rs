@@ -11,11 +11,12 @@ use policy::{Checked, Policy as _, conditions, forms};
 
 use super::alias::{self, Alias};
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
+use super::path_item::{self, PathKey};
 use super::security::{Written, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
 use super::validate_key::requests;
-use super::{Operation, Valued, later, open, path_item};
+use super::{Operation, Valued, later, open};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
@@ -29,9 +30,7 @@ struct Described<'a> {
     extension: Option<NodeRef<'a>>,
     /// `x-gateway` of the path item.
     of_path: Option<NodeRef<'a>>,
-    template: &'a ir::Template,
-    /// Conditions of the path item.
-    conditions: &'a [ir::Condition],
+    path: &'a PathKey,
     key: String,
 }
 
@@ -41,7 +40,7 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
     let node = |id: NodeId| context.files.tree.at(id);
     let mut operations = Vec::new();
     for (path_index, item) in context.spec.paths.iter().enumerate() {
-        let Some((template, conditions)) = path_item::template(context.files, item, sink) else {
+        let Some(path) = path_item::path_key(context.files, item, sink) else {
             continue;
         };
         for (index, operation) in item.operations.iter().enumerate() {
@@ -51,8 +50,7 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
                 place: (path_index, index),
                 extension: operation.x_gateway.map(node),
                 of_path: item.x_gateway.map(node),
-                template: &template,
-                conditions: &conditions,
+                path: &path,
                 key: key(&context.entry.name, item, operation),
             };
             operations.extend(one(described, context, found, sink));
@@ -96,7 +94,7 @@ fn one(
     let upstream = destination.as_ref().ok().and_then(Option::as_ref);
     let upstream = upstream.map_or("", |one| one.upstream.value.as_str());
     let timeout_ms = scopes.timeout(settings, upstream, &chain);
-    check_path_texts(&chain, own, described.template, sink);
+    check_path_texts(&chain, own, &described.path.template, sink);
     authenticated(&mut chain, &security, own, settings);
     let Destination {
         upstream,
@@ -114,7 +112,7 @@ fn one(
         .get("rewrite")
         .and_then(|rewrite| rewrite.get("path"))
     {
-        check_rewrite(path, described.template, sink);
+        check_rewrite(path, &described.path.template, sink);
     }
     if let Some(of) = alias::of(described.of_path) {
         found.aliases.push(Alias {
@@ -158,7 +156,7 @@ fn one(
         default: &settings.defaults.validate,
         upstream: &upstream.value,
     });
-    let template = path_item::styled(described.template, &operation.parameters, node);
+    let template = path_item::styled(&described.path.template, &operation.parameters, node);
     let path_readings = scopes.path_readings(settings, &template);
     let closes_streams = scopes.closes_streams(settings);
     forwarding.closes_streams = closes_streams.value;
@@ -239,13 +237,13 @@ impl<'a> Described<'a> {
             overrides: places.filter(|place| Some(*place) != effective).collect(),
             written,
             public: public.map(NodeRef::span),
-            internal: internal.unwrap_or(false),
+            internal: internal.unwrap_or(false) || !self.path.is_routable,
         }
     }
 
     /// Conditions of the path item and of the operation, sorted.
     fn conditions(&self, sink: &mut Sink) -> Vec<ir::Condition> {
-        let mut conditions = self.conditions.to_vec();
+        let mut conditions = self.path.conditions.clone();
         if let Some(node) = self.get("match") {
             conditions.extend(conditions::author::read(node, sink));
         }

@@ -21,10 +21,12 @@ pub fn within(templates: &[&Template], group: &[usize]) -> Pairs {
         templates,
         pairs: Vec::new(),
         max,
+        steps: 0,
     };
     walk.within(group, 0);
     Pairs {
         is_complete: walk.pairs.len() <= max,
+        steps: walk.steps,
         all: walk.pairs,
     }
 }
@@ -36,6 +38,8 @@ pub struct Pairs {
     pub all: Vec<(usize, usize)>,
     /// False if the search stopped because there are too many pairs.
     pub is_complete: bool,
+    /// Number of segments that the search looked at.
+    pub steps: usize,
 }
 
 /// Maximum number of pairs.
@@ -69,6 +73,8 @@ struct Walk<'r> {
     pairs: Vec<(usize, usize)>,
     /// Number of pairs after which the search stops.
     max: usize,
+    /// Number of segments that were looked at.
+    steps: usize,
 }
 
 /// Routes of a group, divided by the kind of their segment at one depth: literal, case-insensitive
@@ -181,7 +187,8 @@ impl<'r> Walk<'r> {
         }
     }
 
-    fn parts(&self, group: &[usize], depth: usize) -> Parts<'r> {
+    fn parts(&mut self, group: &[usize], depth: usize) -> Parts<'r> {
+        self.steps += group.len();
         let mut parts = Parts::default();
         for &route in group {
             let template = self.templates[route];
@@ -267,6 +274,34 @@ mod tests {
                 .unwrap()
                 .into_prefix(),
             None => Template::parse(text).unwrap(),
+        }
+    }
+
+    /// Templates `/kN/{p}` and `/{p}/kN`, each of which overlaps with half of the others, or
+    /// templates that do not overlap.
+    fn templates(count: usize, overlap: bool) -> Vec<Template> {
+        let text = |index: usize| match (overlap, index % 2) {
+            (true, 0) => format!("/k{index}/{{p}}"),
+            (true, _) => format!("/{{p}}/k{index}"),
+            (false, _) => format!("/k{index}/{{p}}/a"),
+        };
+        (0..count).map(|index| template(&text(index))).collect()
+    }
+
+    #[test]
+    fn search_for_overlaps_takes_linear_steps() {
+        for (overlap, count) in [(false, 1_000), (false, 8_000), (true, 1_000), (true, 8_000)] {
+            let templates = templates(count, overlap);
+            let all: Vec<&Template> = templates.iter().collect();
+            let group: Vec<usize> = (0..count).collect();
+            let found = within(&all, &group);
+            assert_eq!(found.is_complete, !overlap, "{count}");
+            let most = 4 * (count + found.all.len());
+            assert!(
+                found.steps <= most,
+                "{count}: {} steps, {most} at most",
+                found.steps
+            );
         }
     }
 

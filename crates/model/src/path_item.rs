@@ -6,17 +6,23 @@ use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, NodeId, NodeRef, Sink};
 use engine::path::normalise_literal;
 
+use openapi::lint::template::wider;
 use openapi::spec::{In, PathItem};
 use sources::project::files::Files;
 use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
 
-/// Parses a path key into a template and the conditions of its query. `None` if the key is invalid;
-/// an OpenAPI rule reports it.
-pub(super) fn template(
-    files: &Files,
-    item: &PathItem,
-    sink: &mut Sink,
-) -> Option<(ir::Template, Vec<ir::Condition>)> {
+/// Path key of a path item, parsed.
+pub(super) struct PathKey {
+    pub(super) template: ir::Template,
+    /// Conditions of the query.
+    pub(super) conditions: Vec<ir::Condition>,
+    /// False if the router cannot match the path (`unroutable-template`). `template` then matches
+    /// at least the requests of the path, and its operations are not served.
+    pub(super) is_routable: bool,
+}
+
+/// Parses a path key. `None` if the key is invalid; an OpenAPI rule reports it.
+pub(super) fn path_key(files: &Files, item: &PathItem, sink: &mut Sink) -> Option<PathKey> {
     let text = item.template.value.as_str();
     let (text, fragment) = text
         .split_once('#')
@@ -61,7 +67,8 @@ pub(super) fn template(
             .help("describe the query as parameters, or keep it as a condition"),
         );
     }
-    let template = ir::Template::parse(path)
+    let wider = wider(path);
+    let template = ir::Template::parse(wider.as_deref().unwrap_or(path))
         .ok()?
         .map_literals(|literal| normalise_literal(&literal));
     let extension = item.x_gateway.map(|id| files.tree.at(id));
@@ -83,7 +90,11 @@ pub(super) fn template(
         }
         _ => template,
     };
-    Some((template, conditions))
+    Some(PathKey {
+        template,
+        conditions,
+        is_routable: wider.is_none(),
+    })
 }
 
 /// Adds to the template the text that the styles `matrix` and `label` put before a path parameter:

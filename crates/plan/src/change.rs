@@ -12,6 +12,8 @@ use super::operation_ref::OperationRef;
 use model::acknowledge;
 use model::source_map::Place;
 
+use crate::reaches::Reach;
+
 /// One change. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -25,6 +27,9 @@ pub struct Change {
     pub operation: Option<OperationRef>,
     /// Keys of all operations that the change concerns.
     pub operations: Vec<String>,
+    /// Operations that use the changed definition. `None` if the change concerns operations itself,
+    /// or no operation uses the definition.
+    pub reaches: Option<Reach>,
     /// Part of the configuration that changed, such as `upstream orders timeouts.connect`.
     pub subject: String,
     /// Value on the old side.
@@ -87,6 +92,18 @@ pub struct Member {
     pub base: String,
     /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
+    /// Line that a plan of this operation alone has, if the operation has several members. Its
+    /// acknowledgement covers these members.
+    pub line: Option<OperationLine>,
+}
+
+/// Fingerprints of the line of one operation at several places.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OperationLine {
+    /// Fingerprint, with the environments of the line.
+    pub fingerprint: String,
+    /// Fingerprint without the environments.
+    pub base: String,
 }
 
 /// Listener, hosts and path of the requests that a change concerns.
@@ -206,6 +223,7 @@ impl Change {
             id,
             operation: None,
             operations: Vec::new(),
+            reaches: None,
             subject: subject.into(),
             old,
             new,
@@ -281,6 +299,9 @@ impl Change {
         self.fingerprint = bound(&self.base, &self.environments);
         for member in &mut self.members {
             member.fingerprint = bound(&member.base, &self.environments);
+            if let Some(line) = &mut member.line {
+                line.fingerprint = bound(&line.base, &self.environments);
+            }
         }
     }
 

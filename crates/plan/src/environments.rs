@@ -175,12 +175,16 @@ impl Plan {
             let number = numbers.entry(change.fingerprint.clone()).or_default();
             let index = known.entry((change.fingerprint.clone(), *number));
             *number += 1;
+            let reaches = change.reaches.clone();
             let index = *index.or_insert_with(|| {
                 self.changes.push(change);
                 self.changes.len() - 1
             });
-            let environments = &mut self.changes[index].environments;
-            environments.insert(environment.to_owned());
+            let change = &mut self.changes[index];
+            change.environments.insert(environment.to_owned());
+            if let Some(reaches) = reaches {
+                change.reaches.get_or_insert_default().join(reaches);
+            }
         }
     }
 }

@@ -79,6 +79,7 @@ impl Served {
             about: named.about(),
             fingerprint: named.fingerprint,
             base: named.base,
+            line: None,
         });
         if change.id != "operation-exposed" {
             return;

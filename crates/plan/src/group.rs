@@ -1,8 +1,8 @@
 //! Merging of equal changes of several operations into one line.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Change, Class, Member, Section};
+use super::{Change, Class, Member, OperationLine, RequestPlace, Section};
 use sources::parallel;
 
 /// Properties that equal changes have in common. For the sections Routing and Docs they include the
@@ -81,25 +81,26 @@ fn is_better(change: &Change, than: &Change) -> bool {
 
 struct Group {
     first: Change,
-    operations: BTreeSet<String>,
+    /// Parts of the group, by the operations of their changes.
+    parts: BTreeMap<Vec<String>, Part>,
+}
+
+/// Changes of a group that concern the same operations at several places.
+#[derive(Default)]
+struct Part {
+    places: BTreeSet<RequestPlace>,
     members: BTreeSet<Member>,
 }
 
 impl Group {
     fn new(mut first: Change) -> Self {
-        Self {
-            members: BTreeSet::from([member(&first)]),
-            operations: std::mem::take(&mut first.operations).into_iter().collect(),
-            first,
-        }
+        let mut parts = BTreeMap::new();
+        Part::take(&mut parts, &mut first);
+        Self { first, parts }
     }
 
     fn add(&mut self, mut change: Change) {
-        self.members.insert(member(&change));
-        // `BTreeSet::append` would iterate over both sets each time.
-        self.operations.extend(change.operations.drain(..));
-        let places = std::mem::take(&mut change.places);
-        self.first.places.extend(places);
+        Part::take(&mut self.parts, &mut change);
         if let (Some(own), Some(more)) = (&mut self.first.message, &change.message) {
             own.messages += more.messages;
         }
@@ -113,22 +114,64 @@ impl Group {
 
     fn into_change(self) -> Change {
         let mut change = self.first;
-        change.operations = self.operations.into_iter().collect();
-        if self.members.len() < 2 {
+        let is_one = self.parts.len() == 1;
+        let operations: BTreeSet<&String> = self.parts.keys().flatten().collect();
+        change.operations = operations.into_iter().cloned().collect();
+        let mut members: BTreeSet<Member> = BTreeSet::new();
+        for (operations, part) in self.parts {
+            let line = match is_one || part.members.len() < 2 {
+                true => None,
+                false => Some(part.line(&change, operations)),
+            };
+            change.places.extend(part.places);
+            members.extend(part.members.into_iter().map(|member| Member {
+                line: line.clone(),
+                ..member
+            }));
+        }
+        if members.len() < 2 {
             return change;
         }
-        change.members = self.members.into_iter().collect();
-        let members = change.members.iter();
-        let members: Vec<&str> = members.map(|member| &*member.fingerprint).collect();
-        change.bound = members.join(" ");
+        change.members = members.into_iter().collect();
+        change.bound = bound(&change.members);
         change.named()
     }
 }
 
-fn member(change: &Change) -> Member {
-    Member {
-        fingerprint: change.fingerprint.clone(),
-        base: change.base.clone(),
-        about: change.about(),
+impl Part {
+    /// Moves the operations and places of a change to its part.
+    fn take(parts: &mut BTreeMap<Vec<String>, Self>, change: &mut Change) {
+        let member = Member {
+            fingerprint: change.fingerprint.clone(),
+            base: change.base.clone(),
+            about: change.about(),
+            line: None,
+        };
+        let operations = std::mem::take(&mut change.operations);
+        let part = parts.entry(operations).or_default();
+        part.members.insert(member);
+        part.places.append(&mut change.places);
     }
+
+    /// Line that a plan has if it contains no other part of the group.
+    fn line(&self, whole: &Change, operations: Vec<String>) -> OperationLine {
+        let alone = Change {
+            operations,
+            places: self.places.clone(),
+            bound: bound(&self.members),
+            ..whole.clone()
+        };
+        let alone = alone.named();
+        OperationLine {
+            fingerprint: alone.fingerprint,
+            base: alone.base,
+        }
+    }
+}
+
+/// Part of the fingerprint of a merged change: the fingerprints of its members.
+fn bound<'m>(members: impl IntoIterator<Item = &'m Member>) -> String {
+    let members = members.into_iter();
+    let members: Vec<&str> = members.map(|member| &*member.fingerprint).collect();
+    members.join(" ")
 }

@@ -129,6 +129,9 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     if has_arrow(change) {
         out.push_str(&format!("      {}\n", arrow(change)));
     }
+    if let Some(reach) = &change.reaches {
+        out.push_str(&format!("      {}\n", reach.text()));
+    }
     let places = located(change).into_iter();
     let places = places.map(|one| format!("{} {}", one.word, one.text()));
     let mut places = places.collect::<Vec<_>>().join(", ");

@@ -100,6 +100,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
             "direction": message.direction, "path": message.path, "keyword": message.keyword, "count": message.messages,
         })),
         "operations": change.operations,
+        "reaches": change.reaches.as_ref().map(|reach| json!({"count": reach.count, "operations": reach.operations})),
         "subject": change.subject,
         "old": change.old,
         "new": change.new,

@@ -30,6 +30,7 @@ pub mod markdown;
 mod operation_ref;
 mod pairs;
 mod places;
+mod reaches;
 mod remainder;
 pub mod report;
 pub mod review;
@@ -43,6 +44,7 @@ mod values;
 pub mod witness;
 mod words;
 
+pub use reaches::Reach;
 pub use review::Review;
 
 pub use change::{
@@ -139,6 +141,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
             .sort_by_key(|change| (change.section, change.class));
     }
     places::add(&mut plan, old, new);
+    reaches::add(&mut plan, old, new);
     let sources = [Some(new), old].into_iter().flatten();
     for source in sources.filter_map(|side| side.source.as_ref()) {
         conceal::conceal(&mut plan, &source.concealed);

@@ -254,6 +254,9 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
     if has_arrow(change) {
         line.push_str(&format!("  - {}\n", code(&arrow(change), SPAN_MAX)));
     }
+    if let Some(reach) = &change.reaches {
+        line.push_str(&format!("  - {}\n", code(&reach.text(), SPAN_MAX)));
+    }
     let places = places(report, change);
     if !places.is_empty() {
         let more = more_places(one.other_places());

@@ -3,7 +3,7 @@
 //! The cause of a change at an operation may be elsewhere: in the definition of a policy or scheme,
 //! or in a list of policies. Both sides are compared to find the location that was edited.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use model::source_map::{FieldSource, From, OperationSource, Place, SourceMap};
@@ -32,7 +32,11 @@ struct Of<'a> {
 /// Adds the source locations of both sides to each change.
 pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
     let (before, after) = (old.and_then(View::of), View::of(new));
+    let checked = Checked::of(plan);
     for change in &mut plan.changes {
+        if let Some(places) = checked.places(change) {
+            (change.source_old, change.source_new) = places.clone();
+        }
         let place = |side: &Option<View<'_>>, other: &Option<View<'_>>| {
             side.as_ref()?.place(change, other.as_ref())
         };
@@ -40,6 +44,40 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
         // Changes of client contracts may already have the places of their schemas.
         change.source_old = change.source_old.take().or(old);
         change.source_new = change.source_new.take().or(new);
+    }
+}
+
+/// Source locations of a schema on both sides.
+type Places = (Option<Place>, Option<Place>);
+
+/// Source locations of the first schema that differs for clients, by operation. A change of the
+/// validation of requests has the same cause.
+struct Checked(BTreeMap<String, Places>);
+
+impl Checked {
+    fn of(plan: &Plan) -> Self {
+        let mut all = BTreeMap::new();
+        for change in plan
+            .changes
+            .iter()
+            .filter(|change| change.message.is_some())
+        {
+            let places = (change.source_old.clone(), change.source_new.clone());
+            if let Some(operation) = &change.operation
+                && change.id.starts_with("request-")
+                && places.0.is_some()
+                && places.1.is_some()
+            {
+                all.entry(operation.key.clone()).or_insert(places);
+            }
+        }
+        Self(all)
+    }
+
+    fn places(&self, change: &Change) -> Option<&Places> {
+        let is_checked = change.message.is_none() && change.id.starts_with("request-check-");
+        let operation = change.operation.as_ref().filter(|_| is_checked)?;
+        self.0.get(&operation.key)
     }
 }
 
@@ -67,6 +105,7 @@ impl<'a> View<'a> {
                 .definitions
                 .get(&format!("prose {}", change.subject));
             return whole
+                .or_else(|| self.setting(change, other?))
                 .or_else(|| defined(self.map, &change.subject))
                 .cloned();
         };
@@ -97,6 +136,25 @@ impl<'a> View<'a> {
         edited
             .or_else(field)
             .or_else(|| Some(written.place.clone()))
+    }
+
+    /// Source location of the setting that differs in the policy of which a change names a part, or
+    /// of the credentials of a consumer.
+    fn setting(&self, change: &Change, other: &View<'_>) -> Option<&'a Place> {
+        if let Some(consumer) = change.subject.strip_prefix("consumer ")
+            && change.id.starts_with("credential-")
+        {
+            let name = consumer.split(' ').next()?;
+            return self.map.definitions.get(&format!("consumer {name} keys"));
+        }
+        let (name, key) = change.subject.strip_prefix("policy ")?.split_once(' ')?;
+        let settings = |view: &View<'_>| {
+            let policy = view.gateway.shared.policies.get(name)?;
+            Some(policy.checked.settings())
+        };
+        let path = differing(&settings(self)?, &settings(other)?);
+        let is_part = path.strip_prefix(key)?.starts_with('.');
+        is_part.then(|| defined(self.map, &format!("policy {name} {path}")))?
     }
 
     fn operation(&self, key: &str) -> Option<Of<'a>> {
@@ -191,9 +249,13 @@ impl<'a> Of<'a> {
     /// operation itself was edited.
     fn edited(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
         match change.subject.split(' ').next() {
-            _ if change.subject == "route" || change.id == "operation-exposed" => {
+            _ if change.subject == "route"
+                || change.id == "operation-exposed"
+                || change.id.starts_with("requests-") =>
+            {
                 return self.routed(other);
             }
+            _ if change.id == "client-address-changed" => return self.trusting(other).cloned(),
             Some("security") => return self.scheme(other, change),
             // Definition that operations depend on, such as `upstream u targets.a.url`.
             Some("upstream") if is_definition(&change.subject) => {
@@ -225,6 +287,15 @@ impl<'a> Of<'a> {
     /// differs.
     fn routed(&self, other: &Of<'_>) -> Option<Place> {
         let (own, its) = (self.operation, other.operation);
+        if self.written.path != other.written.path
+            && let Some(line) = self.written.lines.get("path")
+        {
+            return Some(Place {
+                line: *line,
+                column: 1,
+                ..self.written.place.clone()
+            });
+        }
         let fields = [
             ("trailing_slash", own.trailing_slash != its.trailing_slash),
             ("conditions", own.conditions != its.conditions),
@@ -244,6 +315,18 @@ impl<'a> Of<'a> {
             pairs.find_map(|(_, own, its)| mount(self.map, own?, its?))
         };
         field.or_else(|| own_mount().or_else(others).cloned())
+    }
+
+    /// Source location of the trusted proxies of the first listener where they differ.
+    fn trusting(&self, other: &Of<'_>) -> Option<&'a Place> {
+        let mut pairs = both(
+            &self.gateway.shared.listeners,
+            &other.gateway.shared.listeners,
+        );
+        pairs.find_map(|(name, own, its)| {
+            let differs = own?.trusted_proxies != its?.trusted_proxies;
+            differs.then(|| defined(self.map, &format!("listener {name} trusted_proxies")))?
+        })
     }
 
     /// Source location of a field of the operation. `None` if the field has its default.
@@ -394,6 +477,22 @@ impl<'a> Of<'a> {
             (From::Document, ""),
             (From::Defaults, "defaults.policies"),
         ];
+        // A list that one side alone has replaces the lists of wider scope.
+        let replaces = [From::Operation, From::Path, From::Document];
+        let replaced = replaces.into_iter().find_map(|from| {
+            let (own, its) = (self.list(from, &[]), other.list(from, &[]));
+            if own.is_empty() == its.is_empty() {
+                return None;
+            }
+            let first = own.first().map(|(place, _)| place.clone());
+            let key = || self.field("policies").filter(|_| from == From::Operation);
+            first
+                .or_else(key)
+                .or_else(|| Some(self.written.place.clone()))
+        });
+        if replaced.is_some() {
+            return replaced;
+        }
         lists.into_iter().find_map(|(from, key)| {
             let (own, its) = (self.list(from, kinds), other.list(from, kinds));
             let mut pairs = own.iter().zip(&its);
@@ -404,9 +503,15 @@ impl<'a> Of<'a> {
             if same == own.len().max(its.len()) {
                 return None;
             }
-            // If only the other side has the entry, use this side's last entry.
-            let entry = own.get(same).or_else(|| own.last());
-            let place = entry.map(|(place, _)| place.clone());
+            // If only the other side has the entry, use this side's entry at the same position.
+            let beside = || {
+                let (all, others) = (self.list(from, &[]), other.list(from, &[]));
+                let missing = &its.get(same)?.0;
+                let at = others.iter().position(|(place, _)| place == missing)?;
+                all.get(at).or_else(|| all.last()).cloned()
+            };
+            let entry = own.get(same).cloned().or_else(beside);
+            let place = entry.map(|(place, _)| place);
             place
                 .or_else(|| defined(self.map, key).filter(|_| !key.is_empty()).cloned())
                 .or_else(|| Some(self.written.place.clone()))

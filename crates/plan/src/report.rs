@@ -296,34 +296,45 @@ pub fn more_places(others: usize) -> String {
     }
 }
 
-/// Maximum number of characters of a body that a sentence shows. JSON contains the whole body.
-const BODY_SHOWN_MAX: usize = 200;
+/// Maximum number of bytes of a body that a sentence shows. JSON contains every body.
+const BODY_SHOWN_MAX: usize = 2_000;
 
-/// Describes a witness in one sentence.
+/// Describes a witness in one sentence, with the whole request: fields, credentials with scopes and
+/// roles, and the body.
 #[must_use]
 pub fn sentence(witness: &Witness) -> String {
     let mut text = format!("{} {}", witness.method, witness.url);
+    for (name, value) in &witness.headers {
+        text.push_str(&format!(" with {name}: {value}"));
+    }
     for credential in &witness.credentials {
         let names = credential.certificate.as_ref();
         let names = names.map(|(_, names)| names.replace('\n', ", "));
-        let names = names.filter(|names| !names.is_empty());
+        let mut parts = vec![credential.scheme.clone()];
+        parts.extend(names.filter(|names| !names.is_empty()));
+        for (word, list) in [("scopes", &credential.scopes), ("roles", &credential.roles)] {
+            if !list.is_empty() {
+                parts.push(format!("{word} {}", list.join(", ")));
+            }
+        }
         text.push_str(&format!(
-            " with a {} credential ({}{})",
+            " with a {} credential ({})",
             credential.state,
-            credential.scheme,
-            names.map_or_else(String::new, |names| format!("; {names}"))
+            parts.join("; ")
         ));
     }
     if witness.credentials.is_empty() {
         text.push_str(" without a credential");
     }
-    if let Some(body) = &witness.body {
-        let shown: String = body.chars().take(BODY_SHOWN_MAX).collect();
-        let more = match shown.len() < body.len() {
-            true => format!("… ({} bytes)", body.len()),
-            false => String::new(),
-        };
-        text.push_str(&format!(" with the body {shown}{more}"));
+    match &witness.body {
+        Some(body) if body.len() <= BODY_SHOWN_MAX => {
+            text.push_str(&format!(" with the body {body}"));
+        }
+        Some(body) => text.push_str(&format!(
+            " with a body of {} bytes (`--format json` has it)",
+            body.len()
+        )),
+        None => {}
     }
     if let Some(peer) = witness.peer {
         text.push_str(&format!(" from {peer}"));

@@ -46,8 +46,22 @@ impl<'p> Named<'p> {
                 environments: &change.environments,
             })
         });
+        let of_operations = plan.changes.iter().flat_map(|change| {
+            let mut last = "";
+            change.members.iter().filter_map(move |member| {
+                let line = member.line.as_ref()?;
+                let is_known = std::mem::replace(&mut last, &line.base) == line.base;
+                (!is_known).then(|| NamedChange {
+                    fingerprint: &line.fingerprint,
+                    base: &line.base,
+                    kind: change.id,
+                    about: member.about.clone(),
+                    environments: &change.environments,
+                })
+            })
+        });
         Self {
-            all: lines.chain(merged).collect(),
+            all: lines.chain(merged).chain(of_operations).collect(),
             known: HashMap::new(),
         }
     }
@@ -161,8 +175,23 @@ impl Review {
                     .or_insert_with(|| ack.clone());
             }
         }
+        review.of_operations(plan);
         review.of_whole_lines(plan);
         review
+    }
+
+    /// Acknowledges the changes of an operation at several places if the line that a plan of this
+    /// operation alone has is acknowledged.
+    fn of_operations(&mut self, plan: &Plan) {
+        let members = plan.changes.iter().flat_map(|change| &change.members);
+        for member in members {
+            let line = member.line.as_ref();
+            let ack = line.and_then(|line| self.acknowledged.get(&line.fingerprint));
+            if let Some(ack) = ack.cloned() {
+                let fingerprint = member.fingerprint.clone();
+                self.acknowledged.entry(fingerprint).or_insert(ack);
+            }
+        }
     }
 
     /// Acknowledges a merged change if all changes that were merged into it are acknowledged.

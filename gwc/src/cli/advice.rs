@@ -58,6 +58,13 @@ impl Advice {
     }
 }
 
+/// Returns a suggested command that does not sign. `project`: project of the command line.
+pub(super) fn in_project(project: Option<&Path>, words: &[&str]) -> String {
+    let whole = project.map(|project| format!(" --project {}", path(project)));
+    let words: Vec<String> = words.iter().map(|word| for_shell_word(word)).collect();
+    format!("gwc{} {}", whole.unwrap_or_default(), words.join(" "))
+}
+
 /// Path of the key in the project's folder, if there is exactly one.
 fn usual_key(root: &Path) -> Option<String> {
     let entries = std::fs::read_dir(root.join(KEYS)).ok()?;

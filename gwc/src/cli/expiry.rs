@@ -1,9 +1,13 @@
 //! Expiry of signing keys. Gateways refuse a signature that a key made after its `not_after`.
 
+use std::path::Path;
+
 use bundle::moment::Moment;
 use bundle::statement::predicate::Role;
 use bundle::trust::{KeyState, Trust, TrustedKey};
 use serde_json::{Value, json};
+
+use super::advice;
 
 const DAY_S: u64 = 86_400;
 /// Remaining validity below which a key is reported: 30 days.
@@ -18,8 +22,9 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     trust.keys().iter().filter(ends_soon).collect()
 }
 
-/// Returns a warning about the expiry of a key, with advice.
-pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
+/// Returns a warning about the expiry of a key, with a command that makes a new key. `project`:
+/// project of the command line.
+pub(super) fn warning(key: &TrustedKey, now: Moment, project: Option<&Path>) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {
         _ if key.not_after <= now => "has expired".to_owned(),
@@ -27,12 +32,13 @@ pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
         1 => "expires in 1 day".to_owned(),
         days => format!("expires in {days} days"),
     };
+    let name = format!("release-{}", &day(now)[..4]);
     format!(
-        "warning: the key {} of `{}` {ends} ({}); make a new one with `gwc keygen release-{}` and commit the trust file",
+        "warning: the key {} of `{}` {ends} ({}); make a new one with `{}` and commit the trust file",
         &key.id.to_string()[..12],
         key.owner.escape_debug(),
         day(key.not_after),
-        &day(now)[..4],
+        advice::in_project(project, &["keygen", &name]),
     )
 }
 
@@ -90,7 +96,7 @@ mod tests {
         let found: BTreeSet<_> = ending(&trust, NOW).iter().map(|key| key.id).collect();
         let expected = BTreeSet::from([keys[1].id, keys[3].id, keys[4].id]);
         assert_eq!(found, expected);
-        let told = |key: &TrustedKey| warning(key, NOW);
+        let told = |key: &TrustedKey| warning(key, NOW, None);
         assert!(
             told(&keys[1]).contains("expires in 30 days"),
             "{}",
@@ -102,5 +108,8 @@ mod tests {
             told(&keys[3])
         );
         assert!(told(&keys[4]).contains("has expired"), "{}", told(&keys[4]));
+        assert!(told(&keys[4]).contains("`gwc keygen release-2026`"));
+        let there = warning(&keys[4], NOW, Some(Path::new("my shop")));
+        assert!(there.contains("`gwc --project 'my shop' keygen release-2026`"));
     }
 }

@@ -154,7 +154,7 @@ impl Movement<'_> {
             &format!(
                 "the trust file says that channel {} was at serial {floor}, so gateways would \
 refuse this record; check that `{}` is the right store, that it is mounted, and that it is not an \
-older copy (`gwc apply --merge --node …` continues from the records that gateways have accepted)",
+older copy (`gwc apply --merge --node URL` continues from the records that gateways have accepted)",
                 self.place.channel,
                 say::path(&self.place.store)
             ),

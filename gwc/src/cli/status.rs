@@ -114,7 +114,7 @@ pub(super) fn compare(
         }
     }
     for key in &ending {
-        say::note(&expiry::warning(key, now));
+        say::note(&expiry::warning(key, now, context.project.as_deref()));
     }
     if difference == Difference::Fails && drift {
         say::note("error[drift]: not every gateway runs the channel's bundle");

@@ -1,5 +1,6 @@
 //! Commands that messages print can be run exactly as printed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -56,6 +57,89 @@ fn apply(outer: &Project, timeout: &str) -> Ended {
         "x",
     ];
     run(command(outer.path()).args(words)).with(0)
+}
+
+/// Collects the commands in backticks of all Rust sources below a folder, without comments, each
+/// with the name of a file that contains it.
+fn printed(folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            printed(&path, found);
+            continue;
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let lines = text.lines().map(str::trim_start);
+        let code: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
+        // A literal continues on the next line after a backslash.
+        let code = code.join("\n").replace("\\\n", "");
+        let commands = code.split("`gwc ").skip(1);
+        let commands = commands.filter_map(|rest| rest.split_once('`'));
+        for (command, _) in commands {
+            found.insert(command.to_owned(), path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn printed_commands_have_known_options() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeMap::new();
+    printed(&root.join("src"), &mut found);
+    printed(&root.join("../gwd/src"), &mut found);
+    let mut helps: BTreeMap<Vec<&str>, Ended> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (line, file) in &found {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '-';
+        let is_name = |word: &&&str| !word.starts_with('-') && word.chars().all(is_part);
+        let depth = if words.first() == Some(&"trust") {
+            2
+        } else {
+            1
+        };
+        let names: Vec<&str> = words
+            .iter()
+            .take(depth)
+            .take_while(is_name)
+            .copied()
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        count += 1;
+        let help = helps
+            .entry(names.clone())
+            .or_insert_with(|| run(command(root).args(&names).arg("--help")));
+        if help.code != 0 {
+            wrong.push(format!("{file}: `gwc {line}`: there is no such command"));
+            continue;
+        }
+        if line.contains('…') {
+            wrong.push(format!("{file}: `gwc {line}` cannot be pasted"));
+        }
+        let options = words.iter().filter(|word| word.starts_with("--"));
+        for option in options {
+            let option = option.split('=').next().unwrap_or(option);
+            let mut known = help.out.split([' ', '\n', '[', ',']);
+            if !known.any(|word| word == option) {
+                wrong.push(format!("{file}: `gwc {line}`: there is no {option}"));
+            }
+        }
+    }
+    assert!(count > 30, "{count} commands");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn apply_without_nodes_names_what_it_did_not_do() {
+    let outer = elsewhere();
+    let said = apply(&outer, "6s");
+    assert!(said.out.contains("no gateway was queried"), "{}", said.out);
 }
 
 #[test]

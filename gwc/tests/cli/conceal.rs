@@ -71,6 +71,77 @@ fn file_of_a_nested_repository_is_no_source() {
         .contains("glob-matches-nothing");
 }
 
+/// Texts of all files of the store, joined.
+fn stored(project: &Project) -> String {
+    let mut text = String::new();
+    let mut folders = vec![project.file("releases")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.expect("it can be read").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let bytes = fs::read(&path).expect("it can be read");
+                    text.push_str(&String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn private_key_in_a_tracked_file_is_not_stored() {
+    let pem = format!("-----BEGIN PRIVATE KEY-----\\n{BODY}\\n-----END PRIVATE KEY-----");
+    let jwk = format!("{{kty: EC, crv: P-256, d: {BODY}}}");
+    for schema in [
+        format!("type: string\nexample: \"{pem}\"\ndescription: \"{pem}\"\n"),
+        format!("type: string\nenum: [a, \"{pem}\"]\ndefault: \"{pem}\"\n"),
+        format!("type: object\ndefault: {{a: [{jwk}, \"{pem}\"]}}\nexamples: [{jwk}]\n"),
+        format!("password: \"{pem}\"\nkey: {jwk}\n"),
+        format!("type: object\nproperties: {{a: {jwk}}}\n"),
+    ] {
+        let project = committed();
+        project.write("k.yaml", &schema);
+        refer(&project, "{$ref: k.yaml}", "{$ref: k.yaml}");
+        project.edit(
+            "orders.yaml",
+            "operationId: listOrders",
+            &format!("operationId: listOrders, description: \"{pem}\""),
+        );
+        commit(&project, "two");
+        let apply = [
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            "x",
+        ];
+        let ended = project.run(&apply).with(0);
+        assert!(
+            !ended.out.contains(BODY) && !ended.err.contains(BODY),
+            "{ended:?}"
+        );
+        let text = stored(&project);
+        assert!(text.contains("listOrders"), "{schema}");
+        assert!(
+            !text.contains(BODY) && !text.contains(&BODY[..30]),
+            "{schema}"
+        );
+        assert!(text.contains("(private key, sha256:"), "{schema}");
+        // Another key is a change.
+        project.write("k.yaml", schema.replace(BODY, &BODY.replace("AQD", "AQE")));
+        let text = project
+            .read("orders.yaml")
+            .replace(BODY, &BODY.replace("AQD", "AQE"));
+        project.write("orders.yaml", text);
+        let ended = project.run(&["plan", "--format", "json"]).with(0);
+        assert!(!ended.out.contains(&BODY[..30]), "{ended:?}");
+        assert!(ended.out.contains("\"fingerprint\""), "{ended:?}");
+    }
+}
+
 #[test]
 fn file_of_a_submodule_is_no_source() {
     let other = Project::empty();

@@ -3,6 +3,33 @@
 use crate::project::{Project, command, run};
 
 #[test]
+fn misspelt_key_of_a_lone_document_is_found() {
+    let linted = |root: &str, path: &str, operation: &str| {
+        let project = Project::empty();
+        project.write(
+            "openapi.yaml",
+            format!(
+                "{{openapi: 3.1.0, x-gateway: {{{root}}}, info: {{title: t, version: '1'}}, paths: {{/a: {{x-gateway: {{{path}}}, \
+                 get: {{x-gateway: {{{operation}}}, responses: {{'200': {{description: ok}}}}}}}}}}}}\n"
+            ),
+        );
+        project.run(&["lint", "openapi.yaml"]).out
+    };
+    assert!(!linted("", "", "").contains("unknown-key"));
+    for (root, path, operation, meant) in [
+        ("defualts: {}", "", "", "defaults"),
+        ("defaults: {timeuot: 5s}", "", "", "timeout"),
+        ("", "trailing_slahs: ignore", "", "trailing_slash"),
+        ("", "", "timeuot: 5s", "timeout"),
+        ("", "", "retries: {atempts: 2}", "attempts"),
+    ] {
+        let out = linted(root, path, operation);
+        assert!(out.contains("unknown-key"), "{meant}: {out}");
+        assert!(out.contains(&format!("`{meant}`")), "{meant}: {out}");
+    }
+}
+
+#[test]
 fn several_formats_in_one_run() {
     let project = Project::bare();
     project.edit(

@@ -1,7 +1,7 @@
 //! Ways to silence a finding, their limits, and the finding about an `allow` without effect.
 
 use diag::Level;
-use model::compile::Levels;
+use model::compile::{self, Levels, Purpose};
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
@@ -119,7 +119,7 @@ fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
         ("a.yaml", document.as_str()),
     ];
     let files = Files::in_memory(files, Limits::default());
-    let found = model::compile::project(files, levels).findings;
+    let found = compile::project(files, levels).findings;
     found
         .iter()
         .filter(|found| {
@@ -158,7 +158,7 @@ fn levels_of_unknown_and_hard_rules_are_refused() {
     let gateway =
         "version: 1\nname: s\nlint: {duplicate-tagg: off, undefined-security-scheme: off}\n";
     let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
-    let found = model::compile::project(files, &Levels::new()).findings;
+    let found = compile::project(files, &Levels::new()).findings;
     let messages: Vec<(&str, &str)> = found
         .iter()
         .filter(|found| found.lint.name == "unknown-rule")
@@ -183,7 +183,7 @@ fn levels_of_unknown_and_hard_rules_are_refused() {
 fn gateway_yaml_and_x_gateway_may_allow_too() {
     let found = |gateway: &str| {
         let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
-        let findings = model::compile::project(files, &Levels::new()).findings;
+        let findings = compile::project(files, &Levels::new()).findings;
         let names = findings.iter().map(|finding| finding.lint.name);
         names.collect::<Vec<_>>()
     };
@@ -199,4 +199,97 @@ fn gateway_yaml_and_x_gateway_may_allow_too() {
     assert_eq!(unused(unknown), ["unused-definition", "unknown-rule"]);
     let hard = ", x-gateway-lint: {allow: [not-available]}";
     assert_eq!(unused(hard), ["unused-definition", "unknown-rule"]);
+}
+
+/// Project with the operations `odd` (with a key) and `other` (public), the path of `odd`, and a
+/// level of `unroutable-template`.
+fn unroutable(path: &str, level: &str) -> compile::Compiled {
+    let names = path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next());
+    let parameters: Vec<String> = names
+        .map(|name| format!("{{name: {name}, in: path, required: true, schema: {{type: string}}}}"))
+        .collect();
+    let parameters = parameters.join(", ");
+    let document = format!(
+        "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  \"{path}\":
+    get: {{operationId: odd, parameters: [{parameters}], security: [{{key: []}}], responses: {{'200': {{description: ok}}}}}}
+  /other:
+    get: {{operationId: other, security: [], x-gateway: {{public: true}}, responses: {{'200': {{description: ok}}}}}}
+components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}
+"
+    );
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{a: {{path: a.yaml}}}}\nauth: {{keys: {{kind: api_key}}}}\n\
+         upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+         defaults: {{upstream: u, timeout: 5s}}\nlint: {{unroutable-template: {level}}}\n"
+    );
+    let files = [("gateway.yaml", &*gateway), ("a.yaml", &*document)];
+    let files = Files::in_memory(files, Limits::default());
+    compile::project_for(files, &Levels::new(), None, Purpose::Run).expect("no environment")
+}
+
+#[test]
+fn unroutable_path_is_an_error_or_not_served() {
+    for path in [
+        "/a/{x}{y}",
+        "/w/**",
+        "/{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}-{i}",
+        "/a%00b",
+    ] {
+        let parameters = unroutable(path, "error");
+        let found = parameters.findings.iter();
+        let errors: Vec<&str> = found
+            .filter(|found| found.level == Level::Error && found.lint.name == "unroutable-template")
+            .map(|found| found.help.as_deref().unwrap_or_default())
+            .collect();
+        assert_eq!(errors.len(), 1, "{path}");
+        assert!(errors[0].contains("lint: {unroutable-template: warn}"));
+        assert!(parameters.lowered.is_none(), "{path}");
+        for level in ["warn", "info", "off"] {
+            let compiled = unroutable(path, level);
+            let lowered = compiled.lowered.expect("it compiles");
+            let api = lowered.gateway.apis.iter().next().expect("an API");
+            let keys: Vec<&str> = api.operations.iter().map(|one| &*one.key).collect();
+            assert_eq!(keys, ["a/other"], "{path} {level}");
+        }
+    }
+}
+
+#[test]
+fn unroutable_path_is_hidden_from_undescribed_paths() {
+    let served = |rest: &str| {
+        let document = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /a/{x}{y}:
+    get: {operationId: odd, parameters: [{name: x, in: path, required: true, schema: {type: string}}, {name: y, in: path, required: true, schema: {type: string}}], security: [], x-gateway: {public: true}, responses: {'200': {description: ok}}}
+";
+        let gateway = format!(
+            "version: 1\nname: s\napis: {{a: {{path: a.yaml{rest}}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+             defaults: {{upstream: u, timeout: 5s, security: upstream}}\nlint: {{unroutable-template: off}}\n"
+        );
+        let files = [("gateway.yaml", &*gateway), ("a.yaml", document)];
+        let files = Files::in_memory(files, Limits::default());
+        let compiled = compile::project_for(files, &Levels::new(), None, Purpose::Run);
+        let compiled = compiled.expect("no environment");
+        let wrong: Vec<&str> = compiled
+            .findings
+            .iter()
+            .map(|found| &*found.message)
+            .collect();
+        let lowered = compiled.lowered.unwrap_or_else(|| panic!("{wrong:?}"));
+        let api = lowered.gateway.apis.iter().next().expect("an API");
+        let hidden = api.hidden.iter();
+        hidden
+            .map(|one| format!("{} {}", one.method, one.template))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(served(""), [""; 0]);
+    assert_eq!(served(", unmatched: u"), ["GET /a/{segment 2}"]);
 }

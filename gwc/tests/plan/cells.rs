@@ -208,11 +208,12 @@ fn policy_that_comes_into_use_is_described() {
 }
 
 #[test]
-fn mirror_rewrite_and_redirect_in_use_are_moved() {
+fn policy_that_diverts_requests_is_moved() {
     for policy in [
         "{kind: mirror, upstream: v}",
         "{kind: rewrite, path: \"/other\"}",
         "{kind: redirect, host: elsewhere.example}",
+        "{kind: respond, status: 200, body: made here}",
     ] {
         let defined = format!("policies:\n  goes: {policy}\n");
         let plan = edited(

@@ -247,7 +247,7 @@ fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
 }
 
 /// Maximum number of lines between an edit and a place.
-const NEAR: u32 = 3;
+pub(crate) const NEAR: u32 = 3;
 
 #[test]
 fn places_are_the_lines_that_were_edited() {

@@ -64,6 +64,21 @@ fn review_of_a_server_covers_no_namesake() {
 
 #[test]
 fn what_was_reviewed_one_by_one_is_released_together() {
+    released_together(GATEWAY);
+}
+
+#[test]
+fn reviews_hold_over_mounts_and_listeners() {
+    let mounted = edit(
+        GATEWAY,
+        "apis: {a: {path: api.yaml}}\n",
+        "apis:\n  a:\n    path: api.yaml\n    mounts:\n      - {name: near, base_path: /v1, listeners: [inner, public]}\n      - {name: far, base_path: /v2, hosts: [far.example], listeners: [public]}\nlisteners: {inner: {address: \"127.0.0.1:8081\"}, public: {address: \"127.0.0.1:8080\"}}\n",
+    );
+    released_together(&mounted);
+}
+
+/// Opens two operations one by one, reviews both changes, and releases both in one plan.
+fn released_together(gateway: &str) {
     let open = |text: &str, operation: &str| {
         edit(
             text,
@@ -76,9 +91,9 @@ fn what_was_reviewed_one_by_one_is_released_together() {
     let id = "security-requirement-removed";
     let mut given: Vec<String> = Vec::new();
     for (old, new) in [(DOCUMENT, &first), (&first, &second)] {
-        given.extend(fingerprints(&plan((GATEWAY, old), (GATEWAY, new)), id));
+        given.extend(fingerprints(&plan((gateway, old), (gateway, new)), id));
     }
-    let release = plan((GATEWAY, DOCUMENT), (GATEWAY, &second));
+    let release = plan((gateway, DOCUMENT), (gateway, &second));
     assert_eq!(fingerprints(&release, id).len(), 1, "one line");
     let review = |given: &[String]| {
         let acks = given
@@ -97,7 +112,7 @@ fn what_was_reviewed_one_by_one_is_released_together() {
     let one = |change: &Change| (change.fingerprint.clone(), change.about());
     let mut written: Vec<(String, String)> = Vec::new();
     for (old, new) in [(DOCUMENT, &first), (&first, &second)] {
-        let plan = plan((GATEWAY, old), (GATEWAY, new));
+        let plan = plan((gateway, old), (gateway, new));
         written.extend(
             plan.changes
                 .iter()

@@ -6,7 +6,8 @@ use model::source_map::Place;
 use plan::report::{Report, Subject};
 use plan::review::{Review, State};
 use plan::{
-    Change, Class, OperationRef, Outcome, Plan, Section, Witness, github, human, json, markdown,
+    Change, Class, OperationRef, Outcome, Plan, Section, Witness, WitnessCredential, github, human,
+    json, markdown,
 };
 use serde_json::Value;
 
@@ -205,6 +206,64 @@ fn every_format_of_a_small_plan_is_as_kept() {
             kept == text,
             "tests/plan/written/{name} is stale: run with GWC_UPDATE=1\n{text}"
         );
+    }
+}
+
+/// Witness with two fields, two credentials, and a body of this length.
+fn witness(body_bytes: usize) -> Witness {
+    let credential = |scheme: &str, state, scopes: &[&str], roles: &[&str]| WitnessCredential {
+        scheme: scheme.to_owned(),
+        state,
+        scopes: scopes.iter().map(|one| (*one).to_owned()).collect(),
+        roles: roles.iter().map(|one| (*one).to_owned()).collect(),
+        certificate: None,
+    };
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Witness {
+        listener: "public".into(),
+        method: "POST".into(),
+        url: "http://gateway/orders?kind=a".into(),
+        headers: vec![field("x-version", "2"), field("x-note", HOSTILE)],
+        credentials: vec![
+            credential("bearer by tokens", "valid", &["read", "write"], &["admin"]),
+            credential("header x-key", "forged", &[], &[]),
+        ],
+        peer: None,
+        body: Some("b".repeat(body_bytes)),
+        old: Outcome::Refused { status: 403 },
+        new: Outcome::Refused { status: 404 },
+    }
+}
+
+#[test]
+fn witness_is_whole_in_every_format() {
+    for body_bytes in [300, 5_000] {
+        let mut opened = change(Class::Weaken, Section::Security, "listOrders");
+        opened.witness = Some(witness(body_bytes));
+        let plan = made(vec![opened]);
+        let [human, comment, annotations, document] =
+            written(&plan, &review(&plan, &["weaken"], Vec::new()));
+        let body = match body_bytes {
+            300 => format!(" with the body {} at", "b".repeat(300)),
+            _ => " with a body of 5000 bytes (`--format json` has it) at".to_owned(),
+        };
+        for text in [&human, &comment, &annotations] {
+            for part in [
+                "POST http://gateway/orders?kind=a with x-version: 2 with x-note: `x`",
+                "with a valid credential (bearer by tokens; scopes read, write; roles admin)",
+                "with a forged credential (header x-key)",
+                &body,
+            ] {
+                assert!(text.contains(part), "{part} in\n{text}");
+            }
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
+        }
+        let seen = outside_code(&comment);
+        assert!(
+            !seen.contains("<script") && !seen.contains("## head"),
+            "{seen}"
+        );
+        assert!(document.contains(&"b".repeat(body_bytes)));
     }
 }
 

@@ -22,6 +22,7 @@ use h2::Reason;
 
 use super::client_streams::ClientStreams;
 use super::flood::Flood;
+use super::refused::RefusedHead;
 use crate::runtime::clock::Clock;
 
 /// Length of the connection preface, which precedes the first frame.
@@ -37,7 +38,7 @@ const WINDOW_MAX: u32 = 0x7FFF_FFFF;
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const PRIORITY: u8 = 0x2;
-const RST_STREAM: u8 = 0x3;
+pub(super) const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
 const PUSH_PROMISE: u8 = 0x5;
 const PING: u8 = 0x6;
@@ -65,6 +66,10 @@ pub(super) struct ClientFrames {
     left: usize,
     /// Maximum number of CONTINUATION frames without END_HEADERS in a header block.
     continuations: usize,
+    /// Maximum size of a header list, in bytes.
+    header_bytes: usize,
+    /// Refused heads that the caller has not logged yet.
+    refused: Vec<RefusedHead>,
     has_settings: bool,
     /// Received DATA bytes that the caller has not counted yet.
     pub(super) data: u64,
@@ -114,9 +119,27 @@ impl ClientFrames {
             streams: ClientStreams::default(),
             left: PREFACE_BYTES,
             continuations: (frames + frames / 4).max(5),
+            header_bytes: header_bytes as usize,
+            refused: Vec::new(),
             has_settings: false,
             data: 0,
         }
+    }
+
+    /// Takes the refused heads: those that the inspection found, and those of `resets`, the streams
+    /// that h2 has reset with PROTOCOL_ERROR.
+    pub(super) fn take_refused(&mut self, resets: &[u32]) -> Vec<RefusedHead> {
+        let mut refused = std::mem::take(&mut self.refused);
+        let heads = resets
+            .iter()
+            .filter(|stream| self.streams.reports_head(**stream));
+        refused.extend(heads.map(|_| RefusedHead::Malformed));
+        refused
+    }
+
+    /// True if [`Self::take_refused`] has found refused heads.
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
     }
 
     /// Inspects input. `bytes` begins where the last call ended: with the first byte that h2 did
@@ -204,6 +227,21 @@ impl ClientFrames {
             let block = joined(fragment, &rest[first..length]);
             self.inspect_block(&block, part, depends_on_itself)?
         };
+        if part == Part::Head {
+            let refused = match &inspected {
+                Inspected::Malformed(_) => Some(RefusedHead::Malformed),
+                // h2 answers 431 and resets the stream.
+                Inspected::WellFormed if self.headers.list_bytes() >= self.header_bytes => {
+                    Some(RefusedHead::TooLarge)
+                }
+                Inspected::WellFormed => None,
+            };
+            if let Some(refused) = refused
+                && self.streams.reports_head(frame.stream)
+            {
+                self.refused.push(refused);
+            }
+        }
         match inspected {
             Inspected::WellFormed => {
                 self.left = length - FRAME_HEADER_BYTES;

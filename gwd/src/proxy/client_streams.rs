@@ -21,6 +21,9 @@ pub(super) struct ClientStreams {
     opened: u64,
     /// Bit N: the client has reset the stream `newest - 2 * N`.
     reset: u64,
+    /// Bit N: the client has sent more than the head on the stream `newest - 2 * N`, or the head
+    /// was reported as refused.
+    continued: u64,
     /// Streams whose body has not ended, in ascending order.
     open: Vec<u32>,
     /// Highest stream that was removed from `open` for lack of space. This stream and lower ones
@@ -42,6 +45,7 @@ impl ClientStreams {
             return Ok(Part::Head);
         }
         if self.body(stream, ends) {
+            self.continued |= self.bit(stream);
             return Ok(Part::Trailers);
         }
         if stream <= self.forgotten {
@@ -60,6 +64,7 @@ impl ClientStreams {
     /// If the client has already ended the stream. h2 checks DATA on streams that the client never
     /// opened.
     pub(super) fn data(&mut self, stream: u32, ends: bool) -> Result<(), Reason> {
+        self.continued |= self.bit(stream);
         let is_known = stream > self.forgotten && stream <= self.newest;
         if self.body(stream, ends) || !is_known {
             return Ok(());
@@ -76,10 +81,20 @@ impl ClientStreams {
         self.reset |= self.bit(stream);
     }
 
+    /// True if the last thing that the client sent on a recent stream is the head, and the head was
+    /// not reported as refused. Marks the head as reported.
+    pub(super) fn reports_head(&mut self, stream: u32) -> bool {
+        let bit = self.bit(stream);
+        let reports = bit & self.opened & !self.continued != 0;
+        self.continued |= bit;
+        reports
+    }
+
     fn opens(&mut self, stream: u32, ends: bool) {
         let distance = (stream - self.newest) / 2;
         self.opened = self.opened.checked_shl(distance).unwrap_or(0) | 1;
         self.reset = self.reset.checked_shl(distance).unwrap_or(0);
+        self.continued = self.continued.checked_shl(distance).unwrap_or(0);
         self.newest = stream;
         if ends {
             return;
@@ -162,6 +177,21 @@ mod tests {
         // The reset of another stream changes nothing.
         assert_eq!(streams.headers(5, true), Ok(Part::Head));
         assert_eq!(streams.data(5, true), CLOSED);
+    }
+
+    #[test]
+    fn head_is_reported_once_and_only_before_its_body() {
+        let mut streams = ClientStreams::default();
+        for stream in [1, 3, 5] {
+            assert_eq!(streams.headers(stream, false), Ok(Part::Head));
+        }
+        assert_eq!(streams.data(3, false), Ok(()));
+        assert_eq!(streams.headers(5, true), Ok(Part::Trailers));
+        assert_eq!(
+            [1, 3, 5, 7].map(|one| streams.reports_head(one)),
+            [true, false, false, false]
+        );
+        assert!(!streams.reports_head(1), "once");
     }
 
     #[test]

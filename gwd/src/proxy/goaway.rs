@@ -1,11 +1,12 @@
-//! Error code of the GOAWAY frame that h2 sends (RFC 9113 §6.8, §7).
+//! Error codes of the GOAWAY and RST_STREAM frames that h2 sends (RFC 9113 §6.4, §6.8, §7).
 //!
 //! h2 chooses the codes of the errors that it detects. For an error that [`super::client_frames`]
 //! detects, h2 gets an invalid frame, so that it ends the connection and all streams itself.
-//! [`GoAway`] then replaces the code in the frame on its way to the client.
+//! [`GoAway`] then replaces the code in the frame on its way to the client. It also reports the
+//! streams that h2 resets because of an error of the client.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,15 +15,21 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY};
+use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY, RST_STREAM};
 
 /// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
+
+/// Streams that were reset with PROTOCOL_ERROR and not looked at yet.
+pub(super) type Resets = Rc<RefCell<Vec<u32>>>;
 
 /// I/O for hyper that tracks the boundaries of the frames which the gateway sends.
 pub(super) struct GoAway<I> {
     io: I,
     ending: Ending,
+    resets: Resets,
+    /// Received part of the error code of a RST_STREAM frame.
+    code: u32,
     header: [u8; FRAME_HEADER_BYTES],
     /// Number of bytes of `header` that were written.
     held: usize,
@@ -31,10 +38,12 @@ pub(super) struct GoAway<I> {
 }
 
 impl<I> GoAway<I> {
-    pub(super) fn new(io: I, ending: Ending) -> Self {
+    pub(super) fn new(io: I, ending: Ending, resets: Resets) -> Self {
         Self {
             io,
             ending,
+            resets,
+            code: 0,
             header: [0; FRAME_HEADER_BYTES],
             held: 0,
             left: 0,
@@ -46,6 +55,10 @@ impl<I> GoAway<I> {
         loop {
             let payload = self.left.min(bytes.len());
             self.left -= payload;
+            let [.., kind, _, _, _, _, _] = self.header;
+            if kind == RST_STREAM && payload > 0 {
+                self.reset(&bytes[..payload]);
+            }
             bytes = &bytes[payload..];
             if bytes.is_empty() {
                 return;
@@ -58,6 +71,23 @@ impl<I> GoAway<I> {
                 self.held = 0;
                 self.left = payload_bytes(&self.header);
             }
+        }
+    }
+
+    /// Processes a part of the payload of a RST_STREAM frame: its error code.
+    #[cold]
+    fn reset(&mut self, part: &[u8]) {
+        for byte in part {
+            self.code = self.code << 8 | u32::from(*byte);
+        }
+        if self.left > 0 {
+            return;
+        }
+        let [.., a, b, c, d] = self.header;
+        if std::mem::take(&mut self.code) == u32::from(Reason::PROTOCOL_ERROR) {
+            self.resets
+                .borrow_mut()
+                .push(u32::from_be_bytes([a, b, c, d]));
         }
     }
 
@@ -166,7 +196,7 @@ mod tests {
         let expected = [&before[..], &goodbye(9)].concat();
         for cut in [0, 3, 9, 20, before.len()] {
             let ending = Ending::default();
-            let mut io = GoAway::new(Peer::default(), Rc::clone(&ending));
+            let mut io = GoAway::new(Peer::default(), Rc::clone(&ending), Resets::default());
             let mut cx = Context::from_waker(Waker::noop());
             assert!(
                 Pin::new(&mut io)
@@ -194,8 +224,32 @@ mod tests {
     }
 
     #[test]
+    fn resets_for_errors_of_the_client_are_reported() {
+        let mut sent = Vec::new();
+        for (kind, stream, code) in [
+            (RST_STREAM, 1, 1),
+            (0, 3, 1),
+            (RST_STREAM, 5, 8),
+            (RST_STREAM, 7, 1),
+        ] {
+            let mut frame = frame(kind, &[0, 0, 0, code]);
+            frame[8] = stream;
+            sent.extend(frame);
+        }
+        for piece in [1, 2, 13, sent.len()] {
+            let resets = Resets::default();
+            let mut io = GoAway::new(Peer::default(), Ending::default(), Rc::clone(&resets));
+            let mut cx = Context::from_waker(Waker::noop());
+            for part in sent.chunks(piece) {
+                assert!(Pin::new(&mut io).poll_write(&mut cx, part).is_ready());
+            }
+            assert_eq!(*resets.borrow(), [1, 7], "pieces of {piece}");
+        }
+    }
+
+    #[test]
     fn goaway_without_an_error_of_the_client_is_kept() {
-        let mut io = GoAway::new(Peer::default(), Ending::default());
+        let mut io = GoAway::new(Peer::default(), Ending::default(), Resets::default());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(
             Pin::new(&mut io)

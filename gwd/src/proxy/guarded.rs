@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::backlog::Backlog;
 use super::client_frames::{ClientFrames, INVALID_FRAME, Then};
 use super::goaway::Ending;
+use super::refused::RefusedHead;
 use crate::message::io::{ClientIo, read_in_place, take};
 use crate::runtime::clock::Clock;
 
@@ -55,6 +56,15 @@ impl Guarded {
     /// Underlying I/O.
     pub(super) fn into_inner(self) -> ClientIo {
         self.io
+    }
+
+    /// Takes the refused heads that were not logged yet. `resets`: streams that h2 has reset with
+    /// PROTOCOL_ERROR.
+    pub(super) fn take_refused(&mut self, resets: &[u32]) -> Vec<RefusedHead> {
+        match resets.is_empty() && !self.frames.has_refused() {
+            true => Vec::new(),
+            false => self.frames.take_refused(resets),
+        }
     }
 
     /// Number of received bytes that h2 has not read yet.

@@ -28,8 +28,9 @@ use crate::message::pace::Pace;
 use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
-use crate::proxy::goaway::{Ending, GoAway};
+use crate::proxy::goaway::{Ending, GoAway, Resets};
 use crate::proxy::guarded::Guarded;
+use crate::proxy::refused::log_refused_connection;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::Slot;
 
@@ -99,7 +100,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
             answer_boxed(stream, request, Rc::clone(&backlog))
         })
     };
-    let io = GoAway::new(gather, Rc::clone(&ending));
+    let resets = Resets::default();
+    let io = GoAway::new(gather, Rc::clone(&ending), Rc::clone(&resets));
     let mut http = builder.serve_connection(io, service);
     let mut watch = Watch::new(conn);
     let error = poll_fn(|cx| {
@@ -109,6 +111,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         }
         let done = Pin::new(&mut http).poll(cx);
         let drained = drain.poll(cx);
+        let refused = drain.look(|guarded| guarded.take_refused(&resets.take()));
+        refused.into_iter().for_each(|head| head.record(conn));
         backlog.turn_ends(drain.waiting() + drain.look(|guarded| guarded.held_bytes()));
         if let Poll::Ready(done) = done {
             return Poll::Ready(done.err());
@@ -127,7 +131,9 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         return;
     };
     let reason = ending.get().unwrap_or(reason);
-    conn.worker.shard.rejected_early(metric_reason(reason));
+    let reason = metric_reason(reason);
+    conn.worker.shard.rejected_early(reason);
+    log_refused_connection(conn, reason);
     drop(http);
     if let Some(guarded) = drain.into_inner() {
         linger(conn, &watch.deadline, guarded.into_inner()).await;

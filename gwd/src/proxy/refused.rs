@@ -1,20 +1,54 @@
-//! Access log line for an HTTP/1 request head that is malformed, ambiguous, too large, or
-//! incomplete at the timeout.
+//! Access log line for a request head that is malformed, ambiguous, too large, or incomplete at the
+//! timeout, and for an HTTP/2 connection that ends because of an error of the client.
 
 use policy::Reject;
 
 use crate::message::failure::Blame;
+use crate::proxy::connection::Conn;
 use crate::proxy::record::{display, number, text};
-use crate::proxy::stream::Stream;
 use crate::runtime::clock::write_timestamp;
 
 /// Maximum number of logged bytes of the head.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// Writes the line. `head` contains the received bytes.
+/// Refused head of an HTTP/2 request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusedHead {
+    /// h2 resets the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1).
+    Malformed,
+    /// h2 answers 431.
+    TooLarge,
+}
+
+impl RefusedHead {
+    /// Counts the head and writes its line. A malformed head has no status, because it gets no
+    /// response.
+    #[cold]
+    pub(super) fn record(self, conn: &Conn) {
+        let (status, reason) = match self {
+            Self::Malformed => (None, "head_invalid"),
+            Self::TooLarge => (Some(431), "headers_too_large"),
+        };
+        conn.worker.shard.rejected_early(reason);
+        write(conn, "HTTP/2", status, reason, None);
+    }
+}
+
+/// Writes the line of an HTTP/2 connection that ended because of an error of the client.
 #[cold]
-pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
-    let worker = &stream.worker;
+pub(super) fn log_refused_connection(conn: &Conn, reason: &str) {
+    write(conn, "HTTP/2", None, reason, None);
+}
+
+/// Writes the line of an HTTP/1 head. `head` contains the received bytes.
+#[cold]
+pub(crate) fn log_refused_head(conn: &Conn, reject: &Reject, head: &[u8]) {
+    let shown = Some(beginning(head));
+    write(conn, "HTTP/1.1", Some(reject.status), reject.code, shown);
+}
+
+fn write(conn: &Conn, protocol: &str, status: Option<u16>, reason: &str, head: Option<String>) {
+    let worker = &conn.worker;
     if !worker.log.wanted() {
         return;
     }
@@ -25,12 +59,16 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     out.push(b'"');
     text(out, "level", b"info");
     text(out, "node_id", worker.shared.node.as_bytes());
-    display(out, "peer_ip", &stream.peer);
-    text(out, "protocol", b"HTTP/1.1");
-    number(out, "status", u64::from(reject.status));
+    display(out, "peer_ip", &conn.peer);
+    text(out, "protocol", protocol.as_bytes());
+    if let Some(status) = status {
+        number(out, "status", u64::from(status));
+    }
     text(out, "error_origin", Blame::Client.as_str().as_bytes());
-    text(out, "reason", reject.code.as_bytes());
-    text(out, "head_start", beginning(head).as_bytes());
+    text(out, "reason", reason.as_bytes());
+    if let Some(head) = head {
+        text(out, "head_start", head.as_bytes());
+    }
     out.extend_from_slice(b"}\n");
     if worker.log.take(&worker.shared.process, bytes) {
         worker.flush_log_soon();

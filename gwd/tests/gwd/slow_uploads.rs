@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use policy::traffic::retry::Condition;
 
 use crate::fixture::*;
+use crate::frames::{DATA, HEADERS, Raw, begins, frame};
+use crate::http2::http2;
 use crate::retries::retries;
 
 const SHED: &str = "gwd_overload_shed_total";
@@ -91,6 +93,51 @@ fn leave_half_of_the_upstream(piece: usize) {
         .iter_mut()
         .any(|client| client.is_answered() && client.rest_or_head().contains(" 408 "));
     assert!(told, "who is given up is told why");
+}
+
+/// Streams of two HTTP/2 connections that each upload one byte at a time.
+#[test]
+fn trickled_http2_uploads_leave_half_of_the_upstream() {
+    let upstream = Upstream::saying("ok");
+    let ops = vec![op("GET", "/a"), op("POST", "/a")];
+    let mut shop = http2(shop(upstream.address, ops));
+    shop.upstreams[0].limits.requests = 16;
+    let served = shop.serve();
+    let streams: Vec<u32> = (0..12).map(|number| 2 * number + 1).collect();
+    let mut raws: Vec<Raw> = (0..2).map(|_| Raw::connect(served.address)).collect();
+    for raw in &mut raws {
+        for stream in &streams {
+            assert!(raw.send(&begins(*stream)));
+        }
+    }
+    let stop = Arc::<AtomicBool>::default();
+    let ended = Arc::clone(&stop);
+    let mut sockets: Vec<_> = raws.iter().map(|raw| raw.0.try_clone().unwrap()).collect();
+    let trickle = std::thread::spawn(move || {
+        while !ended.load(Ordering::SeqCst) {
+            for socket in &mut sockets {
+                for stream in &streams {
+                    let _closed = socket.write_all(&frame(DATA, 0, *stream, b"x"));
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
+    });
+    eventually("half of the places are free", || {
+        let shed = |resource| served.metric(SHED, &[resource]) as u64;
+        shed("slow_uploads") + shed("uploads_per_address") >= 4
+    });
+    for _ in 0..20 {
+        assert_eq!(get(served.address, "/a").status, 200);
+        assert_eq!(post(&served), 200, "an upload that delivers");
+    }
+    let told = raws
+        .iter_mut()
+        .any(|raw| raw.find(|frame| frame.kind == HEADERS).is_some());
+    assert!(told, "a stream that is given up gets a response");
+    stop.store(true, Ordering::SeqCst);
+    trickle.thread().unpark();
+    trickle.join().unwrap();
 }
 
 /// An operation with `stream: true` has no time limit, but its stalled uploads share the same

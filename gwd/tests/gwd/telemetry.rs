@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::fixture::*;
+use crate::frames::*;
+use crate::http2::http2;
 use crate::world::{Process, World, numbered};
 use gwd::node::AccessLog;
 
@@ -196,6 +198,27 @@ fn metrics_count_by_route_and_never_by_path() {
             &["le=\"10\""]
         ) >= 12.0
     );
+    let upstream = "upstream=\"main\"";
+    let received = "http_client_response_body_bytes_total";
+    assert_eq!(served.metric(received, &[upstream]), 5.0 * 5.0);
+    assert_eq!(
+        served.metric("http_client_request_body_bytes_total", &[upstream]),
+        0.0
+    );
+    let mut client = Client::connect(served.address);
+    client.send("POST /orders HTTP/1.1\r\nhost: h\r\ncontent-length: 3000\r\n\r\n");
+    client.send(&"x".repeat(3_000));
+    assert_eq!(client.answer().status, 200);
+    let posted = "route_id=\"POST shop:/orders@shop\"";
+    eventually("the upload is counted", || {
+        served.metric("http_server_request_body_bytes_total", &[posted]) == 3_000.0
+    });
+    assert_eq!(served.metric(sent, &[posted]), 5.0);
+    assert_eq!(
+        served.metric("http_client_request_body_bytes_total", &[upstream]),
+        3_000.0
+    );
+    assert_eq!(served.metric(received, &[upstream]), 6.0 * 5.0);
 }
 
 #[test]
@@ -330,6 +353,102 @@ fn refused_heads_have_a_line_in_the_access_log() {
         let shown = line["head_start"].as_str().unwrap();
         assert!(shown.starts_with(start) && shown.len() <= 200, "{line:#}");
     }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.is_ascii() && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn refused_http2_heads_have_a_line_in_the_log() {
+    let upstream = Upstream::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let shop = http2(shop(upstream.address, vec![op("POST", "/a")]));
+    let served = shop.serve_with(1, AccessLog::File(path.clone()));
+    let pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "h")];
+    let mut large = request("GET", &[]);
+    (0..700).for_each(|_| large.extend(field("x-secret", "s".repeat(100))));
+    let head = |block: &[u8]| frame(HEADERS, END | END_HEADERS, 1, block);
+    let pieces: Vec<&[u8]> = large.chunks(16_000).collect();
+    let last = pieces.len() - 1;
+    let long = pieces.iter().enumerate().flat_map(|(at, piece)| {
+        let kind = if at == 0 { HEADERS } else { CONTINUATION };
+        let flags = if at == 0 { END } else { 0 } | if at == last { END_HEADERS } else { 0 };
+        frame(kind, flags, 1, piece)
+    });
+    let cases = [
+        ("head_invalid", head(&request("GET", &[("X-Secret", "1")]))),
+        (
+            "head_invalid",
+            head(&request("GET", &[("x-secret", "a\nb")])),
+        ),
+        ("head_invalid", head(&fields(&pseudo))),
+        (
+            "head_invalid",
+            head(&request("GET", &[("connection", "secret")])),
+        ),
+        (
+            "head_invalid",
+            head(&request("GET", &[("content-length", "5")])),
+        ),
+        ("headers_too_large", long.collect()),
+        ("http2_compression_error", head(&[0x80])),
+        ("http2_stream_closed", frame(DATA, END, 1, b"x")),
+        (
+            "http2_flow_control_error",
+            frame(WINDOW_UPDATE, 0, 0, &0x7FFF_FFFF_u32.to_be_bytes()),
+        ),
+    ];
+    let mut count = 0;
+    for (reason, bytes) in cases {
+        // The closed stream is that of a request, which has its own line.
+        let own = usize::from(reason == "http2_stream_closed");
+        let mut raw = Raw::connect(served.address);
+        if own > 0 {
+            raw.send(&asks(1));
+            assert!(raw.find(|frame| frame.kind == HEADERS).is_some());
+        }
+        raw.send(&bytes);
+        let end = raw.find(|frame| matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY));
+        assert!(end.is_some(), "{reason}");
+        count += 1 + own;
+        let all = lines(&path, count);
+        let line = all
+            .iter()
+            .rev()
+            .take(1 + own)
+            .find(|line| line["reason"] == reason);
+        let line = line.unwrap_or_else(|| panic!("{reason}: {all:#?}"));
+        let status = if reason == "headers_too_large" {
+            431.into()
+        } else {
+            Value::Null
+        };
+        assert_eq!(line["status"], status, "{line:#}");
+        assert_eq!(line["protocol"], "HTTP/2", "{line:#}");
+        assert_eq!(line["peer_ip"], "127.0.0.1", "{line:#}");
+        assert_eq!(line["error_origin"], "client", "{line:#}");
+        assert!(line["timestamp"].is_string(), "{line:#}");
+    }
+    // A request whose body is malformed has its own line, and no second one.
+    let mut raw = Raw::connect(served.address);
+    raw.send(&begins(1));
+    raw.send(&frame(DATA, 0, 1, b"ab"));
+    raw.send(&frame(
+        HEADERS,
+        END | END_HEADERS,
+        1,
+        &fields(&[(":path", "/secret")]),
+    ));
+    assert!(raw.find(|frame| frame.kind == RST_STREAM).is_some());
+    raw.send(&asks(3));
+    assert!(raw.find(|frame| frame.stream == 3).is_some());
+    let own = lines(&path, count + 2).split_off(count);
+    assert!(
+        own.iter().all(|line| line["reason"] != "head_invalid"),
+        "{own:#?}"
+    );
+    let invalid = served.metric("gwd_rejections_total", &["reason=\"head_invalid\""]);
+    assert_eq!(invalid, 5.0);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.is_ascii() && !text.contains("secret"), "{text}");
 }

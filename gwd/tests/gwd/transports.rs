@@ -14,6 +14,7 @@ use crate::fixture::*;
 use crate::http2::{Http2, to};
 use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour, whole};
 use crate::pki::Authority;
+use crate::retries::retries;
 use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
 
 /// Answers with the request's body and trailers, and with its head in a field.
@@ -29,6 +30,120 @@ async fn echo((request, mut respond): ReceivedRequest) {
     let mut stream = respond.send_response(answer, false).unwrap();
     pour(&mut stream, bytes.into()).await;
     stream.send_trailers(trailers.unwrap_or_default()).unwrap();
+}
+
+/// Message of a unary gRPC call: no compression, no bytes.
+const MESSAGE: &[u8] = &[0; 5];
+
+#[test]
+fn grpc_call_over_http2_is_tried_again() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tries);
+    let upstream = Http2Upstream::start(move |_, (request, mut respond)| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let (bytes, _) = whole(request.into_body()).await.unwrap();
+            assert_eq!(bytes, MESSAGE);
+            let status = |code: &'static str| {
+                let code = http::HeaderValue::from_static(code);
+                (http::HeaderName::from_static("grpc-status"), code)
+            };
+            let mut answer = head(200);
+            let kind = http::HeaderValue::from_static("application/grpc");
+            answer.headers_mut().insert("content-type", kind);
+            if number == 0 {
+                // Trailers-Only: the status is in the only header block.
+                answer.headers_mut().extend([status("14")]);
+                respond.send_response(answer, true).unwrap();
+                return;
+            }
+            let mut stream = respond.send_response(answer, false).unwrap();
+            if number == 1 {
+                stream
+                    .send_data(Bytes::from_static(MESSAGE), false)
+                    .unwrap();
+            }
+            let code = if number == 1 { "0" } else { "14" };
+            stream
+                .send_trailers(HeaderMap::from_iter([status(code)]))
+                .unwrap();
+        }
+    });
+    let mut shop = upstream.behind(vec![op("POST", "/a")]);
+    shop.upstreams[0].retries = Some(retries(1, &[Condition::GrpcUnavailable]));
+    let served = shop.serve();
+    let mut client = Http2::connect(served.address);
+    let mut call = || {
+        let mut request = to("POST", "/a");
+        for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let begun = client.begin(request, Some(Bytes::from_static(MESSAGE)));
+        let answer = client.end(begun).unwrap();
+        let trailers = answer.trailers.unwrap_or_default();
+        (
+            answer.body,
+            trailers["grpc-status"].to_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(call(), (MESSAGE.to_vec(), "0".to_owned()));
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    // A status after the head of the response: the call is not repeated.
+    assert_eq!(call(), (Vec::new(), "14".to_owned()));
+    assert_eq!(tries.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn http2_upstream_cannot_speak_for_the_gateway() {
+    let upstream = Http2Upstream::start(|_, (_, mut respond)| async move {
+        let fields = |names: &[&'static str]| {
+            let fields = names.iter().map(|name| {
+                let value = if name.starts_with("x-mine") {
+                    "mine"
+                } else {
+                    "fake"
+                };
+                (http::HeaderName::from_static(name), value.parse().unwrap())
+            });
+            fields.collect::<HeaderMap>()
+        };
+        let mut answer = head(200);
+        *answer.headers_mut() = fields(&[
+            "proxy-status",
+            "proxy_status",
+            "x-gateway-bundle",
+            "x_gateway_bundle",
+            "x.gateway.any",
+            "x-request-id",
+            "x_request_id",
+            "x-mine",
+        ]);
+        let mut stream = respond.send_response(answer, false).unwrap();
+        stream.send_data(Bytes::from_static(b"ok"), false).unwrap();
+        let trailers = fields(&[
+            "x-gateway-end",
+            "proxy-status",
+            "x-request-id",
+            "x-mine-sum",
+        ]);
+        stream.send_trailers(trailers).unwrap();
+    });
+    let mut shop = upstream.behind(vec![op("GET", "/a")]);
+    shop.expose_bundle = true;
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\nconnection: te, close\r\n\r\n");
+    let answer = client.rest().to_lowercase();
+    assert!(!answer.contains("fake"), "{answer}");
+    assert!(!answer.contains("proxy_status"), "{answer}");
+    for own in [
+        "x-request-id:",
+        "x-gateway-bundle:",
+        "x-mine:",
+        "x-mine-sum:",
+    ] {
+        assert_eq!(answer.matches(own).count(), 1, "{own} in {answer}");
+    }
 }
 
 #[test]

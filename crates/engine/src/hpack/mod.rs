@@ -71,6 +71,8 @@ pub struct Inspector {
     size: usize,
     /// Maximum size that the client has chosen.
     size_max: usize,
+    /// Size of the header list in the last inspected block.
+    list_bytes: usize,
 }
 
 /// Entry of the dynamic table.
@@ -119,6 +121,8 @@ struct Block<'b> {
     /// Replacement block for the library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
+    /// Size of the fields that were read.
+    list_bytes: usize,
 }
 
 // === impl Inspector ===
@@ -136,7 +140,13 @@ impl Inspector {
             entries: VecDeque::new(),
             size: 0,
             size_max: TABLE_BYTES,
+            list_bytes: 0,
         }
+    }
+
+    /// Size of the header list in the last inspected block, in bytes (RFC 9113 §6.5.2).
+    pub fn list_bytes(&self) -> usize {
+        self.list_bytes
     }
 
     /// Sizes of the entries of the dynamic table, newest first.
@@ -155,6 +165,7 @@ impl Inspector {
             begin: 0,
             replaced: None,
             is_malformed: false,
+            list_bytes: 0,
         };
         let mut has_fields = false;
         while let Some(&first) = block.bytes.get(block.at) {
@@ -175,6 +186,7 @@ impl Inspector {
             };
             block.is_malformed |= part == Part::Trailers && kind != Kind::Field;
         }
+        self.list_bytes = block.list_bytes;
         Ok(block.end())
     }
 
@@ -184,10 +196,13 @@ impl Inspector {
         let (name, is_malformed) = match index.checked_sub(STATIC_NAMES.len() + 1) {
             None => {
                 let name = static_name(index)?;
+                block.list_bytes +=
+                    ENTRY_BYTES + usize::from(name.length) + static_value_bytes(index);
                 (name, name.kind == Kind::Malformed)
             }
             Some(dynamic) => {
                 let entry = self.entries.get(dynamic).ok_or(Invalid::Compression)?;
+                block.list_bytes += usize::from(entry.size);
                 (entry.name, entry.malformed)
             }
         };
@@ -225,6 +240,7 @@ impl Inspector {
         }
         let malformed = name.kind == Kind::Malformed || !is_valid;
         let size = ENTRY_BYTES + name_length + value_length;
+        block.list_bytes += size;
         if indexing {
             self.insert(size, name, malformed);
         }
@@ -546,6 +562,19 @@ fn static_name(index: usize) -> Result<Name, Invalid> {
         kind,
         length: name.len() as u16,
     })
+}
+
+/// Length of the value of an entry of the static table, in bytes.
+fn static_value_bytes(index: usize) -> usize {
+    match index {
+        2 | 8..=14 => 3,
+        3 | 6 => 4,
+        4 => 1,
+        5 => 11,
+        7 => 5,
+        16 => 13,
+        _ => 0,
+    }
 }
 
 /// Names of the static table (RFC 7541 appendix A), from index 1.

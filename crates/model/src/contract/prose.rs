@@ -3,7 +3,8 @@
 //!
 //! The source artifact contains the first characters of each text, and a digest if the text is
 //! longer. The prose of schemas is one set per API, because names of schemas have no meaning, and
-//! the same schema may be written once or many times.
+//! the same schema may be written once or many times. A private key is replaced by its digest, here
+//! and in contracts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,7 @@ pub(crate) struct Prose<'a> {
 pub(crate) type SchemaProse = BTreeMap<String, BTreeSet<String>>;
 
 /// Collects the prose of one schema, excluding nested schemas.
-pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
+pub(super) fn of_schema(files: &Files, schema: NodeRef<'_>, texts: &mut SchemaProse) {
     const KEYWORDS: [&str; 6] = [
         "title",
         "description",
@@ -37,7 +38,7 @@ pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     ];
     for (entry, value) in schema.entries() {
         if KEYWORDS.contains(&&*entry.key) {
-            let text = kept(&text_of(value));
+            let text = kept(&text_of(files, value));
             match texts.get_mut(&*entry.key) {
                 Some(all) => all.insert(text),
                 None => {
@@ -224,9 +225,9 @@ impl<'a> Prose<'a> {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "the same form as the other methods")]
     fn put(&self, texts: &mut Texts, about: String, value: NodeRef<'a>) {
-        texts.insert(about, (kept(&text_of(value)), value.span()));
+        let text = text_of(self.resolver.files(), value);
+        texts.insert(about, (kept(&text), value.span()));
     }
 
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
@@ -253,15 +254,48 @@ pub fn kept(text: &str) -> String {
     }
 }
 
-/// Text of a value. Values other than strings become canonical JSON.
-fn text_of(value: NodeRef<'_>) -> String {
-    fn write(value: NodeRef<'_>, out: &mut String) {
+/// Text in place of a private key.
+pub(crate) fn in_place_of_key(text: &str) -> String {
+    format!(
+        "(private key, sha256:{})",
+        Digest::of(text.as_bytes()).hex()
+    )
+}
+
+/// Text in place of a value that is a private key. `None` for other values.
+pub(super) fn key_digest(files: &Files, value: NodeRef<'_>) -> Option<String> {
+    files
+        .is_key(value.span())
+        .then(|| in_place_of_key(&plain_text_of(value)))
+}
+
+/// Text of a value, with a digest in place of each private key. Values other than strings become
+/// canonical JSON.
+fn text_of(files: &Files, value: NodeRef<'_>) -> String {
+    written(value, &|value| key_digest(files, value))
+}
+
+fn plain_text_of(value: NodeRef<'_>) -> String {
+    written(value, &|_| None)
+}
+
+/// Text of a value, with the text of `replaced` for each value for which it returns one.
+fn written(value: NodeRef<'_>, replaced: &dyn Fn(NodeRef<'_>) -> Option<String>) -> String {
+    fn write(
+        value: NodeRef<'_>,
+        replaced: &dyn Fn(NodeRef<'_>) -> Option<String>,
+        out: &mut String,
+    ) {
+        if let Some(text) = replaced(value) {
+            out.push_str(&bundle::ir::Value::Text(text.into()).to_string());
+            return;
+        }
         match value.kind() {
             Kind::List(_) => {
                 out.push('[');
                 for (index, item) in value.items().enumerate() {
                     out.push_str(if index > 0 { ", " } else { "" });
-                    write(item, out);
+                    write(item, replaced, out);
                 }
                 out.push(']');
             }
@@ -273,7 +307,7 @@ fn text_of(value: NodeRef<'_>) -> String {
                     out.push_str(if index > 0 { ", " } else { "" });
                     out.push_str(&bundle::ir::Value::Text(entry.key.clone()).to_string());
                     out.push_str(": ");
-                    write(value, out);
+                    write(value, replaced, out);
                 }
                 out.push('}');
             }
@@ -285,10 +319,13 @@ fn text_of(value: NodeRef<'_>) -> String {
             }
         }
     }
+    if let Some(text) = replaced(value) {
+        return text;
+    }
     if let Some(text) = value.as_str() {
         return text.to_owned();
     }
     let mut out = String::new();
-    write(value, &mut out);
+    write(value, replaced, &mut out);
     out
 }

@@ -132,7 +132,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             // OpenAPI 3.0 ignores fields beside `$ref`.
             let alone = self.version == Version::V30 && reference(schema).is_some();
             if !alone && self.told.insert(schema.id()) {
-                prose::of_schema(schema, &mut self.prose);
+                prose::of_schema(self.resolver.files(), schema, &mut self.prose);
             }
         }
         end
@@ -216,7 +216,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 
     fn read_inside(&mut self, schema: NodeRef<'a>, id: u32) {
-        if !schema.is_map() {
+        if !schema.is_map() || self.resolver.files().is_key(schema.span()) {
             let value = self.literal(schema);
             self.graph.fill(id, value);
             return;
@@ -333,8 +333,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .collect())
     }
 
-    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them.
+    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them. A private
+    /// key becomes a text with its digest, because bundles are published.
     pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
+        if let Some(text) = prose::key_digest(self.resolver.files(), value) {
+            return Value::Text(text.into());
+        }
         match value.kind() {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),

@@ -65,8 +65,15 @@ impl<'c> Definitions<'c> {
             self.add(subject, entry.span, entry.node);
         }
         for entry in &settings.consumers {
-            // A project may have very many consumers, so store only the place of each name.
+            // A project may have very many consumers, so store only the places of each name and of
+            // its keys.
             let subject = format!("consumer {}", entry.value.name);
+            let keys = entry
+                .node
+                .and_then(|node| self.compiled.files.tree.at(node).get("keys"));
+            if let Some(keys) = keys {
+                self.add(format!("{subject} keys"), keys.span(), None);
+            }
             self.add(subject, entry.span, None);
         }
         for entry in &settings.listeners {
@@ -135,7 +142,8 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    /// Adds all values inside a definition. The key path of a value is its subject.
+    /// Adds all values inside a definition. The key path of a value is its subject. Entries of a
+    /// list of maps have their index, with three digits, as settings of policies have it.
     fn add_inside(&mut self, subject: &str, separator: char, node: NodeRef<'_>) {
         for (entry, value) in node.entries() {
             let subject = format!("{subject}{separator}{}", entry.key);
@@ -149,6 +157,10 @@ impl<'c> Definitions<'c> {
             };
             let place = self.place(span);
             self.places.insert(subject, place);
+        }
+        let maps = node.items().enumerate().filter(|(_, item)| item.is_map());
+        for (index, item) in maps {
+            self.add_inside(&format!("{subject}{separator}{index:03}"), '.', item);
         }
     }
 }

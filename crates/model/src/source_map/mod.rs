@@ -101,7 +101,8 @@ pub struct OperationSource {
     /// Texts of its parts, by subject (`response 200 description`), shortened as in [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
-    /// Line of each text, by subject, if the text is in the file of [`Self::place`].
+    /// Line of each text, by subject, and of the path (`path`), if it is in the file of
+    /// [`Self::place`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, u32>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::fields::Setters;
 use super::{ApiProse, Fields, OperationSource, Place, SourceMap};
 use crate::compile::Compiled;
-use crate::contract::prose::{Prose, Texts};
+use crate::contract::prose::{Prose, Texts, in_place_of_key};
 use crate::settings::Settings;
 use crate::{Api, Operation};
 
@@ -93,7 +93,13 @@ fn of_operation(
 ) -> OperationSource {
     let place = |span| Place::of(&compiled.files.sources, span);
     let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-    let text = |text: &Option<diag::Spanned<String>>| text.as_ref().map(|text| text.value.clone());
+    let text = |text: &Option<diag::Spanned<String>>| {
+        let text = text.as_ref()?;
+        Some(match compiled.files.is_key(text.span) {
+            true => in_place_of_key(&text.value),
+            false => text.value.clone(),
+        })
+    };
     let at = place(operation.span);
     let prose = prose.of_operation(written);
     let own = [
@@ -105,8 +111,9 @@ fn of_operation(
     let own = own.chain(written.tags.first().map(|tag| ("tags", tag.span)));
     let parts = prose.iter();
     let parts = parts.map(|(about, (_, span))| (about.as_str(), *span));
+    let path = ("path", api.spec.paths[operation.place.0].template.span);
     let mut lines = BTreeMap::new();
-    for (about, span) in own.chain(parts) {
+    for (about, span) in own.chain(parts).chain([path]) {
         let own = place(span);
         if own.file == at.file {
             lines.insert(about.to_owned(), own.line);

@@ -75,6 +75,64 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
     parts
 }
 
+/// Maximum number of parameters in one segment. The cost of comparing two patterns grows with the
+/// product of their parameters.
+pub const PARAMETERS_MAX: usize = 8;
+
+/// Template that matches at least the requests of a template that the router cannot match: two
+/// adjacent parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or NUL. Each such
+/// segment becomes one parameter. `None` if the router can match the template.
+#[must_use]
+pub fn wider(template: &str) -> Option<String> {
+    /// Segment, with the number of its parameters.
+    #[derive(Default)]
+    struct Segment {
+        text: String,
+        count: usize,
+        has_adjacent: bool,
+        ends_with_parameter: bool,
+    }
+    let mut segments = vec![Segment::default()];
+    for part in parts(template) {
+        match part {
+            Part::Literal { text, .. } => {
+                for (index, piece) in text.split('/').enumerate() {
+                    if index > 0 {
+                        segments.push(Segment::default());
+                    }
+                    if let Some(last) = segments.last_mut().filter(|_| !piece.is_empty()) {
+                        last.text.push_str(piece);
+                        last.ends_with_parameter = false;
+                    }
+                }
+            }
+            Part::Parameter { bytes, .. } => {
+                if let Some(last) = segments.last_mut() {
+                    last.text.push_str(&template[bytes]);
+                    last.count += 1;
+                    last.has_adjacent |= std::mem::replace(&mut last.ends_with_parameter, true);
+                }
+            }
+            Part::Unclosed { .. } | Part::Unopened { .. } => return None,
+        }
+    }
+    let is_wide = |segment: &Segment| {
+        let is_reserved = segment.text == "**" || segment.text.contains("%00");
+        is_reserved || segment.has_adjacent || segment.count > PARAMETERS_MAX
+    };
+    if !segments.iter().any(is_wide) {
+        return None;
+    }
+    let segments = segments.iter().enumerate();
+    let segments: Vec<String> = segments
+        .map(|(index, segment)| match is_wide(segment) {
+            true => format!("{{segment {index}}}"),
+            false => segment.text.clone(),
+        })
+        .collect();
+    Some(segments.join("/"))
+}
+
 /// Returns the parameters of a template with their byte ranges.
 pub fn parameters(template: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
     parts(template).into_iter().filter_map(|part| match part {
@@ -86,6 +144,25 @@ pub fn parameters(template: &str) -> impl Iterator<Item = (&str, Range<usize>)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unroutable_segments_become_one_parameter() {
+        for (template, expected) in [
+            ("/a/{x}{y}/b", Some("/a/{segment 2}/b")),
+            ("/w/**/x/**", Some("/w/{segment 2}/x/{segment 4}")),
+            (
+                "/{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}-{i}/{j}",
+                Some("/{segment 1}/{j}"),
+            ),
+            ("/a%00b/{c}", Some("/{segment 1}/{c}")),
+            ("/{a}-{b}-{c}-{d}/{e}-{f}-{g}-{h}-{i}", None),
+            ("/{a}/{b}", None),
+            ("/w**/a", None),
+            ("/a/{x", None),
+        ] {
+            assert_eq!(wider(template).as_deref(), expected, "{template}");
+        }
+    }
 
     #[test]
     fn templates_fall_into_parts() {

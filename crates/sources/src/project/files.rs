@@ -413,6 +413,12 @@ impl Files {
         loaded.map_or(&[], |loaded| &loaded.keys)
     }
 
+    /// True if a value is key material: a string with a private key, or a private JWK.
+    #[must_use]
+    pub fn is_key(&self, value: Span) -> bool {
+        self.keys(value.file).binary_search(&value).is_ok()
+    }
+
     /// True if a file contains `x-gateway-lint`.
     #[must_use]
     pub fn allows(&self, file: FileId) -> bool {

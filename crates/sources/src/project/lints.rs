@@ -160,7 +160,8 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Every reader \
 of the repository has the key, and `gwc strip` would publish it. A key that is in use belongs in a \
 secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
-source (`untracked-source`). The value is not shown.",
+source (`untracked-source`). The value is not shown, and contracts and the source artifact of a \
+bundle have its digest in its place.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n                -----END PRIVATE KEY-----\n"
     ),

@@ -74,6 +74,7 @@ mod unknown_link_operation;
 pub mod unknown_method;
 mod unknown_tag_parent;
 mod unresolved_discriminator;
+mod unroutable_template;
 mod unsafe_markdown;
 pub mod unsupported_pattern;
 mod unsupported_template;
@@ -101,6 +102,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &repeated_template_parameter::LINT,
         check: Check::Key(Keys::Path, repeated_template_parameter::check),
+    },
+    Rule {
+        lint: &unroutable_template::LINT,
+        check: Check::Key(Keys::Path, unroutable_template::check),
     },
     Rule {
         lint: &unsupported_template::LINT,

@@ -1,0 +1,269 @@
+//! Operations that a changed definition reaches: those of both sides that use the policy, upstream,
+//! verifier, security scheme, mount, listener or API of the change.
+//!
+//! The operations are no part of the change's fingerprint: an acknowledged edit of a definition
+//! stays acknowledged when another operation begins to use the definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use diag::text::printable;
+use policy::Policy as _;
+
+use crate::{Change, Plan, Side};
+
+/// Maximum number of operations that are listed. The others are counted.
+const LISTED_MAX: usize = 100;
+
+/// Maximum number of operations that text output lists.
+const SHOWN_MAX: usize = 3;
+
+/// Operations that a change of a definition reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Number of operations.
+    pub count: usize,
+    /// Keys of the first 100 operations, in alphabetical order.
+    pub operations: BTreeSet<String>,
+}
+
+impl Reach {
+    /// Adds the operations of the same change in another environment.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        self.count = self.count.max(other.count).max(self.operations.len());
+        self.shorten();
+    }
+
+    fn shorten(&mut self) {
+        while self.operations.len() > LISTED_MAX {
+            self.operations.pop_last();
+        }
+    }
+
+    /// Phrase for text output: `reaches 4 operations: a, b, c, …`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let named: Vec<&str> = self.operations.iter().map(String::as_str).collect();
+        let named = &named[..named.len().min(SHOWN_MAX)];
+        let more = if self.count > named.len() {
+            ", …"
+        } else {
+            ""
+        };
+        let counted = crate::report::counted(self.count, "operation");
+        printable(&format!("reaches {counted}: {}{more}", named.join(", ")))
+    }
+}
+
+/// Definition that operations use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Used<'a> {
+    /// Shared policy, or `API/NAME`.
+    Policy(&'a str),
+    Upstream(&'a str),
+    /// Verifier in `auth`.
+    Auth(&'a str),
+    /// `API/NAME`.
+    Scheme(&'a str),
+    /// `API/NAME`.
+    Mount(&'a str),
+    Listener(&'a str),
+    Api(&'a str),
+}
+
+impl<'a> Used<'a> {
+    /// Definitions that a subject names, such as `upstream u targets.a.url`.
+    fn of(subject: &'a str) -> Vec<Self> {
+        let words: Vec<&str> = subject.split(' ').collect();
+        let [kind, name, rest @ ..] = &words[..] else {
+            return Vec::new();
+        };
+        let of = |name: &'a str| match *kind {
+            "policy" => Some(Self::Policy(name)),
+            "upstream" => Some(Self::Upstream(name)),
+            "auth" => Some(Self::Auth(name)),
+            "scheme" => Some(Self::Scheme(name)),
+            "mount" => Some(Self::Mount(name)),
+            "listener" => Some(Self::Listener(name)),
+            "api" => Some(Self::Api(name)),
+            _ => None,
+        };
+        let second = match rest {
+            ["->", second, ..] => Some(*second),
+            _ => None,
+        };
+        [Some(*name), second]
+            .into_iter()
+            .flatten()
+            .filter_map(of)
+            .collect()
+    }
+}
+
+/// Keys of the operations that use each wanted definition.
+type Users<'a> = BTreeMap<Used<'a>, BTreeSet<String>>;
+
+/// Adds the operations that a change reaches to each change of a definition.
+pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
+    let is_meant = |change: &&mut Change| change.operations.is_empty();
+    let subjects: Vec<String> = plan
+        .changes
+        .iter_mut()
+        .filter(is_meant)
+        .map(|change| change.subject.clone())
+        .collect();
+    let mut users: Users<'_> = subjects
+        .iter()
+        .flat_map(|subject| Used::of(subject))
+        .map(|used| (used, BTreeSet::new()))
+        .collect();
+    if users.is_empty() {
+        return;
+    }
+    for side in old.into_iter().chain([new]) {
+        collect(&side.lowered.gateway, &mut users);
+    }
+    let changes = plan.changes.iter_mut().filter(is_meant);
+    for (change, subject) in changes.zip(&subjects) {
+        let all = Used::of(subject);
+        let keys: BTreeSet<&String> = all
+            .iter()
+            .filter_map(|used| users.get(used))
+            .flatten()
+            .collect();
+        if !keys.is_empty() {
+            change.reaches = Some(Reach {
+                count: keys.len(),
+                operations: keys.into_iter().take(LISTED_MAX).cloned().collect(),
+            });
+        }
+    }
+}
+
+/// Adds the operations of a gateway to the definitions that they use.
+fn collect(gateway: &ir::Gateway, users: &mut Users<'_>) {
+    for api in &gateway.apis {
+        let of_api = of_api(api);
+        let of_treatments: Vec<Vec<String>> = api
+            .treatments
+            .iter()
+            .map(|treatment| of_treatment(gateway, api, treatment))
+            .collect();
+        for (used, keys) in users.iter_mut() {
+            let name = used.text();
+            let all = of_api.contains(&name);
+            let uses: Vec<bool> = of_treatments
+                .iter()
+                .map(|one| one.contains(&name))
+                .collect();
+            let operations = api.operations.iter().filter(|operation| {
+                all || uses
+                    .get(operation.treatment as usize)
+                    .copied()
+                    .unwrap_or(false)
+            });
+            keys.extend(operations.map(|operation| operation.key.clone()));
+        }
+    }
+}
+
+impl Used<'_> {
+    /// Subject without its keys: `policy slow`.
+    fn text(&self) -> String {
+        let (kind, name) = match self {
+            Self::Policy(name) => ("policy", name),
+            Self::Upstream(name) => ("upstream", name),
+            Self::Auth(name) => ("auth", name),
+            Self::Scheme(name) => ("scheme", name),
+            Self::Mount(name) => ("mount", name),
+            Self::Listener(name) => ("listener", name),
+            Self::Api(name) => ("api", name),
+        };
+        format!("{kind} {name}")
+    }
+}
+
+/// Definitions that all operations of an API use.
+fn of_api(api: &ir::Api) -> Vec<String> {
+    let mut all = vec![format!("api {}", api.name)];
+    for mount in &api.mounts {
+        all.push(format!("mount {}/{}", api.name, mount.name));
+        all.extend(
+            mount
+                .listeners
+                .iter()
+                .map(|name| format!("listener {name}")),
+        );
+    }
+    all
+}
+
+/// Definitions that operations with a treatment use.
+fn of_treatment(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<String> {
+    let mut all = vec![format!("upstream {}", treatment.upstream)];
+    let upstream = |name: &str| format!("upstream {name}");
+    for link in &treatment.chain {
+        let (subject, policy) = match link {
+            ir::Link::Authenticate => continue,
+            ir::Link::Shared(name) => (name.clone(), gateway.shared.policies.get(name)),
+            ir::Link::Own(name) => (format!("{}/{name}", api.name), api.policies.get(name)),
+        };
+        all.push(format!("policy {subject}"));
+        let upstreams = policy.map(|policy| policy.checked.upstreams());
+        all.extend(upstreams.into_iter().flatten().map(upstream));
+    }
+    let forwarding = &treatment.forwarding;
+    let split = forwarding.split.iter().flat_map(|split| split.upstreams());
+    let mirror = forwarding
+        .mirror
+        .iter()
+        .flat_map(|mirror| mirror.upstreams());
+    all.extend(split.chain(mirror).map(upstream));
+    for wanted in treatment.security.uses() {
+        all.push(format!("scheme {}/{}", api.name, wanted.scheme));
+        if let Some(ir::Verify::Auth(name)) = api.schemes.get(&wanted.scheme).map(|one| &one.verify)
+        {
+            all.push(format!("auth {name}"));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_name_definitions() {
+        for (subject, expected) in [
+            ("policy slow limit", vec![Used::Policy("slow")]),
+            ("policy a/slow", vec![Used::Policy("a/slow")]),
+            (
+                "upstream u -> v targets",
+                vec![Used::Upstream("u"), Used::Upstream("v")],
+            ),
+            ("listener public address", vec![Used::Listener("public")]),
+            ("timeout", Vec::new()),
+            ("consumer acme", Vec::new()),
+        ] {
+            assert_eq!(Used::of(subject), expected, "{subject}");
+        }
+    }
+
+    #[test]
+    fn reach_lists_the_first_operations() {
+        let reach = |names: std::ops::Range<usize>| Reach {
+            count: names.len(),
+            operations: names.map(|name| format!("a/{name:04}")).collect(),
+        };
+        assert_eq!(reach(0..1).text(), "reaches 1 operation: a/0000");
+        assert_eq!(
+            reach(0..4).text(),
+            "reaches 4 operations: a/0000, a/0001, a/0002, …"
+        );
+        let mut joined = reach(0..60);
+        joined.join(reach(30..120));
+        assert_eq!((joined.count, joined.operations.len()), (120, LISTED_MAX));
+    }
+}
