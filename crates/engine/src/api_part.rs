@@ -162,7 +162,7 @@ impl ApiPart {
         &self.schemes
     }
 
-    /// Descriptions of the requests that the API's operations validate.
+    /// Descriptions of the messages that the API's operations validate.
     #[must_use]
     pub fn messages(&self) -> Option<&ir::Messages> {
         self.messages.as_ref()

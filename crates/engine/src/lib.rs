@@ -46,4 +46,4 @@ pub use error::BuildError;
 pub use error_shapes::ErrorShape;
 pub use listener::Listener;
 pub use parts::{Assembly, Parts};
-pub use snapshot::{Breaker, ChainStep, Mount, RouteRef, Snapshot, Treatment};
+pub use snapshot::{Breaker, ChainStep, Mount, ResponseValidation, RouteRef, Snapshot, Treatment};

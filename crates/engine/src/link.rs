@@ -13,6 +13,7 @@ use http::HeaderName;
 use policy::auth::{self, TokenVerifier};
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
+use policy::validation::Mode;
 use policy::{Checked, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
@@ -23,7 +24,7 @@ use crate::error::BuildError;
 use crate::key::Key;
 use crate::lookalikes;
 use crate::parts::{Cache, Parts};
-use crate::snapshot::{Breaker, ChainStep, Treatment};
+use crate::snapshot::{Breaker, ChainStep, ResponseValidation, Treatment};
 use crate::verifiers::Verifiers;
 
 /// Shared policies and verifiers of one gateway, prepared for its APIs.
@@ -42,6 +43,7 @@ pub(crate) struct Linker<'a> {
 struct Steps {
     chain: Vec<ChainStep>,
     retries: Option<retry::Checked>,
+    response_validation: Option<ResponseValidation>,
     breakers: Vec<Breaker>,
 }
 
@@ -219,6 +221,7 @@ impl<'a> Linker<'a> {
             chain,
             retries,
             breakers,
+            response_validation,
         } = self.steps(treatment, api, own, strips)?;
         let Fields {
             read,
@@ -253,6 +256,7 @@ impl<'a> Linker<'a> {
             stream: treatment.forwarding.stream,
             closes_streams: treatment.forwarding.closes_streams,
             override_fields: treatment.forwarding.override_fields.as_slice().into(),
+            response_validation,
             retries,
             breakers: breakers.into(),
         })
@@ -271,6 +275,8 @@ impl<'a> Linker<'a> {
         let mut chain = Vec::with_capacity(treatment.chain.len() + usize::from(strips));
         let mut retries = treatment.retries.clone();
         let mut breakers = Vec::new();
+        let own_validation = treatment.forwarding.validate.as_ref();
+        let mut response = own_validation.map(|own| ("validate", own.response));
         let mut validates = treatment.forwarding.validate.is_some();
         for link in &treatment.chain {
             let (policy, filter) = match link {
@@ -309,6 +315,11 @@ impl<'a> Linker<'a> {
                     state: policy.state,
                     checked: checked.clone(),
                 }),
+                Checked::Validate(checked)
+                    if response.is_none_or(|(_, mode)| mode < checked.response) =>
+                {
+                    response = Some((policy.name.as_str(), checked.response));
+                }
                 // Keep only the last `cors`, because two would overwrite each other's fields.
                 Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
@@ -340,6 +351,12 @@ impl<'a> Linker<'a> {
             chain,
             retries,
             breakers,
+            response_validation: response.filter(|(_, mode)| *mode != Mode::Off).map(
+                |(policy, mode)| ResponseValidation {
+                    policy: policy.into(),
+                    mode,
+                },
+            ),
         })
     }
 

@@ -6,6 +6,7 @@ use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
 use policy::key_cell::KeyCell;
 use policy::traffic::{circuit_breaker, retry};
+use policy::validation::Mode;
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
 
 use crate::api_part::ApiPart;
@@ -105,6 +106,8 @@ pub struct Treatment {
     pub(crate) access: u32,
     /// True if the API has an operation with other access rules, or an `internal` operation.
     pub(crate) has_other_access: bool,
+    /// Validation of the operation's responses. None: they are not validated.
+    pub response_validation: Option<ResponseValidation>,
     /// Retry settings of the operation or its chain. None: those of the upstream apply.
     pub retries: Option<retry::Checked>,
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
@@ -128,6 +131,15 @@ impl ChainStep {
             Self::Filter(..) | Self::Authenticate | Self::Strip => None,
         }
     }
+}
+
+/// Validation of responses: the strictest mode of a chain.
+#[derive(Debug)]
+pub struct ResponseValidation {
+    /// Name of the policy with this mode, or `validate` for the operation's own setting.
+    pub policy: Arc<str>,
+    /// Treatment of a response that does not match its description. Never `Off`.
+    pub mode: Mode,
 }
 
 /// Circuit breaker of a chain.

@@ -15,7 +15,6 @@ use super::path_item::{self, PathKey};
 use super::security::{Written, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
-use super::validate_key::requests;
 use super::{Operation, Valued, later, open};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
@@ -139,21 +138,23 @@ fn one(
     }
     let root_validate = scopes.root_defaults.and_then(|node| node.get("validate"));
     let checked = validate::Checked {
-        request: validation(
-            [described.get("validate"), root_validate],
-            settings.defaults.validation,
-        ),
         undeclared: undeclared(*root),
+        ..validation(
+            [described.get("validate"), root_validate],
+            &settings.defaults.validation,
+        )
     };
-    let validation = in_chain(&chain, own).fold(checked.request, Mode::max);
+    let strictest = |of: fn(&validate::Checked) -> Mode| {
+        in_chain(&chain, own).map(of).fold(of(&checked), Mode::max)
+    };
+    let validation = strictest(|checked| checked.request);
+    let response_validation = strictest(|checked| checked.response);
     forwarding.validate = (!checked.is_off()).then_some(checked);
     let declared = later::operation(&later::Nodes {
         tree: &files.tree,
         spec,
         item: described.item,
         operation,
-        root_default: root_validate,
-        default: &settings.defaults.validate,
         upstream: &upstream.value,
     });
     let template = path_item::styled(&described.path.template, &operation.parameters, node);
@@ -178,6 +179,7 @@ fn one(
         trailing_slash: path_item::trailing_slash(described.of_path),
         internal,
         validation,
+        response_validation,
         security,
         public,
         chain,
@@ -344,18 +346,21 @@ fn undeclared(root: Option<NodeRef<'_>>) -> Undeclared {
     setting.and_then(Undeclared::of).unwrap_or_default()
 }
 
-/// Validation modes of the policies of a chain.
-fn in_chain(chain: &[Valued<ir::Link>], own: &Own<'_>) -> impl Iterator<Item = Mode> {
+/// Policies of a chain that validate messages.
+fn in_chain<'a>(
+    chain: &'a [Valued<ir::Link>],
+    own: &'a Own<'_>,
+) -> impl Iterator<Item = &'a validate::Checked> {
     let policies = chain.iter().filter_map(|link| own.checked(&link.value));
     policies.filter_map(|policy| match policy {
-        Checked::Validate(checked) => Some(checked.request),
+        Checked::Validate(checked) => Some(checked),
         _ => None,
     })
 }
 
-/// Validation mode of requests. The `validate` of the nearest level applies as a whole. If no level
-/// has one: `default`, which is the mode of gateway.yaml.
-fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Mode) -> Mode {
-    let setting = nearest.into_iter().flatten().next();
-    setting.map_or(default, requests)
+/// Validation of messages. The `validate` of the nearest level applies as a whole. If no level has
+/// one: `default`, which is that of gateway.yaml.
+fn validation(nearest: [Option<NodeRef<'_>>; 2], default: &validate::Checked) -> validate::Checked {
+    let said = nearest.into_iter().flatten().next();
+    said.map_or_else(|| default.clone(), validate::author::read)
 }

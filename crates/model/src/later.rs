@@ -1,12 +1,11 @@
 //! Settings of documents that this version knows but cannot run yet. Bundles contain them for
 //! comparisons (`gwc diff`); gwd ignores them.
 
+use diag::Tree;
 use diag::shape::Shape;
-use diag::{NodeRef, Tree};
 use policy::declared::{self, Scalar, Settings, Value};
 
 use super::settings::{ApiEntry, FROM_SERVERS};
-use super::validate_key::later as validate;
 use openapi::spec::{Operation, PathItem, Server, Spec};
 use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 
@@ -16,10 +15,6 @@ pub(super) struct Nodes<'a> {
     pub(super) spec: &'a Spec,
     pub(super) item: &'a PathItem,
     pub(super) operation: &'a Operation,
-    /// Key `validate` under `defaults` of the document.
-    pub(super) root_default: Option<NodeRef<'a>>,
-    /// Key `validate` under `defaults` of gateway.yaml.
-    pub(super) default: &'a Settings,
     /// Upstream of the operation.
     pub(super) upstream: &'a str,
 }
@@ -31,23 +26,11 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
         spec,
         item,
         operation,
-        root_default,
-        default,
         upstream,
     } = nodes;
     let extension = operation.x_gateway.map(|id| tree.at(id));
     let own = extension.map(|node| declared::later(node, &Shape::Object(&OPERATION)));
-    let own_validate = extension
-        .and_then(|node| node.get("validate"))
-        .filter(|node| !node.is_null());
     let mut all = own.unwrap_or_default();
-    if own_validate.is_none() {
-        let inherited = root_default.filter(|node| !node.is_null());
-        let inherited = inherited.map_or_else(|| (*default).clone(), validate);
-        if !inherited.is_empty() {
-            all = all.with_below(&["validate"], inherited);
-        }
-    }
     for parameter in &operation.parameters {
         if let Some(id) = parameter.x_gateway {
             let key = format!("{} {}", parameter.place.name(), parameter.name.value);

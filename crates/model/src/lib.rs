@@ -63,7 +63,6 @@ mod unchecked_alternative;
 mod unknown_issuer;
 mod unreachable_alternative;
 mod unvalidated;
-mod validate_key;
 pub mod verifiers;
 pub mod wildcard;
 
@@ -161,6 +160,8 @@ pub struct Operation {
     pub internal: bool,
     /// Validation of requests against the contract.
     pub validation: Mode,
+    /// Validation of responses against the contract.
+    pub response_validation: Mode,
     /// Credentials required from callers.
     pub security: Valued<ir::Security>,
     /// Source location of `public: true`.
@@ -194,6 +195,11 @@ impl Operation {
         self.declared
             .clone()
             .with_below(&[], self.forwarding.settings())
+    }
+
+    /// True if messages of the operation are validated.
+    pub(crate) fn validates(&self) -> bool {
+        self.validation != Mode::Off || self.response_validation != Mode::Off
     }
 }
 

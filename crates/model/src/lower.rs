@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::Checked;
+use policy::validation::Mode;
 
 use crate::called;
 use crate::contract::contract;
@@ -204,27 +205,35 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     })
 }
 
-/// Keys of the operations of an API whose requests are checked against their description.
-pub(crate) fn validated<'a>(settings: &'a Settings, api: &'a Api) -> BTreeSet<&'a str> {
-    let is_validated = |link: &ir::Link| {
+/// Operations of an API whose messages are checked against their description, by key.
+pub(crate) fn validated<'a>(
+    settings: &'a Settings,
+    api: &'a Api,
+) -> BTreeMap<&'a str, ir::Validated> {
+    let in_link = |link: &ir::Link| {
         let (name, all) = match link {
-            ir::Link::Authenticate => return false,
+            ir::Link::Authenticate => return None,
             ir::Link::Shared(name) => (name, &settings.policies),
             ir::Link::Own(name) => (name, &api.policies),
         };
         let policy = all.iter().find(|policy| policy.value.name == *name);
-        policy.is_some_and(|policy| match &policy.value.checked {
-            Checked::Validate(checked) => !checked.is_off(),
-            _ => false,
+        policy.and_then(|policy| match &policy.value.checked {
+            Checked::Validate(checked) => Some(checked),
+            _ => None,
         })
     };
-    let operations = api.operations.iter();
-    let operations = operations.filter(|one| {
-        let mut chain = one.chain.iter();
-        !one.internal
-            && (one.forwarding.validate.is_some() || chain.any(|link| is_validated(&link.value)))
+    let operations = api.operations.iter().filter(|one| !one.internal);
+    let operations = operations.filter_map(|one| {
+        let in_chain = one.chain.iter().filter_map(|link| in_link(&link.value));
+        let mut validated = ir::Validated::default();
+        for checked in in_chain.chain(&one.forwarding.validate) {
+            validated.requests |= checked.checks_requests();
+            validated.responses |= checked.response != Mode::Off;
+        }
+        let is_any = validated.requests || validated.responses;
+        is_any.then_some((one.key.as_str(), validated))
     });
-    operations.map(|one| one.key.as_str()).collect()
+    operations.collect()
 }
 
 /// Lowers an operation of the document. The index of its treatment is set later.

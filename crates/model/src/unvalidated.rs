@@ -83,7 +83,7 @@ fn broken(operation: &Operation, why: &str, sink: &mut Sink) {
     sink.push(
         Diagnostic::new(&NOT_VALIDATED, operation.span, message)
             .level(Level::Error)
-            .help("correct the schema, or write `validate: {request: off}` at the operation"),
+            .help("correct the schema, or write `validate: {request: off, response: off}` at the operation"),
     );
 }
 
@@ -92,6 +92,21 @@ const CHECKED_BYTES_MAX: u64 = 8 << 20;
 
 /// Reports media types whose bodies are forwarded unchecked.
 fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
+    for response in &described.responses {
+        for one in &response.media_types {
+            if one.says.get("schema").is_some() && !validator::is_read_in_responses(&one.name) {
+                let message = format!(
+                    "responses {} of the type `{}` of `{}` are not checked",
+                    response.status, one.name, operation.key
+                );
+                sink.push(
+                    Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+                        .level(Level::Info)
+                        .help("gwd checks JSON, text and forms; streams and other types pass unchecked"),
+                );
+            }
+        }
+    }
     let types = described.body.iter().flat_map(|body| &body.media_types);
     for one in types {
         let is_streamed = operation

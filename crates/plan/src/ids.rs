@@ -42,6 +42,7 @@ are compared as strings.";
         "request-body-unchecked" "Validation (`block`) accepts every body that it refused before: the body, its media types or its schema are no longer described.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "The treatment of query parameters that an operation does not describe differs: `allow`, `strip`, `reject`.";
+        "response-unchecked" "Validation (`block`) forwards every response that it replaced before: the status, its media types or its schema are no longer described.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";
@@ -126,6 +127,9 @@ are compared as strings.";
         "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
         "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
         "request-check-changed" "Validation (`block`) refuses other requests; neither version was shown to accept all requests of the other.";
+        "response-check-widened" "Validation (`block`) forwards more responses: a schema, header field, media type or status is wider.";
+        "response-check-narrowed" "Validation (`block`) forwards fewer responses.";
+        "response-check-changed" "Validation (`block`) refuses other responses; neither version was shown to forward all responses of the other.";
     }
     Policy {
         "security-restated" "The same callers are admitted; names, order or what the upstream receives differ.";

@@ -42,6 +42,16 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
         .all(|condition| holds(condition, headers, query))
 }
 
+/// True if all conditions hold for some server: each one holds, or some server finds its parameter
+/// with a value that passes under another spelling of the name or behind a `;`. A request for which [`hold`] is false then also satisfies [`is_ambiguous`], so
+/// that it is refused instead of reaching an operation without these conditions.
+#[must_use]
+pub fn may_hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
+    conditions
+        .iter()
+        .all(|condition| holds(condition, headers, query) || holds_elsewhere(condition, query))
+}
+
 /// True if one condition holds.
 #[must_use]
 pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
@@ -58,7 +68,29 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
         let differ = outcomes
             .next()
             .is_some_and(|first| outcomes.any(|other| other != first));
-        differ || has_lookalike(condition, query)
+        differ
+            || has_lookalike(condition, query)
+            || !holds(condition, headers, query) && holds_elsewhere(condition, query)
+    })
+}
+
+/// True if the condition holds for servers that also read another spelling of a parameter's name as
+/// the parameter, or that separate parameters at `;`.
+fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
+    let (Condition::Query(wanted, test), Some(query)) = (condition, query) else {
+        return false;
+    };
+    query.split('&').any(|pair| {
+        let is_list = pair.contains(';');
+        pair.split(';').enumerate().any(|(index, part)| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let name = decode_query(name);
+            // `holds` has tested this spelling.
+            let is_plain = index == 0 && !is_list && name.eq_ignore_ascii_case(wanted.as_bytes());
+            !is_plain
+                && auth::is_read_as(&name, wanted.as_bytes())
+                && passes(test, &decode_query(value))
+        })
     })
 }
 
@@ -279,6 +311,28 @@ mod tests {
             assert!(is_ambiguous(query), "{query}");
         }
         assert!(holds("Action=ad+min") && !holds("action=Ad+min"));
+        let may_hold = |query| may_hold(&wanted, &HeaderMap::new(), Some(query));
+        for query in [
+            "action[]=ad+min",
+            "x=1;action=ad+min",
+            "action=ad+min;x=1",
+            "+action=ad+min",
+            "action%00=ad%20min",
+        ] {
+            assert!(
+                !holds(query) && may_hold(query) && is_ambiguous(query),
+                "{query}"
+            );
+        }
+        for query in [
+            "actions=ad+min",
+            "action=x",
+            "Action=x",
+            "action[]=x",
+            "x;action=x",
+        ] {
+            assert!(!may_hold(query), "{query}");
+        }
         assert!(!is_ambiguous("action=ad+min&actions=x&xAction=y"));
     }
 }

@@ -596,6 +596,16 @@ impl<'a> Cx<'a> {
         self.refund_where(|is_quota| is_quota);
     }
 
+    /// Keeps the tokens that rate limits took so far, even if a later limit refuses the request:
+    /// another service was asked or a password was checked for the request. Otherwise these limits
+    /// would not bound the questions of a client that a later limit refuses.
+    pub fn keep_tokens(&mut self) {
+        self.stored.retain(|(is_quota, _)| *is_quota);
+        for slot in &mut self.charges {
+            slot.take_if(|charge| !charge.quota);
+        }
+    }
+
     fn refund_where(&mut self, is_returned: impl Fn(bool) -> bool) {
         let stored = self
             .stored

@@ -20,7 +20,13 @@ pub static MEDIA_TYPE: Reject = Reject {
 pub static UNAVAILABLE: Reject = Reject {
     status: 503,
     code: "validator_unavailable",
-    title: "The request cannot be validated now",
+    title: "The message cannot be validated now",
+};
+/// Refusal: the response of the upstream does not match the description.
+pub static RESPONSE: Reject = Reject {
+    status: 502,
+    code: "response_invalid",
+    title: "The service's response does not match the description of the API",
 };
 
 /// Refusal: the body is longer than the maximum for validation.
@@ -31,7 +37,7 @@ pub static TOO_LARGE: Reject = Reject {
 };
 
 /// Refusals that only validation uses.
-pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE];
+pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE, &RESPONSE];
 
 /// Part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub enum Part {
     Header(Box<str>),
     /// A cookie.
     Cookie(Box<str>),
+    /// The status of a response.
+    Status,
 }
 
 /// Difference between a message and its description. Contains no values of the message; the pointer
@@ -81,6 +89,7 @@ impl Part {
             Self::Query(_) => "query",
             Self::Header(_) => "header",
             Self::Cookie(_) => "cookie",
+            Self::Status => "status",
         }
     }
 
@@ -88,7 +97,7 @@ impl Part {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Body => None,
+            Self::Body | Self::Status => None,
             Self::Path(name) | Self::Query(name) | Self::Header(name) | Self::Cookie(name) => {
                 Some(&**name).filter(|name| !name.is_empty())
             }

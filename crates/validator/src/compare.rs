@@ -1,8 +1,8 @@
-//! Comparison of two descriptions of requests: decides if one accepts all requests of the other.
+//! Comparison of two descriptions of messages: decides if one accepts all messages of the other.
 //!
 //! The comparison has no policy: plans and other callers decide what a difference means.
 
-use bundle::ir::{Body, MediaType, Parameter, ParameterPlace, Value};
+use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value};
 use policy::invalid::Part;
 
 use crate::cone::Cone;
@@ -17,28 +17,30 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
     found.iter().all(|one| one.relation == Relation::Wider)
 }
 
-/// Relation of the requests that a part of the new description accepts to those that the old one
+/// Relation of the messages that a part of the new description accepts to those that the old one
 /// accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// All requests of the old description are accepted, and containment in the other direction was
+    /// All messages of the old description are accepted, and containment in the other direction was
     /// not shown.
     Wider,
-    /// All requests of the new description were accepted before, and containment in the other
+    /// All messages of the new description were accepted before, and containment in the other
     /// direction was not shown.
     Narrower,
     /// Containment was shown in neither direction.
     Unknown,
 }
 
-/// Part of requests that two descriptions restrict differently.
+/// Part of messages that two descriptions restrict differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
+    /// Key under `responses`, such as `200` or `4xx`. None: a request.
+    pub status: Option<Box<str>>,
     /// Parameter or body. A path parameter has its new name.
     pub part: Part,
     /// Media type of the body, if only the description of this type differs.
     pub media_type: Option<Box<str>>,
-    /// Relation of the accepted requests.
+    /// Relation of the accepted messages.
     pub relation: Relation,
     /// True if the new description checks no body of this media type. For the body as a whole: true
     /// if the new description no longer checks the bodies of a media type that the old description
@@ -64,6 +66,7 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
             (false, false) => Relation::Unknown,
         };
         found.push(Difference {
+            status: None,
             part,
             media_type,
             relation,
@@ -101,8 +104,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         }
         [was, is] => {
             let covers = [
-                Comparing::new(new, old).bodies(is, was),
-                Comparing::new(old, new).bodies(was, is),
+                Comparing::new(new, old).bodies(is.map(content), was.map(content)),
+                Comparing::new(old, new).bodies(was.map(content), is.map(content)),
             ];
             let every = is.is_none_or(|is| {
                 let gone = was.into_iter().flat_map(|was| &was.media_types).any(|was| {
@@ -120,7 +123,7 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
 }
 
 /// True if every body of a media type is accepted.
-fn is_unchecked(cone: &Cone, media_type: &MediaType) -> bool {
+pub(crate) fn is_unchecked(cone: &Cone, media_type: &MediaType) -> bool {
     let schema = media_type.says.get("schema");
     !media::is_read(&media_type.name)
         || schema.is_none_or(|schema| Comparing::new(cone, cone).is_any(schema))
@@ -155,6 +158,13 @@ fn paired<'a>(old: &'a [Parameter], new: &'a [Parameter]) -> Vec<[Option<&'a Par
     let gone = of(old, false).filter(|one| !of(new, false).any(|other| is_same(one, other)));
     pairs.extend(gone.map(|one| [Some(one), None]));
     pairs
+}
+
+/// Media types of a body, and true if the body is required.
+type Content<'a> = (bool, &'a Set<MediaType>);
+
+fn content(body: &Body) -> Content<'_> {
+    (body.required, &body.media_types)
 }
 
 impl<'a> Comparing<'a> {
@@ -193,16 +203,41 @@ impl<'a> Comparing<'a> {
         }
     }
 
-    fn bodies(&mut self, wide: Option<&'a Body>, narrow: Option<&'a Body>) -> bool {
+    /// True if the wide description of a response field accepts everything that the narrow one
+    /// accepts. A field without a description is not checked.
+    pub(crate) fn field(&mut self, wide: Option<&'a Header>, narrow: Option<&'a Header>) -> bool {
         let Some(wide) = wide else { return true };
-        let mut types = wide.media_types.iter();
+        let schema = |one: &'a Header| one.says.get("schema").unwrap_or(&ANY);
+        let content = |one: &'a Header| one.says.get("content");
         let Some(narrow) = narrow else {
-            return !wide.required && types.next().is_none();
+            return !wide.required && content(wide).is_none() && self.is_any(schema(wide));
         };
-        if wide.required && !narrow.required {
+        let is_same = wide.says.get("explode") == narrow.says.get("explode");
+        (!wide.required || narrow.required)
+            && is_same
+            && match (content(wide), content(narrow)) {
+                (None, None) => self.holds(schema(wide), schema(narrow)),
+                (Some(wide), Some(narrow)) => self.same(wide, narrow),
+                _ => false,
+            }
+    }
+
+    pub(crate) fn bodies(
+        &mut self,
+        wide: Option<Content<'a>>,
+        narrow: Option<Content<'a>>,
+    ) -> bool {
+        let Some((required, wide)) = wide else {
+            return true;
+        };
+        let mut types = wide.iter();
+        let Some((narrow_required, narrow)) = narrow else {
+            return !required && types.next().is_none();
+        };
+        if required && !narrow_required {
             return false;
         }
-        let names = |body: &'a Body| body.media_types.iter().map(|one| &one.name);
+        let names = |types: &'a Set<MediaType>| types.iter().map(|one| &one.name);
         // A body without media types accepts all of them.
         if types.next().is_none() {
             return true;
@@ -211,21 +246,23 @@ impl<'a> Comparing<'a> {
             return false;
         }
         // A media type of one side may be a range that the other does not have.
-        if !names(narrow).all(|name| wide.media_types.get(name).is_some()) {
+        if !names(narrow).all(|name| wide.get(name).is_some()) {
             return false;
         }
-        let added = names(wide).any(|name| narrow.media_types.get(name).is_none());
+        let added = names(wide).any(|name| narrow.get(name).is_none());
         if added && names(wide).any(|name| name.contains('*') || name.contains(';')) {
             return false;
         }
-        narrow
-            .media_types
-            .iter()
-            .all(|one| self.media_type(wide.media_types.get(&one.name), one))
+        let mut each = narrow.iter();
+        each.all(|one| self.media_type(wide.get(&one.name), one))
     }
 
     /// True if the wide description of a media type accepts all bodies of the narrow one.
-    fn media_type(&mut self, wide: Option<&'a MediaType>, narrow: &'a MediaType) -> bool {
+    pub(crate) fn media_type(
+        &mut self,
+        wide: Option<&'a MediaType>,
+        narrow: &'a MediaType,
+    ) -> bool {
         if !media::is_read(&narrow.name) {
             return true;
         }

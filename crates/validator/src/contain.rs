@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cone::Cone;
 use crate::format;
+use crate::lower::Direction;
 
 /// Maximum number of compared pairs of schemas.
 const STEPS_MAX: u32 = 100_000;
@@ -21,6 +22,9 @@ const STEPS_MAX: u32 = 100_000;
 const DEPTH_MAX: u32 = 256;
 
 pub(crate) struct Comparing<'a> {
+    /// Keyword of properties that messages of this direction need not have, although they are
+    /// required: `readOnly` in requests, `writeOnly` in responses.
+    not_required: &'static str,
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
@@ -43,7 +47,16 @@ pub(crate) static ANY: Value = Value::Bool(true);
 
 impl<'a> Comparing<'a> {
     pub(crate) fn new(wide: &'a Cone, narrow: &'a Cone) -> Self {
+        Self::in_direction(wide, narrow, Direction::Request)
+    }
+
+    /// Comparison of messages of this direction.
+    pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
         Self {
+            not_required: match direction {
+                Direction::Request => "readOnly",
+                Direction::Response => "writeOnly",
+            },
             wide: &wide.schemas,
             narrow: &narrow.schemas,
             assumed: FxHashSet::default(),
@@ -281,10 +294,12 @@ impl<'a> Comparing<'a> {
                     .iter()
                     .all(|(name, schema)| match all.and_then(|all| all.get(name)) {
                         Some(own) => {
-                            self.read_only(schema) == self.read_only_narrow(own)
+                            self.is_not_required(schema) == self.is_not_required_narrow(own)
                                 && self.holds(schema, own)
                         }
-                        None => !patterned && !self.read_only(schema) && self.holds(schema, rest),
+                        None => {
+                            !patterned && !self.is_not_required(schema) && self.holds(schema, rest)
+                        }
                     })
             }
             "additionalProperties" => {
@@ -447,12 +462,12 @@ impl<'a> Comparing<'a> {
         })
     }
 
-    fn read_only(&self, schema: &'a Value) -> bool {
-        self.wide(schema).get("readOnly") == Some(&Value::Bool(true))
+    fn is_not_required(&self, schema: &'a Value) -> bool {
+        self.wide(schema).get(self.not_required) == Some(&Value::Bool(true))
     }
 
-    fn read_only_narrow(&self, schema: &'a Value) -> bool {
-        self.narrow(schema).get("readOnly") == Some(&Value::Bool(true))
+    fn is_not_required_narrow(&self, schema: &'a Value) -> bool {
+        self.narrow(schema).get(self.not_required) == Some(&Value::Bool(true))
     }
 
     /// True if two values are equal, with the schemas to which they refer. References that repeat

@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod compare;
+pub mod compare_responses;
 mod compile;
 mod cone;
 mod contain;
@@ -24,6 +25,7 @@ mod multipart;
 mod operation;
 mod parameters;
 mod request;
+mod response;
 mod samples;
 mod steps;
 mod style;
@@ -33,7 +35,8 @@ mod words;
 pub use compile::Uncompilable;
 pub use cone::Cone;
 pub use lower::{Direction, Lost};
-pub use media::is_read;
+pub use media::{is_read, is_read_in_responses};
 pub use operation::{BodyKind, BodyUse, Operation};
 pub use parameters::{Head, describes_every_name};
 pub use request::{Credentials, Described};
+pub use response::ResponseUse;

@@ -74,6 +74,18 @@ impl MediaType {
         })
     }
 
+    /// True for a type whose bodies are sequences of items that a server may send over a long time.
+    pub(crate) fn is_sequence(&self) -> bool {
+        let known = [
+            "application/json-seq",
+            "application/jsonl",
+            "application/x-ndjson",
+            "multipart/mixed",
+            "text/event-stream",
+        ];
+        known.contains(&&*self.essence) || self.essence.ends_with("+json-seq")
+    }
+
     /// Format of bodies of this type.
     pub(crate) fn form(&self) -> Form {
         match &*self.essence {
@@ -117,6 +129,13 @@ impl MediaType {
 #[must_use]
 pub fn is_read(name: &str) -> bool {
     MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
+}
+
+/// True if responses of a media type of a description are read and checked against its schema.
+#[must_use]
+pub fn is_read_in_responses(name: &str) -> bool {
+    let parsed = MediaType::parse(name);
+    parsed.is_some_and(|one| one.form() != Form::Other && !one.is_sequence())
 }
 
 /// True if bodies of a media type of a description are forms or multipart bodies.

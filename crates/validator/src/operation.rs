@@ -1,8 +1,10 @@
 //! Validators of one operation.
+//!
+//! Requests are checked here, responses in [`crate::response`].
 
 use std::fmt;
 
-use bundle::ir::ContractOperation;
+use bundle::ir::{self, Set};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use policy::Reject;
@@ -15,6 +17,7 @@ use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost};
 use crate::media::{Form, MediaType};
 use crate::parameters::{self, Head, Parameter};
+use crate::response::Response;
 use crate::steps::Schema;
 use crate::style::READINGS;
 use crate::{json, multipart, words};
@@ -26,26 +29,27 @@ const NAME_CHARS_MAX: usize = 64;
 pub struct Operation {
     parameters: Vec<Parameter>,
     body: Option<Body>,
+    pub(crate) responses: Vec<Response>,
     bytes: u64,
     lost: Vec<Lost>,
 }
 
-/// Validators of a request's body.
-struct Body {
+/// Validators of a message's body.
+pub(crate) struct Body {
     required: bool,
-    types: Vec<TypedBody>,
+    pub(crate) types: Vec<TypedBody>,
 }
 
 /// Validator of a body of one media type.
-struct TypedBody {
-    media_type: MediaType,
-    form: Form,
-    schema: Option<Schema>,
+pub(crate) struct TypedBody {
+    pub(crate) media_type: MediaType,
+    pub(crate) form: Form,
+    pub(crate) schema: Option<Schema>,
     kinds: Kinds,
     encodings: Encodings,
 }
 
-/// Action for the body of a request.
+/// Action for the body of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyUse {
     /// The body is not read.
@@ -57,10 +61,12 @@ pub enum BodyUse {
 /// Body that is read: its media type, and its boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyKind {
-    /// Index of the media type in the operation's description.
-    index: usize,
+    /// Index of the response in the operation's description. None: a request.
+    pub(crate) response: Option<usize>,
+    /// Index of the media type in the description of the message.
+    pub(crate) index: usize,
     /// Boundary of a multipart body.
-    boundary: Option<Box<str>>,
+    pub(crate) boundary: Option<Box<str>>,
 }
 
 impl Operation {
@@ -77,12 +83,23 @@ impl Operation {
         for written in &operation.parameters {
             parameters.extend(Parameter::new(written, &mut compiling)?);
         }
-        let body = Body::new(operation, &mut compiling)?;
+        let body = match &operation.body {
+            Some(body) => Some(Body::new(body.required, &body.media_types, &mut compiling)?),
+            None => None,
+        };
+        let mut of_responses = Compiling::new(schemas, Direction::Response);
+        let responses = operation.responses.iter();
+        let responses = responses.map(|written| Response::new(written, &mut of_responses));
+        let responses = responses.collect::<Result<Vec<_>, _>>()?;
+        let bytes = compiling.bytes + of_responses.bytes;
+        let mut lost = compiling.lost();
+        lost.extend(of_responses.lost());
         Ok(Self {
             parameters,
             body,
-            bytes: compiling.bytes,
-            lost: compiling.lost(),
+            responses,
+            bytes,
+            lost,
         })
     }
 
@@ -192,7 +209,11 @@ impl Operation {
             let finding = of_header("content-encoding", "must be `identity`");
             return Err((&MEDIA_TYPE, finding));
         }
-        Ok(BodyUse::Read(BodyKind { index, boundary }))
+        Ok(BodyUse::Read(BodyKind {
+            response: None,
+            index,
+            boundary,
+        }))
     }
 
     /// True if a body of this kind may be streamed when it is too long to be checked: multipart
@@ -221,20 +242,70 @@ impl Operation {
     /// Checks a whole body. `kind` is the value in [`BodyUse::Read`].
     #[must_use]
     pub fn body(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
-        let Some(body) = &self.body else {
-            return Vec::new();
+        let body = match kind.response {
+            None => self.body.as_ref(),
+            Some(response) => self.responses.get(response).map(|one| &one.body),
         };
-        if bytes.is_empty() {
-            return match body.required {
-                true => vec![of_body("must be present")],
-                false => Vec::new(),
+        match body {
+            Some(body) => body.check(kind, bytes),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    pub(crate) fn new<'a>(
+        required: bool,
+        media_types: &'a Set<ir::MediaType>,
+        compiling: &mut Compiling<'a>,
+    ) -> Result<Self, Uncompilable> {
+        let mut types = Vec::new();
+        for one in media_types {
+            let Some(media_type) = MediaType::parse(&one.name) else {
+                continue;
             };
+            let form = media_type.form();
+            let schema = one.says.get("schema").filter(|_| form != Form::Other);
+            types.push(TypedBody {
+                schema: schema
+                    .map(|schema| compiling.validator(schema))
+                    .transpose()?,
+                kinds: schema
+                    .map(|schema| compiling.kinds(schema))
+                    .unwrap_or_default(),
+                encodings: Encodings::of(&one.says),
+                media_type,
+                form,
+            });
+        }
+        Ok(Self { required, types })
+    }
+
+    /// Media types that the description names.
+    pub(crate) fn expected(&self) -> String {
+        let types = self.types.iter();
+        let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
+        format!("must be one of {}", types.join(", "))
+    }
+
+    /// Checks a whole body of a described media type.
+    fn check(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
+        if bytes.is_empty() && self.required {
+            return vec![of_body("must be present")];
         }
         let mut findings = Vec::new();
-        let Some(one) = body.types.get(kind.index) else {
+        let Some(one) = self.types.get(kind.index) else {
             return findings;
         };
-        let Some(schema) = &one.schema else {
+        let Some(schema) = one.schema.as_ref().filter(|_| !bytes.is_empty()) else {
             return findings;
         };
         let part = Part::Body;
@@ -284,59 +355,10 @@ impl Operation {
     }
 }
 
-impl fmt::Debug for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operation")
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Body {
-    fn new<'a>(
-        operation: &'a ContractOperation,
-        compiling: &mut Compiling<'a>,
-    ) -> Result<Option<Self>, Uncompilable> {
-        let Some(body) = &operation.body else {
-            return Ok(None);
-        };
-        let mut types = Vec::new();
-        for one in &body.media_types {
-            let Some(media_type) = MediaType::parse(&one.name) else {
-                continue;
-            };
-            let form = media_type.form();
-            let schema = one.says.get("schema").filter(|_| form != Form::Other);
-            types.push(TypedBody {
-                schema: schema
-                    .map(|schema| compiling.validator(schema))
-                    .transpose()?,
-                kinds: schema
-                    .map(|schema| compiling.kinds(schema))
-                    .unwrap_or_default(),
-                encodings: Encodings::of(&one.says),
-                media_type,
-                form,
-            });
-        }
-        Ok(Some(Self {
-            required: body.required,
-            types,
-        }))
-    }
-
-    /// Media types that the operation accepts.
-    fn expected(&self) -> String {
-        let types = self.types.iter();
-        let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
-        format!("must be one of {}", types.join(", "))
-    }
-}
-
-fn of_body(detail: &str) -> Finding {
+pub(crate) fn of_body(detail: &str) -> Finding {
     words::finding(Part::Body, "", detail)
 }
 
-fn of_header(name: &str, detail: &str) -> Finding {
+pub(crate) fn of_header(name: &str, detail: &str) -> Finding {
     words::finding(Part::Header(name.into()), "", detail)
 }

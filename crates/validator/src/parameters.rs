@@ -75,12 +75,17 @@ pub fn describes_every_name(cone: &Cone) -> Option<&str> {
 
 /// `style` and `explode` of a parameter.
 pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
-    let text = match written.says.get("style") {
+    style_of(written.place, &written.says)
+}
+
+/// `style` and `explode` of a parameter or response field with these keys.
+fn style_of(place: ParameterPlace, says: &Value) -> (Style, bool) {
+    let text = match says.get("style") {
         Some(Value::Text(text)) => Some(&**text),
         _ => None,
     };
-    let style = Style::of(text, written.place);
-    let explode = match written.says.get("explode") {
+    let style = Style::of(text, place);
+    let explode = match says.get("explode") {
         Some(Value::Bool(flag)) => *flag,
         _ => style.explodes(),
     };
@@ -122,27 +127,38 @@ impl Parameter {
         written: &'a ir::Parameter,
         compiling: &mut Compiling<'a>,
     ) -> Result<Option<Self>, Uncompilable> {
-        if is_ignored(written.place, &written.name) {
+        let described = (written.name.as_str(), written.required, &written.says);
+        Self::described(written.place, described, compiling)
+    }
+
+    /// Creates a parameter or a header field of a response from its name, `required` and its other
+    /// keys. `None` if OpenAPI ignores it.
+    pub(crate) fn described<'a>(
+        place: ParameterPlace,
+        (name, required, says): (&'a str, bool, &'a Value),
+        compiling: &mut Compiling<'a>,
+    ) -> Result<Option<Self>, Uncompilable> {
+        if is_ignored(place, name) {
             return Ok(None);
         }
-        let flag = |key: &str| match written.says.get(key) {
+        let flag = |key: &str| match says.get(key) {
             Some(Value::Bool(flag)) => Some(*flag),
             _ => None,
         };
-        let (style, explode) = written_style(written);
-        let content = written.says.get("content").map(Value::entries);
+        let (style, explode) = style_of(place, says);
+        let content = says.get("content").map(Value::entries);
         let content = content.and_then(|all| all.first());
         let (form, schema) = match content {
             Some((name, media)) => {
                 let form = MediaType::parse(name).map_or(Form::Other, |one| one.form());
                 (Some(form), media.get("schema"))
             }
-            None => (None, written.says.get("schema")),
+            None => (None, says.get("schema")),
         };
         Ok(Some(Self {
-            place: written.place,
-            name: written.name.as_str().into(),
-            required: written.required,
+            place,
+            name: name.into(),
+            required,
             allows_empty: flag("allowEmptyValue") == Some(true),
             style,
             explode,

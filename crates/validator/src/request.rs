@@ -66,7 +66,7 @@ impl Credentials {
                 .any(|one| one.eq_ignore_ascii_case(name)),
             Part::Query(name) => is_in(&self.query, name),
             Part::Cookie(name) => is_in(&self.cookies, name),
-            Part::Path(_) | Part::Body => false,
+            Part::Path(_) | Part::Body | Part::Status => false,
         }
     }
 }

@@ -15,6 +15,7 @@ mod declared;
 mod dice;
 mod disguises;
 mod edits;
+mod enforced_responses;
 mod first;
 mod forwarded;
 mod gated;

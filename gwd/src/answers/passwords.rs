@@ -18,8 +18,11 @@ use crate::limits::fair::{FairPermits, Permit, network};
 /// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
 /// Maximum number of requests from one client address (IPv6: one /64 network) whose check waits or
-/// is in progress.
+/// is in progress, while less than half of the places are taken.
 const WAITING_OF_ONE_MAX: usize = 32;
+/// The same maximum while at least half of the places are taken, so that a few addresses cannot take
+/// all of them.
+const CROWDED_OF_ONE_MAX: usize = 1;
 
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
@@ -78,7 +81,11 @@ impl Passwords {
         let address = network(client);
         let mut waiting = locked(&self.waiting);
         let own = waiting.by_address.get(&address).copied().unwrap_or(0);
-        if waiting.all >= WAITING_MAX || own >= WAITING_OF_ONE_MAX {
+        let own_max = match waiting.all < WAITING_MAX / 2 {
+            true => WAITING_OF_ONE_MAX,
+            false => CROWDED_OF_ONE_MAX,
+        };
+        if waiting.all >= WAITING_MAX || own >= own_max {
             return None;
         }
         waiting.all += 1;
@@ -126,6 +133,14 @@ mod tests {
             places.extend(passwords.enter(address));
         }
         assert_eq!(places.len(), WAITING_MAX);
+        places.clear();
+        // A few addresses with many requests leave places for others.
+        for number in 0..16u8 {
+            let address = IpAddr::from([192, 0, 2, number]);
+            places.extend(std::iter::from_fn(|| passwords.enter(address)));
+        }
+        assert_eq!(places.len(), WAITING_MAX / 2 + 12);
+        assert!(passwords.enter(of("10.0.0.1")).is_some());
         places.clear();
         assert!(locked(&passwords.waiting).by_address.is_empty());
         assert!(passwords.enter(of("10.0.0.1")).is_some());

@@ -12,12 +12,13 @@ use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Mode};
 use validator::{BodyKind, BodyUse, Described, Operation};
 
-use crate::answers::validators::Ready;
+use crate::answers::validators::{ApiValidators, Ready};
 use crate::effects::Asking;
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
 use crate::message::whole::{self, Whole};
-use crate::runtime::deadlines::in_time;
+use crate::runtime::deadlines::{Slot, in_time};
+use crate::worker::Worker;
 
 /// Maximum time for which a request waits for the compilation of a validator: 20ms.
 const COMPILE_MS: u64 = 20;
@@ -63,29 +64,30 @@ pub(super) async fn ask(
         count("undescribed");
         return Ok(Answer::Examined(Arc::default()));
     };
-    let index = route.operation_index();
-    if api.ready(index).is_none() {
-        let shared = &asking.worker.shared;
-        asking.deadline.set(shared.clock.now_ms() + COMPILE_MS);
-        let prepared = in_time(asking.deadline, api.prepare(index, &shared.compute)).await;
-        if prepared != Some(true) {
-            return Ok(outage(prepared.map_or(Outage::Timeout, |_| Outage::Failed)));
-        }
-    }
-    let described = match api.ready(index) {
-        Some(Ready::Compiled(described)) => described,
-        Some(Ready::Undescribed) => {
+    let checking = Checking {
+        worker: asking.worker,
+        deadline: asking.deadline,
+        client,
+    };
+    let described = match checking.described(api, route.operation_index()).await {
+        Ok(Some(described)) => described,
+        Ok(None) => {
             count("undescribed");
             return Ok(Answer::Examined(Arc::default()));
         }
-        Some(Ready::Unusable) | None => {
-            return Ok(outage(Outage::Failed));
-        }
+        Err(why) => return Ok(outage(why)),
     };
     let mut examined = described.query(check, head);
     examined.only_logs = limit.is_some();
     if check.schemas && examined.undeclared.is_none() {
-        let found = schemas(asking, (route, body_max, client), described, (check, head)).await?;
+        let found = schemas(
+            asking,
+            &checking,
+            (route, body_max),
+            described,
+            (check, head),
+        );
+        let found = found.await?;
         match found {
             Found::Nothing => count("valid"),
             Found::Unchecked => count("unchecked"),
@@ -111,7 +113,8 @@ enum Found {
 /// Validates parameters and body against their schemas.
 async fn schemas(
     asking: &Asking<'_>,
-    (route, body_max, client): (&RouteRef<'_>, u64, IpAddr),
+    checking: &Checking<'_>,
+    (route, body_max): (&RouteRef<'_>, u64),
     described: &Described,
     (check, head): (Check, &RequestHead),
 ) -> Result<Found, Kind> {
@@ -156,7 +159,7 @@ async fn schemas(
     **asking.body.borrow_mut() = body;
     Ok(match read? {
         Whole::Read(bytes) => {
-            let Some(findings) = check_body(asking, operation, (kind, bytes), client).await else {
+            let Some(findings) = checking.body(operation, (kind, bytes)).await else {
                 return Ok(Found::Outage(Outage::Timeout));
             };
             match findings.is_empty() {
@@ -178,33 +181,66 @@ async fn schemas(
     })
 }
 
-/// Validates a body: a short body on this worker, a long one on a thread for computations. Client
-/// addresses take turns to use these threads. `None` if the memory is used up, or if the result
-/// takes too long.
-async fn check_body(
-    asking: &Asking<'_>,
-    operation: &Arc<Operation>,
-    (kind, bytes): (BodyKind, Bytes),
-    client: IpAddr,
-) -> Option<Vec<Finding>> {
-    if bytes.len() <= SHORT_BYTES {
-        return Some(operation.body(&kind, &bytes));
+/// Means to validate a message of an exchange.
+pub(crate) struct Checking<'a> {
+    pub(crate) worker: &'a Worker,
+    /// Deadline of the task that serves the exchange.
+    pub(crate) deadline: &'a Slot,
+    /// Address of the client, for fair turns.
+    pub(crate) client: IpAddr,
+}
+
+impl Checking<'_> {
+    /// Validator of an operation, which is compiled now if necessary. `None` if the operation
+    /// describes nothing that can be checked.
+    ///
+    /// # Errors
+    /// The validator was not ready within [`COMPILE_MS`], or does not compile.
+    pub(crate) async fn described<'v>(
+        &self,
+        api: &'v Arc<ApiValidators>,
+        operation: usize,
+    ) -> Result<Option<&'v Described>, Outage> {
+        if api.ready(operation).is_none() {
+            let shared = &self.worker.shared;
+            self.deadline.set(shared.clock.now_ms() + COMPILE_MS);
+            let prepared = in_time(self.deadline, api.prepare(operation, &shared.compute)).await;
+            match prepared {
+                Some(true) => {}
+                Some(false) => return Err(Outage::Failed),
+                None => return Err(Outage::Timeout),
+            }
+        }
+        match api.ready(operation) {
+            Some(Ready::Compiled(described)) => Ok(Some(described)),
+            Some(Ready::Undescribed) => Ok(None),
+            Some(Ready::Unusable) | None => Err(Outage::Failed),
+        }
     }
-    let shared = &asking.worker.shared;
-    asking.deadline.set(shared.clock.now_ms() + LONG_MS);
-    let permit = in_time(asking.deadline, shared.validations.take(client)).await??;
-    // Take this memory only with the permit. Requests that wait for a permit hold only the bytes of
-    // their bodies.
-    let memory = asking
-        .worker
-        .budgets
-        .memory
-        .take(Operation::memory(&bytes))?;
-    let operation = Arc::clone(operation);
-    // The permit is held until the computation ends, even if the client disconnects.
-    let work = move || {
-        let _held = (permit, memory);
-        operation.body(&kind, &bytes)
-    };
-    in_time(asking.deadline, shared.compute.run(work)).await?
+
+    /// Validates a body: a short body on this worker, a long one on a thread for computations.
+    /// Client addresses take turns to use these threads. `None` if the memory is used up, or if the
+    /// result takes too long.
+    pub(crate) async fn body(
+        &self,
+        operation: &Arc<Operation>,
+        (kind, bytes): (BodyKind, Bytes),
+    ) -> Option<Vec<Finding>> {
+        if bytes.len() <= SHORT_BYTES {
+            return Some(operation.body(&kind, &bytes));
+        }
+        let shared = &self.worker.shared;
+        self.deadline.set(shared.clock.now_ms() + LONG_MS);
+        let permit = in_time(self.deadline, shared.validations.take(self.client)).await??;
+        // Take this memory only with the permit. Exchanges that wait for a permit hold only the
+        // bytes of their bodies.
+        let memory = self.worker.budgets.memory.take(Operation::memory(&bytes))?;
+        let operation = Arc::clone(operation);
+        // The permit is held until the computation ends, even if the client disconnects.
+        let work = move || {
+            let _held = (permit, memory);
+            operation.body(&kind, &bytes)
+        };
+        in_time(self.deadline, shared.compute.run(work)).await?
+    }
 }

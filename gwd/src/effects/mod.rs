@@ -11,7 +11,7 @@ mod http;
     reason = "key sets without a date begin now"
 )]
 mod keys;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod mirror;
 mod passwords;
 mod store;
@@ -132,6 +132,9 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
+        if matches!(&**effect, Effect::Http(_) | Effect::Password(_)) {
+            cx.keep_tokens();
+        }
         cx.answers.add(effect.id(), answer);
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use policy::invalid::{RESPONSE, UNAVAILABLE};
 use policy::threat::REFUSED;
 
 use crate::message::incoming::{Broken, Http1Broken};
@@ -50,6 +51,10 @@ pub(crate) enum Kind {
     Protocol,
     /// The response body is larger than the operation allows.
     ResponseTooLarge,
+    /// The response does not match its description.
+    ResponseInvalid,
+    /// The response cannot be validated now.
+    ValidatorUnavailable,
     /// The request body is larger than the operation allows.
     TooLarge,
     /// The client's body did not arrive in time.
@@ -208,6 +213,20 @@ impl Kind {
                 "http_response_body_size",
                 "The service's response is too large",
                 Blame::Upstream,
+            ),
+            Self::ResponseInvalid => (
+                RESPONSE.status,
+                RESPONSE.code,
+                "http_protocol_error",
+                RESPONSE.title,
+                Blame::Upstream,
+            ),
+            Self::ValidatorUnavailable => (
+                UNAVAILABLE.status,
+                UNAVAILABLE.code,
+                "proxy_internal_error",
+                UNAVAILABLE.title,
+                Blame::Gateway,
             ),
             Self::TooLarge => (
                 413,

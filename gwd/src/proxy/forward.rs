@@ -7,6 +7,7 @@ use engine::forward::Origin;
 use engine::{Decided, RouteRef};
 use http::{HeaderValue, Version as HttpVersion};
 use http_body::Body as _;
+use policy::validation::Mode;
 use policy::{Cx, RequestHead};
 
 use crate::effects::mirror::{self, MirroredRequest};
@@ -19,6 +20,7 @@ use crate::proxy::exchange::Version;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
+use crate::proxy::validated;
 use crate::runtime::deadlines::{LimitOf, within_limit};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
@@ -148,12 +150,25 @@ impl Forwarding<'_, '_> {
         // A client that already sends its body does not wait for 100 (Continue) (RFC 9110
         // §10.1.1).
         let waits = self.expects_continue && !body.has_begun();
+        let validation = route.treatment.response_validation.as_ref();
+        let validation = validation.filter(|_| !out.transfer.is_grpc.get());
+        let validation = validation.map(|one| (one, validated::mode(self, one)));
+        let validation = validation.filter(|(_, mode)| *mode != Mode::Off);
+        if validation.is_some() {
+            validated::prepare(&mut head.headers);
+        }
         let answered = send(&out, head, body, waits, record.call()).await;
         record.upstream_answered();
-        let answered = answered?;
+        let mut answered = answered?;
         let length = || answered.response.body().size_hint().lower();
         if self.stream.response.is_limited() && self.stream.response.is_too_long(length()) {
             return Err(Failure::new(Kind::ResponseTooLarge));
+        }
+        if let Some((validation, mode)) = validation {
+            let subject = (route, validation, mode);
+            let check = validated::response(self, subject, &head.method, answered, record);
+            // The future is boxed, because few responses are validated.
+            answered = Box::pin(check).await?;
         }
         respond::forwarded(answered)
     }

@@ -24,3 +24,4 @@ pub(crate) mod respond;
 mod response_state;
 pub(crate) mod stream;
 pub(crate) mod tunnel;
+mod validated;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
+use policy::invalid::Invalid;
 use policy::threat::REFUSED;
 use policy::{Cx, Filter, Reject, RequestHead};
 
@@ -57,6 +58,9 @@ pub(crate) struct Record {
     /// Time at which the response head was complete.
     head_ns: u64,
     pub(crate) bytes_out: u64,
+    /// Time for which the gateway waited for the upstream's body before it sent the head, in
+    /// nanoseconds.
+    body_wait_ns: u64,
     line: Option<Box<Line>>,
     /// Permits of policies, returned at the end of the response.
     pub(crate) leases: policy::ConcurrencyPermits,
@@ -89,6 +93,7 @@ impl Record {
             upstream: None,
             head_ns: 0,
             bytes_out: 0,
+            body_wait_ns: 0,
             line: None,
             leases: policy::ConcurrencyPermits::default(),
         });
@@ -267,6 +272,32 @@ impl Record {
         {
             self.blame = Blame::Upstream;
         }
+    }
+
+    /// Records that the response does not match its description, or that this could not be
+    /// checked. `refuses` is false if the response is forwarded all the same.
+    pub(crate) fn response_refused(
+        &mut self,
+        policy: &Arc<str>,
+        reject: &'static Reject,
+        invalid: &Invalid,
+        refuses: bool,
+    ) {
+        self.stream.worker.shard.rejected(RejectionKey {
+            route: self.route,
+            policy: Arc::clone(policy),
+            reason: reject.code,
+            logged: !refuses,
+        });
+        if let Some(line) = self.line.as_mut().filter(|_| !refuses) {
+            line.response_noted(reject, invalid);
+        }
+    }
+
+    /// Records that the upstream's body was read from this time until now, before the head was
+    /// sent.
+    pub(crate) fn read_body(&mut self, began_ns: u64) {
+        self.body_wait_ns = self.now_ns().saturating_sub(began_ns);
     }
 
     /// Records a failure of the exchange.
@@ -449,7 +480,7 @@ impl Record {
                     .began_ns
                     .saturating_sub(self.started_ns + call.wait_ns + call.connect_ns);
                 let after = if call.head_ns > 0 {
-                    head_ns.saturating_sub(call.head_ns)
+                    head_ns.saturating_sub(call.head_ns + self.body_wait_ns)
                 } else {
                     0
                 };

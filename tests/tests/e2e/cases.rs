@@ -298,8 +298,15 @@ pub(crate) fn by_gwd(
         connection.read_response(case.method == "HEAD")
     };
     let answered = wait::until("a compiled validator", || match ask() {
-        // gwd waits 20ms for a validator, which a busy machine may exceed.
-        Ok(response) if response.text().contains("\"validator_unavailable\"") => None,
+        // gwd waits 20ms for a validator, which a busy machine may exceed. A response to HEAD does
+        // not name the reason.
+        Ok(response)
+            if response.text().contains("\"validator_unavailable\"")
+                || response.status == 503 && case.method == "HEAD" && case.status() != 503 =>
+        {
+            let _checked_again = taken();
+            None
+        }
         answered => Some(answered),
     });
     let response = match answered {

@@ -11,6 +11,7 @@ paths:
   /by-url: {get: {operationId: byUrl, x-gateway: {public: true, +policies: [login]}, responses: {"200": {description: ok}}}}
   /by-name: {get: {operationId: byName, x-gateway: {public: true, +policies: [check]}, responses: {"200": {description: ok}}}}
   /files: {x-gateway: {match: prefix}, get: {operationId: files, x-gateway: {public: true, +policies: [login]}, responses: {"200": {description: ok}}}}
+  /limited: {get: {operationId: limited, x-gateway: {public: true, +policies: [per_address, login, per_route]}, responses: {"200": {description: ok}}}}
   /kept: {x-gateway: {match: prefix, path_readings: keep}, get: {operationId: kept, x-gateway: {public: true, +policies: [login]}, responses: {"200": {description: ok}}}}
 "#;
 
@@ -57,7 +58,9 @@ impl Scene {
              upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}, identity: {{targets: {{a: {{url: \"{}/base\"}}}}}}}}\n\
              policies:\n  \
                login: {{kind: forward_auth, url: \"{}/oauth2/auth\", response_headers: [X-Auth-Request-User]}}\n  \
-               check: {{kind: forward_auth, upstream: identity, path: /check}}\n\
+               check: {{kind: forward_auth, upstream: identity, path: /check}}\n  \
+               per_address: {{kind: rate_limit, limit: 3/h, key: address}}\n  \
+               per_route: {{kind: rate_limit, limit: 1/h, key: route}}\n\
              defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
             main.url(),
             identity.url(),
@@ -120,6 +123,16 @@ fn forward_auth_requests_an_upstream_below_its_path() {
         401
     );
     assert_eq!(scene.main.take().len(), 1);
+}
+
+/// A limit by address bounds the questions of a client, even if a later limit refuses its requests.
+#[test]
+fn limit_by_address_bounds_the_questions() {
+    let scene = Scene::new();
+    let session = "GET /limited HTTP/1.1\nhost: h\ncookie: _oauth2_proxy=session";
+    let statuses: Vec<u16> = (0..6).map(|_| scene.gateway.ask(session).status).collect();
+    assert_eq!(statuses, [200, 429, 429, 429, 429, 429]);
+    assert_eq!(scene.identity.take().len(), 3);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod balancers;
 mod browsers;
 mod cases;
 mod certificates;
+mod checked_responses;
 mod client_certificates;
 mod dependencies;
 mod discovery;

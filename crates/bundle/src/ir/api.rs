@@ -49,7 +49,7 @@ pub struct Api {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
-    /// Descriptions of the requests that operations validate. None if no operation validates
+    /// Descriptions of the messages that operations validate. None if no operation validates
     /// requests.
     #[n(9)]
     pub messages: Option<Messages>,

@@ -132,9 +132,11 @@ impl Forwarding {
         let checked = self.validate.as_ref();
         let validates = checked.filter(|checked| checked.request != Mode::Off);
         let strict = checked.filter(|checked| checked.undeclared != Undeclared::Allow);
+        let responses = checked.filter(|checked| checked.response != Mode::Off);
         let overrides = overrides
             .chain(validates.map(|_| "validate"))
-            .chain(strict.map(|_| "undeclared_params"));
+            .chain(strict.map(|_| "undeclared_params"))
+            .chain(responses.map(|_| "validate_response"));
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
         let keys = keys.chain(overrides);
         keys.map(|key| format!("operation:{key}"))
@@ -159,7 +161,7 @@ impl Forwarding {
             settings = settings.with(&["streams"], close);
         }
         if let Some(checked) = &self.validate {
-            if checked.request != Mode::Off {
+            if checked.request != Mode::Off || checked.response != Mode::Off {
                 settings = settings.with_below(&["validate"], checked.settings());
             }
             if checked.undeclared != Undeclared::Allow {

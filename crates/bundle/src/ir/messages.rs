@@ -1,7 +1,7 @@
-//! Descriptions of the requests that a gateway validates: the part of an API's contract that
+//! Descriptions of the messages that a gateway validates: the part of an API's contract that
 //! operations with `validate` need.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 
@@ -9,11 +9,11 @@ use super::contract::{Contract, ContractOperation};
 use super::set::Set;
 use super::value::Value;
 
-/// Requests of the operations of an API that are validated.
+/// Messages of the operations of an API that are validated.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Messages {
-    /// Validated operations, by key, without responses.
+    /// Validated operations, by key. An operation has only the messages that are validated.
     #[n(0)]
     pub operations: Set<ContractOperation>,
     /// Nodes of all schemas that the operations reach. [`Value::Node`] is an index in this list.
@@ -22,20 +22,38 @@ pub struct Messages {
     pub schemas: Vec<Value>,
 }
 
+/// Messages of an operation that are validated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Validated {
+    /// True if requests are validated.
+    pub requests: bool,
+    /// True if responses are validated.
+    pub responses: bool,
+}
+
 impl Messages {
-    /// Part of a contract for the operations with these keys. None if the contract has no such
-    /// operation.
+    /// Part of a contract for the messages of the operations with these keys. None if the contract
+    /// has no such operation.
     #[must_use]
-    pub fn of(contract: &Contract, keys: &BTreeSet<&str>) -> Option<Self> {
+    pub fn of(contract: &Contract, keys: &BTreeMap<&str, Validated>) -> Option<Self> {
         let wanted = contract.operations.iter();
-        let wanted = wanted.filter(|operation| keys.contains(operation.key.as_str()));
+        let wanted = wanted.filter_map(|operation| {
+            let validated = keys.get(operation.key.as_str())?;
+            Some((operation, *validated))
+        });
         let mut numbers = Numbers::default();
-        let operations = wanted.map(|operation| {
+        let operations = wanted.map(|(operation, validated)| {
             let mut operation = ContractOperation {
                 deprecated: false,
-                responses: Vec::new(),
                 ..operation.clone()
             };
+            if !validated.requests {
+                operation.parameters.clear();
+                operation.body = None;
+            }
+            if !validated.responses {
+                operation.responses.clear();
+            }
             operation.each_value_mut(&mut |value| {
                 *value = value.with_nodes(&mut |node| numbers.of(node));
             });
@@ -126,12 +144,20 @@ mod tests {
             ],
             names_only: false,
         };
-        let messages = Messages::of(&contract, &BTreeSet::from(["a/two", "a/three"])).unwrap();
+        let both = Validated {
+            requests: true,
+            responses: true,
+        };
+        let messages = Messages::of(
+            &contract,
+            &BTreeMap::from([("a/two", both), ("a/three", both)]),
+        );
+        let messages = messages.unwrap();
         assert_eq!(messages.operations.len(), 2);
         let items = Value::Map(vec![("items".into(), Value::Node(1))]);
         assert_eq!(messages.schemas, [items, text], "shared, and renumbered");
         assert!(messages.is_closed());
-        assert_eq!(Messages::of(&contract, &BTreeSet::new()), None);
+        assert_eq!(Messages::of(&contract, &BTreeMap::new()), None);
         let open = Messages {
             schemas: Vec::new(),
             ..messages

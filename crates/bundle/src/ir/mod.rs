@@ -31,7 +31,7 @@ pub use contract::{
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
 pub use identity::{IdentityFields, IdentityParts};
-pub use messages::Messages;
+pub use messages::{Messages, Validated};
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
@@ -117,6 +117,7 @@ const OWN: &[&str] = &[
     "operation:streams",
     "operation:undeclared_params",
     "operation:validate",
+    "operation:validate_response",
     "operation:websocket",
     "operation:retries",
     "scheme:claims_to_headers",

@@ -96,7 +96,10 @@ fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
         return Some(Lost::Method);
     }
     let mut conditions = seen.operation.conditions.iter();
-    let fails = |condition| !policy::conditions::holds(condition, &head.headers, head.query());
+    let fails = |condition| {
+        let one = std::slice::from_ref(condition);
+        !policy::conditions::may_hold(one, &head.headers, head.query())
+    };
     conditions.position(fails).map(Lost::Condition)
 }
 

@@ -229,7 +229,7 @@ impl ApiRouter {
     ) -> Option<&'r Arm> {
         let by_method = |method: Option<u32>| {
             let mut own = arms.iter().filter(|arm| Some(arm.method) == method);
-            own.find(|arm| !arm.conditional || self.conditions_hold(arm, head))
+            own.find(|arm| !arm.conditional || self.conditions_may_hold(arm, head))
         };
         match (by_method(asked), by_method(second)) {
             (Some(own), Some(second)) if self.priority(second) > self.priority(own) => Some(second),
@@ -237,9 +237,11 @@ impl ApiRouter {
         }
     }
 
-    fn conditions_hold(&self, arm: &Arm, head: &RequestHead) -> bool {
+    /// True if the conditions hold, or hold for servers that read a parameter of the query as
+    /// another one. In the second case, the operation refuses the request.
+    fn conditions_may_hold(&self, arm: &Arm, head: &RequestHead) -> bool {
         let conditions = &self.operations[arm.operation as usize].conditions;
-        policy::conditions::hold(conditions, &head.headers, head.query())
+        policy::conditions::may_hold(conditions, &head.headers, head.query())
     }
 
     fn priority(&self, arm: &Arm) -> i32 {

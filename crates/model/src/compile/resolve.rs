@@ -2,7 +2,6 @@
 //! the settings of gateway.yaml.
 
 use diag::Sink;
-use policy::validation::Mode;
 
 use super::load::Loaded;
 use crate::Api;
@@ -110,7 +109,7 @@ fn resolve(
     let api = described.map(|described| api::resolve(files, entry, described, settings, told));
     let validates = |api: &Api| {
         let mut operations = api.operations.iter();
-        operations.any(|operation| operation.validation != Mode::Off)
+        operations.any(|operation| operation.validates())
     };
     if here && api.as_ref().is_some_and(validates) {
         sink.raise(&unsupported_pattern::LINT);

@@ -16,7 +16,7 @@ use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::StateId;
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
-use policy::validation::Mode;
+use policy::guard::validate;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::auth::{verifier, verifiers};
@@ -29,7 +29,6 @@ use crate::allow_public::Pattern;
 use crate::invariant_file::Invariants;
 use crate::path_item;
 use crate::test_file::Tests;
-use crate::validate_key::{later as validate, requests};
 use crate::{AllNames, Defined, Kind, Valued};
 use vocab;
 
@@ -174,10 +173,8 @@ pub struct Defaults {
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
-    /// Validation of requests against the contract.
-    pub validation: Mode,
-    /// Parts of `validate` that cannot run yet.
-    pub validate: Declared,
+    /// Validation of messages against the contract.
+    pub validation: validate::Checked,
     /// Source location of `validate`.
     pub validate_at: Option<Span>,
 }
@@ -628,8 +625,9 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             Some("upstream") => SecurityMode::Upstream,
             _ => SecurityMode::Enforce,
         },
-        validation: get("validate").map_or(Mode::Off, requests),
-        validate: get("validate").map_or_else(Declared::default, validate),
+        validation: get("validate")
+            .map(validate::author::read)
+            .unwrap_or_default(),
         validate_at: get("validate").map(NodeRef::span),
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)

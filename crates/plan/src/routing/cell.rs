@@ -24,6 +24,8 @@ const EXACT_MAX: usize = 64;
 /// Reason for a missing witness: none of the generated messages shows the change.
 const NO_MESSAGE: &str = "no example: both versions treat every generated message alike";
 
+/// Reason for a missing witness: the difference is in the responses of the upstream.
+const ONLY_A_RESPONSE: &str = "only a response of the upstream would show the change";
 /// Reason for a missing witness: the schemas of the messages refer to each other too often.
 const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its limit of steps";
 
@@ -334,6 +336,10 @@ impl<'a> Cells<'_, 'a> {
                 new,
             } = line;
             let change = Change::new(section, class, id, subject, old, new);
+            if difference.status.is_some() {
+                self.push(results, change, is, None, ONLY_A_RESPONSE);
+                continue;
+            }
             let example = enforced.example(difference);
             let why = match example {
                 Err(NoExample::TooManySteps) => TOO_MANY_STEPS,

@@ -100,6 +100,11 @@ pub(super) fn blocks(access: &Access<'_>) -> bool {
     MODES[mode(access, "request")] == "block"
 }
 
+/// True if responses that do not match their description are replaced.
+pub(super) fn blocks_responses(access: &Access<'_>) -> bool {
+    MODES[mode(access, "response")] == "block"
+}
+
 /// Strictest mode that the operation or one of its policies sets.
 fn mode(access: &Access<'_>, side: &str) -> usize {
     let rank = |settings: &Settings, path: &[&str]| {

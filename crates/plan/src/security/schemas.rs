@@ -1,16 +1,17 @@
-//! Comparison of the descriptions of requests that a gateway enforces (`validate: {request:
-//! block}`). Finds requests that only one side accepts.
+//! Comparison of the descriptions of messages that a gateway enforces (`validate: {request: block,
+//! response: block}`). Finds requests that only one side accepts.
 
 use bundle::ir::{self, ContractOperation, Set};
 use engine::edge::reaches_chain;
 use policy::invalid::Part;
 use serde_json::Value;
 use validator::compare::{self, Difference, Relation};
+use validator::compare_responses;
 use validator::example::{Example, NoExample, example};
 use validator::{Cone, Credentials};
 
 use super::Access;
-use super::messages::{blocks, undeclared_of};
+use super::messages::{blocks, blocks_responses, undeclared_of};
 use crate::{Class, Section};
 use model::contract::difference::Graphs;
 
@@ -29,6 +30,8 @@ pub(crate) struct Enforced {
     /// Maximum number of steps of a search for an example.
     steps_max: u32,
     pub(crate) differences: Vec<Difference>,
+    /// Differences between the responses that both sides accept.
+    responses: Vec<Difference>,
 }
 
 /// Line of a plan about one part of the enforced description.
@@ -71,7 +74,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     }
     let all = sides.iter().all(|side| blocks(side));
     let refuses = sides.map(|side| undeclared_of(side).refuses());
-    if !all && refuses != [true; 2] {
+    let blocks_responses = sides.iter().all(|side| blocks_responses(side));
+    if !all && refuses != [true; 2] && !blocks_responses {
         return None;
     }
     let cones = sides.map(|side| described(side).unwrap_or_else(nothing));
@@ -79,7 +83,14 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let refuses_both = refuses == [true; 2];
     // The setting for undescribed parameters is compared separately, so assume the same on both
     // sides.
-    let mut differences = compare::differences([before, after], [refuses_both; 2]);
+    let mut differences = match all || refuses_both {
+        true => compare::differences([before, after], [refuses_both; 2]),
+        false => Vec::new(),
+    };
+    let responses = match blocks_responses {
+        true => compare_responses::differences(before, after),
+        false => Vec::new(),
+    };
     let names = |cone: &Cone| -> Vec<String> {
         let all = cone.operation.parameters.iter();
         let all = all.filter(|one| one.place == ir::ParameterPlace::Query);
@@ -105,11 +116,13 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let operations = [was, is].map(|route| route.api.operations.iter().count());
     let share = EXAMPLES_STEPS_MAX / operations[0].max(operations[1]).max(1);
     let steps_max = share.clamp(EXAMPLE_STEPS_MIN, EXAMPLE_STEPS_MAX);
-    (!differences.is_empty()).then_some(Enforced {
+    let differs = !differences.is_empty() || !responses.is_empty();
+    differs.then_some(Enforced {
         steps_max: u32::try_from(steps_max).unwrap_or(u32::MAX),
         sides: cones,
         refuses_undescribed: refuses_both,
         differences,
+        responses,
     })
 }
 
@@ -138,7 +151,7 @@ impl Enforced {
         };
         let contracts = self.sides.each_ref().map(contract);
         let graphs = Graphs::new(&contracts[0], &contracts[1]);
-        let lines = self.differences.iter();
+        let lines = self.differences.iter().chain(&self.responses);
         let lines = lines.map(|one| (self.line(one, &graphs), one));
         lines.collect()
     }
@@ -164,16 +177,31 @@ impl Enforced {
             }
         };
         let (old, new) = (told(was, texts.0), told(is, texts.1));
+        let is_response = difference.status.is_some();
+        let of = |request: &'static str, response: &'static str| match is_response {
+            true => response,
+            false => request,
+        };
         let (section, class, id) = match difference.relation {
-            Relation::Wider if difference.accepts_every_body => {
-                (Section::Security, Class::Weaken, "request-body-unchecked")
-            }
-            Relation::Wider => (Section::Breaking, Class::Relax, "request-check-widened"),
-            Relation::Narrower => (Section::Breaking, Class::Tighten, "request-check-narrowed"),
+            Relation::Wider if difference.accepts_every_body => (
+                Section::Security,
+                Class::Weaken,
+                of("request-body-unchecked", "response-unchecked"),
+            ),
+            Relation::Wider => (
+                Section::Breaking,
+                Class::Relax,
+                of("request-check-widened", "response-check-widened"),
+            ),
+            Relation::Narrower => (
+                Section::Breaking,
+                Class::Tighten,
+                of("request-check-narrowed", "response-check-narrowed"),
+            ),
             Relation::Unknown => (
                 Section::Breaking,
                 Class::Incomparable,
-                "request-check-changed",
+                of("request-check-changed", "response-check-changed"),
             ),
         };
         EnforcedLine {
@@ -201,8 +229,21 @@ impl Enforced {
     }
 }
 
-/// Name of the part as plans show it: `parameter query limit`, `body application/json`.
+/// Name of the part as plans show it: `parameter query limit`, `body application/json`, `response
+/// 200 body application/json`.
 fn subject(difference: &Difference) -> String {
+    let Some(status) = &difference.status else {
+        return request_part(difference);
+    };
+    match &difference.part {
+        Part::Header(name) => format!("response {status} header {name}"),
+        Part::Body => format!("response {status} {}", request_part(difference)),
+        _ => format!("response {status}"),
+    }
+}
+
+/// Name of a part of a request.
+fn request_part(difference: &Difference) -> String {
     let name = match &difference.part {
         Part::Path(name) => format!("path {name}"),
         Part::Query(name) => format!("query {name}"),
@@ -212,6 +253,7 @@ fn subject(difference: &Difference) -> String {
             let media_type = difference.media_type.as_deref();
             return media_type.map_or_else(|| "body".to_owned(), |name| format!("body {name}"));
         }
+        Part::Status => return "status".to_owned(),
     };
     format!("parameter {name}")
 }
@@ -219,6 +261,9 @@ fn subject(difference: &Difference) -> String {
 /// Description of a part, and true if the part is required. `None` if the side does not describe it.
 fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
     use ir::ParameterPlace as Place;
+    if let Some(status) = &difference.status {
+        return describe_response(cone, status, difference);
+    }
     let (place, name) = match &difference.part {
         Part::Path(name) => (Place::Path, name),
         Part::Query(name) => (Place::Query, name),
@@ -237,6 +282,7 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
             };
             return Some((body.required, says));
         }
+        Part::Status => return None,
     };
     let all = cone.operation.parameters.iter();
     let mut all = all.filter(|one| one.place == place);
@@ -249,4 +295,31 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
         _ => all.find(|one| one.name.eq_ignore_ascii_case(name)),
     };
     found.map(|one| (one.required, one.says.clone()))
+}
+
+/// Description of a part of a response, and true if the part is required. `None` if the side does
+/// not describe it.
+fn describe_response(
+    cone: &Cone,
+    status: &str,
+    difference: &Difference,
+) -> Option<(bool, ir::Value)> {
+    let mut all = cone.operation.responses.iter();
+    let response = all.find(|one| one.status == status)?;
+    let types = || {
+        let types = response.media_types.iter();
+        let types = types.map(|one| (one.name.as_str().into(), one.says.clone()));
+        ir::Value::Map(types.collect())
+    };
+    match (&difference.part, &difference.media_type) {
+        (Part::Header(name), _) => {
+            let field = response.headers.get(name)?;
+            Some((field.required, field.says.clone()))
+        }
+        (Part::Body, Some(name)) => {
+            let media_type = response.media_types.get(name)?;
+            Some((true, media_type.says.clone()))
+        }
+        _ => Some((true, types())),
+    }
 }

@@ -1,12 +1,14 @@
-//! Validation of requests: parameters and bodies against the description of the API.
+//! Validation of messages: parameters and bodies against the description of the API.
 //!
 //! ```yaml
 //! policies:
-//!   strict: {kind: validate, request: block}
+//!   strict: {kind: validate, request: block, response: log}
 //! ```
 //! The step returns the question [`Effect::Message`], because the check needs the schemas of the
 //! operation and the whole body. Several `validate` steps of a chain share one check. The key
-//! `validate` of an operation adds a step, too.
+//! `validate` of an operation adds a step, too. The step checks requests only: gwd checks a
+//! response before the response phase of the chain, in the strictest `response` mode of the
+//! operation.
 
 use std::sync::Arc;
 
@@ -33,6 +35,10 @@ pub struct Checked {
     /// Treatment of query parameters that the operation does not describe.
     #[n(1)]
     pub undeclared: Undeclared,
+    /// Treatment of responses that do not match the description.
+    #[n(2)]
+    #[cbor(skip_if = "is_off", default)]
+    pub response: Mode,
 }
 
 /// Validation at run time.
@@ -45,27 +51,51 @@ pub struct Filter {
 // === impl Checked ===
 
 impl Checked {
-    /// True if requests are not checked.
+    /// True if neither requests nor responses are checked.
     #[must_use]
     pub fn is_off(&self) -> bool {
         *self == Self::default()
     }
+
+    /// True if requests are checked.
+    #[must_use]
+    pub fn checks_requests(&self) -> bool {
+        self.request != Mode::Off || self.undeclared != Undeclared::Allow
+    }
 }
+
+/// True if messages are not checked.
+fn is_off(mode: &Mode) -> bool {
+    *mode == Mode::Off
+}
+
+/// Feature of a gateway that validates responses.
+const RESPONSE: &str = "policy:validate:response";
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[RESPONSE];
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)
     }
 
     fn settings(&self) -> Settings {
-        let word = Value::One(Scalar::Text(self.request.word().to_owned()));
-        Settings::default().with(&["request"], word)
+        let word = |mode: Mode| Value::One(Scalar::Text(mode.word().to_owned()));
+        let settings = Settings::default().with(&["request"], word(self.request));
+        match self.response {
+            Mode::Off => settings,
+            response => settings.with(&["response"], word(response)),
+        }
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        (self.response != Mode::Off).then_some(RESPONSE)
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
-        Ok((!self.is_off()).then(|| Filter {
+        Ok(self.checks_requests().then(|| Filter {
             name: setting.name.into(),
             checked: self.clone(),
         }))
@@ -96,6 +126,7 @@ impl Run for Filter {
         let Checked {
             request,
             undeclared,
+            response: _,
         } = self.checked;
         let check = Check {
             schemas: request != Mode::Off,
@@ -165,7 +196,7 @@ pub mod author {
             ),
             Field::optional(
                 "response",
-                Shape::Partly(&["off"], &["log", "block"]),
+                Shape::Word(&["off", "log", "block"]),
                 "Validation of responses: off, logged, or replaced (502). Default: `off`.",
             ),
         ],
@@ -180,10 +211,14 @@ pub mod author {
     /// Reads settings from a node, with defaults for missing ones.
     #[must_use]
     pub fn read(node: NodeRef<'_>) -> Checked {
-        let word = node.get("request").and_then(NodeRef::scalar_text);
+        let mode = |key: &str| {
+            let word = node.get(key).and_then(NodeRef::scalar_text);
+            word.and_then(Mode::of).unwrap_or_default()
+        };
         Checked {
-            request: word.and_then(Mode::of).unwrap_or_default(),
+            request: mode("request"),
             undeclared: Undeclared::Allow,
+            response: mode("response"),
         }
     }
 }
@@ -215,6 +250,7 @@ mod tests {
         let checked = Checked {
             request,
             undeclared,
+            response: Mode::Off,
         };
         let filter = filter(&checked);
         with_cx(|cx| {

@@ -7,9 +7,11 @@
 //!
 //! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
 //! slot, it evicts a key with at most one used token, of a limit that has more than its share of
-//! the slots. The evicted key's limit thereby admits at most one token too much. Keys with more
-//! used tokens keep their slots. If no key can be evicted, the new key uses an overflow counter,
-//! which the keys of a limit share and which is therefore stricter than separate counters.
+//! the slots. The evicted key's limit thereby admits at most one token too much. If there is no such
+//! key, the new key evicts any key of another limit that has more than twice as many slots as its
+//! own limit, so that a flood of one limit's keys takes no slots from other limits. The evicted
+//! key's counter then starts again. Otherwise the new key uses an overflow counter, which the keys
+//! of a limit share and which is therefore stricter than separate counters.
 
 mod bucket;
 mod calendar;
@@ -128,6 +130,9 @@ const OWNERS: u64 = 1_024;
 /// Divisor of the share of the table: a limit with more than 1/`SHARE` of the slots may lose keys
 /// to new keys.
 const SHARE: usize = 4;
+/// Divisor of the slots that a limit may have before other limits can evict its keys with more than
+/// one used token.
+const LARGE: usize = 64;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;
 /// Flag in [`Slot::owner`] of slots that count in a window.
@@ -340,7 +345,7 @@ impl RateTable {
                 continue;
             }
             let evicts = free.is_none();
-            let (slot, was) = free.or_else(|| self.light(owner, tag, now))?;
+            let (slot, was) = free.or_else(|| self.evictable(owner, tag, now))?;
             if slot
                 .tag
                 .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
@@ -366,13 +371,16 @@ impl RateTable {
     }
 
     /// Slot that a new key may evict, with the tag of the key that has it. Candidates are keys with
-    /// at most one used token, of limits above their share. The key with the least usage is
-    /// selected. A limit above its share can only evict its own keys.
+    /// at most one used token, of limits above their share, and all keys of other limits with more
+    /// than twice as many slots. The key with the least usage is selected. A limit above its share
+    /// can only evict its own keys, and keys of limits with more than twice as many slots.
     #[cold]
-    fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
-        let share = self.count * 4 / SHARE;
-        let is_over = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize > share;
+    fn evictable(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
+        let slots = self.count * 4;
+        let held = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize;
+        let is_over = |owner| held(owner) > slots / SHARE;
         let own_only = is_over(owner);
+        let large = (2 * held(owner)).max(slots / LARGE);
         self.candidates(tag)
             .filter_map(|slot| {
                 let was = slot.tag.load(Ordering::Acquire);
@@ -386,7 +394,15 @@ impl RateTable {
                     CALENDAR => calendar::light_usage(slot),
                     _ => window::light_usage(slot),
                 };
-                (was > BUSY && pays).then_some((usage?, slot, was))
+                let is_other = holder % OWNERS != owner;
+                let usage = match usage.filter(|_| pays) {
+                    Some(usage) => (0, usage),
+                    None if is_other && held(holder) > large => {
+                        (1, slot.word.load(Ordering::Acquire) & TIME_MASK)
+                    }
+                    None => return None,
+                };
+                (was > BUSY).then_some((usage, slot, was))
             })
             .min_by_key(|(usage, ..)| *usage)
             .map(|(_, slot, was)| (slot, was))

@@ -149,7 +149,7 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(table.take(state, tag, fast, 1, 2 * SECOND).admitted);
     // A key of a limit with the same quota gets its tokens as well.
     let state = apart(tokens);
-    let other = table.tag(state, &[b"acme"]);
+    let other = table.tag(state, &[b"other"]);
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);
 }
 
@@ -189,6 +189,31 @@ fn flood_of_new_keys_pays_for_itself() {
             let tag = table.tag(state, &[&key.to_le_bytes()]);
             let left = table.take(state, tag, tokens, 1, SECOND).remaining;
             assert_eq!(left, 2, "{state:?} {key}");
+        }
+    }
+}
+
+/// A flood of keys with two used tokens each, of one limit or of several, takes no slots from the
+/// keys of other limits: new clients of these have their own counters.
+#[test]
+fn flood_of_used_keys_takes_no_slots_from_other_limits() {
+    for flooded in [1, 4] {
+        let table = table(4_096);
+        let tokens = quota(5, 3_600_000, 5);
+        let end_min = 60;
+        let calendar = Tokens {
+            algorithm: Algorithm::Calendar(end_min),
+            ..tokens
+        };
+        for limit in 0..flooded {
+            let tokens = if limit % 2 == 0 { tokens } else { calendar };
+            fill(&table, StateId(limit), tokens, 40_000);
+        }
+        let victim = StateId(99);
+        for key in 0..200u32 {
+            let tag = table.tag(victim, &[b"new", &key.to_le_bytes()]);
+            let admitted = (0..10).filter(|_| table.take(victim, tag, tokens, 1, SECOND).admitted);
+            assert_eq!(admitted.count(), 5, "{flooded} limits, key {key}");
         }
     }
 }

@@ -185,6 +185,23 @@ mod tests {
         }
     }
 
+    /// A limit before a question to another service keeps its tokens, even if a later limit refuses
+    /// the request.
+    #[test]
+    fn limits_before_a_question_keep_their_tokens() {
+        let shared = limits();
+        let wide = per_hour("wide", 1, 2, &Key::Address);
+        let narrow = per_hour("narrow", 2, 1, &Key::Address);
+        for expected in [[true, true], [true, false], [false, false]] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            let first = matches!(wide.on_request(&mut head("/"), &mut cx), Step::Continue);
+            cx.keep_tokens();
+            let second =
+                first && matches!(narrow.on_request(&mut head("/"), &mut cx), Step::Continue);
+            assert_eq!([first, second], expected);
+        }
+    }
+
     #[test]
     fn outage_acts_as_written() {
         for (on_outage, statuses) in [

@@ -6,8 +6,9 @@
 use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
+use policy::invalid::Invalid;
 use policy::threat::REFUSED;
-use policy::{Cx, NoValue, RequestHead};
+use policy::{Cx, NoValue, Reject, RequestHead};
 
 use super::Record;
 use crate::message::scanned::Found;
@@ -26,6 +27,17 @@ pub(super) struct Line {
     pub(super) why: Option<Box<str>>,
     /// Codes of the refusals by policies in log-only mode.
     noted: Vec<&'static str>,
+}
+
+impl Line {
+    /// Adds a response that does not match its description but is forwarded.
+    pub(super) fn response_noted(&mut self, reject: &'static Reject, invalid: &Invalid) {
+        self.noted.push(reject.code);
+        if !invalid.findings.is_empty() {
+            let summary = invalid.summary();
+            text(&mut self.bytes, "invalid_response", summary.as_bytes());
+        }
+    }
 }
 
 impl Record {

@@ -1,0 +1,164 @@
+//! Comparison of two descriptions of responses: decides if one accepts all responses of the other.
+
+use bundle::ir::Response;
+use policy::invalid::Part;
+
+use crate::compare::{Difference, Relation, is_unchecked};
+use crate::cone::Cone;
+use crate::contain::Comparing;
+use crate::lower::Direction;
+use crate::media;
+use crate::response::Statuses;
+
+/// Differences between an old and a new description. Empty if both were shown to accept the same
+/// responses.
+#[must_use]
+pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
+    if old.digest == new.digest {
+        return Vec::new();
+    }
+    let sides = [old, new];
+    let all = sides.map(|cone| cone.operation.responses.as_slice());
+    let keys = |side: usize| all[side].iter().map(|one| one.status.as_str());
+    let added = keys(1).filter(|key| !keys(0).any(|other| other == *key));
+    let mut found = Vec::new();
+    for key in keys(0).chain(added) {
+        let status: Box<str> = key.into();
+        let covering = all.map(|responses| covering(responses, key));
+        let mut add = |part, media_type: Option<&str>, covers: [bool; 2], every| {
+            let relation = match covers {
+                [true, true] => return,
+                [true, false] => Relation::Wider,
+                [false, true] => Relation::Narrower,
+                [false, false] => Relation::Unknown,
+            };
+            found.push(Difference {
+                status: Some(status.clone()),
+                part,
+                media_type: media_type.map(Box::from),
+                relation,
+                accepts_every_body: every,
+            });
+        };
+        match covering {
+            [Covered::By(was), Covered::By(is)] => pair(sides, [was, is], &mut add),
+            [was, is] => {
+                let part = Part::Status;
+                match (was.strictness(), is.strictness()) {
+                    (Some(was), Some(is)) => add(part, None, [is <= was, was <= is], is == 0),
+                    _ => add(part, None, [false, false], false),
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Treatment of a response by one side.
+#[derive(Clone, Copy)]
+enum Covered<'a> {
+    /// It is compared with this description.
+    By(&'a Response),
+    /// It is refused, because its status must be described.
+    Refused,
+    /// It is not checked.
+    Unchecked,
+    /// Some of the statuses are refused, others are not checked.
+    Mixed,
+}
+
+impl Covered<'_> {
+    /// Rank of the treatment: 0 accepts every response, 2 none. None if that depends on the
+    /// status.
+    fn strictness(self) -> Option<u8> {
+        match self {
+            Self::Unchecked => Some(0),
+            Self::By(_) => Some(1),
+            Self::Refused => Some(2),
+            Self::Mixed => None,
+        }
+    }
+}
+
+/// Treatment of the statuses of a key by the responses of one side.
+fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
+    let same = responses.iter().find(|one| one.status == key);
+    if let Some(same) = same {
+        return Covered::By(same);
+    }
+    let wanted = Statuses::of(key);
+    let mut wider = responses.iter().filter_map(|one| {
+        let rank = Statuses::of(&one.status).covers(wanted)?;
+        Some((rank, one))
+    });
+    if let Some((_, one)) = wider.by_ref().max_by_key(|(rank, _)| *rank) {
+        return Covered::By(one);
+    }
+    if responses.is_empty() {
+        return Covered::Unchecked;
+    }
+    match wanted {
+        Statuses::One(206) => Covered::Unchecked,
+        Statuses::One(200..=299) | Statuses::Class(2) => Covered::Refused,
+        Statuses::One(_) | Statuses::Class(_) => Covered::Unchecked,
+        Statuses::Default => Covered::Mixed,
+    }
+}
+
+/// Compares two descriptions of the same response. `add` gets each part, with its media type, with
+/// true if the new description accepts all messages of the old one, and the other way round, and
+/// with true if the new description checks no body.
+fn pair<'a>(
+    [old, new]: [&'a Cone; 2],
+    [was, is]: [&'a Response; 2],
+    add: &mut impl FnMut(Part, Option<&str>, [bool; 2], bool),
+) {
+    let direction = Direction::Response;
+    let forth = || Comparing::in_direction(new, old, direction);
+    let back = || Comparing::in_direction(old, new, direction);
+    let gone = was.headers.iter();
+    let gone = gone.filter(|one| is.headers.get(&one.name).is_none());
+    for field in is.headers.iter().chain(gone) {
+        let sides = [was, is].map(|one| one.headers.get(&field.name));
+        let covers = [
+            forth().field(sides[1], sides[0]),
+            back().field(sides[0], sides[1]),
+        ];
+        add(
+            Part::Header(field.name.as_str().into()),
+            None,
+            covers,
+            false,
+        );
+    }
+    let names = |one: &'a Response| one.media_types.iter().map(|one| &one.name);
+    if names(was).eq(names(is)) {
+        for (was, is) in was.media_types.iter().zip(&is.media_types) {
+            let covers = [
+                forth().media_type(Some(is), was),
+                back().media_type(Some(was), is),
+            ];
+            let every = is_unchecked(new, is) && !is_unchecked(old, was);
+            add(Part::Body, Some(&is.name), covers, every);
+        }
+        return;
+    }
+    let covers = [
+        forth().bodies(
+            Some((false, &is.media_types)),
+            Some((false, &was.media_types)),
+        ),
+        back().bodies(
+            Some((false, &was.media_types)),
+            Some((false, &is.media_types)),
+        ),
+    ];
+    let unchecked = was.media_types.iter().any(|was| {
+        let is = is.media_types.get(&was.name);
+        media::is_read(&was.name)
+            && !is_unchecked(old, was)
+            && is.is_some_and(|is| is_unchecked(new, is))
+    });
+    let every = unchecked || is.media_types.iter().next().is_none();
+    add(Part::Body, None, covers, every);
+}

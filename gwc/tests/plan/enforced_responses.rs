@@ -1,0 +1,142 @@
+//! Enforced descriptions of responses: each change of what `validate: {response: block}` replaces
+//! has a line with a class.
+
+use plan::Plan;
+
+use crate::{edit, plan};
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml, mount: {name: m, base_path: /v1}}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream, validate: {response: block}}
+";
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /orders:
+    get:
+      operationId: list
+      parameters: [{name: limit, in: query, schema: {type: integer, maximum: 100}}]
+      responses:
+        \"200\":
+          description: fine
+          headers: {X-Total: {required: true, schema: {type: integer, maximum: 1000}}}
+          content:
+            application/json: {schema: {$ref: '#/components/schemas/Order'}}
+        \"404\":
+          description: absent
+          content: {application/json: {schema: {type: string, maxLength: 9}}}
+components:
+  schemas:
+    Order:
+      type: object
+      additionalProperties: false
+      required: [id, secret]
+      properties:
+        id: {type: integer}
+        secret: {type: string, writeOnly: true}
+";
+
+/// `CLASS ID SUBJECT` of each line about checks of messages.
+fn checks(plan: &Plan) -> Vec<String> {
+    let all = plan.changes.iter();
+    let all = all.filter(|one| {
+        one.message.is_none() && (one.id.starts_with("request-") || one.id.starts_with("response-"))
+    });
+    all.map(|one| {
+        assert!(one.witness.is_none(), "{}", one.id);
+        format!("{} {} {}", one.class.name(), one.id, one.subject)
+    })
+    .collect()
+}
+
+#[test]
+fn changed_descriptions_of_responses_have_lines() {
+    for (from, to, expected) in [
+        (
+            "id: {type: integer}",
+            "id: {type: [integer, string]}",
+            "relax response-check-widened response 200 body application/json",
+        ),
+        (
+            "id: {type: integer}",
+            "id: {type: integer, minimum: 0}",
+            "tighten response-check-narrowed response 200 body application/json",
+        ),
+        (
+            "      additionalProperties: false\n",
+            "",
+            "relax response-check-widened response 200 body application/json",
+        ),
+        (
+            "maxLength: 9",
+            "pattern: '^a'",
+            "incomparable response-check-changed response 404 body application/json",
+        ),
+        (
+            "required: true, schema",
+            "schema",
+            "relax response-check-widened response 200 header x-total",
+        ),
+        (
+            "maximum: 1000",
+            "maximum: 100",
+            "tighten response-check-narrowed response 200 header x-total",
+        ),
+        (
+            "application/json: {schema: {$ref: '#/components/schemas/Order'}}",
+            "application/json: {}",
+            "weaken response-unchecked response 200 body application/json",
+        ),
+        (
+            "application/json: {schema: {$ref",
+            "text/plain: {}\n            application/json: {schema: {$ref",
+            "relax response-check-widened response 200 body",
+        ),
+        (
+            "        \"404\":\n",
+            "        \"4XX\":\n",
+            "tighten response-check-narrowed response 4xx",
+        ),
+        (
+            "        \"404\":\n",
+            "        \"201\": {description: made}\n        \"404\":\n",
+            "relax response-check-widened response 201",
+        ),
+    ] {
+        let found = plan((GATEWAY, DOCUMENT), (GATEWAY, &edit(DOCUMENT, from, to)));
+        assert_eq!(checks(&found), [expected], "{from} -> {to}");
+    }
+}
+
+/// A property that responses need not have is no difference.
+#[test]
+fn refactorings_have_no_lines() {
+    for (from, to) in [
+        ("id: {type: integer}", "id: {type: [integer]}"),
+        ("maximum: 100}", "maximum: 200}"),
+    ] {
+        let found = plan((GATEWAY, DOCUMENT), (GATEWAY, &edit(DOCUMENT, from, to)));
+        assert_eq!(checks(&found), [""; 0], "{from} -> {to}");
+    }
+}
+
+#[test]
+fn modes_are_compared() {
+    for (from, to, expected) in [
+        ("block", "log", "weaken"),
+        ("block", "off", "weaken"),
+        ("log", "block", "strengthen"),
+    ] {
+        let (old, new) = (GATEWAY.replace("block", from), GATEWAY.replace("block", to));
+        let found = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        assert_eq!(
+            checks(&found),
+            [format!(
+                "{expected} response-validation-changed validate.response"
+            )]
+        );
+    }
+}

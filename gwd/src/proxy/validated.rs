@@ -1,0 +1,317 @@
+//! Validation of responses against the description of their operation (`validate: {response: …}`).
+//!
+//! A response is checked before the response phase of the chain, so that fields and bodies that
+//! policies change are not checked. gwd reads a body of a described type up to a maximum length
+//! before it sends the head to the client. Other bodies are streamed unchecked.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use engine::{ResponseValidation, RouteRef, edge};
+use http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
+use policy::ask::Outage;
+use policy::invalid::{Finding, Invalid, RESPONSE, UNAVAILABLE};
+use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Mode};
+use validator::{BodyKind, Operation, ResponseUse};
+
+use crate::effects::messages::Checking;
+use crate::limits::buffered::Buffered;
+use crate::message::failure::{Failure, Kind};
+use crate::proxy::forward::Forwarding;
+use crate::proxy::record::Record;
+use crate::upstream::send::Answered;
+use crate::upstream::transport::{CallError, Incoming, Kept};
+
+/// Label of the outcomes in `gwd_questions_total`.
+const ASKER: &str = "validate_response";
+
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// Fields that gwd itself or a policy adds to responses. A description may name them, although the
+/// upstream does not send them.
+const ADDED: [&str; 14] = [
+    "access-control-",
+    "connection",
+    "content-length",
+    "date",
+    "deprecation",
+    "keep-alive",
+    "quota-warning",
+    "ratelimit",
+    "retry-after",
+    "sunset",
+    "transfer-encoding",
+    "via",
+    "x-ratelimit-",
+    "x-request-id",
+];
+
+/// Changes a request whose response will be validated: the upstream must send the whole content
+/// without a coding.
+pub(super) fn prepare(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, IDENTITY);
+    headers.remove(RANGE);
+    headers.remove(IF_RANGE);
+}
+
+/// Mode in which the responses of a route are validated. `Off` if an operator has switched
+/// validation off.
+pub(super) fn mode(forwarding: &Forwarding<'_, '_>, validation: &ResponseValidation) -> Mode {
+    let loaded = &forwarding.version.view.current().loaded;
+    let limits = &forwarding.stream.worker.shared.validation_limit;
+    let limit = limits.of(&loaded.bundle);
+    limit.map_or(validation.mode, |limit| limit.min(validation.mode))
+}
+
+/// Validates a response. Returns it with the beginning of its body, if that was read.
+///
+/// # Errors
+/// The failure with which the exchange ends: the response does not match, it is too long to be
+/// checked, or its body broke.
+pub(super) async fn response(
+    forwarding: &Forwarding<'_, '_>,
+    (route, validation, mode): (&RouteRef<'_>, &ResponseValidation, Mode),
+    method: &Method,
+    mut answered: Answered,
+    record: &mut Record,
+) -> Result<Answered, Failure> {
+    let worker = &forwarding.stream.worker;
+    let verdict = check(forwarding, (route, mode), method, &mut answered, record).await?;
+    let outcome = match &verdict {
+        Verdict::Valid => "valid",
+        Verdict::Unchecked => "unchecked",
+        Verdict::Undescribed => "undescribed",
+        Verdict::Invalid(_) => "invalid",
+        Verdict::Outage(why) => why.label(),
+    };
+    worker.shard.count_lookup(ASKER, outcome);
+    let (reject, kind, findings) = match verdict {
+        Verdict::Valid | Verdict::Unchecked | Verdict::Undescribed => return Ok(answered),
+        Verdict::Outage(_) => (&UNAVAILABLE, Kind::ValidatorUnavailable, Vec::new()),
+        Verdict::Invalid(findings) => (&RESPONSE, Kind::ResponseInvalid, findings),
+    };
+    let findings = Invalid {
+        reject: &RESPONSE,
+        findings,
+    };
+    let refuses = mode == Mode::Block;
+    record.response_refused(&validation.policy, reject, &findings, refuses);
+    match refuses {
+        false => Ok(answered),
+        true => {
+            let Answered {
+                mut response,
+                lease,
+                progress,
+            } = answered;
+            // The connection can be used again if request and response have been read completely.
+            let is_sent = progress.is_none_or(|progress| progress.done.get());
+            if is_sent && response.body().is_end_stream() {
+                lease.give_back(response.body_mut(), worker.clock.now_ms());
+            }
+            Err(Failure::because(kind, &findings.summary()))
+        }
+    }
+}
+
+/// Result of a check.
+enum Verdict {
+    Valid,
+    /// The body was too long to be checked, and it is streamed.
+    Unchecked,
+    /// The description has nothing to check the response against.
+    Undescribed,
+    Invalid(Vec<Finding>),
+    Outage(Outage),
+}
+
+async fn check(
+    forwarding: &Forwarding<'_, '_>,
+    (route, mode): (&RouteRef<'_>, Mode),
+    method: &Method,
+    answered: &mut Answered,
+    record: &mut Record,
+) -> Result<Verdict, Failure> {
+    let stream = forwarding.stream;
+    let loaded = &forwarding.version.view.current().loaded;
+    let Some(api) = &loaded.validators[route.api_index as usize] else {
+        return Ok(Verdict::Undescribed);
+    };
+    let checking = Checking {
+        worker: &stream.worker,
+        deadline: &stream.transfer.deadline,
+        client: forwarding.cx.client,
+    };
+    let described = match checking.described(api, route.operation_index()).await {
+        Ok(Some(described)) => described,
+        Ok(None) => return Ok(Verdict::Undescribed),
+        Err(why) => return Ok(Verdict::Outage(why)),
+    };
+    let edited = route.treatment.response_fields_not_in_trailers();
+    let is_checked = |name: &HeaderName| {
+        let is_added = ADDED.iter().any(|added| name.as_str().starts_with(added));
+        !is_added && !edited.contains(name) && !edge::speaks_for_gateway(name.as_str())
+    };
+    let response = &mut answered.response;
+    let status = response.status();
+    let has_body = *method != Method::HEAD
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && !stream.transfer.endless.get();
+    let operation = &described.operation;
+    let used = operation.response(status, response.headers(), (has_body, is_checked));
+    let kind = match used {
+        Ok(ResponseUse::Read(kind)) => kind,
+        Ok(ResponseUse::Pass) => return Ok(Verdict::Valid),
+        Ok(ResponseUse::Undescribed) => return Ok(Verdict::Undescribed),
+        Err(findings) => return Ok(Verdict::Invalid(findings)),
+    };
+    let bytes_max = match forwarding.cx.body_limits.response {
+        u64::MAX => BODY_BYTES_DEFAULT,
+        limit => limit.min(BODY_BYTES_MAX),
+    };
+    let began_ns = record.now_ns();
+    let read = read(forwarding, response.body_mut(), bytes_max).await;
+    record.read_body(began_ns);
+    let bytes = match read? {
+        Read::Whole(bytes) => bytes,
+        Read::NoMemory => return Ok(Verdict::Outage(Outage::Overflow)),
+        Read::Longer if mode == Mode::Block => {
+            let why = format!("the body is longer than {bytes_max} bytes and cannot be validated");
+            return Err(Failure::because(Kind::ResponseTooLarge, &why));
+        }
+        Read::Longer => return Ok(Verdict::Unchecked),
+    };
+    body(&checking, operation, (kind, bytes)).await
+}
+
+async fn body(
+    checking: &Checking<'_>,
+    operation: &Arc<Operation>,
+    message: (BodyKind, bytes::Bytes),
+) -> Result<Verdict, Failure> {
+    Ok(match checking.body(operation, message).await {
+        None => Verdict::Outage(Outage::Timeout),
+        Some(findings) if findings.is_empty() => Verdict::Valid,
+        Some(findings) => Verdict::Invalid(findings),
+    })
+}
+
+/// Result of reading a body up to a maximum length.
+enum Read {
+    Whole(bytes::Bytes),
+    /// The body is longer than the maximum.
+    Longer,
+    /// The process has too little memory to keep the body.
+    NoMemory,
+}
+
+/// Reads a body up to `bytes_max`. `body` then begins with the bytes read.
+async fn read(
+    forwarding: &Forwarding<'_, '_>,
+    body: &mut Incoming,
+    bytes_max: u64,
+) -> Result<Read, Failure> {
+    if body.size_hint().lower() > bytes_max {
+        return Ok(Read::Longer);
+    }
+    let memory = &forwarding.stream.worker.budgets.memory;
+    let mut reading = Reading {
+        bytes: Vec::new(),
+        trailers: None,
+        buffered: Buffered::new(memory),
+        bytes_max,
+        waits: false,
+    };
+    let end = poll_fn(|cx| reading.poll(forwarding, body, cx)).await?;
+    let Reading {
+        bytes,
+        trailers,
+        buffered,
+        ..
+    } = reading;
+    let bytes = buffered.hold(bytes);
+    let rest = std::mem::replace(body, Incoming::Gone);
+    *body = Incoming::Kept(Box::new(Kept {
+        bytes: (!bytes.is_empty()).then(|| bytes.clone()),
+        trailers,
+        rest,
+    }));
+    Ok(match end {
+        End::Whole => Read::Whole(bytes),
+        End::Longer => Read::Longer,
+        End::NoMemory => Read::NoMemory,
+    })
+}
+
+/// State of reading a body.
+struct Reading {
+    bytes: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    buffered: Buffered,
+    bytes_max: u64,
+    /// True if the idle timeout of the upstream is running.
+    waits: bool,
+}
+
+/// Reason why reading ended.
+enum End {
+    Whole,
+    Longer,
+    NoMemory,
+}
+
+impl Reading {
+    fn poll(
+        &mut self,
+        forwarding: &Forwarding<'_, '_>,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<End, Failure>> {
+        let transfer = &forwarding.stream.transfer;
+        loop {
+            if self.trailers.is_some() || body.is_end_stream() {
+                return Poll::Ready(Ok(End::Whole));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+                if !std::mem::replace(&mut self.waits, true) {
+                    let until_ms = transfer.clock.now_ms() + transfer.idle_ms();
+                    transfer.deadline.set(until_ms);
+                } else if transfer.deadline.step_expired() {
+                    let idle_ms = transfer.idle_ms();
+                    let error = CallError::Silent { idle_ms };
+                    return Poll::Ready(Err(Failure::because(Kind::Timeout, &error)));
+                }
+                return Poll::Pending;
+            };
+            self.waits = false;
+            let frame = match frame {
+                None => return Poll::Ready(Ok(End::Whole)),
+                Some(Err(error)) => return Poll::Ready(Err(error.failure())),
+                Some(Ok(frame)) => frame,
+            };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok();
+                    continue;
+                }
+            };
+            self.bytes.extend_from_slice(&data);
+            let length = self.bytes.len() as u64;
+            self.buffered.set(length);
+            if forwarding.stream.response.is_too_long(length) {
+                return Poll::Ready(Err(Failure::new(Kind::ResponseTooLarge)));
+            }
+            if length > self.bytes_max {
+                return Poll::Ready(Ok(End::Longer));
+            }
+            if !self.buffered.may_grow() {
+                return Poll::Ready(Ok(End::NoMemory));
+            }
+        }
+    }
+}

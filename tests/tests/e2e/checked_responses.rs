@@ -1,0 +1,204 @@
+//! Validation of responses over real sockets: bodies in chunks, long bodies, the log, HTTP/2, and
+//! the switch of an operator.
+
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::upstream::{Answer, Upstream};
+use e2e::wait;
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: s, version: "1"}
+paths:
+  /orders:
+    get:
+      operationId: list
+      responses: &responses {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {names: {type: array, items: {type: string, maxLength: 8}}}}}}}}
+  /logged:
+    get:
+      operationId: logged
+      x-gateway: {validate: {response: log}}
+      responses: *responses
+"#;
+
+/// Project whose upstream answers `/orders?LENGTH` and `/logged?LENGTH` with as many names, of which
+/// the last one is too long if the query ends in `x`.
+fn scene() -> (Upstream, Project, Gateway) {
+    let upstream = Upstream::scripted(|seen| {
+        let query = seen.target.split_once('?').map_or("0", |(_, query)| query);
+        let count: usize = query.trim_end_matches('x').parse().expect("a number");
+        let mut names = vec!["\"abcd\""; count];
+        if query.ends_with('x') {
+            names.push("\"SECRET-NAME\"");
+        }
+        let mut answer = Answer::ok(format!("{{\"names\": [{}]}}", names.join(",")));
+        let json = ("content-type".to_owned(), "application/json".to_owned());
+        answer.headers = vec![json];
+        answer
+    });
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+         upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+         defaults: {{upstream: main, security: upstream, validate: {{response: block}}}}\n\
+         release: {{store: releases, channel: prod}}\n",
+        upstream.url(),
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    let gateway = Options::of(&project).start();
+    for path in ["/orders", "/logged"] {
+        // A validator may take longer to compile than a response waits.
+        wait::until("a compiled validator", || {
+            let before = counted(&gateway, "valid");
+            let _answer = gateway.ask(&get(path));
+            (counted(&gateway, "valid") > before).then_some(())
+        });
+    }
+    (upstream, project, gateway)
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\nhost: h")
+}
+
+fn counted(gateway: &Gateway, outcome: &str) -> f64 {
+    let outcome = format!("outcome=\"{outcome}\"");
+    let labels = ["asker=\"validate_response\"", outcome.as_str()];
+    gateway.metrics().sum("gwd_questions_total", &labels)
+}
+
+#[test]
+fn responses_are_checked_at_all_lengths() {
+    let (_upstream, _project, gateway) = scene();
+    // 0 names are checked on the worker, 2,000 on another thread.
+    for count in [0, 2_000] {
+        let valid = gateway.ask(&get(&format!("/orders?{count}")));
+        assert_eq!(valid.status, 200, "{count}");
+        let names = valid.json()["names"].as_array().map(Vec::len);
+        assert_eq!(names, Some(count));
+        let invalid = gateway.ask(&get(&format!("/orders?{count}x")));
+        assert_eq!(invalid.status, 502, "{count}");
+        let text = invalid.text();
+        assert!(text.contains("\"code\":\"response_invalid\""), "{text}");
+        assert!(
+            !text.contains("SECRET") && !text.contains("names"),
+            "{text}"
+        );
+    }
+    // 200,000 names are longer than 1MiB.
+    let long = gateway.ask(&get("/orders?200000"));
+    assert_eq!(long.status, 502);
+    assert!(
+        long.text().contains("response_too_large"),
+        "{}",
+        long.text()
+    );
+    let streamed = gateway.ask(&get("/logged?200000x"));
+    assert_eq!(streamed.status, 200);
+    assert!(streamed.text().ends_with("\"SECRET-NAME\"]}"));
+    assert_eq!(counted(&gateway, "unchecked"), 1.0);
+    gateway.stops_clean();
+}
+
+#[test]
+fn log_has_the_rule_and_no_value() {
+    let (_upstream, _project, gateway) = scene();
+    let logged = gateway.ask(&get("/logged?1x"));
+    assert_eq!(logged.status, 200);
+    assert!(logged.text().contains("SECRET-NAME"));
+    let line = |response: &e2e::client::Response| {
+        let id = response.header("x-request-id").expect("an id");
+        gateway.access_log().line(id)
+    };
+    let found = "body #/names/1 must have at most 8 characters";
+    let noted = line(&logged);
+    assert_eq!(noted["would_refuse"], "response_invalid", "{noted}");
+    assert_eq!(noted["invalid_response"], found, "{noted}");
+    let refused = gateway.ask(&get("/orders?1x"));
+    assert_eq!(refused.status, 502);
+    let refused = line(&refused);
+    assert_eq!(refused["reason"], "response_invalid", "{refused}");
+    assert_eq!(refused["reason_detail"], found, "{refused}");
+    assert_eq!(refused["error_origin"], "upstream", "{refused}");
+    assert!(!format!("{noted}{refused}").contains("SECRET"));
+    wait::until("counted", || {
+        let reason = ["policy=\"validate\"", "reason=\"response_invalid\""];
+        let metrics = gateway.metrics();
+        let refused = metrics.sum("gwd_rejections_total", &reason);
+        let logged = metrics.sum("gwd_rejections_logged_total", &reason);
+        (refused >= 1.0 && logged >= 1.0).then_some(())
+    });
+    gateway.stops_clean();
+}
+
+#[test]
+fn operator_limits_the_check_of_responses() {
+    let (_upstream, _project, gateway) = scene();
+    for (mode, status) in [("log", 200), ("off", 200), ("restore", 502)] {
+        let order = serde_json::json!({"mode": mode, "reason": "paged"});
+        assert_eq!(
+            gateway.admin_ask("PUT", "/v1/validation", &order).status,
+            200
+        );
+        assert_eq!(gateway.ask(&get("/orders?1x")).status, status, "{mode}");
+    }
+    gateway.stops_clean();
+}
+
+/// Chunks and trailers of a response that is kept arrive; a body that ends early is 502.
+#[test]
+fn chunked_responses_are_checked() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serves = std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).expect("a byte") == 0 {
+                    return;
+                }
+                head.extend(byte);
+            }
+            let head = String::from_utf8(head).expect("text");
+            let mut answer =
+                "HTTP/1.1 200 x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                 transfer-encoding: chunked\r\n\r\n9\r\n{\"names\":\r\n"
+                    .to_owned();
+            if head.starts_with("GET /orders?whole") {
+                answer.push_str("6\r\n[\"ab\"]\r\n1\r\n}\r\n0\r\nx-sum: 1\r\n\r\n");
+            }
+            stream.write_all(answer.as_bytes()).expect("sent");
+            if head.starts_with("GET /orders?last") {
+                return;
+            }
+        }
+    });
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+         upstreams: {{main: {{targets: {{a: {{url: \"http://{address}\"}}}}}}}}\n\
+         defaults: {{upstream: main, security: upstream, validate: {{response: block}}}}\n\
+         release: {{store: releases, channel: prod}}\n",
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    let gateway = Options::of(&project).start();
+    let whole = wait::until("a compiled validator", || {
+        let whole = gateway.ask(&get("/orders?whole"));
+        (whole.status != 503).then_some(whole)
+    });
+    assert_eq!(
+        (whole.status, whole.text().as_str()),
+        (200, "{\"names\":[\"ab\"]}")
+    );
+    let early = gateway.ask(&get("/orders?last"));
+    assert_eq!(early.status, 502);
+    assert!(early.text().contains("upstream_reset"), "{}", early.text());
+    serves.join().expect("served");
+    gateway.stops_clean();
+}
