@@ -156,6 +156,18 @@ impl ApiPart {
         names.collect()
     }
 
+    /// Request fields that validated operations describe. They must not be in trailers, whose values
+    /// are not validated.
+    pub(crate) fn described_fields(&self) -> Vec<HeaderName> {
+        let operations = self.messages.iter().flat_map(|all| &all.operations);
+        let parameters = operations.flat_map(|operation| &operation.parameters);
+        let fields = parameters.filter(|one| one.place == ir::ParameterPlace::Header);
+        let names = fields.filter_map(|one| HeaderName::try_from(one.name.as_str()).ok());
+        let names: BTreeSet<String> = names.map(|name| name.as_str().to_owned()).collect();
+        let names = names.iter().map(|name| HeaderName::try_from(name.as_str()));
+        names.filter_map(Result::ok).collect()
+    }
+
     /// Security schemes of the API.
     #[must_use]
     pub fn schemes(&self) -> &Set<ir::Scheme> {

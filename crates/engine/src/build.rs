@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bundle::ir;
-use policy::Secrets;
 use policy::auth::TokenVerifier;
+use policy::{Filter, Secrets};
 
 use crate::api_part::ApiPart;
 use crate::conflicts;
@@ -47,11 +47,16 @@ pub fn build(
     for (number, api) in (0u32..).zip(apis) {
         let first_of_api = routes;
         let logins = linker.logins(api);
+        let treatments = linker.treatments(api, parts)?;
+        let guards = match logins.is_empty() {
+            true => Vec::new(),
+            false => linker.guards(&treatments),
+        };
         for part in &api.mounts {
             let mount = &part.mount;
             let index = u32::try_from(mounts.len()).map_err(|_| BuildError::BadIndex)?;
             reach(&mut listeners, shared, api, mount, index)?;
-            own_paths(&mut listeners, shared, &logins, mount);
+            own_paths(&mut listeners, shared, (&logins, &guards), mount);
             mounts.push(Mount {
                 name: mount.name.as_str().into(),
                 base_path: mount.base_path.as_str().into(),
@@ -59,17 +64,20 @@ pub fn build(
                 api: number,
                 first_route: routes,
                 first_in_api: routes - first_of_api,
+                has_other_access: false,
+                has_upper: false,
             });
             let more = u32::try_from(api.router.operations().len()).ok();
             let sum = more.and_then(|more| routes.checked_add(more));
             routes = sum.ok_or(BuildError::BadIndex)?;
         }
         built.push(BuiltApi {
-            treatments: linker.treatments(api, parts)?,
+            treatments,
             router: Arc::clone(&api.router),
             part: Arc::clone(api),
         });
     }
+    mark_other_access(&listeners, &built, &mut mounts);
     conflicts::refuse(apis.iter().map(|api| &**api))?;
     parts.prune();
     Ok(Snapshot {
@@ -170,11 +178,43 @@ fn reach(
     Ok(())
 }
 
+/// Marks the mounts on whose hosts the operations have different access rules.
+fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
+    // Rules that all operations of an API have. None if they differ or are internal.
+    let common: Vec<Option<u128>> = apis
+        .iter()
+        .map(|api| {
+            let mut all = api.treatments.iter().map(|treatment| treatment.access);
+            let first = all.next()?;
+            let is_common = api.router.hidden().is_none() && all.all(|one| one == first);
+            is_common.then_some(first)
+        })
+        .collect();
+    for table in listeners
+        .iter()
+        .flat_map(|listener| listener.hosts.tables())
+    {
+        let mut there = table.indices();
+        let rules = |mount: u32| common[mounts[mount as usize].api as usize];
+        let Some(first) = there.next().map(rules) else {
+            continue;
+        };
+        if first.is_some() && there.all(|mount| rules(mount) == first) {
+            continue;
+        }
+        for mount in table.indices() {
+            let mount = &mut mounts[mount as usize];
+            mount.has_other_access = true;
+            mount.has_upper |= table.has_upper();
+        }
+    }
+}
+
 /// Enters the paths of an API's logins at a mount.
 fn own_paths(
     listeners: &mut [Listener],
     shared: &ir::Shared,
-    logins: &[Arc<TokenVerifier>],
+    (logins, guards): (&[Arc<TokenVerifier>], &[Arc<Filter>]),
     mount: &ir::Mount,
 ) {
     let hosts = mount.hosts.iter().map(|host| Some(host.as_str()));
@@ -190,9 +230,10 @@ fn own_paths(
         let pairs = logins
             .iter()
             .flat_map(|login| hosts.iter().map(move |host| (login, *host)));
-        for own in pairs.flat_map(|(login, host)| OwnPath::of(login, host)) {
-            if known.iter().all(|one| !one.is_same(&own)) {
-                known.push(own);
+        for own in pairs.flat_map(|(login, host)| OwnPath::of(login, host, guards)) {
+            match known.iter_mut().find(|one| one.is_same(&own)) {
+                Some(one) => one.share(&own),
+                None => known.push(own),
             }
         }
     }

@@ -115,7 +115,7 @@ pub fn decide<'s>(
     let asked = &snapshot.listeners[listener];
     if let Some(own) = asked.own_path(head) {
         cx.scheme = asked.scheme;
-        return answered_by_gateway(own, head, cx);
+        return answered_by_gateway(own, head, cx, 0);
     }
     if head.method == Method::TRACE {
         let methods = router::methods(&snapshot.listeners[listener].hosts, head);
@@ -166,7 +166,7 @@ pub fn decide<'s>(
     for decorator in treatment.decorators() {
         decorator.before(head, cx);
     }
-    if (head.is_ambiguous || treatment.has_other_access)
+    if (head.is_ambiguous || route.mount.has_other_access)
         && readings::ambiguity(snapshot, listener, head, &route).is_some()
     {
         return ambiguous(&PATH_AMBIGUOUS, route, 0);
@@ -195,7 +195,7 @@ pub fn resume<'s>(
 ) -> Decided<'s> {
     match (&decided.verdict, decided.route) {
         (Verdict::Ask(_), None) => match decided.own {
-            Some(own) => answered_by_gateway(own, head, cx),
+            Some(own) => answered_by_gateway(own, head, cx, decided.ran - 1),
             None => decided,
         },
         (Verdict::Ask(_), Some(route)) => run(snapshot, route, head, cx, decided.ran - 1),
@@ -203,22 +203,50 @@ pub fn resume<'s>(
     }
 }
 
-/// Answers a request of a path that the gateway owns.
-fn answered_by_gateway<'s>(own: &'s OwnPath, head: &RequestHead, cx: &mut Cx<'s>) -> Decided<'s> {
-    let url = url_of(head, cx);
-    Decided {
+/// Answers a request of a path that the gateway owns. `from` is the number of the guard at which it
+/// begins; the answer itself is the step after the last guard.
+fn answered_by_gateway<'s>(
+    own: &'s OwnPath,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+    from: usize,
+) -> Decided<'s> {
+    let decided = |verdict: Verdict, ran: usize| Decided {
         route: None,
         own: Some(own),
-        verdict: match own.answer(head, url.as_ref(), cx) {
-            Ok(outcome) => of_login(outcome, cx),
-            Err(methods) => Verdict::Reject(Refusal {
-                reject: &METHOD_NOT_ALLOWED,
-                reason: METHOD_NOT_ALLOWED.code,
-                allow: Some(allow(methods)),
-            }),
-        },
-        ran: 0,
+        verdict,
+        ran,
+    };
+    let guards = own.guards();
+    for (index, guard) in guards.iter().enumerate().skip(from) {
+        if let Some(verdict) = stopped(guard.on_request(head, cx), cx) {
+            return decided(verdict, index + 1);
+        }
     }
+    let url = url_of(head, cx);
+    let verdict = match own.answer(head, url.as_ref(), cx) {
+        Ok(outcome) => of_login(outcome, cx),
+        Err(methods) => Verdict::Reject(Refusal {
+            reject: &METHOD_NOT_ALLOWED,
+            reason: METHOD_NOT_ALLOWED.code,
+            allow: Some(allow(methods)),
+        }),
+    };
+    decided(verdict, guards.len() + 1)
+}
+
+/// Verdict of a step that ends the chain, or asks a question. None if the chain continues.
+fn stopped(step: Step, cx: &Cx<'_>) -> Option<Verdict> {
+    Some(match step {
+        Step::Continue => return None,
+        Step::Reject(reject) => Verdict::Reject(Refusal {
+            reject,
+            reason: cx.expression_fault.map_or(reject.code, NoValue::metric),
+            allow: None,
+        }),
+        Step::Reply(reply) => Verdict::Reply(reply),
+        Step::Ask(effect) => Verdict::Ask(effect),
+    })
 }
 
 /// URL of a request as its client sees it.
@@ -301,15 +329,9 @@ fn run<'s>(
                 strip_sessions(snapshot, head);
                 continue;
             }
-            ChainStep::Filter(_, filter) => match filter.on_request(head, cx) {
-                Step::Continue => continue,
-                Step::Reject(reject) => Verdict::Reject(Refusal {
-                    reject,
-                    reason: cx.expression_fault.map_or(reject.code, NoValue::metric),
-                    allow: None,
-                }),
-                Step::Reply(reply) => Verdict::Reply(reply),
-                Step::Ask(effect) => Verdict::Ask(effect),
+            ChainStep::Filter(_, filter) => match stopped(filter.on_request(head, cx), cx) {
+                None => continue,
+                Some(verdict) => verdict,
             },
         };
         return Decided {

@@ -24,7 +24,7 @@ use crate::error::BuildError;
 use crate::key::Key;
 use crate::lookalikes;
 use crate::parts::{Cache, Parts};
-use crate::snapshot::{Breaker, ChainStep, ResponseValidation, Treatment};
+use crate::snapshot::{Breaker, ChainStep, OPEN, ResponseValidation, Treatment};
 use crate::verifiers::Verifiers;
 
 /// Shared policies and verifiers of one gateway, prepared for its APIs.
@@ -125,6 +125,36 @@ impl<'a> Linker<'a> {
         logins
     }
 
+    /// Filters that also run before the gateway answers the paths of an API's logins: the address
+    /// lists, the rate limits by address and the rules about paths and queries that every operation
+    /// of the API names. They are policies of gateway.yaml.
+    pub(crate) fn guards(&self, treatments: &[Treatment]) -> Vec<Arc<Filter>> {
+        let policies = self.shared.policies.iter().zip(&self.policies);
+        let guards = policies.filter_map(|(policy, (_, filter))| {
+            let checked = &policy.checked;
+            let is_guard = match checked {
+                Checked::IpFilter(_) | Checked::Threat(_) => true,
+                Checked::RateLimit(_) => checked.phase() == Some(Phase::Address),
+                _ => false,
+            };
+            filter.as_ref().filter(|_| is_guard)
+        });
+        let runs = |treatment: &Treatment, filter: &Arc<Filter>| {
+            let mut steps = treatment.chain.iter();
+            steps.any(|step| matches!(step, ChainStep::Filter(_, one) if Arc::ptr_eq(one, filter)))
+        };
+        let mut guards: Vec<(usize, Arc<Filter>)> = guards
+            .filter(|(_, filter)| treatments.iter().all(|one| runs(one, filter)))
+            .filter_map(|(_, filter)| {
+                let mut steps = treatments.first()?.chain.iter();
+                let is_it = |step: &ChainStep| matches!(step, ChainStep::Filter(_, one) if Arc::ptr_eq(one, filter));
+                Some((steps.position(is_it)?, Arc::clone(filter)))
+            })
+            .collect();
+        guards.sort_by_key(|(position, _)| *position);
+        guards.into_iter().map(|(_, filter)| filter).collect()
+    }
+
     /// Treatments of an API. Reuses those of a snapshot with the same inputs.
     pub(crate) fn treatments(
         &self,
@@ -142,24 +172,20 @@ impl<'a> Linker<'a> {
         });
         let own = own.collect::<Result<Vec<_>, _>>()?;
         let conditional = api.conditional_fields();
-        let mut access: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
+        let described = api.described_fields();
+        let known_fields = (&conditional[..], &described[..]);
+        let mut known: FxHashMap<Vec<u8>, u128> = FxHashMap::default();
         let treatments = api.treatments.iter();
         let treatments = treatments
             .map(|treatment| {
-                let next = access.len() as u32;
-                let asked = (&treatment.security, &treatment.chain, &treatment.upstream);
-                let access = *access.entry(encode(&asked)).or_insert(next);
-                self.treatment(treatment, api, (&own, &conditional), access)
+                let validate = &treatment.forwarding.validate;
+                let rules = encode(&(&treatment.security, &treatment.chain, validate));
+                let rules = known.entry(rules);
+                let access = *rules.or_insert_with_key(|rules| access(api, treatment, rules));
+                self.treatment(treatment, api, (&own, known_fields), access)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let has_other_access = access.len() > 1 || api.router.hidden().is_some();
-        let treatments: Arc<[Treatment]> = treatments
-            .into_iter()
-            .map(|treatment| Treatment {
-                has_other_access,
-                ..treatment
-            })
-            .collect();
+        let treatments: Arc<[Treatment]> = treatments.into();
         parts.treatments.keep(key, &treatments);
         Ok(treatments)
     }
@@ -209,8 +235,8 @@ impl<'a> Linker<'a> {
         &self,
         treatment: &ir::Treatment,
         api: &ApiPart,
-        (own, conditional): (&[NamedFilter], &[HeaderName]),
-        access: u32,
+        (own, known_fields): (&[NamedFilter], (&[HeaderName], &[HeaderName])),
+        access: u128,
     ) -> Result<Treatment, BuildError> {
         let withheld = self.withheld(api, treatment);
         let schemes = (&treatment.security, &api.schemes);
@@ -226,7 +252,7 @@ impl<'a> Linker<'a> {
         let Fields {
             read,
             edited: [request_fields, response_fields],
-        } = fields(&security, &chain, conditional);
+        } = fields(&security, &chain, known_fields);
         let is_any = |is: fn(&Filter) -> bool| {
             chain.iter().any(|step| match step {
                 ChainStep::Authenticate | ChainStep::Strip => false,
@@ -244,7 +270,6 @@ impl<'a> Linker<'a> {
             judges_path: is_any(Filter::judges_path),
             path_readings: treatment.path_readings,
             access,
-            has_other_access: false,
             security,
             chain: chain.into(),
             upstream: self.upstream(&treatment.upstream)?,
@@ -384,6 +409,31 @@ impl<'a> Linker<'a> {
     }
 }
 
+/// Digest of the access rules of a treatment ([`Treatment::access`]). `rules` is their encoding in
+/// the API's blob. Definitions that the blob contains are part of the digest, because another API
+/// may have other definitions with the same names.
+fn access(api: &ApiPart, treatment: &ir::Treatment, rules: &[u8]) -> u128 {
+    let mut uses = treatment.security.uses().peekable();
+    if uses.peek().is_none()
+        && treatment.chain.is_empty()
+        && treatment.forwarding.validate.is_none()
+    {
+        return OPEN;
+    }
+    let mut hash = Sha256::new_with_prefix(rules);
+    for scheme in uses {
+        hash.update(encode(&api.schemes.get(&scheme.scheme)));
+    }
+    for link in &treatment.chain {
+        if let Link::Own(name) = link {
+            hash.update(encode(&api.policies.get(name)));
+        }
+    }
+    let mut access = [0; size_of::<u128>()];
+    access.copy_from_slice(&hash.finalize()[..size_of::<u128>()]);
+    u128::from_be_bytes(access)
+}
+
 /// Checks that the upstreams that a policy names exist.
 fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError> {
     let mut names = checked.upstreams().into_iter();
@@ -466,8 +516,12 @@ struct Fields {
 }
 
 /// Collects the fields that credentials, the steps of a chain and the conditions of routes
-/// (`conditional`) read or change.
-fn fields(security: &Requirement, chain: &[ChainStep], conditional: &[HeaderName]) -> Fields {
+/// (`conditional`) read or change, and those that validated operations describe (`described`).
+fn fields(
+    security: &Requirement,
+    chain: &[ChainStep],
+    (conditional, described): (&[HeaderName], &[HeaderName]),
+) -> Fields {
     let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
     for step in chain {
         if let ChainStep::Filter(_, filter) = step {
@@ -491,6 +545,7 @@ fn fields(security: &Requirement, chain: &[ChainStep], conditional: &[HeaderName
     let spelled = spelled.filter(|name| lookalikes::has_spellings(name));
     let spelled = spelled.map(Box::from).collect();
     fields[0].extend(read);
+    fields[0].extend(described.iter().cloned());
     Fields {
         read: spelled,
         edited: fields.map(Arc::from),

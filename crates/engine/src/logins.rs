@@ -7,7 +7,7 @@ use http::Method;
 use policy::auth::TokenVerifier;
 use policy::auth::dpop::SeenUrl;
 use policy::auth::oidc::{Login, Outcome, Reason, is_navigation};
-use policy::{Cx, Reject, RequestHead};
+use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::router::{HostPattern, HostTable};
 
@@ -18,6 +18,7 @@ pub(crate) struct OwnPath {
     path: Box<str>,
     kind: Kind,
     login: Arc<TokenVerifier>,
+    guards: Vec<Arc<Filter>>,
 }
 
 /// Use of a path.
@@ -30,8 +31,13 @@ enum Kind {
 }
 
 impl OwnPath {
-    /// Paths of a login on a host. `None`: every host that no other mount names.
-    pub(crate) fn of(login: &Arc<TokenVerifier>, host: Option<&str>) -> Vec<Self> {
+    /// Paths of a login on a host. `None`: every host that no other mount names. `guards` are the
+    /// filters that run before the gateway answers.
+    pub(crate) fn of(
+        login: &Arc<TokenVerifier>,
+        host: Option<&str>,
+        guards: &[Arc<Filter>],
+    ) -> Vec<Self> {
         let Some(settings) = login.login().map(Login::settings) else {
             return Vec::new();
         };
@@ -47,8 +53,20 @@ impl OwnPath {
             path: path.into(),
             kind,
             login: Arc::clone(login),
+            guards: guards.to_vec(),
         });
         own.collect()
+    }
+
+    /// Keeps the guards that another API with the same login has as well.
+    pub(crate) fn share(&mut self, other: &Self) {
+        let is_shared = |one: &Arc<Filter>| other.guards.iter().any(|own| Arc::ptr_eq(own, one));
+        self.guards.retain(is_shared);
+    }
+
+    /// Filters that run before the gateway answers, in their order.
+    pub(crate) fn guards(&self) -> &[Arc<Filter>] {
+        &self.guards
     }
 
     /// True if both paths are the same, on the same host and for the same login.

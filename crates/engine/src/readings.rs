@@ -9,15 +9,16 @@
 //! have no additional cost.
 //!
 //! Servers that compare paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
-//! therefore also looks for an operation with other access whose path differs only in letter case.
+//! therefore also looks for an operation of the host with other access whose path differs only in
+//! letter case.
 
 use bundle::ir::PathReadings;
 use policy::RequestHead;
 
 use crate::overlong;
 use crate::path::{self, BLANKS};
-use crate::router::{self, Found};
-use crate::snapshot::{RouteRef, Snapshot};
+use crate::router::{self, Found, HostTable};
+use crate::snapshot::{OPEN, RouteRef, Snapshot};
 
 /// Maximum number of readings of a path. A path with more readings is refused.
 const READINGS_MAX: usize = 64;
@@ -51,10 +52,8 @@ pub enum Ambiguity {
 }
 
 /// First reason in a request's path that forbids forwarding the request to `route`. None: the
-/// request may be forwarded. The result is None for every path without readings, if no operation of
-/// the API has other access than `route` ([`Treatment::has_other_access`]).
-///
-/// [`Treatment::has_other_access`]: crate::snapshot::Treatment::has_other_access
+/// request may be forwarded. The result is None for every path without readings, if all operations
+/// of the host have the same access rules (`Mount::has_other_access`).
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -62,7 +61,9 @@ pub fn ambiguity(
     head: &RequestHead,
     route: &RouteRef<'_>,
 ) -> Option<Ambiguity> {
-    if let Some(ambiguity) = letter_case(snapshot, head, route, head.path()) {
+    let hosts = &snapshot.listeners()[listener].hosts;
+    let letter_case = |path: &str| letter_case((snapshot, hosts), head, route, path);
+    if let Some(ambiguity) = letter_case(head.path()) {
         return Some(ambiguity);
     }
     if !head.is_ambiguous {
@@ -77,7 +78,6 @@ pub fn ambiguity(
         Ok(all) => all,
         Err(ambiguity) => return Some(ambiguity),
     };
-    let hosts = &snapshot.listeners()[listener].hosts;
     all.into_iter().find_map(|reading| {
         let path = format!("{base}{reading}");
         let found = router::find_path(hosts, &path, head);
@@ -90,11 +90,11 @@ pub fn ambiguity(
                     return match route.treatment.judges_path {
                         true => Some(Ambiguity::Decision { path }),
                         false if is_told(route) => Some(Ambiguity::Service { path }),
-                        false => letter_case(snapshot, head, route, &path),
+                        false => letter_case(&path),
                     };
                 }
                 if is_equivalent(route, &other) {
-                    return letter_case(snapshot, head, route, &path);
+                    return letter_case(&path);
                 }
                 Some(other.id.as_str().to_owned())
             }
@@ -106,7 +106,7 @@ pub fn ambiguity(
                     && is_below(&path, &route.mount.base_path)
                     && !router::is_withheld(hosts, &path, head)
                 {
-                    return letter_case(snapshot, head, route, &path);
+                    return letter_case(&path);
                 }
                 None
             }
@@ -115,39 +115,40 @@ pub fn ambiguity(
     })
 }
 
-/// Operation of the same API with other access, or `internal` operation, whose path differs from
-/// `path` only in letter case. An upstream that compares paths case-insensitively could serve it.
-/// None without such an operation.
+/// Path that differs from `path` only in letter case and that belongs to an operation of the host
+/// with other access rules, or to an `internal` operation. An upstream that compares paths
+/// case-insensitively could serve it. None without such a path.
 fn letter_case(
-    snapshot: &Snapshot,
+    (snapshot, hosts): (&Snapshot, &HostTable),
     head: &RequestHead,
     route: &RouteRef<'_>,
     path: &str,
 ) -> Option<Ambiguity> {
-    if !route.treatment.has_other_access {
+    // Requests without upper-case letters pay only for this check.
+    let has_upper = || route.mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
+    if !route.mount.has_other_access || !has_upper() {
         return None;
     }
-    let base = &*route.mount.base_path;
-    let router = &snapshot.apis[route.mount.api as usize].router;
-    let Some(others) = router.other_letter_cases(path.strip_prefix(base)?) else {
+    let Some(others) = router::other_letter_cases(hosts, path, head) else {
         return Some(Ambiguity::TooMany);
     };
-    others.into_iter().find_map(|below| {
-        let owner = match router.find(&below, head) {
-            Some(found) => {
-                let other = snapshot.route_at(route.mount, found.index);
-                if other.treatment.access == route.treatment.access {
+    others.into_iter().find_map(|path| {
+        let owner = match router::find_path(hosts, &path, head) {
+            Found::Operation {
+                mount, operation, ..
+            } => {
+                let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+                if [OPEN, route.treatment.access].contains(&other.treatment.access) {
                     return None;
                 }
                 Some(other.id.as_str().to_owned())
             }
-            None => {
-                let hidden = router.hidden()?;
-                hidden.find(&below, head)?;
-                None
-            }
+            _ if router::is_withheld(hosts, &path, head) => None,
+            // The gateway refuses this spelling. A described operation serves its own one.
+            _ if route.operation.owns.is_described() => return None,
+            _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return None,
+            _ => None,
         };
-        let path = format!("{base}{below}");
         Some(Ambiguity::Reading { path, owner })
     })
 }
@@ -165,7 +166,8 @@ fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
 /// True if a reading that matches another route is allowed: with `path_readings: keep`, if that
 /// route belongs to the same API and has the same access rules.
 fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
-    let same_access = route.treatment.access == other.treatment.access;
+    let (own, others) = (route.treatment, other.treatment);
+    let same_access = own.access == others.access && own.upstream == others.upstream;
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 

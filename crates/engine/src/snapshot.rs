@@ -57,6 +57,11 @@ pub struct Mount {
     pub(crate) first_route: u32,
     /// Index of the same route among the API's own routes.
     pub(crate) first_in_api: u32,
+    /// True if a host of the mount has operations with different access rules, or an `internal`
+    /// operation.
+    pub(crate) has_other_access: bool,
+    /// True if a path or base path that a host of the mount describes has an upper-case letter.
+    pub(crate) has_upper: bool,
 }
 
 /// Processing of the requests of an operation: security, chain, upstream and limits.
@@ -101,11 +106,9 @@ pub struct Treatment {
     pub(crate) judges_path: bool,
     /// `path_readings`: treatment of paths that an upstream may read as another path.
     pub(crate) path_readings: PathReadings,
-    /// Number of the access rules. Equal for treatments of the API with the same security, chain
-    /// and upstream.
-    pub(crate) access: u32,
-    /// True if the API has an operation with other access rules, or an `internal` operation.
-    pub(crate) has_other_access: bool,
+    /// Digest of the access rules: security, chain and validation. Equal for treatments with the
+    /// same rules, in other APIs of the snapshot too. [`OPEN`] without any rules.
+    pub(crate) access: u128,
     /// Validation of the operation's responses. None: they are not validated.
     pub response_validation: Option<ResponseValidation>,
     /// Retry settings of the operation or its chain. None: those of the upstream apply.
@@ -113,6 +116,9 @@ pub struct Treatment {
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
     pub breakers: Box<[Breaker]>,
 }
+
+/// [`Treatment::access`] of an operation without access rules.
+pub(crate) const OPEN: u128 = 0;
 
 impl Treatment {
     /// Filters that process every response, including those of requests that an earlier step

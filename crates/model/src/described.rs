@@ -15,7 +15,7 @@ use super::path_item::{self, PathKey};
 use super::security::{Written, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
-use super::{Operation, Valued, later, open};
+use super::{Operation, Valued, later, media_types, open};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
@@ -150,6 +150,8 @@ fn one(
     let validation = strictest(|checked| checked.request);
     let response_validation = strictest(|checked| checked.response);
     forwarding.validate = (!checked.is_off()).then_some(checked);
+    let body = operation.request_body.as_ref();
+    media_types::check(&chain, own, (validation, body), operation.key_span, sink);
     let declared = later::operation(&later::Nodes {
         tree: &files.tree,
         spec,

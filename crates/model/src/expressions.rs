@@ -7,6 +7,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
 use policy::guard::authorize::author::BAD_EXPRESSION;
 use policy::guard::expression::{Expression, Fault};
 use sources::project::files::Files;
+use vocab::lints::CASE_SENSITIVE_EXCLUSION;
 
 /// Checks the policies under `policies` of gateway.yaml, or of the root `x-gateway` of a document.
 pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
@@ -20,13 +21,32 @@ pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
         let Some(source) = node.as_str() else {
             continue;
         };
-        for fault in Expression::compile(source).err().unwrap_or_default() {
+        let faults = match Expression::compile(source) {
+            Ok(expression) => {
+                if expression.excludes_paths() {
+                    sink.push(excluded(node.span()));
+                }
+                continue;
+            }
+            Err(faults) => faults,
+        };
+        for fault in faults {
             let (start, end) = fault.at;
             let text = files.sources.text(node.span());
             let span = part(node.span(), text, source, start..end);
             sink.push(finding(&fault, span));
         }
     }
+}
+
+fn excluded(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        &CASE_SENSITIVE_EXCLUSION,
+        span,
+        "the expression excludes a path in one letter case only",
+    )
+    .label("some servers read `/Admin` as `/admin`")
+    .help("write `request.path.lowerAscii()` and compare it with texts in lower case")
 }
 
 fn finding(fault: &Fault, span: Span) -> Diagnostic {

@@ -29,6 +29,7 @@ mod later;
 pub mod limits;
 mod login_paths;
 pub mod lower;
+mod media_types;
 mod mixed_identity;
 mod names;
 pub mod open;

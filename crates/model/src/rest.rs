@@ -8,6 +8,7 @@ use bundle::ir::{self, Link, Owns, Segment};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
 use policy::Policy as _;
 use policy::traffic::split;
+use policy::validation::Mode;
 
 use super::open;
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
@@ -16,7 +17,7 @@ use super::security::Written;
 use super::servers::Servers;
 use super::table::at_one_place;
 use super::treatment::{Destination, Scopes};
-use super::{Api, Operation, Valued};
+use super::{Api, Operation, Valued, media_types};
 use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 
 /// Operation for requests that the document does not describe.
@@ -154,6 +155,7 @@ fn one(
     let mut chain = scopes.chain(settings, sink);
     let timeout_ms = scopes.timeout(settings, &upstream.value, &chain);
     check_path_texts(&chain, own, &everything(), sink);
+    media_types::check(&chain, own, (Mode::Off, None), span, sink);
     authenticated(&mut chain, &security, own, settings);
     let owner = extension.and_then(|node| node.get("owner"));
     Some(Rest {
@@ -212,7 +214,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
 /// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
 /// `path_readings: keep` forwards paths that the upstream may read as other paths.
 pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
-    for api in apis {
+    for (index, api) in apis.iter().enumerate() {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
         if let Some(rest) = unmatched {
             let round = Round {
@@ -227,7 +229,8 @@ pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
                 help: "write the same `security` at the document's root, or make sure that the \
 upstream compares paths byte for byte",
             };
-            round.report(api, |_| true, sink);
+            let beside = operations_below((index, rest), apis);
+            round.report(api.operations.iter().chain(beside), sink);
         }
         // Report each place only once.
         let mut told: Vec<Span> = Vec::new();
@@ -277,11 +280,34 @@ compares paths byte for byte"
                     && (written || subset(&other.template, &operation.template))
                     && (!plain || other.internal && other.method == operation.method)
             };
-            if round.report(api, concerned, sink) {
+            let others = api.operations.iter().filter(|other| concerned(other));
+            if round.report(others, sink) {
                 told.push(span);
             }
         }
     }
+}
+
+/// Operations of other APIs that have the same upstream as `unmatched` of the API with this index,
+/// and whose paths lie below a mount of this API.
+fn operations_below<'a>(
+    (index, rest): (usize, &'a Rest),
+    apis: &'a [Api],
+) -> impl Iterator<Item = &'a Operation> {
+    let is_below = move |api: &Api| {
+        let own = apis[index].mounts.iter();
+        let mut pairs = own.flat_map(|own| api.mounts.iter().map(move |other| (own, other)));
+        pairs.any(|(own, other)| {
+            let (own, other) = (&own.value, &other.value);
+            let deeper = other.base_path.strip_prefix(&own.base_path);
+            at_one_place(own, other)
+                && deeper.is_some_and(|deeper| deeper.is_empty() || deeper.starts_with('/'))
+        })
+    };
+    let others = apis.iter().enumerate();
+    let others = others.filter(move |(other, api)| *other != index && is_below(api));
+    let operations = others.flat_map(|(_, api)| &api.operations);
+    operations.filter(|operation| operation.upstream.value == rest.upstream.value)
 }
 
 /// Operation with which clients can bypass the checks of other operations.
@@ -295,15 +321,14 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports the operations of an API whose access is stricter than that of the operation by
-    /// which clients can bypass them. Returns false if there are none.
-    fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
-        let guarded = |one: &&Operation| {
+    /// Reports those of `others` whose access is stricter than that of the operation by which
+    /// clients can bypass them. Returns false if there are none.
+    fn report<'o>(self, others: impl Iterator<Item = &'o Operation>, sink: &mut Sink) -> bool {
+        let is_guarded = |one: &&Operation| {
             let security = &one.security.value;
             one.internal || !security.admits_anyone() && security != self.security
         };
-        let all = api.operations.iter().filter(guarded);
-        let mut guarded = all.filter(|one| concerned(one));
+        let mut guarded = others.filter(is_guarded);
         let Some(first) = guarded.next() else {
             return false;
         };

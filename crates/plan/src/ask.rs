@@ -173,7 +173,7 @@ fn examined(
     if check.schemas {
         let template = (&route.operation.template, route.mount.base_path.len());
         let reaches = engine::edge::reaches_chain;
-        let mut findings = described.parameters(template, head, reaches);
+        let mut findings = described.parameters(template, (head, &examined), reaches);
         let mut reject = &invalid::REQUEST;
         let has_body = head.headers.contains_key(http::header::CONTENT_LENGTH);
         if findings.is_empty() && examined.undeclared.is_none() {

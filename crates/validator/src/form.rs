@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bundle::ir::Value;
+use policy::invalid::Finding;
 use serde_json::{Map, Value as Json};
 
 use crate::json;
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
 use crate::multipart::Part;
+use crate::names::{Described, OTHER_SPELLING};
 use crate::style::{self, Interpretation, Style};
 use crate::text::{decode, fields, split};
+use crate::words;
 
 /// Decoded name and value of a field.
 type Member<'t> = (Cow<'t, str>, Cow<'t, str>);
@@ -95,12 +98,7 @@ pub(crate) fn urlencoded(
             }
             continue;
         }
-        // Some clients write arrays as `a[]=1&a[]=2`.
-        let bare = name.strip_suffix("[]").filter(|bare| {
-            let mut known = kinds.properties.iter();
-            known.any(|(known, kinds)| **known == **bare && kinds.has_arrays())
-        });
-        let name = bare.map_or_else(|| name.to_string(), str::to_owned);
+        let name = bare(&name, kinds).to_owned();
         lists.entry(name).or_default().push(value);
     }
     for (owner, members) in deep {
@@ -137,6 +135,52 @@ pub(crate) fn urlencoded(
     Some(Json::Object(object))
 }
 
+/// Name of a property in a name of a field. Some clients write arrays as `a[]=1&a[]=2`.
+fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
+    let bare = name.strip_suffix("[]").filter(|bare| {
+        let mut known = kinds.properties.iter();
+        known.any(|(known, kinds)| **known == **bare && kinds.has_arrays())
+    });
+    bare.unwrap_or(name)
+}
+
+/// Findings about fields of an urlencoded form that some servers read as a property, and whose
+/// values are not checked as this property.
+pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
+    let is_own = |name: &str| {
+        let mut known = kinds.properties.iter();
+        let bare = bare(name, kinds);
+        known.any(|(known, kinds)| {
+            **known == *bare || kinds.has_objects() && style::brackets(name, known).is_some()
+        })
+    };
+    let described = Described::of(names(kinds));
+    let hidden = described.hidden(text, is_own);
+    findings(hidden)
+}
+
+/// Findings about parts of a multipart form that some servers read as a property, although their
+/// names have another spelling.
+pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding> {
+    let described = Described::of(names(kinds));
+    let others = parts.iter().filter_map(|part| {
+        let bare = bare(&part.name, kinds);
+        let is_own = kinds.properties.iter().any(|(known, _)| **known == *bare);
+        Some((described.read_as(bare).filter(|_| !is_own)?, OTHER_SPELLING))
+    });
+    findings(others)
+}
+
+fn names(kinds: &Kinds) -> impl Iterator<Item = &str> {
+    kinds.properties.iter().map(|(name, _)| &**name)
+}
+
+fn findings<'n>(found: impl Iterator<Item = (&'n str, &'static str)>) -> Vec<Finding> {
+    let body = policy::invalid::Part::Body;
+    let findings = found.map(|(name, detail)| words::finding(body.clone(), name, detail));
+    findings.take(words::FINDINGS_MAX).collect()
+}
+
 /// Converts a multipart form to an object. `None` if a part that is not an array occurs twice, or
 /// if a JSON part cannot be read.
 pub(crate) fn multipart(
@@ -147,25 +191,26 @@ pub(crate) fn multipart(
 ) -> Option<Json> {
     let mut object: Map<String, Json> = Map::new();
     for part in parts {
-        let own = kinds.property(&part.name);
+        let name = bare(&part.name, kinds);
+        let own = kinds.property(name);
         let is_list = own.has_arrays();
         let kinds = if is_list { own.item() } else { own };
         let typed_json = part.media_type.as_ref().map(MediaType::form) == Some(Form::Json);
-        let whole = encodings.is_json(&part.name, own);
+        let whole = encodings.is_json(name, own);
         let value = match () {
             // An array may be one JSON part, or several parts.
             () if typed_json && (is_list || !own.has_scalars()) || whole => {
                 json::read(part.body).ok()?
             }
-            () if encodings.is_json(&part.name, kinds) => json::read(part.body).ok()?,
+            () if encodings.is_json(name, kinds) => json::read(part.body).ok()?,
             () => kinds.scalar(&String::from_utf8_lossy(part.body), reading.as_text),
         };
-        match object.get_mut(&*part.name) {
+        match object.get_mut(name) {
             None if is_list && !value.is_array() => {
-                object.insert(part.name.to_string(), Json::Array(vec![value]));
+                object.insert(name.to_owned(), Json::Array(vec![value]));
             }
             None => {
-                object.insert(part.name.to_string(), value);
+                object.insert(name.to_owned(), value);
             }
             Some(Json::Array(items)) if is_list => items.push(value),
             Some(_) => return None,

@@ -7,6 +7,7 @@ use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
 use crate::lower::Lowering;
+use crate::text;
 
 /// Types that a schema allows. Its other assertions are ignored.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Kinds {
     types: u8,
     items: Option<Box<Self>>,
     pub(crate) properties: Vec<(Box<str>, Self)>,
+    /// Names of the properties without letter case, sorted, each with the index of its property.
+    folded: Vec<(Box<str>, usize)>,
     additional: Option<Box<Self>>,
     /// True if the schema allows no other properties.
     pub(crate) is_closed: bool,
@@ -37,6 +40,7 @@ static ANY: Kinds = Kinds {
     types: SCALARS,
     items: None,
     properties: Vec::new(),
+    folded: Vec::new(),
     additional: None,
     is_closed: false,
 };
@@ -121,6 +125,12 @@ impl Kinds {
     }
 
     fn complete(&mut self) {
+        self.properties
+            .sort_by(|(one, _), (other, _)| one.cmp(other));
+        let names = self.properties.iter().enumerate();
+        let folded = names.map(|(index, (name, _))| (text::folded(name).into(), index));
+        self.folded = folded.collect();
+        self.folded.sort_unstable();
         if self.types == 0 {
             self.types = match (self.properties.is_empty(), self.items.is_some()) {
                 (false, _) => OBJECT,
@@ -152,12 +162,27 @@ impl Kinds {
 
     /// Types of a property of an object.
     pub(crate) fn property(&self, name: &str) -> &Self {
-        let mut all = self.properties.iter();
-        let known = all.find(|(known, _)| **known == *name);
-        match known {
-            Some((_, kinds)) => kinds,
+        match self.position(name) {
+            Some(index) => &self.properties[index].1,
             None => self.additional.as_deref().unwrap_or(&ANY),
         }
+    }
+
+    /// Index of a property.
+    fn position(&self, name: &str) -> Option<usize> {
+        let properties = &self.properties;
+        let found = properties.binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok()
+    }
+
+    /// Name of the property from which a name differs only in letter case. None for the name of a
+    /// property.
+    pub(crate) fn in_other_case(&self, name: &str) -> Option<&str> {
+        let folded = text::folded(name);
+        let at = self.folded.partition_point(|(known, _)| **known < *folded);
+        let (found, index) = self.folded.get(at)?;
+        let is_other = **found == *folded && self.position(name).is_none();
+        is_other.then(|| &*self.properties[*index].0)
     }
 
     /// Converts a text to a scalar. If the text can be a string or another value, `as_text` selects

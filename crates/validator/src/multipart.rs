@@ -136,8 +136,10 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
         // the whole field for `name=`.
         let key = key.trim().to_ascii_lowercase();
         let is_known = matches!(key.as_str(), "name" | "filename" | "filename*");
-        let is_hidden =
-            value.to_ascii_lowercase().contains("name=") && !key.starts_with("filename");
+        // Browsers send the backslashes of a file name as they are, so a quote behind one ends the
+        // file name for some servers and not for others.
+        let is_plain = key.starts_with("filename") && !value.contains("\\\"");
+        let is_hidden = value.to_ascii_lowercase().contains("name=") && !is_plain;
         if is_hidden || key.contains("name") && !is_known {
             return None;
         }
@@ -146,24 +148,27 @@ fn form_name(value: &str) -> Option<Cow<'_, str>> {
             if name.is_some() {
                 return None;
             }
-            name = Some(unquoted(value.trim()));
+            name = Some(unquoted(value.trim())?);
         }
     }
     name
 }
 
-/// Content of a quoted string. Browsers escape quotes as `%22`, other clients as `\"`.
-fn unquoted(text: &str) -> Cow<'_, str> {
+/// Content of a quoted string, or a token. Browsers escape quotes as `%22`. None for a text with a
+/// backslash, which some servers remove and others keep, and for other quotes, which PHP removes.
+fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     let inner = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
-    let Some(inner) = inner else {
-        return Cow::Borrowed(text);
-    };
-    match inner.contains(['\\', '%']) {
-        false => Cow::Borrowed(inner),
-        true => Cow::Owned(inner.replace("\\\"", "\"").replace("%22", "\"")),
+    let inside = inner.unwrap_or(text);
+    let is_open = |c: char| c == '\'' || c.is_whitespace();
+    if inside.contains(['\\', '"']) || inner.is_none() && inside.contains(is_open) {
+        return None;
     }
+    Some(match inside.contains('%') {
+        false => Cow::Borrowed(inside),
+        true => Cow::Owned(inside.replace("%22", "\"")),
+    })
 }
 
 #[cfg(test)]
@@ -205,6 +210,12 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!("--x\r\n{head}; name*=UTF-8''b\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}; name*0=b\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}; x-name=b\r\n\r\n1\r\n--x--"),
+            format!("--x\r\n{head}; filename=\"\\\"; name=b; y=\"\r\n\r\n1\r\n--x--"),
+            "--x\r\nContent-Disposition: form-data; name=\"ro\\le\"\r\n\r\n1\r\n--x--".to_owned(),
+            "--x\r\nContent-Disposition: form-data; name=\"a\\\"b\"\r\n\r\n1\r\n--x--".to_owned(),
+            "--x\r\nContent-Disposition: form-data; name='a'\r\n\r\n1\r\n--x--".to_owned(),
+            "--x\r\nContent-Disposition: form-data; name=a b\r\n\r\n1\r\n--x--".to_owned(),
+            "--x\r\nContent-Disposition: form-data; name=\"a\"b\r\n\r\n1\r\n--x--".to_owned(),
             format!("--x\r\n{head}; x=\"; Name=b\"\r\n\r\n1\r\n--x--"),
             format!(
                 "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"

@@ -311,7 +311,7 @@ impl Body {
         let part = Part::Body;
         match one.form {
             Form::Json => match json::read(bytes) {
-                Ok(value) => words::check(schema, &value, &part, &mut findings),
+                Ok(value) => words::check((schema, &one.kinds), &value, &part, &mut findings),
                 Err(fault) => return vec![of_body(fault)],
             },
             Form::Text => {
@@ -320,16 +320,20 @@ impl Body {
                 };
                 let values = READINGS.iter();
                 let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
-                words::check_readings(schema, values, &part, &mut findings);
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
             }
             Form::Urlencoded => {
                 let Ok(text) = std::str::from_utf8(bytes) else {
                     return vec![of_body("is not UTF-8")];
                 };
+                let hidden = form::hidden(text, &one.kinds);
+                if !hidden.is_empty() {
+                    return hidden;
+                }
                 let values = READINGS.iter();
                 let values = values
                     .map(|reading| form::urlencoded(text, &one.kinds, &one.encodings, *reading));
-                words::check_readings(schema, values, &part, &mut findings);
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
             }
             Form::Multipart => {
                 let boundary = kind.boundary.as_deref().unwrap_or_default();
@@ -344,10 +348,14 @@ impl Body {
                         "must have a type of its `contentType`",
                     )];
                 }
+                let hidden = form::other_spellings(&parts, &one.kinds);
+                if !hidden.is_empty() {
+                    return hidden;
+                }
                 let values = READINGS.iter();
                 let values = values
                     .map(|reading| form::multipart(&parts, &one.kinds, &one.encodings, *reading));
-                words::check_readings(schema, values, &part, &mut findings);
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
             }
             Form::Other => {}
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bundle::ir::{self, ParameterPlace, Value};
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderName};
 use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
@@ -14,6 +14,7 @@ use crate::cone::Cone;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
+use crate::names::{Described, OTHER_SPELLING};
 use crate::steps::Schema;
 use crate::style::{self, Interpretation, READINGS, Structure, Style};
 use crate::text::{decode, fields};
@@ -51,6 +52,9 @@ struct Field<'h> {
     name: Cow<'h, str>,
     value: &'h str,
 }
+
+/// Finding about an absent parameter.
+pub(crate) const REQUIRED: &str = "is required";
 
 /// Names of header parameters that OpenAPI ignores (3.1 §4.8.12.1).
 const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
@@ -189,7 +193,26 @@ impl Parameter {
                 let mut named = self.kinds.properties.iter();
                 named.any(|(known, _)| **known == *name)
             }
-            () => *name == *self.name,
+            () => *name == *self.name || self.is_list(name),
+        }
+    }
+
+    /// True if a field is an item of the parameter. Some clients write arrays as `a[]=1&a[]=2`.
+    fn is_list(&self, name: &str) -> bool {
+        let bare = name.strip_suffix("[]");
+        self.style == Style::Form && self.kinds.has_arrays() && bare == Some(&*self.name)
+    }
+
+    /// Names that the parameter describes.
+    fn names(&self) -> Vec<&str> {
+        match self.spreads() {
+            true => self
+                .kinds
+                .properties
+                .iter()
+                .map(|(name, _)| &**name)
+                .collect(),
+            false => vec![&*self.name],
         }
     }
 
@@ -197,7 +220,7 @@ impl Parameter {
     /// `deepObject` count only if its schema has them.
     fn describes(&self, name: &str) -> bool {
         if self.style != Style::DeepObject {
-            return self.owns(name);
+            return self.owns(name) && !self.is_list(name);
         }
         let Some(names) = style::brackets(name, &self.name) else {
             return false;
@@ -216,17 +239,6 @@ impl Parameter {
             kinds = kinds.property(name);
         }
         true
-    }
-
-    /// True if a folded name is the folded name of a field of the parameter.
-    fn resembles(&self, folded_name: &str) -> bool {
-        match self.spreads() {
-            true => {
-                let mut named = self.kinds.properties.iter();
-                named.any(|(known, _)| folded(known) == folded_name)
-            }
-            false => folded(&self.name) == folded_name,
-        }
     }
 
     /// Checks a value that is one text.
@@ -255,7 +267,7 @@ impl Parameter {
             Form::Urlencoded | Form::Multipart | Form::Other => return,
         };
         if let Some(schema) = &self.schema {
-            words::check(schema, &value, &self.part(), findings);
+            words::check((schema, &self.kinds), &value, &self.part(), findings);
         }
     }
 
@@ -274,7 +286,7 @@ impl Parameter {
                 .map(move |reading| (structure, reading))
         });
         let values = readings.map(|(structure, reading)| value(structure, reading));
-        words::check_readings(schema, values, &self.part(), findings);
+        words::check_readings((schema, &self.kinds), values, &self.part(), findings);
     }
 
     /// Checks the query fields or the cookies that belong to the parameter.
@@ -284,7 +296,7 @@ impl Parameter {
             // Fields that no schema names may be members of this object.
             let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
             if self.required && !is_hidden {
-                findings.push(words::finding(self.part(), "", "is required"));
+                findings.push(words::finding(self.part(), "", REQUIRED));
             }
             return;
         }
@@ -386,7 +398,7 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                 let lines: Option<Vec<&str>> = lines.map(|line| line.to_str().ok()).collect();
                 match lines.as_deref() {
                     Some([]) if parameter.required => {
-                        findings.push(words::finding(parameter.part(), "", "is required"));
+                        findings.push(words::finding(parameter.part(), "", REQUIRED));
                     }
                     Some([]) => {}
                     Some([line]) => parameter.check_header(line, findings),
@@ -400,6 +412,60 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                 }
             }
             ParameterPlace::Querystring => {}
+        }
+    }
+    hidden(parameters, head, findings);
+}
+
+/// Adds findings about fields that some servers read as a described parameter, and whose values are
+/// not checked as this parameter.
+fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
+    let of = |place: ParameterPlace| {
+        let all = parameters.iter().filter(move |one| one.place == place);
+        move || all.clone()
+    };
+    let mut add = |place: ParameterPlace, (name, detail): (&str, &str)| {
+        if findings.len() < words::FINDINGS_MAX {
+            findings.push(words::finding(part_of(place, name), "", detail));
+        }
+    };
+    let own = of(ParameterPlace::Query);
+    if let (Some(query), Some(_)) = (head.query, own().next()) {
+        let described = Described::of(own().flat_map(Parameter::names));
+        let is_own = |name: &str| own().any(|one| one.owns(name));
+        let found = described.hidden(query, is_own);
+        found.for_each(|one| add(ParameterPlace::Query, one));
+    }
+    let own = of(ParameterPlace::Cookie);
+    if own().next().is_some() {
+        let described = Described::of(own().flat_map(Parameter::names));
+        for field in cookie_fields(head.headers) {
+            let name = decode(&field.name, true);
+            let is_own = own().any(|one| one.owns(&field.name));
+            if let Some(name) = described.read_as(&name).filter(|_| !is_own) {
+                add(ParameterPlace::Cookie, (name, OTHER_SPELLING));
+            }
+        }
+    }
+    for parameter in of(ParameterPlace::Header)() {
+        let is_other = |name: &HeaderName| {
+            let plain = |byte: u8| match byte {
+                b'_' | b'.' => b'-',
+                byte => byte.to_ascii_lowercase(),
+            };
+            let (name, own) = (name.as_str().as_bytes(), parameter.name.as_bytes());
+            let mut pairs = name.iter().zip(own);
+            name.len() == own.len()
+                && !name.eq_ignore_ascii_case(own)
+                && pairs.all(|(a, b)| plain(*a) == plain(*b))
+        };
+        let is_described = |name: &HeaderName| {
+            let mut all = of(ParameterPlace::Header)();
+            all.any(|one| one.name.eq_ignore_ascii_case(name.as_str()))
+        };
+        let mut names = head.headers.keys();
+        if names.any(|name| is_other(name) && !is_described(name)) {
+            add(ParameterPlace::Header, (&parameter.name, OTHER_SPELLING));
         }
     }
 }
@@ -458,10 +524,9 @@ pub(crate) fn undeclared<'q>(
     };
     // An open object describes every name, except those that lenient servers read as another
     // described name.
-    let is_lookalike = |name: &str| {
-        let name = folded(name);
-        known.iter().any(|one| folded(one) == name) || own.iter().any(|one| one.resembles(&name))
-    };
+    let names = own.iter().flat_map(|one| one.names());
+    let lookalikes = Described::of(names.chain(known.iter().map(String::as_str)));
+    let is_lookalike = |name: &str| lookalikes.read_as(name).is_some();
     let fields = query.split('&').filter(|field| !field.is_empty());
     fields
         .filter_map(|field| {
@@ -474,17 +539,6 @@ pub(crate) fn undeclared<'q>(
             })
         })
         .collect()
-}
-
-/// Name as lenient servers may read it: in lower case, without brackets behind it and blanks around
-/// it, with `_` in place of `.` and blanks.
-fn folded(name: &str) -> String {
-    let bare = name.trim().split('[').next().unwrap_or_default();
-    let bare = bare.chars().map(|c| match c {
-        '.' | ' ' => '_',
-        c => c.to_ascii_lowercase(),
-    });
-    bare.collect()
 }
 
 fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {

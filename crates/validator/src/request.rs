@@ -10,12 +10,17 @@ use policy::invalid::{Finding, Invalid, Part, REQUEST};
 use policy::validation::{Check, Examined, Undeclared};
 
 use crate::operation::Operation;
-use crate::parameters::Head;
+use crate::parameters::{Head, REQUIRED};
 
-/// Names of the credentials and identity fields in requests of an API. The absence of such a field
-/// is no finding, because the gateway may have removed it before the check.
+/// Names of the credentials and identity fields in requests of an API. The absence of a credential
+/// is no finding, because the gateway may have removed it before the check. A credential that is
+/// present is checked like any parameter, because `verify: upstream` admits every text. Identity
+/// fields are not checked, because the gateway sets them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
+    identity: Vec<String>,
+    /// Credentials that the gateway removes.
+    removed: Vec<Part>,
     headers: Vec<String>,
     query: Vec<String>,
     cookies: Vec<String>,
@@ -37,12 +42,21 @@ impl Credentials {
     pub fn of(schemes: &Set<Scheme>, security: &Security) -> Self {
         let mut all = Self::default();
         for scheme in schemes {
-            all.headers
+            all.identity
                 .extend(scheme.passes.fields().map(str::to_owned));
             let mut required = security.0.iter().flat_map(|alternative| &alternative.0);
             let is_required = required.any(|wanted| wanted.scheme == scheme.name);
             if !is_required && !scheme.strip_credential {
                 continue;
+            }
+            if scheme.strip_credential {
+                all.removed.extend(match &scheme.place {
+                    Place::Header(name) => Some(Part::Header(name.as_str().into())),
+                    Place::Query(name) => Some(Part::Query(name.as_str().into())),
+                    Place::Cookie(name) => Some(Part::Cookie(name.as_str().into())),
+                    Place::Authorization(_) => Some(Part::Header("authorization".into())),
+                    Place::Certificate => None,
+                });
             }
             match &scheme.place {
                 Place::Header(name) => all.headers.push(name.clone()),
@@ -55,15 +69,38 @@ impl Credentials {
         all
     }
 
-    /// True if a part of a request carries a credential or identity.
+    /// True if the gateway removes or sets a part of a request, so that the client's value is not
+    /// checked: an identity field, or a credential that is removed on every operation.
     #[must_use]
-    pub fn has(&self, part: &Part) -> bool {
-        let is_in = |all: &[String], name: &str| all.iter().any(|one| one == name);
-        match part {
-            Part::Header(name) => self
-                .headers
+    pub fn replaces(&self, part: &Part) -> bool {
+        let is_one = |one: &Part| match (one, part) {
+            (Part::Header(one), Part::Header(name)) => one.eq_ignore_ascii_case(name),
+            (one, part) => one == part,
+        };
+        self.removed.iter().any(is_one) || self.is_identity(part)
+    }
+
+    fn is_identity(&self, part: &Part) -> bool {
+        let is_one = |name: &str| {
+            self.identity
                 .iter()
-                .any(|one| one.eq_ignore_ascii_case(name)),
+                .any(|one| one.eq_ignore_ascii_case(name))
+        };
+        matches!(part, Part::Header(name) if is_one(name))
+    }
+
+    /// True if a finding does not count: it is about an identity field, or about the absence of a
+    /// credential.
+    fn hides(&self, finding: &Finding) -> bool {
+        let is_field =
+            |all: &[String], name: &str| all.iter().any(|one| one.eq_ignore_ascii_case(name));
+        let is_identity = self.is_identity(&finding.part);
+        if is_identity || finding.detail != REQUIRED {
+            return is_identity;
+        }
+        let is_in = |all: &[String], name: &str| all.iter().any(|one| one == name);
+        match &finding.part {
+            Part::Header(name) => is_field(&self.headers, name),
             Part::Query(name) => is_in(&self.query, name),
             Part::Cookie(name) => is_in(&self.cookies, name),
             Part::Path(_) | Part::Body | Part::Status => false,
@@ -107,25 +144,29 @@ impl Described {
     }
 
     /// Checks the parameters of a request for an operation with this template, below a base path of
-    /// this length. `reaches` returns true for the name of a field that the gateway does not
+    /// this length. `examined` is the result of [`Self::query`], whose target takes the place of the
+    /// request's. `reaches` returns true for the name of a field that the gateway does not
     /// remove.
     #[must_use]
     pub fn parameters(
         &self,
         (template, base): (&Template, usize),
-        head: &RequestHead,
+        (head, examined): (&RequestHead, &Examined),
         reaches: fn(&str) -> bool,
     ) -> Vec<Finding> {
         let bound = template.bind(head.path(), base);
         let mut findings = self.operation.head(&Head {
             path: head.path(),
             bound: &bound,
-            query: head.query(),
+            query: match &examined.target {
+                Some(target) => target.query(),
+                None => head.query(),
+            },
             headers: &head.headers,
         });
         findings.retain(|finding| {
             let hidden = matches!(&finding.part, Part::Header(name) if !reaches(name));
-            !hidden && !self.credentials.has(&finding.part)
+            !hidden && !self.credentials.hides(finding)
         });
         findings
     }
@@ -135,10 +176,14 @@ impl Described {
 mod tests {
     use super::*;
 
-    /// A credential of another operation that `strip_credential` does not remove is checked as an
-    /// ordinary parameter.
+    fn finding(part: Part, detail: &str) -> Finding {
+        crate::words::finding(part, "", detail)
+    }
+
+    /// A credential of another operation that `strip_credential` does not remove is an ordinary
+    /// parameter.
     #[test]
-    fn credentials_of_other_operations_are_checked() {
+    fn credentials_of_other_operations_are_required() {
         let scheme = |name: &str, strip_credential| Scheme {
             name: name.into(),
             place: Place::Query(format!("{name}-key")),
@@ -157,25 +202,36 @@ mod tests {
         };
         let security = Security(vec![bundle::ir::Alternative(vec![own])]);
         let credentials = Credentials::of(&schemes, &security);
-        let has = |name: &str| credentials.has(&Part::Query(name.into()));
+        let hides = |name: &str| credentials.hides(&finding(Part::Query(name.into()), REQUIRED));
         assert_eq!(
-            ["kept-key", "own-key", "stripped-key"].map(has),
+            ["kept-key", "own-key", "stripped-key"].map(hides),
             [false, true, true]
         );
     }
 
     #[test]
-    fn credentials_are_found_in_their_place_alone() {
+    fn credentials_may_be_absent_in_their_place_alone() {
         let all = Credentials {
+            identity: vec!["x-user".into()],
+            removed: vec![Part::Query("key".into())],
             headers: vec!["x-key".into()],
             query: vec!["key".into()],
             cookies: vec!["sid".into()],
         };
-        assert!(all.has(&Part::Header("X-Key".into())));
-        assert!(all.has(&Part::Query("key".into())));
-        assert!(all.has(&Part::Cookie("sid".into())));
-        assert!(!all.has(&Part::Query("x-key".into())));
-        assert!(!all.has(&Part::Path("key".into())));
-        assert!(!all.has(&Part::Body));
+        let absent = |part: Part| all.hides(&finding(part, REQUIRED));
+        assert!(absent(Part::Header("X-Key".into())));
+        assert!(absent(Part::Query("key".into())));
+        assert!(absent(Part::Cookie("sid".into())));
+        assert!(!absent(Part::Query("x-key".into())));
+        assert!(!absent(Part::Path("key".into())));
+        assert!(!absent(Part::Body));
+        // A value is checked, unless the gateway sets it.
+        let wrong = |part: Part| all.hides(&finding(part, "must be an integer"));
+        assert!(!wrong(Part::Header("X-Key".into())));
+        assert!(!wrong(Part::Query("key".into())));
+        assert!(wrong(Part::Header("X-User".into())));
+        assert!(all.replaces(&Part::Query("key".into())));
+        assert!(all.replaces(&Part::Header("X-User".into())));
+        assert!(!all.replaces(&Part::Cookie("sid".into())));
     }
 }

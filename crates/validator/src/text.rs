@@ -28,6 +28,17 @@ pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
+/// Text without letter case, in which some servers compare names. Includes the letters that Go
+/// reads as `k` and `s` (U+212A, U+017F).
+pub(crate) fn folded(text: &str) -> Cow<'_, str> {
+    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if text.bytes().all(is_folded) {
+        return Cow::Borrowed(text);
+    }
+    let upper = text.chars().flat_map(char::to_uppercase);
+    Cow::Owned(upper.flat_map(char::to_lowercase).collect())
+}
+
 fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -89,5 +100,12 @@ mod tests {
         assert_eq!(split("ä|ö|", &["|"]), ["ä", "ö", ""]);
         let fields: Vec<_> = fields("a=1&&b&c==2").collect();
         assert_eq!(fields, [("a", "1"), ("b", ""), ("c", "=2")]);
+    }
+
+    #[test]
+    fn letters_that_go_folds_are_one() {
+        assert_eq!(folded("\u{212a}ey\u{17f}"), "keys");
+        assert_eq!(folded("Stra\u{df}e"), folded("STRASSE"));
+        assert!(matches!(folded("plain-1"), Cow::Borrowed(_)));
     }
 }

@@ -7,6 +7,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use policy::invalid::{Finding, Part};
 use serde_json::Value;
 
+use crate::kinds::Kinds;
+use crate::members;
 use crate::steps::Schema;
 
 /// Maximum number of findings for one message.
@@ -14,13 +16,31 @@ pub(crate) const FINDINGS_MAX: usize = 20;
 /// Maximum length of a pointer or a description, in bytes.
 const TEXT_MAX: usize = 300;
 
-/// Checks a value. Adds findings up to the maximum number for one message.
-pub(crate) fn check(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
+/// Checks a value, and the names of its members. Adds findings up to the maximum number for one
+/// message.
+pub(crate) fn check(
+    (schema, kinds): (&Schema, &Kinds),
+    value: &Value,
+    part: &Part,
+    findings: &mut Vec<Finding>,
+) {
     match schema.is_valid(value) {
-        Some(true) => {}
+        Some(true) => check_names(value, kinds, part, findings),
         Some(false) => describe_all(schema, value, part, findings),
         None => findings.push(finding(part.clone(), "", TOO_DEEP)),
     }
+}
+
+/// Adds findings about members whose names some servers read as described ones.
+fn check_names(value: &Value, kinds: &Kinds, part: &Part, findings: &mut Vec<Finding>) {
+    members::in_other_case(value, kinds, &mut |pointer, name| {
+        let is_full = findings.len() >= FINDINGS_MAX;
+        if !is_full {
+            let detail = format!("has a name that differs from `{name}` only in letter case");
+            findings.push(finding_at(part.clone(), pointer, detail));
+        }
+        is_full
+    });
 }
 
 /// Adds the findings of a value that does not match.
@@ -45,7 +65,7 @@ fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<
 /// Checks the interpretations of a text, of which one must match. The findings are those of the
 /// first interpretation.
 pub(crate) fn check_readings(
-    schema: &Schema,
+    (schema, kinds): (&Schema, &Kinds),
     readings: impl Iterator<Item = Option<Value>>,
     part: &Part,
     findings: &mut Vec<Finding>,
@@ -56,7 +76,7 @@ pub(crate) fn check_readings(
             continue;
         }
         match schema.is_valid(&value) {
-            Some(true) => return,
+            Some(true) => return check_names(&value, kinds, part, findings),
             Some(false) => {
                 first.get_or_insert(value);
             }
@@ -85,6 +105,15 @@ pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
         part,
         pointer: fragment(&pointer),
         detail: detail.to_owned(),
+    }
+}
+
+/// Creates a finding at a JSON pointer into the part's value.
+pub(crate) fn finding_at(part: Part, pointer: &str, detail: String) -> Finding {
+    Finding {
+        part,
+        pointer: fragment(pointer),
+        detail: bounded(detail),
     }
 }
 

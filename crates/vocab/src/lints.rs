@@ -24,28 +24,7 @@ macro_rules! lints {
     };
 }
 
-/// Sample document with thirteen paths of ten statuses each.
-const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: &p\n    get:\n      responses:\n        \"200\": &r {description: fine}\n\
-\x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
-\x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";
-
-const LOGGED_IN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
-auth: {login: {kind: oidc, issuer: \"https://idp.example\", client_id: c, client_secret: \"${env:GWS_A}\", redirect_path: /login, \
-session: {secret: \"${env:GWS_B}\"}}}\n";
-
-const COSTED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n\
-policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
-const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
-const VALIDATED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, validate: {request: block}}\n";
-const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n";
-const LIMITED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
-policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
+use samples::{COSTED, KEYED, LIMITED, LOGGED_IN, OPEN, STATUSES, VALIDATED};
 
 lints! {
     UNKNOWN_POLICY "GW0501" "unknown-policy" Error
@@ -684,6 +663,26 @@ share can only name what the paths of all of them have."
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {users: {kind: rewrite, path: \"/u{path}\"}}\ndefaults: {upstream: u, security: upstream, policies: [users]}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
     ];
+
+    CHANGED_MEDIA_TYPE "GW0821" "changed-media-type" Error
+    "a media type that changes after the check of the body"
+    "`validate: {request: block}` and `kind: threat` check a body by its `Content-Type` and `Content-Encoding`. If a `headers` policy \
+changes one of these fields, the upstream reads the body as another type, so that a client can choose a type that is \
+checked less. Set `Content-Type` only to the one media type that the operation describes, together with \
+`validate: {request: block}`, or leave both fields as they are."
+    bad &[("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {typed: {kind: headers, request: {set: {Content-Type: application/json}}}}\ndefaults: {upstream: u, security: upstream, policies: [typed], validate: {request: block}}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}, text/plain: {schema: {type: string}}}}, responses: {\"200\": {description: fine}}}}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {typed: {kind: headers, request: {set: {Content-Type: application/json}}}}\ndefaults: {upstream: u, security: upstream, policies: [typed], validate: {request: block}}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n")];
+
+    CASE_SENSITIVE_EXCLUSION "GW0822" "case-sensitive-exclusion" Warn
+    "an expression that excludes a path in one letter case"
+    "`!request.path.startsWith(\"/admin\")` admits `/Admin`, which Express, ASP.NET Core and IIS serve as `/admin`. Compare \
+`request.path.lowerAscii()`, or a pattern that begins with `(?i)`, or describe the excluded paths as operations of their own."
+    bad &[("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {files: {kind: authorize, expression: '!request.path.startsWith(\"/files/secret\")'}}\ndefaults: {upstream: u, security: upstream, policies: [files]}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {files: {kind: authorize, expression: '!request.path.lowerAscii().startsWith(\"/files/secret\")'}}\ndefaults: {upstream: u, security: upstream, policies: [files]}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n")];
 
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"

@@ -180,6 +180,54 @@ it";
 }
 
 #[test]
+fn unmatched_reports_other_apis_of_its_upstream() {
+    let a = A.replace("security: [{key: []}]\n", "").replace(
+        "{operationId: get, ",
+        "{operationId: get, security: [{key: []}], ",
+    );
+    let a = a.replace("x-gateway: {}", "x-gateway: {public: true}");
+    for (upstream, mount, count) in [
+        ("u", "base_path: /b", 4),
+        ("v", "base_path: /b", 2),
+        ("u", "base_path: /b, hosts: [b.example]", 2),
+    ] {
+        let b = format!("b: {{path: a.yaml, mount: {{{mount}}}}}");
+        let apis = format!("a: {{path: a.yaml, unmatched: {upstream}}}, {b}");
+        let round = format!(
+            "way-round: `a#unmatched` may bypass the protection of {count} of the operations \
+beside it"
+        );
+        let all = wrong(&gateway(&apis, ""), &a);
+        assert!(all.contains(&round), "{upstream} {mount}: {all:?}");
+    }
+}
+
+#[test]
+fn internal_operation_of_another_api_is_reported() {
+    let document = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{}]
+paths:
+  /a:
+    x-gateway: {match: prefix}
+    put: {operationId: any, x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+  /in:
+    put: {operationId: hide, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}
+";
+    let round = "way-round: `a/any` may bypass the protection of `b/hide` at the upstream";
+    for (mount, is_found) in [("/a", true), ("/b", false)] {
+        let apis =
+            format!("a: {{path: a.yaml}}, b: {{path: a.yaml, mount: {{base_path: {mount}}}}}");
+        let all = wrong(&gateway(&apis, ""), document);
+        assert_eq!(
+            all.iter().any(|one| one == round),
+            is_found,
+            "{mount}: {all:?}"
+        );
+    }
+}
+
+#[test]
 fn names_and_words_are_checked() {
     assert_eq!(
         wrong(&gateway("a: {path: a.yaml, unmatched: vv}", ""), A),

@@ -112,6 +112,7 @@ impl Tally {
         assert_eq!(plan.bugs, Vec::<String>::new(), "{}", shown());
         let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
         let expected = differences(&was, &is, paths);
+        let hides = |tables: &[Mounted]| tables.iter().any(|one| !one.hidden.is_empty());
         let mut said: BTreeMap<Cell, Witness> = BTreeMap::new();
         let mut unshown: BTreeSet<Cell> = BTreeSet::new();
         let moves = plan.changes.iter().filter(|change| {
@@ -124,7 +125,6 @@ impl Tally {
         for change in moves {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let cell = (text(&change.old), text(&change.new));
-            let hides = |tables: &[Mounted]| tables.iter().any(|one| !one.hidden.is_empty());
             match &change.witness {
                 Some(witness) => drop(said.insert(cell, witness.clone())),
                 // All requests of the cell have the path of an internal operation in another letter
@@ -160,8 +160,10 @@ impl Tally {
                     .iter()
                     .map(|(name, value)| name.len() + value.len() + 4)
                     .sum::<usize>();
+            // The gateway refuses a shorter request if its path differs only in letter case from
+            // that of an internal operation.
             assert!(
-                size <= expected[cell],
+                size <= expected[cell] || hides(&old) || hides(&new),
                 "{cell:?}: {witness:?} is longer than {}\n{}",
                 expected[cell],
                 shown()

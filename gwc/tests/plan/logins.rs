@@ -1,7 +1,9 @@
 //! Changes to the settings of logins (`kind: oidc`), in both directions.
 
+use engine::Verdict;
 use model::compile::Purpose;
 use plan::Side;
+use plan::ask::{Oracle, Question};
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: t, version: "1"}
@@ -365,4 +367,37 @@ fn algorithm_of_fetched_keys_has_a_witness() {
     let plan = plan::compare(Some(&of("ES256")), &of("ES256, RS256")).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new());
     assert!(plan.changes.iter().any(|change| change.witness.is_some()));
+}
+
+/// Code of the refusal of a request for the path of the login.
+fn refusal(side: &Side, peer: [u8; 4]) -> &'static str {
+    let oracle = Oracle::build(&side.lowered.gateway, "test").expect("a gateway");
+    let request = http::Request::get("/cb?code=x&state=y").header("host", "h");
+    let question = Question {
+        listener: 0,
+        request: request.body(()).expect("a request").into_parts().0,
+        peer: peer.into(),
+        certificates: Vec::new(),
+        body: Some(Vec::new()),
+        unix_s: 1,
+    };
+    let answer = oracle.ask(&question, |decided, _, _| match &decided.verdict {
+        Verdict::Reject(refusal) => refusal.reject.code,
+        _ => "-",
+    });
+    answer.unwrap_or_else(|reject| reject.code)
+}
+
+#[test]
+fn guards_of_all_operations_run_at_paths_of_a_login() {
+    let policies = "policies: {office: {kind: ip_filter, allow: [10.0.0.0/8]}}\n";
+    let gateway = gateway(ISSUER, "", "").replace("defaults: {", "defaults: {policies: [office], ");
+    let gateway = gateway + policies;
+    let all = compiled(&gateway, DOCUMENT);
+    assert_eq!(refusal(&all, [203, 0, 113, 1]), "ip_denied");
+    assert_eq!(refusal(&all, [10, 0, 0, 1]), "login_failed");
+    // An operation that admits every address needs the login for every address.
+    let second = "  /b: {get: {operationId: two, x-gateway: {policies: []}, responses: {\"200\": {description: fine}}}}\ncomponents";
+    let some = compiled(&gateway, &DOCUMENT.replace("components", second));
+    assert_eq!(refusal(&some, [203, 0, 113, 1]), "login_failed");
 }

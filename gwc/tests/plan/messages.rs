@@ -1,6 +1,8 @@
 //! Enforced descriptions of requests: each change of what `validate: {request: block}` refuses has
 //! a line with a class, and a witness that both engines judge.
 
+use model::compile::Purpose;
+use plan::ask::Oracle;
 use plan::{Outcome, Plan};
 
 use crate::{edit, lines, plan};
@@ -488,4 +490,16 @@ fn recursive_descriptions_are_decided_in_bounds() {
         found,
         ["relax request-check-widened a/create+a/replace body application/json: none"]
     );
+}
+
+#[test]
+fn described_fields_are_not_forwarded_in_trailers() {
+    let files = [("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)];
+    let side = crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"));
+    let oracle = Oracle::build(&side.lowered.gateway, "test").expect("a gateway");
+    let mut routes = oracle.snapshot().routes();
+    assert!(routes.all(|route| {
+        let withheld = route.treatment.fields_not_in_trailers();
+        withheld.iter().any(|name| name == "x-trace")
+    }));
 }

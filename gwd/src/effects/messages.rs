@@ -9,7 +9,7 @@ use http_body::Body as _;
 use policy::RequestHead;
 use policy::ask::{Answer, Asker, Outage};
 use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
-use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Mode};
+use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Examined, Mode};
 use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::{ApiValidators, Ready};
@@ -85,7 +85,7 @@ pub(super) async fn ask(
             &checking,
             (route, body_max),
             described,
-            (check, head),
+            (check, head, &examined),
         );
         let found = found.await?;
         match found {
@@ -116,11 +116,11 @@ async fn schemas(
     checking: &Checking<'_>,
     (route, body_max): (&RouteRef<'_>, u64),
     described: &Described,
-    (check, head): (Check, &RequestHead),
+    (check, head, examined): (Check, &RequestHead, &Examined),
 ) -> Result<Found, Kind> {
     let operation = &described.operation;
     let template = (&route.operation.template, route.mount.base_path.len());
-    let findings = described.parameters(template, head, engine::edge::reaches_chain);
+    let findings = described.parameters(template, (head, examined), engine::edge::reaches_chain);
     if !findings.is_empty() {
         return Ok(Found::Invalid(Invalid {
             reject: &REQUEST,

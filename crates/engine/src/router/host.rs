@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bundle::ir::Segment;
 use rustc_hash::FxHashMap;
 
+use super::letter_case::{self, Others, TooMany};
 use super::trie::ApiRouter;
 
 /// Hosts of one listener. Only the most specific matching host is used.
@@ -36,6 +37,10 @@ pub struct MountTable {
     /// Depths of the base paths, in ascending order. The depth is the number of segments.
     depths: Vec<usize>,
     bases: FxHashMap<Box<str>, Vec<MountEntry>>,
+    /// Base paths by their lower case.
+    folded: FxHashMap<Box<str>, Vec<Box<str>>>,
+    /// True if a base path or a template has an upper-case letter.
+    has_upper: bool,
 }
 
 /// One API at one base path.
@@ -78,7 +83,19 @@ impl HostTable {
             base_segments: segments,
             router: Arc::clone(router),
         };
+        table.has_upper |= letter_case::has_upper(base_path) || router.letter_cases().has_upper();
+        let spellings = table.folded.entry(base_path.to_ascii_lowercase().into());
+        let spellings = spellings.or_default();
+        if !spellings.iter().any(|known| **known == *base_path) {
+            spellings.push(base_path.into());
+        }
         table.bases.entry(base_path.into()).or_default().push(entry);
+    }
+
+    /// Tables of all host patterns.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &MountTable> {
+        let named = self.exact.values().chain(self.wildcard.values());
+        named.chain(&self.any)
     }
 
     /// Mounts for a request's host: those of the exact host, otherwise those of a wildcard,
@@ -117,6 +134,38 @@ impl HostTable {
 }
 
 impl MountTable {
+    /// True if a base path or a template has an upper-case letter.
+    pub(crate) fn has_upper(&self) -> bool {
+        self.has_upper
+    }
+
+    /// Indices of the mounts in the snapshot.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        self.bases.values().flatten().map(|entry| entry.mount)
+    }
+
+    /// Paths that mounts of the host describe and that differ from `path` only in letter case, in
+    /// the base path too. Does not allocate without such paths, unless a part of the path is long.
+    pub(super) fn other_letter_cases(&self, path: &str) -> Result<Vec<String>, TooMany> {
+        let mut others = Others::default();
+        for depth in &self.depths {
+            let Some((base, below)) = split_after(path, *depth) else {
+                continue;
+            };
+            let spellings = letter_case::with_lower(base, |lower| self.folded.get(lower));
+            for spelling in spellings.into_iter().flatten() {
+                let base = (&**spelling, **spelling != *base);
+                for entry in &self.bases[spelling] {
+                    entry
+                        .router
+                        .letter_cases()
+                        .others(base, below, &mut others)?;
+                }
+            }
+        }
+        Ok(others.0)
+    }
+
     /// Mounts whose base path is a prefix of `path`, each with the rest of the path after the base
     /// path (empty or `/…`).
     pub fn below<'t, 'p>(

@@ -1,59 +1,66 @@
-//! Paths that differ from a request's path only in letter case and that templates of the API name.
+//! Paths that differ from a request's path only in letter case and that operations of the host
+//! describe.
 //!
 //! Some servers compare paths case-insensitively (Express and ASP.NET Core by default, IIS): to
 //! them `/Admin` is `/admin`. A template such as `/{page}` matches `/Admin` as well, so such a
-//! server would serve the path of another operation. The router itself compares literals exactly
-//! (RFC 3986 §6.2.2.1).
+//! server would serve the path of another operation, possibly of another API. The router itself
+//! compares literals exactly (RFC 3986 §6.2.2.1).
 
-use bundle::ir::{Segment, Template};
-use rustc_hash::FxHashMap;
+use std::ops::Range;
 
-/// Maximum number of paths that [`LetterCases::others`] returns.
+use bundle::ir::{Pattern, Segment, Template};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Maximum number of paths in [`Others`].
 const OTHERS_MAX: usize = 64;
 
-/// Maximum length of a segment that is compared without an allocation, in bytes.
+/// Maximum length of a text whose lower case needs no allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Literals of an API's templates, by their lower case.
-///
-/// Empty if every segment of all templates is a literal: then no template matches another letter
-/// case.
+/// Literals and patterns of an API's templates, by which a server without letter case finds other
+/// paths.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
+    /// Literals by their lower case.
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,
-    /// True if a literal or a pattern has an upper-case letter.
+    /// Case-sensitive patterns with letters, without duplicates.
+    patterns: Vec<Pattern>,
     has_upper: bool,
-    /// True if a template has a pattern such as `report-{id}`.
-    has_patterns: bool,
 }
 
+/// Paths that differ from a path only in letter case, without duplicates.
+#[derive(Debug, Default)]
+pub(super) struct Others(pub(super) Vec<String>);
+
+/// Error: there are more than [`OTHERS_MAX`] other paths.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+// === impl LetterCases ===
+
 impl LetterCases {
-    /// Collects the literals of templates. `is_catch_all` is true if the API also serves paths that
-    /// no template matches.
-    pub(super) fn of<'t>(
-        templates: impl Iterator<Item = &'t Template> + Clone,
-        is_catch_all: bool,
-    ) -> Self {
-        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
-        let is_open = |template: &Template| {
-            template.is_prefix() || !template.segments().iter().all(is_literal)
-        };
-        if !is_catch_all && !templates.clone().any(is_open) {
-            return Self::default();
-        }
+    /// Collects the literals and patterns of templates.
+    pub(super) fn of<'t>(templates: impl Iterator<Item = &'t Template>) -> Self {
         let mut cases = Self::default();
+        let mut known = FxHashSet::default();
         for segment in templates.flat_map(Template::segments) {
             match segment {
                 Segment::Literal(text) => cases.add(text),
-                Segment::Pattern(_) => cases.has_patterns = true,
-                Segment::Folded(_) | Segment::Parameter(_) => {}
+                Segment::Pattern(pattern) if !pattern.folded => {
+                    let text = pattern.erased();
+                    if has_letter(&text) && known.insert(text) {
+                        cases.has_upper |= literals(pattern).any(has_upper);
+                        cases.patterns.push(pattern.clone());
+                    }
+                }
+                Segment::Pattern(_) | Segment::Folded(_) | Segment::Parameter(_) => {}
             }
         }
         cases
     }
 
     fn add(&mut self, literal: &str) {
-        if !literal.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        if !has_letter(literal) {
             return;
         }
         self.has_upper |= has_upper(literal);
@@ -66,65 +73,160 @@ impl LetterCases {
         }
     }
 
-    /// Returns the paths that a server without letter case could read `below` as: each segment is
-    /// replaced by the literals that differ from it only in letter case. Without `below` itself.
-    /// `below` is the path after the base path (empty or `/…`). None if there are more than
-    /// [`OTHERS_MAX`].
-    pub(super) fn others(&self, below: &str) -> Option<Vec<String>> {
-        let is_exact = self.literals.is_empty() && !self.has_patterns;
-        let has_other = || {
-            below
-                .split('/')
-                .skip(1)
-                .any(|segment| self.has_other(segment))
-        };
-        if is_exact || !self.has_upper && !has_upper(below) || !has_other() {
-            return Some(Vec::new());
+    /// True if a literal or a pattern has an upper-case letter.
+    pub(super) fn has_upper(&self) -> bool {
+        self.has_upper
+    }
+
+    /// Adds to `others` the paths that a server without letter case could read `below` as: each
+    /// segment is replaced by the literals and patterns that differ from it only in letter case.
+    /// `below` is the path after the base path (empty or `/…`). `base` is the spelling of the base
+    /// path, and `is_moved` is true if the request has another one. The request's own path is not
+    /// added.
+    pub(super) fn others(
+        &self,
+        (base, is_moved): (&str, bool),
+        below: &str,
+        others: &mut Others,
+    ) -> Result<(), TooMany> {
+        let mut segments = below.split('/').skip(1);
+        if !is_moved && !segments.any(|segment| self.has_other(segment)) {
+            return Ok(());
         }
-        let mut paths = vec![String::with_capacity(below.len())];
+        let mut paths = vec![base.to_owned()];
         for segment in below.split('/').skip(1) {
-            let lower = segment.to_ascii_lowercase();
-            let spellings = self.literals.get(&*lower).map_or(&[][..], Vec::as_slice);
-            let is_other = self.has_patterns && spellings.is_empty();
-            let kept = if is_other { &*lower } else { segment };
-            let options = match spellings {
-                [] => vec![kept],
-                some => some.iter().map(|text| &**text).collect(),
-            };
+            let options = self.spellings(segment);
             if paths.len() * options.len() > OTHERS_MAX {
-                return None;
+                return Err(TooMany);
             }
             let begun = std::mem::take(&mut paths);
             for before in begun {
                 paths.extend(options.iter().map(|option| format!("{before}/{option}")));
             }
         }
-        paths.retain(|path| path != below);
-        Some(paths)
+        let is_own = |path: &str| !is_moved && &path[base.len()..] == below;
+        paths.retain(|path| !is_own(path));
+        others.add(paths)
     }
 
-    /// True if a literal differs from a segment only in letter case, or a pattern could. Requests
-    /// with upper-case letters pay for it, so it needs no memory unless the segment is long.
-    fn has_other(&self, segment: &str) -> bool {
-        if self.has_patterns && has_upper(segment) {
-            return true;
-        }
-        let mut short = [0; SHORT];
-        let spellings = match short.get_mut(..segment.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(segment.as_bytes());
-                lower.make_ascii_lowercase();
-                let lower = std::str::from_utf8(lower).unwrap_or(segment);
-                self.literals.get(lower)
+    /// Spellings of a segment in templates. The segment itself if there are none.
+    fn spellings(&self, segment: &str) -> Vec<String> {
+        let literals = self.literals.get(&*segment.to_ascii_lowercase());
+        let mut all: Vec<String> = literals
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+        for pattern in &self.patterns {
+            let mut text = segment.to_owned();
+            let matches = places(pattern, segment, &mut |range, literal| {
+                text.replace_range(range, literal);
+            });
+            if matches && !all.contains(&text) {
+                all.push(text);
             }
-            None => self.literals.get(&*segment.to_ascii_lowercase()),
+        }
+        if all.is_empty() {
+            all.push(segment.to_owned());
+        }
+        all
+    }
+
+    /// True if a literal or a pattern differs from a segment only in letter case. Does not allocate
+    /// unless the segment is long.
+    fn has_other(&self, segment: &str) -> bool {
+        let spelled = |lower: &str| {
+            let spellings = self.literals.get(lower);
+            spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
         };
-        spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
+        with_lower(segment, spelled)
+            || self.patterns.iter().any(|pattern| {
+                let mut differs = false;
+                let matches = places(pattern, segment, &mut |range, literal| {
+                    differs |= segment[range] != *literal;
+                });
+                matches && differs
+            })
     }
 }
 
-fn has_upper(text: &str) -> bool {
+// === impl Others ===
+
+impl Others {
+    fn add(&mut self, paths: Vec<String>) -> Result<(), TooMany> {
+        for path in paths {
+            if !self.0.contains(&path) {
+                self.0.push(path);
+            }
+        }
+        match self.0.len() > OTHERS_MAX {
+            true => Err(TooMany),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Calls `f` with the lower case of a text. Only long texts allocate.
+pub(super) fn with_lower<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
+    let mut short = [0; SHORT];
+    let lower = short.get_mut(..text.len()).and_then(|lower| {
+        lower.copy_from_slice(text.as_bytes());
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).ok()
+    });
+    match lower {
+        Some(lower) => f(lower),
+        None => f(&text.to_ascii_lowercase()),
+    }
+}
+
+/// True if a text has an upper-case ASCII letter.
+pub(super) fn has_upper(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+fn has_letter(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Literals of a pattern from left to right.
+fn literals(pattern: &Pattern) -> impl Iterator<Item = &str> {
+    let rest = pattern.rest.iter().map(|(_, literal)| literal.as_str());
+    std::iter::once(pattern.head.as_str()).chain(rest)
+}
+
+/// Matches a segment with a pattern, ignoring letter case. Calls `each` with the place of each
+/// literal in the segment. The calls are meaningful only if the result is true. As in
+/// [`Pattern::matches`], each parameter takes the shortest possible text of at least one character.
+fn places(pattern: &Pattern, segment: &str, each: &mut dyn FnMut(Range<usize>, &str)) -> bool {
+    let is_at = |at: usize, literal: &str| {
+        let text = segment.get(at..at + literal.len());
+        text.is_some_and(|text| text.eq_ignore_ascii_case(literal))
+    };
+    let head = pattern.head.as_str();
+    if !is_at(0, head) {
+        return false;
+    }
+    each(0..head.len(), head);
+    let mut at = head.len();
+    let Some(((_, tail), middle)) = pattern.rest.split_last() else {
+        return at == segment.len();
+    };
+    for (_, literal) in middle {
+        let mut starts = segment[at..].char_indices().skip(1);
+        let found = starts.find(|(start, _)| is_at(at + start, literal));
+        let Some((start, _)) = found else {
+            return false;
+        };
+        each(at + start..at + start + literal.len(), literal);
+        at += start + literal.len();
+    }
+    let from = segment.len().checked_sub(tail.len());
+    let Some(from) = from.filter(|from| *from > at && is_at(*from, tail)) else {
+        return false;
+    };
+    each(from..segment.len(), tail);
+    true
 }
 
 #[cfg(test)]
@@ -136,12 +238,24 @@ mod tests {
             .iter()
             .map(|text| Template::parse(text).expect("a template"))
             .collect();
-        LetterCases::of(templates.iter(), false)
+        LetterCases::of(templates.iter())
+    }
+
+    fn others(cases: &LetterCases, path: &str) -> Option<Vec<String>> {
+        let mut others = Others::default();
+        let done = cases.others(("", false), path, &mut others);
+        done.is_ok().then_some(others.0)
     }
 
     #[test]
     fn segments_are_replaced_by_literals() {
-        let cases = cases(&["/{page}", "/admin", "/Users/me", "/users/{id}"]);
+        let cases = cases(&[
+            "/{page}",
+            "/admin",
+            "/Users/me",
+            "/users/{id}",
+            "/a/{x}-Of-{y}:End",
+        ]);
         for (path, expected) in [
             ("/admin", &[][..]),
             ("/Admin", &["/admin"]),
@@ -154,18 +268,23 @@ mod tests {
             ("/Other", &[]),
             ("/", &[]),
             ("", &[]),
+            ("/a/Q-of-R:end", &["/a/Q-Of-R:End"]),
+            ("/a/Q-Of-R:End", &[]),
+            ("/a/-of-R:end", &[]),
+            ("/a/Q-of-:end", &[]),
         ] {
-            assert_eq!(cases.others(path).expect("few"), expected, "{path}");
+            assert_eq!(others(&cases, path).expect("few"), expected, "{path}");
         }
     }
 
     #[test]
-    fn apis_of_literals_have_no_other_paths() {
-        let exact = cases(&["/admin", "/a/b"]);
-        assert_eq!(exact.others("/Admin"), Some(Vec::new()));
-        let unmatched = [Template::parse("/admin").expect("a template")];
-        let cases = LetterCases::of(unmatched.iter(), true);
-        assert_eq!(cases.others("/Admin"), Some(vec!["/admin".to_owned()]));
+    fn another_spelling_of_the_base_path_is_another_path() {
+        let cases = cases(&["/admin", "/{x}"]);
+        for (below, expected) in [("/Admin", "/b/admin"), ("/x", "/b/x"), ("", "/b")] {
+            let mut others = Others::default();
+            cases.others(("/b", true), below, &mut others).expect("few");
+            assert_eq!(others.0, [expected], "{below}");
+        }
     }
 
     #[test]
@@ -175,10 +294,8 @@ mod tests {
             .collect();
         let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
         let path = |count: usize| -> String { (0..count).map(|at| format!("/a{at}")).collect() };
-        assert_eq!(
-            cases(&templates).others(&path(6)).map(|all| all.len()),
-            Some(63)
-        );
-        assert_eq!(cases(&templates).others(&path(7)), None);
+        let cases = cases(&templates);
+        assert_eq!(others(&cases, &path(6)).map(|all| all.len()), Some(63));
+        assert_eq!(others(&cases, &path(7)), None);
     }
 }

@@ -93,6 +93,20 @@ pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
     table.map_or_else(Vec::new, |table| rest::methods(table, head.path()))
 }
 
+/// Paths that operations of the host describe and that differ from `path` only in letter case. None
+/// if there are too many.
+#[must_use]
+pub fn other_letter_cases(
+    hosts: &HostTable,
+    path: &str,
+    head: &RequestHead,
+) -> Option<Vec<String>> {
+    let table = hosts.mounts(&head.host);
+    table.map_or(Some(Vec::new()), |table| {
+        table.other_letter_cases(path).ok()
+    })
+}
+
 /// True if an `internal` operation matches the path and the method of the request.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {

@@ -25,7 +25,7 @@ pub struct ApiRouter {
     unmatched: Option<u32>,
     /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
-    /// Literals of the described and the `internal` operations.
+    /// Literals and patterns of the described and the `internal` operations.
     letter_cases: LetterCases,
 }
 
@@ -79,7 +79,7 @@ impl ApiRouter {
             .iter()
             .map(|operation| &operation.template);
         let templates = described.chain(hidden.iter().map(|one| &one.template));
-        router.letter_cases = LetterCases::of(templates, router.unmatched.is_some());
+        router.letter_cases = LetterCases::of(templates);
         if !hidden.is_empty() {
             router.hidden = Some(Box::new(Self::of_hidden(hidden)?));
         }
@@ -173,12 +173,9 @@ impl ApiRouter {
         self.hidden.as_deref()
     }
 
-    /// Paths that a server without letter case could read `below` as, and that consist of literals
-    /// where `below` differs from them in letter case. `below` is the path after the base path
-    /// (empty or `/…`). None if there are too many.
-    #[must_use]
-    pub fn other_letter_cases(&self, below: &str) -> Option<Vec<String>> {
-        self.letter_cases.others(below)
+    /// Literals and patterns of the API's templates.
+    pub(super) fn letter_cases(&self) -> &LetterCases {
+        &self.letter_cases
     }
 
     /// Greatest operation whose template, method and conditions match a request. `below` is the

@@ -163,6 +163,7 @@ fn place<'a>(
     operation: &'a Operation,
 ) -> Place<'a> {
     Place {
+        api: &api.name,
         key: &operation.key,
         method: &operation.method,
         template: &operation.template,

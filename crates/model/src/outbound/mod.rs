@@ -38,6 +38,8 @@ pub struct Shared<'a> {
 /// One operation at one mount.
 #[derive(Debug)]
 pub struct Place<'a> {
+    /// Name of the API.
+    pub api: &'a str,
     /// Key of the operation.
     pub key: &'a str,
     /// HTTP method.
@@ -263,6 +265,12 @@ fn is_round(
     let keeps_method = |way: &OutboundOperation<'_>, end: &End| way.place.method == end.method;
     let are_routed = end.travels_like(its) && is_beside(way.place.mount, other.place.mount);
     if are_routed && keeps_method(way, end) && keeps_method(other, its) {
+        // No route leads to an internal operation, so that a template gets its requests. Templates
+        // of the same API are reported elsewhere.
+        let is_hidden = other.place.is_internal && other.place.api != way.place.api;
+        if is_hidden && end.raw.meets(&its.raw) {
+            return true;
+        }
         return end.is_literal() && !end.raw.meets(&its.raw) && meet();
     }
     meet()
@@ -321,6 +329,7 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
                     ir::Link::Own(name) => api.policies.get(name).map(|one| &one.checked),
                 });
                 places.push(Place {
+                    api: &api.name,
                     key: &operation.key,
                     method: match operation.owns.is_described() {
                         true => &operation.method,

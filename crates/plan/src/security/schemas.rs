@@ -111,7 +111,7 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
         [was, is].map(|route| Credentials::of(&route.api.schemes, &route.treatment.security));
     differences.retain(|one| {
         let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
-        !hidden && !credentials.iter().any(|all| all.has(&one.part))
+        !hidden && !credentials.iter().any(|all| all.replaces(&one.part))
     });
     let operations = [was, is].map(|route| route.api.operations.iter().count());
     let share = EXAMPLES_STEPS_MAX / operations[0].max(operations[1]).max(1);

@@ -6,6 +6,7 @@
 mod form;
 mod json;
 mod rules;
+mod unknown;
 mod utf8;
 mod xml;
 
@@ -20,6 +21,7 @@ use crate::reject::Reject;
 
 use rules::Search;
 pub use rules::{Rule, Rules};
+use unknown::Unknown;
 
 /// Refusal: a body exceeds a limit, or its structure cannot be checked.
 pub static REFUSED: Reject = Reject {
@@ -113,13 +115,16 @@ enum Kind {
     Xml(xml::Xml),
     /// Urlencoded form, with the number of bytes read.
     Form(form::Form, u64),
-    /// Body without a media type, before its first byte that is not white space.
-    Unknown(Option<JsonLimits>, Option<XmlLimits>, Option<Arc<Rules>>),
+    /// Body without a media type, before its format is known.
+    Unknown(Unknown),
     /// Body that is not scanned.
     Free,
     /// Body whose structure is hidden, for this reason.
     Hidden(&'static str),
 }
+
+/// Format of a body, with the charset of its media type.
+type Described = (Option<String>, Format);
 
 /// Format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,47 +141,51 @@ impl Scan {
     /// Scanner for a body with these header fields. None if its format has no limits.
     #[must_use]
     pub fn scanner(&self, headers: &HeaderMap) -> Option<Scanner> {
-        let mut unknown = true;
-        let mut kind = None;
-        for value in headers.get_all(CONTENT_TYPE) {
-            let format = value.to_str().ok().and_then(format);
-            unknown &= format.is_none();
-            let (charset, format) = format.unwrap_or((None, Format::Other));
-            let latin = charset.map_or(Some(false), |name| xml::is_latin(&name));
-            let search = || self.rules.as_ref().map(Search::new);
-            let own = match (format, self.json, self.xml, latin) {
-                (Format::Form, ..) => search().map(|search| match is_coded(headers) {
-                    true => Kind::Hidden("has a content coding, which hides its texts"),
-                    false => Kind::Form(form::Form::new(search, true), 0),
-                }),
-                (Format::Json { .. }, Some(_), ..) | (Format::Xml, _, Some(_), _)
-                    if is_coded(headers) =>
-                {
-                    Some(Kind::Hidden(
-                        "has a content coding, which hides its structure",
-                    ))
-                }
-                (Format::Json { .. }, Some(_), _, None | Some(true))
-                | (Format::Xml, _, Some(_), None) => {
-                    Some(Kind::Hidden("has a charset that hides its structure"))
-                }
-                (Format::Json { is_sequence }, Some(limits), ..) => {
-                    Some(Kind::Json(json::Json::new(limits, is_sequence, search())))
-                }
-                (Format::Xml, _, Some(limits), Some(latin)) => {
-                    Some(Kind::Xml(xml::Xml::new(limits, latin, search())))
-                }
-                (Format::Json { .. }, None, ..)
-                | (Format::Xml, _, None, _)
-                | (Format::Other, ..) => None,
-            };
-            // Servers differ in which of several fields they use: the first with limits counts.
-            kind = kind.or(own);
+        let values = headers.get_all(CONTENT_TYPE).iter();
+        let mut formats = values.map(|value| value.to_str().ok().and_then(format));
+        let first = formats.next().flatten();
+        let others: Vec<_> = formats.filter(|other| *other != first).collect();
+        let kind = self.kind(first, headers);
+        if others.is_empty() {
+            return kind.map(Scanner);
         }
-        if unknown {
-            kind = Some(Kind::Unknown(self.json, self.xml, self.rules.clone()));
-        }
-        kind.map(Scanner)
+        // Servers differ in which of several fields they use.
+        let mut kinds = others.into_iter().map(|other| self.kind(other, headers));
+        let is_scanned = kind.is_some() || kinds.any(|other| other.is_some());
+        is_scanned.then_some(Scanner(Kind::Hidden("has several media types")))
+    }
+
+    /// Scanner of one format. `described` is None if the media type is missing or unreadable.
+    fn kind(&self, described: Option<Described>, headers: &HeaderMap) -> Option<Kind> {
+        let Some((charset, format)) = described else {
+            return Some(match is_coded(headers) {
+                true => Kind::Hidden(CODED),
+                false => Kind::Unknown(Unknown::new(self)),
+            });
+        };
+        let latin = charset.map_or(Some(false), |name| xml::is_latin(&name));
+        let search = || self.rules.as_ref().map(Search::new);
+        let kind = match (format, latin) {
+            (Format::Form, None) => search().map(|_| Kind::Hidden(OTHER_CHARSET)),
+            (Format::Form, Some(_)) => {
+                search().map(|search| Kind::Form(form::Form::new(search, true), 0))
+            }
+            (Format::Json { .. }, None | Some(true)) => {
+                self.json.map(|_| Kind::Hidden(OTHER_CHARSET))
+            }
+            (Format::Xml, None) => self.xml.map(|_| Kind::Hidden(OTHER_CHARSET)),
+            (Format::Json { is_sequence }, Some(false)) => self
+                .json
+                .map(|limits| Kind::Json(json::Json::new(limits, is_sequence, search()))),
+            (Format::Xml, Some(latin)) => self
+                .xml
+                .map(|limits| Kind::Xml(xml::Xml::new(limits, latin, search()))),
+            (Format::Other, _) => None,
+        };
+        kind.map(|kind| match is_coded(headers) {
+            true => Kind::Hidden(CODED),
+            false => kind,
+        })
     }
 
     /// Finding of a rule in the path or query of a request.
@@ -211,20 +220,12 @@ impl Scanner {
     /// # Errors
     /// The body exceeds a limit, or its structure cannot be checked. The scan has then ended.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        if let Kind::Unknown(json, xml, rules) = &self.0 {
-            let skipped =
-                |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf);
-            let Some(first) = bytes.iter().find(|byte| !skipped(byte)) else {
+        if let Kind::Unknown(unknown) = &mut self.0 {
+            let Some((kind, begin)) = unknown.read(bytes) else {
                 return Ok(());
             };
-            let search = rules.as_ref().map(Search::new);
-            self.0 = match (first, json, xml) {
-                (b'{' | b'[', Some(limits), _) => {
-                    Kind::Json(json::Json::new(*limits, false, search))
-                }
-                (b'<', _, Some(limits)) => Kind::Xml(xml::Xml::new(*limits, false, search)),
-                _ => Kind::Free,
-            };
+            self.0 = kind;
+            return self.read(&begin);
         }
         match &mut self.0 {
             Kind::Json(json) => json.read(bytes),
@@ -249,8 +250,13 @@ impl Scanner {
     /// Ends the body.
     ///
     /// # Errors
-    /// The body is incomplete.
+    /// The body is incomplete, or a body without a media type is refused.
     pub fn end(&mut self) -> Result<(), Violation> {
+        if let Kind::Unknown(unknown) = &mut self.0 {
+            let (kind, begin) = unknown.end();
+            self.0 = kind;
+            self.read(&begin)?;
+        }
         match &mut self.0 {
             Kind::Json(json) => json.end(),
             Kind::Xml(xml) => xml.end(),
@@ -263,15 +269,24 @@ impl Scanner {
     }
 }
 
+/// Reason for the refusal of a body with a content coding.
+const CODED: &str = "has a content coding, which hides its structure";
+
+/// Reason for the refusal of a body in a charset that no scanner reads.
+const OTHER_CHARSET: &str = "has a charset that hides its structure";
+
 /// True if the body has a content coding.
 fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// Subtypes of media types for XML, parts of documents included (RFC 7303 §9).
+const XML_TYPES: [&str; 4] = ["xml", "xml-dtd", "xml-external-parsed-entity", "xsl"];
+
 /// Format of a media type, and its `charset`. None if the value is not a media type, or has a
 /// charset twice.
-fn format(value: &str) -> Option<(Option<String>, Format)> {
+fn format(value: &str) -> Option<Described> {
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next()?.to_ascii_lowercase();
     let (kind, subtype) = essence.split_once('/')?;
@@ -304,7 +319,7 @@ fn format(value: &str) -> Option<(Option<String>, Format)> {
         "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines" | "json-seq"
     ) || subtype.ends_with("+json-seq");
     let is_json = is_sequence || matches!(subtype, "json" | "x-json") || subtype.ends_with("+json");
-    let is_xml = subtype == "xml" || subtype.ends_with("+xml");
+    let is_xml = XML_TYPES.contains(&subtype) || subtype.ends_with("+xml");
     let format = match (is_json, is_xml) {
         (true, _) => Format::Json { is_sequence },
         (false, true) => Format::Xml,
@@ -378,6 +393,9 @@ mod tests {
             ("application/x-ndjson", [true, true]),
             ("text/xml;charset=utf-8", [true, true]),
             ("application/soap+xml", [true, true]),
+            ("application/xml-external-parsed-entity", [true, true]),
+            ("application/xml-dtd", [true, true]),
+            ("text/xsl", [true, true]),
             ("text/plain", [false, false]),
             ("application/octet-stream", [false, false]),
             // Without a media type, the first byte decides.
@@ -399,8 +417,74 @@ mod tests {
             found(&scan(false), &[(CONTENT_TYPE, "text/xml")], "<a><b/></a>"),
             None
         );
-        let both = [(CONTENT_TYPE, "text/plain"), (CONTENT_TYPE, "text/json")];
-        assert!(found(&scan(true), &both, "[[]]").is_some());
+    }
+
+    #[test]
+    fn several_media_types_are_refused_if_one_is_scanned() {
+        let form = "application/x-www-form-urlencoded";
+        for ([one, other], refused) in [
+            (["text/plain", "text/json"], true),
+            ([form, "application/json"], true),
+            ([form, "text/xml"], true),
+            (["application/json", form], true),
+            (
+                ["application/json", "application/json; charset=utf-16"],
+                true,
+            ),
+            (["text/plain", ""], true),
+            (["application/json", "text/json"], false),
+            (["text/plain", "text/html"], false),
+        ] {
+            let fields = [(CONTENT_TYPE, one), (CONTENT_TYPE, other)];
+            let found = found(&scan(true), &fields, "[]");
+            let expected = refused.then_some("has several media types");
+            assert_eq!(found.as_deref(), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn body_without_media_type_is_known_by_its_start() {
+        let scan = scan(true);
+        let scanned = |body: &[u8], size: usize| {
+            let mut scanner = scan.scanner(&HeaderMap::new()).expect("limits");
+            let mut parts = body.chunks(size);
+            let read = parts.try_for_each(|part| scanner.read(part));
+            let end = read.and_then(|()| scanner.end());
+            end.err().map(|violation| violation.detail)
+        };
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let hidden = Some(OTHER_CHARSET);
+        for (body, expected) in [
+            (utf16("\u{feff}<a>", u16::to_le_bytes), hidden),
+            (utf16("\u{feff}<a>", u16::to_be_bytes), hidden),
+            (utf16("<a>", u16::to_be_bytes), hidden),
+            (utf16(" [1]", u16::to_be_bytes), hidden),
+            (utf16(" {}", u16::to_le_bytes), hidden),
+            (b"\0\0\0<\0\0\0a".to_vec(), hidden),
+            (b"\0\0\xfe\xff\0\0\0<".to_vec(), hidden),
+            (b"\x4c\x6f\xa7\x94\x93".to_vec(), hidden),
+            (b"\xef\xbb\xbf []".to_vec(), Some("is not valid JSON")),
+            (b"[[".to_vec(), Some("has more than 1 level")),
+            (b"[".to_vec(), Some("ends inside a JSON value")),
+            (b" ".to_vec(), None),
+            (b"".to_vec(), None),
+            (
+                b"a=union+select".to_vec(),
+                Some("matches the rule `sql_union`"),
+            ),
+            (b"\xff\xd8\xff\xe0 a picture".to_vec(), None),
+            (b"\0\0\0\x20ftypisom".to_vec(), None),
+        ] {
+            for size in [1, 3, 4, 100] {
+                assert_eq!(
+                    scanned(&body, size).as_deref(),
+                    expected,
+                    "{body:x?} by {size}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -459,6 +543,7 @@ mod tests {
                 [(CONTENT_TYPE, "text/plain"), (CONTENT_ENCODING, "gzip")],
                 false,
             ),
+            ([(CONTENT_TYPE, "any"), (CONTENT_ENCODING, "gzip")], true),
         ] {
             let found = found(&scan(true), &fields, "[]");
             assert_eq!(found.is_some(), refused, "{fields:?}");
@@ -469,6 +554,8 @@ mod tests {
             ("application/json; charset*=utf-8''utf-16", true),
             ("text/xml; charset=utf-16le", true),
             ("text/xml; charset=iso-8859-1", false),
+            ("application/x-www-form-urlencoded; charset=ibm037", true),
+            ("application/x-www-form-urlencoded; charset=utf-8", false),
         ] {
             let body = if value.contains("xml") { "<a/>" } else { "[]" };
             let found = found(&scan(true), &[(CONTENT_TYPE, value)], body);

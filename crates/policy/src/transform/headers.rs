@@ -78,9 +78,33 @@ enum Source {
     Secret(Arc<SecretCell>),
 }
 
+/// Edit of a field of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// The field has this value and no other one.
+    Set(&'a str),
+    /// The field is removed, or has another line, or a secret value.
+    Other,
+}
+
 // === impl Checked ===
 
 impl Checked {
+    /// Edit of the request field with this name, in lower case. None if it is not edited.
+    #[must_use]
+    pub fn request_edit(&self, name: &str) -> Option<Edit<'_>> {
+        let Edits { remove, set, add } = &self.request;
+        let is_named = |(one, _): &&(String, Value)| one == name;
+        if add.iter().any(|one| is_named(&one)) {
+            return Some(Edit::Other);
+        }
+        match set.iter().find(is_named) {
+            Some((_, Value::Literal(text))) => Some(Edit::Set(text)),
+            Some((_, Value::Secret(_))) => Some(Edit::Other),
+            None => remove.iter().any(|one| one == name).then_some(Edit::Other),
+        }
+    }
+
     /// Secret references in field values, each with the name of its field.
     pub fn secret_fields(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
         [&self.request, &self.response]

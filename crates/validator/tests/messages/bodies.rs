@@ -101,6 +101,12 @@ fn urlencoded_form_is_checked_as_an_object() {
         ("n=1&o[a]=x", "#/o/a"),
         ("n=1&o=%7B%22a%22%3A%22x%22%7D", "#/o/a"),
         ("n=1&o=%7B", "#"),
+        ("n=1&N=x", "#/n"),
+        ("n=1&+n=x", "#/n"),
+        ("n=1&n[]=x", "#/n"),
+        ("n=1&other;n=x", "#/n"),
+        ("n=1&O[a]=x", "#/o"),
+        ("n=1&o[A]=x", "#/o"),
     ] {
         let found = form(invalid);
         let expected = format!("body - {pointer} ");
@@ -167,6 +173,26 @@ fn multipart_form_is_checked_by_its_parts() {
         form(&[file, meta, ("count", "", "x")]),
         ["body - #/count must be of type integer"]
     );
+    assert_eq!(form(&[file, meta, ("tags[]", "", "ab")]), [""; 0]);
+    assert_eq!(
+        form(&[file, meta, ("tags[]", "", "abc")]),
+        ["body - #/tags/0 must have at most 2 characters"]
+    );
+    let other = "has another spelling of its name, which some servers read as this one";
+    for name in ["COUNT", " count", "count[]", "count[0]", "count\0"] {
+        let found = form(&[file, meta, (name, "", "x")]);
+        let expected = match name {
+            // A control character is no part of a field.
+            "count\0" => "body - # is not valid multipart/form-data".to_owned(),
+            _ => format!("body - #/count {other}"),
+        };
+        assert_eq!(found, [expected], "{name:?}");
+    }
+    let nested = ("meta", "application/json", "{\"n\": 1, \"N\": \"x\"}");
+    assert_eq!(
+        form(&[file, nested]),
+        ["body - #/meta has a name that differs from `n` only in letter case"]
+    );
     assert_eq!(form(&[meta]), ["body - # must have the property \"file\""]);
     assert_eq!(
         form(&[file, ("meta", "", "{}")]),
@@ -190,4 +216,42 @@ fn text_body_is_checked_as_a_string() {
         read(&operation, "text/plain", b"\xff"),
         ["body - # is not UTF-8"]
     );
+}
+
+#[test]
+fn members_in_other_letter_cases_are_found() {
+    let item =
+        json!({"type": "object", "properties": {"amount": {"type": "integer", "maximum": 9}}});
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "amount": {"type": "integer", "maximum": 9},
+            "Amount2": {"type": "integer"},
+            "amount2": {"type": "integer"},
+            "items": {"type": "array", "items": item},
+            "any": {"type": "object", "additionalProperties": item},
+        },
+    });
+    let of = |name: &str, at: &str| {
+        vec![format!(
+            "body - #{at} has a name that differs from `{name}` only in letter case"
+        )]
+    };
+    for (body, expected) in [
+        (r#"{"amount":3,"Amount":99}"#, of("amount", "")),
+        (r#"{"AMOUNT":99}"#, of("amount", "")),
+        ("{\"Item\u{17f}\":[]}", of("items", "")),
+        (r#"{"items":[{},{"Amount":99}]}"#, of("amount", "/items/1")),
+        (
+            r#"{"any":{"x/y":{"aMount":99}}}"#,
+            of("amount", "/any/x~1y"),
+        ),
+        (
+            r#"{"amount":3,"Amount2":1,"amount2":2,"other":{"AMOUNT":1}}"#,
+            Vec::new(),
+        ),
+        (r#"{"amounts":99,"any":{"Amount":{},"ANY":{}}}"#, Vec::new()),
+    ] {
+        assert_eq!(of_body(&schema, body), expected, "{body}");
+    }
 }

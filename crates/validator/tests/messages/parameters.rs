@@ -386,3 +386,77 @@ fn undescribed_names_are_found_behind_lookalikes() {
         assert_eq!(is_refused, stripped.is_some(), "{query}");
     }
 }
+
+/// Findings about the parameters of a request with this query and these fields.
+fn of_request(parameters: &Json, query: &str, fields: &[(&str, &str)]) -> Vec<String> {
+    let operation = operation(parameters, &Json::Null, &[]);
+    let fields = fields.iter().map(|(name, value)| {
+        let name = HeaderName::try_from(*name).unwrap();
+        (name, HeaderValue::try_from(*value).unwrap())
+    });
+    finding_lines(&operation.head(&Head {
+        path: "/",
+        bound: &[],
+        query: Some(query),
+        headers: &fields.collect(),
+    }))
+}
+
+#[test]
+fn other_spellings_of_described_names_are_found() {
+    let parameters = json!([
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 100}},
+        {"name": "q", "in": "query", "schema": {"type": "string"}},
+        {"name": "role", "in": "query", "schema": {"enum": ["user"]}},
+        {"name": "ids", "in": "query", "schema": {"type": "array", "items": {"type": "integer"}}},
+        {"name": "filter", "in": "query", "style": "deepObject", "schema": {
+            "type": "object", "properties": {"role": {"enum": ["user"]}}}},
+        {"name": "page[size]", "in": "query", "schema": {"type": "integer"}},
+        {"name": "ck", "in": "cookie", "schema": {"type": "integer"}},
+        {"name": "X-Amount-Max", "in": "header", "schema": {"type": "integer"}},
+    ]);
+    for (query, name) in [
+        ("limit=1&limit[]=101", "limit"),
+        ("limit=1&+limit=101", "limit"),
+        ("LIMIT=101", "limit"),
+        ("limit%00=101", "limit"),
+        ("q=1;role=admin", "role"),
+        ("other;%52ole=admin", "role"),
+        ("filter[ROLE]=admin", "filter"),
+        ("Filter[role]=admin", "filter"),
+        ("page[Size]=x", "page[size]"),
+        ("ids[]=x", "ids"),
+        ("ids[0]=x", "ids"),
+    ] {
+        let found = of_request(&parameters, query, &[]);
+        let expected = format!("query {name} #");
+        let is_found = matches!(&found[..], [one] if one.starts_with(&expected));
+        assert!(is_found, "{query} {found:?}");
+    }
+    for query in [
+        "limit=1&q=1%3Brole=admin&role=user",
+        "limits=1000&page[other]=x&any[limit]=1",
+        "ids[]=1&ids[]=2",
+        "ids=1&q=a;b=c",
+        "filter[role]=user&filter[any]=1",
+    ] {
+        assert_eq!(of_request(&parameters, query, &[]), [""; 0], "{query}");
+    }
+    for (field, value, is_found) in [
+        ("cookie", "CK=x", true),
+        ("cookie", "ck[]=x", true),
+        ("cookie", "%63k=x", true),
+        ("cookie", "ck%00=x", true),
+        ("cookie", "ck=1; other=2; ack=x", false),
+        ("x_amount_max", "x", true),
+        ("x-amount_max", "x", true),
+        ("x-amountmax", "x", false),
+    ] {
+        let found = of_request(&parameters, "", &[(field, value)]);
+        assert_eq!(
+            found.len(),
+            usize::from(is_found),
+            "{field} {value} {found:?}"
+        );
+    }
+}

@@ -1,4 +1,27 @@
-//! Macros for the sample projects in lints.
+//! Texts and macros for the sample projects in lints.
+
+/// Sample document with thirteen paths of ten statuses each.
+pub(super) const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: &p\n    get:\n      responses:\n        \"200\": &r {description: fine}\n\
+\x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
+\x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";
+
+pub(super) const LOGGED_IN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
+auth: {login: {kind: oidc, issuer: \"https://idp.example\", client_id: c, client_secret: \"${env:GWS_A}\", redirect_path: /login, \
+session: {secret: \"${env:GWS_B}\"}}}\n";
+
+pub(super) const COSTED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n\
+policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
+pub(super) const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
+pub(super) const VALIDATED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, validate: {request: block}}\n";
+pub(super) const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n";
+pub(super) const LIMITED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
+policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
 
 /// Sample document with one operation that requires an API key. The second argument is the
 /// operation's `x-gateway`.

@@ -37,14 +37,25 @@ impl Login {
         visit.cookies.extend(self.removed(&head.headers));
         if let Some(session) = session {
             let ends_s = session.began_s + self.settings.lifetime_s();
+            let user = self.user(&session);
             // If the table is full, the session ends in the browser only.
             let _ = visit
                 .ended
-                .remember(session.id, &session.id, visit.unix_s, ends_s);
+                .remember(session.id, &user, visit.unix_s, ends_s);
         }
         let location = at_provider.or(after);
         let reply = location.and_then(|location| reply::redirect(&location, None));
         Outcome::Reply(reply.unwrap_or_else(|| reply::text("You are logged out.\n")))
+    }
+
+    /// Bytes that identify the user of a session. The table of ended sessions counts by them, so
+    /// that a user who logs in and out again and again cannot fill it.
+    pub(super) fn user(&self, session: &Session) -> Box<[u8]> {
+        let identity = self
+            .id_tokens
+            .identity_of(session.id_token.as_bytes(), u64::MAX);
+        let key = identity.ok().and_then(|identity| identity.key);
+        key.unwrap_or_else(|| session.id.into())
     }
 
     /// URL of the provider's logout (RP-Initiated Logout §2).

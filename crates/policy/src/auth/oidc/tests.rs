@@ -1,5 +1,9 @@
 //! Tests of the parts of a login that need no provider.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::login::own_path;
@@ -7,7 +11,7 @@ use super::{Checked, Session, is_navigation};
 use crate::auth::jwt::Algorithm;
 use crate::auth::strip_cookies_of;
 use crate::head::RequestHead;
-use crate::secret::SecretRef;
+use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 
 fn head(method: Method, fields: &[(&'static str, &'static str)]) -> RequestHead {
     let fields = fields.iter().map(|(name, value)| {
@@ -111,9 +115,8 @@ fn session_is_read_as_written_and_not_printed() {
     }
 }
 
-#[test]
-fn sessions_belong_to_the_settings_of_their_login() {
-    let login = Checked {
+fn checked() -> Checked {
+    Checked {
         issuer: "https://idp.test".into(),
         client_id: "web".into(),
         client_secret: SecretRef::Env("A".into()),
@@ -134,7 +137,42 @@ fn sessions_belong_to_the_settings_of_their_login() {
         lifetime_ms: None,
         idle_ms: None,
         strict: false,
+    }
+}
+
+struct LongSecrets;
+
+impl Secrets for LongSecrets {
+    fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        Ok(SecretCell::new([b's'; 32].to_vec()))
+    }
+}
+
+#[test]
+fn ended_sessions_of_a_user_count_as_one_caller() {
+    let login = checked().login(&LongSecrets).expect("a login");
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let user = |id: u8, subject: &str| {
+        let header = part(r#"{"alg":"RS256","kid":"k"}"#);
+        let claims = format!(r#"{{"iss":"https://idp.test","sub":"{subject}","exp":9}}"#);
+        let session = Session {
+            id: [id; 16],
+            began_s: 1,
+            seen_s: 1,
+            refresh_s: None,
+            id_token: format!("{header}.{}.{}", part(&claims), part("signature")),
+            refresh_token: None,
+            scope: "openid".to_owned(),
+        };
+        login.user(&session)
     };
+    assert_eq!(user(1, "ann"), user(2, "ann"));
+    assert_ne!(user(1, "ann"), user(1, "bob"));
+}
+
+#[test]
+fn sessions_belong_to_the_settings_of_their_login() {
+    let login = checked();
     let owner_with = |edit: fn(&mut Checked)| {
         let mut other = login.clone();
         edit(&mut other);

@@ -9,6 +9,7 @@
 //! in place, and only when the expression uses them.
 
 mod check;
+mod letter_case;
 mod reads;
 mod types;
 mod values;
@@ -37,6 +38,7 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Compiled expression.
 pub struct Expression {
     tree: IdedExpr,
+    excludes_paths: bool,
     patterns: Box<[Pattern]>,
 }
 
@@ -92,10 +94,12 @@ impl Expression {
         if !faults.is_empty() {
             return Err(faults);
         }
+        let excludes_paths = letter_case::excludes_paths(&tree);
         let mut patterns = Vec::new();
         take_patterns(&mut tree, &mut patterns);
         Ok(Self {
             tree,
+            excludes_paths,
             patterns: patterns.into(),
         })
     }
@@ -130,6 +134,14 @@ impl Expression {
             [] => false,
         };
         self.reads().iter().any(is_path)
+    }
+
+    /// True if the expression excludes paths with regard to letter case, as
+    /// `!request.path.startsWith("/admin")` does. It then admits the path in another letter case,
+    /// which some servers read as the excluded one.
+    #[must_use]
+    pub fn excludes_paths(&self) -> bool {
+        self.excludes_paths
     }
 
     /// Evaluates the expression for a request and returns its result.
