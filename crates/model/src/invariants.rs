@@ -26,7 +26,7 @@ const FINDINGS_MAX: usize = 20;
 /// undescribed requests.
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a Api,
-    key: &'a str,
+    pub(crate) key: &'a str,
     span: Span,
     /// Method of the operation. None: every method.
     pub(crate) method: Option<&'a str>,
@@ -250,10 +250,7 @@ impl Invariant {
             && fits(&self.listeners, &subject.listeners())
             && self.fits_upstreams(subject)
             && self.fits_method(subject)
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|path| subject.mount_of(path).is_some())
+            && self.fits_path(subject)
             && (!self.anonymous || !subject.is_authenticated(|_| true))
     }
 
@@ -292,6 +289,22 @@ impl Invariant {
             && fits(&self.operations, &[subject.key])
             && fits(&self.tags, &subject.tags)
             && fits(&self.owners, &Vec::from_iter(subject.owner))
+    }
+
+    /// True if the selection uses the path or the method of clients' requests, which a `rewrite` or a
+    /// base path can change without an effect on the requests of upstreams.
+    pub(crate) fn selects_by_requests(&self) -> bool {
+        self.path.is_some() || !self.methods.is_empty()
+    }
+
+    /// True if names, method and path of the operation fit the selection.
+    pub(crate) fn fits_requests(&self, subject: &Subject<'_>) -> bool {
+        self.fits_names(subject) && self.fits_method(subject) && self.fits_path(subject)
+    }
+
+    fn fits_path(&self, subject: &Subject<'_>) -> bool {
+        let path = self.path.as_ref();
+        path.is_none_or(|path| subject.mount_of(path).is_some())
     }
 
     fn fits_method(&self, subject: &Subject<'_>) -> bool {

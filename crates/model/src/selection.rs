@@ -1,6 +1,7 @@
-//! Operations that invariants select by names: API, key, tag, owner, listener, upstream. A name can
-//! change without an effect on any request, and the operation then leaves the invariant without
-//! another difference in a plan.
+//! Operations that invariants select by names (API, key, tag, owner, listener, upstream) or by the
+//! path and method of clients' requests. A name can change without an effect on any request, and a
+//! `rewrite` or base path can keep the requests of upstreams. The operation then leaves the invariant
+//! without another difference in a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::invariant_file::Invariant;
 use crate::invariants::{Subject, servers, subjects};
+use crate::outbound;
 use crate::{Api, Settings};
 
 /// Operations of a project by their requests: method, base path of the mount, and path template
 /// without the names of parameters. For invariants about listeners, ` at ADDRESS` follows, the address
-/// of the listener; for invariants about upstreams, ` to SERVER`.
+/// of the listener; for invariants about upstreams, ` to SERVER`. For invariants about paths and
+/// methods, method, host and path at the upstream, and ` at the upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(BTreeMap<String, Selected>);
@@ -40,10 +43,19 @@ impl Selection {
         let by_listeners = of(Invariant::selects_by_listeners);
         let by_upstreams = of(Invariant::selects_by_upstreams);
         let mut all = Self::default();
-        if by_names.is_empty() && by_listeners.is_empty() && by_upstreams.is_empty() {
+        let by_requests = of(Invariant::selects_by_requests);
+        let is_idle = |all: &Vec<&Invariant>| all.is_empty();
+        if [&by_names, &by_listeners, &by_upstreams, &by_requests]
+            .into_iter()
+            .all(is_idle)
+        {
             return all;
         }
         let servers = servers(settings, apis);
+        let reached = match by_requests.is_empty() {
+            true => BTreeMap::new(),
+            false => outbound::lint::reached(settings, apis),
+        };
         let apis = apis.iter();
         for subject in apis.flat_map(|api| subjects(settings, api, &servers)) {
             if !by_names.is_empty() {
@@ -56,6 +68,10 @@ impl Selection {
             }
             if !by_upstreams.is_empty() {
                 all.add_upstreams(&subject, &by_upstreams);
+            }
+            for request in reached.get(subject.key).into_iter().flatten() {
+                let request = format!("{request} at the upstream");
+                all.add(request, &by_requests, |one| one.fits_requests(&subject));
             }
         }
         all

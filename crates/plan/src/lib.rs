@@ -48,8 +48,8 @@ pub use reaches::Reach;
 pub use review::Review;
 
 pub use change::{
-    Change, Member, Message, OperationLine, Outcome, RequestPlace, Witness, WitnessCredential, bound,
-    short,
+    Change, Member, Message, OperationLine, Outcome, RequestPlace, Witness, WitnessCredential,
+    bound, short,
 };
 pub use class::{Class, Section};
 pub use operation_ref::OperationRef;

@@ -107,25 +107,50 @@ struct Sides<'a> {
     old: &'a Lowered,
     new: &'a Lowered,
     base: Half,
+    /// The base with one operation for each treatment, for parts that belong to no operation.
+    small: Half,
 }
 
 impl<'a> Sides<'a> {
     fn of(old: &'a Lowered, new: &'a Lowered) -> Self {
-        let mut base = half(old);
-        let is = &new.gateway.shared;
-        let shared = &mut base.gateway.shared;
-        add_new(&mut shared.listeners, &is.listeners);
-        add_new(&mut shared.upstreams, &is.upstreams);
-        add_new(&mut shared.auth, &is.auth);
-        add_new(&mut shared.consumers, &is.consumers);
-        add_new(&mut shared.policies, &is.policies);
-        for is in &new.gateway.apis {
-            edit(&mut base.gateway.apis, &is.name, |api| {
-                add_new(&mut api.schemes, &is.schemes);
-                add_new(&mut api.policies, &is.policies);
-            });
+        let base = with_names(half(old), &new.gateway);
+        let small = with_names(small(&old.gateway), &new.gateway);
+        Self {
+            old,
+            new,
+            base,
+            small,
         }
-        Self { old, new, base }
+    }
+
+    /// Like [`Self::changed`], for a change that belongs to no operation.
+    fn changed_definition<'s>(
+        &'s self,
+        change: impl Fn(&mut Half) + 's,
+    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        Box::new(move || {
+            let mut after = self.small.clone();
+            change(&mut after);
+            (self.small.clone(), after)
+        })
+    }
+
+    /// Like [`Self::alone`], for a definition that belongs to no operation.
+    fn definition_alone<'s>(
+        &'s self,
+        is_added: bool,
+        add: impl Fn(&mut Half) + 's,
+    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        Box::new(move || {
+            let side = if is_added { self.old } else { self.new };
+            let without = small(&side.gateway);
+            let mut with = without.clone();
+            add(&mut with);
+            match is_added {
+                true => (without, with),
+                false => (with, without),
+            }
+        })
     }
 
     /// Gateways that differ by one change of the old side with the new definitions.
@@ -156,6 +181,54 @@ impl<'a> Sides<'a> {
                 false => (with, without),
             }
         })
+    }
+}
+
+/// Adds the definitions that only `new` has.
+fn with_names(mut base: Half, new: &ir::Gateway) -> Half {
+    let is = &new.shared;
+    let shared = &mut base.gateway.shared;
+    add_new(&mut shared.listeners, &is.listeners);
+    add_new(&mut shared.upstreams, &is.upstreams);
+    add_new(&mut shared.auth, &is.auth);
+    add_new(&mut shared.consumers, &is.consumers);
+    add_new(&mut shared.policies, &is.policies);
+    for is in &new.apis {
+        edit(&mut base.gateway.apis, &is.name, |api| {
+            add_new(&mut api.schemes, &is.schemes);
+            add_new(&mut api.policies, &is.policies);
+        });
+    }
+    base
+}
+
+/// Gateway with the first operation of each treatment, without contracts. The other operations of a
+/// treatment have the same lines about definitions, and a large gateway would be compared for each
+/// of them.
+fn small(gateway: &ir::Gateway) -> Half {
+    let apis = gateway.apis.iter().map(|api| {
+        let mut known = BTreeSet::new();
+        let operations = api.operations.iter();
+        let first = operations.filter(|one| known.insert((one.treatment, one.owns)));
+        ir::Api {
+            name: api.name.clone(),
+            mounts: api.mounts.clone(),
+            schemes: api.schemes.clone(),
+            policies: api.policies.clone(),
+            treatments: api.treatments.clone(),
+            operations: Set::new(first.cloned().collect()).unwrap_or_default(),
+            declared: api.declared.clone(),
+            hidden: api.hidden.clone(),
+            errors: api.errors.clone(),
+            messages: api.messages.clone(),
+        }
+    });
+    Half {
+        gateway: ir::Gateway {
+            shared: gateway.shared.clone(),
+            apis: Set::new(apis.collect()).unwrap_or_default(),
+        },
+        contracts: Set::default(),
     }
 }
 
@@ -231,8 +304,8 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
                     replace(&mut half.gateway.shared.$field, name, item);
                 };
                 let alone = match (was, is) {
-                    (Some(_), Some(_)) => sides.changed(put),
-                    _ => sides.alone(is.is_some(), put),
+                    (Some(_), Some(_)) => sides.changed_definition(put),
+                    _ => sides.definition_alone(is.is_some(), put),
                 };
                 parts.push(Part { subject, digests, operations: Vec::new(), field: None, alone });
             }
@@ -267,7 +340,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
             digests: [settings(was), settings(is)],
             operations: Vec::new(),
             field: None,
-            alone: sides.changed(|half| {
+            alone: sides.changed_definition(|half| {
                 let shared = &mut half.gateway.shared;
                 shared.project.clone_from(&is.project);
                 shared.expose_bundle = is.expose_bundle;
@@ -338,8 +411,8 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
                 };
                 let alone = match (was, is) {
                     (Some(was), Some(is)) if was.stateless() == is.stateless() => continue,
-                    (Some(_), Some(_)) => sides.changed(put),
-                    _ => sides.alone(is.is_some(), put),
+                    (Some(_), Some(_)) => sides.changed_definition(put),
+                    _ => sides.definition_alone(is.is_some(), put),
                 };
                 add(format!("{} {name}/{item}", $word), [digest(&was), digest(&is)], alone);
             }
@@ -360,7 +433,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
     };
     let (gone, come) = (only(was, is), only(is, was));
     let digests = [digest(&gone), digest(&come)];
-    let alone = sides.changed(move |half| {
+    let alone = sides.changed_definition(move |half| {
         edit(&mut half.gateway.apis, name, |api| {
             for mount in &gone {
                 replace(&mut api.mounts, &mount.name, None);
@@ -386,7 +459,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
         } = api;
         digest(&(declared, hidden, errors))
     };
-    let alone = sides.changed(|half| {
+    let alone = sides.changed_definition(|half| {
         edit(&mut half.gateway.apis, &is.name, |api| {
             api.declared.clone_from(&is.declared);
             api.hidden.clone_from(&is.hidden);

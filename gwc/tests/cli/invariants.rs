@@ -445,6 +445,43 @@ fn operation_that_leaves_an_invariant_is_reported() {
     }
 }
 
+/// A `rewrite` can keep the request to the upstream while the client's path or method changes.
+#[test]
+fn rewritten_request_leaves_no_invariant_silently() {
+    for (selection, from, to) in [
+        ("{path: /orders/**}", "/orders/{id}:", "/things/{id}:"),
+        (
+            "{methods: [GET]}",
+            "get: {operationId: getOrder,",
+            "put: {operationId: getOrder,",
+        ),
+    ] {
+        let project = with_invariants(&format!(
+            "- {{name: held, where: {selection}, require: {{auth: [keys]}}}}\n"
+        ));
+        git(project.path(), &["init", "-q", "-b", "main"]);
+        commit(&project, "one");
+        project.edit("orders.yaml", from, to);
+        project.edit(
+            "orders.yaml",
+            "operationId: getOrder,",
+            "operationId: getOrder, x-gateway: {rewrite: {path: \"/orders/{id}\", method: GET}},",
+        );
+        let plan = project.run(&["plan", "--against", "git:main", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan.out).expect("JSON");
+        let changes = plan["changes"].as_array().expect("changes").iter();
+        let narrowed: Vec<&serde_json::Value> = changes
+            .filter(|change| change["id"] == "invariant-narrowed")
+            .collect();
+        let [change] = narrowed[..] else {
+            panic!("{selection}: {plan}")
+        };
+        let old = change["old"].as_str().expect("a text");
+        let lost = "GET localhost:9000/orders/* at the upstream";
+        assert!(old.contains(lost), "{selection}: {old}");
+    }
+}
+
 /// Names of listeners and upstreams have no effect on requests, either.
 #[test]
 fn renamed_listener_or_upstream_narrows_invariants() {

@@ -387,3 +387,102 @@ fn growth_is_bounded() {
         start.elapsed()
     );
 }
+
+/// Findings about a document with a map and a list of 60,000 entries below `x-t`, after actions.
+fn with_many(actions: &str) -> (usize, Vec<&'static str>) {
+    let entries = (0..60_000).map(|at| format!("\"k{at:05}\": {{\"v\": {at}}}"));
+    let items = (0..60_000).map(|at| format!("{{\"v\": {at}}}"));
+    let [entries, items] = [entries.collect::<Vec<_>>(), items.collect()].map(|all| all.join(","));
+    let many = format!("x-t: {{\"map\": {{{entries}}}, \"list\": [{items}]}}\nx-shared:");
+    let document = DOCUMENT.replacen("x-shared:", &many, 1);
+    let overlay =
+        format!("overlay: 1.0.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n{actions}");
+    let linted = project::memory(&[("openapi.yaml", &document), ("overlay.yaml", &overlay)]);
+    let below = |key: &str| {
+        let node = at(&linted, &["x-t", key]).expect("it is kept");
+        node.entries().len() + node.items().len()
+    };
+    let names = linted.names().into_iter();
+    let names = names.filter(|name| !name.starts_with("no-")).collect();
+    (below("map") + below("list"), names)
+}
+
+#[test]
+fn action_on_each_of_many_entries_is_linear() {
+    // A quadratic action takes more than ten minutes.
+    for (actions, left) in [
+        ("- {target: \"$['x-t'].map[*]\", remove: true}\n", 60_000),
+        ("- {target: \"$['x-t'].list[*]\", remove: true}\n", 60_000),
+        ("- {target: \"$['x-t']..[?@.v > 9]\", remove: true}\n", 20),
+        ("- {target: \"$['x-t'].*[*]\", update: {w: 1}}\n", 120_000),
+        (
+            "- {target: \"$['x-t'].*[?@.v > 9]\", update: {w: {x: 1}}}\n",
+            120_000,
+        ),
+    ] {
+        let (count, names) = with_many(actions);
+        assert_eq!(count, left, "{actions}");
+        assert!(!names.contains(&"invalid-target"), "{names:?}");
+    }
+}
+
+#[test]
+fn target_of_too_many_steps_is_an_error() {
+    for target in [
+        "$..[?count($..*) > 3]",
+        "$['x-t'].map[?count($['x-t'].map[*]) > @.v]",
+        "$..[?search(@.v, 'a{100}')]",
+        "$..[?search(@.v, @.w)]",
+    ] {
+        let (_, names) = with_many(&format!("- {{target: \"{target}\", remove: true}}\n"));
+        assert!(names.contains(&"invalid-target"), "{target}: {names:?}");
+    }
+    // The actions of an overlay share the limit.
+    let action = "- {target: \"$..[?search(@.v, 'none')]\", remove: true}\n";
+    assert!(!with_many(action).1.contains(&"invalid-target"));
+    assert!(with_many(&action.repeat(6)).1.contains(&"invalid-target"));
+    // A small document allows such targets.
+    let linted = overlaid("- {target: \"$..[?count($..*) > 3]\", update: {x-w: 1}}\n");
+    assert!(
+        !linted.names().contains(&"invalid-target"),
+        "{:?}",
+        linted.names()
+    );
+}
+
+#[test]
+fn values_removed_together_leave_the_others() {
+    let list = DOCUMENT.replacen(
+        "x-shared:",
+        "x-l: [[0, 1], [2, 3], {a: 4, b: [5, 6]}]\nx-shared:",
+        1,
+    );
+    let left = |target: &str| {
+        let overlay = format!(
+            "overlay: 1.0.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n- {{target: \"{target}\", remove: true}}\n"
+        );
+        let linted = project::memory(&[("openapi.yaml", &list), ("overlay.yaml", &overlay)]);
+        let node = at(&linted, &["x-l"]).expect("it is kept");
+        fn text(node: NodeRef<'_>) -> String {
+            let items: Vec<String> = node.items().map(text).collect();
+            let entries = node.entries();
+            let entries: Vec<String> = entries
+                .map(|(entry, value)| format!("{}{}", entry.key, text(value)))
+                .collect();
+            match node.kind() {
+                Kind::List(_) => format!("[{}]", items.join(" ")),
+                Kind::Map(_) => format!("{{{}}}", entries.join(" ")),
+                kind => match kind {
+                    Kind::Number(number) => number.to_string(),
+                    _ => "?".to_owned(),
+                },
+            }
+        }
+        text(node)
+    };
+    assert_eq!(left("$['x-l'][0,1]"), "[{a4 b[5 6]}]");
+    assert_eq!(left("$['x-l'][*][0]"), "[[1] [3] {a4 b[5 6]}]");
+    assert_eq!(left("$['x-l']..[0]"), "[[3] {a4 b[6]}]");
+    assert_eq!(left("$['x-l'][*].*"), "[[] [] {}]");
+    assert_eq!(left("$['x-l']..*"), "[]");
+}

@@ -203,7 +203,10 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         ", items: 100",
         "",
-        &["policy relax policy-changed policy deep json.items"],
+        &[
+            "security weaken guard-changed threat: a/list+a/make",
+            "policy relax policy-changed policy deep json.items",
+        ],
     ),
     (
         "attributes: 5",
@@ -213,7 +216,10 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         "{attributes: 5}}",
         "{attributes: 5}, rules: [sql_union]}",
-        &["policy tighten policy-changed policy deep rules.sql_union"],
+        &[
+            "security strengthen guard-changed threat: a/list+a/make",
+            "policy tighten policy-changed policy deep rules.sql_union",
+        ],
     ),
     (
         "{attributes: 5}}",

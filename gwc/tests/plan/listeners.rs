@@ -144,3 +144,109 @@ fn a_listener_that_merges_slashes_is_told() {
         ["security weaken listener-setting-changed listener public merge_slashes"]
     );
 }
+
+/// Keys below a node of a schema, each with its path. The keys of maps are `*`.
+fn keys_below(node: &serde_json::Value, path: &str, keys: &mut Vec<String>) {
+    let variants = node["anyOf"].as_array().into_iter().flatten();
+    let nodes = variants.chain([node]);
+    let is_object = |one: &&serde_json::Value| {
+        one["properties"].is_object() || one["additionalProperties"].is_object()
+    };
+    let Some(object) = nodes.into_iter().find(is_object) else {
+        keys.push(path.to_owned());
+        return;
+    };
+    for (key, below) in object["properties"].as_object().into_iter().flatten() {
+        keys_below(below, &format!("{path}.{key}"), keys);
+    }
+    if object["additionalProperties"].is_object() {
+        keys_below(&object["additionalProperties"], &format!("{path}.*"), keys);
+    }
+}
+
+#[test]
+fn each_key_of_a_listeners_tls_has_its_class() {
+    let all = "certificates: {main: {cert: \"${file:/t/c}\", key: \"${file:/t/k}\"}}, min_version: \"1.3\", client_auth: {ca: \"${file:/t/ca}\", crl: \"${file:/t/crl}\", mode: required}";
+    let listener = |tls: &str| {
+        let listener = format!(
+            "listeners: {{public: {{address: \"127.0.0.1:8080\", protocol: https, tls: {{{tls}}}}}}}\nauth:"
+        );
+        edit(GATEWAY, "auth:", &listener)
+    };
+    let told = |old: &str, new: &str| {
+        let lines = lines(&plan(
+            (&listener(old), DOCUMENT),
+            (&listener(new), DOCUMENT),
+        ));
+        // Another line is about the reference to the secret.
+        let mut lines = lines.into_iter();
+        lines
+            .find(|line| line.contains("listener public tls"))
+            .unwrap_or_default()
+    };
+    let mut decided = Vec::new();
+    for (key, from, to, line) in [
+        (
+            "certificates.*.cert",
+            "/t/c}",
+            "/t/c2}",
+            "policy changed listener-setting-changed",
+        ),
+        (
+            "certificates.*.key",
+            "/t/k}",
+            "/t/k2}",
+            "security incomparable listener-key-changed",
+        ),
+        (
+            "min_version",
+            "1.3",
+            "1.2",
+            "security weaken listener-tls-version-changed",
+        ),
+        (
+            "client_auth.ca",
+            "/t/ca}",
+            "/t/ca2}",
+            "security incomparable client-authority-changed",
+        ),
+        (
+            "client_auth.crl",
+            "/t/crl}",
+            "/t/crl2}",
+            "security incomparable client-revocation-changed",
+        ),
+        (
+            "client_auth.mode",
+            "required",
+            "optional",
+            "security weaken client-auth-changed",
+        ),
+    ] {
+        let found = told(all, &all.replace(from, to));
+        assert!(found.starts_with(line), "{key}: {found}");
+        decided.push(format!("tls.{key}"));
+    }
+    let second = "}, b: {cert: \"${file:/t/c}\", key: \"${file:/t/k2}\"}}, min";
+    let more = all.replace("}}, min", second);
+    assert!(told(all, &more).starts_with("security weaken listener-key-changed"));
+    assert!(told(&more, all).starts_with("security strengthen listener-key-changed"));
+    let renamed = told(all, &all.replace("main:", "other:"));
+    assert!(renamed.starts_with("policy changed "), "{renamed}");
+    // The table is complete.
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../schemas/gateway.schema.json"
+    );
+    let schema = std::fs::read_to_string(path).expect("the schema");
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    let mut keys = Vec::new();
+    keys_below(&schema["properties"]["listeners"], "listeners", &mut keys);
+    let tls = keys
+        .iter()
+        .filter_map(|key| key.strip_prefix("listeners.*."));
+    let mut tls: Vec<&str> = tls.filter(|key| key.starts_with("tls.")).collect();
+    tls.sort_unstable();
+    decided.sort();
+    assert_eq!(tls, decided);
+}

@@ -289,7 +289,9 @@ fn moved(other: &str, hosts: [&str; 2], [old, new]: [&str; 2]) -> Vec<String> {
         format!("{class} {} {operations}{witness}", change.id)
     };
     let mut lines: Vec<String> = changes.map(line).collect();
-    lines.retain(|line| line != "changed verifier-changed ");
+    // Another test is about the logout path itself.
+    let is_other = |line: &String| !line.ends_with("-changed ") && !line.ends_with("-removed ");
+    lines.retain(is_other);
     lines.sort();
     lines
 }
@@ -400,4 +402,29 @@ fn guards_of_all_operations_run_at_paths_of_a_login() {
     let second = "  /b: {get: {operationId: two, x-gateway: {policies: []}, responses: {\"200\": {description: fine}}}}\ncomponents";
     let some = compiled(&gateway, &DOCUMENT.replace("components", second));
     assert_eq!(refusal(&some, [203, 0, 113, 1]), "login_failed");
+}
+
+#[test]
+fn logout_path_that_ends_is_removed() {
+    let with = |path: &str| side(ISSUER, path, "");
+    let removed = |old: &Side, new: &Side| {
+        let classes = classes(old, new);
+        let is_one = |line: &&String| *line == "removed logout-path-removed";
+        classes.iter().filter(is_one).count()
+    };
+    let (none, out, bye) = (
+        with(""),
+        with("logout_path: /out, "),
+        with("logout_path: /bye, "),
+    );
+    assert_eq!(removed(&out, &none), 1);
+    assert_eq!(removed(&out, &bye), 1);
+    assert_eq!(removed(&none, &out), 0);
+    // Another name of the login changes nothing for users.
+    let renamed = gateway(ISSUER, "logout_path: /out, ", "").replace("login:", "other:");
+    let renamed = compiled(&renamed, &DOCUMENT.replace("auth: login", "auth: other"));
+    assert_eq!(removed(&out, &renamed), 0);
+    let gone = gateway(ISSUER, "", "").replace("login:", "other:");
+    let gone = compiled(&gone, &DOCUMENT.replace("auth: login", "auth: other"));
+    assert_eq!(removed(&out, &gone), 1);
 }

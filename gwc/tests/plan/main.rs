@@ -19,6 +19,7 @@ mod enforced_responses;
 mod first;
 mod forwarded;
 mod gated;
+mod guards;
 mod hidden;
 mod history;
 mod holders;
@@ -54,6 +55,7 @@ mod rounds;
 mod services;
 mod signatures;
 mod single;
+mod successors;
 mod variables;
 mod written;
 

@@ -91,3 +91,41 @@ fn renamed_scheme_with_its_verifier_has_an_empty_plan() {
     let new = (old.0.clone(), old.1.replace("oauth", "tokens"));
     assert_eq!(planned(&old, &new), Vec::<String>::new());
 }
+
+#[test]
+fn other_name_hides_no_looser_verifier() {
+    let introspection = |cache: &str, token: &str| {
+        format!(
+            "kind: introspection, url: \"https://idp.example/i\", client_id: g, client_secret: \"${{env:S}}\", \
+issuer: \"https://idp.example\", audience: [a], cache_inactive: {cache}, token_bytes: {token}"
+        )
+    };
+    let of = |name: &str, verifier: &str| {
+        let gateway = edit(
+            GATEWAY,
+            "staff: {kind: basic}",
+            &format!("{name}: {{{verifier}}}, staff: {{kind: basic}}"),
+        );
+        (gateway, document("", name))
+    };
+    let relaxed = |lines: Vec<String>| -> Vec<String> {
+        let lines = lines.into_iter();
+        lines.filter(|line| line.contains(" relax ")).collect()
+    };
+    let (tight, loose) = (introspection("1h", "1KiB"), introspection("1s", "64KiB"));
+    let same = planned(&of("idp", &tight), &of("idp", &loose));
+    assert_eq!(relaxed(same).len(), 2);
+    let renamed = planned(&of("idp", &tight), &of("other", &loose));
+    assert_eq!(
+        relaxed(renamed),
+        [
+            "policy relax verifier-changed a/list",
+            "policy relax verifier-changed a/list"
+        ]
+    );
+    let plain = planned(&of("idp", &tight), &of("other", &tight));
+    assert!(
+        !plain.iter().any(|line| line.contains("verifier-changed")),
+        "{plain:?}"
+    );
+}

@@ -37,6 +37,16 @@ impl End {
         path::is_literal(&self.text)
     }
 
+    /// Host, method and path.
+    pub(super) fn key(&self) -> [&str; 3] {
+        [&self.host, &self.method, &self.text]
+    }
+
+    /// True if both destinations are the same host, method and path.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+
     /// True if both destinations map request paths in the same way, so that different request paths
     /// do not become equal.
     pub(super) fn travels_like(&self, other: &Self) -> bool {

@@ -1,12 +1,13 @@
 //! Finding `way-round`: operations that bypass the protection of another operation, because their
 //! requests reach the same path of the same host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link};
 use diag::{Diagnostic, Sink, Span};
 use policy::Checked;
 
+use super::ends::{End, ends};
 use super::{Place, Shared, survey};
 use crate::settings::Settings;
 use crate::{Api, Operation};
@@ -14,22 +15,7 @@ use vocab::lints::WAY_ROUND;
 
 /// Reports the bypasses of a project.
 pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
-    let policies = settings.policies.iter();
-    let own = apis.iter().flat_map(|api| &api.upstreams);
-    let upstreams = settings.upstreams.iter().chain(own);
-    let shared = Shared {
-        listeners: settings
-            .listeners
-            .iter()
-            .map(|entry| (entry.value.name.as_str(), &entry.value))
-            .collect(),
-        upstreams: upstreams
-            .map(|entry| (entry.value.ir.name.as_str(), &entry.value.ir))
-            .collect(),
-        policies: policies
-            .map(|entry| (entry.value.name.as_str(), &entry.value.checked))
-            .collect(),
-    };
+    let shared = shared(settings, apis);
     services(&shared, apis, sink);
     let mut places = Vec::new();
     let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
@@ -43,8 +29,8 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
     let survey = survey(&shared, &places);
     let first = survey.not_compared.first();
-    let span = first.and_then(|key| spans.get(key.as_str()));
-    if let Some((gap, span)) = survey.gap().zip(span) {
+    let span = first.and_then(|key| spans.get(key));
+    if let Some((gap, span)) = survey.not_compared.gap().zip(span) {
         let finding = Diagnostic::new(&WAY_ROUND, *span, gap)
             .label("the first protected operation")
             .help("give protected operations literal first segments, or an upstream of their own");
@@ -80,6 +66,45 @@ path or upstream",
             }
         }
         sink.push(finding);
+    }
+}
+
+/// Methods, hosts and paths that the operations of a project reach, by the operation's key.
+pub(crate) fn reached<'a>(
+    settings: &'a Settings,
+    apis: &'a [Api],
+) -> BTreeMap<&'a str, BTreeSet<String>> {
+    let shared = shared(settings, apis);
+    let mut reached: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for api in apis {
+        for mount in &api.mounts {
+            for operation in &api.operations {
+                let place = place(&shared, api, &mount.value, operation);
+                let ends = ends(&shared, &place);
+                let own = reached.entry(&operation.key).or_default();
+                own.extend(ends.iter().map(End::reached));
+            }
+        }
+    }
+    reached
+}
+
+/// Definitions of a project that determine where requests are sent.
+fn shared<'a>(settings: &'a Settings, apis: &'a [Api]) -> Shared<'a> {
+    let own = apis.iter().flat_map(|api| &api.upstreams);
+    let upstreams = settings.upstreams.iter().chain(own);
+    let listeners = settings.listeners.iter();
+    let policies = settings.policies.iter();
+    Shared {
+        listeners: listeners
+            .map(|entry| (entry.value.name.as_str(), &entry.value))
+            .collect(),
+        upstreams: upstreams
+            .map(|entry| (entry.value.ir.name.as_str(), &entry.value.ir))
+            .collect(),
+        policies: policies
+            .map(|entry| (entry.value.name.as_str(), &entry.value.checked))
+            .collect(),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod ends;
 pub(crate) mod lint;
+mod openings;
 mod path;
 mod protection;
 
@@ -15,13 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 use policy::Checked;
 use policy::declared::Settings;
+use sources::parallel;
 
 use self::ends::{End, ends};
+pub use self::openings::{Extent, Opening, Openings, Side, openings};
 pub use self::path::Path;
 pub use self::protection::Protection;
 
-/// Maximum number of path comparisons for one gateway. Operations that exceed it are listed in
-/// [`Survey::not_compared`].
+/// Maximum number of path comparisons for one gateway. Each operation has an equal share, and
+/// operations that need more share what the others leave. Operations that exceed their share are
+/// listed in [`NotCompared`].
 const COMPARISONS_MAX: usize = 20_000_000;
 
 /// Definitions of a gateway that determine where requests are sent.
@@ -68,15 +72,13 @@ struct OutboundOperation<'a> {
     ends: Vec<End>,
 }
 
-/// Destinations of all operations of a gateway, and the bypasses among the operations.
+/// Bypasses among the operations of a gateway.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Bypasses, by the key of the less protected operation.
     pub rounds: BTreeMap<String, Bypass>,
-    /// Keys of the operations that could not be compared with all protected ones.
-    pub not_compared: BTreeSet<String>,
-    /// Protections of the operations that reach a destination, by destination.
-    ends: BTreeMap<String, Vec<Protection>>,
+    /// Operations that could not be compared with all protected ones.
+    pub not_compared: NotCompared,
 }
 
 /// Bypass of protected operations by one operation.
@@ -86,16 +88,19 @@ pub struct Bypass {
     pub keys: BTreeSet<String>,
     /// Methods, hosts and paths at which they are bypassed.
     pub reached: BTreeSet<String>,
-    /// Protections of the bypassing operation, one per mount if they differ.
-    protections: Vec<Protection>,
 }
 
-impl Survey {
-    /// Message with the operations that were not compared. `None` if all were compared.
+/// Keys of the operations that need more comparisons of paths than their share of
+/// [`COMPARISONS_MAX`].
+#[derive(Debug, Default)]
+pub struct NotCompared(BTreeSet<String>);
+
+impl NotCompared {
+    /// Message with the operations. `None` if all were compared.
     #[must_use]
     pub fn gap(&self) -> Option<String> {
-        let first = self.not_compared.first()?;
-        let operations = match self.not_compared.len() {
+        let first = self.0.first()?;
+        let operations = match self.0.len() {
             1 => format!("`{first}` was"),
             many => format!("`{first}` and {} more operations were", many - 1),
         };
@@ -106,17 +111,10 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Destinations of a bypass at which the operations of this survey do not admit all callers
-    /// that the bypass admits.
+    /// Key of the first operation.
     #[must_use]
-    pub fn lacks<'r>(&self, round: &'r Bypass) -> Vec<&'r str> {
-        let reached = round.reached.iter().map(String::as_str);
-        let is_open = |end: &&str| {
-            let known = self.ends.get(*end).map(Vec::as_slice).unwrap_or_default();
-            let mut protections = round.protections.iter();
-            protections.all(|own| known.iter().any(|known| own.covers(known)))
-        };
-        reached.filter(|end| !is_open(end)).collect()
+    pub fn first(&self) -> Option<&str> {
+        self.0.first().map(String::as_str)
     }
 }
 
@@ -129,94 +127,166 @@ impl Place<'_> {
 
 /// Destinations with the index of their operation, by host and first path segment. The segment is
 /// `None` if it contains a parameter.
-type Guarded<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
+type Index<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
 
-/// Computes the destinations and bypasses of a gateway.
-#[must_use]
-pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
-    let ways: Vec<OutboundOperation<'_>> = places
-        .iter()
-        .map(|place| OutboundOperation {
+/// Operations of a gateway with their protection and their destinations.
+#[derive(Debug)]
+pub struct Outbound<'a>(Vec<OutboundOperation<'a>>);
+
+impl<'a> Outbound<'a> {
+    /// Computes the destinations of operations.
+    #[must_use]
+    pub fn of(shared: &Shared<'_>, places: &'a [Place<'_>]) -> Self {
+        let ways = places.iter().map(|place| OutboundOperation {
             place,
             protection: Protection::of(shared, place),
             ends: ends(shared, place),
-        })
-        .collect();
-    // Index the destinations of the operations that have any protection.
-    let mut guarded: Guarded<'_> = BTreeMap::new();
-    for (index, way) in ways.iter().enumerate() {
-        if way.protection.is_none() {
-            continue;
-        }
-        for end in &way.ends {
-            for path in &end.readings {
-                let key = (end.host.as_str(), path.first_literal());
-                let list = guarded.entry(key).or_default();
-                if list
-                    .last()
-                    .is_none_or(|(last, known)| *last != index || *known != end)
-                {
-                    list.push((index, end));
+        });
+        Self(ways.collect())
+    }
+
+    /// True if every listener of the operation at this index requires a client certificate.
+    #[must_use]
+    pub fn requires_certificate(&self, at: usize) -> bool {
+        self.0[at].protection.requires_certificate()
+    }
+
+    /// Indexes the destinations of the operations for which `is_one` returns true.
+    fn index(&self, is_one: impl Fn(&OutboundOperation<'_>) -> bool) -> Index<'_> {
+        let mut index: Index<'_> = BTreeMap::new();
+        for (at, way) in self.0.iter().enumerate().filter(|(_, way)| is_one(way)) {
+            for end in &way.ends {
+                for path in &end.readings {
+                    let key = (end.host.as_str(), path.first_literal());
+                    let list = index.entry(key).or_default();
+                    if list
+                        .last()
+                        .is_none_or(|(last, known)| *last != at || *known != end)
+                    {
+                        list.push((at, end));
+                    }
                 }
             }
         }
+        index
     }
-    let mut survey = Survey::default();
-    for way in ways.iter().filter(|way| !way.place.is_internal) {
-        for end in &way.ends {
-            let known = survey.ends.entry(end.reached()).or_default();
-            if !known.contains(&way.protection) {
-                known.push(way.protection.clone());
-            }
-        }
-    }
-    let mut left = comparisons_max();
-    for way in ways.iter().filter(|way| !way.place.is_internal) {
-        compare(way, &ways, &guarded, &mut left, &mut survey);
-    }
-    survey
 }
 
-/// Compares the destinations of one operation with those of all protected ones.
-fn compare(
-    way: &OutboundOperation<'_>,
-    ways: &[OutboundOperation<'_>],
-    guarded: &Guarded<'_>,
-    left: &mut usize,
-    survey: &mut Survey,
-) {
-    for end in &way.ends {
+/// Number of comparisons that one operation may still make.
+struct Allowance(usize);
+
+/// The comparisons of an operation exceed its allowance.
+struct Exceeded;
+
+impl Allowance {
+    fn take(&mut self) -> Result<(), Exceeded> {
+        self.0 = self.0.checked_sub(1).ok_or(Exceeded)?;
+        Ok(())
+    }
+
+    /// Destinations of an index whose host is that of `end`, and whose path may be the same. Each
+    /// takes one comparison.
+    fn near<'e>(
+        &mut self,
+        end: &End,
+        index: &Index<'e>,
+    ) -> Result<Vec<(usize, &'e End)>, Exceeded> {
         let mut seen = BTreeSet::new();
+        let mut near = Vec::new();
         for path in &end.readings {
             let literal = path.first_literal();
-            let lists = guarded
+            let lists = index
                 .range((end.host.as_str(), None)..)
                 .take_while(|((host, _), _)| *host == end.host);
             let lists = lists.filter(|((_, first), _)| {
                 literal.is_none() || first.is_none() || *first == literal
             });
-            for (index, other) in lists.flat_map(|(_, list)| list) {
-                let Some(rest) = left.checked_sub(1) else {
-                    survey.not_compared.insert(way.place.key.to_owned());
-                    return;
-                };
-                *left = rest;
-                let protected = &ways[*index];
-                if protected.place.key == way.place.key
-                    || !seen.insert((*index, std::ptr::from_ref(*other)))
-                    || !is_round((way, end), (protected, other))
-                {
-                    continue;
-                }
-                let key = way.place.key.to_owned();
-                let round = survey.rounds.entry(key).or_default();
-                round.keys.insert(protected.place.key.to_owned());
-                round.reached.insert(end.reached());
-                if !round.protections.contains(&way.protection) {
-                    round.protections.push(way.protection.clone());
+            for (at, other) in lists.flat_map(|(_, list)| list) {
+                self.take()?;
+                if seen.insert((*at, std::ptr::from_ref(*other))) {
+                    near.push((*at, *other));
                 }
             }
         }
+        Ok(near)
+    }
+}
+
+/// Number of operations from which several threads compare them.
+const PARALLEL_MIN: usize = 256;
+
+/// Runs `compare` for each operation with its share of [`COMPARISONS_MAX`], and once more for those
+/// that exceed it, with what the others left. Returns the results by operation.
+fn within_limit<R: Send>(
+    operations: Vec<usize>,
+    key: impl Fn(usize) -> String,
+    compare: impl Fn(usize, &mut Allowance) -> Result<R, Exceeded> + Send + Sync,
+) -> (Vec<(usize, R)>, NotCompared) {
+    let mut left = comparisons_max();
+    let mut rest = operations;
+    let mut results = Vec::new();
+    for _ in 0..2 {
+        let share = left / rest.len().max(1);
+        let of = |at| {
+            let mut allowance = Allowance(share);
+            let result = compare(at, &mut allowance);
+            (at, share - allowance.0, result)
+        };
+        let items = std::mem::take(&mut rest);
+        let all: Vec<_> = match items.len() {
+            0..PARALLEL_MIN => items.into_iter().map(of).collect(),
+            _ => parallel::map(items, of),
+        };
+        for (at, taken, result) in all {
+            match result {
+                Ok(result) => {
+                    left = left.saturating_sub(taken);
+                    results.push((at, result));
+                }
+                Err(Exceeded) => rest.push(at),
+            }
+        }
+    }
+    let not_compared = NotCompared(rest.into_iter().map(key).collect());
+    results.sort_by_key(|(at, _)| *at);
+    (results, not_compared)
+}
+
+/// Computes the bypasses among the operations of a project.
+#[must_use]
+pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
+    let outbound = Outbound::of(shared, places);
+    let ways = &outbound.0;
+    let guarded = outbound.index(|way| !way.protection.is_none());
+    let served = (0..ways.len()).filter(|at| !ways[*at].place.is_internal);
+    let key = |at: usize| ways[at].place.key.to_owned();
+    let (found, not_compared) = within_limit(served.collect(), key, |at, allowance| {
+        let way = &ways[at];
+        let mut found = Vec::new();
+        for end in &way.ends {
+            for (other, its) in allowance.near(end, &guarded)? {
+                let protected = &ways[other];
+                if protected.place.key != way.place.key
+                    && reaches((way, end), (protected, its))
+                    && !way.protection.covers(&protected.protection)
+                {
+                    found.push((protected.place.key, end.reached()));
+                }
+            }
+        }
+        Ok(found)
+    });
+    let mut rounds: BTreeMap<String, Bypass> = BTreeMap::new();
+    for (at, found) in found {
+        for (protected, reached) in found {
+            let round = rounds.entry(key(at)).or_default();
+            round.keys.insert(protected.to_owned());
+            round.reached.insert(reached);
+        }
+    }
+    Survey {
+        rounds,
+        not_compared,
     }
 }
 
@@ -244,13 +314,13 @@ thread_local! {
     static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(COMPARISONS_MAX) };
 }
 
-/// True if the requests of one operation reach the destination of another operation with less
-/// protection.
-fn is_round(
+/// True if requests of one operation reach the destination of another operation, and the router does
+/// not separate the two operations.
+fn reaches(
     (way, end): (&OutboundOperation<'_>, &End),
     (other, its): (&OutboundOperation<'_>, &End),
 ) -> bool {
-    if !methods_meet(&end.method, &its.method) || way.protection.covers(&other.protection) {
+    if !methods_meet(&end.method, &its.method) {
         return false;
     }
     let meet = || {
@@ -262,9 +332,7 @@ fn is_round(
     };
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
-    let keeps_method = |way: &OutboundOperation<'_>, end: &End| way.place.method == end.method;
-    let are_routed = end.travels_like(its) && is_beside(way.place.mount, other.place.mount);
-    if are_routed && keeps_method(way, end) && keeps_method(other, its) {
+    if are_routed((way, end), (other, its)) {
         // No route leads to an internal operation, so that a template gets its requests. Templates
         // of the same API are reported elsewhere.
         let is_hidden = other.place.is_internal && other.place.api != way.place.api;
@@ -274,6 +342,18 @@ fn is_round(
         return end.is_literal() && !end.raw.meets(&its.raw) && meet();
     }
     meet()
+}
+
+/// True if the router decides by path and method which of two operations sends a request.
+fn are_routed(
+    (way, end): (&OutboundOperation<'_>, &End),
+    (other, its): (&OutboundOperation<'_>, &End),
+) -> bool {
+    let keeps_method = |way: &OutboundOperation<'_>, end: &End| way.place.method == end.method;
+    end.travels_like(its)
+        && is_beside(way.place.mount, other.place.mount)
+        && keeps_method(way, end)
+        && keeps_method(other, its)
 }
 
 /// True if the router matches every request to `mount` against the operations of `other` as well.
@@ -290,8 +370,13 @@ fn is_beside(mount: &ir::Mount, other: &ir::Mount) -> bool {
 }
 
 fn methods_meet(a: &str, b: &str) -> bool {
+    method_contains(a, b) || b == ANY
+}
+
+/// True if `a` stands for every method for which `b` stands. Upstreams treat `HEAD` like `GET`.
+fn method_contains(a: &str, b: &str) -> bool {
     let read = |method: &str| matches!(method, "GET" | "HEAD");
-    a == b || read(a) && read(b) || a == ANY || b == ANY
+    a == b || read(a) && read(b) || a == ANY
 }
 
 /// Method of operations that accept any method.

@@ -9,6 +9,9 @@ const ANY: char = '\u{0}';
 /// Mark for the rest of a path below a prefix.
 const REST: char = '\u{1}';
 
+/// Mark for an escaped slash, which belongs to its segment.
+const SLASH: char = '\u{3}';
+
 /// Maximum number of times that escapes are decoded. Each server behind another one decodes once
 /// more.
 const DECODED_MAX: usize = 3;
@@ -69,14 +72,36 @@ pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// Paths as which upstreams may read a path. Escapes are decoded, matrix parameters (`;…`) are
-/// removed, letters are in lower case, and a final slash or dot is removed. Slashes are merged
-/// either before or after dot segments are resolved.
+/// Paths as which upstreams may read a path. Escapes are decoded, with or without those of slashes,
+/// matrix parameters (`;…`) are removed, letters are in lower case, and a final slash or dot is
+/// removed. Slashes are merged either before or after dot segments are resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
+    let mut all: BTreeSet<Path> = BTreeSet::new();
     let mut decoded = text.to_owned();
     for _ in 0..DECODED_MAX {
+        // A server that keeps `%2F` may decode the other escapes as often as any other server.
+        let kept = with_marked_slashes(&decoded);
+        if let Some(mut kept) = kept {
+            for _ in 0..DECODED_MAX {
+                kept = decode(&kept);
+            }
+            all.extend(paths(&kept));
+        }
         decoded = decode(&decoded);
     }
+    all.extend(paths(&decoded));
+    all.into_iter().collect()
+}
+
+/// Replaces escaped slashes by [`SLASH`]. `None` if there is none.
+fn with_marked_slashes(text: &str) -> Option<String> {
+    let has_any = text.contains("%2F") || text.contains("%2f");
+    let mark = SLASH.to_string();
+    has_any.then(|| text.replace("%2F", &mark).replace("%2f", &mark))
+}
+
+/// Paths as which servers may read a decoded path.
+fn paths(decoded: &str) -> [Path; 2] {
     let lower = decoded.to_ascii_lowercase().replace('\\', "/");
     let segments = lower.split('/').skip(1).map(|segment| {
         let plain = segment.split(';').next().unwrap_or_default();
@@ -85,8 +110,7 @@ pub(super) fn readings(text: &str) -> Vec<Path> {
     let segments: Vec<String> = segments.collect();
     let mut merged = segments.clone();
     merged.retain(|segment| !segment.is_empty());
-    let all: BTreeSet<Path> = [resolved(merged), resolved(segments)].into();
-    all.into_iter().collect()
+    [resolved(merged), resolved(segments)]
 }
 
 fn resolved(segments: Vec<String>) -> Path {
@@ -116,7 +140,7 @@ fn decode(text: &str) -> String {
         let byte =
             pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         // Do not decode bytes that serve as marks.
-        match byte.filter(|byte| *byte > 1) {
+        match byte.filter(|byte| *byte > 3) {
             Some(byte) => {
                 out.push(byte);
                 at += 3;
@@ -142,16 +166,41 @@ impl Path {
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.0, &other.0)
     }
+
+    /// True if this path matches every path that the other path with parameters matches. May be
+    /// false although it does.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        let any = ANY.to_string();
+        let mut others = other.0.iter();
+        for segment in &self.0 {
+            if segment.contains(REST) {
+                return true;
+            }
+            let fits = |other: &String| {
+                segment == other || *segment == any && !other.is_empty() && !other.contains(REST)
+            };
+            if !others.next().is_some_and(fits) {
+                return false;
+            }
+        }
+        others.next().is_none()
+    }
 }
 
-fn meet(a: &[String], b: &[String]) -> bool {
+fn meet(mut a: &[String], mut b: &[String]) -> bool {
     let is_rest = |path: &[String]| path.first().is_some_and(|first| first.contains(REST));
-    match (a, b) {
-        _ if is_rest(a) || is_rest(b) => true,
-        ([], []) => true,
-        ([], _) | (_, []) => false,
-        ([first, a @ ..], [other, b @ ..]) => {
-            segments_meet(first.as_bytes(), other.as_bytes()) && meet(a, b)
+    // A path can have thousands of segments: no recursion.
+    loop {
+        match (a, b) {
+            _ if is_rest(a) || is_rest(b) => return true,
+            ([], []) => return true,
+            ([], _) | (_, []) => return false,
+            ([first, rest @ ..], [other, others @ ..]) => {
+                if !segments_meet(first.as_bytes(), other.as_bytes()) {
+                    return false;
+                }
+                (a, b) = (rest, others);
+            }
         }
     }
 }

@@ -68,6 +68,11 @@ impl Protection {
         }
     }
 
+    /// True if every listener of the mount requires a client certificate.
+    pub(super) fn requires_certificate(&self) -> bool {
+        self.certificate
+    }
+
     /// True if anyone may call the operation.
     pub(super) fn is_none(&self) -> bool {
         let open = self.alternatives.iter().any(BTreeSet::is_empty);

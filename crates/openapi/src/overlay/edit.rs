@@ -1,14 +1,14 @@
 //! Changes to a document's tree by copy on write.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use diag::tree::Entry;
 use diag::{Kind, NodeId, NodeRef, Tree};
 
-use super::child;
 use super::target::Step;
 
 /// Maximum depth of a document after an overlay was applied.
-const DEPTH_MAX: usize = 200;
+pub(super) const DEPTH_MAX: usize = 200;
 /// Maximum number of values that one overlay may add or copy. Each place counts, because an action
 /// with a wildcard over values that another wildcard added would otherwise grow without bound.
 const CHANGES_MAX: usize = 1_000_000;
@@ -20,8 +20,13 @@ pub(super) struct Edited<'t> {
     /// Nodes that only this document uses. Only these are changed in place; other nodes are copied
     /// first.
     own: HashSet<NodeId>,
+    /// Positions of the keys of large maps, so that an action on each entry is not quadratic.
+    positions: HashMap<NodeId, HashMap<Box<str>, usize>>,
     changes: usize,
 }
+
+/// Number of entries above which the positions of a map's keys are kept.
+const INDEXED_MIN: usize = 32;
 
 /// Reason why a value cannot be merged.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ impl<'t> Edited<'t> {
             tree,
             root,
             own: HashSet::new(),
+            positions: HashMap::new(),
             changes: 0,
         }
     }
@@ -59,9 +65,39 @@ impl<'t> Edited<'t> {
         self.tree.at(id)
     }
 
-    pub(super) fn find(&self, path: &[Step]) -> Option<NodeRef<'_>> {
-        path.iter()
-            .try_fold(self.at(self.root), |node, step| child(node, step))
+    /// Number of values that were added or copied.
+    pub(super) fn changes(&self) -> usize {
+        self.changes
+    }
+
+    pub(super) fn find(&mut self, path: &[Step]) -> Option<NodeRef<'_>> {
+        let mut node = self.root;
+        for step in path {
+            node = self.child(node, step)?;
+        }
+        Some(self.at(node))
+    }
+
+    /// Returns the child of a node at one step of a path.
+    pub(super) fn child(&mut self, node: NodeId, step: &Step) -> Option<NodeId> {
+        match (self.tree.at(node).kind(), step) {
+            (Kind::Map(entries), Step::Key(key)) => {
+                let at = match entries.len() {
+                    0..INDEXED_MIN => entries.iter().position(|entry| entry.key == *key)?,
+                    _ => {
+                        let positions = self.positions.entry(node).or_insert_with(|| {
+                            // The first of equal keys counts.
+                            let keys = entries.iter().enumerate().rev();
+                            keys.map(|(at, entry)| (entry.key.clone(), at)).collect()
+                        });
+                        *positions.get(key)?
+                    }
+                };
+                Some(entries.get(at)?.value)
+            }
+            (Kind::List(items), Step::Index(index)) => items.get(*index).copied(),
+            _ => None,
+        }
     }
 
     /// Merges `update` into the value at a path.
@@ -131,14 +167,16 @@ impl<'t> Edited<'t> {
             }
             Kind::Map(added) => {
                 for entry in added {
-                    let here = self.at(own).get(&entry.key).map(NodeRef::id);
-                    let Some(here) = here else {
+                    let step = Step::Key(entry.key.clone());
+                    let Some(here) = self.child(own, &step) else {
                         if let Kind::Map(entries) = &mut self.tree.node_mut(own).kind {
+                            if let Some(positions) = self.positions.get_mut(&own) {
+                                positions.insert(entry.key.clone(), entries.len());
+                            }
                             entries.push(entry);
                         }
                         continue;
                     };
-                    let step = Step::Key(entry.key.clone());
                     match (self.at(here).kind(), self.at(entry.value).kind()) {
                         (Kind::Map(_), Kind::Map(_)) | (Kind::List(_), Kind::List(_)) => {
                             let copy = self.own_child(own, &step, here)?;
@@ -153,10 +191,7 @@ impl<'t> Edited<'t> {
                             });
                         }
                         _ => {
-                            if let Kind::Map(entries) = &mut self.tree.node_mut(own).kind
-                                && let Some(old) =
-                                    entries.iter_mut().find(|old| old.key == entry.key)
-                            {
+                            if let Some(old) = self.entry_mut(own, &entry.key) {
                                 *old = entry;
                             }
                         }
@@ -168,23 +203,21 @@ impl<'t> Edited<'t> {
         Ok(())
     }
 
-    /// Removes the value at a path from its list or map.
-    pub(super) fn remove(&mut self, path: &[Step]) {
-        let Some((last, parents)) = path.split_last() else {
+    /// Removes members of a map, or items of a list.
+    pub(super) fn remove(&mut self, parent: &[Step], steps: &BTreeSet<Step>) {
+        let Ok(own) = self.own(parent) else {
             return;
         };
-        if self.find(path).is_none() {
-            return;
-        }
-        let Ok(parent) = self.own(parents) else {
-            return;
-        };
-        match (&mut self.tree.node_mut(parent).kind, last) {
-            (Kind::Map(entries), Step::Key(key)) => entries.retain(|entry| entry.key != *key),
-            (Kind::List(items), Step::Index(index)) if *index < items.len() => {
-                items.remove(*index);
+        self.positions.remove(&own);
+        match &mut self.tree.node_mut(own).kind {
+            Kind::Map(entries) => {
+                entries.retain(|entry| !steps.contains(&Step::Key(entry.key.clone())));
             }
-            _ => {}
+            Kind::List(items) => {
+                let mut at = 0..;
+                items.retain(|_| !at.next().is_some_and(|at| steps.contains(&Step::Index(at))));
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => {}
         }
     }
 
@@ -204,7 +237,7 @@ impl<'t> Edited<'t> {
         }
         let mut node = self.root;
         for step in path {
-            let Some(next) = child(self.at(node), step).map(NodeRef::id) else {
+            let Some(next) = self.child(node, step) else {
                 return Ok(node);
             };
             node = self.own_child(node, step, next)?;
@@ -230,18 +263,32 @@ impl<'t> Edited<'t> {
     }
 
     fn replace(&mut self, parent: NodeId, step: &Step, node: NodeId) {
-        match (&mut self.tree.node_mut(parent).kind, step) {
-            (Kind::Map(entries), Step::Key(key)) => {
-                if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
+        match step {
+            Step::Key(key) => {
+                if let Some(entry) = self.entry_mut(parent, key) {
                     entry.value = node;
                 }
             }
-            (Kind::List(items), Step::Index(index)) => {
-                if let Some(item) = items.get_mut(*index) {
+            Step::Index(index) => {
+                if let Kind::List(items) = &mut self.tree.node_mut(parent).kind
+                    && let Some(item) = items.get_mut(*index)
+                {
                     *item = node;
                 }
             }
-            _ => {}
+        }
+    }
+
+    /// Entry of a map with this key.
+    fn entry_mut(&mut self, map: NodeId, key: &str) -> Option<&mut Entry> {
+        let known = self.positions.get(&map);
+        let known = known.and_then(|positions| positions.get(key)).copied();
+        let Kind::Map(entries) = &mut self.tree.node_mut(map).kind else {
+            return None;
+        };
+        match known {
+            Some(at) => entries.get_mut(at),
+            None => entries.iter_mut().find(|entry| *entry.key == *key),
         }
     }
 
@@ -268,7 +315,7 @@ impl<'t> Edited<'t> {
 }
 
 /// Depth of a value. Counting stops soon after `most`.
-fn height(node: NodeRef<'_>, most: usize) -> usize {
+pub(super) fn height(node: NodeRef<'_>, most: usize) -> usize {
     if most == 0 {
         return 1;
     }
@@ -279,7 +326,7 @@ fn height(node: NodeRef<'_>, most: usize) -> usize {
 }
 
 /// Number of nodes in a value, with aliases expanded. Counting stops soon after `most`.
-fn size(node: NodeRef<'_>, most: usize) -> usize {
+pub(super) fn size(node: NodeRef<'_>, most: usize) -> usize {
     let mut count = 1;
     let values = node.entries().map(|(_, value)| value);
     for value in values.chain(node.items()) {

@@ -48,9 +48,12 @@ pub static INVALID_TARGET: Lint = Lint {
     code: "GW0402",
     name: "invalid-target",
     level: Level::Error,
-    summary: "a target that is not a JSONPath",
+    summary: "a target that is not a JSONPath, or takes too many steps",
     explain: "Targets are JSONPath as of RFC 9535. Write a name with other characters than \
-letters, digits and `_` in brackets and quotes: `$.paths['/orders/{id}'].get`.",
+letters, digits and `_` in brackets and quotes: `$.paths['/orders/{id}'].get`. The targets of an \
+overlay take at most 200,000,000 steps. A step is a value that a target visits. A filter with a query \
+at `$` that selects several values visits them for each value, and a comparison with a regular \
+expression takes 200 steps.",
     bad: overlay!("  - {target: $.paths./a, update: {summary: new}}\n"),
     good: overlay!("  - {target: \"$.paths['/a']\", update: {summary: new}}\n"),
 };

@@ -5,7 +5,7 @@
 //! copied before they change ([`edit`]), so that the change affects neither aliases nor other APIs
 //! that use the same file. Targets are JSONPath ([`target`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink};
 
@@ -13,7 +13,9 @@ use sources::project::files::{Document, Files};
 
 mod edit;
 pub mod lints;
+mod plain;
 mod read;
+mod steps;
 mod target;
 
 use edit::{Edited, Wrong};
@@ -178,11 +180,16 @@ fn merge(
 
 /// Creates the finding for a target that selects values of different types, such as a map and a
 /// list, because one update cannot apply to all of them (Overlay 1.1 §4.4.3).
-fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
-    let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
-    let mut nodes = paths.iter().filter_map(|path| edited.find(path));
-    let first = nodes.next()?;
-    let other = nodes.find(|node| sort(*node) != sort(first))?;
+fn mixed(paths: &[Path], target: NodeId, edited: &mut Edited<'_>) -> Option<Diagnostic> {
+    let mut nodes = paths.iter();
+    let mut nodes = std::iter::from_fn(|| {
+        let node = nodes.find_map(|path| Some(edited.find(path)?.id()))?;
+        let at = edited.at(node);
+        Some((node, (at.is_map(), at.is_list())))
+    });
+    let (first, sort) = nodes.next()?;
+    let (other, _) = nodes.find(|(_, other)| *other != sort)?;
+    let (first, other) = (edited.at(first), edited.at(other));
     let target = edited.at(target);
     let finding = Diagnostic::new(
         &OVERLAY_MISMATCH,
@@ -231,22 +238,17 @@ fn remove(
         ));
         return;
     }
-    // Remove later items of a list first, so that earlier indexes stay valid. A value inside
-    // another removed value may already be gone.
+    // Remove the values of one map or list together, and those of later items of a list first, so
+    // that earlier indexes stay valid. A value inside another removed value is gone with it.
     let mut paths: Vec<&Path> = paths.iter().collect();
     paths.sort_unstable();
-    let unique: HashSet<&Path> = paths.iter().copied().collect();
-    debug_assert_eq!(unique.len(), paths.len());
-    for path in paths.into_iter().rev() {
-        edited.remove(path);
-        targets.removed(path);
+    paths.dedup_by(|path, before| path.starts_with(before));
+    let mut by_parent: BTreeMap<&[Step], BTreeSet<Step>> = BTreeMap::new();
+    for (last, parent) in paths.into_iter().filter_map(|path| path.split_last()) {
+        by_parent.entry(parent).or_default().insert(last.clone());
     }
-}
-
-/// Returns the child of a node at one step of a path.
-fn child<'t>(node: NodeRef<'t>, step: &Step) -> Option<NodeRef<'t>> {
-    match step {
-        Step::Key(key) => node.get(key),
-        Step::Index(index) => node.items().nth(*index),
+    for (parent, steps) in by_parent.iter().rev() {
+        edited.remove(parent, steps);
+        targets.removed(parent, steps);
     }
 }

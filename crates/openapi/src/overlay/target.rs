@@ -1,17 +1,22 @@
 //! Selection of the values that the target of an action names.
 //!
-//! A target that consists of names and indexes only is resolved in the tree. serde_json_path
-//! evaluates all other targets on a JSON copy of the document. The copy is made for the first such
-//! target and then updated with each change, so that a file with a hundred wildcard actions
-//! converts a 4 MB document once.
+//! A target that consists of names, indexes and wildcards only is resolved in the tree ([`plain`]).
+//! serde_json_path evaluates all other targets on a JSON copy of the document. The copy is made for
+//! the first such target and then updated with each change, so that a file with a hundred filters
+//! converts a 4 MB document once. All targets together have a maximum number of steps ([`steps`]).
+//!
+//! [`steps`]: super::steps
 
-use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, suggest};
+use std::collections::BTreeSet;
+
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::child;
-use super::edit::Edited;
+use super::edit::{self, Edited};
 use super::lints::INVALID_TARGET;
+use super::plain;
+use super::steps::{Steps, TooMany};
 
 /// Path from the root to a value.
 pub(super) type Path = Vec<Step>;
@@ -30,10 +35,16 @@ const DESCENTS_MAX: usize = 2;
 /// can select the same value, which multiplies the cost of the next list.
 const LISTS_MAX: usize = 4;
 
+/// Number of values at which counting the values of a document ends.
+const VALUES_MAX: usize = 100_000_000;
+
 /// Evaluator of targets, with the JSON copy of the document once a target needs it.
 #[derive(Default)]
 pub(super) struct Targets {
     json: Option<Value>,
+    /// Number of values in the copy when it was made, and their depth.
+    size: (usize, usize),
+    steps: Steps,
 }
 
 impl Targets {
@@ -41,15 +52,19 @@ impl Targets {
     /// JSONPath.
     pub(super) fn find(
         &mut self,
-        edited: &Edited<'_>,
+        edited: &mut Edited<'_>,
         target: NodeId,
         sink: &mut Sink,
     ) -> Option<Vec<Path>> {
-        let target = edited.at(target);
-        let text = target.as_str().unwrap_or_default();
-        if let Some(path) = simple(text) {
-            let path = normal(edited, path);
-            return Some(path.into_iter().collect());
+        let span = edited.at(target).span();
+        let text = edited.at(target).as_str().unwrap_or_default().to_owned();
+        let text = text.as_str();
+        let (plain, rest) = plain::split(text).unwrap_or_default();
+        if !text.is_empty() && rest.is_empty() {
+            return match plain::select(edited, &plain, &mut self.steps) {
+                Ok(found) => Some(found.into_iter().map(|(path, _)| path).collect()),
+                Err(TooMany) => too_many(span, text, sink),
+            };
         }
         let query =
             match JsonPath::parse(text) {
@@ -66,7 +81,7 @@ impl Targets {
                     sink.push(
                     Diagnostic::new(
                         &INVALID_TARGET,
-                        target.span(),
+                        span,
                         format!("`{}` is not a JSONPath: {why}", suggest::shown(text)),
                     )
                     .label(format!("at character {}", error.position()))
@@ -79,22 +94,22 @@ with `-` or `/` in brackets and quotes"),
         if text.matches("..").count() > DESCENTS_MAX {
             sink.push(Diagnostic::new(
                 &INVALID_TARGET,
-                target.span(),
+                span,
                 format!("a target may have `..` at most {DESCENTS_MAX} times"),
             ));
             return None;
         }
         if let Some(why) = repeats(text) {
             sink.push(
-                Diagnostic::new(&INVALID_TARGET, target.span(), why)
+                Diagnostic::new(&INVALID_TARGET, span, why)
                     .help("list names or indexes in brackets, or write two actions"),
             );
             return None;
         }
-        let json = self
-            .json
-            .get_or_insert_with(|| value(edited.at(edited.root())));
-        let found = query.query_located(json);
+        if self.charge(edited, (&plain, rest)).is_err() {
+            return too_many(span, text, sink);
+        }
+        let found = query.query_located(self.json.as_ref()?);
         let mut paths: Vec<Path> = found
             .locations()
             .map(|location| location.iter().map(step).collect())
@@ -104,37 +119,86 @@ with `-` or `/` in brackets and quotes"),
         Some(paths)
     }
 
+    /// Takes the steps of a query with a plain part and other text behind it, and makes the JSON copy
+    /// for it.
+    fn charge(
+        &mut self,
+        edited: &mut Edited<'_>,
+        (plain, rest): (&[plain::Selector], &str),
+    ) -> Result<(), TooMany> {
+        if self.json.is_none() {
+            let root = edited.at(edited.root());
+            self.size = (
+                edit::size(root, VALUES_MAX),
+                edit::height(root, edit::DEPTH_MAX),
+            );
+            self.json = Some(value(root));
+        }
+        let (values, depth) = self.size;
+        let values = values.saturating_add(edited.changes());
+        let begins = plain::select(edited, plain, &mut self.steps)?;
+        let below = begins
+            .iter()
+            .map(|(_, id)| edit::size(edited.at(*id), values));
+        let visited = below.fold(0, usize::saturating_add);
+        self.steps.take_query(rest, visited, (values, depth))
+    }
+
     /// Applies a merge of `update` at a path to the JSON copy.
-    pub(super) fn changed(&mut self, edited: &Edited<'_>, path: &[Step], update: NodeId) {
+    pub(super) fn changed(&mut self, edited: &mut Edited<'_>, path: &[Step], update: NodeId) {
         let Some(json) = &mut self.json else { return };
-        let (Some(node), Some(json)) = (edited.find(path), at(json, path)) else {
+        let node = edited.find(path).map(NodeRef::id);
+        let (Some(node), Some(json)) = (node, at(json, path)) else {
             return;
         };
-        match (json, edited.at(update).kind()) {
-            (Value::Object(map), Kind::Map(entries)) if node.is_map() => {
-                for entry in entries {
-                    let new = node.get(&entry.key).map_or(Value::Null, value);
-                    map.insert(entry.key.to_string(), new);
+        let is_map = edited.at(node).is_map();
+        let keys = edited.at(update).entries();
+        let keys: Vec<Box<str>> = keys.map(|(entry, _)| entry.key.clone()).collect();
+        match json {
+            Value::Object(map) if is_map && edited.at(update).is_map() => {
+                for key in keys {
+                    let name = key.to_string();
+                    let new = edited.child(node, &Step::Key(key));
+                    let new = new.map_or(Value::Null, |new| value(edited.at(new)));
+                    map.insert(name, new);
                 }
             }
-            (json, _) => *json = value(node),
+            json => *json = value(edited.at(node)),
         }
     }
 
-    /// Applies a removal to the JSON copy.
-    pub(super) fn removed(&mut self, path: &[Step]) {
-        let Some((last, parents)) = path.split_last() else {
-            return;
-        };
-        let parent = self.json.as_mut().and_then(|json| at(json, parents));
-        match (parent, last) {
-            (Some(Value::Object(map)), Step::Key(key)) => drop(map.remove(&**key)),
-            (Some(Value::Array(items)), Step::Index(index)) if *index < items.len() => {
-                items.remove(*index);
+    /// Applies the removal of members or items of one value to the JSON copy.
+    pub(super) fn removed(&mut self, parent: &[Step], steps: &BTreeSet<Step>) {
+        match self.json.as_mut().and_then(|json| at(json, parent)) {
+            Some(Value::Object(map)) => {
+                map.retain(|key, _| !steps.contains(&Step::Key(key.as_str().into())));
+            }
+            Some(Value::Array(items)) => {
+                let mut at = 0..;
+                items.retain(|_| !at.next().is_some_and(|at| steps.contains(&Step::Index(at))));
             }
             _ => {}
         }
     }
+}
+
+/// Reports a target that exceeds the maximum number of steps.
+fn too_many(span: Span, text: &str, sink: &mut Sink) -> Option<Vec<Path>> {
+    sink.push(
+        Diagnostic::new(
+            &INVALID_TARGET,
+            span,
+            format!(
+                "`{}` takes too many steps in this document, with the actions before it",
+                suggest::shown(text)
+            ),
+        )
+        .help(
+            "begin with names (`$.paths`), write fewer `..`, no query at `$` and no regular \
+expression in filters, or fewer actions with wildcards",
+        ),
+    );
+    None
 }
 
 /// Reason why a valid target could select the same values very often. A list of selectors may
@@ -214,59 +278,6 @@ fn at<'v>(json: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
     })
 }
 
-/// Returns the path if the document has a value at it.
-fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
-    let mut node = edited.at(edited.root());
-    for step in &path {
-        // A name selects nothing in a list, an index nothing in a map (RFC 9535 §2.3).
-        node = child(node, step)?;
-    }
-    Some(path)
-}
-
-/// Parses a target that consists of names and indexes only: `$.paths['/a'].get`. `None` for any
-/// other target, which then needs the full parser.
-fn simple(text: &str) -> Option<Path> {
-    let mut rest = text.strip_prefix('$')?;
-    let mut path = Path::new();
-    while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix('.') {
-            let end = tail
-                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .unwrap_or(tail.len());
-            let name = &tail[..end];
-            if name.is_empty() || name.as_bytes()[0].is_ascii_digit() {
-                return None;
-            }
-            path.push(Step::Key(name.into()));
-            rest = &tail[end..];
-            continue;
-        }
-        let inner = rest.strip_prefix('[')?;
-        let (step, behind) = match inner.as_bytes().first()? {
-            quote @ (b'\'' | b'"') => {
-                let (name, behind) = inner[1..].split_once(char::from(*quote))?;
-                if name.contains('\\') || name.chars().any(char::is_control) {
-                    return None;
-                }
-                (Step::Key(name.into()), behind)
-            }
-            b'0'..=b'9' => {
-                let end = inner.find(']')?;
-                let index: usize = inner[..end].parse().ok()?;
-                if index.to_string() != inner[..end] {
-                    return None;
-                }
-                (Step::Index(index), &inner[end..])
-            }
-            _ => return None,
-        };
-        path.push(step);
-        rest = behind.strip_prefix(']')?;
-    }
-    Some(path)
-}
-
 /// Converts a node to JSON, for queries only. Values that JSON cannot represent become null.
 fn value(node: NodeRef<'_>) -> Value {
     match node.kind() {
@@ -289,41 +300,6 @@ fn value(node: NodeRef<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn simple_paths_are_told_from_queries() {
-        let key = |key: &str| Step::Key(key.into());
-        assert_eq!(simple("$"), Some(vec![]));
-        assert_eq!(
-            simple(r#"$.paths['/a/{b}']["get"].parameters[0]"#),
-            Some(vec![
-                key("paths"),
-                key("/a/{b}"),
-                key("get"),
-                key("parameters"),
-                Step::Index(0)
-            ])
-        );
-        for query in [
-            "$..a",
-            "$.*",
-            "$.a[*]",
-            "$.a-b",
-            "$['a\\'b']",
-            "$.a[-1]",
-            "$.a[01]",
-            "$[?@.x]",
-            "a",
-            "$.",
-            "$[",
-            "$['a'",
-            "$.a[1:2]",
-            "$.a['x','y']",
-            "$ .a",
-        ] {
-            assert_eq!(simple(query), None, "{query}");
-        }
-    }
 
     #[test]
     fn lists_that_select_values_repeatedly_are_found() {

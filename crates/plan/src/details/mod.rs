@@ -17,6 +17,7 @@ mod restart;
 mod schemes;
 mod tables;
 mod things;
+mod verifiers;
 
 use serde_json::Value;
 
@@ -35,7 +36,6 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         return;
     };
     let (was, is) = (&before.shared, &new.gateway.shared);
-    security::round::compare(before, &new.gateway, plan);
     consumers::consumers(before, &new.gateway, plan);
     plans::plans(before, &new.gateway, plan);
     things::shared(before, &new.gateway, plan);

@@ -9,7 +9,7 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::bound::{ends, goes_elsewhere};
-use super::{body, destination, fields, questions, schemes, tables, upstream};
+use super::{body, destination, fields, questions, schemes, tables, upstream, verifiers};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
@@ -234,6 +234,7 @@ fn treatments(
     chain((old, was), (new, is), &mut lines);
     upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
+    verifiers::replaced((old, was), (new, is), &mut lines);
     questions::credentials((old, was), (new, is), &mut lines);
     let (mut before, mut after) = (was.settings(), is.settings());
     let sources = (retries(was, old), retries(is, new));

@@ -333,6 +333,7 @@ pub(super) static LISTENER: Table = Table {
         "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
         "merge_slashes": Opens;
         "protocol": Access; "tls"."min_version": Access;
+        "tls"."certificates"."*"."key": Access; "tls"."certificates"."*"."cert": Other;
         "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
         "tls"."client_auth"."crl": Access;
         "proxy_protocol"."timeout": More(Is(3_000)); "proxy_protocol"."from": Access;

@@ -1,16 +1,15 @@
-//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: settings,
+//! Comparison of listeners, upstreams, policies, APIs and the gateway: settings,
 //! additions and removals.
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
-use policy::auth::oidc;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
 use super::operations::{LIMITS, Line, Of, named, policy_value};
 use super::tables::{self, Table};
-use super::{all, fields, pages, push, questions, restart};
+use super::{all, fields, pages, push, questions, restart, verifiers};
 use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
@@ -163,7 +162,7 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
 fn shared_rest((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
-    verifiers(old, new, &mut lines);
+    verifiers::verifiers(old, new, &mut lines);
     policies(
         "",
         (&was.policies, &is.policies),
@@ -492,58 +491,6 @@ fn policies(
     }
 }
 
-/// Compares verifiers. The access comparison reports access changes of verifiers in use; all other
-/// settings are compared here.
-fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
-    let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
-        let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
-        let direct = schemes.filter_map(|scheme| match &scheme.verify {
-            ir::Verify::Auth(name) => Some(name.clone()),
-            ir::Verify::Upstream => None,
-        });
-        direct.collect()
-    };
-    let (before, after) = (asked(old), asked(new));
-    for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
-        let subject = format!("auth {name}");
-        let shown = |verifier: &ir::Verifier| {
-            let mut shown = all(&verifier.checked.settings());
-            shown["kind"] = verifier.checked.kind().into();
-            shown
-        };
-        let ids = ("verifier-added", "verifier-removed");
-        if comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines) {
-            continue;
-        }
-        let (Some(was), Some(is)) = (was, is) else {
-            continue;
-        };
-        let used = before.contains(name) && after.contains(name);
-        if was.checked.kind() != is.checked.kind() {
-            lines.push(Line {
-                class: Class::Changed,
-                id: "verifier-changed",
-                subject,
-                old: shown(was),
-                new: shown(is),
-            });
-            continue;
-        }
-        let kind = is.checked.kind();
-        // If the verifier is in use, the access comparison already reports these settings.
-        let rest = |verifier: &ir::Verifier| {
-            let mut settings = verifier.checked.settings();
-            // The table has the default of `introspection`.
-            if kind == "oidc" && !settings.has(&["timeout"]) {
-                let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
-                settings = settings.with(&["timeout"], default);
-            }
-            settings.without(|path| used && security::asks_for(kind, path))
-        };
-        fields::settings(&tables::VERIFIER, &subject, &rest(was), &rest(is), lines);
-    }
-}
-
 /// Names of the policies that a chain uses, and of policies that are only parameters and never part
 /// of a chain.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
@@ -567,7 +514,8 @@ fn thing(
     }
 }
 
-fn comes_or_goes(
+/// Reports a definition that only one side has. Returns false if both sides have it.
+pub(super) fn comes_or_goes(
     subject: &str,
     (was, is): (Option<Value>, Option<Value>),
     (added, removed): (&'static str, &'static str),

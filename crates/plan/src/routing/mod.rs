@@ -11,7 +11,9 @@ mod automata;
 mod cell;
 mod example;
 mod index;
+mod logouts;
 mod peers;
+mod round;
 mod search;
 mod shadow;
 mod table;
@@ -52,6 +54,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     };
     let mut results = BTreeSet::new();
     let mut laid = Vec::new();
+    let mut logouts = logouts::Lost::default();
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
     for place in places(&sides) {
         let before = was.map(|was| owners(was, &place)).unwrap_or_default();
@@ -63,6 +66,9 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         };
         // Hosts with the same mounts are compared once.
         if results.insert((place.listener.clone(), names(&before), names(&after))) {
+            if let Some(was) = was {
+                logouts.add(&place, (&was.gateway, &before), (&is.gateway, &after));
+            }
             let sides = ((was, &*before), (is, &*after));
             laid.push(Overlay::new(place, sides, &identities));
         }
@@ -73,6 +79,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
             overlay.add_kept(limited);
         }
     }
+    logouts.report(plan);
     laid.retain(|overlay| !overlay.tasks.is_empty());
     let listeners = peers::Changed::of(was, is);
     if !laid.is_empty() || !listeners.is_empty() {
@@ -85,6 +92,13 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
             overlay.compare((was, is), context, limited.as_mut(), plan);
             if !plan.too_large.is_empty() {
                 return Ok(());
+            }
+        }
+    }
+    if let Some(was) = was {
+        for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {
+            if let Some(limited) = &mut limited {
+                limited.add(before, after);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Requirements on messages: validation modes and content guards.
 
+use std::collections::BTreeSet;
+
 use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict, schemas};
@@ -7,8 +9,8 @@ use super::{Access, Difference, Verdict, schemas};
 /// Validation modes, weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
 
-/// Policies that refuse messages because of their content. Changes of their limits are `relax` or
-/// `tighten`, but removing such a policy is a change of access.
+/// Policies that refuse messages because of their content. Other numbers are `relax` or `tighten`,
+/// but removing such a policy, a limit or a rule is a change of access.
 const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
 
 /// Compares the validation modes for requests and responses.
@@ -122,25 +124,23 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Reports added and removed guards.
+/// Compares the guards of each kind: what the policies of the kind check together. A greater number
+/// is compared where the policy is defined, but a part that is no longer checked admits every such
+/// content.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
-        let names = |access: &Access<'_>| -> Vec<String> {
-            let policies = access.policies(kind).into_iter();
-            let refusing = policies.filter(|(_, one)| one.text(&["mode"]) != Some("log"));
-            refusing.map(|(name, _)| name.to_owned()).collect()
+        let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
+        let parts = (&was.parts, &is.parts);
+        let verdict = Verdict::of(parts.1.is_subset(parts.0), parts.0.is_subset(parts.1));
+        let id = super::comes_or_goes(
+            (was.names.is_empty(), is.names.is_empty()),
+            ["guard-added", "guard-removed", "guard-changed"],
+        );
+        let told = match id {
+            "guard-changed" => (was.beyond(&is), is.beyond(&was)),
+            _ => (was.told(), is.told()),
         };
-        let (was, is) = (names(old), names(new));
-        let told = |names: &[String]| match names {
-            [] => "none".to_owned(),
-            names => names.join(", "),
-        };
-        let (id, verdict) = match (was.is_empty(), is.is_empty()) {
-            (false, true) => ("guard-removed", Verdict::Weaken),
-            (true, false) => ("guard-added", Verdict::Strengthen),
-            (true, true) | (false, false) => ("guard-changed", Verdict::Equal),
-        };
-        let mut found = super::one("guards", verdict, id, kind, (told(&was), told(&is)));
+        let mut found = super::one("guards", verdict, id, kind, told);
         for one in &mut found {
             one.why_none =
                 Some("only a request with a body beyond its limits would show the change");
@@ -148,4 +148,46 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         found
     });
     each.collect()
+}
+
+/// Policies of one kind in a chain that refuse messages.
+struct Guard<'a> {
+    names: Vec<&'a str>,
+    /// Settings that the policies have: limits and rules.
+    parts: BTreeSet<String>,
+}
+
+impl<'a> Guard<'a> {
+    fn of(access: &Access<'a>, kind: &str) -> Self {
+        let policies = access.policies(kind).into_iter();
+        let refusing: Vec<(&str, Settings)> = policies
+            .filter(|(_, one)| one.text(&["mode"]) != Some("log"))
+            .collect();
+        let settings = refusing.iter().flat_map(|(_, settings)| settings.iter());
+        let settings = settings.filter(|one| one.path != ["mode"]);
+        Self {
+            names: refusing.iter().map(|(name, _)| *name).collect(),
+            parts: settings.map(|one| one.path.join(".")).collect(),
+        }
+    }
+
+    fn told(&self) -> String {
+        match self.names[..] {
+            [] => "none".to_owned(),
+            _ => self.names.join(", "),
+        }
+    }
+
+    /// Names of the policies, and the parts that only this side checks.
+    fn beyond(&self, other: &Self) -> String {
+        let own: Vec<&str> = self
+            .parts
+            .difference(&other.parts)
+            .map(String::as_str)
+            .collect();
+        match own.is_empty() {
+            true => self.told(),
+            false => format!("{} with {}", self.told(), own.join(", ")),
+        }
+    }
 }

@@ -17,7 +17,6 @@ mod identity;
 mod messages;
 mod readings;
 mod reads;
-pub(super) mod round;
 pub(super) mod schemas;
 mod signature;
 mod spelling;
@@ -137,6 +136,12 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found.collect()
 }
 
+/// Differences in the callers that two routes admit: credentials, client addresses and claims.
+pub(super) fn differences_of_callers(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let all = [who::compare, from::compare, claims::compare];
+    all.iter().flat_map(|compare| compare(old, new)).collect()
+}
+
 /// Reason for a missing witness, by the result of [`ir::Gateway::undecidable`].
 pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
@@ -216,7 +221,7 @@ pub(super) fn reads_route(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::
 }
 
 /// Policies in the chain of a treatment, in order.
-fn policies<'a>(
+pub(super) fn policies<'a>(
     gateway: &'a ir::Gateway,
     api: &'a ir::Api,
     treatment: &'a ir::Treatment,

@@ -250,6 +250,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
             said(is, &MIN_VERSION, "1.2"),
         );
         found.extend(ranked(&subject, &MIN_VERSION, versions));
+        found.extend(keys(&subject, (old, new)));
     }
     found.extend(ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))));
     let ca: &[&str] = &["tls", "client_auth", "ca"];
@@ -258,6 +259,32 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
         found.extend(revocation(&subject, (was, is)));
     }
     found
+}
+
+/// Compares the private keys of a listener's certificates, by the secrets that contain them. Who
+/// knows a key can impersonate the gateway and read what clients send. The names of certificates do
+/// not count.
+fn keys(subject: &str, (old, new): (&ir::Listener, &ir::Listener)) -> Option<Found> {
+    let keys = |listener: &ir::Listener| -> BTreeSet<String> {
+        let certificates = listener.tls().into_iter().flat_map(|tls| &tls.certificates);
+        certificates.map(|one| one.key.to_string()).collect()
+    };
+    let (was, is) = (keys(old), keys(new));
+    let (gone, come) = (was.difference(&is), is.difference(&was));
+    let class = match (gone.count(), come.count()) {
+        (0, 0) => return None,
+        (0, _) => Class::Weaken,
+        (_, 0) => Class::Strengthen,
+        (_, _) => Class::Incomparable,
+    };
+    let told = |keys: BTreeSet<String>| Some(Vec::from_iter(keys).join(", "));
+    Some(Found {
+        subject: format!("{subject} tls.certificates"),
+        class,
+        id: "listener-key-changed",
+        old: told(was),
+        new: told(is),
+    })
 }
 
 /// Compares certificate revocation lists. Each additional list refuses more clients.

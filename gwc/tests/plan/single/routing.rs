@@ -240,6 +240,7 @@ pub(super) const KINDS: &[Kind] = &[
             project.gateway["apis"]["a"]["mount"] = json!({"name": "here", "base_path": "/api"});
         });
         case.new.gateway["apis"]["a"]["mount"]["strip_base_path"] = true.into();
+        case.moves_paths = true;
         case.expect("upstream moved strip-base-path-changed mount a/here");
         Some(())
     }),

@@ -1,0 +1,286 @@
+//! Requests of upstreams that a change opens: callers whom one gateway did not let reach a host,
+//! method and path reach it through another gateway.
+//!
+//! The comparison of routes covers requests of clients. An operation that moves to another path,
+//! method, host or listener and still sends the same requests to its upstream is a new operation for
+//! clients, so only the upstream's view shows that its access became weaker.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use rustc_hash::FxHashMap;
+
+use super::ends::End;
+use super::{
+    Allowance, Exceeded, Index, NotCompared, Outbound, OutboundOperation, are_routed, is_beside,
+    method_contains, reaches, within_limit,
+};
+
+/// Gateway of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The gateway before the change.
+    Old,
+    /// The gateway after the change.
+    New,
+}
+
+/// Part of access that is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// Callers: credentials, client addresses, claims.
+    Callers,
+    /// Callers, and every other check of their requests.
+    Access,
+}
+
+/// Operation of the new side that reaches requests of an upstream with weaker access than before.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Index of the operation's place.
+    pub way: usize,
+    /// Method, host and path at the upstream.
+    pub reached: String,
+    /// Indices of the operations of the new side that reach the same requests and have stricter
+    /// access.
+    pub beside: Vec<usize>,
+    /// Indices of the operations of the old side that reached the same requests and had stricter
+    /// access, the most similar first. Empty if `beside` is not.
+    pub before: Vec<usize>,
+}
+
+/// All openings of a change.
+#[derive(Debug)]
+pub struct Openings {
+    /// Openings in the order of their places.
+    pub all: Vec<Opening>,
+    /// Operations that could not be compared.
+    pub not_compared: NotCompared,
+}
+
+/// Decides whether an operation of the new side gives no more access than another operation.
+type IsWithin<'f> = &'f (dyn Fn(Extent, usize, (Side, usize)) -> bool + Sync);
+
+/// Finds the openings of a change. Operations for which `answers` is true never send a request.
+/// `is_within` compares the access of a place of the new side with another place.
+#[must_use]
+pub fn openings(
+    (old, new): (&Outbound<'_>, &Outbound<'_>),
+    answers: impl Fn(Side, usize) -> bool + Send + Sync,
+    is_within: IsWithin<'_>,
+) -> Openings {
+    let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
+    for (at, way) in old.0.iter().enumerate() {
+        let mapping = (way.place.inbound(), way.place.method);
+        mappings.entry(mapping).or_default().push(at);
+    }
+    let mut reached: FxHashMap<[&str; 3], Vec<(usize, &End)>> = FxHashMap::default();
+    for (at, way) in new.0.iter().enumerate() {
+        for end in &way.ends {
+            reached.entry(end.key()).or_default().push((at, end));
+        }
+    }
+    let comparison = Comparison {
+        reached,
+        old,
+        new,
+        mappings,
+        guarded: new.index(|way| !way.protection.is_none()),
+        before: old.index(|_| true),
+        hosts: old
+            .0
+            .iter()
+            .flat_map(|way| &way.place.mount.hosts)
+            .map(String::as_str)
+            .collect(),
+        is_within,
+        answers: &answers,
+    };
+    let ways = (0..new.0.len()).filter(|at| !answers(Side::New, *at));
+    let key = |at: usize| new.0[at].place.key.to_owned();
+    let (found, not_compared) = within_limit(ways.collect(), key, |at, allowance| {
+        comparison.of(at, allowance)
+    });
+    Openings {
+        all: found.into_iter().flat_map(|(_, found)| found).collect(),
+        not_compared,
+    }
+}
+
+struct Comparison<'c, 'a> {
+    old: &'c Outbound<'a>,
+    new: &'c Outbound<'a>,
+    /// Operations of the old side by the path and method of their clients' requests.
+    mappings: FxHashMap<(String, &'c str), Vec<usize>>,
+    /// Destinations of the new side's operations with any protection.
+    guarded: Index<'c>,
+    /// Destinations of the old side.
+    before: Index<'c>,
+    /// Operations of the new side by their destinations.
+    reached: FxHashMap<[&'c str; 3], Vec<(usize, &'c End)>>,
+    /// Hosts that mounts of the old side name.
+    hosts: BTreeSet<&'c str>,
+    is_within: IsWithin<'c>,
+    answers: &'c (dyn Fn(Side, usize) -> bool + Sync),
+}
+
+impl Comparison<'_, '_> {
+    fn of(&self, at: usize, allowance: &mut Allowance) -> Result<Vec<Opening>, Exceeded> {
+        let way = &self.new.0[at];
+        let mut found = Vec::new();
+        for end in &way.ends {
+            let kept = self.kept(way, end);
+            let is_kept = |known: &usize| self.callers_within(at, (Side::Old, *known));
+            if kept.iter().any(is_kept) {
+                continue;
+            }
+            let beside = self.beside(at, end, allowance)?;
+            // The comparison of routes covers clients' requests that keep their destination.
+            let before = match beside.is_empty() && kept.is_empty() {
+                true => self.before(at, end, allowance)?,
+                false => Vec::new(),
+            };
+            let extent = match beside.is_empty() {
+                true => Extent::Access,
+                false => Extent::Callers,
+            };
+            if beside.is_empty() && before.is_empty()
+                || self.was_open(extent, (at, end), allowance)?
+            {
+                continue;
+            }
+            found.push(Opening {
+                way: at,
+                reached: end.reached(),
+                beside,
+                before,
+            });
+        }
+        Ok(found)
+    }
+
+    fn callers_within(&self, at: usize, other: (Side, usize)) -> bool {
+        (self.is_within)(Extent::Callers, at, other)
+    }
+
+    /// Operations of the old side that sent the same requests of clients to the same destination.
+    fn kept(&self, way: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
+        let mapping = (way.place.inbound(), way.place.method);
+        let known = self.mappings.get(&mapping).into_iter().flatten().copied();
+        let is_kept = |at: &usize| {
+            let old = &self.old.0[*at];
+            let mounts = (way.place.mount, old.place.mount);
+            !(self.answers)(Side::Old, *at)
+                && (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
+                && old.ends.iter().any(|its| its.is_same(end))
+        };
+        known.filter(is_kept).collect()
+    }
+
+    /// True if an old mount without hosts served all hosts of a new mount, because no other mount of
+    /// the old side named them.
+    fn had_all_hosts(&self, (new, old): (&ir::Mount, &ir::Mount)) -> bool {
+        let named = |host: &String| self.hosts.contains(host.as_str());
+        let mut listeners = new.listeners.iter();
+        old.hosts.is_empty()
+            && !new.hosts.iter().any(named)
+            && listeners.all(|listener| old.listeners.contains(listener))
+    }
+
+    /// Operations of the new side with the same destination and stricter access.
+    fn beside(
+        &self,
+        at: usize,
+        end: &End,
+        allowance: &mut Allowance,
+    ) -> Result<Vec<usize>, Exceeded> {
+        let way = &self.new.0[at];
+        let near = allowance.near(end, &self.guarded)?.into_iter();
+        let is_stricter = |(other, its): &(usize, &End)| {
+            let protected = &self.new.0[*other];
+            protected.place.key != way.place.key
+                && reaches((way, end), (protected, its))
+                && !way.protection.covers(&protected.protection)
+                && !self.callers_within(at, (Side::New, *other))
+        };
+        let mut beside: Vec<usize> = near.filter(is_stricter).map(|(other, _)| other).collect();
+        beside.dedup();
+        Ok(beside)
+    }
+
+    /// Operations of the old side with the same destination and stricter access.
+    fn before(
+        &self,
+        at: usize,
+        end: &End,
+        allowance: &mut Allowance,
+    ) -> Result<Vec<usize>, Exceeded> {
+        let way = &self.new.0[at];
+        let near = allowance.near(end, &self.before)?.into_iter();
+        let is_stricter = |(other, its): &(usize, &End)| {
+            !(self.answers)(Side::Old, *other)
+                && reaches((way, end), (&self.old.0[*other], its))
+                && !(self.is_within)(Extent::Access, at, (Side::Old, *other))
+                && !self.has_successor((at, end), (*other, its))
+        };
+        let mut before: Vec<(usize, &End)> = near.filter(is_stricter).collect();
+        let order = |(other, its): &(usize, &End)| {
+            let is_same = (
+                its.is_same(end),
+                self.old.0[*other].place.key == way.place.key,
+            );
+            (std::cmp::Reverse(is_same), *other)
+        };
+        before.sort_by_key(order);
+        before.dedup_by_key(|(other, _)| *other);
+        Ok(before.into_iter().map(|(other, _)| other).collect())
+    }
+
+    /// True if the router of the new side gives the requests of an old operation to another operation
+    /// with no weaker access, as it did before.
+    fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
+        let way = &self.new.0[at];
+        let all = self.reached.get(&its.key()).into_iter().flatten();
+        all.into_iter().any(|(other, other_end)| {
+            *other != at
+                && are_routed((way, end), (&self.new.0[*other], other_end))
+                && self.callers_within(*other, (Side::Old, old))
+        })
+    }
+
+    /// True if an operation of the old side already led all these callers to the whole destination:
+    /// no stricter operation took precedence over it there.
+    fn was_open(
+        &self,
+        extent: Extent,
+        (at, end): (usize, &End),
+        allowance: &mut Allowance,
+    ) -> Result<bool, Exceeded> {
+        let near = allowance.near(end, &self.before)?;
+        let is_wide = |(other, its): &(usize, &End)| {
+            !(self.answers)(Side::Old, *other)
+                && method_contains(&its.method, &end.method)
+                && its.raw.contains(&end.raw)
+                && (self.is_within)(extent, at, (Side::Old, *other))
+        };
+        for wide in near.iter().filter(|one| is_wide(one)) {
+            let mut is_first = true;
+            for (other, its) in &near {
+                allowance.take()?;
+                let way = |at: usize| &self.old.0[at];
+                if are_routed((way(wide.0), wide.1), (way(*other), its))
+                    && its.raw.meets(&end.raw)
+                    && !self.callers_within(at, (Side::Old, *other))
+                    && !self.has_successor((at, end), (*other, its))
+                {
+                    is_first = false;
+                    break;
+                }
+            }
+            if is_first {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

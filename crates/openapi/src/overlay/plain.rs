@@ -1,0 +1,172 @@
+//! Plain selectors: names, indexes and wildcards, such as `$.paths['/orders'].*`. They are resolved
+//! in the tree, one step for each value that they visit.
+
+use diag::{NodeId, NodeRef};
+
+use super::edit::Edited;
+use super::steps::{Steps, TooMany};
+use super::target::{Path, Step};
+
+/// Selector of a target's plain part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Selector {
+    /// One member or item.
+    One(Step),
+    /// Every member or item.
+    Every,
+}
+
+/// Splits a target into the selectors of its plain part, and the text behind it. `None` if the text
+/// does not begin with `$`.
+pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
+    let mut rest = text.strip_prefix('$')?;
+    let mut selectors = Vec::new();
+    while let Some((selector, behind)) = one(rest) {
+        selectors.push(selector);
+        rest = behind;
+    }
+    Some((selectors, rest))
+}
+
+/// First selector of a text, with the text behind it. `None` if it is not plain.
+fn one(text: &str) -> Option<(Selector, &str)> {
+    if let Some(tail) = text.strip_prefix('.') {
+        if let Some(behind) = tail.strip_prefix('*') {
+            return Some((Selector::Every, behind));
+        }
+        let end = tail
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(tail.len());
+        let (name, behind) = tail.split_at(end);
+        if name.is_empty() || name.as_bytes()[0].is_ascii_digit() {
+            return None;
+        }
+        // The name goes on.
+        if behind.starts_with(|c: char| !c.is_ascii()) {
+            return None;
+        }
+        return Some((Selector::One(Step::Key(name.into())), behind));
+    }
+    let inner = text.strip_prefix('[')?;
+    let (selector, behind) = match inner.as_bytes().first()? {
+        quote @ (b'\'' | b'"') => {
+            let (name, behind) = inner[1..].split_once(char::from(*quote))?;
+            if name.contains('\\') || name.chars().any(char::is_control) {
+                return None;
+            }
+            (Selector::One(Step::Key(name.into())), behind)
+        }
+        b'0'..=b'9' => {
+            let end = inner.find(']')?;
+            let index: usize = inner[..end].parse().ok()?;
+            if index.to_string() != inner[..end] {
+                return None;
+            }
+            (Selector::One(Step::Index(index)), &inner[end..])
+        }
+        b'*' => (Selector::Every, &inner[1..]),
+        _ => return None,
+    };
+    Some((selector, behind.strip_prefix(']')?))
+}
+
+/// Returns the paths of the selected values, in order, and the values.
+pub(super) fn select(
+    edited: &mut Edited<'_>,
+    selectors: &[Selector],
+    steps: &mut Steps,
+) -> Result<Vec<(Path, NodeId)>, TooMany> {
+    let mut found = vec![(Path::new(), edited.root())];
+    for selector in selectors {
+        let mut next = Vec::new();
+        for (path, node) in found {
+            match selector {
+                // A name selects nothing in a list, an index nothing in a map (RFC 9535 §2.3).
+                Selector::One(step) => {
+                    steps.take(1)?;
+                    if let Some(child) = edited.child(node, step) {
+                        next.push((below(&path, step.clone()), child));
+                    }
+                }
+                Selector::Every => {
+                    let all = children(edited.at(node));
+                    steps.take(all.len() * (1 + path.len()))?;
+                    let all = all.into_iter();
+                    next.extend(all.map(|(step, child)| (below(&path, step), child)));
+                }
+            }
+        }
+        found = next;
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(found)
+}
+
+fn below(path: &Path, step: Step) -> Path {
+    path.iter().cloned().chain([step]).collect()
+}
+
+fn children(node: NodeRef<'_>) -> Vec<(Step, NodeId)> {
+    let entries = node.entries();
+    let entries = entries.map(|(entry, value)| (Step::Key(entry.key.clone()), value.id()));
+    let items = node.items().enumerate();
+    let items = items.map(|(at, value)| (Step::Index(at), value.id()));
+    entries.chain(items).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: &str) -> Option<Vec<Selector>> {
+        split(text).and_then(|(selectors, rest)| rest.is_empty().then_some(selectors))
+    }
+
+    #[test]
+    fn plain_targets_are_told_from_queries() {
+        let key = |key: &str| Selector::One(Step::Key(key.into()));
+        let index = |index| Selector::One(Step::Index(index));
+        assert_eq!(plain("$"), Some(vec![]));
+        assert_eq!(
+            plain(r#"$.paths['/a/{b}']["get"].parameters[0]"#),
+            Some(vec![
+                key("paths"),
+                key("/a/{b}"),
+                key("get"),
+                key("parameters"),
+                index(0)
+            ])
+        );
+        assert_eq!(
+            plain("$.paths.*[*].tags"),
+            Some(vec![
+                key("paths"),
+                Selector::Every,
+                Selector::Every,
+                key("tags")
+            ])
+        );
+        for query in [
+            "$..a",
+            "$.a-b",
+            "$.aé",
+            "$['a\\'b']",
+            "$.a[-1]",
+            "$.a[01]",
+            "$[?@.x]",
+            "a",
+            "$.",
+            "$[",
+            "$['a'",
+            "$.a[1:2]",
+            "$.a['x','y']",
+            "$[*,*]",
+            "$ .a",
+            "$.*a",
+        ] {
+            assert_eq!(plain(query), None, "{query}");
+        }
+        let (before, rest) = split("$.paths.*[?@.x].y").expect("it begins with $");
+        assert_eq!((before.len(), rest), (2, "[?@.x].y"));
+    }
+}

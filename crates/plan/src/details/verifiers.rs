@@ -1,0 +1,132 @@
+//! Comparison of verifiers. The access comparison reports access changes of verifiers in use; all
+//! other settings are compared here, by name and by use: another name hides no change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use policy::auth::{Place, oidc};
+use policy::declared::{Scalar, Settings, Value as Written};
+
+use super::operations::{Line, Of};
+use super::things::comes_or_goes;
+use super::{all, fields, tables};
+use crate::pairs::both;
+use crate::{Class, security};
+
+/// Compares the verifiers that both sides have, and reports added and removed ones.
+pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
+    let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
+        let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
+        schemes.filter_map(verifier).map(str::to_owned).collect()
+    };
+    let (before, after) = (asked(old), asked(new));
+    for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
+        let subject = format!("auth {name}");
+        let told = |verifier: &ir::Verifier| {
+            let mut told = all(&verifier.checked.settings());
+            told["kind"] = verifier.checked.kind().into();
+            told
+        };
+        let ids = ("verifier-added", "verifier-removed");
+        if comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines) {
+            continue;
+        }
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        if was.checked.kind() != is.checked.kind() {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "verifier-changed",
+                subject,
+                old: told(was),
+                new: told(is),
+            });
+            continue;
+        }
+        let is_used = before.contains(name) && after.contains(name);
+        compare(&subject, (was, is), is_used, lines);
+    }
+}
+
+/// Compares the verifiers of an operation that take the place of others: another verifier of the
+/// same kind checks the credential at the same place.
+pub(super) fn replaced(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    lines: &mut Vec<Line>,
+) {
+    let (before, after) = (by_place(old, was), by_place(new, is));
+    let mut known = BTreeSet::new();
+    for (place, came) in &after {
+        let Some(went) = before.get(place) else {
+            continue;
+        };
+        for is in came {
+            let was = went.iter().filter(|was| {
+                was.name != is.name
+                    && was.checked.kind() == is.checked.kind()
+                    && !came.iter().any(|one| one.name == was.name)
+                    && !went.iter().any(|one| one.name == is.name)
+            });
+            for was in was {
+                if known.insert((&was.name, &is.name)) {
+                    let subject = format!("auth {} -> {}", was.name, is.name);
+                    compare(&subject, (was, is), true, lines);
+                }
+            }
+        }
+    }
+}
+
+/// Verifiers of the credentials that an operation accepts, by the place of the credential, with the
+/// verifiers of tokens that other verifiers name.
+fn by_place<'a>(
+    of: Of<'a>,
+    treatment: &ir::Treatment,
+) -> BTreeMap<&'a Place, Vec<&'a ir::Verifier>> {
+    let alternatives = treatment.security.0.iter();
+    let uses = alternatives.flat_map(|alternative| &alternative.0);
+    let schemes = uses.filter_map(|wanted| of.api.schemes.get(&wanted.scheme));
+    let mut found: BTreeMap<&Place, Vec<&ir::Verifier>> = BTreeMap::new();
+    for scheme in schemes {
+        let auth = &of.shared.auth;
+        let own = verifier(scheme).and_then(|name| auth.get(name));
+        let token = own.and_then(|own| auth.get(own.checked.token_verifier()?));
+        let all = found.entry(&scheme.place).or_default();
+        for one in own.into_iter().chain(token) {
+            if !all.iter().any(|known| known.name == one.name) {
+                all.push(one);
+            }
+        }
+    }
+    found
+}
+
+fn verifier(scheme: &ir::Scheme) -> Option<&str> {
+    match &scheme.verify {
+        ir::Verify::Auth(name) => Some(name),
+        ir::Verify::Upstream => None,
+    }
+}
+
+/// Compares the settings of two verifiers of one kind. If they are in use, the access comparison
+/// already reports the settings that decide about access.
+fn compare(
+    subject: &str,
+    (was, is): (&ir::Verifier, &ir::Verifier),
+    is_used: bool,
+    lines: &mut Vec<Line>,
+) {
+    let kind = is.checked.kind();
+    let rest = |verifier: &ir::Verifier| -> Settings {
+        let mut settings = verifier.checked.settings();
+        // The table has the default of `introspection`.
+        if kind == "oidc" && !settings.has(&["timeout"]) {
+            let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
+            settings = settings.with(&["timeout"], default);
+        }
+        settings.without(|path| is_used && security::asks_for(kind, path))
+    };
+    fields::settings(&tables::VERIFIER, subject, &rest(was), &rest(is), lines);
+}

@@ -1,0 +1,368 @@
+//! Requests of upstreams that a change opens to more callers ([`model::outbound::openings`]): an
+//! operation becomes able to reach the upstream path of another operation with stricter access, or
+//! takes the place of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use bundle::digest::Digest;
+use bundle::ir;
+use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+
+use crate::details::{Of, OperationAt, are_compared, of_cell};
+use crate::pairs::reference;
+use crate::security::{
+    Access, Difference, Verdict, differences, differences_of_callers, policies, reads_route,
+};
+use crate::{Change, Class, Plan, Section};
+
+/// Reason for a missing witness of a bypass.
+const UNKNOWN: &str = "the gateway does not know what an upstream serves at a path";
+
+/// Reason for a missing witness of weaker access to the same request of an upstream.
+const OTHER_REQUEST: &str =
+    "clients send another request than before; the upstream receives the same one";
+
+/// Maximum number of operations that a line names as those that reached a request before.
+const NAMED_MAX: usize = 3;
+
+/// Old operation and the operation that now sends its requests to the upstream.
+pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
+
+/// Reports the requests of upstreams that the new side opens. Returns the operations that replace
+/// others at their upstream.
+pub(crate) fn compare<'a>(
+    old: &'a ir::Gateway,
+    new: &'a ir::Gateway,
+    plan: &mut Plan,
+) -> Vec<Successor<'a>> {
+    if is_unchanged(old, new) {
+        return Vec::new();
+    }
+    let (sides, places) = ([old, new], [of_gateway(old), of_gateway(new)]);
+    let [was, is] = places
+        .each_ref()
+        .map(|(shared, places)| Outbound::of(shared, places));
+    let accesses = Accesses::new(sides, [&was, &is]);
+    let answers = |side, at| accesses.answers(side, at);
+    let is_within = |extent, way, other| accesses.is_within(extent, way, other);
+    let found = openings((&was, &is), answers, &is_within);
+    plan.notes.extend(found.not_compared.gap());
+    accesses.bypasses(&found.all, plan);
+    accesses.successors(&found.all, plan)
+}
+
+/// True if both sides send the same requests to upstreams, for the same callers.
+fn is_unchanged(old: &ir::Gateway, new: &ir::Gateway) -> bool {
+    let shared = (&old.shared, &new.shared);
+    let has_same_apis = old.apis.iter().zip(&new.apis).all(|(was, is)| {
+        was.name == is.name
+            && was.mounts == is.mounts
+            && was.operations == is.operations
+            && was.treatments == is.treatments
+            && was.schemes == is.schemes
+            && was.policies == is.policies
+            && was.messages == is.messages
+    });
+    old.apis.iter().count() == new.apis.iter().count()
+        && has_same_apis
+        && shared.0.listeners == shared.1.listeners
+        && shared.0.upstreams == shared.1.upstreams
+        && have_same_callers(old, new)
+}
+
+/// True if names of verifiers, policies and consumers have the same meaning on both sides.
+fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
+    let (was, is) = (&old.shared, &new.shared);
+    was.policies == is.policies && was.auth == is.auth && was.consumers == is.consumers
+}
+
+/// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
+/// their access. Each pair of treatments is compared once.
+struct Accesses<'a, 'o> {
+    gateways: [&'a ir::Gateway; 2],
+    identities: [ir::IdentityFields; 2],
+    outbound: [&'o Outbound<'o>; 2],
+    places: [Vec<OperationAt<'a>>; 2],
+    /// True if equal treatments of APIs with equal definitions give equal access.
+    have_same_callers: bool,
+    known: Mutex<FxHashMap<(Extent, [usize; 4]), bool>>,
+}
+
+impl<'a, 'o> Accesses<'a, 'o> {
+    fn new(gateways: [&'a ir::Gateway; 2], outbound: [&'o Outbound<'o>; 2]) -> Self {
+        let places = |gateway: &'a ir::Gateway| {
+            let mut places = Vec::new();
+            for api in &gateway.apis {
+                for mount in &api.mounts {
+                    places.extend(api.operations.iter().map(|operation| OperationAt {
+                        api,
+                        mount,
+                        operation,
+                    }));
+                }
+            }
+            places
+        };
+        Self {
+            gateways,
+            identities: gateways.map(ir::IdentityFields::of_gateway),
+            outbound,
+            places: gateways.map(places),
+            have_same_callers: have_same_callers(gateways[0], gateways[1]),
+            known: Mutex::default(),
+        }
+    }
+
+    fn at(&self, side: Side, at: usize) -> OperationAt<'a> {
+        self.places[number(side)][at]
+    }
+
+    fn access(&self, side: Side, one: OperationAt<'a>) -> Access<'_> {
+        let listener = one.mount.listeners.first().map_or("", String::as_str);
+        Access::of(
+            self.gateways[number(side)],
+            (one.api, one.mount),
+            one.operation,
+            listener,
+            &self.identities[number(side)],
+        )
+    }
+
+    /// True if a policy of the operation answers every request.
+    fn answers(&self, side: Side, at: usize) -> bool {
+        let one = self.at(side, at);
+        let gateway = self.gateways[number(side)];
+        let mut chain = policies(gateway, one.api, treatment(one));
+        chain.any(|policy| matches!(policy.checked, policy::Checked::Respond(_)))
+    }
+
+    /// True if the operation at `way` of the new side gives no more access than another operation.
+    fn is_within(&self, extent: Extent, way: usize, (side, other): (Side, usize)) -> bool {
+        let needs_certificate = self.outbound[number(side)].requires_certificate(other);
+        if needs_certificate && !self.outbound[1].requires_certificate(way) {
+            return false;
+        }
+        let (before, after) = (self.at(side, other), self.at(Side::New, way));
+        let has_same_names = side == Side::New || self.have_same_callers;
+        if has_same_names && is_same(before, after) {
+            return true;
+        }
+        let [a, b] =
+            [(side, before), (Side::New, after)].map(|(side, one)| self.identity(side, one));
+        let key = (extent, [a.0, a.1, b.0, b.1]);
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(is_within) = known().get(&key) {
+            return *is_within;
+        }
+        let (was, is) = (self.access(side, before), self.access(Side::New, after));
+        let opens = |found: &[Difference]| found.iter().any(opens);
+        let is_within = match extent {
+            Extent::Callers => !opens(&differences_of_callers(&was, &is)),
+            Extent::Access => !opens(&differences(&was, &is)),
+        };
+        known().insert(key, is_within);
+        is_within
+    }
+
+    /// Addresses of what decides about the access to an operation: its treatment, and the operation
+    /// if a policy reads its name or its requests are checked.
+    fn identity(&self, side: Side, one: OperationAt<'_>) -> (usize, usize) {
+        let gateway = self.gateways[number(side)];
+        let described = one.api.messages.as_ref();
+        let described = described.and_then(|all| all.operations.get(&one.operation.key));
+        let is_own = described.is_some() || reads_route(gateway, one.api, treatment(one));
+        let operation = std::ptr::from_ref(one.operation) as usize;
+        let address = std::ptr::from_ref(treatment(one)) as usize;
+        (address, if is_own { operation } else { 0 })
+    }
+
+    /// Reports operations beside which another operation has stricter access. An operation has one
+    /// line.
+    fn bypasses(&self, openings: &[Opening], plan: &mut Plan) {
+        let mut of_operation: BTreeMap<&str, Vec<&Opening>> = BTreeMap::new();
+        for opening in openings.iter().filter(|one| !one.beside.is_empty()) {
+            let key = &self.at(Side::New, opening.way).operation.key;
+            of_operation.entry(key).or_default().push(opening);
+        }
+        for openings in of_operation.into_values() {
+            let one = self.at(Side::New, openings[0].way);
+            let protected = openings.iter().flat_map(|one| &one.beside);
+            let protected: Vec<&str> = self.keys(Side::New, protected);
+            let reached: BTreeSet<&str> = openings.iter().map(|one| one.reached.as_str()).collect();
+            let (Some(first), Some(reached_first)) = (protected.first(), reached.first()) else {
+                continue;
+            };
+            let others = match protected.len() {
+                1 => (*first).to_owned(),
+                all => format!("{first} and {} more", all - 1),
+            };
+            let mut change = Change::new(
+                Section::Security,
+                Class::Weaken,
+                "way-round-added",
+                "way round",
+                Value::Null,
+                format!("{reached_first} is the path of {others}").into(),
+            );
+            change.why_none = Some(UNKNOWN);
+            // Fingerprint the paths and the treatment, so that an acknowledgement covers exactly
+            // these.
+            change.bound = format!(
+                "{}; {}; {}",
+                protected.join(" "),
+                Vec::from_iter(reached).join(" "),
+                digest(one)
+            );
+            plan.changes
+                .push(change.of(reference(one.api, one.operation)));
+        }
+    }
+
+    /// Reports operations that take the place of an operation with stricter access. Returns both
+    /// operations of each pair.
+    fn successors(&self, openings: &[Opening], plan: &mut Plan) -> Vec<Successor<'a>> {
+        let mut lines: Vec<Change> = Vec::new();
+        let mut pairs = Vec::new();
+        for opening in openings {
+            let Some(first) = opening.before.first() else {
+                continue;
+            };
+            let (before, after) = (self.at(Side::Old, *first), self.at(Side::New, opening.way));
+            pairs.push((before, after));
+            let keys = self.keys(Side::Old, &opening.before);
+            let named = keys.iter().take(NAMED_MAX).copied().collect::<Vec<_>>();
+            let more = match keys.len().saturating_sub(NAMED_MAX) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let reached = format!("of {}, before: {}{more}", opening.reached, named.join(", "));
+            let bound = format!("{}; {}; {}", keys.join(" "), digest(before), digest(after));
+            let is_at = (*first, opening.way);
+            for mut change in self.lines(is_at, (before, after)) {
+                change.subject = format!("{} {reached}", change.subject);
+                change.bound.push_str(&bound);
+                change.why_none = Some(OTHER_REQUEST);
+                let change = change.of(reference(after.api, after.operation));
+                let is_known = |line: &Change| {
+                    (line.id, &line.subject, &line.operations)
+                        == (change.id, &change.subject, &change.operations)
+                        && (&line.old, &line.new) == (&change.old, &change.new)
+                };
+                if !lines.iter().any(is_known) {
+                    lines.push(change);
+                }
+            }
+        }
+        plan.changes.extend(lines);
+        pairs
+    }
+
+    /// Lines for the differences between an old operation and its successor by which the successor
+    /// admits more.
+    fn lines(
+        &self,
+        (was_at, is_at): (usize, usize),
+        (before, after): (OperationAt<'a>, OperationAt<'a>),
+    ) -> Vec<Change> {
+        let access = (
+            self.access(Side::Old, before),
+            self.access(Side::New, after),
+        );
+        let found = differences(&access.0, &access.1).into_iter().filter(opens);
+        let mut lines: Vec<Change> = found
+            .map(|one| {
+                let class = match one.verdict {
+                    Verdict::Incomparable => Class::Incomparable,
+                    Verdict::Weaken | Verdict::Equal | Verdict::Strengthen => Class::Weaken,
+                };
+                let section = Section::Security;
+                let mut change = Change::new(section, class, one.id, one.subject, one.old, one.new);
+                change.bound = one.bound;
+                change
+            })
+            .collect();
+        if self.outbound[0].requires_certificate(was_at)
+            && !self.outbound[1].requires_certificate(is_at)
+        {
+            lines.push(Change::new(
+                Section::Security,
+                Class::Weaken,
+                "client-auth-changed",
+                "client certificate",
+                "required".into(),
+                "not required".into(),
+            ));
+        }
+        let known = are_compared((before.api, before.operation), (after.api, after.operation));
+        if !known {
+            let of = |side: usize, api| Of {
+                api,
+                shared: &self.gateways[side].shared,
+            };
+            let sides = (
+                (of(0, before.api), treatment(before)),
+                (of(1, after.api), treatment(after)),
+            );
+            let settings = of_cell(sides.0, sides.1).into_iter();
+            let looser = settings.filter(|line| line.class == Class::Relax);
+            lines.extend(looser.map(|line| {
+                let section = line.section();
+                Change::new(
+                    section,
+                    line.class,
+                    line.id,
+                    line.subject,
+                    line.old,
+                    line.new,
+                )
+            }));
+        }
+        lines
+    }
+
+    /// Keys of operations, each once.
+    fn keys<'i>(&self, side: Side, all: impl IntoIterator<Item = &'i usize>) -> Vec<&'a str> {
+        let mut keys: Vec<&str> = Vec::new();
+        for at in all {
+            let key: &'a str = &self.at(side, *at).operation.key;
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+}
+
+fn number(side: Side) -> usize {
+    match side {
+        Side::Old => 0,
+        Side::New => 1,
+    }
+}
+
+fn treatment(one: OperationAt<'_>) -> &ir::Treatment {
+    &one.api.treatments[one.operation.treatment as usize]
+}
+
+/// True if two operations of APIs with equal definitions have the same access, if the names of
+/// shared definitions have the same meaning for both.
+fn is_same(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
+    before.operation.key == after.operation.key
+        && before.mount == after.mount
+        && treatment(before) == treatment(after)
+        && before.api.schemes == after.api.schemes
+        && before.api.policies == after.api.policies
+        && before.api.messages == after.api.messages
+}
+
+fn opens(difference: &Difference) -> bool {
+    matches!(difference.verdict, Verdict::Weaken | Verdict::Incomparable)
+}
+
+/// Digest of the treatment of an operation.
+fn digest(one: OperationAt<'_>) -> Digest {
+    Digest::of(&bundle::codec::encode(treatment(one)))
+}
