@@ -12,6 +12,7 @@ pub mod cases;
 pub mod client;
 pub mod corpus;
 pub mod gateway;
+pub mod markdown;
 pub mod openapi;
 pub mod openssl;
 pub mod peers;

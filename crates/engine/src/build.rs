@@ -66,6 +66,7 @@ pub fn build(
                 first_in_api: routes - first_of_api,
                 has_other_access: false,
                 has_upper: false,
+                has_final_slash: false,
             });
             let more = u32::try_from(api.router.operations().len()).ok();
             let sum = more.and_then(|more| routes.checked_add(more));
@@ -206,6 +207,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
             let mount = &mut mounts[mount as usize];
             mount.has_other_access = true;
             mount.has_upper |= table.has_upper();
+            mount.has_final_slash |= table.has_final_slash();
         }
     }
 }

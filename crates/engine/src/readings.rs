@@ -12,7 +12,7 @@
 //! therefore also looks for an operation of the host with other access whose path differs only in
 //! letter case.
 
-use bundle::ir::PathReadings;
+use bundle::ir::{PathReadings, Segment};
 use policy::RequestHead;
 
 use crate::overlong;
@@ -62,7 +62,10 @@ pub fn ambiguity(
     route: &RouteRef<'_>,
 ) -> Option<Ambiguity> {
     let hosts = &snapshot.listeners()[listener].hosts;
-    let letter_case = |path: &str| letter_case((snapshot, hosts), head, route, path);
+    let letter_case = |path: &str| {
+        let found = letter_case((snapshot, hosts), head, route, path);
+        found.or_else(|| final_slash((snapshot, hosts), head, route, path))
+    };
     if let Some(ambiguity) = letter_case(head.path()) {
         return Some(ambiguity);
     }
@@ -132,25 +135,72 @@ fn letter_case(
     let Some(others) = router::other_letter_cases(hosts, path, head) else {
         return Some(Ambiguity::TooMany);
     };
-    others.into_iter().find_map(|path| {
-        let owner = match router::find_path(hosts, &path, head) {
-            Found::Operation {
-                mount, operation, ..
-            } => {
-                let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
-                if [OPEN, route.treatment.access].contains(&other.treatment.access) {
-                    return None;
-                }
-                Some(other.id.as_str().to_owned())
-            }
-            _ if router::is_withheld(hosts, &path, head) => None,
-            // The gateway refuses this spelling. A described operation serves its own one.
-            _ if route.operation.owns.is_described() => return None,
-            _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return None,
-            _ => None,
-        };
-        Some(Ambiguity::Reading { path, owner })
+    let mut others = others.into_iter();
+    others.find_map(|path| other_access((snapshot, hosts), head, route, path))
+}
+
+/// Path without the final slashes of `path`, or with one, that belongs to an operation of the host
+/// with other access rules, or to an `internal` operation. An upstream that ignores final slashes
+/// could serve it. None without such a path, and if the template of the route itself has the last
+/// segment as a literal.
+fn final_slash(
+    (snapshot, hosts): (&Snapshot, &HostTable),
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+    path: &str,
+) -> Option<Ambiguity> {
+    let mount = route.mount;
+    let bare = path.trim_end_matches('/');
+    let has_slash = bare.len() < path.len();
+    if !mount.has_other_access || bare.is_empty() || !(has_slash || mount.has_final_slash) {
+        return None;
+    }
+    let mut segments = route.operation.template.segments().iter().rev();
+    let last =
+        segments.find(|segment| !matches!(segment, Segment::Literal(text) if text.is_empty()));
+    let is_literal = matches!(last, Some(Segment::Literal(_) | Segment::Folded(_)));
+    if is_literal && route.operation.owns.is_described() && !route.operation.template.is_prefix() {
+        return None;
+    }
+    let other = match has_slash {
+        true => bare.to_owned(),
+        false => format!("{path}/"),
+    };
+    let found = letter_case((snapshot, hosts), head, route, &other);
+    found.or_else(|| match router::find_path(hosts, &other, head) {
+        Found::Operation { .. } => other_access((snapshot, hosts), head, route, other),
+        _ if router::is_withheld(hosts, &other, head) => Some(Ambiguity::Reading {
+            path: other,
+            owner: None,
+        }),
+        _ => None,
     })
+}
+
+/// The path, if it belongs to an operation with other access rules or to an `internal` operation.
+fn other_access(
+    (snapshot, hosts): (&Snapshot, &HostTable),
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+    path: String,
+) -> Option<Ambiguity> {
+    let owner = match router::find_path(hosts, &path, head) {
+        Found::Operation {
+            mount, operation, ..
+        } => {
+            let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+            if [OPEN, route.treatment.access].contains(&other.treatment.access) {
+                return None;
+            }
+            Some(other.id.as_str().to_owned())
+        }
+        _ if router::is_withheld(hosts, &path, head) => None,
+        // The gateway refuses this spelling. A described operation serves its own one.
+        _ if route.operation.owns.is_described() => return None,
+        _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return None,
+        _ => None,
+    };
+    Some(Ambiguity::Reading { path, owner })
 }
 
 /// True if a path lies at a base path or below it.

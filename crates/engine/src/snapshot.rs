@@ -62,6 +62,8 @@ pub struct Mount {
     pub(crate) has_other_access: bool,
     /// True if a path or base path that a host of the mount describes has an upper-case letter.
     pub(crate) has_upper: bool,
+    /// True if a path that a host of the mount describes ends in a slash.
+    pub(crate) has_final_slash: bool,
 }
 
 /// Processing of the requests of an operation: security, chain, upstream and limits.

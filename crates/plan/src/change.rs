@@ -12,7 +12,7 @@ use super::operation_ref::OperationRef;
 use model::acknowledge;
 use model::source_map::Place;
 
-use crate::reaches::Reach;
+use crate::reach::Reach;
 
 /// One change. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]

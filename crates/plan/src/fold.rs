@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::{Report, counted, symbol, what};
+use super::count::counted;
+use super::report::{Report, symbol, what};
 use super::{Change, Class, Section, short};
 use diag::text::printable;
 

@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 
 use super::Change;
-use super::report::{Report, arrow, counted, sentence, what};
+use super::count::counted;
+use super::report::{Report, arrow, sentence, what};
 use diag::workflow::{data, property};
 
 /// Maximum number of annotations of one kind that GitHub shows per step.

@@ -13,6 +13,7 @@ pub mod checks;
 mod class;
 pub mod clients;
 mod conceal;
+mod count;
 pub mod details;
 mod docs;
 pub mod environments;
@@ -30,6 +31,7 @@ pub mod markdown;
 mod operation_ref;
 mod pairs;
 mod places;
+mod reach;
 mod reaches;
 mod remainder;
 pub mod report;
@@ -44,7 +46,7 @@ mod values;
 pub mod witness;
 mod words;
 
-pub use reaches::Reach;
+pub use reach::Reach;
 pub use review::Review;
 
 pub use change::{

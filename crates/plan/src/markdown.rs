@@ -5,11 +5,10 @@
 //! counted. Text from sources is in code spans (CommonMark §6.1), which disable links, mentions,
 //! tags and tables. Source locations are links if the address of the commit is known.
 
+use super::count::counted;
 use super::fold::{self, Line};
 use super::links::{Located, located};
-use super::report::{
-    Report, acknowledgement_lines, arrow, counted, has_arrow, more_places, sentence, what,
-};
+use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence, what};
 use super::words;
 use super::{Change, Section};
 use diag::text::printable;

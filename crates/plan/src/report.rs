@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bundle::digest::Digest;
 
 use super::checks::Level;
+use super::count::counted;
 use super::environments::called;
 use super::links::Links;
 use super::words;
@@ -361,12 +362,6 @@ fn outcome(outcome: &Outcome) -> String {
         } => format!("served by {operation} from {upstream}"),
         Outcome::Refused { status } => format!("{status}"),
     }
-}
-
-/// Formats a count with its noun: `1 change`, `12 changes`.
-#[must_use]
-pub fn counted(count: usize, one: &str) -> String {
-    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Maximum number of merged changes for which separate acknowledgements are suggested. Separate

@@ -57,11 +57,11 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
 /// Treatment of a response by one side.
 #[derive(Clone, Copy)]
 enum Covered<'a> {
-    /// It is compared with this description.
+    /// Compared with this description.
     By(&'a Response),
-    /// It is refused, because its status must be described.
+    /// Refused, because its status must be described.
     Refused,
-    /// It is not checked.
+    /// Not checked.
     Unchecked,
     /// Some of the statuses are refused, others are not checked.
     Mixed,

@@ -9,6 +9,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod body;
 pub mod compare;
 pub mod compare_responses;
 mod compile;
@@ -28,17 +29,19 @@ mod operation;
 mod parameters;
 mod request;
 mod response;
+mod responses;
 mod samples;
 mod steps;
 mod style;
 mod text;
 mod words;
 
+pub use body::BodyKind;
 pub use compile::Uncompilable;
 pub use cone::Cone;
 pub use lower::{Direction, Lost};
 pub use media::{is_read, is_read_in_responses};
-pub use operation::{BodyKind, BodyUse, Operation};
+pub use operation::{BodyUse, Operation};
 pub use parameters::{Head, describes_every_name};
 pub use request::{Credentials, Described};
 pub use response::ResponseUse;

@@ -73,6 +73,7 @@ reasons! {
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
         "request_invalid" 400 "the request does not match the description of its operation (`validate`)";
         "request_timeout" 408 "the body did not arrive in time";
+        "response_invalid" 502 "the response does not match the description of its operation (`validate`)";
         "response_too_large" 502 "the response is larger than a `body_limit`";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "session_invalid" 401 "the session has ended, or its cookie is not valid";

@@ -440,7 +440,7 @@ fn target_of_too_many_steps_is_an_error() {
     // The actions of an overlay share the limit.
     let action = "- {target: \"$..[?search(@.v, 'none')]\", remove: true}\n";
     assert!(!with_many(action).1.contains(&"invalid-target"));
-    assert!(with_many(&action.repeat(6)).1.contains(&"invalid-target"));
+    assert!(with_many(&action.repeat(12)).1.contains(&"invalid-target"));
     // A small document allows such targets.
     let linted = overlaid("- {target: \"$..[?count($..*) > 3]\", update: {x-w: 1}}\n");
     assert!(

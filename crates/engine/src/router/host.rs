@@ -41,6 +41,8 @@ pub struct MountTable {
     folded: FxHashMap<Box<str>, Vec<Box<str>>>,
     /// True if a base path or a template has an upper-case letter.
     has_upper: bool,
+    /// True if a template ends in a slash.
+    has_final_slash: bool,
 }
 
 /// One API at one base path.
@@ -84,6 +86,7 @@ impl HostTable {
             router: Arc::clone(router),
         };
         table.has_upper |= letter_case::has_upper(base_path) || router.letter_cases().has_upper();
+        table.has_final_slash |= router.letter_cases().has_final_slash();
         let spellings = table.folded.entry(base_path.to_ascii_lowercase().into());
         let spellings = spellings.or_default();
         if !spellings.iter().any(|known| **known == *base_path) {
@@ -137,6 +140,11 @@ impl MountTable {
     /// True if a base path or a template has an upper-case letter.
     pub(crate) fn has_upper(&self) -> bool {
         self.has_upper
+    }
+
+    /// True if a template ends in a slash.
+    pub(crate) fn has_final_slash(&self) -> bool {
+        self.has_final_slash
     }
 
     /// Indices of the mounts in the snapshot.

@@ -26,6 +26,7 @@ pub(super) struct LetterCases {
     /// Case-sensitive patterns with letters, without duplicates.
     patterns: Vec<Pattern>,
     has_upper: bool,
+    has_final_slash: bool,
 }
 
 /// Paths that differ from a path only in letter case, without duplicates.
@@ -43,6 +44,12 @@ impl LetterCases {
     pub(super) fn of<'t>(templates: impl Iterator<Item = &'t Template>) -> Self {
         let mut cases = Self::default();
         let mut known = FxHashSet::default();
+        let mut ends_in_slash = false;
+        let templates = templates.inspect(|template| {
+            let last = template.segments().last();
+            let is_empty = matches!(last, Some(Segment::Literal(text)) if text.is_empty());
+            ends_in_slash |= is_empty && template.segments().len() > 1;
+        });
         for segment in templates.flat_map(Template::segments) {
             match segment {
                 Segment::Literal(text) => cases.add(text),
@@ -56,6 +63,7 @@ impl LetterCases {
                 Segment::Pattern(_) | Segment::Folded(_) | Segment::Parameter(_) => {}
             }
         }
+        cases.has_final_slash = ends_in_slash;
         cases
     }
 
@@ -71,6 +79,11 @@ impl LetterCases {
         if !spellings.iter().any(|known| **known == *literal) {
             spellings.push(literal.into());
         }
+    }
+
+    /// True if a template ends in a slash.
+    pub(super) fn has_final_slash(&self) -> bool {
+        self.has_final_slash
     }
 
     /// True if a literal or a pattern has an upper-case letter.

@@ -11,7 +11,7 @@ use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::details::{Of, OperationAt, are_compared, of_cell};
+use crate::details::{Line, Of, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
     Access, Difference, Verdict, differences, differences_of_callers, policies, reads_route,
@@ -79,6 +79,9 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
     was.policies == is.policies && was.auth == is.auth && was.consumers == is.consumers
 }
 
+/// Comparison of two operations: its extent, true if their keys differ, and their identities.
+type Compared = (Extent, bool, [usize; 4]);
+
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
 /// their access. Each pair of treatments is compared once.
 struct Accesses<'a, 'o> {
@@ -88,7 +91,7 @@ struct Accesses<'a, 'o> {
     places: [Vec<OperationAt<'a>>; 2],
     /// True if equal treatments of APIs with equal definitions give equal access.
     have_same_callers: bool,
-    known: Mutex<FxHashMap<(Extent, [usize; 4]), bool>>,
+    known: Mutex<FxHashMap<Compared, bool>>,
 }
 
 impl<'a, 'o> Accesses<'a, 'o> {
@@ -152,7 +155,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
         let [a, b] =
             [(side, before), (Side::New, after)].map(|(side, one)| self.identity(side, one));
-        let key = (extent, [a.0, a.1, b.0, b.1]);
+        // Operations with one key are compared elsewhere, except for their access.
+        let is_other = !are_compared((before.api, before.operation), (after.api, after.operation));
+        let key = (extent, is_other, [a.0, a.1, b.0, b.1]);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(is_within) = known().get(&key) {
             return *is_within;
@@ -161,7 +166,10 @@ impl<'a, 'o> Accesses<'a, 'o> {
         let opens = |found: &[Difference]| found.iter().any(opens);
         let is_within = match extent {
             Extent::Callers => !opens(&differences_of_callers(&was, &is)),
-            Extent::Access => !opens(&differences(&was, &is)),
+            Extent::Access => {
+                !opens(&differences(&was, &is))
+                    && (!is_other || self.looser((side, before), after).is_empty())
+            }
         };
         known().insert(key, is_within);
         is_within
@@ -298,16 +306,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
         let known = are_compared((before.api, before.operation), (after.api, after.operation));
         if !known {
-            let of = |side: usize, api| Of {
-                api,
-                shared: &self.gateways[side].shared,
-            };
-            let sides = (
-                (of(0, before.api), treatment(before)),
-                (of(1, after.api), treatment(after)),
-            );
-            let settings = of_cell(sides.0, sides.1).into_iter();
-            let looser = settings.filter(|line| line.class == Class::Relax);
+            let looser = self.looser((Side::Old, before), after).into_iter();
             lines.extend(looser.map(|line| {
                 let section = line.section();
                 Change::new(
@@ -320,6 +319,20 @@ impl<'a, 'o> Accesses<'a, 'o> {
                 )
             }));
         }
+        lines
+    }
+
+    /// Limits and settings by which an operation of the new side admits more than another one.
+    fn looser(&self, (side, before): (Side, OperationAt<'a>), after: OperationAt<'a>) -> Vec<Line> {
+        let of = |side: Side, one: OperationAt<'a>| {
+            let of = Of {
+                api: one.api,
+                shared: &self.gateways[number(side)].shared,
+            };
+            (of, treatment(one))
+        };
+        let mut lines = of_cell(of(side, before), of(Side::New, after));
+        lines.retain(|line| line.class == Class::Relax);
         lines
     }
 

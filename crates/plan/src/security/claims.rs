@@ -225,8 +225,8 @@ mod tests {
             let (list, held) = (LISTS[*list], HELD[held]);
             let has = |text: &&str| held.contains(text);
             match key {
-                0 => list.iter().all(|text| has(text)),
-                _ => list.is_empty() || list.iter().any(|text| has(text)),
+                0 => list.iter().all(&has),
+                _ => list.is_empty() || list.iter().any(has),
             }
         })
     }

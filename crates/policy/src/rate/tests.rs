@@ -196,7 +196,7 @@ fn flood_of_new_keys_pays_for_itself() {
 /// A flood of keys with two used tokens each, of one limit or of several, takes no slots from the
 /// keys of other limits: new clients of these have their own counters.
 #[test]
-fn flood_of_used_keys_takes_no_slots_from_other_limits() {
+fn flood_of_used_keys_takes_no_slots_of_other_limits() {
     for flooded in [1, 4] {
         let table = table(4_096);
         let tokens = quota(5, 3_600_000, 5);

@@ -154,7 +154,7 @@ fn ended_sessions_of_a_user_count_as_one_caller() {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let user = |id: u8, subject: &str| {
         let header = part(r#"{"alg":"RS256","kid":"k"}"#);
-        let claims = format!(r#"{{"iss":"https://idp.test","sub":"{subject}","exp":9}}"#);
+        let claims = format!(r#"{{"iss":"https://idp.test","sub":"{subject}","iat":1,"exp":9}}"#);
         let session = Session {
             id: [id; 16],
             began_s: 1,

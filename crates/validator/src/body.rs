@@ -1,0 +1,148 @@
+//! Validators of the body of a message, for requests and responses.
+
+use bundle::ir::{self, Set};
+use policy::invalid::{Finding, Part};
+
+use crate::compile::{Compiling, Uncompilable};
+use crate::form::{self, Encodings};
+use crate::kinds::Kinds;
+use crate::media::{Form, MediaType};
+use crate::steps::Schema;
+use crate::style::READINGS;
+use crate::{json, multipart, words};
+
+/// Validators of a message's body.
+pub(crate) struct Body {
+    pub(crate) required: bool,
+    pub(crate) types: Vec<TypedBody>,
+}
+
+/// Validator of a body of one media type.
+pub(crate) struct TypedBody {
+    pub(crate) media_type: MediaType,
+    pub(crate) form: Form,
+    pub(crate) schema: Option<Schema>,
+    kinds: Kinds,
+    encodings: Encodings,
+}
+
+/// Body that is read: its media type, and its boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyKind {
+    /// Index of the response in the operation's description. None: a request.
+    pub(crate) response: Option<usize>,
+    /// Index of the media type in the description of the message.
+    pub(crate) index: usize,
+    /// Boundary of a multipart body.
+    pub(crate) boundary: Option<Box<str>>,
+}
+
+impl Body {
+    pub(crate) fn new<'a>(
+        required: bool,
+        media_types: &'a Set<ir::MediaType>,
+        compiling: &mut Compiling<'a>,
+    ) -> Result<Self, Uncompilable> {
+        let mut types = Vec::new();
+        for one in media_types {
+            let Some(media_type) = MediaType::parse(&one.name) else {
+                continue;
+            };
+            let form = media_type.form();
+            let schema = one.says.get("schema").filter(|_| form != Form::Other);
+            types.push(TypedBody {
+                schema: schema
+                    .map(|schema| compiling.validator(schema))
+                    .transpose()?,
+                kinds: schema
+                    .map(|schema| compiling.kinds(schema))
+                    .unwrap_or_default(),
+                encodings: Encodings::of(&one.says),
+                media_type,
+                form,
+            });
+        }
+        Ok(Self { required, types })
+    }
+
+    /// Media types that the description names.
+    pub(crate) fn expected(&self) -> String {
+        let types = self.types.iter();
+        let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
+        format!("must be one of {}", types.join(", "))
+    }
+
+    /// Checks a whole body of a described media type.
+    pub(crate) fn check(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
+        if bytes.is_empty() && self.required {
+            return vec![of_body("must be present")];
+        }
+        let mut findings = Vec::new();
+        let Some(one) = self.types.get(kind.index) else {
+            return findings;
+        };
+        let Some(schema) = one.schema.as_ref().filter(|_| !bytes.is_empty()) else {
+            return findings;
+        };
+        let part = Part::Body;
+        match one.form {
+            Form::Json => match json::read(bytes) {
+                Ok(value) => words::check((schema, &one.kinds), &value, &part, &mut findings),
+                Err(fault) => return vec![of_body(fault)],
+            },
+            Form::Text => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return vec![of_body("is not UTF-8")];
+                };
+                let values = READINGS.iter();
+                let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+            }
+            Form::Urlencoded => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return vec![of_body("is not UTF-8")];
+                };
+                let hidden = form::hidden(text, &one.kinds);
+                if !hidden.is_empty() {
+                    return hidden;
+                }
+                let values = READINGS.iter();
+                let values = values
+                    .map(|reading| form::urlencoded(text, &one.kinds, &one.encodings, *reading));
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+            }
+            Form::Multipart => {
+                let boundary = kind.boundary.as_deref().unwrap_or_default();
+                let parts = match multipart::read(bytes, boundary) {
+                    Ok(parts) => parts,
+                    Err(fault) => return vec![of_body(fault)],
+                };
+                if let Some(name) = form::mistyped(&parts, &one.encodings) {
+                    return vec![words::finding(
+                        part,
+                        name,
+                        "must have a type of its `contentType`",
+                    )];
+                }
+                let hidden = form::other_spellings(&parts, &one.kinds);
+                if !hidden.is_empty() {
+                    return hidden;
+                }
+                let values = READINGS.iter();
+                let values = values
+                    .map(|reading| form::multipart(&parts, &one.kinds, &one.encodings, *reading));
+                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+            }
+            Form::Other => {}
+        }
+        findings
+    }
+}
+
+pub(crate) fn of_body(detail: &str) -> Finding {
+    words::finding(Part::Body, "", detail)
+}
+
+pub(crate) fn of_header(name: &str, detail: &str) -> Finding {
+    words::finding(Part::Header(name.into()), "", detail)
+}
