@@ -141,8 +141,8 @@ fn letter_case(
 
 /// Path without the final slashes of `path`, or with one, that belongs to an operation of the host
 /// with other access rules, or to an `internal` operation. An upstream that ignores final slashes
-/// could serve it. None without such a path, and if the template of the route itself has the last
-/// segment as a literal.
+/// could serve it. None without such a path, and if the template of the route consists of literals:
+/// its author described this path.
 fn final_slash(
     (snapshot, hosts): (&Snapshot, &HostTable),
     head: &RequestHead,
@@ -155,11 +155,11 @@ fn final_slash(
     if !mount.has_other_access || bare.is_empty() || !(has_slash || mount.has_final_slash) {
         return None;
     }
-    let mut segments = route.operation.template.segments().iter().rev();
-    let last =
-        segments.find(|segment| !matches!(segment, Segment::Literal(text) if text.is_empty()));
-    let is_literal = matches!(last, Some(Segment::Literal(_) | Segment::Folded(_)));
-    if is_literal && route.operation.owns.is_described() && !route.operation.template.is_prefix() {
+    let template = &route.operation.template;
+    let mut segments = template.segments().iter();
+    let is_literal =
+        segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
+    if is_literal && route.operation.owns.is_described() && !template.is_prefix() {
         return None;
     }
     let other = match has_slash {
