@@ -305,7 +305,8 @@ const BODY_SHOWN_MAX: usize = 2_000;
 #[must_use]
 pub fn sentence(witness: &Witness) -> String {
     let mut text = format!("{} {}", witness.method, witness.url);
-    for (name, value) in &witness.headers {
+    let fields = witness.headers.iter();
+    for (name, value) in fields.filter(|(name, _)| !is_credential(witness, name)) {
         text.push_str(&format!(" with {name}: {value}"));
     }
     for credential in &witness.credentials {
@@ -346,6 +347,18 @@ pub fn sentence(witness: &Witness) -> String {
         outcome(&witness.old),
         outcome(&witness.new)
     ))
+}
+
+/// True if a field only carries a credential that the sentence names.
+fn is_credential(witness: &Witness, name: &str) -> bool {
+    witness.credentials.iter().any(|credential| {
+        let mut words = credential.scheme.split(' ');
+        match words.next() {
+            Some("header") => words.next().is_some_and(|own| own.eq_ignore_ascii_case(name)),
+            Some("basic" | "bearer") => name.eq_ignore_ascii_case("authorization"),
+            _ => false,
+        }
+    })
 }
 
 fn outcome(outcome: &Outcome) -> String {

@@ -436,9 +436,10 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 
 #[test]
 fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
-    let side = side(GATEWAY, DOCUMENT);
+    let document = edit(DOCUMENT, "cost: 5}", "cost: 5, mock: true}");
+    let side = side(GATEWAY, &document);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in ["policy:graphql_guard", "operation:validate:later"] {
+    for need in ["policy:graphql_guard", "operation:mock:later"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }
