@@ -354,7 +354,9 @@ fn is_credential(witness: &Witness, name: &str) -> bool {
     witness.credentials.iter().any(|credential| {
         let mut words = credential.scheme.split(' ');
         match words.next() {
-            Some("header") => words.next().is_some_and(|own| own.eq_ignore_ascii_case(name)),
+            Some("header") => words
+                .next()
+                .is_some_and(|own| own.eq_ignore_ascii_case(name)),
             Some("basic" | "bearer") => name.eq_ignore_ascii_case("authorization"),
             _ => false,
         }

@@ -439,7 +439,7 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let document = edit(DOCUMENT, "cost: 5}", "cost: 5, mock: true}");
     let side = side(GATEWAY, &document);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in ["policy:graphql_guard", "operation:mock:later"] {
+    for need in ["policy:graphql_guard", "operation:mock"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }

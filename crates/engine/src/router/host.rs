@@ -86,7 +86,7 @@ impl HostTable {
             router: Arc::clone(router),
         };
         table.has_upper |= letter_case::has_upper(base_path) || router.letter_cases().has_upper();
-        table.has_final_slash |= router.letter_cases().has_final_slash();
+        table.has_final_slash |= router.letter_cases().has_final_slash(base_path);
         let spellings = table.folded.entry(base_path.to_ascii_lowercase().into());
         let spellings = spellings.or_default();
         if !spellings.iter().any(|known| **known == *base_path) {

@@ -27,6 +27,7 @@ pub(super) struct LetterCases {
     patterns: Vec<Pattern>,
     has_upper: bool,
     has_final_slash: bool,
+    has_root: bool,
 }
 
 /// Paths that differ from a path only in letter case, without duplicates.
@@ -44,11 +45,14 @@ impl LetterCases {
     pub(super) fn of<'t>(templates: impl Iterator<Item = &'t Template>) -> Self {
         let mut cases = Self::default();
         let mut known = FxHashSet::default();
-        let mut ends_in_slash = false;
+        let (mut ends_in_slash, mut has_root) = (false, false);
         let templates = templates.inspect(|template| {
             let last = template.segments().last();
             let is_empty = matches!(last, Some(Segment::Literal(text)) if text.is_empty());
-            ends_in_slash |= is_empty && template.segments().len() > 1;
+            match template.segments().len() {
+                1 => has_root |= is_empty,
+                _ => ends_in_slash |= is_empty,
+            }
         });
         for segment in templates.flat_map(Template::segments) {
             match segment {
@@ -64,6 +68,7 @@ impl LetterCases {
             }
         }
         cases.has_final_slash = ends_in_slash;
+        cases.has_root = has_root;
         cases
     }
 
@@ -81,9 +86,10 @@ impl LetterCases {
         }
     }
 
-    /// True if a template ends in a slash.
-    pub(super) fn has_final_slash(&self) -> bool {
-        self.has_final_slash
+    /// True if a path that a template describes below this base path ends in a slash. The template
+    /// `/` is such a path below a base path.
+    pub(super) fn has_final_slash(&self, base_path: &str) -> bool {
+        self.has_final_slash || self.has_root && !base_path.is_empty()
     }
 
     /// True if a literal or a pattern has an upper-case letter.
