@@ -178,10 +178,8 @@ fn every_command_writes_json() {
             .unwrap_or_else(|error| panic!("{run:?}: {error}: {} {}", ended.out, ended.err));
         let schema = value["schema"].as_str().unwrap_or_default();
         let value = ended.json(schema);
-        assert_eq!(
-            schema == "error/v1",
-            value["error"].is_object(),
-            "{run:?}: {value}"
-        );
+        // `drift` and others have the answers of the reached gateways beside the error.
+        let is_error = value["result"] == "error";
+        assert_eq!(is_error, value["error"].is_object(), "{run:?}: {value}");
     }
 }
