@@ -190,7 +190,7 @@ fn widened_and_narrowed_checks_have_witnesses() {
         (
             "application/json: {schema",
             "application/json: {}, application/vnd.a+json: {schema",
-            "relax request-check-widened a/create+a/replace body: POST /orders content-type: application/json \"\" 400 -> served",
+            "weaken request-body-unchecked a/create+a/replace body: POST /orders content-type: application/json \"\" 400 -> served",
         ),
         (
             ", multipart/form-data: {schema: {type: object, properties: {b: {type: string, maxLength: 2}}}}",

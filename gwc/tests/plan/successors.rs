@@ -130,6 +130,20 @@ fn moved_path_hides_no_weaker_access() {
 }
 
 #[test]
+fn moved_path_hides_no_wider_check() {
+    let checked = "security: [{key: []}], x-gateway: {validate: {request: block}}";
+    let moved = checked.replace("{validate", "{rewrite: {path: /items}, validate");
+    let narrow =
+        |document: String| document.replace("{type: object}", "{type: object, maxProperties: 3}");
+    let old = narrow(document("/items", "post", checked));
+    let wide = document("/things", "post", &moved);
+    let plan = planned((GATEWAY, &old), (GATEWAY, &wide));
+    assert_eq!(gated(&plan), ["request-check-widened"]);
+    let plan = planned((GATEWAY, &old), (GATEWAY, &narrow(wide)));
+    assert_eq!(gated(&plan), [""; 0]);
+}
+
+#[test]
 fn line_names_the_request_and_its_old_operation() {
     let key = "security: [{key: [admin]}], x-gateway: {rewrite: {path: /items}}";
     let old = document("/items", "post", "security: [{key: [admin]}]");

@@ -15,6 +15,7 @@ use crate::details::{Line, Of, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
     Access, Difference, Verdict, differences, differences_of_callers, policies, reads_route,
+    schemas,
 };
 use crate::{Change, Class, Plan, Section};
 
@@ -168,6 +169,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
             Extent::Callers => !opens(&differences_of_callers(&was, &is)),
             Extent::Access => {
                 !opens(&differences(&was, &is))
+                    && unchecked(&was, &is).is_empty()
                     && (!is_other || self.looser((side, before), after).is_empty())
             }
         };
@@ -292,6 +294,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
                 change
             })
             .collect();
+        lines.extend(unchecked(&access.0, &access.1));
         if self.outbound[0].requires_certificate(was_at)
             && !self.outbound[1].requires_certificate(is_at)
         {
@@ -369,6 +372,30 @@ fn is_same(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
         && before.api.schemes == after.api.schemes
         && before.api.policies == after.api.policies
         && before.api.messages == after.api.messages
+}
+
+/// Lines about messages that the new side accepts and the old one refuses.
+fn unchecked(old: &Access<'_>, new: &Access<'_>) -> Vec<Change> {
+    let Some(enforced) = schemas::enforced(old, new) else {
+        return Vec::new();
+    };
+    let lines = enforced.lines().into_iter().map(|(line, _)| line);
+    let wider = lines.filter(|line| {
+        let classes = [Class::Weaken, Class::Incomparable, Class::Relax];
+        classes.contains(&line.class)
+    });
+    wider
+        .map(|line| {
+            Change::new(
+                line.section,
+                line.class,
+                line.id,
+                line.subject,
+                line.old,
+                line.new,
+            )
+        })
+        .collect()
 }
 
 fn opens(difference: &Difference) -> bool {
