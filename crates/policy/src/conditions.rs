@@ -219,6 +219,17 @@ pub mod author {
         }
     }
 
+    /// Fields of a single connection (RFC 9110 §7.6.1), which routing never sees.
+    const CONNECTION_FIELDS: [&str; 7] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+
     /// Reads conditions from a node that fits [`SHAPE`].
     pub fn read(node: NodeRef<'_>, sink: &mut Sink) -> Vec<Condition> {
         let mut conditions = Vec::new();
@@ -232,6 +243,20 @@ pub mod author {
                 ));
                 continue;
             };
+            if CONNECTION_FIELDS.contains(&name.as_str()) {
+                let text = entry.key.escape_debug();
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        entry.key_span,
+                        format!("`{text}` cannot be a condition: it belongs to one connection"),
+                    )
+                    .help(
+                        "gwd removes such fields before it selects an operation: use another field",
+                    ),
+                );
+                continue;
+            }
             if let Some(first) = headers.get(name.as_str()) {
                 sink.push(
                     Diagnostic::new(

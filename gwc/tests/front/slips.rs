@@ -208,6 +208,16 @@ fn useless_credential_store_or_condition_is_found() {
         "GW0104: the header `x-a` occurs twice".to_owned(),
     );
     assert!(found.contains(&expected), "{found:?}");
+    let document = DOCUMENT.replace(
+        "operationId: a,",
+        "operationId: a, x-gateway: {match: {headers: {TE: {exact: trailers}}}},",
+    );
+    let found = findings_of_document(&gateway("", FINE), &document);
+    let expected = (
+        "TE".to_owned(),
+        "GW0104: `TE` cannot be a condition: it belongs to one connection".to_owned(),
+    );
+    assert!(found.contains(&expected), "{found:?}");
 }
 
 #[test]
