@@ -72,8 +72,10 @@ fn ownership_of_requests_agrees_with_enumeration() {
         "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows"
     );
     assert!(compared > count * 9 / 10, "{compared}");
+    // The gateway refuses some witnesses as ambiguous: their path differs from the path of another
+    // operation in letter case or in the final slash only.
     assert!(
-        cells > count * 2 && witnesses + unshown == cells && unshown * 1_000 < cells,
+        cells > count * 2 && witnesses + unshown == cells && unshown * 400 < cells,
         "{cells} {witnesses} {unshown}"
     );
 }

@@ -44,7 +44,9 @@ impl Count {
     /// minutes long. `is_over` is true if the end of the slot's period has passed.
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
-        if is_over || after(now / MINUTE_MS) <= 0 {
+        // Another thread may have counted in the new period without having written its end yet.
+        let is_begun = self.end == end & END_MASK;
+        if is_over && !is_begun || after(now / MINUTE_MS) <= 0 {
             // The slot's period is over: begin the period that ends at `end`.
             return Self {
                 end: end & END_MASK,

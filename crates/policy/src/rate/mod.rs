@@ -145,6 +145,9 @@ const TICK_NS: u64 = 100;
 const SAVED_TICK_NS: u64 = 1_000_000;
 /// Maximum number of times that a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
+/// Maximum number of times that the thread then yields: the other thread may have been suspended
+/// while it claims the slot, and the overflow counter would admit the key once more.
+const YIELDS_MAX: u32 = 64;
 
 impl Tokens {
     /// Largest number of tokens that one request can take.
@@ -322,7 +325,7 @@ impl RateTable {
             Algorithm::Window => WINDOW,
             Algorithm::Calendar(_) => CALENDAR,
         };
-        for _ in 0..SPINS_MAX {
+        for attempt in 0..SPINS_MAX + YIELDS_MAX {
             let mut free = None;
             let mut busy = false;
             for slot in self.candidates(tag) {
@@ -341,7 +344,10 @@ impl RateTable {
             }
             if busy {
                 // Another thread is claiming a slot here, perhaps for the same key.
-                std::hint::spin_loop();
+                match attempt < SPINS_MAX {
+                    true => std::hint::spin_loop(),
+                    false => std::thread::yield_now(),
+                }
                 continue;
             }
             let evicts = free.is_none();

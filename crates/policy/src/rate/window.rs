@@ -73,6 +73,9 @@ pub(super) fn take(
     let limit = tokens.count.min(COUNT_MAX);
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
+    // Load the counts before the time: if the time is over, no thread has counted in the new window
+    // yet, and the exchange below fails if one does.
+    let mut word = slot.counts.load(Ordering::Acquire);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
     // First reserve the slot until the end of the next window, then count.
     let held = |word: u64| {
@@ -87,7 +90,6 @@ pub(super) fn take(
         .is_ok();
     let number = number & NUMBER_MASK;
     loop {
-        let word = slot.counts.load(Ordering::Acquire);
         let period_before = period_of(slot);
         let counts = match Counts::of(word) {
             _ if !ours || is_over || word == 0 => Counts {
@@ -118,14 +120,21 @@ pub(super) fn take(
             Ordering::AcqRel,
             Ordering::Acquire,
         );
-        if counted.is_ok() {
-            if period_before != period {
-                set_period(slot, period);
+        match counted {
+            Ok(_) => {
+                if period_before != period {
+                    set_period(slot, period);
+                }
+                return admission;
             }
-            return admission;
+            // Another thread has counted a request and thus begun the new window.
+            Err(current) if current != word => {
+                word = current;
+                is_over = false;
+            }
+            // The exchange failed spuriously.
+            Err(_) => {}
         }
-        // Another thread has counted a request and thus begun the new window.
-        is_over = false;
     }
 }
 
