@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::hashed::Hashed;
+use crate::message::kept::Kept;
 use crate::message::scanned::Scanned;
-use crate::message::whole::Gathered;
 
 /// Request body that a client sends.
 pub(crate) enum Incoming {
@@ -23,7 +23,7 @@ pub(crate) enum Incoming {
     /// Body that is scanned while it is read.
     Scanned(Box<Scanned>),
     /// Body of which a part was read earlier.
-    Gathered(Box<Gathered>),
+    Gathered(Box<Kept<Self>>),
 }
 
 /// Body over HTTP/1. It is read from the buffers of its connection.

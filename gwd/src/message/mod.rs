@@ -9,6 +9,7 @@ pub(crate) mod gather;
 pub(crate) mod hashed;
 pub(crate) mod incoming;
 pub(crate) mod io;
+pub(crate) mod kept;
 pub(crate) mod pace;
 pub(crate) mod scanned;
 pub(crate) mod spare_maps;

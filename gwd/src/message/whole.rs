@@ -7,25 +7,19 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 
 use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
+use crate::message::kept::Kept;
 use crate::message::pace::Pace;
 use crate::message::transfer::Transfer;
-
-/// Body whose beginning was read earlier.
-pub(crate) struct Gathered {
-    kept: Option<Bytes>,
-    trailers: Option<HeaderMap>,
-    rest: Incoming,
-}
 
 /// Result of reading a body up to a maximum length.
 pub(crate) enum Whole {
@@ -71,11 +65,7 @@ pub(crate) async fn read(
         End::Longer => Whole::Longer,
         End::NoMemory => Whole::NoMemory,
     });
-    let body = Incoming::Gathered(Box::new(Gathered {
-        kept: (!kept.is_empty()).then_some(kept),
-        trailers,
-        rest: body,
-    }));
+    let body = Incoming::Gathered(Box::new(Kept::new(&kept, trailers, body)));
     (body, read)
 }
 
@@ -139,40 +129,6 @@ impl Gathering {
             }
             if !self.buffered.may_grow() {
                 return Poll::Ready(Ok(End::NoMemory));
-            }
-        }
-    }
-}
-
-// === impl Gathered ===
-
-impl Gathered {
-    pub(crate) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, crate::message::incoming::Broken>>> {
-        if let Some(kept) = self.kept.take() {
-            return Poll::Ready(Some(Ok(Frame::data(kept))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        Poll::Ready(ready!(Pin::new(&mut self.rest).poll_frame(cx)))
-    }
-
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.kept.is_none() && self.trailers.is_none() && self.rest.is_end_stream()
-    }
-
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        match rest.exact().filter(|_| self.trailers.is_none()) {
-            Some(left) => SizeHint::with_exact(left + kept),
-            None => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
-                hint
             }
         }
     }

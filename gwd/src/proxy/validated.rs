@@ -21,10 +21,11 @@ use validator::{BodyKind, Operation, ResponseUse};
 use crate::effects::messages::Checking;
 use crate::limits::buffered::Buffered;
 use crate::message::failure::{Failure, Kind};
+use crate::message::kept::Kept;
 use crate::proxy::forward::Forwarding;
 use crate::proxy::record::Record;
 use crate::upstream::send::Answered;
-use crate::upstream::transport::{CallError, Incoming, Kept};
+use crate::upstream::transport::{CallError, Incoming};
 
 /// Label of the outcomes in `gwd_questions_total`.
 const ASKER: &str = "validate_response";
@@ -108,9 +109,10 @@ pub(super) async fn response(
                 lease,
                 progress,
             } = answered;
-            // The connection can be used again if request and response have been read completely.
+            // The connection can be used again if the request has been sent and the response was
+            // read completely.
             let is_sent = progress.is_none_or(|progress| progress.done.get());
-            if is_sent && response.body().is_end_stream() {
+            if is_sent {
                 lease.give_back(response.body_mut(), worker.clock.now_ms());
             }
             Err(Failure::because(kind, &findings.summary()))
@@ -235,11 +237,7 @@ async fn read(
     } = reading;
     let bytes = buffered.hold(bytes);
     let rest = std::mem::replace(body, Incoming::Gone);
-    *body = Incoming::Kept(Box::new(Kept {
-        bytes: (!bytes.is_empty()).then(|| bytes.clone()),
-        trailers,
-        rest,
-    }));
+    *body = Incoming::Kept(Box::new(Kept::new(&bytes, trailers, rest)));
     Ok(match end {
         End::Whole => Read::Whole(bytes),
         End::Longer => Read::Longer,

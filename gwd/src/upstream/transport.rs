@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{self, Failure, Kind};
+use crate::message::kept::Kept;
 use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::socket::UpstreamSocket;
@@ -70,19 +71,9 @@ pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),
     /// Body whose beginning was read earlier.
-    Kept(Box<Kept>),
+    Kept(Box<Kept<Self>>),
     /// The body has ended or was abandoned, and no longer owns the connection.
     Gone,
-}
-
-/// Beginning of a response body that was read before it is forwarded, and the rest of the body.
-pub(crate) struct Kept {
-    /// Bytes that were read.
-    pub(crate) bytes: Option<Bytes>,
-    /// Trailers, if they were read.
-    pub(crate) trailers: Option<HeaderMap>,
-    /// Unread part of the body.
-    pub(crate) rest: Incoming,
 }
 
 // === impl Transport ===
@@ -265,7 +256,7 @@ impl Incoming {
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
-            Self::Kept(mut kept) => kept.rest.take_transport(),
+            Self::Kept(mut kept) => kept.rest().take_transport(),
             Self::Http2(_) | Self::Gone => None,
         }
     }
@@ -275,7 +266,7 @@ impl Incoming {
         match self {
             Self::Http1(body) => body.send_upload(cx),
             Self::Http2(body) => body.send_upload(cx),
-            Self::Kept(kept) => kept.rest.send_upload(cx),
+            Self::Kept(kept) => kept.rest().send_upload(cx),
             Self::Gone => {}
         }
     }
@@ -285,33 +276,6 @@ impl Incoming {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),
             Self::Http2(_) | Self::Kept(_) | Self::Gone => None,
-        }
-    }
-}
-
-// === impl Kept ===
-
-impl Kept {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        if let Some(bytes) = self.bytes.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        Pin::new(&mut self.rest).poll_frame(cx)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let kept = self.bytes.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        match rest.exact().filter(|_| self.trailers.is_none()) {
-            Some(left) => SizeHint::with_exact(left + kept),
-            None => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
-                hint
-            }
         }
     }
 }
@@ -340,9 +304,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
-            Self::Kept(kept) => {
-                kept.bytes.is_none() && kept.trailers.is_none() && kept.rest.is_end_stream()
-            }
+            Self::Kept(kept) => kept.is_end_stream(),
             Self::Gone => true,
         }
     }

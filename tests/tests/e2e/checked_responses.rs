@@ -46,7 +46,8 @@ fn scene() -> (Upstream, Project, Gateway) {
     let project = Project::with(&gateway, DOCUMENT);
     project.keygen();
     project.apply();
-    let gateway = Options::of(&project).start();
+    // Each worker has its own connections.
+    let gateway = Options::of(&project).workers(1).start();
     for path in ["/orders", "/logged"] {
         // A validator may take longer to compile than a response waits.
         wait::until("a compiled validator", || {
@@ -70,7 +71,7 @@ fn counted(gateway: &Gateway, outcome: &str) -> f64 {
 
 #[test]
 fn responses_are_checked_at_all_lengths() {
-    let (_upstream, _project, gateway) = scene();
+    let (upstream, _project, gateway) = scene();
     // 0 names are checked on the worker, 2,000 on another thread.
     for count in [0, 2_000] {
         let valid = gateway.ask(&get(&format!("/orders?{count}")));
@@ -86,6 +87,13 @@ fn responses_are_checked_at_all_lengths() {
             "{text}"
         );
     }
+    // A response that was read completely and is replaced leaves its connection to other requests.
+    let _earlier = upstream.take();
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(&get("/orders?1x")).status, 502);
+    }
+    let connections: Vec<usize> = upstream.take().iter().map(|one| one.connection).collect();
+    assert_eq!(connections, [connections[0]; 3]);
     // 200,000 names are longer than 1MiB.
     let long = gateway.ask(&get("/orders?200000"));
     assert_eq!(long.status, 502);

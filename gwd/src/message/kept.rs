@@ -1,0 +1,63 @@
+//! Bodies whose beginning was read before they are forwarded.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// Body whose beginning was read earlier: the bytes read, and the rest.
+pub(crate) struct Kept<B> {
+    bytes: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: B,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
+    /// Creates a body from the bytes that were read, the trailers if they were read, and the unread
+    /// rest.
+    pub(crate) fn new(bytes: &Bytes, trailers: Option<HeaderMap>, rest: B) -> Self {
+        Self {
+            bytes: (!bytes.is_empty()).then(|| bytes.clone()),
+            trailers,
+            rest,
+        }
+    }
+
+    /// Unread part of the body.
+    pub(crate) fn rest(&mut self) -> &mut B {
+        &mut self.rest
+    }
+
+    /// Next frame: the bytes that were read, then the trailers, then the rest.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(bytes) = self.bytes.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.bytes.is_none() && self.trailers.is_none() && self.rest.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let kept = self.bytes.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.rest.size_hint();
+        match rest.exact().filter(|_| self.trailers.is_none()) {
+            Some(left) => SizeHint::with_exact(left + kept),
+            None => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + kept);
+                hint
+            }
+        }
+    }
+}
