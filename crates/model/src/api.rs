@@ -12,11 +12,11 @@ use super::operation::{Context, Found};
 use super::security::{Schemes, Verifiers};
 use super::servers;
 use super::settings::{
-    ApiEntry, Settings, bind_stores, claims, errors, name_in, policies, proofs, upstreams,
+    ApiEntry, Settings, Upstream, bind_stores, claims, errors, name_in, policies, proofs, upstreams,
 };
 use super::treatment;
 use super::verifiers::Own;
-use super::{AllNames, Api, Defined, Kind, described, expressions, later, rest};
+use super::{AllNames, Api, Defined, Kind, Operation, described, expressions, later, rest};
 use openapi::lint::allow;
 use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
@@ -40,46 +40,28 @@ pub(crate) fn resolve(
     settings: &Settings,
     sink: &mut Sink,
 ) -> Api {
-    let Described {
-        document,
-        spec,
-        verifiers: auth,
-    } = described;
-    let extension = spec.x_gateway.map(|id| files.tree.at(id));
-    let names = AllNames::of(extension);
-    names.report_shadows(&settings.names, sink);
-    check_extensions(files, &spec, &names, settings, sink);
-    let upstreams = extension.map_or_else(Vec::new, |root| {
-        upstreams(root, &settings.name.value, Some(&entry.name), sink)
-    });
-    let policies = own_policies(entry, extension, &names, settings, sink);
-    if let Some(root) = extension {
-        let verifiers = settings.auth.iter().chain(auth.iter());
-        claims::check(root, &settings.consumers, verifiers, sink);
-        expressions::check(root, files, sink);
-    }
-    let (own_policies, shared_policies) = (by_name(&policies), by_name(&settings.policies));
-    let own = treatment::Own {
-        api: &entry.name,
-        names: &names,
-        upstreams: &upstreams,
-        policies: &own_policies,
-        shared: &shared_policies,
-    };
-    let node = |id: NodeId| files.tree.at(id);
-    let verifiers = Verifiers {
-        api: &entry.name,
-        own: &auth,
+    let input = Input {
+        files,
+        entry,
+        extension: described.spec.x_gateway.map(|id| files.tree.at(id)),
         settings,
     };
-    let named = |name: &str| auth.full(name, settings);
-    proofs::check(&files.tree, auth.iter(), &named, sink);
-    let schemes = Schemes::bind((&spec.schemes, spec.version), verifiers, node, sink);
+    let definitions = Definitions::read(&input, &described, sink);
+    let (own, shared) = (by_name(&definitions.policies), by_name(&settings.policies));
+    let own = treatment::Own {
+        api: &entry.name,
+        names: &definitions.names,
+        upstreams: &definitions.upstreams,
+        policies: &own,
+        shared: &shared,
+    };
+    let (spec, auth) = (&described.spec, &described.verifiers);
+    let schemes = bind(&input, spec, auth, sink);
     let context = Context {
         files,
         entry,
-        spec: &spec,
-        extension,
+        spec,
+        extension: input.extension,
         own: &own,
         schemes: &schemes,
         settings,
@@ -87,37 +69,121 @@ pub(crate) fn resolve(
     let mut found = Found::default();
     let operations = described::resolve(&context, &mut found, sink);
     let rest = rest::resolve(&context, &mut found, sink);
-    let Found {
-        mut used,
-        open,
-        homeless,
-        aliases,
-    } = found;
-    let written = spec.paths.iter().map(|item| item.operations.len());
-    open.report(entry, written.sum::<usize>() + rest.len(), settings, sink);
-    alias::check(&aliases, &spec, &operations, sink);
-    report_homeless(&homeless, entry, settings, sink);
-    check_servers(&spec, entry, sink);
-    servers::check(&files.tree, &spec, sink);
-    names.report_unused(sink);
+    let mut used = check(&context, found, &operations, rest.len(), sink);
+    definitions.names.report_unused(sink);
     schemes.add_stripped(&mut used);
     let schemes_used: Vec<ir::Scheme> = used.into_values().collect();
     Api {
         name: entry.name.clone(),
         span: entry.span,
-        document,
         mounts: entry.mounts.clone(),
-        upstreams,
-        auth: auth.used(&schemes_used),
+        auth: described.verifiers.used(&schemes_used),
         schemes: schemes_used,
         scheme_names: schemes.names(),
         operations,
         rest,
-        declared: later::api(&files.tree, &spec, entry),
-        errors: extension.map(errors).unwrap_or_default(),
-        policies,
-        spec,
+        declared: later::api(&files.tree, spec, entry),
+        errors: input.extension.map(errors).unwrap_or_default(),
+        upstreams: definitions.upstreams,
+        policies: definitions.policies,
+        document: described.document,
+        spec: described.spec,
     }
+}
+
+/// Inputs of every stage.
+struct Input<'a> {
+    files: &'a Files,
+    entry: &'a ApiEntry,
+    /// `x-gateway` at the root of the document.
+    extension: Option<NodeRef<'a>>,
+    settings: &'a Settings,
+}
+
+/// Upstreams and policies that the document itself defines, with all its names.
+struct Definitions {
+    names: AllNames,
+    upstreams: Vec<Defined<Upstream>>,
+    policies: Vec<Defined<ir::Policy>>,
+}
+
+impl Definitions {
+    /// Reads and checks the definitions, and the syntax of every `x-gateway` of the document.
+    fn read(input: &Input<'_>, described: &Described, sink: &mut Sink) -> Self {
+        let Input {
+            files,
+            entry,
+            extension,
+            settings,
+        } = *input;
+        let names = AllNames::of(extension);
+        names.report_shadows(&settings.names, sink);
+        check_extensions(files, &described.spec, &names, settings, sink);
+        let upstreams = extension.map_or_else(Vec::new, |root| {
+            upstreams(root, &settings.name.value, Some(&entry.name), sink)
+        });
+        let policies = own_policies(entry, extension, &names, settings, sink);
+        if let Some(root) = extension {
+            let verifiers = settings.auth.iter().chain(described.verifiers.iter());
+            claims::check(root, &settings.consumers, verifiers, sink);
+            expressions::check(root, files, sink);
+        }
+        Self {
+            names,
+            upstreams,
+            policies,
+        }
+    }
+}
+
+/// Binds the security schemes of the document to verifiers.
+fn bind(input: &Input<'_>, spec: &Spec, auth: &Own, sink: &mut Sink) -> Schemes {
+    let Input {
+        files,
+        entry,
+        settings,
+        ..
+    } = *input;
+    let named = |name: &str| auth.full(name, settings);
+    proofs::check(&files.tree, auth.iter(), &named, sink);
+    let verifiers = Verifiers {
+        api: &entry.name,
+        own: auth,
+        settings,
+    };
+    let node = |id: NodeId| files.tree.at(id);
+    Schemes::bind((&spec.schemes, spec.version), verifiers, node, sink)
+}
+
+/// Reports findings about the operations as a whole: open access, aliases, missing upstreams, and
+/// servers that the mounts do not match. Returns the security schemes that requirements name.
+fn check(
+    context: &Context<'_>,
+    found: Found,
+    operations: &[Operation],
+    rest: usize,
+    sink: &mut Sink,
+) -> BTreeMap<String, ir::Scheme> {
+    let Context {
+        files,
+        entry,
+        spec,
+        settings,
+        ..
+    } = *context;
+    let Found {
+        used,
+        open,
+        homeless,
+        aliases,
+    } = found;
+    let written = spec.paths.iter().map(|item| item.operations.len());
+    open.report(entry, written.sum::<usize>() + rest, settings, sink);
+    alias::check(&aliases, spec, operations, sink);
+    report_homeless(&homeless, entry, settings, sink);
+    check_servers(spec, entry, sink);
+    servers::check(&files.tree, spec, sink);
+    used
 }
 
 /// Policies that the document defines, with their upstreams under the names in the bundle.

@@ -58,23 +58,14 @@ pub(crate) async fn exchange(
         return respond::unserved(unserved, record);
     }
     let request_id = request_id(admitted.request_id.take(), &record);
-    let (snapshot, head) = (version.snapshot(), &mut admitted.head);
-
-    let (began_ns, unix_s) = (record.started_ns(), record.unix_ms() / 1_000);
-    let limits = &stream.worker.shared.limits;
-    let mut cx = Cx::new(began_ns, unix_s, stream.peer, limits, version.revoked());
-    cx.client = admitted.client;
-    cx.draw = policy::draw::of_request_id(request_id.as_bytes());
-    cx.lookalikes = admitted.lookalikes;
-    cx.client_cert = admitted.client_cert.take();
+    let (http_version, expects_continue) = (admitted.version, admitted.expects_continue);
+    let mut cx = context(stream, &version, &record, &request_id);
+    let (head, authority) = admitted.describe(&mut cx);
     cx.presented = stream.presented(cx.client_cert.is_some());
-    cx.authority = Some(&admitted.authority);
-    cx.received = admitted.received.as_ref();
     let mut failed = None;
     let receives = (&mut body, &mut failed);
     let decided = decide(stream, &version, (head, receives), &mut cx).await;
-    record.decided(&version, head, &decided, &cx, &request_id);
-    record.leases = std::mem::take(&mut cx.leases);
+    record.decided(&version, head, &decided, &mut cx, &request_id);
     let _passed = fault::point("exchange.decided");
 
     let mut made = match &decided.verdict {
@@ -92,28 +83,16 @@ pub(crate) async fn exchange(
                 version: &version,
                 decided: &decided,
                 cx: &cx,
-                authority: &admitted.authority,
-                http_version: admitted.version,
-                expects_continue: admitted.expects_continue,
+                authority,
+                http_version,
+                expects_continue,
                 request_id: &request_id,
             };
             forward(&forwarding, head, body, handshake, &mut record).await
         }
     };
 
-    if let Some(found) = stream.transfer.upload.refusal() {
-        cx.invalid = Some(found);
-    }
-    if let Some(invalid) = &cx.invalid {
-        problem::lists(&mut made, invalid, &request_id);
-    }
-    if let Some(problem) = &made.problem {
-        let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
-        problem::as_wanted(&mut made, shape, &head.headers, &request_id);
-    }
-    let spare_maps = &stream.worker.spare_maps;
-    spare_maps.keep(std::mem::take(&mut head.headers));
-    seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
+    version.conclude(stream, (&decided, head, &mut cx), &mut made, request_id);
     respond::send(made, record)
 }
 
@@ -164,6 +143,31 @@ impl Version {
         listeners[self.listener].as_deref()
     }
 
+    /// Completes a response: the errors of an invalid message, the body of a refusal in the shape
+    /// that the client wants, and the response phase of the chain.
+    fn conclude<'s>(
+        &'s self,
+        stream: &Stream,
+        (decided, head, cx): (&Decided<'s>, &mut RequestHead, &mut Cx<'s>),
+        made: &mut Made,
+        request_id: HeaderValue,
+    ) {
+        let snapshot = self.snapshot();
+        if let Some(found) = stream.transfer.upload.refusal() {
+            cx.invalid = Some(found);
+        }
+        if let Some(invalid) = &cx.invalid {
+            problem::lists(made, invalid, &request_id);
+        }
+        if let Some(problem) = &made.problem {
+            let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
+            problem::as_wanted(made, shape, &head.headers, &request_id);
+        }
+        let spare_maps = &stream.worker.spare_maps;
+        spare_maps.keep(std::mem::take(&mut head.headers));
+        seen_by_chain(snapshot, decided, made, cx, request_id);
+    }
+
     fn revoked(&self) -> &Revoked {
         &self.newest.current().revoked
     }
@@ -194,6 +198,20 @@ fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
     // never be used again.
     id.set_sensitive(true);
     id
+}
+
+/// Context of a chain at the beginning of an exchange.
+fn context<'s>(
+    stream: &'s Stream,
+    version: &'s Version,
+    record: &Record,
+    request_id: &HeaderValue,
+) -> Cx<'s> {
+    let (began_ns, unix_s) = (record.started_ns(), record.unix_ms() / 1_000);
+    let limits = &stream.worker.shared.limits;
+    let mut cx = Cx::new(began_ns, unix_s, stream.peer, limits, version.revoked());
+    cx.draw = policy::draw::of_request_id(request_id.as_bytes());
+    cx
 }
 
 /// Finds the route and runs its chain, with the answers of other services that the chain needs. If

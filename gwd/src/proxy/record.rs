@@ -159,15 +159,16 @@ impl Record {
         self.stream.worker.unix_ms(self.started_ns)
     }
 
-    /// Records the result of the chain: route, upstream and principal.
+    /// Records the result of the chain: route, upstream and principal. Takes the chain's permits.
     pub(crate) fn decided(
         &mut self,
         version: &Version,
         head: &RequestHead,
         decided: &Decided<'_>,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         request_id: &HeaderValue,
     ) {
+        self.leases = std::mem::take(&mut cx.leases);
         let current = version.view.current();
         let loaded = &current.loaded;
         self.coarse_status = loaded.coarse_status;

@@ -89,6 +89,23 @@ pub struct Admitted {
     pub lookalikes: u32,
 }
 
+impl Admitted {
+    /// Sets what the edge found in the context of a chain. Returns the head, which the chain may
+    /// change, and the authority.
+    #[inline]
+    pub fn describe<'a>(
+        &'a mut self,
+        cx: &mut policy::Cx<'a>,
+    ) -> (&'a mut RequestHead, &'a HeaderValue) {
+        cx.client = self.client;
+        cx.lookalikes = self.lookalikes;
+        cx.client_cert = self.client_cert.take();
+        cx.authority = Some(&self.authority);
+        cx.received = self.received.as_ref();
+        (&mut self.head, &self.authority)
+    }
+}
+
 /// Checks the head of a request. gwd closes the connection after a refusal, because the start of
 /// the next request is then uncertain.
 pub fn admit(
