@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diag::shape::{self, Shape};
+use diag::shape::{self, Shape, UNKNOWN_KEY};
 use diag::{Diagnostic, Lint, NodeRef, Sink, Span, suggest};
 
 use vocab::lints::{
@@ -205,8 +205,13 @@ impl AllNames {
         }
     }
 
-    /// Reports unused names.
+    /// Reports unused names. Reports none beside an unknown key, because such a key may be a misspelt
+    /// one that uses the name.
     pub fn report_unused(&self, sink: &mut Sink) {
+        let unknown = |finding: &Diagnostic| std::ptr::eq(finding.lint, &UNKNOWN_KEY);
+        if sink.findings().iter().any(unknown) {
+            return;
+        }
         for names in &self.0 {
             names.report_unused(sink);
         }

@@ -150,6 +150,8 @@ fn one_mistake_is_one_finding() {
         ("upstreams:", "upstraems:", "unknown-key"),
         ("\nauth:", "\nauht:", "unknown-key"),
         ("\npolicies:", "\npolices:", "unknown-key"),
+        // Definitions that only a misspelled key uses are not reported as unused.
+        ("policies: [slow]", "polices: [slow]", "unknown-key"),
         (
             "\nx-gateway: {}",
             "\nx-gateway: {polices: {own: {kind: rate_limit, limit: 1/s}}, defaults: {policies: [slow, own]}}",
