@@ -14,6 +14,7 @@
 //! => forward s/getMine             the decision: see `Decision`
 //! < 201                            expected response: its status, …
 //! < content-type: text/plain       … a field and its value, …
+//! < ratelimit: "a";r=0;t=50..60    … a number in its value between two bounds, …
 //! < !server                        … a field that must be absent, …
 //! < ~ at rest                      … a part of the body
 //! ^ GET /pets/mine                 expected upstream request: its first line, …
@@ -30,6 +31,30 @@
 //! runs on gwd, not through `gwc route`, because it depends on raw bytes or on time.
 
 use std::path::{Path, PathBuf};
+
+/// True if a field's value is the expected one. `50..60` in the expected value stands for a number
+/// between these two, both included.
+#[must_use]
+pub fn fits(expected: &str, found: &str) -> bool {
+    let is_digit = |found: char| found.is_ascii_digit();
+    let Some((head, tail)) = expected.split_once("..") else {
+        return expected == found;
+    };
+    let before = head.trim_end_matches(is_digit);
+    let after = tail.trim_start_matches(is_digit);
+    let bounds = (
+        head[before.len()..].parse::<u64>(),
+        tail[..tail.len() - after.len()].parse::<u64>(),
+    );
+    let (Ok(least), Ok(most)) = bounds else {
+        return expected == found;
+    };
+    let number = found
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after));
+    let number = number.and_then(|number| number.parse::<u64>().ok());
+    number.is_some_and(|number| (least..=most).contains(&number))
+}
 
 /// Request with its expected results.
 #[derive(Clone, Debug)]
@@ -297,5 +322,25 @@ impl Expected {
             }
             _ => Self::First(text.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_stand_for_a_number_between_them() {
+        let fit = |found| fits("\"a\";r=0;t=50..60;x", found);
+        assert!(fit("\"a\";r=0;t=50;x") && fit("\"a\";r=0;t=60;x"));
+        for found in [
+            "\"a\";r=0;t=49;x",
+            "\"a\";r=1;t=55;x",
+            "\"a\";r=0;t=;x",
+            "\"a\";r=0;t=55",
+        ] {
+            assert!(!fit(found), "{found}");
+        }
+        assert!(fits("a..b", "a..b") && !fits("a..b", "a5b"));
     }
 }

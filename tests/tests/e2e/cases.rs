@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use e2e::binaries;
-use e2e::cases::{self, Case, Decision, Expected};
+use e2e::cases::{self, Case, Decision, Expected, fits};
 use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -368,7 +368,7 @@ fn mistakes_of_response(case: &Case, response: &Response) -> Vec<String> {
         let fields = |name: &str| response.head.all(name).collect::<Vec<_>>().join(", ");
         wrong.extend(match expected {
             Expected::First(_) => None,
-            Expected::Field(name, value) => (fields(name) != *value)
+            Expected::Field(name, value) => (!fits(value, &fields(name)))
                 .then(|| format!("response has {name}: {:?}, not {value:?}", fields(name))),
             Expected::NoField(name) => response
                 .header(name)
