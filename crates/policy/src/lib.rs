@@ -18,6 +18,7 @@ mod addresses;
 pub mod ask;
 mod body_limits;
 mod calendar;
+pub mod changes;
 mod cidr;
 mod claims;
 pub mod conditions;
@@ -67,6 +68,7 @@ use std::iter;
 
 pub use addresses::Addresses;
 pub use body_limits::BodyLimits;
+pub use changes::Changes;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
@@ -198,6 +200,24 @@ macro_rules! policies {
                 $((concat!("policy:", $key), <$family::$module::Checked as Policy>::FEATURES),)*
             ];
             kinds.into_iter().flat_map(|(kind, more)| iter::once(kind).chain(more.iter().copied()))
+        }
+
+        /// Classes of changes of the settings of a kind of policy.
+        #[must_use]
+        pub fn changes(kind: &str) -> &'static Changes {
+            match kind {
+                $($key => &<$family::$module::Checked as Policy>::CHANGES,)*
+                _ => declared::changes(kind),
+            }
+        }
+
+        /// True for a kind of policy that only sets a limit.
+        #[must_use]
+        pub fn is_limit(kind: &str) -> bool {
+            match kind {
+                $($key => <$family::$module::Checked as Policy>::IS_LIMIT,)*
+                _ => false,
+            }
         }
 
         #[cfg(feature = "author")]

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use crate::changes::Changes;
 use crate::declared::Settings;
 use crate::key::Key;
 use crate::path_text::PathText;
@@ -20,6 +21,12 @@ pub trait Policy {
     /// Features that some settings of this kind need, in addition to `policy:KIND`. The names are
     /// those in a bundle's `needs`; a gateway without such a feature refuses the bundle.
     const FEATURES: &'static [&'static str] = &[];
+
+    /// Classes of changes of the settings, for plans.
+    const CHANGES: Changes;
+
+    /// True for a policy that only sets a limit: where it no longer applies, more requests pass.
+    const IS_LIMIT: bool = false;
 
     /// Phase in the chain. None for a parameter of the whole exchange.
     fn phase(&self) -> Option<Phase>;

@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::changes::Absent::{self, Is, NoLimit, Unknown};
+use policy::changes::Direction::{
+    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
+    Other, Rewritten, Shares, Status, Tells, Until,
+};
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
 use super::destination;
 use super::groups::{is_below, together};
 use super::operations::Line;
-use super::tables::Absent::{self, Is, NoLimit, Unknown};
-use super::tables::Direction::{
-    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
-    Other, Rewritten, Shares, Status, Tells, Until,
-};
 use super::tables::{self, Table, of_policy};
 use crate::Class;
 

@@ -457,7 +457,7 @@ pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: 
     let kind = after.kind();
     if before.kind() == kind {
         let (was, is) = (before.settings(), after.settings());
-        fields::settings(tables::of_policy(kind), subject, &was, &is, lines);
+        fields::settings(&tables::of_policy(kind), subject, &was, &is, lines);
     }
 }
 
@@ -505,15 +505,6 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
 /// Names of policies of a chain, with the side and the treatment of that chain.
 type ChainPolicies<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
-/// Kinds of policies that only set limits.
-pub(super) const LIMITS: [&str; 5] = [
-    "rate_limit",
-    "quota",
-    "concurrency",
-    "body_limit",
-    "circuit_breaker",
-];
-
 /// True if the other chain lacks one of these limits.
 fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
@@ -527,7 +518,7 @@ fn is_looser(
     (side, treatment): (Of<'_>, &ir::Treatment),
 ) -> bool {
     let enforced = |checked: &Checked| checked.settings().text(&["mode"]) != Some("log");
-    let is_limit = |checked: &Checked| LIMITS.contains(&checked.kind()) && enforced(checked);
+    let is_limit = |checked: &Checked| policy::is_limit(checked.kind()) && enforced(checked);
     let Some((_, limit)) = limit.filter(|(_, checked)| is_limit(checked)) else {
         return false;
     };

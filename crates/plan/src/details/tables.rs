@@ -4,6 +4,14 @@
 //! settings of access, the row refers to the access comparison. A setting without a row is reported
 //! as `changed`.
 
+use policy::change_rows;
+use policy::changes::Absent::{Is, NoLimit, Unknown};
+use policy::changes::Direction::{
+    self, Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On,
+    Opens, Other, Rewritten, Shares, Status, Tells, Until,
+};
+use policy::changes::{Changes, Row};
+
 use super::groups::{ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETRIES};
 
 /// Table of the settings of one kind of definition.
@@ -16,299 +24,20 @@ pub(super) struct Table {
     pub(super) groups: &'static [Group],
 }
 
-/// Meaning of the settings at a path.
-pub(super) struct Row {
-    pub(super) path: &'static [&'static str],
-    /// Id of a change of a setting at this path. Default: the id of the table.
-    pub(super) id: Option<&'static str>,
-    pub(super) way: Direction,
-}
-
-/// Direction of a setting: how a difference in its value affects requests.
-#[derive(Clone, Copy)]
-pub(super) enum Direction {
-    /// A greater value admits more requests. The field holds the value that applies if the setting
-    /// is absent.
-    More(Absent),
-    /// A greater value admits fewer requests. The field holds the value that applies if the setting
-    /// is absent.
-    Less(Absent),
-    /// Time for which a cached access decision stays valid: a greater value weakens. The field
-    /// holds the value that applies if the setting is absent.
-    Holds(Absent),
-    /// The value decides which callers share a limit. Neither value is tighter, so a change counts
-    /// as looser.
-    Either,
-    /// Like [`Self::More`], with this default. 0 disables the check.
-    MoreOrOff(u128),
-    /// The value identifies the sender of a request to the upstream, or ends exchanges when a
-    /// credential expires. Adding it strengthens, removing it weakens.
-    Tells,
-    /// The value decides where traffic goes, or its share.
-    Moves,
-    /// The value is part of a list of traffic shares. A change of the list is reported as one
-    /// change.
-    Shares,
-    /// Names of response fields. Class `moved` if the difference affects a field that redirects
-    /// clients.
-    Names,
-    /// Status of a response. Class `moved` if exactly one side redirects clients.
-    Status,
-    /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
-    /// `cookies` differs: browsers send the cookies to other hosts or paths.
-    Rewritten,
-    /// Boolean setting, default `false`. `true` admits more requests: enabling it is `relax`.
-    On,
-    /// Boolean setting, default `false`. `true` admits fewer requests: enabling it is `tighten`.
-    Off,
-    /// Boolean setting, default `false`. `true` admits requests that are refused otherwise:
-    /// enabling it is `weaken`.
-    Opens,
-    /// Set of values. Each additional value admits more requests. The field holds the set that
-    /// applies if the setting is absent.
-    Each(&'static [&'static str]),
-    /// Compared by the access comparison (`plan::security`).
-    Access,
-    /// Last day of service: a later day, or none, admits more requests.
-    Until,
-    /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
-    /// both sides have plans, consumers are compared one by one (`details::plans`).
-    Callers,
-    /// Any change of the value is reported in the class `changed`.
-    Other,
-}
-
-/// Value that applies if a setting is absent.
-#[derive(Clone, Copy)]
-pub(super) enum Absent {
-    /// This amount, in milliseconds, bytes, parts per million or items.
-    Is(u128),
-    /// No limit.
-    NoLimit,
-    /// The default is not fixed, so the direction of a change is unknown.
-    Unknown,
-}
-
-use Absent::{Is, NoLimit, Unknown};
-use Direction::{
-    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
-    Other, Rewritten, Shares, Status, Tells, Until,
-};
-
 /// Default retry conditions.
 const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
-macro_rules! rows {
-    ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
-        &[$(Row { path: &[$($key),+], id: rows!(@ $($id)?), way: $way }),*]
-    };
-    (@ $id:literal) => { Some($id) };
-    (@) => { None };
-}
-
 /// Returns the table for a kind of policy.
-pub(super) fn of_policy(kind: &str) -> &'static Table {
-    let tables: &[(&str, &Table)] = &[
-        ("rate_limit", &RATE_LIMIT),
-        ("timeout", &TIMEOUT),
-        ("quota", &QUOTA),
-        ("concurrency", &CONCURRENCY),
-        ("body_limit", &BODY_LIMIT),
-        ("threat", &THREAT),
-        ("graphql_guard", &GRAPHQL_GUARD),
-        ("llm", &LLM),
-        ("ip_filter", &IP_FILTER),
-        ("cors", &CORS),
-        ("csrf", &CSRF),
-        ("authorize", &AUTHORIZE),
-        ("forward_auth", &FORWARD_AUTH),
-        ("validate", &VALIDATE),
-        ("retry", &RETRY),
-        ("circuit_breaker", &CIRCUIT_BREAKER),
-        ("split", &SPLIT),
-        ("mirror", &MIRROR),
-        ("rewrite", &REWRITE),
-        ("redirect", &REDIRECT),
-        ("deprecation", &DEPRECATION),
-        ("headers", &HEADERS),
-        ("respond", &RESPOND),
-    ];
-    let found = tables.iter().find(|(known, _)| *known == kind);
-    found.map_or(&ANY_POLICY, |(_, table)| table)
+pub(super) fn of_policy(kind: &str) -> Table {
+    let &Changes { id, rows } = policy::changes(kind);
+    let groups = &[];
+    Table { id, rows, groups }
 }
-
-static ANY_POLICY: Table = Table {
-    id: "policy-changed",
-    rows: &[],
-    groups: &[],
-};
-static RATE_LIMIT: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
-        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either; "plans": Callers;
-        "x_ratelimit": Other;
-    },
-    groups: &[],
-};
-static TIMEOUT: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "request" as "timeout-changed": More(Unknown); },
-    groups: &[],
-};
-static QUOTA: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
-        "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other; "store": Either;
-        "plans": Callers; "x_ratelimit": Other;
-    },
-    groups: &[],
-};
-static CONCURRENCY: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "limit": More(Unknown); "wait": More(Is(0));
-        "key" as "limit-key-changed": Either; "plans": Callers;
-    },
-    groups: &[],
-};
-static BODY_LIMIT: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "request": More(NoLimit); "response": More(NoLimit); },
-    groups: &[],
-};
-static THREAT: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); "rules"."*": Off; "mode": Each(&[]); },
-    groups: &[],
-};
-static GRAPHQL_GUARD: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "depth": More(NoLimit); "aliases": More(NoLimit); "complexity": More(NoLimit);
-        "tokens": More(NoLimit); "batch": More(NoLimit);
-    },
-    groups: &[],
-};
-static LLM: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "tokens": More(NoLimit); "max_tokens": More(NoLimit); },
-    groups: &[],
-};
-static IP_FILTER: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "allow": Access; "deny": Access; "allow_file": Access; "deny_file": Access; },
-    groups: &[],
-};
-static CORS: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "origins": Access; "methods": Access; "headers": Access; "expose": Access;
-        "credentials": Access; "private_network": Access; "max_age": More(Is(5_000));
-    },
-    groups: &[],
-};
-static CSRF: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "origins": Access; "mode": Access; },
-    groups: &[],
-};
-static AUTHORIZE: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "scopes": Access; "groups": Access; "roles": Access; "expression": Access;
-        "claims": Access; "claims"."*": Access;
-    },
-    groups: &[],
-};
-static FORWARD_AUTH: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
-        "timeout": More(Is(1_000)); "cache": Holds(Is(0));
-    },
-    groups: &[],
-};
-static VALIDATE: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "request": Access; "response": Access; },
-    groups: &[],
-};
-static RETRY: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On; "respect_retry_after": Off;
-        "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
-        "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
-        "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
-    },
-    groups: &[],
-};
-static CIRCUIT_BREAKER: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
-        "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
-        "min_requests": More(Is(20)); "half_open_requests": More(Is(1)); "window": Either;
-        "open": Less(Is(30_000)); "open_max": Less(Is(300_000)); "scope": Either;
-    },
-    groups: &[],
-};
-
-static SPLIT: Table = Table {
-    id: "traffic-moved",
-    rows: rows! { "among" as "traffic-moved": Shares; "sticky" as "traffic-moved": Moves; },
-    groups: &[],
-};
-static MIRROR: Table = Table {
-    id: "traffic-moved",
-    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); "max_body" as "policy-changed": More(Is(65_536)); },
-    groups: &[],
-};
-static REWRITE: Table = Table {
-    id: "traffic-moved",
-    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
-    groups: &[],
-};
-static REDIRECT: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves;
-        "status" as "traffic-moved": Moves; "keep_query" as "traffic-moved": Moves;
-    },
-    groups: &[],
-};
-static DEPRECATION: Table = Table {
-    id: "policy-changed",
-    rows: rows! { "sunset" as "sunset-changed": Until; "link": Access; },
-    groups: &[],
-};
-
-/// `headers`: the fields that redirect clients are `Location`, `Refresh` and `Alt-Svc`.
-static HEADERS: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "response"."remove": Names;
-        "response"."set"."location" as "traffic-moved": Moves; "response"."add"."location" as "traffic-moved": Moves;
-        "response"."set"."refresh" as "traffic-moved": Moves; "response"."add"."refresh" as "traffic-moved": Moves;
-        "response"."set"."alt-svc" as "traffic-moved": Moves; "response"."add"."alt-svc" as "traffic-moved": Moves;
-    },
-    groups: &[],
-};
-static RESPOND: Table = Table {
-    id: "policy-changed",
-    rows: rows! {
-        "status": Status;
-        "headers"."location" as "traffic-moved": Moves; "headers"."refresh" as "traffic-moved": Moves;
-        "headers"."alt-svc" as "traffic-moved": Moves;
-    },
-    groups: &[],
-};
 
 /// Settings of a verifier. Settings that affect access are compared where the verifier is used.
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
-    rows: rows! {
+    rows: change_rows! {
         "token_bytes": More(Is(8 << 10)); "timeout": More(Is(2_000)); "cache": More(Unknown);
         "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
         "resource_metadata": Moves;
@@ -319,7 +48,7 @@ pub(super) static VERIFIER: Table = Table {
 /// Settings of a listener.
 pub(super) static LISTENER: Table = Table {
     id: "listener-setting-changed",
-    rows: rows! {
+    rows: change_rows! {
         "address" as "listener-address-changed": Other;
         "forward_client_cert" as "client-cert-fields-changed": Other;
         "limits"."connections" as "listener-connections-changed": More(Unknown);
@@ -345,7 +74,7 @@ pub(super) static LISTENER: Table = Table {
 /// `consecutive_5xx`, so that both have the same default.
 pub(super) static UPSTREAM: Table = Table {
     id: "upstream-setting-changed",
-    rows: rows! {
+    rows: change_rows! {
         "timeouts"."connect" as "connect-timeout-changed": More(Unknown);
         "timeouts"."idle" as "idle-timeout-changed": More(Unknown);
         "host_header" as "host-header-changed": Moves; "lb": Moves; "hash_on": Moves;
@@ -396,7 +125,7 @@ pub(super) static UPSTREAM: Table = Table {
 /// Settings of an operation itself.
 pub(super) static OPERATION: Table = Table {
     id: "operation-setting-changed",
-    rows: rows! {
+    rows: change_rows! {
         "validate"."request": Access; "validate"."response": Access;
         "undeclared_params": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
@@ -417,7 +146,7 @@ pub(super) static OPERATION: Table = Table {
 /// Settings of an API.
 pub(super) static API: Table = Table {
     id: "api-setting-changed",
-    rows: rows! {
+    rows: change_rows! {
         "schemas"."*"."limits"."depth": More(NoLimit); "schemas"."*"."limits"."items": More(NoLimit);
         "schemas"."*"."limits"."bytes": More(NoLimit);
     },
@@ -441,7 +170,7 @@ pub(super) static RESTATED: Table = Table {
 /// Settings of a consumer. Claims, groups and plan are compared together with the credentials.
 pub(super) static CONSUMER: Table = Table {
     id: "consumer-changed",
-    rows: rows! { "groups": Access; "plan": Access; "claims": Access; },
+    rows: change_rows! { "groups": Access; "plan": Access; "claims": Access; },
     groups: &[],
 };
 

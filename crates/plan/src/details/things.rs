@@ -7,7 +7,7 @@ use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
-use super::operations::{LIMITS, Line, Of, named, policy_value};
+use super::operations::{Line, Of, named, policy_value};
 use super::tables::{self, Table};
 use super::{all, fields, pages, push, questions, restart, verifiers};
 use crate::pairs::{both, listeners};
@@ -457,7 +457,7 @@ fn policies(
         let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
         if kind_before != kind {
             // If the kind changes, the old limit no longer applies to its callers.
-            let limit = LIMITS.contains(&kind_before) && used_before.contains(name);
+            let limit = policy::is_limit(kind_before) && used_before.contains(name);
             lines.push(Line {
                 class: if limit { Class::Relax } else { Class::Changed },
                 id: "policy-changed",
@@ -469,7 +469,7 @@ fn policies(
         }
         let (was, is) = (a.checked.settings(), b.checked.settings());
         let before = lines.len();
-        fields::settings(tables::of_policy(kind), &subject, &was, &is, lines);
+        fields::settings(&tables::of_policy(kind), &subject, &was, &is, lines);
         // The access comparison reports access changes of policies in use.
         if lines.len() == before && was != is && !used_after.contains(name) {
             lines.push(Line {

@@ -15,6 +15,9 @@
 use http::HeaderName;
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Access;
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::expression::Expression;
@@ -98,6 +101,15 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "scopes": Access;
+        "groups": Access;
+        "roles": Access;
+        "expression": Access;
+        "claims": Access;
+        "claims"."*": Access;
+    });
 
     const FEATURES: &'static [&'static str] = &[EXPRESSION];
 

@@ -20,6 +20,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::Is;
+use crate::changes::Changes;
+use crate::changes::Direction::{Access, More};
 use crate::cx::{Cx, Page};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::{RequestHead, ResponseHead};
@@ -130,6 +134,16 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "origins": Access;
+        "methods": Access;
+        "headers": Access;
+        "expose": Access;
+        "credentials": Access;
+        "private_network": Access;
+        "max_age": More(Is(5_000));
+    });
 
     // `cors` runs before authentication, because preflights carry no credentials.
     fn phase(&self) -> Option<Phase> {

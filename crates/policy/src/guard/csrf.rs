@@ -18,6 +18,9 @@ use http::header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, Method};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Access;
 use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -71,6 +74,11 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "origins": Access;
+        "mode": Access;
+    });
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Authorize)

@@ -24,6 +24,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use minicbor::{Decode, Encode};
 
 use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept, Outage};
+use crate::change_rows;
+use crate::changes::Absent::Is;
+use crate::changes::Changes;
+use crate::changes::Direction::{Access, Holds, More};
 use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint;
@@ -156,6 +160,15 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "url": Access;
+        "upstream": Access;
+        "path": Access;
+        "on_outage": Access;
+        "timeout": More(Is(1_000));
+        "cache": Holds(Is(0));
+    });
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Authorize)

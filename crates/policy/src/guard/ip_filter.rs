@@ -18,6 +18,9 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::addresses::Addresses;
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Access;
 use crate::cidr::Cidr;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
@@ -83,6 +86,13 @@ static DENIED: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "allow": Access;
+        "deny": Access;
+        "allow_file": Access;
+        "deny_file": Access;
+    });
 
     const FEATURES: &'static [&'static str] = &[FILES];
 

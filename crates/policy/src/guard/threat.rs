@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::NoLimit;
+use crate::changes::Changes;
+use crate::changes::Direction::{Each, More, Off};
 use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -60,6 +64,13 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "json"."*": More(NoLimit);
+        "xml"."*": More(NoLimit);
+        "rules"."*": Off;
+        "mode": Each(&[]);
+    });
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)

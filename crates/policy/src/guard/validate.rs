@@ -15,6 +15,9 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::ask::{Answer, AskId, Effect};
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Access;
 use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -74,6 +77,11 @@ const RESPONSE: &str = "policy:validate:response";
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "request": Access;
+        "response": Access;
+    });
 
     const FEATURES: &'static [&'static str] = &[RESPONSE];
 

@@ -11,6 +11,10 @@
 use http::header::CONTENT_LENGTH;
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::NoLimit;
+use crate::changes::Changes;
+use crate::changes::Direction::More;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -43,6 +47,13 @@ pub struct Filter {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "request": More(NoLimit);
+        "response": More(NoLimit);
+    });
+
+    const IS_LIMIT: bool = true;
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)

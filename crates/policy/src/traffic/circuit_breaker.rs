@@ -10,6 +10,10 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::{Is, NoLimit};
+use crate::changes::Changes;
+use crate::changes::Direction::{Either, Less, More};
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
 use crate::phase::Phase;
@@ -84,6 +88,21 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Never;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "consecutive_failures": More(NoLimit);
+        "failure_ratio": More(NoLimit);
+        "slow_calls"."above": More(NoLimit);
+        "slow_calls"."ratio": More(NoLimit);
+        "min_requests": More(Is(20));
+        "half_open_requests": More(Is(1));
+        "window": Either;
+        "open": Less(Is(30_000));
+        "open_max": Less(Is(300_000));
+        "scope": Either;
+    });
+
+    const IS_LIMIT: bool = true;
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Attempt)

@@ -17,6 +17,10 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::{Is, Unknown};
+use crate::changes::Changes;
+use crate::changes::Direction::{Callers, Either, More};
 use crate::cx::{Cx, LeaseNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -70,6 +74,15 @@ const PLANS: &str = "policy:concurrency:plans";
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "limit": More(Unknown);
+        "wait": More(Is(0));
+        "key" as "limit-key-changed": Either;
+        "plans": Callers;
+    });
+
+    const IS_LIMIT: bool = true;
 
     const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS];
 

@@ -11,6 +11,10 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::Is;
+use crate::changes::Changes;
+use crate::changes::Direction::{More, Moves};
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::draw::Draw;
@@ -63,6 +67,12 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::of_traffic(change_rows! {
+        "upstream": Moves;
+        "percent" as "policy-changed": More(Is(1_000_000));
+        "max_body" as "policy-changed": More(Is(65_536));
+    });
 
     const FEATURES: &'static [&'static str] = &[MAX_BODY];
 

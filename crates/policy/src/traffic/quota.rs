@@ -16,6 +16,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use crate::calendar::{Calendar, Unit, Zone};
+use crate::change_rows;
+use crate::changes::Absent::Unknown;
+use crate::changes::Changes;
+use crate::changes::Direction::{Callers, Each, Either, Less, More, Other};
 use crate::cx::{Cx, Noted, RateNotice, Warned};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
@@ -123,6 +127,21 @@ const X_FIELDS: &str = "policy:quota:x_ratelimit";
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "limit": More(Unknown);
+        "window": Less(Unknown);
+        "period": Either;
+        "time_zone": Either;
+        "key" as "limit-key-changed": Either;
+        "mode": Each(&[]);
+        "warn": Other;
+        "store": Either;
+        "plans": Callers;
+        "x_ratelimit": Other;
+    });
+
+    const IS_LIMIT: bool = true;
 
     const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS];
 

@@ -11,6 +11,10 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::{Is, NoLimit};
+use crate::changes::Changes;
+use crate::changes::Direction::{Each, Less, More, Off, On};
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
 use crate::phase::Phase;
@@ -143,6 +147,21 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Never;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "on": Each(&["connect-failure", "refused-stream"]);
+        "statuses": Each(&[]);
+        "headers": Each(&[]);
+        "idempotency_key": On;
+        "respect_retry_after": Off;
+        "attempts": More(Is(1));
+        "per_try_timeout": More(NoLimit);
+        "max_body": More(Is(65_536));
+        "budget"."ratio": More(Is(200_000));
+        "budget"."min_concurrent": More(Is(3));
+        "backoff"."base": Less(Is(25));
+        "backoff"."max": Less(Is(250));
+    });
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Attempt)

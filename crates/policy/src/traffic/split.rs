@@ -12,6 +12,9 @@
 use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::{Moves, Shares};
 use crate::conditions::{self, Condition};
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
@@ -127,6 +130,11 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::of_traffic(change_rows! {
+        "among": Shares;
+        "sticky": Moves;
+    });
 
     const FEATURES: &'static [&'static str] = &[PER_REQUEST];
 

@@ -10,6 +10,10 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Absent::Unknown;
+use crate::changes::Changes;
+use crate::changes::Direction::More;
 use crate::declared::{Scalar, Settings, Value};
 use crate::phase::Phase;
 use crate::policy::{Never, Policy};
@@ -35,6 +39,10 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Never;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "request" as "timeout-changed": More(Unknown);
+    });
 
     fn phase(&self) -> Option<Phase> {
         None

@@ -9,6 +9,9 @@
 use http::header::{HeaderName, HeaderValue, LINK};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::{Access, Until};
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::{RequestHead, ResponseHead};
@@ -54,6 +57,11 @@ static GONE: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "sunset" as "sunset-changed": Until;
+        "link": Access;
+    });
 
     // Runs in the phase that changes responses, because every response gets the fields.
     fn phase(&self) -> Option<Phase> {

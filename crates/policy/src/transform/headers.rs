@@ -15,6 +15,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::{Moves, Names};
 use crate::cx::Cx;
 use crate::declared::{self, Scalar, Settings};
 use crate::head::{RequestHead, ResponseHead};
@@ -119,6 +122,17 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    // The fields that redirect clients are `Location`, `Refresh` and `Alt-Svc`.
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "response"."remove": Names;
+        "response"."set"."location" as "traffic-moved": Moves;
+        "response"."add"."location" as "traffic-moved": Moves;
+        "response"."set"."refresh" as "traffic-moved": Moves;
+        "response"."add"."refresh" as "traffic-moved": Moves;
+        "response"."set"."alt-svc" as "traffic-moved": Moves;
+        "response"."add"."alt-svc" as "traffic-moved": Moves;
+    });
 
     // Edits run after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {

@@ -12,6 +12,9 @@ use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Moves;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -64,6 +67,15 @@ static UNFILLED: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "scheme" as "traffic-moved": Moves;
+        "host" as "traffic-moved": Moves;
+        "port" as "traffic-moved": Moves;
+        "path" as "traffic-moved": Moves;
+        "status" as "traffic-moved": Moves;
+        "keep_query" as "traffic-moved": Moves;
+    });
 
     // A redirect runs in the last phase, after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {

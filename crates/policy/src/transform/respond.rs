@@ -11,6 +11,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use minicbor::{Decode, Encode};
 
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::{Moves, Status};
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -50,6 +53,13 @@ impl Checked {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::new(change_rows! {
+        "status": Status;
+        "headers"."location" as "traffic-moved": Moves;
+        "headers"."refresh" as "traffic-moved": Moves;
+        "headers"."alt-svc" as "traffic-moved": Moves;
+    });
 
     // A response runs in the last phase, after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {

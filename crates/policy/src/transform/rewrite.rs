@@ -14,6 +14,9 @@ use http::{HeaderValue, Method};
 use minicbor::{Decode, Encode};
 
 use crate::auth;
+use crate::change_rows;
+use crate::changes::Changes;
+use crate::changes::Direction::Moves;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -73,6 +76,13 @@ static UNFILLED: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const CHANGES: Changes = Changes::of_traffic(change_rows! {
+        "path": Moves;
+        "host": Moves;
+        "method": Moves;
+        "query": Moves;
+    });
 
     // Rewrites run in the phase of routing.
     fn phase(&self) -> Option<Phase> {

@@ -1,0 +1,117 @@
+//! Classes of changes: how a difference in a setting of a policy affects requests. Plans are made
+//! from these tables.
+
+/// Table of the settings of one kind of policy.
+#[derive(Debug)]
+pub struct Changes {
+    /// Id of a change in plans, unless its row has one.
+    pub id: &'static str,
+    /// Known settings. A setting without a row is reported in the class `changed`.
+    pub rows: &'static [Row],
+}
+
+impl Changes {
+    /// Table whose changes have the id `policy-changed`.
+    #[must_use]
+    pub const fn new(rows: &'static [Row]) -> Self {
+        let id = "policy-changed";
+        Self { id, rows }
+    }
+
+    /// Table of a policy that decides where requests go. Its changes have the id `traffic-moved`.
+    #[must_use]
+    pub const fn of_traffic(rows: &'static [Row]) -> Self {
+        let id = "traffic-moved";
+        Self { id, rows }
+    }
+}
+
+/// Meaning of the settings at a path.
+#[derive(Debug)]
+pub struct Row {
+    /// Keys from the top of the settings. `*` matches one key.
+    pub path: &'static [&'static str],
+    /// Id of a change of a setting at this path in plans. Default: the id of the table.
+    pub id: Option<&'static str>,
+    /// Effect of a difference on requests.
+    pub way: Direction,
+}
+
+/// Direction of a setting: how a difference in its value affects requests.
+#[derive(Clone, Copy, Debug)]
+pub enum Direction {
+    /// A greater value admits more requests. The field holds the value that applies if the setting
+    /// is absent.
+    More(Absent),
+    /// A greater value admits fewer requests. The field holds the value that applies if the setting
+    /// is absent.
+    Less(Absent),
+    /// Time for which a cached access decision stays valid: a greater value weakens. The field
+    /// holds the value that applies if the setting is absent.
+    Holds(Absent),
+    /// The value decides which callers share a limit. Neither value is tighter, so a change counts
+    /// as looser.
+    Either,
+    /// Like [`Self::More`], with this default. 0 disables the check.
+    MoreOrOff(u128),
+    /// The value identifies the sender of a request to the upstream, or ends exchanges when a
+    /// credential expires. Adding it strengthens, removing it weakens.
+    Tells,
+    /// The value decides where traffic goes, or its share.
+    Moves,
+    /// The value is part of a list of traffic shares. A change of the list is reported as one
+    /// change.
+    Shares,
+    /// Names of response fields. Class `moved` if the difference affects a field that redirects
+    /// clients.
+    Names,
+    /// Status of a response. Class `moved` if exactly one side redirects clients.
+    Status,
+    /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
+    /// `cookies` differs: browsers send the cookies to other hosts or paths.
+    Rewritten,
+    /// Boolean setting, default `false`. `true` admits more requests: enabling it is `relax`.
+    On,
+    /// Boolean setting, default `false`. `true` admits fewer requests: enabling it is `tighten`.
+    Off,
+    /// Boolean setting, default `false`. `true` admits requests that are refused otherwise:
+    /// enabling it is `weaken`.
+    Opens,
+    /// Set of values. Each additional value admits more requests. The field holds the set that
+    /// applies if the setting is absent.
+    Each(&'static [&'static str]),
+    /// Compared by the access comparison of plans.
+    Access,
+    /// Last day of service: a later day, or none, admits more requests.
+    Until,
+    /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
+    /// both sides have plans, consumers are compared one by one.
+    Callers,
+    /// Any change of the value is reported in the class `changed`.
+    Other,
+}
+
+/// Value that applies if a setting is absent.
+#[derive(Clone, Copy, Debug)]
+pub enum Absent {
+    /// This amount, in milliseconds, bytes, parts per million or items.
+    Is(u128),
+    /// No limit.
+    NoLimit,
+    /// The default is not fixed, so the direction of a change is unknown.
+    Unknown,
+}
+
+/// Rows of a table: `"key"."key below" as "id": direction;`.
+#[macro_export]
+macro_rules! change_rows {
+    ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
+        &[$($crate::changes::Row {
+            path: &[$($key),+],
+            id: $crate::change_rows!(@ $($id)?),
+            way: $way,
+        }),*]
+    };
+    (@ $id:literal) => { Some($id) };
+    (@) => { None };
+}
