@@ -217,7 +217,7 @@ impl To<'_> {
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Upstream);
         let breaker = &service.common.state.breaker;
         let permit = fuse
-            .map(|fuse| breaker.admit(&fuse.numbers, began_ns / 1_000_000))
+            .map(|fuse| breaker.admit(&fuse.numbers, began_ns / 1_000_000, false))
             .transpose();
         let permit = permit.map_err(|_| Outage::CircuitOpen)?;
         let outcome = self.whole(head, body, upstream, &service).await;
@@ -384,7 +384,10 @@ impl To<'_> {
         let _busy = host.busy();
         let fuse = upstream.circuit_breaker.as_ref();
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
-        let permit = fuse.map(|fuse| host.breaker.admit(&fuse.numbers, began_ns / 1_000_000));
+        let permit = fuse.map(|fuse| {
+            host.breaker
+                .admit(&fuse.numbers, began_ns / 1_000_000, false)
+        });
         let permit = permit.transpose();
         let permit = permit.map_err(|_| Once::Outage(Outage::CircuitOpen))?;
         let head = at_target(head, upstream, &service.set.endpoints[target].target);

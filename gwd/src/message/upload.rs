@@ -17,6 +17,7 @@ use crate::message::incoming::{Broken, Incoming};
 use crate::message::pace::Pace;
 use crate::message::tee::{Part, Reader, Tee};
 use crate::message::transfer::Transfer;
+use crate::runtime::clock::Clock;
 
 /// Streamed request body.
 pub(crate) struct Upload {
@@ -48,6 +49,12 @@ pub(crate) struct Progress {
     pub(crate) done: Cell<bool>,
     /// True while the upload waits for the client: all received bytes have been passed on.
     pub(crate) awaits_client: Cell<bool>,
+    /// Time for which the upload has waited for the client, in milliseconds, without the wait that
+    /// [`Self::awaits_since_ms`] began.
+    awaited_ms: Cell<u64>,
+    /// Time since which the upload waits for the client, in milliseconds of the clock. Set until
+    /// the upstream has responded.
+    awaits_since_ms: Cell<Option<u64>>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
     /// Failure on the client's side: a closed connection or invalid framing.
@@ -91,6 +98,21 @@ impl Progress {
         self.is_slow.set(true);
         self.check_ms.set(check_ms);
         *self.slow.borrow_mut() = Some(permit);
+    }
+
+    /// Time for which the upload has waited for the client, in milliseconds.
+    pub(crate) fn awaited_client_ms(&self, now_ms: u64) -> u64 {
+        let since_ms = self.awaits_since_ms.get();
+        let waits_ms = since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+        self.awaited_ms.get() + waits_ms
+    }
+
+    /// Ends a wait for the client.
+    fn client_sent(&self, clock: &Clock) {
+        if self.awaits_since_ms.get().is_some() {
+            self.awaited_ms.set(self.awaited_client_ms(clock.now_ms()));
+            self.awaits_since_ms.set(None);
+        }
     }
 
     fn is_no_longer_slow(&self) {
@@ -204,6 +226,9 @@ impl Upload {
         }
         let polled = self.incoming.poll(cx);
         self.progress.awaits_client.set(polled.is_pending());
+        if polled.is_ready() {
+            self.progress.client_sent(&self.transfer.clock);
+        }
         let mut frame = match polled {
             Poll::Pending => {
                 self.transfer.upload.is_through();
@@ -266,6 +291,7 @@ impl Upload {
         if self.pace.until_ms().is_none() {
             let now_ms = transfer.clock.now_ms();
             let paced_ms = self.pace.waits(now_ms);
+            self.progress.awaits_since_ms.set(Some(now_ms));
             self.progress
                 .until_ms
                 .set(match transfer.is_upload_paced() {

@@ -98,14 +98,16 @@ impl<'s> Call<'_, 's> {
         record: &mut CallRecord,
     ) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
-        let fuses = BreakerPermits::admit(self.out, began_ns / 1_000_000)?;
+        let sends = source.is_streamed();
+        let fuses = BreakerPermits::admit(self.out, began_ns / 1_000_000, sends)?;
         let outcome = self.at_a_target(source, record).await;
         let now_ns = match &outcome {
             Ok(_) => self.seen_ns,
             Err(_) => self.look(),
         };
         let sign = self.sending.sign(&outcome);
-        fuses.record_result(sign, now_ns - began_ns, now_ns, self.out);
+        let took_ns = self.sending.awaited_upstream_ns(began_ns, now_ns);
+        fuses.record_result(sign, took_ns, now_ns, self.out);
         outcome
     }
 
@@ -120,7 +122,7 @@ impl<'s> Call<'_, 's> {
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
         let (lease, reused, target) = self.take_connection(reuse, record).await?;
         let reused = reused || lease.is_used();
-        let permit = self.admit(target)?;
+        let permit = self.admit(target, source.is_streamed())?;
         let mut at = At {
             lease,
             target,
@@ -165,13 +167,14 @@ impl<'s> Call<'_, 's> {
         self.ended(sent, at, began_ms)
     }
 
-    /// Takes a permit of the target's own circuit breaker, if it has one.
-    fn admit(&self, target: usize) -> Result<Option<Permit<'s>>, Failure> {
+    /// Takes a permit of the target's own circuit breaker, if it has one. `sends`: the client is
+    /// still sending the request's body.
+    fn admit(&self, target: usize, sends: bool) -> Result<Option<Permit<'s>>, Failure> {
         let Some(fuse) = self.fuse() else {
             return Ok(None);
         };
         let host = &self.out.service.set.hosts[target];
-        let permit = host.breaker.admit(&fuse.numbers, self.now_ms());
+        let permit = host.breaker.admit(&fuse.numbers, self.now_ms(), sends);
         permit.map(Some).map_err(circuit_open)
     }
 
@@ -237,7 +240,9 @@ impl<'s> Call<'_, 's> {
         };
         let sign = self.sending.sign(&outcome);
         let now_ns = self.look();
-        let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
+        let took_ns = self
+            .sending
+            .awaited_upstream_ns(began_ms * 1_000_000, now_ns);
         let Some(sign) = sign else { return outcome };
         let (service, upstream, calls) = (self.out.service, self.out.upstream, self.out.calls);
         service.saw(upstream, target, sign, calls, now_ns / 1_000_000);

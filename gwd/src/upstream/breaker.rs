@@ -6,10 +6,17 @@
 //! consecutive failures. A [`Permit`] belongs to the epoch in which it was granted; results of
 //! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
 //! a result. Probes that do not end in time expire.
+//!
+//! A request whose body the client is still sending is no probe: the client could hold it for as
+//! long as it likes. While the breaker is half open, a separate number of such requests per second
+//! is admitted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::traffic::circuit_breaker::Numbers;
+
+/// Interval for which unfinished uploads are counted while half open: 1s.
+const UPLOADS_MS: u64 = 1_000;
 
 /// Number of slots into which the window is divided.
 const SLOTS: usize = 10;
@@ -23,6 +30,9 @@ pub(crate) struct Breaker {
     until_ms: AtomicU64,
     /// Number of times that the breaker has opened since it was last closed.
     trips: AtomicU64,
+    /// Unfinished uploads admitted while half open. Bits: 16 for the epoch, 32 for the interval
+    /// ([`UPLOADS_MS`]), 16 for their number.
+    uploads: AtomicU64,
     window: [Slot; SLOTS],
     /// Number of transitions to open, half open and closed, in this order.
     pub(crate) transitions: [AtomicU64; 3],
@@ -89,11 +99,16 @@ const EPOCH: u64 = 0xffff;
 // === impl Breaker ===
 
 impl Breaker {
-    /// Requests a permit for a request.
+    /// Requests a permit for a request. `sends`: the client is still sending the request's body.
     ///
     /// # Errors
     /// [`Open`] with the time after which another attempt may succeed.
-    pub(crate) fn admit(&self, numbers: &Numbers, now_ms: u64) -> Result<Permit<'_>, Open> {
+    pub(crate) fn admit(
+        &self,
+        numbers: &Numbers,
+        now_ms: u64,
+        sends: bool,
+    ) -> Result<Permit<'_>, Open> {
         let most = probes_max(numbers);
         loop {
             let raw = self.word.load(Ordering::Acquire);
@@ -103,7 +118,14 @@ impl Breaker {
                 CircuitState::Closed => return Ok(self.permit(word.epoch, false)),
                 CircuitState::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
                 CircuitState::Open => {
-                    StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
+                    let probes = u64::from(!sends);
+                    StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(probes)
+                }
+                CircuitState::HalfOpen if sends => {
+                    return match self.admits_upload(word.epoch, most, now_ms) {
+                        true => Ok(self.permit(word.epoch, false)),
+                        false => Err(open(UPLOADS_MS - now_ms % UPLOADS_MS)),
+                    };
                 }
                 CircuitState::HalfOpen if word.probes + word.successes < most => {
                     word.probing(word.probes + 1)
@@ -124,7 +146,10 @@ impl Breaker {
                 if word.stand == CircuitState::Open {
                     self.turned(CircuitState::HalfOpen);
                 }
-                return Ok(self.permit(next.epoch, true));
+                if sends {
+                    self.admits_upload(next.epoch, most, now_ms);
+                }
+                return Ok(self.permit(next.epoch, !sends));
             }
         }
     }
@@ -148,6 +173,28 @@ impl Breaker {
                 CircuitState::HalfOpen
             }
             stand => stand,
+        }
+    }
+
+    /// Counts an unfinished upload. False if `most` were admitted in this interval.
+    fn admits_upload(&self, epoch: u64, most: u64, now_ms: u64) -> bool {
+        let interval = epoch << 48 | (now_ms / UPLOADS_MS & 0xffff_ffff) << 16;
+        loop {
+            let raw = self.uploads.load(Ordering::Relaxed);
+            let admitted = if raw & !0xffff == interval {
+                raw & 0xffff
+            } else {
+                0
+            };
+            if admitted >= most {
+                return false;
+            }
+            let next = interval | (admitted + 1);
+            let uploads = &self.uploads;
+            let swapped = uploads.compare_exchange(raw, next, Ordering::Relaxed, Ordering::Relaxed);
+            if swapped.is_ok() {
+                return true;
+            }
         }
     }
 
@@ -302,7 +349,7 @@ impl Permit<'_> {
                 CircuitState::HalfOpen => breaker.exchange(
                     raw,
                     StateFields {
-                        probes: word.probes.saturating_sub(1),
+                        probes: word.probes.saturating_sub(self.probe.into()),
                         successes: word.successes + 1,
                         ..word
                     },

@@ -5,7 +5,7 @@ use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
 
 use crate::message::failure::{Failure, Kind};
-use crate::upstream::breaker::{Ended, Open, Permit};
+use crate::upstream::breaker::{Breaker, CircuitState, Ended, Open, Permit};
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::outlier::Sign;
 use crate::upstream::send::Outgoing;
@@ -60,7 +60,7 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_m
     let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
         return;
     };
-    if let Ok(permit) = host.breaker.admit(&fuse.numbers, now_ms) {
+    if let Ok(permit) = host.breaker.admit(&fuse.numbers, now_ms, false) {
         let chance = calls.random.next();
         permit.ended(Ended::Failed, 0, &fuse.numbers, now_ms, chance);
     }
@@ -86,19 +86,40 @@ pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
     })
 }
 
+/// True if a breaker that the request passes is half open: the request may be a probe.
+pub(super) fn may_probe(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
+    let common = &out.service.common;
+    let is_half_open = |breaker: &Breaker| breaker.stand(now_ms) == CircuitState::HalfOpen;
+    let own = out.upstream.circuit_breaker.as_ref();
+    let own = own.is_some_and(|fuse| match fuse.scope {
+        Scope::Upstream => is_half_open(&common.state.breaker),
+        Scope::Target => {
+            let mut hosts = out.service.set.hosts.iter();
+            hosts.any(|host| is_half_open(&host.breaker))
+        }
+    });
+    let mut named = out.route.treatment.breakers.iter();
+    own || named.any(|named| {
+        let mut known = common.breakers.iter();
+        let known = known.find(|(state, _)| *state == named.state);
+        known.is_some_and(|(_, known)| is_half_open(&known.breaker))
+    })
+}
+
 /// Permits for one attempt: from the upstream's breaker and from the policies' breakers. A permit
 /// that is dropped without a result does not affect its breaker.
 pub(super) struct BreakerPermits<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
 impl<'s> BreakerPermits<'s> {
-    pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
+    /// Takes the permits. `sends`: the client is still sending the request's body.
+    pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64, sends: bool) -> Result<Self, Failure> {
         let common = &out.service.common;
         // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
         let own = out.upstream.circuit_breaker.as_ref();
         let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
         if let Some(fuse) = own {
-            let permit = common.state.breaker.admit(&fuse.numbers, now_ms);
+            let permit = common.state.breaker.admit(&fuse.numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
         }
         for named in &out.route.treatment.breakers {
@@ -107,7 +128,7 @@ impl<'s> BreakerPermits<'s> {
                 continue;
             };
             let numbers = &named.checked.numbers;
-            let permit = known.breaker.admit(numbers, now_ms);
+            let permit = known.breaker.admit(numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, numbers));
         }
         Ok(Self(permits))

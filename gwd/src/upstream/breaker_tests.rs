@@ -25,7 +25,7 @@ fn fail(permit: Permit<'_>, now_ms: u64) {
 fn opened() -> Breaker {
     let breaker = Breaker::default();
     for _ in 0..3 {
-        fail(breaker.admit(&numbers(), 0).unwrap(), 0);
+        fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
     }
     assert_eq!(breaker.stand(0), CircuitState::Open);
     breaker
@@ -34,17 +34,17 @@ fn opened() -> Breaker {
 #[test]
 fn a_probe_that_is_dropped_gives_its_place_back() {
     let breaker = opened();
-    assert_eq!(breaker.admit(&numbers(), 99).unwrap_err(), open(1));
-    let one = breaker.admit(&numbers(), 100).unwrap();
-    let two = breaker.admit(&numbers(), 100).unwrap();
+    assert_eq!(breaker.admit(&numbers(), 99, false).unwrap_err(), open(1));
+    let one = breaker.admit(&numbers(), 100, false).unwrap();
+    let two = breaker.admit(&numbers(), 100, false).unwrap();
     assert!(
-        breaker.admit(&numbers(), 100).is_err(),
+        breaker.admit(&numbers(), 100, false).is_err(),
         "at most two probes at a time"
     );
     drop(one);
-    let three = breaker.admit(&numbers(), 101).unwrap();
+    let three = breaker.admit(&numbers(), 101, false).unwrap();
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
-    assert!(breaker.admit(&numbers(), 102).is_err());
+    assert!(breaker.admit(&numbers(), 102, false).is_err());
     three.ended(Ended::Alive, 1, &numbers(), 103, 0);
     assert_eq!(breaker.stand(0), CircuitState::Closed);
 }
@@ -60,10 +60,10 @@ fn open_breaker_is_half_open_after_its_time_unused() {
 #[test]
 fn lost_probe_expires_and_its_late_result_is_ignored() {
     let breaker = opened();
-    let stuck = breaker.admit(&numbers(), 100).unwrap();
-    let stuck_too = breaker.admit(&numbers(), 100).unwrap();
-    assert!(breaker.admit(&numbers(), 199).is_err());
-    let fresh = breaker.admit(&numbers(), 200).unwrap();
+    let stuck = breaker.admit(&numbers(), 100, false).unwrap();
+    let stuck_too = breaker.admit(&numbers(), 100, false).unwrap();
+    assert!(breaker.admit(&numbers(), 199, false).is_err());
+    let fresh = breaker.admit(&numbers(), 200, false).unwrap();
     fail(stuck, 201);
     drop(stuck_too);
     assert_eq!(
@@ -80,18 +80,22 @@ fn open_time_doubles_up_to_its_maximum() {
     let breaker = opened();
     let mut now_ms = 0;
     for wait_ms in [100, 200, 400, 400] {
-        assert!(breaker.admit(&numbers(), now_ms + wait_ms - 1).is_err());
+        assert!(
+            breaker
+                .admit(&numbers(), now_ms + wait_ms - 1, false)
+                .is_err()
+        );
         now_ms += wait_ms;
-        fail(breaker.admit(&numbers(), now_ms).unwrap(), now_ms);
+        fail(breaker.admit(&numbers(), now_ms, false).unwrap(), now_ms);
     }
 }
 
 #[test]
 fn request_begun_before_opening_changes_nothing() {
     let breaker = Breaker::default();
-    let late = breaker.admit(&numbers(), 0).unwrap();
+    let late = breaker.admit(&numbers(), 0, false).unwrap();
     for _ in 0..3 {
-        fail(breaker.admit(&numbers(), 0).unwrap(), 0);
+        fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
     }
     late.ended(Ended::Alive, 1, &numbers(), 1, 0);
     assert_eq!(breaker.stand(0), CircuitState::Open);
@@ -107,7 +111,7 @@ fn share_counts_from_min_requests_within_its_window() {
     };
     let breaker = Breaker::default();
     let one = |ended, now_ms| {
-        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        let permit = breaker.admit(&numbers, now_ms, false).unwrap();
         permit.ended(ended, 1, &numbers, now_ms, 0);
     };
     for now_ms in [0, 10, 20] {
@@ -144,7 +148,7 @@ fn every_tenth_of_the_window_counts() {
         ..Numbers::default()
     };
     let fail_at = |breaker: &Breaker, now_ms| {
-        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        let permit = breaker.admit(&numbers, now_ms, false).unwrap();
         permit.ended(Ended::Failed, 1, &numbers, now_ms, 0);
     };
     let breaker = Breaker::default();
@@ -192,7 +196,7 @@ fn slow_answers_open_it_too() {
     let stand_after = |times_ms: [u64; 2]| {
         let breaker = Breaker::default();
         for took_ms in times_ms {
-            let permit = breaker.admit(&numbers, 0).unwrap();
+            let permit = breaker.admit(&numbers, 0, false).unwrap();
             permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
         }
         breaker.stand(0)
@@ -210,11 +214,11 @@ fn jitter_never_shortens_and_adds_a_tenth_at_most() {
     for chance in [0, 7, u64::MAX] {
         let breaker = Breaker::default();
         for _ in 0..3 {
-            let permit = breaker.admit(&numbers(), 0).unwrap();
+            let permit = breaker.admit(&numbers(), 0, false).unwrap();
             permit.ended(Ended::Failed, 1, &numbers(), 0, chance);
         }
-        assert!(breaker.admit(&numbers(), 99).is_err());
-        assert!(breaker.admit(&numbers(), 111).is_ok());
+        assert!(breaker.admit(&numbers(), 99, false).is_err());
+        assert!(breaker.admit(&numbers(), 111, false).is_ok());
     }
 }
 
@@ -224,7 +228,7 @@ fn a_decision_takes_less_than_a_microsecond() {
     let numbers = numbers();
     let start = std::time::Instant::now();
     for now_ms in 0..100_000 {
-        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        let permit = breaker.admit(&numbers, now_ms, false).unwrap();
         permit.ended(Ended::Alive, 1, &numbers, now_ms, 0);
     }
     let each_ns = start.elapsed().as_nanos() / 100_000;
@@ -352,7 +356,7 @@ proptest! {
         for event in events {
             match event {
                 Event::Begin => {
-                    let (permit, number) = (breaker.admit(&numbers(), now_ms), model.begin(now_ms));
+                    let (permit, number) = (breaker.admit(&numbers(), now_ms, false), model.begin(now_ms));
                     prop_assert_eq!(permit.is_ok(), number.is_some());
                     if let (Ok(permit), Some(number)) = (permit, number) {
                         out.push_back((number, permit));
@@ -378,10 +382,25 @@ proptest! {
         drop(out);
         for _ in 0..4 {
             now_ms += 1_000;
-            if let Ok(permit) = breaker.admit(&numbers(), now_ms) {
+            if let Ok(permit) = breaker.admit(&numbers(), now_ms, false) {
                 permit.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
             }
         }
         prop_assert_eq!(breaker.stand(0), CircuitState::Closed);
     }
+}
+
+#[test]
+fn unfinished_uploads_are_admitted_by_rate() {
+    let breaker = opened();
+    let held = [100, 150].map(|now_ms| breaker.admit(&numbers(), now_ms, true).unwrap());
+    assert_eq!(breaker.admit(&numbers(), 160, true).unwrap_err(), open(840));
+    // They take no place of a probe.
+    let probe = breaker.admit(&numbers(), 160, false).unwrap();
+    let later = breaker.admit(&numbers(), 1_000, true).unwrap();
+    drop(held);
+    probe.ended(Ended::Alive, 1, &numbers(), 1_010, 0);
+    assert_eq!(breaker.stand(1_010), CircuitState::HalfOpen);
+    later.ended(Ended::Alive, 1, &numbers(), 1_020, 0);
+    assert_eq!(breaker.stand(1_020), CircuitState::Closed);
 }

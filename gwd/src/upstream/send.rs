@@ -161,8 +161,8 @@ pub(crate) fn admit_client(
     Ok(in_flight)
 }
 
-/// Counts an unfinished upload. If the client's address has reached its limit, receives the
-/// beginning of the body before counting the upload.
+/// Counts an unfinished upload. If the client's address has reached its limit, or a circuit breaker
+/// is half open, receives the beginning of the body before counting the upload.
 async fn begin_upload(
     source: Source,
     out: &Outgoing<'_, '_>,
@@ -173,7 +173,11 @@ async fn begin_upload(
         addresses: &out.calls.budgets.upload_addresses,
         client: out.cx.client,
     };
-    if let Some(count) = share.begin() {
+    // While a circuit breaker is half open, a request whose body is complete may be a probe. Waiting
+    // for the body keeps slow clients from the probes.
+    let now_ms = out.calls.clock.now_ms();
+    let waits = out.transfer.is_upload_paced() && breaker_permits::may_probe(out, now_ms);
+    if !waits && let Some(count) = share.begin() {
         return Ok((source, count));
     }
     // The future is boxed, because few requests need it, and all would otherwise be as large.

@@ -195,6 +195,17 @@ impl Sending<'_> {
         }
     }
 
+    /// Time since `began_ns` without the time in which the gateway waited for the client's body: the
+    /// time that the upstream took. Both times are nanoseconds of the clock.
+    pub(super) fn awaited_upstream_ns(&self, began_ns: u64, now_ns: u64) -> u64 {
+        let all_ns = now_ns.saturating_sub(began_ns);
+        let Some(progress) = &self.progress else {
+            return all_ns;
+        };
+        let client_ms = progress.awaited_client_ms(now_ns / 1_000_000);
+        all_ns.saturating_sub(client_ms.saturating_mul(1_000_000))
+    }
+
     /// Outcome of an attempt for outlier detection and circuit breakers. `None` for a timeout of an
     /// attempt that had less than half of its time, because such a timeout says little about the
     /// host.

@@ -177,3 +177,78 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     });
     assert!(start.elapsed() < Duration::from_millis(3_500));
 }
+
+/// Breaker of one failure that stays open for a second, opened by one failed request; then the
+/// upstream responds with 200.
+fn half_open(scope: Scope) -> (Upstream, Served) {
+    let status = Arc::new(AtomicUsize::new(500));
+    let upstream = Upstream::telling(&status);
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    let mut fuse = fuse(1, scope);
+    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (1_000, 60_000);
+    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    status.store(200, Ordering::SeqCst);
+    eventually("the breaker is half open", || {
+        served.metric("gwd_circuit_state", &["main"]) == 1.0
+    });
+    (upstream, served)
+}
+
+#[test]
+fn unfinished_upload_is_no_probe() {
+    for (length, sent) in [(100, 3), (1 << 20, 70 << 10)] {
+        let (_upstream, served) = half_open(Scope::Upstream);
+        let mut slow = Client::connect(served.address);
+        let head = format!("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n");
+        slow.send(&format!("{head}{}", "x".repeat(sent)));
+        eventually("gwd has the request", || {
+            served.metric("http_server_active_requests", &[]) == 1.0
+        });
+        assert_eq!(get(served.address, "/a").status, 200, "{length}");
+        eventually("the probe closes the breaker", || {
+            served.metric("gwd_circuit_state", &["main"]) == 0.0
+        });
+        slow.send(&"x".repeat(length - sent));
+        assert_eq!(slow.answer().status, 200, "{length}");
+    }
+}
+
+#[test]
+fn complete_uploads_are_probes() {
+    let (_upstream, served) = half_open(Scope::Upstream);
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
+    client.send("llo");
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(served.metric("gwd_circuit_state", &["main"]), 0.0);
+}
+
+#[test]
+fn time_of_a_slow_client_is_no_slow_call() {
+    const SLOW: Duration = Duration::from_millis(1_500);
+    let upstream = Upstream::saying("ok");
+    for scope in [Scope::Upstream, Scope::Target] {
+        let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+        let mut fuse = fuse(1, scope);
+        fuse.numbers = Numbers {
+            consecutive_failures: None,
+            slow_ms: Some(1_000),
+            slow_ppm: Some(1),
+            min_requests: 1,
+            open_ms: 60_000,
+            open_max_ms: 60_000,
+            ..fuse.numbers
+        };
+        shop.upstreams[0].circuit_breaker = Some(fuse);
+        let served = shop.serve();
+        let mut client = Client::connect(served.address);
+        client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\no");
+        // The client's own time is the subject: there is no event to wait for.
+        std::thread::sleep(SLOW);
+        client.send("k");
+        assert_eq!(client.answer().status, 200, "{scope:?}");
+        assert_eq!(get(served.address, "/a").status, 200, "{scope:?}");
+    }
+}
