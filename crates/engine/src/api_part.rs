@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Verify};
 use http::HeaderName;
 use policy::RouteId;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
@@ -30,6 +32,10 @@ pub struct ApiPart {
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
+    /// For each operation in the order of the table: digest of the parts of its requests that are
+    /// validated, without path parameters. 0 if nothing is validated. Empty if the API validates
+    /// nothing.
+    pub(crate) checks: Box<[u64]>,
 }
 
 /// Mount of an API, with the sets of requests that its routes match.
@@ -78,6 +84,7 @@ impl ApiPart {
         let router = ApiRouter::build(operations, &hidden)
             .map_err(|conflict| BuildError::RouteConflict(conflict.first, conflict.second))?;
         let operations = router.operations();
+        let checks = checks(operations, messages.as_ref(), &digest);
         let route_ids = mounts.iter().flat_map(|mount| {
             let ids = operations.iter();
             ids.map(|operation| RouteId::new(&operation.key, &mount.name))
@@ -101,6 +108,7 @@ impl ApiPart {
             treatments: treatments.into(),
             names,
             messages,
+            checks,
         })
     }
 
@@ -199,6 +207,33 @@ impl ApiPart {
     pub fn policies(&self) -> &Set<ir::Policy> {
         &self.policies
     }
+}
+
+/// Digests of the parts of requests that are validated ([`ApiPart::checks`]). The digest of the
+/// blob is part of them, because the indices of schemas differ between APIs.
+fn checks(
+    operations: &[ir::Operation],
+    messages: Option<&ir::Messages>,
+    digest: &Key,
+) -> Box<[u64]> {
+    let Some(messages) = messages else {
+        return Box::default();
+    };
+    let digest_of = |operation: &ir::Operation| {
+        let described = messages.operations.get(&operation.key)?;
+        let parameters = described.parameters.iter();
+        let beside_path = |one: &&ir::Parameter| one.place != ir::ParameterPlace::Path;
+        let parameters: Vec<_> = parameters.filter(beside_path).collect();
+        let hash =
+            Sha256::new_with_prefix(digest).chain_update(encode(&(parameters, &described.body)));
+        let mut first = [0; size_of::<u64>()];
+        first.copy_from_slice(&hash.finalize()[..size_of::<u64>()]);
+        Some(u64::from_be_bytes(first))
+    };
+    let digests = operations
+        .iter()
+        .map(|operation| digest_of(operation).unwrap_or(0));
+    digests.collect()
 }
 
 impl Names {

@@ -182,13 +182,18 @@ fn reach(
 /// Marks the mounts on whose hosts the operations have different access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
     // Rules that all operations of an API have. None if they differ or are internal.
-    let common: Vec<Option<u128>> = apis
+    let common: Vec<Option<(u128, u64)>> = apis
         .iter()
         .map(|api| {
-            let mut all = api.treatments.iter().map(|treatment| treatment.access);
+            let mut all = api.treatments.iter();
             let first = all.next()?;
-            let is_common = api.router.hidden().is_none() && all.all(|one| one == first);
-            is_common.then_some(first)
+            let mut checks = api.part.checks.iter().copied();
+            let first_checks = checks.next().unwrap_or(0);
+            let is_common = api.router.hidden().is_none()
+                && !first.judges_route
+                && all.all(|one| one.access == first.access)
+                && checks.all(|one| one == first_checks);
+            is_common.then_some((first.access, first_checks))
         })
         .collect();
     for table in listeners

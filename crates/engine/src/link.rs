@@ -268,6 +268,7 @@ impl<'a> Linker<'a> {
             reads_path: is_any(Filter::reads_path),
             tells_path: is_any(Filter::tells_path),
             judges_path: is_any(Filter::judges_path),
+            judges_route: is_any(Filter::judges_route),
             path_readings: treatment.path_readings,
             access,
             security,

@@ -12,6 +12,8 @@
 //! therefore also looks for an operation of the host with other access whose path differs only in
 //! letter case.
 
+use std::cell::Cell;
+
 use bundle::ir::{PathReadings, Segment};
 use policy::RequestHead;
 
@@ -22,6 +24,17 @@ use crate::snapshot::{OPEN, RouteRef, Snapshot};
 
 /// Maximum number of readings of a path. A path with more readings is refused.
 const READINGS_MAX: usize = 64;
+
+/// Maximum number of bytes of all readings of a path: 128 KiB. A path with longer readings is
+/// refused.
+const READING_BYTES_MAX: usize = 128 << 10;
+
+/// Maximum number of steps of a search for other paths ([`router::lookup_steps`]). A path that
+/// needs more is refused. The steps take less than a millisecond.
+const SEARCH_MAX: usize = 100_000;
+
+/// Cost of a search for other letter cases, in look-ups of the path.
+const LETTER_CASE_COST: usize = 4;
 
 /// Reason why an ambiguous path must not be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +60,8 @@ pub enum Ambiguity {
     },
     /// A reading leads outside the base path.
     Outside,
-    /// The path has more than [`READINGS_MAX`] readings.
+    /// The path has more than [`READINGS_MAX`] readings or [`READING_BYTES_MAX`] bytes of them, or
+    /// the search for their operations takes more than [`SEARCH_MAX`] steps.
     TooMany,
 }
 
@@ -61,43 +75,68 @@ pub fn ambiguity(
     head: &RequestHead,
     route: &RouteRef<'_>,
 ) -> Option<Ambiguity> {
-    let hosts = &snapshot.listeners()[listener].hosts;
-    let letter_case = |path: &str| {
-        let found = letter_case((snapshot, hosts), head, route, path);
-        found.or_else(|| final_slash((snapshot, hosts), head, route, path))
+    let search = Search {
+        snapshot,
+        hosts: &snapshot.listeners()[listener].hosts,
+        head,
+        route,
+        left: Cell::new(SEARCH_MAX),
     };
-    if let Some(ambiguity) = letter_case(head.path()) {
-        return Some(ambiguity);
+    search.ambiguity().unwrap_or_else(Some)
+}
+
+/// Search for other paths of a request and their operations, with a bound on its work.
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    hosts: &'a HostTable,
+    head: &'a RequestHead,
+    route: &'a RouteRef<'a>,
+    /// Steps left of [`SEARCH_MAX`].
+    left: Cell<usize>,
+}
+
+/// The reason that was found, or None. The error is [`Ambiguity::TooMany`]: the work is too great.
+type Searched<T = Option<Ambiguity>> = Result<T, Ambiguity>;
+
+impl Search<'_> {
+    fn ambiguity(&self) -> Searched {
+        let (head, route) = (self.head, self.route);
+        let found = self.other_spelling(head.path())?;
+        if found.is_some() || !head.is_ambiguous {
+            return Ok(found);
+        }
+        let base = match route.mount.strip_base_path {
+            true => &*route.mount.base_path,
+            false => "",
+        };
+        let below = head.path().strip_prefix(base).unwrap_or(head.path());
+        for reading in readings(below)? {
+            let found = self.reading(format!("{base}{reading}"))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
-    if !head.is_ambiguous {
-        return None;
-    }
-    let base = match route.mount.strip_base_path {
-        true => &*route.mount.base_path,
-        false => "",
-    };
-    let below = head.path().strip_prefix(base).unwrap_or(head.path());
-    let all = match readings(below) {
-        Ok(all) => all,
-        Err(ambiguity) => return Some(ambiguity),
-    };
-    all.into_iter().find_map(|reading| {
-        let path = format!("{base}{reading}");
-        let found = router::find_path(hosts, &path, head);
-        let owner = match found {
+
+    /// Reason in a reading of the path.
+    fn reading(&self, path: String) -> Searched {
+        let route = self.route;
+        let owner = match self.find(&path)? {
             Found::Operation {
                 mount, operation, ..
             } => {
-                let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+                let mount = &self.snapshot.mounts[mount as usize];
+                let other = self.snapshot.route_at(mount, operation);
                 if is_same(route, &other) {
                     return match route.treatment.judges_path {
-                        true => Some(Ambiguity::Decision { path }),
-                        false if is_told(route) => Some(Ambiguity::Service { path }),
-                        false => letter_case(&path),
+                        true => Ok(Some(Ambiguity::Decision { path })),
+                        false if is_told(route) => Ok(Some(Ambiguity::Service { path })),
+                        false => self.other_spelling(&path),
                     };
                 }
                 if is_equivalent(route, &other) {
-                    return letter_case(&path);
+                    return self.other_spelling(&path);
                 }
                 Some(other.id.as_str().to_owned())
             }
@@ -107,100 +146,124 @@ pub fn ambiguity(
             Found::Nothing | Found::MethodNotAllowed(_) => {
                 if keeps_others(route)
                     && is_below(&path, &route.mount.base_path)
-                    && !router::is_withheld(hosts, &path, head)
+                    && !self.is_withheld(&path)?
                 {
-                    return letter_case(&path);
+                    return self.other_spelling(&path);
                 }
                 None
             }
         };
-        Some(Ambiguity::Reading { path, owner })
-    })
-}
-
-/// Path that differs from `path` only in letter case and that belongs to an operation of the host
-/// with other access rules, or to an `internal` operation. An upstream that compares paths
-/// case-insensitively could serve it. None without such a path.
-fn letter_case(
-    (snapshot, hosts): (&Snapshot, &HostTable),
-    head: &RequestHead,
-    route: &RouteRef<'_>,
-    path: &str,
-) -> Option<Ambiguity> {
-    // Requests without upper-case letters pay only for this check.
-    let has_upper = || route.mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
-    if !route.mount.has_other_access || !has_upper() {
-        return None;
+        Ok(Some(Ambiguity::Reading { path, owner }))
     }
-    let Some(others) = router::other_letter_cases(hosts, path, head) else {
-        return Some(Ambiguity::TooMany);
-    };
-    let mut others = others.into_iter();
-    others.find_map(|path| other_access((snapshot, hosts), head, route, path))
-}
 
-/// Path without the final slashes of `path`, or with one, that belongs to an operation of the host
-/// with other access rules, or to an `internal` operation. An upstream that ignores final slashes
-/// could serve it. None without such a path, and if the template of the route consists of literals:
-/// its author described this path.
-fn final_slash(
-    (snapshot, hosts): (&Snapshot, &HostTable),
-    head: &RequestHead,
-    route: &RouteRef<'_>,
-    path: &str,
-) -> Option<Ambiguity> {
-    let mount = route.mount;
-    let bare = path.trim_end_matches('/');
-    let has_slash = bare.len() < path.len();
-    if !mount.has_other_access || bare.is_empty() || !(has_slash || mount.has_final_slash) {
-        return None;
-    }
-    let template = &route.operation.template;
-    let mut segments = template.segments().iter();
-    let is_literal =
-        segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
-    if is_literal && route.operation.owns.is_described() && !template.is_prefix() {
-        return None;
-    }
-    let other = match has_slash {
-        true => bare.to_owned(),
-        false => format!("{path}/"),
-    };
-    let found = letter_case((snapshot, hosts), head, route, &other);
-    found.or_else(|| match router::find_path(hosts, &other, head) {
-        Found::Operation { .. } => other_access((snapshot, hosts), head, route, other),
-        _ if router::is_withheld(hosts, &other, head) => Some(Ambiguity::Reading {
-            path: other,
-            owner: None,
-        }),
-        _ => None,
-    })
-}
-
-/// The path, if it belongs to an operation with other access rules or to an `internal` operation.
-fn other_access(
-    (snapshot, hosts): (&Snapshot, &HostTable),
-    head: &RequestHead,
-    route: &RouteRef<'_>,
-    path: String,
-) -> Option<Ambiguity> {
-    let owner = match router::find_path(hosts, &path, head) {
-        Found::Operation {
-            mount, operation, ..
-        } => {
-            let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
-            if [OPEN, route.treatment.access].contains(&other.treatment.access) {
-                return None;
-            }
-            Some(other.id.as_str().to_owned())
+    /// Reason in another letter case of a path, or in its final slashes.
+    fn other_spelling(&self, path: &str) -> Searched {
+        match self.letter_case(path)? {
+            None => self.final_slash(path),
+            found => Ok(found),
         }
-        _ if router::is_withheld(hosts, &path, head) => None,
-        // The gateway refuses this spelling. A described operation serves its own one.
-        _ if route.operation.owns.is_described() => return None,
-        _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return None,
-        _ => None,
-    };
-    Some(Ambiguity::Reading { path, owner })
+    }
+
+    /// Path that differs from `path` only in letter case and that belongs to an operation of the
+    /// host with other access rules, or to an `internal` operation. An upstream that compares paths
+    /// case-insensitively could serve it. None without such a path.
+    fn letter_case(&self, path: &str) -> Searched {
+        // Requests without upper-case letters pay only for this check.
+        let mount = self.route.mount;
+        let has_upper = || mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
+        if !mount.has_other_access || !has_upper() {
+            return Ok(None);
+        }
+        self.spend(path, LETTER_CASE_COST)?;
+        let others = router::other_letter_cases(self.hosts, path, self.head);
+        for path in others.ok_or(Ambiguity::TooMany)? {
+            let found = self.other_access(path)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Path without the final slashes of `path`, or with one, that belongs to an operation of the
+    /// host with other access rules, or to an `internal` operation. An upstream that ignores final
+    /// slashes could serve it. None without such a path, and if the template of the route consists
+    /// of literals: its author described this path.
+    fn final_slash(&self, path: &str) -> Searched {
+        let (route, mount) = (self.route, self.route.mount);
+        let bare = path.trim_end_matches('/');
+        let has_slash = bare.len() < path.len();
+        if !mount.has_other_access || bare.is_empty() || !(has_slash || mount.has_final_slash) {
+            return Ok(None);
+        }
+        let template = &route.operation.template;
+        let mut segments = template.segments().iter();
+        let is_literal =
+            segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
+        if is_literal && route.operation.owns.is_described() && !template.is_prefix() {
+            return Ok(None);
+        }
+        let other = match has_slash {
+            true => bare.to_owned(),
+            false => format!("{path}/"),
+        };
+        let found = self.letter_case(&other)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        match self.find(&other)? {
+            Found::Operation { .. } => self.other_access(other),
+            _ if self.is_withheld(&other)? => Ok(Some(Ambiguity::Reading {
+                path: other,
+                owner: None,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// The path, if it belongs to an operation with other access rules or to an `internal`
+    /// operation.
+    fn other_access(&self, path: String) -> Searched {
+        let route = self.route;
+        let owner = match self.find(&path)? {
+            Found::Operation {
+                mount, operation, ..
+            } => {
+                let mount = &self.snapshot.mounts[mount as usize];
+                let other = self.snapshot.route_at(mount, operation);
+                if other.treatment.access == OPEN || route.has_access_of(&other) {
+                    return Ok(None);
+                }
+                Some(other.id.as_str().to_owned())
+            }
+            _ if self.is_withheld(&path)? => None,
+            // The gateway refuses this spelling. A described operation serves its own one.
+            _ if route.operation.owns.is_described() => return Ok(None),
+            _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return Ok(None),
+            _ => None,
+        };
+        Ok(Some(Ambiguity::Reading { path, owner }))
+    }
+
+    /// Finds the operation of a path.
+    fn find(&self, path: &str) -> Searched<Found> {
+        self.spend(path, 1)?;
+        Ok(router::find_path(self.hosts, path, self.head))
+    }
+
+    /// True if an `internal` operation matches the path.
+    fn is_withheld(&self, path: &str) -> Searched<bool> {
+        self.spend(path, 1)?;
+        Ok(router::is_withheld(self.hosts, path, self.head))
+    }
+
+    /// Counts the steps of one look-up of a path: those of each mount whose base path it has.
+    fn spend(&self, path: &str, factor: usize) -> Searched<()> {
+        let steps = factor * router::lookup_steps(self.hosts, path, self.head);
+        let left = self.left.get().checked_sub(steps);
+        self.left.set(left.ok_or(Ambiguity::TooMany)?);
+        Ok(())
+    }
 }
 
 /// True if a path lies at a base path or below it.
@@ -217,7 +280,7 @@ fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
 /// route belongs to the same API and has the same access rules.
 fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     let (own, others) = (route.treatment, other.treatment);
-    let same_access = own.access == others.access && own.upstream == others.upstream;
+    let same_access = route.has_access_of(other) && own.upstream == others.upstream;
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 
@@ -278,7 +341,7 @@ pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
 }
 
 /// Paths as which upstreams may interpret a normalised path, without the path itself and without
-/// duplicates. At most [`READINGS_MAX`].
+/// duplicates. At most [`READINGS_MAX`] with [`READING_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
@@ -327,7 +390,7 @@ fn spellings(path: &str) -> Result<Vec<String>, Ambiguity> {
                 texts.push(one);
             }
         }
-        if texts.len() > READINGS_MAX {
+        if texts.len() > READINGS_MAX || texts.len() * path.len() > READING_BYTES_MAX {
             return Err(Ambiguity::TooMany);
         }
     }

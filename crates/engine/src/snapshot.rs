@@ -106,6 +106,8 @@ pub struct Treatment {
     pub(crate) tells_path: bool,
     /// True if a step of the chain decides by the path of the request.
     pub(crate) judges_path: bool,
+    /// True if a step of the chain decides by the route of the request.
+    pub(crate) judges_route: bool,
     /// `path_readings`: treatment of paths that an upstream may read as another path.
     pub(crate) path_readings: PathReadings,
     /// Digest of the access rules: security, chain and validation. Equal for treatments with the
@@ -186,6 +188,8 @@ pub struct RouteRef<'s> {
     pub api: &'s str,
     /// Operation of the route.
     pub operation: &'s Operation,
+    /// Digest of the messages that are validated ([`ApiPart::checks`]).
+    pub(crate) checks: u64,
     /// Mount of the route.
     pub mount: &'s Mount,
     /// Settings for processing the route's requests.
@@ -193,6 +197,13 @@ pub struct RouteRef<'s> {
 }
 
 impl RouteRef<'_> {
+    /// True if the gateway decides about requests of both routes by the same rules.
+    pub(crate) fn has_access_of(&self, other: &Self) -> bool {
+        let same = (self.api_index, self.index_in_api) == (other.api_index, other.index_in_api);
+        let access = |route: &Self| (route.treatment.access, route.checks);
+        same || access(self) == access(other) && !self.treatment.judges_route
+    }
+
     /// Index of the operation in [`ApiPart::operations`].
     #[must_use]
     pub fn operation_index(&self) -> usize {
@@ -323,6 +334,12 @@ impl Snapshot {
             id: &api.part.route_ids[index_in_api as usize],
             api: &api.part.name,
             operation: &api.router.operations()[operation as usize],
+            checks: api
+                .part
+                .checks
+                .get(operation as usize)
+                .copied()
+                .unwrap_or(0),
             mount,
             treatment: &api.treatments[brief.treatment as usize],
         }

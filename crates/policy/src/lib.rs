@@ -160,6 +160,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.judges_path(),)* }
             }
 
+            fn judges_route(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.judges_route(),)* }
+            }
+
             fn tells_path(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.tells_path(),)* }
             }

@@ -82,6 +82,12 @@ pub trait Run {
     fn judges_path(&self) -> bool {
         false
     }
+
+    /// True if the decision of the filter depends on the route of the request: it may differ
+    /// between two operations that have the same policy.
+    fn judges_route(&self) -> bool {
+        false
+    }
 }
 
 /// Inputs for building a filter.

@@ -23,6 +23,7 @@ mod links;
 mod lint;
 mod nodes;
 mod oasdiff;
+mod other_paths;
 mod past;
 mod project;
 mod reach;

@@ -178,7 +178,7 @@ impl Breaker {
 
     /// Counts an unfinished upload. False if `most` were admitted in this interval.
     fn admits_upload(&self, epoch: u64, most: u64, now_ms: u64) -> bool {
-        let interval = epoch << 48 | (now_ms / UPLOADS_MS & 0xffff_ffff) << 16;
+        let interval = epoch << 48 | ((now_ms / UPLOADS_MS) & 0xffff_ffff) << 16;
         loop {
             let raw = self.uploads.load(Ordering::Relaxed);
             let admitted = if raw & !0xffff == interval {

@@ -174,6 +174,16 @@ impl MountTable {
         Ok(others.0)
     }
 
+    /// Number of mounts whose base path is a prefix of `path` in any letter case.
+    pub(super) fn mounts_around(&self, path: &str) -> usize {
+        let bases = self.depths.iter().filter_map(|depth| {
+            let (base, _) = split_after(path, *depth)?;
+            letter_case::with_lower(base, |lower| self.folded.get(lower))
+        });
+        let mounts = bases.flatten().filter_map(|base| self.bases.get(base));
+        mounts.map(Vec::len).sum()
+    }
+
     /// Mounts whose base path is a prefix of `path`, each with the rest of the path after the base
     /// path (empty or `/…`).
     pub fn below<'t, 'p>(

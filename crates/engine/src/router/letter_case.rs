@@ -128,14 +128,12 @@ impl LetterCases {
         others.add(paths)
     }
 
-    /// Spellings of a segment in templates. The segment itself if there are none.
+    /// The segment itself, which a parameter may match, and its spellings in templates.
     fn spellings(&self, segment: &str) -> Vec<String> {
         let literals = self.literals.get(&*segment.to_ascii_lowercase());
-        let mut all: Vec<String> = literals
-            .into_iter()
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
+        let literals = literals.into_iter().flatten().map(ToString::to_string);
+        let mut all = vec![segment.to_owned()];
+        all.extend(literals.filter(|literal| *literal != *segment));
         for pattern in &self.patterns {
             let mut text = segment.to_owned();
             let matches = places(pattern, segment, &mut |range, literal| {
@@ -144,9 +142,6 @@ impl LetterCases {
             if matches && !all.contains(&text) {
                 all.push(text);
             }
-        }
-        if all.is_empty() {
-            all.push(segment.to_owned());
         }
         all
     }

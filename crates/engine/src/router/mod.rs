@@ -107,6 +107,16 @@ pub fn other_letter_cases(
     })
 }
 
+/// Upper bound of the steps of a look-up of a path: for each mount whose base path it has in any
+/// letter case, one for each segment and one for each 64 bytes.
+#[must_use]
+pub fn lookup_steps(hosts: &HostTable, path: &str, head: &RequestHead) -> usize {
+    let mounts = hosts.mounts(&head.host);
+    let mounts = mounts.map_or(0, |table| table.mounts_around(path));
+    let segments = memchr::memchr_iter(b'/', path.as_bytes()).count();
+    (mounts + 1) * (segments + path.len() / 64 + 1)
+}
+
 /// True if an `internal` operation matches the path and the method of the request.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {

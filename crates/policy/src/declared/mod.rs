@@ -403,6 +403,27 @@ impl<'b, C> Decode<'b, C> for Settings {
     }
 }
 
+/// Table of changes for a kind that this version knows but cannot run. Default: no rows.
+pub(crate) fn changes(kind: &str) -> &'static Changes {
+    static GRAPHQL_GUARD: Changes = Changes::new(change_rows! {
+            "depth": More(NoLimit);
+            "aliases": More(NoLimit);
+            "complexity": More(NoLimit);
+            "tokens": More(NoLimit);
+            "batch": More(NoLimit);
+    });
+    static LLM: Changes = Changes::new(change_rows! {
+            "tokens": More(NoLimit);
+            "max_tokens": More(NoLimit);
+    });
+    static OTHERS: Changes = Changes::new(&[]);
+    match kind {
+        "graphql_guard" => &GRAPHQL_GUARD,
+        "llm" => &LLM,
+        _ => &OTHERS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,26 +457,5 @@ mod tests {
         assert!(minicbor::decode::<Settings>(&bytes).is_err());
         assert_eq!(fine.flag(&["a"]), Some(true));
         assert!(fine.has(&["b"]) && !fine.has(&["c"]));
-    }
-}
-
-/// Table of changes for a kind that this version knows but cannot run. Default: no rows.
-pub(crate) fn changes(kind: &str) -> &'static Changes {
-    static GRAPHQL_GUARD: Changes = Changes::new(change_rows! {
-            "depth": More(NoLimit);
-            "aliases": More(NoLimit);
-            "complexity": More(NoLimit);
-            "tokens": More(NoLimit);
-            "batch": More(NoLimit);
-    });
-    static LLM: Changes = Changes::new(change_rows! {
-            "tokens": More(NoLimit);
-            "max_tokens": More(NoLimit);
-    });
-    static OTHERS: Changes = Changes::new(&[]);
-    match kind {
-        "graphql_guard" => &GRAPHQL_GUARD,
-        "llm" => &LLM,
-        _ => &OTHERS,
     }
 }

@@ -241,6 +241,13 @@ impl Run for Filter {
         }
     }
 
+    fn judges_route(&self) -> bool {
+        match &self.expression {
+            Some(Condition::Compiled(expression)) => expression.reads_route(),
+            Some(Condition::Unreadable) | None => false,
+        }
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let fault = self.fault(cx.principal.as_ref());
         let condition = self.expression.as_ref().filter(|_| fault.is_none());

@@ -136,6 +136,13 @@ impl Expression {
         self.reads().iter().any(is_path)
     }
 
+    /// True if the expression reads the route of the request.
+    #[must_use]
+    pub fn reads_route(&self) -> bool {
+        let mut reads = self.reads().into_iter();
+        reads.any(|read| read.first().is_some_and(|variable| variable == "route"))
+    }
+
     /// True if the expression excludes paths with regard to letter case, as
     /// `!request.path.startsWith("/admin")` does. It then admits the path in another letter case,
     /// which some servers read as the excluded one.
