@@ -137,33 +137,26 @@ pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// Address of the client: of the right-most hop that is not a trusted proxy, or of the peer if the
-/// peer is not trusted. The hops are those of `X-Forwarded-For`, or those of `Forwarded` if
-/// `X-Forwarded-For` has none.
-pub(super) fn client(
-    headers: &HeaderMap,
-    listener: &Listener,
-    peer: IpAddr,
-    trusted: bool,
-) -> IpAddr {
-    if !trusted {
-        return peer;
-    }
+/// Address of the client: of the right-most hop that is not a trusted proxy. The hops are those of
+/// `X-Forwarded-For`, or those of `Forwarded` if `X-Forwarded-For` has none. `peer` is a trusted
+/// proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
+pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> (IpAddr, usize) {
     let is_trusted = |address: &IpAddr| {
         let mut ranges = listener.trusted_proxies.iter();
         ranges.any(|range| range.contains(*address))
     };
-    let mut client = peer;
+    let (mut client, mut written) = (peer, 0);
     for hop in hops(headers).iter().rev() {
+        written += 1;
         let Some(address) = hop.address else {
-            return client;
+            break;
         };
         client = address;
         if !is_trusted(&address) {
-            return client;
+            break;
         }
     }
-    client
+    (client, written.max(1))
 }
 
 /// Hop that the request has passed.

@@ -155,7 +155,12 @@ pub fn admit(
         received,
         is_ambiguous,
     } = target(&method, asked, listener.slashes)?;
-    let client = client(&headers, listener, peer, trusted);
+    let mut address = peer;
+    if trusted {
+        let (client, written) = client(&headers, listener, peer);
+        address = client;
+        believed::drop_unproven(&mut headers, written);
+    }
     let request_id = match found.identified {
         true => headers.remove(&X_REQUEST_ID),
         false => None,
@@ -169,7 +174,7 @@ pub fn admit(
             headers,
             is_ambiguous,
         },
-        client,
+        client: address,
         trusted,
         request_id,
         client_cert: found.client_cert,
@@ -240,7 +245,8 @@ fn sweep(
             }
             "content-length" => lengths += 1,
             "transfer-encoding" => coded = true,
-            "keep-alive"
+            "http2-settings"
+            | "keep-alive"
             // Remove the field `Proxy`: CGI programs read it as the environment variable
             // `HTTP_PROXY` (CVE-2016-5385).
             | "proxy"

@@ -227,6 +227,58 @@ fn hops_before_a_malformed_one_are_not_believed() {
     assert_eq!(only("for=198.51.100.7, for=x:y, for=10.1.1.1"), "10.1.1.1");
 }
 
+/// The proxy appends to the lists that a client sent: the client's elements do not count.
+#[test]
+fn elements_of_the_client_are_not_believed() {
+    let cases: [(&[(&str, &str)], &str); 5] = [
+        (
+            &[(
+                "forwarded",
+                "for=8.8.8.8;host=a;proto=https, for=1.1.1.1;host=b;proto=http",
+            )],
+            "1.1.1.1 http b forwarded=for=8.8.8.8, for=1.1.1.1;host=b;proto=http",
+        ),
+        (
+            &[
+                ("x-forwarded-for", "8.8.8.8, 1.1.1.1"),
+                ("x-forwarded-host", "a, b"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-proto", "http"),
+            ],
+            "1.1.1.1 http b",
+        ),
+        // Two trusted proxies: the one nearest to the client is believed.
+        (
+            &[
+                ("x-forwarded-for", "8.8.8.8, 1.1.1.1, 10.0.0.2"),
+                ("x-forwarded-host", "a, b, c"),
+                ("x-forwarded-proto", "https"),
+            ],
+            "1.1.1.1 https b",
+        ),
+        (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
+        (
+            &[("forwarded", "for=8.8.8.8;host=a, for=1.1.1.1;host=<")],
+            "1.1.1.1 - - forwarded=for=8.8.8.8;host=a, for=1.1.1.1;host=<",
+        ),
+    ];
+    for (fields, expected) in cases {
+        let admitted = admitted_from_proxy(&[&[("host", "h")], fields].concat());
+        let headers = &admitted.head.headers;
+        let found = believed::Believed::of(headers);
+        let host = found
+            .host
+            .as_ref()
+            .map_or("-", |host| host.to_str().unwrap());
+        let proto = found.proto.unwrap_or("-");
+        let mut seen = format!("{} {proto} {host}", admitted.client);
+        if let Some(forwarded) = headers.get("forwarded") {
+            seen += &format!(" forwarded={}", forwarded.to_str().unwrap());
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
 #[test]
 fn hops_of_the_gateway_leave_an_upstreams_via() {
     let left = |text: &str| {
