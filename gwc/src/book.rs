@@ -195,6 +195,8 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
     kinds(&mut page, policy::KINDS, &mut written);
     page.push_str("\n# Kinds of verifier\n");
     kinds(&mut page, policy::auth::KINDS, &mut written);
+    page.push_str("\n# Kinds of store\n");
+    kinds(&mut page, vocab::shared::STORE_KINDS, &mut written);
     reasons(&mut page);
     page
 }
@@ -265,7 +267,11 @@ fn kinds(page: &mut String, variants: &'static [Variant], written: &mut Vec<&'st
         let mark = if variant.runs { "" } else { " (later)" };
         let title = format!("`kind: {}`{mark}", variant.kind);
         if object.fields.is_empty() {
-            let _ = write!(page, "\n## {title}\n\n{}; no further keys.\n", object.what);
+            let _ = write!(
+                page,
+                "\n## {title}\n\n{}. `kind` is the only setting.\n",
+                object.what
+            );
         } else {
             table(page, &title, object, written);
         }

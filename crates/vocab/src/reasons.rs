@@ -110,7 +110,7 @@ reasons! {
         "no_route" 404 "no operation has this path";
         "path_invalid" 400 "the path is not valid";
         "target_invalid" 400 "the request target is not valid";
-        "target_too_long" 414 "the request target is longer than `limits.target_bytes`";
+        "target_too_long" 414 "the request target is longer than 16KiB";
         "trace_refused" 405 "TRACE is not served";
     }
 }

@@ -35,11 +35,14 @@ static ERROR: Object = Object {
 };
 
 /// Stores for shared counters and caches.
-pub(crate) const STORES: Shape = Map(&Kinds(&[diag::shape::Variant {
+pub(crate) const STORES: Shape = Map(&Kinds(STORE_KINDS));
+
+/// Kinds of stores.
+pub const STORE_KINDS: &[diag::shape::Variant] = &[diag::shape::Variant {
     kind: "redis",
     object: &REDIS,
     runs: true,
-}]));
+}];
 
 static REDIS: Object = Object {
     what: "a store that a fleet shares",

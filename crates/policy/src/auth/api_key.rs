@@ -26,7 +26,7 @@ pub mod author {
 
     /// Keys of `kind: api_key`: none.
     pub static SHAPE: Object = Object {
-        what: "keys held by consumers",
+        what: "API keys of consumers",
         rules: &[],
         fields: &[],
     };

@@ -174,7 +174,7 @@ pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
     for (entry, value) in fields {
         let name = entry.key.to_ascii_lowercase();
         let message = match name.as_str() {
-            "host" => "the Host of a check has its own key",
+            "host" => "the key `host` sets the Host field of a check",
             "connection" | "content-length" | "transfer-encoding" | "te" | "upgrade"
             | "content-type" => "the gateway writes this field of a check itself",
             _ if value
