@@ -369,7 +369,7 @@ fn rules_have_names_codes_and_names_of_other_linters() {
         .contains("gwc's name of the rule is `undeclared-path-parameter`, `unused-path-parameter`");
     concise("oas2-anyOf=warn")
         .with(64)
-        .contains("gwc has no such rule: 2.0 is lifted to 3.0");
+        .contains("gwc has no such rule: 2.0 is converted to 3.0");
     concise("missing-contakt=warn")
         .with(64)
         .contains("did you mean `missing-contact`?");

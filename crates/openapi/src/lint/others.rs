@@ -43,7 +43,7 @@ const SPECTRAL: &[Row] = &[
     (
         "oas2-operation-formData-consume-check",
         &[],
-        "2.0 is lifted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
+        "2.0 is converted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
     ),
     (
         "operation-operationId-unique",
@@ -117,12 +117,12 @@ const SPECTRAL: &[Row] = &[
     (
         "oas2-api-host",
         &["missing-servers"],
-        "2.0 is lifted to 3.0: `host` becomes a server",
+        "2.0 is converted to 3.0: `host` becomes a server",
     ),
     (
         "oas2-api-schemes",
         &["missing-servers"],
-        "2.0 is lifted to 3.0: `schemes` become servers",
+        "2.0 is converted to 3.0: `schemes` become servers",
     ),
     ("oas2-discriminator", &["optional-discriminator"], ""),
     ("oas2-host-not-example", &["example-server"], ""),
@@ -146,12 +146,12 @@ const SPECTRAL: &[Row] = &[
     (
         "oas2-anyOf",
         &[],
-        "2.0 is lifted to 3.0, which has `anyOf`; gwc gives it the same meaning",
+        "2.0 is converted to 3.0, which has `anyOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-oneOf",
         &[],
-        "2.0 is lifted to 3.0, which has `oneOf`; gwc gives it the same meaning",
+        "2.0 is converted to 3.0, which has `oneOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-schema",
@@ -292,12 +292,12 @@ const VACUUM: &[Row] = &[
     (
         "oas2-api-host",
         &["missing-servers"],
-        "2.0 is lifted to 3.0: `host` becomes a server",
+        "2.0 is converted to 3.0: `host` becomes a server",
     ),
     (
         "oas2-api-schemes",
         &["missing-servers"],
-        "2.0 is lifted to 3.0: `schemes` become servers",
+        "2.0 is converted to 3.0: `schemes` become servers",
     ),
     ("oas2-discriminator", &["optional-discriminator"], ""),
     ("oas2-host-not-example", &["example-server"], ""),
@@ -333,17 +333,17 @@ const VACUUM: &[Row] = &[
     (
         "oas2-operation-formData-consume-check",
         &[],
-        "2.0 is lifted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
+        "2.0 is converted to 3.0: a form without `consumes` gets the default media type of forms, `application/x-www-form-urlencoded`, or `multipart/form-data` with files",
     ),
     (
         "oas2-anyOf",
         &[],
-        "2.0 is lifted to 3.0, which has `anyOf`; gwc gives it the same meaning",
+        "2.0 is converted to 3.0, which has `anyOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-oneOf",
         &[],
-        "2.0 is lifted to 3.0, which has `oneOf`; gwc gives it the same meaning",
+        "2.0 is converted to 3.0, which has `oneOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-schema",
@@ -464,7 +464,7 @@ const REDOCLY: &[Row] = &[
     (
         "no-illogical-composition-keywords",
         &["empty-alternatives"],
-        "generators write lists with one entry, and their meaning is clear",
+        "gwc does not report a list with one entry: generators write such lists, and their meaning is clear",
     ),
     (
         "no-invalid-media-type-examples",
