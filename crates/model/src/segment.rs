@@ -168,8 +168,8 @@ fn matched(
             at += 1;
             continue;
         }
-        // Let the last run take one more byte. Earlier runs need no change, because they already
-        // leave the longest part to later steps.
+        // Backtrack: let the last run take one more byte. Earlier runs need no change: they are as
+        // short as possible, so that the steps after them already have the most bytes to match.
         let (after, length) = run?;
         bytes.truncate(length);
         bytes.push(meet(*word.get(length)?, Step::Many)?);

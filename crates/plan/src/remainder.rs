@@ -21,7 +21,8 @@ use model::lower::Lowered;
 /// Id of a difference that no rule describes.
 const UNCLASSIFIED: &str = "unclassified";
 
-/// Maximum number of parts that are compared alone. All further parts count as not described.
+/// Maximum number of parts that are compared alone. All further parts that differ are reported as
+/// [`UNCLASSIFIED`], without a comparison.
 const ALONE_MAX: usize = 64;
 
 /// Gateway and contracts of one side of a comparison of one part.

@@ -13,7 +13,7 @@ use super::{Change, Class, OperationRef, Outcome, Plan, Review, Section, Witness
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
 
-/// Plan with all inputs of its output.
+/// Plan, with the other data that its output formats need.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     /// The plan to write.

@@ -107,7 +107,8 @@ pub struct Cx<'a> {
     pub mirrors: Vec<Mirror<'a>>,
     /// Parts of the request that are replaced for the upstream.
     pub rewritten: Option<Rewritten>,
-    /// Answers to the questions that the steps of this request asked.
+    /// Answers to the questions of the steps ([`crate::ask`]): results of calls to other services
+    /// and of computations.
     pub answers: Answers,
     /// Limits of the chain on the bodies of request and response.
     pub body_limits: BodyLimits,

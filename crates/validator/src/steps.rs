@@ -21,18 +21,18 @@ pub(crate) const KEYWORD: &str = "x-gwd-step";
 /// Keyword that costs its value, and holds while the costs of the check are below their maximum.
 pub(crate) const COST: &str = "x-gwd-cost";
 
-/// Steps for each value.
+/// Number of steps that every check may take.
 const STEPS_MIN: u64 = 2_000;
-/// Further steps for each JSON value inside the value.
+/// Number of further steps for each JSON value in the checked value, itself included.
 const STEPS_PER_NODE: u64 = 16;
-/// Maximum number of steps for a value.
+/// Maximum number of steps of a check, however many JSON values the checked value contains.
 const STEPS_MAX: u64 = 4_000_000;
 
-/// Maximum costs of a check of a value.
+/// Costs that every check may have.
 const COSTS_MIN: u64 = 2_000_000;
-/// Further costs for each JSON value inside the value.
+/// Further costs for each JSON value in the checked value, itself included.
 const COSTS_PER_NODE: u64 = 1_000;
-/// Maximum costs of a check of any value: about a second of time.
+/// Maximum costs of a check, however many JSON values the checked value contains: about a second.
 const COSTS_MAX: u64 = 50_000_000;
 /// Maximum costs of a description of errors. One unit is at most about one error, of 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;

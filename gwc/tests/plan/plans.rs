@@ -21,7 +21,7 @@ fn gateway(plan: &str, plans: &str) -> String {
 
 const PLANS: &str = "gold: {policies: [fast]}, silver: {policies: [few]}, both: {policies: [fast, few, month]}, near: {policies: [fast2]}";
 
-/// Lines of a plan about consumers, `CLASS SUBJECT`.
+/// Lines of the plan with the id `consumer-plan-changed`, as `CLASS SUBJECT`.
 fn moved(old: &str, new: &str) -> Vec<String> {
     let plan = plan((old, DOCUMENT), (new, DOCUMENT));
     let changes = plan.changes.iter();

@@ -90,7 +90,7 @@ const OF_GATEWAY: &[Edit] = &[
         Some("witness ES256 30000 nonce"),
     ),
     (
-        // Whoever knows the secret can make nonces in advance.
+        // A client that knows the secret can make nonces in advance.
         "nonce: true, window: 30s",
         "nonce: true, nonce_secret: '${env:GWS_I}', window: 30s",
         &[

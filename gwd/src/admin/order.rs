@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(target(Value::Null).unwrap(), "Back(1)");
         assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
         assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
-        // `i64::MIN` can be negated without overflow.
+        // `i64::MIN` is accepted, although its negation overflows an `i64`.
         assert!(target(json!(i64::MIN)).is_ok());
         let id = Digest::of(b"x").to_string();
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));

@@ -64,8 +64,9 @@ pub(crate) struct Lead {
     _gate: Leading<()>,
 }
 
-/// Cached answers in two generations. When the younger generation is full, it becomes the older
-/// one, and answers that were not used since the last change are dropped.
+/// Cached answers in two generations. An answer of the older generation moves to the younger one
+/// when it is used. When the younger generation is full, it becomes the older one, and the answers
+/// of the former older generation are dropped.
 #[derive(Debug, Default)]
 struct Store {
     young: Generation,

@@ -141,8 +141,8 @@ impl Matters {
         if parent == Some(store) || parent == Some(channels) {
             return path == *channels || path == *channel || path == *revocations;
         }
-        // Beside the trust file, ignore writes to other files, which may be logs. A created or
-        // replaced file counts, because it may be part of a chain of symbolic links.
+        // In the folder of the trust file, ignore writes to other files, which may be logs. A
+        // created or replaced file counts, because it may be part of a chain of symbolic links.
         let written = matches!(
             kind,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))

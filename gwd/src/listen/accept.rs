@@ -2,9 +2,9 @@
 //! the running version no longer names it (release.md §9).
 //!
 //! Leaving has three steps: no new TCP handshakes begin; handshakes in progress are completed for a
-//! while; then the socket, with its queue empty, stops listening. For [`LAST_EXCHANGE_MS`] after
-//! that, each connection may begin one more exchange, under the last version that named the
-//! address. The response has `connection: close`.
+//! while; then the socket, with its queue empty, stops listening. For [`LAST_EXCHANGE_MS`] from the
+//! switch of versions, each connection may begin one more exchange, under the last version that
+//! named the address. The response has `connection: close`.
 
 use std::future::poll_fn;
 use std::io;

@@ -73,9 +73,9 @@ pub(crate) struct Times<'a> {
 pub(crate) enum Missed {
     /// The connection attempt failed, which counts against the host.
     Failed(Failure),
-    /// The request's `timeout` passed before the connect timeout, but after [`TELLING_MS`] or half
-    /// the connect timeout, so that the attempt counts against the host. The attempt of another
-    /// request may still succeed.
+    /// The attempt ended with the request's `timeout`, before the connect timeout. It counts
+    /// against the host, because it had at least [`TELLING_MS`], or half the connect timeout if
+    /// that is less. Other requests that wait for a shared connection do not fail with it.
     Expired(Failure),
     /// There was no attempt, or the attempt had too little time to count against the host.
     Unasked(Failure),

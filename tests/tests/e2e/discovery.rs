@@ -1,4 +1,4 @@
-//! Discovered hosts of gateway.yaml, by name and from a file, through both programs.
+//! End-to-end tests of discovered upstream hosts: by DNS name (`dns`) and from a file (`file`).
 
 use e2e::gateway::Options;
 use e2e::project::Project;

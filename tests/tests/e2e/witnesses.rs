@@ -106,7 +106,7 @@ fn set(headers: &mut [(String, String)], name: &str, value: &str) {
     field.unwrap_or_else(|| panic!("{name} is not sent")).1 = value.to_owned();
 }
 
-/// Settings of both versions.
+/// Text of gateway.yaml in the old version. Each of [`EDITS`] makes a new version.
 fn gateway(upstreams: [&Upstream; 2]) -> String {
     let [u, v] = upstreams.map(Upstream::url);
     format!(

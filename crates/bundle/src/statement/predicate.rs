@@ -112,7 +112,8 @@ pub struct Record {
     pub revocations: Option<Pointer>,
     /// Bundles to remove from memory and disk.
     pub withdraw: BTreeSet<Digest>,
-    /// Handling of open tunnels whose authorisation changed. Default: `Keep`.
+    /// Handling of open tunnels whose authorisation changed. Default: `Keep`. Reserved: gwc does
+    /// not write it, and gwd does not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
 }

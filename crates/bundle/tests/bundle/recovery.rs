@@ -143,7 +143,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert!(follow::head(&store, &context, &memory).is_err());
     let list = follow::revocations(&store, &context, &memory).unwrap();
     assert_eq!(list.serial(), 1);
-    // Under that list, records signed by the key are no longer remembered.
+    // The list revokes the key, so that a record signed with it is no longer remembered.
     assert_eq!(memory.record, Some(one));
     let judged = follow::remember_under(&state, &context, list).unwrap();
     assert_eq!(judged.record, None);
@@ -174,7 +174,7 @@ fn a_key_on_the_revocation_list_no_longer_counts() {
 
 #[test]
 fn a_replayed_head_on_a_fresh_state_folder() {
-    // A thief of the store can present an old state of it.
+    // An attacker who controls the store can present an old state of it.
     let old = Store::default();
     ship(&old, "one");
     let (trust, prod) = (trust(), prod());

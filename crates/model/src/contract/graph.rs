@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::refine::{classes, sets_of};
 
-/// Nodes in the order in which they were reserved.
+/// Nodes under construction, indexed by the ids that [`Graph::reserve`] returns.
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,

@@ -39,7 +39,7 @@ use model::source_map::{FieldSource, OperationSource, Place};
 pub struct RouteRequest<'a> {
     /// Version of the gateway, with its source map.
     pub side: &'a Side,
-    /// Engine of the same version.
+    /// Engine of the version in `side`, which decides the request.
     pub oracle: &'a Oracle,
     /// Request to explain.
     pub question: &'a Question,

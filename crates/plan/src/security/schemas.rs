@@ -140,7 +140,7 @@ pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example
 }
 
 impl Enforced {
-    /// Lines with their differences.
+    /// Lines of the plan, each with the difference that it describes.
     pub(crate) fn lines(&self) -> Vec<(EnforcedLine, &Difference)> {
         let contract = |cone: &Cone| ir::Contract {
             name: String::new(),

@@ -33,7 +33,7 @@ pub struct Revision {
     commit: Option<Oid>,
     /// Folder relative to the root of the repository. Empty for the root.
     folder: String,
-    /// True if paths may leave the folder.
+    /// True if paths may lead out of `folder`, to any file of the repository.
     is_wide: bool,
 }
 
