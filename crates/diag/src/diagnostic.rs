@@ -31,7 +31,8 @@ impl Level {
 pub struct Lint {
     /// Code: `GW` and four digits. A code never changes.
     pub code: &'static str,
-    /// Name of the bad pattern, so that `allow: [name]` reads well.
+    /// Name of the mistake that the rule finds, such as `unknown-key`. Users write it in
+    /// `allow: [NAME]`.
     pub name: &'static str,
     /// Default level.
     pub level: Level,
@@ -68,8 +69,8 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Edits that correct the mistake.
     pub fix: Vec<Edit>,
-    /// Number of references to the shared value that contains the finding. 1 if the value is not
-    /// shared.
+    /// Number of references to the shared value, such as a component, that contains the finding. 1
+    /// if the value is not shared.
     pub places: usize,
 }
 
@@ -120,7 +121,7 @@ impl Diagnostic {
         self
     }
 
-    /// Overrides the default level of the lint.
+    /// Sets the level of this finding in place of the default level of its lint.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;

@@ -11,7 +11,7 @@ use crate::units;
 pub struct Wrong {
     /// Kind of mistake, which selects the lint.
     pub kind: WrongKind,
-    /// Expected value, after "expected ".
+    /// Description of the expected value. Messages show it after "expected ".
     pub expected: &'static str,
     /// Correction, if it is known.
     pub help: Option<String>,
@@ -33,7 +33,7 @@ type Read<T> = Result<T, Wrong>;
 /// Rate: a number per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Number per period.
+    /// Number of events, such as requests, in each period.
     pub count: u64,
     /// Period in milliseconds.
     pub period_ms: u64,
@@ -85,7 +85,7 @@ pub fn size_bytes(node: NodeRef<'_>) -> Read<u64> {
     number.checked_mul(factor).ok_or_else(|| value(SIZE, None))
 }
 
-/// Reads a rate of at least one: `10/s`, `600/min`, `5000/h`, `10000/d`.
+/// Reads a rate of at least one event per period: `10/s`, `600/min`, `5000/h`, `10000/d`.
 pub fn rate(node: NodeRef<'_>) -> Read<Rate> {
     let text = match node.kind() {
         Kind::String(text) => text,

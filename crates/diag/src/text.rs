@@ -47,8 +47,8 @@ fn is_picture(c: char) -> bool {
     matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}')
 }
 
-/// True for spaces that look like U+0020 or have almost no width. The ideographic space is as wide
-/// as a character.
+/// True for spaces that look like U+0020 or have almost no width. False for the ideographic space
+/// (U+3000), which is as wide as a character.
 fn is_like_space(c: char) -> bool {
     matches!(
         c,

@@ -4,9 +4,10 @@
 //! a node of one file into another file, and a YAML alias can share the node that it names. Nodes
 //! are never removed.
 //!
-//! The arena consists of segments, one for each file. Each file is read into its own part
-//! ([`Tree::part`]), with ids that were reserved before ([`Tree::set_aside`]). Files can therefore
-//! be read in parallel, and ids do not depend on the order in which the files are finished.
+//! The arena consists of segments, one for each file. The ids of a file's nodes are reserved first
+//! ([`Tree::set_aside`]). The file is then read into a tree of its own ([`Tree::part`]), which is
+//! added to the arena ([`Tree::take`]). Files can therefore be read in parallel, and ids do not
+//! depend on the order in which the files are finished.
 
 use crate::span::Span;
 
@@ -21,7 +22,8 @@ pub const BLOCK: usize = 256;
 #[derive(Clone, Default)]
 pub struct Tree {
     segments: Vec<Segment>,
-    /// Segment of each block, from the first block on.
+    /// Index in `segments` for each block of ids, beginning with the block `first`. `u32::MAX` for
+    /// a block without nodes.
     blocks: Vec<u32>,
     /// Number of the first block of ids in this tree.
     first: usize,
@@ -85,7 +87,8 @@ impl NodeId {
 }
 
 impl Tree {
-    /// Creates a tree for a part, whose first node has this id (see [`Tree::set_aside`]).
+    /// Creates a tree for the nodes of one file. `first` is the id of its first node, reserved by
+    /// [`Tree::set_aside`]. `expected` is the expected number of nodes.
     #[must_use]
     pub fn part(first: NodeId, expected: usize) -> Self {
         Self {
@@ -99,8 +102,8 @@ impl Tree {
         }
     }
 
-    /// Reserves ids for `count` nodes of a part, and returns the first. `None` if there are not
-    /// enough ids.
+    /// Reserves `count` consecutive ids for the nodes of one file, and returns the first id. `None`
+    /// if there are not enough ids.
     pub fn set_aside(&mut self, count: usize) -> Option<NodeId> {
         let first = self.next.checked_next_multiple_of(BLOCK as u32)?;
         let end = first.checked_add(u32::try_from(count).ok()?)?;
@@ -108,7 +111,8 @@ impl Tree {
         Some(NodeId(first))
     }
 
-    /// Adds the nodes of a part with reserved ids. Parts must be added in the order of their ids.
+    /// Adds the nodes of a tree that [`Tree::part`] created. Trees must be added in the order of
+    /// their ids.
     pub fn take(&mut self, part: Self) {
         for segment in part.segments {
             self.reach(segment.base);
@@ -123,7 +127,7 @@ impl Tree {
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts are added in order");
-        // Blocks with reserved ids and without nodes.
+        // Mark the blocks whose ids were reserved but have no nodes.
         self.blocks.resize(blocks, u32::MAX);
     }
 
@@ -173,8 +177,7 @@ impl Tree {
         })
     }
 
-    /// Returns a node for changes in place, for a parser that closes a list or an overlay on its
-    /// own copy.
+    /// Returns a node that the caller changes in place, such as a node that an overlay has copied.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         let segment = self.blocks[id.0 as usize / BLOCK - self.first];
         let segment = &mut self.segments[segment as usize];

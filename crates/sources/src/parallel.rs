@@ -15,7 +15,7 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync)
     if items.len() < 2 {
         return items.into_iter().map(work).collect();
     }
-    // The caller is already in a pool, so keep the number of threads of that pool.
+    // The caller already runs in a pool, so use the threads of that pool.
     if rayon::current_thread_index().is_some() {
         return items.into_par_iter().map(work).collect();
     }

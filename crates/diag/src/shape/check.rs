@@ -17,7 +17,8 @@ pub fn check(node: NodeRef<'_>, shape: &Shape, sink: &mut Sink) -> bool {
     Checker { sink, told: false }.check(node, shape)
 }
 
-/// Creates the finding for a well-formed part that cannot run yet.
+/// Creates the finding for `what`, a well-formed part of the configuration that this version cannot
+/// run.
 #[must_use]
 pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
     Diagnostic::new(&NOT_AVAILABLE, at, format!("{what} is not available yet"))
@@ -428,7 +429,8 @@ fn check_word(
     false
 }
 
-/// Creates the finding for a key without a value: an error if the key guards access or changes.
+/// Creates the finding for a key without a value. The finding is an error if the key is a guard
+/// (see [`Field::is_guard`]).
 fn empty(field: &Field, key: Span) -> Diagnostic {
     let message = format!("`{}` has no value", field.key);
     let finding = Diagnostic::new(&EMPTY_KEY, key, message);

@@ -10,7 +10,7 @@ use super::{Need, Object, Rule, Shape, Variant};
 
 const VARIABLE: &str = r"\$\{var:[A-Za-z0-9_]+\}";
 const SECRET: &str = r"\$\{(env:[A-Za-z0-9_]+|file:/[^}]*)\}";
-/// Pattern of a string that is not a reference.
+/// Pattern of a string that is not a reference such as `${env:NAME}`.
 const LITERAL: &str = r"(?!\$\{)[\s\S]*";
 const NAME: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}";
 
@@ -95,7 +95,8 @@ fn or_variable(schema: &Value) -> Value {
     json!({"anyOf": [schema, pattern(&[VARIABLE])]})
 }
 
-/// Schema of words, including those that YAML reads as numbers (`308`, `1.2`).
+/// Schema of a value that is one of `words` or a variable. Also allows a word in the form of a
+/// number, because YAML reads `308` and `1.2` as numbers.
 fn words_schema<'w>(words: impl Iterator<Item = &'w str>) -> Value {
     let spelled = |word: &'w str| {
         let number = word

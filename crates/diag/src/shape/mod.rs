@@ -60,7 +60,8 @@ pub enum Shape {
     Date,
     /// A string that is one of these words.
     Word(&'static [&'static str]),
-    /// A string that is one of these words. This version cannot run those in the second list.
+    /// A string that is a word of one of the two lists. This version cannot run the words of the
+    /// second list.
     Partly(&'static [&'static str], &'static [&'static str]),
     /// This word, or a name that is defined elsewhere. The second string is the name's kind.
     WordOrName(&'static str, &'static str),
@@ -130,7 +131,8 @@ pub struct Field {
     pub doc: &'static str,
     /// Presence of the key: required, optional or not available.
     pub need: Need,
-    /// True if the key guards access or changes: without a value it is an error.
+    /// True if the key restricts access, or the changes that a plan lets pass. Such a key without a
+    /// value is an error.
     pub is_guard: bool,
 }
 
@@ -153,7 +155,7 @@ pub enum Rule {
     One(&'static [&'static str]),
     /// At least one of these keys is present.
     AnyOf(&'static [&'static str]),
-    /// At most one of these keys is present. If there are several, the lint reports it.
+    /// At most one of these keys is present. If there are several, the finding has this lint.
     Apart(&'static [&'static str], &'static Lint),
     /// Returns the object to which a misplaced key belongs (`at an operation`). `None` for other
     /// keys.

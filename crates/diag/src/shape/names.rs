@@ -3,9 +3,9 @@
 use super::{Object, Shape, check::fits};
 use crate::tree::NodeRef;
 
-/// Calls `found` for every name in a node that refers to another definition, with the text of
-/// [`Shape::Name`]. Values that do not fit `shape` are skipped, because [`super::check`] reports
-/// them.
+/// Calls `found` for every name in a node that refers to another definition. The first argument is
+/// the kind of the definition (the string in [`Shape::Name`]). Values that do not fit `shape` are
+/// skipped, because [`super::check`] reports them.
 pub fn names<'t>(
     node: NodeRef<'t>,
     shape: &Shape,

@@ -1,6 +1,6 @@
 //! Ignore rules of an older commit, for `--base git:REV`.
 //!
-//! The author of a pull request can also change `.gitignore`, and could so decide which files
+//! The author of a pull request can also change `.gitignore`, and thereby the set of files that
 //! references may reach. Only the rules of the base commit were reviewed.
 
 use std::path::Path;

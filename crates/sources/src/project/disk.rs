@@ -65,7 +65,7 @@ impl Disk {
         };
         let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
         let mut found = Vec::new();
-        // The listed folder itself may be in a nested repository.
+        // The listed folder itself may be in a nested repository, whose files are not sources.
         let inside = folder_of_disk.below(folder).join(GATEWAY_FILE);
         if folder_of_disk.nested(&inside)?.is_some() {
             return Ok(found);

@@ -78,7 +78,7 @@ struct Parsed {
     source: SourceFile,
     tree: Tree,
     loaded: Loaded,
-    /// Reason to refuse the file after parsing. None of its text is kept.
+    /// Reason why the file is refused after parsing. A refused file has an empty text.
     refused: Option<Refusal>,
 }
 
@@ -138,7 +138,8 @@ impl Files {
         Self::new(Disk::Revision(revision), limits)
     }
 
-    /// Replaces the text of a file. Has no effect on a file that was already read.
+    /// Replaces the text of a file for this run; the file on disk is not changed. Has no effect on
+    /// a file that was already read.
     pub fn write(&mut self, path: &str, text: String) {
         self.instead.insert(path.to_owned(), text);
     }
@@ -159,8 +160,9 @@ impl Files {
         }
     }
 
-    /// Lets references reach the whole work tree that contains the folder. For a document outside a
-    /// project, which has no project folder as a boundary. Has no effect without a repository.
+    /// Lets references reach the whole work tree that contains the folder. Used for a document that
+    /// belongs to no project, so that no project folder limits its references. Has no effect
+    /// without a repository.
     pub fn widen(&mut self) {
         self.up_max = match &mut self.disk {
             Disk::Memory(_) => 0,

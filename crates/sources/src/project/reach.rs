@@ -149,8 +149,8 @@ impl Tracked {
     }
 }
 
-/// Checks by the first line with content that a file is a map or a list. No text, excerpt or digest
-/// of any other file is kept.
+/// Checks by the first line with content that a file is a map or a list. Any other file is refused,
+/// and no text, excerpt or digest of it is kept.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
