@@ -140,9 +140,9 @@ pub fn accept(
 }
 
 /// Like [`accept`], for a record from a store whose newest revocation list has the serial `list`.
-/// The caller has verified that this list is the known list or a successor of it. A record that was
-/// signed before this list names an older list, and is accepted although that list is older than
-/// the known one. The newest list stays in force.
+/// The caller has verified that this list is the known list or a successor of it. The record may
+/// therefore name an older list than the known one: the record was signed before the newer list.
+/// The newest list stays in force.
 ///
 /// # Errors
 /// As [`accept`].

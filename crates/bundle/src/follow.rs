@@ -517,8 +517,8 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-/// Converts an unreachable store to [`Refused::StateNotDurable`], because the state folder is the
-/// operator's to repair.
+/// Converts an unreachable store to [`Refused::StateNotDurable`], because the operator must repair
+/// the state folder.
 fn not_durable(refused: Refused) -> Refused {
     match refused {
         Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },

@@ -313,7 +313,7 @@ pub fn revoke(
 
 /// Lowest serial above the head that is not in `skipped`. Links above the head exist only after the
 /// theft of a key: they are records by a key that was revoked later. A link that was added after
-/// the head was read is not in `skipped`, so the compare-and-swap fails for it.
+/// the head was read is not in `skipped`; creating a link with its serial then fails as a conflict.
 fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
     let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
     while skipped.contains(&serial) {

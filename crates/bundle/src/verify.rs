@@ -355,8 +355,8 @@ impl Verified {
         self.when
     }
 
-    /// Reads one layer and checks its digest: for a gwd that has built forms of the other layers in
-    /// memory.
+    /// Reads one layer and checks its digest. gwd calls this function for each layer whose decoded
+    /// form it does not have in memory.
     ///
     /// # Errors
     /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].

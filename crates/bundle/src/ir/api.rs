@@ -56,7 +56,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Settings of the whole API under their keys in `x-gateway`, for comparison.
+    /// Settings of the whole API under their keys in `x-gateway`, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let errors = self.errors.clone();
@@ -250,7 +250,7 @@ impl Owns {
 }
 
 impl Treatment {
-    /// Settings other than security, chain, upstream and limits, for comparison.
+    /// Settings other than security, chain, upstream and limits, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();

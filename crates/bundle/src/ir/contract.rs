@@ -275,7 +275,8 @@ impl Contract {
 // === impl ContractOperation ===
 
 impl ContractOperation {
-    /// Calls `see` for the description of each part, in the same order as [`Self::each_value`].
+    /// Calls `see` for the OpenAPI description of each parameter, media type and header, in the
+    /// same order as [`Self::each_value`].
     pub fn each_value_mut(&mut self, see: &mut impl FnMut(&mut Value)) {
         let Self {
             key: _,
@@ -300,7 +301,8 @@ impl ContractOperation {
         }
     }
 
-    /// Calls `see` for the description of each part, in the order in which the nodes are numbered.
+    /// Calls `see` for the OpenAPI description of each parameter, media type and header, in the
+    /// order in which the nodes are numbered.
     pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
         self.parameters.iter().for_each(|one| see(&one.says));
         let body = self.body.iter().flat_map(|body| &body.media_types);

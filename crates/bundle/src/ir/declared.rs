@@ -118,8 +118,8 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
     })
 }
 
-/// Features that stand for typed settings of an upstream. A setting of a target gives the same
-/// feature for all targets.
+/// Features (`WHAT:KEY`) that a gateway must have for the settings of an upstream. A setting of a
+/// target gives the same feature for all targets.
 fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
@@ -210,7 +210,7 @@ impl Gateway {
     }
 
     /// Copy of the gateway without the settings that this version cannot run. It has the same
-    /// routes, but may lack other decisions. Use it only for requests for which
+    /// routes, but may decide about requests differently. Use it only for requests for which
     /// [`Self::undecidable`] returns `None`.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {

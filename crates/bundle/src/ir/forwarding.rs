@@ -142,7 +142,7 @@ impl Forwarding {
         keys.map(|key| format!("operation:{key}"))
     }
 
-    /// All settings under their keys in `x-gateway`, for comparison.
+    /// All settings under their keys in `x-gateway`, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();

@@ -30,8 +30,8 @@ pub struct IdentityFields {
     upstreams: BTreeMap<String, BTreeSet<String>>,
     /// Fields by server ([`Servers`]).
     servers: BTreeMap<String, BTreeSet<String>>,
-    /// Fields of upstreams whose servers are found while gwd runs, so that any upstream can reach
-    /// these servers.
+    /// Fields that gwd sends to upstreams whose servers it finds while it runs. These may be the
+    /// servers of any other upstream.
     anywhere: BTreeSet<String>,
 }
 

@@ -28,7 +28,7 @@ impl ProxyProtocol {
         self.from.iter().any(|range| range.contains(peer))
     }
 
-    /// The settings under their keys in gateway.yaml, for comparison.
+    /// The settings under their keys in gateway.yaml, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let from = self.from.iter();

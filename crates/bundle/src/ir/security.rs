@@ -58,7 +58,7 @@ impl Passes {
 }
 
 impl Scheme {
-    /// Settings other than place, verifier and `strip_credential`, for comparison.
+    /// Settings other than place, verifier and `strip_credential`, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));

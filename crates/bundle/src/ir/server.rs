@@ -1,5 +1,5 @@
-//! Servers that an upstream reaches: hosts and ports under one spelling. Two upstreams with a common
-//! server send requests to the same service, whatever scheme and path their URLs have.
+//! Servers that an upstream reaches: hosts and ports in normalised form. Two upstreams with a
+//! common server send requests to the same service, whatever scheme and path their URLs have.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,8 @@ use super::{Discovery, Target, Upstream};
 pub struct Servers {
     /// Servers that the configuration names: `host:port`, or the path of a UNIX socket.
     pub named: BTreeSet<String>,
-    /// True if gwd finds further servers while it runs (`file`, SRV records): they can be any.
+    /// True if gwd finds further servers while it runs (`file`, SRV records). Those can be any
+    /// servers.
     pub can_be_any: bool,
 }
 
@@ -54,8 +55,8 @@ impl Servers {
     }
 }
 
-/// Server with one spelling: names in lower case without the final dot, IPv4-mapped addresses as
-/// IPv4, and `localhost` for all names and addresses of this machine.
+/// Normalised form of a server: the name in lower case without the final dot, an IPv4-mapped
+/// address as IPv4, and `localhost` for all names and addresses of this machine.
 #[must_use]
 pub fn server(host: &str, port: u16) -> String {
     let name = host.trim_end_matches('.').to_ascii_lowercase();

@@ -232,7 +232,7 @@ pub struct Consumer {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
-    /// Plan of the consumer, by name. The policies of the plan name it.
+    /// Name of the consumer's plan. Its policies apply to the consumer's requests.
     #[n(9)]
     pub plan: Option<String>,
 }
@@ -347,7 +347,7 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
 // === impl Shared ===
 
 impl Shared {
-    /// Settings of the whole gateway under their keys in gateway.yaml, for comparison.
+    /// Settings of the whole gateway under their keys in gateway.yaml, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let errors = self.errors.clone();
@@ -369,7 +369,7 @@ impl Password {
 // === impl Consumer ===
 
 impl Consumer {
-    /// Settings of the consumer other than credentials, for comparison.
+    /// Settings of the consumer other than credentials, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
@@ -398,8 +398,8 @@ impl Listener {
         }
     }
 
-    /// Settings of the listener's connections under their keys in gateway.yaml, for comparison.
-    /// Includes settings that this version cannot run yet.
+    /// Settings of the listener's connections under their keys in gateway.yaml, which plans
+    /// compare. Includes settings that this version cannot run yet.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();

@@ -112,7 +112,7 @@ pub enum ClientAuthMode {
 }
 
 impl ListenerTls {
-    /// TLS settings under their keys in gateway.yaml, for comparison.
+    /// TLS settings under their keys in gateway.yaml, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -157,8 +157,8 @@ impl ListenerTls {
 }
 
 impl UpstreamTls {
-    /// Settings that differ from the defaults, under their keys below `tls` in gateway.yaml, for
-    /// comparison.
+    /// Settings that differ from the defaults, under their keys below `tls` in gateway.yaml, which
+    /// plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));

@@ -175,8 +175,8 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// Findings for names that silenced no finding. `judged` selects the rules that ran; only these
-    /// count.
+    /// Returns findings for names that silenced no finding. `judged` returns true for the rules
+    /// that ran; names of other rules are not reported.
     pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names

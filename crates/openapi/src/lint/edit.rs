@@ -110,7 +110,8 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
     ])
 }
 
-/// Returns the range to remove with a value: up to the adjacent comma, or the lines that it fills.
+/// Returns the range to delete in order to remove the value at `whole`. The range includes the
+/// adjacent comma, or consists of whole lines if they contain nothing else.
 fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
     let line = text[..whole.start].rfind('\n').map_or(0, |end| end + 1);
     let before = &text[line..whole.start];

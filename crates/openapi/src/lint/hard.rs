@@ -10,7 +10,7 @@ pub fn is_later(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const NOT_AVAILABLE)
 }
 
-/// Message for a level of a hard rule that is too low.
+/// Returns the message that the configured level of a hard rule is too low.
 #[must_use]
 pub fn least(lint: &Lint) -> String {
     let level = match lint.level {

@@ -79,9 +79,10 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
 /// product of their parameters.
 pub const PARAMETERS_MAX: usize = 8;
 
-/// Template that matches at least the requests of a template that the router cannot match: two
-/// adjacent parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or NUL. Each such
-/// segment becomes one parameter. `None` if the router can match the template.
+/// Returns a wider template for a template that the router cannot match: one with two adjacent
+/// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or NUL. Each such segment
+/// becomes one parameter, so that the wider template matches at least the same requests. `None` if
+/// the router can match the template.
 #[must_use]
 pub fn wider(template: &str) -> Option<String> {
     /// Segment, with the number of its parameters.

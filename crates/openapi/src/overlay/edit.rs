@@ -115,8 +115,8 @@ impl<'t> Edited<'t> {
         };
         let whole = match (self.at(target).kind(), self.at(update).kind()) {
             (Kind::Map(_), Kind::Map(_)) => false,
-            // A list as the update: its entries are appended to the target. Any other update of a
-            // list is appended as one entry.
+            // If the update is a list, its items are appended to the target. Any other update is
+            // appended to the target as one item.
             (Kind::List(_), Kind::List(_)) => false,
             (Kind::List(_), _) => {
                 if CLOSED_LISTS.contains(&name) {

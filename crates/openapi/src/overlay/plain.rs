@@ -41,7 +41,7 @@ fn one(text: &str) -> Option<(Selector, &str)> {
         if name.is_empty() || name.as_bytes()[0].is_ascii_digit() {
             return None;
         }
-        // The name goes on.
+        // A non-ASCII character continues the name, and such a name is not plain.
         if behind.starts_with(|c: char| !c.is_ascii()) {
             return None;
         }

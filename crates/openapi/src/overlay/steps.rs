@@ -5,7 +5,8 @@
 /// Maximum number of steps of all targets of an overlay. A step is a value that a target visits.
 const STEPS_MAX: usize = 200_000_000;
 
-/// Steps of one comparison with a regular expression, which is compiled each time.
+/// Number of steps that one comparison with a regular expression costs. The expression is compiled
+/// for each comparison.
 const REGEX_STEPS: usize = 200;
 
 /// Maximum length of a regular expression in a target, in bytes.
@@ -30,8 +31,9 @@ impl Steps {
         Ok(())
     }
 
-    /// Takes the most steps that a query can take, by the values that it may visit and by all
-    /// `values` of the document with their `depth`.
+    /// Subtracts an upper bound on the steps of a query. `visited` is the number of values that the
+    /// query visits without its multiplying parts. `values` is the number of values in the
+    /// document, and `depth` their maximum depth.
     pub(super) fn take_query(
         &mut self,
         query: &str,
@@ -40,7 +42,8 @@ impl Steps {
     ) -> Result<(), TooMany> {
         let cost = Cost::of(query);
         let mut steps = visited.max(1);
-        // The values below a value, for each value: each has at most `depth` values above it.
+        // A second `..` visits each value once for every value above it, and there are at most
+        // `depth` of those.
         for _ in 1..cost.descents {
             steps = steps.saturating_mul(depth.max(1));
         }
@@ -57,7 +60,8 @@ impl Steps {
 struct Cost {
     /// Number of `..`.
     descents: usize,
-    /// Number of queries in filters that begin at the root and do not only consist of names.
+    /// Number of queries in filters that begin at the root (`$`) and can select more than one
+    /// value.
     whole: usize,
     /// Steps of all comparisons with regular expressions for one value.
     regex: usize,
@@ -119,9 +123,9 @@ fn is_single(text: &str) -> bool {
     selectors.iter().all(is_one) && !behind.starts_with(['.', '['])
 }
 
-/// Steps of the comparison with the regular expression in the arguments of `match` or `search`.
-/// Counted repetitions make it larger. An expression that is not written in the target, or too long,
-/// has no maximum.
+/// Upper bound on the steps of a comparison with the regular expression in the arguments of `match`
+/// or `search`. Counted repetitions such as `{30}` multiply the steps. The bound is `usize::MAX`
+/// for an expression that is not a string literal, or is longer than [`REGEX_BYTES_MAX`].
 fn regex(arguments: &str) -> usize {
     let mut rest = arguments;
     while let Some(c) = rest.chars().next() {

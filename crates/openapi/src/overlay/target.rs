@@ -119,8 +119,9 @@ with `-` or `/` in brackets and quotes"),
         Some(paths)
     }
 
-    /// Takes the steps of a query with a plain part and other text behind it, and makes the JSON copy
-    /// for it.
+    /// Subtracts the steps of a query from the remaining steps. The query begins with plain
+    /// selectors and continues with other text. Also makes the JSON copy of the document if there
+    /// is none.
     fn charge(
         &mut self,
         edited: &mut Edited<'_>,
@@ -205,8 +206,8 @@ expression in filters, or fewer actions with wildcards",
 /// contain names and indexes only, because `[*, *]` selects each value twice.
 fn repeats(text: &str) -> Option<String> {
     let mut lists = 0;
-    // For each open bracket: parentheses inside, selectors before this one, and the text of this
-    // one.
+    // For each open bracket: the number of open parentheses inside it, the number of its selectors
+    // before the current one, and the text of the current selector.
     let mut open: Vec<(usize, usize, String)> = Vec::new();
     let mut is_mixed = false;
     let is_many = |selector: &str| {

@@ -19,7 +19,7 @@ pub(super) struct Identities<'a> {
     uri_of: HashMap<NodeId, Uri<String>>,
     anchors: HashMap<(NodeId, &'a str), NodeId>,
     dynamic: HashMap<(NodeId, &'a str), NodeId>,
-    /// Embedded resource of each schema and reference inside it.
+    /// For each schema and reference inside an embedded schema resource: the node of the resource.
     embedded: HashMap<NodeId, NodeId>,
 }
 

@@ -37,9 +37,10 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
-/// Maximum number of names per list that get a suggestion, and of properties among which a
-/// suggestion is searched.
+/// Maximum number of names per list that get a suggestion.
 const SUGGESTED_MAX: usize = 50;
+/// Maximum number of described properties among which a suggestion is searched. If there are more,
+/// no name gets a suggestion.
 const NAMES_MAX: usize = 2_000;
 /// Maximum number of combined schemas that are searched for properties. If there are more, nothing
 /// is reported.

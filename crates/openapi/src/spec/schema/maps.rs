@@ -192,8 +192,8 @@ impl<'a> Run<'_, '_, 'a> {
     }
 }
 
-/// Returns the entries of a keyword by property (such as `dependentSchemas`) whose property the
-/// value has.
+/// Returns the entries of `argument` whose key is a property of `value`. `argument` is the map of a
+/// keyword such as `dependentSchemas`, with property names as keys.
 fn present<'a>(
     argument: NodeRef<'a>,
     value: NodeRef<'a>,
