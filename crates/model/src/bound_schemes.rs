@@ -58,8 +58,9 @@ pub(super) fn alternatives(
     all.into_iter().map(merged).collect()
 }
 
-/// Reports verifiers of one scheme between which the issuer of a token cannot decide: of another kind
-/// than tokens, without an issuer, or with the issuer of another one.
+/// Reports verifiers in the list of one scheme that the issuer of a token cannot select: verifiers
+/// of a kind that cannot be in a list, verifiers without an issuer, and verifiers with the issuer
+/// of an earlier one.
 pub(super) fn check_issuers(listed: &[(Span, &ir::Verifier)], sink: &mut Sink) {
     let mut known: BTreeMap<&str, (Span, &str)> = BTreeMap::new();
     for &(span, verifier) in listed {

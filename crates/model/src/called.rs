@@ -14,9 +14,11 @@ use crate::Model;
 use crate::settings::state_id;
 use crate::verifiers;
 
-/// Timeouts of the upstreams that gwc creates: 5s to open a connection, and 5s until an unused
-/// connection is closed. These are the defaults of `timeouts`.
+/// Connect timeout of the upstreams that gwc creates, in milliseconds: the default of
+/// `timeouts.connect`.
 const CONNECT_MS: u64 = 5_000;
+/// Idle timeout of a pooled connection to these upstreams, in milliseconds: the default of
+/// `timeouts.idle`.
 const IDLE_MS: u64 = 60_000;
 
 /// Creates the upstreams for all URLs that gwd itself calls.

@@ -315,7 +315,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
-        // Set with the inherited values.
+        // Set later, together with the other inherited settings.
         closes_streams: false,
         override_fields: Vec::new(),
         cost: setting("cost")

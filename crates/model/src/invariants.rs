@@ -254,8 +254,8 @@ impl Invariant {
             && (!self.anonymous || !subject.is_authenticated(|_| true))
     }
 
-    /// True if the operation uses an upstream with one of the selected names, or an upstream with the
-    /// same server: another name of the server must not lead around the invariant.
+    /// True if the operation uses an upstream with one of the selected names, or an upstream with
+    /// the same server. An upstream with another name therefore cannot bypass the invariant.
     pub(crate) fn fits_upstreams(&self, subject: &Subject<'_>) -> bool {
         fits(&self.upstreams, &subject.upstreams)
             || same_server(subject, |name| any(&self.upstreams, name)).is_some()
@@ -413,8 +413,8 @@ impl Subject<'_> {
         names
     }
 
-    /// True if each alternative of the security requirement has a credential that a verifier checks
-    /// whose name satisfies `fits`.
+    /// True if each alternative of the security requirement has a credential that is checked by a
+    /// verifier whose name satisfies `fits`.
     fn is_authenticated(&self, fits: impl Fn(&str) -> bool) -> bool {
         let checks = |wanted: &ir::SchemeUse| {
             let scheme = self
@@ -482,9 +482,9 @@ fn fits(patterns: &[String], names: &[&str]) -> bool {
     patterns.is_empty() || names.any(|name| patterns.iter().any(|one| star(one, name)))
 }
 
-/// True if a path below a base path can match both a pattern and a template. Without a template, any
-/// path below the base path counts. Pattern segments in a template match any segment, so that an
-/// operation is rather selected than missed.
+/// True if a path below a base path can match both a pattern and a template. Without a template,
+/// any path below the base path counts. A template segment with literals and parameters counts as
+/// matching any segment. The result can therefore be wrongly true, but never wrongly false.
 fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
     let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
     let (open, pattern) = match pattern.split_last() {

@@ -17,7 +17,7 @@ const FIELDS: [&str; 2] = ["content-type", "content-encoding"];
 
 /// Reports the policies of a chain that change `Content-Type` or `Content-Encoding`, if the body is
 /// checked by these fields. `validation` is the mode in which `body` is validated. `span` is the
-/// place of a policy that a default adds.
+/// place of the finding if the policy has no place in the source.
 pub(super) fn check(
     chain: &[Valued<Link>],
     own: &Own<'_>,

@@ -104,8 +104,8 @@ pub(super) fn access(
     security
 }
 
-/// Removes the policies without a phase (parameters) from a chain and inserts the authentication
-/// step, and after the chain's limits those of plans.
+/// Removes the policies that run in no phase (`timeout`) from a chain. Inserts the authentication
+/// step, and the limits of plans after the chain's own limits.
 pub(super) fn authenticated(
     chain: &mut Vec<Valued<Link>>,
     security: &Valued<ir::Security>,

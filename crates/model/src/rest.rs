@@ -45,7 +45,7 @@ pub struct Rest {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
-    /// True if open streams end with a credential of their request.
+    /// True if open streams are closed when a credential of their request expires.
     pub closes_streams: Valued<bool>,
 }
 

@@ -403,7 +403,7 @@ fn bearer_scheme<'a>(
     let full = settings::named_beside(&login.value.name, &named.value);
     let full = verifiers.own.full(&full, verifiers.settings);
     let verifier = full.or_else(|| verifiers.own.full(&named.value, verifiers.settings))?;
-    // Another kind was reported.
+    // A verifier of another kind was reported.
     if !verifier.value.checked.takes_tokens() {
         return None;
     }
@@ -439,7 +439,7 @@ fn bind_all(
     bound_schemes::check_issuers(&listed.collect::<Vec<_>>(), sink);
     let bind = |auth| bind_one((place.clone(), Some(auth)), extension, verifiers, sink);
     let mut all: Vec<Option<Bound>> = list.items().map(bind).collect();
-    // A mistake in one of them was reported.
+    // A mistake in one of the verifiers was reported.
     if all.is_empty() || all.iter().any(Option::is_none) {
         return (None, Vec::new());
     }

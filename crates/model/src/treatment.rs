@@ -181,14 +181,15 @@ impl<'a> Scopes<'a> {
         self.inherit("path_readings", start, &default, path_item::path_readings)
     }
 
-    /// True if open streams end with a credential of their request.
+    /// True if open streams are closed when a credential of their request expires.
     pub(super) fn closes_streams(&self, settings: &Settings) -> Valued<bool> {
         let default = Valued::default(false, "streams");
         let start = settings.defaults.closes_streams.clone();
         self.inherit("streams", start, &default, path_item::closes_streams)
     }
 
-    /// Chain in phase order, without `authenticate`. Parameters come last.
+    /// Chain in phase order, without `authenticate`. Policies that run in no phase (`timeout`) come
+    /// last.
     pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
         let own = self.own;
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();

@@ -1,5 +1,6 @@
 //! Alternatives of security requirements that only the upstream checks, beside alternatives that
-//! gwd checks: a request with any value in their place avoids the verifier.
+//! gwd checks. A client avoids gwd's verifier with any value as the credential of such an
+//! alternative.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::Api;
 use super::open::named;
 use vocab::security_lints::UNCHECKED_ALTERNATIVE;
 
-/// Reports each such set of schemes once, with the operations that it opens.
+/// Reports each alternative that only the upstream checks, once, with the operations that it opens.
 pub(super) fn check(apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let mut opened: BTreeMap<&Alternative, Vec<(String, Span)>> = BTreeMap::new();

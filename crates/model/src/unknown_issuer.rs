@@ -1,5 +1,5 @@
-//! Token entries of consumers (`tokens`) whose issuer no verifier accepts, or that a verifier without
-//! an expected issuer can satisfy with the answers of another provider.
+//! Checks of the tokens of consumers (`tokens`): entries whose issuer no verifier accepts, and
+//! verifiers without an expected issuer, whose provider can name the consumers of other providers.
 
 use diag::{Diagnostic, Sink, suggest};
 use policy::auth::Checked;

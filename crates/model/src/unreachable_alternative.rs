@@ -5,8 +5,8 @@ use diag::{Diagnostic, Sink};
 use openapi::spec::Requirement;
 use vocab::security_lints::UNREACHABLE_ALTERNATIVE;
 
-/// Reports each such alternative once. The empty alternative is no cause: credentials that come with
-/// a request are checked all the same.
+/// Reports each alternative that never decides, once. An earlier empty alternative is not a reason
+/// for a finding, because credentials that come with a request are checked in spite of it.
 pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
     for (index, later) in requirements.iter().enumerate() {
         let mut earlier = requirements[..index].iter();

@@ -133,7 +133,7 @@ impl Own {
         }
     }
 
-    /// Replaces the verifier name in `token` of each verifier of proofs by the name in the bundle.
+    /// Replaces the verifier name in `token` of each `dpop` verifier by the name in the bundle.
     fn name_tokens(&mut self, api: &str) {
         let root: Vec<String> = self.root.iter().map(|one| one.value.name.clone()).collect();
         for one in self.root.iter_mut().chain(self.inline.values_mut()) {

@@ -1,6 +1,7 @@
 //! Comparison of two descriptions of messages: decides if one accepts all messages of the other.
 //!
-//! The comparison has no policy: plans and other callers decide what a difference means.
+//! The comparison only finds differences. Plans and other callers decide about the importance of a
+//! difference.
 
 use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value};
 use policy::invalid::Part;
@@ -91,7 +92,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         Some((body?.required, names.collect()))
     };
     match bodies {
-        // Only descriptions of media types differ.
+        // Both bodies have the same media types, so compare the two descriptions of each media
+        // type.
         [Some(was), Some(is)] if names(Some(was)) == names(Some(is)) => {
             for (was, is) in was.media_types.iter().zip(&is.media_types) {
                 let covers = [
@@ -245,7 +247,8 @@ impl<'a> Comparing<'a> {
         if names(narrow).next().is_none() {
             return false;
         }
-        // A media type of one side may be a range that the other does not have.
+        // A media type that only the narrow side has may be in a range of the wide side. Ranges are
+        // not compared, so containment is not shown.
         if !names(narrow).all(|name| wide.get(name).is_some()) {
             return false;
         }

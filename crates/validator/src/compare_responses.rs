@@ -80,7 +80,8 @@ impl Covered<'_> {
     }
 }
 
-/// Treatment of the statuses of a key by the responses of one side.
+/// Treatment, by the responses of one side, of the statuses of `key`, such as `404`, `4xx` or
+/// `default`.
 fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
     let same = responses.iter().find(|one| one.status == key);
     if let Some(same) = same {
@@ -104,9 +105,10 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
     }
 }
 
-/// Compares two descriptions of the same response. `add` gets each part, with its media type, with
-/// true if the new description accepts all messages of the old one, and the other way round, and
-/// with true if the new description checks no body.
+/// Compares two descriptions of the same response. Calls `add` for each header field and for the
+/// body or each media type of the body. The two booleans of the list are true if the new
+/// description accepts all messages of the old one, and the other way round. The last boolean is
+/// true if the new description no longer checks the body.
 fn pair<'a>(
     [old, new]: [&'a Cone; 2],
     [was, is]: [&'a Response; 2],

@@ -2,9 +2,10 @@
 //!
 //! The comparison is sound and not complete: `true` is certain, and `false` means that containment
 //! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
-//! being compared is assumed (coinduction), so that recursive schemas end. A pair that was not shown
-//! with the assumptions of one place is not shown with those of another: an assumption that holds is
-//! shown where it is needed. It is therefore compared once.
+//! being compared is assumed (coinduction), so that recursive schemas end. If containment of a pair
+//! was not shown under the assumptions of one place, the pair is not compared again. Other
+//! assumptions would not help, because an assumption that holds can be shown at the place that
+//! needs it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -50,7 +51,7 @@ impl<'a> Comparing<'a> {
         Self::in_direction(wide, narrow, Direction::Request)
     }
 
-    /// Comparison of messages of this direction.
+    /// Creates a comparison of messages in this direction: requests or responses.
     pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
         Self {
             not_required: match direction {

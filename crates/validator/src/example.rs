@@ -43,7 +43,7 @@ pub enum NoExample {
     TooManySteps,
 }
 
-/// Costs of the checks of the generated requests, for each step of the search.
+/// Maximum costs of checking the generated requests, per step of `steps_max`.
 const COSTS_OF_STEP: u64 = 20;
 /// Maximum number of steps to generate the values of the parameters and the body that a description
 /// requires.
@@ -100,7 +100,8 @@ pub fn example(
     })
 }
 
-/// Request with a query parameter that the description does not contain, but matches otherwise.
+/// Request that matches the description, except for one query parameter that the description does
+/// not contain.
 #[must_use]
 pub fn undescribed(cone: &Cone) -> Option<Example> {
     let operation = Operation::compile(cone).ok()?;

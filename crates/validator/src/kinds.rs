@@ -175,8 +175,8 @@ impl Kinds {
         found.ok()
     }
 
-    /// Name of the property from which a name differs only in letter case. None for the name of a
-    /// property.
+    /// Name of the property that differs from `name` only in letter case. `None` if `name` is
+    /// exactly the name of a property.
     pub(crate) fn in_other_case(&self, name: &str) -> Option<&str> {
         let folded = text::folded(name);
         let at = self.folded.partition_point(|(known, _)| **known < *folded);

@@ -139,8 +139,9 @@ impl<'a> Lowering<'a> {
         items.iter().map(|item| self.schema(item, within)).collect()
     }
 
-    /// Schemas of `allOf`, `anyOf` or `oneOf`. Each costs its size, because all are evaluated for
-    /// one value.
+    /// Converts the schemas of `allOf`, `anyOf` or `oneOf`. Each evaluation of such a schema adds
+    /// the size of the schema to the costs of the check, because all of them are evaluated for one
+    /// value.
     fn alternatives(&mut self, value: &'a Value, within: Option<u32>) -> Vec<Json> {
         let schemas = self.schemas(value, within);
         schemas.into_iter().map(steps::costly).collect()

@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 
 use crate::kinds::Kinds;
 
-/// Calls `found` for each object of a JSON value with a member that is not described, and whose name
-/// differs from a described one only in letter case: with the JSON pointer of the object and the
-/// described name. Ends if a call returns true.
+/// Calls `found` for each object of a JSON value that has an undescribed member whose name differs
+/// from a described name only in letter case. The arguments are the JSON pointer of the object and
+/// the described name. Ends if a call returns true.
 pub(crate) fn in_other_case(
     value: &Json,
     kinds: &Kinds,

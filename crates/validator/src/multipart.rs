@@ -38,7 +38,8 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     let mut parts = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(b"--") {
-            // Refuse text after the last delimiter for the same reason.
+            // Refuse text after the last delimiter, which such a server would read as parts as
+            // well.
             let is_blank = after.iter().all(|byte| b" \t\r\n".contains(byte));
             return match is_blank {
                 true => Ok(parts),
@@ -74,7 +75,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             return Err(FAULT);
         }
         let (field, value) = line.split_once(':').ok_or(FAULT)?;
-        // Some servers ignore blanks around the name.
+        // Refuse an invalid field name, because some servers ignore blanks around the name.
         if http::HeaderName::from_bytes(field.as_bytes()).is_err() {
             return Err(FAULT);
         }

@@ -32,7 +32,7 @@ impl<'n> Described<'n> {
         Self(names.flat_map(keys).collect())
     }
 
-    /// Described name as which a server may read a decoded name.
+    /// Described name that a lenient server may read in place of a decoded name.
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.0.get(&plain(name)).copied();
         let lists = name.match_indices('[').take(BRACKETS_MAX);
@@ -40,9 +40,9 @@ impl<'n> Described<'n> {
         known(name).or_else(|| lists.find_map(|(at, _)| known(&name[..at])))
     }
 
-    /// Described names that some servers find in the fields of a query or form, and others do not:
-    /// because of their spelling, or behind a semicolon. Each has a reason. `is_own` is true for a
-    /// decoded name that is described as it is.
+    /// Described names that some servers, but not all, find in the fields of a query or form:
+    /// written in another spelling, or after a semicolon. Each comes with the text of its finding.
+    /// `is_own` is true for a decoded name that is exactly a described name.
     pub(crate) fn hidden(
         &self,
         text: &str,

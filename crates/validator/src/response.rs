@@ -129,8 +129,8 @@ impl Statuses {
         }
     }
 
-    /// Rank of this response for the statuses of another key, as of [`Self::rank`]. None if it does
-    /// not cover all of them.
+    /// Rank of this response for the statuses that `other` covers, as for [`Self::rank`]. None if
+    /// this response does not cover all of them.
     pub(crate) fn covers(self, other: Self) -> Option<u8> {
         match (self, other) {
             (_, Self::One(status)) => self.rank(status),

@@ -178,7 +178,8 @@ mod tests {
     fn success_must_be_described_and_errors_need_not() {
         assert_eq!(found(201, &[JSON], "{}"), ["status 201 is not described"]);
         assert_eq!(found(500, &[JSON], "{}"), ["Undescribed"]);
-        // The upstream was not asked for a part.
+        // No exception applies to 206: the gateway does not ask the upstream for a part of the
+        // content.
         assert_eq!(found(206, &[JSON], "{}"), ["status 206 is not described"]);
     }
 

@@ -91,7 +91,7 @@ impl Search {
         self.steps.set(self.steps.get().saturating_sub(steps));
     }
 
-    /// Takes the steps for a generated value.
+    /// Subtracts the steps for a generated value from the budget.
     fn take_value(&self, value: &Json) {
         self.take(size(value));
     }
@@ -535,7 +535,7 @@ impl<'a> Keywords<'_, 'a> {
                 }
             }
         };
-        // Differences in properties without inner schemas need the smallest values.
+        // Vary properties without inner schemas first: small values show differences in them.
         vary(&mut found, &leaves);
         for base in &bases {
             self.add(&mut found, base.keys().map(|name| without(base, name)));

@@ -16,9 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-/// Keyword that counts a step, and holds while steps are left.
+/// Keyword that counts a step. It is satisfied while steps are left.
 pub(crate) const KEYWORD: &str = "x-gwd-step";
-/// Keyword that costs its value, and holds while the costs of the check are below their maximum.
+/// Keyword that adds its value to the costs of the check. It is satisfied while the costs are below
+/// their maximum.
 pub(crate) const COST: &str = "x-gwd-cost";
 
 /// Number of steps that every check may take.
@@ -160,7 +161,7 @@ impl Schema {
     }
 
     /// Errors of a value that does not match, if they do not cost too much: all errors, otherwise
-    /// the first one. `read` reads them.
+    /// the first one. `read` converts the errors to the result.
     pub(crate) fn describe<T: Default>(
         &self,
         value: &Value,

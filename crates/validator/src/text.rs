@@ -28,8 +28,8 @@ pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Text without letter case, in which some servers compare names. Includes the letters that Go
-/// reads as `k` and `s` (U+212A, U+017F).
+/// Text without letter case, for servers that ignore letter case in names. Includes the letters
+/// that Go reads as `k` and `s` (U+212A, U+017F).
 pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
     if text.bytes().all(is_folded) {

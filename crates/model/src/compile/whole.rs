@@ -25,8 +25,8 @@ pub(super) struct Whole<'p> {
 }
 
 impl Whole<'_> {
-    /// Reports the findings. `all_read`: every document could be read, so that unused names are
-    /// known.
+    /// Reports the findings. `all_read` is true if every document could be read. Only then are
+    /// unused names known.
     pub(super) fn check(&self, all_read: bool, purpose: Purpose, sink: &mut Sink) {
         let Self {
             files,

@@ -169,7 +169,8 @@ impl Joint {
         }
     }
 
-    /// Digest of the complete contract of an operation. `is_new` says from which contract it is.
+    /// Digest of the complete contract of an operation. `is_new` is true for an operation of the
+    /// new contract.
     #[must_use]
     pub fn digest_of(&self, operation: &ir::ContractOperation, is_new: bool) -> String {
         let mut bytes = bundle::codec::encode(&ir::ContractOperation {

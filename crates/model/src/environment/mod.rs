@@ -37,7 +37,7 @@ pub struct ResolvedGateway {
     pub root: NodeId,
     /// Spans of the values that the environment set, and of the values that they replace.
     pub origins: Origins,
-    /// Environment of the reading. `None` without an environment.
+    /// Environment in which gateway.yaml was read. `None` without an environment.
     pub environment: Option<Environment>,
 }
 

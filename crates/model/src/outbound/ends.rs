@@ -19,7 +19,7 @@ pub(super) struct End {
     text: String,
     /// Path at the host without normalisation.
     pub(super) raw: Path,
-    /// Paths as which upstreams may read the path.
+    /// Forms of the path that upstreams may derive from it, for example by decoding escapes.
     pub(super) readings: Vec<Path>,
     /// Base path that the mount removes, and path of the target that is added in front. `None` if a
     /// rewrite replaces the path.

@@ -333,8 +333,8 @@ fn reaches(
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
     if are_routed((way, end), (other, its)) {
-        // No route leads to an internal operation, so that a template gets its requests. Templates
-        // of the same API are reported elsewhere.
+        // No route leads to an internal operation, so a template of another operation may receive
+        // its requests. Templates of the same API are reported elsewhere.
         let is_hidden = other.place.is_internal && other.place.api != way.place.api;
         if is_hidden && end.raw.meets(&its.raw) {
             return true;

@@ -1,5 +1,5 @@
-//! Requests of upstreams that a change opens: callers whom one gateway did not let reach a host,
-//! method and path reach it through another gateway.
+//! Openings: requests at an upstream that a change opens to further callers. Callers that could not
+//! reach a host, method and path through the old gateway reach it through the new one.
 //!
 //! The comparison of routes covers requests of clients. An operation that moves to another path,
 //! method, host or listener and still sends the same requests to its upstream is a new operation for

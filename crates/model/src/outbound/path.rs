@@ -1,4 +1,4 @@
-//! Paths with parameters, and the paths as which upstreams may interpret them.
+//! Paths with parameters, and the forms that upstreams may derive from a path.
 
 use std::collections::BTreeSet;
 
@@ -72,9 +72,10 @@ pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// Paths as which upstreams may read a path. Escapes are decoded, with or without those of slashes,
-/// matrix parameters (`;…`) are removed, letters are in lower case, and a final slash or dot is
-/// removed. Slashes are merged either before or after dot segments are resolved.
+/// Returns the forms of a path that upstreams may derive from it. Escapes are decoded, with or
+/// without those of slashes, matrix parameters (`;…`) are removed, letters are in lower case, and a
+/// final slash or dot is removed. Slashes are merged either before or after dot segments are
+/// resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
     let mut all: BTreeSet<Path> = BTreeSet::new();
     let mut decoded = text.to_owned();
@@ -100,7 +101,7 @@ fn with_marked_slashes(text: &str) -> Option<String> {
     has_any.then(|| text.replace("%2F", &mark).replace("%2f", &mark))
 }
 
-/// Paths as which servers may read a decoded path.
+/// Forms of a decoded path that servers may derive from it.
 fn paths(decoded: &str) -> [Path; 2] {
     let lower = decoded.to_ascii_lowercase().replace('\\', "/");
     let segments = lower.split('/').skip(1).map(|segment| {

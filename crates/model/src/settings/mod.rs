@@ -167,7 +167,7 @@ pub struct Defaults {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Treatment of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
-    /// True if open streams end with a credential of their request.
+    /// True if open streams are closed when a credential of their request expires.
     pub closes_streams: Valued<bool>,
     /// Component that checks credentials: the gateway or the upstream.
     pub security: SecurityMode,

@@ -1,5 +1,5 @@
-//! Verifiers that name another one for tokens: `token` of `dpop`, `bearer` of `oidc`. The other one
-//! must check tokens.
+//! Verifiers that name another verifier for tokens: `token` of `dpop`, `bearer` of `oidc`. The
+//! named verifier must check tokens.
 
 use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink, Tree};
@@ -8,8 +8,9 @@ use vocab::lints::WRONG_KIND;
 use super::{Defined, named_beside};
 use crate::bound_schemes::bearer_of;
 
-/// Reports each `token` and `bearer` that names a verifier of another kind. `named` finds a verifier
-/// by its name in the bundle. Unknown names are reported together with those of other keys.
+/// Reports each `token` and `bearer` that names a verifier whose kind does not check tokens.
+/// `named` finds a verifier by its name in the bundle. Unknown names are reported together with
+/// those of other keys.
 pub(crate) fn check<'v>(
     tree: &Tree,
     auth: impl Iterator<Item = &'v Defined<ir::Verifier>>,

@@ -142,8 +142,9 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    /// Adds all values inside a definition. The key path of a value is its subject. Entries of a
-    /// list of maps have their index, with three digits, as settings of policies have it.
+    /// Adds all values inside a definition. The key path of a value is its subject. In a list of
+    /// maps, the index of the entry, with three digits, is part of the key path, as in the settings
+    /// of policies.
     fn add_inside(&mut self, subject: &str, separator: char, node: NodeRef<'_>) {
         for (entry, value) in node.entries() {
             let subject = format!("{subject}{separator}{}", entry.key);
