@@ -1,10 +1,10 @@
 //! Schemes of the bundle, with names that describe their effect, and schemes of a document that stand
 //! for several of them.
 //!
-//! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle: the
-//! session's cookie, and a token that the other verifier checks. Each alternative of `security` with
-//! the scheme becomes two: first with the session, then with the token. In the same way, a scheme with
-//! a list of verifiers stands for one scheme for each of them.
+//! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle:
+//! the session's cookie, and a token that the verifier named by `bearer` checks. Each alternative
+//! of `security` with the scheme becomes two: first with the session, then with the token. In the
+//! same way, a scheme with a list of verifiers stands for one scheme for each verifier of the list.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +38,9 @@ pub(super) fn bearer_place(checked: &auth::Checked) -> Place {
     Place::Authorization(scheme.to_owned())
 }
 
-/// Alternatives for a requirement. `others` are pairs of schemes: one of the requirement, and one that
-/// is accepted in its place. An alternative may occur twice.
+/// Returns the alternatives of a requirement that needs all of `uses`. Each pair of `others` has a
+/// scheme of the requirement and a scheme that is accepted in its place. An alternative may occur
+/// twice.
 pub(super) fn alternatives(
     uses: Vec<ir::SchemeUse>,
     others: &[(String, String)],

@@ -27,7 +27,8 @@ pub struct Selection(BTreeMap<String, Selected>);
 struct Selected {
     /// Number of operations.
     operations: u32,
-    /// Number of them that an invariant selects, by the name of the invariant. Absent: none.
+    /// Number of these operations that an invariant selects, by the name of the invariant. Absent:
+    /// none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     invariants: BTreeMap<String, u32>,
 }

@@ -2,8 +2,8 @@
 //!
 //! Both become verifiers of the bundle, so that plans, routes and gwd treat them like those of
 //! gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
-//! `API/NAME`, and `API/KIND@PLACE` inside a scheme. The name of a scheme under `components` is no
-//! part of it, because such names are not behaviour.
+//! `API/NAME`, and `API/KIND@PLACE` inside a scheme. They do not contain the name of a scheme under
+//! `components`, because such names are not behaviour.
 
 use std::collections::BTreeMap;
 

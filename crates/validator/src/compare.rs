@@ -240,7 +240,7 @@ impl<'a> Comparing<'a> {
             return false;
         }
         let names = |types: &'a Set<MediaType>| types.iter().map(|one| &one.name);
-        // A body without media types accepts all of them.
+        // A body without media types accepts all media types.
         if types.next().is_none() {
             return true;
         }

@@ -340,7 +340,7 @@ impl<'a> Comparing<'a> {
                         .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
                 }) || choices.iter().any(|choice| self.tries(choice, narrow))
             }
-            // Any other keyword is contained if it is equal on both sides.
+            // For any other keyword, containment is shown only if it is equal on both sides.
             _ => own.is_some_and(|own| self.same(value, own)),
         }
     }

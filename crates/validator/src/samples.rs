@@ -214,7 +214,8 @@ impl<'a> Place<'a> {
             };
             lists.push(keywords.values(nesting, most).into_iter());
         }
-        // Take the values of the choices in turns, so that none of them takes all places.
+        // Add values of the choices in turns, so that the values of one choice do not use up the
+        // limit.
         while !lists.is_empty() {
             lists.retain_mut(|list| {
                 let Some(value) = list.next().filter(|_| found.len() < most) else {

@@ -116,7 +116,8 @@ fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, costs.min(COSTS_MAX), check)
 }
 
-/// Like [`within`], for a description of errors, which takes memory for each of them.
+/// Like [`within`], for a description of errors. Its maximum costs are lower, because each
+/// described error takes memory.
 fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, DESCRIPTION_COSTS_MAX, describe)
 }

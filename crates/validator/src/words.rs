@@ -62,8 +62,8 @@ fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<
     findings.extend(found.into_iter().take(left));
 }
 
-/// Checks the interpretations of a text, of which one must match. The findings are those of the
-/// first interpretation.
+/// Checks a text in several interpretations, one of which must match. If none matches, adds the
+/// findings of the first interpretation.
 pub(crate) fn check_readings(
     (schema, kinds): (&Schema, &Kinds),
     readings: impl Iterator<Item = Option<Value>>,

@@ -136,8 +136,8 @@ pub enum Owns {
     Unmatched,
 }
 
-/// Requests that an operation with `internal: true` describes, with and without a final slash.
-/// Clients cannot make these requests.
+/// Requests that an operation with `internal: true` describes, with and without a final slash. The
+/// gateway does not serve these requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Hidden {

@@ -102,7 +102,7 @@ impl Api {
     }
 }
 
-/// Features (`WHAT:KEY`) that stand for the top-level keys of settings.
+/// Features (`WHAT:KEY`) that a gateway must have for the top-level keys of settings.
 fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item = String> {
     let keys: BTreeSet<&str> = settings
         .iter()

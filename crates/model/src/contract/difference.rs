@@ -100,7 +100,8 @@ impl Graphs {
         }
     }
 
-    /// Members of each set that are missing in the other set, with duplicates.
+    /// Members of each set that are missing in the other set. A member that occurs several times
+    /// must also occur as often in the other set.
     fn unmatched<'v>(&self, a: &'v [Value], b: &'v [Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
         let key = |value: &Value| match value {
             Value::Node(node) => Value::Node(self.rank[*node as usize]),

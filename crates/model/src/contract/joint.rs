@@ -46,7 +46,7 @@ impl Joint {
         value.with_nodes(&mut |edge| edge + self.start)
     }
 
-    /// Number of a node in the table of its own contract.
+    /// Converts the index of a node in this graph to the index in the schemas of its contract.
     #[must_use]
     pub fn own_number(&self, node: u32) -> u32 {
         node.checked_sub(self.start).unwrap_or(node)
@@ -101,7 +101,8 @@ impl Joint {
         }
     }
 
-    /// Members of each list that are missing in the other list, with duplicates.
+    /// Members of each list that are missing in the other list. A member that occurs several times
+    /// must also occur as often in the other list.
     #[must_use]
     pub fn unmatched<'v>(
         &self,

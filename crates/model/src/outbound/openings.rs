@@ -45,7 +45,7 @@ pub struct Opening {
     /// access.
     pub beside: Vec<usize>,
     /// Indices of the operations of the old side that reached the same requests and had stricter
-    /// access, the most similar first. Empty if `beside` is not.
+    /// access, the most similar first. Empty if `beside` has operations.
     pub before: Vec<usize>,
 }
 
@@ -236,8 +236,8 @@ impl Comparison<'_, '_> {
         Ok(before.into_iter().map(|(other, _)| other).collect())
     }
 
-    /// True if the router of the new side gives the requests of an old operation to another operation
-    /// with no weaker access, as it did before.
+    /// True if the new side has another operation with the destination of the operation `old` and
+    /// no weaker access. The router must decide between that operation and the one at `at`.
     fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
         let way = &self.new.0[at];
         let all = self.reached.get(&its.key()).into_iter().flatten();
@@ -248,8 +248,8 @@ impl Comparison<'_, '_> {
         })
     }
 
-    /// True if an operation of the old side already led all these callers to the whole destination:
-    /// no stricter operation took precedence over it there.
+    /// True if an operation of the old side already led all these callers to the whole destination,
+    /// and no stricter operation took precedence over that operation at the destination.
     fn was_open(
         &self,
         extent: Extent,

@@ -168,8 +168,8 @@ impl Path {
         meet(&self.0, &other.0)
     }
 
-    /// True if this path matches every path that the other path with parameters matches. May be
-    /// false although it does.
+    /// True if this path matches every path that the other path with parameters matches. The check
+    /// is incomplete: it may return false in this case as well.
     pub(super) fn contains(&self, other: &Self) -> bool {
         let any = ANY.to_string();
         let mut others = other.0.iter();

@@ -11,8 +11,8 @@ use super::refusal::Refusal;
 /// Maximum size of a file that is searched for a private JWK, in bytes.
 const JWK_BYTES_MAX: usize = 1 << 20;
 
-/// Minimum length of a run of key characters that counts as a real key. Samples contain `...` in
-/// its place.
+/// Minimum length of a run of key characters in a real key. Keys in samples have `...` in place of
+/// such a run.
 const RUN_MIN: usize = 24;
 
 /// Base64 of the first PEM line of private keys, as in a kubeconfig: PKCS#8, RSA, EC, OpenSSH.

@@ -97,7 +97,8 @@ macro_rules! paged {
     };
 }
 
-/// Sample of an operation that requires a client certificate, with this `mode` at its listener.
+/// Sample project with an operation that requires a client certificate. The argument is the `mode`
+/// of `client_auth` at the listener.
 macro_rules! certified {
     ($mode:literal) => {
         &[
@@ -120,8 +121,8 @@ macro_rules! certified {
     };
 }
 
-/// Sample of a credential that the gateway removes before forwarding, with this `hash_on` at the
-/// upstream.
+/// Sample project in which the gateway removes a credential before it forwards a request. The
+/// argument is the upstream's `hash_on`.
 macro_rules! hashed {
     ($key:literal) => {
         &[
@@ -146,7 +147,8 @@ macro_rules! hashed {
     };
 }
 
-/// Sample of an introspection with these keys, and of a consumer of another provider.
+/// Sample project with a verifier of kind `introspection` and a consumer of another provider. The
+/// argument has further keys of the verifier.
 macro_rules! asked {
     ($issuer:literal) => {
         &[(
@@ -164,7 +166,8 @@ macro_rules! asked {
     };
 }
 
-/// Sample of two schemes that identify the caller: the second one by this field.
+/// Sample project with a consumer whose tokens have this issuer. Its only verifier accepts tokens
+/// of `https://idp.example`.
 macro_rules! held {
     ($issuer:literal) => {
         &[(
@@ -180,6 +183,8 @@ macro_rules! held {
     };
 }
 
+/// Sample project with an operation that declares this header parameter. The gateway writes the
+/// consumer's name into `X-Caller`.
 macro_rules! announced {
     ($field:literal) => {
         &[
@@ -204,6 +209,9 @@ macro_rules! announced {
         ]
     };
 }
+
+/// Sample project with two schemes that identify the caller. The argument is the field into which
+/// the second scheme writes the caller's name.
 macro_rules! named {
     ($field:literal) => {
         &[
@@ -230,7 +238,8 @@ macro_rules! named {
     };
 }
 
-/// Sample of an expression that reads a field that a service sets, with these `policies`.
+/// Sample project with an expression that reads a request field, and a `forward_auth` policy that
+/// sets the field. The argument is the list `defaults.policies`.
 macro_rules! asked_by {
     ($policies:literal) => {
         keyed!(
@@ -246,7 +255,7 @@ macro_rules! asked_by {
     };
 }
 
-/// Sample with a hundred mounts of one document.
+/// Entries for the list `mounts` of an API: a hundred mounts.
 macro_rules! mounts {
     () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
     ($($tens:literal)*) => { concat!($(mounts!(@ $tens, "0" "1" "2" "3" "4" "5" "6" "7" "8" "9")),*) };
@@ -255,7 +264,7 @@ macro_rules! mounts {
     };
 }
 
-/// Sample of a project with an invariant. Its operation has a limit and no credential.
+/// Sample project with these invariants. Its only operation has a rate limit and no credential.
 macro_rules! invariant {
     ($invariant:expr) => {
         &[
@@ -276,14 +285,14 @@ paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n",
     };
 }
 
-/// An invariant with these requirements.
+/// Sample project with an invariant that requires these properties of every operation.
 macro_rules! held_to {
     ($require:literal) => {
         invariant!(concat!("- {name: each, require: ", $require, "}\n"))
     };
 }
 
-/// An invariant about operations with this path.
+/// Sample project with an invariant about the operations whose paths match this pattern.
 macro_rules! held_about {
     ($path:literal) => {
         invariant!(concat!(

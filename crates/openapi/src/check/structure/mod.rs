@@ -80,14 +80,16 @@ pub(super) fn check(
     extensions
 }
 
-/// Object types as which each node was walked, as bit sets for blocks of nodes. Blocks save memory:
-/// a document visits only a part of a tree, which may contain two hundred documents.
+/// For each node, the object types that the node was checked against, as bit sets for blocks of
+/// nodes. Blocks save memory: a document visits only a part of a tree, which may contain two
+/// hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
 /// Type of the target of a `$dynamicRef`.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
-/// Type as which the content of a value of any type is walked (`default`, `enum`, `example`, …).
+/// Type that stands for the content of free values (`default`, `enum`, `example`, …) in the field
+/// `walked`.
 static FREE_VALUE: Type = Type::Any;
 
 struct Walk<'r, 'a> {
@@ -100,7 +102,7 @@ struct Walk<'r, 'a> {
     under: &'static str,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
-    /// References, and values other than objects, with the types as which they were walked.
+    /// References, and values other than objects, each with a type that it was checked against.
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,

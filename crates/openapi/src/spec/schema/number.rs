@@ -117,8 +117,8 @@ impl Decimal {
         if shift < 0 {
             let scale = 10_u128.checked_pow(shift.unsigned_abs());
             let unit = scale.and_then(|scale| scale.checked_mul(modulus));
-            // If the unit overflows, it is larger than any value that fits, so the value is not a
-            // multiple of it.
+            // If `unit` overflows, it is greater than `self.digits`, so the value is not a multiple
+            // of it.
             return Some(unit.is_some_and(|unit| self.digits.is_multiple_of(unit)));
         }
         let (mut rest, mut base) = (self.digits % modulus, 10 % modulus);
