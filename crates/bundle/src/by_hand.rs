@@ -21,7 +21,7 @@ pub struct Report {
     pub role: Option<Role>,
     /// Envelope of the statement.
     pub envelope: Envelope,
-    /// Result for each signature.
+    /// Result of the check of each signature.
     pub signatures: Vec<SignatureReport>,
     /// Owners and keys whose signatures count, or the reason why the signatures are not sufficient.
     pub judged: Result<Signers, Refused>,

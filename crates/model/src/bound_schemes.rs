@@ -1,5 +1,5 @@
-//! Schemes of the bundle, with names that describe their effect, and schemes of a document that stand
-//! for several of them.
+//! Schemes of the bundle, with names that describe their effect, and schemes of a document that
+//! stand for several of them.
 //!
 //! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle:
 //! the session's cookie, and a token that the verifier named by `bearer` checks. Each alternative

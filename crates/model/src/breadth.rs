@@ -280,7 +280,8 @@ mod tests {
     fn only_what_one_path_can_meet_counts() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one.
+        // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one of
+        // them.
         let apart = (0..40).flat_map(|one| {
             [
                 format!("/x/{one}/a/b/c"),

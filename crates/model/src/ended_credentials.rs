@@ -1,4 +1,5 @@
-//! Credentials of consumers whose `not_after` has passed or is near. gwd refuses them from that time.
+//! Credentials of consumers whose `not_after` has passed or is near. gwd refuses them from that
+//! time.
 
 use bundle::moment::Moment;
 use diag::{Diagnostic, Level, NodeRef, Sink, shape};

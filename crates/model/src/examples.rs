@@ -1,5 +1,5 @@
-//! Tests from the examples in documents: for each operation a request with the example values of its
-//! parameters. The test expects that the operation receives the request.
+//! Tests from the examples in documents: for each operation a request with the example values of
+//! its parameters. The test expects that the operation receives the request.
 
 use std::fmt::Write as _;
 

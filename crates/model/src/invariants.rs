@@ -291,8 +291,8 @@ impl Invariant {
             && fits(&self.owners, &Vec::from_iter(subject.owner))
     }
 
-    /// True if the selection uses the path or the method of clients' requests, which a `rewrite` or a
-    /// base path can change without an effect on the requests of upstreams.
+    /// True if the selection uses the path or the method of clients' requests, which a `rewrite` or
+    /// a base path can change without an effect on the requests of upstreams.
     pub(crate) fn selects_by_requests(&self) -> bool {
         self.path.is_some() || !self.methods.is_empty()
     }
@@ -453,8 +453,8 @@ impl Subject<'_> {
     }
 }
 
-/// Upstream of the operation that can reach the same server as an upstream whose name is wanted, and
-/// the name of that upstream.
+/// Upstream of the operation that can reach the same server as an upstream whose name is wanted,
+/// and the name of that upstream.
 fn same_server<'a>(
     subject: &Subject<'a>,
     is_wanted: impl Fn(&str) -> bool,

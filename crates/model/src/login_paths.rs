@@ -43,7 +43,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 let Some((path, is_owned)) = taken else {
                     continue;
                 };
-                // Several methods of a path are one finding.
+                // Report a template with parameters only once, even if it has several methods.
                 if !is_owned && !reported.insert(operation.template.to_string()) {
                     continue;
                 }

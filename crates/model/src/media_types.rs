@@ -35,7 +35,8 @@ pub(super) fn check(
     if !validates && !scans {
         return;
     }
-    // Requests of another type are refused, so the policy only changes parameters of the type.
+    // Validation refuses requests of any other type. A policy that sets this type therefore changes
+    // only parameters of the type.
     let only = match types {
         [one] if validates => Some(essence(&one.name.value)),
         _ => None,

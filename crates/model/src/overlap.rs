@@ -42,13 +42,13 @@ pub struct Pairs {
     pub steps: usize,
 }
 
-/// Maximum number of pairs.
+/// Number of overlapping pairs after which the search stops.
 #[cfg(not(debug_assertions))]
 pub(crate) fn pairs_max() -> usize {
     PAIRS_MAX
 }
 
-/// Maximum number of pairs.
+/// Number of overlapping pairs after which the search stops.
 #[cfg(debug_assertions)]
 pub(crate) fn pairs_max() -> usize {
     MAX.get()

@@ -14,7 +14,7 @@ use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
 /// Path key of a path item, parsed.
 pub(super) struct PathKey {
     pub(super) template: ir::Template,
-    /// Conditions of the query.
+    /// Conditions on query parameters that the path key contains, as in `/a?k=v`.
     pub(super) conditions: Vec<ir::Condition>,
     /// False if the router cannot match the path (`unroutable-template`). `template` then matches
     /// at least the requests of the path, and its operations are not served.

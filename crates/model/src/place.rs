@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Start of a span.
+    /// Returns the place at which a span starts.
     #[must_use]
     pub fn of(sources: &Sources, span: Span) -> Self {
         let position = sources.position(span);

@@ -56,8 +56,8 @@ pub struct Rules {
     /// before they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
-    /// Patterns of the test files (`tests`), sorted. `None` for a source artifact that was made before
-    /// they were recorded.
+    /// Patterns of the test files (`tests`), sorted. `None` for a source artifact that was made
+    /// before they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<BTreeSet<String>>,
     /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared

@@ -34,8 +34,8 @@ struct Scheme {
     span: Span,
     /// Resolved scheme. `None` if it cannot run, which was reported.
     ir: Option<Bound>,
-    /// Schemes that are accepted in place of `ir`: the bearer tokens beside sessions of a login, and
-    /// the further verifiers of a list.
+    /// Schemes that are accepted in place of `ir`: the bearer tokens beside sessions of a login,
+    /// and the further verifiers of a list.
     others: Vec<ir::Scheme>,
     takes_scopes: bool,
     /// Name of the verifier, if its credentials have no scopes.

@@ -1,7 +1,7 @@
 //! Operations that invariants select by names (API, key, tag, owner, listener, upstream) or by the
 //! path and method of clients' requests. A name can change without an effect on any request, and a
-//! `rewrite` or base path can keep the requests of upstreams. The operation then leaves the invariant
-//! without another difference in a plan.
+//! `rewrite` or base path can keep the requests of upstreams. The operation then leaves the
+//! invariant without another difference in a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use crate::outbound;
 use crate::{Api, Settings};
 
 /// Operations of a project by their requests: method, base path of the mount, and path template
-/// without the names of parameters. For invariants about listeners, ` at ADDRESS` follows, the address
-/// of the listener; for invariants about upstreams, ` to SERVER`. For invariants about paths and
-/// methods, method, host and path at the upstream, and ` at the upstream`.
+/// without the names of parameters. For invariants about listeners, ` at ADDRESS` follows, the
+/// address of the listener; for invariants about upstreams, ` to SERVER`. For invariants about
+/// paths and methods, method, host and path at the upstream, and ` at the upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(BTreeMap<String, Selected>);
@@ -88,8 +88,8 @@ impl Selection {
         }
     }
 
-    /// Adds an operation at the addresses of its listeners. Clients reach a listener by its address,
-    /// so another name of the listener changes nothing for them.
+    /// Adds an operation at the addresses of its listeners. Clients reach a listener by its
+    /// address, so another name of the listener changes nothing for them.
     fn add_listeners(&mut self, settings: &Settings, subject: &Subject<'_>, of: &[&Invariant]) {
         for name in subject.listeners() {
             let mut listeners = settings.listeners.iter().map(|one| &one.value);
@@ -131,7 +131,8 @@ impl Selection {
         };
         let lost = self.0.iter().filter(|(request, was)| {
             let ((was_in, was_out), is) = (count(was), new.0.get(*request).map(count));
-            // Without by-name invariants, the new side is empty: the invariant itself has changed.
+            // If no invariant of the new side selects by names, the new side is empty. The
+            // invariant itself has then changed.
             is.is_some_and(|(is_in, is_out)| is_in < was_in && is_out > was_out)
         });
         lost.map(|(request, _)| request.as_str()).collect()

@@ -221,7 +221,7 @@ fn expected(node: NodeRef<'_>) -> Vec<Spanned<Expected>> {
         let Some(message) = node.get(key) else {
             continue;
         };
-        // `headers: {}` and `without: []` name no field, but the message must exist.
+        // `headers: {}` and `without: []` name no field. They require only that the message exists.
         let mut names_nothing = message.get("url").is_none();
         for (name, value) in pairs(message.get("headers")) {
             names_nothing = false;

@@ -384,7 +384,7 @@ impl<'a> Comparing<'a> {
         let bounds = |schema: &'a Value, table: &'a [Value]| -> Vec<(&'a Value, bool)> {
             let [inclusive, exclusive] = keys.map(|key| schema.get(key));
             let exclusive = exclusive.map(|value| resolved(table, value));
-            // In OpenAPI 3.0, this keyword is a flag that belongs to the inclusive bound.
+            // In OpenAPI 3.0, the exclusive bound is a flag that belongs to the inclusive bound.
             let flag = exclusive == Some(&Value::Bool(true));
             let inclusive = inclusive.map(|value| (resolved(table, value), flag));
             let exclusive = exclusive.filter(|value| !matches!(value, Value::Bool(_)));

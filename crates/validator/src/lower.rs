@@ -212,7 +212,8 @@ impl<'a> Lowering<'a> {
                 out.insert(key.to_string(), literal);
             }
             "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
-                // In OpenAPI 3.0 the value is a flag that belongs to the bound beside it.
+                // In OpenAPI 3.0, the exclusive bound is a flag that belongs to the inclusive
+                // bound.
                 Value::Bool(_) => {}
                 value => {
                     let bound = self.literal(value);

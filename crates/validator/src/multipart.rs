@@ -87,7 +87,8 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             }
             "content-type" if media_type.is_some() => return Err(FAULT),
             "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
-            // The field is deprecated (RFC 7578 §4.7), but some servers decode the part by it.
+            // The field is deprecated (RFC 7578 §4.7), but some servers decode the part according
+            // to it.
             "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
             "content-encoding" => return Err(FAULT),
             _ => {}
@@ -95,7 +96,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     }
     let (name, body) = (name.ok_or(FAULT)?, &bytes[end + 4..]);
     let is_foreign = |one: &MediaType| !one.is_utf8();
-    // RFC 7578 §4.6: the part `_charset_` names the charset of the others.
+    // RFC 7578 §4.6: the part `_charset_` names the charset of the other parts.
     let is_renamed = name.eq_ignore_ascii_case("_charset_") && !body.eq_ignore_ascii_case(b"utf-8");
     if is_renamed || media_type.as_ref().is_some_and(is_foreign) {
         return Err("has a part with another charset than UTF-8");
@@ -202,7 +203,7 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!("--x\r\n{head}\r\n folded: 1\r\n\r\n1\r\n--x--"),
             "--x\r\nX: 1\r\n\r\n1\r\n--x--".to_owned(),
             "--x\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--x--".to_owned(),
-            // Other servers read other parts from this body.
+            // Some servers read other parts from these bodies.
             format!("junk\n--x\n{head}\n\n2\n--x--\n\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\n--x\n{head}\n\n2\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r--x--\r\n--x--"),
@@ -221,7 +222,7 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             format!(
                 "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"
             ),
-            // A server that finds another boundary reads other parts from this body.
+            // A server that finds another boundary reads other parts from these bodies.
             format!("--y\r\n{head}\r\n\r\n2\r\n--y--\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r\n--x--\r\n--y\r\n{head}\r\n\r\n2\r\n--y--"),
             // Some servers ignore a blank before the colon, or decode the part.

@@ -2,8 +2,8 @@
 //! the check of the described one.
 //!
 //! Forms, queries and cookies: PHP reads `a.b`, `a b` and `a[b` as `a_b`, trims blanks and ends
-//! names at NUL; PHP, Rack and `qs` of Node read `a[]` and `a[0]` as elements of `a`; ASP.NET ignores
-//! letter case.
+//! names at NUL; PHP, Rack and `qs` of Node read `a[]` and `a[0]` as elements of `a`; ASP.NET
+//! ignores letter case.
 
 use std::collections::BTreeMap;
 

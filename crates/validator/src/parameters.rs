@@ -293,7 +293,8 @@ impl Parameter {
     fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
         let own = || all.iter().filter(|field| self.owns(&field.name));
         if own().count() == 0 {
-            // Fields that no schema names may be members of this object.
+            // Query fields that no schema names may be members of this object, which is then
+            // present.
             let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
             if self.required && !is_hidden {
                 findings.push(words::finding(self.part(), "", REQUIRED));

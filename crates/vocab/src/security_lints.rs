@@ -1,5 +1,5 @@
-//! Rules about the alternatives of security requirements and the credentials of consumers: GW0573 to
-//! GW0575.
+//! Rules about the alternatives of security requirements and the credentials of consumers: GW0573
+//! to GW0575.
 
 use diag::{Level, Lint};
 

@@ -191,8 +191,9 @@ impl Gateway {
         };
         let listener = self.shared.listeners.get(listener);
         let listener = listener.and_then(|one| {
-            // A request that gwc decides has a client certificate only if the operation uses
-            // `mtls`. Without a certificate it does not reach a listener that requires one.
+            // A request about which gwc decides has a client certificate only if the operation uses
+            // `mtls`. Without a certificate, the request does not reach a listener that requires
+            // one.
             let asks = |tls: &ListenerTls| {
                 let asked = tls.client_auth.as_ref();
                 asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)

@@ -73,10 +73,10 @@ impl IdentityFields {
         Self::of(&gateway.shared, apis)
     }
 
-    /// Fields that clients must not send to the upstreams of a treatment, in lower case: those of the
-    /// same upstream and of upstreams that can reach a common server. Excludes
-    /// fields that `forward_auth` policies of the treatment set, because those policies remove the
-    /// client's fields.
+    /// Fields that clients must not send to the upstreams of a treatment, in lower case: those of
+    /// the same upstream and of upstreams that can reach a common server. Excludes fields that
+    /// `forward_auth` policies of the treatment set, because those policies remove the client's
+    /// fields.
     #[must_use]
     pub fn withheld(
         &self,

@@ -76,9 +76,9 @@ pub fn server(host: &str, port: u16) -> String {
     }
 }
 
-/// IPv4 address in one of the shorter forms that resolvers accept (`inet_aton`): one to four numbers
-/// in decimal, octal (`0…`) or hexadecimal (`0x…`) notation. The last number fills the remaining
-/// bytes.
+/// IPv4 address in one of the shorter forms that resolvers accept (`inet_aton`): one to four
+/// numbers in decimal, octal (`0…`) or hexadecimal (`0x…`) notation. The last number fills the
+/// remaining bytes.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| match part.strip_prefix('0') {
         None => part

@@ -278,13 +278,13 @@ impl Trust {
         self
     }
 
-    /// Owners and keys whose signatures on this envelope count for the role, channel and time. Fails if
-    /// they are fewer than the threshold. Does not decode the payload.
+    /// Owners and keys whose signatures on this envelope count for the role, channel and time.
+    /// Fails if they are fewer than the threshold. Does not decode the payload.
     ///
     /// # Errors
-    /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
-    /// [`Refused::WrongChannel`], [`Refused::RevokedKey`], [`Refused::KeyExpired`],
-    /// [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
+    /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`],
+    /// [`Refused::WrongRole`], [`Refused::WrongChannel`], [`Refused::RevokedKey`],
+    /// [`Refused::KeyExpired`], [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
     pub fn judge(
         &self,
         envelope: &Envelope,

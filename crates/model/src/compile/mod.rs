@@ -74,7 +74,8 @@ pub struct Compiled {
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
     /// if no environment is chosen and a variable has a value only in an environment.
     pub lowered: Option<Lowered>,
-    /// First variable without a value in the chosen environment, and the source location where it is used.
+    /// First variable without a value in the chosen environment, and the source location where it
+    /// is used.
     pub open_variable: Option<(String, Span)>,
     /// Source locations of the values that the environment sets, and of the values that they
     /// replace.

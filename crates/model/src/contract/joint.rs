@@ -73,7 +73,7 @@ impl Joint {
         &self.nodes
     }
 
-    /// Class of a node.
+    /// Number of the equivalence class of a node. Nodes with the same meaning have the same number.
     #[must_use]
     pub fn rank(&self, node: u32) -> u32 {
         self.rank[node as usize]

@@ -333,8 +333,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .collect())
     }
 
-    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them. A private
-    /// key becomes a text with its digest, because bundles are published.
+    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them. A
+    /// private key becomes a text with its digest, because bundles are published.
     pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
         if let Some(text) = prose::key_digest(self.resolver.files(), value) {
             return Value::Text(text.into());

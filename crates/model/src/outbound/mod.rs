@@ -111,7 +111,7 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Key of the first operation.
+    /// Key of the first of these operations. `None` if all were compared.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
         self.0.first().map(String::as_str)
@@ -314,8 +314,8 @@ thread_local! {
     static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(COMPARISONS_MAX) };
 }
 
-/// True if requests of one operation reach the destination of another operation, and the router does
-/// not separate the two operations.
+/// True if requests of one operation reach the destination of another operation, and the router
+/// does not separate the two operations.
 fn reaches(
     (way, end): (&OutboundOperation<'_>, &End),
     (other, its): (&OutboundOperation<'_>, &End),

@@ -2,8 +2,8 @@
 //! reach a host, method and path through the old gateway reach it through the new one.
 //!
 //! The comparison of routes covers requests of clients. An operation that moves to another path,
-//! method, host or listener and still sends the same requests to its upstream is a new operation for
-//! clients, so only the upstream's view shows that its access became weaker.
+//! method, host or listener and still sends the same requests to its upstream is a new operation
+//! for clients, so only the upstream's view shows that its access became weaker.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub enum Extent {
 /// Operation of the new side that reaches requests of an upstream with weaker access than before.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// Index of the operation's place.
+    /// Index of the operation among the places of the new side.
     pub way: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
@@ -177,8 +177,8 @@ impl Comparison<'_, '_> {
         known.filter(is_kept).collect()
     }
 
-    /// True if an old mount without hosts served all hosts of a new mount, because no other mount of
-    /// the old side named them.
+    /// True if an old mount without hosts served all hosts of a new mount, because no other mount
+    /// of the old side named them.
     fn had_all_hosts(&self, (new, old): (&ir::Mount, &ir::Mount)) -> bool {
         let named = |host: &String| self.hosts.contains(host.as_str());
         let mut listeners = new.listeners.iter();

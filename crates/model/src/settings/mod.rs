@@ -414,8 +414,8 @@ pub(crate) fn upstreams(
     made.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Name in the bundle of an upstream or verifier that a document defines: `API/NAME`. Names in gateway.yaml
-/// contain no `/`.
+/// Name in the bundle of an upstream or verifier that a document defines: `API/NAME`. Names in
+/// gateway.yaml contain no `/`.
 pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
@@ -445,8 +445,8 @@ pub(crate) fn policies(
         };
         let shape = shape::Shape::Kinds(policy::KINDS);
         let is_known = || policy::KINDS.iter().any(|variant| variant.kind == kind);
-        // Do not call `check` on a value with errors, which the shape check has reported. An old version is
-        // compared by the settings that can be read.
+        // Do not call `checked` on a value with errors, which the shape check has reported. An old
+        // version is compared by the settings that can be read.
         let checked = match shape::check(value, &shape, &mut Sink::default()) {
             true => checked(kind, value, sink),
             false if is_known() => Some(policy::Checked::Declared(declared_kind(

@@ -86,7 +86,8 @@ impl<'t> Edited<'t> {
                     0..INDEXED_MIN => entries.iter().position(|entry| entry.key == *key)?,
                     _ => {
                         let positions = self.positions.entry(node).or_insert_with(|| {
-                            // The first of equal keys counts.
+                            // Collect in reverse order, so that the first of several equal keys is
+                            // found.
                             let keys = entries.iter().enumerate().rev();
                             keys.map(|(at, entry)| (entry.key.clone(), at)).collect()
                         });

@@ -1,6 +1,6 @@
 //! Limit on the steps that the targets of an overlay take. Without it, a short overlay could take
-//! hours on a large document: a filter that reads the whole document for each value, or thousands of
-//! actions that visit every value.
+//! hours on a large document: a filter that reads the whole document for each value, or thousands
+//! of actions that visit every value.
 
 /// Maximum number of steps of all targets of an overlay. A step is a value that a target visits.
 const STEPS_MAX: usize = 200_000_000;

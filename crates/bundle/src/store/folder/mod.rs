@@ -85,8 +85,8 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreachable(root, &error)),
         };
-        // A folder with `blobs` alone was interrupted while it was created, or another writer is
-        // creating it now.
+        // If the folder contains only `blobs`, the creation of the store was interrupted, or
+        // another writer is creating it now.
         let foreign = entries.as_mut().is_some_and(|entries| {
             entries.any(|entry| {
                 entry.is_ok_and(|entry| {

@@ -195,7 +195,7 @@ impl<'a> Walk<'_, 'a> {
                 self.wrong_type(node, "a finite number");
             }
             _ if !node.is_map() && !node.is_list() => {}
-            // Aliases can repeat a value any number of times.
+            // Check each value only once, because aliases can repeat a value any number of times.
             _ if !self
                 .walked
                 .insert((node.id(), std::ptr::from_ref(&FREE_VALUE))) => {}
