@@ -58,7 +58,7 @@ search {nodes} branches, more than {NODES_MAX}"
     );
 }
 
-/// Path with the widest search of an API.
+/// Path of an API whose search visits the most nodes.
 #[derive(Debug, PartialEq, Eq)]
 struct Widest {
     nodes: usize,

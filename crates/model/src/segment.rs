@@ -95,7 +95,7 @@ static ANY: LazyLock<String> = LazyLock::new(|| {
 struct Parts<'s> {
     /// Text before the first run.
     before: &'s [Step],
-    /// From the first run to the last one.
+    /// Steps from the first run to the last one.
     runs: &'s [Step],
     /// Text after the last run.
     after: &'s [Step],

@@ -18,7 +18,8 @@ use sources::parallel;
 use sources::project::files::Files;
 use vocab::lints::NOT_VALIDATED;
 
-/// Reports the operations of all APIs. Call it only for APIs without errors.
+/// Reports which parts of the described messages are not checked, and schemas that do not compile,
+/// for the operations of all APIs that validate messages. Call it only for APIs without errors.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let checked = parallel::map(apis.iter().collect(), |api: &Api| {
         let mut sink = Sink::default();

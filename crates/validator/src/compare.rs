@@ -37,7 +37,7 @@ pub enum Relation {
 pub struct Difference {
     /// Key under `responses`, such as `200` or `4xx`. None: a request.
     pub status: Option<Box<str>>,
-    /// Parameter or body. A path parameter has its new name.
+    /// Parameter or body. A path parameter is named as in the new description.
     pub part: Part,
     /// Media type of the body, if only the description of this type differs.
     pub media_type: Option<Box<str>>,

@@ -29,11 +29,12 @@ pub(crate) struct Comparing<'a> {
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
-    /// Pairs of nodes that are being compared, or were shown under that assumption.
+    /// Pairs of nodes that are being compared, for which containment is assumed, and pairs for
+    /// which it was shown under that assumption.
     assumed: FxHashSet<(u32, u32)>,
     /// Members of `assumed`, in the order in which they were added.
     trail: Vec<(u32, u32)>,
-    /// Pairs that were not shown, by the addresses of the schemas.
+    /// Pairs for which containment was not shown, by the addresses of the schemas.
     refuted: FxHashSet<(usize, usize)>,
     /// Results of [`Self::same`] for pairs of nodes.
     equal: FxHashMap<(u32, u32), bool>,

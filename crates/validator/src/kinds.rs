@@ -32,7 +32,7 @@ const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
 
 /// Maximum depth of schemas that determine types, because values in text are rarely nested.
 const DEPTH_MAX: usize = 9;
-/// Maximum number of schemas that are read for the types of one.
+/// Maximum number of schemas that are read to find the types of one schema.
 const SCHEMAS_MAX: u32 = 20_000;
 
 /// Types of a schema that allows all types.

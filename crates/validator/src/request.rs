@@ -144,9 +144,9 @@ impl Described {
     }
 
     /// Checks the parameters of a request for an operation with this template, below a base path of
-    /// this length. `examined` is the result of [`Self::query`], whose target takes the place of
-    /// the request's. `reaches` returns true for the name of a field that the gateway does not
-    /// remove.
+    /// this length. `examined` is the result of [`Self::query`]; its target, if it has one,
+    /// replaces the request's. `reaches` returns true for the name of a field that the gateway does
+    /// not remove.
     #[must_use]
     pub fn parameters(
         &self,

@@ -26,13 +26,14 @@ const DEPTH_MAX: u32 = 6;
 const VALUES_MAX: usize = 48;
 /// Maximum number of values for a whole message.
 const ALL_MAX: usize = 3_000;
-/// Maximum length of a generated string in characters, and of an array in items.
+/// Maximum length of a generated string in characters.
 const LENGTH_MAX: u64 = 8_192;
+/// Maximum number of items of a generated array.
 const ITEMS_MAX: u64 = 256;
 /// Maximum number of alternatives of `anyOf` and `oneOf`.
 const CHOICES_MAX: usize = 8;
 
-/// Characters of a generated string that cost a step.
+/// Number of characters of a generated string that cost one step.
 const CHARACTERS_OF_STEP: usize = 64;
 
 /// Search for sample values, with its budget. Steps are visited keywords of schemas, and generated
@@ -340,7 +341,7 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Adds values while steps are left, and takes the steps for each.
+    /// Adds values while steps are left, and subtracts the steps that each one costs.
     fn add(&self, found: &mut Vec<Json>, values: impl IntoIterator<Item = Json>) {
         for value in values {
             if self.search.is_spent() {

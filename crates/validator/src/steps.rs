@@ -8,7 +8,7 @@
 //! Schemas without recursion can also need much work: `allOf: [X, X]` on twenty levels evaluates X
 //! a million times, and the description of the errors of a list takes an error for each item,
 //! alternative and required name. Each evaluation of a definition or of an alternative therefore
-//! costs its size.
+//! adds its size to the costs of the check.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,8 @@ const COSTS_MIN: u64 = 2_000_000;
 const COSTS_PER_NODE: u64 = 1_000;
 /// Maximum costs of a check, however many JSON values the checked value contains: about a second.
 const COSTS_MAX: u64 = 50_000_000;
-/// Maximum costs of a description of errors. One unit is at most about one error, of 500 bytes.
+/// Maximum costs of a description of errors. Each unit allows at most about one error, which takes
+/// 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;
 
 thread_local! {
@@ -133,9 +134,9 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
     left.map(|_| result)
 }
 
-/// Makes a schema cost its size at each evaluation. The schema becomes the `then` of an `if` that
-/// counts. When the costs are too high, the schema accepts everything, so that the check ends soon
-/// and finds no more errors. The check then has no result.
+/// Adds the size of a schema to the costs of the check at each evaluation. The schema becomes the
+/// `then` of an `if` with the keyword [`COST`]. When the costs are too high, the schema accepts
+/// everything, so that the check ends soon and finds no more errors. The check then has no result.
 pub(crate) fn costly(schema: Value) -> Value {
     let is_cheap = match &schema {
         Value::Object(members) => members.contains_key("$ref") && members.len() == 1,
@@ -178,7 +179,7 @@ impl Schema {
     }
 }
 
-/// Number of JSON values inside a value, with itself.
+/// Number of JSON values in a value, itself included.
 fn nodes(value: &Value) -> u64 {
     1 + match value {
         Value::Array(items) => items.iter().map(nodes).sum(),
@@ -187,9 +188,9 @@ fn nodes(value: &Value) -> u64 {
     }
 }
 
-/// Makes each definition cost its size, and each definition that is part of a cycle of references
-/// count its evaluations. The definition becomes the `then` of an `if` that counts, so that its
-/// evaluation ends at once when no steps are left.
+/// Adds the size of each definition to the costs of the check at each evaluation, and counts the
+/// evaluations of definitions in a cycle of references. The definition becomes the `then` of an
+/// `if` that counts, so that its evaluation ends at once when no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {
     let circular = circular(&edges(defs));
     let circular: Vec<String> = circular.into_iter().map(str::to_owned).collect();

@@ -50,7 +50,7 @@ pub struct Api {
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
     /// Descriptions of the messages that operations validate. None if no operation validates
-    /// requests.
+    /// requests or responses.
     #[n(9)]
     pub messages: Option<Messages>,
 }

@@ -30,7 +30,7 @@ pub enum Shape {
     Any,
     /// `true` or `false`.
     Bool,
-    /// Only `true`. The key is omitted for false.
+    /// Only `true`. Users omit the key to say false.
     True,
     /// A string.
     Text,

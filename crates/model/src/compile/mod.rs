@@ -229,9 +229,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     Ok(all)
 }
 
-/// Adds the findings that occur only in one environment. Leaves out findings about unused names: a
-/// name that only this environment does not use is not unused, and any other unused name is already
-/// reported.
+/// Adds the findings that occur only in one environment. Leaves out findings about unused names,
+/// because `all` already has those about names that no environment uses.
 fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     let known: HashSet<(&str, Span, String)> = all
         .findings

@@ -184,7 +184,8 @@ impl<'a> Parts<'_, 'a> {
         all
     }
 
-    /// Contract of the value of a parameter or header. `style` is the default for this location.
+    /// Contract of the value of a parameter or header. `style` is the default of the keyword
+    /// `style` for this location.
     fn field_value(&mut self, node: NodeRef<'a>, style: &str) -> Value {
         let mut entries = Vec::new();
         let written = node.get("style").and_then(NodeRef::as_str).unwrap_or(style);

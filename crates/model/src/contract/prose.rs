@@ -279,7 +279,7 @@ fn plain_text_of(value: NodeRef<'_>) -> String {
     written(value, &|_| None)
 }
 
-/// Text of a value, with the text of `replaced` for each value for which it returns one.
+/// Text of a value. Each value inside for which `replaced` returns a text is replaced by that text.
 fn written(value: NodeRef<'_>, replaced: &dyn Fn(NodeRef<'_>) -> Option<String>) -> String {
     fn write(
         value: NodeRef<'_>,

@@ -34,7 +34,8 @@ pub enum Extent {
     Access,
 }
 
-/// Operation of the new side that reaches requests of an upstream with weaker access than before.
+/// Operation of the new side that reaches a method, host and path of an upstream with weaker access
+/// than another operation of the new side, or than the operations of the old side.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// Index of the operation among the places of the new side.

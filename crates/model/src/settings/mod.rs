@@ -420,8 +420,8 @@ pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
 
-/// Name in the bundle of a verifier that the definition of another one names: both are in the same
-/// document, or in gateway.yaml.
+/// Name in the bundle of a verifier that the definition of another verifier names: both are in the
+/// same document, or in gateway.yaml.
 pub(crate) fn named_beside(definition: &str, name: &str) -> String {
     match definition.split_once('/') {
         Some((api, _)) => name_in(api, name),
@@ -635,7 +635,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
     }
 }
 
-/// Names of the listeners of mounts that name none.
+/// Names of the listeners for mounts that name no listener.
 fn default_listeners(
     root: NodeRef<'_>,
     listeners: &[Defined<ir::Listener>],

@@ -35,7 +35,7 @@ const DESCENTS_MAX: usize = 2;
 /// can select the same value, which multiplies the cost of the next list.
 const LISTS_MAX: usize = 4;
 
-/// Number of values at which counting the values of a document ends.
+/// Maximum count of the values of a document. Counting stops at this number.
 const VALUES_MAX: usize = 100_000_000;
 
 /// Evaluator of targets, with the JSON copy of the document once a target needs it.

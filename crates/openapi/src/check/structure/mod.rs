@@ -516,8 +516,8 @@ fn is_finite(number: &str) -> bool {
     !(text.ends_with(".inf") || text.ends_with(".nan"))
 }
 
-/// True if a string in `$ref` always means a reference in this object, not a field with a free
-/// name.
+/// True if a `$ref` with a string is always a reference in this object, and never a field with a
+/// free name.
 fn is_referable(object: &Object) -> bool {
     object.reference == Reference::Allowed
 }
