@@ -170,9 +170,9 @@ pub enum Refused {
     },
 
     // --- Reasons of activation (reported by `engine` and `gwd`)
-    /// Two listeners have overlapping addresses. `what` is escaped.
+    /// Two listeners have overlapping addresses.
     ListenerConflict {
-        /// Names of the listeners.
+        /// Names of the listeners, with special characters escaped.
         what: String,
     },
     /// Two routes match exactly the same requests.

@@ -69,8 +69,9 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Edits that correct the mistake.
     pub fix: Vec<Edit>,
-    /// Number of references to the shared value, such as a component, that contains the finding. 1
-    /// if the value is not shared.
+    /// Number of places that the mistake affects: references to the shared value (such as a
+    /// component) that contains the finding, or places to which an overlay added the value. 1 if
+    /// the value is not shared.
     pub places: usize,
 }
 
@@ -100,7 +101,7 @@ impl Diagnostic {
         }
     }
 
-    /// Sets the text under the carets.
+    /// Sets the text after the carets.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = bounded(label.into());

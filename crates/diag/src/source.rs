@@ -57,7 +57,7 @@ impl Sources {
         FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"))
     }
 
-    /// File with this id. The id comes from [`Sources::add`].
+    /// File with this id, which [`Sources::add`] or [`Sources::take`] returned.
     #[must_use]
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]

@@ -212,7 +212,8 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
 
 /// Reports operations whose checks a client can bypass with a path that the upstream reads
 /// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
-/// `path_readings: keep` forwards paths that the upstream may read as other paths.
+/// `path_readings: keep` forwards paths that the upstream may read as other paths. Also reports
+/// operations whose template matches the path of an internal operation.
 pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
     for (index, api) in apis.iter().enumerate() {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
@@ -321,8 +322,9 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports those of `others` whose access is stricter than that of the operation by which
-    /// clients can bypass them. Returns false if there are none.
+    /// Reports the operations in `others` whose checks clients can bypass with this operation:
+    /// internal ones, and those that require a credential and have another `security`. Returns
+    /// false if there are none.
     fn report<'o>(self, others: impl Iterator<Item = &'o Operation>, sink: &mut Sink) -> bool {
         let is_guarded = |one: &&Operation| {
             let security = &one.security.value;

@@ -158,7 +158,8 @@ impl<'a> Comparing<'a> {
         true
     }
 
-    /// True if a schema without `nullable` accepts `null`, by its type alone.
+    /// True if a schema without `nullable` accepts `null`: its `type` and `enum`, if present, allow
+    /// it, and no other keyword could refuse it.
     fn accepts_null(&self, wide: &'a Value) -> bool {
         let mut asserted = wide
             .entries()
@@ -346,8 +347,8 @@ impl<'a> Comparing<'a> {
         }
     }
 
-    /// True if `wide` accepts all values that `narrow`, or a single member of the `allOf` of
-    /// `narrow`, accepts.
+    /// True if `wide` was shown to accept all values of `narrow`, of one member of its `allOf`, or
+    /// of the target of its `$ref`.
     fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         if self.tries(wide, narrow) {
             return true;

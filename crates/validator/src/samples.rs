@@ -30,7 +30,7 @@ const ALL_MAX: usize = 3_000;
 const LENGTH_MAX: u64 = 8_192;
 /// Maximum number of items of a generated array.
 const ITEMS_MAX: u64 = 256;
-/// Maximum number of alternatives of `anyOf` and `oneOf`.
+/// Maximum number of choices among alternatives at one place; see [`choices`].
 const CHOICES_MAX: usize = 8;
 
 /// Number of characters of a generated string that cost one step.
@@ -43,7 +43,8 @@ pub(crate) struct Search {
     known: RefCell<FxHashMap<PlaceKey, Rc<[Json]>>>,
 }
 
-/// Addresses of the schemas of a place, accepting ones first, and the nesting of its values.
+/// Addresses of the schemas of a place, accepting ones first; number of accepting ones; nesting of
+/// the values.
 type PlaceKey = (Vec<usize>, usize, u32);
 
 impl Search {
@@ -69,7 +70,7 @@ impl Search {
         for nesting in 0..=DEPTH_MAX {
             let values = place.values(self, nesting, ALL_MAX);
             if self.is_spent() && nesting > 0 {
-                // The last level is incomplete. Keep the values of the levels above.
+                // The last level is incomplete, so add its values to those of the levels above.
                 found.extend(values);
                 break;
             }

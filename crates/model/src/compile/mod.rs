@@ -160,7 +160,8 @@ pub struct Options<'o> {
     pub environment: Option<&'o str>,
     /// Commit whose ignore rules apply in addition; see [`Files::set_base`].
     pub base: Option<&'o str>,
-    /// Time against which expiry dates of signing keys are checked, as Unix time in seconds.
+    /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
+    /// as Unix time in seconds.
     pub now_s: u64,
     /// Texts that replace files on disk.
     pub texts: Texts,
@@ -270,13 +271,13 @@ fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     all.findings.extend(added);
 }
 
-/// Compiles a project from files in memory, without an environment.
+/// Compiles a project from its files, without an environment.
 #[must_use]
 pub fn project(files: Files, levels: &Levels) -> Compiled {
     project_in(files, levels, None).expect("only a name can be unknown")
 }
 
-/// Compiles a project from files in memory, in an environment.
+/// Compiles a project from its files, in an environment.
 ///
 /// # Errors
 /// Returns an error if the environment does not exist.
@@ -288,7 +289,7 @@ pub fn project_in(
     project_for(files, levels, environment, Purpose::Run)
 }
 
-/// Compiles a project from files in memory for a purpose, such as running or comparing.
+/// Compiles a project from its files for a purpose, such as running or comparing.
 ///
 /// # Errors
 /// Returns an error if the environment does not exist.
@@ -599,8 +600,8 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Lint levels of gateway.yaml, followed by those of the command line. Reports levels that are too
-/// low for rules whose errors prevent a build.
+/// Lint levels of gateway.yaml, followed by those of the command line. Reports unknown rules in
+/// gateway.yaml, and levels that are too low for rules whose errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

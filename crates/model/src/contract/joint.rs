@@ -52,7 +52,7 @@ impl Joint {
         node.checked_sub(self.start).unwrap_or(node)
     }
 
-    /// The value of a node, or the value itself.
+    /// If the value is an edge: value of the node to which it leads. Otherwise the value itself.
     #[must_use]
     pub fn at<'v>(&'v self, value: &'v Value) -> &'v Value {
         match value {

@@ -269,7 +269,7 @@ impl Folder {
         up_max
     }
 
-    /// True if Git ignores a file. The path is relative to the root.
+    /// True if [`Tracked::check_ignored`] refuses a file. The path is relative to the root.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
         let tracked = self.tracked()?;
         Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))

@@ -1,10 +1,10 @@
 //! Reader of files inside the project folder.
 //!
-//! [`Files`] is the only part of the compiler front end that accesses the disk. It reads each file
-//! once and keeps its text in [`Sources`] and its nodes in the [`Tree`]. It refuses every file
+//! [`Files`] is the only part of the compiler front end that reads sources from disk. It reads each
+//! file once and keeps its text in [`Sources`] and its nodes in the [`Tree`]. It refuses every file
 //! outside the folder: absolute paths, `..` beyond the root, symbolic links that lead out, URLs.
-//! Findings about a file's text are stored with the file until they are reported, so that an unused
-//! file reports nothing.
+//! [`Files::widen`] extends this limit to the work tree. Findings about a file's text are stored
+//! with the file until they are reported, so that an unused file reports nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -38,7 +38,8 @@ pub struct Files {
     named: HashSet<String>,
     /// Number of folders above the root that references may reach.
     up_max: usize,
-    /// Time against which expiry dates are checked. See [`Files::judged_at_s`].
+    /// Time against which expiry dates of signing keys and of consumers' credentials are checked.
+    /// See [`Files::judged_at_s`].
     judged_at_s: u64,
 }
 
@@ -171,13 +172,13 @@ impl Files {
         };
     }
 
-    /// Sets the time against which expiry dates are checked, as Unix time in seconds.
+    /// Sets the time against which expiry dates are checked. See [`Files::judged_at_s`].
     pub fn judge_at(&mut self, now_s: u64) {
         self.judged_at_s = now_s;
     }
 
-    /// Time against which expiry dates of signing keys are checked, as Unix time in seconds.
-    /// Default: 0, so that results do not depend on the clock.
+    /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
+    /// as Unix time in seconds. Default: 0, so that results do not depend on the clock.
     #[must_use]
     pub fn judged_at_s(&self) -> u64 {
         self.judged_at_s

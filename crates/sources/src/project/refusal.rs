@@ -32,9 +32,10 @@ pub enum Refusal {
     Hidden,
     /// The file extension is not `.yaml`, `.yml` or `.json`.
     Extension,
-    /// Git ignores the file.
+    /// Git ignores the file and does not track it.
     Ignored,
-    /// The ignore rules of the commit that `--base` names ignore the file.
+    /// The ignore rules of the commit that `--base` names ignore the file, and the commit does not
+    /// contain it.
     IgnoredByBase,
     /// The file is in a nested repository. The string is the folder of that repository.
     Nested(String),
