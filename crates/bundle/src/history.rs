@@ -29,7 +29,7 @@ pub struct Entry {
     /// The record.
     pub record: Record,
     /// Owners and keys whose signatures were valid when the record was created, or the reason why
-    /// none is valid. `None` without a trust file.
+    /// the signatures do not suffice. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
     /// Origin of the bundle: the first readable build statement in the record's evidence.
     pub build: Option<Build>,

@@ -184,7 +184,7 @@ pub fn build_statements(store: &dyn Store, bundle: &Digest) -> Result<Vec<Digest
 }
 
 /// Creates the unsigned statement of the next record, with its serial. `base` is the expected head
-/// of the channel; `Some(None)` expects an empty channel.
+/// of the channel: `Some(None)` expects an empty channel, and `None` accepts any head.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if the head is not `base`; errors of reading the head or the revocation

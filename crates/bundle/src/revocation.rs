@@ -227,7 +227,8 @@ fn verify(
     Ok(list)
 }
 
-/// Reads a list that was accepted earlier. Does not check the threshold of signers.
+/// Reads a list, and checks its signatures, subject, project and serial. Does not check the
+/// threshold of signers.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,

@@ -59,7 +59,7 @@ impl Acknowledgement {
     }
 }
 
-/// Parses `FINGERPRINT=REASON` of a command-line option. The reason is optional.
+/// Parses `FINGERPRINT=REASON` of a command-line option.
 ///
 /// # Errors
 /// Returns a message with the mistake and the text to write instead.

@@ -22,7 +22,7 @@ const NODES_MAX: usize = 64;
 const STEPS_MAX: usize = 400_000;
 /// Maximum number of path segments that are examined.
 const DEPTH_MAX: usize = 256;
-/// Maximum number of patterns at one node that are compared pairwise.
+/// Maximum number of patterns that are compared pairwise for one set of nodes.
 const PATTERNS_MAX: usize = 16;
 
 /// Reports the path with the widest search if it visits more than [`NODES_MAX`] nodes.

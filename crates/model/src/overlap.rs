@@ -12,8 +12,8 @@ use super::segment;
 /// Number of overlapping pairs after which the search stops.
 const PAIRS_MAX: usize = 200_000;
 
-/// Pairs of templates in `group` that match a common path. Each pair is listed once, with the
-/// smaller index first.
+/// Pairs of templates in `group` that match a common path. Each pair is listed once, in either
+/// order of its indices.
 #[must_use]
 pub fn within(templates: &[&Template], group: &[usize]) -> Pairs {
     let max = pairs_max();

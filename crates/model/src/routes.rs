@@ -54,8 +54,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
-            // A declared path takes precedence over the trailing-slash twin of another path. Two
-            // twins conflict only if their paths differ.
+            // Some pairs with a trailing-slash twin cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 table.judge(first, second, &mut meetings, &mut overlaps);
@@ -96,7 +95,7 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates give very many pairs. Always reports errors.
+/// templates give very many pairs. Reports all findings of other rules.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -123,8 +122,9 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     }
 }
 
-/// False if both routes are trailing-slash twins of templates that match the same paths. Otherwise
-/// true.
+/// True if a pair of routes with a trailing-slash twin can conflict. False for two twins, because
+/// their declared paths are compared. False also for templates that match the same paths, because a
+/// declared path takes precedence over a twin.
 fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     let same =
         subset(&first.template, &second.template) && subset(&second.template, &first.template);

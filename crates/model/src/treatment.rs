@@ -165,8 +165,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Treatment of paths that an upstream may read as another path. Default: `strict`, or `keep`
-    /// for a path item whose own path can be read as another path.
+    /// Treatment of paths that an upstream may read as another path. Default: `strict`. Always
+    /// `keep` if the path item does not set it and its own path can be read as another path.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,
@@ -213,8 +213,8 @@ impl<'a> Scopes<'a> {
                 continue;
             };
             if let Some(first) = seen.get(&name.value) {
-                // A document may repeat a required policy. A name that occurs twice in one list is
-                // a mistake.
+                // A document may repeat a required policy. Any other name that occurs twice in a
+                // chain is a mistake.
                 let by_operator = settings
                     .required
                     .policies

@@ -445,8 +445,8 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Collects the properties that messages of this direction leave out: `readOnly` properties of
-    /// requests, `writeOnly` properties of responses.
+    /// Collects the properties that messages in this direction need not have, even if they are
+    /// required: `readOnly` properties of requests, `writeOnly` properties of responses.
     fn find_one_way(&mut self) {
         let keyword = match self.direction {
             Direction::Request => "readOnly",
@@ -594,7 +594,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Value of a keyword. The entries of a schema are sorted.
+/// Value of a keyword in the entries of a schema.
 fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {
     let mut all = entries.iter();
     all.find(|(name, _)| **name == *key).map(|(_, value)| value)

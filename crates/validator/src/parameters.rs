@@ -216,8 +216,9 @@ impl Parameter {
         }
     }
 
-    /// True if a field with this name is described. Unlike [`Self::owns`], members of a closed
-    /// `deepObject` count only if its schema has them.
+    /// True if a field with this name is described. Differs from [`Self::owns`] for the name `a[]`
+    /// of an array `a`, which is not described, and for members of a closed `deepObject`, which are
+    /// described only if its schema has them.
     fn describes(&self, name: &str) -> bool {
         if self.style != Style::DeepObject {
             return self.owns(name) && !self.is_list(name);

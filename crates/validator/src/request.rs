@@ -12,10 +12,10 @@ use policy::validation::{Check, Examined, Undeclared};
 use crate::operation::Operation;
 use crate::parameters::{Head, REQUIRED};
 
-/// Names of the credentials and identity fields in requests of an API. The absence of a credential
-/// is no finding, because the gateway may have removed it before the check. A credential that is
-/// present is checked like any parameter, because `verify: upstream` admits every text. Identity
-/// fields are not checked, because the gateway sets them.
+/// Names of the credentials and identity fields in requests to an operation. The absence of a
+/// credential is no finding, because the gateway may have removed it before the check. A credential
+/// that is present is checked like any parameter, because `verify: upstream` admits every text.
+/// Identity fields are not checked, because the gateway sets them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     identity: Vec<String>,
@@ -26,12 +26,12 @@ pub struct Credentials {
     cookies: Vec<String>,
 }
 
-/// Operation of an API with the names of the API's credentials.
+/// Operation of an API, with the names of the credentials in its requests.
 #[derive(Clone, Debug)]
 pub struct Described {
     /// Validators of the operation.
     pub operation: Arc<Operation>,
-    /// Names of the API's credentials.
+    /// Names of the credentials; see [`Credentials::of`].
     pub credentials: Credentials,
 }
 

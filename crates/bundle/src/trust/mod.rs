@@ -279,7 +279,7 @@ impl Trust {
     }
 
     /// Owners and keys whose signatures on this envelope count for the role, channel and time.
-    /// Fails if they are fewer than the threshold. Does not decode the payload.
+    /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///
     /// # Errors
     /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`],

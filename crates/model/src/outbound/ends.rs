@@ -9,7 +9,7 @@ use policy::declared::{Scalar, Settings, Value};
 use super::path::{self, Path};
 use super::{Place, Shared};
 
-/// Host and path that a request is sent to.
+/// Method, host and path with which an upstream receives a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     /// Host and port.

@@ -168,8 +168,8 @@ impl Path {
         meet(&self.0, &other.0)
     }
 
-    /// True if this path matches every path that the other path with parameters matches. The check
-    /// is incomplete: it may return false in this case as well.
+    /// True if this path is certain to match every path that the other path with parameters
+    /// matches. False if it does not, or if that is not certain.
     pub(super) fn contains(&self, other: &Self) -> bool {
         let any = ANY.to_string();
         let mut others = other.0.iter();
