@@ -35,7 +35,7 @@ const DEPTH_MAX: usize = 9;
 /// Maximum number of schemas that are read to find the types of one schema.
 const SCHEMAS_MAX: u32 = 20_000;
 
-/// Types of a schema that allows all types.
+/// Types of a schema that names no types. Its values are read as scalars.
 static ANY: Kinds = Kinds {
     types: SCALARS,
     items: None,
@@ -230,7 +230,8 @@ fn of_value(value: &Value) -> u8 {
     }
 }
 
-/// Parses a number in the notation of JSON. Also accepts leading zeros and a plus sign.
+/// Parses a number in the notation of JSON. Also accepts leading zeros, a plus sign, and numbers
+/// such as `.5` and `5.`.
 fn number(text: &str) -> Option<Number> {
     if text.is_empty() || text.len() > 64 {
         return None;

@@ -60,7 +60,7 @@ impl Response {
         })
     }
 
-    /// Kind of a body with these header fields.
+    /// Action for the body of a response with these header fields.
     pub(crate) fn kind(
         &self,
         response: usize,

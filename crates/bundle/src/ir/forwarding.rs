@@ -51,7 +51,8 @@ pub struct Forwarding {
     #[n(9)]
     #[cbor(skip_if = "is_unsaid")]
     pub closes_streams: bool,
-    /// Validation of requests. Runs before the transformations of the chain. None: no validation.
+    /// Validation of requests and responses. Requests are validated before the transformations of
+    /// the chain. None: no validation.
     #[n(10)]
     pub validate: Option<validate::Checked>,
 }

@@ -160,7 +160,7 @@ fn upstreams<'a>(
         .collect()
 }
 
-/// Servers of an upstream. None for a name that no upstream has.
+/// Servers of an upstream. Empty for a name that no upstream has.
 fn servers(shared: &Shared, name: &str) -> Servers {
     let upstream = shared.upstreams.get(name);
     upstream.map(super::Upstream::servers).unwrap_or_default()

@@ -74,8 +74,8 @@ pub struct Compiled {
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
     /// if no environment is chosen and a variable has a value only in an environment.
     pub lowered: Option<Lowered>,
-    /// First variable without a value in the chosen environment, and the source location where it
-    /// is used.
+    /// First variable that is used, and the source location of its first use, if no environment is
+    /// chosen. `None` in an environment.
     pub open_variable: Option<(String, Span)>,
     /// Source locations of the values that the environment sets, and of the values that they
     /// replace.

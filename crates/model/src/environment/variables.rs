@@ -161,8 +161,9 @@ impl Variables {
         self.documents = used;
     }
 
-    /// First used variable without a value in the chosen environment, and its source location. With
-    /// such a variable no bundle can be built.
+    /// First variable that is used, and the source location of its first use, if no environment is
+    /// chosen. No bundle can then be built, because only environments give values to variables.
+    /// `None` in an environment.
     #[must_use]
     pub fn open(&self) -> Option<(&str, Span)> {
         let used = self.base.iter().chain(&self.documents);

@@ -16,7 +16,7 @@ use vocab::lints::LISTENER_CONFLICT;
 /// Maximum size of a request target at every listener, in bytes.
 pub(crate) const TARGET_BYTES_MAX: u64 = 16 << 10;
 
-/// Timeout for reading a PROXY protocol header. Default: 3s (semantics.md §15).
+/// Default timeout for reading a PROXY protocol header: 3s (semantics.md §15).
 const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
 
 pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {

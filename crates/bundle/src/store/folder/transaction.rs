@@ -7,8 +7,9 @@
 //! link the links, rename the other files,
 //! sync their folders at the same time                  wait 3
 //! ```
-//! A link is therefore never durable before its target. After an interruption at any point, the
-//! store has the whole batch or only unreferenced blobs. A batch without blobs has two waits.
+//! A link is therefore never durable before its target. After an interruption at any point, every
+//! link in the store has its target, but the last links and files of the batch may be missing. A
+//! batch without blobs has two waits.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

@@ -28,8 +28,8 @@ mod unevaluated;
 
 pub use pattern::Pattern;
 
-/// Maximum number of keywords evaluated for all values of one document. Real documents stay far
-/// below; the limit stops hostile ones.
+/// Maximum number of steps for all values of one document. A step evaluates a schema, or compares
+/// or hashes a value. Real documents stay far below; the limit stops hostile ones.
 const STEPS_MAX: u32 = 4_000_000;
 
 /// Divisor of the remaining steps: one value may use 1/8 of them, so that a recursive schema leaves
