@@ -46,7 +46,7 @@ pub struct Settings {
     /// Patterns of further documents (`apis_glob`).
     pub apis_glob: Vec<Spanned<String>>,
     /// Files that gateway.yaml uses for another purpose than as the document of an API: overlays,
-    /// patches, consumers and acknowledgements.
+    /// patches, consumers, acknowledgements and tests.
     pub other_files: BTreeSet<String>,
     /// Mount of an API that sets no mount.
     pub default_mount: ir::Mount,

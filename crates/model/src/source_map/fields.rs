@@ -128,8 +128,8 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Source locations of a setting that cannot run yet. The first is the effective one; the rest
-    /// are those that it overrides.
+    /// Source locations of a setting in [`Operation::settings`]. The first is the effective one;
+    /// the rest are those that it overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;

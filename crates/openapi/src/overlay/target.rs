@@ -48,8 +48,8 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Returns the paths of the selected values, each once. `None` if the target is not a valid
-    /// JSONPath.
+    /// Returns the paths of the selected values, each once. `None` if the target is refused, which
+    /// is reported.
     pub(super) fn find(
         &mut self,
         edited: &mut Edited<'_>,
