@@ -94,8 +94,8 @@ pub struct Keep {
     /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Function that returns the kind of an answer. `None`: the answer is not cached, and counts as
-    /// an outage if expired answers may be used.
+    /// Function that returns the kind of an answer. `None`: the answer is unusable. It is not
+    /// cached, and an expired answer may be used instead, as in an outage.
     pub kind: fn(&Answered) -> Option<Kept>,
 }
 

@@ -42,9 +42,12 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
         .all(|condition| holds(condition, headers, query))
 }
 
-/// True if all conditions hold for some server: each one holds, or some server finds its parameter
-/// with a value that passes under another spelling of the name or behind a `;`. A request for which [`hold`] is false then also satisfies [`is_ambiguous`], so
-/// that it is refused instead of reaching an operation without these conditions.
+/// True if at least one server may consider all conditions to hold. For each condition, servers may
+/// differ in two ways: they read another spelling of the parameter's name as that parameter, or
+/// they also separate parameters at `;`.
+///
+/// If the result is true and that of [`hold`] is false, [`is_ambiguous`] is true. The gateway then
+/// refuses the request, which would otherwise reach an operation without these conditions.
 #[must_use]
 pub fn may_hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions
@@ -85,7 +88,7 @@ fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
         pair.split(';').enumerate().any(|(index, part)| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let name = decode_query(name);
-            // `holds` has tested this spelling.
+            // [`holds`] has already tested a parameter with the exact name.
             let is_plain = index == 0 && !is_list && name.eq_ignore_ascii_case(wanted.as_bytes());
             !is_plain
                 && auth::is_read_as(&name, wanted.as_bytes())

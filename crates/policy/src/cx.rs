@@ -120,8 +120,8 @@ pub struct Cx<'a> {
     pub store_outage: Option<StoreOutage<'a>>,
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
-    /// Tokens that limits took from stores. Returned if a later limit refuses the request.
-    /// With true for counters of quotas.
+    /// Tokens that limits took from stores. Returned if a later limit refuses the request. The
+    /// boolean is true for the counter of a quota.
     stored: Vec<(bool, Count)>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
@@ -591,15 +591,15 @@ impl<'a> Cx<'a> {
     }
 
     /// Returns the tokens that quotas took for this request, because a check refuses it. Rate
-    /// limits keep theirs: otherwise a client could guess values that a check compares without any
-    /// limit.
+    /// limits keep their tokens, so that a client cannot make any number of attempts to guess a
+    /// value that the check compares.
     pub fn refund_quotas(&mut self) {
         self.refund_where(|is_quota| is_quota);
     }
 
-    /// Keeps the tokens that rate limits took so far, even if a later limit refuses the request:
-    /// another service was asked or a password was checked for the request. Otherwise these limits
-    /// would not bound the questions of a client that a later limit refuses.
+    /// Keeps the tokens that rate limits took so far, even if a later limit refuses the request.
+    /// Called when the request causes a call to another service or a password check. Otherwise a
+    /// client whose requests a later limit refuses could cause any number of them.
     pub fn keep_tokens(&mut self) {
         self.stored.retain(|(is_quota, _)| *is_quota);
         for slot in &mut self.charges {

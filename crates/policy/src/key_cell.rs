@@ -18,14 +18,16 @@ use sha2::{Digest as _, Sha256};
 const COOL_DOWN_S: u64 = 30;
 /// Time after a fetch during which there is no other fetch, while the cell has no keys: 2s.
 const EMPTY_COOL_DOWN_S: u64 = 2;
-/// Minimum time after which a set is fetched again, in seconds: 5 minutes. The next two constants
-/// are the maximum (24 hours) and the default (10 minutes).
+/// Minimum time after which a set is fetched again, in seconds: 5 minutes.
 const FRESH_MIN_S: u64 = 300;
+/// Maximum time after which a set is fetched again, in seconds: 24 hours.
 const FRESH_MAX_S: u64 = 86_400;
+/// Time after which a set is fetched again if the response gives none, in seconds: 10 minutes.
 const FRESH_S: u64 = 600;
-/// Minimum time between a failed fetch and the next one, in seconds. The time doubles with each
-/// failure, up to the next constant.
+/// Time between the first failed fetch and the next one, in seconds. Doubles with each failure.
+/// Random jitter shortens it by less than half.
 const RETRY_MIN_S: u64 = 10;
+/// Maximum time between a failed fetch and the next one, in seconds.
 const RETRY_MAX_S: u64 = 300;
 
 /// Source of keys that gwd fetches.
@@ -36,8 +38,8 @@ pub enum Remote {
     /// Issuer whose metadata contains the URL of the key set (RFC 8414, OpenID Connect Discovery
     /// 1.0).
     Issuer(String),
-    /// Issuer whose metadata is wanted itself: the endpoints of a login (OpenID Connect Discovery
-    /// 1.0 §3).
+    /// Issuer whose metadata contains the endpoints of a login (OpenID Connect Discovery 1.0 §3).
+    /// The cell stores the metadata itself.
     Provider(String),
 }
 

@@ -324,7 +324,8 @@ impl Checked {
         each!(self, policy => policy.store(), _declared => None)
     }
 
-    /// Calls `bind`, which adds the settings of the store. The policy itself only names its store.
+    /// Calls `bind` with the policy's store, if it uses one. `bind` adds the settings of the store,
+    /// because users write only its name in a policy.
     pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }

@@ -148,7 +148,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     apply.run(store, there.as_ref(), (claimed.as_ref(), &advice))
 }
 
-/// Release whose plan is shown.
+/// Release that `gwc apply` checks and publishes, after its plan was shown.
 struct Apply<'a> {
     report: Report<'a>,
     movement: Movement<'a>,
@@ -231,8 +231,9 @@ impl Apply<'_> {
         self.publish((kind, says), advice)
     }
 
-    /// The channel runs the bundle already, and no rule changed. `lists` is the serial of the newest
-    /// revocation list in the store.
+    /// Reports that no release is needed, because the channel already names the bundle and no rule
+    /// changed, and waits for the gateways. `lists` is the serial of the newest revocation list in
+    /// the store.
     fn nothing_to_do(mut self, head: &Entry, lists: u64) -> anyhow::Result<Exit> {
         let serial = head.pointer.serial;
         self.report.line(&format!(

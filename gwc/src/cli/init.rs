@@ -345,8 +345,8 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
-/// Returns the content of gateway.yaml. It declares that the upstream checks credentials, as
-/// without a gateway, so that no operation becomes public.
+/// Returns the content of gateway.yaml. The file declares that the upstream checks credentials, so
+/// that the gateway makes no operation public.
 fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
     let Api {
         name: api,
@@ -471,7 +471,8 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
     Ok((written, kept))
 }
 
-/// Maximum number of rounds. Each decision may require another one.
+/// Maximum number of times that [`check`] compiles the new project. Each change to gateway.yaml or
+/// the overlay may uncover further errors.
 const ROUNDS_MAX: usize = 20;
 
 /// Result of linting the new project.

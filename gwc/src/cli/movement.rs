@@ -243,7 +243,8 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// Converts a refusal to an error. `what` is the message with advice.
+/// Converts the refusal of a statement or bundle to an error. `what` follows the reason in the
+/// message and tells the user what to do.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,

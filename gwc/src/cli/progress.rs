@@ -76,7 +76,7 @@ impl Drop for Running {
 impl Progress {
     fn erase(&mut self) {
         if std::mem::take(&mut self.shown) {
-            // Without a terminal there is nobody to tell.
+            // Ignore an error: if the terminal is gone, there is no line to erase.
             let _ = std::io::stderr().write_all(ERASE.as_bytes());
         }
     }

@@ -338,7 +338,8 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     }
 }
 
-/// Request to explain, and the indices of the listeners that match its URL as well as the chosen one.
+/// Builds the request to explain. Also returns the indices of the other listeners that match its
+/// URL equally well.
 fn question(
     wanted: &Wanted,
     args: &Args,

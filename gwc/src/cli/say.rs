@@ -193,7 +193,8 @@ pub(super) fn comparable(
     .into())
 }
 
-/// Reports the findings about documents that are only read. Fails if there is an error.
+/// Writes the errors among findings about files that a command reads without compiling them.
+/// Fails if there is an error.
 pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> anyhow::Result<()> {
     let errors: Vec<Diagnostic> = found
         .iter()

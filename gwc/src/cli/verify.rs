@@ -93,8 +93,8 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     }
 }
 
-/// Returns the time for which a statement is verified: the creation time of a record; for other
-/// statements the same time as in gwd.
+/// Returns the time at which the keys of a statement must be valid. For a channel record: its
+/// creation time. For other statements about a bundle: the time that gwd uses for this bundle.
 fn moment(
     store: &dyn Store,
     trust: &Trust,

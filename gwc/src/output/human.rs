@@ -32,7 +32,8 @@ pub struct Look {
 const BORDER: usize = 12;
 
 impl Look {
-    /// Look for a terminal of this width. Below 40 columns, lines may wrap.
+    /// Style for a terminal of this width, at least 40 columns: in a narrower terminal, lines may
+    /// wrap.
     #[must_use]
     pub fn of_width(columns: usize) -> Self {
         let width = columns.max(40);

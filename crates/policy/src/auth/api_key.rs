@@ -11,7 +11,7 @@
 
 use minicbor::{Decode, Encode};
 
-/// A verifier in the bundle.
+/// Settings of a verifier of API keys, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {}

@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
 
-/// A verifier in the bundle.
+/// Settings of a verifier of user names and passwords, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

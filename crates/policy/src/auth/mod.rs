@@ -34,7 +34,7 @@ use self::binding::Binding;
 use crate::declared;
 use crate::endpoint::Endpoint;
 
-/// A verifier in the bundle.
+/// Settings of a verifier of any kind, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Checked {
     /// `kind: api_key`

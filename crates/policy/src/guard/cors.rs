@@ -451,7 +451,7 @@ for two hours at most. Default: 5s, the default of browsers.",
         rules: &[Rule::Holds(names_origins)],
     };
 
-    /// All origins together with credentials.
+    /// Lint: `cors` allows all origins together with credentials.
     pub static WILDCARD_WITH_CREDENTIALS: Lint = Lint {
         code: "GW0525",
         name: "wildcard-cors-with-credentials",

@@ -71,7 +71,8 @@ struct Files {
 #[derive(Debug)]
 enum Listed {
     Known(Arc<RangesCell>),
-    /// The file is not read, as in gwc. Every address is assumed to be in the admitted ranges.
+    /// The file is not read, as in gwc. An `allow_file` is then assumed to contain every address,
+    /// and a `deny_file` none.
     Unknown,
 }
 

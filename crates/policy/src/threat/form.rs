@@ -1,17 +1,18 @@
 //! Texts of urlencoded forms and queries, decoded byte by byte.
 //!
-//! Names and values are texts of their own. `%` without two digits stands for itself, as in the URL
-//! Standard.
+//! Each name and each value is searched separately. `%` without two hexadecimal digits stands for
+//! itself, as in the URL Standard.
 
 use super::rules::{Rule, Search};
 
-/// Decoder whose texts are searched.
+/// Decoder of a form, query or path, which passes the decoded texts to a search.
 #[derive(Debug)]
 pub(super) struct Form {
     search: Search,
     /// True if `+` stands for a blank and `&` and `=` separate texts.
     is_form: bool,
-    /// Bytes after `%`: 0xff before the first digit.
+    /// State after `%`: 0xff before the first hexadecimal digit, then that digit. `None` outside
+    /// an escape.
     escape: Option<u8>,
 }
 
@@ -27,7 +28,7 @@ impl Form {
     /// Reads a byte.
     ///
     /// # Errors
-    /// The rule that finds something.
+    /// The rule that matches the text.
     pub(super) fn add(&mut self, byte: u8) -> Result<(), Rule> {
         let digit = |byte: u8| char::from(byte).to_digit(16);
         match (self.escape.take(), digit(byte)) {
@@ -67,7 +68,7 @@ impl Form {
     /// Ends the last text.
     ///
     /// # Errors
-    /// The rule that finds something.
+    /// The rule that matches the text.
     pub(super) fn end(&mut self) -> Result<(), Rule> {
         match self.escape.take() {
             None => {}

@@ -380,7 +380,7 @@ impl Json {
         }
     }
 
-    /// Searches a character, or with `is_byte` a byte of UTF-8.
+    /// Passes a character to the search. With `is_byte`, `character` is one byte of UTF-8.
     fn searches(&mut self, character: char, is_byte: bool) -> Result<(), String> {
         let Some(search) = &mut self.search else {
             return Ok(());
@@ -423,7 +423,7 @@ mod tests {
         tokens: None,
     };
 
-    /// Result for a body in one piece, which must be the same for single bytes.
+    /// Result of scanning a body at once. Panics if a scan byte by byte has another result.
     fn scan(limits: JsonLimits, is_sequence: bool, body: &[u8]) -> Result<(), String> {
         let run = |size: usize| {
             let mut json = Json::new(limits, is_sequence, None);
@@ -442,7 +442,7 @@ mod tests {
             "{", "}", "[", "]", ",", ":", "\"", "\\", "u", "0041", "1", "0", "-", ".", "e", "+",
             "true", "null", "fals", " ", "\n", "é", "\u{1}", "\u{feff}", "a", "/",
         ];
-        // All bodies of up to three parts, and those around them.
+        // Each body has up to three parts, alone or inside one of these frames.
         let frames = [
             ("", ""),
             ("[", "]"),

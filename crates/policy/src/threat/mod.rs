@@ -398,7 +398,7 @@ mod tests {
             ("text/xsl", [true, true]),
             ("text/plain", [false, false]),
             ("application/octet-stream", [false, false]),
-            // Without a media type, the first byte decides.
+            // If the media type is invalid, the first byte determines the format.
             ("json", [true, true]),
             ("text/plain, application/json", [true, true]),
             (

@@ -129,7 +129,7 @@ impl Rules {
         })
     }
 
-    /// First rule that finds something in a text of any length.
+    /// First rule that matches a part of a text of any length.
     #[must_use]
     pub fn find(self: &Arc<Self>, text: &[u8]) -> Option<Rule> {
         let mut search = Search::new(self);
@@ -156,7 +156,7 @@ impl Search {
     /// Reads a byte of the text.
     ///
     /// # Errors
-    /// The rule that finds something.
+    /// The rule that matches the text.
     pub(super) fn add(&mut self, byte: u8) -> Result<(), Rule> {
         self.window.push(byte);
         if self.window.len() < WINDOW {
@@ -172,17 +172,17 @@ impl Search {
     /// Reads a character of the text.
     ///
     /// # Errors
-    /// The rule that finds something.
+    /// The rule that matches the text.
     pub(super) fn add_char(&mut self, character: char) -> Result<(), Rule> {
         let mut bytes = [0; 4];
         let text = character.encode_utf8(&mut bytes);
         text.bytes().try_for_each(|byte| self.add(byte))
     }
 
-    /// Ends the text. The next one begins.
+    /// Searches the rest of the text, and starts a new text.
     ///
     /// # Errors
-    /// The rule that finds something.
+    /// The rule that matches the text.
     pub(super) fn end(&mut self) -> Result<(), Rule> {
         let found = match self.window.is_empty() {
             true => None,

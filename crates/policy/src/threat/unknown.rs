@@ -67,7 +67,7 @@ impl Unknown {
         Some(match (first, self.json, self.xml) {
             (b'{' | b'[', Some(limits), _) => Kind::Json(Json::new(limits, false, search())),
             (b'<', _, Some(limits)) => Kind::Xml(Xml::new(limits, false, search())),
-            // Some servers take such a body for a form.
+            // Any other body: some servers parse a body without a media type as a form.
             _ => search().map_or(Kind::Free, |search| Kind::Form(Form::new(search, true), 0)),
         })
     }

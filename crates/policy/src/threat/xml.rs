@@ -58,7 +58,7 @@ enum State {
     AfterCloseName,
 }
 
-/// Part of the document with a reference.
+/// Part of the document in which a reference occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Within {
     Text,
@@ -84,9 +84,11 @@ pub(super) struct Xml {
     attributes: u32,
     /// Length of the current text, value or name, in bytes.
     length: u64,
-    /// Short part that is compared as a whole: after `<!`, a reference, the XML declaration.
+    /// Bytes of a part that is checked as a whole: of the text after `<!`, a reference, or the XML
+    /// declaration.
     part: Vec<u8>,
-    /// Number of bytes of [`XINCLUDE`] with which the current value begins. `None`: it differs.
+    /// Number of bytes of the current attribute value, if they are the beginning of [`XINCLUDE`].
+    /// `None` if the value differs from it.
     included: Option<usize>,
     tokens: u64,
     /// State of UTF-8. `None` for ISO-8859-1 and its superset windows-1252.
@@ -463,7 +465,7 @@ impl Xml {
         match self.state {
             State::Text => Ok(()),
             _ => {
-                // The brackets at the end are not part of the text.
+                // Do not search brackets, because the last two belong to the end mark `]]>`.
                 if byte != b']' {
                     self.searches(byte)?;
                 }
@@ -495,7 +497,8 @@ impl Xml {
         if self.part.is_empty() && !is_name_start(byte) {
             return Err(syntax());
         }
-        // Only the declaration is compared. Other instructions need only their first bytes.
+        // Only the XML declaration is checked as a whole. Of other instructions, the first bytes
+        // are enough.
         if self.part.len() < DECLARATION_MAX {
             self.part.push(byte);
         } else if self.part.starts_with(b"xml") && self.is_declaration {

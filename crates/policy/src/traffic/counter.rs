@@ -45,7 +45,7 @@ enum Counted {
 /// Record of the tokens that were taken, with their counter.
 pub(super) enum Charged {
     Here(Charge),
-    /// With true for the counter of a quota.
+    /// Tokens from a store. The boolean is true for the counter of a quota.
     Stored(bool, Count),
 }
 
@@ -185,8 +185,8 @@ mod tests {
         }
     }
 
-    /// A limit before a question to another service keeps its tokens, even if a later limit refuses
-    /// the request.
+    /// If a step between two limits calls another service, the first limit keeps its tokens even if
+    /// the second one refuses the request.
     #[test]
     fn limits_before_a_question_keep_their_tokens() {
         let shared = limits();

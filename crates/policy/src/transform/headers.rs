@@ -86,7 +86,7 @@ enum Source {
 pub enum Edit<'a> {
     /// The field has this value and no other one.
     Set(&'a str),
-    /// The field is removed, or has another line, or a secret value.
+    /// The field is removed, gets an additional line, or gets a secret value.
     Other,
 }
 

@@ -273,8 +273,8 @@ fn names_of(side: &Side) -> Option<Names> {
     }
 }
 
-/// Lists the files below a folder that are or were compiled and that differ from the last commit.
-/// Also prints a note.
+/// Lists the source files below a folder that differ from the last commit, including deleted YAML
+/// and JSON files. Also prints a note that names them.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());

@@ -56,7 +56,7 @@ pub const WINDOW_MS: u64 = 60_000;
 /// Authentication scheme of tokens with a proof, in lower case (§7.1).
 pub const SCHEME: &str = "dpop";
 
-/// A verifier in the bundle.
+/// Settings of a verifier of tokens with DPoP proofs, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

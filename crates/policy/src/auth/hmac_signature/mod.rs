@@ -92,7 +92,7 @@ pub enum Style {
     Tencent,
 }
 
-/// A verifier in the bundle.
+/// Settings of a verifier of request signatures, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

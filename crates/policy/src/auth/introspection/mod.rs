@@ -34,7 +34,8 @@ pub const CACHE_INACTIVE_MS: u64 = 5_000;
 /// Default of `stale_for`, in milliseconds: 10 minutes.
 pub const STALE_FOR_MS: u64 = 600_000;
 
-/// Verifier in the bundle. Lists are sorted. `None` stands for the default.
+/// Settings of a verifier by token introspection, in the bundle. Lists are sorted. `None` stands
+/// for the default.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

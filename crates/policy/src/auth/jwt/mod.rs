@@ -55,7 +55,7 @@ pub const STALE_FOR_MS: u64 = 86_400_000;
 /// Default of `groups_claim`.
 pub const GROUPS_CLAIM: &str = "groups";
 
-/// A verifier in the bundle. Lists are sorted.
+/// Settings of a verifier of signed tokens, in the bundle. Lists are sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

@@ -37,8 +37,8 @@ use minicbor::{Decode, Encode};
 use super::reasons::reasons;
 use crate::declared::{Scalar, Settings, Value};
 
-/// Verifier in the bundle. Its lists are sorted. A certificate must match at least one item of each
-/// list that is not empty.
+/// Settings of a verifier of client certificates, in the bundle. Lists are sorted. A certificate
+/// must match at least one item of each list that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

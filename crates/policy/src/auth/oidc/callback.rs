@@ -111,8 +111,9 @@ impl Login {
 
 /// Marks the response to a login as used. Fails if it was used before.
 ///
-/// Anybody can make responses that the gateway accepts to this point, so a full table must not
-/// refuse the logins of others: then the provider alone accepts each code once (RFC 6749 §4.1.2).
+/// If the table of used responses is full, accepts the response without storing it. Otherwise an
+/// attacker could fill the table with forged responses and block all logins. The provider accepts
+/// each code only once in any case (RFC 6749 §4.1.2).
 fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);

@@ -13,8 +13,8 @@
 //! ```
 //! A browser without a session is sent to the provider, and comes back to `redirect_path` with a
 //! code. The gateway exchanges the code for tokens, verifies the ID token like any other signed
-//! token, and seals a session into a cookie. A browser's login is bound to it by a second sealed
-//! cookie with `state`, `nonce` and the code verifier (RFC 7636). The gateway stores no session.
+//! token, and seals a session into a cookie. A second sealed cookie with `state`, `nonce` and the
+//! code verifier (RFC 7636) binds a login to its browser. The gateway stores no session.
 
 #[cfg(feature = "author")]
 pub mod author;
@@ -53,7 +53,7 @@ pub const SCOPES: &[&str] = &["openid"];
 /// Maximum length of an ID token, in bytes: 8 KiB.
 const TOKEN_BYTES: u64 = 8 << 10;
 
-/// Verifier in the bundle. Lists are sorted. `None` stands for the default.
+/// Settings of browser logins, in the bundle. Lists are sorted. `None` stands for the default.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -174,7 +174,7 @@ impl Checked {
         self.id_tokens_for(vec![self.client_id.clone()])
     }
 
-    /// As [`Self::id_tokens`], with these audiences.
+    /// Settings of [`Self::id_tokens`], with these allowed audiences.
     fn id_tokens_for(&self, audience: Vec<String>) -> jwt::Checked {
         let mut required = self.required_claims.clone();
         required.extend(["iat", "sub"].map(str::to_owned));

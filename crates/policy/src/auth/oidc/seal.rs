@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 3_800;
 /// Maximum number of cookies of one sealed text.
 pub(super) const CHUNKS_MAX: usize = 4;
 
-/// Separates the keys of this version from other uses of the secret.
+/// Prefix of the hash input, which separates these cookies from other uses of the secret.
 const LABEL: &[u8] = b"gwd oidc cookie v1\0";
 
 /// Use of a sealed text. A text that is sealed for one use cannot be opened for another.

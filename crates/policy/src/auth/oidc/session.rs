@@ -64,12 +64,12 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Bytes to be sealed.
+    /// Encodes the session to the bytes that are sealed into its cookie.
     pub(super) fn encoded(&self) -> Vec<u8> {
         minicbor::to_vec(self).unwrap_or_default()
     }
 
-    /// Session from its bytes.
+    /// Decodes the result of [`Self::encoded`]. `None` for other bytes.
     pub(super) fn decoded(bytes: &[u8]) -> Option<Self> {
         minicbor::decode(bytes).ok()
     }

@@ -194,7 +194,7 @@ fn sessions_belong_to_the_settings_of_their_login() {
     owners.sort_unstable();
     owners.dedup();
     assert_eq!(owners.len(), 10);
-    // Sessions go on with another lifetime or path.
+    // Another session lifetime, redirect path or client secret does not invalidate sessions.
     for edit in [
         (|one| one.lifetime_ms = Some(1)) as fn(&mut Checked),
         |one| one.redirect_path = "/other".into(),

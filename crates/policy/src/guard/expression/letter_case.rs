@@ -5,12 +5,12 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use super::reads;
 
-/// Effect of a subexpression on the result: a true value leads to this result.
+/// Effect of a subexpression whose value is true on the decision of the whole expression.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Admits,
     Refuses,
-    /// Both, as in a condition of `?:`.
+    /// A true value can admit or refuse, as in the condition of `?:`.
     Either,
 }
 
@@ -45,7 +45,7 @@ fn excludes(node: &IdedExpr, effect: Effect) -> bool {
     }
 }
 
-/// True if the operands of a comparison are conditions.
+/// True for the literals `true` and `false`, which are compared only with conditions.
 fn is_bool(node: &IdedExpr) -> bool {
     matches!(node.expr, Expr::Literal(LiteralValue::Boolean(_)))
 }

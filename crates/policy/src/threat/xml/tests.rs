@@ -11,7 +11,7 @@ const NONE: XmlLimits = XmlLimits {
     tokens: None,
 };
 
-/// Result for a body in one piece, which must be the same for single bytes.
+/// Result of scanning a body at once. Panics if a scan byte by byte has another result.
 fn scan(limits: XmlLimits, body: &[u8]) -> Result<(), String> {
     let run = |size: usize| {
         let mut xml = Xml::new(limits, false, None);
