@@ -92,12 +92,13 @@ pub struct Member {
     pub base: String,
     /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
-    /// Line that a plan of this operation alone has, if the operation has several members. Its
-    /// acknowledgement covers these members.
+    /// Line that a plan without the other operations of the change would contain. An
+    /// acknowledgement of that line covers all members of the operation. `None` if the operation
+    /// has only one member, or if the change concerns no other operations.
     pub line: Option<OperationLine>,
 }
 
-/// Fingerprints of the line of one operation at several places.
+/// Fingerprints of the line that a plan would contain for one operation alone ([`Member::line`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationLine {
     /// Fingerprint, with the environments of the line.
@@ -346,8 +347,8 @@ pub fn short(fingerprint: &str) -> &str {
 }
 
 impl Witness {
-    /// Sort key for finding the smallest witness: number of bytes of method, URL, fields and body, then URL and
-    /// method.
+    /// Sort key for finding the smallest witness: total length of method, URL, fields and body in
+    /// bytes, then method, then URL.
     pub(super) fn size(&self) -> (usize, &str, &str) {
         let fields: usize = self
             .headers

@@ -29,8 +29,8 @@ pub struct Pair {
     /// Side of the new version for this environment. `None` if the new version does not have the
     /// environment.
     pub new: Option<Side>,
-    /// True if the pair serves only for the comparison with new environments. Another plan has the
-    /// changes between its two sides.
+    /// True if the sides of the pair are only compared with new environments, and not with each
+    /// other.
     pub is_beside: bool,
 }
 

@@ -153,7 +153,7 @@ impl Part {
         part.places.append(&mut change.places);
     }
 
-    /// Line that a plan has if it contains no other part of the group.
+    /// Fingerprints of the line that a plan would contain without the other parts of the group.
     fn line(&self, whole: &Change, operations: Vec<String>) -> OperationLine {
         let alone = Change {
             operations,

@@ -211,7 +211,7 @@ fn described(
     Ok(())
 }
 
-/// Side of a comparison without sources.
+/// Creates a side without a source map, for the comparison of one part of a gateway.
 fn bare(bundle: Digest, half: remainder::Half) -> Side {
     Side {
         bundle,

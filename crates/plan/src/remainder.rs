@@ -46,11 +46,11 @@ struct Part<'a> {
     operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
     /// Field in which the operations differ. None: the whole operation.
     field: Option<Field>,
-    /// Gateways that differ in this part only.
+    /// Builds two gateways that differ only in this part.
     alone: Box<dyn Fn() -> (Half, Half) + 'a>,
 }
 
-/// Changes for the differences that none of these changes describes.
+/// Returns a change for each difference that none of `changes` describes.
 pub(super) fn of(
     old: &Lowered,
     new: &Lowered,
@@ -102,13 +102,15 @@ impl Part<'_> {
     }
 }
 
-/// Both sides, and the old side with the definitions that only the new side has, so that every name
-/// of the new side's parts is defined there.
+/// Both sides, and the gateways from which [`Part::alone`] builds its gateways.
 struct Sides<'a> {
     old: &'a Lowered,
     new: &'a Lowered,
+    /// Old side with the added definitions of the new side, because parts of the new side may refer
+    /// to them.
     base: Half,
-    /// The base with one operation for each treatment, for parts that belong to no operation.
+    /// Like `base`, but with only one operation of each treatment and without contracts. For parts
+    /// that belong to no operation.
     small: Half,
 }
 
@@ -124,7 +126,7 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Like [`Self::changed`], for a change that belongs to no operation.
+    /// Builds two gateways: `small`, and a copy of it after `change`.
     fn changed_definition<'s>(
         &'s self,
         change: impl Fn(&mut Half) + 's,
@@ -136,7 +138,8 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Like [`Self::alone`], for a definition that belongs to no operation.
+    /// Builds two gateways like [`Self::alone`], each with only one operation of each treatment.
+    /// For a definition that belongs to no operation.
     fn definition_alone<'s>(
         &'s self,
         is_added: bool,
@@ -154,7 +157,7 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Gateways that differ by one change of the old side with the new definitions.
+    /// Builds two gateways: `base`, and a copy of it after `change`.
     fn changed<'s>(
         &'s self,
         change: impl Fn(&mut Half) + 's,
@@ -166,8 +169,8 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Gateways of which only one has a definition: the old side before it is added, or the new side
-    /// after it was removed.
+    /// Builds two gateways of which only one has a definition. If it was added: the old side, and
+    /// the old side with the definition. Otherwise: the new side with it, and the new side.
     fn alone<'s>(
         &'s self,
         is_added: bool,
@@ -240,7 +243,7 @@ fn half(side: &Lowered) -> Half {
     }
 }
 
-/// Names that changes contain.
+/// Operations and subjects that a list of changes names.
 struct ChangeIndex<'c> {
     by_operation: HashMap<&'c str, Vec<&'c Change>>,
     subjects: BTreeSet<&'c str>,
@@ -294,7 +297,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
         ($($field:ident $word:literal;)*) => {$(
             for (name, was, is) in both(&was.$field, &is.$field) {
                 let subject = format!("{} {name}", $word);
-                // Names of states are compared where they keep counters.
+                // Ignore the names of states: the comparison of counters covers them.
                 let same = was.map(Stateless::stateless) == is.map(Stateless::stateless);
                 if same || index.is_about(&subject) {
                     continue;

@@ -180,8 +180,8 @@ impl Review {
         review
     }
 
-    /// Acknowledges the changes of an operation at several places if the line that a plan of this
-    /// operation alone has is acknowledged.
+    /// Acknowledges the members of an operation if their `line` is acknowledged: the line that a
+    /// plan without the other operations of the change would contain.
     fn of_operations(&mut self, plan: &Plan) {
         let members = plan.changes.iter().flat_map(|change| &change.members);
         for member in members {

@@ -78,7 +78,7 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         push("tests-removed", "tests".into(), told(was), told(is));
     }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
-        // A changed invariant is a change of its own.
+        // Compare only invariants with the same text: a changed one is reported by itself.
         let same = old.invariants.iter();
         let same = same.filter(|(name, text)| new.invariants.get(*name) == Some(*text));
         for (name, lost) in same.map(|(name, _)| (name, was.lost(is, name))) {

@@ -148,7 +148,8 @@ fn places(
             .steps
             .iter()
             .map(|(at, old, new)| (at.as_str(), [*old, *new][side]));
-        // A property has a place of its own on the sides that have it.
+        // For a difference of a property, look up the location of the property. A side without the
+        // property has none.
         let steps = steps.chain(property.as_deref().map(|name| (name, u32::MAX)));
         let steps: Vec<(&str, u32)> = steps.collect();
         let key = &way.keys[side];

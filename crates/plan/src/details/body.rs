@@ -42,7 +42,8 @@ pub(super) fn compare(
     }
 }
 
-/// Lengths up to which both sides check bodies, if the new one is greater. Longer bodies are refused.
+/// Lengths in bytes up to which the old and the new side check bodies, if the new one is greater.
+/// `None` otherwise. Bodies above the length are refused.
 fn checks_longer(
     old: (Of<'_>, &ir::Treatment),
     new: (Of<'_>, &ir::Treatment),

@@ -190,12 +190,12 @@ impl<'a> Cells<'a> {
 }
 
 impl<'a> Counters<'a> {
-    /// Cells of the counter at `index`, each with the counters of the other side that may take over
-    /// its requests.
+    /// Cells of the counter at `index`, each with the candidates of the other side: counters of the
+    /// same kind that may take over the requests of the cell.
     ///
-    /// A counter that is on this side too, with the same name and beside the counter at `index`, is
-    /// not one of them: it keeps its own task. It is one if it is at least as tight. Cells without
-    /// such a counter are left out: another line reports that they have lost their limit.
+    /// A counter whose name another counter of the cell already has on this side continues that
+    /// counter. It is a candidate only if it is at least as tight as the counter at `index`. Cells
+    /// without candidates are left out: another line reports that they have lost their limit.
     fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {
         let counter = &self.all[index];
         let mut known: FxHashMap<*const ir::Policy, bool> = FxHashMap::default();
@@ -220,12 +220,11 @@ impl<'a> Counters<'a> {
         cells.collect()
     }
 
-    /// Cells of a counter that its successor on the other side does not count, each with a counter
-    /// that counts it. Empty if one counter takes over all cells.
+    /// Cells of a counter that its successor on the other side does not count, each with the
+    /// candidate that counts it. Empty if one counter takes over all cells.
     ///
-    /// The successor is one of the counters that are closest to this one; among them the counter of
-    /// most cells, then the one with the same name. A broader limit that counts all cells is the
-    /// successor only if no closer counter takes over one of them.
+    /// The successor is the best candidate by these criteria, in this order: the closest match
+    /// ([`Closeness`]), not [`eclipsed`], the most cells, the same name.
     fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
         let cells = self.candidates(index, other);
@@ -283,7 +282,8 @@ impl Closeness {
     }
 }
 
-/// Policies that are looser than another policy of the same closeness in one of the cells.
+/// Policies that are looser than another candidate of the same cell with the same closeness. Does
+/// not compare policies of [`Closeness::Equal`].
 fn eclipsed(
     cells: &[(usize, Vec<usize>)],
     other: &Counters<'_>,
@@ -323,7 +323,7 @@ fn by_route(policy: &ir::Policy) -> bool {
     keys.contains(&"route")
 }
 
-/// True if the counter belongs to a `concurrency` policy, whose count ends with the requests.
+/// True if the counter belongs to a `concurrency` policy, which counts only requests in progress.
 fn is_concurrency(counter: &Counter<'_>) -> bool {
     counter.policy.checked.kind() == "concurrency"
 }

@@ -250,7 +250,7 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Operations of a gateway whose chains call an authorization service.
+/// Operations of a gateway whose chains call one authorization service.
 struct Askers<'a> {
     /// Operations, with true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
@@ -274,7 +274,7 @@ impl<'a> Askers<'a> {
         Self { all: all.collect() }
     }
 
-    /// Keeps only operations that called a service on the old side, and operations that the old
+    /// Keeps only operations that called the service on the old side, and operations that the old
     /// side does not have.
     fn kept(mut self, old: &ir::Gateway, before: &Self) -> Self {
         let is_known = |key: &str| {

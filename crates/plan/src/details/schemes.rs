@@ -49,7 +49,7 @@ pub(super) fn schemes(
     }
 }
 
-/// Handling of the credentials at one place in requests by one operation.
+/// Handling of the credentials at one place in the requests of one operation.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     /// True if the operation requires a scheme at this place.

@@ -1,5 +1,5 @@
-//! Comparison of verifiers. The access comparison reports access changes of verifiers in use; all
-//! other settings are compared here, by name and by use: another name hides no change.
+//! Comparison of verifiers, by name and by use, so that a new name hides no change. The access
+//! comparison reports access changes of verifiers in use; all other settings are compared here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +49,8 @@ pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Li
     }
 }
 
-/// Compares the verifiers of an operation that take the place of others: another verifier of the
-/// same kind checks the credential at the same place.
+/// Compares each new verifier of an operation with the old one that it replaces: a verifier of the
+/// same kind and another name that checked the credential at the same place.
 pub(super) fn replaced(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -121,7 +121,7 @@ fn compare(
     let kind = is.checked.kind();
     let rest = |verifier: &ir::Verifier| -> Settings {
         let mut settings = verifier.checked.settings();
-        // The table has the default of `introspection`.
+        // The table contains the default timeout of `introspection`. Add that of `oidc`.
         if kind == "oidc" && !settings.has(&["timeout"]) {
             let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
             settings = settings.with(&["timeout"], default);

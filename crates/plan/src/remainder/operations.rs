@@ -1,4 +1,4 @@
-//! Operations as parts of a comparison: each field of an operation alone.
+//! Parts of operations that a comparison of one part at a time covers: the fields of an operation.
 
 use std::collections::BTreeSet;
 
@@ -221,7 +221,7 @@ impl Field {
             Self::TrailingSlash => format!("{trailing_slash:?}"),
             Self::Priority => priority.to_string(),
             Self::Requests => {
-                // The contract has the names of path parameters.
+                // Leave out the names of path parameters, which are part of the contract.
                 let template = without_names(&template.to_string());
                 format!("{method} {template} {conditions:?} {owns:?}")
             }

@@ -90,8 +90,8 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds credentials to the request, if the request matches an operation. The gateway in `route_request`
-/// must accept the credentials of witnesses ([`witness::with_witness`]).
+/// Adds credentials to the request, if the request matches an operation. The gateway in
+/// `route_request` must accept the credentials of witnesses ([`witness::with_witness`]).
 ///
 /// # Errors
 /// Returns an error if the API has no such scheme, or if the request already has a value at the

@@ -321,7 +321,8 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports differences between the messages that both sides accept.
+    /// Reports differences between the set of messages that the old side accepts and that of the
+    /// new side.
     fn messages(&self, pair: &Pair, cell: &Cell, is: &Route<'_>, results: &mut CellResults) {
         let Some(enforced) = &pair.enforced else {
             return;

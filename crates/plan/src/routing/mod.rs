@@ -362,7 +362,8 @@ fn changed_logins<'r>(
 }
 
 /// Memory addresses of a treatment, and of its operation and mount if a policy reads their names
-/// or requests are checked against their description (else 0). Routes with equal addresses have equal access.
+/// or requests are checked against their description (else 0). Routes with equal addresses have
+/// equal access.
 type Same = (usize, usize, usize);
 
 /// Differences between treatments of the two sides. Each pair of treatments is compared only once.
@@ -382,7 +383,7 @@ struct Pair {
     restated: Option<(String, String)>,
     /// True if the requests go to another upstream.
     upstream: bool,
-    /// Differences between the messages that both sides accept.
+    /// Differences between the set of messages that the old side accepts and that of the new side.
     enforced: Option<Enforced>,
 
     /// Digest of the definitions to which both requirements refer by name.

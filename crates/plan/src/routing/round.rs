@@ -143,7 +143,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         chain.any(|policy| matches!(policy.checked, policy::Checked::Respond(_)))
     }
 
-    /// True if the operation at `way` of the new side gives no more access than another operation.
+    /// True if the operation at index `way` of the new side gives no more access than the operation
+    /// at index `other` of `side`.
     fn is_within(&self, extent: Extent, way: usize, (side, other): (Side, usize)) -> bool {
         let needs_certificate = self.outbound[number(side)].requires_certificate(other);
         if needs_certificate && !self.outbound[1].requires_certificate(way) {
@@ -156,7 +157,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
         let [a, b] =
             [(side, before), (Side::New, after)].map(|(side, one)| self.identity(side, one));
-        // Operations with one key are compared elsewhere, except for their access.
+        // The limits and settings of operations with the same key are compared elsewhere.
         let is_other = !are_compared((before.api, before.operation), (after.api, after.operation));
         let key = (extent, is_other, [a.0, a.1, b.0, b.1]);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,8 +190,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         (address, if is_own { operation } else { 0 })
     }
 
-    /// Reports operations beside which another operation has stricter access. An operation has one
-    /// line.
+    /// Reports operations of the new side that newly reach the upstream path of another operation
+    /// with stricter access. Each reported operation has one line.
     fn bypasses(&self, openings: &[Opening], plan: &mut Plan) {
         let mut of_operation: BTreeMap<&str, Vec<&Opening>> = BTreeMap::new();
         for opening in openings.iter().filter(|one| !one.beside.is_empty()) {

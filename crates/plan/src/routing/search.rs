@@ -219,7 +219,7 @@ fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s
 
 fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
     let owning = owning(tables, owners);
-    // The path of a login has one reading.
+    // The gateway answers a login only at its exact path, not at other readings of that path.
     let keeps = owning
         .iter()
         .all(|route| route.tier != Tier::Login && !route.treatment().path_readings.is_strict());

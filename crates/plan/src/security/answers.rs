@@ -77,21 +77,22 @@ const FIELDS: &[(&str, Rule)] = &[
     ("expires", Rule::Withholds(expired)),
     ("x-accel-expires", Rule::Withholds(expired)),
     ("no-vary-search", Rule::Shares),
-    // A server between the gateway and the client sends one of its own files instead.
+    // With these fields, a server between the gateway and the client replaces the response by
+    // one of its own files.
     ("x-accel-redirect", Rule::Adds),
     ("x-lighttpd-send-file", Rule::Adds),
     ("x-sendfile", Rule::Adds),
-    // Browsers report requests and errors to other hosts.
+    // With these fields, browsers report requests and errors to other hosts.
     ("content-security-policy-report-only", Rule::Adds),
     ("nel", Rule::Adds),
     ("report-to", Rule::Adds),
     ("reporting-endpoints", Rule::Adds),
-    // Browsers load resources of other hosts.
+    // With these fields, browsers load resources from other hosts.
     ("link", Rule::Adds),
     ("sourcemap", Rule::Adds),
     ("x-sourcemap", Rule::Adds),
     ("speculation-rules", Rule::Adds),
-    // Pages use cookies where browsers withhold them.
+    // With these fields, browsers use cookies that they otherwise withhold from a page.
     ("activate-storage-access", Rule::Adds),
     ("supports-loading-mode", Rule::Adds),
     ("vary", Rule::Separates),

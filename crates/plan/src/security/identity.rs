@@ -237,8 +237,8 @@ impl Got {
             }
             value => other.values.contains(value),
         };
-        // A missing field is a value of its own, because the upstream may conclude another caller
-        // from it.
+        // A missing field counts as a value: the upstream may treat a request without the field as
+        // one of another caller.
         let lacks_too = match other.client {
             true => meaning != Meaning::Guards,
             false => other.values.is_empty(),

@@ -30,7 +30,7 @@ pub(crate) struct Enforced {
     /// Maximum number of steps of a search for an example.
     steps_max: u32,
     pub(crate) differences: Vec<Difference>,
-    /// Differences between the responses that both sides accept.
+    /// Differences between the set of responses that the old side accepts and that of the new side.
     responses: Vec<Difference>,
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     };
     let (old_names, new_names) = (names(before), names(after));
     differences.retain(|one| match &one.part {
-        // Unless both sides validate with `block`, both refuse a request only for the names of its
-        // query parameters.
+        // Unless both sides validate with `block`, both refuse requests only because of query
+        // parameters that they do not describe.
         Part::Query(name) if !all => {
             let has = |names: &[String]| names.iter().any(|one| **one == **name);
             has(&old_names) != has(&new_names)
@@ -287,7 +287,7 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
     let all = cone.operation.parameters.iter();
     let mut all = all.filter(|one| one.place == place);
     let found = match place {
-        // A path parameter is identified by its position: a parameter with another name counts.
+        // A path parameter may have another name on this side: then use the first one.
         Place::Path => {
             let named = all.clone().find(|one| *one.name == **name);
             named.or_else(|| all.next())

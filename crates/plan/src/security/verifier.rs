@@ -142,8 +142,8 @@ impl CredentialRequirements {
     }
 
     /// Adds the facts in the settings of a verifier. `knows_signings` is true if
-    /// [`Self::signings`] covers `algorithms`: as a fact of its own it would admit tokens whose
-    /// algorithm and key do not fit.
+    /// [`Self::signings`] has added each algorithm together with its key. `algorithms` is then not
+    /// a separate fact, which would allow an algorithm with the key of another one.
     fn facts(
         &mut self,
         (kind, settings): (&str, &Settings),

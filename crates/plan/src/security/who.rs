@@ -115,7 +115,8 @@ impl Who {
         self
     }
 
-    /// Omits what decides about claims only, if the operation reads no claims.
+    /// Leaves out the scopes that a login requests if the operation reads no claims, because these
+    /// scopes only lead to claims.
     #[must_use]
     pub fn reading_claims(mut self, reads_claims: bool) -> Self {
         if !reads_claims {

@@ -86,7 +86,7 @@ fn members(pair: &mut Pair<'_>, keyword: &'static str, name: &str) {
     }
 }
 
-/// Least similarity of members that are compared with each other, in percent.
+/// Minimum similarity of two members to form a pair, in percent.
 const SIMILAR: usize = 50;
 
 /// Share of equal names and keywords of two schemas, in percent.
