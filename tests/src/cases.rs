@@ -22,8 +22,8 @@
 //! ^ !connection                    … a field that must be absent, …
 //! ^ ~ a body                       … a part of the body
 //! ^ 2 requests                     number of requests that upstreams receive. Default: 1 if the
-//!                                  decision is `forward`, otherwise 0. Each line above describes
-//!                                  at least one of them; no field is absent in one of them only
+//!                                  decision is `forward`, otherwise 0. At least one of them must
+//!                                  meet each line above; all of them must meet a line `^ !FIELD`
 //! ```
 //!
 //! `Host: gateway.test` is added if a case has no `Host`. `=> forward s/getMine` also expects

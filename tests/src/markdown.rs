@@ -1,7 +1,9 @@
 //! Blocks of commands in pages, and lines of their output.
 
-/// Fenced blocks of a page after a mark, in order, each with its mark: `sh`, and `text` after
-/// `shows`.
+/// Fenced blocks of a page that follow a mark (`<!-- MARK -->`), in order, each with its mark.
+///
+/// # Panics
+/// If the language of a block is not `text` after the mark `shows`, or not `sh` after another one.
 #[must_use]
 pub fn marked(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();

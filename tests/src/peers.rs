@@ -102,7 +102,8 @@ impl Drop for Peer {
     }
 }
 
-/// Folder with the packages of a lock file, or `None` unless exactly these are installed.
+/// Folder with the packages of a lock file. `None` unless the packages of exactly this lock file
+/// are installed.
 fn packages(name: &str, lock: &str) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;

@@ -1,5 +1,5 @@
-//! Links between the Markdown files of the repository resolve: the file is there, and it has the
-//! heading.
+//! Links between the Markdown files of the repository resolve: the linked file exists and contains
+//! the linked heading.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -114,8 +114,8 @@ fn follow(subject: &Subject) {
     assert_eq!(open, 200, "{}", gateway.log());
     let closed = gateway.ask(&line);
     assert_eq!(closed, 401, "{}", gateway.log());
-    // The three requests are the reader's, the one after the rollback, and the one above. The
-    // request to the removed path is refused.
+    // Three requests reach the service: the reader's, the one after the rollback, and the one with
+    // the credential above. The gateway refuses the reader's request to the removed path.
     let served: Vec<_> = upstream.take();
     assert_eq!(served.len(), 3, "{served:?}");
     gateway.stop();

@@ -59,7 +59,8 @@ fn rank(level: &str) -> u8 {
     }
 }
 
-/// Deliberate differences: case, then `-LEVEL ID` (not reported) or `+LEVEL ID` (reported, too).
+/// Deliberate differences from oasdiff by case: `-LEVEL ID` for a finding that gwc does not report,
+/// `+LEVEL ID` for one that only gwc reports.
 fn deliberate() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for line in include_str!("oasdiff.tsv").lines().skip(1) {

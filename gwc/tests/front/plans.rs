@@ -76,7 +76,7 @@ fn limits_of_plans_follow_those_of_the_operation() {
         .iter()
         .map(|one| one.name.as_str())
         .collect();
-    // `few` is only in a plan; `page` is unused.
+    // `few` is used only by a plan, so the bundle has only the copy `plan:few`. `page` is unused.
     assert_eq!(
         policies,
         ["fast", "page", "peer", "plan:fast", "plan:few", "set"]

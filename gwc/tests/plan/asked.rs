@@ -76,7 +76,7 @@ fn introspection_beside_a_key_sends_credentials() {
 fn introspection_elsewhere_sends_the_secret_there() {
     let document = document("type: http, scheme: bearer", "{token: []}");
     let old = gateway(ENDPOINT, "A", "");
-    // Another host with the same secret.
+    // The same secret is sent to another host.
     let new = gateway("https://other.example/ask", "A", "");
     let plan_of = |new: &str| plan((&old, &document), (new, &document));
     assert_eq!(
@@ -86,12 +86,12 @@ fn introspection_elsewhere_sends_the_secret_there() {
             "moved credentials to other.example: null -> \"authorization\" a/getOrder"
         ]
     );
-    // Another secret at the same host.
+    // Another secret is sent to the same host.
     assert_eq!(
         credential_lines(&plan_of(&gateway(ENDPOINT, "B", ""))),
         ["weaken auth intro client_secret: null -> \"${env:B}\" "]
     );
-    // A new name, and another path at the same host.
+    // The verifier has another name and sends the same secret to the same endpoint.
     let renamed = edit(&old, "intro: {", "query: {");
     let document_of = edit(&document, "auth: intro", "auth: query");
     let renamed = plan((&old, &document), (&renamed, &document_of));
@@ -409,7 +409,7 @@ fn weaker_connections_of_all_upstreams_weaken() {
             };
             assert!(found.iter().any(expected), "{keys} {use_of}: {found:?}");
         }
-        // An authorization service.
+        // The same upstreams as authorization services.
         let policy = |name: &str| {
             let gateway = edit(
                 &gateway,

@@ -552,7 +552,7 @@ fn acknowledged_exposure_binds_its_treatment() {
     ] {
         assert_ne!(plain, fingerprint(&gateway, said), "{said}");
     }
-    // The address of an upstream that is also new.
+    // The fingerprint depends on the address of a new upstream.
     let new = ", upstream: w";
     assert_ne!(fingerprint(&gateway, new), fingerprint(&other, new));
 }

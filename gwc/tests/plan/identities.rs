@@ -197,7 +197,7 @@ fn claim_of_a_consumer_hides_the_tokens_claim() {
         of("", gold, "claims: {tier: gold}, "),
         [removed("strengthen", "org.unit")]
     );
-    // Another value still overrides that of the token.
+    // A claim of the consumer with another value still overrides that of the token.
     assert_eq!(
         of(tokens, gold, "claims: {tier: silver, org.unit: a}, "),
         [removed("strengthen", "tier")]

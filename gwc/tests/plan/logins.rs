@@ -59,7 +59,8 @@ fn login_settings_are_compared_as_access() {
         ),
         (plain(), side(ISSUER, "audience: [x], ", "")),
         (side(ISSUER, "", ", same_site: strict"), plain()),
-        // A session goes on while the provider does not answer a refresh.
+        // A session continues if the provider does not answer a refresh in time, so a shorter
+        // timeout admits more callers.
         (plain(), side(ISSUER, "timeout: 1s, ", "")),
         (
             side(ISSUER, "required_claims: [email], ", ""),
@@ -82,7 +83,7 @@ fn login_settings_are_compared_as_access() {
         side(r#"issuer: "https://i", client_id: d"#, "", ""),
         side(ISSUER, r#"jwks_url: "https://i/keys", "#, ""),
         side(ISSUER, "", ", cookie: __Host-other"),
-        // The token endpoint grants scopes.
+        // Another token endpoint may grant other scopes.
         side(ISSUER, r#"token_url: "https://i/other", "#, ""),
         // Whoever knows the secret can seal sessions.
         compiled(&gateway(ISSUER, "", "").replace("GWS_B", "GWS_C"), DOCUMENT),
@@ -97,7 +98,8 @@ fn login_settings_are_compared_as_access() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A scope that no login requests admits nobody. Other scopes lead to no claim that is read.
+/// If an operation requires a scope that the login does not request, nobody is admitted. Other
+/// requested scopes have no effect, because no claim is read.
 #[test]
 fn requested_scopes_count_where_they_are_required() {
     let requiring = DOCUMENT.replace("[{login: []}]", "[{login: [admin]}]");
@@ -193,7 +195,8 @@ fn bearer_of_a_login_is_another_alternative() {
             "[{login: []}, {token: []}, {}]",
         ),
     ] {
-        // In OpenAPI 3.1, the list of the scheme `http` would name roles.
+        // For a scheme of type `http`, the list would name roles in OpenAPI 3.1. Use `oauth2` for a
+        // list of scopes.
         let kind = match one.contains("read") {
             true => {
                 "type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://i/t\", scopes: {read: r}}}"

@@ -86,7 +86,7 @@ fn changed_plan_is_compared_for_its_consumers() {
         "golden: {policies: [fast, few]}, other: {policies: [fast, few]}",
     );
     assert_eq!(moved(&old, &renamed), ["changed consumer acme plan"]);
-    // Consumers with one plan have one line.
+    // Consumers with the same plan are reported in one line.
     let beside = |text: String| {
         let bolt = format!(
             "  bolt: {{plan: gold, keys: [{{{}}}]}}\npolicies:",

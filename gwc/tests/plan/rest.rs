@@ -173,7 +173,7 @@ fn what_is_described_no_more_is_the_rests() {
         ("DELETE", "http://gateway/orders/0")
     );
     assert_eq!(witness.old, Outcome::Refused { status: 405 });
-    // Another hidden operation whose requests are already hidden by the first.
+    // A second internal operation on the same path hides no further requests.
     let strict = with("unmatched: v");
     let more = edit(
         &strict,

@@ -89,7 +89,8 @@ const EDITS: &[Edit] = &[
         &["security weaken security-requirement-changed a/token"],
         true,
     ),
-    // The same callers: one consumer has both credentials. The comparison by place reports it.
+    // One consumer has both credentials, so the same callers are admitted. The requirements are
+    // compared by place, so the change is reported nevertheless.
     (
         "{key: [admin], basic: []}",
         "{key: [], basic: [admin]}",

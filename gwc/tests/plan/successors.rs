@@ -164,7 +164,8 @@ fn line_names_the_request_and_its_old_operation() {
 
 #[test]
 fn access_that_led_there_before_is_no_change() {
-    // `/things` led to `/items` with a key alone before.
+    // On the old side, `/things` leads to the upstream path `/items` and requires a key without a
+    // role.
     let both = |items: &str, things: &str| {
         let plain = document("/items", "post", "security: [{key: [admin]}]");
         let (_, operation) = plain.split_once("/items:").expect("a path");
@@ -185,7 +186,8 @@ fn access_that_led_there_before_is_no_change() {
     );
     let plan = planned((GATEWAY, &old), (GATEWAY, &new));
     assert_eq!(gated(&plan), [""; 0]);
-    // The router gives `/items` to the operation with more protection; `/{x}` never led there.
+    // On the old side, requests for `/items` belong to the operation that requires a role, and
+    // never to `/{x}`.
     let wide = both("security: [{key: [admin]}]", "security: [{key: []}]");
     let wide = wide.replace(
         "  /things:",

@@ -240,7 +240,8 @@ fn a_drain_that_takes_too_long_counts_what_it_cuts() {
 
 #[test]
 fn connection_is_used_no_longer_than_its_server_says() {
-    // The upstream's field, and the number of connections that two requests 700 ms apart then use.
+    // A field in the upstream's responses, and the number of upstream connections that two requests
+    // 700 ms apart use.
     for (said, connections) in [
         ("", 1),
         ("keep-alive: timeout=5, max=100\r\n", 1),

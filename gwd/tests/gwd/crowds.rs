@@ -115,7 +115,8 @@ fn crowd_under_bounded_memory_is_partly_served() {
     assert_eq!(served + shed + closed, asked, "{told}");
     assert!(served * 10 >= asked.min(places / 2) * 9, "{told}");
     let peak = peak_bytes(&gwd);
-    // On a machine that runs other tests too, the memory measurement comes late.
+    // If other tests run on the machine, the gateway measures its memory late and may exceed
+    // the limit for a moment.
     let late = if prerequisite::is_full() {
         0
     } else {

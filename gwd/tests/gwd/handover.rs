@@ -179,7 +179,7 @@ fn who_cannot_serve_does_not_take_over() {
     world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     let address = gwd.public();
-    // A successor whose trust file does not contain the signer.
+    // The trust file of this successor does not contain the key that signed the release.
     let mut other = World::new();
     other.trust(|_| {
         trust_of(&[(

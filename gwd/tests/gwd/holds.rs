@@ -57,7 +57,7 @@ fn sticky_hold_without_its_secret_survives_a_restart() {
     assert_eq!(status["refused"][0]["bundle"], one.to_string());
     assert_eq!(status["last_error"]["reason"], "secret-missing");
     assert_eq!(gwd.open("/readyz").status, 503);
-    // Another release does not start either, because the hold is sticky.
+    // A new release is not activated either, because the hold is sticky.
     world.release(&numbered(&upstream, 3));
     assert_eq!(notify(&gwd)["bundle"], Value::Null);
     assert_eq!(gwd.status()["hold"]["sticky"], true);

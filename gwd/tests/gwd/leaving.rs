@@ -1,5 +1,6 @@
 //! HTTP/1 clients that disconnect, and connections that the gateway closes. The gateway does not
-//! wait for a client that has gone, and tells the others that it closes.
+//! wait for a client that has disconnected. A response announces that its connection closes
+//! (`connection: close`).
 
 use std::io::{Read as _, Write as _};
 

@@ -400,7 +400,7 @@ fn refused_http2_heads_have_a_line_in_the_log() {
     ];
     let mut count = 0;
     for (reason, bytes) in cases {
-        // The closed stream is that of a request, which has its own line.
+        // In this case the log also has a line for the request on the closed stream.
         let own = usize::from(reason == "http2_stream_closed");
         let mut raw = Raw::connect(served.address);
         if own > 0 {
@@ -429,7 +429,7 @@ fn refused_http2_heads_have_a_line_in_the_log() {
         assert_eq!(line["error_origin"], "client", "{line:#}");
         assert!(line["timestamp"].is_string(), "{line:#}");
     }
-    // A request whose body is malformed has its own line, and no second one.
+    // A request with a malformed body has exactly one line.
     let mut raw = Raw::connect(served.address);
     raw.send(&begins(1));
     raw.send(&frame(DATA, 0, 1, b"ab"));

@@ -131,8 +131,8 @@ fn idle_connection_elsewhere_makes_room() {
     assert!(opened.sum::<usize>() > 2, "they were closed for each other");
 }
 
-/// Ends of a request at an upstream, with the status that the client gets. `None` if the client
-/// disconnects instead.
+/// Behaviours of an upstream that end a request, each with the status that the client gets. `None`:
+/// the client disconnects.
 fn every_end() -> Vec<(&'static str, Option<u16>)> {
     vec![
         ("answers", Some(200)),

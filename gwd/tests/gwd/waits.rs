@@ -57,7 +57,7 @@ fn waits_and_connects_have_their_own_timeouts() {
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
     }
-    // The access log distinguishes the two cases.
+    // The access log reports waiting and connecting as separate durations.
     let mut lines: Vec<serde_json::Value> = Vec::new();
     eventually("both are logged", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -186,7 +186,8 @@ fn permit_too_late_to_answer_does_not_blame_the_host() {
     assert_eq!(answer.problem(), "upstream_timeout", "{answer:?}");
     let opened = || served.metric("gwd_circuit_transitions_total", &["\"open\""]);
     assert_eq!(opened(), 0.0);
-    // A request that had its whole time for connecting counts as a failure of the upstream.
+    // A request that times out without having waited for a connection counts as a failure of the
+    // upstream.
     assert_eq!(get(served.address, "/a").problem(), "upstream_timeout");
     assert_eq!(opened(), 1.0);
 }
@@ -230,7 +231,8 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     held.add_permits(1);
     eventually("it goes where room is", || seen.load(Ordering::SeqCst) == 5);
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
-    // The request that tried to open a connection uses the same connection.
+    // All requests are answered on the first connection, including the one that tried to open a
+    // second one.
     held.add_permits(5);
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);

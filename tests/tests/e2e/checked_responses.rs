@@ -72,7 +72,7 @@ fn counted(gateway: &Gateway, outcome: &str) -> f64 {
 #[test]
 fn responses_are_checked_at_all_lengths() {
     let (upstream, _project, gateway) = scene();
-    // 0 names are checked on the worker, 2,000 on another thread.
+    // The worker checks a response without names; another thread checks one with 2,000 names.
     for count in [0, 2_000] {
         let valid = gateway.ask(&get(&format!("/orders?{count}")));
         assert_eq!(valid.status, 200, "{count}");
@@ -87,7 +87,7 @@ fn responses_are_checked_at_all_lengths() {
             "{text}"
         );
     }
-    // A response that was read completely and is replaced leaves its connection to other requests.
+    // If an invalid response was read completely, its upstream connection is reused.
     let _earlier = upstream.take();
     for _ in 0..3 {
         assert_eq!(gateway.ask(&get("/orders?1x")).status, 502);
@@ -154,7 +154,8 @@ fn operator_limits_the_check_of_responses() {
     gateway.stops_clean();
 }
 
-/// Chunks and trailers of a response that is kept arrive; a body that ends early is 502.
+/// Chunks and trailers of a valid response reach the client. A response whose body ends early is
+/// replaced by 502.
 #[test]
 fn chunked_responses_are_checked() {
     use std::io::{Read as _, Write as _};

@@ -93,7 +93,8 @@ fn lock_file_of_the_fuzz_targets_fits_the_workspace() {
         .current_dir(folder)
         .output()
         .expect("cargo can be run");
-    // Crates that only the fuzz targets use need not be there: the lock file is read before.
+    // The command may fail because crates that only the fuzz targets use are not downloaded. Cargo
+    // has checked the lock file by then.
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!error.contains("lock file"), "{error}");
     let versions = |path: &str| -> std::collections::BTreeMap<String, Vec<String>> {

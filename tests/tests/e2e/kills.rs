@@ -331,8 +331,8 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
-/// True for kills after gwd has written its history. The first pass of these points is at the
-/// start, so only the second one counts.
+/// True for kills after gwd has written the new bundle to its history. gwd passes these points for
+/// the first time at its start, so only the second pass counts.
 fn is_after_persisting(kill: &Kill) -> bool {
     let after = ["activate.persisted:2", "activate.published:2"];
     matches!(kill, Kill::At(fault) if after.iter().any(|point| fault.starts_with(point)))

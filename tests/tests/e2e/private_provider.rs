@@ -89,7 +89,7 @@ fn keys_come_over_tls_of_a_private_authority() {
     );
     assert_eq!(counted, 1.0);
     drop(gateway);
-    // Without the authority, the provider is a stranger.
+    // Without the authority, gwd does not trust the provider's certificate.
     let gateway = Options::of(&project).start();
     let refused = gateway.ask(&request);
     assert_eq!(refused.status, 503);

@@ -268,7 +268,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
             }
             bytes
         });
-        // Plans need contracts, and people need sources; gwd needs neither to run a bundle.
+        // gwd can run a bundle without its contracts, which plans use, and without its sources.
         if what.starts_with("source") || what == "contract" {
             scene.gateway.wait_bundle(&second);
             scene.answers("v2");

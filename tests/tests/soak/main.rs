@@ -84,9 +84,9 @@ impl Plan {
     }
 }
 
-/// Settings of the project. All clients have one address: `limits.requests` and `limits.connections` are so large that a
-/// thousand WebSockets are less than three quarters, above which the share of an address is
-/// limited.
+/// Settings of the project. All clients have one address. `limits.requests` and
+/// `limits.connections` are so large that a thousand WebSockets are less than three quarters of
+/// them, above which the share of an address is limited.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     format!(
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\

@@ -36,7 +36,7 @@ fn tutorial_logs_a_browser_in() {
         .stdout
         .clone();
     assert!(told.contains("credential_missing"), "{told}");
-    // The provider and the application of the test take the place of those of the page.
+    // Use the test's provider and application in place of those of the page.
     let upstream = Upstream::start();
     let secrets = [("oidc", SECRET), ("session-keys", KEY)];
     let mut text = String::from_utf8(project.read("gateway.yaml")).expect("text");
