@@ -1,7 +1,7 @@
 //! Checks of client contracts: one row of `checks.tsv` per id.
 //!
-//! Ids and default levels are those of oasdiff, so that its users find them again.
-//! `left_out.tsv` lists the ids that have no row, each with the reason.
+//! Ids and default levels are those of oasdiff, so that users of oasdiff recognise them.
+//! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -36,8 +36,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             plan.changes.push(line(subject, old, new).of(operation()));
         }
     }
-    // Texts of schemas belong to no operation. If operations were added or removed, such texts may
-    // belong to them.
+    // The prose of schemas is not assigned to operations. If operations were added or removed, a
+    // text that only one side has may come from the schemas of these operations.
     let same_operations = old.operations.keys().eq(new.operations.keys());
     for (name, after) in &new.apis {
         let Some(before) = old.apis.get(name) else {
@@ -89,7 +89,7 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
                 let of = moved.entry(key.clone()).or_default();
                 of.push(change.subject.clone());
                 if change.message.is_some() {
-                    // Texts use other subjects for parameters and media types: add these, too.
+                    // The prose of parameters and media types has other subjects: add these, too.
                     of.push(format!("parameter {}", change.subject));
                     of.push(change.subject.replace(" body ", " "));
                 }

@@ -52,10 +52,10 @@ struct Movement {
 /// Location of an operation without the common end of its paths.
 #[derive(Clone, Debug)]
 struct Site {
-    /// Method and hosts, where they differ.
+    /// Method and hosts, each only if they differ between the two locations.
     before: String,
     path: String,
-    /// Listener, where it differs.
+    /// Listeners, only if they differ between the two locations.
     after: String,
 }
 
@@ -99,7 +99,7 @@ fn grouped<'a>(
     groups
 }
 
-/// One line per change.
+/// Lines of the changes without folding: one for each change.
 #[must_use]
 pub fn unfolded<'a>(changes: &[&'a Change]) -> Vec<Line<'a>> {
     changes.iter().map(|change| single(change)).collect()

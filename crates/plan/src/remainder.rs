@@ -169,8 +169,9 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Builds two gateways of which only one has a definition. If it was added: the old side, and
-    /// the old side with the definition. Otherwise: the new side with it, and the new side.
+    /// Builds two gateways of which only one has a definition. For an added definition: the old
+    /// side, and the old side with the definition. For a removed definition: the new side with the
+    /// definition, and the new side.
     fn alone<'s>(
         &'s self,
         is_added: bool,
@@ -206,9 +207,9 @@ fn with_names(mut base: Half, new: &ir::Gateway) -> Half {
     base
 }
 
-/// Gateway with the first operation of each treatment, without contracts. The other operations of a
-/// treatment have the same lines about definitions, and a large gateway would be compared for each
-/// of them.
+/// Gateway with the first operation of each treatment, without contracts. Other operations of the
+/// treatment would give the same lines about a definition, and a comparison with all operations of
+/// a large gateway takes long.
 fn small(gateway: &ir::Gateway) -> Half {
     let apis = gateway.apis.iter().map(|api| {
         let mut known = BTreeSet::new();

@@ -25,8 +25,8 @@ const KEY: &str = "valid";
 const PAIR: &str = "valid:valid";
 /// Credential in a witness if only its presence is checked.
 const FORGED: &str = "forged";
-/// Name of the consumer that owns the credentials of witnesses, and beginning of the names of those
-/// with roles. gateway.yaml cannot define such a name.
+/// Name of the consumer that owns the credentials of witnesses. Names of consumers with roles begin
+/// with it. gateway.yaml cannot define such names.
 pub(crate) const OWNER: &str = "~witness";
 
 /// Sets of roles for which a gateway accepts credentials of witnesses.

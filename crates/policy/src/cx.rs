@@ -145,7 +145,7 @@ pub struct Warned<'a> {
     pub share_ppm: u32,
 }
 
-/// CORS access of the page that sent a request to the response.
+/// CORS access to the response, for the page that sent the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Page {
     /// The request has no `Origin` field, or its origin may not read the response.

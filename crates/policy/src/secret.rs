@@ -67,13 +67,13 @@ impl SecretCell {
         Arc::new(Self(ArcSwap::from_pointee(value.into())))
     }
 
-    /// Current value.
+    /// Current value of the secret.
     #[must_use]
     pub fn value(&self) -> Arc<SecretValue> {
         self.0.load_full()
     }
 
-    /// Replaces the value.
+    /// Replaces the value of the secret.
     pub fn store(&self, value: impl Into<SecretValue>) {
         self.0.store(Arc::new(value.into()));
     }

@@ -8,7 +8,7 @@ use diag::{Diagnostic, Level};
 use super::xml::escaped;
 use super::{Report, sentence};
 
-/// Renders the document, with the findings grouped by file.
+/// Renders the findings as a Checkstyle XML document, grouped by file.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut by_file: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();

@@ -6,7 +6,7 @@ use diag::text::printable;
 
 use super::{Report, sentence};
 
-/// Renders the lines.
+/// Renders one line for each finding.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();

@@ -8,7 +8,7 @@ use openapi::lint::fingerprint;
 
 use super::{Report, sentence};
 
-/// Renders the list.
+/// Renders the findings as a JSON list.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let fingerprints = fingerprint::all(report.files, report.findings);

@@ -8,13 +8,13 @@ use openapi::lint::fingerprint;
 use super::Report;
 use model::series::SERIES_MAX;
 
-/// Renders the document.
+/// Renders the report as JSON text.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     serde_json::to_string_pretty(&document(report)).unwrap_or_default()
 }
 
-/// Returns the report as JSON.
+/// Returns the report as a JSON value.
 #[must_use]
 pub fn document(report: &Report<'_>) -> Value {
     let counts = report.counts();

@@ -2,7 +2,7 @@
 
 use super::{Report, json};
 
-/// Renders the lines.
+/// Renders one line with a JSON document for each finding.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lines = json::findings(report).into_iter();

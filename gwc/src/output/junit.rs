@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::xml::escaped;
 use super::{Report, sentence};
 
-/// Renders the document.
+/// Renders the findings as a JUnit XML document.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let stops = |finding: &&diag::Diagnostic| finding.level >= report.fail_on;

@@ -13,7 +13,7 @@ use openapi::lint::fingerprint;
 
 use super::{Report, sentence};
 
-/// Renders the log, which contains one run.
+/// Renders the findings as a SARIF log with one run.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lints: BTreeMap<&str, &Lint> = report

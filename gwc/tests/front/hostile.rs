@@ -326,7 +326,8 @@ fn circle(size: usize) -> String {
     schemas((0..size).map(|n| format!("\"A{n}\": {}", reference((n + 1) % size))))
 }
 
-/// List of different numbers, followed by `last`.
+/// Document with a schema whose default is a list of different numbers, followed by `last`. The
+/// items must be unique.
 fn numbers(size: usize, last: &str) -> String {
     let numbers: Vec<String> = (0..size).map(|n| n.to_string()).collect();
     let list = numbers.join(",");
@@ -338,7 +339,7 @@ fn numbers(size: usize, last: &str) -> String {
     )
 }
 
-/// List in which each value occurs twice.
+/// Document with a schema whose `enum` contains each value twice.
 fn doubled(size: usize) -> String {
     let names: Vec<String> = (0..size)
         .map(|n| format!("\"n{}\"", n % (size / 2)))
@@ -352,7 +353,7 @@ fn doubled(size: usize) -> String {
     )
 }
 
-/// Properties, most of them required.
+/// Document with a schema of many properties, most of them required.
 fn required(size: usize) -> String {
     let names: Vec<String> = (0..size).map(|n| format!("\"n{n}\"")).collect();
     let properties: Vec<String> = names.iter().map(|name| format!("{name}: {{}}")).collect();

@@ -204,8 +204,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// Removes ids that occur twice in one of the documents from both, because such documents are
-/// refused; a few old ones are like that.
+/// Removes ids that occur twice in one of the documents from both. A few old documents contain such
+/// ids, with which gwc refuses them.
 fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
     let mut repeated = BTreeSet::new();
     for document in &*documents {

@@ -28,7 +28,7 @@ components:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
 "#;
 
-/// Lines of an edit of the gateway.
+/// Lines of the plan for an edit of the gateway.
 fn planned(from: &str, to: &str) -> Vec<String> {
     lines(&plan(
         (GATEWAY, DOCUMENT),

@@ -1,4 +1,4 @@
-//! Schemes with a list of verifiers: the same as one alternative for each of them.
+//! Schemes with a list of verifiers have the same effect as one alternative for each verifier.
 
 use crate::{edit, lines, plan};
 

@@ -47,7 +47,7 @@ components:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
 "#;
 
-/// Lines of an edit of the gateway in which callers may have certificates, tokens and keys.
+/// Lines of the plan for an edit of a gateway whose callers may have certificates, tokens and keys.
 fn callers(from: &str, to: &str) -> Vec<String> {
     lines(&plan((CALLERS, CALLED), (&edit(CALLERS, from, to), CALLED)))
 }

@@ -274,7 +274,7 @@ fn edits(line: &str) -> Vec<Option<String>> {
     all
 }
 
-/// Text after the edit of a line, 0-based.
+/// Text in which `line` replaces the line at index `at` (0-based). `None` removes that line.
 fn edited(text: &str, at: usize, line: Option<&str>) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     match line {

@@ -54,7 +54,7 @@ fn dns(name: &str, port: Option<u16>) -> Option<ir::Discovery> {
     }))
 }
 
-/// A gateway whose upstream has a discovered name.
+/// A gateway whose upstream is discovered by this DNS name.
 fn found(name: &str, port: Option<u16>) -> Shop {
     let mut shop = shop(([127, 0, 0, 1], 1).into(), vec![op("GET", "/a")]);
     shop.upstreams[0].targets = ir::Set::default();

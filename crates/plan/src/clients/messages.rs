@@ -18,7 +18,7 @@ pub(super) struct Parts {
     pub(super) schemas: Vec<Root>,
 }
 
-/// Pair of schemas of a part of a message.
+/// Pair of schemas to compare: the old and the new schema of one part of a message.
 pub(super) struct Root {
     /// Path in the message.
     pub(super) path: String,

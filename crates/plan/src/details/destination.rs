@@ -79,7 +79,8 @@ fn is_reply(kind: &str) -> bool {
     matches!(kind, "redirect" | "respond" | "mock")
 }
 
-/// Adds the decisions of a policy that responds itself.
+/// Adds the destinations of a chain in which a policy responds itself, as texts. Also adds the
+/// redirecting response fields of the policy to `fields`.
 fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<String>) {
     if step.kind == "redirect" {
         texts.push(step.description.clone());
@@ -104,7 +105,7 @@ fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<Stri
     }
 }
 
-/// Adds the decisions of a chain that forwards requests.
+/// Adds the destinations of a chain that forwards requests, as texts.
 fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     let of = |kind: &'static str| steps.iter().filter(move |step| step.kind == kind);
     texts.extend(of("split").next_back().map(|step| step.description.clone()));

@@ -38,7 +38,7 @@ pub(crate) struct Cells<'a> {
     cells: Vec<[OperationAt<'a>; 2]>,
 }
 
-/// Counter on one side.
+/// Counter of a policy on one side.
 struct Counter<'a> {
     policy: &'a ir::Policy,
     /// Name of the policy, with its API if a document defines it.

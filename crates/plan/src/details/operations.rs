@@ -370,8 +370,8 @@ fn chain(
             new: told(&b, &come, new, is),
         });
     }
-    // The name now refers to a definition in the other kind of file: gateway.yaml or the OpenAPI
-    // document. Definitions in the same kind of file are compared there.
+    // Compare policies whose definition moved between gateway.yaml and the OpenAPI document. All
+    // others are compared at their definition.
     for name in was.chain.iter().filter_map(named) {
         let (before, after) = (definition(was, name, old), definition(is, name, new));
         if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
@@ -511,8 +511,8 @@ fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treat
     names.any(|name| is_looser(definition(own, name, from), other))
 }
 
-/// True if the other chain is looser than this limit: it has no limit of the same kind and for the
-/// same callers that is at least as tight.
+/// True if a chain is looser than `limit`: the chain has no limit of the same kind and for the same
+/// callers that is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,
     (side, treatment): (Of<'_>, &ir::Treatment),

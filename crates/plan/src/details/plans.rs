@@ -68,7 +68,7 @@ fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
     gateway.shared.policies.iter().filter(is_of_plan).collect()
 }
 
-/// True if each of `limits` is also one of `others`, or one of `others` is at least as tight.
+/// True if `others` contains each of `limits`, or a limit that is at least as tight.
 fn is_covered(limits: &[&ir::Policy], others: &[&ir::Policy]) -> bool {
     limits.iter().all(|limit| {
         others

@@ -250,7 +250,7 @@ impl Field {
     /// True if changes of the operation, in a comparison of this field alone, describe the field.
     pub(super) fn is_described_alone(self, changes: &[&Change]) -> bool {
         match self {
-            // The effect on access may have lines of its own, and no line of the field itself.
+            // Require a line about the field itself: other lines may be about its effect on access.
             Self::Chain | Self::Timeout | Self::MaxBody | Self::TrailingSlash | Self::Priority => {
                 changes.iter().any(|change| self.is_explained_by(change))
             }
@@ -303,13 +303,13 @@ impl Field {
     }
 }
 
-/// Policies of a chain.
+/// Links of a chain, except authentication.
 fn policies(chain: &[Link]) -> Vec<&Link> {
     let links = chain.iter();
     links.filter(|link| **link != Link::Authenticate).collect()
 }
 
-/// Chain that authenticates if the requirement needs it.
+/// Chain with authentication if the requirement has an alternative, and without it otherwise.
 fn with_authentication(chain: &[Link], security: &ir::Security) -> Vec<Link> {
     let has = chain.contains(&Link::Authenticate);
     if security.0.is_empty() {

@@ -481,8 +481,8 @@ impl<'a> Cells<'_, 'a> {
         Some(Cell { owners, bare })
     }
 
-    /// Digests of the upstreams of two routes, for the fingerprint. Without them, an
-    /// acknowledgement would also cover other servers with the same names.
+    /// Digests of the upstreams of two routes, for the fingerprint. Without the digests, an
+    /// acknowledgement would also cover other definitions under the same names.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
         let said = sides.into_iter().zip([was, is]).map(|(side, route)| {

@@ -56,8 +56,8 @@ impl<'a> Cells<'_, 'a> {
             if owned && served(inside) && !served(outside) {
                 return Some(witness);
             }
-            // The path contains an escaped separator, and the gateway refuses it because it splits
-            // paths at separators.
+            // The gateway refuses the path with 400 because of an escaped separator. Try the
+            // credentials of the next alternative.
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }

@@ -20,8 +20,8 @@ pub(super) struct Index<'t> {
     pub(super) depth: usize,
     /// Number of nodes visited in searches for overlapping templates.
     visited: AtomicUsize,
-    /// Cache of the routes that were found below a node for the rest of a template. Many templates
-    /// have the same rest.
+    /// Cache of the routes that were found below a node for the remaining segments of a template.
+    /// Many templates have the same remaining segments.
     behind: Mutex<FxHashMap<Rest, Arc<[u32]>>>,
 }
 
@@ -278,7 +278,7 @@ impl Meeting<'_, '_> {
         }
     }
 
-    /// Like [`Self::meet`], but cached for all templates with the same rest.
+    /// Like [`Self::meet`], but cached for all templates with the same remaining segments.
     fn meet_known(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
         let key = (at, rest.iter().map(erased).collect(), self.prefix, tied);
         let lock = || {

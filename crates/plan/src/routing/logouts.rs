@@ -17,7 +17,8 @@ type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 pub(super) struct Lost(BTreeMap<(String, Vec<String>), BTreeSet<String>>);
 
 impl Lost {
-    /// Adds the paths that a host loses. Its other requests must still be served.
+    /// Adds the logout paths that a host loses. Adds none if the new side serves no requests of the
+    /// host.
     pub(super) fn add(
         &mut self,
         place: &Place,

@@ -177,7 +177,7 @@ struct Overlay<'a> {
     old: Vec<Route<'a>>,
     new: Vec<Route<'a>>,
     tasks: Vec<Task>,
-    /// Routes of both sides with the same requests and the same access.
+    /// Pairs of an old and a new route, by index, with the same requests and the same access.
     kept: Vec<(u32, u32)>,
 }
 

@@ -417,7 +417,7 @@ impl<'s> Search<'s, '_, '_> {
     }
 
     /// Adds the routes of higher precedence that match every path with this prefix. `None` if one
-    /// of these routes has no conditions, because it then owns every request.
+    /// of these routes has no conditions: the route then owns every request with the prefix.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {

@@ -110,7 +110,7 @@ const COMPONENTS: &[Component] = &[
 /// Differences in the access to a cell of requests. Empty if access is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    // If a side has no route, compare only the callers.
+    // If no operation serves the requests on one side, compare only the callers.
     if old.route.is_none() || new.route.is_none() {
         return who::compare(old, new);
     }

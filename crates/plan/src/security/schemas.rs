@@ -17,8 +17,9 @@ use model::contract::difference::Graphs;
 
 /// Maximum number of steps of a search for an example.
 const EXAMPLE_STEPS_MAX: usize = 1_000_000;
-/// Number of steps that the operations of an API share, and the minimum for each of them.
+/// Number of steps that the searches of all operations of an API share.
 const EXAMPLES_STEPS_MAX: usize = 20_000_000;
+/// Minimum share of an operation in [`EXAMPLES_STEPS_MAX`].
 const EXAMPLE_STEPS_MIN: usize = 50_000;
 
 /// Enforced descriptions of both sides, and the parts in which they differ.

@@ -50,7 +50,7 @@ pub struct Checked {
     expression: Option<String>,
 }
 
-/// Requirements at run time.
+/// Requirements on a caller at run time.
 #[derive(Debug)]
 pub struct Filter {
     scopes: Box<[Box<str>]>,

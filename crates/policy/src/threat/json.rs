@@ -198,7 +198,7 @@ impl Json {
         Ok(())
     }
 
-    /// Begins a value.
+    /// Reads the first byte of a value.
     fn value(&mut self, byte: u8) -> Result<(), String> {
         self.token()?;
         self.length = 0;

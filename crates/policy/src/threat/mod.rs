@@ -33,7 +33,7 @@ pub static REFUSED: Reject = Reject {
 /// Maximum depth of arrays and objects, or of elements, if the policy has none.
 pub const DEPTH_DEFAULT: u32 = 64;
 
-/// Limits on JSON. None: no limit.
+/// Limits on JSON bodies. A limit that is None does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct JsonLimits {
@@ -57,7 +57,7 @@ pub struct JsonLimits {
     pub tokens: Option<u32>,
 }
 
-/// Limits on XML. None: no limit.
+/// Limits on XML bodies. A limit that is None does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct XmlLimits {
@@ -119,7 +119,7 @@ enum Kind {
     Unknown(Unknown),
     /// Body that is not scanned.
     Free,
-    /// Body whose structure is hidden, for this reason.
+    /// Body whose structure cannot be scanned. Contains the reason.
     Hidden(&'static str),
 }
 
@@ -149,7 +149,7 @@ impl Scan {
         if others.is_empty() {
             return kind.map(Scanner);
         }
-        // Servers differ in which of several fields they use.
+        // If the `Content-Type` fields differ, each server may use another one of them.
         let mut kinds = others.into_iter().map(|other| self.kind(other, headers));
         let is_scanned = kind.is_some() || kinds.any(|other| other.is_some());
         is_scanned.then_some(Scanner(Kind::Hidden("has several media types")))

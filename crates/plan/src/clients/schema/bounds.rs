@@ -97,7 +97,7 @@ fn bound(schema: &Value, keyword: &str) -> Option<Value> {
     }
 }
 
-/// A number for comparison.
+/// Number as a float, for comparison. `None` for a value that is not a number.
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         #[expect(

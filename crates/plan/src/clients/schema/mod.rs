@@ -62,7 +62,7 @@ pub(super) struct Finding {
     pub(super) new: Json,
 }
 
-/// Pair of schemas inside a pair of schemas.
+/// Pair of inner schemas at the same place in both schemas of a pair.
 #[derive(Clone, Debug)]
 pub(super) struct Child {
     /// Path from the outer schema: `.NAME`, `[]`, `.*`, or empty.
@@ -73,7 +73,7 @@ pub(super) struct Child {
     pub(super) role: Role,
 }
 
-/// Differences of one pair of schemas.
+/// Result of comparing one pair of schemas: its differences, and the inner pairs to compare next.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     pub(super) findings: Vec<Finding>,
@@ -119,7 +119,7 @@ pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Loca
 }
 
 impl Role {
-    /// Start of the ids of checks for this role.
+    /// Prefix of the ids of the checks for this role.
     fn prefix(self) -> &'static str {
         match (self.part, self.is_inner, self.is_response) {
             (Part::Body, false, false) => "request-body",
@@ -142,7 +142,7 @@ impl Role {
         }
     }
 
-    /// `request` or `response`.
+    /// Direction of the messages that contain the schema: `request` or `response`.
     pub(super) fn direction(self) -> &'static str {
         if self.is_response {
             "response"

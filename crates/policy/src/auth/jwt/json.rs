@@ -59,7 +59,7 @@ impl Object {
         Self(members)
     }
 
-    /// Value of a member.
+    /// Value of the member with this name. None if the object has no such member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
         let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));

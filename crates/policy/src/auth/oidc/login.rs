@@ -263,7 +263,7 @@ impl Login {
         }
     }
 
-    /// Cookies of a session.
+    /// Values of `Set-Cookie` that store a session in the browser.
     pub(super) fn cookies(
         &self,
         session: &Session,

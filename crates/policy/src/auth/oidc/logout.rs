@@ -48,8 +48,8 @@ impl Login {
         Outcome::Reply(reply.unwrap_or_else(|| reply::text("You are logged out.\n")))
     }
 
-    /// Bytes that identify the user of a session. The table of ended sessions counts by them, so
-    /// that a user who logs in and out again and again cannot fill it.
+    /// Bytes that identify the user of a session. The table of ended sessions limits the entries of
+    /// each user, so that repeated logins and logouts of one user cannot fill the table.
     pub(super) fn user(&self, session: &Session) -> Box<[u8]> {
         let identity = self
             .id_tokens
