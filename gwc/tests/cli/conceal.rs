@@ -130,7 +130,7 @@ fn private_key_in_a_tracked_file_is_not_stored() {
             "{schema}"
         );
         assert!(text.contains("(private key, sha256:"), "{schema}");
-        // Another key is a change.
+        // The plan reports a changed key by its fingerprint, without the text of the key.
         project.write("k.yaml", schema.replace(BODY, &BODY.replace("AQD", "AQE")));
         let text = project
             .read("orders.yaml")

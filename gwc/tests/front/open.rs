@@ -266,7 +266,8 @@ fn unchecked_alternative_names_what_it_opens() {
          other: {{type: apiKey, in: header, name: O}}}}}}\n",
         operation("a", "[{key: []}, {other: []}]"),
         operation("b", "[{other: []}, {key: []}]"),
-        // A credential that gwd checks is needed, or gwd checks none at all.
+        // No finding: each request needs a credential that gwd checks (`c`, `d`), or gwd checks
+        // no credential of the operation (`e`).
         operation("c", "[{key: []}]"),
         operation("d", "[{key: [], other: []}]"),
         operation("e", "[{other: []}]"),

@@ -114,7 +114,7 @@ fn policy_at_each_operation_splits_the_counter() {
             "limit-joined a/listOrders: \"a/one\" -> \"a/all\"",
         ],
     );
-    // Another name for all operations.
+    // The policy of all operations has another name, so they still share one counter.
     let renamed = own(&format!("whole: {limit}"), "whole");
     split((GATEWAY, &old), (GATEWAY, &renamed), &[], &[]);
 }
@@ -279,7 +279,7 @@ fn broader_limit_hides_no_split_counter() {
             &["limit-split a/getOrder: \"one\" -> \"two\""],
             &["limit-joined a/getOrder: \"two\" -> \"one\""],
         );
-        // Another name at all operations.
+        // Both operations change from `one` to `two`, so they still share one counter.
         let (_, new) = pair(&policies, "all, two", "all, two");
         split((&gateway, &old), (&gateway, &new), &[], &[]);
         // One operation loses the limit: that is no split.

@@ -273,7 +273,7 @@ fn places_are_the_lines_that_were_edited() {
                     (&change.source_new, &change.new),
                 ];
                 for (place, value) in sides {
-                    // A side without the value has no place for it.
+                    // A side that does not have the value needs no source location.
                     if value.is_null() && place.is_none() {
                         continue;
                     }

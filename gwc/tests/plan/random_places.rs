@@ -325,7 +325,7 @@ fn places_of_random_edits_are_near() {
                     (&change.source_old, &change.old),
                     (&change.source_new, &change.new),
                 ];
-                // A side without the value has no place for it.
+                // A side that does not have the value needs no source location.
                 let sides = sides
                     .into_iter()
                     .filter(|(place, value)| !value.is_null() || place.is_some());

@@ -134,7 +134,7 @@ fn field_without_protection_is_no_access() {
             "set: {Access-Control-Allow-Methods: \"get\"}",
             "set: {Access-Control-Allow-Methods: GET}",
         ),
-        // Other spellings with the same meaning.
+        // Two spellings of the same value.
         (
             "set: {X-Frame-Options: DENY}",
             "set: {X-Frame-Options: deny}",

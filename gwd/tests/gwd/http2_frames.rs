@@ -225,7 +225,8 @@ fn windows_and_pings_follow_the_client() {
     let upstream = Upstream::saying("hello");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
-    // §6.5.3: the last value counts. §6.9.2: it changes the windows of open streams.
+    // §6.5.3: of two values for one setting, the last is used. §6.9.2: a later value changes the
+    // windows of open streams.
     let twice = [setting(4, 3), setting(4, 1)].concat();
     raw.send(&[frame(SETTINGS, 0, 0, &twice), asks(1)].concat());
     let acknowledged = |frame: &Frame| frame.kind == SETTINGS && frame.flags == END;

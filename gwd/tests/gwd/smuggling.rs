@@ -122,7 +122,7 @@ fn request_is_split_as_other_servers_split_it() {
             refused += others;
         }
     });
-    // Both results must occur often enough.
+    // The test is useful only if many messages are accepted and many are refused.
     let messages = usize::try_from(messages).unwrap();
     assert!(requests > messages / 4, "{requests} of {messages}");
     assert!(refused > messages / 4, "{refused} of {messages}");

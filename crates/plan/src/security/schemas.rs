@@ -1,5 +1,5 @@
 //! Comparison of the descriptions of messages that a gateway enforces (`validate: {request: block,
-//! response: block}`). Finds requests that only one side accepts.
+//! response: block}`). Finds requests and responses that only one side accepts.
 
 use bundle::ir::{self, ContractOperation, Set};
 use engine::edge::reaches_chain;
@@ -54,11 +54,13 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
     Some(Cone::of(operation, &messages.schemas))
 }
 
-/// Compares the descriptions that both sides enforce. `None` if they do not differ, or if a side
-/// refuses no request because of its description. The comparison of modes reports the second case.
+/// Compares the descriptions of two sides. There are three checks: of requests, of undeclared query
+/// parameters and of responses. The descriptions are compared for a check only if both sides
+/// enforce it. The comparison of modes reports a check that only one side enforces.
+/// `None` if no difference is found.
 pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let (was, is) = (old.route?, new.route?);
-    // Without a description, nothing is checked.
+    // Stands for the description of a side that has none: an operation without parts to check.
     let nothing = || {
         let operation = ContractOperation {
             key: String::new(),

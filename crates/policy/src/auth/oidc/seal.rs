@@ -271,7 +271,7 @@ mod tests {
                 .map(|(index, value)| (chunk_name("s", index), value))
                 .collect();
             assert_eq!(joined(&cookies), Some(text.into_bytes()), "{length}");
-            // An earlier, longer session has left one more cookie.
+            // A longer session has left a cookie with a later number. It is ignored.
             cookies.push((chunk_name("s", 9), "y".to_owned()));
             assert!(joined(&cookies).is_some(), "{length}");
             cookies.push(cookies[0].clone());
