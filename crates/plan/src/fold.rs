@@ -52,10 +52,10 @@ struct Movement {
 /// Location of an operation without the common end of its paths.
 #[derive(Clone, Debug)]
 struct Site {
-    /// Method and hosts, each only if they differ between the two locations.
+    /// Text before the path: method and hosts, each only if they differ between the two locations.
     before: String,
     path: String,
-    /// Listeners, only if they differ between the two locations.
+    /// Text after the path: listeners, only if they differ between the two locations.
     after: String,
 }
 

@@ -474,7 +474,8 @@ impl ConcurrencyPermits {
         self.all().any(Lease::is_only)
     }
 
-    /// True if the client is slow, and a limit of 1 has therefore refused another request.
+    /// True if the client is slow, and a limit of 1 has refused another request because the client
+    /// holds the only permit.
     #[must_use]
     pub fn are_wanted(&self) -> bool {
         self.all().any(Lease::is_wanted)

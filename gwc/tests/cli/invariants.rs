@@ -400,8 +400,9 @@ paths:
     assert_eq!(project("[answer]"), 2);
 }
 
-/// Tags, owners, keys and names of APIs have no effect on requests: a plan would otherwise say
-/// nothing about an operation that leaves an invariant.
+/// Tags, owners and ids of operations have no effect on requests, but select the operations of an
+/// invariant. A plan must report an edit of them if an invariant then no longer selects an
+/// operation.
 #[test]
 fn operation_that_leaves_an_invariant_is_reported() {
     for (selection, from, to) in [

@@ -103,7 +103,7 @@ struct Facts {
     scope: bool,
     /// True if its owner has the role `r`.
     role: bool,
-    /// Its binding, which the request proves.
+    /// Binding that the request proves: `none`, `connection` or `client-cert`.
     bound: &'static str,
 }
 

@@ -348,7 +348,8 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
     cells
 }
 
-/// Operations of both sides whose declared path has requests on only one side, at some mount.
+/// Operations that exist on both sides, but at one of the hosts receive requests for their declared
+/// path on only one side. Each has the id of the expected change.
 pub(crate) fn shadowed(
     old: &Naive,
     new: &Naive,

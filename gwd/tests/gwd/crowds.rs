@@ -66,8 +66,8 @@ impl Drop for Crowd {
     }
 }
 
-/// Clients that send a request and keep the connection, that stop in the middle of a head, and that
-/// send only the HTTP/2 preface.
+/// Three kinds of clients: some send a request and keep the connection, some stop in the middle of
+/// a head, and some send only the HTTP/2 preface.
 #[test]
 fn crowd_under_bounded_memory_is_partly_served() {
     let (crowds, each, memory) = if prerequisite::is_full() {

@@ -29,7 +29,8 @@ enum Fate {
 
 use Fate::{Answers, Ends, GoesOn, Resets, Silent};
 
-/// Stream of the later request.
+/// Stream of the request that is sent last. Its response shows that the connection goes on
+/// ([`GoesOn`]).
 const LATER: u32 = 1_001;
 
 fn observe(raw: &mut Raw, expected: Fate) -> Fate {

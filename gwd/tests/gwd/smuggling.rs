@@ -61,7 +61,8 @@ fn message(dice: &mut Dice) -> String {
     text + BODIES[dice.below(BODIES.len())]
 }
 
-/// Parsed requests in a cell of the framing table, and its last character.
+/// Splits the result of [`understood`] into the requests that the server parsed, and the text after
+/// them (`+` if the server also parsed the next request).
 fn cells(told: &str) -> (Vec<String>, String) {
     let mut words = told.split(' ');
     let mut cells = Vec::new();

@@ -115,8 +115,8 @@ impl<'a> Admitting<'a> {
     }
 
     /// Reports the effects of a removed consumer on callers that are still admitted: limits that
-    /// counted them together, and fields that contain the consumer's name. `is_of`: true if tokens
-    /// still admit such callers, and true if certificates do.
+    /// counted them together, and fields that contain the consumer's name. The first value of
+    /// `is_of` is true if tokens still admit such callers, the second if certificates do.
     pub(super) fn lost(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
         let (by_token, by_certificate) = is_of;
         for (name, policy) in policies(self.gateway) {

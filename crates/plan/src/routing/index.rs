@@ -300,7 +300,8 @@ impl Meeting<'_, '_> {
         self.routes.extend(before);
     }
 
-    /// True if every route at or below a node takes precedence where its template matches.
+    /// True if the priority of every route at or below a node is at least `tied`. False if `tied`
+    /// is `None`.
     fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
         is_above(tied, self.index.nodes[node as usize].least)
     }
@@ -324,7 +325,8 @@ impl Meeting<'_, '_> {
     }
 }
 
-/// True if all routes with at least this priority take precedence where their templates match.
+/// True if `least`, the minimum priority of some routes, is at least `tied`, the priority of the
+/// template of the search. False if `tied` is `None`.
 fn is_above(tied: Option<i32>, least: i32) -> bool {
     tied.is_some_and(|priority| least >= priority)
 }

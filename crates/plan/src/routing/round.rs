@@ -26,7 +26,7 @@ const UNKNOWN: &str = "the gateway does not know what an upstream serves at a pa
 const OTHER_REQUEST: &str =
     "clients send another request than before; the upstream receives the same one";
 
-/// Maximum number of operations that a line names as those that reached a request before.
+/// Maximum number of operations of the old side that a line names after `before:`.
 const NAMED_MAX: usize = 3;
 
 /// Old operation and the operation that now sends its requests to the upstream.

@@ -279,7 +279,8 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// True if every owner has `path_readings: keep`, so that ambiguous paths are included.
+    /// True if no owning route is the path of a login, and all have `path_readings: keep`. The
+    /// search then includes ambiguous paths.
     keeps: bool,
 }
 

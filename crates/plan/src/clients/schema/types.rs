@@ -107,7 +107,7 @@ fn is_list_of(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
         && (item.as_ref().is_none_or(is_text) || contains(item.as_ref(), names))
 }
 
-/// True if a parameter may be any text now.
+/// True if the new side admits any text for a parameter.
 fn is_text(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
     let is_parameter = !matches!(pair.role.part, Part::Body | Part::ResponseHeader);
     let free = |key: &&str| pair.new.get(key).is_none();
