@@ -32,7 +32,7 @@ pub(super) struct Connection {
     shed: Notify,
 }
 
-/// Request in progress, counted until it is dropped.
+/// Guard that counts a request as in progress until it is dropped.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Connection>);
 

@@ -1,5 +1,5 @@
-//! Explanation of how a request would be handled, by the engine that serves requests, with separate
-//! rate-limit counters.
+//! Explanation of how the running version would handle a request. The same engine decides as for
+//! real requests, but with separate rate-limit counters.
 
 use std::net::IpAddr;
 
@@ -106,7 +106,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     })))
 }
 
-/// Operation that owns a request.
+/// Operation that the request matches, as JSON.
 fn operation(route: &RouteRef<'_>, host: &str) -> Value {
     json!({
         "key": route.operation.key,
@@ -146,7 +146,8 @@ fn is_other_plan(step: &ChainStep, cx: &Cx<'_>) -> bool {
     matches!(step, ChainStep::Filter(_, filter) if !filter.applies(cx))
 }
 
-/// Upstream of a request, with the request that it gets. Null if the request is not forwarded.
+/// Upstream of a request and the request head that it would get, as JSON. Null if the request is
+/// not forwarded.
 fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<'_>) -> Value {
     let (Some(route), Verdict::Forward) = (&decided.route, &decided.verdict) else {
         return Value::Null;

@@ -409,7 +409,8 @@ impl Admin {
         }
     }
 
-    /// Last status of the control thread, completed with values of the whole process.
+    /// Latest status from the control thread. Adds the current states of upstreams, validation
+    /// limit, memory and drain.
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
@@ -593,8 +594,7 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// True for paths of health checks. Reserved connections serve only these, because their responses
-/// reveal nothing.
+/// True for paths of health checks. Connections of the reserve serve only these paths.
 fn is_health(path: &str) -> bool {
     matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
 }

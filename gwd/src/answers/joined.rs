@@ -150,7 +150,7 @@ impl Joined {
         locked(store).insert(key, entry);
     }
 
-    /// Registers a request for the answer to a question.
+    /// Registers a request that needs the answer to a question.
     pub(crate) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {

@@ -1,7 +1,7 @@
 //! Limit that an operator sets on the validation of requests on this node, for an emergency.
 //!
-//! The limit belongs to the bundle that ran when it was set, and ends with this bundle. Requests of
-//! other bundles are validated according to their bundle.
+//! The limit belongs to the bundle that ran when it was set, and ends with this bundle. The limit
+//! does not apply to requests that another bundle serves.
 
 use std::sync::Arc;
 

@@ -35,9 +35,9 @@ pub(crate) struct ApiValidators {
     compiled: Arc<Compiled>,
 }
 
-/// Validator of an operation.
+/// Result of compiling the validator of an operation.
 pub(crate) enum Ready {
-    /// The validator.
+    /// Validator that is ready for use.
     Compiled(Described),
     /// The operation describes nothing that could be validated.
     Undescribed,
@@ -131,7 +131,7 @@ impl ApiValidators {
 
     /// Compiles the validators that another version of the API has compiled, until `may_continue`
     /// is false. Runs on the calling thread, which must not be a worker's. Returns the number of
-    /// validators that are left.
+    /// validators that are still to be compiled.
     pub(crate) fn warm(&self, before: &Self, may_continue: impl Fn() -> bool) -> usize {
         let before_operations = before.part.operations().iter().zip(&before.cells);
         let used =

@@ -378,7 +378,7 @@ pub(super) enum OptionsError {
 }
 
 impl RunOptions {
-    /// Completes the options with the file's values, then with defaults.
+    /// Adds the values of the configuration file for options that are not set, then the defaults.
     ///
     /// # Errors
     /// See [`OptionsError`].

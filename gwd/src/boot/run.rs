@@ -30,8 +30,8 @@ const DESCRIPTORS_LOW: u64 = 4_096;
 
 /// Maximum length of a token file, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
-/// Additional time for a stop, beyond its configured times: 5s. After that the process ends even if
-/// the stop is not complete.
+/// Time for a stop in addition to `--pre-stop` and `--drain-timeout`: 5s. After this time the
+/// process ends even if the stop is not complete.
 const STUCK: Duration = Duration::from_secs(5);
 /// Maximum wait after a second signal before the process ends: 1s.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ struct Running {
     shared: Arc<Shared>,
     /// Address and socket of the admin interface.
     admin: (Interface, OwnedFd),
-    /// True once the process stops.
+    /// True once the process has begun to stop.
     draining: Arc<AtomicBool>,
     /// Notified when another process has taken over.
     left: Arc<Notify>,
@@ -313,8 +313,9 @@ fn no_admin(error: &std::io::Error, resolved: &Resolved) -> Exit {
     Exit::Input
 }
 
-/// Stops with a drain (semantics.md §16): reports not ready at once, accepts for a while, then
-/// stops accepting. A second signal ends the wait.
+/// Stops with a drain (semantics.md §16): `/readyz` fails at once; gwd accepts connections for
+/// `--pre-stop`, and then lets open requests finish for `--drain-timeout`. A second signal ends the
+/// wait.
 fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     let impatient = || stops.load(Ordering::Relaxed) > 1;
     let end = Instant::now() + resolved.pre_stop;

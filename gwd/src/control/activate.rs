@@ -28,7 +28,7 @@ const WARM_ROLLBACK: Duration = Duration::from_millis(200);
 const MOVES_MAX: usize = 1_000;
 
 impl Control {
-    /// Activates the bundle of a record. A resident version needs no build.
+    /// Activates the bundle of a record. A version that is still in memory is not built again.
     pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
         let began_ns = self.node.shared.clock.now_ns();
         let bundle = accepted.bundle();
@@ -100,7 +100,8 @@ impl Control {
     }
 
     /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
-    /// bundle is going to run, `ran` is its new history, written in the same transaction.
+    /// bundle is going to run, `ran` is the history with this bundle, which the same transaction
+    /// writes.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,
@@ -145,8 +146,8 @@ impl Control {
     }
 
     /// Channel records that update the rollback history, oldest first. For a release or pin
-    /// directly after the running record, that is only this record; otherwise all records since the
-    /// oldest rollback target.
+    /// directly after the running record, only the record of `accepted`; otherwise all records
+    /// since the oldest rollback target.
     fn moves(&self, store: &Folder, accepted: &Accepted) -> Vec<Moved> {
         let record = accepted.record();
         let mut moves = vec![Moved {

@@ -57,8 +57,8 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Reads the trust file. If unsigned bundles are allowed, there is none, and the project's name
-/// comes from the store.
+/// Reads the trust file. If unsigned bundles are allowed, reads no file and takes the project's
+/// name from the store.
 pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     match &plan.trust {
         TrustSource::File(path) => {
@@ -264,7 +264,7 @@ impl Control {
             .is_ok_and(|kept| kept.accepted.len() == 2)
     }
 
-    /// Reads the history of running bundles and checks the state folder. Damage is reported. A
+    /// Reads the history of the bundles that ran, and checks the state folder. Reports damage. A
     /// damaged record may have been the newest, so no older bundle is used instead.
     fn read_what_ran(&mut self) {
         let ran = self.state.ran();

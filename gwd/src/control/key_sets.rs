@@ -23,10 +23,11 @@ use crate::runtime::program_log::{Level, event};
 const FORM: &str = "gwd-key-set-1";
 /// Maximum length of a stored copy in bytes: a key set of 1 MiB and its first line.
 const BYTES_MAX: u64 = (1 << 20) + 4_096;
-/// Maximum time by which the time of a copy may be ahead of the clock, in seconds.
+/// Maximum time by which the fetch time in a copy may be ahead of the clock, in seconds. A copy
+/// with a later fetch time is not used.
 const AHEAD_MAX_S: u64 = 300;
 
-/// Cells of all sources, and the folder of their copies.
+/// Key cells of all sources, and the folder with the stored copies of the key sets.
 #[derive(Debug, Default)]
 pub(crate) struct KeySets {
     /// Folder of the copies, or `None` if no copies are kept.
@@ -60,8 +61,8 @@ impl KeySets {
         Arc::clone(&entry.cell)
     }
 
-    /// Writes the sets that were fetched since the last call, and drops cells that no version has
-    /// named for a while. `now_ms` is monotonic.
+    /// Writes copies of the key sets that were fetched since the last call, and drops cells that no
+    /// version has named for a while. `now_ms` is monotonic.
     pub(crate) fn tidy(&self, now_ms: u64) {
         let mut cells = self.cells.borrow_mut();
         for entry in cells.values() {

@@ -397,8 +397,9 @@ impl Control {
         offered.is_ok()
     }
 
-    /// Time of the next read of the store: after a file event (limited by [`Looks`]), after the
-    /// polling interval, or when a refused bundle is retried, whichever comes first.
+    /// Time of the next read of the store: after a file event (at the rate of
+    /// [`read_schedule::ReadSchedule`]), after the polling interval, or when a refused bundle is
+    /// retried, whichever comes first.
     fn look_at_ms(&self) -> u64 {
         let poll_ms = self.looked_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);

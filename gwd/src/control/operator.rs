@@ -172,7 +172,7 @@ impl Control {
         }
     }
 
-    /// Record that vouches for a bundle which is only on disk.
+    /// Newest valid record for a bundle that is in the state folder but not in memory.
     fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
         let refused = |refused: Refused| Trouble::refused(&refused);
         if let Some(accepted) = self.kept_record(target).map_err(refused)? {

@@ -28,7 +28,7 @@ pub(super) struct ReadSchedule {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending(Arc<AtomicBool>);
 
-// === impl Looks ===
+// === impl ReadSchedule ===
 
 impl ReadSchedule {
     /// Returns the flag, for the watcher.

@@ -95,8 +95,8 @@ impl RollbackHistory {
     }
 }
 
-/// History of the channel after `records`. A rollback to a bundle that none of them names removes
-/// everything before it, because that bundle is older.
+/// History of the channel after `records`. A rollback to a bundle that no earlier record names
+/// leaves only this bundle, because it is older than all others.
 fn channel(records: &[Moved]) -> Vec<Step> {
     let mut history: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {

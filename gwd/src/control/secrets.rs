@@ -279,8 +279,8 @@ impl Secrets for Registry {
     }
 
     /// Returns the cell of a secret. If a version in memory uses the cell already, the source is
-    /// not read, so that a rollback works without it. Otherwise the source must exist. The value
-    /// must have the form in both cases.
+    /// not read, so that a rollback works without the source. Otherwise the source must exist. The
+    /// value must have the form in both cases.
     fn cell(
         &self,
         reference: &SecretRef,

@@ -28,9 +28,9 @@ use crate::runtime::files::{NONBLOCK, read_file};
 const RAN: &str = "gwd.json";
 /// Maximum length of [`RAN`], in bytes.
 const RAN_BYTES_MAX: u64 = 1 << 20;
-/// Maximum bundles in the history.
+/// Maximum number of bundles in [`Ran::ran`].
 const RAN_MAX: usize = 20;
-/// Maximum runs in the history.
+/// Maximum number of activations in [`Ran::runs`].
 const RUNS_MAX: usize = 100;
 
 /// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
@@ -56,7 +56,7 @@ pub(crate) struct State {
     lock: Lock,
 }
 
-/// Lock that keeps other processes out.
+/// Lock that prevents other processes from using the state folder.
 #[derive(Debug)]
 struct Lock {
     file: File,
@@ -83,7 +83,7 @@ pub(crate) struct Ran {
     pub(crate) way: RollbackHistory,
 }
 
-/// Activation of a bundle under a record.
+/// Activation of a bundle, with the serial of the record that names the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {

@@ -28,7 +28,7 @@ use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
 /// Maximum time for one query with all its attempts, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Maximum time for one attempt at a name server from the gwd options: 2s.
+/// Maximum time for one attempt at a name server that `--name-server` sets: 2s.
 const TRY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum SRV records of one answer.
 const SERVICES_MAX: usize = 256;
@@ -234,8 +234,8 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
                     ttl_ms = ttl_ms.min(for_ms);
                 }
                 Err(Answer::Absent { .. }) => {}
-                // Stop at the first failed query: without its answer, the remaining hosts are
-                // unknown.
+                // Stop at the first failed query: without its addresses, the set of hosts would be
+                // incomplete.
                 Err(answer) => return answer,
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! Such a request is subject to everything that applies to requests to an upstream: its hosts,
 //! health, limits, circuit breaker, connection pools and TLS. If a host is unreachable, another one
-//! is tried. If a reused connection is dead, a new one is opened. Nothing else is repeated. The
-//! whole answer is read, up to a maximum length.
+//! is tried. If a reused connection is dead, a new one is opened. Other failures are not retried.
+//! The whole answer is read, up to a maximum length.
 
 use std::cell::Cell;
 use std::future::poll_fn;

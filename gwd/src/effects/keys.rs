@@ -3,9 +3,9 @@
 //!
 //! At most one fetch from each source is in progress in the process; all requests that need a key
 //! from the source wait for the same fetch. The fetch is a task of its own with a timeout of its
-//! own. It continues if the request that started it ends, because an unknown key causes at most one
-//! fetch in 30 seconds. After a failed fetch, the last valid set is used until it is too old for
-//! the verifier.
+//! own. It continues if the request that started it ends, because the next fetch for an unknown key
+//! is allowed only 30 seconds later. After a failed fetch, the last valid set is used until it is
+//! too old for the verifier.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

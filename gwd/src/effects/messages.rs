@@ -30,7 +30,7 @@ const LONG_MS: u64 = 5_000;
 /// Validates a request.
 ///
 /// # Errors
-/// The failure of the client's body, with which the request ends.
+/// The failure to read the client's body. The request ends with this failure.
 pub(super) async fn ask(
     asking: &Asking<'_>,
     route: &RouteRef<'_>,
@@ -151,8 +151,8 @@ async fn schemas(
         u64::MAX => BODY_BYTES_DEFAULT,
         max_body => max_body.min(BODY_BYTES_MAX),
     };
-    // Longer bodies are forwarded unchecked only if a `max_body` above the limit admits them.
-    // Otherwise a client could avoid the check with a longer body.
+    // Longer bodies are forwarded unchecked only if `max_body` is above the maximum length of a
+    // checked body. Otherwise a client could avoid the check with a longer body.
     let is_upload = max_body != u64::MAX && max_body > bytes_max;
     let memory = &asking.worker.budgets.memory;
     let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
@@ -181,12 +181,12 @@ async fn schemas(
     })
 }
 
-/// Means to validate a message of an exchange.
+/// Context in which a message of an exchange is validated.
 pub(crate) struct Checking<'a> {
     pub(crate) worker: &'a Worker,
     /// Deadline of the task that serves the exchange.
     pub(crate) deadline: &'a Slot,
-    /// Address of the client, for fair turns.
+    /// Address of the client. Client addresses take turns to use the threads for computations.
     pub(crate) client: IpAddr,
 }
 

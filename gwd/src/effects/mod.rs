@@ -38,8 +38,8 @@ use crate::worker::{View, Worker};
 
 pub(crate) use keys::refresh as refresh_keys;
 
-/// Maximum time for a path that the gateway answers itself, in milliseconds: 15s, the default of
-/// `timeout`.
+/// Time limit of an effect for a request without a route, for example for a path that the gateway
+/// answers itself, in milliseconds: 15s, the default of `timeout`.
 const OWN_MS: u64 = 15_000;
 
 /// Request whose chain needs answers.

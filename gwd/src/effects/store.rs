@@ -7,9 +7,8 @@ use crate::effects::Asking;
 use crate::runtime::deadlines::in_time;
 use crate::stores::{DEADLINE, NoAnswer};
 
-/// Counts a request in the store and waits for the answer, for at most [`DEADLINE`] from now. If no
-/// answer arrives in time, further requests get no answer from the store, without waiting, until it
-/// has answered a test call.
+/// Counts a request in the store and waits for the answer, for at most [`DEADLINE`] from now. After
+/// a timeout, the counts of further requests fail at once until the store has answered a test call.
 pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
     let shared = &asking.worker.shared;
     let client = shared.stores.client(&count.store, shared.clock.now_ms());

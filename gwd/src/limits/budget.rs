@@ -10,7 +10,8 @@
 //!   ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
 //!
-//! Used memory is the measurement, or the sum of estimates and counts if that is larger.
+//! Used memory is the measurement, or the sum of the base, estimates and counts if that is larger.
+//! The base is the measurement of the process without connections.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ use crate::limits::budget::Memory;
 /// Number of bytes that an owner may buffer without reporting them to the process.
 const UNREPORTED_MAX: u64 = 16 << 10;
 
-/// Number of bytes that one owner buffers. The process counts them in its memory.
+/// Number of bytes that one owner buffers, reported to the memory accounting of the process.
 ///
 /// Small changes are reported late, so that bytes which are buffered only briefly do not touch a
 /// shared cache line. Dropping this value subtracts all its bytes.
@@ -52,7 +52,7 @@ impl Buffered {
         self.tell();
     }
 
-    /// Adds bytes. Reports them if the unreported part reaches [`UNTOLD_MAX`].
+    /// Adds bytes. Reports them if the unreported part reaches [`UNREPORTED_MAX`].
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         if self.bytes.get() >= self.reported.get() + UNREPORTED_MAX {

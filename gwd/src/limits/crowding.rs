@@ -2,8 +2,8 @@
 //!
 //! One address must not use up `--requests`. A request is counted if it begins while more than half
 //! of the permits are in use. While more than three quarters are in use, an address with counted
-//! requests on more than a quarter of the permits gets no further permit. Below half, a request
-//! costs one comparison.
+//! requests on more than a quarter of the permits gets no further permit. While at most half of the
+//! permits are in use, the check costs one comparison per request.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;

@@ -23,7 +23,8 @@ pub(crate) fn possible() -> u64 {
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// Raises the limit to the hard limit, if possible. Returns the limit, or `None` if there is none.
+/// Raises the limit to the hard limit, if possible. Returns the limit, or `None` if the number of
+/// descriptors is unlimited.
 pub(crate) fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -93,7 +93,7 @@ impl Inbox {
     }
 }
 
-// === impl Reading ===
+// === impl UnreadBody ===
 
 impl UnreadBody {
     pub(crate) fn new(inbox: &Rc<Inbox>) -> Self {

@@ -33,7 +33,8 @@ use crate::runtime::program_log::{Level, event};
 
 /// Name of the socket in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
-/// Message that requests the handover, and final message once the new process accepts connections.
+/// Message with which the new process requests the handover. [`READY`] is its final message, once
+/// it accepts connections.
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
 /// Maximum time for the new process to verify, build and accept connections: 60s.

@@ -117,7 +117,8 @@ impl Copies {
         flows.iter().any(|flow| flow.take_wants_turn())
     }
 
-    /// Sends the copies, because the body is complete.
+    /// Completes the copies at the end of the body: sends the buffered copies and ends the streamed
+    /// ones.
     pub(crate) fn send(&self) {
         let body = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {

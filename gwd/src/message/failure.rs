@@ -88,8 +88,8 @@ pub(crate) struct FailureInfo {
 }
 
 impl Kind {
-    /// Kind of failure if reading the client's body fails. If the client closed only its sending
-    /// side over HTTP/1.1, it may still read a response.
+    /// Kind of failure for an error while the client's body is read. A client that closes only its
+    /// sending side over HTTP/1.1 may still read a response: [`Kind::ClientBody`].
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
             Broken::Http1(Http1Broken::Gone) => return Self::ClientGone,

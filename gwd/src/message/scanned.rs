@@ -1,4 +1,4 @@
-//! Body that the scans of `kind: threat` read as it passes.
+//! Request body that the scans of `kind: threat` policies read while it is received.
 //!
 //! Each part of the body is scanned before it is released, so that no later reader keeps or parses
 //! bytes beyond a limit. The last part of a body with a known length is withheld until the whole
@@ -45,8 +45,8 @@ pub(crate) struct Found {
 }
 
 impl Scanned {
-    /// Wraps a request body that these scans read. Returns it unchanged if it is empty, or if no
-    /// scan is about its format.
+    /// Wraps a request body so that `scans` read it. Returns the body unchanged if it is empty, or
+    /// if none of the scans reads its format.
     pub(crate) fn of(
         incoming: Incoming,
         scans: &[&Scan],

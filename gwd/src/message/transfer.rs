@@ -49,8 +49,8 @@ pub(crate) struct Transfer {
     /// Time at which the bodies must end because a credential of the request expires. `u64::MAX`
     /// if they may continue.
     credential_ends_ms: Cell<u64>,
-    /// Limit of the request without the end of its credentials. Restored when the upload ends.
-    /// `None` if the end of the credentials does not limit an upload.
+    /// Time limit of the request before the expiry of its credentials limited the upload. Restored
+    /// when the upload ends. `None` if the expiry does not limit an upload.
     limit_after_upload: Cell<Option<Limit>>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
@@ -292,7 +292,7 @@ impl UploadState {
         self.read.get()
     }
 
-    /// Records that no received bytes of the body are unread.
+    /// Records that all received bytes of the body have been read, or that the rest is discarded.
     pub(crate) fn is_through(&self) {
         if let Some(unread) = &self.unread {
             unread.is_through();

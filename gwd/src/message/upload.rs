@@ -121,7 +121,7 @@ impl Progress {
     }
 }
 
-// === impl Reading ===
+// === impl BodySource ===
 
 impl BodySource {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Option<Broken>>>> {

@@ -85,9 +85,9 @@ impl Handshake {
         })
     }
 
-    /// Reason why the upgrade must be rejected, or `None` if it is allowed or ignored. Over
-    /// HTTP/1.1, the upstream would read a request body as the first frames; over HTTP/2, the body
-    /// consists of the frames.
+    /// Reason why the upgrade must be rejected, or `None` if it is allowed or ignored. Content is
+    /// rejected only over HTTP/1.1, because the upstream would read it as the first frames. Over
+    /// HTTP/2, the body consists of the frames.
     pub(crate) fn fault(&self, is_websocket: bool, content: bool) -> Option<&'static Reject> {
         match self.over {
             Over::Http1 if is_websocket && content => Some(&WITH_CONTENT),
@@ -154,8 +154,8 @@ impl Expected {
             && headers.get(ACCEPT) == Some(&self.accept)
     }
 
-    /// Adds the field with which an HTTP/1.1 upstream would have confirmed the handshake, for a
-    /// client over HTTP/1.1 and an upstream over HTTP/2.
+    /// Adds `Sec-WebSocket-Accept` to a response: an upstream over HTTP/2 does not send this field,
+    /// but a client over HTTP/1.1 needs it.
     pub(crate) fn tell(self, headers: &mut HeaderMap) {
         headers.insert(ACCEPT, self.accept);
     }

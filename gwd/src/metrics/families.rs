@@ -9,7 +9,7 @@ use crate::telemetry::shard::{BOUNDS_NS, Counted};
 
 /// Histograms by labels.
 pub(crate) type Histograms = BTreeMap<Labels, Sum>;
-/// Values by labels.
+/// Values of counters or gauges, by labels.
 pub(crate) type Numbers = BTreeMap<Labels, f64>;
 
 /// Labels of a series, with their values.

@@ -74,7 +74,7 @@ pub(crate) struct Bundles {
     pub(crate) certificates: BTreeMap<String, i64>,
     /// Active alarms, by name.
     pub(crate) alarms: Vec<&'static str>,
-    /// Sockets, by name of the listener.
+    /// Listening sockets with their connection counts, each with the name of its listener.
     pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
 }
 

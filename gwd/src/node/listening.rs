@@ -70,7 +70,7 @@ impl Node {
     }
 
     /// Begins to leave the addresses that the version does not name. The returned channel closes
-    /// once no worker listens there any more.
+    /// once no worker listens at these addresses any more.
     pub(super) fn leave_others(
         &mut self,
         listener_of_socket: &[Option<usize>],
