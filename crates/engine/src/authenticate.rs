@@ -1,10 +1,12 @@
 //! Enforcement of OpenAPI's `security`.
 //!
-//! Alternatives are tried in order; the first one that is satisfied determines the principal. An empty alternative
-//! (`{}`) admits requests without a credential. An invalid credential is refused with 401 even then, and even beside a
-//! valid one. Two credentials in one place are refused with 400, because servers differ in which one they use. So are
-//! tokens in two places, unless an alternative requires both (RFC 6750 §2). An alternative that requires several
-//! credentials fails if they belong to two consumers or to two subjects of one issuer.
+//! Alternatives are tried in order; the first one that is satisfied determines the principal. An
+//! empty alternative (`{}`) admits requests without a credential. A request with an invalid
+//! credential is refused with 401 even then, and even if it also has a valid credential. Two
+//! credentials in one place are refused with 400, because servers differ in which one they use.
+//! Tokens in two places are refused with 400, too, unless an alternative requires both (RFC 6750
+//! §2). An alternative that requires several credentials fails if they belong to two consumers or
+//! to two subjects of one issuer.
 
 use std::sync::Arc;
 
@@ -95,7 +97,7 @@ enum Outcome {
     Fault(Fault),
     /// Two consumers list the certificate or token.
     Disputed,
-    /// The verifier needs the answer to this question first.
+    /// The verifier needs the result of this effect before it can decide.
     Ask(Box<Effect>),
     /// The password could not be checked, because the check was not possible now.
     Unchecked,
@@ -106,7 +108,7 @@ enum Outcome {
     Several,
 }
 
-/// Reason why a request is not admitted now: a refusal, or a question that needs an answer.
+/// Reason why a request is not admitted now: a refusal, or an effect whose result is needed first.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Reject(&'static Reject),

@@ -217,7 +217,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
     }
 }
 
-/// Enters the paths of an API's logins at a mount.
+/// Adds the paths that the gateway answers itself for an API's logins, at a mount.
 fn own_paths(
     listeners: &mut [Listener],
     shared: &ir::Shared,

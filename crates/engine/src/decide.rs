@@ -78,7 +78,7 @@ pub struct Decided<'s> {
     own: Option<&'s OwnPath>,
 }
 
-/// Verdict on a request: forward it, reply, refuse it, or ask a question of a step.
+/// Verdict on a request: forward it, reply, refuse it, or perform an effect that a step needs.
 #[derive(Debug)]
 pub enum Verdict {
     /// Forward the request to the route's upstream.
@@ -87,8 +87,8 @@ pub enum Verdict {
     Reply(Box<Reply>),
     /// Refuse the request.
     Reject(Refusal),
-    /// The last step that ran needs the answer to this question. [`resume`] continues with the
-    /// answer.
+    /// The last step that ran needs the result of this effect. [`resume`] continues with the
+    /// result.
     Ask(Box<Effect>),
 }
 
@@ -155,7 +155,8 @@ pub fn decide<'s>(
     cx.route = Some(route.id);
     cx.scheme = snapshot.listeners[listener].scheme;
     let treatment = route.treatment;
-    // The services of policies receive no cookie of a login either.
+    // Remove the login cookies that authentication does not read, so that services which policies
+    // call do not receive them.
     for name in &snapshot.session_cookies {
         if !treatment.security.reads_cookie(name) {
             strip_cookies_of(&mut head.headers, name);
@@ -185,8 +186,8 @@ pub fn decide<'s>(
     run(snapshot, route, head, cx, 0)
 }
 
-/// Continues a request whose last step asked a question. That step runs again and finds the answer
-/// in `cx`. A decision without a question is returned unchanged.
+/// Continues a request whose last step needed an effect. That step runs again and finds the result
+/// in `cx`. A decision that needs no effect is returned unchanged.
 pub fn resume<'s>(
     snapshot: &'s Snapshot,
     decided: Decided<'s>,
@@ -235,7 +236,7 @@ fn answered_by_gateway<'s>(
     decided(verdict, guards.len() + 1)
 }
 
-/// Verdict of a step that ends the chain, or asks a question. None if the chain continues.
+/// Verdict of a step that ends the chain or needs an effect. None if the chain continues.
 fn stopped(step: Step, cx: &Cx<'_>) -> Option<Verdict> {
     Some(match step {
         Step::Continue => return None,

@@ -21,7 +21,7 @@ pub(crate) struct OwnPath {
     guards: Vec<Arc<Filter>>,
 }
 
-/// Use of a path.
+/// Purpose of a path that the gateway answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// The provider sends browsers here with its response.
@@ -58,7 +58,7 @@ impl OwnPath {
         own.collect()
     }
 
-    /// Keeps the guards that another API with the same login has as well.
+    /// Removes the guards that another API with the same login does not have.
     pub(crate) fn share(&mut self, other: &Self) {
         let is_shared = |one: &Arc<Filter>| other.guards.iter().any(|own| Arc::ptr_eq(own, one));
         self.guards.retain(is_shared);

@@ -10,7 +10,7 @@ pub use crate::piece::Next;
 /// Framing of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Length {
-    /// Content-Length: this many bytes.
+    /// Body of this many bytes (`Content-Length`).
     Known(u64),
     /// Chunked coding.
     Chunked,

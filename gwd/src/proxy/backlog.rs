@@ -52,8 +52,8 @@ pub(super) struct Sending {
 enum BodyOwner {
     /// Body that only hyper uses. hyper does not poll it while the client reads nothing.
     Alone(ResponseBody),
-    /// Body that the stream uses as well: while the client reads nothing, the stream sends the rest
-    /// of the request.
+    /// Body of a response that began before its request was sent completely. The stream's task uses
+    /// this body, too: while the client reads nothing, the task sends the rest of the request.
     Early(Rc<RefCell<ResponseBody>>),
 }
 

@@ -215,7 +215,7 @@ fn context<'s>(
 }
 
 /// Finds the route and runs its chain, with the answers of other services that the chain needs. If
-/// a step reads the client's body and the body fails, sets the failure.
+/// a step cannot read the client's body, stores the failure in `failed`.
 async fn decide<'s>(
     stream: &'s Stream,
     version: &'s Version,

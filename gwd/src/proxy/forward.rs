@@ -224,7 +224,8 @@ impl Forwarding<'_, '_> {
         }
     }
 
-    /// Begins the mirror copies of the request. They are sent now, or at the end of the body.
+    /// Begins the mirror copies of the request. Copies of a request without a body are sent at
+    /// once.
     fn copy(&self, route: &RouteRef<'_>, head: &RequestHead, body: &Incoming, origin: &Origin) {
         let copies = match self.cx.mirrors.is_empty() {
             true => None,

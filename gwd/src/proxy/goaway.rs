@@ -20,7 +20,7 @@ use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY, RST_STREAM};
 /// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
 
-/// Streams that were reset with PROTOCOL_ERROR and not looked at yet.
+/// Streams that h2 has reset with PROTOCOL_ERROR and that have not been reported yet.
 pub(super) type Resets = Rc<RefCell<Vec<u32>>>;
 
 /// I/O for hyper that tracks the boundaries of the frames which the gateway sends.
@@ -28,7 +28,7 @@ pub(super) struct GoAway<I> {
     io: I,
     ending: Ending,
     resets: Resets,
-    /// Received part of the error code of a RST_STREAM frame.
+    /// Part of the error code of a RST_STREAM frame that has been written so far.
     code: u32,
     header: [u8; FRAME_HEADER_BYTES],
     /// Number of bytes of `header` that were written.

@@ -248,7 +248,7 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True once, when GOAWAY must be sent.
+    /// Returns true once: GOAWAY must be sent now.
     fn asks_to_end(&mut self) -> bool {
         if self.told_ms.is_some() {
             return false;

@@ -295,8 +295,8 @@ impl Record {
         }
     }
 
-    /// Records that the upstream's body was read from this time until now, before the head was
-    /// sent.
+    /// Records that the gateway has waited for the upstream's body from `began_ns` until now,
+    /// before it sends the head.
     pub(crate) fn read_body(&mut self, began_ns: u64) {
         self.body_wait_ns = self.now_ns().saturating_sub(began_ns);
     }

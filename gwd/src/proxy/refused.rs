@@ -21,8 +21,8 @@ pub(super) enum RefusedHead {
 }
 
 impl RefusedHead {
-    /// Counts the head and writes its line. A malformed head has no status, because it gets no
-    /// response.
+    /// Counts the refused head and writes its access log line. A malformed head has no status,
+    /// because it gets no response.
     #[cold]
     pub(super) fn record(self, conn: &Conn) {
         let (status, reason) = match self {

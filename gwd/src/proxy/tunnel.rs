@@ -73,7 +73,7 @@ struct Pass {
     epoch: u64,
 }
 
-/// End of a tunnel by the gateway.
+/// State of a tunnel that the gateway itself ends.
 #[derive(Clone, Copy, Default)]
 struct Ending {
     /// True once the client has been sent a Close frame.
@@ -193,8 +193,8 @@ async fn carry(
 }
 
 impl Ending {
-    /// Begins the end of a tunnel if the worker's drain ends, or if a credential was revoked or has
-    /// ended.
+    /// Begins to end a tunnel when the time for tunnels in a drain is over, or if a credential was
+    /// revoked or has ended.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);

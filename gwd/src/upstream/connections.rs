@@ -76,7 +76,7 @@ struct WaiterState {
 pub(crate) enum Grant {
     /// Permit, which was taken for the waiter.
     Permit,
-    /// Connection of the waiter's pool, which is reserved for it.
+    /// Connection of the waiter's pool, which is reserved for the waiter.
     Kept,
 }
 

@@ -228,7 +228,7 @@ impl<'a, 's> Call<'a, 's> {
         count: UploadCount,
     ) -> Self {
         let seen_ns = match source {
-            // Nothing was awaited since the request's head: reuse its time.
+            // Nothing was awaited since the request's head: reuse the time of the head.
             Source::None if out.cx.answers.is_empty() => out.cx.now_ns,
             Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
                 out.calls.clock.now_ns()

@@ -125,7 +125,8 @@ pub(crate) struct Padded<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct InFlight {
     state: Arc<State>,
-    /// Number of requests that the upstream receives at the same time, when the request began.
+    /// Maximum number of requests that the upstream receives at the same time, in the version that
+    /// the request uses.
     concurrent: u64,
     /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
@@ -272,9 +273,9 @@ impl State {
         bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Counts a request of a client in progress. `None` if the maximum `limits.requests` is reached.
-    /// `concurrent` is the number of requests that the upstream receives at the same time, of which
-    /// each client address has a share.
+    /// Counts a request of a client in progress. `None` if the maximum `limits.requests` is
+    /// reached. `concurrent` is the maximum number of requests that the upstream receives at the
+    /// same time. Each client address has a share of this number.
     pub(crate) fn begin(
         self: &Arc<Self>,
         requests_max: u64,

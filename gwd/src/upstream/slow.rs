@@ -35,7 +35,7 @@ use crate::upstream::shared::{self, InFlight, State};
 /// Limit on slow uploads, for one upstream and one client.
 pub(super) struct SlowShare<'a> {
     pub(super) state: &'a Arc<State>,
-    /// Number of requests that the upstream receives at the same time.
+    /// Maximum number of requests that the upstream receives at the same time.
     pub(super) requests_max: u64,
     pub(super) addresses: &'a Arc<Addresses>,
     pub(super) client: IpAddr,
@@ -44,7 +44,7 @@ pub(super) struct SlowShare<'a> {
 /// Limit on unfinished uploads, for one upstream and one client.
 pub(super) struct UploadShare<'a> {
     pub(super) state: &'a Arc<State>,
-    /// Number of requests that the upstream receives at the same time.
+    /// Maximum number of requests that the upstream receives at the same time.
     pub(super) requests_max: u64,
     pub(super) addresses: &'a Arc<Addresses>,
     pub(super) client: IpAddr,
@@ -73,7 +73,7 @@ pub(crate) struct SlowPermit {
 #[derive(Debug)]
 pub(super) struct SlowReader {
     pub(super) state: Arc<State>,
-    /// Number of requests that the upstream receives at the same time.
+    /// Maximum number of requests that the upstream receives at the same time.
     pub(super) requests_max: u64,
     pub(super) client: IpAddr,
 }

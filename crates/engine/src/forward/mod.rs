@@ -37,7 +37,7 @@ pub struct Origin {
 /// Request to forward: its route, its target, and its client.
 #[derive(Clone, Copy)]
 pub struct Relay<'r, 's> {
-    /// Route that owns the request.
+    /// Route that the request matches.
     pub route: &'r RouteRef<'s>,
     /// Upstream of the request.
     pub upstream: &'r Upstream,

@@ -27,7 +27,7 @@ pub struct ThisHop {
     pub authority: HeaderValue,
     /// Address of the peer as X-Forwarded-For writes it.
     address: HeaderValue,
-    /// Element of Forwarded.
+    /// Element of `Forwarded` for this hop.
     element: HeaderValue,
     /// Port that the client requested.
     port: HeaderValue,

@@ -182,7 +182,8 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<Incoming> {
     request
 }
 
-/// Ends the connection in the way that the reason requires.
+/// Ends the connection. Depending on the reason, runs a tunnel, sends a last response, or resets
+/// the connection.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     // Take the tunnel out of the stream even if it is not run: the two reference each other and
     // would never be freed.

@@ -94,7 +94,7 @@ impl Incoming {
     }
 
     /// Releases flow-control window for the bytes that were read. If the process buffers too much,
-    /// waits until no data of this response is unread.
+    /// waits until all received data of this response has been read.
     fn give_back(&mut self) {
         let flow = self.stream.flow_control();
         let waits = flow.used_capacity() > self.owed;

@@ -101,8 +101,8 @@ impl Pool {
         }
     }
 
-    /// Takes a connection that returned for this waiter. If the connection cannot be reused,
-    /// returns its permit instead.
+    /// Takes the returned connection that was reserved for this waiter. If the connection cannot be
+    /// reused, returns its permit instead.
     fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<ConnectionPermit>> {
         self.leave_behind();
         if idle.round != self.round.get() || !idle.transport.is_ready() {
