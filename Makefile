@@ -61,7 +61,8 @@ check-arrows:
 # What is missing and small is installed where that is allowed. Compiler and formatter come with
 # rust-toolchain.toml. A test whose tool is missing all the same is skipped; with CI=true it fails.
 TOOLS := curl:curl openssl:openssl git:git skopeo:skopeo h2load:nghttp2-client nginx:nginx node:nodejs \
-	valgrind:valgrind haproxy:haproxy testssl:testssl.sh npm:npm redis-server:redis-server
+	valgrind:valgrind haproxy:haproxy testssl:testssl.sh npm:npm redis-server:redis-server \
+	javac:default-jdk-headless
 # A browser under any of its names: the first is what Debian installs.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 tools:

@@ -1,6 +1,6 @@
 // An origin that answers with the path that it would serve: decoded once and normalised, as static
 // middlewares do. With `careless` it decodes until nothing changes, takes `\` for `/` and drops
-// `;parameters`.
+// `;parameters`. With `raw` it answers with the target as it came, for proxies in front of it.
 const http = require('http');
 const path = require('path');
 
@@ -15,7 +15,7 @@ const careless = (target) => {
   text = text.replaceAll('\\', '/').split('/').map((segment) => segment.split(';')[0]).join('/');
   return path.posix.normalize(text);
 };
-const read = process.argv[2] === 'careless' ? careless : served;
+const read = { careless, raw: (target) => target }[process.argv[2]] ?? served;
 const server = http.createServer((request, response) => {
   const answer = read(request.url);
   response.statusCode = answer === null ? 400 : 200;

@@ -1,6 +1,6 @@
 //! Third-party programs with which a test exchanges lines of JSON: scripts in `tests/peers`, with
 //! the npm and PyPI packages that `tests/peers/install` (`make tools`) installs below the target
-//! folder.
+//! folder. The same command installs third-party servers there.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -29,7 +29,7 @@ impl Peer {
     /// `None` if node or a package is missing.
     #[must_use]
     pub fn node(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
-        let folder = packages("npm", "package-lock.json")?;
+        let folder = packages("npm", &["package-lock.json"])?;
         let text = std::fs::read_to_string(scripts().join(script)).expect("the script is there");
         let mut node = Command::new("node");
         // node resolves the imports of such a script relative to its working folder.
@@ -41,7 +41,7 @@ impl Peer {
     /// `requirements.txt`. `None` if Python or a package is missing.
     #[must_use]
     pub fn python(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
-        let folder = packages("python", "requirements.txt")?;
+        let folder = packages("python", &["requirements.txt"])?;
         let mut python = Command::new("python3");
         python.arg(scripts().join(script)).args(arguments);
         Self::start(python.env("PYTHONPATH", folder))
@@ -102,12 +102,30 @@ impl Drop for Peer {
     }
 }
 
-/// Folder with the packages of a lock file. `None` unless the packages of exactly this lock file
-/// are installed.
-fn packages(name: &str, lock: &str) -> Option<PathBuf> {
+/// Folder with the servers of `servers.txt` (Envoy, Traefik) and the program that Go made of
+/// `paths_origin.go`, or `None` unless exactly these are installed.
+#[must_use]
+pub fn servers() -> Option<PathBuf> {
+    packages("servers", &["servers.txt", "paths_origin.go"])
+}
+
+/// Debian's embedded Tomcat, or `None` if it is not installed.
+#[must_use]
+pub fn tomcat() -> Option<PathBuf> {
+    let folder = binaries::target().join("peers/tomcat");
+    let jar = folder.join("usr/share/java/tomcat10-embed-core.jar");
+    jar.is_file().then_some(jar)
+}
+
+/// Folder with the packages of lock files, or `None` unless exactly these are installed.
+fn packages(name: &str, locks: &[&str]) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;
-    (std::fs::read(scripts().join(lock)).ok()? == installed).then_some(folder)
+    let locks: Option<Vec<Vec<u8>>> = locks
+        .iter()
+        .map(|lock| std::fs::read(scripts().join(lock)).ok())
+        .collect();
+    (locks?.concat() == installed).then_some(folder)
 }
 
 fn scripts() -> PathBuf {

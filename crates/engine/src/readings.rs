@@ -359,13 +359,14 @@ fn has_dots(path: &str) -> bool {
 
 /// Changes that an upstream may make to a path. Each function returns None if it changes nothing.
 /// Servers apply these changes in different orders, and a request may pass several servers.
-const STEPS: [fn(&str) -> Option<String>; 14] = [
+const STEPS: [fn(&str) -> Option<String>; 15] = [
     overlong::shortened,
     |path| replaced(path, "%2F", "/"),
     |path| replaced(path, "%5C", "/"),
     |path| replaced(path, "%3B", ";"),
     decoded_again,
     without_parameters,
+    without_dot_parameters,
     |path| cut(path, "%3F"),
     |path| cut(path, "%23"),
     // NUL ends strings in C. The edge refuses the plain `%00`, but an overlong form passes it.
@@ -411,6 +412,23 @@ fn without_parameters(path: &str) -> Option<String> {
         .map(|segment| segment.split(';').next().unwrap_or_default())
         .collect();
     Some(bare.join("/"))
+}
+
+/// Path without the `;parameters` of dot segments. Envoy with `normalize_path` takes `..;a` for `..`
+/// and keeps the parameters of other segments.
+fn without_dot_parameters(path: &str) -> Option<String> {
+    if !path.contains(".;") {
+        return None;
+    }
+    let segments: Vec<&str> = path
+        .split('/')
+        .map(|segment| match segment.split_once(';') {
+            Some((dots @ ("." | ".."), _)) => dots,
+            _ => segment,
+        })
+        .collect();
+    let bare = segments.join("/");
+    (bare != path).then_some(bare)
 }
 
 /// Part of the path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.
@@ -527,6 +545,7 @@ mod tests {
             ("/open/..%2Fsecret/1", &["/secret/1"]),
             ("/open/..%5Csecret/1", &["/secret/1"]),
             ("/open/..;/secret/1", &["/secret/1"]),
+            ("/open/..;/x/a;b", &["/x/a", "/x/a;b"]),
             (
                 "/open/..;x=%2F/secret",
                 &[

@@ -1,15 +1,17 @@
 //! Paths that third-party servers interpret differently: the path that each serves for forty
 //! request targets (docs/paths.md). None of them must serve a protected path through the gateway.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+mod origins;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 
 use e2e::binaries;
 use e2e::gateway::Options;
 use e2e::project::Project;
-use e2e::server::{Server, free_port};
 use e2e::wait;
+
+use origins::Origin;
 
 /// Request targets that servers interpret differently.
 const TARGETS: [&str; 40] = [
@@ -55,90 +57,6 @@ const TARGETS: [&str; 40] = [
     "/%2e/secret/1",
 ];
 
-/// Server that responds with the path that it serves.
-struct Origin {
-    name: &'static str,
-    port: u16,
-    _server: Server,
-    _folder: Option<Project>,
-}
-
-impl Origin {
-    fn script(name: &'static str, program: &str, arguments: &[&str]) -> Option<Self> {
-        let peers = binaries::workspace().join("tests/peers");
-        let child = Command::new(program)
-            .arg(peers.join(arguments[0]))
-            .args(&arguments[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut server = Server(child);
-        let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
-        let port = lines.next()?.ok()?.parse().ok()?;
-        Some(Self {
-            name,
-            port,
-            _server: server,
-            _folder: None,
-        })
-    }
-
-    fn nginx() -> Option<Self> {
-        let (folder, port) = (Project::new(), free_port());
-        let server = format!(
-            "listen 127.0.0.1:{port}; default_type text/plain; location / {{ return 200 $uri; }}"
-        );
-        let server = Server::nginx(folder.root(), port, &server)?;
-        Some(Self {
-            name: "NGINX",
-            port,
-            _server: server,
-            _folder: Some(folder),
-        })
-    }
-
-    fn haproxy() -> Option<Self> {
-        let (folder, port) = (Project::new(), free_port());
-        let config = format!(
-            "defaults\n mode http\n timeout client 10s\n\
-             frontend paths\n bind 127.0.0.1:{port}\n \
-             http-request return status 200 content-type text/plain lf-string \"%[path]\"\n"
-        );
-        folder.write("haproxy.cfg", &config);
-        let mut haproxy = Command::new("haproxy");
-        haproxy.arg("-f").arg(folder.path("haproxy.cfg"));
-        let server = Server::start(&mut haproxy)?;
-        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        wait::within(wait::PATIENCE, || listens().then_some(()));
-        Some(Self {
-            name: "HAProxy",
-            port,
-            _server: server,
-            _folder: Some(folder),
-        })
-    }
-
-    fn all() -> Vec<Self> {
-        let all = [
-            Self::nginx(),
-            Self::haproxy(),
-            Self::script("Node", "node", &["paths_origin.js"]),
-            Self::script("Python", "python3", &["paths_origin.py"]),
-        ];
-        let all: Vec<Self> = all.into_iter().flatten().collect();
-        if all.len() < 4 {
-            prerequisite::skip("not all of NGINX, HAProxy, Node and Python are installed");
-        }
-        all
-    }
-
-    fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-}
-
 /// Status and body of a GET request with this exact target.
 fn get(address: SocketAddr, target: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
@@ -163,21 +81,23 @@ fn made_of(origin: &Origin, target: &str) -> String {
     }
 }
 
-/// Column of a server in the table of docs/paths.md, by target.
+/// Column of a server in the tables of docs/paths.md, by target.
 fn documented(name: &str) -> Vec<(String, String)> {
     let path = binaries::workspace().join("docs/paths.md");
     let text = std::fs::read_to_string(path).expect("the page is there");
-    let mut rows = text.lines().filter(|line| line.starts_with('|'));
     let cells = |line: &str| -> Vec<String> {
         let cells = line.trim_matches('|').split('|');
         cells
             .map(|cell| cell.trim().trim_matches('`').to_owned())
             .collect()
     };
-    let head = rows.by_ref().map(cells).find(|cells| cells[0] == "target");
-    let head = head.expect("the table is there");
-    let at = head.iter().position(|cell| cell == name).expect("a column");
-    let rows = rows.skip(1).map(cells).take(TARGETS.len());
+    let mut rows = text.lines().filter(|line| line.starts_with('|')).map(cells);
+    let at = rows.by_ref().find_map(|cells| {
+        let at = cells.iter().position(|cell| cell == name);
+        at.filter(|_| cells[0] == "target")
+    });
+    let at = at.unwrap_or_else(|| panic!("no table has the column {name}"));
+    let rows = rows.skip(1).take(TARGETS.len());
     rows.map(|cells| (cells[0].clone(), cells[at].clone()))
         .collect()
 }
