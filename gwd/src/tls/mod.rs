@@ -10,6 +10,8 @@ pub(crate) mod accept;
 mod certs;
 mod client_auth;
 pub(crate) mod connector;
+#[cfg(test)]
+mod freed;
 pub(crate) mod peer_certificate;
 mod sni;
 
