@@ -38,6 +38,8 @@ pub fn overlap(a: &Segment, b: &Segment) -> bool {
 /// Two segments with runs overlap exactly if the texts before their first runs agree and the texts
 /// after their last runs agree. The runs of each segment match the text in the middle of the other.
 fn overlapping(a: &[Step], b: &[Step]) -> bool {
+    #[cfg(test)]
+    COMPARED.set(COMPARED.get() + 1);
     match (Parts::of(a), Parts::of(b)) {
         (Some(a), Some(b)) => {
             let before = a.before.iter().zip(b.before);
@@ -48,6 +50,12 @@ fn overlapping(a: &[Step], b: &[Step]) -> bool {
         (Some(_), None) => matched(b, a, Step::meet).is_some(),
         (None, _) => matched(a, b, Step::meet).is_some(),
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Number of pairs of automata that this thread has compared.
+    pub(crate) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Number of states up to which [`common`] searches for the shortest string. Two segments of six
