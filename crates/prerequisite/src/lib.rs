@@ -14,6 +14,7 @@ pub mod corpus;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Records that the calling test is skipped.
@@ -70,6 +71,28 @@ pub fn python_module(name: &str) -> bool {
         skip(&format!("python3 cannot import `{name}`"));
     }
     is_there
+}
+
+/// File of an npm package that `tests/peers/install` (`make tools`) installed below the target
+/// folder. Records a skip if there is none.
+///
+/// # Panics
+/// With `CI=true`, if the file is missing.
+#[must_use]
+#[track_caller]
+pub fn npm_file(path: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    // Tests lie in TARGET/PROFILE/deps.
+    let file = own
+        .ancestors()
+        .nth(3)?
+        .join("peers/npm/node_modules")
+        .join(path);
+    if !file.is_file() {
+        skip(&format!("`make tools` has not installed `{path}` of npm"));
+        return None;
+    }
+    Some(file)
 }
 
 /// True if the slow suites run (`GWC_TEST_FULL=1`).

@@ -323,16 +323,38 @@ fn init_from_each_real_document_ends_clean() {
         "xero_accounting.yaml",
         "digitalocean/specification/DigitalOcean-public.v2.yaml",
     ] {
-        let from = corpus.join("specs").join(document);
-        let from = from.to_str().expect("a name");
-        let name = document.replace(['/', '.'], "-");
-        in_folder(folder.path(), &["init", &name, "--from", from])
-            .with(0)
-            .contains("is ready");
-        let project = folder.path().join(&name);
-        in_folder(&project, &["lint", "--format", "concise"]).with(0);
-        in_folder(&project, &["build"]).with(0);
+        ends_clean(
+            folder.path(),
+            &corpus.join("specs").join(document),
+            document,
+        );
     }
+}
+
+/// The same for documents of npm packages: GitHub's with 13 MB, and Netlify's of OpenAPI 2.
+#[test]
+fn init_from_documents_of_npm_ends_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    for document in [
+        "@octokit/openapi/generated/api.github.com.json",
+        "@netlify/open-api/dist/swagger.json",
+    ] {
+        if let Some(from) = prerequisite::npm_file(document) {
+            ends_clean(folder.path(), &from, &document[1..]);
+        }
+    }
+}
+
+/// Makes a project in `folder` from a document, and checks that it is ready and builds.
+fn ends_clean(folder: &Path, from: &Path, name: &str) {
+    let name = name.replace(['/', '.'], "-");
+    let from = from.to_str().expect("a name");
+    in_folder(folder, &["init", &name, "--from", from])
+        .with(0)
+        .contains("is ready");
+    let project = folder.join(&name);
+    in_folder(&project, &["lint", "--format", "concise"]).with(0);
+    in_folder(&project, &["build"]).with(0);
 }
 
 #[test]
