@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use diag::{Sink, Sources, Tree};
 use gwc::output::human;
+use sources::project::files::Files;
 use sources::syntax::{self, Limits};
 
 use prerequisite::corpus;
@@ -141,10 +142,7 @@ fn binary_garbage_is_refused() {
             })
             .collect();
         for name in ["openapi.yaml", "openapi.json"] {
-            let mut files = sources::project::files::Files::in_memory(
-                [(name, bytes.clone())],
-                Limits::default(),
-            );
+            let mut files = Files::in_memory([(name, bytes.clone())], Limits::default());
             let file = files.read(name).expect("in memory");
             let mut sink = Sink::default();
             files.report(file, &mut sink);
@@ -169,8 +167,7 @@ fn binary_garbage_is_refused() {
 #[test]
 fn bytes_that_are_not_utf8_have_a_place() {
     let bytes = b"a: 1\nb: \xe4\n".to_vec();
-    let mut files =
-        sources::project::files::Files::in_memory([("a.yaml", bytes)], Limits::default());
+    let mut files = Files::in_memory([("a.yaml", bytes)], Limits::default());
     let file = files.read("a.yaml").expect("in memory");
     let mut sink = Sink::default();
     files.report(file, &mut sink);
@@ -288,6 +285,35 @@ fn many_findings_are_written_in_linear_time() {
         let json = gwc::output::json::document(&linted.report());
         assert_eq!(json["counts"]["error"], count);
         start.elapsed()
+    });
+}
+
+#[test]
+fn many_consumers_take_linear_time() {
+    const GATEWAY: &str = "version: 1\nname: s\napis: {s: {path: api.yaml}}\n\
+        upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9\"}}}}\n\
+        consumers_file: consumers.json\ndefaults: {upstream: u, security: upstream}\n";
+    const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
+    takes_linear_time("consumers", 40_000, |count| {
+        let consumers: Vec<String> = (0..count)
+            .map(|index| {
+                format!("\"consumer-{index}\": {{\"keys\": [{{\"sha256\": \"{index:064x}\"}}]}}")
+            })
+            .collect();
+        let consumers = format!("{{{}}}", consumers.join(","));
+        let files = [
+            ("gateway.yaml", GATEWAY),
+            ("api.yaml", DOCUMENT),
+            ("consumers.json", &*consumers),
+        ];
+        let files = Files::in_memory(files, Limits::default());
+        let start = Instant::now();
+        let compiled = model::compile::project(files, &Vec::new());
+        let time = start.elapsed();
+        let read = compiled.findings.iter();
+        let wrong = read.filter(|one| one.level == diag::Level::Error);
+        assert_eq!(wrong.count(), 0);
+        time
     });
 }
 
@@ -435,7 +461,7 @@ fn overlapping_templates_are_reported_a_few_times() {
     let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, timeout: 5s}\n";
     let files = [("gateway.yaml", gateway), ("api.yaml", &document)];
-    let files = sources::project::files::Files::in_memory(files, Limits::default());
+    let files = Files::in_memory(files, Limits::default());
     let compiled = model::compile::project(files, &Vec::new());
     let mut each: std::collections::BTreeMap<diag::Span, usize> = std::collections::BTreeMap::new();
     let (mut all, mut counted) = (0, 0);

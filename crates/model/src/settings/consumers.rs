@@ -51,22 +51,23 @@ pub(super) fn consumers(
     let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
     let mut certified: BTreeMap<String, Span> = BTreeMap::new();
     let mut holders: BTreeMap<(String, ir::HolderName), Span> = BTreeMap::new();
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let mut consumers: Vec<Defined<ir::Consumer>> = Vec::new();
     let written = [own, file].into_iter().flatten();
     for (entry, node) in written.flat_map(NodeRef::entries) {
-        let twice = |known: &&Defined<ir::Consumer>| *known.value.name == *entry.key;
-        if let Some(known) = consumers.iter().find(twice) {
+        if let Some(known) = names.get(&*entry.key) {
             sink.push(
                 Diagnostic::new(
                     &CONSUMER_TWICE,
                     entry.key_span,
                     format!("the consumer `{}` occurs twice", entry.key.escape_debug()),
                 )
-                .related(known.span, "also defined here")
+                .related(*known, "also defined here")
                 .help("write all its credentials in one of the files"),
             );
             continue;
         }
+        names.insert(&entry.key, entry.key_span);
         let mut lists = [Vec::new(), Vec::new()];
         for (list, key) in lists.iter_mut().zip(["keys", "basic"]) {
             for item in node.get(key).into_iter().flat_map(NodeRef::items) {

@@ -1,5 +1,6 @@
 //! Tests of token verification: a table of attacks, the examples of RFC 7515, and identities.
 
+mod cost;
 mod fetched;
 mod vectors;
 
