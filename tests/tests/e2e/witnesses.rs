@@ -3,6 +3,8 @@
 //! A client sends the witness of every line to a gateway with the old version and to one with the
 //! new version. The test's own provider issues the credentials.
 
+mod tokens;
+
 use std::collections::BTreeSet;
 
 use e2e::gateway::{Gateway, Options};

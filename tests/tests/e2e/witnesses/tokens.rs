@@ -1,0 +1,214 @@
+//! Witnesses with tokens: foreign, expired, forged and valid ones. PyJWT signs them with keys that
+//! gwc does not have.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use e2e::gateway::Options;
+use e2e::peers::{self, Peer};
+use e2e::upstream::{Answer, Upstream};
+use serde_json::{Value, json};
+
+use super::{answer, released};
+
+/// Time of all witnesses (Unix time, seconds).
+const AT_S: f64 = 900_000_000.0;
+/// Seconds by which a token is valid longer than the witness. The gateways must answer within them.
+const SLACK_S: f64 = 20.0;
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const ISSUER: &str = "https://idp.example";
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{token: []}]
+paths:
+  /list: {get: {operationId: list, responses: {\"200\": {description: fine}}}}
+  /write: {get: {operationId: write, security: [{token: [write]}], responses: {\"200\": {description: fine}}}}
+components:
+  securitySchemes:
+    token: {type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://idp.example/t\", scopes: {write: w}}}, x-gateway: {auth: idp}}
+";
+
+/// Provider with one key for each algorithm.
+struct Provider {
+    peer: Peer,
+    /// Signature of witnesses by algorithm, which names the key.
+    signatures: BTreeMap<String, String>,
+}
+
+impl Provider {
+    /// Creates the provider. `None` if PyJWT is not installed.
+    fn new() -> Option<Self> {
+        Some(Self {
+            peer: Peer::python("tokens.py", &[ISSUER, SECRET])?,
+            signatures: BTreeMap::new(),
+        })
+    }
+
+    fn key(&self, kid: &str) -> Value {
+        let keys = self.peer.greeting()["keys"].as_array().expect("keys");
+        let key = keys.iter().find(|key| key["kid"] == kid);
+        key.expect("a key").clone()
+    }
+
+    /// The token of a witness, signed, with its times moved from those of witnesses to now. A text
+    /// that is no token is returned as it is.
+    fn signed(&mut self, witness: &str) -> String {
+        let parts: Vec<&str> = witness.split('.').collect();
+        let [header, claims, signature] = parts[..] else {
+            return witness.to_owned();
+        };
+        let part = |text: &str| -> Value {
+            let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
+        let (mut header, given) = (part(header), part(claims));
+        let alg = header["alg"].take();
+        header.as_object_mut().expect("members").remove("alg");
+        let known = self
+            .signatures
+            .entry(alg.to_string())
+            .or_insert_with(|| signature.to_owned());
+        assert_eq!(known, signature, "{alg}: the witness names another key");
+        // PyJWT's script adds the claims that are not named here.
+        let mut claims =
+            json!({"iss": "$absent", "aud": "$absent", "sub": "$absent", "exp": "$absent"});
+        for (name, value) in given.as_object().expect("claims") {
+            claims[name] = match (name.as_str(), value.as_f64()) {
+                ("exp" | "nbf" | "iat", Some(time_s)) => {
+                    json!(format!("$now{:+}", time_s - AT_S + SLACK_S))
+                }
+                _ => value.clone(),
+            };
+        }
+        let recipe = json!({"alg": alg, "header": header, "claims": claims});
+        let answer = self.peer.ask(&recipe);
+        answer["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Request of a witness, with a signed token.
+    fn request(&mut self, witness: &Value) -> String {
+        let url = witness["url"].as_str().expect("a url");
+        let url = url.strip_prefix("http://").expect("of http");
+        let (host, target) = url.split_once('/').expect("a path");
+        let method = witness["method"].as_str().expect("a method");
+        let mut request = format!("{method} /{target} HTTP/1.1\nhost: {host}");
+        for (name, value) in witness["headers"].as_object().expect("fields") {
+            let value = value.as_str().expect("a text");
+            let value = match value.strip_prefix("bearer ") {
+                Some(token) => format!("Bearer {}", self.signed(token)),
+                None => value.to_owned(),
+            };
+            request.push_str(&format!("\n{name}: {value}"));
+        }
+        request
+    }
+}
+
+/// Edit of the verifier and the document.
+type Edit = (&'static str, fn(&Provider, &mut Value, &mut String));
+
+const EDITS: &[Edit] = &[
+    ("another audience is accepted", |_, idp, _| {
+        idp["audience"] = json!(["orders", "shop"]);
+    }),
+    ("another issuer", |_, idp, _| {
+        idp["issuer"] = json!("https://other.example");
+    }),
+    ("another algorithm and its key", |provider, idp, _| {
+        idp["algorithms"] = json!(["ES256", "EdDSA"]);
+        idp["jwks"] = json!({"keys": [provider.key("P-256"), provider.key("Ed25519")]});
+    }),
+    ("the key is replaced", |provider, idp, _| {
+        idp["algorithms"] = json!(["RS256"]);
+        idp["jwks"] = json!({"keys": [provider.key("RSA")]});
+    }),
+    ("less leeway", |_, idp, _| idp["leeway"] = json!("1s")),
+    ("a claim is required", |_, idp, _| {
+        idp["required_claims"] = json!(["tenant"]);
+    }),
+    ("another type", |_, idp, _| idp["types"] = json!(["at+jwt"])),
+    ("a maximum lifetime", |_, idp, _| {
+        idp["max_lifetime"] = json!("10m");
+    }),
+    ("scopes in another claim", |_, idp, _| {
+        idp["scope_claim"] = json!("scp");
+    }),
+    ("a scope is required no more", |_, _, document| {
+        *document = document.replace("[write]", "[]");
+    }),
+    ("the upstream verifies", |_, _, document| {
+        *document = document.replace("{auth: idp}", "{verify: upstream}");
+    }),
+    ("no token is required", |_, _, document| {
+        let public = "operationId: list, security: [], x-gateway: {public: true}";
+        *document = document.replace("operationId: list", public);
+    }),
+];
+
+/// Each edit is planned in both directions.
+#[test]
+fn two_gateways_judge_tokens_as_the_plan_says() {
+    let Some(mut provider) = Provider::new() else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_asked)];
+    let gateway = |idp: &Value| {
+        json!({
+            "version": 1, "name": "tokens", "apis": {"a": {"path": "openapi.yaml"}},
+            "auth": {"idp": idp},
+            "upstreams": {"u": {"targets": {"a": {"url": upstreams[0].url()}}}},
+            "defaults": {"upstream": "u"},
+            "release": {"store": "./releases", "channel": "prod"},
+        })
+        .to_string()
+    };
+    let plain = json!({
+        "kind": "jwt", "issuer": ISSUER, "audience": ["orders"], "algorithms": ["ES256"],
+        "jwks": {"keys": [provider.key("P-256")]},
+    });
+    let before = (gateway(&plain), DOCUMENT.to_owned());
+    let mut sent = 0;
+    for (name, edit) in EDITS {
+        let (mut idp, mut document) = (plain.clone(), DOCUMENT.to_owned());
+        edit(&provider, &mut idp, &mut document);
+        let after = (gateway(&idp), document);
+        assert_ne!(before, after, "{name}");
+        let versions = [&before, &after];
+        let projects = versions.map(|(gateway, document)| released(gateway, document));
+        let mut running = projects
+            .each_ref()
+            .map(|project| Options::of(project).workers(1).start());
+        for (old, new) in [(0, 1), (1, 0)] {
+            // Plan the sources of the other version against the released one.
+            projects[old].write(super::GATEWAY, &versions[new].0);
+            projects[old].write(super::OPENAPI, &versions[new].1);
+            let plan = projects[old].gwc(&["plan", "--format", "json"]);
+            let plan = plan.succeeds().json();
+            let changes = plan["changes"].as_array().expect("changes");
+            let shown = changes.iter().filter(|one| !one["witness"].is_null());
+            let shown: Vec<&Value> = shown.collect();
+            assert!(!shown.is_empty(), "{name}: {plan:#}");
+            for change in shown {
+                let witness = &change["witness"];
+                let request = provider.request(witness);
+                for (side, index) in [("old", old), ("new", new)] {
+                    let expected = &witness["expect"][side];
+                    let answer = answer(&running[index], &request, upstreams.each_ref());
+                    let what = format!("{name}: {request:?} of {change:#} at the {side} one");
+                    match expected["status"].as_u64() {
+                        Some(status) => assert_eq!(answer["status"], status, "{what}"),
+                        None => assert_eq!(answer["operation"], expected["operation"], "{what}"),
+                    }
+                }
+                sent += 1;
+            }
+        }
+        for gateway in &mut running {
+            gateway.stop();
+        }
+    }
+    println!("{} edits, {sent} witnesses", EDITS.len());
+    assert!(sent >= 2 * EDITS.len(), "{sent}");
+}
