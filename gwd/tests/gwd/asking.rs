@@ -1,13 +1,16 @@
 //! Policies that ask another service: `forward_auth`.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use bundle::ir;
 use gwd::node::AccessLog;
 use minicbor::Encoder;
+use policy::declared::Settings;
+use policy::traffic::circuit_breaker;
 
 use crate::fixture::*;
 
@@ -299,4 +302,60 @@ fn question_outlives_the_client_that_asked_first() {
     }
     assert_eq!(second.join().unwrap(), 200);
     assert!((1..=2).contains(&identity.seen().len()));
+}
+
+#[test]
+fn question_ends_with_the_only_client_that_asks() {
+    let main = Upstream::saying("main");
+    let (tell, closed) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let identity = Upstream::start(move |_, stream| {
+        let read = stream.read(&mut [0]);
+        let _told = tell.lock().unwrap().send(read.unwrap_or(0));
+        Then::Close
+    });
+    let served = ASK.shop(&main, identity.address).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /asked HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("the question comes", || identity.seen().len() == 1);
+    drop(client);
+    assert_eq!(closed.recv_timeout(Duration::from_secs(10)), Ok(0));
+    eventually("no request is left", || {
+        served.metric("http_server_active_requests", &[]) == 0.0
+    });
+    assert!(main.seen().is_empty());
+}
+
+#[test]
+fn open_breaker_of_the_service_is_an_outage() {
+    let main = Upstream::saying("main");
+    for open in [false, true] {
+        let identity = answering(500, "");
+        let ask = Ask { open, ..ASK };
+        let mut shop = ask.shop(&main, identity.address);
+        let mut fuse = circuit_breaker::Checked::of(&Settings::default());
+        fuse.numbers.consecutive_failures = Some(1);
+        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+        let service = shop.upstreams.iter_mut().find(|one| one.name == "identity");
+        service.expect("the service").circuit_breaker = Some(fuse);
+        let served = shop.serve();
+        for _ in 0..3 {
+            let answer = get(served.address, "/asked");
+            match open {
+                false => assert_eq!(answer.problem(), "forward_auth_unavailable"),
+                true => assert_eq!(answer.text(), "main"),
+            }
+        }
+        // The first question opens the breaker; the others do not reach the service.
+        assert_eq!(identity.seen().len(), 1, "{open}");
+        eventually("all are counted", || {
+            questions(&served, "answered") + questions(&served, "circuit_open") == 3.0
+        });
+        let labels = ["upstream=\"identity\"", "http_response_status_code=\"500\""];
+        let name = "http_client_request_duration_seconds_count";
+        assert_eq!(served.metric(name, &labels), 1.0);
+        assert!(served.metric("gwd_circuit_state", &["identity"]) > 0.0);
+        // Other operations are served.
+        assert_eq!(get(served.address, "/open").text(), "main");
+    }
 }

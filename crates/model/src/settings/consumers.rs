@@ -86,10 +86,7 @@ pub(super) fn consumers(
                     );
                     continue;
                 }
-                let not_after = item
-                    .get("not_after")
-                    .and_then(NodeRef::scalar_text)
-                    .and_then(shape::read_date);
+                let not_after = not_after(item);
                 if let Some(first) = seen.insert((key, sha256), hash.span()) {
                     sink.push(
                         Diagnostic::new(
@@ -147,6 +144,12 @@ pub(super) fn consumers(
     (consumers, in_file.map(Iterator::collect))
 }
 
+/// End of a credential (Unix time, seconds), if it has one.
+fn not_after(item: NodeRef<'_>) -> Option<u64> {
+    let date = item.get("not_after").and_then(NodeRef::scalar_text);
+    date.and_then(shape::read_date)
+}
+
 /// Certificates of a consumer, sorted. `seen` contains those of all consumers read so far, to
 /// report duplicates.
 fn certificates(
@@ -163,8 +166,7 @@ fn certificates(
         let Some((name, span)) = certified(item) else {
             continue;
         };
-        let not_after = item.get("not_after").and_then(NodeRef::scalar_text);
-        let not_after = not_after.and_then(shape::read_date);
+        let not_after = not_after(item);
         if let Some(first) = seen.insert(name.clone(), span) {
             sink.push(
                 Diagnostic::new(&CREDENTIAL_TWICE, span, "this certificate occurs twice")
