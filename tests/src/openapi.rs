@@ -28,6 +28,8 @@ pub struct Operation {
     pub template: String,
     /// Credentials of the first security alternative.
     pub credentials: Vec<Credential>,
+    /// True if a request without credentials is permitted.
+    pub is_anonymous: bool,
 }
 
 /// Place and kind of a credential.
@@ -58,6 +60,14 @@ impl Document {
         }
     }
 
+    /// Security schemes of the document, by name.
+    #[must_use]
+    pub fn security_schemes(&mut self) -> HashMap<String, Value> {
+        let file = self.file.clone();
+        let root = self.load(&file);
+        self.schemes(&root)
+    }
+
     /// All operations, in the order of the document.
     #[must_use]
     pub fn operations(&mut self) -> Vec<Operation> {
@@ -82,6 +92,7 @@ impl Document {
                     method: method.to_ascii_uppercase(),
                     template: template.clone(),
                     credentials: credentials(security, &schemes),
+                    is_anonymous: is_anonymous(security),
                 });
             }
         }
@@ -138,6 +149,13 @@ impl Document {
         self.files.insert(file.to_owned(), Rc::clone(&parsed));
         parsed
     }
+}
+
+/// True without requirements, or if one of them is empty.
+fn is_anonymous(security: &Value) -> bool {
+    let alternatives = security.as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_empty = |one: &Value| one.as_object().is_some_and(Map::is_empty);
+    alternatives.is_empty() || alternatives.iter().any(is_empty)
 }
 
 // === impl Operation ===
