@@ -1,7 +1,7 @@
 //! Minimal OpenAPI reader, sufficient to call every operation of a document. Independent of the
 //! reader under test.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -62,10 +62,10 @@ impl Document {
 
     /// Security schemes of the document, by name.
     #[must_use]
-    pub fn security_schemes(&mut self) -> HashMap<String, Value> {
+    pub fn security_schemes(&mut self) -> BTreeMap<String, Value> {
         let file = self.file.clone();
         let root = self.load(&file);
-        self.schemes(&root)
+        self.schemes(&root).into_iter().collect()
     }
 
     /// All operations, in the order of the document.

@@ -233,7 +233,7 @@ mod tests {
             (pem.replace("-----END PRIVATE", "-----END EC PRIVATE"), None),
             (pem.replace("-----END", "-----"), None),
             (pem.replace("-----BEGIN", "----BEGIN"), None),
-            (cert.clone(), None),
+            (cert, None),
             (String::new(), None),
         ] {
             assert_eq!(

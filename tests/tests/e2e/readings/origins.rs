@@ -91,7 +91,7 @@ impl Origin {
     /// connection manager.
     fn envoy(name: &'static str, settings: &str) -> Option<Self> {
         let (folder, port) = (Project::new(), free_port());
-        folder.write("envoy.yaml", &envoy_config(port, settings));
+        folder.write("envoy.yaml", envoy_config(port, settings));
         let mut envoy = Command::new(peers::servers()?.join("envoy/_bin/envoy"));
         let envoy = envoy.arg("-c").arg(folder.path("envoy.yaml"));
         let envoy = envoy.args(["--concurrency", "1", "--disable-hot-restart"]);
