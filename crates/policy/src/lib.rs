@@ -36,6 +36,7 @@ mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
 pub mod mirrored;
+pub mod network;
 mod no_value;
 #[cfg(feature = "author")]
 mod origin;

@@ -2,27 +2,33 @@
 //!
 //! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys can
 //! continue. The other checks wait in a queue, which is limited in total and for each client
-//! address. A flood of wrong passwords therefore delays only the requests of its sender.
+//! address. If the queue is full, a newcomer replaces the last check of a larger network (IPv6 /64,
+//! /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only the requests of
+//! its sender, although each check comes from another address of its network.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::ask::AskId;
+use policy::network::{NetworkCounts, Networks, Places};
 use policy::password::Check;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 
 use crate::answers::joined::Key;
-use crate::limits::fair::{FairPermits, Permit, network};
+use crate::limits::fair::{FairPermits, Permit};
 
 /// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
 /// Maximum number of requests from one client address (IPv6: one /64 network) whose check waits or
-/// is in progress, while less than half of the places are taken.
-const WAITING_OF_ONE_MAX: usize = 32;
-/// The same maximum while at least half of the places are taken, so that a few addresses cannot take
-/// all of them.
-const CROWDED_OF_ONE_MAX: usize = 1;
+/// is in progress.
+const WAITING_OF_ONE_MAX: u32 = 32;
+/// Number of checks that each network may have without losing one to a newcomer.
+const KEPT_OF_NETWORK: u32 = 1;
+/// Number of counters of networks of each width.
+const COUNTERS: usize = 2_048;
 
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
@@ -35,17 +41,34 @@ pub(crate) struct Passwords {
     key: [u8; 32],
 }
 
-#[derive(Debug, Default)]
+/// Checks that wait or are in progress.
+#[derive(Debug)]
 struct Waiting {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    entries: HashMap<u64, Entry>,
+    /// Number of the next entry.
+    next: u64,
+    counts: NetworkCounts,
+    /// Key of the hashes that select counters, so that clients cannot choose them.
+    hashing: RandomState,
+}
+
+#[derive(Debug)]
+struct Entry {
+    places: Places,
+    /// Ends the wait of the check. `None` once the check is in progress.
+    replaced: Option<oneshot::Sender<()>>,
 }
 
 /// Place of a request in the queue. Dropping this value frees the place.
 pub(crate) struct Place<'p> {
     passwords: &'p Passwords,
-    address: IpAddr,
+    number: u64,
+    replaced: oneshot::Receiver<()>,
 }
+
+/// Error: a check of another network has taken the place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Replaced;
 
 // === impl Passwords ===
 
@@ -58,7 +81,12 @@ impl Passwords {
         filled.expect("the operating system must provide random numbers");
         Self {
             permits: FairPermits::new((threads / 2).max(1)),
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting {
+                entries: HashMap::with_capacity(WAITING_MAX),
+                next: 0,
+                counts: NetworkCounts::new(COUNTERS),
+                hashing: RandomState::new(),
+            }),
             key,
         }
     }
@@ -75,38 +103,94 @@ impl Passwords {
         self.permits.take(client).await
     }
 
-    /// Takes a place in the queue. `None` if the queue is full, in total or for this client
-    /// address.
+    /// Takes a place in the queue. If the queue is full, replaces the last waiting check of the
+    /// network with the most checks, which must have more than twice as many as the client's.
+    /// `None` if there is no such network, or if the client address has the maximum of checks.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
-        let address = network(client);
-        let mut waiting = locked(&self.waiting);
-        let own = waiting.by_address.get(&address).copied().unwrap_or(0);
-        let own_max = match waiting.all < WAITING_MAX / 2 {
-            true => WAITING_OF_ONE_MAX,
-            false => CROWDED_OF_ONE_MAX,
-        };
-        if waiting.all >= WAITING_MAX || own >= own_max {
+        let waiting = &mut *locked(&self.waiting);
+        let places = Networks::of(client).places(|bytes| waiting.hashing.hash_one(bytes));
+        let [own, ..] = waiting.counts.counts(places);
+        if own >= WAITING_OF_ONE_MAX {
             return None;
         }
-        waiting.all += 1;
-        waiting.by_address.insert(address, own + 1);
+        if waiting.entries.len() >= WAITING_MAX {
+            let number = waiting.replaceable(places)?;
+            waiting.remove(number);
+        }
+        let number = waiting.next;
+        waiting.next += 1;
+        let (sender, replaced) = oneshot::channel();
+        let entry = Entry {
+            places,
+            replaced: Some(sender),
+        };
+        waiting.entries.insert(number, entry);
+        waiting.counts.add(places);
         Some(Place {
             passwords: self,
-            address,
+            number,
+            replaced,
         })
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Number of the entry that a newcomer may replace.
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "the order of the entries does not matter: their numbers differ"
+    )]
+    fn replaceable(&self, newcomer: Places) -> Option<u64> {
+        let mut last: Option<(u32, u64)> = None;
+        for (number, entry) in &self.entries {
+            let excess = self.counts.excess(entry.places, newcomer, KEPT_OF_NETWORK);
+            if let Some(excess) = excess.filter(|_| entry.replaced.is_some()) {
+                last = last.max(Some((excess, *number)));
+            }
+        }
+        last.map(|(_, number)| number)
+    }
+
+    /// Removes an entry, which ends its wait.
+    fn remove(&mut self, number: u64) {
+        if let Some(entry) = self.entries.remove(&number) {
+            self.counts.remove(entry.places);
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    /// Waits for `result`, or until a check of another network takes the place.
+    ///
+    /// # Errors
+    /// The place was taken.
+    pub(crate) async fn keep<T>(&mut self, result: impl Future<Output = T>) -> Result<T, Replaced> {
+        tokio::select! {
+            biased;
+            result = result => Ok(result),
+            _ = &mut self.replaced => Err(Replaced),
+        }
+    }
+
+    /// Marks the check as in progress, so that no newcomer takes the place.
+    ///
+    /// # Errors
+    /// The place was taken.
+    pub(crate) fn begins(&self) -> Result<(), Replaced> {
+        let mut waiting = locked(&self.passwords.waiting);
+        let entry = waiting.entries.get_mut(&self.number).ok_or(Replaced)?;
+        entry.replaced = None;
+        Ok(())
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut waiting = locked(&self.passwords.waiting);
-        waiting.all -= 1;
-        if let Some(own) = waiting.by_address.get_mut(&self.address) {
-            *own -= 1;
-            if *own == 0 {
-                waiting.by_address.remove(&self.address);
-            }
-        }
+        locked(&self.passwords.waiting).remove(self.number);
     }
 }
 
@@ -118,32 +202,76 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn of(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// True if another check has taken the place.
+    fn is_replaced(place: &mut Place<'_>) -> bool {
+        use oneshot::error::TryRecvError;
+        place.replaced.try_recv() == Err(TryRecvError::Closed)
+    }
+
     #[test]
     fn line_is_bounded_in_all_and_for_each_address() {
         let passwords = Passwords::new(4);
-        let of = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut places: Vec<Place<'_>> = Vec::new();
         let own = std::iter::from_fn(|| passwords.enter(of("2001:db8::1")));
         places.extend(own);
-        assert_eq!(places.len(), WAITING_OF_ONE_MAX);
+        assert_eq!(places.len(), WAITING_OF_ONE_MAX as usize);
         assert!(passwords.enter(of("2001:db8::ffff:1")).is_none());
         assert!(passwords.enter(of("2001:db8:0:1::1")).is_some());
         for number in 0..=u8::MAX {
             let address = IpAddr::from([10, 0, 0, number]);
             places.extend(passwords.enter(address));
         }
-        assert_eq!(places.len(), WAITING_MAX);
+        assert_eq!(locked(&passwords.waiting).entries.len(), WAITING_MAX);
         places.clear();
-        // A few addresses with many requests leave places for others.
-        for number in 0..16u8 {
-            let address = IpAddr::from([192, 0, 2, number]);
-            places.extend(std::iter::from_fn(|| passwords.enter(address)));
-        }
-        assert_eq!(places.len(), WAITING_MAX / 2 + 12);
+        assert!(locked(&passwords.waiting).entries.is_empty());
         assert!(passwords.enter(of("10.0.0.1")).is_some());
-        places.clear();
-        assert!(locked(&passwords.waiting).by_address.is_empty());
-        assert!(passwords.enter(of("10.0.0.1")).is_some());
+    }
+
+    /// Fills the queue with checks of `clients`, then lets eighty other clients in.
+    fn flooded(clients: impl Iterator<Item = IpAddr>) {
+        let passwords = Passwords::new(4);
+        let victims: Vec<_> = (1..3u8)
+            .map(|number| passwords.enter(IpAddr::from([192, 0, number, 1])).unwrap())
+            .collect();
+        let flood = clients.map(|client| passwords.enter(client).unwrap());
+        let mut flood: Vec<_> = flood.take(WAITING_MAX - victims.len()).collect();
+        let begun = flood[3].begins();
+        assert_eq!(begun, Ok(()));
+        let others: Vec<_> = (0..80u8)
+            .map(|number| passwords.enter(IpAddr::from([203, number, 113, 9])))
+            .collect();
+        assert!(others.iter().all(Option::is_some));
+        let count = flood
+            .iter_mut()
+            .map(is_replaced)
+            .filter(|gone| *gone)
+            .count();
+        // The check in progress has dropped its sender, but keeps its place.
+        assert_eq!(count, others.len() + 1);
+        let mut kept = victims.into_iter().chain(others.into_iter().flatten());
+        assert!(kept.all(|mut place| !is_replaced(&mut place)));
+        assert_eq!(
+            flood[WAITING_MAX - 3].begins(),
+            Err(Replaced),
+            "the last one left"
+        );
+        assert_eq!(flood[0].begins(), Ok(()));
+        drop((kept, flood));
+        assert!(locked(&passwords.waiting).entries.is_empty());
+    }
+
+    #[test]
+    fn full_line_takes_places_of_the_largest_network() {
+        let within = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
+        flooded((0..=u16::MAX).map(within));
+        flooded((0..=u16::MAX).map(|number| within(number << 8 | number >> 8)));
+        flooded((0..=u8::MAX).map(|last| IpAddr::from([198, 51, 100, last])));
+        // 8 networks with 32 checks each.
+        flooded((0..256u16).map(|number| within(number / 32)));
     }
 
     #[test]

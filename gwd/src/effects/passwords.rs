@@ -12,6 +12,7 @@ use policy::ask::{Answer, Answered, Asker, Keep, Kept, Outage};
 use policy::password::Check;
 
 use crate::answers::joined::Turn;
+use crate::answers::passwords::Replaced;
 use crate::effects::Asking;
 use crate::runtime::deadlines::in_time;
 
@@ -45,25 +46,32 @@ pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> A
         count("kept");
         return Answer::Http(kept);
     }
-    let Some(_place) = shared.passwords.enter(client) else {
+    let Some(mut place) = shared.passwords.enter(client) else {
         return outage(Outage::Overflow);
     };
     let joining = shared.joined.join(key);
     asking.deadline.set(until_ms);
-    let lead = match in_time(asking.deadline, joining.turn()).await {
-        Some(Turn::Answered(answer)) => {
+    let turn = in_time(asking.deadline, place.keep(joining.turn())).await;
+    let lead = match turn {
+        Some(Ok(Turn::Answered(answer))) => {
             count("joined");
             return answer;
         }
-        Some(Turn::Leads(lead)) => Some(lead),
-        Some(Turn::Alone) => None,
+        Some(Ok(Turn::Leads(lead))) => Some(lead),
+        Some(Ok(Turn::Alone)) => None,
+        Some(Err(Replaced)) => return outage(Outage::Overflow),
         None => return outage(Outage::Timeout),
     };
-    let permit = shared.passwords.permit(client);
+    let permit = place.keep(shared.passwords.permit(client));
     asking.deadline.set(until_ms);
-    let Some(Some(permit)) = in_time(asking.deadline, permit).await else {
-        return outage(Outage::Timeout);
+    let permit = match in_time(asking.deadline, permit).await {
+        Some(Ok(Some(permit))) => permit,
+        Some(Ok(None)) | None => return outage(Outage::Timeout),
+        Some(Err(Replaced)) => return outage(Outage::Overflow),
     };
+    if place.begins() == Err(Replaced) {
+        return outage(Outage::Overflow);
+    }
     let check = check.clone();
     // The permit is held until the computation ends, even if the client disconnects.
     let work = move || {

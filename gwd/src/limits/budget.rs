@@ -14,11 +14,10 @@
 //! The base is the measurement of the process without connections.
 
 use std::cell::Cell;
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::addresses::{Addresses, Most};
 use crate::limits::crowding::Crowding;
 use crate::limits::fair::FairPermits;
 
@@ -55,9 +54,6 @@ pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Maximum number of unfinished uploads of one client address over all upstreams. Uploads beyond
 /// [`SLOW_PER_ADDRESS`] are admitted only after the beginning of their body has arrived.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
-/// Number of shards of an address table, each with its own lock.
-const SHARDS: usize = 64;
-
 /// Limits of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -133,18 +129,6 @@ pub(crate) struct Memory {
 /// Connection that waits for memory, counted until it is dropped.
 pub(crate) struct MemoryWaiter<'m>(&'m Memory);
 
-/// Number of connections per client address.
-#[derive(Debug)]
-pub(crate) struct Addresses {
-    max: u32,
-    shards: Box<[Mutex<HashMap<IpAddr, u32>>]>,
-    hasher: std::hash::RandomState,
-}
-
-/// Counted connection of a client address. Dropping this value ends the count.
-#[derive(Debug)]
-pub(crate) struct OfAddress(Option<(Arc<Addresses>, IpAddr)>);
-
 // === impl Bounds ===
 
 impl Bounds {
@@ -156,6 +140,17 @@ impl Bounds {
         handshakes: u64::MAX,
         memory_bytes: u64::MAX,
     };
+
+    /// Maximum connections of one client address, and of one of its wide networks: half of all, so
+    /// that a client with a whole network leaves connections for others.
+    fn connections_of_client(&self) -> Most {
+        let address = self.connections_per_address;
+        let half = u32::try_from(self.connections / 2).unwrap_or(u32::MAX);
+        Most {
+            address,
+            network: half.max(address),
+        }
+    }
 }
 
 // === impl Budgets ===
@@ -169,9 +164,9 @@ impl Budgets {
             requests,
             handshakes: FairPermits::new(usize::try_from(bounds.handshakes).unwrap_or(usize::MAX)),
             memory: Memory::of(bounds.memory_bytes),
-            addresses: Addresses::of(bounds.connections_per_address),
-            slow_addresses: Addresses::of(SLOW_PER_ADDRESS),
-            upload_addresses: Addresses::of(UPLOADS_PER_ADDRESS),
+            addresses: Addresses::of(bounds.connections_of_client()),
+            slow_addresses: Addresses::of(Most::of_address(SLOW_PER_ADDRESS)),
+            upload_addresses: Addresses::of(Most::of_address(UPLOADS_PER_ADDRESS)),
         }
     }
 }
@@ -380,87 +375,6 @@ impl Drop for MemoryWaiter<'_> {
     }
 }
 
-// === impl Addresses ===
-
-impl Addresses {
-    pub(crate) fn of(max: u32) -> Arc<Self> {
-        Arc::new(Self {
-            max,
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: std::hash::RandomState::new(),
-        })
-    }
-
-    /// Counts a connection of an address, or returns `None` at the limit.
-    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
-        self.take_below(address, self.max)
-    }
-
-    /// Counts a connection of an address, or returns `None` if the address has `max` already.
-    pub(crate) fn take_below(self: &Arc<Self>, address: IpAddr, max: u32) -> Option<OfAddress> {
-        let max = max.min(self.max);
-        if max == u32::MAX {
-            return Some(OfAddress(None));
-        }
-        let address = network(address);
-        let mut shard = self.shard(address);
-        let count = shard.entry(address).or_default();
-        if *count >= max {
-            return None;
-        }
-        *count += 1;
-        Some(OfAddress(Some((Arc::clone(self), address))))
-    }
-
-    /// True if an address has at least `count` connections.
-    pub(crate) fn has(&self, address: IpAddr, count: u32) -> bool {
-        let address = network(address);
-        let shard = self.shard(address);
-        shard.get(&address).is_some_and(|held| *held >= count)
-    }
-
-    fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
-        use std::hash::BuildHasher as _;
-        let shard = self.hasher.hash_one(address) as usize % SHARDS;
-        let lock = self.shards[shard].lock();
-        lock.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl OfAddress {
-    /// Returns the value for a connection whose address has no limit. The connection is not
-    /// counted.
-    pub(crate) const fn unbounded() -> Self {
-        Self(None)
-    }
-}
-
-impl Drop for OfAddress {
-    fn drop(&mut self) {
-        let Some((addresses, address)) = self.0.take() else {
-            return;
-        };
-        let mut shard = addresses.shard(address);
-        if let Some(count) = shard.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                shard.remove(&address);
-            }
-        }
-    }
-}
-
-/// Network whose addresses are counted together: for IPv6 the /64 network, for IPv4 the address
-/// itself.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -521,20 +435,5 @@ mod tests {
             "10 % of the limit is always available"
         );
         assert!(Memory::of(u64::MAX).take(u64::MAX / 2).is_some());
-    }
-
-    #[test]
-    fn address_has_its_share_and_ipv6_counts_by_network() {
-        let addresses = Addresses::of(1);
-        let of = |text: &str| addresses.take(text.parse().unwrap());
-        let one = of("192.0.2.1");
-        assert!(one.is_some() && of("192.0.2.1").is_none());
-        assert!(of("::ffff:192.0.2.1").is_none(), "the same address");
-        assert!(of("192.0.2.2").is_some());
-        drop(one);
-        assert!(of("192.0.2.1").is_some());
-        let network = of("2001:db8::1");
-        assert!(network.is_some() && of("2001:db8::ffff:1").is_none());
-        assert!(of("2001:db8:0:1::1").is_some());
     }
 }

@@ -1,19 +1,21 @@
 //! Requests in progress by client address, counted while most permits of the process are in use.
 //!
-//! One address must not use up `--requests`. A request is counted if it begins while more than half
-//! of the permits are in use. While more than three quarters are in use, an address with counted
-//! requests on more than a quarter of the permits gets no further permit. While at most half of the
-//! permits are in use, the check costs one comparison per request.
+//! One address must not use up `--requests`, and neither must one wide network (IPv6 /56 or /48, IPv4
+//! /24), which is often one client. A request is counted if it begins while more than half of the
+//! permits are in use. While more than three quarters are in use, an address or network with counted
+//! requests on more than a quarter of the permits gets no further permit. Below half, a request
+//! costs one comparison.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::limits::budget::{Budget, network};
+use policy::network::{NetworkCounts, Networks, Places};
 
-/// Number of counters. All addresses that map to one counter together may use a quarter of the
-/// permits.
+use crate::limits::budget::Budget;
+
+/// Number of counters of each width of network. All addresses that map to one counter together may
+/// use a quarter of the permits.
 const COUNTERS: usize = 512;
 /// Minimum of `--requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
@@ -22,7 +24,7 @@ const SHARED_FROM: u64 = 128;
 #[derive(Debug)]
 pub(crate) struct Crowding {
     requests: Arc<Budget>,
-    counters: Box<[AtomicU32]>,
+    counts: NetworkCounts,
     /// Key of the hashes, so that clients cannot choose their counter.
     hashing: RandomState,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Crowding {
 #[derive(Debug)]
 pub(crate) struct CountedRequest {
     crowding: Arc<Crowding>,
-    counter: usize,
+    places: Places,
 }
 
 /// Error: the address has used up its share of the permits.
@@ -42,7 +44,7 @@ impl Crowding {
     pub(crate) fn of(requests: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             requests: Arc::clone(requests),
-            counters: (0..COUNTERS).map(|_| AtomicU32::new(0)).collect(),
+            counts: NetworkCounts::new(COUNTERS),
             hashing: RandomState::new(),
         })
     }
@@ -61,24 +63,24 @@ impl Crowding {
         if used <= max / 2 || max < SHARED_FROM {
             return Ok(None);
         }
-        let hash = self.hashing.hash_one(network(client));
-        let counter = usize::try_from(hash % COUNTERS as u64).unwrap_or(0);
-        let count = self.counters[counter].fetch_add(1, Ordering::Relaxed);
-        let counted = CountedRequest {
-            crowding: Arc::clone(self),
-            counter,
-        };
+        let places = Networks::of(client).places(|bytes| self.hashing.hash_one(bytes));
         let is_crowded = used > max - max / 4;
-        if is_crowded && u64::from(count) >= max / 4 {
+        let counts = self.counts.counts(places);
+        if is_crowded && counts.iter().any(|count| u64::from(*count) >= max / 4) {
             return Err(ShareUsed);
         }
+        self.counts.add(places);
+        let counted = CountedRequest {
+            crowding: Arc::clone(self),
+            places,
+        };
         Ok(Some(counted))
     }
 }
 
 impl Drop for CountedRequest {
     fn drop(&mut self) {
-        self.crowding.counters[self.counter].fetch_sub(1, Ordering::Relaxed);
+        self.crowding.counts.remove(self.places);
     }
 }
 
@@ -87,10 +89,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn wide_network_keeps_a_quarter_once_crowded() {
+        let requests = Budget::of(1_000);
+        let crowding = Crowding::of(&requests);
+        let mut held = Vec::new();
+        for number in 0..=u16::MAX {
+            let client = IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
+            let Ok(counted) = crowding.begin(client) else {
+                break;
+            };
+            held.push((requests.take().unwrap(), counted));
+        }
+        assert_eq!(held.len(), 751);
+        assert!(crowding.begin([192, 0, 2, 1].into()).is_ok());
+    }
+
+    #[test]
     fn address_keeps_a_quarter_once_crowded() {
         let requests = Budget::of(1_000);
         let crowding = Crowding::of(&requests);
-        let [one, two] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        let [one, two] = [1, 2].map(|third| IpAddr::from([192, 0, third, 1]));
         let mut held = Vec::new();
         while let Ok(counted) = crowding.begin(one) {
             held.push((requests.take().unwrap(), counted));
@@ -103,7 +121,7 @@ mod tests {
         // Two addresses share a counter with a probability of 1 in 512.
         if crowding.begin(one).is_err() && two != one {
             let other = crowding.begin(two);
-            assert!(other.is_ok() || crowding.begin([192, 0, 2, 3].into()).is_ok());
+            assert!(other.is_ok() || crowding.begin([192, 0, 3, 1].into()).is_ok());
         }
         held.clear();
         assert!(crowding.begin(one).unwrap().is_none());

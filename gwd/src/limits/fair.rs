@@ -1,11 +1,12 @@
-//! Permits that client addresses take in turns. The waiting requests of one client address delay
-//! each other; they delay a request of another address by at most one permit.
+//! Permits that client addresses take in turns. The waiting requests of one network delay each
+//! other; they delay a request of another network by at most one permit.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+
+use crate::limits::turns::Turns;
 
 /// Limited number of permits. Client addresses with waiting requests get a permit in turn.
 #[derive(Debug)]
@@ -16,9 +17,7 @@ pub(crate) struct FairPermits {
 #[derive(Debug)]
 struct State {
     free: usize,
-    waiting: HashMap<IpAddr, VecDeque<oneshot::Sender<Permit>>>,
-    /// Addresses with waiters, in the order of their turns.
-    turns: VecDeque<IpAddr>,
+    waiting: Turns<oneshot::Sender<Permit>>,
 }
 
 /// Permit of a [`FairPermits`]. Dropping this value returns the permit.
@@ -30,15 +29,14 @@ impl FairPermits {
         Arc::new(Self {
             state: Mutex::new(State {
                 free: max,
-                waiting: HashMap::new(),
-                turns: VecDeque::new(),
+                waiting: Turns::default(),
             }),
         })
     }
 
-    /// Waits for a permit. Requests of one address are served in order of arrival, and addresses
-    /// take turns. For IPv6, all addresses of a /64 network count as one, because one client
-    /// usually has all of them.
+    /// Waits for a permit. Requests of one address are served in order of arrival. Addresses and
+    /// their networks take turns. For IPv6, all addresses of a /64 network count as one, because one
+    /// client usually has all of them.
     pub(crate) async fn take(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let awaited = {
             let mut state = self.state();
@@ -46,13 +44,8 @@ impl FairPermits {
                 state.free -= 1;
                 return Some(Permit(Some(Arc::clone(self))));
             }
-            let address = network(client);
             let (waiter, awaited) = oneshot::channel();
-            let own = state.waiting.entry(address).or_default();
-            own.push_back(waiter);
-            if own.len() == 1 {
-                state.turns.push_back(address);
-            }
+            state.waiting.push(client, waiter);
             awaited
         };
         awaited.await.ok()
@@ -60,7 +53,7 @@ impl FairPermits {
 
     /// True if a request waits for a permit.
     pub(crate) fn are_awaited(&self) -> bool {
-        !self.state().turns.is_empty()
+        !self.state().waiting.is_empty()
     }
 
     /// Number of free permits.
@@ -85,16 +78,9 @@ impl FairPermits {
     /// Removes and returns the next waiter. Counts a permit as free if there is no waiter.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
-        let Some(address) = state.turns.pop_front() else {
+        let waiter = state.waiting.pop(|waiter| !waiter.is_closed());
+        if waiter.is_none() {
             state.free += 1;
-            return None;
-        };
-        let own = state.waiting.get_mut(&address)?;
-        let waiter = own.pop_front();
-        if own.is_empty() {
-            state.waiting.remove(&address);
-        } else {
-            state.turns.push_back(address);
         }
         waiter
     }
@@ -108,18 +94,6 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(permits) = self.0.take() {
             permits.pass_on();
-        }
-    }
-}
-
-/// Address under which a client is counted. For IPv6 it is the /64 network, because one client
-/// usually has all its addresses.
-pub(crate) fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
     }
 }

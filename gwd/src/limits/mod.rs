@@ -2,12 +2,14 @@
 //!
 //! | Module | Limit |
 //! |---|---|
-//! | [`budget`] | connections in all and per address, requests in flight, memory by estimates |
+//! | [`budget`] | connections in all, requests in flight, memory by estimates |
+//! | [`addresses`] | connections and slow requests per client address and network |
 //! | [`buffered`] | bytes in buffers beyond the estimates, as their owners report them |
 //! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
+//! | [`turns`] | order of the entries of client addresses, by network |
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
 //! | [`fair`] | concurrent TLS handshakes, computations of requests; client addresses take turns |
-//! | [`crowding`] | requests in flight of one address while most permits are used |
+//! | [`crowding`] | requests in flight of one address or network while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
 //! | [`memory`] | return of freed pages to the system |
@@ -18,6 +20,7 @@
 //! 70 %, idle connections release memory if other connections wait for it. A connection without
 //! waiting data is not affected.
 
+pub(crate) mod addresses;
 pub(crate) mod budget;
 pub(crate) mod buffered;
 pub(crate) mod crowding;
@@ -27,4 +30,5 @@ pub(crate) mod inbox;
 #[expect(clippy::disallowed_methods, reason = "reads the memory of the process")]
 pub(crate) mod measure;
 pub(crate) mod memory;
+pub(crate) mod turns;
 pub(crate) mod waiting;

@@ -1,32 +1,20 @@
-//! Queue of a worker's connections that wait for memory, fair by client address.
-//!
-//! Each client address has a queue of its own, and the addresses take turns. Many waiting
-//! connections of one address therefore do not delay a connection of another address.
+//! Queue of a worker's connections that wait for memory, fair by client address and network.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Waker;
 
 use tokio::sync::Notify;
 
-use crate::limits::budget::network;
+use crate::limits::turns::Turns;
 
 /// Queues of a worker's connections that wait for memory.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    queues: RefCell<Queues>,
+    queues: RefCell<Turns<Rc<Place>>>,
     /// Notified when a connection begins to wait.
     pub(crate) somebody: Notify,
-}
-
-#[derive(Default)]
-struct Queues {
-    /// Entries of each address, in order of arrival. No queue is empty.
-    of_address: HashMap<IpAddr, VecDeque<Rc<Place>>>,
-    /// Addresses with entries. The first one has its turn next.
-    turns: VecDeque<IpAddr>,
 }
 
 /// Entry in a queue. The queue skips an entry that its owner has dropped.
@@ -49,50 +37,22 @@ impl Waiting {
             waker: waker.clone(),
             called: Cell::new(false),
         });
-        let address = network(client);
-        let queues = &mut *self.queues.borrow_mut();
-        let queue = queues.of_address.entry(address).or_default();
-        if queue.is_empty() {
-            queues.turns.push_back(address);
-        }
-        queue.push_back(Rc::clone(&new));
+        self.queues.borrow_mut().push(client, Rc::clone(&new));
         *place = Some(new);
         self.somebody.notify_one();
     }
 
-    /// Wakes the first connection that still waits, of the address whose turn it is.
+    /// Wakes the first connection that still waits, of the network and address whose turn it is.
     pub(crate) fn wake_one(&self) {
-        if let Some(place) = self.queues.borrow_mut().next() {
+        let waits = |place: &Rc<Place>| Rc::strong_count(place) > 1;
+        if let Some(place) = self.queues.borrow_mut().pop(waits) {
             place.called.set(true);
             place.waker.wake_by_ref();
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.borrow().turns.is_empty()
-    }
-}
-
-impl Queues {
-    /// Removes the next entry whose owner still waits, and puts its address at the end of the
-    /// turns.
-    fn next(&mut self) -> Option<Rc<Place>> {
-        while let Some(address) = self.turns.pop_front() {
-            let Some(queue) = self.of_address.get_mut(&address) else {
-                continue;
-            };
-            let waits = |place: &Rc<Place>| Rc::strong_count(place) > 1;
-            let next = std::iter::from_fn(|| queue.pop_front()).find(waits);
-            if queue.is_empty() {
-                self.of_address.remove(&address);
-            } else {
-                self.turns.push_back(address);
-            }
-            if next.is_some() {
-                return next;
-            }
-        }
-        None
+        self.queues.borrow().is_empty()
     }
 }
 
@@ -140,7 +100,7 @@ mod tests {
         }
         assert_eq!(
             woken(&waiting, &places),
-            ["a1", "b1", "c1", "a2", "b2", "a3"]
+            ["a1", "b1", "c1", "b2", "a2", "a3"]
         );
         // A connection that must wait again is queued behind other connections of its own address
         // only.
@@ -150,6 +110,6 @@ mod tests {
             waiting.queue(client.parse().unwrap(), place, Waker::noop());
         }
         assert_eq!(woken(&waiting, &places), ["a1", "b1", "a2"]);
-        assert!(waiting.queues.borrow().of_address.is_empty());
+        assert!(waiting.is_empty());
     }
 }

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use bundle::ir::{ListenerLimits, ProxyProtocol};
 use tokio::net::TcpStream;
 
-use crate::limits::budget::{OfAddress, Share};
+use crate::limits::addresses::OfAddress;
+use crate::limits::budget::Share;
 use crate::listen::ListenSocket;
 use crate::listen::spread::{Handed, Weight};
 use crate::message::io::{ClientIo, Transport};

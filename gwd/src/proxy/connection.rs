@@ -20,7 +20,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::limits::budget::{HANDSHAKE_BYTES, OfAddress, Share};
+use crate::limits::addresses::OfAddress;
+use crate::limits::budget::{HANDSHAKE_BYTES, Share};
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::Weight;

@@ -19,6 +19,7 @@ use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
 
+use crate::limits::addresses::Most;
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::transfer::Transfer;
@@ -152,7 +153,7 @@ pub(crate) fn admit_client(
         let why = "the client's address has a quarter of the permits of a crowded upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
-    let most = slow::most_of_address(upstream.concurrent_requests());
+    let most = Most::of_address(slow::most_of_address(upstream.concurrent_requests()));
     if calls.budgets.slow_addresses.has(client, most) {
         calls.counters.shed(Shed::SlowDownloads);
         let why = "the client's address has the maximum of slow requests to the upstream";

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bundle::ir;
 use policy::StateId;
+use policy::network::{NetworkCounts, Networks, Places};
 
 use crate::discovery::Discovery;
-use crate::limits::budget::network;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::connections::Connections;
@@ -32,8 +32,9 @@ pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
 }
 
-/// Number of counters of requests by client address. While the upstream is crowded, all addresses
-/// that map to one counter together may use a quarter of the permits.
+/// Number of counters of requests by client address, and by network of each width. While the
+/// upstream is crowded, all addresses that map to one counter together may use a quarter of the
+/// permits.
 const ADDRESSES: usize = 512;
 /// Minimum of `limits.requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
@@ -48,8 +49,8 @@ pub(crate) struct State {
     /// Requests in progress, including retries and the waits before them.
     pub(crate) requests: Padded<AtomicU64>,
     /// Requests in progress that began while more than half of the permits were used, by client
-    /// address. An address has the counter that its hash selects.
-    crowding: [AtomicU32; ADDRESSES],
+    /// address and network. An address has the counters that its hashes select.
+    crowding: NetworkCounts,
     /// Key of the hashes that select counters in `crowding`, so that clients cannot choose their
     /// counter.
     hashing: std::hash::RandomState,
@@ -130,8 +131,8 @@ pub(crate) struct InFlight {
     concurrent: u64,
     /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
-    /// Counter of [`State::crowding`] that counts this request.
-    crowding: Option<usize>,
+    /// Counters of [`State::crowding`] that count this request.
+    crowding: Option<Places>,
 }
 
 /// Request in progress at a host; counted until this value is dropped.
@@ -199,7 +200,7 @@ impl State {
             name: name.into(),
             hosts: Mutex::default(),
             requests: Padded::default(),
-            crowding: [const { AtomicU32::new(0) }; ADDRESSES],
+            crowding: NetworkCounts::new(ADDRESSES),
             hashing: std::hash::RandomState::new(),
             unfinished: Padded::default(),
             slow: Padded::default(),
@@ -287,10 +288,9 @@ impl State {
         }
         let is_half_full = self.requests.0.load(Ordering::Relaxed) > concurrent / 2;
         let crowding = client.filter(|_| is_half_full).map(|client| {
-            let hash = self.hashing.hash_one(network(client));
-            let counter = usize::try_from(hash % ADDRESSES as u64).unwrap_or(0);
-            self.crowding[counter].fetch_add(1, Ordering::Relaxed);
-            counter
+            let places = Networks::of(client).places(|bytes| self.hashing.hash_one(bytes));
+            self.crowding.add(places);
+            places
         });
         Some(InFlight {
             state: Arc::clone(self),
@@ -412,23 +412,24 @@ impl InFlight {
         self.state.requests.0.load(Ordering::Relaxed) > self.concurrent - room
     }
 
-    /// True if the requests of the client's address use more than a quarter of the permits. Only
-    /// requests that began while at least half of the permits were in use are counted. Always false
+    /// True if the requests of the client's address, or of one of its networks, use more than a
+    /// quarter of the permits. Only requests that began while at least half of the permits were in use are counted. Always false
     /// below [`SHARED_FROM`] permits: one client may use all permits of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
         let share = self.concurrent / 4;
-        let count = self
-            .crowding
-            .map(|counter| self.state.crowding[counter].load(Ordering::Relaxed));
-        self.concurrent >= SHARED_FROM && count.is_some_and(|count| u64::from(count) > share)
+        let exceeds = |places: Places| {
+            let counts = self.state.crowding.counts(places);
+            counts.iter().any(|count| u64::from(*count) > share)
+        };
+        self.concurrent >= SHARED_FROM && self.crowding.is_some_and(exceeds)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.state.requests.0.fetch_sub(1, Ordering::Relaxed);
-        if let Some(counter) = self.crowding {
-            self.state.crowding[counter].fetch_sub(1, Ordering::Relaxed);
+        if let Some(places) = self.crowding {
+            self.state.crowding.remove(places);
         }
     }
 }

@@ -5,7 +5,8 @@
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
 //! waited for its client for [`SLOW_MS`], reduced by the bytes received. Slow uploads may use half
 //! of the permits; the other half remains for other requests. Once slow uploads use half of this
-//! share, a client address that has [`SLOW_PER_ADDRESS`] slow uploads gets no further one.
+//! share, a client address that has [`SLOW_PER_ADDRESS`] slow uploads gets no further one, and
+//! neither does a network of addresses that has twice as many.
 //!
 //! A response keeps its permit until its last byte is sent. Clients that read slowly are therefore
 //! counted in the same share, by the same measure: the time for which the gateway has waited for
@@ -27,7 +28,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::limits::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
+use crate::limits::addresses::{Addresses, Most, OfAddress};
+use crate::limits::budget::SLOW_PER_ADDRESS;
 use crate::message::pace::SLOW_MS;
 use crate::message::upload::UnfinishedUpload;
 use crate::upstream::shared::{self, InFlight, State};
@@ -211,7 +213,10 @@ impl UploadShare<'_> {
             of_address: None,
         };
         if before >= half {
-            unfinished.of_address = Some(self.addresses.take_below(self.client, most)?);
+            unfinished.of_address = Some(
+                self.addresses
+                    .take_below(self.client, Most::of_address(most))?,
+            );
         }
         Some(UploadCount(Some(Rc::new(RefCell::new(Some(unfinished))))))
     }
@@ -289,7 +294,7 @@ mod tests {
     #[test]
     fn unfinished_uploads_of_an_address_leave_a_part() {
         let state = Arc::new(State::new("u"));
-        let addresses = Addresses::of(UPLOADS_PER_ADDRESS);
+        let addresses = Addresses::of(Most::of_address(UPLOADS_PER_ADDRESS));
         let begin = |client: u8, requests_max| {
             let share = UploadShare {
                 state: &state,
@@ -332,7 +337,7 @@ mod tests {
     #[test]
     fn slow_share_is_half_and_spread_over_addresses() {
         let state = Arc::new(State::new("u"));
-        let addresses = Addresses::of(2);
+        let addresses = Addresses::of(Most::of_address(2));
         let take = |client: u8, requests_max| {
             let share = SlowShare {
                 state: &state,

@@ -6,8 +6,14 @@
 //! free again because its counts no longer affect a limit.
 //!
 //! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
-//! slot, it evicts a key with at most one used token, of a limit that has more than its share of
-//! the slots. The evicted key's limit thereby admits at most one token too much. If there is no such
+//! slot, it evicts a key that a client from a larger network created: the network has more than
+//! 1/1024 of the slots, and more than twice as many as the network of the new key's client. The
+//! evicted key's counter then starts again. A client with an IPv6 /48 therefore takes no slots from
+//! others, although each of its 65,536 /64 networks has a key of its own.
+//!
+//! If there is no such key, the new key evicts a key with at most one used token, of a limit that has
+//! more than its share of the slots. The evicted key's limit thereby admits at most one token too
+//! much. If there is no such
 //! key, the new key evicts any key of another limit that has more than twice as many slots as its
 //! own limit, so that a flood of one limit's keys takes no slots from other limits. The evicted
 //! key's counter then starts again. Otherwise the new key uses an overflow counter, which the keys
@@ -18,10 +24,13 @@ mod calendar;
 pub mod saved;
 mod window;
 
+use std::cmp::Reverse;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::network::{NetworkCounts, Networks, Places};
 use crate::state::StateId;
 
 /// Largest number of requests per window of [`Algorithm::Window`].
@@ -74,7 +83,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct RateTable {
     /// Allocated on first use, so that a gateway without limits needs no memory.
-    groups: OnceLock<Box<[Group]>>,
+    memory: OnceLock<Memory>,
     count: usize,
     hasher: Hasher,
     /// Length of a tick in nanoseconds.
@@ -89,6 +98,17 @@ pub struct RateTable {
     overflow: [Slot; 3 * OVERFLOWS],
     overflowed: AtomicU64,
     evicted: AtomicU64,
+}
+
+/// Slots, and the networks whose clients created their keys.
+#[derive(Debug)]
+struct Memory {
+    groups: Box<[Group]>,
+    /// [`Places`] of the networks of each slot. Only new keys read and write them, so that they are
+    /// not in the cache lines of the counters.
+    networks: Box<[AtomicU64]>,
+    /// Number of used slots by network.
+    by_network: NetworkCounts,
 }
 
 /// Hash function of keys.
@@ -121,6 +141,15 @@ struct Slot {
     owner: AtomicU64,
 }
 
+/// Properties of a key that has no slot yet.
+struct NewKey {
+    /// Number of its limit (see [`owner`]).
+    owner: u64,
+    algorithm: Algorithm,
+    /// Client that sent the key. None if clients cannot invent keys of its kind.
+    client: Option<IpAddr>,
+}
+
 const EMPTY: u64 = 0;
 const BUSY: u64 = 1;
 const TIME_BITS: u32 = 52;
@@ -133,6 +162,14 @@ const SHARE: usize = 4;
 /// Divisor of the slots that a limit may have before other limits can evict its keys with more than
 /// one used token.
 const LARGE: usize = 64;
+/// Number of counters of networks of each width.
+const NETWORK_COUNTERS: usize = 1 << 14;
+/// Divisor of the slots that a network may have before clients of other networks can evict its
+/// keys.
+const NETWORK_LARGE: usize = 1_024;
+/// Minimum number of slots that a network must have before clients of other networks can evict its
+/// keys, in a small table.
+const NETWORK_SLOTS_MIN: usize = 8;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;
 /// Flag in [`Slot::owner`] of slots that count in a window.
@@ -161,7 +198,7 @@ impl Tokens {
 }
 
 impl RateTable {
-    /// Creates a table for about `keys` concurrent keys (32 bytes each). The seed of `hasher` must
+    /// Creates a table for about `keys` concurrent keys (40 bytes each). The seed of `hasher` must
     /// be random per process, so that clients cannot cause collisions.
     #[must_use]
     pub fn new(keys: usize, hasher: RandomState) -> Self {
@@ -177,7 +214,7 @@ impl RateTable {
 
     fn with(keys: usize, hasher: Hasher, tick_ns: u64) -> Self {
         Self {
-            groups: OnceLock::new(),
+            memory: OnceLock::new(),
             count: (keys / 4).next_power_of_two().max(2),
             hasher,
             tick_ns,
@@ -210,7 +247,7 @@ impl RateTable {
 
     /// Takes `cost` tokens from the counter of a key at the time `now_ns`, if available. `state` is
     /// the limit; `tag` is the hash of the key. `now_ns` is monotonic time, or Unix time for a
-    /// table that is saved.
+    /// table that is saved. The key belongs to no client.
     #[must_use]
     pub fn take(
         &self,
@@ -220,8 +257,28 @@ impl RateTable {
         cost: u64,
         now_ns: u64,
     ) -> Admission {
+        self.take_of(None, state, tag, tokens, cost, now_ns)
+    }
+
+    /// Takes tokens as [`RateTable::take`] does, for a key that `client` can invent. If the key is
+    /// new, it counts for the networks of the client.
+    #[must_use]
+    pub fn take_of(
+        &self,
+        client: Option<IpAddr>,
+        state: StateId,
+        tag: u64,
+        tokens: Tokens,
+        cost: u64,
+        now_ns: u64,
+    ) -> Admission {
         let now = (now_ns / self.tick_ns) & TIME_MASK;
-        let (slot, tag) = match self.slot(state, tag, tokens.algorithm, now) {
+        let new = NewKey {
+            owner: owner(state),
+            algorithm: tokens.algorithm,
+            client,
+        };
+        let (slot, tag) = match self.slot(&new, tag, now) {
             Some(slot) => (slot, tag),
             None => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
@@ -276,7 +333,7 @@ impl RateTable {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// Number of times that a key evicted another key, which had used at most one token.
+    /// Number of times that a key evicted another key.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
@@ -296,48 +353,48 @@ impl RateTable {
 
     /// Allocates the table now, so that no request has to.
     pub fn warm(&self) {
-        self.groups();
+        self.memory();
     }
 
-    fn groups(&self) -> &[Group] {
-        self.groups
-            .get_or_init(|| (0..self.count).map(|_| Group::default()).collect())
+    fn memory(&self) -> &Memory {
+        self.memory.get_or_init(|| Memory {
+            groups: (0..self.count).map(|_| Group::default()).collect(),
+            networks: (0..4 * self.count).map(|_| AtomicU64::new(0)).collect(),
+            by_network: NetworkCounts::new(NETWORK_COUNTERS),
+        })
     }
 
-    fn candidates(&self, tag: u64) -> impl Iterator<Item = &Slot> {
-        let groups = self.groups();
+    /// Slots that a key can have, with their indexes in [`Memory::networks`].
+    fn candidates(&self, tag: u64) -> impl Iterator<Item = (usize, &Slot)> {
+        let groups = &self.memory().groups;
         let mask = groups.len() - 1;
         let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
-        let (first, second) = (index(tag), index(tag >> 32 ^ 0x9E37_79B9));
-        groups[first].0.iter().chain(&groups[second].0)
+        let both = [index(tag), index(tag >> 32 ^ 0x9E37_79B9)];
+        let group = |at: usize| (4 * at..).zip(&groups[at].0);
+        both.into_iter().flat_map(group)
     }
 
     fn find(&self, tag: u64) -> Option<&Slot> {
         self.candidates(tag)
+            .map(|(_, slot)| slot)
             .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
     }
 
-    /// Slot of a key. If the key has none, claims a free slot. None if no slot is free.
-    fn slot(&self, state: StateId, tag: u64, algorithm: Algorithm, now: u64) -> Option<&Slot> {
-        let owner = owner(state);
-        let kind = match algorithm {
-            Algorithm::Bucket => 0,
-            Algorithm::Window => WINDOW,
-            Algorithm::Calendar(_) => CALENDAR,
-        };
+    /// Slot of a key. If the key has none, claims a free slot for `new`. None if no slot is free.
+    fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
             let mut free = None;
             let mut busy = false;
-            for slot in self.candidates(tag) {
+            for (at, slot) in self.candidates(tag) {
                 match slot.tag.load(Ordering::Acquire) {
                     found if found == tag => return Some(slot),
                     BUSY => busy = true,
-                    EMPTY if free.is_none() => free = Some((slot, EMPTY)),
+                    EMPTY if free.is_none() => free = Some((at, slot, EMPTY)),
                     other
                         if free.is_none()
                             && slot.word.load(Ordering::Acquire) & TIME_MASK <= now =>
                     {
-                        free = Some((slot, other))
+                        free = Some((at, slot, other))
                     }
                     _ => {}
                 }
@@ -350,8 +407,11 @@ impl RateTable {
                 }
                 continue;
             }
+            let places = self.places(new.client);
             let evicts = free.is_none();
-            let (slot, was) = free.or_else(|| self.evictable(owner, tag, now))?;
+            let (at, slot, was) = free
+                .or_else(|| self.of_larger_network(places, tag))
+                .or_else(|| self.evictable(new.owner, places, tag, now))?;
             if slot
                 .tag
                 .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
@@ -361,8 +421,9 @@ impl RateTable {
                     self.held_by(slot.owner.load(Ordering::Relaxed))
                         .fetch_sub(1, Ordering::Relaxed);
                 }
-                self.held_by(owner).fetch_add(1, Ordering::Relaxed);
-                slot.owner.store(owner | kind, Ordering::Relaxed);
+                self.held_by(new.owner).fetch_add(1, Ordering::Relaxed);
+                slot.owner.store(new.owner_word(), Ordering::Relaxed);
+                self.set_places(at, places);
                 if evicts {
                     self.evicted.fetch_add(1, Ordering::Relaxed);
                 }
@@ -376,20 +437,76 @@ impl RateTable {
         None
     }
 
-    /// Slot that a new key may evict, with the tag of the key that has it. Candidates are keys with
-    /// at most one used token, of limits above their share, and all keys of other limits with more
-    /// than twice as many slots. The key with the least usage is selected. A limit above its share
-    /// can only evict its own keys, and keys of limits with more than twice as many slots.
+    /// Counters of the networks of a client.
+    fn places(&self, client: Option<IpAddr>) -> Places {
+        client.map_or(Places::NONE, |client| {
+            let hash = |bytes: &[u8]| self.tag(StateId(0), &[b"network", bytes]);
+            Networks::of(client).places(hash)
+        })
+    }
+
+    /// Counts a slot for other networks than before. The caller has marked the slot as [`BUSY`].
+    fn set_places(&self, at: usize, places: Places) {
+        let memory = self.memory();
+        let before = memory.networks[at].swap(places.to_word(), Ordering::Relaxed);
+        memory.by_network.remove(Places::from_word(before));
+        memory.by_network.add(places);
+    }
+
+    /// Number of slots that a network may have before clients of other networks can evict its keys.
+    fn network_floor(&self) -> u32 {
+        let floor = (self.count * 4 / NETWORK_LARGE).max(NETWORK_SLOTS_MIN);
+        u32::try_from(floor).unwrap_or(u32::MAX)
+    }
+
+    /// Slot of the network with the most slots that a new key may evict, with its index and the tag
+    /// of the key that has it. Of several slots, the one with the least usage is selected.
     #[cold]
-    fn evictable(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
+    fn of_larger_network(&self, newcomer: Places, tag: u64) -> Option<(usize, &Slot, u64)> {
+        let memory = self.memory();
+        let floor = self.network_floor();
+        self.candidates(tag)
+            .filter_map(|(at, slot)| {
+                let was = slot.tag.load(Ordering::Acquire);
+                let holder = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
+                let excess = memory.by_network.excess(holder, newcomer, floor)?;
+                let usage = slot.word.load(Ordering::Acquire) & TIME_MASK;
+                (was > BUSY).then_some(((excess, Reverse(usage)), at, slot, was))
+            })
+            .max_by_key(|(order, ..)| *order)
+            .map(|(_, at, slot, was)| (at, slot, was))
+    }
+
+    /// Slot that a new key may evict, with its index and the tag of the key that has it. Candidates
+    /// are keys with at most one used token, of limits above their share, and all keys of other
+    /// limits with more than twice as many slots. The key with the least usage is selected. A limit
+    /// above its share can only evict its own keys, and keys of limits with more than twice as many
+    /// slots. A client of a large network evicts no key of a smaller network.
+    #[cold]
+    fn evictable(
+        &self,
+        owner: u64,
+        newcomer: Places,
+        tag: u64,
+        now: u64,
+    ) -> Option<(usize, &Slot, u64)> {
+        let memory = self.memory();
         let slots = self.count * 4;
         let held = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize;
         let is_over = |owner| held(owner) > slots / SHARE;
         let own_only = is_over(owner);
         let large = (2 * held(owner)).max(slots / LARGE);
         self.candidates(tag)
-            .filter_map(|slot| {
+            .filter_map(|(at, slot)| {
                 let was = slot.tag.load(Ordering::Acquire);
+                let network = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
+                let counts = &memory.by_network;
+                if counts
+                    .excess(newcomer, network, self.network_floor())
+                    .is_some()
+                {
+                    return None;
+                }
                 let holder = slot.owner.load(Ordering::Relaxed);
                 let pays = match own_only {
                     true => holder % OWNERS == owner,
@@ -408,10 +525,10 @@ impl RateTable {
                     }
                     None => return None,
                 };
-                (was > BUSY).then_some((usage, slot, was))
+                (was > BUSY).then_some((usage, at, slot, was))
             })
             .min_by_key(|(usage, ..)| *usage)
-            .map(|(_, slot, was)| (slot, was))
+            .map(|(_, at, slot, was)| (at, slot, was))
     }
 
     fn held_by(&self, owner: u64) -> &AtomicU32 {
@@ -422,6 +539,18 @@ impl RateTable {
 /// Number of a limit, under which its slots are counted.
 const fn owner(state: StateId) -> u64 {
     state.0 % OWNERS
+}
+
+impl NewKey {
+    /// Value of [`Slot::owner`] for the key.
+    const fn owner_word(&self) -> u64 {
+        let kind = match self.algorithm {
+            Algorithm::Bucket => 0,
+            Algorithm::Window => WINDOW,
+            Algorithm::Calendar(_) => CALENDAR,
+        };
+        self.owner | kind
+    }
 }
 
 impl Slot {

@@ -2,25 +2,26 @@
 //!
 //! The encoding is binary, with little-endian numbers. It consists of eight bytes for the format
 //! and its version; the seed, as two numbers of eight bytes; for each table the number of its
-//! slots, and four numbers of eight bytes for each slot; and the SHA-256 of everything before it.
+//! slots, and five numbers of eight bytes for each slot; and the SHA-256 of everything before it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{BUSY, EMPTY, Hasher, RateTable, TIME_MASK, is_of};
+use crate::network::Places;
 
 /// Seed and counters of a table that [`RateTable::saved`] created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Seed of the keys' hashes.
     pub seed: [u64; 2],
-    /// Words of the slots in use: tag, word, counts and owner.
-    pub slots: Vec<[u64; 4]>,
+    /// Words of the slots in use: tag, word, counts, owner, and the places of its networks.
+    pub slots: Vec<[u64; 5]>,
 }
 
 /// First bytes of the encoding: the name of the format with its version.
-const MAGIC: &[u8; 8] = b"gwdquot1";
+const MAGIC: &[u8; 8] = b"gwdquot2";
 /// Length of the SHA-256 at the end, in bytes.
 const DIGEST: usize = 32;
 
@@ -77,7 +78,7 @@ pub fn content(rest: &[u8]) -> Result<Vec<Saved>, &'static str> {
     while let Ok(count) = next() {
         let mut slots = Vec::new();
         for _ in 0..count {
-            slots.push([next()?, next()?, next()?, next()?]);
+            slots.push([next()?, next()?, next()?, next()?, next()?]);
         }
         tables.push(Saved { seed, slots });
     }
@@ -113,15 +114,20 @@ impl RateTable {
             return None;
         };
         let now = (now_ns / self.tick_ns) & TIME_MASK;
-        let groups = self.groups.get().into_iter().flatten();
-        let slots = groups.flat_map(|group| &group.0).filter_map(|slot| {
+        let memory = self.memory.get().into_iter();
+        let slots = memory.flat_map(|memory| {
+            let slots = memory.groups.iter().flat_map(|group| &group.0);
+            slots.zip(&memory.networks)
+        });
+        let slots = slots.filter_map(|(slot, networks)| {
             let tag = slot.tag.load(Ordering::Acquire);
             let words = [&slot.word, &slot.counts, &slot.owner];
             let [word, counts, owner] = words.map(|word| word.load(Ordering::Acquire));
+            let networks = networks.load(Ordering::Acquire);
             // Skip a slot that another key claims while this thread reads it.
             let whole = is_of(word, tag) && slot.tag.load(Ordering::Acquire) == tag;
             let matters = tag > BUSY && word & TIME_MASK > now;
-            (whole && matters).then_some([tag, word, counts, owner])
+            (whole && matters).then_some([tag, word, counts, owner, networks])
         });
         Some(Saved {
             seed: seed.each_ref().map(|word| word.load(Ordering::Relaxed)),
@@ -139,10 +145,10 @@ impl RateTable {
             word.store(value, Ordering::Relaxed);
         }
         let mut lost = 0;
-        for [tag, word, counts, owner] in &saved.slots {
-            let free = |slot: &&super::Slot| slot.tag.load(Ordering::Relaxed) == EMPTY;
-            let slot = self.candidates(*tag).find(free);
-            let Some(slot) = slot.filter(|_| *tag > BUSY && is_of(*word, *tag)) else {
+        for [tag, word, counts, owner, networks] in &saved.slots {
+            let mut slots = self.candidates(*tag);
+            let slot = slots.find(|(_, slot)| slot.tag.load(Ordering::Relaxed) == EMPTY);
+            let Some((at, slot)) = slot.filter(|_| *tag > BUSY && is_of(*word, *tag)) else {
                 lost += 1;
                 continue;
             };
@@ -151,6 +157,7 @@ impl RateTable {
             slot.word.store(*word, Ordering::Relaxed);
             slot.tag.store(*tag, Ordering::Release);
             self.held_by(*owner).fetch_add(1, Ordering::Relaxed);
+            self.set_places(at, Places::from_word(*networks));
         }
         lost
     }
@@ -194,13 +201,17 @@ mod tests {
         assert_eq!(used_up(&other, b"c", day), 3);
         // When all periods are over, no counter is saved.
         let later = table.save(NOW_NS + 3 * 86_400_000_000_000).unwrap();
-        assert_eq!(later.slots, Vec::<[u64; 4]>::new());
+        assert_eq!(later.slots, Vec::<[u64; 5]>::new());
     }
 
     #[test]
     fn slots_with_impossible_words_are_left_out() {
         let table = RateTable::saved(64, [1, 2]);
-        let slots = vec![[EMPTY, 0, 0, 0], [BUSY, 0, 0, 0], [u64::MAX, 1, 1, 1]];
+        let slots = vec![
+            [EMPTY, 0, 0, 0, 0],
+            [BUSY, 0, 0, 0, 0],
+            [u64::MAX, 1, 1, 1, 1],
+        ];
         assert_eq!(
             table.restore(&Saved {
                 seed: [3, 4],
@@ -213,13 +224,16 @@ mod tests {
 
     #[test]
     fn encoded_tables_are_read_again() {
-        let table = |slots: &[[u64; 4]]| Saved {
+        let table = |slots: &[[u64; 5]]| Saved {
             seed: [5, 6],
             slots: slots.to_vec(),
         };
-        let tables = [table(&[[2, 3, 4, 5], [6, 7, 8, u64::MAX]]), table(&[])];
+        let tables = [
+            table(&[[2, 3, 4, 5, 6], [6, 7, 8, u64::MAX, 0]]),
+            table(&[]),
+        ];
         let bytes = encode(&tables);
-        assert_eq!(bytes.len(), 8 + 16 + 8 + 64 + 8 + 32);
+        assert_eq!(bytes.len(), 8 + 16 + 8 + 80 + 8 + 32);
         assert_eq!(decode(&bytes).unwrap(), tables);
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut]).is_err(), "{cut}");

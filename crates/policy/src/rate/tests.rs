@@ -218,6 +218,90 @@ fn flood_of_used_keys_takes_no_slots_of_other_limits() {
     }
 }
 
+/// Takes `count` tokens of each /64 network of an IPv6 /48, for several limits by address.
+fn fill_network(table: &RateTable, limits: u64, tokens: Tokens, count: usize) {
+    for number in 0..=u16::MAX {
+        let client = IpAddr::from([0x2001, 0xdb8, 7, number, 0, 0, 0, 1]);
+        for limit in 0..limits {
+            let tag = table.tag(StateId(limit), &[b"address", &number.to_le_bytes()]);
+            for _ in 0..count {
+                let _ = table.take_of(Some(client), StateId(limit), tag, tokens, 1, SECOND);
+            }
+        }
+    }
+}
+
+/// Number of tokens that a new client of a limit gets, of 10.
+fn of_new_client(table: &RateTable, limit: u64, tokens: Tokens, client: IpAddr) -> usize {
+    let tag = table.tag(StateId(limit), &[b"new", client.to_string().as_bytes()]);
+    let takes =
+        (0..10).map(|_| table.take_of(Some(client), StateId(limit), tag, tokens, 1, SECOND));
+    takes.filter(|admission| admission.admitted).count()
+}
+
+#[test]
+fn ipv6_network_takes_no_slots_of_others() {
+    let tokens = quota(5, 3_600_000, 5);
+    let table = table(4_096);
+    // Before the flood, clients of many networks use two tokens.
+    let early = |number: u8| IpAddr::from([198, 51, number, 1]);
+    let of_early = |number: u8| {
+        let tag = table.tag(StateId(0), &[b"early", &[number]]);
+        let client = Some(early(number));
+        table
+            .take_of(client, StateId(0), tag, tokens, 2, SECOND)
+            .remaining
+    };
+    assert!((0..100).all(|number| of_early(number) == 3));
+    fill_network(&table, 2, tokens, 2);
+    for number in 0..100u8 {
+        for limit in [0, 1, 99] {
+            let client = IpAddr::from([203, number, 113, 9]);
+            assert_eq!(
+                of_new_client(&table, limit, tokens, client),
+                5,
+                "{limit} {client}"
+            );
+        }
+        let client = IpAddr::from([0x2001, 0xdb8, 8 + u16::from(number), 0, 0, 0, 0, 1]);
+        assert_eq!(of_new_client(&table, 0, tokens, client), 5, "{client}");
+    }
+    // The counts of others are kept.
+    let kept = (0..100).filter(|number| of_early(*number) == 1).count();
+    assert_eq!(kept, 100);
+}
+
+/// A client that invents keys pays with its own keys, although all keys are of one limit.
+#[test]
+fn client_with_invented_keys_takes_no_slots() {
+    let tokens = quota(5, 3_600_000, 5);
+    let table = table(4_096);
+    let client = IpAddr::from([198, 51, 100, 66]);
+    for number in 0..40_000u32 {
+        let tag = table.tag(StateId(1), &[b"flood", &number.to_le_bytes()]);
+        let _ = table.take_of(Some(client), StateId(1), tag, tokens, 2, SECOND);
+    }
+    for number in 67..=u8::MAX {
+        // Also for clients of the same /24 network.
+        let client = IpAddr::from([198, 51, 100 + number % 2, number]);
+        assert_eq!(of_new_client(&table, 1, tokens, client), 5, "{client}");
+    }
+}
+
+#[test]
+fn restored_network_loses_slots_to_others() {
+    let tokens = quota(5, 3_600_000, 5);
+    let table = || RateTable::saved(4_096, [3, 4]);
+    let before = table();
+    fill_network(&before, 2, tokens, 2);
+    let restored = table();
+    restored.restore(&before.save(SECOND).unwrap());
+    for number in 0..100u8 {
+        let client = IpAddr::from([203, number, 113, 9]);
+        assert_eq!(of_new_client(&restored, 0, tokens, client), 5, "{client}");
+    }
+}
+
 #[test]
 fn slots_come_free_when_their_bucket_is_full_again() {
     let table = table(1);

@@ -80,7 +80,8 @@ impl Counter {
         let tables = cx.limits.tables(self.quota);
         let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
         let table = tables[usize::from(anonymous)];
-        let admission = table.take(self.state, tag, tokens, cx.cost, now_ns);
+        let client = anonymous.then_some(cx.client);
+        let admission = table.take_of(client, self.state, tag, tokens, cx.cost, now_ns);
         let charge = Charge {
             quota: self.quota,
             anonymous,

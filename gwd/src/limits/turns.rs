@@ -1,0 +1,143 @@
+//! Queues of client addresses that take turns, by network.
+//!
+//! Networks take turns: first the widest ones (IPv6 /48, IPv4 /24), then the narrower ones inside of
+//! each. Many entries of one address, or of many addresses of one network, therefore do not delay an
+//! entry of another network.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+use policy::network::{Network, Networks};
+
+/// Entries of client addresses, in turns by network.
+#[derive(Debug)]
+pub(crate) struct Turns<T>(Level<Level<Level<VecDeque<T>>>>);
+
+/// Queues of the networks of one width, none of which is empty.
+#[derive(Debug)]
+struct Level<Q> {
+    of_network: HashMap<Network, Q>,
+    /// Networks with entries. The first one has its turn next.
+    turns: VecDeque<Network>,
+}
+
+/// Queue of one network.
+trait Queue<T>: Default {
+    /// Adds an entry. `path` has the networks below this one, from wide to narrow.
+    fn push(&mut self, path: &[Network], entry: T);
+    /// Removes entries in the order of turns up to the first one that waits, and returns this one.
+    fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T>;
+    fn is_empty(&self) -> bool;
+}
+
+// === impl Turns ===
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self(Level::default())
+    }
+}
+
+impl<T> Turns<T> {
+    /// Adds an entry of a client.
+    pub(crate) fn push(&mut self, client: IpAddr, entry: T) {
+        let mut path = Networks::of(client).all();
+        path.reverse();
+        self.0.push(&path, entry);
+    }
+
+    /// Removes and returns the next entry that still waits. Entries that do not wait take no turn.
+    pub(crate) fn pop(&mut self, waits: impl Fn(&T) -> bool) -> Option<T> {
+        self.0.pop(&waits)
+    }
+
+    /// True if there are no entries.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+// === impl Level ===
+
+impl<Q> Default for Level<Q> {
+    fn default() -> Self {
+        Self {
+            of_network: HashMap::new(),
+            turns: VecDeque::new(),
+        }
+    }
+}
+
+impl<T, Q: Queue<T>> Queue<T> for Level<Q> {
+    fn push(&mut self, path: &[Network], entry: T) {
+        let [network, rest @ ..] = path else { return };
+        let queue = self.of_network.entry(*network).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(*network);
+        }
+        queue.push(rest, entry);
+    }
+
+    fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T> {
+        while let Some(network) = self.turns.pop_front() {
+            let Some(queue) = self.of_network.get_mut(&network) else {
+                continue;
+            };
+            let next = queue.pop(waits);
+            if queue.is_empty() {
+                self.of_network.remove(&network);
+            } else {
+                self.turns.push_back(network);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+}
+
+impl<T> Queue<T> for VecDeque<T> {
+    fn push(&mut self, _: &[Network], entry: T) {
+        self.push_back(entry);
+    }
+
+    fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T> {
+        std::iter::from_fn(|| self.pop_front()).find(waits)
+    }
+
+    fn is_empty(&self) -> bool {
+        Self::is_empty(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_take_turns_then_their_parts() {
+        let mut turns = Turns::default();
+        for (client, entry) in [
+            ("2001:db8:1:100::1", "a1"),
+            ("2001:db8:1:100::2", "a2"),
+            ("2001:db8:1:101::1", "a3"),
+            ("2001:db8:1:101::2", "gone"),
+            ("2001:db8:1:200::1", "b1"),
+            ("2001:db8:1:200::1", "b2"),
+            ("2001:db8:2:100::1", "c1"),
+            ("203.0.113.1", "d1"),
+            ("203.0.113.2", "d2"),
+        ] {
+            turns.push(client.parse().unwrap(), entry);
+        }
+        let order: Vec<&str> = std::iter::from_fn(|| turns.pop(|entry| *entry != "gone")).collect();
+        let expected = ["a1", "c1", "d1", "b1", "d2", "a3", "b2", "a2"];
+        assert_eq!(order, expected);
+        assert!(turns.is_empty() && turns.0.of_network.is_empty());
+    }
+}
