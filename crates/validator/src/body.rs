@@ -7,6 +7,7 @@ use crate::compile::{Compiling, Uncompilable};
 use crate::form::{self, Encodings};
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
+use crate::members::Members;
 use crate::steps::Schema;
 use crate::style::READINGS;
 use crate::{json, multipart, words};
@@ -23,6 +24,7 @@ pub(crate) struct TypedBody {
     pub(crate) form: Form,
     pub(crate) schema: Option<Schema>,
     kinds: Kinds,
+    members: Members,
     encodings: Encodings,
 }
 
@@ -57,6 +59,9 @@ impl Body {
                 kinds: schema
                     .map(|schema| compiling.kinds(schema))
                     .unwrap_or_default(),
+                members: schema
+                    .map(|schema| compiling.members(schema))
+                    .unwrap_or_default(),
                 encodings: Encodings::of(&one.says),
                 media_type,
                 form,
@@ -81,13 +86,15 @@ impl Body {
         let Some(one) = self.types.get(kind.index) else {
             return findings;
         };
-        let Some(schema) = one.schema.as_ref().filter(|_| !bytes.is_empty()) else {
+        // A body of a request may be absent. A response of a described type has a body.
+        let is_absent = bytes.is_empty() && kind.response.is_none();
+        let Some(schema) = one.schema.as_ref().filter(|_| !is_absent) else {
             return findings;
         };
         let part = Part::Body;
         match one.form {
             Form::Json => match json::read(bytes) {
-                Ok(value) => words::check((schema, &one.kinds), &value, &part, &mut findings),
+                Ok(value) => words::check((schema, &one.members), &value, &part, &mut findings),
                 Err(fault) => return vec![of_body(fault)],
             },
             Form::Text => {
@@ -96,7 +103,7 @@ impl Body {
                 };
                 let values = READINGS.iter();
                 let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
-                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+                words::check_readings((schema, &one.members), values, &part, &mut findings);
             }
             Form::Urlencoded => {
                 let Ok(text) = std::str::from_utf8(bytes) else {
@@ -109,7 +116,7 @@ impl Body {
                 let values = READINGS.iter();
                 let values = values
                     .map(|reading| form::urlencoded(text, &one.kinds, &one.encodings, *reading));
-                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+                words::check_readings((schema, &one.members), values, &part, &mut findings);
             }
             Form::Multipart => {
                 let boundary = kind.boundary.as_deref().unwrap_or_default();
@@ -131,7 +138,7 @@ impl Body {
                 let values = READINGS.iter();
                 let values = values
                     .map(|reading| form::multipart(&parts, &one.kinds, &one.encodings, *reading));
-                words::check_readings((schema, &one.kinds), values, &part, &mut findings);
+                words::check_readings((schema, &one.members), values, &part, &mut findings);
             }
             Form::Other => {}
         }

@@ -6,6 +6,7 @@ use jsonschema::Draft;
 use crate::format;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lost, Lowering, patterns};
+use crate::members::Members;
 use crate::steps::{self, Schema};
 
 /// Error: the schemas of an operation are not valid JSON Schema.
@@ -33,6 +34,11 @@ impl<'a> Compiling<'a> {
     /// Types of values that a schema allows.
     pub(crate) fn kinds(&self, schema: &'a Value) -> Kinds {
         Kinds::of(&self.lowering, schema)
+    }
+
+    /// Names of members that a schema describes.
+    pub(crate) fn members(&self, schema: &'a Value) -> Members {
+        Members::of(&self.lowering, schema)
     }
 
     /// Parts of the schemas that are not enforced.

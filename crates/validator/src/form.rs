@@ -12,7 +12,7 @@ use crate::json;
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
 use crate::multipart::Part;
-use crate::names::{Described, OTHER_SPELLING};
+use crate::names::{Described, Name, OTHER_SPELLING, has_dotted_member};
 use crate::style::{self, Interpretation, Style};
 use crate::text::{decode, fields, split};
 use crate::words;
@@ -151,7 +151,9 @@ pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
         let mut known = kinds.properties.iter();
         let bare = bare(name, kinds);
         known.any(|(known, kinds)| {
-            **known == *bare || kinds.has_objects() && style::brackets(name, known).is_some()
+            let is_member = |names: Vec<&str>| !has_dotted_member(&names, kinds);
+            **known == *bare
+                || kinds.has_objects() && style::brackets(name, known).is_some_and(is_member)
         })
     };
     let described = Described::of(names(kinds));
@@ -171,8 +173,9 @@ pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding>
     findings(others)
 }
 
-fn names(kinds: &Kinds) -> impl Iterator<Item = &str> {
-    kinds.properties.iter().map(|(name, _)| &**name)
+fn names(kinds: &Kinds) -> impl Iterator<Item = Name<'_>> {
+    let properties = kinds.properties.iter();
+    properties.map(|(name, kinds)| Name::of(name, kinds))
 }
 
 fn findings<'n>(found: impl Iterator<Item = (&'n str, &'static str)>) -> Vec<Finding> {

@@ -7,7 +7,6 @@ use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
 use crate::lower::Lowering;
-use crate::text;
 
 /// Types that a schema allows. Its other assertions are ignored.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +14,6 @@ pub(crate) struct Kinds {
     types: u8,
     items: Option<Box<Self>>,
     pub(crate) properties: Vec<(Box<str>, Self)>,
-    /// Names of the properties without letter case, sorted, each with the index of its property.
-    folded: Vec<(Box<str>, usize)>,
     additional: Option<Box<Self>>,
     /// True if the schema allows no other properties.
     pub(crate) is_closed: bool,
@@ -40,7 +37,6 @@ static ANY: Kinds = Kinds {
     types: SCALARS,
     items: None,
     properties: Vec::new(),
-    folded: Vec::new(),
     additional: None,
     is_closed: false,
 };
@@ -127,10 +123,6 @@ impl Kinds {
     fn complete(&mut self) {
         self.properties
             .sort_by(|(one, _), (other, _)| one.cmp(other));
-        let names = self.properties.iter().enumerate();
-        let folded = names.map(|(index, (name, _))| (text::folded(name).into(), index));
-        self.folded = folded.collect();
-        self.folded.sort_unstable();
         if self.types == 0 {
             self.types = match (self.properties.is_empty(), self.items.is_some()) {
                 (false, _) => OBJECT,
@@ -173,16 +165,6 @@ impl Kinds {
         let properties = &self.properties;
         let found = properties.binary_search_by(|(known, _)| (**known).cmp(name));
         found.ok()
-    }
-
-    /// Name of the property that differs from `name` only in letter case. `None` if `name` is
-    /// exactly the name of a property.
-    pub(crate) fn in_other_case(&self, name: &str) -> Option<&str> {
-        let folded = text::folded(name);
-        let at = self.folded.partition_point(|(known, _)| **known < *folded);
-        let (found, index) = self.folded.get(at)?;
-        let is_other = **found == *folded && self.position(name).is_none();
-        is_other.then(|| &*self.properties[*index].0)
     }
 
     /// Converts a text to a scalar. If the text can be a string or another value, `as_text` selects

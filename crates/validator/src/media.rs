@@ -23,21 +23,24 @@ pub(crate) struct MediaType {
 }
 
 impl MediaType {
-    /// Parses a media type or range. `None` if it has no subtype, or a parameter twice.
+    /// Parses a media type or range. `None` if it has no subtype, or a parameter twice, or if it is a
+    /// list.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let (essence, after) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
         let (kind, subtype) = essence.split_once('/')?;
         if kind.is_empty() || subtype.is_empty() || essence.contains([' ', '\t', ',']) {
             return None;
         }
-        let mut parameters: Vec<(Box<str>, Box<str>)> = split_quoted(parameters)
+        let mut parameters: Vec<(Box<str>, Box<str>)> = split_quoted(after)
             .filter_map(|one| {
                 let (name, value) = one.split_once('=')?;
                 let name = name.trim().to_ascii_lowercase();
                 Some((name.into(), unquoted(value.trim()).into()))
             })
             .collect();
+        // Servers differ in the member of a list that they use.
+        let is_list = split_outside_quotes(after, ',').nth(1).is_some();
         parameters.sort();
         // Refuse duplicate parameters, and forms of RFC 2231, because servers differ in the value
         // that they use.
@@ -49,7 +52,7 @@ impl MediaType {
             is_in_name || value.to_ascii_lowercase().contains("boundary=")
         };
         let differs = parameters.iter().any(|one| extended(&one.0) || hidden(one));
-        if twice || differs {
+        if twice || differs || is_list {
             return None;
         }
         Some(Self {
@@ -146,13 +149,17 @@ pub(crate) fn is_form(name: &str) -> bool {
 
 /// Splits a text at the semicolons that are outside quoted strings.
 pub(crate) fn split_quoted(text: &str) -> impl Iterator<Item = &str> {
+    split_outside_quotes(text, ';')
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {
         match c {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ';' => return !quoted,
+            c if c == separator => return !quoted,
             _ => {}
         }
         false
@@ -206,6 +213,8 @@ mod tests {
             "application/",
             "a/b, c/d",
             "a b/c",
+            "a/b; x=y, c/d",
+            "a/b;, c/d",
             "a/b; boundary=x; boundary=y",
             "a/b; boundary=x; Boundary=x",
             "a/b; boundary=x; boundary*=UTF-8''y",

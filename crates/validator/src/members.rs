@@ -1,51 +1,313 @@
 //! Members of JSON objects whose names some servers read as the name of a described member: Go and
 //! ASP.NET ignore letter case.
+//!
+//! [`Members`] are the names that a schema describes, wherever it does: also in keywords that apply
+//! to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and below `patternProperties`,
+//! `prefixItems` or `contains`.
 
+use std::cell::Cell;
+
+use bundle::ir::Value;
+use jsonschema::Validator;
 use serde_json::Value as Json;
 
-use crate::kinds::Kinds;
+use crate::lower::{Lowering, patterns};
+use crate::text;
+
+/// Maximum depth of schemas whose names are read.
+const DEPTH_MAX: usize = 9;
+/// Maximum number of schemas that are read for the names of one.
+const SCHEMAS_MAX: u32 = 20_000;
+/// Maximum number of patterns of member names that are compiled for one schema. Schemas of further
+/// patterns apply to all names that `properties` does not describe.
+const PATTERNS_MAX: u32 = 64;
+
+/// Names of members that a schema describes, with those of the values below.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    /// Described members, sorted by name.
+    properties: Vec<(Box<str>, Self)>,
+    /// Names of the members without letter case, sorted, each with the index of its member.
+    folded: Vec<(Box<str>, usize)>,
+    patterns: Vec<Pattern>,
+    /// Values of members that neither `properties` nor `patternProperties` describe.
+    others: Option<Box<Self>>,
+    /// Items of an array at fixed positions.
+    prefix: Vec<Self>,
+    /// Items after the fixed positions.
+    items: Option<Box<Self>>,
+    /// Items at all positions (`contains`).
+    each: Option<Box<Self>>,
+}
+
+/// Values of members whose names match a pattern.
+#[derive(Debug)]
+struct Pattern {
+    /// Check of a name. `None`: the pattern is not enforced, so that the name may match.
+    matches: Option<Validator>,
+    members: Members,
+}
+
+/// Limits on the schemas that are read.
+struct Left {
+    schemas: Cell<u32>,
+    patterns: Cell<u32>,
+}
+
+// === impl Members ===
+
+impl Members {
+    /// Collects the names that a schema describes.
+    pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
+        // The number of schemas can be exponential in the depth: read fewer levels then.
+        for (depth, schemas) in [(DEPTH_MAX, SCHEMAS_MAX), (4, SCHEMAS_MAX), (2, u32::MAX)] {
+            let left = Left {
+                schemas: Cell::new(schemas),
+                patterns: Cell::new(PATTERNS_MAX),
+            };
+            let mut members = Self::default();
+            members.read(lowering, schema, (depth, &left));
+            if left.schemas.get() > 0 {
+                members.complete();
+                return members;
+            }
+        }
+        Self::default()
+    }
+
+    /// Adds the names of a schema. Reads at most `levels` nested levels, and at most as many
+    /// schemas as `left` allows.
+    fn read<'a>(
+        &mut self,
+        lowering: &Lowering<'a>,
+        schema: &'a Value,
+        (levels, left): (usize, &Left),
+    ) {
+        left.schemas.set(left.schemas.get().saturating_sub(1));
+        if levels == 0 || left.schemas.get() == 0 {
+            return;
+        }
+        let below = (levels - 1, left);
+        for (key, value) in lowering.resolve(schema).entries() {
+            let value = lowering.resolve(value);
+            match &**key {
+                "$ref" | "if" | "then" | "else" | "not" => self.read(lowering, value, below),
+                "allOf" | "anyOf" | "oneOf" => {
+                    for one in value.items() {
+                        self.read(lowering, one, below);
+                    }
+                }
+                "dependentSchemas" => {
+                    for (_, one) in value.entries() {
+                        self.read(lowering, one, below);
+                    }
+                }
+                "properties" => {
+                    for (name, schema) in value.entries() {
+                        self.property(name).read(lowering, schema, below);
+                    }
+                }
+                "patternProperties" => {
+                    for (pattern, schema) in value.entries() {
+                        let mut members = Self::default();
+                        members.read(lowering, schema, below);
+                        if !members.is_empty() {
+                            let matches = compiled(pattern, left);
+                            self.patterns.push(Pattern { matches, members });
+                        }
+                    }
+                }
+                "additionalProperties" | "unevaluatedProperties" => {
+                    let others = self.others.get_or_insert_default();
+                    others.read(lowering, value, below);
+                }
+                "prefixItems" => {
+                    for (index, schema) in value.items().iter().enumerate() {
+                        if self.prefix.len() <= index {
+                            self.prefix.push(Self::default());
+                        }
+                        self.prefix[index].read(lowering, schema, below);
+                    }
+                }
+                "items" | "unevaluatedItems" => {
+                    let items = self.items.get_or_insert_default();
+                    items.read(lowering, value, below);
+                }
+                "contains" => {
+                    let each = self.each.get_or_insert_default();
+                    each.read(lowering, value, below);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Member with a name, which is added if there is none. The members are not sorted yet.
+    fn property(&mut self, name: &str) -> &mut Self {
+        let known = self
+            .properties
+            .iter()
+            .position(|(known, _)| **known == *name);
+        let index = known.unwrap_or_else(|| {
+            self.properties.push((name.into(), Self::default()));
+            self.properties.len() - 1
+        });
+        &mut self.properties[index].1
+    }
+
+    /// Sorts the members, at all levels. Drops parts that describe no name.
+    fn complete(&mut self) {
+        self.properties
+            .sort_by(|(one, _), (other, _)| one.cmp(other));
+        let names = self.properties.iter().enumerate();
+        let folded = names.map(|(index, (name, _))| (text::folded(name).into(), index));
+        self.folded = folded.collect();
+        self.folded.sort_unstable();
+        let patterns = self.patterns.iter_mut().map(|one| &mut one.members);
+        let properties = self.properties.iter_mut().map(|(_, members)| members);
+        properties.chain(patterns).for_each(Self::complete);
+        self.prefix.iter_mut().for_each(Self::complete);
+        for part in [&mut self.others, &mut self.items, &mut self.each] {
+            part.iter_mut().for_each(|one| one.complete());
+            *part = part.take().filter(|one| !one.is_empty());
+        }
+    }
+
+    /// True if the schema describes no name.
+    fn is_empty(&self) -> bool {
+        self.properties.is_empty()
+            && self.patterns.is_empty()
+            && self.prefix.iter().all(Self::is_empty)
+            && [&self.others, &self.items, &self.each]
+                .iter()
+                .all(|part| part.is_none())
+    }
+
+    /// Index of a described member.
+    fn position(&self, name: &str) -> Option<usize> {
+        let properties = &self.properties;
+        let found = properties.binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok()
+    }
+
+    /// Name of the described member from which a name differs only in letter case.
+    fn in_other_case(&self, folded: &str) -> Option<&str> {
+        let at = self.folded.partition_point(|(known, _)| **known < *folded);
+        let (found, index) = self.folded.get(at)?;
+        (**found == *folded).then(|| &*self.properties[*index].0)
+    }
+
+    /// Adds the descriptions of a member's value to `all`.
+    fn of_member<'m>(&'m self, name: &str, all: &mut Vec<&'m Self>) {
+        let before = all.len();
+        let own = self.position(name);
+        all.extend(own.map(|index| &self.properties[index].1));
+        if !self.patterns.is_empty() {
+            let text = Json::String(name.to_owned());
+            for one in &self.patterns {
+                let matches = match &one.matches {
+                    Some(matches) => matches.is_valid(&text),
+                    None => own.is_none(),
+                };
+                all.extend(matches.then_some(&one.members));
+            }
+        }
+        if all.len() == before {
+            all.extend(self.others.as_deref());
+        }
+    }
+
+    /// Adds the descriptions of an item to `all`.
+    fn of_item<'m>(&'m self, index: usize, all: &mut Vec<&'m Self>) {
+        match self.prefix.get(index) {
+            Some(item) => all.push(item),
+            None => all.extend(self.items.as_deref()),
+        }
+        all.extend(self.each.as_deref());
+    }
+}
+
+/// Check of names against a pattern. `None` if the pattern is not enforced.
+fn compiled(pattern: &str, left: &Left) -> Option<Validator> {
+    left.patterns.set(left.patterns.get().checked_sub(1)?);
+    let schema = serde_json::json!({"pattern": pattern});
+    let options = jsonschema::options().with_pattern_options(patterns());
+    options.build(&schema).ok()
+}
 
 /// Calls `found` for each object of a JSON value that has an undescribed member whose name differs
 /// from a described name only in letter case. The arguments are the JSON pointer of the object and
 /// the described name. Ends if a call returns true.
 pub(crate) fn in_other_case(
     value: &Json,
-    kinds: &Kinds,
+    members: &Members,
     found: &mut dyn FnMut(&str, &str) -> bool,
 ) {
-    walk(value, kinds, &mut String::new(), found);
+    if !members.is_empty() {
+        walk(value, &[members], &mut String::new(), found);
+    }
 }
 
+/// Looks at a value that all of `described` describe.
 fn walk(
     value: &Json,
-    kinds: &Kinds,
+    described: &[&Members],
     at: &mut String,
     found: &mut dyn FnMut(&str, &str) -> bool,
 ) -> bool {
+    let is_nested = |value: &Json| matches!(value, Json::Object(_) | Json::Array(_));
     let length = at.len();
+    let mut below = Vec::new();
     match value {
-        Json::Object(all) => all.iter().any(|(name, value)| {
-            if let Some(described) = kinds.in_other_case(name) {
-                return found(at, described);
+        Json::Object(all) => {
+            for (name, value) in all {
+                if let Some(described) = other_case(name, described) {
+                    if found(at, described) {
+                        return true;
+                    }
+                    continue;
+                }
+                if !is_nested(value) {
+                    continue;
+                }
+                below.clear();
+                described
+                    .iter()
+                    .for_each(|one| one.of_member(name, &mut below));
+                at.push('/');
+                at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                let ends = !below.is_empty() && walk(value, &below, at, found);
+                at.truncate(length);
+                if ends {
+                    return true;
+                }
             }
-            if !matches!(value, Json::Object(_) | Json::Array(_)) {
-                return false;
+        }
+        Json::Array(all) => {
+            for (index, value) in all.iter().enumerate().filter(|(_, one)| is_nested(one)) {
+                below.clear();
+                described
+                    .iter()
+                    .for_each(|one| one.of_item(index, &mut below));
+                at.push_str(&format!("/{index}"));
+                let ends = !below.is_empty() && walk(value, &below, at, found);
+                at.truncate(length);
+                if ends {
+                    return true;
+                }
             }
-            at.push('/');
-            at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-            let ends = walk(value, kinds.property(name), at, found);
-            at.truncate(length);
-            ends
-        }),
-        Json::Array(all) => all.iter().enumerate().any(|(index, value)| {
-            if !matches!(value, Json::Object(_) | Json::Array(_)) {
-                return false;
-            }
-            at.push_str(&format!("/{index}"));
-            let ends = walk(value, kinds.item(), at, found);
-            at.truncate(length);
-            ends
-        }),
-        _ => false,
+        }
+        _ => {}
     }
+    false
+}
+
+/// Name of the described member from which the name of an undescribed member differs only in letter
+/// case.
+fn other_case<'m>(name: &str, described: &[&'m Members]) -> Option<&'m str> {
+    if described.iter().any(|one| one.position(name).is_some()) {
+        return None;
+    }
+    let folded = text::folded(name);
+    described.iter().find_map(|one| one.in_other_case(&folded))
 }

@@ -2,15 +2,17 @@
 //! the check of the described one.
 //!
 //! Forms, queries and cookies: PHP reads `a.b`, `a b` and `a[b` as `a_b`, trims blanks and ends
-//! names at NUL; PHP, Rack and `qs` of Node read `a[]` and `a[0]` as elements of `a`; ASP.NET
-//! ignores letter case.
+//! names at NUL; PHP, Rack and `qs` of Node read `a[]` and `a[0]` as elements of `a`; ASP.NET, Spring
+//! and `qs` with `allowDots` read `a.b` and `a[b]` as the member `b` of `a`; ASP.NET ignores letter
+//! case. System.Web of ASP.NET decodes `%u0061`.
 
 use std::collections::BTreeMap;
 
-use crate::text::{decode, folded};
+use crate::kinds::Kinds;
+use crate::text::{decode, decode_unicode, folded, has_unicode};
 
-/// Maximum number of brackets of a name that are looked at.
-const BRACKETS_MAX: usize = 8;
+/// Maximum number of brackets or dots of a name that are looked at.
+const PARTS_MAX: usize = 8;
 
 /// Finding about a field whose name is another spelling of a described name.
 pub(crate) const OTHER_SPELLING: &str =
@@ -18,26 +20,70 @@ pub(crate) const OTHER_SPELLING: &str =
 /// Finding about a described name after a semicolon.
 pub(crate) const AFTER_SEMICOLON: &str =
     "follows a semicolon, at which some servers separate fields; write %3B in values";
+/// Finding about a described name after a comma or white space in a cookie.
+pub(crate) const AFTER_COMMA: &str =
+    "follows a comma or white space, at which some servers separate cookies; write %2C or %20";
+/// Finding about a described field with an escape that is no percent-encoding.
+pub(crate) const UNICODE_ESCAPE: &str =
+    "has an escape such as %u0061, which some servers decode; write UTF-8, or %25u in values";
 
-/// Described names of fields, by the spelling that lenient servers compare.
-pub(crate) struct Described<'n>(BTreeMap<String, &'n str>);
+/// Described name of a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'n> {
+    pub(crate) text: &'n str,
+    /// True if the value can be an object or an array, whose parts may be separate fields.
+    pub(crate) has_parts: bool,
+}
+
+/// Described names of fields, by the spellings that lenient servers compare.
+pub(crate) struct Described<'n> {
+    plain: BTreeMap<String, &'n str>,
+    /// Names of objects and arrays.
+    with_parts: BTreeMap<String, &'n str>,
+    /// Names with dots or brackets, each part after a dot.
+    dotted: BTreeMap<String, &'n str>,
+}
+
+impl<'n> Name<'n> {
+    pub(crate) fn of(text: &'n str, kinds: &Kinds) -> Self {
+        let has_parts = kinds.has_objects() || kinds.has_arrays();
+        Self { text, has_parts }
+    }
+}
 
 impl<'n> Described<'n> {
-    pub(crate) fn of(names: impl Iterator<Item = &'n str>) -> Self {
-        let keys = |name: &'n str| {
-            let bare = name.strip_suffix("[]");
-            let keys = [Some(name), bare].into_iter().flatten();
-            keys.map(move |key| (plain(key), name))
+    pub(crate) fn of(names: impl Iterator<Item = Name<'n>>) -> Self {
+        let mut described = Self {
+            plain: BTreeMap::new(),
+            with_parts: BTreeMap::new(),
+            dotted: BTreeMap::new(),
         };
-        Self(names.flat_map(keys).collect())
+        for Name { text, has_parts } in names {
+            for key in [Some(text), text.strip_suffix("[]")].into_iter().flatten() {
+                described.plain.insert(plain(key), text);
+            }
+            if has_parts {
+                described.with_parts.insert(plain(text), text);
+            }
+            if let Some(key) = dotted(text) {
+                described.dotted.insert(key, text);
+            }
+        }
+        described
     }
 
     /// Described name that a lenient server may read in place of a decoded name.
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
-        let known = |name: &str| self.0.get(&plain(name)).copied();
-        let lists = name.match_indices('[').take(BRACKETS_MAX);
-        let mut lists = lists.filter(|(at, _)| *at > 0);
-        known(name).or_else(|| lists.find_map(|(at, _)| known(&name[..at])))
+        let known = |name: &str| self.plain.get(&plain(name)).copied();
+        let with_parts = |name: &str| self.with_parts.get(&plain(name)).copied();
+        let before = |mark: char| {
+            let marks = name.match_indices(mark).take(PARTS_MAX);
+            marks.filter_map(|(at, _)| name.get(..at).filter(|before| !before.is_empty()))
+        };
+        known(name)
+            .or_else(|| before('[').find_map(known))
+            .or_else(|| before('.').find_map(with_parts))
+            .or_else(|| self.dotted.get(&dotted(name)?).copied())
     }
 
     /// Described names that some servers, but not all, find in the fields of a query or form:
@@ -51,9 +97,15 @@ impl<'n> Described<'n> {
         let fields = text.split('&').filter(|field| !field.is_empty());
         let pieces = fields.flat_map(|field| field.split(';').enumerate());
         pieces.filter_map(move |(index, piece)| {
-            let name = decode(piece.split('=').next().unwrap_or_default(), true);
+            let written = piece.split('=').next().unwrap_or_default();
+            let name = decode(written, true);
             if index > 0 {
                 return Some((self.read_as(&name)?, AFTER_SEMICOLON));
+            }
+            if has_unicode(piece) {
+                let other = decode_unicode(written);
+                let read = self.read_as(&name).or_else(|| self.read_as(&other));
+                return Some((read?, UNICODE_ESCAPE));
             }
             if is_own(&name) {
                 return None;
@@ -61,6 +113,54 @@ impl<'n> Described<'n> {
             Some((self.read_as(&name)?, OTHER_SPELLING))
         })
     }
+
+    /// Described names that some servers find behind a comma or white space inside a cookie
+    /// (`a=1, b=2`), or before the value of another name (`a b=2`).
+    pub(crate) fn hidden_in_cookie(&self, pair: &str) -> impl Iterator<Item = &'n str> {
+        let is_separator = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\u{b}';
+        let names = pair.match_indices('=').filter_map(move |(at, _)| {
+            let before = pair.get(..at)?.trim_end_matches(is_separator);
+            let begin = before.rfind(is_separator)? + 1;
+            Some(&before[begin..])
+        });
+        names.filter_map(|name| self.read_as(&decode(name, true)))
+    }
+}
+
+/// True if a name of a member has dots behind the name of a described object or array, so that some
+/// servers read it as a member of that one: `a[b.c]` as `a[b][c]`. `names` are the names in
+/// brackets.
+pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
+    let mut kinds = kinds;
+    for name in names {
+        let is_described = |text: &str| kinds.properties.iter().any(|(known, _)| **known == *text);
+        if name.is_empty() && kinds.has_arrays() {
+            kinds = kinds.item();
+            continue;
+        }
+        if !is_described(name) {
+            let objects = kinds
+                .properties
+                .iter()
+                .map(|(known, own)| Name::of(known, own));
+            let is_hidden = Described::of(objects.filter(|name| name.has_parts));
+            if name.contains('.') && is_hidden.read_as(name).is_some() {
+                return true;
+            }
+        }
+        kinds = kinds.property(name);
+    }
+    false
+}
+
+/// Name with each part after a dot, without letter case: `a.b` for `a[b]`. `None` for a name without
+/// parts.
+fn dotted(name: &str) -> Option<String> {
+    if !name.contains(['.', '[']) {
+        return None;
+    }
+    let name = name.replace("[]", "").replace('[', ".").replace(']', "");
+    Some(folded(&name).into_owned())
 }
 
 /// Name as lenient servers compare it.
@@ -75,10 +175,26 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn names<'n>(all: &[&'n str]) -> impl Iterator<Item = Name<'n>> {
+        let name = |text: &&'n str| Name {
+            text: text.trim_end_matches('{'),
+            has_parts: text.ends_with('{'),
+        };
+        all.iter().map(name)
+    }
+
     #[test]
     fn spellings_of_described_names_are_found() {
-        let names = ["limit", "user_id", "page[size]", "page[number]", "ids[]"];
-        let described = Described::of(names.into_iter());
+        let all = [
+            "limit",
+            "user_id",
+            "page[size]",
+            "page[number]",
+            "ids[]",
+            "f{",
+            "a.b",
+        ];
+        let described = Described::of(names(&all));
         for (name, expected) in [
             ("LIMIT", Some("limit")),
             (" limit", Some("limit")),
@@ -90,6 +206,14 @@ mod tests {
             ("page[size][]", Some("page[size]")),
             ("PAGE[number]", Some("page[number]")),
             ("ids[0]", Some("ids[]")),
+            ("f.role", Some("f")),
+            ("F.role[0].x", Some("f")),
+            ("f[x].role", Some("f")),
+            ("page.size", Some("page[size]")),
+            ("Page.Number", Some("page[number]")),
+            ("a[b]", Some("a.b")),
+            ("limit.x", None),
+            ("page.other", None),
             ("page[other]", None),
             ("limits", None),
             ("user-id", None),
@@ -101,13 +225,38 @@ mod tests {
     }
 
     #[test]
+    fn cookies_behind_commas_are_hidden() {
+        let described = Described::of(names(&["ck"]));
+        for (pair, expected) in [
+            ("ck=admin", false),
+            (" ck = admin", false),
+            ("a=1, ck=admin", true),
+            ("a=1,ck=admin", true),
+            ("a=1\tck=admin", true),
+            ("a=1 CK =admin", true),
+            ("x ck=admin", true),
+            ("a=\"1, ck=admin\"", true),
+            ("a=1, b=2", false),
+            ("a=1, ck", false),
+            ("a=1=ck=2", false),
+        ] {
+            let found = described.hidden_in_cookie(pair.trim()).next().is_some();
+            assert_eq!(found, expected, "{pair}");
+        }
+    }
+
+    #[test]
     fn fields_behind_semicolons_are_hidden() {
-        let described = Described::of(["q", "role"].into_iter());
+        let described = Described::of(names(&["q", "role"]));
         for (text, expected) in [
             ("q=1&role=a", &[][..]),
             ("q=1;role=a", &[("role", AFTER_SEMICOLON)]),
             ("x;%72ole=a", &[("role", AFTER_SEMICOLON)]),
             ("q=1%3Brole=a", &[]),
+            ("%u0072ole=a", &[("role", UNICODE_ESCAPE)]),
+            ("%u0052ol%65=a", &[("role", UNICODE_ESCAPE)]),
+            ("role=%u0061", &[("role", UNICODE_ESCAPE)]),
+            ("x=%u0061&y=%u00&role=100%u", &[]),
             ("q=1;b;;c=2", &[]),
             (
                 "&+role=b&q[]",

@@ -14,10 +14,11 @@ use crate::cone::Cone;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
-use crate::names::{Described, OTHER_SPELLING};
+use crate::members::Members;
+use crate::names::{AFTER_COMMA, Described, Name, OTHER_SPELLING, has_dotted_member};
 use crate::steps::Schema;
 use crate::style::{self, Interpretation, READINGS, Structure, Style};
-use crate::text::{decode, fields};
+use crate::text::{decode, decode_unicode, fields};
 use crate::{json, words};
 
 /// Parameter of an operation, with its validator.
@@ -31,6 +32,7 @@ pub(crate) struct Parameter {
     /// Format of the whole value, for a parameter with `content`.
     content: Option<Form>,
     kinds: Kinds,
+    members: Members,
     schema: Option<Schema>,
 }
 
@@ -170,6 +172,9 @@ impl Parameter {
             kinds: schema
                 .map(|schema| compiling.kinds(schema))
                 .unwrap_or_default(),
+            members: schema
+                .map(|schema| compiling.members(schema))
+                .unwrap_or_default(),
             schema: schema
                 .map(|schema| compiling.validator(schema))
                 .transpose()?,
@@ -204,21 +209,28 @@ impl Parameter {
     }
 
     /// Names that the parameter describes.
-    fn names(&self) -> Vec<&str> {
+    fn names(&self) -> Vec<Name<'_>> {
         match self.spreads() {
-            true => self
-                .kinds
-                .properties
-                .iter()
-                .map(|(name, _)| &**name)
-                .collect(),
-            false => vec![&*self.name],
+            true => {
+                let properties = self.kinds.properties.iter();
+                properties
+                    .map(|(name, kinds)| Name::of(name, kinds))
+                    .collect()
+            }
+            false => vec![Name::of(&self.name, &self.kinds)],
         }
     }
 
-    /// True if a field with this name is described. Differs from [`Self::owns`] for the name `a[]`
-    /// of an array `a`, which is not described, and for members of a closed `deepObject`, which are
-    /// described only if its schema has them.
+    /// True if a field of the query belongs to the parameter, and no server reads its name as
+    /// another member.
+    fn owns_exactly(&self, name: &str) -> bool {
+        let is_deep = self.style == Style::DeepObject;
+        let names = style::brackets(name, &self.name).filter(|_| is_deep);
+        self.owns(name) && names.is_none_or(|names| !has_dotted_member(&names, &self.kinds))
+    }
+
+    /// True if a field with this name is described. Unlike [`Self::owns`], members of a closed
+    /// `deepObject` count only if its schema has them.
     fn describes(&self, name: &str) -> bool {
         if self.style != Style::DeepObject {
             return self.owns(name) && !self.is_list(name);
@@ -268,7 +280,7 @@ impl Parameter {
             Form::Urlencoded | Form::Multipart | Form::Other => return,
         };
         if let Some(schema) = &self.schema {
-            words::check((schema, &self.kinds), &value, &self.part(), findings);
+            words::check((schema, &self.members), &value, &self.part(), findings);
         }
     }
 
@@ -287,7 +299,7 @@ impl Parameter {
                 .map(move |reading| (structure, reading))
         });
         let values = readings.map(|(structure, reading)| value(structure, reading));
-        words::check_readings((schema, &self.kinds), values, &self.part(), findings);
+        words::check_readings((schema, &self.members), values, &self.part(), findings);
     }
 
     /// Checks the query fields or the cookies that belong to the parameter.
@@ -434,7 +446,7 @@ fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>
     let own = of(ParameterPlace::Query);
     if let (Some(query), Some(_)) = (head.query, own().next()) {
         let described = Described::of(own().flat_map(Parameter::names));
-        let is_own = |name: &str| own().any(|one| one.owns(name));
+        let is_own = |name: &str| own().any(|one| one.owns_exactly(name));
         let found = described.hidden(query, is_own);
         found.for_each(|one| add(ParameterPlace::Query, one));
     }
@@ -447,6 +459,11 @@ fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>
             if let Some(name) = described.read_as(&name).filter(|_| !is_own) {
                 add(ParameterPlace::Cookie, (name, OTHER_SPELLING));
             }
+        }
+        for pair in cookie_pairs(head.headers) {
+            let pair = String::from_utf8_lossy(pair);
+            let found = described.hidden_in_cookie(pair.trim());
+            found.for_each(|name| add(ParameterPlace::Cookie, (name, AFTER_COMMA)));
         }
     }
     for parameter in of(ParameterPlace::Header)() {
@@ -527,7 +544,11 @@ pub(crate) fn undeclared<'q>(
     // An open object describes every name, except those that lenient servers read as another
     // described name.
     let names = own.iter().flat_map(|one| one.names());
-    let lookalikes = Described::of(names.chain(known.iter().map(String::as_str)));
+    let known_names = known.iter().map(|text| Name {
+        text,
+        has_parts: false,
+    });
+    let lookalikes = Described::of(names.chain(known_names));
     let is_lookalike = |name: &str| lookalikes.read_as(name).is_some();
     let fields = query.split('&').filter(|field| !field.is_empty());
     fields
@@ -536,7 +557,11 @@ pub(crate) fn undeclared<'q>(
             parts.find_map(|part| {
                 let name = part.split_once('=').map_or(part, |(name, _)| name);
                 let name = decode(name, true);
-                let is_undescribed = !is_described(&name) && (!is_open || is_lookalike(&name));
+                let is_lookalike = || {
+                    let written = part.split('=').next().unwrap_or_default();
+                    is_lookalike(&name) || is_lookalike(&decode_unicode(written))
+                };
+                let is_undescribed = !is_described(&name) && (!is_open || is_lookalike());
                 is_undescribed.then_some((name, field))
             })
         })
@@ -555,11 +580,15 @@ fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {
 /// Replacement for a cookie's value that is not UTF-8.
 const NOT_TEXT: &str = "\u{fffd}";
 
+/// Cookies in all `Cookie` fields of a request, each with its name and value.
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+}
+
 /// Cookies in all `Cookie` fields of a request (RFC 6265 §4.2.1).
 fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
-    let lines = headers.get_all(COOKIE).iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+    cookie_pairs(headers)
         .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
             // Ignore spaces around names, and cookies whose names are not text, as servers do.

@@ -168,6 +168,11 @@ mod tests {
             ["body is not described (additionalProperties)"]
         );
         assert_eq!(
+            found(200, &[JSON, PAGE], ""),
+            ["body is not valid JSON"],
+            "an empty body"
+        );
+        assert_eq!(
             found(404, &[JSON, PAGE], r#"{"id":"x"}"#).len(),
             1,
             "class of statuses"

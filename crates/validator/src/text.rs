@@ -5,13 +5,39 @@ use std::borrow::Cow;
 /// Decodes a text. An escape without two hexadecimal digits is unchanged. Bytes that are not UTF-8
 /// become U+FFFD.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
+    decoded(text, plus_is_space, false)
+}
+
+/// Decodes a name as System.Web of ASP.NET does: also `%u0061`, which is no percent-encoding.
+pub(crate) fn decode_unicode(text: &str) -> Cow<'_, str> {
+    decoded(text, true, true)
+}
+
+/// True if a text has an escape such as `%u0061`.
+pub(crate) fn has_unicode(text: &str) -> bool {
+    let mut escapes = text.match_indices('%');
+    escapes.any(|(at, _)| unit(&text.as_bytes()[at..]).is_some())
+}
+
+fn decoded(text: &str, plus_is_space: bool, unicode: bool) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte != b'%' && (byte != b'+' || !plus_is_space);
     if text.bytes().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.as_bytes();
+    let mut units = Vec::new();
     while let [first, rest @ ..] = bytes {
+        while let Some(one) = unit(bytes).filter(|_| unicode) {
+            units.push(one);
+            bytes = &bytes[UNIT_LENGTH..];
+        }
+        if !units.is_empty() {
+            let text = String::from_utf16_lossy(&units);
+            out.extend_from_slice(text.as_bytes());
+            units.clear();
+            continue;
+        }
         bytes = rest;
         match (first, rest) {
             (b'+', _) if plus_is_space => out.push(b' '),
@@ -37,6 +63,20 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     }
     let upper = text.chars().flat_map(char::to_uppercase);
     Cow::Owned(upper.flat_map(char::to_lowercase).collect())
+}
+
+/// Length of an escape such as `%u0061`, in bytes.
+const UNIT_LENGTH: usize = 6;
+
+/// UTF-16 code unit of an escape such as `%u0061` at the beginning of a text.
+fn unit(text: &[u8]) -> Option<u16> {
+    let [b'%', b'u' | b'U', digits @ ..] = text else {
+        return None;
+    };
+    let digits = digits.get(..UNIT_LENGTH - 2)?;
+    digits
+        .iter()
+        .try_fold(0, |value, digit| Some(value << 4 | u16::from(hex(*digit)?)))
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -90,6 +130,14 @@ mod tests {
         assert_eq!(decode("100%", true), "100%");
         assert_eq!(decode("%zz%4", true), "%zz%4");
         assert_eq!(decode("%C3%A4%ff", true), "ä\u{fffd}");
+    }
+
+    #[test]
+    fn unicode_escapes_are_found_and_decoded() {
+        assert_eq!(decode_unicode("%u0072ol%65+%uD83D%uDE00"), "role \u{1f600}");
+        assert_eq!(decode_unicode("%U00e9%u00%uzzzz"), "\u{e9}%u00%uzzzz");
+        assert_eq!(decode("%u0072", true), "%u0072");
+        assert!(has_unicode("a%u0061") && !has_unicode("%u006") && !has_unicode("%25u0061"));
     }
 
     #[test]

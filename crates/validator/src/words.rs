@@ -7,8 +7,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use policy::invalid::{Finding, Part};
 use serde_json::Value;
 
-use crate::kinds::Kinds;
-use crate::members;
+use crate::members::{self, Members};
 use crate::steps::Schema;
 
 /// Maximum number of findings for one message.
@@ -19,21 +18,21 @@ const TEXT_MAX: usize = 300;
 /// Checks a value, and the names of its members. Adds findings up to the maximum number for one
 /// message.
 pub(crate) fn check(
-    (schema, kinds): (&Schema, &Kinds),
+    (schema, members): (&Schema, &Members),
     value: &Value,
     part: &Part,
     findings: &mut Vec<Finding>,
 ) {
     match schema.is_valid(value) {
-        Some(true) => check_names(value, kinds, part, findings),
+        Some(true) => check_names(value, members, part, findings),
         Some(false) => describe_all(schema, value, part, findings),
         None => findings.push(finding(part.clone(), "", TOO_DEEP)),
     }
 }
 
 /// Adds findings about members whose names some servers read as described ones.
-fn check_names(value: &Value, kinds: &Kinds, part: &Part, findings: &mut Vec<Finding>) {
-    members::in_other_case(value, kinds, &mut |pointer, name| {
+fn check_names(value: &Value, described: &Members, part: &Part, findings: &mut Vec<Finding>) {
+    members::in_other_case(value, described, &mut |pointer, name| {
         let is_full = findings.len() >= FINDINGS_MAX;
         if !is_full {
             let detail = format!("has a name that differs from `{name}` only in letter case");
@@ -65,7 +64,7 @@ fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<
 /// Checks a text in several interpretations, one of which must match. If none matches, adds the
 /// findings of the first interpretation.
 pub(crate) fn check_readings(
-    (schema, kinds): (&Schema, &Kinds),
+    (schema, members): (&Schema, &Members),
     readings: impl Iterator<Item = Option<Value>>,
     part: &Part,
     findings: &mut Vec<Finding>,
@@ -76,7 +75,7 @@ pub(crate) fn check_readings(
             continue;
         }
         match schema.is_valid(&value) {
-            Some(true) => return check_names(&value, kinds, part, findings),
+            Some(true) => return check_names(&value, members, part, findings),
             Some(false) => {
                 first.get_or_insert(value);
             }

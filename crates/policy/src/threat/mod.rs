@@ -285,7 +285,8 @@ fn is_coded(headers: &HeaderMap) -> bool {
 const XML_TYPES: [&str; 4] = ["xml", "xml-dtd", "xml-external-parsed-entity", "xsl"];
 
 /// Format of a media type, and its `charset`. None if the value is not a media type, or has a
-/// charset twice.
+/// charset twice. Also None for a list (`text/plain; a=b, text/json`), unless its first type is JSON
+/// or XML: servers differ in the member of a list that they use.
 fn format(value: &str) -> Option<Described> {
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next()?.to_ascii_lowercase();
@@ -323,6 +324,7 @@ fn format(value: &str) -> Option<Described> {
     let format = match (is_json, is_xml) {
         (true, _) => Format::Json { is_sequence },
         (false, true) => Format::Xml,
+        (false, false) if value.contains(',') => return None,
         (false, false) if subtype == "x-www-form-urlencoded" => Format::Form,
         (false, false) => Format::Other,
     };
@@ -401,6 +403,9 @@ mod tests {
             // If the media type is invalid, the first byte determines the format.
             ("json", [true, true]),
             ("text/plain, application/json", [true, true]),
+            ("text/plain; a=b, application/json", [true, true]),
+            ("text/plain; a=\"b, text/json\"", [true, true]),
+            ("application/json; a=b, text/plain", [true, true]),
             (
                 "application/json; charset=utf-8; charset=utf-16",
                 [true, true],

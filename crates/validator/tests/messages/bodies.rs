@@ -255,3 +255,129 @@ fn members_in_other_letter_cases_are_found() {
         assert_eq!(of_body(&schema, body), expected, "{body}");
     }
 }
+
+/// Each keyword that describes members of a value, or of values below it.
+#[test]
+fn members_of_all_keywords_are_found_in_other_cases() {
+    let adm = json!({"properties": {"adm": {"enum": [false]}}});
+    let kind = json!({"properties": {"kind": {"const": "a"}}, "required": ["kind"]});
+    let other = r#"{"kind":"b","x":1}"#;
+    for (schema, body, at) in [
+        (
+            json!({"if": kind, "then": adm}),
+            r#"{"kind":"a","ADM":true}"#,
+            "",
+        ),
+        (
+            json!({"if": kind, "else": adm}),
+            r#"{"kind":"b","ADM":true}"#,
+            "",
+        ),
+        (json!({"if": adm, "then": {}}), r#"{"ADM":true}"#, ""),
+        (
+            json!({"not": {"properties": {"adm": {"const": true}}, "required": ["adm"]}}),
+            r#"{"ADM":true}"#,
+            "",
+        ),
+        (
+            json!({"dependentSchemas": {"kind": adm}}),
+            r#"{"kind":"b","ADM":1}"#,
+            "",
+        ),
+        (
+            json!({"patternProperties": {"^x-": adm}}),
+            r#"{"x-a":{"ADM":1}}"#,
+            "/x-a",
+        ),
+        (
+            json!({"properties": {"x-a": {}}, "patternProperties": {"^x-": adm}}),
+            r#"{"x-a":{"ADM":1}}"#,
+            "/x-a",
+        ),
+        (
+            json!({"unevaluatedProperties": adm}),
+            r#"{"a":{"ADM":1}}"#,
+            "/a",
+        ),
+        (
+            json!({"properties": {"l": {"prefixItems": [{}, adm]}}}),
+            r#"{"l":[{"ADM":1},{"ADM":1}]}"#,
+            "/l/1",
+        ),
+        (
+            json!({"properties": {"l": {"prefixItems": [{}], "items": adm}}}),
+            r#"{"l":[{"ADM":1},{"ADM":1}]}"#,
+            "/l/1",
+        ),
+        (
+            json!({"properties": {"l": {"contains": adm}}}),
+            r#"{"l":[{"ADM":1}]}"#,
+            "/l/0",
+        ),
+        (
+            json!({"properties": {"l": {"unevaluatedItems": adm}}}),
+            r#"{"l":[{"ADM":1}]}"#,
+            "/l/0",
+        ),
+        (
+            json!({"allOf": [
+                {"properties": {"a": {"properties": {"id": {}}}}},
+                {"properties": {"a": adm}},
+            ]}),
+            r#"{"a":{"ADM":1}}"#,
+            "/a",
+        ),
+    ] {
+        let expected =
+            format!("body - #{at} has a name that differs from `adm` only in letter case");
+        assert_eq!(of_body(&schema, body), [expected], "{schema} {body}");
+        assert_eq!(of_body(&schema, other), [""; 0], "{schema}");
+    }
+    // Names below members that the pattern does not match, or at other positions, are free.
+    for (schema, body) in [
+        (
+            json!({"patternProperties": {"^x-": adm}}),
+            r#"{"y-a":{"ADM":1}}"#,
+        ),
+        (
+            json!({"properties": {"a": {}}, "additionalProperties": adm}),
+            r#"{"a":{"ADM":1}}"#,
+        ),
+        (
+            json!({"allOf": [adm, {"properties": {"ADM": {}}}]}),
+            r#"{"ADM":true}"#,
+        ),
+    ] {
+        assert_eq!(of_body(&schema, body), [""; 0], "{schema} {body}");
+    }
+}
+
+#[test]
+fn members_of_forms_in_dot_notation_are_found() {
+    let object = json!({"type": "object", "properties": {
+        "role": {"enum": ["user"]},
+        "sub": {"type": "object", "properties": {"x": {"enum": [1]}}},
+    }});
+    let schema = json!({"type": "object", "properties": {
+        "f": object, "name": {"type": "string"},
+    }});
+    let form = "application/x-www-form-urlencoded";
+    let content = json!({form: {
+        "schema": schema, "encoding": {"f": {"style": "deepObject", "explode": true}},
+    }});
+    let operation = operation(&Json::Null, &content, &[]);
+    for (body, finds) in [
+        ("f[role]=user&f[sub][x]=1", false),
+        ("f.role=admin", true),
+        ("F.Role=admin", true),
+        ("f[sub].x=2", true),
+        ("f[sub.x]=2", true),
+        ("f[other.x]=2", false),
+        ("name.x=2&g.role=1", false),
+        ("%u0066[role]=admin", true),
+        ("name=%u0061", true),
+    ] {
+        let found = read(&operation, form, body.as_bytes());
+        assert_eq!(found.len(), usize::from(finds), "{body} {found:?}");
+    }
+}

@@ -410,7 +410,9 @@ fn other_spellings_of_described_names_are_found() {
         {"name": "role", "in": "query", "schema": {"enum": ["user"]}},
         {"name": "ids", "in": "query", "schema": {"type": "array", "items": {"type": "integer"}}},
         {"name": "filter", "in": "query", "style": "deepObject", "schema": {
-            "type": "object", "properties": {"role": {"enum": ["user"]}}}},
+            "type": "object", "properties": {
+                "role": {"enum": ["user"]},
+                "sub": {"type": "object", "properties": {"x": {"enum": [1]}}}}}},
         {"name": "page[size]", "in": "query", "schema": {"type": "integer"}},
         {"name": "ck", "in": "cookie", "schema": {"type": "integer"}},
         {"name": "X-Amount-Max", "in": "header", "schema": {"type": "integer"}},
@@ -427,6 +429,15 @@ fn other_spellings_of_described_names_are_found() {
         ("page[Size]=x", "page[size]"),
         ("ids[]=x", "ids"),
         ("ids[0]=x", "ids"),
+        ("ids.0=x", "ids"),
+        ("filter.role=admin", "filter"),
+        ("FILTER.Role=admin", "filter"),
+        ("filter[sub.x]=2", "filter"),
+        ("filter[sub].x=2", "filter"),
+        ("page.size=x", "page[size]"),
+        ("%u0072ole=admin", "role"),
+        ("%U0052OLE=admin", "role"),
+        ("q=%u0061", "q"),
     ] {
         let found = of_request(&parameters, query, &[]);
         let expected = format!("query {name} #");
@@ -438,7 +449,8 @@ fn other_spellings_of_described_names_are_found() {
         "limits=1000&page[other]=x&any[limit]=1",
         "ids[]=1&ids[]=2",
         "ids=1&q=a;b=c",
-        "filter[role]=user&filter[any]=1",
+        "filter[role]=user&filter[any]=1&filter[any.x]=1&filter[sub][x]=1",
+        "limit.x=1&page.other=1&other=%u0061&q=100%25u0061",
     ] {
         assert_eq!(of_request(&parameters, query, &[]), [""; 0], "{query}");
     }
@@ -448,6 +460,11 @@ fn other_spellings_of_described_names_are_found() {
         ("cookie", "%63k=x", true),
         ("cookie", "ck%00=x", true),
         ("cookie", "ck=1; other=2; ack=x", false),
+        ("cookie", "a=1, ck=x", true),
+        ("cookie", "a=1,ck=1", true),
+        ("cookie", "a=1\tck=x", true),
+        ("cookie", "a=1 CK = x", true),
+        ("cookie", "a=1, b=2; ck=1", false),
         ("x_amount_max", "x", true),
         ("x-amount_max", "x", true),
         ("x-amountmax", "x", false),
