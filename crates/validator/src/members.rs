@@ -6,6 +6,7 @@
 //! `prefixItems` or `contains`.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use bundle::ir::Value;
 use jsonschema::Validator;
@@ -25,10 +26,12 @@ const PATTERNS_MAX: u32 = 64;
 /// Names of members that a schema describes, with those of the values below.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    /// Described members, sorted by name.
-    properties: Vec<(Box<str>, Self)>,
+    /// Described members while the schema is read.
+    read: BTreeMap<Box<str>, Self>,
+    /// Described members, sorted by name, with the names below.
+    properties: Box<[(Box<str>, Option<Box<Self>>)]>,
     /// Names of the members without letter case, sorted, each with the index of its member.
-    folded: Vec<(Box<str>, usize)>,
+    folded: Box<[(Box<str>, usize)]>,
     patterns: Vec<Pattern>,
     /// Values of members that neither `properties` nor `patternProperties` describe.
     others: Option<Box<Self>>,
@@ -104,7 +107,8 @@ impl Members {
                 }
                 "properties" => {
                     for (name, schema) in value.entries() {
-                        self.property(name).read(lowering, schema, below);
+                        let member = self.read.entry(name.clone()).or_default();
+                        member.read(lowering, schema, below);
                     }
                 }
                 "patternProperties" => {
@@ -142,30 +146,21 @@ impl Members {
         }
     }
 
-    /// Member with a name, which is added if there is none. The members are not sorted yet.
-    fn property(&mut self, name: &str) -> &mut Self {
-        let known = self
-            .properties
-            .iter()
-            .position(|(known, _)| **known == *name);
-        let index = known.unwrap_or_else(|| {
-            self.properties.push((name.into(), Self::default()));
-            self.properties.len() - 1
-        });
-        &mut self.properties[index].1
-    }
-
-    /// Sorts the members, at all levels. Drops parts that describe no name.
+    /// Completes the names, at all levels. Drops parts that describe no name.
     fn complete(&mut self) {
-        self.properties
-            .sort_by(|(one, _), (other, _)| one.cmp(other));
+        let read = std::mem::take(&mut self.read).into_iter();
+        let properties = read.map(|(name, mut members)| {
+            members.complete();
+            let below = (!members.is_empty()).then(|| Box::new(members));
+            (name, below)
+        });
+        self.properties = properties.collect();
         let names = self.properties.iter().enumerate();
         let folded = names.map(|(index, (name, _))| (text::folded(name).into(), index));
         self.folded = folded.collect();
         self.folded.sort_unstable();
         let patterns = self.patterns.iter_mut().map(|one| &mut one.members);
-        let properties = self.properties.iter_mut().map(|(_, members)| members);
-        properties.chain(patterns).for_each(Self::complete);
+        patterns.for_each(Self::complete);
         self.prefix.iter_mut().for_each(Self::complete);
         for part in [&mut self.others, &mut self.items, &mut self.each] {
             part.iter_mut().for_each(|one| one.complete());
@@ -175,7 +170,8 @@ impl Members {
 
     /// True if the schema describes no name.
     fn is_empty(&self) -> bool {
-        self.properties.is_empty()
+        self.read.is_empty()
+            && self.properties.is_empty()
             && self.patterns.is_empty()
             && self.prefix.iter().all(Self::is_empty)
             && [&self.others, &self.items, &self.each]
@@ -190,7 +186,7 @@ impl Members {
         found.ok()
     }
 
-    /// Name of the described member from which a name differs only in letter case.
+    /// Name of the described member with this text without letter case.
     fn in_other_case(&self, folded: &str) -> Option<&str> {
         let at = self.folded.partition_point(|(known, _)| **known < *folded);
         let (found, index) = self.folded.get(at)?;
@@ -201,7 +197,7 @@ impl Members {
     fn of_member<'m>(&'m self, name: &str, all: &mut Vec<&'m Self>) {
         let before = all.len();
         let own = self.position(name);
-        all.extend(own.map(|index| &self.properties[index].1));
+        all.extend(own.and_then(|index| self.properties[index].1.as_deref()));
         if !self.patterns.is_empty() {
             let text = Json::String(name.to_owned());
             for one in &self.patterns {
@@ -212,7 +208,7 @@ impl Members {
                 all.extend(matches.then_some(&one.members));
             }
         }
-        if all.len() == before {
+        if own.is_none() && all.len() == before {
             all.extend(self.others.as_deref());
         }
     }

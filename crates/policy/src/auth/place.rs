@@ -211,8 +211,22 @@ fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     strip_pairs(headers, is_held)
 }
 
-/// Removes the cookies for which `is_held` is true. Returns true if there was one.
+/// Names that some servers find inside of a cookie, behind a comma or white space: `b` in `a=1, b=2`
+/// and in `a b=2`. ASP.NET Core separates cookies at commas, `http.cookies` of Python at white space.
+fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_separator = |byte: &u8| matches!(byte, b',' | 0x0B) || byte.is_ascii_whitespace();
+    let equals = pair.iter().enumerate().filter(|(_, byte)| **byte == b'=');
+    equals.filter_map(move |(at, _)| {
+        let end = pair[..at].iter().rposition(|byte| !is_separator(byte))? + 1;
+        let begin = pair[..end].iter().rposition(is_separator)? + 1;
+        Some(&pair[begin..end])
+    })
+}
+
+/// Removes the cookies for which `is_held` is true, and those with such a name inside. Returns true
+/// if there was one.
 fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool {
+    let is_held = |pair: &[u8]| is_held(pair) || inner_names(pair).any(&is_held);
     if !cookie_pairs(headers).any(&is_held) {
         return false;
     }
@@ -387,6 +401,10 @@ mod tests {
             ("a=1; APP_SID=s; b=2", "a=1; b=2"),
             ("app.sid=s;a=1;app%5Fsid=s", "a=1"),
             ("a=1;app_sid[0]=s; app_sid", "a=1"),
+            ("a=1; b=2 app_sid=s", "a=1"),
+            ("a=1; b=2,App_sid = s; c=\"3\"\tapp_sid=s", "a=1"),
+            ("a=1; b app.sid=s", "a=1"),
+            ("a=1; b=2, app_sids=3; app_sid=s", "a=1; b=2, app_sids=3"),
             ("app-sid=s; appsid=s", "app-sid=s; appsid=s"),
         ] {
             let mut request = head("/", &[("cookie", cookies)]);
