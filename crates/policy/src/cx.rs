@@ -25,7 +25,7 @@ use crate::rate::{RateTable, Tokens};
 use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
-use crate::store::{Count, StoreOutage};
+use crate::store::{Count, StoreOutage, StoredCharge};
 use crate::threat::Scan;
 use crate::unique::Unique;
 
@@ -120,9 +120,9 @@ pub struct Cx<'a> {
     pub store_outage: Option<StoreOutage<'a>>,
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
-    /// Tokens that limits took from stores. Returned if a later limit refuses the request. The
-    /// boolean is true for the counter of a quota.
-    stored: Vec<(bool, Count)>,
+    /// Tokens that limits took from stores. Returned if a later limit refuses the request.
+    /// With true for counters of quotas.
+    stored: Vec<StoredCharge>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
@@ -581,9 +581,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Records tokens that a limit took from a store.
-    /// `is_quota` is true for a counter of a quota.
-    pub fn stored(&mut self, is_quota: bool, count: Count) {
-        self.stored.push((is_quota, count));
+    pub fn stored(&mut self, charge: StoredCharge) {
+        self.stored.push(charge);
     }
 
     /// Returns all tokens that limits took for this request, because another limit refuses it.
@@ -598,21 +597,20 @@ impl<'a> Cx<'a> {
         self.refund_where(|is_quota| is_quota);
     }
 
-    /// Keeps the tokens that rate limits took so far, even if a later limit refuses the request.
-    /// Called when the request causes a call to another service or a password check. Otherwise a
-    /// client whose requests a later limit refuses could cause any number of them.
+    /// Keeps the tokens that rate limits took so far, and those of quotas whose keys clients can
+    /// invent (addresses), even if a later limit refuses the request: another service was asked or a
+    /// password was checked for the request. Otherwise these limits would not bound the questions of
+    /// a client that a later limit refuses. Quotas of callers count served requests only.
     pub fn keep_tokens(&mut self) {
-        self.stored.retain(|(is_quota, _)| *is_quota);
+        self.stored.retain(|one| one.quota && !one.anonymous);
         for slot in &mut self.charges {
-            slot.take_if(|charge| !charge.quota);
+            slot.take_if(|charge| !charge.quota || charge.anonymous);
         }
     }
 
     fn refund_where(&mut self, is_returned: impl Fn(bool) -> bool) {
-        let stored = self
-            .stored
-            .extract_if(.., |(is_quota, _)| is_returned(*is_quota));
-        self.returned.extend(stored.map(|(_, count)| count));
+        let stored = self.stored.extract_if(.., |one| is_returned(one.quota));
+        self.returned.extend(stored.map(|one| one.count));
         let charges = self.charges.iter_mut();
         let charges = charges.filter_map(|slot| slot.take_if(|one| is_returned(one.quota)));
         for charge in charges {

@@ -73,6 +73,17 @@ pub struct Count {
     pub cost: i64,
 }
 
+/// Tokens that a limit took from a store.
+#[derive(Clone, Debug)]
+pub struct StoredCharge {
+    /// True for a quota.
+    pub quota: bool,
+    /// True if clients can invent the key.
+    pub anonymous: bool,
+    /// The counter and the tokens.
+    pub count: Count,
+}
+
 /// State of a limit while its store does not answer, for the response field and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOutage<'a> {

@@ -9,7 +9,7 @@ use crate::key::Reader;
 use crate::rate::{Admission, Tokens};
 use crate::state::StateId;
 use crate::step::{Reject, Step};
-use crate::store::{Count, OnOutage, Store, StoreOutage, UNAVAILABLE};
+use crate::store::{Count, OnOutage, Store, StoreOutage, StoredCharge, UNAVAILABLE};
 
 /// Counter of a limit.
 #[derive(Debug)]
@@ -45,8 +45,7 @@ enum Counted {
 /// Record of the tokens that were taken, with their counter.
 pub(super) enum Charged {
     Here(Charge),
-    /// Tokens from a store. The boolean is true for the counter of a quota.
-    Stored(bool, Count),
+    Stored(StoredCharge),
 }
 
 impl Counter {
@@ -60,17 +59,23 @@ impl Counter {
         cx: &mut Cx<'a>,
     ) -> Taken {
         if let Some(store) = &self.store {
+            let (anonymous, key) = self.key.digest(head, cx);
             let count = Count {
                 store: Arc::clone(store),
                 state: self.state,
-                key: self.key.digest(head, cx).1,
+                key,
                 tokens,
                 cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
             };
             match ask(store, &count, cx) {
                 Err(effect) => return Taken::Ask(Step::Ask(effect)),
                 Ok(Counted::Decided(admission)) => {
-                    return Taken::Counted(admission, Charged::Stored(self.quota, count));
+                    let charge = StoredCharge {
+                        quota: self.quota,
+                        anonymous,
+                        count,
+                    };
+                    return Taken::Counted(admission, Charged::Stored(charge));
                 }
                 Ok(Counted::Unanswered(OnOutage::Open)) => return Taken::Uncounted,
                 Ok(Counted::Unanswered(OnOutage::Closed)) => return Taken::Refused(&UNAVAILABLE),
@@ -100,7 +105,7 @@ impl Charged {
     pub(super) fn record(self, cx: &mut Cx<'_>) {
         match self {
             Self::Here(charge) => cx.charged(charge),
-            Self::Stored(is_quota, count) => cx.stored(is_quota, count),
+            Self::Stored(charge) => cx.stored(charge),
         }
     }
 }

@@ -8,7 +8,8 @@
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
 //! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
 //! beyond a threshold of `warn`. A request is counted before it is forwarded. The count is taken
-//! back if a later limit of the chain refuses the request.
+//! back if a later limit of the chain refuses the request, unless clients can invent the key (an
+//! address, a field) and another service was asked or a password was checked in between.
 //!
 //! The counters follow the wall clock and survive a restart, unlike those of `rate_limit`.
 
@@ -543,6 +544,23 @@ mod tests {
 
     fn admits<'a>(quota: &'a Filter, cx: &mut Cx<'a>) -> bool {
         matches!(quota.on_request(&mut head("/"), cx), Step::Continue)
+    }
+
+    /// A quota of addresses bounds the questions to other services, even if a later limit refuses
+    /// the requests.
+    #[test]
+    fn quota_of_addresses_keeps_tokens_of_questions() {
+        let quota = quota(2, Span::Calendar(Unit::Month, Zone::utc()), &[]);
+        let shared = limits();
+        let later = per_hour("later", 2, 1, &Key::Address);
+        for expected in [[true, true], [true, false], [false, false]] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            let first = admits(&quota, &mut cx);
+            cx.keep_tokens();
+            let second =
+                first && matches!(later.on_request(&mut head("/"), &mut cx), Step::Continue);
+            assert_eq!([first, second], expected);
+        }
     }
 
     /// Unix time of 2026-03-31T21:59:00Z, one minute before the end of March in Berlin (summer
