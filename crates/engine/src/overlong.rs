@@ -73,7 +73,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Byte that the escape with this index encodes.
-fn byte(escapes: &[u8], number: usize) -> Option<u8> {
+pub(crate) fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);
     let value = (escape[0] == b'%').then_some(digit(1)? << 4 | digit(2)?)?;

@@ -108,17 +108,77 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
-/// Escapes of white space, which some servers trim from segments: ASCII white space, the separators
-/// U+001C to U+001F, U+0085 and U+00A0.
-pub(crate) const BLANKS: [&str; 12] = [
-    "%20", "%09", "%0A", "%0B", "%0C", "%0D", "%1C", "%1D", "%1E", "%1F", "%C2%85", "%C2%A0",
+/// Escapes of characters that servers trim from segments: `trim` of Java removes all up to U+0020,
+/// those of JavaScript, .NET and Python remove white space of Unicode, and older ones U+180E and
+/// U+200B. DEL is a control character, too.
+pub(crate) const BLANKS: [&str; 55] = [
+    "%01",
+    "%02",
+    "%03",
+    "%04",
+    "%05",
+    "%06",
+    "%07",
+    "%08",
+    "%09",
+    "%0A",
+    "%0B",
+    "%0C",
+    "%0D",
+    "%0E",
+    "%0F",
+    "%10",
+    "%11",
+    "%12",
+    "%13",
+    "%14",
+    "%15",
+    "%16",
+    "%17",
+    "%18",
+    "%19",
+    "%1A",
+    "%1B",
+    "%1C",
+    "%1D",
+    "%1E",
+    "%1F",
+    "%20",
+    "%7F",
+    "%C2%85",
+    "%C2%A0",
+    "%E1%9A%80",
+    "%E1%A0%8E",
+    "%E2%80%80",
+    "%E2%80%81",
+    "%E2%80%82",
+    "%E2%80%83",
+    "%E2%80%84",
+    "%E2%80%85",
+    "%E2%80%86",
+    "%E2%80%87",
+    "%E2%80%88",
+    "%E2%80%89",
+    "%E2%80%8A",
+    "%E2%80%8B",
+    "%E2%80%A8",
+    "%E2%80%A9",
+    "%E2%80%AF",
+    "%E2%81%9F",
+    "%E3%80%80",
+    "%EF%BB%BF",
 ];
 
-/// True if a segment begins or ends with escaped white space.
+/// True if a segment begins or ends with an escape of [`BLANKS`].
 fn is_padded(segment: &str) -> bool {
-    BLANKS
-        .iter()
-        .any(|blank| segment.starts_with(blank) || segment.ends_with(blank))
+    let is_escaped = |at: Option<usize>| {
+        let byte = at.and_then(|at| segment.as_bytes().get(at));
+        byte == Some(&b'%')
+    };
+    let begins = is_escaped(Some(0)) && BLANKS.iter().any(|blank| segment.starts_with(blank));
+    begins
+        || is_escaped(segment.len().checked_sub(3))
+            && BLANKS.iter().any(|blank| segment.ends_with(blank))
 }
 
 /// Merges each run of slashes into one. None if the path has no run.
@@ -221,6 +281,29 @@ pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFaul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trimmed_characters_make_a_path_ambiguous() {
+        for path in [
+            "/%01a",
+            "/a%7F",
+            "/a%E3%80%80/b",
+            "/%EF%BB%BFa",
+            "/a%E2%80%A8",
+            "/a%1B",
+        ] {
+            assert!(is_ambiguous(path), "{path}");
+        }
+        for path in [
+            "/%C3%A9a%C3%A9",
+            "/a%E3%80",
+            "/a%01b",
+            "/a%E3%81%80",
+            "/\u{e9}%C3",
+        ] {
+            assert!(!is_ambiguous(path), "{path}");
+        }
+    }
 
     #[test]
     fn paths_are_normalised_once() {

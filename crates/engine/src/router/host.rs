@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::letter_case::{self, Others, TooMany};
 use super::trie::ApiRouter;
+use crate::folding;
 
 /// Hosts of one listener. Only the most specific matching host is used.
 ///
@@ -87,7 +88,7 @@ impl HostTable {
         };
         table.has_upper |= letter_case::has_upper(base_path) || router.letter_cases().has_upper();
         table.has_final_slash |= router.letter_cases().has_final_slash(base_path);
-        let spellings = table.folded.entry(base_path.to_ascii_lowercase().into());
+        let spellings = table.folded.entry(folding::folded(base_path).into());
         let spellings = spellings.or_default();
         if !spellings.iter().any(|known| **known == *base_path) {
             spellings.push(base_path.into());
@@ -160,14 +161,15 @@ impl MountTable {
             let Some((base, below)) = split_after(path, *depth) else {
                 continue;
             };
-            let spellings = letter_case::with_lower(base, |lower| self.folded.get(lower));
+            let spellings = folding::with_folded(base, |folded| self.folded.get(folded));
             for spelling in spellings.into_iter().flatten() {
                 let base = (&**spelling, **spelling != *base);
                 for entry in &self.bases[spelling] {
-                    entry
-                        .router
-                        .letter_cases()
-                        .others(base, below, &mut others)?;
+                    let cases = entry.router.letter_cases();
+                    cases.others(base, below, &mut others)?;
+                    for below in entry.router.unicode_cases().others(below)? {
+                        cases.others((spelling, true), &below, &mut others)?;
+                    }
                 }
             }
         }

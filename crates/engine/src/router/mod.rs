@@ -12,6 +12,7 @@ mod nodes;
 mod order;
 mod rest;
 mod trie;
+mod unicode_case;
 
 pub use contender::{Contender, Lost, contenders};
 pub use host::{HostPattern, HostTable, MountEntry};

@@ -11,6 +11,7 @@ use policy::RequestHead;
 use super::builder::Builder;
 use super::letter_case::LetterCases;
 use super::nodes::{Arm, At, Fork, Node};
+use super::unicode_case::UnicodeCases;
 
 /// Routing table of one API, for paths below its mounts.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct ApiRouter {
     hidden: Option<Box<Self>>,
     /// Literals and patterns of the described and the `internal` operations.
     letter_cases: LetterCases,
+    unicode_cases: UnicodeCases,
 }
 
 /// Operation that may be selected for a request.
@@ -79,6 +81,7 @@ impl ApiRouter {
             .iter()
             .map(|operation| &operation.template);
         let templates = described.chain(hidden.iter().map(|one| &one.template));
+        router.unicode_cases = UnicodeCases::of(templates.clone());
         router.letter_cases = LetterCases::of(templates);
         if !hidden.is_empty() {
             router.hidden = Some(Box::new(Self::of_hidden(hidden)?));
@@ -137,6 +140,7 @@ impl ApiRouter {
             unmatched,
             hidden: None,
             letter_cases: LetterCases::default(),
+            unicode_cases: UnicodeCases::default(),
         })
     }
 
@@ -176,6 +180,11 @@ impl ApiRouter {
     /// Literals and patterns of the API's templates.
     pub(super) fn letter_cases(&self) -> &LetterCases {
         &self.letter_cases
+    }
+
+    /// Literals of the API's templates, for letters beyond ASCII.
+    pub(super) fn unicode_cases(&self) -> &UnicodeCases {
+        &self.unicode_cases
     }
 
     /// Greatest operation whose template, method and conditions match a request. `below` is the

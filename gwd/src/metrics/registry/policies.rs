@@ -98,7 +98,7 @@ impl Registry {
             .collect();
         families.push(counters(
             "gwd_ratelimit_evicted_total",
-            "Keys that took a slot from a limit that used more slots than its share.",
+            "Keys that took a slot from a network or a limit that used more slots than its share.",
             &evicted,
         ));
     }

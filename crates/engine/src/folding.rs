@@ -1,0 +1,116 @@
+//! Text of a path without letter case, as servers compare it that ignore letter case.
+//!
+//! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the path:
+//! to them `%C3%89t%C3%A9` (`Été`) is `%C3%A9t%C3%A9` (`été`), and the Kelvin sign (U+212A) is `k`.
+
+use std::borrow::Cow;
+
+use crate::overlong;
+
+/// Maximum length of a text whose lower case needs no allocation, in bytes.
+const SHORT: usize = 64;
+
+/// Calls `f` with a text without letter case. Only long texts, and those with escapes of characters
+/// beyond ASCII, allocate.
+pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
+    if has_escaped_letters(text) {
+        return f(&folded(text));
+    }
+    let mut short = [0; SHORT];
+    let lower = short.get_mut(..text.len()).and_then(|lower| {
+        lower.copy_from_slice(text.as_bytes());
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).ok()
+    });
+    match lower {
+        Some(lower) => f(lower),
+        None => f(&text.to_ascii_lowercase()),
+    }
+}
+
+/// Text without letter case. Escapes of characters beyond ASCII are decoded, other escapes are kept.
+pub(crate) fn folded(text: &str) -> String {
+    let text = match has_escaped_letters(text) {
+        true => Cow::Owned(decoded(text)),
+        false => Cow::Borrowed(text),
+    };
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Upper case first, because several letters have the same upper case (`s` and U+017F).
+    let upper = text.chars().flat_map(char::to_uppercase);
+    let lower = upper.flat_map(char::to_lowercase);
+    // U+0130 becomes `i` with a dot above, which Java drops.
+    lower.filter(|c| *c != '\u{307}').collect()
+}
+
+/// True if a text has escapes of bytes beyond ASCII.
+pub(crate) fn has_escaped_letters(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut escapes = memchr::memchr_iter(b'%', bytes);
+    escapes.any(|at| {
+        matches!(
+            bytes.get(at + 1),
+            Some(b'8'..=b'9' | b'A'..=b'F' | b'a'..=b'f')
+        )
+    })
+}
+
+/// Text with decoded escapes of characters beyond ASCII. Escapes that are not UTF-8 are kept.
+fn decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (character, length) = match escaped(rest) {
+            Some((c, length)) if !c.is_ascii() => (c, length),
+            _ => ('%', 1),
+        };
+        out.push(character);
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Character that the escapes at the beginning of a text encode in UTF-8, and their length in bytes.
+/// None if the text begins with another character, or if the escapes are not UTF-8.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let mut bytes = [0; 4];
+    for length in 0..bytes.len() {
+        bytes[length] = overlong::byte(text.as_bytes(), length)?;
+        if let Ok(text) = std::str::from_utf8(&bytes[..=length]) {
+            return Some((text.chars().next()?, 3 * (length + 1)));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_unicode_have_one_case() {
+        for (text, expected) in [
+            ("Admin", "admin"),
+            ("%C3%89T%C3%A9", "\u{e9}t\u{e9}"),
+            ("%c3%89", "\u{e9}"),
+            ("%E2%84%AAeys", "keys"),
+            ("u%C5%BFer%C4%B0d", "userid"),
+            ("%C4%B1", "i"),
+            ("%F0%90%90%80", "\u{10428}"),
+            ("A%2FB%20", "a%2fb%20"),
+            ("%C3%28%FF", "%c3%28%ff"),
+            ("%", "%"),
+            ("%C", "%c"),
+        ] {
+            assert_eq!(folded(text), expected, "{text}");
+            let same = with_folded(text, |folded| folded == expected);
+            assert!(same, "{text}");
+        }
+        let long = "A".repeat(SHORT + 1);
+        assert!(with_folded(&long, |folded| folded == "a".repeat(SHORT + 1)));
+    }
+}

@@ -1,0 +1,85 @@
+//! Paths that differ from a request's path in the case of letters beyond ASCII, and that operations
+//! describe. The rest is as in `letter_case`, whose paths differ in ASCII letters only.
+
+use bundle::ir::{Segment, Template};
+use rustc_hash::FxHashMap;
+
+use super::letter_case::TooMany;
+use crate::folding::{folded, has_escaped_letters, with_folded};
+
+/// Maximum number of paths for one path.
+const PATHS_MAX: usize = 64;
+
+/// Literals of an API's templates by their text without letter case. A literal that the router
+/// compares without the case of ASCII letters is here, too, because of other letters.
+#[derive(Debug, Default)]
+pub(super) struct UnicodeCases {
+    literals: FxHashMap<Box<str>, Vec<Box<str>>>,
+    /// True if a literal has letters beyond ASCII.
+    has_escaped: bool,
+}
+
+impl UnicodeCases {
+    /// Collects the literals of templates.
+    pub(super) fn of<'t>(templates: impl Iterator<Item = &'t Template>) -> Self {
+        let mut cases = Self::default();
+        for segment in templates.flat_map(Template::segments) {
+            let (Segment::Literal(text) | Segment::Folded(text)) = segment else {
+                continue;
+            };
+            cases.has_escaped |= has_escaped_letters(text);
+            let spellings = cases.literals.entry(folded(text).into()).or_default();
+            if !spellings.iter().any(|known| **known == **text) {
+                spellings.push(text.as_str().into());
+            }
+        }
+        cases
+    }
+
+    /// Paths below the base path that differ from `below` in letter case. Empty without letters
+    /// beyond ASCII, in the path and in all literals.
+    pub(super) fn others(&self, below: &str) -> Result<Vec<String>, TooMany> {
+        if !self.has_escaped && !has_escaped_letters(below) {
+            return Ok(Vec::new());
+        }
+        let mut paths = vec![String::new()];
+        for segment in below.split('/').skip(1) {
+            let known = with_folded(segment, |folded| self.literals.get(folded));
+            let known = known.into_iter().flatten().map(|known| &**known);
+            let other = known.filter(|known| *known != segment);
+            let options: Vec<&str> = other.chain([segment]).collect();
+            if paths.len() * options.len() > PATHS_MAX {
+                return Err(TooMany);
+            }
+            let begun = std::mem::take(&mut paths);
+            for before in begun {
+                paths.extend(options.iter().map(|option| format!("{before}/{option}")));
+            }
+        }
+        paths.retain(|path| path != below);
+        Ok(paths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_beyond_ascii_have_other_cases() {
+        let templates = ["/{page}", "/%C3%A9t%C3%A9", "/keys", "/Stra%C3%9Fe/{x}"];
+        let templates = templates.map(|text| Template::parse(text).expect("a template"));
+        let cases = UnicodeCases::of(templates.iter());
+        for (path, expected) in [
+            ("/%C3%89t%C3%A9", &["/%C3%A9t%C3%A9"][..]),
+            ("/%C3%A9t%C3%A9", &[]),
+            ("/%E2%84%AAeys", &["/keys"]),
+            ("/STRASSE/%C3%89", &["/Stra%C3%9Fe/%C3%89"]),
+            ("/%C3%A0t%C3%A9", &[]),
+            ("/keys", &[]),
+            ("/", &[]),
+        ] {
+            assert_eq!(cases.others(path).expect("few"), expected, "{path}");
+        }
+    }
+}
