@@ -29,7 +29,7 @@ pub(crate) struct Members {
     /// Described members while the schema is read.
     read: BTreeMap<Box<str>, Self>,
     /// Described members, sorted by name, with the names below.
-    properties: Box<[(Box<str>, Option<Box<Self>>)]>,
+    properties: Box<[Property]>,
     /// Names of the members without letter case, sorted, each with the index of its member.
     folded: Box<[(Box<str>, usize)]>,
     patterns: Vec<Pattern>,
@@ -42,6 +42,9 @@ pub(crate) struct Members {
     /// Items at all positions (`contains`).
     each: Option<Box<Self>>,
 }
+
+/// Name of a described member, with the names below.
+type Property = (Box<str>, Option<Box<Members>>);
 
 /// Values of members whose names match a pattern.
 #[derive(Debug)]

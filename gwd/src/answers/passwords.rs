@@ -28,7 +28,7 @@ const WAITING_OF_ONE_MAX: u32 = 32;
 /// Number of checks that each network may have without losing one to a newcomer.
 const KEPT_OF_NETWORK: u32 = 1;
 /// Number of counters of networks of each width.
-const COUNTERS: usize = 2_048;
+const COUNTERS: usize = 1 << 14;
 
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
@@ -241,25 +241,19 @@ mod tests {
         let mut flood: Vec<_> = flood.take(WAITING_MAX - victims.len()).collect();
         let begun = flood[3].begins();
         assert_eq!(begun, Ok(()));
-        let others: Vec<_> = (0..80u8)
-            .map(|number| passwords.enter(IpAddr::from([203, number, 113, 9])))
-            .collect();
-        assert!(others.iter().all(Option::is_some));
-        let count = flood
-            .iter_mut()
-            .map(is_replaced)
-            .filter(|gone| *gone)
-            .count();
-        // The check in progress has dropped its sender, but keeps its place.
-        assert_eq!(count, others.len() + 1);
-        let mut kept = victims.into_iter().chain(others.into_iter().flatten());
-        assert!(kept.all(|mut place| !is_replaced(&mut place)));
-        assert_eq!(
-            flood[WAITING_MAX - 3].begins(),
-            Err(Replaced),
-            "the last one left"
-        );
+        let others = (0..80u8).map(|number| passwords.enter(IpAddr::from([203, number, 113, 9])));
+        let others: Vec<_> = others.flatten().collect();
+        let last = flood[WAITING_MAX - 3].begins();
+        assert_eq!(last, Err(Replaced), "the last one left");
         assert_eq!(flood[0].begins(), Ok(()));
+        let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
+        // A network shares counters with the flood with a probability of 1 in 8,192. The two checks
+        // in progress have dropped their senders, but keep their places.
+        assert!(gone.count() >= 78);
+        let kept = victims.into_iter().chain(others);
+        let kept = kept.filter_map(|mut place| (!is_replaced(&mut place)).then_some(place));
+        let kept: Vec<_> = kept.collect();
+        assert!(kept.len() >= 78, "{}", kept.len());
         drop((kept, flood));
         assert!(locked(&passwords.waiting).entries.is_empty());
     }
@@ -268,7 +262,7 @@ mod tests {
     fn full_line_takes_places_of_the_largest_network() {
         let within = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
         flooded((0..=u16::MAX).map(within));
-        flooded((0..=u16::MAX).map(|number| within(number << 8 | number >> 8)));
+        flooded((0..=u16::MAX).map(|number| within(number.rotate_left(8))));
         flooded((0..=u8::MAX).map(|last| IpAddr::from([198, 51, 100, last])));
         // 8 networks with 32 checks each.
         flooded((0..256u16).map(|number| within(number / 32)));

@@ -2,20 +2,20 @@
 //!
 //! One address must not use up `--requests`, and neither must one wide network (IPv6 /56 or /48, IPv4
 //! /24), which is often one client. A request is counted if it begins while more than half of the
-//! permits are in use. While more than three quarters are in use, an address or network with counted
-//! requests on more than a quarter of the permits gets no further permit. Below half, a request
-//! costs one comparison.
+//! permits are in use. While more than three quarters are in use, an address with counted requests
+//! on more than a quarter of the permits gets no further permit, and neither does a network with
+//! counted requests on more than three eighths. Below half, a request costs one comparison.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policy::network::{NetworkCounts, Networks, Places};
+use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 use crate::limits::budget::Budget;
 
-/// Number of counters of each width of network. All addresses that map to one counter together may
-/// use a quarter of the permits.
+/// Number of counters of each width of network. All addresses that map to one counter share its
+/// permits.
 const COUNTERS: usize = 512;
 /// Minimum of `--requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
@@ -65,8 +65,7 @@ impl Crowding {
         }
         let places = Networks::of(client).places(|bytes| self.hashing.hash_one(bytes));
         let is_crowded = used > max - max / 4;
-        let counts = self.counts.counts(places);
-        if is_crowded && counts.iter().any(|count| u64::from(*count) >= max / 4) {
+        if is_crowded && exceeds_share(self.counts.counts(places), max) {
             return Err(ShareUsed);
         }
         self.counts.add(places);
@@ -76,6 +75,14 @@ impl Crowding {
         };
         Ok(Some(counted))
     }
+}
+
+/// True if an address has a quarter of `max` permits, or one of its networks three eighths. The
+/// address is the first of `counts`. The share of a network is larger, so that one address does not
+/// use up the share of its neighbours.
+pub(crate) fn exceeds_share(counts: [u32; LEVELS], max: u64) -> bool {
+    let [address, networks @ ..] = counts.map(u64::from);
+    address >= max / 4 || networks.iter().any(|count| *count >= max / 8 * 3)
 }
 
 impl Drop for CountedRequest {
@@ -89,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wide_network_keeps_a_quarter_once_crowded() {
+    fn wide_network_keeps_three_eighths_once_crowded() {
         let requests = Budget::of(1_000);
         let crowding = Crowding::of(&requests);
         let mut held = Vec::new();
@@ -100,8 +107,10 @@ mod tests {
             };
             held.push((requests.take().unwrap(), counted));
         }
-        assert_eq!(held.len(), 751);
-        assert!(crowding.begin([192, 0, 2, 1].into()).is_ok());
+        assert_eq!(held.len(), 501 + 375);
+        // A network shares a counter with the flood with a probability of 1 in 512.
+        let mut others = (1..9).map(|third| IpAddr::from([192, 0, third, 1]));
+        assert!(others.any(|other| crowding.begin(other).is_ok()));
     }
 
     #[test]

@@ -136,7 +136,7 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// a client address gets none if it has used up its share of them, or if it has its maximum of slow
+/// a client address gets none if it or its network has used up its share of them, or if it has its maximum of slow
 /// uploads and slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
@@ -150,7 +150,8 @@ pub(crate) fn admit_client(
     }
     if in_flight.exceeds_share() {
         calls.counters.shed(Shed::RequestsPerAddress);
-        let why = "the client's address has a quarter of the permits of a crowded upstream";
+        let why =
+            "the client's address or network has its share of the permits of a crowded upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
     let most = Most::of_address(slow::most_of_address(upstream.concurrent_requests()));

@@ -16,6 +16,7 @@ use policy::StateId;
 use policy::network::{NetworkCounts, Networks, Places};
 
 use crate::discovery::Discovery;
+use crate::limits::crowding;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::connections::Connections;
@@ -33,8 +34,7 @@ pub(crate) struct States {
 }
 
 /// Number of counters of requests by client address, and by network of each width. While the
-/// upstream is crowded, all addresses that map to one counter together may use a quarter of the
-/// permits.
+/// upstream is crowded, all addresses that map to one counter share its permits.
 const ADDRESSES: usize = 512;
 /// Minimum of `limits.requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
@@ -412,14 +412,15 @@ impl InFlight {
         self.state.requests.0.load(Ordering::Relaxed) > self.concurrent - room
     }
 
-    /// True if the requests of the client's address, or of one of its networks, use more than a
-    /// quarter of the permits. Only requests that began while at least half of the permits were in use are counted. Always false
-    /// below [`SHARED_FROM`] permits: one client may use all permits of a small limit.
+    /// True if the requests of the client's address use more than a quarter of the permits, or those
+    /// of one of its networks more than three eighths. Only requests that began while at least half
+    /// of the permits were in use are counted. Always false below [`SHARED_FROM`] permits: one client
+    /// may use all permits of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
-        let share = self.concurrent / 4;
+        // The request itself is counted already.
         let exceeds = |places: Places| {
             let counts = self.state.crowding.counts(places);
-            counts.iter().any(|count| u64::from(*count) > share)
+            crowding::exceeds_share(counts.map(|count| count.saturating_sub(1)), self.concurrent)
         };
         self.concurrent >= SHARED_FROM && self.crowding.is_some_and(exceeds)
     }
