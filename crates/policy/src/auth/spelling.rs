@@ -5,6 +5,7 @@
 //! | ASP.NET (`Request.Query`, `Request.Cookies`) | `API_KEY`: names are case-insensitive |
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
+//! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is no percent-encoding |
 
 use super::decode_query;
 
@@ -20,9 +21,9 @@ pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {
         pair.split(';').enumerate().any(|(index, part)| {
-            let name = decode_query(part.split('=').next().unwrap_or_default());
-            let is_other = index > 0 || *name != *wanted.as_bytes();
-            is_other && is_read_as(&name, wanted.as_bytes())
+            let written = part.split('=').next().unwrap_or_default();
+            let is_other = index > 0 || *decode_query(written) != *wanted.as_bytes();
+            is_other && is_written_as(written, wanted)
         })
     })
 }
@@ -31,8 +32,8 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
 #[must_use]
 pub fn without(query: &str, wanted: &str) -> Option<String> {
     let is_wanted = |part: &&str| {
-        let name = decode_query(part.split('=').next().unwrap_or_default());
-        is_read_as(&name, wanted.as_bytes())
+        let written = part.split('=').next().unwrap_or_default();
+        is_written_as(written, wanted)
     };
     if !query.split(['&', ';']).any(|part| is_wanted(&part)) {
         return None;
@@ -48,6 +49,39 @@ pub fn without(query: &str, wanted: &str) -> Option<String> {
         parts.collect::<Vec<_>>().join(";")
     });
     Some(kept.collect::<Vec<_>>().join("&"))
+}
+
+/// True if some server treats an encoded name in a query as equal to `wanted`.
+fn is_written_as(written: &str, wanted: &str) -> bool {
+    let is_wanted = |text: &str| is_read_as(&decode_query(text), wanted.as_bytes());
+    is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
+}
+
+/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has none.
+fn without_unicode(text: &str) -> Option<String> {
+    let escape = |rest: &str| {
+        let digits = rest.strip_prefix(['u', 'U'])?.get(..4)?;
+        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+    };
+    let mut parts = text.split('%');
+    let mut out = parts.next()?.to_owned();
+    let mut found = false;
+    for part in parts {
+        match escape(part) {
+            Some(unit) => {
+                found = true;
+                // Half of a pair stands for a character that no name of a parameter has.
+                out.push(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER));
+                out.push_str(&part[5..]);
+            }
+            None => {
+                out.push('%');
+                out.push_str(part);
+            }
+        }
+    }
+    found.then_some(out)
 }
 
 /// True if `name` is `wanted` as in [`is_read_as`], or differs from it only in `-` and `_`. For
@@ -94,6 +128,9 @@ mod tests {
             ("r=1;q=2", true, Some("r=1")),
             ("Q=1&%2Bq=1&+q=1", true, Some("%2Bq=1")),
             ("q%00x=1", true, Some("")),
+            ("%u0071=1&r=2", true, Some("r=2")),
+            ("r=1;%U0051%5b%u005D=1", true, Some("r=1")),
+            ("%u00zz=q&%u+071=q&%u007=1&%25u0071=1&%u0072=q", false, None),
         ] {
             assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
             assert_eq!(without(query, "q").as_deref(), kept, "{query}");
