@@ -43,7 +43,8 @@ static PATH_AMBIGUOUS: Reject = Reject {
     title: "The upstream could read this path as another one",
 };
 
-static CONDITION_AMBIGUOUS: Reject = Reject {
+/// Refusal of a request for which servers may select different operations.
+pub static CONDITION_AMBIGUOUS: Reject = Reject {
     status: 400,
     code: "condition_ambiguous",
     title: "A field or parameter that selects the operation has several values",

@@ -42,7 +42,7 @@ pub use api_part::ApiPart;
 pub use authenticate::CREDENTIAL_EXPIRED;
 pub use build::build;
 pub use consumers::Consumers;
-pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects, resume};
+pub use decide::{CONDITION_AMBIGUOUS, Decided, Refusal, Verdict, decide, finish, rejects, resume};
 pub use error::BuildError;
 pub use error_shapes::ErrorShape;
 pub use listener::Listener;

@@ -28,6 +28,7 @@ mod invariants;
 mod later;
 pub mod limits;
 mod login_paths;
+mod lookalike_conditions;
 pub mod lower;
 mod media_types;
 mod mixed_identity;

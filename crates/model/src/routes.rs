@@ -8,6 +8,7 @@ use diag::{Diagnostic, Level, Sink};
 use engine::router::compare_templates;
 use policy::validation::Mode;
 
+use super::lookalike_conditions;
 use super::overlap::{self, subset, witness};
 use super::settings::listeners::TARGET_BYTES_MAX;
 use super::surprise::{self, Overlap, Side};
@@ -72,6 +73,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
             unreachable(api, operation, sink);
+            lookalike_conditions::of_one(operation, sink);
         }
     }
 }
@@ -260,6 +262,7 @@ impl<'r, 'a> Tables<'r, 'a> {
             subset(&second.template, &first.template),
         );
         if below && above {
+            lookalike_conditions::of_two(a, b, sink);
             if a.conditions == b.conditions && a.priority == b.priority {
                 if first.api != second.api {
                     return meetings.add(first, second);

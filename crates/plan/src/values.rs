@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use bundle::ir::{Condition, Test};
-use policy::auth::mtls::Source;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use policy::auth::{self, mtls::Source};
+use policy::conditions;
+
+use crate::witness::escaped;
 
 /// Maximum number of combinations of values that are compared: 256. Beyond it, a witness may be
 /// longer than necessary.
@@ -31,22 +35,54 @@ impl Values {
         of(&self.headers, 4) + of(&self.query, 2)
     }
 
-    /// True if the values meet all conditions.
-    fn fulfil(&self, conditions: &[Condition]) -> bool {
-        conditions.iter().all(|condition| {
-            let (list, name, test) = match condition {
-                Condition::Header(name, test) => (&self.headers, name, test),
-                Condition::Query(name, test) => (&self.query, name, test),
-            };
-            list.iter()
-                .any(|(other, value)| other == name && passes(test, value))
-        })
+    /// Converts the values to the fields and the query of a request, as the engine sees them.
+    fn seen(&self) -> Seen {
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            // The gateway removes fields of a connection before it selects an operation.
+            if !conditions::is_of_connection(name)
+                && let Ok(name) = HeaderName::try_from(name.as_str())
+                && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())
+            {
+                headers.append(name, value);
+            }
+        }
+        let pairs = self.query.iter();
+        let pairs = pairs.map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+        let query = pairs.collect::<Vec<_>>().join("&");
+        let query = (!query.is_empty()).then_some(query);
+        Seen { headers, query }
     }
 }
 
-/// Returns values that meet all of `wanted` and fail at least one condition of each list in
-/// `avoided` (the conditions of one route each). `None` if that is impossible. The values in `sent`
-/// are part of the request already and are not returned.
+/// Fields and query of a request as the engine sees them.
+pub(crate) struct Seen {
+    headers: HeaderMap,
+    query: Option<String>,
+}
+
+impl Seen {
+    /// True if the request can reach an operation with these conditions: the engine either serves it
+    /// there or refuses it as ambiguous.
+    pub(crate) fn may_meet(&self, list: &[Condition]) -> bool {
+        list.is_empty() || conditions::may_hold(list, &self.headers, self.query.as_deref())
+    }
+
+    /// True if the engine refuses the request as ambiguous for an operation with these conditions.
+    pub(crate) fn is_ambiguous(&self, list: &[Condition]) -> bool {
+        !list.is_empty() && conditions::is_ambiguous(list, &self.headers, self.query.as_deref())
+    }
+
+    /// True if an operation with these conditions serves the request, if no other one takes
+    /// precedence.
+    pub(crate) fn meets(&self, list: &[Condition]) -> bool {
+        self.may_meet(list) && !self.is_ambiguous(list)
+    }
+}
+
+/// Returns values that meet all of `wanted` and with which `accepts` returns true. `avoided` are
+/// conditions that the values should fail if possible. `None` if no such values are found. The
+/// values in `sent` are part of the request already and are not returned.
 ///
 /// Each name has one value. A condition that `wanted` does not imply can always be failed: by
 /// leaving out the name, or by extending the value differently.
@@ -54,6 +90,7 @@ pub(super) fn values(
     wanted: &[&Condition],
     sent: &Values,
     avoided: &[&[Condition]],
+    accepts: impl Fn(&Seen) -> bool,
 ) -> Option<Values> {
     let mut tests: BTreeMap<(bool, &str), Vec<&Test>> = BTreeMap::new();
     for condition in wanted {
@@ -72,7 +109,10 @@ pub(super) fn values(
         let others = avoided.iter().flat_map(|list| list.iter());
         let others: Vec<&Test> = others
             .map(split)
-            .filter(|(key, _)| *key == (header, name))
+            .filter(|((is_header, other), _)| {
+                let (a, b) = (name.as_bytes(), other.as_bytes());
+                *is_header == header && (a == b || !header && auth::is_read_as(a, b))
+            })
             .map(|(_, test)| test)
             .collect();
         let careful = one(&tests, &there, &others)?;
@@ -98,7 +138,7 @@ pub(super) fn values(
         let mut all = values.clone();
         all.headers.extend(sent.headers.iter().cloned());
         all.query.extend(sent.query.iter().cloned());
-        !avoided.iter().any(|conditions| all.fulfil(conditions))
+        accepts(&all.seen())
     })
 }
 
@@ -196,11 +236,10 @@ mod tests {
             let avoided: Vec<Vec<Condition>> =
                 avoided.into_iter().map(|test| vec![header(test)]).collect();
             let avoided: Vec<&[Condition]> = avoided.iter().map(Vec::as_slice).collect();
-            let found = values(
-                &wanted.iter().collect::<Vec<_>>(),
-                &Values::default(),
-                &avoided,
-            );
+            let wanted: Vec<&Condition> = wanted.iter().collect();
+            let found = values(&wanted, &Values::default(), &avoided, |seen| {
+                !avoided.iter().any(|list| seen.may_meet(list))
+            });
             let found = found.map(|values| {
                 let list = values.headers.into_iter();
                 list.map(|(_, value)| value).collect::<Vec<_>>()

@@ -271,7 +271,8 @@ impl Draft {
             return Some((None, Outcome::Closed));
         }
         let said = oracle.ask(&question, |decided, _, _| {
-            let owner = decided.route.map(|route| route.id.as_str().to_owned());
+            let route = decided.route.filter(|_| !is_ambiguous(decided));
+            let owner = route.map(|route| route.id.as_str().to_owned());
             let outcome = match (&decided.verdict, &decided.route) {
                 (Verdict::Reject(refusal), route) => Outcome::Refused {
                     status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
@@ -385,6 +386,17 @@ impl Draft {
 
 /// True if the operation redirects a path that differs from the declared one only in the final
 /// slash.
+/// True if the engine refuses the request, because servers may select different operations for it.
+/// No operation then receives it.
+fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
+    match &decided.verdict {
+        Verdict::Reject(refusal) => {
+            decided.ran == 0 && refusal.reject.code == engine::CONDITION_AMBIGUOUS.code
+        }
+        Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+    }
+}
+
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }

@@ -32,6 +32,24 @@ pub enum Test {
     Present,
 }
 
+/// Fields of a single connection (RFC 9110 §7.6.1), which gwd removes before it selects an operation.
+const CONNECTION_FIELDS: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// True if no condition on the field can hold, because it belongs to one connection. `name` is in
+/// lower case.
+#[must_use]
+pub fn is_of_connection(name: &str) -> bool {
+    CONNECTION_FIELDS.contains(&name)
+}
+
 /// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
 /// values does. Query parameters are compared decoded. Letter case in their names is ignored,
 /// because some servers ignore it.
@@ -174,7 +192,7 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, Span};
 
-    use super::{Condition, Test};
+    use super::{Condition, Test, is_of_connection};
     use crate::forms;
 
     /// Conditions on fields and query parameters, all of which must hold.
@@ -222,17 +240,6 @@ pub mod author {
         }
     }
 
-    /// Fields of a single connection (RFC 9110 §7.6.1), which routing never sees.
-    const CONNECTION_FIELDS: [&str; 7] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-
     /// Reads conditions from a node that fits [`SHAPE`].
     pub fn read(node: NodeRef<'_>, sink: &mut Sink) -> Vec<Condition> {
         let mut conditions = Vec::new();
@@ -246,7 +253,7 @@ pub mod author {
                 ));
                 continue;
             };
-            if CONNECTION_FIELDS.contains(&name.as_str()) {
+            if is_of_connection(name.as_str()) {
                 let text = entry.key.escape_debug();
                 sink.push(
                     Diagnostic::new(

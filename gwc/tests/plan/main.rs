@@ -30,6 +30,7 @@ mod listeners;
 mod located;
 mod logins;
 mod long;
+mod lookalikes;
 mod loosened;
 mod messages;
 mod naive;

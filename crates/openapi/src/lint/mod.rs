@@ -169,6 +169,7 @@ pub const ALL: &[&[&Lint]] = &[
     taste::LINTS,
     policy::LINTS,
     vocab::lints::LINTS,
+    vocab::condition_lints::LINTS,
     vocab::security_lints::LINTS,
 ];
 

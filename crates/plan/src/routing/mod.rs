@@ -300,8 +300,9 @@ impl<'a> Overlay<'a> {
                 Task::Both(..) | Task::Rest(..) => {}
             }
         }
-        let old = Table::new(&self.old, &standing[0], self.new.len());
-        let new = Table::new(&self.new, &standing[1], self.old.len());
+        let mut old = Table::new(&self.old, &standing[0], self.new.len());
+        let mut new = Table::new(&self.new, &standing[1], self.old.len());
+        Table::compare_names([&mut old, &mut new]);
         let cells = Cells {
             place: &self.place,
             tables: [&old, &new],

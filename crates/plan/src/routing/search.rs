@@ -16,13 +16,14 @@ use std::sync::OnceLock;
 
 use bundle::digest::Digest;
 use bundle::ir::{Condition, Segment};
+use policy::auth;
 
 use rustc_hash::FxHashMap;
 
 use super::index::{Entry, Index, ROOT};
 use super::table::{Route, Tier};
 use super::texts::{Rivals, Steps, texts};
-use crate::values::{Values, values};
+use crate::values::{Seen, Values, values};
 
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
 const STEPS_MAX: usize = 4_000_000;
@@ -61,6 +62,8 @@ pub(super) struct Table<'t, 'a> {
     withheld: Index<'t>,
     /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
+    /// True if the conditions of both tables name parameters that some servers read as one.
+    pub(super) has_lookalikes: bool,
     /// Number of remaining steps for matching patterns. The first table's number is used for both
     /// tables.
     pub(super) steps: Steps,
@@ -101,10 +104,34 @@ impl<'t, 'a> Table<'t, 'a> {
             }),
             withheld: index(&|route, _| !route.serves),
             conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
+            has_lookalikes: false,
             steps: Steps::default(),
             searches: Steps::new(allowance),
             of_operation: OnceLock::new(),
             digests: OnceLock::new(),
+        }
+    }
+
+    /// Compares the parameters in the conditions of two tables. See [`Table::has_lookalikes`].
+    pub(super) fn compare_names(pair: [&mut Self; 2]) {
+        let names: BTreeSet<&str> = pair
+            .iter()
+            .flat_map(|table| table.routes)
+            .flat_map(|route| route.conditions())
+            .filter_map(|condition| match condition {
+                Condition::Query(name, _) => Some(name.as_str()),
+                Condition::Header(..) => None,
+            })
+            .collect();
+        let mut known = BTreeSet::new();
+        let is_known = |name: &&str| {
+            let readings = BTreeSet::from(auth::readings(name.as_bytes()));
+            let known = readings.into_iter().map(|reading| known.insert(reading));
+            known.fold(false, |is_known, is_new| is_known | !is_new)
+        };
+        let has_lookalikes = names.iter().any(is_known);
+        for table in pair {
+            table.has_lookalikes = has_lookalikes;
         }
     }
 
@@ -300,7 +327,7 @@ struct State {
     end: Option<Values>,
 }
 
-impl<'s> Search<'s, '_, '_> {
+impl<'s, 'a> Search<'s, '_, 'a> {
     fn run(&self) -> Option<Found> {
         let lengths = || {
             self.owning
@@ -424,7 +451,9 @@ impl<'s> Search<'s, '_, '_> {
             for node in &state.nodes[side] {
                 for route in table.index.rests(*node) {
                     if self.is_against(side, *route) {
-                        if table.routes[*route as usize].conditions().is_empty() {
+                        if table.routes[*route as usize].conditions().is_empty()
+                            && !self.may_be_refused(side)
+                        {
                             return None;
                         }
                         state.against.push((side, *route));
@@ -438,38 +467,53 @@ impl<'s> Search<'s, '_, '_> {
 
     /// Completes the request at this state. `None` if the conditions cannot be met.
     fn ended(&self, state: &State) -> Option<State> {
-        let mut against: Vec<&[Condition]> = Vec::new();
-        let conditions = |side: usize, route: u32| {
-            let table: &'s Table<'_, '_> = self.tables[side];
-            table.routes[route as usize].conditions()
-        };
+        let mut against: [Vec<&'s Route<'a>>; 2] = Default::default();
         for (side, table) in self.tables.iter().enumerate() {
-            for route in state.nodes[side]
-                .iter()
-                .flat_map(|node| table.index.ends(*node))
-            {
+            let nodes = state.nodes[side].iter();
+            for route in nodes.flat_map(|node| table.index.ends(*node)) {
                 if self.is_against(side, *route) {
-                    against.push(conditions(side, *route));
+                    against[side].push(&table.routes[*route as usize]);
                 }
             }
         }
-        against.extend(
-            state
-                .against
-                .iter()
-                .map(|(side, route)| conditions(*side, *route)),
-        );
-        let wanted: Vec<&Condition> = self
-            .owning
-            .iter()
-            .flat_map(|route| route.conditions())
-            .collect();
-        let values = values(&wanted, self.sent, &against)?;
+        for (side, route) in &state.against {
+            against[*side].push(&self.tables[*side].routes[*route as usize]);
+        }
+        let avoided = against.iter().flatten().map(|route| route.conditions());
+        let avoided: Vec<&[Condition]> = avoided.collect();
+        let wanted = self.owning.iter().flat_map(|route| route.conditions());
+        let wanted: Vec<&Condition> = wanted.collect();
+        let values = values(&wanted, self.sent, &avoided, |seen| {
+            (0..2).all(|side| self.is_owned(side, &against[side], seen))
+        })?;
         Some(State {
             length: state.path.len() + values.length(),
             end: Some(values),
             ..state.clone()
         })
+    }
+
+    /// True if the engine of a side assigns a request to the required owner. `against` are the
+    /// routes of higher precedence that match its path and method.
+    fn is_owned(&self, side: usize, against: &[&Route<'_>], seen: &Seen) -> bool {
+        let mut stronger = against.iter().filter(|one| seen.may_meet(one.conditions()));
+        match self.owners[side] {
+            Owner::Anyone => true,
+            Owner::Route(owner) => {
+                let own = self.tables[side].routes[owner as usize].conditions();
+                stronger.next().is_none() && seen.meets(own)
+            }
+            // The engine refuses an ambiguous request, also if another route matches it, too.
+            Owner::Nobody => stronger
+                .max_by(|a, b| a.compare(b, self.method))
+                .is_none_or(|first| seen.is_ambiguous(first.conditions())),
+        }
+    }
+
+    /// True if the engine of a side may refuse requests of the required owner as ambiguous, although
+    /// a route without conditions matches them.
+    fn may_be_refused(&self, side: usize) -> bool {
+        self.owners[side] == Owner::Nobody && self.tables[side].has_lookalikes
     }
 
     /// True if a route takes precedence over the required owner, so that the request must not match

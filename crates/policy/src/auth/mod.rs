@@ -25,7 +25,7 @@ pub use place::{
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use replays::{Refused, Replays};
-pub use spelling::{has_lookalike, is_read_as, without};
+pub use spelling::{has_lookalike, is_read_as, readings, without};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use minicbor::{Decode, Encode};

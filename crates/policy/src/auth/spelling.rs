@@ -15,6 +15,17 @@ pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
+/// Texts as which servers may compare a name. Two names of which [`is_read_as`] is true have a common
+/// one; a common one alone does not make them equal for a server.
+#[must_use]
+pub fn readings(name: &[u8]) -> [Vec<u8>; 2] {
+    let end = name.iter().position(|byte| *byte == 0);
+    let name = name[..end.unwrap_or(name.len())].trim_ascii();
+    let list = name.iter().position(|byte| *byte == b'[');
+    let element_of = list.filter(|at| *at > 0).map_or(name, |at| &name[..at]);
+    [name, element_of].map(|name| name.iter().map(|byte| plain(*byte)).collect())
+}
+
 /// True if some server finds a parameter `wanted` in a query that others do not find: its name has
 /// another spelling, or it follows a `;`, which only some servers use as a separator.
 #[must_use]
@@ -115,7 +126,7 @@ fn plain(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_lookalike, is_read_as, resembles, without};
+    use super::{has_lookalike, is_read_as, readings, resembles, without};
 
     #[test]
     fn lookalikes_of_a_parameter_are_found_and_removed() {
@@ -151,6 +162,7 @@ mod tests {
             b"Api.Key[0]",
         ] {
             assert!(is_read_as(name, b"api_key"), "{name:?}");
+            assert!(readings(name).contains(&b"api_key".to_vec()), "{name:?}");
         }
         for name in [
             &b"apikey"[..],

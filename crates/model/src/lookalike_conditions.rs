@@ -1,0 +1,59 @@
+//! Conditions of one path on parameters that some servers read as one.
+
+use bundle::ir::Condition;
+use diag::{Diagnostic, Sink};
+use policy::auth::is_read_as;
+use vocab::condition_lints::LOOKALIKE_CONDITIONS;
+
+use crate::Operation;
+
+/// Reports an operation with conditions on two spellings of a parameter.
+pub(super) fn of_one(operation: &Operation, sink: &mut Sink) {
+    let names: Vec<&str> = parameters(operation).collect();
+    let found = names.iter().enumerate().find_map(|(index, one)| {
+        let mut later = names[index + 1..].iter();
+        Some((*one, *later.find(|other| are_alike(one, other))?))
+    });
+    if let Some(pair) = found {
+        sink.push(finding(operation, pair));
+    }
+}
+
+/// Reports two operations of one path with conditions on two spellings of a parameter.
+pub(super) fn of_two(first: &Operation, second: &Operation, sink: &mut Sink) {
+    let found = parameters(second).find_map(|one| {
+        let mut others = parameters(first);
+        Some((one, others.find(|other| are_alike(one, other))?))
+    });
+    if let Some(pair) = found {
+        let other = format!("`{}` is here", first.key);
+        sink.push(finding(second, pair).related(first.path_span, other));
+    }
+}
+
+/// Names of the query parameters in the conditions of an operation.
+fn parameters(operation: &Operation) -> impl Iterator<Item = &str> {
+    operation
+        .conditions
+        .iter()
+        .filter_map(|condition| match condition {
+            Condition::Query(name, _) => Some(name.as_str()),
+            Condition::Header(..) => None,
+        })
+}
+
+/// True if two names differ, and a server reads them as one.
+fn are_alike(one: &str, other: &str) -> bool {
+    let (a, b) = (one.as_bytes(), other.as_bytes());
+    a != b && (is_read_as(a, b) || is_read_as(b, a))
+}
+
+fn finding(operation: &Operation, (one, other): (&str, &str)) -> Diagnostic {
+    let (one, other) = (one.escape_debug(), other.escape_debug());
+    let message = format!("some servers read the parameters `{one}` and `{other}` as one");
+    Diagnostic::new(&LOOKALIKE_CONDITIONS, operation.path_span, message)
+        .label(format!(
+            "gwd refuses a request with `{one}` if `{other}` selects an operation here"
+        ))
+        .help("use one spelling in all conditions of this path, or give one operation another path")
+}

@@ -1,0 +1,49 @@
+//! Conditions whose parameters some servers read as one: gwd refuses requests with the other
+//! spelling, so that no operation receives them.
+
+use model::compile::Purpose;
+use plan::Side;
+
+const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://u.org:80\"}}}}\ndefaults: {upstream: u}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/one]}\n";
+
+/// Side with an open operation and a protected one, which this condition on a query selects.
+fn side(condition: &str) -> Side {
+    let document = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{key: []}}]\npaths:\n  /m: {{get: {{operationId: one, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}}}\n  /m#q: {{get: {{operationId: two, x-gateway: {{match: {{query: {{{condition}}}}}}}, responses: {{\"200\": {{description: fine}}}}}}}}\ncomponents: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}\n"
+    );
+    let files = [("gateway.yaml", GATEWAY), ("api.yaml", &document)];
+    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn other_spellings_of_a_parameter_are_no_cells() {
+    for (old, new) in [("adm", "ADM"), ("\" adm\"", "ADM"), ("a_b", "a.b")] {
+        let name = |name: &str| side(&format!("{name}: {{exact: \"1\"}}"));
+        let plan = plan::compare(Some(&name(old)), &name(new)).expect("both sides build");
+        assert_eq!(plan.bugs, Vec::<String>::new(), "{old} {new}");
+        let found = |id: &str| {
+            let mut all = plan.changes.iter().filter(|change| change.id == id);
+            let found = all.next().and_then(|change| change.witness.clone());
+            found.unwrap_or_else(|| panic!("{old} {new}: {id} without a witness"))
+        };
+        // Requests with the old name were served, and those with the new name are: the others are
+        // refused as ambiguous.
+        let (added, removed) = (found("requests-added"), found("requests-removed"));
+        assert_ne!(added.url, removed.url);
+        assert_eq!(found("operation-exposed").url, added.url);
+    }
+}
+
+#[test]
+fn elements_of_a_list_are_another_parameter() {
+    for (old, new) in [("a", "\"a[0]\""), ("\"a[]\"", "A")] {
+        let name = |name: &str| side(&format!("{name}: {{exact: \"1\"}}"));
+        let plan = plan::compare(Some(&name(old)), &name(new)).expect("both sides build");
+        assert_eq!(plan.bugs, Vec::<String>::new(), "{old} {new}");
+        let mut moved = plan.changes.iter();
+        assert!(
+            moved.any(|change| change.id == "owner-changed"),
+            "{old} {new}"
+        );
+    }
+}
