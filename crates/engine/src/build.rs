@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bundle::ir;
+use policy::Secrets;
 use policy::auth::TokenVerifier;
-use policy::{Filter, Secrets};
 
 use crate::api_part::ApiPart;
 use crate::conflicts;
@@ -13,7 +13,7 @@ use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
 use crate::link::Linker;
 use crate::listener::Listener;
-use crate::logins::OwnPath;
+use crate::logins::{Guard, OwnPath};
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
@@ -50,7 +50,7 @@ pub fn build(
         let treatments = linker.treatments(api, parts)?;
         let guards = match logins.is_empty() {
             true => Vec::new(),
-            false => linker.guards(&treatments),
+            false => linker.guards(&api.treatments),
         };
         for part in &api.mounts {
             let mount = &part.mount;
@@ -221,7 +221,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
 fn own_paths(
     listeners: &mut [Listener],
     shared: &ir::Shared,
-    (logins, guards): (&[Arc<TokenVerifier>], &[Arc<Filter>]),
+    (logins, guards): (&[Arc<TokenVerifier>], &[Guard]),
     mount: &ir::Mount,
 ) {
     let hosts = mount.hosts.iter().map(|host| Some(host.as_str()));

@@ -221,7 +221,7 @@ fn answered_by_gateway<'s>(
     };
     let guards = own.guards();
     for (index, guard) in guards.iter().enumerate().skip(from) {
-        if let Some(verdict) = stopped(guard.on_request(head, cx), cx) {
+        if let Some(verdict) = stopped(guard.filter.on_request(head, cx), cx) {
             return decided(verdict, index + 1);
         }
     }

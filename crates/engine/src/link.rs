@@ -21,7 +21,9 @@ use sha2::{Digest as _, Sha256};
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::error::BuildError;
+use crate::guards;
 use crate::key::Key;
+use crate::logins::Guard;
 use crate::lookalikes;
 use crate::parts::{Cache, Parts};
 use crate::snapshot::{Breaker, ChainStep, OPEN, ResponseValidation, Treatment};
@@ -125,34 +127,18 @@ impl<'a> Linker<'a> {
         logins
     }
 
-    /// Filters that also run before the gateway answers the paths of an API's logins: the address
-    /// lists, the rate limits by address and the rules about paths and queries that every operation
-    /// of the API names. They are policies of gateway.yaml.
-    pub(crate) fn guards(&self, treatments: &[Treatment]) -> Vec<Arc<Filter>> {
-        let policies = self.shared.policies.iter().zip(&self.policies);
-        let guards = policies.filter_map(|(policy, (_, filter))| {
-            let checked = &policy.checked;
-            let is_guard = match checked {
-                Checked::IpFilter(_) | Checked::Threat(_) => true,
-                Checked::RateLimit(_) => checked.phase() == Some(Phase::Address),
-                _ => false,
-            };
-            filter.as_ref().filter(|_| is_guard)
-        });
-        let runs = |treatment: &Treatment, filter: &Arc<Filter>| {
-            let mut steps = treatment.chain.iter();
-            steps.any(|step| matches!(step, ChainStep::Filter(_, one) if Arc::ptr_eq(one, filter)))
-        };
-        let mut guards: Vec<(usize, Arc<Filter>)> = guards
-            .filter(|(_, filter)| treatments.iter().all(|one| runs(one, filter)))
-            .filter_map(|(_, filter)| {
-                let mut steps = treatments.first()?.chain.iter();
-                let is_it = |step: &ChainStep| matches!(step, ChainStep::Filter(_, one) if Arc::ptr_eq(one, filter));
-                Some((steps.position(is_it)?, Arc::clone(filter)))
+    /// Filters that also run before the gateway answers the paths of an API's logins. See
+    /// [`guards::of_logins`].
+    pub(crate) fn guards(&self, treatments: &[ir::Treatment]) -> Vec<Guard> {
+        let indices = guards::of_logins(self.shared, treatments).into_iter();
+        let guards = indices.filter_map(|index| {
+            let (_, filter) = self.policies[index].1.as_ref()?;
+            Some(Guard {
+                content: sha256(&guards::content(&self.shared.policies[index])),
+                filter: Arc::clone(filter),
             })
-            .collect();
-        guards.sort_by_key(|(position, _)| *position);
-        guards.into_iter().map(|(_, filter)| filter).collect()
+        });
+        guards.collect()
     }
 
     /// Treatments of an API. Reuses those of a snapshot with the same inputs.

@@ -9,6 +9,7 @@ use policy::auth::dpop::SeenUrl;
 use policy::auth::oidc::{Login, Outcome, Reason, is_navigation};
 use policy::{Cx, Filter, Reject, RequestHead};
 
+use crate::key::Key;
 use crate::router::{HostPattern, HostTable};
 
 /// Path that the gateway answers itself, on the hosts of the APIs that use a login.
@@ -18,7 +19,15 @@ pub(crate) struct OwnPath {
     path: Box<str>,
     kind: Kind,
     login: Arc<TokenVerifier>,
-    guards: Vec<Arc<Filter>>,
+    guards: Vec<Guard>,
+}
+
+/// Filter that runs before the gateway answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    /// Digest of its settings.
+    pub(crate) content: Key,
+    pub(crate) filter: Arc<Filter>,
 }
 
 /// Purpose of a path that the gateway answers itself.
@@ -36,7 +45,7 @@ impl OwnPath {
     pub(crate) fn of(
         login: &Arc<TokenVerifier>,
         host: Option<&str>,
-        guards: &[Arc<Filter>],
+        guards: &[Guard],
     ) -> Vec<Self> {
         let Some(settings) = login.login().map(Login::settings) else {
             return Vec::new();
@@ -60,12 +69,12 @@ impl OwnPath {
 
     /// Removes the guards that another API with the same login does not have.
     pub(crate) fn share(&mut self, other: &Self) {
-        let is_shared = |one: &Arc<Filter>| other.guards.iter().any(|own| Arc::ptr_eq(own, one));
+        let is_shared = |one: &Guard| other.guards.iter().any(|own| own.content == one.content);
         self.guards.retain(is_shared);
     }
 
     /// Filters that run before the gateway answers, in their order.
-    pub(crate) fn guards(&self) -> &[Arc<Filter>] {
+    pub(crate) fn guards(&self) -> &[Guard] {
         &self.guards
     }
 

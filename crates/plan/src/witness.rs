@@ -303,9 +303,11 @@ impl Draft {
                         upstream: upstreams.get(upstream).map(|it| it.name.to_string()),
                     }
                 }
-                (Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_), None) => {
-                    Outcome::Refused { status: 404 }
-                }
+                // The gateway itself answers the path of a login.
+                (Verdict::Reply(reply), None) => Outcome::Refused {
+                    status: reply.status.as_u16(),
+                },
+                (Verdict::Forward | Verdict::Ask(_), None) => Outcome::Refused { status: 404 },
             };
             (owner, outcome)
         });
@@ -384,8 +386,6 @@ impl Draft {
     }
 }
 
-/// True if the operation redirects a path that differs from the declared one only in the final
-/// slash.
 /// True if the engine refuses the request, because servers may select different operations for it.
 /// No operation then receives it.
 fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
@@ -397,6 +397,8 @@ fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
     }
 }
 
+/// True if the operation redirects a path that differs from the declared one only in the final
+/// slash.
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }

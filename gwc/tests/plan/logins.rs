@@ -407,6 +407,58 @@ fn guards_of_all_operations_run_at_paths_of_a_login() {
     assert_eq!(refusal(&some, [203, 0, 113, 1]), "login_failed");
 }
 
+/// Side with two operations. `first` and `second` are the policies of each.
+fn guarded(first: &str, second: &str) -> Side {
+    let policies = "policies:\n  office: {kind: ip_filter, allow: [10.0.0.0/8]}\n  other: {kind: ip_filter, allow: [10.0.0.0/8]}\n  slow: {kind: rate_limit, limit: 5/min, key: address}\n  waf: {kind: threat, rules: [sql_union]}\n";
+    let gateway = gateway(ISSUER, "logout_path: /out, ", "") + policies;
+    let own = format!("operationId: one, x-gateway: {{policies: [{first}]}}");
+    let more = format!(
+        "  /b: {{get: {{operationId: two, x-gateway: {{policies: [{second}]}}, responses: {{\"200\": {{description: fine}}}}}}}}\ncomponents"
+    );
+    let document = DOCUMENT
+        .replace("operationId: one", &own)
+        .replace("components", &more);
+    compiled(&gateway, &document)
+}
+
+#[test]
+fn guards_with_equal_settings_count_as_one() {
+    let both = guarded("office", "other");
+    assert_eq!(refusal(&both, [203, 0, 113, 1]), "ip_denied");
+    assert_eq!(refusal(&both, [10, 0, 0, 1]), "login_failed");
+    let found = classes(&guarded("office", "office"), &both);
+    assert!(
+        !found.iter().any(|line| line.contains("address-filter")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn guards_of_login_paths_are_compared() {
+    for (policy, class, id) in [
+        ("office", "weaken", "address-filter-removed"),
+        ("waf", "weaken", "guard-removed"),
+        ("slow", "relax", "policies-changed"),
+    ] {
+        let (old, new) = (guarded(policy, policy), guarded(policy, ""));
+        let plan = plan::compare(Some(&old), &new).expect("both sides build");
+        assert_eq!(plan.bugs, Vec::<String>::new());
+        for path in [
+            "redirect_path /cb of login login",
+            "logout_path /out of login login",
+        ] {
+            let mut all = plan.changes.iter();
+            let found = all.find(|change| change.id == id && change.subject.starts_with(path));
+            let Some(found) = found else {
+                panic!("{policy} {path}: {:?}", plan.changes);
+            };
+            assert_eq!(found.class.name(), class, "{policy}");
+            let is_shown = policy == "office" && path.starts_with("redirect");
+            assert!(!is_shown || found.witness.is_some(), "{found:?}");
+        }
+    }
+}
+
 #[test]
 fn logout_path_that_ends_is_removed() {
     let with = |path: &str| side(ISSUER, path, "");

@@ -11,6 +11,7 @@ mod automata;
 mod cell;
 mod example;
 mod index;
+mod logins;
 mod logouts;
 mod peers;
 mod round;
@@ -57,6 +58,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     let mut logouts = logouts::Lost::default();
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
     for place in places(&sides) {
+    let mut logins = was.map(|was| logins::Logins::new(&was.gateway, &is.gateway));
         let before = was.map(|was| owners(was, &place)).unwrap_or_default();
         let after = owners(is, &place);
         let names = |owners: &[(&ir::Api, &ir::Mount)]| -> Vec<(String, String)> {
@@ -67,7 +69,11 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         // Hosts with the same mounts are compared once.
         if results.insert((place.listener.clone(), names(&before), names(&after))) {
             if let Some(was) = was {
-                logouts.add(&place, (&was.gateway, &before), (&is.gateway, &after));
+                let (old, new) = ((&was.gateway, &*before), (&is.gateway, &*after));
+                logouts.add(&place, old, new);
+                if let Some(logins) = &mut logins {
+                    logins.add(&place, old, new);
+                }
             }
             let sides = ((was, &*before), (is, &*after));
             laid.push(Overlay::new(place, sides, &identities));
@@ -82,10 +88,14 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     logouts.report(plan);
     laid.retain(|overlay| !overlay.tasks.is_empty());
     let listeners = peers::Changed::of(was, is);
-    if !laid.is_empty() || !listeners.is_empty() {
+    let logins = was.zip(logins.filter(|logins| !logins.is_empty()));
+    if !laid.is_empty() || !listeners.is_empty() || logins.is_some() {
         let engines = Engines::build(old, new)?;
         for listener in listeners {
             listener.compare((was, is), &engines, plan);
+        if let Some((was, logins)) = &logins {
+            logins.report((was, is), (&engines, &identities), plan);
+        }
         }
         for overlay in &laid {
             let context = (&engines, &identities);

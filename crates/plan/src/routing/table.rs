@@ -213,7 +213,7 @@ fn of_logins<'a>(
 }
 
 /// Placeholder operation of routes that serve no requests.
-static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
+pub(super) static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     key: String::new(),
     method: String::new(),
     template: everything(),
