@@ -5,6 +5,7 @@
 
 use diag::{Diagnostic, NodeRef, Sink, Span, Tree};
 
+use super::der_key;
 use super::lints::KEY_IN_SOURCE;
 use super::refusal::Refusal;
 
@@ -88,6 +89,7 @@ fn holds_private_key(text: &str) -> bool {
     pem || encoded.any(|mark| text.contains(mark))
         || age.any(|(at, mark)| has_body(at + mark.len()))
         || text.starts_with("PuTTY-User-Key-File-") && text.contains("Private-Lines:")
+        || der_key::find(text.as_bytes()).is_some()
 }
 
 /// True if a map is a JWK with private key content (RFC 7517, RFC 7518).
@@ -134,7 +136,7 @@ fn private_key(bytes: &[u8]) -> Option<usize> {
     let found = |mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark);
     let encoded = ENCODED.iter().map(|mark| mark.as_bytes());
     let marks = MARKS.iter().copied().chain(encoded);
-    marks.filter_map(found).min()
+    marks.filter_map(found).chain(der_key::find(bytes)).min()
 }
 
 /// True if the JSON root, an item of its `keys`, or the YAML root is a private JWK (RFC 7517, RFC
@@ -163,6 +165,8 @@ mod tests {
     use super::*;
 
     const BODY: &str = "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDB";
+
+    const CERTIFICATE: &str = "MIIBbjCCAROgAwIBAgIURm2/AzU5GrFEgGFPdIMwwTpEydUwCgYI";
 
     #[test]
     fn key_material_in_any_form_is_refused() {
@@ -199,12 +203,13 @@ mod tests {
             format!("-----BEGIN OPENSSH PRIVATE KEY-----\\n{BODY}"),
             format!("AGE-SECRET-KEY-1{}", BODY.to_uppercase()),
             "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSQ==".to_owned(),
+            format!("the key is {BODY}"),
         ] {
             assert!(holds_private_key(&text), "{text}");
         }
         for text in [
             "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----".to_owned(),
-            format!("-----BEGIN CERTIFICATE-----\n{BODY}\n"),
+            format!("-----BEGIN CERTIFICATE-----\n{}\n", CERTIFICATE),
             "a PEM private key, from `-----BEGIN PRIVATE KEY-----` to its end".to_owned(),
         ] {
             assert!(!holds_private_key(&text), "{text}");

@@ -157,7 +157,7 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     name: "key-in-source",
     level: Level::Warn,
     summary: "a value of a source that contains a private key",
-    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Every reader \
+    explain: "A value holds a private key: PEM, its content alone (DER in base64 or hexadecimal digits), PGP, age, or a JWK with `d` or `k`. Every reader \
 of the repository has the key, and `gwc strip` would publish it. A key that is in use belongs in a \
 secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
 source (`untracked-source`). The value is not shown, and contracts and the source artifact of a \

@@ -5,6 +5,7 @@
     reason = "reads the rules of ignored files"
 )]
 mod base;
+mod der_key;
 #[expect(clippy::disallowed_methods, reason = "reads the files of the project")]
 mod disk;
 pub mod files;
