@@ -8,6 +8,7 @@ use policy::invalid::Part;
 
 use crate::cone::Cone;
 use crate::contain::{ANY, Comparing};
+use crate::lower::Direction;
 use crate::media;
 use crate::parameters::{is_ignored, part_of};
 
@@ -100,7 +101,7 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
                     Comparing::new(new, old).media_type(Some(is), was),
                     Comparing::new(old, new).media_type(Some(was), is),
                 ];
-                let every = is_unchecked(new, is);
+                let every = is_unchecked(new, is, Direction::Request);
                 add(Part::Body, Some(is.name.as_str().into()), covers, every);
             }
         }
@@ -110,11 +111,9 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
                 Comparing::new(old, new).bodies(was.map(content), is.map(content)),
             ];
             let every = is.is_none_or(|is| {
-                let gone = was.into_iter().flat_map(|was| &was.media_types).any(|was| {
-                    let is = is.media_types.get(&was.name);
-                    media::is_read(&was.name)
-                        && is.is_some_and(|is| is_unchecked(new, is))
-                        && !is_unchecked(old, was)
+                let gone = was.is_some_and(|was| {
+                    let sides = [(old, &was.media_types), (new, &is.media_types)];
+                    lifts_check(sides, Direction::Request)
                 });
                 gone || is.media_types.iter().next().is_none()
             });
@@ -125,10 +124,37 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
 }
 
 /// True if every body of a media type is accepted.
-pub(crate) fn is_unchecked(cone: &Cone, media_type: &MediaType) -> bool {
+pub(crate) fn is_unchecked(cone: &Cone, media_type: &MediaType, direction: Direction) -> bool {
     let schema = media_type.says.get("schema");
-    !media::is_read(&media_type.name)
+    !is_read(&media_type.name, direction)
         || schema.is_none_or(|schema| Comparing::new(cone, cone).is_any(schema))
+}
+
+/// True if bodies of a media type are read to check them.
+fn is_read(name: &str, direction: Direction) -> bool {
+    match direction {
+        Direction::Request => media::is_read(name),
+        Direction::Response => media::is_read_in_responses(name),
+    }
+}
+
+/// True if a new list of media types lifts the check of bodies that an old list has: it no longer
+/// checks the bodies of a type, or it has a further type whose bodies are not checked. The sender
+/// chooses the type, so that every body can then have this type.
+pub(crate) fn lifts_check(
+    [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
+    direction: Direction,
+) -> bool {
+    let mut checked = was.iter().filter(|was| !is_unchecked(old, was, direction));
+    if checked.clone().next().is_none() {
+        return false;
+    }
+    let mut added = is.iter().filter(|is| was.get(&is.name).is_none());
+    added.any(|is| is_unchecked(new, is, direction))
+        || checked.any(|was| {
+            let is = is.get(&was.name);
+            is.is_some_and(|is| is_unchecked(new, is, direction))
+        })
 }
 
 /// Old and new parameters with the same place and name. Path parameters are paired by position,
@@ -266,7 +292,7 @@ impl<'a> Comparing<'a> {
         wide: Option<&'a MediaType>,
         narrow: &'a MediaType,
     ) -> bool {
-        if !media::is_read(&narrow.name) {
+        if !is_read(&narrow.name, self.direction()) {
             return true;
         }
         let wide = wide.map_or(&ANY, |wide| &wide.says);

@@ -3,11 +3,10 @@
 use bundle::ir::Response;
 use policy::invalid::Part;
 
-use crate::compare::{Difference, Relation, is_unchecked};
+use crate::compare::{Difference, Relation, is_unchecked, lifts_check};
 use crate::cone::Cone;
 use crate::contain::Comparing;
 use crate::lower::Direction;
-use crate::media;
 use crate::response::Statuses;
 
 /// Differences between an old and a new description. Empty if both were shown to accept the same
@@ -139,7 +138,7 @@ fn pair<'a>(
                 forth().media_type(Some(is), was),
                 back().media_type(Some(was), is),
             ];
-            let every = is_unchecked(new, is) && !is_unchecked(old, was);
+            let every = is_unchecked(new, is, direction) && !is_unchecked(old, was, direction);
             add(Part::Body, Some(&is.name), covers, every);
         }
         return;
@@ -154,12 +153,7 @@ fn pair<'a>(
             Some((false, &is.media_types)),
         ),
     ];
-    let unchecked = was.media_types.iter().any(|was| {
-        let is = is.media_types.get(&was.name);
-        media::is_read(&was.name)
-            && !is_unchecked(old, was)
-            && is.is_some_and(|is| is_unchecked(new, is))
-    });
-    let every = unchecked || is.media_types.iter().next().is_none();
+    let every = lifts_check([(old, &was.media_types), (new, &is.media_types)], direction)
+        || is.media_types.iter().next().is_none();
     add(Part::Body, None, covers, every);
 }

@@ -23,8 +23,9 @@ const STEPS_MAX: u32 = 100_000;
 const DEPTH_MAX: u32 = 256;
 
 pub(crate) struct Comparing<'a> {
-    /// Keyword of properties that messages of this direction need not have, although they are
+    direction: Direction,
     /// required: `readOnly` in requests, `writeOnly` in responses.
+    /// Keyword of properties that messages of this direction need not have, although they are
     not_required: &'static str,
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
@@ -56,6 +57,7 @@ impl<'a> Comparing<'a> {
     pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
         Self {
             not_required: match direction {
+            direction,
                 Direction::Request => "readOnly",
                 Direction::Response => "writeOnly",
             },
@@ -73,6 +75,10 @@ impl<'a> Comparing<'a> {
 
     fn wide(&self, value: &'a Value) -> &'a Value {
         resolved(self.wide, value)
+    pub(crate) fn direction(&self) -> Direction {
+        self.direction
+    }
+
     }
 
     fn narrow(&self, value: &'a Value) -> &'a Value {

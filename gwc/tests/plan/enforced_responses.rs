@@ -92,8 +92,19 @@ fn changed_descriptions_of_responses_have_lines() {
         ),
         (
             "application/json: {schema: {$ref",
-            "text/plain: {}\n            application/json: {schema: {$ref",
+            "text/plain: {schema: {maxLength: 9}}\n            application/json: {schema: {$ref",
             "relax response-check-widened response 200 body",
+        ),
+        // The upstream chooses the type, so that it can send every body.
+        (
+            "application/json: {schema: {$ref",
+            "text/plain: {}\n            application/json: {schema: {$ref",
+            "weaken response-unchecked response 200 body",
+        ),
+        (
+            "application/json: {schema: {$ref",
+            "text/event-stream: {schema: {maxLength: 9}}\n            application/json: {schema: {$ref",
+            "weaken response-unchecked response 200 body",
         ),
         (
             "        \"404\":\n",
@@ -140,4 +151,23 @@ fn modes_are_compared() {
             )]
         );
     }
+}
+
+#[test]
+fn stream_ends_the_check_of_bodies() {
+    let streams = edit(
+        DOCUMENT,
+        "operationId: list\n",
+        "operationId: list\n      x-gateway: {stream: true}\n",
+    );
+    let of = |mode: &str, old: &str, new: &str| {
+        let gateway = GATEWAY.replace("block", mode);
+        checks(&plan((&gateway, old), (&gateway, new)))
+    };
+    let line = |class: &str| format!("{class} response-validation-changed validate.response");
+    for mode in ["block", "log"] {
+        assert_eq!(of(mode, DOCUMENT, &streams), [line("weaken")], "{mode}");
+        assert_eq!(of(mode, &streams, DOCUMENT), [line("strengthen")], "{mode}");
+    }
+    assert_eq!(of("off", DOCUMENT, &streams), [""; 0]);
 }

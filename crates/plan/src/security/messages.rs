@@ -24,17 +24,43 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
         ),
     ];
     let each = each.into_iter().flat_map(|(side, subject, id)| {
-        let (was, is) = (mode(old, side), mode(new, side));
-        let told = (MODES[was].to_owned(), MODES[is].to_owned());
-        super::one(
-            "validation",
-            Verdict::of(is <= was, was <= is),
-            id,
-            subject,
-            told,
-        )
+        let [was, is] = [old, new].map(|access| Checks::of(access, side));
+        let covers =
+            |one: &Checks, other: &Checks| other.heads <= one.heads && other.bodies <= one.bodies;
+        let told = (was.told(), is.told());
+        let verdict = Verdict::of(covers(&was, &is), covers(&is, &was));
+        super::one("validation", verdict, id, subject, told)
     });
     each.collect()
+}
+
+/// Modes in which messages are validated, as indices in [`MODES`].
+struct Checks {
+    /// Mode for the status or the parameters.
+    heads: usize,
+    /// Mode for bodies. The responses of an operation with `stream: true` are not read.
+    bodies: usize,
+}
+
+impl Checks {
+    fn of(access: &Access<'_>, side: &str) -> Self {
+        let heads = mode(access, side);
+        let streams = access
+            .route
+            .is_some_and(|route| route.treatment.forwarding.stream);
+        let bodies = match side == "response" && streams {
+            true => 0,
+            false => heads,
+        };
+        Self { heads, bodies }
+    }
+
+    fn told(&self) -> String {
+        match self.bodies == self.heads {
+            true => MODES[self.heads].to_owned(),
+            false => format!("{} without bodies (stream)", MODES[self.heads]),
+        }
+    }
 }
 
 /// Treatments of query parameters that an operation does not describe, weakest first.
