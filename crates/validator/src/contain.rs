@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::choices::{Likenesses, have_distinct_values};
 use crate::cone::Cone;
 use crate::format;
 use crate::lower::Direction;
@@ -24,8 +25,8 @@ const DEPTH_MAX: u32 = 256;
 
 pub(crate) struct Comparing<'a> {
     direction: Direction,
-    /// required: `readOnly` in requests, `writeOnly` in responses.
     /// Keyword of properties that messages of this direction need not have, although they are
+    /// required: `readOnly` in requests, `writeOnly` in responses.
     not_required: &'static str,
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
@@ -56,8 +57,8 @@ impl<'a> Comparing<'a> {
     /// Creates a comparison of messages in this direction: requests or responses.
     pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
         Self {
-            not_required: match direction {
             direction,
+            not_required: match direction {
                 Direction::Request => "readOnly",
                 Direction::Response => "writeOnly",
             },
@@ -73,12 +74,12 @@ impl<'a> Comparing<'a> {
         }
     }
 
-    fn wide(&self, value: &'a Value) -> &'a Value {
-        resolved(self.wide, value)
     pub(crate) fn direction(&self) -> Direction {
         self.direction
     }
 
+    fn wide(&self, value: &'a Value) -> &'a Value {
+        resolved(self.wide, value)
     }
 
     fn narrow(&self, value: &'a Value) -> &'a Value {
@@ -342,19 +343,29 @@ impl<'a> Comparing<'a> {
                 }
                 let alternatives = ["anyOf", "oneOf"].into_iter();
                 let mut alternatives = alternatives.filter_map(|key| narrow.get(key));
-                alternatives.any(|own| {
-                    let own = self.narrow(own).items();
-                    own.iter()
-                        .all(|own| choices.iter().any(|choice| self.tries(choice, own)))
-                }) || choices.iter().any(|choice| self.tries(choice, narrow))
+                alternatives.any(|own| self.each_is_chosen(choices, self.narrow(own).items()))
+                    || choices.iter().any(|choice| self.tries(choice, narrow))
             }
             // For any other keyword, containment is shown only if it is equal on both sides.
             _ => own.is_some_and(|own| self.same(value, own)),
         }
     }
 
-    /// True if `wide` was shown to accept all values of `narrow`, of one member of its `allOf`, or
-    /// of the target of its `$ref`.
+    /// True if each alternative of the narrow side is contained in one of the wide side. Tries the
+    /// alternatives that look alike first.
+    fn each_is_chosen(&mut self, choices: &'a [Value], own: &'a [Value]) -> bool {
+        let alike = Likenesses::of(self.wide, choices);
+        own.iter().all(|own| {
+            let first: Vec<usize> = alike.like(self.narrow, own).collect();
+            first.iter().any(|index| self.tries(&choices[*index], own))
+                || choices.iter().enumerate().any(|(index, choice)| {
+                    !first.contains(&index) && self.steps <= STEPS_MAX && self.tries(choice, own)
+                })
+        })
+    }
+
+    /// True if `wide` accepts all values that `narrow`, or a single member of the `allOf` of
+    /// `narrow`, accepts.
     fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         if self.tries(wide, narrow) {
             return true;
@@ -420,10 +431,14 @@ impl<'a> Comparing<'a> {
         if let Some(known) = self.disjoint.get(&address) {
             return *known;
         }
-        let are_disjoint = choices.iter().enumerate().all(|(index, one)| {
-            let mut others = choices[index + 1..].iter();
-            others.all(|other| self.is_disjoint(self.wide(one), self.wide(other)))
-        });
+        let are_disjoint = have_distinct_values(self.wide, choices)
+            || choices.iter().enumerate().all(|(index, one)| {
+                let mut others = choices[index + 1..].iter();
+                others.all(|other| {
+                    self.steps += 1;
+                    self.steps <= STEPS_MAX && self.is_disjoint(self.wide(one), self.wide(other))
+                })
+            });
         self.disjoint.insert(address, are_disjoint);
         are_disjoint
     }

@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod body;
+mod choices;
 pub mod compare;
 pub mod compare_responses;
 mod compile;

@@ -30,7 +30,9 @@ const ALL_MAX: usize = 3_000;
 const LENGTH_MAX: u64 = 8_192;
 /// Maximum number of items of a generated array.
 const ITEMS_MAX: u64 = 256;
-/// Maximum number of choices among alternatives at one place; see [`choices`].
+/// Maximum number of JSON values in a generated array, nested ones included.
+const ARRAY_SIZE_MAX: usize = 65_536;
+/// Maximum number of alternatives of `anyOf` and `oneOf`.
 const CHOICES_MAX: usize = 8;
 
 /// Number of characters of a generated string that cost one step.
@@ -439,6 +441,11 @@ impl<'a> Keywords<'_, 'a> {
         let unique = self
             .all("uniqueItems")
             .any(|(_, one)| *one == Value::Bool(true));
+        // Do not build arrays of large arrays only to find that no steps are left.
+        let fits = |count: u64| {
+            let all = size(&first).saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
+            all <= ARRAY_SIZE_MAX
+        };
         let fill = |count: u64| -> Vec<Json> {
             (0..count)
                 .map(|index| match (unique, &first) {
@@ -453,10 +460,12 @@ impl<'a> Keywords<'_, 'a> {
         let lengths: BTreeSet<u64> = bounds
             .flat_map(|bound| [bound.saturating_sub(1), bound, bound.saturating_add(1)])
             .chain([0, 1])
-            .filter(|length| *length <= ITEMS_MAX)
+            .filter(|length| *length <= ITEMS_MAX && fits(*length))
             .collect();
         let least = self.integers("minItems").max().unwrap_or(0).min(ITEMS_MAX);
         let mut found = Vec::new();
+        // Without a value of the least length, the schema accepts none of the others.
+        let least = if fits(least) { least } else { 0 };
         let lengths = std::iter::once(least).chain(lengths);
         self.add(&mut found, lengths.map(|count| fill(count).into()));
         let with_item = |item: &Json| -> Json {
