@@ -62,9 +62,9 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         let plan = compare(pair.old.as_ref(), new)?;
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
-        // The comparison exceeded its limit, so the plan is refused. The same paths in other
+        // A first release whose comparison exceeds its limit is refused. The same paths in other
         // environments would take as long.
-        if !whole.too_large.is_empty() {
+        if is_first && !whole.too_large.is_empty() {
             return Ok(Some(whole.clone()));
         }
     }

@@ -6,6 +6,10 @@ use super::{Change, Class, Plan, Section};
 /// Id of a difference that no rule describes. Its class is unknown, so it trips every gate.
 const UNCLASSIFIED: &str = "unclassified";
 
+/// Id of the line for paths that exceed the step limit of the comparison. It may stand for changes
+/// of any class, so it trips every gate.
+pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
+
 impl Plan {
     /// Gates that the plan trips, each with the fingerprints of its unacknowledged changes.
     #[must_use]
@@ -31,7 +35,7 @@ impl Change {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)
             || stands_for()
-            || self.id == UNCLASSIFIED
+            || [UNCLASSIFIED, NOT_COMPARED].contains(&self.id)
             || gate == model::rules::GATE && self.section == Section::Rules
     }
 }

@@ -512,8 +512,12 @@ pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
         )
         .into());
     }
-    if let Some(problem) = plan.too_large.first() {
-        return Err(Failure::new(Exit::INPUT, "too-large", problem.clone()).into());
+    match (plan.old, plan.too_large.first()) {
+        (None, Some(problem)) => {
+            return Err(Failure::new(Exit::INPUT, "too-large", problem.clone()).into());
+        }
+        // The plan has a line for the paths.
+        _ => plan.notes.append(&mut plan.too_large),
     }
     plan.ended_by(&release::today());
     Ok(plan)

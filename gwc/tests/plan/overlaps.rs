@@ -144,8 +144,27 @@ fn overlapping_paths_that_move_are_told_in_pairs() {
 }
 
 #[test]
-fn overlapping_paths_that_all_move_are_too_large() {
+fn overlapping_paths_that_all_move_are_one_line() {
     let plan = plan(1_000, greater_paths_beside_others);
+    let lines = plan.changes.iter();
+    let lines = lines.filter(|change| change.id == "paths-not-compared");
+    let [line] = &lines.collect::<Vec<_>>()[..] else {
+        panic!("{:?}", plan.changes);
+    };
+    assert_eq!(line.class, Class::Incomparable);
+    for gate in [
+        "weaken", "expose", "grant", "relax", "break", "remove", "move",
+    ] {
+        let tripped = plan.tripped(&[gate.to_owned()], &[]);
+        assert_eq!(tripped.len(), 1, "{gate}");
+        let acknowledged = [line.fingerprint.clone()];
+        let gates = [gate.to_owned()];
+        let left = plan.tripped(&gates, &acknowledged);
+        let is_left = |by: &String| *by == line.fingerprint;
+        assert!(!left.iter().any(|(_, by)| by.iter().any(is_left)), "{gate}");
+    }
+    // No change of the place that depends on the order of threads is in the plan.
+    assert_eq!(plan.count(Class::Moved), 0);
     let [problem] = &plan.too_large[..] else {
         panic!("{:?}", plan.too_large);
     };

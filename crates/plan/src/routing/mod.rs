@@ -24,6 +24,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bundle::digest::Digest;
 use bundle::ir;
 use engine::BuildError;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -32,8 +33,9 @@ use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
 use super::security::schemas::{self, Enforced};
 use super::security::{self, Access, Difference, describe};
 use super::witness::{RoleSets, with_witness};
-use super::{Plan, Side};
+use super::{Change, Class, Plan, Section, Side};
 use crate::ask::Oracle;
+use crate::gates::NOT_COMPARED;
 use cell::Cells;
 use index::{Entry, Index};
 use model::lower::Lowered;
@@ -56,9 +58,9 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     let mut results = BTreeSet::new();
     let mut laid = Vec::new();
     let mut logouts = logouts::Lost::default();
+    let mut logins = was.map(|was| logins::Logins::new(&was.gateway, &is.gateway));
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
     for place in places(&sides) {
-    let mut logins = was.map(|was| logins::Logins::new(&was.gateway, &is.gateway));
         let before = was.map(|was| owners(was, &place)).unwrap_or_default();
         let after = owners(is, &place);
         let names = |owners: &[(&ir::Api, &ir::Mount)]| -> Vec<(String, String)> {
@@ -91,20 +93,19 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     let logins = was.zip(logins.filter(|logins| !logins.is_empty()));
     if !laid.is_empty() || !listeners.is_empty() || logins.is_some() {
         let engines = Engines::build(old, new)?;
-        for listener in listeners {
-            listener.compare((was, is), &engines, plan);
         if let Some((was, logins)) = &logins {
             logins.report((was, is), (&engines, &identities), plan);
         }
+        for listener in listeners {
+            listener.compare((was, is), &engines, plan);
         }
         for overlay in &laid {
             let context = (&engines, &identities);
             overlay.compare((was, is), context, limited.as_mut(), plan);
-            if !plan.too_large.is_empty() {
-                return Ok(());
-            }
         }
     }
+    // The cells of a host are missing.
+    limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
         for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {
             if let Some(limited) = &mut limited {
@@ -300,6 +301,7 @@ impl<'a> Overlay<'a> {
         mut limited: Option<&mut LimitedCells<'a>>,
         plan: &mut Plan,
     ) {
+        let before = (plan.changes.len(), plan.bugs.len());
         let mut standing = [&self.old, &self.new].map(|routes| vec![Standing::Kept; routes.len()]);
         for task in &self.tasks {
             match task {
@@ -352,7 +354,33 @@ impl<'a> Overlay<'a> {
             };
             let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
             plan.too_large.push(problem);
+            // The results depend on the order in which threads took the steps.
+            plan.changes.truncate(before.0);
+            plan.bugs.truncate(before.1);
+            if let Some(old) = plan.old {
+                plan.changes
+                    .push(self.not_compared((old, plan.new), reason));
+            }
         }
+    }
+}
+
+impl Overlay<'_> {
+    /// One line for all changes of the place, which were not compared. It stands for changes of
+    /// every class, and an acknowledgement covers only these two bundles.
+    fn not_compared(&self, (old, new): (Digest, Digest), reason: &'static str) -> Change {
+        let Place { listener, host } = &self.place;
+        let subject = format!("paths of listener {listener}, host {host}");
+        let mut change = Change::new(
+            Section::Security,
+            Class::Incomparable,
+            NOT_COMPARED,
+            subject,
+            old.to_string().into(),
+            new.to_string().into(),
+        );
+        change.why_none = Some(reason);
+        change
     }
 }
 
@@ -614,7 +642,7 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
         bytes.extend(written);
         at += 1;
     }
-    bundle::digest::Digest::of(&bytes).hex()
+    Digest::of(&bytes).hex()
 }
 
 /// Policies of a chain in order.
@@ -657,5 +685,5 @@ fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> Strin
         let upstream = shared.upstreams.get(name).filter(|_| !known(name));
         bytes.extend(upstream.map(bundle::codec::encode).unwrap_or_default());
     }
-    bundle::digest::Digest::of(&bytes).hex()
+    Digest::of(&bytes).hex()
 }
