@@ -53,6 +53,7 @@ are compared as strings.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may stand for changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
         "way-round-added" "An operation can now reach, at the upstream, the path of an operation with stricter access: by a rewrite, a base path, a target's path, a split or a mirror.";
+        "way-round-not-compared" "A changed operation was not compared with all protected operations, because the comparison of paths exceeded its limit. It may reach their paths at the upstream. An acknowledgement covers only these two bundles.";
         "upstream-transport-changed" "Requests go to an upstream with other TLS settings: names, authorities, verification.";
         "upstream-protocol-changed" "TLS towards an upstream is added or removed.";
         "upstream-verification-changed" "Verification of an upstream's certificate is turned on or off.";

@@ -111,7 +111,12 @@ needs more than {} comparisons of paths",
         ))
     }
 
-    /// Key of the first of these operations. `None` if all were compared.
+    /// Keys of the operations, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Key of the first operation.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
         self.0.first().map(String::as_str)

@@ -14,13 +14,16 @@ use serde_json::Value;
 use crate::details::{Line, Of, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
-    Access, Difference, Verdict, differences, differences_of_callers, policies, reads_route,
-    schemas,
+    Access, Difference, Verdict, defined, differences, differences_of_callers, policies,
+    reads_route, schemas,
 };
 use crate::{Change, Class, Plan, Section};
 
 /// Reason for a missing witness of a bypass.
 const UNKNOWN: &str = "the gateway does not know what an upstream serves at a path";
+
+/// Reason for a missing witness of an operation that was not compared.
+const TOO_MANY: &str = "the gateway needs more comparisons of paths than the limit allows";
 
 /// Reason for a missing witness of weaker access to the same request of an upstream.
 const OTHER_REQUEST: &str =
@@ -51,6 +54,7 @@ pub(crate) fn compare<'a>(
     let is_within = |extent, way, other| accesses.is_within(extent, way, other);
     let found = openings((&was, &is), answers, &is_within);
     plan.notes.extend(found.not_compared.gap());
+    accesses.not_compared(&found.not_compared.keys().collect(), plan);
     accesses.bypasses(&found.all, plan);
     accesses.successors(&found.all, plan)
 }
@@ -338,6 +342,56 @@ impl<'a, 'o> Accesses<'a, 'o> {
         let mut lines = of_cell(of(side, before), of(Side::New, after));
         lines.retain(|line| line.class == Class::Relax);
         lines
+    }
+
+    /// Reports the operations with these keys that were changed: they may reach the path of a more
+    /// protected operation.
+    fn not_compared(&self, keys: &BTreeSet<&str>, plan: &mut Plan) {
+        let mut before: FxHashMap<&str, Vec<OperationAt<'a>>> = FxHashMap::default();
+        for one in &self.places[0] {
+            let key = one.operation.key.as_str();
+            if keys.contains(key) {
+                before.entry(key).or_default().push(*one);
+            }
+        }
+        let mut reported = BTreeSet::new();
+        for one in &self.places[1] {
+            let key = one.operation.key.as_str();
+            let earlier = before.get(key).map_or(&[][..], Vec::as_slice);
+            let mut earlier = earlier.iter();
+            let is_kept = self.have_same_callers
+                && earlier.any(|was| {
+                    was.operation == one.operation
+                        && is_same(*was, *one)
+                        && self.destinations(Side::Old, *was) == self.destinations(Side::New, *one)
+                });
+            if !keys.contains(key) || is_kept || !reported.insert(key) {
+                continue;
+            }
+            let mut change = Change::new(
+                Section::Security,
+                Class::Incomparable,
+                "way-round-not-compared",
+                "way round",
+                Value::Null,
+                "not compared".into(),
+            );
+            change.why_none = Some(TOO_MANY);
+            change.bound = format!("{:?} {}", plan.old.map(|old| old.to_string()), plan.new);
+            plan.changes
+                .push(change.of(reference(one.api, one.operation)));
+        }
+    }
+
+    /// Digest of the upstreams to which an operation sends requests.
+    fn destinations(&self, side: Side, one: OperationAt<'a>) -> String {
+        let gateway = self.gateways[number(side)];
+        let treatment = treatment(one);
+        let chain = policies(gateway, one.api, treatment);
+        let names = chain.flat_map(|policy| policy.checked.upstreams());
+        let own = std::iter::once(treatment.upstream.as_str());
+        let names = own.chain(treatment.forwarding.upstreams()).chain(names);
+        defined(&gateway.shared, names)
     }
 
     /// Keys of operations, each once.

@@ -233,6 +233,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("response-field-changed", Some("responses")),
     ("path-readings-changed", Some("edits")),
     ("way-round-added", Some("rounds")),
+    ("way-round-not-compared", Some("rounds")),
     ("paths-not-compared", Some("overlaps")),
     ("upstream-client-certificate-changed", Some("ordered")),
     ("listener-key-changed", Some("listeners")),
