@@ -247,8 +247,10 @@ pub struct Oracle {
     revoked: Revoked,
     /// Verifiers that ask another service, by name.
     verifiers: Vec<(String, About)>,
-    /// Names of the steps that check requests against their description.
-    validating: Vec<String>,
+    /// Answers without assumptions of the caller: every token is forged, every message valid.
+    usual: Vec<Assumption>,
+    /// Number of the answers of `usual` about tokens, which come first.
+    about_tokens: usize,
 }
 
 /// Request that a verifier sends to another service in gwd.
@@ -377,11 +379,21 @@ impl Oracle {
         let snapshot = engine::build(&assembly, bundle, &NoSecrets(ranges), &mut parts)?;
         let verifiers = gateway.shared.auth.iter();
         let asking = verifiers.filter_map(|one| Some((one.name.clone(), About::of(&one.checked)?)));
+        let verifiers: Vec<(String, About)> = asking.collect();
+        let forged = verifiers.iter().map(|(asker, about)| Assumption {
+            asker: asker.clone(),
+            answer: words(about.asker())[1].to_owned(),
+        });
+        let valid = validating(gateway).into_iter().map(|asker| Assumption {
+            asker,
+            answer: words(Asker::Validate)[0].to_owned(),
+        });
         Ok(Self {
             snapshot,
             revoked: Revoked::default(),
-            verifiers: asking.collect(),
-            validating: validating(gateway),
+            usual: forged.chain(valid).collect(),
+            about_tokens: verifiers.len(),
+            verifiers,
         })
     }
 
@@ -410,16 +422,11 @@ impl Oracle {
         question: &Question,
         see: impl FnOnce(&Decided<'_>, Admitted, &Cx<'_>) -> T,
     ) -> Result<T, &'static Reject> {
-        let forged = self.verifiers.iter().map(|(asker, about)| Assumption {
-            asker: asker.clone(),
-            answer: words(about.asker())[1].to_owned(),
-        });
-        let assumed = question.body.is_none().then_some(&self.validating);
-        let valid = assumed.into_iter().flatten().map(|asker| Assumption {
-            asker: asker.clone(),
-            answer: words(Asker::Validate)[0].to_owned(),
-        });
-        self.ask_with(question, &forged.chain(valid).collect::<Vec<_>>(), see)
+        let usual = match &question.body {
+            None => &self.usual[..],
+            Some(_) => &self.usual[..self.about_tokens],
+        };
+        self.ask_with(question, usual, see)
     }
 
     /// Decides a request with assumed answers of other services, unless the listener refuses it.

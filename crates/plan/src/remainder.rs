@@ -25,6 +25,9 @@ const UNCLASSIFIED: &str = "unclassified";
 /// [`UNCLASSIFIED`], without a comparison.
 const ALONE_MAX: usize = 64;
 
+/// Maximum number of parts that are compared alone with one API.
+const NEAR_MAX: usize = 4_096;
+
 /// Gateway and contracts of one side of a comparison of one part.
 #[derive(Clone)]
 pub(super) struct Half {
@@ -46,7 +49,10 @@ struct Part<'a> {
     operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
     /// Field in which the operations differ. None: the whole operation.
     field: Option<Field>,
-    /// Builds two gateways that differ only in this part.
+    /// Gateways that differ in this part only, with one API that names it. Their comparison takes
+    /// little time. None for a part that no API names.
+    near: Option<Box<dyn Fn() -> (Half, Half) + 'a>>,
+    /// Gateways that differ in this part only.
     alone: Box<dyn Fn() -> (Half, Half) + 'a>,
 }
 
@@ -63,7 +69,18 @@ pub(super) fn of(
     shared(&sides, &index, &mut parts);
     apis(&sides, &index, &mut parts);
     let mut found = Vec::new();
-    for (at, part) in parts.iter().enumerate() {
+    let is_described_near = |part: &Part<'_>| {
+        let lines = part.near.as_ref().and_then(|near| {
+            let (before, after) = near();
+            compare(before, after)
+        });
+        lines.is_some_and(|lines| !lines.is_empty())
+    };
+    let near = parts.iter().take(NEAR_MAX).map(is_described_near);
+    let near: Vec<bool> = near.collect();
+    let is_described = |at: &usize| near.get(*at).is_some_and(|is_described| *is_described);
+    let left = (0..parts.len()).filter(|at| !is_described(at));
+    for (at, part) in left.map(|at| &parts[at]).enumerate() {
         let alone = (at < ALONE_MAX).then(|| (part.alone)());
         let lines = match alone {
             None => Some(Vec::new()),
@@ -138,8 +155,28 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Builds two gateways like [`Self::alone`], each with only one operation of each treatment.
-    /// For a definition that belongs to no operation.
+    /// Like [`Self::changed_definition`], with the first API that names the definition only.
+    fn changed_near<'s>(
+        &'s self,
+        api: Option<&'s ir::Api>,
+        change: impl Fn(&mut Half) + 's,
+    ) -> Option<Box<dyn Fn() -> (Half, Half) + 's>> {
+        let api = self.small.gateway.apis.get(&api?.name)?;
+        Some(Box::new(move || {
+            let before = Half {
+                gateway: ir::Gateway {
+                    shared: self.small.gateway.shared.clone(),
+                    apis: Set::new(vec![api.clone()]).unwrap_or_default(),
+                },
+                contracts: Set::default(),
+            };
+            let mut after = before.clone();
+            change(&mut after);
+            (before, after)
+        }))
+    }
+
+    /// Like [`Self::alone`], for a definition that belongs to no operation.
     fn definition_alone<'s>(
         &'s self,
         is_added: bool,
@@ -294,6 +331,7 @@ impl<'c> ChangeIndex<'c> {
 /// Adds the parts of gateway.yaml.
 fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Part<'a>>) {
     let (was, is) = (&sides.old.gateway.shared, &sides.new.gateway.shared);
+    let users = users(&sides.new.gateway);
     macro_rules! definitions {
         ($($field:ident $word:literal;)*) => {$(
             for (name, was, is) in both(&was.$field, &is.$field) {
@@ -308,11 +346,14 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
                     let item = is.or(was).cloned();
                     replace(&mut half.gateway.shared.$field, name, item);
                 };
+                let user = users.get(name).copied().filter(|_| was.is_some() && is.is_some());
+                let near = sides.changed_near(user, put);
                 let alone = match (was, is) {
                     (Some(_), Some(_)) => sides.changed_definition(put),
                     _ => sides.definition_alone(is.is_some(), put),
                 };
-                parts.push(Part { subject, digests, operations: Vec::new(), field: None, alone });
+                let operations = Vec::new();
+                parts.push(Part { subject, digests, operations, field: None, near, alone });
             }
         )*};
     }
@@ -345,6 +386,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
             digests: [settings(was), settings(is)],
             operations: Vec::new(),
             field: None,
+            near: None,
             alone: sides.changed_definition(|half| {
                 let shared = &mut half.gateway.shared;
                 shared.project.clone_from(&is.project);
@@ -355,6 +397,32 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
             }),
         });
     }
+}
+
+/// First API that names each shared definition.
+fn users(gateway: &ir::Gateway) -> HashMap<&str, &ir::Api> {
+    let mut users = HashMap::new();
+    for api in &gateway.apis {
+        let verifiers = api
+            .schemes
+            .iter()
+            .filter_map(|scheme| match &scheme.verify {
+                ir::Verify::Auth(name) => Some(name),
+                ir::Verify::Upstream => None,
+            });
+        let chains = api.treatments.iter().flat_map(|one| &one.chain);
+        let policies = chains.filter_map(|link| match link {
+            ir::Link::Shared(name) => Some(name),
+            ir::Link::Authenticate | ir::Link::Own(_) => None,
+        });
+        let upstreams = api.treatments.iter().map(|one| &one.upstream);
+        let listeners = api.mounts.iter().flat_map(|mount| &mount.listeners);
+        let names = verifiers.chain(policies).chain(upstreams).chain(listeners);
+        for name in names {
+            users.entry(name.as_str()).or_insert(api);
+        }
+    }
+    users
 }
 
 /// Adds the parts of all APIs.
@@ -380,6 +448,7 @@ fn apis<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Part<
             digests: [digest(&was), digest(&is)],
             operations: Vec::new(),
             field: None,
+            near: None,
             alone: sides.alone(is.is_some(), move |half| {
                 replace(&mut half.gateway.apis, name, Some(one.clone()));
                 let contract = contracts.contracts.get(name).cloned();
@@ -400,6 +469,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
                 digests,
                 operations,
                 field: None,
+                near: None,
                 alone,
             });
         }

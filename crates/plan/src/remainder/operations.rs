@@ -86,6 +86,7 @@ pub(super) fn add<'a>(
             digests,
             operations: operations.collect(),
             field: Some(field),
+            near: None,
             alone: sides.changed(move |half| {
                 if field == Field::Settings {
                     messages(half, is, sides.new.contracts.get(&is.name));
@@ -154,6 +155,7 @@ fn come_and_gone<'a>(
             digests,
             operations,
             field: None,
+            near: None,
             alone: sides.alone(is_added, move |half| {
                 let schemes = &mut half.gateway.apis;
                 edit(schemes, &api.name, |target| {
