@@ -24,6 +24,26 @@ fn path_and_fields_of_health_checks_move() {
 }
 
 #[test]
+fn share_of_a_mirror_moves_traffic() {
+    let edge = "edge: {kind: headers, response: {remove: [Server]}}";
+    let moved = ("moved", "moved");
+    let policy = |percent: &str| format!("edge: {{kind: mirror, upstream: v, percent: {percent}}}");
+    let (few, all) = (policy("0.0001%"), policy("100%"));
+    gateway("traffic-moved", edge, (&few, &all), moved);
+    let list = "{operationId: listOrders, summary: List,";
+    let operation = |percent: &str| {
+        let own = format!("x-gateway: {{mirror: {{upstream: v, percent: {percent}}}}}");
+        edit(
+            DOCUMENT,
+            list,
+            &format!("{{operationId: listOrders, {own}, summary: List,"),
+        )
+    };
+    let (few, all) = (operation("0.0001%"), operation("100%"));
+    both("traffic-moved", (GATEWAY, &few), (GATEWAY, &all), moved);
+}
+
+#[test]
 fn link_of_a_deprecation_weakens() {
     let edge = "edge: {kind: headers, response: {remove: [Server]}}";
     let leaving = |link: &str| {

@@ -34,6 +34,174 @@ pub(super) fn of_policy(kind: &str) -> Table {
     Table { id, rows, groups }
 }
 
+static ANY_POLICY: Table = Table {
+    id: "policy-changed",
+    rows: &[],
+    groups: &[],
+};
+static RATE_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
+        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either; "plans": Callers;
+        "x_ratelimit": Other;
+    },
+    groups: &[],
+};
+static TIMEOUT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request" as "timeout-changed": More(Unknown); },
+    groups: &[],
+};
+static QUOTA: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
+        "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other; "store": Either;
+        "plans": Callers; "x_ratelimit": Other;
+    },
+    groups: &[],
+};
+static CONCURRENCY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "wait": More(Is(0));
+        "key" as "limit-key-changed": Either; "plans": Callers;
+    },
+    groups: &[],
+};
+static BODY_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": More(NoLimit); "response": More(NoLimit); },
+    groups: &[],
+};
+static THREAT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); "rules"."*": Off; "mode": Each(&[]); },
+    groups: &[],
+};
+static GRAPHQL_GUARD: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "depth": More(NoLimit); "aliases": More(NoLimit); "complexity": More(NoLimit);
+        "tokens": More(NoLimit); "batch": More(NoLimit);
+    },
+    groups: &[],
+};
+static LLM: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "tokens": More(NoLimit); "max_tokens": More(NoLimit); },
+    groups: &[],
+};
+static IP_FILTER: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "allow": Access; "deny": Access; "allow_file": Access; "deny_file": Access; },
+    groups: &[],
+};
+static CORS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "origins": Access; "methods": Access; "headers": Access; "expose": Access;
+        "credentials": Access; "private_network": Access; "max_age": More(Is(5_000));
+    },
+    groups: &[],
+};
+static CSRF: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "origins": Access; "mode": Access; },
+    groups: &[],
+};
+static AUTHORIZE: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "scopes": Access; "groups": Access; "roles": Access; "expression": Access;
+        "claims": Access; "claims"."*": Access;
+    },
+    groups: &[],
+};
+static FORWARD_AUTH: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
+        "timeout": More(Is(1_000)); "cache": Holds(Is(0));
+    },
+    groups: &[],
+};
+static VALIDATE: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": Access; "response": Access; },
+    groups: &[],
+};
+static RETRY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On; "respect_retry_after": Off;
+        "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
+        "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
+        "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
+    },
+    groups: &[],
+};
+static CIRCUIT_BREAKER: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
+        "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
+        "min_requests": More(Is(20)); "half_open_requests": More(Is(1)); "window": Either;
+        "open": Less(Is(30_000)); "open_max": Less(Is(300_000)); "scope": Either;
+    },
+    groups: &[],
+};
+
+static SPLIT: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "among" as "traffic-moved": Shares; "sticky" as "traffic-moved": Moves; },
+    groups: &[],
+};
+static MIRROR: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "traffic-moved": Moves; "max_body" as "policy-changed": More(Is(65_536)); },
+    groups: &[],
+};
+static REWRITE: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
+    groups: &[],
+};
+static REDIRECT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves;
+        "status" as "traffic-moved": Moves; "keep_query" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+static DEPRECATION: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "sunset" as "sunset-changed": Until; "link": Access; },
+    groups: &[],
+};
+
+/// `headers`: the fields that redirect clients are `Location`, `Refresh` and `Alt-Svc`.
+static HEADERS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "response"."remove": Names;
+        "response"."set"."location" as "traffic-moved": Moves; "response"."add"."location" as "traffic-moved": Moves;
+        "response"."set"."refresh" as "traffic-moved": Moves; "response"."add"."refresh" as "traffic-moved": Moves;
+        "response"."set"."alt-svc" as "traffic-moved": Moves; "response"."add"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+static RESPOND: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "status": Status;
+        "headers"."location" as "traffic-moved": Moves; "headers"."refresh" as "traffic-moved": Moves;
+        "headers"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+
 /// Settings of a verifier. Settings that affect access are compared where the verifier is used.
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
@@ -136,7 +304,7 @@ pub(super) static OPERATION: Table = Table {
         "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
         "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
-        "mirror"."percent": More(Is(1_000_000)); "mirror"."max_body": More(Is(65_536));
+        "mirror"."percent" as "traffic-moved": Moves; "mirror"."max_body": More(Is(65_536));
         "split" as "traffic-moved": Shares; "mirror" as "traffic-moved": Moves;
         "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Until;
     },
