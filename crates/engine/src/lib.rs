@@ -25,6 +25,7 @@ mod credentials;
 mod decide;
 mod error;
 mod error_shapes;
+mod folding;
 pub mod guards;
 mod key;
 mod link;

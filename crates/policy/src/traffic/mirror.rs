@@ -70,7 +70,7 @@ impl Policy for Checked {
 
     const CHANGES: Changes = Changes::of_traffic(change_rows! {
         "upstream": Moves;
-        "percent" as "policy-changed": More(Is(1_000_000));
+        "percent": Moves;
         "max_body" as "policy-changed": More(Is(65_536));
     });
 
