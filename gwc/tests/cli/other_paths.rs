@@ -39,7 +39,7 @@ fn search_for_other_paths_has_a_bound() {
                 },
             },
         });
-        project.write(&format!("api{number}.json"), &document.to_string());
+        project.write(&format!("api{number}.json"), document.to_string());
     }
     let answer = |path: &str| explained(&project, &["GET", &format!("http://a.test{path}")]);
     let long = answer(&format!(

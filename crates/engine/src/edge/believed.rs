@@ -105,75 +105,6 @@ fn known_proto(text: &str) -> Option<&'static str> {
     found.map(|(_, proto)| proto)
 }
 
-/// Removes what no trusted proxy wrote from fields with several elements: a proxy that appends to a
-/// list keeps the elements that the client sent. `written` is the number of elements at the end that
-/// trusted proxies wrote. Elements of `Forwarded` keep their `for`, as those of `X-Forwarded-For`
-/// do. A malformed `Forwarded` is unchanged, because [`Believed`] ignores it.
-pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
-    let names = [
-        &X_FORWARDED_HOST,
-        &X_FORWARDED_PORT,
-        &X_FORWARDED_PREFIX,
-        &X_FORWARDED_PROTO,
-    ];
-    for name in names {
-        let Some(all) = elements(headers, name) else {
-            continue;
-        };
-        let proven = all.len().saturating_sub(written);
-        set(headers, name, &all[proven..]);
-    }
-    let Some(all) = elements(headers, &FORWARDED) else {
-        return;
-    };
-    let pairs = all.iter().map(|element| {
-        let pairs = outside_quotes(element, b';').map(pair);
-        pairs.collect::<Option<Vec<_>>>()
-    });
-    let Some(pairs) = pairs.collect::<Option<Vec<_>>>() else {
-        return;
-    };
-    let unproven = all.len().saturating_sub(written);
-    let only_for = |(element, pairs): (&String, &Vec<(String, String)>)| {
-        let mut texts = outside_quotes(element, b';');
-        let at = pairs
-            .iter()
-            .position(|(key, _)| key.eq_ignore_ascii_case("for"));
-        let text = at.and_then(|at| texts.nth(at));
-        text.map_or("for=unknown".to_owned(), |text| text.trim().to_owned())
-    };
-    let mut kept: Vec<String> = all
-        .iter()
-        .zip(&pairs)
-        .take(unproven)
-        .map(only_for)
-        .collect();
-    kept.extend_from_slice(&all[unproven..]);
-    set(headers, &FORWARDED, &kept);
-}
-
-/// Elements of a list field, over all its lines. None if there is at most one, or one is no text.
-fn elements(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
-    let first = headers.get(name)?;
-    let is_list = first.as_bytes().contains(&b',') || headers.get_all(name).iter().count() > 1;
-    if !is_list {
-        return None;
-    }
-    let mut all = Vec::new();
-    for line in headers.get_all(name) {
-        let parts = outside_quotes(line.to_str().ok()?, b',');
-        all.extend(parts.map(|part| part.trim().to_owned()));
-    }
-    Some(all)
-}
-
-fn set(headers: &mut HeaderMap, name: &HeaderName, elements: &[String]) {
-    match HeaderValue::from_str(&elements.join(", ")) {
-        Ok(value) => headers.insert(name, value),
-        Err(_) => headers.remove(name),
-    };
-}
-
 /// First value of a field, which is that of the trusted proxy nearest to the client.
 fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let text = headers.get(name)?.to_str().ok()?;
@@ -188,7 +119,7 @@ fn is_authority(text: &str) -> bool {
 }
 
 /// Pairs of the first element of `Forwarded` (RFC 7239 §4) that has more than `for`: the element of
-/// the trusted proxy nearest to the client ([`drop_unproven`]). Otherwise those of the first
+/// the trusted proxy nearest to the client (`edge::forwarded`). Otherwise those of the first
 /// element. None if the field is absent or any element is malformed, because an upstream may read a
 /// malformed element in another way.
 fn client_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{FORWARDED, HeaderMap};
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::listener::Listener;
@@ -26,6 +26,13 @@ pub const ADDRESS_FIELDS: [&str; 12] = [
     "x-envoy-external-address",
     "x-original-forwarded-for",
     "x-real-ip",
+];
+/// Fields with the host, port, path prefix and scheme that the client used, as lists of hops.
+const BESIDE_ADDRESSES: [HeaderName; 4] = [
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-proto"),
 ];
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
@@ -231,6 +238,55 @@ impl<'h> Hop<'h> {
             || self.text.eq_ignore_ascii_case("unknown")
             || self.text.starts_with('_') && obfuscated(self.text)
     }
+}
+
+/// Removes what no trusted proxy wrote from fields with several elements: a proxy that appends to a
+/// list keeps the elements that the client sent. `written` is the number of elements at the end that
+/// trusted proxies wrote. Earlier elements of `Forwarded` keep their `for`, as those of
+/// `X-Forwarded-For` do.
+pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
+    for name in BESIDE_ADDRESSES {
+        let Some(all) = elements(headers, &name) else {
+            continue;
+        };
+        let proven = all.len().saturating_sub(written);
+        set(headers, &name, &all[proven..]);
+    }
+    let Some(mut all) = elements(headers, &FORWARDED) else {
+        return;
+    };
+    let unproven = all.len().saturating_sub(written);
+    for element in &mut all[..unproven] {
+        let mut pairs = outside_quotes(element, b';').map(str::trim);
+        let hop = pairs.find(|pair| {
+            let key = pair.split('=').next().unwrap_or_default();
+            key.trim().eq_ignore_ascii_case("for")
+        });
+        *element = hop.unwrap_or("for=unknown").to_owned();
+    }
+    set(headers, &FORWARDED, &all);
+}
+
+/// Elements of a list field, over all its lines. None if there is at most one, or one is no text.
+fn elements(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+    let first = headers.get(name)?;
+    let is_list = first.as_bytes().contains(&b',') || headers.get_all(name).iter().count() > 1;
+    if !is_list {
+        return None;
+    }
+    let mut all = Vec::new();
+    for line in headers.get_all(name) {
+        let parts = outside_quotes(line.to_str().ok()?, b',');
+        all.extend(parts.map(|part| part.trim().to_owned()));
+    }
+    Some(all)
+}
+
+fn set(headers: &mut HeaderMap, name: &HeaderName, elements: &[String]) {
+    match HeaderValue::from_str(&elements.join(", ")) {
+        Ok(value) => headers.insert(name, value),
+        Err(_) => headers.remove(name),
+    };
 }
 
 /// Parts of a text between separators. Separators inside quotes do not count.

@@ -24,7 +24,7 @@ use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::{ADDRESS_FIELDS, speaks_for_gateway};
-use crate::edge::forwarded::{Allowed, client, folds, is_hop_lookalike, is_managed};
+use crate::edge::forwarded::{Allowed, client, drop_unproven, folds, is_hop_lookalike, is_managed};
 pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, outside_quotes};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
@@ -159,7 +159,7 @@ pub fn admit(
     if trusted {
         let (client, written) = client(&headers, listener, peer);
         address = client;
-        believed::drop_unproven(&mut headers, written);
+        drop_unproven(&mut headers, written);
     }
     let request_id = match found.identified {
         true => headers.remove(&X_REQUEST_ID),
@@ -245,8 +245,7 @@ fn sweep(
             }
             "content-length" => lengths += 1,
             "transfer-encoding" => coded = true,
-            "http2-settings"
-            | "keep-alive"
+            "http2-settings" | "keep-alive"
             // Remove the field `Proxy`: CGI programs read it as the environment variable
             // `HTTP_PROXY` (CVE-2016-5385).
             | "proxy"

@@ -259,7 +259,7 @@ fn elements_of_the_client_are_not_believed() {
         (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
         (
             &[("forwarded", "for=8.8.8.8;host=a, for=1.1.1.1;host=<")],
-            "1.1.1.1 - - forwarded=for=8.8.8.8;host=a, for=1.1.1.1;host=<",
+            "1.1.1.1 - - forwarded=for=8.8.8.8, for=1.1.1.1;host=<",
         ),
     ];
     for (fields, expected) in cases {
