@@ -1,8 +1,8 @@
 //! Guards of logins: policies that also run before the gateway answers the paths of an API's logins
 //! (`redirect_path`, `logout_path`).
 //!
-//! The guards are the address lists, the rate limits by address and the rules about paths and queries that
-//! every operation of the API has. Two policies with equal settings count as one, whatever their
+//! Guards are the address lists, the rate limits by address and the rules about paths and queries
+//! that every operation of the API has. Two policies with equal settings count as one, whatever their
 //! names, so that a second definition does not end the guard.
 
 use std::collections::BTreeMap;

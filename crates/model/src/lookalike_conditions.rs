@@ -6,6 +6,8 @@ use policy::auth::is_read_as;
 use vocab::condition_lints::LOOKALIKE_CONDITIONS;
 
 use crate::Operation;
+use crate::overlap::subset;
+use crate::table::Route;
 
 /// Reports an operation with conditions on two spellings of a parameter.
 pub(super) fn of_one(operation: &Operation, sink: &mut Sink) {
@@ -20,7 +22,12 @@ pub(super) fn of_one(operation: &Operation, sink: &mut Sink) {
 }
 
 /// Reports two operations of one path with conditions on two spellings of a parameter.
-pub(super) fn of_two(first: &Operation, second: &Operation, sink: &mut Sink) {
+pub(super) fn of_two(first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
+    let templates = (&first.template, &second.template);
+    if !subset(templates.0, templates.1) || !subset(templates.1, templates.0) {
+        return;
+    }
+    let (first, second) = (first.operation, second.operation);
     let found = parameters(second).find_map(|one| {
         let mut others = parameters(first);
         Some((one, others.find(|other| are_alike(one, other))?))

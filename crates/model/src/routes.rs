@@ -58,6 +58,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             // Some pairs with a trailing-slash twin cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
+                lookalike_conditions::of_two(first, second, sink);
                 table.judge(first, second, &mut meetings, &mut overlaps);
             }
         }
@@ -262,7 +263,6 @@ impl<'r, 'a> Tables<'r, 'a> {
             subset(&second.template, &first.template),
         );
         if below && above {
-            lookalike_conditions::of_two(a, b, sink);
             if a.conditions == b.conditions && a.priority == b.priority {
                 if first.api != second.api {
                     return meetings.add(first, second);

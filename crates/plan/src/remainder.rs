@@ -463,11 +463,10 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
     let name = is.name.as_str();
     let mut add = |subject: String, digests: [String; 2], alone| {
         if digests[0] != digests[1] {
-            let operations = Vec::new();
             parts.push(Part {
                 subject,
                 digests,
-                operations,
+                operations: Vec::new(),
                 field: None,
                 near: None,
                 alone,

@@ -13,7 +13,7 @@ use policy::declared::{Scalar, Settings, Value};
 use policy::guard::authorize::ROLES;
 use sha2::{Digest as _, Sha256};
 
-use super::values::Values;
+use super::values::{Values, escaped};
 use super::{Outcome, Witness, WitnessCredential};
 use crate::ask::{OUTSIDER, Oracle, Question};
 pub use crate::security::AT_S;
@@ -409,18 +409,4 @@ pub(super) fn bug(witness: &Witness, key: &str) -> String {
         "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",
         witness.method, witness.url, witness.old, witness.new
     )
-}
-
-/// Escapes a name or value for a query string.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

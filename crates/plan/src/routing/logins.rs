@@ -10,7 +10,6 @@ use policy::auth::Checked;
 use rustc_hash::FxHashMap;
 
 use super::table::{NOBODY, Place};
-use super::{Engines, Identities};
 use crate::ask::OUTSIDER;
 use crate::details::{Line, Of, of_cell};
 use crate::security::{Access, Difference, Verdict, differences};
@@ -21,6 +20,9 @@ use model::lower::Lowered;
 
 /// Mounts that serve a listener and host.
 type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
+
+/// Outcomes of a request at both versions.
+pub(super) type Ask<'f> = &'f dyn Fn(&Draft) -> [Outcome; 2];
 
 /// Reason for a missing witness: the difference is not in the client's address.
 const ANSWERED: &str = "the gateway itself answers the path";
@@ -106,7 +108,7 @@ impl<'a> Logins<'a> {
     pub(super) fn report(
         &self,
         (was, is): (&Lowered, &Lowered),
-        (engines, identities): (&Engines, &Identities),
+        (identities, ask): ([&ir::IdentityFields; 2], Ask<'_>),
         plan: &mut Plan,
     ) {
         for (changed, (place, hosts)) in &self.changed {
@@ -115,14 +117,14 @@ impl<'a> Logins<'a> {
             let mount = mount();
             let (listener, operation) = (place.listener.as_str(), &*NOBODY);
             let before = (&old, &mount);
-            let before = Access::of(&was.gateway, before, operation, listener, &identities.old);
+            let before = Access::of(&was.gateway, before, operation, listener, identities[0]);
             let after = (&new, &mount);
-            let after = Access::of(&is.gateway, after, operation, listener, &identities.new);
+            let after = Access::of(&is.gateway, after, operation, listener, identities[1]);
             let bound = Vec::from_iter(hosts.iter().cloned()).join("; ");
             let all = differences(&before, &after).into_iter();
             for one in all.filter(|one| matches!(one.component, "from" | "guards")) {
                 let witness = (one.component == "from" && one.why_none.is_none())
-                    .then(|| witness((changed, place), (&before, &after), &one, engines))
+                    .then(|| witness((changed, place), (&before, &after), &one, ask))
                     .flatten();
                 plan.changes
                     .push(of_difference(changed, one, witness, &bound));
@@ -196,7 +198,7 @@ fn witness(
     (changed, place): (&Changed, &Place),
     (before, after): (&Access<'_>, &Access<'_>),
     difference: &Difference,
-    engines: &Engines,
+    ask: Ask<'_>,
 ) -> Option<Witness> {
     let (was, is) = (before.addresses(), after.addresses());
     let only = match difference.verdict {
@@ -213,11 +215,7 @@ fn witness(
         client: Some(only.example(OUTSIDER)?),
         body: None,
     };
-    let outcome = |said: Option<(Option<String>, Outcome)>| {
-        said.map_or(Outcome::Nothing, |(_, outcome)| outcome)
-    };
-    let old = outcome(engines.old.as_ref().and_then(|old| draft.ask(old)));
-    let new = outcome(draft.ask(&engines.new));
+    let [old, new] = ask(&draft);
     (old != new).then(|| draft.shown(Vec::new(), old, new))
 }
 

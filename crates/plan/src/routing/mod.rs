@@ -32,8 +32,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
 use super::security::schemas::{self, Enforced};
 use super::security::{self, Access, Difference, describe};
-use super::witness::{RoleSets, with_witness};
-use super::{Change, Class, Plan, Section, Side};
+use super::witness::{Draft, RoleSets, with_witness};
+use super::{Change, Class, Outcome, Plan, Section, Side};
 use crate::ask::Oracle;
 use crate::gates::NOT_COMPARED;
 use cell::Cells;
@@ -94,7 +94,9 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     if !laid.is_empty() || !listeners.is_empty() || logins.is_some() {
         let engines = Engines::build(old, new)?;
         if let Some((was, logins)) = &logins {
-            logins.report((was, is), (&engines, &identities), plan);
+            let ask = |draft: &Draft| engines.outcomes(draft);
+            let identities = [&identities.old, &identities.new];
+            logins.report((was, is), (identities, &ask), plan);
         }
         for listener in listeners {
             listener.compare((was, is), &engines, plan);
@@ -144,6 +146,16 @@ impl Engines {
         Ok(Self {
             new,
             old: built.next().transpose()?,
+        })
+    }
+}
+
+impl Engines {
+    /// Outcomes of a request at both versions.
+    fn outcomes(&self, draft: &Draft) -> [Outcome; 2] {
+        [self.old.as_ref(), Some(&self.new)].map(|engine| {
+            let said = engine.and_then(|engine| draft.ask(engine));
+            said.map_or(Outcome::Nothing, |(_, outcome)| outcome)
         })
     }
 }
