@@ -257,8 +257,7 @@ pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     };
     let unproven = all.len().saturating_sub(written);
     for element in &mut all[..unproven] {
-        let mut pairs = outside_quotes(element, b';').map(str::trim);
-        let hop = pairs.find(|pair| {
+        let hop = outside_quotes(element, b';').map(str::trim).find(|pair| {
             let key = pair.split('=').next().unwrap_or_default();
             key.trim().eq_ignore_ascii_case("for")
         });

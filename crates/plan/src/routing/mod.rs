@@ -148,9 +148,7 @@ impl Engines {
             old: built.next().transpose()?,
         })
     }
-}
 
-impl Engines {
     /// Outcomes of a request at both versions.
     fn outcomes(&self, draft: &Draft) -> [Outcome; 2] {
         [self.old.as_ref(), Some(&self.new)].map(|engine| {
