@@ -108,3 +108,37 @@ fn max_body_above_the_limit_of_checks_relaxes() {
     let plan = crate::plan((&old, DOCUMENT), (&new, DOCUMENT));
     assert!(!plan.tripped(&["relax".into()], &[]).is_empty());
 }
+
+#[test]
+fn max_body_that_ends_a_check_weakens() {
+    let post = "{operationId: createOrder,";
+    assert!(DOCUMENT.contains(post), "{DOCUMENT}");
+    let body = |media: &str, max: &str| {
+        let own = format!("x-gateway: {{validate: {{request: block}}, max_body: {max}}}");
+        let schema = "{type: object, properties: {a: {type: integer, maximum: 10}}}";
+        let body = format!("requestBody: {{content: {{{media}: {{schema: {schema}}}}}}}");
+        edit(DOCUMENT, post, &format!("{post} {own}, {body},"))
+    };
+    let (short, long) = (
+        body("multipart/form-data", "8MiB"),
+        body("multipart/form-data", "9MiB"),
+    );
+    let classes = ("weaken", "strengthen");
+    both(
+        "request-body-unchecked",
+        (GATEWAY, &short),
+        (GATEWAY, &long),
+        classes,
+    );
+    // Longer bodies of other types are refused.
+    let (short, long) = (
+        body("application/json", "8MiB"),
+        body("application/json", "9MiB"),
+    );
+    let plan = crate::plan((GATEWAY, &short), (GATEWAY, &long));
+    let found = plan
+        .changes
+        .iter()
+        .any(|change| change.id == "request-body-unchecked");
+    assert!(!found, "{:?}", plan.changes);
+}

@@ -31,6 +31,24 @@ pub(super) fn compare(
         old: told(was),
         new: told(is),
     };
+    let (before, after) = (streams_unchecked(old), streams_unchecked(new));
+    if before != after && checked(old).is_some() && checked(new).is_some() {
+        let told = |streams: bool| match streams {
+            true => "multipart bodies above 8MiB are forwarded unchecked",
+            false => "multipart bodies above 8MiB are refused",
+        };
+        lines.push(Line {
+            class: if after {
+                Class::Weaken
+            } else {
+                Class::Strengthen
+            },
+            id: "request-body-unchecked",
+            subject: "checked body".to_owned(),
+            old: told(before).into(),
+            new: told(after).into(),
+        });
+    }
     if was != is {
         let class = match grows.is_some() || amount(is) > amount(was) {
             true => Class::Relax,
@@ -50,6 +68,27 @@ fn checks_longer(
 ) -> Option<(u64, u64)> {
     let (was, is) = (checked(old)?, checked(new)?);
     (is > was).then_some((was, is))
+}
+
+/// True if multipart bodies that are too long to be checked are forwarded: `max_body` allows them,
+/// and an operation with the treatment describes a multipart body.
+fn streams_unchecked((side, treatment): (Of<'_>, &ir::Treatment)) -> bool {
+    let api = side.api;
+    let has_multipart = |operation: &ir::Operation| {
+        let messages = api.messages.as_ref();
+        let described = messages.and_then(|all| all.operations.get(&operation.key));
+        let body = described.and_then(|one| one.body.as_ref());
+        let mut types = body.into_iter().flat_map(|body| &body.media_types);
+        types.any(|media_type| media_type.name.starts_with("multipart/"))
+    };
+    let mut operations = api.operations.iter().filter(|operation| {
+        let own = api.treatments.get(operation.treatment as usize);
+        own.is_some_and(|own| std::ptr::eq(own, treatment))
+    });
+    treatment
+        .max_body_bytes
+        .is_some_and(|bytes| bytes > BODY_BYTES_MAX)
+        && operations.any(has_multipart)
 }
 
 /// Length up to which an operation checks bodies, in bytes. None if it refuses no body for its
