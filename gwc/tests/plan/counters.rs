@@ -344,3 +344,44 @@ fn limit_of_another_plan_replaces_no_counter() {
         &["limit-joined a/getOrder: \"two\" -> \"one\""],
     );
 }
+
+#[test]
+fn renamed_route_restarts_its_counters() {
+    let by_route = |kind: &str| {
+        edit(
+            GATEWAY,
+            SLOW,
+            &format!("slow: {{kind: {kind}, key: route}}"),
+        )
+    };
+    for (kind, class) in [
+        ("rate_limit, limit: 10/s, burst: 5", Class::Changed),
+        ("quota, limit: 100, period: month", Class::Relax),
+    ] {
+        let gateway = by_route(kind);
+        let renamed = edit(DOCUMENT, LIST, "{operationId: listAll, summary: List,");
+        let plan = plan((&gateway, DOCUMENT), (&gateway, &renamed));
+        let restarted: Vec<_> = plan
+            .changes
+            .iter()
+            .filter(|change| change.id == "policy-restarted")
+            .map(|change| (change.class, change.subject.as_str()))
+            .collect();
+        let subject = "policy slow of a/listOrders@default -> slow of a/listAll@default";
+        assert_eq!(restarted, [(class, subject)], "{:?}", lines(&plan));
+    }
+    let gateway = edit(
+        GATEWAY,
+        SLOW,
+        "slow: {kind: rate_limit, limit: 10/s, burst: 5, key: address}",
+    );
+    let renamed = edit(DOCUMENT, LIST, "{operationId: listAll, summary: List,");
+    let plan = plan((&gateway, DOCUMENT), (&gateway, &renamed));
+    assert!(
+        !lines(&plan)
+            .iter()
+            .any(|line| line.contains("policy-restarted")),
+        "{:?}",
+        lines(&plan)
+    );
+}

@@ -46,6 +46,8 @@ struct Counter<'a> {
     /// Name of the policy for display, with its API if a document defines it, and with the
     /// operation if each operation has a counter.
     label: String,
+    /// Id of the route (`KEY@MOUNT`), if each route has a counter. Otherwise empty.
+    route: String,
     /// Indices of the cells that the counter counts.
     cells: Vec<usize>,
 }
@@ -97,10 +99,14 @@ impl<'a> Cells<'a> {
             let heirs = was.candidates(index, &is);
             let heirs: BTreeSet<usize> = heirs.into_iter().flat_map(|(_, all)| all).collect();
             let heirs: Vec<&Counter<'_>> = heirs.into_iter().map(|at| &is.all[at]).collect();
-            let mut kept = heirs.iter().map(|heir| heir.policy.state);
-            let is_known = kept.any(|state| state == counter.policy.state);
+            let same_route = |heir: &Counter<'_>| heir.route == counter.route;
+            let is_known = heirs
+                .iter()
+                .any(|heir| heir.policy.state == counter.policy.state && same_route(heir));
             // Policies with the same name are compared where they are defined.
-            let other = heirs.into_iter().filter(|heir| heir.name != counter.name);
+            let other = heirs
+                .into_iter()
+                .filter(|heir| heir.name != counter.name || !same_route(heir));
             let class = |heir: &Counter<'_>| restart::class(&heir.policy.checked);
             for heir in other.filter(|_| !is_known && !is_concurrency(counter)) {
                 if restarted.insert((&counter.name, &heir.name)) {
@@ -108,7 +114,7 @@ impl<'a> Cells<'a> {
                         Section::Policy,
                         class(heir),
                         restart::RESTARTED,
-                        format!("policy {} -> {}", counter.name, heir.name),
+                        format!("policy {} -> {}", counter.label, heir.label),
                         "its counters".into(),
                         "new counters".into(),
                     ));
@@ -168,12 +174,13 @@ impl<'a> Cells<'a> {
                     route = format!("{}@{}", operation.key, mount.name);
                     label = format!("{label} of {route}");
                 }
-                let key = (policy.state, policy.checked.kind(), route);
+                let key = (policy.state, policy.checked.kind(), route.clone());
                 let index = *known.entry(key).or_insert_with(|| {
                     counters.all.push(Counter {
                         policy,
                         name,
                         label,
+                        route,
                         cells: Vec::new(),
                     });
                     counters.all.len() - 1
