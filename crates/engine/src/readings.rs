@@ -30,8 +30,8 @@ const READINGS_MAX: usize = 64;
 const READING_BYTES_MAX: usize = 128 << 10;
 
 /// Maximum number of steps of a search for other paths ([`router::lookup_steps`]). A path that
-/// needs more is refused. The steps take less than a millisecond.
-const SEARCH_MAX: usize = 100_000;
+/// needs more is refused. The steps take about a millisecond.
+const SEARCH_MAX: usize = 200_000;
 
 /// Cost of a search for other letter cases, in look-ups of the path.
 const LETTER_CASE_COST: usize = 4;
@@ -175,7 +175,9 @@ impl Search<'_> {
             return Ok(None);
         }
         self.spend(path, LETTER_CASE_COST)?;
-        let others = router::other_letter_cases(self.hosts, path, self.head);
+        let mut left = self.left.get();
+        let others = router::other_letter_cases(self.hosts, path, self.head, &mut left);
+        self.left.set(left);
         for path in others.ok_or(Ambiguity::TooMany)? {
             let found = self.other_access(path)?;
             if found.is_some() {

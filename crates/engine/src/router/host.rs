@@ -155,8 +155,16 @@ impl MountTable {
 
     /// Paths that mounts of the host describe and that differ from `path` only in letter case, in
     /// the base path too. Does not allocate without such paths, unless a part of the path is long.
-    pub(super) fn other_letter_cases(&self, path: &str) -> Result<Vec<String>, TooMany> {
-        let mut others = Others::default();
+    ///
+    /// # Errors
+    /// There are too many such paths, or the search takes more than `left` steps. `left` is reduced
+    /// by the steps that it takes.
+    pub(super) fn other_letter_cases(
+        &self,
+        path: &str,
+        left: &mut usize,
+    ) -> Result<Vec<String>, TooMany> {
+        let mut others = Others::new(left);
         for depth in &self.depths {
             let Some((base, below)) = split_after(path, *depth) else {
                 continue;
@@ -167,13 +175,14 @@ impl MountTable {
                 for entry in &self.bases[spelling] {
                     let cases = entry.router.letter_cases();
                     cases.others(base, below, &mut others)?;
-                    for below in entry.router.unicode_cases().others(below)? {
+                    let unicode = entry.router.unicode_cases();
+                    for below in unicode.others(below, &mut others)? {
                         cases.others((spelling, true), &below, &mut others)?;
                     }
                 }
             }
         }
-        Ok(others.0)
+        others.into_paths()
     }
 
     /// Number of mounts whose base path is a prefix of `path` in any letter case.

@@ -30,11 +30,19 @@ pub(super) struct LetterCases {
     has_root: bool,
 }
 
-/// Paths that differ from a path only in letter case, without duplicates.
-#[derive(Debug, Default)]
-pub(super) struct Others(pub(super) Vec<String>);
+/// Steps for a path that is built: 8 for each 64 bytes. A step of a look-up is much cheaper than an
+/// allocation.
+const BUILT_STEPS: usize = 8;
 
-/// Error: there are more than [`OTHERS_MAX`] other paths.
+/// Paths that differ from a path only in letter case, with a bound on the work of the search.
+#[derive(Debug)]
+pub(super) struct Others<'l> {
+    paths: Vec<String>,
+    /// Steps that the search may still take.
+    left: &'l mut usize,
+}
+
+/// Error: there are more than [`OTHERS_MAX`] other paths, or the search takes too many steps.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
@@ -106,7 +114,7 @@ impl LetterCases {
         &self,
         (base, is_moved): (&str, bool),
         below: &str,
-        others: &mut Others,
+        others: &mut Others<'_>,
     ) -> Result<(), TooMany> {
         let mut segments = below.split('/').skip(1);
         if !is_moved && !segments.any(|segment| self.has_other(segment)) {
@@ -118,14 +126,17 @@ impl LetterCases {
             if paths.len() * options.len() > OTHERS_MAX {
                 return Err(TooMany);
             }
+            others.spend(paths.len() * options.len(), below)?;
             let begun = std::mem::take(&mut paths);
             for before in begun {
                 paths.extend(options.iter().map(|option| format!("{before}/{option}")));
             }
         }
         let is_own = |path: &str| !is_moved && &path[base.len()..] == below;
-        paths.retain(|path| !is_own(path));
-        others.add(paths)
+        others
+            .paths
+            .extend(paths.into_iter().filter(|path| !is_own(path)));
+        Ok(())
     }
 
     /// The segment itself, which a parameter may match, and its spellings in templates.
@@ -166,16 +177,29 @@ impl LetterCases {
 
 // === impl Others ===
 
-impl Others {
-    fn add(&mut self, paths: Vec<String>) -> Result<(), TooMany> {
-        for path in paths {
-            if !self.0.contains(&path) {
-                self.0.push(path);
-            }
-        }
-        match self.0.len() > OTHERS_MAX {
+impl<'l> Others<'l> {
+    /// No paths. `left`: steps that the search may take; it is reduced by those that it takes.
+    pub(super) fn new(left: &'l mut usize) -> Self {
+        let paths = Vec::new();
+        Self { paths, left }
+    }
+
+    /// Counts the steps for building `count` paths that are about as long as `path`.
+    pub(super) fn spend(&mut self, count: usize, path: &str) -> Result<(), TooMany> {
+        let steps = count * BUILT_STEPS * (1 + path.len() / 64);
+        let left = self.left.checked_sub(steps);
+        *self.left = left.ok_or(TooMany)?;
+        Ok(())
+    }
+
+    /// The paths without duplicates.
+    pub(super) fn into_paths(self) -> Result<Vec<String>, TooMany> {
+        let mut paths = self.paths;
+        let mut known = FxHashSet::default();
+        paths.retain(|path| known.insert(path.clone()));
+        match paths.len() > OTHERS_MAX {
             true => Err(TooMany),
-            false => Ok(()),
+            false => Ok(paths),
         }
     }
 }
@@ -256,9 +280,10 @@ mod tests {
     }
 
     fn others(cases: &LetterCases, path: &str) -> Option<Vec<String>> {
-        let mut others = Others::default();
-        let done = cases.others(("", false), path, &mut others);
-        done.is_ok().then_some(others.0)
+        let mut left = 10_000;
+        let mut others = Others::new(&mut left);
+        cases.others(("", false), path, &mut others).ok()?;
+        others.into_paths().ok()
     }
 
     #[test]
@@ -274,10 +299,19 @@ mod tests {
             ("/admin", &[][..]),
             ("/Admin", &["/admin"]),
             ("/ADMIN/x", &["/admin/x"]),
-            ("/USERS/ME", &["/Users/me", "/users/me"]),
+            (
+                "/USERS/ME",
+                &[
+                    "/USERS/me",
+                    "/Users/ME",
+                    "/Users/me",
+                    "/users/ME",
+                    "/users/me",
+                ],
+            ),
             ("/cus_NffrFeUfNV2Hib/Other", &[]),
             // Both spellings of `users` are literals.
-            ("/users/Me", &["/Users/me", "/users/me"]),
+            ("/users/Me", &["/users/me", "/Users/Me", "/Users/me"]),
             ("/users/me", &["/Users/me"]),
             ("/Other", &[]),
             ("/", &[]),
@@ -294,10 +328,15 @@ mod tests {
     #[test]
     fn another_spelling_of_the_base_path_is_another_path() {
         let cases = cases(&["/admin", "/{x}"]);
-        for (below, expected) in [("/Admin", "/b/admin"), ("/x", "/b/x"), ("", "/b")] {
-            let mut others = Others::default();
+        for (below, expected) in [
+            ("/Admin", &["/b/Admin", "/b/admin"][..]),
+            ("/x", &["/b/x"]),
+            ("", &["/b"]),
+        ] {
+            let mut left = 10_000;
+            let mut others = Others::new(&mut left);
             cases.others(("/b", true), below, &mut others).expect("few");
-            assert_eq!(others.0, [expected], "{below}");
+            assert_eq!(others.into_paths().expect("few"), expected, "{below}");
         }
     }
 
@@ -311,5 +350,8 @@ mod tests {
         let cases = cases(&templates);
         assert_eq!(others(&cases, &path(6)).map(|all| all.len()), Some(63));
         assert_eq!(others(&cases, &path(7)), None);
+        // 63 paths of 14 KB take too many steps.
+        let long = format!("{}/{}", path(6), "y".repeat(14_000));
+        assert_eq!(others(&cases, &long), None);
     }
 }

@@ -95,16 +95,18 @@ pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
 }
 
 /// Paths that operations of the host describe and that differ from `path` only in letter case. None
-/// if there are too many.
+/// if there are too many, or if the search takes more than `left` steps, which it reduces by those
+/// that it takes.
 #[must_use]
 pub fn other_letter_cases(
     hosts: &HostTable,
     path: &str,
     head: &RequestHead,
+    left: &mut usize,
 ) -> Option<Vec<String>> {
     let table = hosts.mounts(&head.host);
     table.map_or(Some(Vec::new()), |table| {
-        table.other_letter_cases(path).ok()
+        table.other_letter_cases(path, left).ok()
     })
 }
 

@@ -4,7 +4,7 @@
 use bundle::ir::{Segment, Template};
 use rustc_hash::FxHashMap;
 
-use super::letter_case::TooMany;
+use super::letter_case::{Others, TooMany};
 use crate::folding::{folded, has_escaped_letters, with_folded};
 
 /// Maximum number of paths for one path.
@@ -38,7 +38,14 @@ impl UnicodeCases {
 
     /// Paths below the base path that differ from `below` in letter case. Empty without letters
     /// beyond ASCII, in the path and in all literals.
-    pub(super) fn others(&self, below: &str) -> Result<Vec<String>, TooMany> {
+    ///
+    /// # Errors
+    /// There are more than [`PATHS_MAX`] paths, or the search has no steps left.
+    pub(super) fn others(
+        &self,
+        below: &str,
+        others: &mut Others<'_>,
+    ) -> Result<Vec<String>, TooMany> {
         if !self.has_escaped && !has_escaped_letters(below) {
             return Ok(Vec::new());
         }
@@ -51,6 +58,7 @@ impl UnicodeCases {
             if paths.len() * options.len() > PATHS_MAX {
                 return Err(TooMany);
             }
+            others.spend(paths.len() * options.len(), below)?;
             let begun = std::mem::take(&mut paths);
             for before in begun {
                 paths.extend(options.iter().map(|option| format!("{before}/{option}")));
@@ -79,7 +87,8 @@ mod tests {
             ("/keys", &[]),
             ("/", &[]),
         ] {
-            assert_eq!(cases.others(path).expect("few"), expected, "{path}");
+            let found = cases.others(path, &mut Others::new(&mut 10_000));
+            assert_eq!(found.expect("few"), expected, "{path}");
         }
     }
 }
