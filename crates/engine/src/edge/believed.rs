@@ -5,7 +5,7 @@
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::auth::dpop::SeenUrl;
 
-use super::{Hop, hops_agree, outside_quotes};
+use super::{Hop, X_FORWARDED_FOR, hops_agree, outside_quotes};
 
 pub(crate) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -59,10 +59,14 @@ impl Believed {
                 .find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_str())
         };
+        // Beside `X-Forwarded-For`, `Forwarded` may be the client's: it knows its own address, so
+        // that its element agrees.
+        let may_be_of_client = headers.contains_key(&X_FORWARDED_FOR);
         let forwarded_proto = of_forwarded("proto").and_then(known_proto);
-        let proto = proto(headers).or(forwarded_proto);
+        let proto = proto(headers).or(forwarded_proto.filter(|_| !may_be_of_client));
+        let forwarded_host = of_forwarded("host").filter(|host| is_authority(host));
         let host = first(headers, &X_FORWARDED_HOST).filter(|host| is_authority(host));
-        let host = host.or_else(|| of_forwarded("host").filter(|host| is_authority(host)));
+        let host = host.or(forwarded_host.filter(|_| !may_be_of_client));
         let port = first(headers, &X_FORWARDED_PORT);
         Self {
             proto,
@@ -71,7 +75,8 @@ impl Believed {
                 .and_then(|port| port.parse().ok())
                 .filter(|port| *port > 0),
             forwarded_agrees: forwarded.is_some()
-                && forwarded_proto.is_none_or(|told| Some(told) == proto),
+                && forwarded_proto.is_none_or(|told| Some(told) == proto)
+                && forwarded_host.is_none_or(|told| Some(told) == host),
         }
     }
 

@@ -145,8 +145,7 @@ pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
 }
 
 /// Address of the client: of the right-most hop that is not a trusted proxy. The hops are those of
-/// `X-Forwarded-For`, or those of `Forwarded` if `X-Forwarded-For` has none. `peer` is a trusted
-/// proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
+/// `X-Forwarded-For`, or those of `Forwarded` if there is none. `peer` is a trusted proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
 pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> (IpAddr, usize) {
     let is_trusted = |address: &IpAddr| {
         let mut ranges = listener.trusted_proxies.iter();
@@ -175,33 +174,34 @@ pub(crate) struct Hop<'h> {
 }
 
 /// Hops of the request, beginning with the client: those of `X-Forwarded-For`, or those of
-/// `Forwarded` if `X-Forwarded-For` has none. Leaves out a malformed hop and all hops before it,
+/// `Forwarded` if there is no `X-Forwarded-For`. Leaves out a malformed hop and all hops before it,
 /// because the proxy that forwarded them did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
-    let older = credible(hops_of_x_forwarded_for(headers));
-    match older.is_empty() {
-        true => credible(hops_of_forwarded(headers)),
-        false => older,
-    }
+    // A malformed `X-Forwarded-For` does not make `Forwarded` count: the proxy that appended to the
+    // one field may have let the client's other field pass.
+    credible(match headers.contains_key(&X_FORWARDED_FOR) {
+        true => hops_of_x_forwarded_for(headers),
+        false => hops_of_forwarded(headers),
+    })
 }
 
-/// True if `Forwarded` and `X-Forwarded-For` have the same hops, or `X-Forwarded-For` has none.
+/// True if `Forwarded` and `X-Forwarded-For` have the same hops, or there is no `X-Forwarded-For`.
 pub(crate) fn hops_agree(headers: &HeaderMap) -> bool {
-    let [older, newer] = [hops_of_x_forwarded_for(headers), hops_of_forwarded(headers)];
+    let newer = hops_of_forwarded(headers);
     let addresses = |hops: &[Hop<'_>]| hops.iter().map(|hop| hop.address).collect::<Vec<_>>();
-    newer.iter().all(Hop::is_valid) && (older.is_empty() || addresses(&older) == addresses(&newer))
+    newer.iter().all(Hop::is_valid)
+        && (!headers.contains_key(&X_FORWARDED_FOR)
+            || addresses(&hops_of_x_forwarded_for(headers)) == addresses(&newer))
 }
 
 fn hops_of_x_forwarded_for(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let lines = headers.get_all(&X_FORWARDED_FOR).into_iter();
-    let names = lines.flat_map(|line| line.to_str().unwrap_or("?").split(','));
-    names.map(|name| Hop::of(name.trim())).collect()
+    lines.flat_map(list).map(Hop::of).collect()
 }
 
 fn hops_of_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let lines = headers.get_all(FORWARDED).into_iter();
-    let elements = lines.flat_map(|line| outside_quotes(line.to_str().unwrap_or("?"), b','));
-    let named = elements.map(|element| {
+    let named = lines.flat_map(quoted_list).map(|element| {
         let mut pairs = outside_quotes(element, b';');
         let name = pairs.find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
@@ -210,6 +210,40 @@ fn hops_of_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
         Hop::of(name.unwrap_or("unknown").trim().trim_matches('"'))
     });
     named.collect()
+}
+
+/// Text that stands for an element which is no UTF-8. It is no valid hop, host or scheme.
+const UNREADABLE: &str = "?";
+
+/// Elements of a list between commas, trimmed. One unreadable element does not hide the others.
+fn list(line: &HeaderValue) -> Vec<&str> {
+    let parts = line.as_bytes().split(|byte| *byte == b',');
+    let texts = parts.map(|part| std::str::from_utf8(part).unwrap_or(UNREADABLE));
+    texts.map(str::trim).collect()
+}
+
+/// Elements of a list whose elements may contain quoted commas, trimmed. If quotes do not balance,
+/// every comma separates: a client could otherwise begin a quote that takes in the element of the
+/// proxy behind it.
+fn quoted_list(line: &HeaderValue) -> Vec<&str> {
+    match std::str::from_utf8(line.as_bytes()) {
+        Ok(text) if is_balanced(text) => outside_quotes(text, b',').map(str::trim).collect(),
+        _ => list(line),
+    }
+}
+
+/// True if each quotation mark that begins a quoted string has one that ends it.
+fn is_balanced(text: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 /// Hops after the last malformed one.
@@ -246,39 +280,36 @@ impl<'h> Hop<'h> {
 /// `X-Forwarded-For` do.
 pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     for name in BESIDE_ADDRESSES {
-        let Some(all) = elements(headers, &name) else {
+        let Some(all) = elements(headers, &name, list) else {
             continue;
         };
         let proven = all.len().saturating_sub(written);
         set(headers, &name, &all[proven..]);
     }
-    let Some(mut all) = elements(headers, &FORWARDED) else {
+    let Some(mut all) = elements(headers, &FORWARDED, quoted_list) else {
         return;
     };
     let unproven = all.len().saturating_sub(written);
     for element in &mut all[..unproven] {
         let hop = outside_quotes(element, b';').map(str::trim).find(|pair| {
             let key = pair.split('=').next().unwrap_or_default();
-            key.trim().eq_ignore_ascii_case("for")
+            key.trim().eq_ignore_ascii_case("for") && is_balanced(pair)
         });
         *element = hop.unwrap_or("for=unknown").to_owned();
     }
     set(headers, &FORWARDED, &all);
 }
 
-/// Elements of a list field, over all its lines. None if there is at most one, or one is no text.
-fn elements(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+/// Elements of a field, over all its lines. None if there is at most one.
+fn elements(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    of_line: fn(&HeaderValue) -> Vec<&str>,
+) -> Option<Vec<String>> {
     let first = headers.get(name)?;
     let is_list = first.as_bytes().contains(&b',') || headers.get_all(name).iter().count() > 1;
-    if !is_list {
-        return None;
-    }
-    let mut all = Vec::new();
-    for line in headers.get_all(name) {
-        let parts = outside_quotes(line.to_str().ok()?, b',');
-        all.extend(parts.map(|part| part.trim().to_owned()));
-    }
-    Some(all)
+    let lines = || headers.get_all(name).into_iter().flat_map(of_line);
+    is_list.then(|| lines().map(str::to_owned).collect())
 }
 
 fn set(headers: &mut HeaderMap, name: &HeaderName, elements: &[String]) {

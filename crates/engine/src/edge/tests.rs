@@ -222,15 +222,48 @@ fn hops_before_a_malformed_one_are_not_believed() {
     let newer = "for=198.51.100.7";
     let both = |text| client(&[("x-forwarded-for", text), ("forwarded", newer)]);
     assert_eq!(both("203.0.113.9"), "203.0.113.9", "the older field counts");
-    assert_eq!(both("garbage"), "198.51.100.7");
+    assert_eq!(
+        both("garbage"),
+        "10.0.0.1",
+        "the other field may be the client's"
+    );
     let only = |text| client(&[("forwarded", text)]);
     assert_eq!(only("for=198.51.100.7, for=x:y, for=10.1.1.1"), "10.1.1.1");
+}
+
+/// A byte beyond ASCII in the client's element does not hide the element of the proxy.
+#[test]
+fn unreadable_elements_do_not_hide_others() {
+    for (line, expected) in [
+        (&b"\xe9, 1.1.1.1"[..], "1.1.1.1"),
+        (b"8.8.8.8, \xe9, 1.1.1.1", "1.1.1.1"),
+        (b"1.1.1.1, \xe9", "10.0.0.1"),
+        (b"\xe9", "10.0.0.1"),
+    ] {
+        let mut parts = request(
+            "GET",
+            "/",
+            &[("host", "h"), ("forwarded", "for=8.8.8.8;host=a")],
+        );
+        let fields = &mut parts.headers;
+        fields.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+        fields.append("x-forwarded-host", HeaderValue::from_static("evil"));
+        let appended = HeaderValue::from_bytes(b"\xe9, \", b").unwrap();
+        fields.append("x-forwarded-host", appended);
+        let peer = "10.0.0.1".parse().unwrap();
+        let admitted = admit(parts, &listener(&["10.0.0.0/8"]), peer).unwrap();
+        assert_eq!(admitted.client.to_string(), expected);
+        let headers = &admitted.head.headers;
+        let believed = believed::Believed::of(headers);
+        assert_eq!(headers["x-forwarded-host"], "b", "{expected}");
+        assert_eq!(believed.host.unwrap(), "b", "{expected}");
+    }
 }
 
 /// The proxy appends to the lists that a client sent: the client's elements do not count.
 #[test]
 fn elements_of_the_client_are_not_believed() {
-    let cases: [(&[(&str, &str)], &str); 5] = [
+    let cases: [(&[(&str, &str)], &str); 6] = [
         (
             &[(
                 "forwarded",
@@ -257,6 +290,14 @@ fn elements_of_the_client_are_not_believed() {
             "1.1.1.1 https b",
         ),
         (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
+        // The client knows its own address.
+        (
+            &[
+                ("x-forwarded-for", "1.1.1.1"),
+                ("forwarded", "for=1.1.1.1;host=a;proto=https"),
+            ],
+            "1.1.1.1 - - forwarded=for=1.1.1.1;host=a;proto=https",
+        ),
         (
             &[("forwarded", "for=8.8.8.8;host=a, for=1.1.1.1;host=<")],
             "1.1.1.1 - - forwarded=for=8.8.8.8, for=1.1.1.1;host=<",
@@ -506,7 +547,13 @@ fn forwarded_names_the_client_where_nothing_else_does() {
         "10.2.2.2"
     );
     assert_eq!(forwarded("for=203.0.113.9, proto=http"), "10.0.0.1");
-    assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "10.0.0.1");
+    // A quote that does not end hides no later element.
+    assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "7.7.7.7");
+    assert_eq!(forwarded("for=6.6.6.6;a=\", for=7.7.7.7"), "7.7.7.7");
+    assert_eq!(
+        forwarded("for=6.6.6.6;a=\"\\, for=\"[2001:db9::1]\""),
+        "2001:db9::1"
+    );
     // A comma inside quotes does not end an element.
     assert_eq!(
         forwarded("for=203.0.113.9;host=\"a, for=6.6.6.6\""),
