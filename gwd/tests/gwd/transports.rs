@@ -359,13 +359,18 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
             match request.uri().path() {
                 "/refused" if first => respond.send_reset(Reason::REFUSED_STREAM),
                 "/broken" => respond.send_reset(Reason::INTERNAL_ERROR),
-                "/half" => {
+                path @ ("/half" | "/cut") => {
+                    // NO_ERROR, too, cuts off a response without END_STREAM.
+                    let reason = match path {
+                        "/half" => Reason::INTERNAL_ERROR,
+                        _ => Reason::NO_ERROR,
+                    };
                     let mut stream = respond.send_response(head(200), false).unwrap();
                     stream
                         .send_data(Bytes::from_static(b"half"), false)
                         .unwrap();
                     cuts.wait_for(|cut| *cut).await.unwrap();
-                    stream.send_reset(Reason::INTERNAL_ERROR);
+                    stream.send_reset(reason);
                 }
                 _ => ok((request, respond)).await,
             }
@@ -375,7 +380,12 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
     let mut retries = policy::traffic::retry::Checked::of(&policy::declared::Settings::default());
     retries.on = vec![Condition::RefusedStream];
     refused.retries = Some(retries);
-    let ops = vec![refused, op("POST", "/broken"), op("GET", "/half")];
+    let ops = vec![
+        refused,
+        op("POST", "/broken"),
+        op("GET", "/half"),
+        op("GET", "/cut"),
+    ];
     let served = upstream.behind(ops).serve();
     let empty = "content-length: 0\r\n";
     let answer = fetch(served.address, "POST", "/refused", empty);
@@ -388,16 +398,19 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
     );
     assert_eq!(tries.load(Ordering::SeqCst), 3, "not sent twice");
     // An incomplete body is not forwarded as complete.
-    let client = Http2::connect(served.address);
-    let send = client.send.clone();
-    client.runtime.block_on(async {
-        let mut send = send.ready().await.unwrap();
-        let (response, _) = send.send_request(to("GET", "/half"), true).unwrap();
-        let mut body = response.await.unwrap().into_body();
-        assert_eq!(body.data().await.unwrap().unwrap(), "half");
-        cut.send(true).unwrap();
-        assert!(body.data().await.unwrap().is_err());
-    });
+    for path in ["/half", "/cut"] {
+        cut.send_replace(false);
+        let client = Http2::connect(served.address);
+        let send = client.send.clone();
+        client.runtime.block_on(async {
+            let mut send = send.ready().await.unwrap();
+            let (response, _) = send.send_request(to("GET", path), true).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            assert_eq!(body.data().await.unwrap().unwrap(), "half");
+            cut.send_replace(true);
+            assert!(body.data().await.unwrap().is_err(), "{path}");
+        });
+    }
     assert_eq!(
         upstream.connections.load(Ordering::SeqCst),
         1,

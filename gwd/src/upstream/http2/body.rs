@@ -14,6 +14,9 @@ use crate::limits::inbox::UnreadBody;
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
+    /// True if the request was complete before the response began. Its upstream has no reason to end
+    /// the stream without END_STREAM.
+    asked: bool,
     /// Error that ended the upload, until it is reported.
     broken: Option<Error>,
     /// True if all data has arrived. Trailers may follow.
@@ -29,6 +32,7 @@ impl Incoming {
     pub(super) fn new(stream: RecvStream, upload: Option<Upload>, open: Open) -> Self {
         Self {
             stream,
+            asked: upload.is_none(),
             upload,
             broken: None,
             trailing: false,
@@ -82,14 +86,14 @@ impl Incoming {
                     self.give_back();
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => return Poll::Ready(ended(error)),
+                Some(Err(error)) => return Poll::Ready(self.ended_by(error)),
                 None => self.trailing = true,
             }
         }
         match ready!(self.stream.poll_trailers(cx)) {
             Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Ok(None) => Poll::Ready(None),
-            Err(error) => Poll::Ready(ended(error)),
+            Err(error) => Poll::Ready(self.ended_by(error)),
         }
     }
 
@@ -100,6 +104,21 @@ impl Incoming {
         let waits = flow.used_capacity() > self.owed;
         if !waits || self.reading.may_grow() {
             let _gone = flow.release_capacity(std::mem::take(&mut self.owed));
+        }
+    }
+
+    /// Treats a reset with NO_ERROR as the end of the response if the request was still being sent:
+    /// the response is complete, and the upstream does not need the rest of the request (RFC 9113
+    /// §8.1). After a complete request, the end of a response closes the stream, so that such a
+    /// reset cuts the response off.
+    fn ended_by(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
+        let is_unneeded = error.is_remote()
+            && error.is_reset()
+            && error.reason() == Some(Reason::NO_ERROR)
+            && !self.asked;
+        match is_unneeded {
+            true => None,
+            false => Some(Err(Error::Http2(error))),
         }
     }
 
@@ -114,14 +133,5 @@ impl Incoming {
             true => SizeHint::with_exact(0),
             false => SizeHint::default(),
         }
-    }
-}
-
-/// Treats a reset with NO_ERROR as the end of the response: the response is complete, and the
-/// upstream does not need the rest of the request (RFC 9113 §8.1).
-fn ended(error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
-    match error.is_remote() && error.is_reset() && error.reason() == Some(Reason::NO_ERROR) {
-        true => None,
-        false => Some(Err(Error::Http2(error))),
     }
 }
