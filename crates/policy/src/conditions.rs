@@ -32,10 +32,17 @@ pub enum Test {
     Present,
 }
 
-/// Fields of a single connection (RFC 9110 §7.6.1), which gwd removes before it selects an operation.
-const CONNECTION_FIELDS: [&str; 7] = [
+/// Fields of a single connection (RFC 9110 §7.6.1) or of the message's framing and host, which gwd
+/// removes or checks before it selects an operation.
+const CONNECTION_FIELDS: [&str; 13] = [
     "connection",
+    "expect",
+    "host",
+    "http2-settings",
     "keep-alive",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
@@ -43,11 +50,42 @@ const CONNECTION_FIELDS: [&str; 7] = [
     "upgrade",
 ];
 
-/// True if no condition on the field can hold, because it belongs to one connection. `name` is in
-/// lower case.
+/// Beginnings of the names of fields that only the gateway or a trusted proxy sets.
+const GATEWAY_PREFIXES: [&str; 3] = ["x-consumer-", "x-forwarded-", "x-gateway-"];
+
+/// Further fields that only the gateway or a trusted proxy sets.
+const GATEWAY_FIELDS: [&str; 17] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-cert",
+    "client-cert-chain",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded",
+    "traceparent",
+    "true-client-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// True if no condition on the field can select an operation, because it belongs to one connection,
+/// or because gwd removes or replaces what a client sends. `name` is in lower case. Spellings with `_`
+/// or `.` for `-` count, because gwd removes them, too.
 #[must_use]
-pub fn is_of_connection(name: &str) -> bool {
-    CONNECTION_FIELDS.contains(&name)
+pub fn is_removed(name: &str) -> bool {
+    let name = name.replace(['_', '.'], "-");
+    let has_prefix = || {
+        GATEWAY_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    CONNECTION_FIELDS.contains(&&*name) || GATEWAY_FIELDS.contains(&&*name) || has_prefix()
 }
 
 /// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
@@ -192,7 +230,7 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, Span};
 
-    use super::{Condition, Test, is_of_connection};
+    use super::{Condition, Test, is_removed};
     use crate::forms;
 
     /// Conditions on fields and query parameters, all of which must hold.
@@ -253,16 +291,16 @@ pub mod author {
                 ));
                 continue;
             };
-            if is_of_connection(name.as_str()) {
+            if is_removed(name.as_str()) {
                 let text = entry.key.escape_debug();
                 sink.push(
                     Diagnostic::new(
                         &BAD_VALUE,
                         entry.key_span,
-                        format!("`{text}` cannot be a condition: it belongs to one connection"),
+                        format!("`{text}` cannot be a condition: gwd removes or sets it"),
                     )
                     .help(
-                        "gwd removes such fields before it selects an operation: use another field",
+                        "gwd does not select operations by what clients send in such fields: use another field",
                     ),
                 );
                 continue;

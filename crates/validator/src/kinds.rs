@@ -2,11 +2,13 @@
 //! otherwise ambiguous: `5` is a number, or a string of one digit.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
 use crate::lower::Lowering;
+use crate::text::{dotted, plain};
 
 /// Types that a schema allows. Its other assertions are ignored.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +17,18 @@ pub(crate) struct Kinds {
     items: Option<Box<Self>>,
     pub(crate) properties: Vec<(Box<str>, Self)>,
     additional: Option<Box<Self>>,
+    with_parts: WithParts,
     /// True if the schema allows no other properties.
     pub(crate) is_closed: bool,
+}
+
+/// Names of the properties that are objects or arrays, whose parts may be separate fields.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WithParts {
+    /// As [`plain`] writes them.
+    pub(crate) plain: BTreeSet<String>,
+    /// Those with dots or brackets, as [`dotted`] writes them.
+    pub(crate) dotted: BTreeSet<String>,
 }
 
 const STRING: u8 = 1;
@@ -38,6 +50,10 @@ static ANY: Kinds = Kinds {
     items: None,
     properties: Vec::new(),
     additional: None,
+    with_parts: WithParts {
+        plain: BTreeSet::new(),
+        dotted: BTreeSet::new(),
+    },
     is_closed: false,
 };
 
@@ -130,6 +146,26 @@ impl Kinds {
                 (true, false) => SCALARS,
             };
         }
+        let with_parts = self.properties.iter().filter(|(_, own)| own.has_parts());
+        for (name, _) in with_parts {
+            self.with_parts.plain.insert(plain(name));
+            self.with_parts.dotted.extend(dotted(name));
+        }
+    }
+
+    /// True if the schema allows objects or arrays, whose parts may be separate fields.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.has_objects() || self.has_arrays()
+    }
+
+    /// Names of the properties with parts.
+    pub(crate) fn with_parts(&self) -> &WithParts {
+        &self.with_parts
+    }
+
+    /// True if the schema describes a property with this name.
+    pub(crate) fn describes(&self, name: &str) -> bool {
+        self.position(name).is_some()
     }
 
     /// True if the schema allows arrays.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::kinds::Kinds;
-use crate::text::{decode, decode_unicode, folded, has_unicode};
+use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
 
 /// Maximum number of brackets or dots of a name that are looked at.
 const PARTS_MAX: usize = 8;
@@ -46,7 +46,7 @@ pub(crate) struct Described<'n> {
 
 impl<'n> Name<'n> {
     pub(crate) fn of(text: &'n str, kinds: &Kinds) -> Self {
-        let has_parts = kinds.has_objects() || kinds.has_arrays();
+        let has_parts = kinds.has_parts();
         Self { text, has_parts }
     }
 }
@@ -118,10 +118,22 @@ impl<'n> Described<'n> {
     /// (`a=1, b=2`), or before the value of another name (`a b=2`).
     pub(crate) fn hidden_in_cookie(&self, pair: &str) -> impl Iterator<Item = &'n str> {
         let is_separator = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\u{b}';
-        let names = pair.match_indices('=').filter_map(move |(at, _)| {
-            let before = pair.get(..at)?.trim_end_matches(is_separator);
-            let begin = before.rfind(is_separator)? + 1;
-            Some(&before[begin..])
+        let mut words = pair.split(is_separator).filter(|word| !word.is_empty());
+        if pair.starts_with(|first| !is_separator(first)) {
+            words.next();
+        }
+        // One pass, because clients choose the length.
+        let mut before = None;
+        let names = words.filter_map(move |word| match word.find('=') {
+            None => {
+                before = Some(word);
+                None
+            }
+            Some(0) => before.take(),
+            Some(at) => {
+                before = None;
+                word.get(..at)
+            }
         });
         names.filter_map(|name| self.read_as(&decode(name, true)))
     }
@@ -133,42 +145,26 @@ impl<'n> Described<'n> {
 pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
     let mut kinds = kinds;
     for name in names {
-        let is_described = |text: &str| kinds.properties.iter().any(|(known, _)| **known == *text);
         if name.is_empty() && kinds.has_arrays() {
             kinds = kinds.item();
             continue;
         }
-        if !is_described(name) {
-            let objects = kinds
-                .properties
-                .iter()
-                .map(|(known, own)| Name::of(known, own));
-            let is_hidden = Described::of(objects.filter(|name| name.has_parts));
-            if name.contains('.') && is_hidden.read_as(name).is_some() {
+        if name.contains('.') && !kinds.describes(name) {
+            let parts = kinds.with_parts();
+            let before = |mark: char| {
+                let marks = name.match_indices(mark).take(PARTS_MAX);
+                marks.filter_map(|(at, _)| name.get(..at))
+            };
+            let mut prefixes = before('[').chain(before('.')).chain([*name]);
+            let is_part =
+                prefixes.any(|prefix| !prefix.is_empty() && parts.plain.contains(&plain(prefix)));
+            if is_part || dotted(name).is_some_and(|name| parts.dotted.contains(&name)) {
                 return true;
             }
         }
         kinds = kinds.property(name);
     }
     false
-}
-
-/// Name with each part after a dot, without letter case: `a.b` for `a[b]`. `None` for a name without
-/// parts.
-fn dotted(name: &str) -> Option<String> {
-    if !name.contains(['.', '[']) {
-        return None;
-    }
-    let name = name.replace("[]", "").replace('[', ".").replace(']', "");
-    Some(folded(&name).into_owned())
-}
-
-/// Name as lenient servers compare it.
-fn plain(name: &str) -> String {
-    let end = name.find('\0').unwrap_or(name.len());
-    let name = name[..end].trim_ascii();
-    let separators = name.replace(['.', ' ', '['], "_");
-    folded(&separators).into_owned()
 }
 
 #[cfg(test)]

@@ -117,6 +117,24 @@ pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
     parts
 }
 
+/// Name of a field with each part after a dot, without letter case: `a.b` for `a[b]`. `None` for a name without
+/// parts.
+pub(crate) fn dotted(name: &str) -> Option<String> {
+    if !name.contains(['.', '[']) {
+        return None;
+    }
+    let name = name.replace("[]", "").replace('[', ".").replace(']', "");
+    Some(folded(&name).into_owned())
+}
+
+/// Name of a field as lenient servers compare it.
+pub(crate) fn plain(name: &str) -> String {
+    let end = name.find('\0').unwrap_or(name.len());
+    let name = name[..end].trim_ascii();
+    let separators = name.replace(['.', ' ', '['], "_");
+    folded(&separators).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -208,16 +208,20 @@ fn useless_credential_store_or_condition_is_found() {
         "GW0104: the header `x-a` occurs twice".to_owned(),
     );
     assert!(found.contains(&expected), "{found:?}");
-    let document = DOCUMENT.replace(
-        "operationId: a,",
-        "operationId: a, x-gateway: {match: {headers: {TE: {exact: trailers}}}},",
-    );
-    let found = findings_of_document(&gateway("", FINE), &document);
-    let expected = (
-        "TE".to_owned(),
-        "GW0104: `TE` cannot be a condition: it belongs to one connection".to_owned(),
-    );
-    assert!(found.contains(&expected), "{found:?}");
+    for name in [
+        "TE",
+        "Host",
+        "X-Forwarded-Proto",
+        "x_forwarded.for",
+        "Client-Cert",
+    ] {
+        let condition =
+            format!("operationId: a, x-gateway: {{match: {{headers: {{{name}: {{exact: a}}}}}}}},");
+        let document = DOCUMENT.replace("operationId: a,", &condition);
+        let found = findings_of_document(&gateway("", FINE), &document);
+        let message = format!("GW0104: `{name}` cannot be a condition: gwd removes or sets it");
+        assert!(found.contains(&(name.to_owned(), message)), "{found:?}");
+    }
 }
 
 #[test]

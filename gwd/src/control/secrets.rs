@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use serde_json::json;
 
 use super::Control;
 use super::key_sets::KeySets;
+use crate::runtime::files::NONBLOCK;
 use crate::runtime::program_log::{Level, event};
 
 /// Delay before a changed value is read a second time, because its file may still be being written.
@@ -224,12 +226,13 @@ impl Registry {
         if !real.starts_with(&folder) {
             return Err(Unavailable::NotAllowed);
         }
-        // Check the type first: opening a named pipe would block.
-        let data = std::fs::metadata(&real).map_err(|_| Unavailable::Missing)?;
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.read(true).custom_flags(NONBLOCK);
+        let file = options.open(&real).map_err(|_| Unavailable::Missing)?;
+        let data = file.metadata().map_err(|_| Unavailable::Missing)?;
         if !data.is_file() {
             return Err(Unavailable::NotAllowed);
         }
-        let file = std::fs::File::open(&real).map_err(|_| Unavailable::Missing)?;
         let mut value = Vec::new();
         file.take(bytes_max + 1)
             .read_to_end(&mut value)

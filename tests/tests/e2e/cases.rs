@@ -32,7 +32,8 @@ fn no_folder_of_cases_is_forgotten() {
 }
 
 /// Every kind of policy and verifier that runs is used in a project of `tests/cases`. The kinds are
-/// the headings of `docs/vocabulary.md` that do not say `(later)`.
+/// the headings of `docs/vocabulary.md` that do not say `(later)`. Stores need a server: see
+/// `stores.rs`.
 #[test]
 fn every_kind_that_runs_has_cases() {
     let root = binaries::workspace();
@@ -41,7 +42,7 @@ fn every_kind_that_runs_has_cases() {
         let rest = line.strip_prefix("## `kind: ")?;
         rest.strip_suffix('`')
     });
-    let kinds: Vec<&str> = kinds.collect();
+    let kinds: Vec<&str> = kinds.filter(|kind| *kind != "redis").collect();
     assert!(kinds.len() > 25, "{kinds:?}");
     let mut projects = String::new();
     for folder in cases::features(&root.join("tests/cases")) {

@@ -231,6 +231,26 @@ fn hops_before_a_malformed_one_are_not_believed() {
     assert_eq!(only("for=198.51.100.7, for=x:y, for=10.1.1.1"), "10.1.1.1");
 }
 
+#[test]
+fn managed_fields_are_no_conditions() {
+    let managed = [
+        "forwarded",
+        "x-forwarded-host",
+        "x-consumer-name",
+        "x-gateway-attempt",
+    ];
+    let certificates = [
+        "client-cert",
+        "client-cert-chain",
+        "x-forwarded-client-cert",
+    ];
+    for name in managed.iter().chain(&certificates).chain(&ADDRESS_FIELDS) {
+        assert!(is_managed(name, Allowed::default()), "{name}");
+        assert!(policy::conditions::is_removed(name), "{name}");
+    }
+    assert!(!policy::conditions::is_removed("x-version"));
+}
+
 /// A byte beyond ASCII in the client's element does not hide the element of the proxy.
 #[test]
 fn unreadable_elements_do_not_hide_others() {

@@ -215,12 +215,25 @@ fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
 /// and in `a b=2`. ASP.NET Core separates cookies at commas, `http.cookies` of Python at white space.
 fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_separator = |byte: &u8| matches!(byte, b',' | 0x0B) || byte.is_ascii_whitespace();
-    let equals = pair.iter().enumerate().filter(|(_, byte)| **byte == b'=');
-    equals.filter_map(move |(at, _)| {
-        let end = pair[..at].iter().rposition(|byte| !is_separator(byte))? + 1;
-        let begin = pair[..end].iter().rposition(is_separator)? + 1;
-        Some(&pair[begin..end])
-    })
+    let mut words = pair.split(is_separator).filter(|word| !word.is_empty());
+    if pair.first().is_some_and(|byte| !is_separator(byte)) {
+        words.next();
+    }
+    // One pass, because clients choose the length.
+    let mut before = None;
+    words.filter_map(
+        move |word| match word.iter().position(|byte| *byte == b'=') {
+            None => {
+                before = Some(word);
+                None
+            }
+            Some(0) => before.take(),
+            Some(at) => {
+                before = None;
+                Some(&word[..at])
+            }
+        },
+    )
 }
 
 /// Removes the cookies for which `is_held` is true, and those with such a name inside. Returns true
@@ -295,6 +308,23 @@ mod tests {
             headers,
         }
     }
+    #[test]
+    fn inner_names_are_found_in_one_pass() {
+        let names = |pair: &str| -> Vec<String> {
+            let names = inner_names(pair.as_bytes());
+            names
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect()
+        };
+        assert_eq!(names("a=1, b=2"), ["b"]);
+        assert_eq!(names("a b =2 c=d=e"), ["b", "c"]);
+        assert_eq!(names(" a=1"), ["a"]);
+        assert_eq!(names("a =1,=2, ,"), [""; 0]);
+        // A pass for each `=` would be quadratic.
+        assert_eq!(names(&format!("a=1 {}", "=".repeat(30_000))), [""; 0]);
+        assert_eq!(names(&format!("a=1 {}", "x=".repeat(30_000))), ["x"]);
+    }
+
     fn found_at(place: &Place, head: &RequestHead) -> String {
         match place.find(head) {
             FoundCredential::Absent => "absent".into(),

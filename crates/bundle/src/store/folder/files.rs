@@ -4,22 +4,39 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::refused::Refused;
+
+/// Opens a regular file without waiting. A FIFO is refused after it was opened: a check before would
+/// leave time to put a FIFO in the place of the file, and opening one waits for its other end.
+///
+/// # Errors
+/// The error of the system; `InvalidInput` if the file is not a regular one.
+pub(super) fn open_regular(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let opened = rustix::fs::open(path, flags, mode).map_err(|error| match error {
+        // Writing to a FIFO that nobody reads, or a socket.
+        rustix::io::Errno::NXIO => io::ErrorKind::InvalidInput.into(),
+        error => io::Error::from(error),
+    });
+    let file = File::from(opened?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
 
 /// Reads at most `bytes_max + 1` bytes of a file, so that the caller can detect a longer file.
 /// `None` if the file does not exist.
 pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
-    let kind = match fs::metadata(path) {
+    let file = match open_regular(path, OFlags::RDONLY) {
+        // The file may be missing because a clean-up removed it after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        result => result.map_err(|error| unreachable(path, &error))?,
-    };
-    if !kind.is_file() {
-        // Do not open a FIFO, because opening it would block.
-        return Err(odd(path, "not a regular file"));
-    }
-    let file = match File::open(path) {
-        // A clean-up has removed the file after it was listed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(odd(path, "not a regular file"));
+        }
         result => result.map_err(|error| unreachable(path, &error))?,
     };
     let mut bytes = Vec::new();
@@ -109,5 +126,27 @@ pub(super) fn sync(folder: &Path) -> Result<(), Refused> {
 pub(super) fn unreachable(path: &Path, error: &io::Error) -> Refused {
     Refused::StoreUnreachable {
         why: format!("`{}`: {error}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A FIFO that takes the place of a file after a check: opening it must not wait.
+    #[test]
+    fn fifo_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RWXU).unwrap();
+        for flags in [OFlags::RDONLY, OFlags::WRONLY | OFlags::CREATE] {
+            let error = open_regular(&fifo, flags).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{flags:?}");
+        }
+        assert!(read_limited(&fifo, 10).is_err());
+        let file = folder.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert_eq!(read_limited(&file, 10).unwrap().unwrap(), b"text");
+        assert_eq!(read_limited(&folder.path().join("none"), 10).unwrap(), None);
     }
 }

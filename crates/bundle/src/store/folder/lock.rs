@@ -4,13 +4,16 @@
 //! Locks are kernel locks (`flock`), which end with their process. Waiting is limited, so that a
 //! stopped process that holds a lock does not block all others forever.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
+
 use crate::refused::Refused;
 
-use super::files::unreachable;
+use super::files::{open_regular, unreachable};
 
 /// Default maximum wait for a lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,16 +44,12 @@ impl Lock {
         who: &str,
         patience: Duration,
     ) -> Result<Self, Refused> {
-        if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
-            // Do not open a FIFO, because opening it would block.
-            return Err(Refused::malformed("lock", "not a regular file"));
-        }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(|error| unreachable(path, &error))?;
+        let file = match open_regular(path, OFlags::WRONLY | OFlags::CREATE) {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Err(Refused::malformed("lock", "not a regular file"));
+            }
+            result => result.map_err(|error| unreachable(path, &error))?,
+        };
         let tries = patience.as_millis().div_ceil(PAUSE.as_millis());
         for _ in 0..tries.max(1) {
             let tried = match hold {
