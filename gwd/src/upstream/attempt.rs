@@ -174,7 +174,10 @@ impl<'s> Call<'_, 's> {
             return Ok(None);
         };
         let host = &self.out.service.set.hosts[target];
-        let permit = host.breaker.admit(&fuse.numbers, self.now_ms(), sends);
+        let asker = (sends, self.out.network());
+        let permit = host
+            .breaker
+            .admit_client(&fuse.numbers, self.now_ms(), asker);
         permit.map(Some).map_err(circuit_open)
     }
 

@@ -7,6 +7,9 @@
 //! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
 //! a result. Probes that do not end in time expire.
 //!
+//! A client that ends its requests could occupy the probes as well: its network gets no probe for a
+//! second ([`Breaker::admit_client`]).
+//!
 //! A request whose body the client is still sending is no probe: the client could hold it for as
 //! long as it likes. While the breaker is half open, a separate number of such requests per second
 //! is admitted.
@@ -17,6 +20,11 @@ use policy::traffic::circuit_breaker::Numbers;
 
 /// Interval for which unfinished uploads are counted while half open: 1s.
 const UPLOADS_MS: u64 = 1_000;
+
+/// Time for which a network of clients gets no further probe, if its last one has no result: 1s.
+const PROBE_PAUSE_MS: u64 = 1_000;
+/// Number of networks whose last probe is remembered.
+const PROBERS: usize = 64;
 
 /// Number of slots into which the window is divided.
 const SLOTS: usize = 10;
@@ -33,10 +41,17 @@ pub(crate) struct Breaker {
     /// Unfinished uploads admitted while half open. Bits: 16 for the epoch, 32 for the interval
     /// ([`UPLOADS_MS`]), 16 for their number.
     uploads: AtomicU64,
+    /// Networks of clients with a probe that has no result. Bits: 32 for the hash of the network, 32
+    /// for the time of the probe in milliseconds of the clock.
+    probers: Probers,
     window: [Slot; SLOTS],
     /// Number of transitions to open, half open and closed, in this order.
     pub(crate) transitions: [AtomicU64; 3],
 }
+
+/// Table of [`Breaker::probers`], by the hash of the network.
+#[derive(Debug)]
+struct Probers([AtomicU64; PROBERS]);
 
 /// Counts of the exchanges that ended in one slot of the window.
 #[derive(Debug, Default)]
@@ -73,6 +88,8 @@ pub(crate) struct Permit<'a> {
     epoch: u64,
     probe: bool,
     told: bool,
+    /// Hash of the client's network, if the permit was granted while half open.
+    network: Option<u64>,
 }
 
 /// Rejection by an open breaker. It stays open for `wait_ms` milliseconds.
@@ -154,6 +171,35 @@ impl Breaker {
         }
     }
 
+    /// Requests a permit for the request of a client. While half open, a network of clients gets one
+    /// probe at a time, and the next one a second after a probe without a result. Clients that end
+    /// their requests would otherwise occupy the probes for ever. `network` is a hash of the client's
+    /// network.
+    ///
+    /// # Errors
+    /// [`Open`], as [`Self::admit`].
+    pub(crate) fn admit_client(
+        &self,
+        numbers: &Numbers,
+        now_ms: u64,
+        (sends, network): (bool, u64),
+    ) -> Result<Permit<'_>, Open> {
+        if self.stand(now_ms) != CircuitState::HalfOpen {
+            return self.admit(numbers, now_ms, sends);
+        }
+        // Unfinished uploads have entries of their own, because they take no place of a probe.
+        let network = network ^ u64::from(sends) << 40;
+        if let Some(wait_ms) = self.probers.pause_ms(network, now_ms) {
+            return Err(open(wait_ms));
+        }
+        let mut permit = self.admit(numbers, now_ms, sends)?;
+        if permit.probe || sends {
+            self.probers.begins(network, now_ms);
+            permit.network = Some(network);
+        }
+        Ok(permit)
+    }
+
     /// True if a request would be admitted now. Takes no permit.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
@@ -204,6 +250,7 @@ impl Breaker {
             epoch,
             probe,
             told: false,
+            network: None,
         }
     }
 
@@ -292,6 +339,38 @@ impl Breaker {
     }
 }
 
+impl Default for Probers {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
+impl Probers {
+    fn slot(&self, network: u64) -> &AtomicU64 {
+        &self.0[usize::try_from(network % PROBERS as u64).unwrap_or(0)]
+    }
+
+    /// Time until a network may probe again, in milliseconds. None: now.
+    fn pause_ms(&self, network: u64, now_ms: u64) -> Option<u64> {
+        let raw = self.slot(network).load(Ordering::Relaxed);
+        let passed_ms = (now_ms & 0xffff_ffff).wrapping_sub(raw & 0xffff_ffff) & 0xffff_ffff;
+        let is_own = raw != 0 && raw >> 32 == network >> 32;
+        (is_own && passed_ms < PROBE_PAUSE_MS).then(|| PROBE_PAUSE_MS - passed_ms)
+    }
+
+    fn begins(&self, network: u64, now_ms: u64) {
+        let raw = network >> 32 << 32 | (now_ms & 0xffff_ffff);
+        self.slot(network).store(raw, Ordering::Relaxed);
+    }
+
+    fn ends(&self, network: u64) {
+        let slot = self.slot(network);
+        if slot.load(Ordering::Relaxed) >> 32 == network >> 32 {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Slot {
     fn clear(&self) {
         for cell in [&self.total, &self.failed, &self.slow] {
@@ -321,6 +400,9 @@ impl Permit<'_> {
         chance: u64,
     ) {
         self.told = true;
+        if let Some(network) = self.network {
+            self.breaker.probers.ends(network);
+        }
         let slow = numbers.slow_ms.is_some_and(|slow_ms| took_ms > slow_ms);
         let failed = ended == Ended::Failed;
         let breaker = self.breaker;

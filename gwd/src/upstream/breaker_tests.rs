@@ -404,3 +404,26 @@ fn unfinished_uploads_are_admitted_by_rate() {
     later.ended(Ended::Alive, 1, &numbers(), 1_020, 0);
     assert_eq!(breaker.stand(1_020), CircuitState::Closed);
 }
+
+#[test]
+fn network_without_a_result_waits_for_its_next_probe() {
+    let breaker = opened();
+    let (one, other) = ((false, 7 << 32), (false, 9 << 32));
+    let mut turn = 0;
+    // The network ends its probes: others get the place in between.
+    for now_ms in (100..1_100).step_by(100) {
+        turn += usize::from(breaker.admit_client(&numbers(), now_ms, one).is_ok());
+    }
+    assert_eq!(turn, 1);
+    let refused = breaker.admit_client(&numbers(), 1_099, one).unwrap_err();
+    assert_eq!(refused, open(1));
+    for now_ms in [1_100, 1_101] {
+        let probe = breaker.admit_client(&numbers(), now_ms, other).unwrap();
+        probe.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
+    }
+    assert_eq!(breaker.stand(1_102), CircuitState::Closed);
+    // A closed breaker does not ask for networks.
+    for _ in 0..3 {
+        drop(breaker.admit_client(&numbers(), 1_102, one).unwrap());
+    }
+}
