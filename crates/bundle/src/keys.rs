@@ -314,7 +314,7 @@ mod tests {
         let high = Signature::from_scalars(r, -s).unwrap();
         assert!(
             key.0.verifying_key().verify(b"x", &high).is_ok(),
-            "p256 itself would take it"
+            "p256 alone accepts it"
         );
         assert!(!key.public().verifies(b"x", high.to_der().as_bytes()));
         let mut long = der.clone();

@@ -101,8 +101,8 @@ impl Credentials {
 }
 
 impl Passwords {
-    /// Adds a password. `None` if its user already has this password, or a password of another
-    /// consumer.
+    /// Adds a password. `None` if another consumer owns this user name, or if the user already has
+    /// this password.
     fn add(&mut self, password: &ir::Password, owner: Owner) -> Option<()> {
         // gwc writes only valid hashes. An invalid hash is left out, so that no password matches.
         let Some(hash) = Hash::read(&password.argon2id) else {

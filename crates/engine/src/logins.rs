@@ -98,7 +98,7 @@ impl OwnPath {
             .find(|own| own.host == host)
     }
 
-    /// Answers a request of the path. `url` is the URL of the request as the browser sees it.
+    /// Answers a request for this path. `url` is the URL of the request as the browser sees it.
     ///
     /// # Errors
     /// The methods of the path, if the request has another method.

@@ -86,7 +86,7 @@ pub struct Message {
 /// One of the changes that are merged into one [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Fingerprint of the merged change, with the environments of the line.
+    /// Fingerprint of the merged change; it covers the environments of the plan line.
     pub fingerprint: String,
     /// Fingerprint of the merged change without the environments.
     pub base: String,

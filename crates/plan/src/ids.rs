@@ -114,7 +114,7 @@ are compared as strings.";
         "requests-added" "An operation serves additional requests: another path, host, listener or method.";
         "requests-removed" "An operation no longer serves some of its requests, and no other operation does.";
         "owner-changed" "Another operation answers the requests.";
-        "upstream-changed" "Requests go to another upstream; under UPSTREAM if no request reaches the operation.";
+        "upstream-changed" "Requests go to another upstream. Listed under UPSTREAM if no request reaches the operation.";
         "shadow-appears" "Other operations receive all requests of an operation.";
         "shadow-disappears" "An operation receives requests that went to other operations before.";
         "mount-hosts-changed" "A mount lists other hosts, but receives the same requests.";
@@ -130,10 +130,10 @@ are compared as strings.";
         "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows`, `openIdConnectUrl` or `oauth2MetadataUrl` of a scheme); the gateway is unaffected. `moved` if there is a URL that clients did not use before.";
         "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
         "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
-        "request-check-changed" "Validation (`block`) refuses other requests; neither version was shown to accept all requests of the other.";
+        "request-check-changed" "Validation (`block`) refuses a different set of requests; gwc could not show that one version accepts all requests of the other.";
         "response-check-widened" "Validation (`block`) forwards more responses: a schema, header field, media type or status is wider.";
         "response-check-narrowed" "Validation (`block`) forwards fewer responses.";
-        "response-check-changed" "Validation (`block`) refuses other responses; neither version was shown to forward all responses of the other.";
+        "response-check-changed" "Validation (`block`) refuses a different set of responses; gwc could not show that one version forwards all responses of the other.";
     }
     Policy {
         "security-restated" "The same callers are admitted; names, order or what the upstream receives differ.";

@@ -49,12 +49,12 @@ pub fn located(change: &Change) -> Vec<Located<'_>> {
     }
 }
 
-/// Addresses below which the files of both sides are shown.
+/// Base URLs of links to the files of both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    /// Address of the old side's files. `None`: no links.
+    /// Base URL of the old side's files. `None`: no links.
     pub old: Option<Base>,
-    /// Address of the new side's files. `None`: no links.
+    /// Base URL of the new side's files. `None`: no links.
     pub new: Option<Base>,
 }
 

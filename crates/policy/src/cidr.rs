@@ -91,7 +91,7 @@ impl<C> Encode<C> for Cidr {
 impl<'b, C> Decode<'b, C> for Cidr {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         Self::parse(d.str()?)
-            .ok_or_else(|| minicbor::decode::Error::message("not a range of addresses"))
+            .ok_or_else(|| minicbor::decode::Error::message("not an address range, such as `10.0.0.0/8`"))
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn only_larger_networks_lose_entries() {
-        // Without a random seed, so that networks share no counters by chance.
+        // Fixed seed: with a random one, networks could share a counter and the test could fail.
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let places = |address: &str| {
             let networks = Networks::of(address.parse().unwrap());

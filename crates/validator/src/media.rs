@@ -39,7 +39,7 @@ impl MediaType {
                 Some((name.into(), unquoted(value.trim()).into()))
             })
             .collect();
-        // Servers differ in the member of a list that they use.
+        // Servers differ in which member of a list they use.
         let is_list = split_outside_quotes(after, ',').nth(1).is_some();
         parameters.sort();
         // Refuse duplicate parameters, and forms of RFC 2231, because servers differ in the value

@@ -124,7 +124,8 @@ impl Context {
         self.lowered(Purpose::Run)
     }
 
-    /// Compiles the project for queries: settings that cannot run yet are not errors.
+    /// Compiles the project for queries: settings that gwd does not support yet are not
+    /// errors.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Ask)
     }

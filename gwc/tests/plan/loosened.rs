@@ -168,7 +168,7 @@ fn consumer_of_tokens_that_goes_splits_its_limits() {
         back.contains(&"security grant consumer-added consumer app".to_owned()),
         "{back:?}"
     );
-    // An expression that admits callers without consumer.
+    // An expression that admits callers without a consumer.
     let reads = |gateway: &str| {
         edit(
             gateway,

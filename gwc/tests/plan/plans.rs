@@ -80,7 +80,7 @@ fn changed_plan_is_compared_for_its_consumers() {
         let expected = class.map(|class| format!("{class} consumer acme plan"));
         assert_eq!(found, Vec::from_iter(expected), "{plans}");
     }
-    // A new name of a plan changes no limit.
+    // Renaming a plan changes no limit.
     let renamed = gateway(
         "plan: golden, ",
         "golden: {policies: [fast, few]}, other: {policies: [fast, few]}",

@@ -89,13 +89,13 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Answ
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
     let text = String::from_utf8(bytes).context("the answer is not text")?;
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        bail!("the answer is not HTTP");
+        bail!("the response is not valid HTTP");
     };
     let status = head
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok())
-        .context("the answer is not HTTP")?;
+        .context("the response is not valid HTTP")?;
     let body = serde_json::from_str(body).context("the answer is not from gwd")?;
     Ok(Answer { status, body })
 }

@@ -193,8 +193,8 @@ async fn carry(
 }
 
 impl Ending {
-    /// Begins to end a tunnel when the time for tunnels in a drain is over, or if a credential was
-    /// revoked or has ended.
+    /// Starts to close a tunnel if the time for tunnels in a drain is over, or if a credential
+    /// expired or was revoked.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);

@@ -289,7 +289,7 @@ async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Qu
 /// Connects, loads the script and tests that it can write.
 async fn connect(client: &Client) -> Result<(MultiplexedConnection, String), String> {
     let url = client.url.value();
-    let url = std::str::from_utf8(&url).map_err(|_| "the URL is not text".to_owned())?;
+    let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;
     let opened = redis::Client::open(url.trim()).map_err(|error| reason(&error))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))

@@ -52,7 +52,8 @@ pub(crate) struct Connector {
     made: ArcSwap<Made>,
 }
 
-/// Built TLS client configurations of one round.
+/// Built TLS client configurations of one round. Each replacement of the configuration begins a new
+/// round.
 struct Made {
     /// Number of the round: 0 at first, incremented with each replacement of the configuration.
     round: u64,

@@ -77,8 +77,8 @@ fn change_to_one_of_100_apis_writes_few_files() {
             assert!(batch.blobs.len() > APIS);
             continue;
         }
-        // The blobs are one API, the bundle manifest, build statement and record with a manifest
-        // each, and `{}`.
+        // 7 blobs: one API, the bundle manifest, two statements (build, record), their two
+        // manifests, and `{}`.
         assert_eq!(batch.blobs.len(), 7, "unchanged blobs are not even read");
         times.push(took);
     }

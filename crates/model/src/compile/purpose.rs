@@ -40,7 +40,7 @@ impl Purpose {
         }
     }
 
-    /// True if parts of a contract with errors are left out of the result.
+    /// True if the result omits the invalid parts of a contract.
     #[must_use]
     pub fn skips(self) -> bool {
         matches!(self, Self::Past | Self::PastAlone)

@@ -99,7 +99,7 @@ fn resolve(
     } = checked;
     let here = entry.is_in(environment);
     // For an API of another environment, report only findings about its document. Also mark the
-    // names that it uses as used. After an overlay that failed, other findings would be its
+    // names that it uses as used. After a failed overlay, other findings would only be
     // consequences.
     let mut unreported = Sink::default();
     let told = match here && !overlay_failed {

@@ -211,7 +211,8 @@ pub enum SecurityMode {
     Upstream,
 }
 
-/// Value of `defaults.upstream` for using a document's servers as upstreams. Cannot run yet.
+/// Value of `defaults.upstream` for using a document's servers as upstreams. gwd does not
+/// support it yet.
 pub(crate) const FROM_SERVERS: &str = "from-servers";
 
 /// Reads gateway.yaml after patch and variables were applied, with the root of its
@@ -420,8 +421,8 @@ pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
 
-/// Name in the bundle of a verifier that the definition of another verifier names: both are in the
-/// same document, or in gateway.yaml.
+/// Bundle name of a verifier to which another verifier refers. `definition`: bundle name of the
+/// referring verifier. Both are in the same document, or both in gateway.yaml.
 pub(crate) fn named_beside(definition: &str, name: &str) -> String {
     match definition.split_once('/') {
         Some((api, _)) => name_in(api, name),

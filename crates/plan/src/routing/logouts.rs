@@ -9,7 +9,7 @@ use policy::auth::Checked;
 use super::table::Place;
 use crate::{Change, Class, Plan, Section};
 
-/// Mounts that serve a listener and host.
+/// Mounts of one listener and host.
 type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 
 /// Logout paths that hosts lose: the old path and the new ones, each with the hosts.

@@ -196,7 +196,7 @@ mod tests {
     /// Lists of a key of `authorize` in a test. Empty: the key is absent.
     const LISTS: [&[&str]; 4] = [&[], &["a"], &["b"], &["a", "b"]];
 
-    /// Values of one kind that a caller has.
+    /// Sets of values of one key (scopes, groups, …) that a test caller can have.
     const HELD: [&[&str]; 4] = LISTS;
 
     /// Keys: scopes, groups, claim `tier`, roles. The numbers are indexes of [`LISTS`].

@@ -152,7 +152,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
                 "forward_auth" => "another service decides",
                 "tls" => "only a client with a certificate would show the change",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
-                _ => "this version cannot run all its policies",
+                _ => "gwc cannot run every policy of this operation",
             }
         };
     }

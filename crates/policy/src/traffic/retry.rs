@@ -248,7 +248,7 @@ pub mod author {
             Field::optional(
                 "per_try_timeout",
                 Shape::Timeout,
-                "Maximum time of each attempt; the timeout of the operation bounds all of them together. Default: no timeout of its own.",
+                "Maximum time of each attempt; the timeout of the operation bounds all of them together. Default: none.",
             ),
             Field::optional("backoff", Shape::Object(&BACKOFF), "Wait between attempts."),
             Field::optional(
@@ -278,7 +278,7 @@ pub mod author {
     static BACKOFF: Object = Object {
         what: "a retry backoff",
         fields: &[
-            Field::optional("base", Shape::Timeout, "Minimum wait. Default: 25ms."),
+            Field::optional("base", Shape::Timeout, "Base of the exponential backoff: retry N waits a random time below (2^N - 1) times `base`, at most `max`. Default: 25ms."),
             Field::optional("max", Shape::Timeout, "Maximum wait. Default: 250ms."),
         ],
         rules: &[],
@@ -295,7 +295,7 @@ pub mod author {
             Field::optional(
                 "min_concurrent",
                 Shape::Integer(0, 1 << 16),
-                "Retries at once that are always allowed. Default: 3.",
+                "Number of concurrent retries that the budget always allows. Default: 3.",
             ),
         ],
         rules: &[],

@@ -37,7 +37,7 @@ fn recursive_alternatives_are_bounded() {
             assert_eq!(found.len(), 1, "{found:?}");
         }
     }
-    // The check of the next message starts with all its steps.
+    // Each message has its own limit of steps: the next one is checked in full.
     let operation = expressions("oneOf");
     assert_eq!(json_of(&operation, r#"{"field": "a"}"#), [""; 0]);
 }

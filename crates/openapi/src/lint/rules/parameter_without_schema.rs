@@ -42,7 +42,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 sink.push(Diagnostic::new(
                     &LINT,
                     content.key_span,
-                    format!("`content` has {count} media types, exactly one belongs here"),
+                    format!("`content` must have exactly one media type, but has {count}"),
                 ));
             }
         }

@@ -23,7 +23,7 @@ them.",
     ),
 };
 
-/// Maximum number of ids among which a suggestion is searched. Comparing names is slow, and a
+/// Maximum number of ids that are compared for a suggestion. Comparing names is slow, and a
 /// document may have many wrong links.
 const SUGGESTED_AMONG_MAX: usize = 1_000;
 

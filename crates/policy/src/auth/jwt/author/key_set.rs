@@ -65,7 +65,7 @@ pub static UNUSED_KEY: Lint = Lint {
     code: "GW0562",
     name: "unused-key",
     level: Level::Warn,
-    summary: "a key of a key set that no allowed algorithm uses",
+    summary: "a key set with a key that no allowed algorithm uses",
     explain: "The key is left out of the bundle, because its kind is unknown or `algorithms` names \
 none that it can check. Tokens that it signed are refused. Add its algorithm, or remove the key \
 from the set.",
