@@ -395,7 +395,8 @@ fn cycles_of_the_second_level_only_shrink() {
     );
 }
 
-/// Names of a file's text, with their owners, in a crate of the modules `a`, `a::x`, `b` and others.
+/// Modules that define the names in a source text. `module` contains the text, in a crate with the
+/// modules `a`, `a::x`, `b` and others.
 fn owners_of(module: &[&str], text: &str) -> BTreeSet<String> {
     let path = |text: &str| -> Segments { text.split("::").map(str::to_owned).collect() };
     let mut modules: BTreeSet<Segments> =

@@ -63,7 +63,7 @@ pub fn layer(manifest: &[u8]) -> Result<Descriptor, Refused> {
     if layer.media_type != SOURCE_BLOB {
         return Err(Refused::malformed(
             "source manifest",
-            "a layer of another kind",
+            "the layer has an unexpected media type",
         ));
     }
     if layer.size > BLOB_BYTES_MAX {

@@ -90,8 +90,9 @@ impl<C> Encode<C> for Cidr {
 
 impl<'b, C> Decode<'b, C> for Cidr {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        Self::parse(d.str()?)
-            .ok_or_else(|| minicbor::decode::Error::message("not an address range, such as `10.0.0.0/8`"))
+        Self::parse(d.str()?).ok_or_else(|| {
+            minicbor::decode::Error::message("not an address range, such as `10.0.0.0/8`")
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys can
 //! continue. The other checks wait in a queue, which is limited in total and for each client
-//! address. If the queue is full, a newcomer replaces the last check of a larger network (IPv6 /64,
-//! /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only the requests of
-//! its sender, although each check comes from another address of its network.
+//! address. If the queue is full, a newcomer replaces the newest waiting check of a larger network
+//! (IPv6 /64, /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only
+//! the requests of its sender, although each check comes from another address of its network.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,4 +1,4 @@
-//! Exit codes of all commands (command-line.md).
+//! Exit codes of all commands of gwd (operate.md).
 
 use serde_json::json;
 

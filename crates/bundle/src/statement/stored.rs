@@ -86,7 +86,10 @@ pub fn layer(manifest: &[u8]) -> Result<Descriptor, Refused> {
     let [layer] = <[Descriptor; 1]>::try_from(manifest.layers)
         .map_err(|_| Refused::malformed(WHAT, "not exactly one layer"))?;
     if layer.media_type != SIGSTORE_BUNDLE {
-        return Err(Refused::malformed(WHAT, "a layer of another kind"));
+        return Err(Refused::malformed(
+            WHAT,
+            "the layer has an unexpected media type",
+        ));
     }
     if layer.size > ENVELOPE_BYTES_MAX {
         return Err(Refused::TooLarge {

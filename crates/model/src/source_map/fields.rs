@@ -36,7 +36,8 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Fields of an operation. A field that is not set is included only if its default has a name.
+    /// Sources of an operation's fields. A field that is not set is included only if every
+    /// operation has it ([`Self::always`]).
     pub(super) fn of(&self, operation: &Operation) -> Fields {
         let item = &self.api.spec.paths[operation.place.0];
         let written = &item.operations[operation.place.1];

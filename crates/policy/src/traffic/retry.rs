@@ -278,7 +278,11 @@ pub mod author {
     static BACKOFF: Object = Object {
         what: "a retry backoff",
         fields: &[
-            Field::optional("base", Shape::Timeout, "Base of the exponential backoff: retry N waits a random time below (2^N - 1) times `base`, at most `max`. Default: 25ms."),
+            Field::optional(
+                "base",
+                Shape::Timeout,
+                "Base of the exponential backoff: retry N waits a random time below (2^N - 1) times `base`, at most `max`. Default: 25ms.",
+            ),
             Field::optional("max", Shape::Timeout, "Maximum wait. Default: 250ms."),
         ],
         rules: &[],
