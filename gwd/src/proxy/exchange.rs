@@ -27,6 +27,7 @@ use crate::proxy::respond::{self, Made, Unserved};
 use crate::proxy::stream::Stream;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
+use crate::tls::accept::StillAdmitted;
 use crate::worker::View;
 
 /// 421: the request must be sent on another connection (RFC 9110 §15.5.20).
@@ -181,7 +182,9 @@ fn admit(
     parts: Parts,
 ) -> Result<Admitted, &'static Reject> {
     let (rules, tls_listener) = (version.rules(), version.tls_listener());
-    still_admitted(stream, tls_listener, rules);
+    if !still_admitted(stream, tls_listener, rules) {
+        return Err(&MISDIRECTED);
+    }
     let admitted = edge::admit(parts, rules, stream.peer);
     if let (Ok(admitted), Some(tls_listener)) = (&admitted, tls_listener)
         && is_misdirected(stream, tls_listener, record.is_http2(), &admitted.head.host)
@@ -248,23 +251,32 @@ async fn decide<'s>(
     decided
 }
 
-/// Marks the connection as outdated if the current rules for client certificates or balancers would
-/// not admit it in the same way. The connection then ends after this exchange, so that the client
-/// reconnects under the current rules.
-fn still_admitted(stream: &Stream, tls_listener: Option<&TlsListener>, listener: &Listener) {
-    let admitted = match (stream.tls.get(), tls_listener) {
-        (None, None) => true,
-        (Some(facts), Some(tls_listener)) => tls_listener.still_admits(&facts.admission),
-        (Some(_), None) | (None, Some(_)) => false,
+/// False if the request must not be served on its connection: the current rules for client
+/// certificates do not admit the client, or the connection has served a request since the rules
+/// ceased to admit it for another reason (TLS or not, balancers). Marks the connection as outdated if
+/// the rules differ. It then ends after this exchange, so that the client reconnects under the current
+/// rules.
+fn still_admitted(
+    stream: &Stream,
+    tls_listener: Option<&TlsListener>,
+    listener: &Listener,
+) -> bool {
+    let (same_tls, admission) = match (stream.tls.get(), tls_listener) {
+        (None, None) => (true, StillAdmitted::Unchanged),
+        (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener)),
+        (Some(_), None) | (None, Some(_)) => (false, StillAdmitted::Unchanged),
     };
     let told = match (stream.balancer, &listener.proxy_protocol) {
         (None, None) => true,
         (Some(balancer), Some(header)) => header.believes(balancer),
         (Some(_), None) | (None, Some(_)) => false,
     };
-    if !admitted || !told {
-        stream.outdated.set(true);
+    let is_same = same_tls && told;
+    if is_same && admission == StillAdmitted::Unchanged {
+        return true;
     }
+    let has_served = stream.outdated.replace(true);
+    admission != StillAdmitted::No && (is_same || !has_served)
 }
 
 /// True if an HTTP/2 request is for a host whose certificate differs from the one that the

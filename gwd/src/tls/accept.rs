@@ -1,9 +1,10 @@
 //! TLS handshake with a client.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use rustls::pki_types::UnixTime;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
@@ -34,6 +35,52 @@ pub(crate) struct TlsFacts {
     pub(crate) http2: bool,
     /// Admission rules under which the client was accepted.
     pub(crate) admission: Arc<Admission>,
+    /// Newer rules with which the client was compared, and the result.
+    pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
+}
+
+/// Result of a comparison of the admission rules with those of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StillAdmitted {
+    /// The rules are the same.
+    Unchanged,
+    /// The rules differ, and admit the client's certificate as well.
+    Anew,
+    /// The rules no longer admit the client's certificate, or the lack of one.
+    No,
+}
+
+impl TlsFacts {
+    /// Compares the listener's admission rules with those under which the client was accepted. The
+    /// certificate is verified once for the same rules.
+    pub(crate) fn still_admitted(&self, listener: &TlsListener) -> StillAdmitted {
+        let now = listener.admission();
+        if Arc::ptr_eq(&now, &self.admission) {
+            return StillAdmitted::Unchanged;
+        }
+        let mut compared = self.compared.borrow_mut();
+        let known = compared
+            .as_ref()
+            .filter(|(known, _)| Arc::ptr_eq(known, &now));
+        let is_admitted = known.map_or_else(|| self.is_admitted_by(&now), |(_, result)| *result);
+        *compared = Some((now, is_admitted));
+        match is_admitted {
+            true => StillAdmitted::Anew,
+            false => StillAdmitted::No,
+        }
+    }
+
+    fn is_admitted_by(&self, newer: &Admission) -> bool {
+        match (&newer.verifier, &self.certificate) {
+            (None, shown) => shown.is_none(),
+            (Some(verifier), None) => !verifier.client_auth_mandatory(),
+            (Some(verifier), Some(shown)) => {
+                let (own, others) = shown.chain();
+                let verified = verifier.verify_client_cert(own, others, UnixTime::now());
+                verified.is_ok()
+            }
+        }
+    }
 }
 
 /// Outcome of a handshake, as shown in metrics.
@@ -124,6 +171,7 @@ pub(crate) async fn accept(
         certificate,
         http2: session.alpn_protocol() == Some(b"h2"),
         admission,
+        compared: RefCell::default(),
     };
     let result = match session.handshake_kind() {
         Some(HandshakeKind::Resumed) => "resumed",

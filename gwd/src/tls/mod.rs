@@ -349,10 +349,9 @@ impl TlsListener {
         self.chooser.has_rsa()
     }
 
-    /// True if the admission rules are those of `admission`, so that connections admitted under
-    /// `admission` may continue.
-    pub(crate) fn still_admits(&self, admission: &Arc<Admission>) -> bool {
-        Arc::ptr_eq(&self.admission.now(), admission)
+    /// Current admission rules.
+    fn admission(&self) -> Arc<Admission> {
+        self.admission.now()
     }
 
     /// True if `host` is served with the same certificates as the name `sni`.

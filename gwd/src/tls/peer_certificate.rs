@@ -49,6 +49,11 @@ impl PeerCertificate {
         })
     }
 
+    /// Certificate, and the others that the client sent.
+    pub(super) fn chain(&self) -> (&CertificateDer<'static>, &[CertificateDer<'static>]) {
+        (&self.own, &self.others)
+    }
+
     /// Certificate in DER.
     pub(crate) fn der(&self) -> &[u8] {
         &self.own

@@ -54,6 +54,21 @@ impl Authority {
         rustls::ClientConnection::new(Arc::new(config), name).unwrap()
     }
 
+    /// A TLS client that trusts only this authority and shows a certificate.
+    pub(crate) fn client_with(&self, name: &'static str, shown: &Pem) -> rustls::ClientConnection {
+        let mut roots = rustls::RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let own = CertificateDer::from_pem_slice(shown.cert.as_bytes()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).unwrap();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![own], key)
+            .unwrap();
+        let name = name.try_into().unwrap();
+        rustls::ClientConnection::new(Arc::new(config), name).unwrap()
+    }
+
     pub(crate) fn issue(&self, names: &[&str]) -> Pem {
         self.issue_as(names, &rcgen::PKCS_ECDSA_P256_SHA256, 1, 2)
     }

@@ -1,6 +1,6 @@
 //! TLS with independent clients: `openssl s_client` and curl.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
@@ -406,6 +406,44 @@ fn client_certificates_are_verified_and_not_revoked() {
     secrets.write("crl.pem", &authority.takes_back(65));
     eventually("alice is out", || with(&alice).0 != 0);
     eventually("mallory is in", || with(&mallory).0 == 0);
+
+    // A connection from before the list: its client is refused, one that is still admitted is not.
+    let connect = |name: &str, serial: u64| {
+        let shown = authority.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, serial, 2);
+        let socket = std::net::TcpStream::connect(gwd.public()).unwrap();
+        let session = authority.client_with("shop.example", &shown);
+        rustls::StreamOwned::new(session, socket)
+    };
+    let ask = |stream: &mut rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>| {
+        let request = b"GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+        stream.write_all(request).unwrap();
+        let mut reader = std::io::BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let mut length = 0;
+        let mut field = String::new();
+        while reader.read_line(&mut field).unwrap() > 2 {
+            if let Some(told) = field.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = told.trim().parse().unwrap();
+            }
+            field.clear();
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    let (mut victor, mut walter) = (connect("victor", 68), connect("walter", 69));
+    assert_eq!(
+        (ask(&mut victor), ask(&mut walter)),
+        ("200".into(), "200".into())
+    );
+    secrets.write("crl.pem", &authority.takes_back(68));
+    eventually("mallory is out", || {
+        with(&mallory).0 == 0 && with(&alice).0 == 0
+    });
+    assert_eq!(
+        (ask(&mut victor), ask(&mut walter)),
+        ("421".into(), "200".into())
+    );
 
     // A version with another mode of client authentication.
     let asked = tls.client_auth.as_mut().unwrap();

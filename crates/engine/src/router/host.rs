@@ -189,7 +189,7 @@ impl MountTable {
     pub(super) fn mounts_around(&self, path: &str) -> usize {
         let bases = self.depths.iter().filter_map(|depth| {
             let (base, _) = split_after(path, *depth)?;
-            letter_case::with_lower(base, |lower| self.folded.get(lower))
+            folding::with_folded(base, |folded| self.folded.get(folded))
         });
         let mounts = bases.flatten().filter_map(|base| self.bases.get(base));
         mounts.map(Vec::len).sum()
