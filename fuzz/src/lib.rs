@@ -564,7 +564,7 @@ fn host_files() -> Vec<Vec<u8>> {
 }
 
 fn quota_files() -> Vec<Vec<u8>> {
-    let slots = vec![[2, 1 << 51, 1 << 40 | 3, 1], [u64::MAX; 4]];
+    let slots = vec![[2, 1 << 51, 1 << 40 | 3, 1, 0], [u64::MAX; 5]];
     let table = policy::saved::Saved { seed: [1, 2], slots };
     let empty = policy::saved::Saved {
         seed: [1, 2],
