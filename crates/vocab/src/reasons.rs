@@ -84,6 +84,7 @@ reasons! {
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";
         "upstream_connect_timeout" 504 "no connection to the upstream was opened in time";
+        "upstream_head_too_large" 431 "the header fields or trailers are larger than the upstream accepts (HTTP/2)";
         "upstream_overflow" 503 "the `limits` of the upstream are reached";
         "upstream_protocol_error" 502 "the upstream's response is not valid HTTP";
         "upstream_reset" 502 "the upstream closed the connection before a response";

@@ -19,6 +19,11 @@ use crate::limits::buffered::Buffered;
 
 const FRAME_HEADER_BYTES: usize = 9;
 const DATA: u8 = 0x0;
+const SETTINGS: u8 = 0x4;
+/// Identifier of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
+const MAX_HEADER_LIST_SIZE: u16 = 0x6;
+/// Bytes of one setting: identifier and value (RFC 9113 §6.5.1).
+const SETTING_BYTES: usize = 6;
 
 /// Count of bytes that were received on one connection and not read.
 #[derive(Debug)]
@@ -30,6 +35,9 @@ pub(crate) struct Inbox {
     unread: Cell<usize>,
     /// True if bytes have arrived since the last call of [`Inbox::turn_ends`].
     fresh: Cell<bool>,
+    /// SETTINGS_MAX_HEADER_LIST_SIZE of the peer: `None` until its first SETTINGS frame,
+    /// [`u32::MAX`] if that frame does not contain the setting.
+    header_list_max: Cell<Option<u32>>,
 }
 
 /// Response or request body that may have unread bytes on its connection.
@@ -40,14 +48,19 @@ pub(crate) struct UnreadBody {
 }
 
 /// I/O of an HTTP/2 connection to an upstream, which sends no preface. Counts the DATA frames that
-/// are read.
+/// are read, and records the setting of the peer that h2 does not report.
 pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,
     header: [u8; FRAME_HEADER_BYTES],
     held: usize,
+    /// Type of the current frame.
+    kind: u8,
     /// Remaining bytes of the current frame's payload.
     left: usize,
+    /// Current setting of a SETTINGS frame, of which `setting_held` bytes were read.
+    setting: [u8; SETTING_BYTES],
+    setting_held: usize,
 }
 
 // === impl Inbox ===
@@ -59,6 +72,7 @@ impl Inbox {
             window: window.into(),
             unread: Cell::new(0),
             fresh: Cell::new(false),
+            header_list_max: Cell::new(None),
         })
     }
 
@@ -85,6 +99,12 @@ impl Inbox {
     /// True if the connection must not read more data.
     pub(crate) fn must_wait(&self) -> bool {
         self.kept.must_wait()
+    }
+
+    /// Maximum size of a header list that the peer accepts (RFC 9113 §6.5.2), in bytes. `None` if
+    /// the peer's SETTINGS have not arrived.
+    pub(crate) fn header_list_max(&self) -> Option<u32> {
+        self.header_list_max.get()
     }
 
     /// True if flow-control window may be granted to the peer again.
@@ -145,7 +165,10 @@ impl<I> Metered<I> {
             inbox: Rc::clone(inbox),
             header: [0; FRAME_HEADER_BYTES],
             held: 0,
+            kind: DATA,
             left: 0,
+            setting: [0; SETTING_BYTES],
+            setting_held: 0,
         }
     }
 
@@ -155,6 +178,9 @@ impl<I> Metered<I> {
             if self.left > 0 {
                 let here = self.left.min(bytes.len());
                 self.left -= here;
+                if self.kind == SETTINGS {
+                    self.read_settings(&bytes[..here]);
+                }
                 bytes = &bytes[here..];
                 continue;
             }
@@ -166,8 +192,33 @@ impl<I> Metered<I> {
                 self.held = 0;
                 let [a, b, c, kind, ..] = self.header;
                 self.left = u32::from_be_bytes([0, a, b, c]) as usize;
-                if kind == DATA {
-                    self.inbox.came(self.left as u64);
+                self.kind = kind;
+                match kind {
+                    DATA => self.inbox.came(self.left as u64),
+                    SETTINGS => {
+                        self.setting_held = 0;
+                        let known = self.inbox.header_list_max.get();
+                        self.inbox
+                            .header_list_max
+                            .set(Some(known.unwrap_or(u32::MAX)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Reads the next bytes of the payload of a SETTINGS frame.
+    fn read_settings(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.setting[self.setting_held] = *byte;
+            self.setting_held += 1;
+            if self.setting_held == SETTING_BYTES {
+                self.setting_held = 0;
+                let [a, b, value @ ..] = self.setting;
+                if u16::from_be_bytes([a, b]) == MAX_HEADER_LIST_SIZE {
+                    let max = u32::from_be_bytes(value);
+                    self.inbox.header_list_max.set(Some(max));
                 }
             }
         }
@@ -237,6 +288,34 @@ mod tests {
             assert_eq!(memory.buffered(), 33);
             drop(reading);
             assert_eq!(memory.buffered(), 0);
+        }
+    }
+
+    #[test]
+    fn header_list_maximum_is_read_in_any_pieces() {
+        let memory = Memory::of(u64::MAX);
+        let settings = |entries: &[(u16, u32)]| {
+            let length = u8::try_from(entries.len() * SETTING_BYTES).unwrap();
+            let mut frame = vec![0, 0, length, SETTINGS, 0, 0, 0, 0, 0];
+            for (name, value) in entries {
+                frame.extend(name.to_be_bytes());
+                frame.extend(value.to_be_bytes());
+            }
+            frame
+        };
+        let first = settings(&[(3, 100), (6, 65_536), (4, 6)]);
+        let frames = [first, frame(0, 33), settings(&[])].concat();
+        let later = [frames.clone(), settings(&[(6, 9)]), frame(1, 6)].concat();
+        for size in [1, 2, 5, 6, 7, 9, 20, later.len()] {
+            let inbox = Inbox::new(&memory, 1_000);
+            let mut metered = Metered::new((), &inbox);
+            assert_eq!(inbox.header_list_max(), None);
+            metered.follow(&settings(&[(3, 6)]));
+            assert_eq!(inbox.header_list_max(), Some(u32::MAX));
+            frames.chunks(size).for_each(|piece| metered.follow(piece));
+            assert_eq!(inbox.header_list_max(), Some(65_536), "in pieces of {size}");
+            later.chunks(size).for_each(|piece| metered.follow(piece));
+            assert_eq!(inbox.header_list_max(), Some(9), "in pieces of {size}");
         }
     }
 

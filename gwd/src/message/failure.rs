@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     ResponseInvalid,
     /// The response cannot be validated now.
     ValidatorUnavailable,
+    /// The fields of the request are larger than the upstream accepts.
+    HeadTooLarge,
     /// The request body is larger than the operation allows.
     TooLarge,
     /// The client's body did not arrive in time.
@@ -227,6 +229,13 @@ impl Kind {
                 "proxy_internal_error",
                 UNAVAILABLE.title,
                 Blame::Gateway,
+            ),
+            Self::HeadTooLarge => (
+                431,
+                "upstream_head_too_large",
+                "http_request_error",
+                "The request's header fields are too large for the service",
+                Blame::Client,
             ),
             Self::TooLarge => (
                 413,

@@ -105,7 +105,9 @@ impl<'s> Call<'_, 's> {
             Ok(_) => self.seen_ns,
             Err(_) => self.look(),
         };
-        let sign = self.sending.sign(&outcome);
+        let sign = self
+            .sending
+            .sign(&outcome, now_ns.saturating_sub(began_ns), now_ns);
         let took_ns = self.sending.awaited_upstream_ns(began_ns, now_ns);
         fuses.record_result(sign, took_ns, now_ns, self.out);
         outcome
@@ -174,10 +176,7 @@ impl<'s> Call<'_, 's> {
             return Ok(None);
         };
         let host = &self.out.service.set.hosts[target];
-        let asker = (sends, self.out.network());
-        let permit = host
-            .breaker
-            .admit_client(&fuse.numbers, self.now_ms(), asker);
+        let permit = host.breaker.admit(&fuse.numbers, self.now_ms(), sends);
         permit.map(Some).map_err(circuit_open)
     }
 
@@ -241,8 +240,9 @@ impl<'s> Call<'_, 's> {
             Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
             Err(failure) => Err(failure),
         };
-        let sign = self.sending.sign(&outcome);
         let now_ns = self.look();
+        let lasted_ns = now_ns.saturating_sub(began_ms * 1_000_000);
+        let sign = self.sending.sign(&outcome, lasted_ns, now_ns);
         let took_ns = self
             .sending
             .awaited_upstream_ns(began_ms * 1_000_000, now_ns);

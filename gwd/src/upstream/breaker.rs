@@ -3,12 +3,15 @@
 //!
 //! The deciding state is one atomic word, which is changed by compare-and-swap. It contains the
 //! circuit state, an epoch, the probes in progress and their successes while half open, and the
-//! consecutive failures. A [`Permit`] belongs to the epoch in which it was granted; results of
+//! consecutive failures while closed. A [`Permit`] belongs to the epoch in which it was granted; results of
 //! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
 //! a result. Probes that do not end in time expire.
 //!
-//! A client that ends its requests could occupy the probes as well: its network gets no probe for a
-//! second ([`Breaker::admit_client`]).
+//! Clients that end their requests early, or that request slow operations, could occupy the probes
+//! as well. Each probe that ends without a result, or does not end in time, therefore raises the
+//! maximum of concurrent probes by one until the breaker closes or opens: after a few such probes
+//! there is room for the requests of other clients. A failed probe opens the breaker at once,
+//! whatever the maximum.
 //!
 //! A request whose body the client is still sending is no probe: the client could hold it for as
 //! long as it likes. While the breaker is half open, a separate number of such requests per second
@@ -20,11 +23,6 @@ use policy::traffic::circuit_breaker::Numbers;
 
 /// Interval for which unfinished uploads are counted while half open: 1s.
 const UPLOADS_MS: u64 = 1_000;
-
-/// Time for which a network of clients gets no further probe, if its last one has no result: 1s.
-const PROBE_PAUSE_MS: u64 = 1_000;
-/// Number of networks whose last probe is remembered.
-const PROBERS: usize = 64;
 
 /// Number of slots into which the window is divided.
 const SLOTS: usize = 10;
@@ -41,17 +39,10 @@ pub(crate) struct Breaker {
     /// Unfinished uploads admitted while half open. Bits: 16 for the epoch, 32 for the interval
     /// ([`UPLOADS_MS`]), 16 for their number.
     uploads: AtomicU64,
-    /// Networks of clients with a probe that has no result. Bits: 32 for the hash of the network, 32
-    /// for the time of the probe in milliseconds of the clock.
-    probers: Probers,
     window: [Slot; SLOTS],
     /// Number of transitions to open, half open and closed, in this order.
     pub(crate) transitions: [AtomicU64; 3],
 }
-
-/// Table of [`Breaker::probers`], by the hash of the network.
-#[derive(Debug)]
-struct Probers([AtomicU64; PROBERS]);
 
 /// Counts of the exchanges that ended in one slot of the window.
 #[derive(Debug, Default)]
@@ -88,8 +79,6 @@ pub(crate) struct Permit<'a> {
     epoch: u64,
     probe: bool,
     told: bool,
-    /// Hash of the client's network, if the permit was granted while half open.
-    network: Option<u64>,
 }
 
 /// Rejection by an open breaker. It stays open for `wait_ms` milliseconds.
@@ -106,11 +95,12 @@ struct StateFields {
     epoch: u64,
     probes: u64,
     successes: u64,
-    consecutive: u64,
+    /// Closed: consecutive failures. Half open: probes that ended without a result or expired.
+    count: u64,
 }
 
 const FIELD: u64 = 0xfff;
-const CONSECUTIVE: u64 = 0xf_ffff;
+const COUNT: u64 = 0xf_ffff;
 const EPOCH: u64 = 0xffff;
 
 // === impl Breaker ===
@@ -144,13 +134,12 @@ impl Breaker {
                         false => Err(open(UPLOADS_MS - now_ms % UPLOADS_MS)),
                     };
                 }
-                CircuitState::HalfOpen if word.probes + word.successes < most => {
-                    word.probing(word.probes + 1)
-                }
+                CircuitState::HalfOpen if word.has_room(most) => word.probing(word.probes + 1),
                 // The probes did not end in time: begin a new half-open epoch.
-                CircuitState::HalfOpen if now_ms >= until_ms => {
-                    StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
-                }
+                CircuitState::HalfOpen if now_ms >= until_ms => StateFields {
+                    count: (word.count + word.probes).min(FIELD),
+                    ..StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
+                },
                 CircuitState::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
@@ -171,35 +160,6 @@ impl Breaker {
         }
     }
 
-    /// Requests a permit for the request of a client. While half open, a network of clients gets one
-    /// probe at a time, and the next one a second after a probe without a result. Clients that end
-    /// their requests would otherwise occupy the probes for ever. `network` is a hash of the client's
-    /// network.
-    ///
-    /// # Errors
-    /// [`Open`], as [`Self::admit`].
-    pub(crate) fn admit_client(
-        &self,
-        numbers: &Numbers,
-        now_ms: u64,
-        (sends, network): (bool, u64),
-    ) -> Result<Permit<'_>, Open> {
-        if self.stand(now_ms) != CircuitState::HalfOpen {
-            return self.admit(numbers, now_ms, sends);
-        }
-        // Unfinished uploads have entries of their own, because they take no place of a probe.
-        let network = network ^ u64::from(sends) << 40;
-        if let Some(wait_ms) = self.probers.pause_ms(network, now_ms) {
-            return Err(open(wait_ms));
-        }
-        let mut permit = self.admit(numbers, now_ms, sends)?;
-        if permit.probe || sends {
-            self.probers.begins(network, now_ms);
-            permit.network = Some(network);
-        }
-        Ok(permit)
-    }
-
     /// True if a request would be admitted now. Takes no permit.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
@@ -207,7 +167,7 @@ impl Breaker {
         match word.stand {
             CircuitState::Closed => true,
             CircuitState::Open => over,
-            CircuitState::HalfOpen => over || word.probes + word.successes < probes_max(numbers),
+            CircuitState::HalfOpen => over || word.has_room(probes_max(numbers)),
         }
     }
 
@@ -250,7 +210,6 @@ impl Breaker {
             epoch,
             probe,
             told: false,
-            network: None,
         }
     }
 
@@ -339,38 +298,6 @@ impl Breaker {
     }
 }
 
-impl Default for Probers {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::default()))
-    }
-}
-
-impl Probers {
-    fn slot(&self, network: u64) -> &AtomicU64 {
-        &self.0[usize::try_from(network % PROBERS as u64).unwrap_or(0)]
-    }
-
-    /// Time until a network may probe again, in milliseconds. None: now.
-    fn pause_ms(&self, network: u64, now_ms: u64) -> Option<u64> {
-        let raw = self.slot(network).load(Ordering::Relaxed);
-        let passed_ms = (now_ms & 0xffff_ffff).wrapping_sub(raw & 0xffff_ffff) & 0xffff_ffff;
-        let is_own = raw != 0 && raw >> 32 == network >> 32;
-        (is_own && passed_ms < PROBE_PAUSE_MS).then(|| PROBE_PAUSE_MS - passed_ms)
-    }
-
-    fn begins(&self, network: u64, now_ms: u64) {
-        let raw = network >> 32 << 32 | (now_ms & 0xffff_ffff);
-        self.slot(network).store(raw, Ordering::Relaxed);
-    }
-
-    fn ends(&self, network: u64) {
-        let slot = self.slot(network);
-        if slot.load(Ordering::Relaxed) >> 32 == network >> 32 {
-            slot.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
 impl Slot {
     fn clear(&self) {
         for cell in [&self.total, &self.failed, &self.slow] {
@@ -400,9 +327,6 @@ impl Permit<'_> {
         chance: u64,
     ) {
         self.told = true;
-        if let Some(network) = self.network {
-            self.breaker.probers.ends(network);
-        }
         let slow = numbers.slow_ms.is_some_and(|slow_ms| took_ms > slow_ms);
         let failed = ended == Ended::Failed;
         let breaker = self.breaker;
@@ -441,19 +365,19 @@ impl Permit<'_> {
                         breaker.window_is_bad(numbers, failed, slow, now_ms)
                     });
                     let consecutive = match failed {
-                        true => (word.consecutive + 1).min(CONSECUTIVE),
+                        true => (word.count + 1).min(COUNT),
                         false => 0,
                     };
                     let row = numbers.consecutive_failures;
                     if bad || row.is_some_and(|row| failed && consecutive >= row) {
                         breaker.open(raw, word, numbers, now_ms, chance)
-                    } else if consecutive == word.consecutive {
+                    } else if consecutive == word.count {
                         true
                     } else {
                         breaker.exchange(
                             raw,
                             StateFields {
-                                consecutive,
+                                count: consecutive,
                                 ..word
                             },
                         )
@@ -468,7 +392,8 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
-    /// Ends a probe without a result: the request was cancelled or never reached the upstream.
+    /// Ends a probe without a result: the request was cancelled or never reached the upstream. It
+    /// makes room for one more probe.
     fn drop(&mut self) {
         if self.told || !self.probe {
             return;
@@ -479,7 +404,10 @@ impl Drop for Permit<'_> {
             if word.epoch != self.epoch || word.stand != CircuitState::HalfOpen {
                 return;
             }
-            let next = word.probing(word.probes.saturating_sub(1));
+            let next = StateFields {
+                count: (word.count + 1).min(FIELD),
+                ..word.probing(word.probes.saturating_sub(1))
+            };
             if self.breaker.exchange(raw, next) {
                 return;
             }
@@ -496,8 +424,14 @@ impl StateFields {
             epoch: epoch & EPOCH,
             probes: 0,
             successes: 0,
-            consecutive: 0,
+            count: 0,
         }
+    }
+
+    /// True if the half-open breaker may admit another probe. `most`: maximum of concurrent probes,
+    /// to which the probes without a result are added.
+    fn has_room(&self, most: u64) -> bool {
+        self.probes + self.successes < (most + self.count).min(FIELD)
     }
 
     fn probing(self, probes: u64) -> Self {
@@ -505,7 +439,7 @@ impl StateFields {
     }
 
     /// Packs the fields. Bits: 2 for the state, 16 for the epoch, 12 for probes, 12 for successes,
-    /// 20 for consecutive failures.
+    /// 20 for the count.
     fn pack(self) -> u64 {
         let stand = match self.stand {
             CircuitState::Closed => 0,
@@ -516,7 +450,7 @@ impl StateFields {
             | (self.epoch & EPOCH) << 2
             | (self.probes & FIELD) << 18
             | (self.successes & FIELD) << 30
-            | (self.consecutive & CONSECUTIVE) << 42
+            | (self.count & COUNT) << 42
     }
 
     fn unpack(raw: u64) -> Self {
@@ -529,7 +463,7 @@ impl StateFields {
             epoch: raw >> 2 & EPOCH,
             probes: raw >> 18 & FIELD,
             successes: raw >> 30 & FIELD,
-            consecutive: raw >> 42 & CONSECUTIVE,
+            count: raw >> 42 & COUNT,
         }
     }
 }

@@ -114,16 +114,12 @@ impl<'s> BreakerPermits<'s> {
     /// Takes the permits. `sends`: the client is still sending the request's body.
     pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64, sends: bool) -> Result<Self, Failure> {
         let common = &out.service.common;
-        let asker = || (sends, out.network());
         // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
         let own = out.upstream.circuit_breaker.as_ref();
         let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
         if let Some(fuse) = own {
-            let permit = common
-                .state
-                .breaker
-                .admit_client(&fuse.numbers, now_ms, asker());
+            let permit = common.state.breaker.admit(&fuse.numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
         }
         for named in &out.route.treatment.breakers {
@@ -132,7 +128,7 @@ impl<'s> BreakerPermits<'s> {
                 continue;
             };
             let numbers = &named.checked.numbers;
-            let permit = known.breaker.admit_client(numbers, now_ms, asker());
+            let permit = known.breaker.admit(numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, numbers));
         }
         Ok(Self(permits))

@@ -42,9 +42,12 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
         "at most two probes at a time"
     );
     drop(one);
+    // Its place, and one more.
     let three = breaker.admit(&numbers(), 101, false).unwrap();
+    let four = breaker.admit(&numbers(), 101, false).unwrap();
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
     assert!(breaker.admit(&numbers(), 102, false).is_err());
+    drop(four);
     three.ended(Ended::Alive, 1, &numbers(), 103, 0);
     assert_eq!(breaker.stand(0), CircuitState::Closed);
 }
@@ -266,6 +269,8 @@ struct Model {
     until_ms: u64,
     /// Numbers of the outstanding probes.
     probes: Vec<u64>,
+    /// Number of probes without a result since the breaker was last open.
+    abandoned: u64,
     proven: u64,
     /// Results of permits with a lower number are ignored.
     counts_from: u64,
@@ -280,6 +285,7 @@ impl Model {
             trips: 0,
             until_ms: 0,
             probes: Vec::new(),
+            abandoned: 0,
             proven: 0,
             counts_from: 0,
             next: 0,
@@ -290,6 +296,7 @@ impl Model {
         self.stand = stand;
         self.in_a_row = 0;
         self.probes.clear();
+        self.abandoned = 0;
         self.proven = 0;
         self.counts_from = self.next;
     }
@@ -304,10 +311,13 @@ impl Model {
         match self.stand {
             CircuitState::Closed => {}
             CircuitState::Open if now_ms < self.until_ms => return None,
-            CircuitState::HalfOpen if self.probes.len() as u64 + self.proven < 2 => {}
+            CircuitState::HalfOpen
+                if self.probes.len() as u64 + self.proven < 2 + self.abandoned => {}
             CircuitState::HalfOpen if now_ms < self.until_ms => return None,
             CircuitState::Open | CircuitState::HalfOpen => {
+                let abandoned = self.abandoned + self.probes.len() as u64;
                 self.turn(CircuitState::HalfOpen);
+                self.abandoned = abandoned;
                 self.until_ms = now_ms + 100;
             }
         }
@@ -325,6 +335,7 @@ impl Model {
         }
         self.probes.retain(|probe| *probe != number);
         match (self.stand, ended) {
+            (CircuitState::HalfOpen, None) => self.abandoned += 1,
             (_, None) | (CircuitState::Open, _) => {}
             (CircuitState::Closed, Some(Ended::Alive)) => self.in_a_row = 0,
             (CircuitState::Closed, Some(Ended::Failed)) => {
@@ -405,25 +416,69 @@ fn unfinished_uploads_are_admitted_by_rate() {
     assert_eq!(breaker.stand(1_020), CircuitState::Closed);
 }
 
-#[test]
-fn network_without_a_result_waits_for_its_next_probe() {
-    let breaker = opened();
-    let (one, other) = ((false, 7 << 32), (false, 9 << 32));
-    let mut turn = 0;
-    // The network ends its probes: others get the place in between.
-    for now_ms in (100..1_100).step_by(100) {
-        turn += usize::from(breaker.admit_client(&numbers(), now_ms, one).is_ok());
-    }
-    assert_eq!(turn, 1);
-    let refused = breaker.admit_client(&numbers(), 1_099, one).unwrap_err();
-    assert_eq!(refused, open(1));
-    for now_ms in [1_100, 1_101] {
-        let probe = breaker.admit_client(&numbers(), now_ms, other).unwrap();
-        probe.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
-    }
-    assert_eq!(breaker.stand(1_102), CircuitState::Closed);
-    // A closed breaker does not ask for networks.
+/// Lets `clients` hold all places of a half-open breaker for 14 ms at a time and then leave. Returns
+/// how many of 100 further requests, one each 10 ms, are refused.
+fn refused_beside(clients: usize) -> usize {
+    let numbers = Numbers {
+        open_ms: 1_000,
+        half_open_requests: 1,
+        ..numbers()
+    };
+    let breaker = Breaker::default();
     for _ in 0..3 {
-        drop(breaker.admit_client(&numbers(), 1_102, one).unwrap());
+        breaker
+            .admit(&numbers, 0, false)
+            .unwrap()
+            .ended(Ended::Failed, 1, &numbers, 0, 0);
     }
+    let mut held = VecDeque::new();
+    let mut refused = 0;
+    for now_ms in 1_000..2_000 {
+        while held
+            .front()
+            .is_some_and(|(until_ms, _)| *until_ms == now_ms)
+        {
+            held.pop_front();
+        }
+        while held.len() < clients
+            && let Ok(permit) = breaker.admit(&numbers, now_ms, false)
+        {
+            held.push_back((now_ms + 14, permit));
+        }
+        if now_ms % 10 == 5 {
+            // This client leaves at once, too, so that the breaker stays half open.
+            refused += usize::from(breaker.admit(&numbers, now_ms, false).is_err());
+        }
+    }
+    assert_eq!(breaker.stand(2_000), CircuitState::HalfOpen);
+    refused
+}
+
+#[test]
+fn clients_that_leave_do_not_occupy_the_probes() {
+    for clients in [1, 2, 8, 64, 500] {
+        let refused = refused_beside(clients);
+        assert!(refused <= 16, "{clients} clients: {refused} of 100 refused");
+    }
+}
+
+#[test]
+fn probes_that_expire_make_room_for_others() {
+    let breaker = opened();
+    let mut held = Vec::new();
+    // Eight clients take each place and never end. The open time is 100 ms.
+    for now_ms in (100..600).step_by(10) {
+        while held.len() < 8
+            && let Ok(permit) = breaker.admit(&numbers(), now_ms, false)
+        {
+            held.push(permit);
+        }
+    }
+    let permit = breaker.admit(&numbers(), 600, false).unwrap();
+    fail(permit, 601);
+    assert_eq!(breaker.stand(601), CircuitState::Open);
+    // The next half-open period begins with the configured number.
+    let reopened = 601 + 400;
+    let _two = [(); 2].map(|()| breaker.admit(&numbers(), reopened, false).unwrap());
+    assert!(breaker.admit(&numbers(), reopened, false).is_err());
 }

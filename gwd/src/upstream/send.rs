@@ -7,7 +7,6 @@
 //! dies before the first byte of the response, the request is sent once more on another connection,
 //! if it can be sent again. All other retries need `retries` and count in the retry budget.
 
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -16,11 +15,9 @@ use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
 use engine::{RouteRef, forward};
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
-use policy::network::Networks;
 use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
-use rustc_hash::FxBuildHasher;
 
 use crate::limits::addresses::Most;
 use crate::message::failure::{Failure, Kind};
@@ -199,12 +196,6 @@ async fn begin_upload(
 }
 
 impl<'a, 's> Outgoing<'a, 's> {
-    /// Hash of the client's widest network.
-    pub(super) fn network(&self) -> u64 {
-        let [.., widest] = Networks::of(self.cx.client).all();
-        FxBuildHasher.hash_one(widest)
-    }
-
     /// Derives the affinity of the request to a target.
     pub(super) fn affinity(&self, head: &RequestHead) -> Affinity {
         let hash_on = self.upstream.balance.hash_on.as_ref();

@@ -24,6 +24,9 @@ use crate::upstream::transport::{self, Begun, CallError, Refused};
 /// §10.1.1: a proxy must not wait forever).
 const CONTINUE_WAIT_MS: u64 = 1_000;
 
+/// Shortest wait for a client's body that explains a failure of the upstream: 100ms.
+const CLIENT_FAULT_MS: u64 = 100;
+
 /// Sending state that all attempts of a request share.
 pub(super) struct Sending<'a> {
     pub(super) calls: &'a CallCx,
@@ -206,15 +209,42 @@ impl Sending<'_> {
         all_ns.saturating_sub(client_ms.saturating_mul(1_000_000))
     }
 
-    /// Outcome of an attempt for outlier detection and circuit breakers. `None` for a timeout of an
-    /// attempt that had less than half of its time, because such a timeout says little about the
-    /// host.
-    pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
-        match outcome {
+    /// Outcome of an attempt for outlier detection and circuit breakers. `None` if it says little
+    /// about the host:
+    ///
+    /// - a timeout of an attempt that had less than half of its time;
+    /// - a failure or a 5xx status while the body is unfinished because of a slow client. Servers
+    ///   limit the time of a body (`ReadTimeout`, `client_body_timeout`), so that a client decides
+    ///   about this failure.
+    ///
+    /// `took_ns`: time since the attempt began, in nanoseconds; `now_ns`: time of the clock.
+    pub(super) fn sign(
+        &self,
+        outcome: &Result<Reply, Failure>,
+        took_ns: u64,
+        now_ns: u64,
+    ) -> Option<Sign> {
+        let sign = match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
             Err(failure) if self.hurried && failure.kind == Kind::Timeout => None,
             Err(failure) => sign(failure.kind),
-        }
+        };
+        let is_result = |sign: &Sign| match sign {
+            Sign::Status(status) => *status < 500,
+            Sign::Unreachable => true,
+            Sign::Broken | Sign::TimedOut => false,
+        };
+        sign.filter(|sign| is_result(sign) || !self.is_slow_client(took_ns, now_ns))
+    }
+
+    /// True if the body is unfinished, and most of the attempt's time was a wait for the client.
+    fn is_slow_client(&self, took_ns: u64, now_ns: u64) -> bool {
+        let Some(progress) = &self.progress else {
+            return false;
+        };
+        let client_ms = progress.awaited_client_ms(now_ns / 1_000_000);
+        let is_most = client_ms.saturating_mul(2) >= took_ns / 1_000_000;
+        !progress.done.get() && client_ms >= CLIENT_FAULT_MS && is_most
     }
 
     pub(super) fn judged(&self, error: &CallError) -> Failure {

@@ -185,6 +185,8 @@ impl CallError {
         let kind = if let Some(rustls::Error::AlertReceived(alert)) = self.tls() {
             // In TLS 1.3, an alert about a rejected client certificate arrives after the handshake.
             Kind::TlsAlert((*alert).into())
+        } else if let Self::Http2(http2::Error::HeadTooLarge { .. }) = self {
+            Kind::HeadTooLarge
         } else if self.is_protocol() {
             Kind::Protocol
         } else if self.is_unprocessed() {

@@ -252,3 +252,65 @@ fn time_of_a_slow_client_is_no_slow_call() {
         assert_eq!(get(served.address, "/a").status, 200, "{scope:?}");
     }
 }
+
+/// Upstream that gives each request half a second, as servers with a read timeout do, and then
+/// closes the connection without a response. Complete requests for `/fail` end in the same way at
+/// once, all others are answered.
+fn impatient() -> std::net::SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let talk = |mut stream: std::net::TcpStream| {
+        let limit = Duration::from_millis(500);
+        stream.set_read_timeout(Some(limit)).unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"ok") && !read.ends_with(b"\r\n\r\n") {
+            let mut some = [0; 4096];
+            match stream.read(&mut some) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => read.extend(&some[..count]),
+            }
+            if read.starts_with(b"POST") && read.ends_with(b"\r\n\r\n") {
+                read.push(b'.');
+            }
+        }
+        if !String::from_utf8_lossy(&read).contains("/fail") {
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || stream.map(talk));
+        }
+    });
+    address
+}
+
+#[test]
+fn upload_of_a_slow_client_is_no_failure() {
+    let address = impatient();
+    for scope in [Scope::Upstream, Scope::Target] {
+        let ops = vec![op("GET", "/a"), op("POST", "/a"), op("POST", "/fail")];
+        let mut shop = shop(address, ops);
+        let mut fuse = fuse(2, scope);
+        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+        shop.upstreams[0].circuit_breaker = Some(fuse);
+        let served = shop.serve();
+        for _ in 0..3 {
+            let mut slow = Client::connect(served.address);
+            slow.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\no");
+            assert_eq!(slow.answer().problem(), "upstream_reset", "{scope:?}");
+        }
+        assert_eq!(get(served.address, "/a").status, 200, "{scope:?}");
+        // The same failures with complete bodies are the upstream's.
+        let opened = match scope {
+            Scope::Upstream => "circuit_open",
+            Scope::Target => "no_healthy_upstream",
+        };
+        for told in ["upstream_reset", "upstream_reset", opened] {
+            let mut client = Client::connect(served.address);
+            client.send("POST /fail HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nok");
+            assert_eq!(client.answer().problem(), told, "{scope:?}");
+        }
+    }
+}

@@ -51,6 +51,7 @@ mod revoked_streams;
 mod routes;
 mod rows;
 mod rsa;
+mod shared_http2;
 mod silences;
 mod slow_clients;
 mod slow_uploads;

@@ -23,7 +23,7 @@ use h2::PingPong;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
@@ -42,13 +42,19 @@ use crate::upstream::socket::UpstreamSocket;
 
 /// Receive windows of a stream and of the connection, in bytes (data-plane.md §1).
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = i32::MAX as u32;
 /// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
 /// Maximum concurrent streams that are assumed until the peer's SETTINGS arrive.
 pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
+/// Maximum size of a request's header list that is sent before the peer's SETTINGS have arrived, in
+/// bytes. Larger requests wait for the SETTINGS: the peer may close a connection whose requests
+/// exceed its SETTINGS_MAX_HEADER_LIST_SIZE, with all other exchanges on it.
+const HEADER_LIST_UNASKED: u64 = 4 << 10;
+/// Bytes that each field adds to the size of a header list (RFC 9113 §6.5.2).
+const FIELD_OVERHEAD: usize = 32;
 /// Time for which writes may be blocked before the connection is closed: 30s.
 const WRITE_DEADLINE_MS: u64 = 30_000;
 
@@ -126,6 +132,9 @@ pub(crate) enum Error {
     Invalid(&'static str),
     /// The request's body ended early.
     Upload,
+    /// The header list or the trailers of the request have `bytes` bytes, but the peer accepts
+    /// only `max` (RFC 9113 §6.5.2). They were not sent.
+    HeadTooLarge { bytes: u64, max: u32 },
 }
 
 /// Failed call.
@@ -281,6 +290,7 @@ impl Connection {
             });
         }
         let (head, body) = prepare(request, scheme).map_err(Refused::of)?;
+        check_head(&open.0, &head).await.map_err(Refused::of)?;
         let ended = body.is_end_stream();
         let (response, stream) = match send.send_request(head, ended) {
             Ok(sent) => sent,
@@ -291,7 +301,7 @@ impl Connection {
         };
         let mut call = Call {
             response,
-            upload: (!ended).then(|| Upload::new(stream, body)),
+            upload: (!ended).then(|| Upload::new(stream, body, &open.0.inbox)),
             signs: open.0.signs.get(),
             interim: 0,
             _reading: UnreadBody::new(&open.0.inbox),
@@ -406,6 +416,53 @@ fn prepare(
     Ok((Request::from_parts(parts, ()), body))
 }
 
+/// Size of the header list of a request (RFC 9113 §6.5.2), in bytes, pseudo-header fields included.
+fn header_list_bytes(head: &Request<()>) -> u64 {
+    let uri = head.uri();
+    let pseudo = [
+        (":method", Some(head.method().as_str())),
+        (":scheme", uri.scheme_str()),
+        (":authority", uri.authority().map(Authority::as_str)),
+        (":path", uri.path_and_query().map(PathAndQuery::as_str)),
+    ];
+    let pseudo = pseudo
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| name.len() + value.len() + FIELD_OVERHEAD));
+    (pseudo.sum::<usize>() + fields_bytes(head.headers())) as u64
+}
+
+/// Size of fields in a header list or in trailers (RFC 9113 §6.5.2), in bytes.
+fn fields_bytes(fields: &HeaderMap) -> usize {
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+    sizes.sum()
+}
+
+/// Checks that the peer accepts the header list of a request. Waits for the peer's SETTINGS if they
+/// have not arrived and the list is larger than [`HEADER_LIST_UNASKED`].
+async fn check_head(state: &State, head: &Request<()>) -> Result<(), Error> {
+    let max = match state.inbox.header_list_max() {
+        Some(u32::MAX) => return Ok(()),
+        max => max,
+    };
+    let bytes = header_list_bytes(head);
+    let max = match max {
+        None if bytes <= HEADER_LIST_UNASKED => return Ok(()),
+        None => {
+            state
+                .settle(|| state.inbox.header_list_max().is_some())
+                .await;
+            state.inbox.header_list_max().unwrap_or(u32::MAX)
+        }
+        Some(max) => max,
+    };
+    match bytes > u64::from(max) {
+        true => Err(Error::HeadTooLarge { bytes, max }),
+        false => Ok(()),
+    }
+}
+
 // === impl State ===
 
 impl State {
@@ -484,7 +541,11 @@ impl Error {
                     && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
             }
             Self::Unsent(_) => true,
-            Self::Invalid(_) | Self::Upload | Self::NoTunnels | Self::Tls(_) => false,
+            Self::Invalid(_)
+            | Self::Upload
+            | Self::NoTunnels
+            | Self::Tls(_)
+            | Self::HeadTooLarge { .. } => false,
         }
     }
 
@@ -507,7 +568,7 @@ impl Error {
         match self {
             Self::Http2(error) => error.is_library(),
             Self::Invalid(_) | Self::NoTunnels => true,
-            Self::Unsent(_) | Self::Upload | Self::Tls(_) => false,
+            Self::Unsent(_) | Self::Upload | Self::Tls(_) | Self::HeadTooLarge { .. } => false,
         }
     }
 }
@@ -520,6 +581,11 @@ impl fmt::Display for Error {
             Self::Unsent(error) => write!(f, "the request was not sent: {error}"),
             Self::Invalid(why) => f.write_str(why),
             Self::Upload => f.write_str("the request's body ended early"),
+            Self::HeadTooLarge { bytes, max } => write!(
+                f,
+                "the request's fields have {bytes} bytes, but the upstream accepts {max} \
+(SETTINGS_MAX_HEADER_LIST_SIZE)"
+            ),
             Self::NoTunnels => {
                 f.write_str("the upstream accepts no WebSockets over HTTP/2 (RFC 8441)")
             }

@@ -13,7 +13,7 @@ use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Call, Connection, Error, Incoming, Open, State, prepare};
+use super::{Call, Connection, Error, Incoming, Open, State, check_head, prepare};
 use crate::limits::inbox::UnreadBody;
 use crate::message::body::RequestBody;
 
@@ -64,6 +64,7 @@ impl Connection {
         let (mut head, _) = prepare(request, self.scheme)?;
         *head.method_mut() = Method::CONNECT;
         head.extensions_mut().insert(protocol);
+        check_head(&open.0, &head).await?;
         let sent = self.send.send_request(head, false);
         let (response, mut send) = sent.map_err(Error::Unsent)?;
         let mut call = Call {
@@ -91,21 +92,31 @@ impl Connection {
     }
 
     /// True if the peer supports extended CONNECT. The peer's SETTINGS announce the support (RFC
-    /// 8441 §3). To wait for the SETTINGS, a PING is sent, whose response arrives after them.
+    /// 8441 §3); this function waits for them.
     async fn has_tunnels(&self) -> bool {
-        let state = &*self.state;
+        let known = || self.send.is_extended_connect_protocol_enabled();
+        self.state.settle(known).await;
+        known()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Waits until the peer's SETTINGS have arrived, or the connection has ended. Ends early if
+    /// `is_known` returns true. A PING is sent, whose response arrives after the SETTINGS.
+    pub(super) async fn settle(&self, is_known: impl Fn() -> bool) {
         loop {
-            let known = self.send.is_extended_connect_protocol_enabled();
-            if known || state.settled.get() {
-                return known;
+            if is_known() || self.settled.get() {
+                return;
             }
-            let told = state.settling.notified();
-            match Asking::begin(state) {
+            let told = self.settling.notified();
+            match Asking::begin(self) {
                 Some(mut asking) => {
                     let ponged = poll_fn(|cx| asking.poll(cx)).await;
-                    state.settled.set(true);
+                    self.settled.set(true);
                     if ponged.is_err() {
-                        state.retired.set(true);
+                        self.retired.set(true);
                     }
                 }
                 None => told.await,

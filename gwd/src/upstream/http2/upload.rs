@@ -1,13 +1,15 @@
 //! Sending of a request's body on an HTTP/2 stream, as far as flow control allows.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body as _;
 
-use super::Error;
+use super::{Error, fields_bytes};
+use crate::limits::inbox::Inbox;
 use crate::message::body::RequestBody;
 
 /// Request body that is being sent. Dropping it before its end resets the stream.
@@ -19,16 +21,19 @@ pub(super) struct Upload {
     /// True if the body ends with `waiting`.
     last: bool,
     done: bool,
+    /// Has the maximum size of the trailers.
+    inbox: Rc<Inbox>,
 }
 
 impl Upload {
-    pub(super) fn new(stream: SendStream<Bytes>, body: RequestBody) -> Self {
+    pub(super) fn new(stream: SendStream<Bytes>, body: RequestBody, inbox: &Rc<Inbox>) -> Self {
         Self {
             stream,
             body,
             waiting: Bytes::new(),
             last: false,
             done: false,
+            inbox: Rc::clone(inbox),
         }
     }
 
@@ -79,6 +84,11 @@ impl Upload {
                 }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
+                        let max = self.inbox.header_list_max().unwrap_or(u32::MAX);
+                        let bytes = fields_bytes(&trailers) as u64;
+                        if bytes > u64::from(max) {
+                            return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
+                        }
                         let _unwanted = self.stream.send_trailers(trailers);
                         return Poll::Ready(Ok(()));
                     }
