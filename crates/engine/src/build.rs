@@ -146,6 +146,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
         address,
         limits: listener.limits.clone(),
         trusted_proxies: listener.trusted_proxies.as_slice().into(),
+        forwarding_fields: listener.forwarding_fields().into(),
         scheme: match listener.protocol {
             ir::Protocol::Http => "http",
             ir::Protocol::Https(_) => "https",

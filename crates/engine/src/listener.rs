@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{CertificateFields, Cidr, ListenerLimits, ProxyProtocol};
+use bundle::ir::{CertificateFields, Cidr, ForwardingField, ListenerLimits, ProxyProtocol};
 
 use policy::RequestHead;
 
@@ -21,6 +21,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Address ranges of the proxies whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,
+    /// Forwarding fields that the trusted proxies write.
+    pub forwarding_fields: Box<[ForwardingField]>,
     /// Protocol of its clients: `http` or `https`.
     pub scheme: &'static str,
     /// True if the listener accepts HTTP/2 in addition to HTTP/1.1.

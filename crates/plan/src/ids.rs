@@ -66,6 +66,7 @@ are compared as strings.";
         "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "Another authority must have issued clients' certificates.";
         "client-revocation-changed" "The revocation list of client certificates differs or is absent.";
+        "forwarding-fields-changed" "Other forwarding fields of trusted proxies are believed (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address.";
         "trusted-proxy-added" "More peers are trusted proxies: they may assert any client address.";
         "trusted-proxy-removed" "Fewer peers are trusted proxies.";
         "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter checks its clients by the peer's address; `weaken` if the filter admits the peer.";

@@ -146,6 +146,9 @@ pub enum Outage {
     Failed,
     /// The response is longer than allowed.
     TooLarge,
+    /// The service closed the connection after a question with a large head, which may exceed its
+    /// limit. A client can cause this while the service is healthy.
+    LargeHead,
     /// The upstream has reached its maximum of concurrent requests.
     Overflow,
     /// The circuit breaker of the upstream is open.
@@ -326,6 +329,7 @@ impl Outage {
             Self::Timeout => "timeout",
             Self::Failed => "failed",
             Self::TooLarge => "too_large",
+            Self::LargeHead => "large_head",
             Self::Overflow => "overflow",
             Self::CircuitOpen => "circuit_open",
         }

@@ -40,6 +40,11 @@ pub static LISTENER: Object = Object {
             "Peers whose forwarding fields are trusted, such as `10.0.0.0/8`.",
         ),
         F::optional(
+            "forwarding_fields",
+            Shape::List(&FORWARDING_FIELD),
+            "Fields that `trusted_proxies` write about the client, such as `[x-forwarded-for, x-forwarded-proto, x-forwarded-host]`, or `[forwarded]` (RFC 7239). The others are removed, because the proxies pass on what clients send in them. Default: `[x-forwarded-for, x-forwarded-proto]`.",
+        ),
+        F::optional(
             "merge_slashes",
             Bool,
             "Treat `//` in paths as `/`: for matching and for the path that the upstream gets. Default: `false`.",
@@ -58,11 +63,21 @@ pub static LISTENER: Object = Object {
     rules: &[
         Rule::Holds(tls_goes_with_https),
         Rule::Holds(headers_have_senders),
+        Rule::Holds(one_field_names_the_client),
         Rule::Holds(forwarded_certificates_exist),
     ],
 };
 
 static RANGE: Shape = Form(&forms::RANGE);
+
+static FORWARDING_FIELD: Shape = Word(&[
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "forwarded",
+]);
 
 static TLS: Object = Object {
     what: "the TLS of a listener",
@@ -238,6 +253,32 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
         Some("pass") if !trusts => (
             "`pass` has no effect: the listener trusts no proxy".to_owned(),
             "write `trusted_proxies: [10.0.0.0/8]` beside it",
+        ),
+        _ => return,
+    };
+    sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
+}
+
+/// Reports `forwarding_fields` that do not name the client, or name it in two fields, of which a
+/// client could write one.
+fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some((_, value)) = node.entry("forwarding_fields") else {
+        return;
+    };
+    let names: Vec<&str> = value.items().filter_map(NodeRef::scalar_text).collect();
+    let has = |name: &str| names.contains(&name);
+    let (message, help) = match (has("x-forwarded-for"), has("forwarded")) {
+        (true, true) => (
+            "`forwarded` and `x-forwarded-for` both name the client",
+            "write the field that the proxies set; gwd removes the other one",
+        ),
+        (false, true) if names.len() > 1 => (
+            "`forwarded` has the scheme and the host, too",
+            "write `[forwarded]`",
+        ),
+        (false, false) => (
+            "no field names the client, so that the proxy counts as the client",
+            "add `x-forwarded-for`, or remove `trusted_proxies`",
         ),
         _ => return,
     };

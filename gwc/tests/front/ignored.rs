@@ -31,6 +31,7 @@ listeners:
     address: 127.0.0.1:8080
     protocol: http
     trusted_proxies: [10.0.0.0/8]
+    forwarding_fields: [x-forwarded-for, x-forwarded-proto]
     proxy_protocol: {from: ["10.9.0.0/16"], timeout: 4s}
     merge_slashes: true
     limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s, body_timeout: 40s, min_rate: 1KiB, stream_idle_timeout: 4m}

@@ -388,6 +388,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
         listeners: ir::Set::new(vec![ir::Listener {
             merge_slashes: false,
             forward_client_cert: None,
+            forwarding_fields: None,
             name: "public".into(),
             address: "127.0.0.1:0".into(),
             protocol: ir::Protocol::Http,

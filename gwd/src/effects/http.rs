@@ -30,6 +30,7 @@ use crate::message::failure::{Failure, Kind};
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
+use crate::upstream::attempt::is_large;
 use crate::upstream::breaker_permits;
 use crate::upstream::connect::{Times, connect};
 use crate::upstream::outlier::Sign;
@@ -319,14 +320,12 @@ impl To<'_> {
                 Some(lease) => lease,
                 None => match self.connect(upstream, service, target).await {
                     Ok(lease) => lease,
-                    Err(outage @ (Outage::Overflow | Outage::CircuitOpen | Outage::TooLarge)) => {
-                        return Err(outage);
-                    }
                     Err(outage @ (Outage::Failed | Outage::Timeout)) => {
                         tried.add(target);
                         last = outage;
                         continue;
                     }
+                    Err(outage) => return Err(outage),
                 },
             };
             let used = used || lease.is_used();
@@ -336,7 +335,7 @@ impl To<'_> {
             {
                 Ok(begun) => return Ok(begun),
                 Err(Once::Stale) if used => reuse = false,
-                Err(Once::Stale) => return Err(Outage::Failed),
+                Err(Once::Stale) => return Err(broken(head)),
                 Err(Once::Outage(outage)) => return Err(outage),
             }
         }
@@ -404,7 +403,7 @@ impl To<'_> {
         let now_ns = clock.now_ns();
         let sign = match &answered {
             Some(Ok(response)) => Some(Sign::Status(response.status().as_u16())),
-            Some(Err(_)) => Some(Sign::Broken),
+            Some(Err(_)) => (!is_large(&head)).then_some(Sign::Broken),
             None => Some(Sign::TimedOut),
         };
         let stale = |refused: &Refused| refused.error.is_stale() && lease.is_used();
@@ -425,7 +424,7 @@ impl To<'_> {
                 lease.died(began_ns / 1_000_000, now_ns / 1_000_000);
                 Err(Once::Stale)
             }
-            Some(Err(_)) => Err(Once::Outage(Outage::Failed)),
+            Some(Err(_)) => Err(Once::Outage(broken(&head))),
             None => Err(Once::Outage(Outage::Timeout)),
         }
     }
@@ -445,7 +444,15 @@ fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
         Ok(answered) => Some(Sign::Status(answered.status.as_u16())),
         Err(Outage::Timeout) => Some(Sign::TimedOut),
         Err(Outage::Failed | Outage::TooLarge) => Some(Sign::Broken),
-        Err(Outage::Overflow | Outage::CircuitOpen) => None,
+        Err(Outage::Overflow | Outage::CircuitOpen | Outage::LargeHead) => None,
+    }
+}
+
+/// Reason for a connection that the service closed without a response to a request with this head.
+fn broken(head: &RequestHead) -> Outage {
+    match is_large(head) {
+        true => Outage::LargeHead,
+        false => Outage::Failed,
     }
 }
 

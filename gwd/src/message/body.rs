@@ -40,6 +40,17 @@ pub(crate) struct UploadBroken;
 
 // === impl RequestBody ===
 
+impl RequestBody {
+    /// True if small pieces may wait for further ones before they are passed on.
+    pub(crate) fn gathers(&self) -> bool {
+        match self {
+            Self::Upload(upload) => upload.gathers(),
+            Self::Flow(_) => true,
+            Self::Empty | Self::Whole(_) | Self::Copy(_) => false,
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = UploadBroken;

@@ -184,6 +184,12 @@ impl Transfer {
         self.awaits_upload() && !self.is_grpc.get() && !self.endless.get()
     }
 
+    /// True if small pieces of the upload may wait for further ones before they are passed on: the
+    /// request is neither gRPC nor of a streaming operation, in which each piece may be a message.
+    pub(crate) fn gathers_upload(&self) -> bool {
+        !self.is_grpc.get() && !self.endless.get()
+    }
+
     /// Extends the deadline because the upload makes progress. If response data waits for the
     /// client, the deadline depends on the time budget for reading it; the uploaded bytes are added
     /// to that budget later.

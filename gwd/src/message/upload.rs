@@ -151,6 +151,11 @@ impl BodySource {
 // === impl Upload ===
 
 impl Upload {
+    /// True if small pieces may wait for further ones before they are passed on.
+    pub(crate) fn gathers(&self) -> bool {
+        self.transfer.gathers_upload()
+    }
+
     pub(crate) fn new(
         incoming: Incoming,
         transfer: &Rc<Transfer>,

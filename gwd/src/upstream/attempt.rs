@@ -14,6 +14,7 @@ use crate::upstream::breaker::Permit;
 use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, tell};
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Times, connect};
+use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Outgoing, judge_connect};
@@ -71,6 +72,17 @@ pub(super) struct Reply {
     pub(super) target: usize,
 }
 
+/// Size from which a head may exceed the limit of a server, in bytes. The smallest usual limit is that
+/// of uWSGI, 4 KiB; the fields that gwd adds are not counted.
+const LARGE_HEAD: usize = 3 << 10;
+
+/// True if a head may exceed the limit of a server.
+pub(crate) fn is_large(head: &RequestHead) -> bool {
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    head.target.as_str().len() + fields.sum::<usize>() >= LARGE_HEAD
+}
+
 impl Reply {
     /// Discards the response before a retry. Returns the connection to its pool if nothing is left
     /// to read.
@@ -105,12 +117,19 @@ impl<'s> Call<'_, 's> {
             Ok(_) => self.seen_ns,
             Err(_) => self.look(),
         };
-        let sign = self
-            .sending
-            .sign(&outcome, now_ns.saturating_sub(began_ns), now_ns);
+        let sign = self.sign(&outcome, now_ns.saturating_sub(began_ns), now_ns);
         let took_ns = self.sending.awaited_upstream_ns(began_ns, now_ns);
         fuses.record_result(sign, took_ns, now_ns, self.out);
         outcome
+    }
+
+    /// Outcome of an attempt for outlier detection and circuit breakers, as [`Sending::sign`].
+    /// `None` as well for a connection that broke after a large head: many servers close the
+    /// connection if a head exceeds their limit, so that a client decides about this failure.
+    fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
+        let sign = self.sending.sign(outcome, took_ns, now_ns)?;
+        let is_of_client = sign == Sign::Broken && is_large(self.head);
+        (!is_of_client).then_some(sign)
     }
 
     /// Gets a connection, sends the request and waits for the response head.
@@ -242,7 +261,7 @@ impl<'s> Call<'_, 's> {
         };
         let now_ns = self.look();
         let lasted_ns = now_ns.saturating_sub(began_ms * 1_000_000);
-        let sign = self.sending.sign(&outcome, lasted_ns, now_ns);
+        let sign = self.sign(&outcome, lasted_ns, now_ns);
         let took_ns = self
             .sending
             .awaited_upstream_ns(began_ms * 1_000_000, now_ns);

@@ -2,7 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod affinity;
-mod attempt;
+pub(crate) mod attempt;
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod breaker_permits;

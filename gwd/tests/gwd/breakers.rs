@@ -314,3 +314,33 @@ fn upload_of_a_slow_client_is_no_failure() {
         }
     }
 }
+
+#[test]
+fn connection_closed_after_a_large_head_is_no_failure() {
+    // As uWSGI: a head above 4 KiB ends the connection without a response.
+    let upstream = Upstream::start(|seen, stream| {
+        if seen.head.len() > 4_096 || seen.head.contains("/fail") {
+            return Then::Close;
+        }
+        say(stream, "content-length: 0\r\n", "");
+        Then::Keep
+    });
+    for scope in [Scope::Upstream, Scope::Target] {
+        let ops = vec![op("GET", "/a"), op("GET", "/fail")];
+        let mut shop = shop(upstream.address, ops);
+        let mut fuse = fuse(2, scope);
+        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+        shop.upstreams[0].circuit_breaker = Some(fuse);
+        let served = shop.serve();
+        let cookie = format!("cookie: a={}\r\n", "~".repeat(5_000));
+        for _ in 0..3 {
+            let answer = fetch(served.address, "GET", "/a", &cookie);
+            assert_eq!(answer.problem(), "upstream_reset", "{scope:?}");
+        }
+        assert_eq!(get(served.address, "/a").status, 200, "{scope:?}");
+        for _ in 0..2 {
+            assert_eq!(get(served.address, "/fail").status, 502, "{scope:?}");
+        }
+        assert_eq!(get(served.address, "/a").status, 503, "{scope:?}");
+    }
+}

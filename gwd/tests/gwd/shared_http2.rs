@@ -123,3 +123,51 @@ fn slow_readers_do_not_hold_up_other_responses() {
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
 }
+
+/// Sends a body of 100 bytes, one byte per chunk, with trailers, and then one of 5,000 bytes. Returns
+/// the sizes of the DATA frames at the upstream.
+fn frames_of(kind: &str) -> Vec<usize> {
+    let sizes = Arc::<Mutex<Vec<usize>>>::default();
+    let seen = Arc::clone(&sizes);
+    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let (request, respond) = asked;
+            let (parts, mut body) = request.into_parts();
+            while let Some(Ok(data)) = body.data().await {
+                seen.lock().unwrap().push(data.len());
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            ok((http::Request::from_parts(parts, body), respond)).await;
+        }
+    });
+    let served = upstream.behind(vec![op("POST", "/a")]).serve();
+    for (count, size) in [(100, 1), (5, 1_000)] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!(
+            "POST /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\ncontent-type: {kind}\r\n\
+             transfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
+        ));
+        let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+        for _ in 0..count {
+            client.send(&chunk);
+        }
+        client.send("0\r\nx-sum: 1\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+    }
+    let sizes = sizes.lock().unwrap().clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 5_100);
+    sizes
+}
+
+#[test]
+fn small_pieces_of_uploads_share_frames() {
+    let sizes = frames_of("text/plain");
+    assert_eq!(sizes[0], 100, "{sizes:?}");
+    let (last, others) = sizes[1..].split_last().unwrap();
+    assert!(others.iter().all(|size| *size >= 2_048), "{sizes:?}");
+    assert!(*last > 0, "{sizes:?}");
+    // Each piece of a gRPC call may be a message that its peer awaits.
+    let sizes = frames_of("application/grpc");
+    assert!(sizes.len() > 20, "{sizes:?}");
+}

@@ -38,8 +38,9 @@ pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
 pub use server::{Servers, server};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, CertificateFields, Certified, Consumer, Credential, Holder, HolderName, Listener,
-    ListenerLimits, Password, Policy, Protocol, Shared, Verifier, addresses_collide,
+    ApiRef, CertificateFields, Certified, Consumer, Credential, ForwardingField, Holder,
+    HolderName, Listener, ListenerLimits, Password, Policy, Protocol, Shared, Verifier,
+    addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -100,6 +101,7 @@ const OWN: &[&str] = &[
     "consumer:tokens",
     "gateway:errors",
     "listener:forward_client_cert",
+    "listener:forwarding_fields",
     "listener:http2",
     "listener:merge_slashes",
     "listener:proxy_protocol",

@@ -104,6 +104,61 @@ pub struct Listener {
     /// forwarded.
     #[n(9)]
     pub forward_client_cert: Option<CertificateFields>,
+    /// Forwarding fields that the trusted proxies write. None: [`ForwardingField::USUAL`].
+    #[n(10)]
+    pub forwarding_fields: Option<Vec<ForwardingField>>,
+}
+
+/// Field in which a trusted proxy names the client and its request. A proxy that does not write a
+/// field passes on what the client sent in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ForwardingField {
+    /// `X-Forwarded-For`: the addresses of the client and of the proxies.
+    #[n(0)]
+    XForwardedFor,
+    /// `X-Forwarded-Proto`: the scheme of the client's request.
+    #[n(1)]
+    XForwardedProto,
+    /// `X-Forwarded-Host`: the host and port of the client's request.
+    #[n(2)]
+    XForwardedHost,
+    /// `X-Forwarded-Port`: the port of the client's request.
+    #[n(3)]
+    XForwardedPort,
+    /// `X-Forwarded-Prefix`: the part of the path that a proxy has removed.
+    #[n(4)]
+    XForwardedPrefix,
+    /// `Forwarded` (RFC 7239): addresses, scheme and host.
+    #[n(5)]
+    Forwarded,
+}
+
+impl ForwardingField {
+    /// All fields.
+    pub const ALL: [Self; 6] = [
+        Self::XForwardedFor,
+        Self::XForwardedProto,
+        Self::XForwardedHost,
+        Self::XForwardedPort,
+        Self::XForwardedPrefix,
+        Self::Forwarded,
+    ];
+    /// Fields that proxies write if the listener names none.
+    pub const USUAL: [Self; 2] = [Self::XForwardedFor, Self::XForwardedProto];
+
+    /// Name of the field in lower case, which is also the value in gateway.yaml.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::XForwardedProto => "x-forwarded-proto",
+            Self::XForwardedHost => "x-forwarded-host",
+            Self::XForwardedPort => "x-forwarded-port",
+            Self::XForwardedPrefix => "x-forwarded-prefix",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 /// Fields that carry a client's certificate to upstreams.
@@ -420,10 +475,22 @@ impl Listener {
             let word = Value::One(Scalar::Text(fields.word().into()));
             settings = settings.with(&["forward_client_cert"], word);
         }
+        if let Some(fields) = &self.forwarding_fields {
+            let names = fields.iter().map(|field| Scalar::Text(field.name().into()));
+            settings = settings.with(&["forwarding_fields"], Value::List(names.collect()));
+        }
         if let Some(header) = &self.proxy_protocol {
             settings = settings.with_below(&[], header.settings());
         }
         settings
+    }
+
+    /// Forwarding fields that the trusted proxies write.
+    #[must_use]
+    pub fn forwarding_fields(&self) -> &[ForwardingField] {
+        self.forwarding_fields
+            .as_deref()
+            .unwrap_or(&ForwardingField::USUAL)
     }
 
     /// Features that a gateway must have for the listener. The names are those in `needs`.
@@ -434,6 +501,10 @@ impl Listener {
             (
                 "listener:forward_client_cert",
                 self.forward_client_cert.is_some(),
+            ),
+            (
+                "listener:forwarding_fields",
+                self.forwarding_fields.is_some(),
             ),
             ("listener:merge_slashes", self.merge_slashes),
             ("listener:proxy_protocol", self.proxy_protocol.is_some()),

@@ -5,7 +5,7 @@
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::auth::dpop::SeenUrl;
 
-use super::{Hop, X_FORWARDED_FOR, hops_agree, outside_quotes};
+use super::{Hop, is_forwarded_valid, outside_quotes};
 
 pub(crate) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -47,11 +47,10 @@ pub(crate) struct Believed {
 }
 
 impl Believed {
-    /// Reads the forwarding fields. `X-Forwarded-*` take precedence over `Forwarded`.
+    /// Reads the forwarding fields. The edge has removed those that trusted proxies do not write
+    /// (`forwarding_fields`).
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // Ignore a `Forwarded` with other hops than `X-Forwarded-For`: a client sent it through a
-        // proxy that only knows `X-Forwarded-For`.
-        let forwarded = client_element(headers).filter(|_| hops_agree(headers));
+        let forwarded = client_element(headers).filter(|_| is_forwarded_valid(headers));
         let of_forwarded = |name: &str| {
             let pairs = forwarded.as_deref().unwrap_or_default().iter();
             let found = pairs
@@ -59,14 +58,11 @@ impl Believed {
                 .find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.as_str())
         };
-        // Beside `X-Forwarded-For`, `Forwarded` may be the client's: it knows its own address, so
-        // that its element agrees.
-        let may_be_of_client = headers.contains_key(&X_FORWARDED_FOR);
         let forwarded_proto = of_forwarded("proto").and_then(known_proto);
-        let proto = proto(headers).or(forwarded_proto.filter(|_| !may_be_of_client));
+        let proto = proto(headers).or(forwarded_proto);
         let forwarded_host = of_forwarded("host").filter(|host| is_authority(host));
         let host = first(headers, &X_FORWARDED_HOST).filter(|host| is_authority(host));
-        let host = host.or(forwarded_host.filter(|_| !may_be_of_client));
+        let host = host.or(forwarded_host);
         let port = first(headers, &X_FORWARDED_PORT);
         Self {
             proto,

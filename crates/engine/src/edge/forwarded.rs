@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bundle::ir::ForwardingField;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
@@ -144,8 +145,8 @@ pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// Address of the client: of the right-most hop that is not a trusted proxy. The hops are those of
-/// `X-Forwarded-For`, or those of `Forwarded` if there is none. `peer` is a trusted proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
+/// Address of the client: of the right-most hop that is not a trusted proxy. `peer` is a trusted
+/// proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
 pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> (IpAddr, usize) {
     let is_trusted = |address: &IpAddr| {
         let mut ranges = listener.trusted_proxies.iter();
@@ -173,25 +174,19 @@ pub(crate) struct Hop<'h> {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Hops of the request, beginning with the client: those of `X-Forwarded-For`, or those of
-/// `Forwarded` if there is no `X-Forwarded-For`. Leaves out a malformed hop and all hops before it,
-/// because the proxy that forwarded them did not check them.
+/// Hops of the request, beginning with the client: those of `X-Forwarded-For` or of `Forwarded`; the
+/// edge has removed the field that trusted proxies do not write. Leaves out a malformed hop and all
+/// hops before it, because the proxy that forwarded them did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
-    // A malformed `X-Forwarded-For` does not make `Forwarded` count: the proxy that appended to the
-    // one field may have let the client's other field pass.
     credible(match headers.contains_key(&X_FORWARDED_FOR) {
         true => hops_of_x_forwarded_for(headers),
         false => hops_of_forwarded(headers),
     })
 }
 
-/// True if `Forwarded` and `X-Forwarded-For` have the same hops, or there is no `X-Forwarded-For`.
-pub(crate) fn hops_agree(headers: &HeaderMap) -> bool {
-    let newer = hops_of_forwarded(headers);
-    let addresses = |hops: &[Hop<'_>]| hops.iter().map(|hop| hop.address).collect::<Vec<_>>();
-    newer.iter().all(Hop::is_valid)
-        && (!headers.contains_key(&X_FORWARDED_FOR)
-            || addresses(&hops_of_x_forwarded_for(headers)) == addresses(&newer))
+/// True if all hops of `Forwarded` are well-formed.
+pub(crate) fn is_forwarded_valid(headers: &HeaderMap) -> bool {
+    hops_of_forwarded(headers).iter().all(Hop::is_valid)
 }
 
 fn hops_of_x_forwarded_for(headers: &HeaderMap) -> Vec<Hop<'_>> {
@@ -271,6 +266,16 @@ impl<'h> Hop<'h> {
         self.address.is_some()
             || self.text.eq_ignore_ascii_case("unknown")
             || self.text.starts_with('_') && obfuscated(self.text)
+    }
+}
+
+/// Removes the forwarding fields that the trusted proxies do not write: they pass on those that the
+/// client sent.
+pub(super) fn drop_fields_of_clients(headers: &mut HeaderMap, written: &[ForwardingField]) {
+    for field in ForwardingField::ALL {
+        if !written.contains(&field) {
+            headers.remove(field.name());
+        }
     }
 }
 

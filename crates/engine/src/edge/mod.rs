@@ -24,8 +24,12 @@ use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::{ADDRESS_FIELDS, speaks_for_gateway};
-use crate::edge::forwarded::{Allowed, client, drop_unproven, folds, is_hop_lookalike, is_managed};
-pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, outside_quotes};
+use crate::edge::forwarded::{
+    Allowed, client, drop_fields_of_clients, drop_unproven, folds, is_hop_lookalike, is_managed,
+};
+pub(crate) use crate::edge::forwarded::{
+    Hop, hops, is_forwarded_valid, is_lookalike, outside_quotes,
+};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;
@@ -157,6 +161,7 @@ pub fn admit(
     } = target(&method, asked, listener.slashes)?;
     let mut address = peer;
     if trusted {
+        drop_fields_of_clients(&mut headers, &listener.forwarding_fields);
         let (client, written) = client(&headers, listener, peer);
         address = client;
         drop_unproven(&mut headers, written);

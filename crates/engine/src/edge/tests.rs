@@ -1,6 +1,6 @@
 use super::*;
 use crate::router::HostTable;
-use bundle::ir::{Cidr, ListenerLimits};
+use bundle::ir::{Cidr, ForwardingField, ListenerLimits};
 
 fn listener(trusted: &[&str]) -> Listener {
     Listener {
@@ -23,6 +23,7 @@ fn listener(trusted: &[&str]) -> Listener {
             .iter()
             .map(|range| Cidr::parse(range).unwrap())
             .collect(),
+        forwarding_fields: ForwardingField::USUAL.into(),
         scheme: "http",
         http2: false,
         proxy_protocol: None,
@@ -48,14 +49,24 @@ fn code(method: &str, target: &str, fields: &[(&str, &str)]) -> &'static str {
     .map_or_else(|reject| reject.code, |_| "ok")
 }
 
-/// A request for `/` from a trusted proxy.
+/// A request for `/` from a trusted proxy that writes `Forwarded` if the request has only this
+/// field with the client's address, otherwise all fields `X-Forwarded-*`.
 fn admitted_from_proxy(fields: &[(&str, &str)]) -> Admitted {
-    admit(
-        request("GET", "/", fields),
-        &listener(&["10.0.0.0/8"]),
-        "10.0.0.1".parse().unwrap(),
-    )
-    .unwrap()
+    let has = |wanted: &str| fields.iter().any(|(name, _)| *name == wanted);
+    match has("forwarded") && !has("x-forwarded-for") {
+        true => admitted_by(&[ForwardingField::Forwarded], fields),
+        false => admitted_by(&ForwardingField::ALL[..5], fields),
+    }
+}
+
+/// A request for `/` from a trusted proxy that writes these forwarding fields.
+fn admitted_by(written: &[ForwardingField], fields: &[(&str, &str)]) -> Admitted {
+    let listener = Listener {
+        forwarding_fields: written.into(),
+        ..listener(&["10.0.0.0/8"])
+    };
+    let parts = request("GET", "/", fields);
+    admit(parts, &listener, "10.0.0.1".parse().unwrap()).unwrap()
 }
 
 #[test]
@@ -221,12 +232,8 @@ fn hops_before_a_malformed_one_are_not_believed() {
     assert_eq!(older("203.0.113.9, unknown, 10.1.1.1"), "10.1.1.1");
     let newer = "for=198.51.100.7";
     let both = |text| client(&[("x-forwarded-for", text), ("forwarded", newer)]);
-    assert_eq!(both("203.0.113.9"), "203.0.113.9", "the older field counts");
-    assert_eq!(
-        both("garbage"),
-        "10.0.0.1",
-        "the other field may be the client's"
-    );
+    assert_eq!(both("203.0.113.9"), "203.0.113.9");
+    assert_eq!(both("garbage"), "10.0.0.1");
     let only = |text| client(&[("forwarded", text)]);
     assert_eq!(only("for=198.51.100.7, for=x:y, for=10.1.1.1"), "10.1.1.1");
 }
@@ -271,7 +278,11 @@ fn unreadable_elements_do_not_hide_others() {
         let appended = HeaderValue::from_bytes(b"\xe9, \", b").unwrap();
         fields.append("x-forwarded-host", appended);
         let peer = "10.0.0.1".parse().unwrap();
-        let admitted = admit(parts, &listener(&["10.0.0.0/8"]), peer).unwrap();
+        let listener = Listener {
+            forwarding_fields: ForwardingField::ALL[..5].into(),
+            ..listener(&["10.0.0.0/8"])
+        };
+        let admitted = admit(parts, &listener, peer).unwrap();
         assert_eq!(admitted.client.to_string(), expected);
         let headers = &admitted.head.headers;
         let believed = believed::Believed::of(headers);
@@ -316,7 +327,7 @@ fn elements_of_the_client_are_not_believed() {
                 ("x-forwarded-for", "1.1.1.1"),
                 ("forwarded", "for=1.1.1.1;host=a;proto=https"),
             ],
-            "1.1.1.1 - - forwarded=for=1.1.1.1;host=a;proto=https",
+            "1.1.1.1 - -",
         ),
         (
             &[("forwarded", "for=8.8.8.8;host=a, for=1.1.1.1;host=<")],
@@ -538,12 +549,15 @@ fn only_what_may_trail_is_announced_and_passed() {
 }
 
 #[test]
-fn forwarded_names_the_client_where_nothing_else_does() {
+fn forwarded_names_the_client_if_the_proxies_write_it() {
     let client = |fields: &[(&str, &str)]| {
         let mut all = vec![("host", "h")];
         all.extend(fields);
         let parts = request("GET", "/", &all);
-        let listener = listener(&["10.0.0.0/8", "2001:db8::/32"]);
+        let listener = Listener {
+            forwarding_fields: [ForwardingField::Forwarded].into(),
+            ..listener(&["10.0.0.0/8", "2001:db8::/32"])
+        };
         let peer = "10.0.0.1".parse().unwrap();
         admit(parts, &listener, peer).unwrap().client.to_string()
     };
@@ -579,15 +593,63 @@ fn forwarded_names_the_client_where_nothing_else_does() {
         forwarded("for=203.0.113.9;host=\"a, for=6.6.6.6\""),
         "203.0.113.9"
     );
-    let both = [
-        ("forwarded", "for=6.6.6.6"),
-        ("x-forwarded-for", "203.0.113.9"),
+}
+
+/// A proxy that writes one kind of fields passes on what the client sent in the other kind.
+#[test]
+fn fields_that_the_proxies_do_not_write_are_removed() {
+    let fields = [
+        ("host", "h"),
+        ("forwarded", "for=203.0.113.9;host=new;proto=https"),
+        ("x-forwarded-for", "198.51.100.7:4711"),
+        ("x-forwarded-host", "old"),
+        ("x-forwarded-port", "99"),
+        ("x-forwarded-prefix", "/old"),
+        ("x-forwarded-proto", "http"),
     ];
-    assert_eq!(client(&both), "203.0.113.9");
-    assert_eq!(
-        client(&[("x-forwarded-for", "203.0.113.9:4711")]),
-        "203.0.113.9"
-    );
+    for (written, client, host, names) in [
+        (
+            &ForwardingField::USUAL[..],
+            "198.51.100.7",
+            "-",
+            "x-forwarded-for x-forwarded-proto",
+        ),
+        (
+            &[
+                ForwardingField::XForwardedFor,
+                ForwardingField::XForwardedHost,
+            ],
+            "198.51.100.7",
+            "old",
+            "x-forwarded-for x-forwarded-host",
+        ),
+        (
+            &[ForwardingField::Forwarded],
+            "203.0.113.9",
+            "new",
+            "forwarded",
+        ),
+    ] {
+        let admitted = admitted_by(written, &fields);
+        assert_eq!(admitted.client.to_string(), client);
+        let believed = believed::Believed::of(&admitted.head.headers);
+        let believed = believed.host.as_ref();
+        assert_eq!(believed.map_or("-", |host| host.to_str().unwrap()), host);
+        assert_eq!(left(&admitted).join(" "), names);
+        // Without the field of the proxies, the peer is the client.
+        let without = |name: &str| written.iter().all(|field| field.name() != name);
+        let fewer = fields.into_iter().filter(|(name, _)| without(name));
+        let fewer: Vec<_> = fewer.collect();
+        assert_eq!(admitted_by(written, &fewer).client.to_string(), "10.0.0.1");
+    }
+    // A malformed field of the proxies does not make the client's other field count.
+    let fields = [
+        ("host", "h"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-forwarded-for", "garbage"),
+    ];
+    let admitted = admitted_by(&ForwardingField::USUAL, &fields);
+    assert_eq!(admitted.client.to_string(), "10.0.0.1");
 }
 
 /// Names of the fields of an admitted request other than `Host`, sorted.

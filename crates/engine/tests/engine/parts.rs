@@ -201,6 +201,7 @@ impl Street {
                 listeners: Set::new(vec![ir::Listener {
                     merge_slashes: false,
                     forward_client_cert: None,
+                    forwarding_fields: None,
                     name: "public".into(),
                     address: "127.0.0.1:0".into(),
                     protocol: ir::Protocol::Http,

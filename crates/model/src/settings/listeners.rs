@@ -32,6 +32,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
         let value = ir::Listener {
             merge_slashes: false,
             forward_client_cert: None,
+            forwarding_fields: None,
             name: "public".into(),
             address: "127.0.0.1:8080".into(),
             protocol: ir::Protocol::Http,
@@ -98,6 +99,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     Some(ir::Listener {
         merge_slashes: node.get("merge_slashes").and_then(NodeRef::as_bool) == Some(true),
         forward_client_cert: certificate_fields(node),
+        forwarding_fields: forwarding_fields(node),
         name,
         address: text.to_owned(),
         http2: http2.unwrap_or(matches!(protocol, ir::Protocol::Https(_))),
@@ -107,6 +109,18 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         trusted_proxies: trusted,
         declared: later(node, &Shape::Object(&vocab::listener::LISTENER)),
     })
+}
+
+/// Forwarding fields that the trusted proxies write, sorted and without duplicates.
+fn forwarding_fields(node: NodeRef<'_>) -> Option<Vec<ir::ForwardingField>> {
+    let names: Vec<&str> = node
+        .get("forwarding_fields")?
+        .items()
+        .filter_map(NodeRef::scalar_text)
+        .collect();
+    let mut fields = ir::ForwardingField::ALL.to_vec();
+    fields.retain(|field| names.contains(&field.name()));
+    Some(fields)
 }
 
 /// Request fields that carry the client certificate to upstreams.

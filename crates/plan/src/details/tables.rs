@@ -51,6 +51,7 @@ pub(super) static LISTENER: Table = Table {
     rows: change_rows! {
         "address" as "listener-address-changed": Other;
         "forward_client_cert" as "client-cert-fields-changed": Other;
+        "forwarding_fields": Access;
         "limits"."connections" as "listener-connections-changed": More(Unknown);
         "limits"."header_bytes" as "listener-header-bytes-changed": More(Unknown);
         "limits"."headers" as "listener-headers-changed": More(Unknown);

@@ -139,6 +139,30 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: None,
         });
     }
+    if let (Some(old), Some(new)) = (old, new)
+        && old.forwarding_fields() != new.forwarding_fields()
+        && !old.trusted_proxies.is_empty()
+        && !new.trusted_proxies.is_empty()
+    {
+        let names = |listener: &ir::Listener| {
+            let fields = listener.forwarding_fields().iter();
+            fields
+                .map(|field| field.name())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let gained = |field| !old.forwarding_fields().contains(field);
+        found.push(Found {
+            subject: subject("forwarding_fields"),
+            class: match new.forwarding_fields().iter().any(gained) {
+                true => Class::Weaken,
+                false => Class::Strengthen,
+            },
+            id: "forwarding-fields-changed",
+            old: Some(names(old)),
+            new: Some(names(new)),
+        });
+    }
     let shown = |list: &[Believed]| {
         let all = list.iter().map(|(key, range)| format!("{key} {range}"));
         Some(all.collect::<Vec<_>>().join(", "))

@@ -251,9 +251,12 @@ impl Run for Filter {
         let answered = match cx.answers.get(&self.id) {
             None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
             Some(Answer::Http(answered)) => Arc::clone(answered),
-            // The gateway's own limit refused the question. Refuse even with `on_outage: open`,
-            // because a client can reach the limit while the service is healthy.
-            Some(Answer::Outage(Outage::Overflow)) => return Step::Reject(&UNAVAILABLE),
+            // The gateway's own limit or the service's limit on heads refused the question. Refuse
+            // even with `on_outage: open`, because a client can reach these limits while the
+            // service is healthy.
+            Some(Answer::Outage(Outage::Overflow | Outage::LargeHead)) => {
+                return Step::Reject(&UNAVAILABLE);
+            }
             Some(
                 Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
             ) => {

@@ -113,6 +113,14 @@ pub(super) const KINDS: &[Kind] = &[
         case.expect("security strengthen trusted-proxy-removed listener public trusted_proxies");
         Some(())
     }),
+    ("proxies write another forwarding field", |case| {
+        for side in [&mut case.old, &mut case.new] {
+            side.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
+        }
+        case.new.gateway["listeners"]["public"]["forwarding_fields"] = json!(["forwarded"]);
+        case.expect("security weaken forwarding-fields-changed listener public forwarding_fields");
+        Some(())
+    }),
     ("trusted proxies in other words", |case| {
         let (old, new) = (json!(["10.0.0.0/8"]), json!(["10.0.0.0/8", "10.1.0.0/16"]));
         case.old.gateway["listeners"]["public"]["trusted_proxies"] = old;

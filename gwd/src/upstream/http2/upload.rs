@@ -1,16 +1,25 @@
 //! Sending of a request's body on an HTTP/2 stream, as far as flow control allows.
+//!
+//! Small pieces of a body are gathered into frames of [`FRAME_MIN`] bytes. Servers end a connection,
+//! with the exchanges of other clients on it, if it has many small DATA frames (Tomcat's
+//! `overheadDataThreshold` is 1024 bytes; NGINX: "http2 flood detected"). Pieces of gRPC calls and of
+//! operations with `stream: true` are sent at once.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 use http_body::Body as _;
 
 use super::{Error, fields_bytes};
 use crate::limits::inbox::Inbox;
 use crate::message::body::RequestBody;
+
+/// Minimum size of a DATA frame that does not end the body.
+const FRAME_MIN: usize = 2 << 10;
 
 /// Request body that is being sent. Dropping it before its end resets the stream.
 pub(super) struct Upload {
@@ -18,6 +27,10 @@ pub(super) struct Upload {
     body: RequestBody,
     /// Data that waits for flow-control window.
     waiting: Bytes,
+    /// Pieces that are smaller than a frame together.
+    gathered: BytesMut,
+    /// Trailers to be sent after `waiting`.
+    trailers: Option<HeaderMap>,
     /// True if the body ends with `waiting`.
     last: bool,
     done: bool,
@@ -31,6 +44,8 @@ impl Upload {
             stream,
             body,
             waiting: Bytes::new(),
+            gathered: BytesMut::new(),
+            trailers: None,
             last: false,
             done: false,
             inbox: Rc::clone(inbox),
@@ -68,32 +83,55 @@ impl Upload {
                     return Poll::Ready(Ok(()));
                 }
             }
+            if let Some(trailers) = self.trailers.take() {
+                let _unwanted = self.stream.send_trailers(trailers);
+                return Poll::Ready(Ok(()));
+            }
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(Err(Error::Upload)),
-                None => {
+                None if self.gathered.is_empty() => {
                     // Ignore an error: the upstream may have stopped reading.
                     let _unwanted = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(Ok(()));
+                }
+                None => {
+                    self.last = true;
+                    self.waiting = self.gathered.split().freeze();
+                    continue;
                 }
             };
             match frame.into_data() {
                 Ok(data) => {
                     self.last = self.body.is_end_stream();
-                    self.waiting = data;
+                    self.gather(data);
                 }
                 Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        let max = self.inbox.header_list_max().unwrap_or(u32::MAX);
-                        let bytes = fields_bytes(&trailers) as u64;
-                        if bytes > u64::from(max) {
-                            return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
-                        }
-                        let _unwanted = self.stream.send_trailers(trailers);
-                        return Poll::Ready(Ok(()));
+                    let Ok(trailers) = frame.into_trailers() else {
+                        continue;
+                    };
+                    let max = self.inbox.header_list_max().unwrap_or(u32::MAX);
+                    let bytes = fields_bytes(&trailers) as u64;
+                    if bytes > u64::from(max) {
+                        return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
                     }
+                    self.waiting = self.gathered.split().freeze();
+                    self.trailers = Some(trailers);
                 }
             }
+        }
+    }
+
+    /// Adds a piece of the body to those that are sent next.
+    fn gather(&mut self, data: Bytes) {
+        let is_small = data.len() < FRAME_MIN && !self.last && self.body.gathers();
+        if self.gathered.is_empty() && !is_small {
+            self.waiting = data;
+            return;
+        }
+        self.gathered.extend_from_slice(&data);
+        if self.last || self.gathered.len() >= FRAME_MIN || !self.body.gathers() {
+            self.waiting = self.gathered.split().freeze();
         }
     }
 }

@@ -163,12 +163,13 @@ fn outage_refuses_unless_it_is_open() {
 }
 
 #[test]
-fn own_limit_of_the_gateway_never_admits() {
-    for open in [false, true] {
-        let overflow = Answer::Outage(Outage::Overflow);
-        let (step, noted) = answered(open, overflow, &mut head("/"));
-        assert!(matches!(step, Step::Reject(one) if one.status == 503));
-        assert_eq!(noted, 0);
+fn limits_that_clients_can_reach_never_admit() {
+    for outage in [Outage::Overflow, Outage::LargeHead] {
+        for open in [false, true] {
+            let (step, noted) = answered(open, Answer::Outage(outage), &mut head("/"));
+            assert!(matches!(step, Step::Reject(one) if one.status == 503));
+            assert_eq!(noted, 0);
+        }
     }
 }
 
