@@ -22,6 +22,7 @@ use crate::answers::validation_limit::ValidationLimit;
 use crate::answers::validators::{ApiValidators, Validators};
 use crate::limits::budget::Budgets;
 use crate::limits::fair::FairPermits;
+use crate::limits::permit_queue::PermitQueue;
 use crate::listen::spread::Loads;
 use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) joined: Joined,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
+    /// Requests that wait for permits of `concurrency` policies.
+    pub(crate) permits: Arc<PermitQueue>,
     /// Permits to validate a long body on the threads for computations.
     pub(crate) validations: Arc<FairPermits>,
     /// Limit on the validation of requests, set by an operator.
@@ -143,6 +146,7 @@ impl Shared {
             budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: Joined::default(),
             passwords: Passwords::new(workers),
+            permits: PermitQueue::new(),
             validations: FairPermits::new((workers / 2).max(1)),
             validation_limit: ValidationLimit::default(),
             validators: Validators::default(),

@@ -60,6 +60,8 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
         Asker::Password => &[],
+        // No request of another client is in flight, so that a permit is free.
+        Asker::Concurrency => &[],
         // `outage` is the only assumption. Without it, the counters of the store are zero.
         Asker::Store => &["outage"],
         Asker::Validate => &["valid", "invalid", "outage"],
@@ -131,7 +133,8 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
             | Asker::Login
             | Asker::Password
             | Asker::Store
-            | Asker::Validate,
+            | Asker::Validate
+            | Asker::Concurrency,
             _,
         ) => None,
     }
@@ -477,7 +480,7 @@ impl Oracle {
                         let message = (&admitted.head, question.body.as_deref());
                         examined(&self.snapshot, &decided, *check, message)
                     }),
-                Effect::Http(_) | Effect::Keys(_) => {
+                Effect::Http(_) | Effect::Keys(_) | Effect::Permit(_) => {
                     fitting.find_map(|one| assumed(effect.asker(), &one.answer))
                 }
             };

@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use crate::key_cell::{KeyCell, Remote};
+use crate::leases::PermitWait;
 use crate::password;
 use crate::rate::Admission;
 use crate::store::Count;
@@ -38,6 +39,8 @@ pub enum Effect {
     Store(Box<Count>),
     /// Check of the request against the description of its operation.
     Message(Check),
+    /// Wait for a permit of a `concurrency` policy.
+    Permit(Box<PermitWait>),
 }
 
 /// Kind of policy or verifier that asks a question.
@@ -57,6 +60,8 @@ pub enum Asker {
     Store,
     /// Policy `validate`.
     Validate,
+    /// Policy `concurrency`.
+    Concurrency,
 }
 
 /// Request to a service whose response decides about the client's request.
@@ -120,6 +125,9 @@ pub enum Answer {
     Counted(Admission),
     /// The request was checked against the description of its operation.
     Examined(Arc<Examined>),
+    /// The request got its permit, which is in the context. With the number of permits of the key
+    /// that are in use.
+    Permit(u64),
     /// The question could not be answered.
     Outage(Outage),
 }
@@ -197,6 +205,12 @@ impl AskId {
         Self::new(Asker::Validate, &[&parts])
     }
 
+    /// Id of the question that waits for a permit.
+    #[must_use]
+    pub fn of_wait(wait: &PermitWait) -> Self {
+        Self::new(Asker::Concurrency, &[&wait.tag.to_le_bytes()])
+    }
+
     /// Bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
@@ -230,6 +244,7 @@ impl Asker {
             Self::Password => "password",
             Self::Store => "store",
             Self::Validate => "validate",
+            Self::Concurrency => "concurrency",
         }
     }
 }
@@ -246,6 +261,7 @@ impl Effect {
             Self::Password(_) => Asker::Password,
             Self::Store(_) => Asker::Store,
             Self::Message(_) => Asker::Validate,
+            Self::Permit(_) => Asker::Concurrency,
         }
     }
 
@@ -258,6 +274,7 @@ impl Effect {
             Self::Password(check) => AskId::of_password(check),
             Self::Store(count) => AskId::of_count(count),
             Self::Message(check) => AskId::of_check(*check),
+            Self::Permit(wait) => AskId::of_wait(wait),
         }
     }
 }

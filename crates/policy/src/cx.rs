@@ -481,6 +481,11 @@ impl ConcurrencyPermits {
         self.all().any(Lease::is_wanted)
     }
 
+    /// Reports the time that the upstream took for the request, in nanoseconds, to adaptive limits.
+    pub fn observe(&self, took_ns: u64, now_ns: u64) {
+        self.all().for_each(|lease| lease.observe(took_ns, now_ns));
+    }
+
     fn all(&self) -> impl Iterator<Item = &Lease> {
         self.first.iter().chain(&self.more)
     }

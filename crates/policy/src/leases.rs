@@ -3,22 +3,72 @@
 //! Each slot is one word: hash of the key and count. A key has a slot only while it has requests in
 //! flight, so that the table needs no eviction or clean-up. Dropping the [`Lease`] releases a
 //! permit.
+//!
+//! While requests wait for a permit of a key ([`PermitQueue`]), the word of the key has the flag
+//! [`AWAITED`]. A released permit then goes to the queue, and no other request takes it.
 
 use std::cell::Cell;
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use crate::adaptive::{AdaptedLimit, Bounds, EstimateId, Estimates};
 
 /// Maximum number of keys with concurrent requests. A power of two.
 const SLOTS: usize = 1 << 16;
 /// Number of slots that are probed for a key.
 const PROBES: usize = 32;
-/// Number of bits of the count. The upper bits are the hash of the key.
-const COUNT_BITS: u32 = 25;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+/// Number of bits of the count and the flag. The upper bits are the hash of the key.
+const COUNT_BITS: u32 = 26;
+/// Flag in the word of a key: requests wait for a permit.
+const AWAITED: u64 = 1 << (COUNT_BITS - 1);
+const COUNT_MASK: u64 = AWAITED - 1;
+const KEY_MASK: u64 = !(COUNT_MASK | AWAITED);
 
 /// Flag in the count of slow clients: another request was refused, because a slow client holds the
 /// only permit of the key.
 const WANTED: u32 = 1 << 31;
+
+/// Queue of the requests that wait for permits. It has a lock, which it holds while it calls
+/// [`Leases::take_or_await`], [`Leases::release`], [`Leases::has_permit`], [`Leases::take_awaited`]
+/// and [`Leases::end_wait`].
+pub trait PermitQueue: fmt::Debug + Send + Sync {
+    /// Releases a permit of a key for which requests wait, and passes it on.
+    fn pass_on(&self, leases: &Arc<Leases>, slot: KeySlot);
+}
+
+/// Slot of a key with requests in flight. It belongs to the key while requests wait for a permit of
+/// the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeySlot(usize);
+
+/// Request that waits for a concurrency permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermitWait {
+    /// Hash of the key of the limit.
+    pub tag: u64,
+    /// Maximum number of concurrent requests of the key.
+    pub limit: u64,
+    /// Maximum time in the queue, in milliseconds.
+    pub wait_ms: u64,
+    /// Estimate of the limit, if the limit is adaptive.
+    pub estimate: Option<EstimateId>,
+    /// Address by which the waiting requests of a key take turns: that of the client, or one that
+    /// stands for the authenticated caller.
+    pub turn: IpAddr,
+}
+
+/// Result of [`Leases::take_or_await`].
+#[derive(Debug)]
+pub enum Taken {
+    /// The permit, and the number of permits of the key that are now in use.
+    Permit(Lease, u64),
+    /// All permits are in use. The next one that is released goes to the queue.
+    Awaited(KeySlot),
+    /// No slot is free, because too many keys have requests in flight.
+    NoSlot,
+}
 
 /// Counts of concurrent requests of a process.
 #[derive(Debug, Default)]
@@ -28,6 +78,10 @@ pub struct Leases {
     /// Number of permits that slow clients hold, for the key of each slot, and the flag [`WANTED`].
     /// Allocated on first use.
     slow: OnceLock<Box<[AtomicU32]>>,
+    /// Limits that adapt to latencies.
+    estimates: Estimates,
+    /// Queue of waiting requests. Set when the first request waits.
+    queue: OnceLock<Arc<dyn PermitQueue>>,
 }
 
 /// Concurrency permit of a request, released on drop.
@@ -38,24 +92,105 @@ pub struct Lease {
     limit: u64,
     /// True if the permit counts as one of a slow client.
     is_slow: Cell<bool>,
+    /// Estimate that the latency of the request changes, if the limit is adaptive.
+    estimate: Option<EstimateId>,
 }
 
 impl Leases {
     /// Acquires a permit for the key with hash `tag`. Returns the permit and the new count. None if
-    /// the key has reached `limit`, or if no slot is free because too many keys have requests in
-    /// flight.
+    /// the key has reached `limit`, if other requests wait for its permits, or if no slot is free
+    /// because too many keys have requests in flight.
     pub fn take(self: &Arc<Self>, tag: u64, limit: u64) -> Option<(Lease, u64)> {
+        match self.acquire(tag, limit, false) {
+            Taken::Permit(lease, count) => Some((lease, count)),
+            Taken::Awaited(_) | Taken::NoSlot => None,
+        }
+    }
+
+    /// Estimate of the adaptive limit of a key, and the current limit. `names` are those of the
+    /// policy and of the route. `None` if too many keys have adaptive limits.
+    pub fn adaptive(
+        &self,
+        tag: u64,
+        bounds: Bounds,
+        now_ns: u64,
+        names: [&str; 2],
+    ) -> Option<(EstimateId, u64)> {
+        self.estimates.of(tag, bounds, now_ns, names)
+    }
+
+    /// Current values of all adaptive limits, in no particular order.
+    pub fn adapted(&self) -> Vec<AdaptedLimit> {
+        self.estimates.all()
+    }
+
+    /// Acquires a permit as [`Self::take`], or marks the key as awaited. `queue` gets the permits
+    /// of awaited keys.
+    pub fn take_or_await(
+        self: &Arc<Self>,
+        tag: u64,
+        limit: u64,
+        queue: impl FnOnce() -> Arc<dyn PermitQueue>,
+    ) -> Taken {
+        self.queue.get_or_init(queue);
+        self.acquire(tag, limit, true)
+    }
+
+    /// Releases a permit of an awaited key.
+    pub fn release(&self, slot: KeySlot) {
+        let less = |word: u64| (word & COUNT_MASK != 0).then(|| word - 1);
+        let _always = self.slots()[slot.0].fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+    }
+
+    /// True if a permit of an awaited key is free.
+    pub fn has_permit(&self, slot: KeySlot, limit: u64) -> bool {
+        let word = self.slots()[slot.0].load(Ordering::Relaxed);
+        word & COUNT_MASK < limit.min(COUNT_MASK)
+    }
+
+    /// Acquires a permit of an awaited key for the first waiting request. `None` if the key has
+    /// reached `limit`. Also returns the new count.
+    pub fn take_awaited(self: &Arc<Self>, slot: KeySlot, limit: u64) -> Option<(Lease, u64)> {
+        let more = |word: u64| (word & COUNT_MASK < limit.min(COUNT_MASK)).then_some(word + 1);
+        let taken = self.slots()[slot.0].fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
+        let before = taken.ok()?;
+        Some((self.lease(slot.0, limit), (before & COUNT_MASK) + 1))
+    }
+
+    /// Ends the mark of a key as awaited, because its last waiting request has left the queue.
+    pub fn end_wait(&self, slot: KeySlot) {
+        let unmarked = |word: u64| {
+            let word = word & !AWAITED;
+            Some(if word & COUNT_MASK == 0 { 0 } else { word })
+        };
         let slots = self.slots();
-        // The lower bits select the slot, the upper bits identify the key.
-        let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
-        let who = (tag >> COUNT_BITS).max(1) << COUNT_BITS;
-        let lease = |at| Lease {
+        let _always = slots[slot.0].fetch_update(Ordering::AcqRel, Ordering::Relaxed, unmarked);
+    }
+
+    fn lease(self: &Arc<Self>, at: usize, limit: u64) -> Lease {
+        Lease {
             leases: Arc::clone(self),
             at,
             limit,
             is_slow: Cell::new(false),
-        };
+            estimate: None,
+        }
+    }
+
+    /// Acquires a permit. With `awaits`, marks a key without a free permit as awaited; the caller
+    /// then holds the lock of the queue.
+    fn acquire(self: &Arc<Self>, tag: u64, limit: u64, awaits: bool) -> Taken {
+        let slots = self.slots();
+        // The lower bits select the slot, the upper bits identify the key.
+        let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
+        let key = (tag >> COUNT_BITS).max(1) << COUNT_BITS;
         let places = || (0..PROBES).map(|probe| (first + probe) & (SLOTS - 1));
+        // True if the key has a second slot.
+        let has_other = |at: usize| {
+            let others = places().filter(|other| *other != at);
+            let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));
+            words.any(|word| word & KEY_MASK == key)
+        };
         'again: loop {
             let mut free = None;
             for at in places() {
@@ -64,36 +199,39 @@ impl Leases {
                     free = free.or(Some(at));
                     continue;
                 }
-                if word & !COUNT_MASK != who {
+                if word & KEY_MASK != key {
                     continue;
                 }
                 let count = word & COUNT_MASK;
-                if count >= limit.min(COUNT_MASK) {
+                if word & AWAITED != 0 || count >= limit.min(COUNT_MASK) {
+                    if awaits && has_other(at) {
+                        return Taken::NoSlot;
+                    }
+                    if awaits && !exchange(&slots[at], word, word | AWAITED) {
+                        continue 'again;
+                    }
                     self.is_wanted(at, limit);
-                    return None;
+                    return Taken::Awaited(KeySlot(at));
                 }
                 if !exchange(&slots[at], word, word + 1) {
                     continue 'again;
                 }
-                return Some((lease(at), count + 1));
+                return Taken::Permit(self.lease(at, limit), count + 1);
             }
-            let at = free?;
-            if limit == 0 || !exchange(&slots[at], 0, who | 1) {
-                if limit == 0 {
-                    return None;
-                }
+            let Some(at) = free.filter(|_| limit != 0) else {
+                return Taken::NoSlot;
+            };
+            if !exchange(&slots[at], 0, key | 1) {
                 continue;
             }
-            let taken = lease(at);
-            let others = places().filter(|other| *other != at);
-            let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));
+            let taken = self.lease(at, limit);
             // Another thread has meanwhile given the same key a second slot. Release this slot and
             // retry, because a key must have only one slot.
-            if words.any(|word| word & !COUNT_MASK == who) {
+            if has_other(at) {
                 drop(taken);
                 continue;
             }
-            return Some((taken, 1));
+            return Taken::Permit(taken, 1);
         }
     }
 
@@ -120,6 +258,23 @@ impl Leases {
 }
 
 impl Lease {
+    /// The permit of an adaptive limit, whose estimate the latency of the request changes.
+    #[must_use]
+    pub fn with_estimate(mut self, estimate: Option<EstimateId>) -> Self {
+        self.estimate = estimate;
+        self
+    }
+
+    /// Reports the time that the upstream took, in nanoseconds.
+    pub(crate) fn observe(&self, took_ns: u64, now_ns: u64) {
+        let Some(estimate) = self.estimate else {
+            return;
+        };
+        let in_flight = self.leases.slots()[self.at].load(Ordering::Relaxed) & COUNT_MASK;
+        let estimates = &self.leases.estimates;
+        estimates.observe(estimate, took_ns, in_flight, now_ns);
+    }
+
     /// Counts the permit as one of a slow client, until the request ends or [`Self::becomes_fast`]
     /// is called. Slow clients may hold half of the limit of a key, rounded down. With a limit of
     /// 1, a slow client holds the permit until another request is refused. Returns false if slow
@@ -154,11 +309,14 @@ impl Lease {
         self.limit == 1
     }
 
-    /// True if the client is slow, and another request was refused because the client holds the
-    /// only permit.
+    /// True if the client is slow and holds the only permit, and another request was refused
+    /// because of this or waits for the permit.
     pub(crate) fn is_wanted(&self) -> bool {
         let slow = self.leases.slow.get().filter(|_| self.is_slow.get());
-        slow.is_some_and(|slow| slow[self.at].load(Ordering::Relaxed) & WANTED != 0)
+        slow.is_some_and(|slow| {
+            slow[self.at].load(Ordering::Relaxed) & WANTED != 0
+                || self.leases.slots()[self.at].load(Ordering::Relaxed) & AWAITED != 0
+        })
     }
 }
 
@@ -173,12 +331,16 @@ impl Drop for Lease {
         // key.
         self.becomes_fast();
         let slot = &self.leases.slots()[self.at];
-        let less = |word: u64| match word & COUNT_MASK {
+        let less = |word: u64| match (word & AWAITED != 0, word & COUNT_MASK) {
+            (true, _) => None,
             // The last permit frees the slot.
-            0 | 1 => Some(0),
-            _ => Some(word - 1),
+            (false, 0 | 1) => Some(0),
+            (false, _) => Some(word - 1),
         };
-        let _always = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        let released = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        if let (Err(_), Some(queue)) = (released, self.leases.queue.get()) {
+            queue.pass_on(&self.leases, KeySlot(self.at));
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod adaptive;
 mod addresses;
 pub mod ask;
 mod body_limits;
@@ -67,6 +68,7 @@ pub mod validation;
 
 use std::iter;
 
+pub use adaptive::{AdaptedLimit, Bounds, EstimateId};
 pub use addresses::Addresses;
 pub use body_limits::BodyLimits;
 pub use changes::Changes;
@@ -78,7 +80,7 @@ pub use cx::{
 };
 pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;
-pub use leases::{Lease, Leases};
+pub use leases::{KeySlot, Lease, Leases, PermitQueue, PermitWait, Taken};
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};

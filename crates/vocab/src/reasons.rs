@@ -38,6 +38,7 @@ reasons! {
         "certificate_invalid" 401 "the client certificate is not valid here";
         "circuit_open" 503 "a circuit breaker is open";
         "concurrency_limited" 429 "a `concurrency` limit is reached";
+        "concurrency_wait_ended" 503 "no permit of a `concurrency` limit became free within `wait`";
         "condition_ambiguous" 400 "a field or parameter that selects the operation has several values";
         "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";

@@ -108,7 +108,8 @@ policies:
   rolling: {kind: quota, limit: 72, window: 73h, key: route, x_ratelimit: true}
   marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
-  planned: {kind: concurrency, limit: 76, key: consumer}
+  planned: {kind: concurrency, limit: 76, key: consumer, wait: 77ms}
+  measured: {kind: concurrency, limit: 78, algorithm: adaptive, min_limit: 7}
   short: {kind: timeout, request: 900ms}
   must: {kind: headers, request: {set: {X-M: "1"}}}
   canary: {kind: split, sticky: false, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}
@@ -166,7 +167,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf, measured], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /login: {get: {operationId: login, security: [{login: [], key: []}], responses: {"200": {description: fine}}}}

@@ -178,6 +178,48 @@ fn limit_of_one_name_and_another_kind_is_relax() {
 }
 
 #[test]
+fn numbers_of_concurrency_limits_are_compared() {
+    let with = |wait: &str| {
+        let few = format!("slow: {{kind: concurrency, limit: 5{wait}}}");
+        edit(
+            GATEWAY,
+            "slow: {kind: rate_limit, limit: 10/s, burst: 5}",
+            &few,
+        )
+    };
+    for (old, new, expected) in [
+        (
+            "",
+            ", wait: 1s",
+            "policy relax policy-changed policy slow wait",
+        ),
+        (
+            ", wait: 1s",
+            ", wait: 2s",
+            "policy relax policy-changed policy slow wait",
+        ),
+        (
+            ", wait: 2s",
+            ", wait: 1s",
+            "policy tighten policy-changed policy slow wait",
+        ),
+        (
+            ", algorithm: adaptive, min_limit: 2",
+            ", algorithm: adaptive, min_limit: 1",
+            "policy tighten policy-changed policy slow min_limit",
+        ),
+        (
+            ", wait: 1s",
+            "",
+            "policy tighten policy-changed policy slow wait",
+        ),
+    ] {
+        let plan = plan((&with(old), DOCUMENT), (&with(new), DOCUMENT));
+        assert_eq!(lines(&plan), [expected], "{old} to {new}");
+    }
+}
+
+#[test]
 fn policy_that_comes_into_use_is_described() {
     let plan = edited(
         &[

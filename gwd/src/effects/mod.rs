@@ -14,6 +14,7 @@ mod keys;
 pub(crate) mod messages;
 pub(crate) mod mirror;
 mod passwords;
+mod permits;
 mod store;
 
 use std::cell::RefCell;
@@ -78,7 +79,8 @@ impl Asking<'_> {
 /// Each effect has its own timeout. Neither the operation's `timeout` nor the client's deadline
 /// shortens this timeout: if one of them passes, the request ends, as if the client had
 /// disconnected, and the effect does not count as an outage. An effect that reads the body
-/// (validation) has the time limits of an upload.
+/// (validation) has the time limits of an upload. A wait for a permit has the time limit of its
+/// policy.
 ///
 /// Also returns the failure of the client's body, if the body failed. The request ends with this
 /// failure.
@@ -97,12 +99,13 @@ pub(crate) async fn answer<'s>(
             .map_or(OWN_MS, |route| route.treatment.timeout_ms);
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let ends_ms = match &**effect {
-            Effect::Message(_) => u64::MAX,
+            Effect::Message(_) | Effect::Permit(_) => u64::MAX,
             Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
         let body_max = cx.body_limits.request;
+        let mut permit = None;
         let answered = {
             let asked = pin!(async {
                 Ok(match &**effect {
@@ -110,6 +113,9 @@ pub(crate) async fn answer<'s>(
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
                     Effect::Password(check) => passwords::ask(&asking, check, client).await,
                     Effect::Store(count) => store::ask(&asking, count).await,
+                    Effect::Permit(wait) => {
+                        permits::ask(asking.worker, asking.deadline, wait, &mut permit).await
+                    }
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
                             asking.scan(&mut cx.scans, head);
@@ -125,6 +131,9 @@ pub(crate) async fn answer<'s>(
             break;
         };
         asking.deadline.limit_again(limit);
+        if let Some(permit) = permit {
+            cx.leases.add(permit);
+        }
         let answer = match answer {
             Ok(answer) => answer,
             Err(kind) => {

@@ -9,6 +9,7 @@
 //! | [`turns`] | order of the entries of client addresses, by network |
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
 //! | [`fair`] | concurrent TLS handshakes, computations of requests; client addresses take turns |
+//! | [`permit_queue`] | requests that wait for a permit of a `concurrency` policy; callers take turns |
 //! | [`crowding`] | requests in flight of one address or network while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
@@ -30,5 +31,6 @@ pub(crate) mod inbox;
 #[expect(clippy::disallowed_methods, reason = "reads the memory of the process")]
 pub(crate) mod measure;
 pub(crate) mod memory;
+pub(crate) mod permit_queue;
 pub(crate) mod turns;
 pub(crate) mod waiting;

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use policy::network::{Network, Networks};
+use policy::network::{LEVELS, Network, Networks};
 
 /// Entries of client addresses, in turns by network.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ trait Queue<T>: Default {
     fn push(&mut self, path: &[Network], entry: T);
     /// Removes entries in the order of turns up to the first one that waits, and returns this one.
     fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T>;
+    /// Removes the first entry at the end of `path` for which `is` is true.
+    fn remove(&mut self, path: &[Network], is: &impl Fn(&T) -> bool);
     fn is_empty(&self) -> bool;
 }
 
@@ -41,9 +43,12 @@ impl<T> Default for Turns<T> {
 impl<T> Turns<T> {
     /// Adds an entry of a client.
     pub(crate) fn push(&mut self, client: IpAddr, entry: T) {
-        let mut path = Networks::of(client).all();
-        path.reverse();
-        self.0.push(&path, entry);
+        self.0.push(&path(client), entry);
+    }
+
+    /// Removes the first entry of a client for which `is` is true.
+    pub(crate) fn remove(&mut self, client: IpAddr, is: impl Fn(&T) -> bool) {
+        self.0.remove(&path(client), &is);
     }
 
     /// Removes and returns the next entry that still waits. Entries that do not wait take no turn.
@@ -55,6 +60,13 @@ impl<T> Turns<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Networks of a client, from wide to narrow.
+fn path(client: IpAddr) -> [Network; LEVELS] {
+    let mut path = Networks::of(client).all();
+    path.reverse();
+    path
 }
 
 // === impl Level ===
@@ -96,6 +108,18 @@ impl<T, Q: Queue<T>> Queue<T> for Level<Q> {
         None
     }
 
+    fn remove(&mut self, path: &[Network], is: &impl Fn(&T) -> bool) {
+        let [network, rest @ ..] = path else { return };
+        let Some(queue) = self.of_network.get_mut(network) else {
+            return;
+        };
+        queue.remove(rest, is);
+        if queue.is_empty() {
+            self.of_network.remove(network);
+            self.turns.retain(|other| other != network);
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
@@ -108,6 +132,12 @@ impl<T> Queue<T> for VecDeque<T> {
 
     fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T> {
         std::iter::from_fn(|| self.pop_front()).find(waits)
+    }
+
+    fn remove(&mut self, _: &[Network], is: &impl Fn(&T) -> bool) {
+        if let Some(at) = self.iter().position(is) {
+            Self::remove(self, at);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -138,6 +168,21 @@ mod tests {
         let order: Vec<&str> = std::iter::from_fn(|| turns.pop(|entry| *entry != "gone")).collect();
         let expected = ["a1", "c1", "d1", "b1", "d2", "a3", "b2", "a2"];
         assert_eq!(order, expected);
+        assert!(turns.is_empty() && turns.0.of_network.is_empty());
+    }
+
+    #[test]
+    fn removed_entries_leave_their_turns() {
+        let mut turns = Turns::default();
+        let [one, two]: [IpAddr; 2] = ["203.0.113.1", "198.51.100.1"].map(|it| it.parse().unwrap());
+        for (client, entry) in [(one, 1), (one, 2), (two, 3)] {
+            turns.push(client, entry);
+        }
+        turns.remove(two, |entry| *entry == 1);
+        turns.remove(one, |entry| *entry == 1);
+        turns.remove(two, |entry| *entry == 3);
+        assert_eq!(turns.0.of_network.len(), 1);
+        assert_eq!(turns.pop(|_| true), Some(2));
         assert!(turns.is_empty() && turns.0.of_network.is_empty());
     }
 }

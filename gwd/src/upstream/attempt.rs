@@ -269,6 +269,10 @@ impl<'s> Call<'_, 's> {
         let (service, upstream, calls) = (self.out.service, self.out.upstream, self.out.calls);
         service.saw(upstream, target, sign, calls, now_ns / 1_000_000);
         service.observe(target, took_ns, now_ns);
+        let is_timeout = |failure: &Failure| matches!(failure.kind, Kind::Timeout);
+        if outcome.as_ref().err().is_none_or(is_timeout) {
+            self.out.leases.observe(took_ns, now_ns);
+        }
         if let (Some(permit), Some(fuse)) = (permit, self.fuse()) {
             tell(permit, &fuse.numbers, sign, took_ns, now_ns, calls);
         }

@@ -10,15 +10,36 @@ use crate::fixture::*;
 /// A concurrency limit of `limit` requests, counted per value of `header`, or per route if that is
 /// `None`.
 fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
+    patient(name, limit, header, None)
+}
+
+/// As [`few`], but requests above the limit wait for `wait_ms` milliseconds.
+fn patient(name: &str, limit: u64, header: Option<&str>, wait_ms: Option<u64>) -> ir::Policy {
+    with_numbers(name, limit, header, &[(3, wait_ms)])
+}
+
+/// As [`few`], with further numbers by their key in the bundle.
+fn with_numbers(
+    name: &str,
+    limit: u64,
+    header: Option<&str>,
+    numbers: &[(u8, Option<u64>)],
+) -> ir::Policy {
     let mut e = minicbor::Encoder::new(Vec::new());
     e.array(2).unwrap().u8(9).unwrap().array(1).unwrap();
-    e.map(2).unwrap();
+    let numbers = numbers
+        .iter()
+        .filter_map(|(key, number)| Some((*key, (*number)?)));
+    e.map(2 + numbers.clone().count() as u64).unwrap();
     e.u8(0).unwrap().u64(limit).unwrap();
     e.u8(1).unwrap().array(2).unwrap();
     match header {
         None => e.u8(2).unwrap().array(0).unwrap(),
         Some(name) => e.u8(3).unwrap().array(1).unwrap().str(name).unwrap(),
     };
+    for (key, number) in numbers {
+        e.u8(key).unwrap().u64(number).unwrap();
+    }
     encoded(name, &e.into_writer())
 }
 
@@ -290,4 +311,179 @@ fn slow_client_keeps_a_limit_that_nobody_wants() {
     }
     client.send("def");
     assert!(client.head().starts_with("HTTP/1.1 200"));
+}
+
+/// Serves `GET /a` and `GET /quick` with a limit of one request by route, for which others wait.
+fn serve_patiently(upstream: &Upstream, wait_ms: u64) -> Served {
+    let ops = ["/a", "/quick"].map(|path| op("GET", path).policy("few"));
+    let mut shop = shop(upstream.address, ops.into());
+    shop.policies = vec![patient("few", 1, None, Some(wait_ms))];
+    shop.serve_with(2, gwd::node::AccessLog::Off)
+}
+
+fn begin(served: &Served) -> Client {
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    client
+}
+
+/// Waits until this many requests wait for a permit.
+fn all_wait(served: &Served, count: u32) {
+    eventually("all wait", || {
+        served.metric("gwd_concurrency_waiting_requests", &[]) == f64::from(count)
+    });
+}
+
+fn waits(served: &Served, outcome: &str) -> f64 {
+    let labels = ["asker=\"concurrency\"", &format!("outcome=\"{outcome}\"")];
+    served.metric("gwd_questions_total", &labels)
+}
+
+#[test]
+fn waiting_requests_get_the_permit_in_order() {
+    let (upstream, open) = halting();
+    let served = serve_patiently(&upstream, 60_000);
+    let mut clients = Vec::new();
+    for number in 0..3 {
+        let mut client = begin(&served);
+        if number == 0 {
+            assert!(client.head().starts_with("HTTP/1.1 200"));
+        }
+        all_wait(&served, number);
+        clients.push(client);
+    }
+    // Another operation has its own permits.
+    assert_eq!(get(served.address, "/quick").status, 200);
+    for (number, client) in clients.iter_mut().enumerate() {
+        if number > 0 {
+            let head = client.head();
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            assert!(head.contains("ratelimit: \"few\";r=0"), "{head}");
+            all_wait(&served, 2 - u32::try_from(number).unwrap());
+        }
+        open.send(()).unwrap();
+        assert_eq!(client.some(8), "halfhalf");
+    }
+    assert_eq!(waits(&served, "answered"), 2.0);
+}
+
+#[test]
+fn wait_ends_at_its_deadline_with_503() {
+    let (upstream, open) = halting();
+    let served = serve_patiently(&upstream, 50);
+    let mut first = begin(&served);
+    assert!(first.head().starts_with("HTTP/1.1 200"));
+    let late = get(served.address, "/a");
+    assert_eq!(
+        (late.status, late.problem().as_str()),
+        (503, "concurrency_wait_ended")
+    );
+    assert_eq!(late.field("ratelimit"), ["\"few\";r=0"]);
+    all_wait(&served, 0);
+    assert_eq!(waits(&served, "timeout"), 1.0);
+    drop((first, open));
+}
+
+#[test]
+fn client_that_leaves_the_queue_holds_no_place() {
+    let (upstream, open) = halting();
+    let served = serve_patiently(&upstream, 60_000);
+    let mut first = begin(&served);
+    assert!(first.head().starts_with("HTTP/1.1 200"));
+    let gone = begin(&served);
+    all_wait(&served, 1);
+    let mut last = begin(&served);
+    all_wait(&served, 2);
+    drop(gone);
+    all_wait(&served, 1);
+    open.send(()).unwrap();
+    assert_eq!(first.some(8), "halfhalf");
+    assert!(last.head().starts_with("HTTP/1.1 200"));
+    open.send(()).unwrap();
+    assert_eq!(last.some(8), "halfhalf");
+}
+
+#[test]
+fn slow_client_gives_up_a_permit_that_others_await() {
+    let upstream = big();
+    let ops = [
+        op("GET", "/big").policy("few"),
+        op("GET", "/a").policy("few"),
+    ];
+    let mut shop = shop(upstream.address, ops.into());
+    shop.policies = vec![patient("few", 1, Some("x-key"), Some(60_000))];
+    let served = shop.serve_with(2, gwd::node::AccessLog::Off);
+    let held = standing(&served, 1);
+    all_in_progress(&served, 1);
+    // The request waits before the other client counts as slow.
+    assert_eq!(get(served.address, "/a").status, 200);
+    drop(held);
+}
+
+#[test]
+fn drain_ends_the_wait_for_a_permit() {
+    let (upstream, open) = halting();
+    let mut served = serve_patiently(&upstream, 60_000);
+    let mut first = begin(&served);
+    assert!(first.head().starts_with("HTTP/1.1 200"));
+    let mut waiting = begin(&served);
+    all_wait(&served, 1);
+    let draining = std::thread::spawn(move || {
+        let forced = served.node.drain(PATIENCE, &|| false);
+        (served, forced)
+    });
+    let refused = waiting.answer();
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (503, "concurrency_wait_ended")
+    );
+    open.send(()).unwrap();
+    assert_eq!(first.some(8), "halfhalf");
+    let (_served, forced) = draining.join().unwrap();
+    assert_eq!(forced, 0);
+}
+
+/// Sends requests one after the other until `stop` is true. Returns the number of refused ones.
+fn keep_asking(address: std::net::SocketAddr, stop: &std::sync::atomic::AtomicBool) -> usize {
+    let mut refused = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        refused += usize::from(get(address, "/a").status == 429);
+    }
+    refused
+}
+
+#[test]
+fn adaptive_limit_follows_injected_latencies() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let latency_ms = std::sync::Arc::new(AtomicU64::new(2));
+    let injected = std::sync::Arc::clone(&latency_ms);
+    let upstream = Upstream::start(move |_, stream| {
+        std::thread::sleep(std::time::Duration::from_millis(
+            injected.load(Ordering::Relaxed),
+        ));
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").policy("few")]);
+    shop.policies = vec![with_numbers("few", 60, None, &[(4, Some(2))])];
+    let served = shop.serve_with(2, gwd::node::AccessLog::Off);
+    let limit = || {
+        let labels = ["policy=\"few\"", "route="];
+        served.metric("gwd_concurrency_limit", &labels)
+    };
+    let stop = AtomicBool::new(false);
+    let address = served.address;
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| keep_asking(address, &stop)))
+            .collect();
+        eventually("the limit grows", || limit() > 22.0);
+        latency_ms.store(60, Ordering::Relaxed);
+        eventually("the limit falls", || limit() < 10.0);
+        latency_ms.store(2, Ordering::Relaxed);
+        eventually("the limit recovers", || limit() > 12.0);
+        stop.store(true, Ordering::Relaxed);
+        let refused = asking.into_iter().map(|asking| asking.join().unwrap());
+        assert!(refused.sum::<usize>() > 0, "the low limit refuses requests");
+    });
 }

@@ -77,8 +77,12 @@ fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
     match cx.answers.get(&AskId::of_password(&check)) {
         None => Err(NotChecked::Ask(Box::new(Effect::Password(Box::new(check))))),
         Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
-        Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_)) => {
-            Err(NotChecked::Outage)
-        }
+        Some(
+            Answer::Outage(_)
+            | Answer::Fetched
+            | Answer::Counted(_)
+            | Answer::Examined(_)
+            | Answer::Permit(_),
+        ) => Err(NotChecked::Outage),
     }
 }

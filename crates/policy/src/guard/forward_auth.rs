@@ -258,7 +258,11 @@ impl Run for Filter {
                 return Step::Reject(&UNAVAILABLE);
             }
             Some(
-                Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
+                Answer::Outage(_)
+                | Answer::Fetched
+                | Answer::Counted(_)
+                | Answer::Examined(_)
+                | Answer::Permit(_),
             ) => {
                 return self.outage(head, cx);
             }

@@ -144,7 +144,13 @@ impl Run for Filter {
         let examined = match cx.answers.get(&AskId::of_check(check)) {
             None => return Step::Ask(Box::new(Effect::Message(check))),
             Some(Answer::Examined(examined)) => Arc::clone(examined),
-            Some(Answer::Outage(_) | Answer::Http(_) | Answer::Fetched | Answer::Counted(_)) => {
+            Some(
+                Answer::Outage(_)
+                | Answer::Http(_)
+                | Answer::Fetched
+                | Answer::Counted(_)
+                | Answer::Permit(_),
+            ) => {
                 if request == Mode::Block || undeclared != Undeclared::Allow {
                     cx.refund_quotas();
                     return Step::Reject(&UNAVAILABLE);

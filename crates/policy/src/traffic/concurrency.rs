@@ -3,28 +3,42 @@
 //! ```yaml
 //! policies:
 //!   few: {kind: concurrency, limit: 50, key: consumer}
+//!   patient: {kind: concurrency, limit: 8, wait: 500ms}
+//!   measured: {kind: concurrency, limit: 200, algorithm: adaptive, min_limit: 5}
 //! ```
 //! A request counts from its admission until the last byte of its response was written to the
 //! connection, or until it is aborted. A WebSocket counts until it ends. Requests above the limit
 //! get 429 with the fields of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`),
 //! without `Retry-After`, because the time of the next free permit is unknown.
 //!
+//! With `wait`, a request above the limit waits in a queue of its key, in which callers take turns:
+//! consumers and subjects of tokens, otherwise client addresses and their networks. It gets 503 if
+//! no permit was free within `wait`, and 429 if the queue is full.
+//!
+//! With `algorithm: adaptive`, the limit of each route follows the latency of the upstream, between
+//! `min_limit` and `limit`.
+//!
 //! Clients that send bodies or read responses slowly may together hold half of the limit of a key,
 //! rounded down. Above that, a slow upload ends with 408, and a slow response is aborted. With a
 //! limit of 1, a slow client holds the permit until another request is refused, and loses it within
 //! a second.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
+use crate::adaptive::{Bounds, EstimateId};
+use crate::ask::{Answer, AskId, Effect, Outage};
 use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Either, More};
-use crate::cx::{Cx, LeaseNotice};
+use crate::cx::{Cx, LeaseNotice, Principal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::key::{Key, Reader};
+use crate::leases::{Lease, PermitWait};
 use crate::phase::Phase;
 use crate::plans::Plans;
 use crate::policy::Policy;
@@ -44,6 +58,13 @@ pub struct Checked {
     /// Plans to whose consumers the limit applies. Default: all callers.
     #[n(2)]
     plans: Option<Plans>,
+    /// Maximum time in milliseconds that a request waits for a permit. Default: a request without a
+    /// permit is refused.
+    #[n(3)]
+    wait_ms: Option<u64>,
+    /// Minimum of an adaptive limit, whose maximum is `limit`. Default: the limit is fixed.
+    #[n(4)]
+    min_limit: Option<u64>,
 }
 
 /// A concurrency limit at run time.
@@ -54,12 +75,22 @@ pub struct Filter {
     limit: u64,
     key: Reader,
     plans: Option<Plans>,
+    /// Maximum time that a request waits for a permit, in milliseconds. 0: requests do not wait.
+    wait_ms: u64,
+    /// Minimum of an adaptive limit. `None`: the limit is fixed.
+    min_limit: Option<u64>,
 }
 
 static LIMITED: Reject = Reject {
     status: 429,
     code: "concurrency_limited",
     title: "Too many requests at once",
+};
+
+static WAITED: Reject = Reject {
+    status: 503,
+    code: "concurrency_wait_ended",
+    title: "Too many requests at once, and no permit became free in time",
 };
 
 // === impl Checked ===
@@ -71,6 +102,10 @@ const BY_CLAIM: &str = "policy:concurrency:claim";
 const KEYS: &str = "policy:concurrency:keys";
 /// Feature of limits of plans. A gwd with this feature also has [`KEYS`].
 const PLANS: &str = "policy:concurrency:plans";
+/// Feature of limits with a queue. A gwd with this feature also has [`PLANS`].
+const WAIT: &str = "policy:concurrency:wait";
+/// Feature of adaptive limits. A gwd with this feature also has [`WAIT`].
+const ADAPTIVE: &str = "policy:concurrency:adaptive";
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -78,13 +113,15 @@ impl Policy for Checked {
     const CHANGES: Changes = Changes::new(change_rows! {
         "limit": More(Unknown);
         "wait": More(Is(0));
+        "algorithm": Either;
+        "min_limit": More(Unknown);
         "key" as "limit-key-changed": Either;
         "plans": Callers;
     });
 
     const IS_LIMIT: bool = true;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS, WAIT, ADAPTIVE];
 
     // Limits by address run before authentication, all others after it.
     fn phase(&self) -> Option<Phase> {
@@ -93,9 +130,21 @@ impl Policy for Checked {
 
     fn settings(&self) -> Settings {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let settings = Settings::default()
+        let mut settings = Settings::default()
             .with(&["limit"], Value::One(Scalar::Number(limit)))
             .with(&["key"], self.key.setting());
+        if let Some(wait_ms) = self.wait_ms {
+            settings = settings.with(&["wait"], Value::One(Scalar::Duration(wait_ms)));
+        }
+        if let Some(min) = self.min_limit {
+            let min = i64::try_from(min).unwrap_or(i64::MAX);
+            settings = settings
+                .with(
+                    &["algorithm"],
+                    Value::One(Scalar::Text("adaptive".to_owned())),
+                )
+                .with(&["min_limit"], Value::One(Scalar::Number(min)));
+        }
         Plans::setting(self.plans.as_ref(), settings)
     }
 
@@ -106,10 +155,18 @@ impl Policy for Checked {
             limit: self.limit,
             key: self.key.reader(),
             plans: self.plans.clone(),
+            wait_ms: self.wait_ms.unwrap_or(0),
+            min_limit: self.min_limit,
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.min_limit.is_some() {
+            return Some(ADAPTIVE);
+        }
+        if self.wait_ms.is_some() {
+            return Some(WAIT);
+        }
         if self.plans.is_some() {
             return Some(PLANS);
         }
@@ -152,30 +209,121 @@ impl Run for Filter {
             return Step::Continue;
         }
         let (_, tag) = self.key.read(self.state, cx.limits.tables(false), head, cx);
-        let taken = cx.limits.leases.take(tag, self.limit);
-        let count = taken.as_ref().map_or(self.limit, |(_, count)| *count);
+        let limit = self.current(tag, cx);
+        if self.wait_ms > 0 {
+            return self.wait(tag, limit, cx);
+        }
+        match cx.limits.leases.take(tag, limit.permits) {
+            Some(taken) => self.admitted(taken, limit, cx),
+            None => self.refused(&LIMITED, limit, cx),
+        }
+    }
+}
+
+/// Limit of a key, as a request reads it.
+#[derive(Clone, Copy)]
+struct CurrentLimit {
+    permits: u64,
+    /// Estimate of an adaptive limit.
+    estimate: Option<EstimateId>,
+}
+
+impl Filter {
+    /// Current limit of a key. If too many keys have adaptive limits, the maximum.
+    fn current(&self, tag: u64, cx: &Cx<'_>) -> CurrentLimit {
+        let bounds = |min| Bounds {
+            min,
+            max: self.limit,
+        };
+        let route = cx.route.map_or("", |route| route.as_str());
+        let adaptive = self.min_limit.and_then(|min| {
+            let leases = &cx.limits.leases;
+            leases.adaptive(tag, bounds(min), cx.now_ns, [&self.name, route])
+        });
+        CurrentLimit {
+            permits: adaptive.map_or(self.limit, |(_, limit)| limit),
+            estimate: adaptive.map(|(estimate, _)| estimate),
+        }
+    }
+
+    /// Takes a permit, or waits for one.
+    fn wait<'a>(&'a self, tag: u64, limit: CurrentLimit, cx: &mut Cx<'a>) -> Step {
+        let wait = PermitWait {
+            tag,
+            limit: limit.permits,
+            wait_ms: self.wait_ms,
+            estimate: limit.estimate,
+            turn: turn(cx),
+        };
+        let answer = cx.answers.get(&AskId::of_wait(&wait)).cloned();
+        match answer {
+            None => match cx.limits.leases.take(tag, limit.permits) {
+                Some(taken) => self.admitted(taken, limit, cx),
+                None => Step::Ask(Box::new(Effect::Permit(Box::new(wait)))),
+            },
+            Some(Answer::Permit(count)) => {
+                self.notice(Some(count), limit, cx);
+                Step::Continue
+            }
+            Some(Answer::Outage(Outage::Overflow)) => self.refused(&LIMITED, limit, cx),
+            Some(_) => self.refused(&WAITED, limit, cx),
+        }
+    }
+
+    /// Keeps a permit for the request.
+    fn admitted<'a>(
+        &'a self,
+        (lease, count): (Lease, u64),
+        limit: CurrentLimit,
+        cx: &mut Cx<'a>,
+    ) -> Step {
+        self.notice(Some(count), limit, cx);
+        cx.leases.add(lease.with_estimate(limit.estimate));
+        Step::Continue
+    }
+
+    /// Refuses a request that got no permit. Returns its tokens to rate limits and quotas.
+    fn refused<'a>(
+        &'a self,
+        reject: &'static Reject,
+        limit: CurrentLimit,
+        cx: &mut Cx<'a>,
+    ) -> Step {
+        self.notice(None, limit, cx);
+        cx.refund();
+        Step::Reject(reject)
+    }
+
+    /// Stores the state of the limit for the response fields. `count` is the number of permits in
+    /// use; `None` if the request is refused.
+    fn notice<'a>(&'a self, count: Option<u64>, limit: CurrentLimit, cx: &mut Cx<'a>) {
+        let limit = limit.permits;
         let notice = LeaseNotice {
             policy: &self.name,
-            limit: self.limit,
-            remaining: self.limit.saturating_sub(count),
+            limit,
+            remaining: limit.saturating_sub(count.unwrap_or(limit)),
         };
         if cx
             .leased
-            .is_none_or(|told| taken.is_none() || notice.remaining < told.remaining)
+            .is_none_or(|told| count.is_none() || notice.remaining < told.remaining)
         {
             cx.leased = Some(notice);
         }
-        match taken {
-            Some((lease, _)) => {
-                cx.leases.add(lease);
-                Step::Continue
-            }
-            None => {
-                cx.refund();
-                Step::Reject(&LIMITED)
-            }
-        }
     }
+}
+
+/// Address by which waiting requests take turns. An authenticated caller has an address of its own
+/// in the unique local range (RFC 4193), which contains a keyed hash of the caller, so that callers
+/// behind one proxy take turns, and a caller with many addresses has one turn.
+fn turn(cx: &Cx<'_>) -> IpAddr {
+    let Some(caller) = cx.principal.as_ref().and_then(Principal::key) else {
+        return cx.client;
+    };
+    let hash = cx.limits.known.tag(StateId(0), &[b"turn", caller]);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&hash.to_be_bytes());
+    bytes[0] = 0xfd;
+    Ipv6Addr::from(bytes).into()
 }
 
 /// Adds the state of a concurrency limit to the response fields that rate limits use as well.
@@ -202,11 +350,14 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
 pub mod author {
     //! Shape and checks of `kind: concurrency` settings.
 
-    use diag::shape::{Field, Object, Shape};
-    use diag::{NodeRef, Sink, read};
+    use diag::shape::{self, Field, Object, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, read};
 
     use super::Checked;
     use crate::key::{self, Key};
+
+    /// Default of `min_limit`, as in Envoy's adaptive concurrency filter.
+    const MIN_LIMIT: u64 = 3;
 
     /// The keys of `kind: concurrency`.
     pub static SHAPE: Object = Object {
@@ -224,31 +375,82 @@ pub mod author {
             ),
             Field::optional(
                 "algorithm",
-                Shape::Partly(&["fixed"], &["adaptive"]),
-                "Adaptation of the limit to the latency. Default: `fixed`.",
+                Shape::Word(&["fixed", "adaptive"]),
+                "`adaptive`: the limit of each route follows the latency of the upstream, between `min_limit` and `limit`; it begins with 20. Default: `fixed`.",
             ),
-            Field::later(
+            Field::optional(
+                "min_limit",
+                Shape::Integer(1, 1 << 24),
+                "Minimum of an adaptive limit. Default: 3, or `limit` if that is less.",
+            ),
+            Field::optional(
                 "wait",
-                Shape::Duration,
-                "Maximum time that a request waits for its turn. Default: none.",
+                Shape::Timeout,
+                "Maximum time that a request above the limit waits for a permit; callers take turns. It then gets 503 `concurrency_wait_ended`. The time is in addition to `timeout`. Default: requests do not wait.",
             ),
         ],
         rules: &[],
     };
 
     /// Reads a limit from a node that fits [`SHAPE`].
-    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Key::Route,
             Some(node) => key::author::read(node)?,
         };
+        let wait_ms = match node.get("wait").filter(|wait| !wait.is_null()) {
+            None => None,
+            Some(wait) => Some(read::timeout_ms(wait).ok()?),
+        };
         let limit = read::integer(node.get("limit")?, 1, 1 << 24).ok()?;
         let limit = u64::try_from(limit).ok()?;
+        let min_limit = min_limit(node, &key, limit, sink).ok()?;
         Some(Checked {
             limit,
             key,
             plans: None,
+            wait_ms,
+            min_limit,
         })
+    }
+
+    /// Reads the minimum of an adaptive limit. `None` for a fixed one.
+    ///
+    /// # Errors
+    /// A finding was reported: the keys contradict each other.
+    fn min_limit(
+        node: NodeRef<'_>,
+        key: &Key,
+        limit: u64,
+        sink: &mut Sink,
+    ) -> Result<Option<u64>, ()> {
+        let given = |name: &str| node.get(name).filter(|given| !given.is_null());
+        let algorithm = given("algorithm").filter(|word| word.scalar_text() == Some("adaptive"));
+        let min = given("min_limit");
+        let number = |min: NodeRef<'_>| read::integer(min, 1, 1 << 24).ok();
+        let number = min.and_then(number).and_then(|min| u64::try_from(min).ok());
+        let (place, message, help) = match (algorithm, min) {
+            (None, None) => return Ok(None),
+            (None, Some(min)) => (
+                min,
+                "`min_limit` needs an adaptive limit".to_owned(),
+                "write `algorithm: adaptive`, or remove `min_limit`",
+            ),
+            (Some(algorithm), _) if *key != Key::Route => (
+                given("key").unwrap_or(algorithm),
+                "an adaptive limit counts by route: it measures the upstream of the route"
+                    .to_owned(),
+                "write `key: route`, or remove `algorithm`",
+            ),
+            (Some(_), Some(min)) if number.is_some_and(|number| number > limit) => (
+                min,
+                format!("`min_limit` is above `limit`, which is {limit}"),
+                "lower `min_limit`, or raise `limit`",
+            ),
+            (Some(_), _) => return Ok(Some(number.unwrap_or(MIN_LIMIT.min(limit)))),
+        };
+        sink.push(Diagnostic::new(&shape::BAD_VALUE, place.span(), message).help(help));
+        Err(())
     }
 }
 
@@ -264,6 +466,8 @@ mod tests {
             limit,
             key: Reader::Route,
             plans: None,
+            wait_ms: 0,
+            min_limit: None,
         }
     }
 
@@ -286,6 +490,119 @@ mod tests {
         let (again, three) = ask();
         assert!(again);
         drop((two, three));
+    }
+
+    #[test]
+    fn waiting_asks_for_a_permit_unless_one_is_free() {
+        let mut few = filter(3, 1);
+        few.wait_ms = 500;
+        let ask = |answer: Option<Answer>| {
+            with_cx(|cx| {
+                let tag = few
+                    .key
+                    .read(few.state, cx.limits.tables(false), &head("/"), cx)
+                    .1;
+                let wait = PermitWait {
+                    tag,
+                    limit: 1,
+                    wait_ms: 500,
+                    estimate: None,
+                    turn: cx.client,
+                };
+                if let Some(answer) = answer {
+                    cx.answers.add(AskId::of_wait(&wait), answer);
+                }
+                let said = match few.on_request(&mut head("/"), cx) {
+                    Step::Continue => "continue",
+                    Step::Reject(reject) => reject.code,
+                    Step::Ask(effect) => match *effect {
+                        Effect::Permit(asked) if *asked == wait => "ask",
+                        _ => "another effect",
+                    },
+                    Step::Reply(_) => "reply",
+                };
+                let left = cx.leased.map(|notice| notice.remaining);
+                (said, left, std::mem::take(&mut cx.leases))
+            })
+        };
+        let (said, left, held) = ask(None);
+        assert_eq!((said, left), ("continue", Some(0)));
+        for (answer, expected) in [
+            (None, ("ask", None)),
+            (Some(Answer::Permit(1)), ("continue", Some(0))),
+            (
+                Some(Answer::Outage(Outage::Overflow)),
+                ("concurrency_limited", Some(0)),
+            ),
+            (
+                Some(Answer::Outage(Outage::Timeout)),
+                ("concurrency_wait_ended", Some(0)),
+            ),
+        ] {
+            let (said, left, leases) = ask(answer);
+            assert_eq!((said, left), expected);
+            assert!(leases.is_empty());
+        }
+        drop(held);
+        assert_eq!(ask(None).0, "continue");
+    }
+
+    #[test]
+    fn adaptive_limit_admits_as_many_as_the_estimate() {
+        let limits = crate::traffic::rate_limit::tests::limits();
+        let mut few = filter(4, 200);
+        few.min_limit = Some(3);
+        let mut held = Vec::new();
+        for admitted in 1..=21 {
+            let mut cx = crate::traffic::rate_limit::tests::cx(&limits, "10.0.0.1");
+            let step = few.on_request(&mut head("/"), &mut cx);
+            assert_eq!(matches!(step, Step::Continue), admitted <= 20, "{admitted}");
+            let notice = cx.leased.unwrap();
+            assert_eq!(
+                (notice.limit, notice.remaining),
+                (20, 20 - admitted.min(20))
+            );
+            held.push(std::mem::take(&mut cx.leases));
+        }
+        // Twenty requests in flight with a rising latency.
+        for window in 1..100u64 {
+            for leases in &held[..20] {
+                leases.observe(window * 1_000_000, window * 1_000_000_000);
+            }
+        }
+        held.drain(..16);
+        let mut cx = crate::traffic::rate_limit::tests::cx(&limits, "10.0.0.1");
+        let step = few.on_request(&mut head("/"), &mut cx);
+        assert!(
+            matches!(step, Step::Reject(_)),
+            "{:?}",
+            limits.0.leases.adapted()
+        );
+        let adapted = limits.0.leases.adapted();
+        assert_eq!((adapted.len(), &*adapted[0].policy), (1, "few"));
+    }
+
+    #[test]
+    fn callers_have_turns_of_their_own() {
+        let turn_of = |consumer: Option<&'static str>| {
+            with_cx(|cx| {
+                cx.principal = consumer.map(|consumer| Principal {
+                    consumer: Some(consumer),
+                    scheme: "key",
+                    claims: crate::NO_CLAIMS,
+                    groups: &[],
+                    plan: None,
+                    token: None,
+                });
+                turn(cx)
+            })
+        };
+        let (acme, other) = (turn_of(Some("acme")), turn_of(Some("other")));
+        assert_eq!(turn_of(None).to_string(), "10.0.0.1");
+        assert_eq!(acme, turn_of(Some("acme")));
+        let networks = |turn| crate::network::Networks::of(turn).all();
+        assert_ne!(networks(acme), networks(other));
+        assert!(acme.to_string().starts_with("fd"), "{acme}");
     }
 
     #[test]

@@ -23,6 +23,20 @@ impl Registry {
             &sheds.collect(),
         ));
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        families.push(gauges(
+            "gwd_concurrency_waiting_requests",
+            "Requests that wait for a permit of a `concurrency` policy.",
+            &plain(self.shared.permits.waiting() as f64),
+        ));
+        let adapted = self.shared.limits.leases.adapted().into_iter().map(|one| {
+            let labels = vec![("policy", one.policy.into()), ("route", one.route.into())];
+            (labels, one.limit as f64)
+        });
+        families.push(gauges(
+            "gwd_concurrency_limit",
+            "Adaptive limits of `concurrency` policies.",
+            &adapted.collect(),
+        ));
         let memory = &self.shared.budgets.memory;
         families.push(gauges(
             "gwd_buffered_bytes",

@@ -109,7 +109,11 @@ impl Verifier {
             None => return self.ask(id, token),
             Some(Answer::Http(answered)) => answered,
             Some(
-                Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_),
+                Answer::Outage(_)
+                | Answer::Fetched
+                | Answer::Counted(_)
+                | Answer::Examined(_)
+                | Answer::Permit(_),
             ) => {
                 return Verification::Fault(Reason::Introspection);
             }

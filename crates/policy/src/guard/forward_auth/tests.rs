@@ -178,7 +178,11 @@ fn only_admissions_without_cookies_are_kept() {
     let call = call_of(&filter(&checked(false)), &mut head("/"));
     let kept = |answer| match answer {
         Answer::Http(answered) => (call.keep.kind)(&answered),
-        Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) | Answer::Examined(_) => None,
+        Answer::Outage(_)
+        | Answer::Fetched
+        | Answer::Counted(_)
+        | Answer::Examined(_)
+        | Answer::Permit(_) => None,
     };
     assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
     assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);

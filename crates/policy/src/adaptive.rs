@@ -1,0 +1,399 @@
+//! Limits on concurrent requests that adapt to the latency of the upstream.
+//!
+//! The algorithm compares the mean latency of a window with a long-term latency, as gradient2 of
+//! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do:
+//!
+//! - `gradient` = [`TOLERANCE`] × long-term latency ÷ latency of the window, within 0.5 and 1.
+//! - The new limit is `limit` × `gradient` + √`limit`, of which a window takes over
+//!   [`SMOOTHING`]. The root is the headroom: without it, the limit could never grow.
+//! - A window whose requests used less than half of the limit changes no limit, because its latency
+//!   says nothing about the limit.
+//!
+//! The long-term latency falls quickly and rises slowly, so that an overload of minutes does not
+//! become the norm. All workers share the estimates. Each key has its own, in a table of a fixed
+//! size.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Maximum number of estimates. A power of two.
+const SLOTS: usize = 1 << 12;
+/// Number of slots that are probed for a key.
+const PROBES: usize = 32;
+/// Time after which an unused estimate may be replaced by that of another key: 10 minutes.
+const UNUSED_NS: u64 = 600_000_000_000;
+/// Length of a window: 250 ms.
+const WINDOW_NS: u64 = 250_000_000;
+/// Minimum number of latencies in a window. A window with fewer is continued.
+const SAMPLES_MIN: u64 = 10;
+/// Limit of a new estimate, within its bounds.
+const FIRST: f64 = 20.0;
+/// Ratio of latencies up to which the limit grows.
+const TOLERANCE: f64 = 1.5;
+/// Share of the new limit that a window takes over.
+const SMOOTHING: f64 = 0.2;
+/// Share of a higher latency of a window in the long-term latency. About 5 minutes of windows.
+const RISE: f64 = 1.0 / 1_200.0;
+/// Share of a lower latency of a window in the long-term latency.
+const FALL: f64 = 0.1;
+
+/// Range of an adaptive limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Minimum of the limit.
+    pub min: u64,
+    /// Maximum of the limit.
+    pub max: u64,
+}
+
+/// Index of an estimate in [`Estimates`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EstimateId(u32);
+
+/// Current value of an adaptive limit, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdaptedLimit {
+    /// Name of the policy.
+    pub policy: Box<str>,
+    /// Id of the route.
+    pub route: Box<str>,
+    /// The limit.
+    pub limit: u64,
+}
+
+/// Adaptive limits of a process, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Estimates {
+    /// Allocated on first use.
+    slots: OnceLock<Box<[Estimate]>>,
+    /// Name of the policy and id of the route of each estimate.
+    names: Mutex<HashMap<u32, [Box<str>; 2]>>,
+}
+
+/// Adaptive limit of a key. Workers change the fields one by one: a latency that is counted while
+/// another worker ends the window may fall into either window.
+#[derive(Debug, Default)]
+struct Estimate {
+    /// Hash of the key. 0: the slot is free.
+    tag: AtomicU64,
+    /// The limit, as the bits of an `f64`.
+    limit: AtomicU64,
+    /// Long-term latency in nanoseconds, as the bits of an `f64`. 0: none yet.
+    long: AtomicU64,
+    /// Minimum and maximum of the limit, 32 bits each.
+    bounds: AtomicU64,
+    window_ends_ns: AtomicU64,
+    /// Number and sum of the latencies of the window.
+    count: AtomicU64,
+    sum_ns: AtomicU64,
+    /// Maximum number of concurrent requests in the window.
+    in_flight: AtomicU64,
+    used_ns: AtomicU64,
+}
+
+// === impl Estimates ===
+
+impl Estimates {
+    /// Estimate of a key, and its current limit. `None` if no slot is free. `names` are those of
+    /// the policy and of the route.
+    pub(crate) fn of(
+        &self,
+        tag: u64,
+        bounds: Bounds,
+        now_ns: u64,
+        names: [&str; 2],
+    ) -> Option<(EstimateId, u64)> {
+        let tag = tag.max(1);
+        let slots = self
+            .slots
+            .get_or_init(|| (0..SLOTS).map(|_| Estimate::default()).collect());
+        let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
+        let places = || (0..PROBES).map(|probe| (first + probe) & (SLOTS - 1));
+        let known = |at: &usize| slots[*at].tag.load(Ordering::Relaxed) == tag;
+        let at = match places().find(known) {
+            Some(at) => at,
+            None => {
+                let at = places().find(|at| slots[*at].claim(tag, now_ns))?;
+                let names = names.map(Box::from);
+                self.names().insert(u32::try_from(at).ok()?, names);
+                at
+            }
+        };
+        let estimate = &slots[at];
+        estimate.used_ns.store(now_ns, Ordering::Relaxed);
+        estimate.keep_within(bounds);
+        Some((EstimateId(u32::try_from(at).ok()?), estimate.limit()))
+    }
+
+    /// Counts the latency of a request, in nanoseconds. `in_flight` is the number of concurrent
+    /// requests of the key.
+    pub(crate) fn observe(&self, id: EstimateId, took_ns: u64, in_flight: u64, now_ns: u64) {
+        let slot = usize::try_from(id.0).ok();
+        let estimate = slot.and_then(|at| self.slots.get()?.get(at));
+        if let Some(estimate) = estimate {
+            estimate.observe(took_ns, in_flight, now_ns);
+        }
+    }
+
+    /// All limits, for metrics, in no particular order.
+    pub(crate) fn all(&self) -> Vec<AdaptedLimit> {
+        let Some(slots) = self.slots.get() else {
+            return Vec::new();
+        };
+        let names = self.names();
+        let all = (0u32..).zip(slots).filter_map(|(at, estimate)| {
+            let [policy, route] = names.get(&at)?.clone();
+            let limit = estimate.limit();
+            Some(AdaptedLimit {
+                policy,
+                route,
+                limit,
+            })
+        });
+        all.collect()
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<u32, [Box<str>; 2]>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Estimate ===
+
+impl Estimate {
+    /// Takes a free slot, or one that has not been used for [`UNUSED_NS`].
+    fn claim(&self, tag: u64, now_ns: u64) -> bool {
+        let before = self.tag.load(Ordering::Relaxed);
+        let unused_ns = now_ns.saturating_sub(self.used_ns.load(Ordering::Relaxed));
+        if before != 0 && unused_ns < UNUSED_NS {
+            return false;
+        }
+        let claimed = (self.tag).compare_exchange(before, tag, Ordering::AcqRel, Ordering::Relaxed);
+        if claimed.is_ok() {
+            self.used_ns.store(now_ns, Ordering::Relaxed);
+            self.limit.store(FIRST.to_bits(), Ordering::Relaxed);
+            self.long.store(0, Ordering::Relaxed);
+            self.window_ends_ns
+                .store(now_ns.saturating_add(WINDOW_NS), Ordering::Relaxed);
+            for number in [&self.count, &self.sum_ns, &self.in_flight] {
+                number.store(0, Ordering::Relaxed);
+            }
+        }
+        claimed.is_ok()
+    }
+
+    /// Sets the range, and moves the limit into it.
+    fn keep_within(&self, bounds: Bounds) {
+        let word = bounds.min << 32 | bounds.max & 0xFFFF_FFFF;
+        if self.bounds.load(Ordering::Relaxed) != word {
+            self.bounds.store(word, Ordering::Relaxed);
+            self.set(f64::from_bits(self.limit.load(Ordering::Relaxed)));
+        }
+    }
+
+    /// The limit, rounded down.
+    fn limit(&self) -> u64 {
+        f64::from_bits(self.limit.load(Ordering::Relaxed)) as u64
+    }
+
+    /// Sets the limit within its range.
+    fn set(&self, limit: f64) {
+        let bounds = self.bounds.load(Ordering::Relaxed);
+        let (min, max) = ((bounds >> 32) as f64, (bounds & 0xFFFF_FFFF) as f64);
+        let limit = limit.min(max).max(min);
+        self.limit.store(limit.to_bits(), Ordering::Relaxed);
+    }
+
+    fn observe(&self, took_ns: u64, in_flight: u64, now_ns: u64) {
+        self.sum_ns.fetch_add(took_ns, Ordering::Relaxed);
+        self.in_flight.fetch_max(in_flight, Ordering::Relaxed);
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let ends_ns = self.window_ends_ns.load(Ordering::Relaxed);
+        if now_ns < ends_ns || count < SAMPLES_MIN {
+            return;
+        }
+        let next_ns = now_ns.saturating_add(WINDOW_NS);
+        let ends = &self.window_ends_ns;
+        let ended = ends.compare_exchange(ends_ns, next_ns, Ordering::AcqRel, Ordering::Relaxed);
+        if ended.is_err() {
+            return;
+        }
+        let [count, sum_ns, in_flight] = [&self.count, &self.sum_ns, &self.in_flight]
+            .map(|number| number.swap(0, Ordering::Relaxed));
+        if count > 0 {
+            self.adapt(sum_ns as f64 / count as f64, in_flight);
+        }
+    }
+
+    /// Adapts the limit to the mean latency of a window, in nanoseconds.
+    fn adapt(&self, window_ns: f64, in_flight: u64) {
+        let window_ns = window_ns.max(1.0);
+        let before = f64::from_bits(self.long.load(Ordering::Relaxed));
+        let before = if before == 0.0 { window_ns } else { before };
+        let share = if window_ns > before { RISE } else { FALL };
+        let long = before + (window_ns - before) * share;
+        self.long.store(long.to_bits(), Ordering::Relaxed);
+        let limit = f64::from_bits(self.limit.load(Ordering::Relaxed));
+        if (in_flight as f64) * 2.0 < limit {
+            return;
+        }
+        let gradient = (TOLERANCE * long / window_ns).clamp(0.5, 1.0);
+        let new = limit * gradient + limit.sqrt();
+        self.set(limit + (new - limit) * SMOOTHING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: u64 = 7 << 40;
+    const BOUNDS: Bounds = Bounds { min: 2, max: 200 };
+    const MS: u64 = 1_000_000;
+
+    /// A service that answers `capacity` requests at once in `base_ms`; more wait for each other.
+    struct Service {
+        base_ms: u64,
+        capacity: u64,
+    }
+
+    /// Estimates under load, with a clock.
+    struct Load {
+        estimates: Estimates,
+        now_ns: u64,
+    }
+
+    impl Load {
+        fn new() -> Self {
+            Self {
+                estimates: Estimates::default(),
+                now_ns: 1,
+            }
+        }
+
+        fn limit(&self) -> u64 {
+            self.of(BOUNDS).1
+        }
+
+        fn of(&self, bounds: Bounds) -> (EstimateId, u64) {
+            let found = self.estimates.of(TAG, bounds, self.now_ns, ["few", "r"]);
+            found.unwrap()
+        }
+
+        /// Sends `demand` concurrent requests, as far as the limit admits them, in each of `windows`
+        /// windows. Returns the limit.
+        fn send(&mut self, service: &Service, demand: u64, windows: u32) -> u64 {
+            for _ in 0..windows {
+                let (id, limit) = self.of(BOUNDS);
+                let in_flight = demand.min(limit);
+                let took_ms = service.base_ms * in_flight.max(service.capacity) / service.capacity;
+                for _ in 0..SAMPLES_MIN {
+                    self.now_ns += WINDOW_NS / SAMPLES_MIN + 1;
+                    let took_ns = took_ms * MS;
+                    self.estimates.observe(id, took_ns, in_flight, self.now_ns);
+                }
+            }
+            self.limit()
+        }
+    }
+
+    #[test]
+    fn limit_finds_the_capacity_of_a_service() {
+        for capacity in [10, 40, 100] {
+            let mut load = Load::new();
+            let service = Service {
+                base_ms: 20,
+                capacity,
+            };
+            let limit = load.send(&service, 1_000, 400);
+            assert!(
+                (capacity..=capacity * 2).contains(&limit),
+                "{capacity}: {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn limit_follows_a_service_that_slows_and_recovers() {
+        let mut load = Load::new();
+        let fast = Service {
+            base_ms: 20,
+            capacity: 80,
+        };
+        let before = load.send(&fast, 1_000, 400);
+        let slow = Service {
+            base_ms: 200,
+            capacity: 80,
+        };
+        let slowed = load.send(&slow, 1_000, 60);
+        assert!(slowed < before / 5, "{before} to {slowed}");
+        assert!(slowed >= BOUNDS.min);
+        let after = load.send(&fast, 1_000, 400);
+        assert!(after >= 80, "{after}");
+    }
+
+    #[test]
+    fn limit_stays_within_its_bounds() {
+        let mut load = Load::new();
+        let endless = Service {
+            base_ms: 1,
+            capacity: 100_000,
+        };
+        assert_eq!(load.limit(), 20);
+        assert_eq!(load.send(&endless, 1_000, 500), BOUNDS.max);
+        assert_eq!(load.of(Bounds { min: 1, max: 5 }).1, 5, "a later version");
+        let (id, _) = load.of(Bounds { min: 4, max: 8 });
+        for window in 0..100u64 {
+            for _ in 0..SAMPLES_MIN {
+                load.now_ns += WINDOW_NS;
+                let took_ns = (10 + window * 100) * MS;
+                load.estimates.observe(id, took_ns, 8, load.now_ns);
+            }
+        }
+        assert_eq!(load.of(Bounds { min: 4, max: 8 }).1, 4);
+    }
+
+    #[test]
+    fn unused_limit_does_not_grow() {
+        let mut load = Load::new();
+        let service = Service {
+            base_ms: 20,
+            capacity: 100,
+        };
+        assert_eq!(load.send(&service, 5, 200), 20);
+        assert!(load.send(&service, 15, 50) > 20);
+    }
+
+    #[test]
+    fn workers_share_a_window() {
+        let load = Load::new();
+        let (id, before) = load.of(BOUNDS);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for step in 0..10_000 {
+                        let now_ns = WINDOW_NS + step;
+                        load.estimates.observe(id, 20 * MS, 20, now_ns);
+                    }
+                });
+            }
+        });
+        // One window has ended: one step of growth.
+        let step = ((before as f64).sqrt() * SMOOTHING) as u64;
+        assert!((before..=before + step + 1).contains(&load.limit()));
+    }
+
+    #[test]
+    fn unused_estimate_is_replaced() {
+        let estimates = Estimates::default();
+        let of = |key: u64, now_ns| estimates.of(key << 40, BOUNDS, now_ns, ["few", "r"]);
+        for key in 1..=PROBES as u64 {
+            assert!(of(key, 1).is_some());
+        }
+        assert!(of(99, UNUSED_NS).is_none(), "all are in use");
+        assert!(of(1, UNUSED_NS).is_some());
+        assert!(of(99, UNUSED_NS + 1).is_some());
+        assert_eq!(estimates.all().len(), PROBES);
+    }
+}
