@@ -13,7 +13,7 @@
 //! become the norm. All workers share the estimates. Each key has its own, in a table of a fixed
 //! size.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -68,7 +68,7 @@ pub(crate) struct Estimates {
     /// Allocated on first use.
     slots: OnceLock<Box<[Estimate]>>,
     /// Name of the policy and id of the route of each estimate.
-    names: Mutex<HashMap<u32, [Box<str>; 2]>>,
+    names: Mutex<BTreeMap<u32, [Box<str>; 2]>>,
 }
 
 /// Adaptive limit of a key. Workers change the fields one by one: a latency that is counted while
@@ -136,7 +136,7 @@ impl Estimates {
         }
     }
 
-    /// All limits, for metrics, in no particular order.
+    /// All limits, for metrics.
     pub(crate) fn all(&self) -> Vec<AdaptedLimit> {
         let Some(slots) = self.slots.get() else {
             return Vec::new();
@@ -154,7 +154,7 @@ impl Estimates {
         all.collect()
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<u32, [Box<str>; 2]>> {
+    fn names(&self) -> MutexGuard<'_, BTreeMap<u32, [Box<str>; 2]>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,6 +176,8 @@ impl Estimate {
             self.long.store(0, Ordering::Relaxed);
             self.window_ends_ns
                 .store(now_ns.saturating_add(WINDOW_NS), Ordering::Relaxed);
+            // The next request sets the range, and moves the limit into it.
+            self.bounds.store(0, Ordering::Relaxed);
             for number in [&self.count, &self.sum_ns, &self.in_flight] {
                 number.store(0, Ordering::Relaxed);
             }
@@ -306,11 +308,11 @@ mod tests {
                 base_ms: 20,
                 capacity,
             };
-            let limit = load.send(&service, 1_000, 400);
-            assert!(
-                (capacity..=capacity * 2).contains(&limit),
-                "{capacity}: {limit}"
-            );
+            // The first latencies are those of a service that is not overloaded.
+            load.send(&service, 5, 10);
+            let limit = load.send(&service, 1_000, 200);
+            let range = capacity..=capacity * 5 / 2;
+            assert!(range.contains(&limit), "{capacity}: {limit}");
         }
     }
 
@@ -395,5 +397,15 @@ mod tests {
         assert!(of(1, UNUSED_NS).is_some());
         assert!(of(99, UNUSED_NS + 1).is_some());
         assert_eq!(estimates.all().len(), PROBES);
+        let narrow = Bounds { min: 1, max: 5 };
+        for (key, now_ns) in [(200, 3 * UNUSED_NS), (201, 5 * UNUSED_NS)] {
+            let (_, limit) = estimates
+                .of(key << 40, narrow, now_ns, ["few", "r"])
+                .unwrap();
+            assert_eq!(
+                limit, 5,
+                "the limit of a replaced estimate is within its range"
+            );
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Leases {
         self.estimates.of(tag, bounds, now_ns, names)
     }
 
-    /// Current values of all adaptive limits, in no particular order.
+    /// Current values of all adaptive limits.
     pub fn adapted(&self) -> Vec<AdaptedLimit> {
         self.estimates.all()
     }
