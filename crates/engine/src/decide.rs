@@ -21,6 +21,7 @@ use crate::path::{is_ambiguous, normalise};
 use crate::readings;
 use crate::router::{self, Found};
 use crate::snapshot::{ChainStep, RouteRef, Snapshot};
+use crate::strip::strip;
 
 static NO_ROUTE: Reject = Reject {
     status: 404,
@@ -331,6 +332,12 @@ fn run<'s>(
                 strip_sessions(snapshot, head);
                 continue;
             }
+            ChainStep::KeepBack => {
+                for place in &treatment.not_forwarded {
+                    strip(place, head);
+                }
+                continue;
+            }
             ChainStep::Filter(_, filter) => match stopped(filter.on_request(head, cx), cx) {
                 None => continue,
                 Some(verdict) => verdict,
@@ -344,17 +351,7 @@ fn run<'s>(
         };
     }
     strip_sessions(snapshot, head);
-    // Check the rewritten path: a path parameter that filled only a part of a segment may consist
-    // of dots. As a whole segment it would lead out of the authorised path. An escape in it may end
-    // the path or divide it.
-    let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
-    let unread = head.path().get(cx.stripped..).unwrap_or_default();
-    let strict = route.treatment.path_readings.is_strict();
-    let leads_out = |path: &str| {
-        normalise(path).as_deref() != Ok(path)
-            || is_ambiguous(path) && readings::leave_rewrite(path, unread, strict)
-    };
-    if rewritten.is_some_and(leads_out) {
+    if leaves_path(&route, head, cx) {
         return ambiguous(&PATH_AMBIGUOUS, route, ran);
     }
     Decided {
@@ -363,6 +360,19 @@ fn run<'s>(
         verdict: Verdict::Forward,
         ran,
     }
+}
+
+/// True if a server may read the rewritten path as one outside the authorised path: a path parameter
+/// that filled only a part of a segment may consist of dots. As a whole segment it would lead out of
+/// the path. An escape in it may end the path or divide it.
+fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
+    let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
+    let unread = head.path().get(cx.stripped..).unwrap_or_default();
+    let strict = route.treatment.path_readings.is_strict();
+    rewritten.is_some_and(|path| {
+        normalise(path).as_deref() != Ok(path)
+            || is_ambiguous(path) && readings::leave_rewrite(path, unread, strict)
+    })
 }
 
 /// Removes the cookies of logins: they are for the gateway, whichever API the browser sends them to.
@@ -436,7 +446,7 @@ pub fn finish<'s>(
         let (ran, skipped) = route.treatment.chain.split_at(decided.ran);
         for step in ran.iter().rev() {
             match step {
-                ChainStep::Authenticate | ChainStep::Strip => {}
+                ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => {}
                 ChainStep::Filter(_, filter) => filter.on_response(response, cx),
             }
         }

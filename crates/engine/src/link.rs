@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bundle::codec::encode;
 use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
-use policy::auth::{self, TokenVerifier};
+use policy::auth::{self, Place, TokenVerifier};
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
 use policy::validation::Mode;
@@ -238,10 +238,14 @@ impl<'a> Linker<'a> {
         let Fields {
             read,
             edited: [request_fields, response_fields],
-        } = fields(&security, &chain, known_fields);
+        } = fields(
+            &security,
+            (&chain, &treatment.forwarding.not_forwarded),
+            known_fields,
+        );
         let is_any = |is: fn(&Filter) -> bool| {
             chain.iter().any(|step| match step {
-                ChainStep::Authenticate | ChainStep::Strip => false,
+                ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => false,
                 ChainStep::Filter(_, filter) => is(filter),
             })
         };
@@ -268,6 +272,7 @@ impl<'a> Linker<'a> {
             stream: treatment.forwarding.stream,
             closes_streams: treatment.forwarding.closes_streams,
             override_fields: treatment.forwarding.override_fields.as_slice().into(),
+            not_forwarded: treatment.forwarding.not_forwarded.as_slice().into(),
             response_validation,
             retries,
             breakers: breakers.into(),
@@ -281,7 +286,7 @@ impl<'a> Linker<'a> {
         treatment: &ir::Treatment,
         api: &ApiPart,
         own: &[NamedFilter],
-        mut strips: bool,
+        strips: bool,
     ) -> Result<Steps, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
         let mut chain = Vec::with_capacity(treatment.chain.len() + usize::from(strips));
@@ -290,6 +295,7 @@ impl<'a> Linker<'a> {
         let own_validation = treatment.forwarding.validate.as_ref();
         let mut response = own_validation.map(|own| ("validate", own.response));
         let mut validates = treatment.forwarding.validate.is_some();
+        let mut removals = removals(treatment, strips);
         for link in &treatment.chain {
             let (policy, filter) = match link {
                 Link::Authenticate => {
@@ -311,11 +317,10 @@ impl<'a> Linker<'a> {
                 chain.extend(self.validation(treatment)?);
                 validates = false;
             }
-            // Strip credentials after the conditions and limits, which may read the fields, and
-            // before the transformations, which may set the fields for the upstream.
-            if strips && policy.checked.phase() >= Some(Phase::Transform) {
-                chain.push(ChainStep::Strip);
-                strips = false;
+            // Remove credentials and parameters after the conditions and limits, which may read
+            // them, and before the transformations, which may set them for the upstream.
+            if policy.checked.phase() >= Some(Phase::Transform) {
+                chain.append(&mut removals);
             }
             match &policy.checked {
                 // The operation's own setting takes precedence, then that of the last policy.
@@ -345,9 +350,7 @@ impl<'a> Linker<'a> {
         if validates {
             chain.extend(self.validation(treatment)?);
         }
-        if strips {
-            chain.push(ChainStep::Strip);
-        }
+        chain.append(&mut removals);
         for (key, checked) in treatment.forwarding.steps() {
             known_upstreams(&checked, self.shared)?;
             let setting = Setting {
@@ -394,6 +397,14 @@ impl<'a> Linker<'a> {
         let index = index.ok_or_else(|| BuildError::UnknownName(name.to_owned()))?;
         u32::try_from(index).map_err(|_| BuildError::BadIndex)
     }
+}
+
+/// Steps that remove credentials (`strips`) and parameters before the request goes to the upstream.
+fn removals(treatment: &ir::Treatment, strips: bool) -> Vec<ChainStep> {
+    let keeps_back = !treatment.forwarding.not_forwarded.is_empty();
+    let keeps_back = keeps_back.then_some(ChainStep::KeepBack);
+    let strips = strips.then_some(ChainStep::Strip);
+    strips.into_iter().chain(keeps_back).collect()
 }
 
 /// Digest of the access rules of a treatment ([`Treatment::access`]). `rules` is their encoding in
@@ -506,7 +517,7 @@ struct Fields {
 /// (`conditional`) read or change, and those that validated operations describe (`described`).
 fn fields(
     security: &Requirement,
-    chain: &[ChainStep],
+    (chain, not_forwarded): (&[ChainStep], &[Place]),
     (conditional, described): (&[HeaderName], &[HeaderName]),
 ) -> Fields {
     let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
@@ -518,14 +529,18 @@ fn fields(
             }
         }
     }
-    // A field by which the gateway decides must not be in trailers, and no lookalike of it may
-    // reach the upstream.
+    // A field by which the gateway decides, or that the upstream must not receive, must not be in
+    // trailers, and no lookalike of it may reach the upstream.
     let mut read = conditional.to_vec();
     for step in chain {
         if let ChainStep::Filter(_, filter) = step {
             read.extend(filter.read_fields());
         }
     }
+    read.extend(not_forwarded.iter().filter_map(|place| match place {
+        Place::Header(name) => HeaderName::try_from(name.as_str()).ok(),
+        Place::Query(_) | Place::Cookie(_) | Place::Authorization(_) | Place::Certificate => None,
+    }));
     read.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     read.dedup();
     let spelled = read.iter().map(HeaderName::as_str);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
+use policy::auth::Place;
 use policy::key_cell::KeyCell;
 use policy::traffic::{circuit_breaker, retry};
 use policy::validation::Mode;
@@ -91,6 +92,8 @@ pub struct Treatment {
     pub closes_streams: bool,
     /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
+    /// Places of the parameters that the upstream does not receive.
+    pub(crate) not_forwarded: Box<[Place]>,
     /// Fields by which the route is selected or a step of the chain decides, if their names can
     /// have lookalikes.
     pub(crate) read_fields: Box<[Box<str>]>,
@@ -138,7 +141,7 @@ impl ChainStep {
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
-            Self::Filter(..) | Self::Authenticate | Self::Strip => None,
+            Self::Filter(..) | Self::Authenticate | Self::Strip | Self::KeepBack => None,
         }
     }
 }
@@ -171,6 +174,8 @@ pub enum ChainStep {
     Authenticate,
     /// Strips credentials with `strip_credential`. Used if the operation is public.
     Strip,
+    /// Removes the parameters that the upstream does not receive (`forward: false`).
+    KeepBack,
     /// Runs a policy, given by name and filter. Chains that name the same policy share the filter.
     Filter(Arc<str>, Arc<Filter>),
 }

@@ -2,7 +2,7 @@
 
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
-use diag::{Diagnostic, NodeId, NodeRef, Sink, suggest};
+use diag::{Diagnostic, NodeId, NodeRef, Sink, Tree, suggest};
 use policy::guard::validate;
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
@@ -15,7 +15,7 @@ use super::path_item::{self, PathKey};
 use super::security::{Written, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
-use super::{Operation, Valued, later, media_types, open};
+use super::{Operation, Valued, later, media_types, not_forwarded, open};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
@@ -124,7 +124,7 @@ fn one(
         return None;
     }
     let conditions = described.conditions(sink);
-    let mut forwarding = forwarding(described.extension, sink);
+    let mut forwarding = forwarding(&described, &files.tree, sink);
     forwarding.override_fields = override_fields(operation, &conditions);
     forwarding.split = forwarding
         .split
@@ -294,11 +294,15 @@ fn whole_queries<'a>(
     }
 }
 
-/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket
-/// and streaming.
-fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding {
-    let Some(node) = extension else {
-        return ir::Forwarding::default();
+/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket,
+/// streaming, and parameters that the upstream does not receive.
+fn forwarding(described: &Described<'_>, tree: &Tree, sink: &mut Sink) -> ir::Forwarding {
+    let not_forwarded = not_forwarded::places(described.operation, tree);
+    let Some(node) = described.extension else {
+        return ir::Forwarding {
+            not_forwarded,
+            ..ir::Forwarding::default()
+        };
     };
     let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
     // Do not read invalid values. The shape check has reported them.
@@ -318,6 +322,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         // Set later, together with the other inherited settings.
         closes_streams: false,
         override_fields: Vec::new(),
+        not_forwarded,
         cost: setting("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())
             .filter(|cost| *cost > 1),

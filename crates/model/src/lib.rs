@@ -33,6 +33,7 @@ pub mod lower;
 mod media_types;
 mod mixed_identity;
 mod names;
+mod not_forwarded;
 pub mod open;
 mod operation;
 pub mod outbound;

@@ -339,7 +339,11 @@ pub static PARAMETER: Object = Object {
             Word(&["keep", "redact", "hash"]),
             "Form of the value in logs.",
         ),
-        F::later("forward", Bool, "Send the value to the upstream."),
+        F::optional(
+            "forward",
+            Bool,
+            "`false`: policies and `validate` see the parameter, the upstream and mirrors do not. For parameters in `query`, `header` and `cookie`. Default: `true`.",
+        ),
     ],
 };
 

@@ -131,6 +131,36 @@ fn field_of_several_authorities_is_found() {
 }
 
 #[test]
+fn parameter_that_cannot_be_kept_back_is_found() {
+    let found = |parameter: &str| {
+        let operation = format!("parameters: [{{{parameter}, x-gateway: {{forward: false}}}}],");
+        found("bad-value", GATEWAY, &document(&operation, &[]))
+    };
+    let members = |name: &str| format!("the members of `{name}` can be parameters of their own");
+    for parameter in [
+        "name: q, in: query, schema: {type: string}",
+        "name: q, in: query, schema: {type: [array, 'null']}",
+        "name: q, in: query, explode: false, schema: {type: object}",
+        "name: q, in: query, content: {application/json: {}}",
+        "name: X-Q, in: header, schema: {type: object}",
+        "name: q, in: cookie, schema: {type: integer}",
+    ] {
+        assert_eq!(found(parameter), [""; 0], "{parameter}");
+    }
+    for parameter in [
+        "name: q, in: query, schema: {type: object}",
+        "name: q, in: query, schema: {}",
+        "name: q, in: query, schema: {type: [string, object]}",
+        "name: q, in: query, style: deepObject, explode: true, schema: {type: object}",
+        "name: q, in: cookie, schema: {type: object}",
+    ] {
+        assert_eq!(found(parameter), [members("q")], "{parameter}");
+    }
+    let host = found("name: Host, in: header, schema: {type: string}");
+    assert_eq!(host, ["`Host` cannot be edited"]);
+}
+
+#[test]
 fn parameter_that_the_gateway_removes_is_found() {
     let found = |name: &str, more: &str, schemes: &[(&str, &str)]| {
         let operation =

@@ -154,7 +154,7 @@ paths:
     x-gateway: {upstream: u, policies: [slow], match: template, trailing_slash: ignore, case_insensitive: true, priority: 3}
     get:
       operationId: get
-      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}, {name: tap, in: query, schema: {type: string}, x-gateway: {forward: false}}]
       x-gateway:
         security: [{person: []}, {asking: []}]
         upstream: v

@@ -94,6 +94,24 @@ fn place_that_comes_with_its_requirement_has_no_line() {
 }
 
 #[test]
+fn parameter_kept_from_the_upstream_is_moved() {
+    let with = |forward: &str| {
+        let parameters = format!(
+            "{{operationId: listOrders, parameters: [{{name: debug, in: query, schema: {{type: string}}{forward}}}],"
+        );
+        edit(DOCUMENT, "{operationId: listOrders,", &parameters)
+    };
+    let (forwarded, kept) = (with(""), with(", x-gateway: {forward: false}"));
+    let changes = both("operation-setting-changed", &forwarded, &kept);
+    for lines in changes {
+        let expected = "policy moved operation-setting-changed a/listOrders";
+        assert_eq!(lines, [expected]);
+    }
+    let default = with(", x-gateway: {forward: true}");
+    assert_eq!(both("", &forwarded, &default), [[""; 0], [""; 0]]);
+}
+
+#[test]
 fn declared_override_field_weakens() {
     let declared = edit(
         DOCUMENT,

@@ -143,7 +143,7 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
         .and_then(|route| route.treatment.chain.get(decided.ran.checked_sub(1)?));
     match last {
         Some(ChainStep::Filter(name, _)) => Arc::clone(name),
-        Some(ChainStep::Authenticate | ChainStep::Strip) => {
+        Some(ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack) => {
             NAMES.with(|names| Arc::clone(&names[1]))
         }
         None if decided.is_own() => NAMES.with(|names| Arc::clone(&names[1])),

@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use policy::Policy as _;
+use policy::auth::Place;
 use policy::declared::{Scalar, Settings, Value};
 use policy::guard::validate;
 use policy::traffic::{mirror, split};
@@ -55,6 +56,10 @@ pub struct Forwarding {
     /// the chain. None: no validation.
     #[n(10)]
     pub validate: Option<validate::Checked>,
+    /// Places of the parameters with `forward: false`, which the upstream does not receive. Sorted.
+    #[n(11)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub not_forwarded: Vec<Place>,
 }
 
 /// Request fields with which frameworks override the path or the method. An upstream that evaluates
@@ -93,6 +98,7 @@ impl Forwarding {
             cost: _,
             closes_streams: _,
             validate: _,
+            not_forwarded: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -130,6 +136,7 @@ impl Forwarding {
         let streams = self.closes_streams.then_some("streams");
         let overrides = overrides.into_iter().chain(self.cost.map(|_| "cost"));
         let overrides = overrides.chain(streams);
+        let overrides = overrides.chain(self.not_forwarded.first().map(|_| "not_forwarded"));
         let checked = self.validate.as_ref();
         let validates = checked.filter(|checked| checked.request != Mode::Off);
         let strict = checked.filter(|checked| checked.undeclared != Undeclared::Allow);
@@ -153,6 +160,11 @@ impl Forwarding {
         for name in &self.override_fields {
             let path = ["override_fields", name.as_str()];
             settings = settings.with(&path, Value::One(Scalar::Flag(true)));
+        }
+        for place in &self.not_forwarded {
+            let parameter = parameter(place);
+            let path = ["parameters", parameter.as_str(), "forward"];
+            settings = settings.with(&path, Value::One(Scalar::Flag(false)));
         }
         if let Some(cost) = self.cost {
             settings = settings.with(&["cost"], Value::One(Scalar::Number(cost.into())));
@@ -184,4 +196,16 @@ impl Forwarding {
 
 fn is_unsaid(flag: &bool) -> bool {
     !*flag
+}
+
+/// Place and name of a parameter, as settings name it.
+fn parameter(place: &Place) -> String {
+    match place {
+        Place::Header(name) => format!("header {name}"),
+        Place::Query(name) => format!("query {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+        // No parameter has these places.
+        Place::Authorization(scheme) => format!("authorization {scheme}"),
+        Place::Certificate => "certificate".to_owned(),
+    }
 }

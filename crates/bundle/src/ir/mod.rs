@@ -110,6 +110,7 @@ const OWN: &[&str] = &[
     "operation:deprecated",
     "operation:idempotent",
     "operation:mirror",
+    "operation:not_forwarded",
     "operation:override_fields",
     "operation:path_readings",
     "operation:rewrite",

@@ -131,6 +131,7 @@ pub(super) static OPERATION: Table = Table {
         "undeclared_params": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
         "stream": On; "websocket": Opens; "streams": Tells; "override_fields"."*": Opens;
+        "parameters"."*"."forward": Moves;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
         "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
