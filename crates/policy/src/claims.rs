@@ -27,12 +27,12 @@ pub static NO_CLAIMS: &Claims = &Claims {
 };
 
 impl Claims {
-    /// Reads the claims of a consumer from its settings. Ignores claims that are maps. The path of
-    /// an item in a list ends with the index of at least three digits.
+    /// Reads the claims of a consumer from its settings. Ignores claims that are maps. An item of a
+    /// list has a path that ends with its index, in at least three digits.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
         let mut claims = Self::default();
-        // Settings are sorted by path.
+        // Settings are sorted by path, so the items of a list follow each other.
         for one in written.iter() {
             match (&one.path[..], &one.value) {
                 ([name], Value::One(value)) => {

@@ -75,8 +75,8 @@ pub struct Cx<'a> {
     pub expression_fault: Option<NoValue>,
     /// Hashes and expiry of the credentials that admitted the request, set by authentication.
     pub shown: Shown,
-    /// Number of removed fields with lookalike names: some servers confuse them with the names of
-    /// fields that decide about access.
+    /// Number of fields that were removed because some servers confuse their names with the names
+    /// of fields that decide about access.
     pub lookalikes: u32,
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
@@ -116,12 +116,11 @@ pub struct Cx<'a> {
     pub scans: Vec<&'a Scan>,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
-    /// Store of a limit that did not answer.
+    /// Outage of a limit's store: the store did not answer. None if every store answered.
     pub store_outage: Option<StoreOutage<'a>>,
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
     /// Tokens that limits took from stores. Returned if a later limit refuses the request.
-    /// With true for counters of quotas.
     stored: Vec<StoredCharge>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
@@ -603,9 +602,9 @@ impl<'a> Cx<'a> {
     }
 
     /// Keeps the tokens that rate limits took so far, and those of quotas whose keys clients can
-    /// invent (addresses), even if a later limit refuses the request: another service was asked or a
-    /// password was checked for the request. Otherwise these limits would not bound the questions of
-    /// a client that a later limit refuses. Quotas of callers count served requests only.
+    /// invent (addresses), even if a later limit refuses the request. Called after another service
+    /// was asked or a password was checked: a client whose requests a later limit refuses could
+    /// otherwise cause any number of these questions. Quotas of callers count served requests only.
     pub fn keep_tokens(&mut self) {
         self.stored.retain(|one| one.quota && !one.anonymous);
         for slot in &mut self.charges {

@@ -73,7 +73,8 @@ pub enum Taken {
 /// Counts of concurrent requests of a process.
 #[derive(Debug, Default)]
 pub struct Leases {
-    /// Allocated on first use, so that a gateway without concurrency limits needs no memory.
+    /// Slots of the table. Allocated on first use, so that a gateway without concurrency limits
+    /// needs no memory.
     slots: OnceLock<Box<[AtomicU64]>>,
     /// Number of permits that slow clients hold, for the key of each slot, and the flag [`WANTED`].
     /// Allocated on first use.

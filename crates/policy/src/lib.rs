@@ -358,8 +358,8 @@ impl Checked {
 }
 
 impl Filter {
-    /// False for a limit of plans that the request's caller does not have. Such a step continues
-    /// without counting the request.
+    /// False if the policy is a limit for consumers of some plans, and the caller has none of these
+    /// plans. The step then continues without counting the request.
     #[must_use]
     pub fn applies(&self, cx: &Cx<'_>) -> bool {
         match self {

@@ -29,8 +29,8 @@ pub struct Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Networks([Network; LEVELS]);
 
-/// Counters of the networks of one address in [`NetworkCounts`], as one word. [`Places::NONE`] for
-/// an entry that belongs to no network.
+/// Indices of the counters of one address's networks in [`NetworkCounts`], packed into one word.
+/// [`Places::NONE`] for an entry that belongs to no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places(u64);
 
@@ -43,7 +43,7 @@ pub struct NetworkCounts {
 // === impl Network ===
 
 impl Network {
-    /// Network of an address with a prefix of at least one bit.
+    /// Network that contains an address. `bits` is the length of its prefix, at least 1.
     fn of(address: IpAddr, bits: u32) -> Self {
         let address = match address {
             IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << (32 - bits))).into(),
@@ -88,8 +88,8 @@ impl Networks {
         self.0
     }
 
-    /// Counters of the networks. `hash` must be keyed with a secret of the process, so that clients
-    /// cannot choose counters.
+    /// Indices of the networks' counters. `hash` must be keyed with a secret of the process, so
+    /// that clients cannot choose counters.
     #[must_use]
     pub fn places(self, hash: impl Fn(&[u8]) -> u64) -> Places {
         let mut word = 0;
@@ -113,13 +113,13 @@ impl Places {
     /// Places of an entry that belongs to no network.
     pub const NONE: Self = Self(0);
 
-    /// The word, for a table that stores places.
+    /// Places as a word, for a table that stores places.
     #[must_use]
     pub const fn to_word(self) -> u64 {
         self.0
     }
 
-    /// Places of a stored word. Any word is valid.
+    /// Converts a stored word to places. Any word is valid.
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
         Self(word)
@@ -161,16 +161,16 @@ impl NetworkCounts {
         });
     }
 
-    /// Ends the count of an entry.
+    /// Subtracts an entry from the counts of its networks.
     pub fn remove(&self, places: Places) {
         self.each(places, |count| {
             count.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    /// Number of entries of the holder's largest network that does not contain the newcomer. `None`
-    /// if it has at most `floor` entries, or at most twice as many as one of the newcomer's networks
-    /// without the holder: the newcomer must not replace the holder.
+    /// Number of entries in the largest of the holder's networks that do not contain the newcomer,
+    /// if the newcomer may replace the holder. `None` if it may not: the number is at most `floor`,
+    /// or about twice the number of one of the newcomer's networks that do not contain the holder.
     #[must_use]
     pub fn excess(&self, holder: Places, newcomer: Places, floor: u32) -> Option<u32> {
         let (mut held, mut own) = (0, 0);

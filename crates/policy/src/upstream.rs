@@ -206,11 +206,13 @@ parameters! {
         9 success_stdev_milli: Count = 1_900 => "success_rate"."stdev_factor";
         or none
         /// Consecutive 502, 503 and 504 responses and broken connections that eject a target.
+        /// Default: disabled.
         10 consecutive_gateway_failures: Count => "consecutive_gateway_failures";
-        /// Consecutive connect failures and broken connections that eject a target. If set, these
-        /// do not count as 5xx.
+        /// Consecutive connect failures and broken connections that eject a target. Default:
+        /// disabled. If set, these do not count as 5xx.
         11 consecutive_local_failures: Count => "consecutive_local_failures";
         /// Share of failures within the interval that ejects a target, in parts per million.
+        /// Default: disabled.
         12 failure_ppm: Share => "failure_ratio";
     }
 }

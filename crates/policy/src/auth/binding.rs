@@ -87,7 +87,7 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
 }
 
 impl Binding {
-    /// Value of `certificate_binding`.
+    /// Value of the setting `certificate_binding` for this binding.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self.required {
@@ -109,7 +109,7 @@ impl Binding {
 
 /// Checks that a request contains the proofs that its token requires, and that the token requires
 /// the proofs that its verifier demands. `key` is the thumbprint of the key that signed the
-/// request's proof of DPoP.
+/// request's DPoP proof.
 ///
 /// # Errors
 /// [`Reason::Binding`].

@@ -251,7 +251,7 @@ impl Checked {
     }
 }
 
-/// All kinds of verifiers, including those that cannot run yet.
+/// All kinds of verifiers, including those that this version cannot run.
 #[cfg(feature = "author")]
 pub static KINDS: &[diag::shape::Variant] = {
     use diag::shape::{Object, Variant};

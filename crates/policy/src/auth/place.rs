@@ -190,7 +190,8 @@ pub fn strip_set_cookies_of(headers: &mut HeaderMap, name: &str) {
     }
 }
 
-/// True if a cookie `NAME=VALUE` is the cookie `wanted` or a part of it, for some servers.
+/// True if some servers read the cookie `pair` (`NAME=VALUE`) as the cookie `wanted` or as a part
+/// of it.
 fn is_part_of(pair: &[u8], wanted: &str) -> bool {
     let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
     let decoded = std::str::from_utf8(written).map(decode);
@@ -219,7 +220,8 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     if pair.first().is_some_and(|byte| !is_separator(byte)) {
         words.next();
     }
-    // One pass, because clients choose the length.
+    // Visit each word once: clients choose the length, and a search from each `=` would be
+    // quadratic.
     let mut before = None;
     words.filter_map(
         move |word| match word.iter().position(|byte| *byte == b'=') {
@@ -236,8 +238,9 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     )
 }
 
-/// Removes the cookies for which `is_held` is true, and those with such a name inside. Returns true
-/// if there was one.
+/// Removes the cookies for which `is_held` is true, and cookies in which some servers find one of
+/// them (see [`inner_names`]). `is_held` gets a cookie as `NAME=VALUE`, or a name alone. Returns
+/// true if a cookie was removed.
 fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool {
     let is_held = |pair: &[u8]| is_held(pair) || inner_names(pair).any(&is_held);
     if !cookie_pairs(headers).any(&is_held) {
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(names("a b =2 c=d=e"), ["b", "c"]);
         assert_eq!(names(" a=1"), ["a"]);
         assert_eq!(names("a =1,=2, ,"), [""; 0]);
-        // A pass for each `=` would be quadratic.
+        // The time must not be quadratic in the number of `=`.
         assert_eq!(names(&format!("a=1 {}", "=".repeat(30_000))), [""; 0]);
         assert_eq!(names(&format!("a=1 {}", "x=".repeat(30_000))), ["x"]);
     }

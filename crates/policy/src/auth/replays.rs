@@ -39,11 +39,11 @@ pub enum Refused {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// Caller of each stored proof.
+    /// Hash of the caller, for each stored proof.
     used: BTreeMap<[u8; 16], u64>,
     /// Stored proofs by the second (Unix time) from which they are too old.
     ends: BTreeMap<u64, Vec<[u8; 16]>>,
-    /// Number of proofs by caller.
+    /// Number of stored proofs, by the hash of the caller.
     callers: BTreeMap<u64, usize>,
 }
 

@@ -15,8 +15,8 @@ pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
-/// Texts as which servers may compare a name. Two names of which [`is_read_as`] is true have a common
-/// one; a common one alone does not make them equal for a server.
+/// Forms of a name that servers may compare. If [`is_read_as`] is true for two names, they have a
+/// form in common. Names with a common form are not necessarily equal for a server.
 #[must_use]
 pub fn readings(name: &[u8]) -> [Vec<u8>; 2] {
     let end = name.iter().position(|byte| *byte == 0);
@@ -68,7 +68,7 @@ fn is_written_as(written: &str, wanted: &str) -> bool {
     is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
 }
 
-/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has none.
+/// Decodes escapes such as `%u0061`. `None` if the text has no such escape.
 fn without_unicode(text: &str) -> Option<String> {
     let escape = |rest: &str| {
         let digits = rest.strip_prefix(['u', 'U'])?.get(..4)?;
@@ -82,7 +82,7 @@ fn without_unicode(text: &str) -> Option<String> {
         match escape(part) {
             Some(unit) => {
                 found = true;
-                // Half of a pair stands for a character that no name of a parameter has.
+                // Replace half of a surrogate pair by a character that no parameter name contains.
                 out.push(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER));
                 out.push_str(&part[5..]);
             }

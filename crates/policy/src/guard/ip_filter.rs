@@ -76,7 +76,7 @@ enum Listed {
     Unknown,
 }
 
-/// Feature of filters with `allow_file` or `deny_file`.
+/// Feature that a gateway needs for filters with `allow_file` or `deny_file`.
 const FILES: &str = "policy:ip_filter:files";
 
 static DENIED: Reject = Reject {

@@ -67,12 +67,12 @@ impl Checked {
     }
 }
 
-/// True if messages are not checked.
+/// True if this mode checks no messages.
 fn is_off(mode: &Mode) -> bool {
     *mode == Mode::Off
 }
 
-/// Feature of a gateway that validates responses.
+/// Feature that a gateway needs to validate responses.
 const RESPONSE: &str = "policy:validate:response";
 
 impl Policy for Checked {

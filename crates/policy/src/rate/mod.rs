@@ -11,13 +11,13 @@
 //! evicted key's counter then starts again. A client with an IPv6 /48 therefore takes no slots from
 //! others, although each of its 65,536 /64 networks has a key of its own.
 //!
-//! If there is no such key, the new key evicts a key with at most one used token, of a limit that has
-//! more than its share of the slots. The evicted key's limit thereby admits at most one token too
-//! much. If there is no such
-//! key, the new key evicts any key of another limit that has more than twice as many slots as its
-//! own limit, so that a flood of one limit's keys takes no slots from other limits. The evicted
-//! key's counter then starts again. Otherwise the new key uses an overflow counter, which the keys
-//! of a limit share and which is therefore stricter than separate counters.
+//! If there is no such key, the new key evicts a key with at most one used token, of a limit that
+//! has more than a quarter of the slots. The evicted key's limit thereby admits at most one token
+//! too much. If there is no such key, the new key evicts any key of another limit that has more
+//! than twice as many slots as its own limit, so that a flood of one limit's keys takes no slots
+//! from other limits. The evicted key's counter then starts again. Otherwise the new key uses an
+//! overflow counter, which the keys of a limit share and which is therefore stricter than separate
+//! counters.
 
 mod bucket;
 mod calendar;
@@ -82,7 +82,8 @@ pub struct Admission {
 /// Fixed-capacity hash table. Each key has two candidate groups of four slots.
 #[derive(Debug)]
 pub struct RateTable {
-    /// Allocated on first use, so that a gateway without limits needs no memory.
+    /// Slots and networks. Allocated on first use, so that a gateway without limits needs no
+    /// memory.
     memory: OnceLock<Memory>,
     count: usize,
     hasher: Hasher,
@@ -182,8 +183,9 @@ const TICK_NS: u64 = 100;
 const SAVED_TICK_NS: u64 = 1_000_000;
 /// Maximum number of times that a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
-/// Maximum number of times that the thread then yields: the other thread may have been suspended
-/// while it claims the slot, and the overflow counter would admit the key once more.
+/// Maximum number of times that the thread yields after [`SPINS_MAX`] reads, because the other
+/// thread may have been suspended while it claims the slot. Afterwards the key uses the overflow
+/// counter, which may admit it once more.
 const YIELDS_MAX: u32 = 64;
 
 impl Tokens {
@@ -437,7 +439,7 @@ impl RateTable {
         None
     }
 
-    /// Counters of the networks of a client.
+    /// Indices of the counters of a client's networks. [`Places::NONE`] without a client.
     fn places(&self, client: Option<IpAddr>) -> Places {
         client.map_or(Places::NONE, |client| {
             let hash = |bytes: &[u8]| self.tag(StateId(0), &[b"network", bytes]);
@@ -445,7 +447,8 @@ impl RateTable {
         })
     }
 
-    /// Counts a slot for other networks than before. The caller has marked the slot as [`BUSY`].
+    /// Moves the count of a slot from its former networks to those of `places`. The caller has
+    /// marked the slot as [`BUSY`].
     fn set_places(&self, at: usize, places: Places) {
         let memory = self.memory();
         let before = memory.networks[at].swap(places.to_word(), Ordering::Relaxed);

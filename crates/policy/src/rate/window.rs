@@ -73,8 +73,9 @@ pub(super) fn take(
     let limit = tokens.count.min(COUNT_MAX);
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
-    // Load the counts before the time: if the time is over, no thread has counted in the new window
-    // yet, and the exchange below fails if one does.
+    // Load the counts before the time. If the time has passed, no thread had counted in the new
+    // window when the counts were loaded. The compare-and-swap below fails if a thread does so
+    // later.
     let mut word = slot.counts.load(Ordering::Acquire);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
     // First reserve the slot until the end of the next window, then count.
@@ -132,7 +133,7 @@ pub(super) fn take(
                 word = current;
                 is_over = false;
             }
-            // The exchange failed spuriously.
+            // The compare-and-swap failed spuriously: try again.
             Err(_) => {}
         }
     }

@@ -9,7 +9,7 @@ use super::rules::{Rule, Search};
 #[derive(Debug)]
 pub(super) struct Form {
     search: Search,
-    /// True if `+` stands for a blank and `&` and `=` separate texts.
+    /// True if `+` stands for a space and `&` and `=` separate texts.
     is_form: bool,
     /// State after `%`: 0xff before the first hexadecimal digit, then that digit. `None` outside
     /// an escape.

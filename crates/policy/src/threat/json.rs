@@ -288,7 +288,8 @@ impl Json {
             return Ok(());
         }
         self.state = State::Text(is_name);
-        // Half of a surrogate pair stands for a character that no rule contains.
+        // Search `?` in place of half of a surrogate pair, because no rule contains such a
+        // character.
         let character = char::from_u32(value.into()).unwrap_or('?');
         self.searches(character, false)?;
         let length = match value {

@@ -370,7 +370,7 @@ mod tests {
         }
     }
 
-    /// Detail of the violation of a body with these fields.
+    /// Detail of the violation that a scan finds in a body. None if the scan accepts the body.
     fn found(
         scan: &Scan,
         fields: &[(http::HeaderName, &'static str)],

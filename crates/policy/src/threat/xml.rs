@@ -552,7 +552,7 @@ impl Xml {
     }
 }
 
-/// Encoding of a document in which markup has the bytes of ASCII.
+/// Encoding of a document. Markup has the same bytes as in ASCII.
 enum Encoding {
     Utf8,
     Latin,

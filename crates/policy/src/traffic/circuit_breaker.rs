@@ -61,13 +61,15 @@ parameters! {
         /// the breaker.
         4 half_open_requests: Count = 1 => "half_open_requests";
         or none
-        /// Consecutive failures that open the breaker. Default: they are not counted.
+        /// Consecutive failures that open the breaker. Default: disabled.
         5 consecutive_failures: Count => "consecutive_failures";
         /// Share of failures within the window that opens the breaker, in parts per million.
+        /// Default: disabled.
         6 failure_ppm: Share => "failure_ratio";
-        /// Time from which a response is slow, in milliseconds.
+        /// Minimum time of a response that counts as slow, in milliseconds. Default: disabled.
         7 slow_ms: Ms => "slow_calls"."above";
         /// Share of slow responses within the window that opens the breaker, in parts per million.
+        /// Default: disabled.
         8 slow_ppm: Share => "slow_calls"."ratio";
     }
 }

@@ -95,12 +95,12 @@ static WAITED: Reject = Reject {
 
 // === impl Checked ===
 
-/// Feature of limits whose key is a claim.
+/// Feature that a gateway needs for limits whose key is a claim.
 const BY_CLAIM: &str = "policy:concurrency:claim";
-/// Feature of limits by cookie, query parameter or several properties. A gwd with this feature also
-/// has [`BY_CLAIM`].
+/// Feature that a gateway needs for limits by cookie, query parameter or several properties. A gwd
+/// with this feature also has [`BY_CLAIM`].
 const KEYS: &str = "policy:concurrency:keys";
-/// Feature of limits of plans. A gwd with this feature also has [`KEYS`].
+/// Feature that a gateway needs for limits with `plans`. A gwd with this feature also has [`KEYS`].
 const PLANS: &str = "policy:concurrency:plans";
 /// Feature of limits with a queue. A gwd with this feature also has [`PLANS`].
 const WAIT: &str = "policy:concurrency:wait";

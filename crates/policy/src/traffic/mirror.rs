@@ -54,7 +54,7 @@ pub struct Filter {
     draw: Draw,
 }
 
-/// Feature of mirrors with `max_body`.
+/// Feature that a gateway needs for mirrors with `max_body`.
 const MAX_BODY: &str = "policy:mirror:max_body";
 
 impl Checked {

@@ -118,12 +118,13 @@ impl Checked {
     }
 }
 
-/// Feature of quotas with a store.
+/// Feature that a gateway needs for quotas with a store.
 const STORE: &str = "policy:quota:store";
-/// Feature of quotas of plans. A gwd with this feature also has [`STORE`].
+/// Feature that a gateway needs for quotas with `plans`. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:quota:plans";
 
-/// Feature of quotas with `X-RateLimit-*`. A gwd with this feature also has [`PLANS`].
+/// Feature that a gateway needs for quotas with `X-RateLimit-*`. A gwd with this feature also has
+/// [`PLANS`].
 const X_FIELDS: &str = "policy:quota:x_ratelimit";
 
 impl Policy for Checked {

@@ -71,7 +71,7 @@ pub enum Algorithm {
     /// Sliding window: at most `limit` requests in any period, estimated from two weighted windows.
     #[n(0)]
     SlidingWindow,
-    /// Leaky bucket (spike arrest): requests at even distances. A bucket of one token.
+    /// Leaky bucket (spike arrest): evenly spaced requests. A token bucket with a burst of 1.
     #[n(1)]
     Leaky,
 }
@@ -121,19 +121,21 @@ impl Algorithm {
     }
 }
 
-/// Feature of limits whose key is a claim.
+/// Feature that a gateway needs for limits whose key is a claim.
 const BY_CLAIM: &str = "policy:rate_limit:claim";
-/// Feature of limits with an algorithm, with a mode, or by cookie, query parameter or several
-/// properties. A gwd with this feature also has [`BY_CLAIM`].
+/// Feature that a gateway needs for limits with an algorithm, with a mode, or by cookie, query
+/// parameter or several properties. A gwd with this feature also has [`BY_CLAIM`].
 const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 
-/// Feature of limits with a store. A gwd with this feature also has [`ALGORITHMS`].
+/// Feature that a gateway needs for limits with a store. A gwd with this feature also has
+/// [`ALGORITHMS`].
 const STORE: &str = "policy:rate_limit:store";
 
-/// Feature of limits of plans. A gwd with this feature also has [`STORE`].
+/// Feature that a gateway needs for limits with `plans`. A gwd with this feature also has [`STORE`].
 const PLANS: &str = "policy:rate_limit:plans";
 
-/// Feature of limits with `X-RateLimit-*`. A gwd with this feature also has [`PLANS`].
+/// Feature that a gateway needs for limits with `X-RateLimit-*`. A gwd with this feature also has
+/// [`PLANS`].
 const X_FIELDS: &str = "policy:rate_limit:x_ratelimit";
 
 impl Policy for Checked {
@@ -315,8 +317,9 @@ impl Filter {
 /// Key of limits whose responses also have the fields `X-RateLimit-*`.
 pub(super) const X_RATELIMIT: &str = "x_ratelimit";
 
-/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`, on
-/// demand into the older fields `X-RateLimit-*`, and into `Retry-After` if the request was refused.
+/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`,
+/// into the older fields `X-RateLimit-*` if the policy has `x_ratelimit`, and into `Retry-After` if
+/// the request was refused.
 pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     let RateNotice {
         policy,
@@ -412,7 +415,7 @@ pub mod author {
         ],
     };
 
-    /// Meaning of `x_ratelimit`.
+    /// Description of the key `x_ratelimit` in reference pages.
     pub(in crate::traffic) const X_RATELIMIT_MEANING: &str = "Also send `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds until the next request is admitted, 0: now) beside `RateLimit`. Default: `false`.";
 
     /// Reads a limit from a node that fits [`SHAPE`].

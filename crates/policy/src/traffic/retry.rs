@@ -62,7 +62,7 @@ parameters! {
         /// Maximum length of a body that is buffered for a retry, in bytes.
         5 max_body_bytes: Bytes = 65_536 => "max_body";
         or none
-        /// Timeout of each attempt, in milliseconds.
+        /// Timeout of each attempt, in milliseconds. Default: none.
         6 per_try_ms: Ms => "per_try_timeout";
     }
 }

@@ -66,10 +66,11 @@ pub struct Filter {
     per_request: bool,
 }
 
-/// Feature of shares per request.
+/// Feature that a gateway needs for splits with `sticky: false`.
 const PER_REQUEST: &str = "policy:split:sticky";
 
-/// Key that chooses shares per caller (`true`, the default) or per request.
+/// Key that is `true` (the default) if the caller selects the entry, and `false` if the request id
+/// does.
 const STICKY: &str = "sticky";
 
 impl Checked {

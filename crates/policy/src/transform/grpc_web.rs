@@ -11,7 +11,7 @@ pub mod author {
 
     use diag::shape::{Field, Object, Shape};
 
-    /// `kind: grpc_web` has one key.
+    /// The keys of `kind: grpc_web`.
     pub static SHAPE: Object = Object {
         what: "gRPC-Web for browsers",
         fields: &[Field::optional(

@@ -49,7 +49,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads the binding settings of a verifier. `None` without `certificate_binding`.
+/// Reads the binding settings of a verifier. `None` if `certificate_binding` is absent.
 pub(in crate::auth) fn read(node: NodeRef<'_>) -> Option<Binding> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     Some(Binding {

@@ -66,7 +66,8 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reads the settings of a verifier from a node that fits [`SHAPE`]. `None` without `token`.
+/// Reads the settings of a verifier from a node that fits [`SHAPE`]. `None` if the setting `token`
+/// is absent.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let items = get("algorithms").into_iter().flat_map(NodeRef::items);

@@ -18,7 +18,7 @@ pub struct SeenUrl {
 }
 
 impl SeenUrl {
-    /// Creates a URL. `port` is the port if `authority` contains none. `path` must be normalised.
+    /// Creates a URL. `port` applies if `authority` contains no port. `path` must be normalised.
     /// None for an invalid authority.
     #[must_use]
     pub fn new(

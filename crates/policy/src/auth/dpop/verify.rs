@@ -38,7 +38,7 @@ pub struct Verifier {
 /// Valid proof, to be stored so that it is not accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proved {
-    /// Hash of the proof.
+    /// Hash of the key's thumbprint and the proof's `jti`.
     pub proof: [u8; 16],
     /// Time from which the proof is too old (Unix time, seconds).
     pub ends_s: u64,
@@ -81,7 +81,7 @@ impl Verifier {
         &self.token
     }
 
-    /// Creates a nonce for a client, if the verifier requires nonces.
+    /// Creates a nonce for a client. None if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         let needs = self.settings.needs_nonce();

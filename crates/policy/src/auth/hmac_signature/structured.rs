@@ -79,8 +79,8 @@ fn within(value: &[u8]) -> Result<Parser<'_>, Reason> {
 }
 
 /// Returns `read` if it has all parts that the parser found. `parts` is the number of parts in
-/// `read`; `written` is the number of parts that the parser found. A duplicate name replaces an
-/// earlier part, so that `parts` is the smaller number.
+/// `read`; `written` is the number of parts that the parser found. `parts` is smaller if the field
+/// has a name twice, because the later part replaces the earlier one.
 fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     match parts == written.0.get() {
         true => Ok(read),

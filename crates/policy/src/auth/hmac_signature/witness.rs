@@ -1,6 +1,6 @@
-//! Substitutes of signatures for examples in plans. A substitute is a text that lists the
-//! properties that a verifier checks, without a MAC. gwd is built without the feature `author` and
-//! never accepts it.
+//! Substitutes for signatures in the example requests of plans. A substitute is a text that lists
+//! the properties that a verifier checks, without a MAC. gwd is built without the feature `author`
+//! and never accepts it.
 //!
 //! ```text
 //! witness hmac-sha256 KEYID=${env:NAME} 300000 nonce digest @method @path

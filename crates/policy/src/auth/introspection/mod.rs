@@ -55,7 +55,8 @@ pub struct Checked {
     cache_ms: Option<u64>,
     #[n(7)]
     cache_inactive_ms: Option<u64>,
-    /// True if cached answers may be used while the endpoint is unavailable.
+    /// True for `on_outage: cached`: an expired cached answer may be used while the endpoint is
+    /// unavailable.
     #[n(8)]
     cached: bool,
     #[n(9)]

@@ -266,8 +266,8 @@ impl Verifier {
         })
     }
 
-    /// Members of the answer about an example token of a plan, which are the claims of the token
-    /// itself. `None` for other tokens.
+    /// Claims of an example token of a plan, used as the members of the endpoint's answer about the
+    /// token. `None` unless the token names this verifier in its header parameter `asked`.
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
@@ -276,8 +276,9 @@ impl Verifier {
         asked.contains(&own.as_str()).then_some(claims)
     }
 
-    /// Result under the assumption that the endpoint reports the token as active or as inactive.
-    /// Claims are taken from the token if it is a JWT; other tokens have no claims.
+    /// Verifies a token in gwc, with an assumed answer: a successful status means that the token is
+    /// active, any other that it is inactive. Claims are taken from the token if it is a JWT; other
+    /// tokens have no claims.
     #[cfg(feature = "author")]
     fn assumed(
         &self,

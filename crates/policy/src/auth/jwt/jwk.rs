@@ -17,8 +17,8 @@ pub(super) const KEYS_MAX: usize = 100;
 /// Members of private keys and of shared secrets.
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Encodings of the Ed25519 points of small order. Such a public key is refused, because one
-/// signature is valid for many messages.
+/// Encodings of the Ed25519 points of small order. A public key with one of these encodings is
+/// refused, because a signature by it is valid for many messages.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     with_ends(0, 0, 0),
     with_ends(1, 0, 0),

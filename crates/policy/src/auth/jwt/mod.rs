@@ -266,8 +266,8 @@ impl Checked {
         found
     }
 
-    /// Header parameters without `kid` for a shared secret or fetched keys. The name of the key is
-    /// a hash of `source`.
+    /// Header parameters without `kid` for a shared secret or fetched keys, one entry per allowed
+    /// algorithm. The name of the key is `kind` with a hash of `source`.
     fn any_kid(&self, kind: &str, source: &str) -> Vec<Signing> {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(source));
         let all = self.algorithms.iter().map(|algorithm| Signing {

@@ -314,7 +314,7 @@ impl Verifier {
         if self.takes_witnesses {
             match (self.is_witness(token), &self.keys) {
                 (true, _) => return Ok(()),
-                // gwc has no shared secrets.
+                // gwc cannot verify the signature, because it has no shared secrets.
                 (false, Keys::Secret(_)) => return Err(Reason::Signature),
                 (false, Keys::Set(_) | Keys::Cell(_)) => {}
             }

@@ -1,5 +1,5 @@
-//! Substitutes of certificates for examples in plans: descriptions that contain only names. gwd is
-//! built without the feature `author` and never accepts them.
+//! Substitutes for client certificates in the example requests of plans: descriptions that contain
+//! only names. gwd is built without the feature `author` and never accepts them.
 
 use std::sync::Arc;
 

@@ -117,7 +117,7 @@ impl Login {
 fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);
-    // A client controls all of an IPv6 address after its /64 prefix.
+    // Identify an IPv6 client by its /64 prefix, because a client controls the rest of its address.
     let client = match visit.client.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets()[..8].to_vec(),

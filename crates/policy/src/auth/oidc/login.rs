@@ -36,7 +36,7 @@ const LOGIN_S: u64 = 600;
 const LOGINS_MAX: usize = 5;
 /// Maximum length of the path and query to which a browser returns, in bytes.
 const TARGET_BYTES_MAX: usize = 2_048;
-/// Length of the part of `state` that is in the name of a login's cookie.
+/// Number of bytes of `state` that the name of a login's cookie contains.
 const STATE_PREFIX: usize = 8;
 
 /// Login at a provider at run time.

@@ -97,13 +97,13 @@ pub struct Checked {
     /// Maximum time between two requests of a session, in milliseconds. None: no such limit.
     #[n(18)]
     idle_ms: Option<u64>,
-    /// True for `SameSite=Strict`.
+    /// True if the session's cookie has `SameSite=Strict`; false for `SameSite=Lax`.
     #[n(19)]
     strict: bool,
 }
 
 impl Checked {
-    /// Settings other than defaults, for comparison.
+    /// Settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());

@@ -22,7 +22,7 @@ reasons! {
     Replayed "replayed";
     /// The user or the provider denied the login.
     Denied "denied";
-    /// The provider reports another error.
+    /// The provider reports an error other than a denial.
     Refused "refused";
     /// The response is from another issuer (RFC 9207).
     Issuer "issuer";

@@ -4,7 +4,7 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-/// Content of a session's cookie. It has no server-side part.
+/// Content of a session's cookie. The gateway stores no part of a session.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Session {

@@ -1,11 +1,11 @@
-//! Expressions that exclude paths with regard to letter case.
+//! Detection of expressions that exclude paths by a case-sensitive comparison.
 
 use cel::common::ast::operators as op;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use super::reads;
 
-/// Effect of a subexpression whose value is true on the decision of the whole expression.
+/// Effect that a subexpression with the value true has on the result of the whole expression.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Admits,
@@ -14,7 +14,7 @@ enum Effect {
     Either,
 }
 
-/// True if a comparison of `request.path` excludes paths, and the comparison regards letter case.
+/// True if the expression excludes paths by a case-sensitive comparison of `request.path`.
 pub(super) fn excludes_paths(tree: &IdedExpr) -> bool {
     excludes(tree, Effect::Admits)
 }
@@ -50,7 +50,7 @@ fn is_bool(node: &IdedExpr) -> bool {
     matches!(node.expr, Expr::Literal(LiteralValue::Boolean(_)))
 }
 
-/// True if a comparison reads the path, and regards its letter case.
+/// True if a comparison reads the path and is case-sensitive.
 fn compares_path(node: &IdedExpr) -> bool {
     if let Expr::Call(call) = &node.expr {
         let is_insensitive = match (call.func_name.as_str(), &call.args[..]) {

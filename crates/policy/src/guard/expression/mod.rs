@@ -143,7 +143,7 @@ impl Expression {
         reads.any(|read| read.first().is_some_and(|variable| variable == "route"))
     }
 
-    /// True if the expression excludes paths with regard to letter case, as
+    /// True if the expression excludes paths by a case-sensitive comparison, as
     /// `!request.path.startsWith("/admin")` does. It then admits the path in another letter case,
     /// which some servers read as the excluded one.
     #[must_use]
