@@ -62,7 +62,8 @@ pub(crate) struct Requirement {
     fields: Arc<[HeaderName]>,
     /// Places from which credentials are removed before forwarding, for all schemes of the API.
     stripped: Box<[Place]>,
-    /// Login to which browsers without a session are sent. `None` if anyone is admitted.
+    /// Login to which browsers without a session are sent. `None` if no session alone satisfies the
+    /// requirement, or if requests without a credential are admitted.
     login: Option<Arc<TokenVerifier>>,
 }
 

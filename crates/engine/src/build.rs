@@ -182,7 +182,9 @@ fn reach(
 
 /// Marks the mounts on whose hosts the operations have different access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
-    // Rules that all operations of an API have. None if they differ or are internal.
+    // For each API, digests of the access rules and of the validation that all its operations have.
+    // None if the operations differ, if a rule depends on the route, or if the API has `internal`
+    // operations.
     let common: Vec<Option<(u128, u64)>> = apis
         .iter()
         .map(|api| {

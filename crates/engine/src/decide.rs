@@ -206,8 +206,9 @@ pub fn resume<'s>(
     }
 }
 
-/// Answers a request of a path that the gateway owns. `from` is the number of the guard at which it
-/// begins; the answer itself is the step after the last guard.
+/// Answers a request for a path that the gateway answers itself, for a login. Runs the guards from
+/// number `from`, then the login step. In `ran`, the login step counts as the step after the last
+/// guard.
 fn answered_by_gateway<'s>(
     own: &'s OwnPath,
     head: &mut RequestHead,
@@ -476,13 +477,14 @@ pub fn finish<'s>(
         forbid_storing(fields);
     }
     if response.headers.contains_key(SET_COOKIE) {
-        // An upstream that sets a session would log browsers in as another user.
+        // Remove session cookies from the upstream's response: with such a cookie, an upstream
+        // could log a browser in as another user.
         for name in &snapshot.session_cookies {
             strip_set_cookies_of(&mut response.headers, name);
         }
     }
     if !cx.cookies.is_empty() {
-        // A stored response would give the session to others.
+        // Forbid storing the response, because a cache would give the session to other clients.
         let fields = &mut response.headers;
         for cookie in cx.cookies.drain(..) {
             fields.append(SET_COOKIE, cookie);

@@ -1,4 +1,4 @@
-//! Text of a path without letter case, as servers compare it that ignore letter case.
+//! Case-folded text of a path, as servers compare it that ignore letter case.
 //!
 //! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the path:
 //! to them `%C3%89t%C3%A9` (`Été`) is `%C3%A9t%C3%A9` (`été`), and the Kelvin sign (U+212A) is `k`.
@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use crate::overlong;
 
-/// Maximum length of a text whose lower case needs no allocation, in bytes.
+/// Maximum length of a text that is folded without an allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Calls `f` with a text without letter case. Only long texts, and those with escapes of characters
-/// beyond ASCII, allocate.
+/// Calls `f` with the case-folded form of a text. Only long texts, and those with escapes of
+/// characters beyond ASCII, allocate.
 pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     if has_escaped_letters(text) {
         return f(&folded(text));
@@ -28,7 +28,8 @@ pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// Text without letter case. Escapes of characters beyond ASCII are decoded, other escapes are kept.
+/// Case-folded form of a text. Escapes of characters beyond ASCII are decoded, other escapes are
+/// kept.
 pub(crate) fn folded(text: &str) -> String {
     let text = match has_escaped_letters(text) {
         true => Cow::Owned(decoded(text)),

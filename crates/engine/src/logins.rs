@@ -40,8 +40,8 @@ enum Kind {
 }
 
 impl OwnPath {
-    /// Paths of a login on a host. `None`: every host that no other mount names. `guards` are the
-    /// filters that run before the gateway answers.
+    /// Paths of a login on `host`. `host` is None for the paths on every host that no mount names.
+    /// `guards` are the filters that run before the gateway answers.
     pub(crate) fn of(
         login: &Arc<TokenVerifier>,
         host: Option<&str>,
@@ -67,7 +67,8 @@ impl OwnPath {
         own.collect()
     }
 
-    /// Removes the guards that another API with the same login does not have.
+    /// Keeps only the guards that `other` has as well. `other` is the same path of another API with
+    /// the same login.
     pub(crate) fn share(&mut self, other: &Self) {
         let is_shared = |one: &Guard| other.guards.iter().any(|own| own.content == one.content);
         self.guards.retain(is_shared);

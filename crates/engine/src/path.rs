@@ -109,8 +109,8 @@ pub fn is_ambiguous(path: &str) -> bool {
 }
 
 /// Escapes of characters that servers trim from segments: `trim` of Java removes all up to U+0020,
-/// those of JavaScript, .NET and Python remove white space of Unicode, and older ones U+180E and
-/// U+200B. DEL is a control character, too.
+/// those of JavaScript, .NET and Python remove white space of Unicode, and in older versions also
+/// U+180E and U+200B. The list includes DEL, which is a control character.
 pub(crate) const BLANKS: [&str; 55] = [
     "%01",
     "%02",

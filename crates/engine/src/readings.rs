@@ -33,7 +33,7 @@ const READING_BYTES_MAX: usize = 128 << 10;
 /// needs more is refused. The steps take about a millisecond.
 const SEARCH_MAX: usize = 200_000;
 
-/// Cost of a search for other letter cases, in look-ups of the path.
+/// Cost of a search for other letter cases, as a multiple of the steps of one look-up of the path.
 const LETTER_CASE_COST: usize = 4;
 
 /// Reason why an ambiguous path must not be forwarded.
@@ -95,7 +95,7 @@ struct Search<'a> {
     left: Cell<usize>,
 }
 
-/// The reason that was found, or None. The error is [`Ambiguity::TooMany`]: the work is too great.
+/// Result of a search: the reason that was found, or None. The error is [`Ambiguity::TooMany`].
 type Searched<T = Option<Ambiguity>> = Result<T, Ambiguity>;
 
 impl Search<'_> {
@@ -119,7 +119,8 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Reason in a reading of the path.
+    /// Reason not to forward the request if an upstream reads its path as `path`. None if there is
+    /// no such reason.
     fn reading(&self, path: String) -> Searched {
         let route = self.route;
         let owner = match self.find(&path)? {
@@ -156,7 +157,8 @@ impl Search<'_> {
         Ok(Some(Ambiguity::Reading { path, owner }))
     }
 
-    /// Reason in another letter case of a path, or in its final slashes.
+    /// Reason not to forward a request with this path: another letter case of the path, or the path
+    /// with other final slashes, belongs to another operation. None if there is no such reason.
     fn other_spelling(&self, path: &str) -> Searched {
         match self.letter_case(path)? {
             None => self.final_slash(path),
@@ -164,11 +166,12 @@ impl Search<'_> {
         }
     }
 
-    /// Path that differs from `path` only in letter case and that belongs to an operation of the
-    /// host with other access rules, or to an `internal` operation. An upstream that compares paths
-    /// case-insensitively could serve it. None without such a path.
+    /// [`Ambiguity::Reading`] with a path that differs from `path` only in letter case and that
+    /// belongs to an operation of the host with other access rules, or to an `internal` operation.
+    /// An upstream that compares paths case-insensitively could serve it. None without such a path.
     fn letter_case(&self, path: &str) -> Searched {
-        // Requests without upper-case letters pay only for this check.
+        // Search only on hosts with different access rules, and only if the path or a template has
+        // upper-case letters.
         let mount = self.route.mount;
         let has_upper = || mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
         if !mount.has_other_access || !has_upper() {
@@ -187,10 +190,11 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Path without the final slashes of `path`, or with one, that belongs to an operation of the
-    /// host with other access rules, or to an `internal` operation. An upstream that ignores final
-    /// slashes could serve it. None without such a path, and if the template of the route consists
-    /// of literals: its author described this path.
+    /// [`Ambiguity::Reading`] with the path without the final slashes of `path`, or with one, if
+    /// that path belongs to an operation of the host with other access rules, or to an `internal`
+    /// operation. An upstream that ignores final slashes could serve it. None if there is no such
+    /// path, or if the template of the route consists of literals, because its author described
+    /// exactly this path.
     fn final_slash(&self, path: &str) -> Searched {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
@@ -223,8 +227,9 @@ impl Search<'_> {
         }
     }
 
-    /// The path, if it belongs to an operation with other access rules or to an `internal`
-    /// operation.
+    /// [`Ambiguity::Reading`] with `path`, if the path belongs to an operation with other access
+    /// rules or to an `internal` operation, or if no operation serves it and no operation describes
+    /// the request.
     fn other_access(&self, path: String) -> Searched {
         let route = self.route;
         let owner = match self.find(&path)? {
@@ -239,7 +244,8 @@ impl Search<'_> {
                 Some(other.id.as_str().to_owned())
             }
             _ if self.is_withheld(&path)? => None,
-            // The gateway refuses this spelling. A described operation serves its own one.
+            // No operation serves this spelling of the path. A described operation may still serve
+            // the spelling in the request.
             _ if route.operation.owns.is_described() => return Ok(None),
             _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return Ok(None),
             _ => None,
@@ -259,7 +265,7 @@ impl Search<'_> {
         Ok(router::is_withheld(self.hosts, path, self.head))
     }
 
-    /// Counts the steps of one look-up of a path: those of each mount whose base path it has.
+    /// Subtracts the steps of `factor` look-ups of a path from the steps that are left.
     fn spend(&self, path: &str, factor: usize) -> Searched<()> {
         let steps = factor * router::lookup_steps(self.hosts, path, self.head);
         let left = self.left.get().checked_sub(steps);
@@ -294,7 +300,7 @@ fn keeps_others(route: &RouteRef<'_>) -> bool {
     treatment.path_readings == PathReadings::Keep && !is_decisive
 }
 
-/// True if not even a reading that matches the same route is allowed, because another service
+/// True if no reading is allowed, even one that matches the same route, because another service
 /// decides by the path. With `path_readings: keep`, the service is assumed to interpret paths like
 /// the upstream.
 fn is_told(route: &RouteRef<'_>) -> bool {

@@ -51,7 +51,7 @@ impl Requirement {
                     ir::Verify::Auth(name) => Some(verifiers.get(name)?),
                 };
                 let checked = verifier.map(|(checked, _)| checked);
-                // A verifier of proofs leaves the token to another verifier.
+                // A verifier of proofs (`dpop`) names another verifier, which checks the token.
                 let of_token = match checked.and_then(auth::Checked::token_verifier) {
                     Some(name) => Some(verifiers.get(name)?.0),
                     None => checked,

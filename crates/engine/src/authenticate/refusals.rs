@@ -266,7 +266,8 @@ impl Faults {
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
-        // The token belongs to another verifier, which recorded another reason.
+        // One verifier expects another issuer. Another verifier accepted the token, and recorded
+        // why the caller is not admitted.
         let is_other = self.unscoped || self.unroled || self.conflict;
         let is_foreign = self.token == Some(Reason::Issuer) && is_other;
         match self {
@@ -287,7 +288,8 @@ impl Faults {
                 ..
             } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
-            // The session also ends if the provider answered its refresh with invalid data.
+            // Every reason except an outage of the provider ends the session, also an invalid
+            // answer to the refresh of its tokens.
             Self {
                 login: Some(reason),
                 ..

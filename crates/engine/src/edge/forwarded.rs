@@ -207,19 +207,19 @@ fn hops_of_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
     named.collect()
 }
 
-/// Text that stands for an element which is no UTF-8. It is no valid hop, host or scheme.
+/// Replacement for a list element that is not UTF-8. The text is not a valid hop, host or scheme.
 const UNREADABLE: &str = "?";
 
-/// Elements of a list between commas, trimmed. One unreadable element does not hide the others.
+/// Elements of a list between commas, trimmed. An element that is not UTF-8 becomes [`UNREADABLE`].
 fn list(line: &HeaderValue) -> Vec<&str> {
     let parts = line.as_bytes().split(|byte| *byte == b',');
     let texts = parts.map(|part| std::str::from_utf8(part).unwrap_or(UNREADABLE));
     texts.map(str::trim).collect()
 }
 
-/// Elements of a list whose elements may contain quoted commas, trimmed. If quotes do not balance,
-/// every comma separates: a client could otherwise begin a quote that takes in the element of the
-/// proxy behind it.
+/// Elements of a list whose elements may contain quoted commas, trimmed. If a quotation mark is
+/// missing, every comma separates. Otherwise a client's open quotation mark would make the next
+/// proxy's element a part of the client's element.
 fn quoted_list(line: &HeaderValue) -> Vec<&str> {
     match std::str::from_utf8(line.as_bytes()) {
         Ok(text) if is_balanced(text) => outside_quotes(text, b',').map(str::trim).collect(),

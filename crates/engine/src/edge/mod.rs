@@ -94,8 +94,8 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Sets what the edge found in the context of a chain. Returns the head, which the chain may
-    /// change, and the authority.
+    /// Stores the client's address, its certificate and the other results of the edge in the
+    /// context of a chain. Returns the head, which the chain may change, and the authority.
     #[inline]
     pub fn describe<'a>(
         &'a mut self,

@@ -392,8 +392,8 @@ pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string of the given length, which begins with `first`. A string that is longer than the table is
-/// shortened, because a string of either length empties the table.
+/// Writes a valid string literal of the given length in bytes, which begins with `first`. A string
+/// that is longer than the table is shortened, because a string of either length empties the table.
 fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {
@@ -497,7 +497,7 @@ const VALUE: u8 = 2;
 /// Byte of a token (RFC 9110 §5.6.2).
 const TOKEN: u8 = 4;
 const ASCII: u8 = 8;
-/// Byte that may occur in a request target: no control character, blank or `#`.
+/// Byte that may occur in a request target: no control character, space or `#`.
 const TARGET: u8 = 16;
 
 /// Character classes of each byte.

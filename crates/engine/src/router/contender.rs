@@ -61,7 +61,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    // If no operation describes the request, the operation that serves it nevertheless, if any.
+    // If no operation describes the request, `API#undeclared` or `API#unmatched` may serve it.
     let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,

@@ -17,8 +17,7 @@ const OTHERS_MAX: usize = 64;
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Literals and patterns of an API's templates, by which a server without letter case finds other
-/// paths.
+/// Literals and patterns of an API's templates, in which paths in another letter case are searched.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
     /// Literals by their lower case.
@@ -30,8 +29,8 @@ pub(super) struct LetterCases {
     has_root: bool,
 }
 
-/// Steps for a path that is built: 8 for each 64 bytes. A step of a look-up is much cheaper than an
-/// allocation.
+/// Number of steps that the construction of a path costs for each 64 bytes. A step of a look-up is
+/// much cheaper than an allocation.
 const BUILT_STEPS: usize = 8;
 
 /// Paths that differ from a path only in letter case, with a bound on the work of the search.
@@ -105,7 +104,7 @@ impl LetterCases {
         self.has_upper
     }
 
-    /// Adds to `others` the paths that a server without letter case could read `below` as: each
+    /// Adds to `others` the paths that equal `below` for a server that ignores letter case: each
     /// segment is replaced by the literals and patterns that differ from it only in letter case.
     /// `below` is the path after the base path (empty or `/…`). `base` is the spelling of the base
     /// path, and `is_moved` is true if the request has another one. The request's own path is not

@@ -57,9 +57,9 @@ pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     difference.map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Compares conditions that hold for the same request. Greater are, in this order of criteria: more
-/// conditions on fields; more conditions; exact values, then longer prefixes, then mere presence;
-/// the lower byte order.
+/// Compares conditions that hold for the same request. The first criterion that differs decides:
+/// more conditions on fields are greater; then more conditions; then exact values before longer
+/// prefixes before mere presence; then the lower byte order.
 #[must_use]
 pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |list: &[Condition]| {

@@ -1,5 +1,5 @@
 //! Paths that differ from a request's path in the case of letters beyond ASCII, and that operations
-//! describe. The rest is as in `letter_case`, whose paths differ in ASCII letters only.
+//! describe. The module `letter_case` finds the paths that differ in ASCII letters only.
 
 use bundle::ir::{Segment, Template};
 use rustc_hash::FxHashMap;
@@ -7,11 +7,11 @@ use rustc_hash::FxHashMap;
 use super::letter_case::{Others, TooMany};
 use crate::folding::{folded, has_escaped_letters, with_folded};
 
-/// Maximum number of paths for one path.
+/// Maximum number of paths that one search returns.
 const PATHS_MAX: usize = 64;
 
-/// Literals of an API's templates by their text without letter case. A literal that the router
-/// compares without the case of ASCII letters is here, too, because of other letters.
+/// Literals of an API's templates, by their case-folded text. Includes literals that the router
+/// compares case-insensitively, because the router ignores the case of ASCII letters only.
 #[derive(Debug, Default)]
 pub(super) struct UnicodeCases {
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,
@@ -36,8 +36,8 @@ impl UnicodeCases {
         cases
     }
 
-    /// Paths below the base path that differ from `below` in letter case. Empty without letters
-    /// beyond ASCII, in the path and in all literals.
+    /// Paths below the base path that differ from `below` in letter case. Empty if neither the path
+    /// nor a literal has letters beyond ASCII.
     ///
     /// # Errors
     /// There are more than [`PATHS_MAX`] paths, or the search has no steps left.
