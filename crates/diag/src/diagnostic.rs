@@ -55,7 +55,7 @@ pub type Sample = &'static [(&'static str, &'static str)];
 pub struct Diagnostic {
     /// Rule of the finding.
     pub lint: &'static Lint,
-    /// Level in effect.
+    /// Severity of this finding.
     pub level: Level,
     /// Lower-case phrase with backticks around the user's words, without a full stop.
     pub message: String,
@@ -80,7 +80,7 @@ pub struct Diagnostic {
 pub struct Edit {
     /// Span to replace; empty to insert.
     pub span: Span,
-    /// New text.
+    /// Text that replaces the text of the span.
     pub text: String,
 }
 

@@ -188,7 +188,7 @@ impl ApiPart {
         self.messages.as_ref()
     }
 
-    /// Operations of the API, in the order of the table.
+    /// Operations of the API, in the order of the routing table.
     #[must_use]
     pub fn operations(&self) -> &[ir::Operation] {
         self.router.operations()

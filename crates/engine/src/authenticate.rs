@@ -100,7 +100,7 @@ enum Outcome {
     Disputed,
     /// The verifier needs the result of this effect before it can decide.
     Ask(Box<Effect>),
-    /// The password could not be checked, because the check was not possible now.
+    /// gwd could not check the password, for example because too many password checks are waiting.
     Unchecked,
     /// The token is valid, but lacks a required scope.
     Unscoped,
@@ -415,7 +415,8 @@ impl Faults {
 }
 
 impl Use {
-    /// Login whose sessions satisfy the scheme.
+    /// Login whose sessions satisfy the scheme. `None` if the scheme is satisfied by other
+    /// credentials.
     fn login(&self) -> Option<&Login> {
         match &self.check {
             Check::Token(verifier) => verifier.login(),

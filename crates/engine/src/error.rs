@@ -31,7 +31,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    /// Reason of the refusal in kebab-case.
+    /// Name of the error in kebab-case, the reason why the bundle is refused.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

@@ -166,9 +166,10 @@ impl Search<'_> {
         }
     }
 
-    /// [`Ambiguity::Reading`] with a path that differs from `path` only in letter case and that
-    /// belongs to an operation of the host with other access rules, or to an `internal` operation.
-    /// An upstream that compares paths case-insensitively could serve it. None without such a path.
+    /// Searches for a path that differs from `path` only in letter case, and that belongs to an
+    /// operation of the host with other access rules or to an `internal` operation. An upstream
+    /// that compares paths case-insensitively could serve it. Returns [`Ambiguity::Reading`] with
+    /// this path, or None.
     fn letter_case(&self, path: &str) -> Searched {
         // Search only on hosts with different access rules, and only if the path or a template has
         // upper-case letters.
@@ -190,11 +191,11 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// [`Ambiguity::Reading`] with the path without the final slashes of `path`, or with one, if
-    /// that path belongs to an operation of the host with other access rules, or to an `internal`
-    /// operation. An upstream that ignores final slashes could serve it. None if there is no such
-    /// path, or if the template of the route consists of literals, because its author described
-    /// exactly this path.
+    /// Removes the final slashes of `path`, or adds one. Returns [`Ambiguity::Reading`] if the new
+    /// path belongs to an operation of the host with other access rules, or to an `internal`
+    /// operation. An upstream that ignores final slashes could serve it. None in any other case,
+    /// and if the template of the route consists of literals, because its author described exactly
+    /// this path.
     fn final_slash(&self, path: &str) -> Searched {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
@@ -227,9 +228,9 @@ impl Search<'_> {
         }
     }
 
-    /// [`Ambiguity::Reading`] with `path`, if the path belongs to an operation with other access
-    /// rules or to an `internal` operation, or if no operation serves it and no operation describes
-    /// the request.
+    /// Returns [`Ambiguity::Reading`] if `path` belongs to an operation with other access rules, or
+    /// to an `internal` operation. Also if no operation serves `path` and none describes the
+    /// request.
     fn other_access(&self, path: String) -> Searched {
         let route = self.route;
         let owner = match self.find(&path)? {

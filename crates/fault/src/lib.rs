@@ -12,12 +12,13 @@
 //! | `enospc`, `erofs`, `eio`, `enotsup` | the operation after the point fails with that error |
 //!
 //! A point is named after the step that has just completed. Only builds with debug assertions have
-//! fault points; in release builds [`point()`] does nothing, and the name of the variable does not
-//! occur.
+//! fault points; in release builds [`point()`] does nothing, and the binary does not contain the
+//! name `GWC_FAULT`.
 
 /// All fault points, in the order in which a release passes them.
 pub const POINTS: &[&str] = &[
-    // bundle::store::folder: one transaction. gwd.json is written by it, too.
+    // bundle::store::folder: the steps of a transaction. gwd.json is written in such a transaction,
+    // too.
     "store.temporary.created",
     "store.temporary.written",
     "store.temporary.synced",

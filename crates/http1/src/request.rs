@@ -104,7 +104,7 @@ fn put_back(head: &[u8], read: &mut BytesMut) {
     read.extend_from_slice(&behind);
 }
 
-/// Empty lines before a head are skipped (RFC 9112 §2.2).
+/// Skips empty lines before a head (RFC 9112 §2.2).
 fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
     while read.starts_with(b"\r\n") {
         read.advance(2);

@@ -26,10 +26,10 @@ impl Changes {
     }
 }
 
-/// Meaning of the settings at a path.
+/// Row of a table: the effect of differences in the settings at a path.
 #[derive(Debug)]
 pub struct Row {
-    /// Keys from the top of the settings. `*` matches one key.
+    /// Path of the settings: keys, beginning at the top. `*` matches any one key.
     pub path: &'static [&'static str],
     /// Id of a change of a setting at this path in plans. Default: the id of the table.
     pub id: Option<&'static str>,
@@ -80,7 +80,8 @@ pub enum Direction {
     /// Set of values. Each additional value admits more requests. The field holds the set that
     /// applies if the setting is absent.
     Each(&'static [&'static str]),
-    /// Compared by the access comparison of plans.
+    /// The setting decides about access. Plans report its differences in the comparison of access,
+    /// not by this table.
     Access,
     /// Last day of service: a later day, or none, admits more requests.
     Until,
@@ -102,7 +103,8 @@ pub enum Absent {
     Unknown,
 }
 
-/// Rows of a table: `"key"."key below" as "id": direction;`.
+/// Creates rows from lines of the form `"key"."key below" as "id": direction;`. `as "id"` may be
+/// absent.
 #[macro_export]
 macro_rules! change_rows {
     ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {

@@ -199,7 +199,7 @@ fn passes(test: &Test, value: &[u8]) -> bool {
     }
 }
 
-/// Conditions as settings under the keys of `match`, for comparison.
+/// Conditions as settings under the keys of `match`, for the comparison in plans.
 #[must_use]
 pub fn settings(conditions: &[Condition]) -> Settings {
     let mut settings = Settings::default();

@@ -209,7 +209,8 @@ macro_rules! policies {
             kinds.into_iter().flat_map(|(kind, more)| iter::once(kind).chain(more.iter().copied()))
         }
 
-        /// Classes of changes of the settings of a kind of policy.
+        /// Classes of changes, for plans: how differences in the settings of a kind of policy
+        /// affect requests.
         #[must_use]
         pub fn changes(kind: &str) -> &'static Changes {
             match kind {
@@ -282,7 +283,7 @@ impl Checked {
         each!(self, policy => policy.phase(), declared => Some(declared.phase()))
     }
 
-    /// Settings in the form of [`declared::Settings`], for comparison.
+    /// Settings in the form of [`declared::Settings`], for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         each!(self, policy => policy.settings(), declared => declared.settings.clone())

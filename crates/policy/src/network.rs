@@ -170,7 +170,8 @@ impl NetworkCounts {
 
     /// Number of entries in the largest of the holder's networks that do not contain the newcomer,
     /// if the newcomer may replace the holder. `None` if it may not: the number is at most `floor`,
-    /// or about twice the number of one of the newcomer's networks that do not contain the holder.
+    /// or at most about twice the number of entries in the largest of the newcomer's networks that
+    /// do not contain the holder.
     #[must_use]
     pub fn excess(&self, holder: Places, newcomer: Places, floor: u32) -> Option<u32> {
         let (mut held, mut own) = (0, 0);

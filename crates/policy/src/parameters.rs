@@ -72,7 +72,7 @@ macro_rules! parameters {
                 }
             }
 
-            /// Numbers that differ from the defaults, for comparison.
+            /// Numbers that differ from the defaults, for the comparison in plans.
             #[must_use]
             pub fn settings(&self) -> $crate::declared::Settings {
                 use $crate::declared::{Settings, Value};

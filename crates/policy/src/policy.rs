@@ -22,7 +22,7 @@ pub trait Policy {
     /// those in a bundle's `needs`; a gateway without such a feature refuses the bundle.
     const FEATURES: &'static [&'static str] = &[];
 
-    /// Classes of changes of the settings, for plans.
+    /// Classes of changes, for plans: how differences in the settings affect requests.
     const CHANGES: Changes;
 
     /// True for a policy that only sets a limit: where it no longer applies, more requests pass.
@@ -31,7 +31,8 @@ pub trait Policy {
     /// Phase in the chain. None for a parameter of the whole exchange.
     fn phase(&self) -> Option<Phase>;
 
-    /// Settings in the form of [`declared::Settings`](crate::declared::Settings), for comparison.
+    /// Settings in the form of [`declared::Settings`](crate::declared::Settings), for the
+    /// comparison in plans.
     fn settings(&self) -> Settings;
 
     /// Builds the filter. None for a parameter.
@@ -69,7 +70,8 @@ pub trait Policy {
         None
     }
 
-    /// Store of the counters, for adding the settings of the store.
+    /// Store of the counters, to which gwc adds the settings of the store. None if the counters are
+    /// local.
     fn store_mut(&mut self) -> Option<&mut store::Checked> {
         None
     }

@@ -22,7 +22,7 @@ pub struct Checked {
     /// URL of the store, with its password.
     #[n(1)]
     pub url: SecretRef,
-    /// Prefix of every key.
+    /// Prefix of every key in the store.
     #[n(2)]
     pub prefix: String,
     /// Behaviour while the store does not answer.
@@ -52,7 +52,7 @@ pub struct Store {
     pub reference: SecretRef,
     /// URL of the store, with its password.
     pub url: Arc<SecretCell>,
-    /// Prefix of every key.
+    /// Prefix of every key in the store.
     pub prefix: Box<str>,
     /// Behaviour while the store does not answer.
     pub on_outage: OnOutage,
@@ -76,7 +76,7 @@ pub struct Count {
 /// Tokens that a limit took from a store.
 #[derive(Clone, Debug)]
 pub struct StoredCharge {
-    /// True for a quota.
+    /// True if the limit is a quota.
     pub quota: bool,
     /// True if clients can invent the key.
     pub anonymous: bool,

@@ -257,7 +257,7 @@ impl Balance {
         }
     }
 
-    /// Settings that differ from the defaults, for comparison.
+    /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -346,8 +346,8 @@ impl Health {
         }
     }
 
-    /// Settings that differ from the defaults, for comparison. A health check with only defaults is
-    /// an empty map.
+    /// Settings that differ from the defaults, for the comparison in plans. A health check with
+    /// only defaults is an empty map.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();

@@ -134,10 +134,11 @@ fn record(kind: &str, reason: &str) {
 mod tests {
     use super::*;
 
-    /// Variable with which the test below starts itself: the call that the child makes.
+    /// Environment variable with the call that a child process of the test makes.
     const CALL: &str = "PREREQUISITE_TEST_CALL";
 
-    /// Runs `call` in a child process. Returns whether it succeeded, and the lines of the skip file.
+    /// Runs `call` in a child process. Returns true if the child succeeded, and the lines of the
+    /// skip file.
     fn child(name: &str, call: &str, variables: &[(&str, &str)]) -> (bool, Vec<String>) {
         let skips = format!("prerequisite-{}-{name}", std::process::id());
         let skips = std::env::temp_dir().join(skips);

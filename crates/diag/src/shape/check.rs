@@ -182,7 +182,8 @@ impl Checker<'_> {
                 true
             }
         };
-        // A written `null` restores the built-in default.
+        // Report only a missing value. A written `null` is allowed: it restores the built-in
+        // default.
         if value.is_null() && value.span().start == value.span().end {
             self.sink.push(empty(field, key));
         }

@@ -88,7 +88,8 @@ pub enum Shape {
 /// Format of a string.
 #[derive(Debug)]
 pub struct Form {
-    /// Description of the format, after "expected ": `a range of addresses such as …`.
+    /// Description of the format. Messages show it after "expected ": `a range of addresses such as
+    /// …`.
     pub what: &'static str,
     /// Regular expression (ECMA-262) for editors, which every valid string matches.
     pub pattern: &'static str,
@@ -99,11 +100,11 @@ pub struct Form {
 /// Keys of a map whose values have one shape.
 #[derive(Debug)]
 pub struct KnownKeys {
-    /// Description of a key, after "unknown ": `reason`.
+    /// Word for a key of the map. Messages show it after "unknown ": `reason`.
     pub what: &'static str,
     /// All keys.
     pub known: &'static [&'static str],
-    /// Correct place of a misplaced key, after "it belongs ".
+    /// Correct place of a misplaced key. Messages show it after "it belongs ".
     pub elsewhere: fn(&str) -> Option<&'static str>,
     /// Help for an unknown key without a suggestion.
     pub help: &'static str,
@@ -169,7 +170,7 @@ pub enum Rule {
 pub struct Variant {
     /// Value of `kind`.
     pub kind: &'static str,
-    /// Other keys of the object.
+    /// Keys of the object other than `kind`.
     pub object: &'static Object,
     /// True if this version can run objects of this kind.
     pub runs: bool,

@@ -23,9 +23,9 @@ pub(super) struct VerifiedCredential {
     pub(super) token: Option<Arc<Identity>>,
     /// DPoP proof with which the token was sent. None for a token without a proof.
     pub(super) proved: Option<Proved>,
-    /// Data of the signature of the request.
+    /// Data of the request's signature, if the credential is a signature.
     pub(super) signed: Option<Box<Signed>>,
-    /// Session of a browser.
+    /// Session of the browser, if the credential is a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 
@@ -55,9 +55,9 @@ pub(super) struct Caller<'s> {
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
     pub(super) proved: Option<Proved>,
-    /// Data of the signatures of the request.
+    /// Data of the request's signatures that are among the credentials.
     pub(super) signed: Vec<Signed>,
-    /// Session of a browser.
+    /// Session of the browser, if one of the credentials is a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 

@@ -76,7 +76,7 @@ impl Challenges {
     }
 }
 
-/// Content of a quoted string (RFC 9110 §5.6.4).
+/// Escapes a text as the content of a quoted string (RFC 9110 §5.6.4).
 fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }

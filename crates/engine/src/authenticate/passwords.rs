@@ -59,7 +59,7 @@ fn is_usable(password: &Password, cx: &Cx<'_>) -> bool {
 /// Reason why there is no result of a password check.
 enum NotChecked {
     Ask(Box<Effect>),
-    /// The check was not possible now.
+    /// gwd could not perform the check ([`Outcome::Unchecked`]).
     Outage,
 }
 

@@ -150,7 +150,7 @@ pub(crate) static REJECTS: [&Reject; 22] = [
     &LOGOUT_FOREIGN,
 ];
 
-/// Refusal of a session, a login or a logout.
+/// Refusal of a session, a login or a logout for this reason.
 pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
     use oidc::Reason;
     match reason {
@@ -184,7 +184,7 @@ pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
     }
 }
 
-/// Refusal of a proof of possession.
+/// Refusal of a proof of possession for this reason.
 pub(super) fn refusal(reason: dpop::Reason) -> &'static Reject {
     match reason {
         dpop::Reason::Nonce => &NONCE_REQUIRED,

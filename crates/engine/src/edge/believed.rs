@@ -203,7 +203,7 @@ pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Port to which the client sent the request.
+/// Port in `authority`, otherwise the default port of the scheme.
 pub(crate) fn port(scheme: &str, authority: &HeaderValue) -> u16 {
     let text = authority.to_str().unwrap_or_default();
     let written = text

@@ -166,7 +166,7 @@ pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> 
     (client, written.max(1))
 }
 
-/// Hop that the request has passed.
+/// Hop of the request (the client or a proxy), as a forwarding field names it.
 pub(crate) struct Hop<'h> {
     /// Text of the hop as in `X-Forwarded-For`.
     pub(crate) text: &'h str,

@@ -80,8 +80,9 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// True for a field that is allowed in trailers: it is not used for framing, routing or
-/// authentication, not reserved for the gateway, and not needed before the body (RFC 9110 §6.5.1).
+/// True for a field that is allowed in trailers (RFC 9110 §6.5.1). Fields for framing, routing or
+/// authentication, fields that the gateway sets, and fields that are needed before the body are not
+/// allowed.
 fn may_trail(name: &str) -> bool {
     let of_connection = matches!(
         name,

@@ -67,11 +67,11 @@ pub enum Invalid {
 pub struct Inspector {
     /// Dynamic table, newest entry first.
     entries: VecDeque<Entry>,
-    /// Size of all entries.
+    /// Size of all entries, in bytes (RFC 7541 §4.1).
     size: usize,
-    /// Maximum size that the client has chosen.
+    /// Maximum size of the table that the client has chosen, in bytes.
     size_max: usize,
-    /// Size of the header list in the last inspected block.
+    /// Size of the header list in the last inspected block, in bytes.
     list_bytes: usize,
 }
 
@@ -121,7 +121,7 @@ struct Block<'b> {
     /// Replacement block for the library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
-    /// Size of the fields that were read.
+    /// Size of the fields that were read, in bytes.
     list_bytes: usize,
 }
 

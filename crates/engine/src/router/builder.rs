@@ -17,13 +17,13 @@ pub(super) struct Builder {
 #[derive(Default)]
 struct Branch {
     literals: Literals,
-    /// Children by literals in lower case that match case-insensitively, sorted.
+    /// Children by case-insensitive literal, which is in lower case; sorted.
     folded: Vec<(Box<str>, u32)>,
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
-    /// Leaf of the template that ends here.
+    /// Leaf of the template that ends at this branch.
     end: Option<u32>,
-    /// Leaf of the prefix template that ends here.
+    /// Leaf of the prefix template that ends at this branch.
     rest: Option<u32>,
 }
 

@@ -9,7 +9,7 @@ use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
 use super::{Found, rest};
 
-/// A route whose template matches.
+/// Route whose template matches the path of a request.
 #[derive(Debug)]
 pub struct Contender {
     /// The mount, as an index into the snapshot's mounts.

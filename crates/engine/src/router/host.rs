@@ -157,8 +157,8 @@ impl MountTable {
     /// the base path too. Does not allocate without such paths, unless a part of the path is long.
     ///
     /// # Errors
-    /// There are too many such paths, or the search takes more than `left` steps. `left` is reduced
-    /// by the steps that it takes.
+    /// There are too many such paths, or the search takes more than `left` steps. The search
+    /// subtracts its steps from `left`.
     pub(super) fn other_letter_cases(
         &self,
         path: &str,

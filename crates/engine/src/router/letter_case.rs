@@ -104,7 +104,7 @@ impl LetterCases {
         self.has_upper
     }
 
-    /// Adds to `others` the paths that equal `below` for a server that ignores letter case: each
+    /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
     /// segment is replaced by the literals and patterns that differ from it only in letter case.
     /// `below` is the path after the base path (empty or `/…`). `base` is the spelling of the base
     /// path, and `is_moved` is true if the request has another one. The request's own path is not
@@ -177,7 +177,8 @@ impl LetterCases {
 // === impl Others ===
 
 impl<'l> Others<'l> {
-    /// No paths. `left`: steps that the search may take; it is reduced by those that it takes.
+    /// Creates a search without paths. The search may take `left` steps, and subtracts the steps
+    /// that it takes.
     pub(super) fn new(left: &'l mut usize) -> Self {
         let paths = Vec::new();
         Self { paths, left }

@@ -95,8 +95,8 @@ pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
 }
 
 /// Paths that operations of the host describe and that differ from `path` only in letter case. None
-/// if there are too many, or if the search takes more than `left` steps, which it reduces by those
-/// that it takes.
+/// if there are too many, or if the search takes more than `left` steps. The search subtracts its
+/// steps from `left`.
 #[must_use]
 pub fn other_letter_cases(
     hosts: &HostTable,
@@ -110,8 +110,8 @@ pub fn other_letter_cases(
     })
 }
 
-/// Upper bound of the steps of a look-up of a path: for each mount whose base path it has in any
-/// letter case, one for each segment and one for each 64 bytes.
+/// Upper bound of the steps of a look-up of a path. Each mount whose base path is a prefix of the
+/// path, in any letter case, takes one step per segment and one per 64 bytes of the path.
 #[must_use]
 pub fn lookup_steps(hosts: &HostTable, path: &str, head: &RequestHead) -> usize {
     let mounts = hosts.mounts(&head.host);

@@ -40,7 +40,7 @@ const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
 pub(super) struct Fork {
     /// Children by literal, if there are several.
     pub(super) literals: Slots,
-    /// Children by literals in lower case that match case-insensitively, sorted.
+    /// Children by case-insensitive literal, which is in lower case; sorted.
     pub(super) folded: Box<[(Box<str>, At)]>,
     /// Children by pattern, greatest first.
     pub(super) patterns: Box<[(Pattern, At)]>,

@@ -182,7 +182,8 @@ impl ApiRouter {
         &self.letter_cases
     }
 
-    /// Literals of the API's templates, for letters beyond ASCII.
+    /// Literals of the API's templates, for the search of paths in another case of letters beyond
+    /// ASCII.
     pub(super) fn unicode_cases(&self) -> &UnicodeCases {
         &self.unicode_cases
     }

@@ -29,7 +29,7 @@ impl Checked {
         self.realm.as_deref()
     }
 
-    /// Settings that differ from the defaults, for comparison.
+    /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.realm.iter().fold(Settings::default(), |all, realm| {

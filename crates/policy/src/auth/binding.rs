@@ -96,7 +96,7 @@ impl Binding {
         }
     }
 
-    /// Adds the binding settings to the settings of a verifier, for comparison.
+    /// Adds the binding settings to the settings of a verifier, for the comparison in plans.
     pub(super) fn add_to(self, settings: Settings) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         let settings = settings.with(&[CERTIFICATE_BINDING], text(self.word()));

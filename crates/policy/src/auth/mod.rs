@@ -234,7 +234,7 @@ impl Checked {
         }
     }
 
-    /// Settings in the form of [`declared::Settings`], for comparison.
+    /// Settings in the form of [`declared::Settings`], for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         match self {

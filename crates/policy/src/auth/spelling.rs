@@ -26,7 +26,7 @@ pub fn readings(name: &[u8]) -> [Vec<u8>; 2] {
     [name, element_of].map(|name| name.iter().map(|byte| plain(*byte)).collect())
 }
 
-/// True if some server finds a parameter `wanted` in a query that others do not find: its name has
+/// True if some servers find a parameter `wanted` in a query, and others do not. Its name has
 /// another spelling, or it follows a `;`, which only some servers use as a separator.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {

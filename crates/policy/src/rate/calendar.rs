@@ -15,7 +15,8 @@ use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 const COUNT_BITS: u32 = 40;
 /// Largest count of a period.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-/// Mask of the end, which is in minutes of Unix time, modulo 31.9 years.
+/// Mask for the end of a period in minutes of Unix time. The masked number repeats after 31.9
+/// years.
 const END_MASK: u64 = (1 << (64 - COUNT_BITS)) - 1;
 /// Length of a minute in milliseconds, which are the ticks of the table.
 const MINUTE_MS: u64 = 60_000;

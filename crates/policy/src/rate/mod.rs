@@ -5,19 +5,20 @@
 //! compare-and-swaps; there is no refill task. The table never grows. A slot is empty, in use, or
 //! free again because its counts no longer affect a limit.
 //!
-//! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
-//! slot, it evicts a key that a client from a larger network created: the network has more than
-//! 1/1024 of the slots, and more than twice as many as the network of the new key's client. The
-//! evicted key's counter then starts again. A client with an IPv6 /48 therefore takes no slots from
-//! others, although each of its 65,536 /64 networks has a key of its own.
+//! Clients can invent keys, such as header values, and fill the table. A new key that finds no free
+//! slot evicts another key by the first of these rules that applies:
 //!
-//! If there is no such key, the new key evicts a key with at most one used token, of a limit that
-//! has more than a quarter of the slots. The evicted key's limit thereby admits at most one token
-//! too much. If there is no such key, the new key evicts any key of another limit that has more
-//! than twice as many slots as its own limit, so that a flood of one limit's keys takes no slots
-//! from other limits. The evicted key's counter then starts again. Otherwise the new key uses an
-//! overflow counter, which the keys of a limit share and which is therefore stricter than separate
-//! counters.
+//! 1. A key that a client of a larger network created. The network has more than 1/1024 of the
+//!    slots, and more than twice as many as the network of the new key's client.
+//! 2. A key with at most one used token, of a limit that has more than a quarter of the slots.
+//! 3. A key of another limit that has more than 1/64 of the slots, and more than twice as many as
+//!    the limit of the new key.
+//!
+//! The evicted key's counter starts again; by rule 2, its limit admits at most one token too much.
+//! By rule 1, a client with an IPv6 /48 takes no slots from others, although each of its 65,536 /64
+//! networks has a key of its own. By rule 3, a flood of one limit's keys takes no slots from other
+//! limits. If no rule applies, the new key uses an overflow counter. The keys of a limit share
+//! overflow counters, which are therefore stricter than separate counters.
 
 mod bucket;
 mod calendar;
@@ -129,10 +130,10 @@ struct Group([Slot; 4]);
 struct Slot {
     /// Hash of the key, or one of the marks [`EMPTY`] and [`BUSY`].
     tag: AtomicU64,
-    /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
-    /// 14 years, or more in a table with longer ticks). For a bucket, this time is the theoretical
-    /// arrival time. With the tag bits, a compare-and-swap fails if the slot was given to another
-    /// key meanwhile.
+    /// Upper 12 bits of the tag, then 52 bits with the time in ticks at which the slot is free
+    /// again. The time covers 14 years, or more in a table with longer ticks. For a bucket, this
+    /// time is the theoretical arrival time. With the tag bits, a compare-and-swap fails if the
+    /// slot was given to another key meanwhile.
     word: AtomicU64,
     /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
     /// period. 0 for a new key.
@@ -463,7 +464,8 @@ impl RateTable {
     }
 
     /// Slot of the network with the most slots that a new key may evict, with its index and the tag
-    /// of the key that has it. Of several slots, the one with the least usage is selected.
+    /// of the key that has it. Of several slots of this network, the one that is free again first
+    /// is selected.
     #[cold]
     fn of_larger_network(&self, newcomer: Places, tag: u64) -> Option<(usize, &Slot, u64)> {
         let memory = self.memory();
@@ -481,9 +483,10 @@ impl RateTable {
     }
 
     /// Slot that a new key may evict, with its index and the tag of the key that has it. Candidates
-    /// are keys with at most one used token, of limits above their share, and all keys of other
-    /// limits with more than twice as many slots. The key with the least usage is selected. A limit
-    /// above its share can only evict its own keys, and keys of limits with more than twice as many
+    /// are keys with at most one used token, of limits with more than 1/[`SHARE`] of the slots.
+    /// Further candidates are keys of other limits with more than twice as many slots as the new
+    /// key's limit. The key with the least usage is selected. A limit with more than 1/[`SHARE`] of
+    /// the slots can only evict its own keys, and keys of limits with more than twice as many
     /// slots. A client of a large network evicts no key of a smaller network.
     #[cold]
     fn evictable(

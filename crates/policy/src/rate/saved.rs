@@ -1,8 +1,11 @@
 //! Encoding of counter tables, so that counters survive a restart.
 //!
-//! The encoding is binary, with little-endian numbers. It consists of eight bytes for the format
-//! and its version; the seed, as two numbers of eight bytes; for each table the number of its
-//! slots, and five numbers of eight bytes for each slot; and the SHA-256 of everything before it.
+//! The encoding is binary. Its parts, with little-endian numbers of eight bytes:
+//!
+//! 1. the name of the format with its version (eight bytes);
+//! 2. the seed: two numbers;
+//! 3. for each table, the number of its slots, and five numbers for each slot;
+//! 4. the SHA-256 of everything before it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

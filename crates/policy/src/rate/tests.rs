@@ -276,7 +276,8 @@ fn ipv6_network_takes_no_slots_of_others() {
     assert_eq!(kept, 100);
 }
 
-/// A client that invents keys pays with its own keys, although all keys are of one limit.
+/// New keys of a client that invents many evict only its own keys, although all keys are of one
+/// limit.
 #[test]
 fn client_with_invented_keys_takes_no_slots() {
     let tokens = quota(5, 3_600_000, 5);
@@ -287,7 +288,7 @@ fn client_with_invented_keys_takes_no_slots() {
         let _ = table.take_of(Some(client), StateId(1), tag, tokens, 2, SECOND);
     }
     for number in 67..=u8::MAX {
-        // Also for clients of the same /24 network.
+        // Half of these clients are in the /24 network of the client that invents keys.
         let client = IpAddr::from([198, 51, 100 + number % 2, number]);
         assert_eq!(of_new_client(&table, 1, tokens, client), 5, "{client}");
     }

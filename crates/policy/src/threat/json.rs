@@ -11,7 +11,7 @@ use super::{JsonLimits, Violation, bytes, more};
 /// Maximum length of a number. Some servers need quadratic time for the digits.
 pub(super) const NUMBER_BYTES_MAX: u64 = 1_024;
 
-/// Position in the grammar.
+/// Position of the scanner in the grammar of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before the value of a member or the first value of a text.
@@ -40,7 +40,7 @@ enum State {
     Literal(&'static [u8]),
 }
 
-/// Position in the grammar of a number.
+/// Position of the scanner in the grammar of a JSON number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Digits {
     Minus,
@@ -281,7 +281,7 @@ impl Json {
 
     fn hex(&mut self, byte: u8, (is_name, missing, value): (bool, u8, u16)) -> Result<(), String> {
         let digit = char::from(byte).to_digit(16).ok_or_else(syntax)?;
-        // A hexadecimal digit is below 16.
+        // The conversion cannot fail, because a hexadecimal digit is below 16.
         let value = (value << 4) | u16::try_from(digit).unwrap_or(0);
         if missing > 1 {
             self.state = State::Hex(is_name, missing - 1, value);

@@ -21,7 +21,7 @@ const XINCLUDE: &[u8] = b"http://www.w3.org/2001/XInclude";
 /// Byte order mark in UTF-8.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Position in the grammar.
+/// Position of the scanner in the grammar of XML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Character data, or white space outside the root element.

@@ -8,8 +8,8 @@
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
 //! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
 //! beyond a threshold of `warn`. A request is counted before it is forwarded. The count is taken
-//! back if a later limit of the chain refuses the request, unless clients can invent the key (an
-//! address, a field) and another service was asked or a password was checked in between.
+//! back if a later limit of the chain refuses the request. It is kept if clients can invent the key
+//! (an address, a field), and another service was asked or a password was checked in between.
 //!
 //! The counters follow the wall clock and survive a restart, unlike those of `rate_limit`.
 

@@ -114,7 +114,7 @@ reasons! {
 }
 
 impl Checked {
-    /// Settings that differ from the defaults, for comparison.
+    /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());

@@ -80,7 +80,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Settings that differ from the defaults, for comparison.
+    /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));

@@ -28,7 +28,8 @@ pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     }
 }
 
-/// Kind of an answer in the cache. `None` for an unusable response.
+/// Kind under which an answer is cached: admitting if the token is active, otherwise refusing.
+/// `None` for an unusable response.
 pub(super) fn kind(answered: &Answered) -> Option<Kept> {
     read(answered).map(|(active, _)| match active {
         true => Kept::Admits,

@@ -58,7 +58,8 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// Identity of a token that is cached and valid at `unix_s` (Unix time, seconds).
+    /// Identity of a token that is cached and valid at `unix_s` (Unix time, seconds). None for any
+    /// other token.
     pub(in crate::auth) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
         let valid = |entry: &&Entry| entry.valid_s.contains(&unix_s);
         let young = self.young.borrow();
@@ -110,7 +111,7 @@ impl TokenCache {
         found
     }
 
-    /// Remembers that the signature of a token is wrong.
+    /// Records at `unix_s` (Unix time, seconds) that the signature of a token is wrong.
     pub(in crate::auth) fn refuse(&self, key: [u8; 32], unix_s: u64) {
         let mut refused = self.refused.borrow_mut();
         let [young, old] = &mut *refused;

@@ -1,8 +1,9 @@
 //! Unsigned tokens for examples in plans.
 //!
-//! A plan can show a token that only one of two versions accepts. gwc has no private key, so the
-//! signature of such a token is a hash of the key's name. Only verifiers whose `Secrets` allow it
-//! accept these tokens. gwd has no such verifier, because it is built without the feature `author`.
+//! A plan can show a token that only one of two versions accepts. gwc has no private key. The
+//! signature of such a token is therefore a hash of the key's name. Only verifiers whose `Secrets`
+//! allow it accept these tokens. gwd has no such verifier, because it is built without the feature
+//! `author`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -131,7 +131,7 @@ impl Checked {
         self.source
     }
 
-    /// Settings that differ from the defaults, for comparison.
+    /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &String| Scalar::Text(text.clone());

@@ -21,7 +21,8 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Metadata in a fetched set. None if the set contains something else.
+    /// Provider's metadata, if the key cell that fetched `set` contains metadata. None if it
+    /// contains keys.
     pub(super) fn of(set: &KeySet) -> Option<&Self> {
         set.keys.downcast_ref()
     }

@@ -14,7 +14,7 @@ pub struct Session {
     /// Time of the login (Unix time, seconds).
     #[n(1)]
     pub(super) began_s: u64,
-    /// Time of the last request that is recorded (Unix time, seconds).
+    /// Time of the last request that renewed the session (Unix time, seconds).
     #[n(2)]
     pub(super) seen_s: u64,
     /// Time from which the tokens must be refreshed (Unix time, seconds). `None` without a refresh
@@ -54,7 +54,7 @@ pub(super) struct Pending {
     pub(super) ends_s: u64,
 }
 
-/// Prints no token.
+/// Omits the tokens.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")

@@ -76,7 +76,7 @@ impl Tokens {
     }
 }
 
-/// Kind of an answer, for the cache.
+/// Kind under which an answer of the token endpoint is cached. `None` for an unusable answer.
 fn kind(answered: &Answered) -> Option<Kept> {
     match answered.status.as_u16() {
         200 => Tokens::read(answered).map(|_| Kept::Admits),
@@ -341,7 +341,7 @@ impl Login {
     }
 }
 
-/// Member `error` of a refusal (RFC 6749 §5.2).
+/// Member `error` of a refusal by the token endpoint (RFC 6749 §5.2).
 fn error(answered: &Answered) -> Option<String> {
     let members = json::object(&answered.body).ok()?;
     members.get("error")?.as_text().map(str::to_owned)

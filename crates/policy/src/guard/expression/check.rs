@@ -10,7 +10,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, Sourc
 use super::Fault;
 use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
 
-/// Converts the errors of the parser.
+/// Converts the errors of the parser to errors of the expression.
 pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
     let told = errors.errors.iter().map(|error| {
         let at = offset(source, error.pos);

@@ -47,7 +47,7 @@ pub struct Expression {
 pub struct Fault {
     /// Range of the error in the expression, in bytes: start and end.
     pub at: (usize, usize),
-    /// Description.
+    /// Description of the error.
     pub message: String,
     /// Help text, used unless one of `known` is similar to the name.
     pub help: &'static str,
@@ -177,7 +177,7 @@ impl std::fmt::Debug for Expression {
     }
 }
 
-/// Converts an error of the evaluation.
+/// Reason of a failed evaluation.
 fn reason(error: &ExecutionError) -> NoValue {
     match error {
         ExecutionError::NoSuchKey(_) => NoValue::Absent,

@@ -403,12 +403,12 @@ fn wrong_signature_is_refused_for_ten_seconds() {
     assert_eq!(judged(&forged, NOW_S + 10), (wrong, (0, 1)));
     // The clock went back.
     assert_eq!(judged(&forged, NOW_S + 9), (wrong, (0, 1)));
-    // A token of an unknown key is judged each time, because the key may have come.
+    // A token of an unknown key is verified each time, because the key may have been fetched since.
     for _ in 0..2 {
         assert_eq!(judged(&unknown, NOW_S), (Err("key"), (0, 1)));
     }
     assert_eq!(judged(&valid, NOW_S), (Ok(()), (0, 1)));
-    // The table is bounded.
+    // The table of refused tokens has a maximum size.
     let key = |number: u32| {
         let mut key = [1; 32];
         key[..4].copy_from_slice(&number.to_le_bytes());
