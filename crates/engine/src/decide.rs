@@ -26,12 +26,12 @@ use crate::strip::strip;
 static NO_ROUTE: Reject = Reject {
     status: 404,
     code: "no_route",
-    title: "Nothing is served here",
+    title: "No route matches this request",
 };
 static NO_CONDITION: Reject = Reject {
     status: 404,
     code: "no_condition_matched",
-    title: "Nothing is served here for this request",
+    title: "No route has conditions that match this request",
 };
 static METHOD_NOT_ALLOWED: Reject = Reject {
     status: 405,

@@ -56,7 +56,7 @@ impl fmt::Display for BuildError {
                 a.escape_debug(),
                 b.escape_debug()
             ),
-            Self::UnknownName(name) => write!(f, "nothing is named `{}`", name.escape_debug()),
+            Self::UnknownName(name) => write!(f, "`{}` is not defined", name.escape_debug()),
             Self::ListenerConflict(a, b) => write!(
                 f,
                 "listeners `{}` and `{}` have addresses that collide",

@@ -147,7 +147,7 @@ static ROOT_DEFAULTS: Object = Object {
         F::optional(
             "max_body",
             Size,
-            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
+            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
         ),
         PATH_READINGS,
         STREAMS,
@@ -270,7 +270,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "max_body",
             Size,
-            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
+            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
         ),
         F::optional(
             "validate",

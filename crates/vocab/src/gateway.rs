@@ -536,7 +536,7 @@ static DEFAULTS: Object = Object {
         F::optional(
             "max_body",
             Size,
-            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
+            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
         ),
         PATH_READINGS,
         STREAMS,

@@ -53,7 +53,7 @@ static OVERLOAD: Reject = Reject {
 static LISTENER_GONE: Reject = Reject {
     status: 404,
     code: "no_route",
-    title: "Nothing is served here",
+    title: "No route matches this request",
 };
 
 /// Response before it is sent.

@@ -329,8 +329,8 @@ pub mod author {
         summary: "an `expression` of `authorize` that cannot be parsed, or has wrong names or types",
         explain: "An expression is a condition in the Common Expression Language over `request`, \
 `auth` and `route`. All names and types are checked, so that a mistake is found here instead of \
-refusing requests. Loops (`all`, `exists`, `map`, `filter`) are not available, because their time \
-has no bound. docs/expressions.md lists all variables and functions.",
+refusing requests. Loops (`all`, `exists`, `map`, `filter`) are not available, because their \
+evaluation time has no limit. docs/expressions.md lists all variables and functions.",
         bad: &[(
             "gateway.yaml",
             "version: 1\nname: s\npolicies: {own: {kind: authorize, expression: \"auth.claims.tenant == reqest.headers['x-tenant']\"}}\n",

@@ -434,7 +434,7 @@ pub mod author {
             Field::optional(
                 "credentials",
                 Shape::Bool,
-                "Cookies and `Authorization` may be sent. Default: `false`.",
+                "Allow pages to send cookies and `Authorization`. Default: `false`.",
             ),
             Field::optional(
                 "max_age",
@@ -445,7 +445,7 @@ for two hours at most. Default: 5s, the default of browsers.",
             Field::optional(
                 "private_network",
                 Shape::Bool,
-                "Public pages may call this gateway in a private network. Default: `false`.",
+                "Allow public pages to call this gateway in a private network. Default: `false`.",
             ),
         ],
         rules: &[Rule::Holds(names_origins)],

@@ -274,7 +274,7 @@ pub mod author {
                         "this range is allowed and denied",
                     )
                     .related(allowed.span(), "it is allowed here")
-                    .help("`deny` wins; remove one of the two"),
+                    .help("`deny` takes precedence; remove one of the two"),
                 );
             }
         }

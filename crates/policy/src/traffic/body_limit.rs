@@ -114,12 +114,12 @@ pub mod author {
             Field::optional(
                 "request",
                 Shape::Size,
-                "Maximum size of a request's body; a larger one is 413.",
+                "Maximum size of a request's body; a larger one is refused with 413.",
             ),
             Field::optional(
                 "response",
                 Shape::Size,
-                "Maximum size of a response's body; a larger one is 502 if its length is known, otherwise the response is cut off.",
+                "Maximum size of a response's body; a larger one is replaced by 502 if its length is known, otherwise the response is aborted.",
             ),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],

@@ -20,7 +20,7 @@ pub mod author {
             Field::optional(
                 "ttl",
                 Shape::Timeout,
-                "Lifetime of a response without its own.",
+                "Lifetime of a response that gives none itself.",
             ),
             Field::optional(
                 "methods",
@@ -35,7 +35,7 @@ pub mod author {
             Field::optional(
                 "key",
                 Shape::Object(&KEY),
-                "Cache key beside host, path and `Vary`.",
+                "Parts of the cache key beside host, path and `Vary`.",
             ),
             Field::optional(
                 "stale_while_revalidate",

@@ -407,12 +407,12 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the quota, as of `rate_limit`. Default: `consumer`.",
+                "Key of the quota, with the values of `key` in `rate_limit`. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Replacement for an absent key: the client's address.",
+                "Key of a request without the property that `key` names: the client's address.",
             ),
             Field::optional(
                 "warn",

@@ -394,12 +394,12 @@ pub mod author {
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Replacement for an absent key: the client's address.",
+                "Key of a request without the property that `key` names: the client's address.",
             ),
             Field::optional(
                 "algorithm",
                 Shape::Word(&["token_bucket", "sliding_window", "leaky"]),
-                "Algorithm that counts requests. `token_bucket`: bursts up to `burst`, then the rate. `sliding_window`: at most `limit` in any period. `leaky`: requests at even distances. Default: `token_bucket`.",
+                "Algorithm that counts requests. `token_bucket`: bursts up to `burst`, then the rate. `sliding_window`: at most `limit` in any period. `leaky`: evenly spaced requests. Default: `token_bucket`.",
             ),
             Field::optional(
                 "mode",

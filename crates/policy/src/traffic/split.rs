@@ -253,7 +253,7 @@ pub mod author {
             Field::required(
                 "among",
                 Shape::Several(&ENTRY),
-                "Upstreams with their shares. Requests of unknown callers are shared per request.",
+                "Upstreams with their shares. For an unknown caller, the share is selected per request.",
             ),
             Field::optional(
                 STICKY,
@@ -276,7 +276,7 @@ pub mod author {
             Field::optional(
                 "weight",
                 Shape::Integer(0, 1_000_000),
-                "Share of the callers; of the requests if `sticky` is `false` or the caller is unknown. Default: 1.",
+                "Weight of the share among callers, or among requests if `sticky` is `false` or the caller is unknown. Default: 1.",
             ),
             Field::optional(
                 "when",

@@ -27,7 +27,7 @@ pub mod author {
             Field::required(
                 "body",
                 Shape::Form(&forms::WORDS),
-                "Template over their answers.",
+                "Template of the response, over the answers of the calls.",
             ),
             Field::optional(
                 "timeout",

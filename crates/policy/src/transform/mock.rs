@@ -20,7 +20,7 @@ pub mod author {
             Field::optional(
                 "status",
                 Shape::Integer(200, 599),
-                "Status of the response. Default: the first that succeeds.",
+                "Status of the response. Default: the first status of success.",
             ),
             Field::optional(
                 "media_type",

@@ -289,7 +289,7 @@ pub mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     method.span(),
-                    format!("a request cannot become `{text}`"),
+                    format!("a request cannot be rewritten to `{text}`"),
                 )
                 .help("write a method whose answers have a body: `GET`, `POST`, `PUT`, …"),
             );

@@ -46,7 +46,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "nonce",
             Shape::Word(&["required", "optional"]),
-            "Nonces of signatures: each is accepted once. With `optional`, a signature without one may be repeated until its age refuses it. Default: `required`.",
+            "Nonces of signatures: each is accepted once. With `optional`, a signature without a nonce may be repeated until it is too old. Default: `required`.",
         ),
         Field::optional(
             "window",

@@ -30,7 +30,7 @@ pub static SHAPE: Object = Object {
         Field::required(
             "client_secret",
             Shape::Secret,
-            "Client authentication at the endpoint.",
+            "Client secret of the gateway at the endpoint.",
         ),
         Field::optional(
             "issuer",

@@ -30,7 +30,7 @@ pub static SHAPE: Object = Object {
         Field::required(
             "client_secret",
             Shape::Secret,
-            "Client authentication at the token endpoint.",
+            "Client secret of the gateway at the token endpoint.",
         ),
         Field::required(
             "redirect_path",

@@ -115,7 +115,7 @@ impl Checker<'_> {
         let name = &self.source[at.0..at.1];
         self.faults.push(Fault {
             at,
-            message: format!("`{name}` is not available: its time has no bound"),
+            message: format!("`{name}` is not available: its evaluation time has no limit"),
             help: "write `x in list`, or conditions joined by `&&` and `||`",
             name: String::new(),
             known: Vec::new(),

@@ -224,37 +224,37 @@ fn mistakes_are_found_where_they_are() {
         (
             "auth.groups.exists(g, g == 'a')",
             "exists",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "auth.groups.all(g, g == 'a')",
             "all",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "auth.groups.map(g, g)[0] == 'a'",
             "map",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "size(auth.groups.filter(g, true)) > 0",
             "filter",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "auth.groups.exists_one(g, true)",
             "exists_one",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "auth.groups.existsOne(i, g, true)",
             "existsOne",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         (
             "size(auth.groups.transformList(i, g, g)) > 0",
             "transformList",
-            "its time has no bound",
+            "its evaluation time has no limit",
         ),
         ("lower(request.path) == 'a'", "lower", "no function `lower`"),
         (
