@@ -385,7 +385,7 @@ fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop 
 }
 
 impl Faults {
-    /// Records the reason in `outcome` if the credential is not accepted. Returns the outcome.
+    /// Records the reason that `outcome` has if the credential is not accepted. Returns `outcome`.
     ///
     /// # Errors
     /// The request is refused regardless of other alternatives, or an answer is missing.

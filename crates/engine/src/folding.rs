@@ -1,4 +1,4 @@
-//! Case-folded text of a path, as servers compare it that ignore letter case.
+//! Case folding of paths: the text that servers compare if they ignore letter case.
 //!
 //! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the path:
 //! to them `%C3%89t%C3%A9` (`Été`) is `%C3%A9t%C3%A9` (`été`), and the Kelvin sign (U+212A) is `k`.

@@ -20,10 +20,10 @@ pub(crate) struct Owned {
     /// Hash of [`Requests`].
     pub(crate) hash: u64,
     pub(crate) operation: u32,
-    /// Index of the operation that declares the template. Differs from `operation` if that
-    /// operation serves the undeclared methods of the template.
+    /// Index of the operation that declares the template. Differs from `operation` if `operation`
+    /// serves the undeclared methods of the template.
     at: u32,
-    /// True if the template has the final slash of the declared path added or removed.
+    /// True for the twin of the declared path: the template with its final slash added or removed.
     twin: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Readings of a path: other paths as which common upstreams may interpret it (semantics.md §2,
+//! Readings of a path: the other paths that common upstreams may interpret it as (semantics.md §2,
 //! step 4).
 //!
 //! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
@@ -309,11 +309,12 @@ fn is_told(route: &RouteRef<'_>) -> bool {
 }
 
 /// True if an upstream may read a rewritten path as a path that the rewrite never produces.
-/// `unread` is the path before the rewrite, whose readings belong to the route.
+/// `unread` is the path before the rewrite, whose readings belong to the same route.
 ///
-/// A rewrite that only puts text before `unread` keeps its readings. Otherwise every reading must
-/// begin and end with the segments around the ambiguous ones, contain those between them, and, if
-/// `strict`, have as many segments. No reading has dot segments, which would lead out of the path.
+/// A rewrite that only puts text before `unread` keeps its readings. With any other rewrite, every
+/// reading must begin and end with the segments of `path` around the ambiguous ones, and contain
+/// the unambiguous ones between them. If `strict`, it must also have as many segments as `path`. No
+/// reading may have dot segments, which would lead out of the path.
 #[must_use]
 pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
     let Ok(texts) = spellings(path) else {
@@ -349,8 +350,8 @@ pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
     })
 }
 
-/// Paths as which upstreams may interpret a normalised path, without the path itself and without
-/// duplicates. At most [`READINGS_MAX`] with [`READING_BYTES_MAX`] bytes.
+/// Other paths that upstreams may interpret a normalised path as, without duplicates. At most
+/// [`READINGS_MAX`] with [`READING_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].

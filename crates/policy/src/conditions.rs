@@ -74,9 +74,9 @@ const GATEWAY_FIELDS: [&str; 17] = [
     "x-request-id",
 ];
 
-/// True if no condition on the field can select an operation, because it belongs to one connection,
-/// or because gwd removes or replaces what a client sends. `name` is in lower case. Spellings with `_`
-/// or `.` for `-` count, because gwd removes them, too.
+/// True if no condition on the field can select an operation: the field belongs to one connection,
+/// or gwd removes or replaces the value that a client sends. `name` is in lower case. Spellings
+/// with `_` or `.` for `-` count, because gwd removes them, too.
 #[must_use]
 pub fn is_removed(name: &str) -> bool {
     let name = name.replace(['_', '.'], "-");

@@ -145,8 +145,8 @@ impl Reader {
         }
     }
 
-    /// Reads the key from a request. Returns true if clients can invent the key, which then belongs
-    /// to the second table of `tables`; and the hash of the key.
+    /// Reads the key from a request. The boolean is true if clients can invent the key, which then
+    /// belongs to the second table of `tables`. The number is the hash of the key.
     pub(crate) fn read(
         &self,
         state: StateId,

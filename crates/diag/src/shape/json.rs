@@ -131,7 +131,7 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
         if let Some(inner) = schema.as_object_mut() {
             inner.remove("description");
         }
-        // `null` restores the built-in default.
+        // Allow `null`, which restores the built-in default.
         if field.need != Need::Required {
             schema = json!({"anyOf": [schema, {"type": "null"}]});
         }

@@ -119,10 +119,10 @@ fn is_authority(text: &str) -> bool {
     text.bytes().all(plain) && parsed.is_ok_and(|it| !it.host().is_empty())
 }
 
-/// Pairs of the first element of `Forwarded` (RFC 7239 §4) that has more than `for`: the element of
-/// the trusted proxy nearest to the client (`edge::forwarded`). Otherwise those of the first
-/// element. None if the field is absent or any element is malformed, because an upstream may read a
-/// malformed element in another way.
+/// Names and values of the parameters of one element of `Forwarded` (RFC 7239 §4): the first
+/// element that has more than `for`, otherwise the first element. The trusted proxy nearest to the
+/// client wrote this element (`edge::forwarded`). None if the field is absent or any element is
+/// malformed, because an upstream may read a malformed element in another way.
 fn client_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first: Option<Vec<(String, String)>> = None;
     let is_bare = |pairs: &[(String, String)]| {

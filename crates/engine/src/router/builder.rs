@@ -37,7 +37,7 @@ enum Literals {
 }
 
 /// Operations that share one template. Within a method, the order is: highest priority, declared
-/// paths before twins, then greatest conditions.
+/// paths before twins (paths with the final slash added or removed), then greatest conditions.
 #[derive(Default)]
 struct Leaf(Vec<Owner>);
 
@@ -58,7 +58,7 @@ impl Builder {
     }
 
     /// Adds an operation under `method` at its template. If the final slash does not matter, also
-    /// adds it at the template's twin.
+    /// adds it at the template's twin, which has the final slash added or removed.
     pub(super) fn add(&mut self, index: u32, operation: &Operation, method: &Method) {
         let twin = operation.template.twin();
         let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);

@@ -17,7 +17,7 @@ const OTHERS_MAX: usize = 64;
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Literals and patterns of an API's templates, in which paths in another letter case are searched.
+/// Literals and patterns of an API's templates, from which paths in another letter case are built.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
     /// Literals by their lower case.

@@ -57,9 +57,9 @@ pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     difference.map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Compares conditions that hold for the same request. The first criterion that differs decides:
-/// more conditions on fields are greater; then more conditions; then exact values before longer
-/// prefixes before mere presence; then the lower byte order.
+/// Compares conditions that hold for the same request. The greater list has, by the first criterion
+/// that differs: more conditions on fields; more conditions; stricter tests (exact value, then
+/// longer prefix, then presence); the lower byte order.
 #[must_use]
 pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |list: &[Condition]| {
@@ -100,7 +100,8 @@ pub enum Step {
     Prefix(usize),
     /// Method: the method of the request takes precedence over GET, which serves HEAD as well.
     Method,
-    /// Final slash: the declared path takes precedence over its twin.
+    /// Final slash: the declared path takes precedence over its twin, in which the final slash is
+    /// added or removed.
     Slash,
     /// Conditions.
     Conditions,

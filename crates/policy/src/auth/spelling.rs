@@ -95,8 +95,8 @@ fn without_unicode(text: &str) -> Option<String> {
     found.then_some(out)
 }
 
-/// True if `name` is `wanted` as in [`is_read_as`], or differs from it only in `-` and `_`. For
-/// names that contain credentials in some APIs.
+/// True if [`is_read_as`] is true for `name` and `wanted`, or if they differ only in `-` and `_`.
+/// Used for parameters that contain credentials in some APIs.
 pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, |byte| match plain(byte) {
         b'-' => b'_',

@@ -107,7 +107,7 @@ pub enum Scalar {
 
 impl Checked {
     /// Phase in which the policy will run (command-line.md, *Phases*). Parameters of attempts have
-    /// a phase as well, so that a plan shows whether a chain contains one.
+    /// a phase as well, so that a plan shows whether a chain contains such a parameter.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");

@@ -63,7 +63,7 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct Filter {
     origins: Origins,
-    /// Value of `Access-Control-Allow-Methods`. None: the requested method.
+    /// Value of `Access-Control-Allow-Methods`. None: the response allows the requested method.
     methods: Option<HeaderValue>,
     /// Value of `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
     headers: Option<Fields>,
@@ -123,8 +123,8 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
 // === impl Checked ===
 
 impl Checked {
-    /// True if pages may send this request field. `name` is in lower case. Ignores the fields that
-    /// CORS always allows.
+    /// True if pages may send this request field. `name` is in lower case. Does not consider the
+    /// fields that CORS always allows.
     #[must_use]
     pub fn allows_field(&self, name: &str) -> bool {
         let mut known = self.headers.iter();

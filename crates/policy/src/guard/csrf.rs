@@ -9,10 +9,10 @@
 //! turns the request into another method. WebSocket handshakes are treated like unsafe methods: CORS
 //! does not apply to them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
 //!
-//! Other methods are allowed for pages of the same origin and of listed origins. Requests that have
-//! neither field are allowed as well: current browsers always send one of them, and other programs do
-//! not have the user's cookies. Behind a proxy the scheme in the browser is unknown, so `Origin` is
-//! compared with `Host` by host and port only.
+//! Other methods are allowed for pages of the same origin and of listed origins. Requests with
+//! neither `Sec-Fetch-Site` nor `Origin` are allowed as well: current browsers always send one of
+//! them, and other programs do not have the user's cookies. Behind a proxy the scheme in the
+//! browser is unknown, so `Origin` is compared with `Host` by host and port only.
 
 use http::header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, Method};

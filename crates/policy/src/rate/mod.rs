@@ -145,7 +145,7 @@ struct Slot {
 
 /// Properties of a key that has no slot yet.
 struct NewKey {
-    /// Number of its limit (see [`owner`]).
+    /// Number of the key's limit (see [`owner`]).
     owner: u64,
     algorithm: Algorithm,
     /// Client that sent the key. None if clients cannot invent keys of its kind.

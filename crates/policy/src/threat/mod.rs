@@ -30,7 +30,7 @@ pub static REFUSED: Reject = Reject {
     title: "The content of the request is not accepted",
 };
 
-/// Maximum depth of arrays and objects, or of elements, if the policy has none.
+/// Maximum depth of arrays and objects, or of elements, if the policy does not set `depth`.
 pub const DEPTH_DEFAULT: u32 = 64;
 
 /// Limits on JSON bodies. A limit that is None does not apply.
@@ -308,7 +308,7 @@ fn format(value: &str) -> Option<Described> {
         let name = name.trim_end().to_ascii_lowercase();
         if name.starts_with("charset") {
             let value = value.trim().trim_matches('"');
-            // `charset*` (RFC 8187) is a name that no scanner reads.
+            // Treat `charset*` (RFC 8187) as a charset that no scanner reads.
             let value = if name == "charset" { value } else { "*" };
             if charset.replace(value.to_owned()).is_some() {
                 return None;

@@ -50,8 +50,8 @@ impl Unknown {
         (kind, std::mem::take(&mut self.start))
     }
 
-    /// Scanner of the body. None while it has nothing but white space. `rest` is the text after the
-    /// first bytes.
+    /// Scanner of the body. None while the body has nothing but white space. `rest` is the text
+    /// after the first bytes.
     fn kind(&self, rest: &[u8]) -> Option<Kind> {
         if is_wide(&self.start) {
             return Some(Kind::Hidden(OTHER_CHARSET));

@@ -296,8 +296,8 @@ impl Filter {
         Plans::apply(self.plans.as_ref(), cx)
     }
 
-    /// Quota for requests at a time (Unix time, seconds), for the calendar period that contains
-    /// this time.
+    /// Quota that applies to a request at a time (Unix time, seconds). A calendar quota is that of
+    /// the period which contains this time.
     fn tokens(&self, unix_s: u64) -> Tokens {
         let (algorithm, period_ms) = match &self.span {
             RunSpan::Calendar(calendar) => {

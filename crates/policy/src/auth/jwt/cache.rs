@@ -99,7 +99,7 @@ impl TokenCache {
     }
 
     /// True if the signature of a token was found to be wrong in the last [`REFUSED_S`]. Call this
-    /// after [`Self::get`] found nothing: the look-up then counts as a hit.
+    /// after [`Self::get`] returned None. If the result is true, the look-up counts as a hit.
     pub(in crate::auth) fn is_refused(&self, key: &[u8; 32], unix_s: u64) -> bool {
         let refused = self.refused.borrow();
         let mut times = refused.iter().filter_map(|table| table.get(key));

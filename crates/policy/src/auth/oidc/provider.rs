@@ -21,8 +21,8 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Provider's metadata, if the key cell that fetched `set` contains metadata. None if it
-    /// contains keys.
+    /// Provider's metadata in `set`, the content of a key cell. None if the cell is for keys, not
+    /// for metadata.
     pub(super) fn of(set: &KeySet) -> Option<&Self> {
         set.keys.downcast_ref()
     }
