@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_numbers_are_told_the_units() {
+    fn number_without_unit_gets_the_units_as_help() {
         let wrong = node(Kind::Number("10".into()), duration_ms).unwrap_err();
         assert_eq!(wrong.kind, WrongKind::UnitMissing);
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn habits_of_others_are_told_what_to_write() {
+    fn notations_of_other_programs_get_a_correction() {
         let help = |wrong: Wrong| wrong.help.unwrap_or_default();
         for (written, meant) in [
             ("10 seconds", "`10s`"),

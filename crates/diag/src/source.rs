@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_before_their_ending() {
+    fn range_of_a_line_excludes_its_ending() {
         let mut sources = Sources::default();
         let file = sources.add("a", "one\r\ntwo\nthree");
         let text = |line| &sources.file(file).text()[sources.file(file).line_range(line)];

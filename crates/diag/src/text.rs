@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_without_a_picture_are_invisible() {
+    fn characters_without_a_glyph_are_invisible() {
         for c in [
             '\u{200b}',
             '\u{ad}',
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_nobody_sees_are_escaped() {
+    fn invisible_characters_are_escaped() {
         for c in ['\u{fe0f}', '\u{2800}', '\u{a0}', '\u{2009}', '\u{200b}'] {
             let escaped = format!("a{}b", c.escape_unicode());
             assert_eq!(printable(&format!("a{c}b")), escaped);

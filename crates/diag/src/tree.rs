@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_keep_their_ids_and_others_come_behind() {
+    fn nodes_of_parts_keep_their_reserved_ids() {
         let mut tree = Tree::default();
         let loose = number(&mut tree, "0");
         let first = tree.set_aside(1000).unwrap();

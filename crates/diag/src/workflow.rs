@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_ends_a_command_early() {
+    fn quoted_text_cannot_end_a_command() {
         assert_eq!(data("100%\r\n::error::x, y"), "100%25%0D%0A::error::x, y");
         assert_eq!(property("a,b:c%\nd"), "a%2Cb%3Ac%25%0Ad");
         assert_eq!(data("\u{1b}[31m"), "␛[31m");

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_want_pages_and_programs_do_not() {
+    fn html_needs_a_higher_weight_than_json() {
         for (accept, wanted) in [
             (
                 "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",

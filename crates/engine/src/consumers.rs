@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn owned_token_ends_with_the_first_end() {
+    fn token_ends_with_the_earliest_expiry() {
         let listed = [
             ("acme", Subject("s".into()), Some(NOW_S + 9)),
             ("acme", Client("c".into()), Some(NOW_S + 5)),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn holder_of_two_consumers_is_refused() {
+    fn subject_of_two_consumers_is_refused() {
         let twice = ["acme", "bolt"].map(|name| (name, Subject("s".into()), None));
         assert!(consumers(&twice).is_none());
     }

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shape_has_what_is_written_for_its_reason() {
+    fn custom_responses_are_read_by_reason() {
         let text = |text: &str| Value::One(Scalar::Text(text.into()));
         let written = Settings::default()
             .with(&["no_route", "status"], Value::One(Scalar::Number(410)))

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_of_unicode_have_one_case() {
+    fn letters_of_unicode_are_folded() {
         for (text, expected) in [
             ("Admin", "admin"),
             ("%C3%89T%C3%A9", "\u{e9}t\u{e9}"),

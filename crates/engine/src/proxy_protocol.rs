@@ -243,7 +243,7 @@ mod tests {
     const TCP4_SAID: [u8; 12] = [192, 0, 2, 7, 198, 51, 100, 1, 0xDC, 0x04, 0x01, 0xBB];
 
     #[test]
-    fn lines_of_version_1_are_read_to_the_letter() {
+    fn lines_of_version_1_are_parsed_strictly() {
         for (line, expected) in [
             (
                 "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_end_in_time_is_not_waited_for() {
+    fn too_long_line_is_refused_before_its_end() {
         let long = |bytes: usize| format!("PROXY UNKNOWN {}", "x".repeat(bytes - 14));
         assert_eq!(parse(long(106).as_bytes()), Ok(Header::Partial));
         assert_eq!(parse(long(107).as_bytes()), Err(Invalid));
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_whole_and_a_checksum_holds() {
+    fn extensions_must_be_whole_and_a_checksum_right() {
         assert_eq!(!crc32c(!0, b"123456789"), 0xE306_9283);
         let with = |extensions: &[u8]| v2_of(0x21, 0x11, &[&TCP4_SAID, extensions].concat());
         assert_eq!(

@@ -634,14 +634,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_reading_of_a_plain_path_is_itself(path in "(/[a-c.]{0,2}[a-c]){1,4}") {
+        fn plain_path_has_no_readings(path in "(/[a-c.]{0,2}[a-c]){1,4}") {
             if let Ok(path) = path::normalise(&path) {
                 proptest::prop_assert_eq!(readings(&path), Ok(Vec::new()));
             }
         }
 
         #[test]
-        fn a_reading_is_only_made_of_flagged_paths(path in "/([a;/%2350CF.]|%C0%A[EF]|%E0%80%AF|%C1%9C|%C0%80){0,20}") {
+        fn only_ambiguous_paths_have_readings(path in "/([a;/%2350CF.]|%C0%A[EF]|%E0%80%AF|%C1%9C|%C0%80){0,20}") {
             let Ok(normal) = path::normalise_with(&path, path::Slashes::Keep) else { return Ok(()) };
             if !normal.is_ambiguous {
                 proptest::prop_assert_eq!(readings(&normal.path), Ok(Vec::new()));

@@ -213,7 +213,7 @@ mod tests {
 
     #[cfg(debug_assertions)]
     #[test]
-    fn what_the_variable_says_is_read_or_told() {
+    fn variable_is_parsed_or_its_mistake_reported() {
         use super::armed::{Action, Fault};
         use rustix::io::Errno;
         let fault = Fault::parse("store.blob.renamed:2:enospc").unwrap();

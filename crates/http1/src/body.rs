@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_it_says() {
+    fn body_ends_where_its_framing_says() {
         for (length, text, data, trailers, behind) in [
             (Length::Known(0), "GET", "", 0, "GET"),
             (Length::Known(3), "abcGET", "abc", 0, "GET"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_body_or_ends_early_is_refused() {
+    fn malformed_or_incomplete_body_is_refused() {
         for (length, text) in [
             (Length::Known(3), "ab"),
             (Length::Chunked, "3\r\nabc\r\n"),

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_refused() {
+    fn malformed_head_is_refused() {
         for (text, error) in [
             ("GET /a HTTP/1.1\nhost: h\r\n\r\n", "Framing"),
             ("GET /a HTTP/1.1\r\nhost: h\nx: y\r\n\r\n", "Framing"),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_bounded() {
+    fn head_above_a_limit_is_refused() {
         let long = format!("GET /a HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(4_096));
         assert_eq!(heads(long.as_bytes(), 100), ["TooLarge"]);
         assert_eq!(heads(long.as_bytes(), long.len()), ["TooLarge"]);

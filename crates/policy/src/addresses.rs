@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn families_are_apart_and_ends_count() {
+    fn families_are_separate_and_ranges_are_merged() {
         let of = |texts: &[&str]| {
             Addresses::of(
                 &texts

@@ -382,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_question_are_told_apart() {
+    fn different_parts_give_different_ids() {
         let id = |parts: &[&[u8]]| AskId::new(Asker::ForwardAuth, parts);
         assert_ne!(id(&[b"ab", b"c"]), id(&[b"a", b"bc"]));
         assert_ne!(id(&[b"ab"]), id(&[b"ab", b""]));
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn first_answer_to_a_question_stays() {
+    fn first_answer_to_a_question_is_kept() {
         let id = AskId::new(Asker::ForwardAuth, &[b"a"]);
         let mut answers = Answers::default();
         assert!(answers.get(&id).is_none());

@@ -110,7 +110,7 @@ mod tests {
     use crate::declared::Scalar;
 
     #[test]
-    fn a_claim_has_a_value_where_it_has_one() {
+    fn claims_are_read_from_settings() {
         let text = |text: &str| Value::One(Scalar::Text(text.into()));
         let written = Settings::default()
             .with(&["tier"], text("gold"))

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_keep_the_set_and_slow_down() {
+    fn failed_fetches_keep_the_set_and_wait_longer() {
         let cell = cell();
         cell.fetched(&Bytes::from_static(SET), 1_000, None, 0)
             .unwrap();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_is_news_when_its_reason_changes() {
+    fn failure_is_reported_if_its_reason_changes() {
         let cell = cell();
         let news = ["gone", "gone", "slow", "gone", "gone"].map(|why| cell.failed(why, 1_000, 0));
         assert_eq!(news, [true, false, true, true, false]);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn copy_of_an_earlier_process_counts_and_is_due() {
+    fn restored_set_is_used_and_due() {
         let cell = cell();
         cell.restored(&Bytes::from_static(SET), 500).unwrap();
         assert_eq!(cell.set().unwrap().fetched_s, 500);

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_place_have_their_own_slots() {
+    fn keys_with_equal_places_have_separate_slots() {
         let leases = Arc::<Leases>::default();
         let held: Vec<_> = (1..=40).map(|key| leases.take(key << 40, 5)).collect();
         assert_eq!(held.iter().flatten().count(), PROBES);
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_never_have_more_together_than_may_be() {
+    fn threads_together_do_not_exceed_the_limit() {
         let leases = Arc::<Leases>::default();
         let threads: Vec<_> = (0..4u64)
             .map(|thread| {

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_printed() {
+    fn debug_output_has_no_password_and_hash() {
         let hash = Hash::read(&hashed("hunter2", 7_168)).unwrap();
         let told = format!("{:?} {hash:?}", Check::new(&[1; 32], &hash, b"hunter2"));
         assert!(

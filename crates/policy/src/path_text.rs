@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_not_read() {
+    fn malformed_template_is_refused() {
         for text in [
             "", "up", "/{", "/{}", "/}", "/a?b", "/a#b", "/a b", "/a\\b", "/é",
         ] {

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_blanks_at_the_ends_are_not_written() {
+    fn values_with_outer_white_space_are_omitted() {
         let field = HeaderName::from_static;
         let passes = Passes {
             forward_as: Some(field("x-user")),

@@ -168,7 +168,7 @@ fn credentials_of_two_consumers_are_a_conflict() {
 }
 
 #[test]
-fn a_conflict_is_no_anonymous_request() {
+fn conflict_is_refused_by_an_optional_requirement() {
     let optional = keys_in_two_fields(&[&["x-one", "x-two"], &[]]);
     assert_eq!(caller(&optional, &[]), Ok(None));
     let conflict = caller(&optional, &[("x-one", "a1"), ("x-two", "g1")]);
@@ -280,7 +280,7 @@ fn a_revoked_key_is_refused_alone_and_beside_another() {
 }
 
 #[test]
-fn a_wrong_key_is_no_anonymous_request() {
+fn wrong_key_is_refused_by_an_optional_requirement() {
     let optional = keys_in_two_fields(&[&["x-one"], &[]]);
     assert_eq!(caller(&optional, &[]), Ok(None));
     let wrong = caller(&optional, &[("x-one", "wrong")]);
@@ -322,7 +322,7 @@ fn two_keys_in_one_field_are_ambiguous() {
 /// Checks that the satisfied alternative forwards its credential although another scheme strips the
 /// same place.
 #[test]
-fn a_place_that_the_satisfied_alternative_keeps_stays() {
+fn credential_of_the_satisfied_alternative_is_kept() {
     let field = || Place::Header("x-key".into());
     let schemes = [
         ("kept", field(), None, false),
@@ -354,7 +354,7 @@ fn left(requirement: &Requirement, fields: &[(&'static str, &'static str)]) -> V
 }
 
 #[test]
-fn credentials_that_nobody_asks_for_are_stripped() {
+fn credentials_of_public_operations_are_stripped() {
     let schemes = || {
         [
             ("asked", Place::Header("x-asked".into()), None, false),
@@ -384,7 +384,7 @@ fn credentials_that_nobody_asks_for_are_stripped() {
 }
 
 #[test]
-fn part_of_an_alternative_is_stripped_of_anyone() {
+fn credential_of_an_unsatisfied_part_is_stripped() {
     let schemes = [
         ("one", Place::Header("x-one".into()), None, true),
         ("two", Place::Header("x-two".into()), None, false),
@@ -395,7 +395,7 @@ fn part_of_an_alternative_is_stripped_of_anyone() {
 }
 
 #[test]
-fn field_kept_whole_by_a_satisfied_scheme_stays() {
+fn field_of_the_satisfied_scheme_is_kept_whole() {
     let schemes = [
         ("whole", Place::Header("authorization".into()), None, false),
         ("token", Place::Authorization("bearer".into()), None, true),

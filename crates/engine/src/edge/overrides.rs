@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn override_field_in_any_spelling_is_taken_out() {
+    fn override_field_in_any_spelling_is_removed() {
         let names = [
             "x-original-url",
             "x_original_url",

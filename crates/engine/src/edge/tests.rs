@@ -70,7 +70,7 @@ fn admitted_by(written: &[ForwardingField], fields: &[(&str, &str)]) -> Admitted
 }
 
 #[test]
-fn heads_that_nobody_can_be_sure_of_are_refused() {
+fn ambiguous_heads_are_refused() {
     let host = ("host", "h");
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
     let cases: &[Case<'_>] = &[
@@ -239,7 +239,7 @@ fn hops_before_a_malformed_one_are_not_believed() {
 }
 
 #[test]
-fn managed_fields_are_no_conditions() {
+fn managed_fields_cannot_be_conditions() {
     let managed = [
         "forwarded",
         "x-forwarded-host",
@@ -293,7 +293,7 @@ fn unreadable_elements_do_not_hide_others() {
 
 /// The proxy appends to the lists that a client sent: the client's elements do not count.
 #[test]
-fn elements_of_the_client_are_not_believed() {
+fn elements_of_the_client_are_not_trusted() {
     let cases: [(&[(&str, &str)], &str); 6] = [
         (
             &[(
@@ -364,7 +364,7 @@ fn hops_of_the_gateway_leave_an_upstreams_via() {
 }
 
 #[test]
-fn trusted_proxies_are_believed_up_to_their_trust() {
+fn client_is_the_last_hop_that_is_not_trusted() {
     let fields = [
         ("host", "h"),
         ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
@@ -380,7 +380,7 @@ fn trusted_proxies_are_believed_up_to_their_trust() {
 }
 
 #[test]
-fn connection_field_keeps_what_a_trusted_proxy_sent() {
+fn connection_does_not_remove_fields_of_proxies() {
     let fields = [
         ("host", "h"),
         (
@@ -400,7 +400,7 @@ fn connection_field_keeps_what_a_trusted_proxy_sent() {
 }
 
 #[test]
-fn loops_are_seen_however_via_is_split_into_lines() {
+fn loop_is_detected_in_several_via_lines() {
     let mut fields = vec![("host", "h")];
     fields.extend([("via", "1.1 gwd"); 8]);
     assert_eq!(code("GET", "/", &fields), "ok");
@@ -409,7 +409,7 @@ fn loops_are_seen_however_via_is_split_into_lines() {
 }
 
 #[test]
-fn an_absolute_target_does_not_excuse_a_broken_host() {
+fn malformed_host_beside_absolute_target_is_refused() {
     let fields = [("host", "a b")];
     assert_eq!(code("GET", "http://h/", &fields), "host_invalid");
 }
@@ -428,7 +428,7 @@ fn empty_path_of_a_uri_is_a_slash() {
 }
 
 #[test]
-fn traces_that_are_valid_pass() {
+fn only_valid_traceparents_are_accepted() {
     let valid = [
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later",
@@ -477,7 +477,7 @@ fn http_2_values_have_no_white_space_around_them() {
 }
 
 #[test]
-fn equal_lengths_are_one_and_others_are_refused() {
+fn only_equal_content_lengths_are_merged() {
     let same = over_http2(&[("content-length", "5"), ("content-length", "5")]).unwrap();
     let lengths = same.head.headers.get_all("content-length");
     assert_eq!(lengths.iter().collect::<Vec<_>>(), ["5"]);
@@ -488,7 +488,7 @@ fn equal_lengths_are_one_and_others_are_refused() {
 }
 
 #[test]
-fn te_says_trailers_or_nothing() {
+fn te_is_reduced_to_trailers() {
     let te = |values: &[&str]| {
         let mut fields = vec![("host", "h")];
         fields.extend(values.iter().map(|value| ("te", *value)));
@@ -506,7 +506,7 @@ fn te_says_trailers_or_nothing() {
 }
 
 #[test]
-fn only_what_may_trail_is_announced_and_passed() {
+fn only_allowed_trailers_are_announced_and_passed() {
     let value = |text| HeaderValue::from_str(text).unwrap();
     let told = |text| announced(&value(text), &[]).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn other_references_stay() {
+    fn other_references_are_unchanged() {
         for text in [
             "orders/7",
             "../a",
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_sent_on_to_tls_gets_there() {
+    fn redirect_from_http_to_https_is_kept() {
         let (tls, clear) = (
             Places {
                 scheme: "https",
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_the_upstream_come_back_to_it() {
+    fn cookies_of_the_upstream_get_the_clients_path() {
         for (text, expected) in [
             (
                 "a=b; Path=/v1/orders; HttpOnly",
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn other_cookies_stay() {
+    fn other_cookies_are_unchanged() {
         for text in [
             "a=b",
             "a=b; HttpOnly",

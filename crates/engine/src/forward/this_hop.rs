@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_hop_is_told_in_every_form() {
+    fn first_hop_is_in_every_forwarding_field() {
         let headers = forwarding_fields("203.0.113.9", "shop.example", "https", &[]);
         let expected = [
             ("forwarded", "for=203.0.113.9;host=shop.example;proto=https"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_quoted() {
+    fn values_other_than_tokens_are_quoted() {
         let headers = forwarding_fields("2001:db8::1", "[2001:db8::2]:8080", "http", &[]);
         let expected = "for=\"[2001:db8::1]\";host=\"[2001:db8::2]:8080\";proto=http";
         assert_eq!(headers["forwarded"], expected);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_is_continued_in_both_forms_whichever_told_it() {
+    fn hops_of_either_field_are_continued_in_both() {
         let rest = "for=10.0.0.1;host=h;proto=http";
         let old = [
             ("x-forwarded-for", "203.0.113.9, [2001:db8::1]"),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_facts_agree_with_each_other() {
+    fn forwarding_fields_agree_with_each_other() {
         let facts = |before: &[(&str, &str)]| {
             let headers = forwarding_fields("192.0.2.1", "h:8080", "http", before);
             let field = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -460,7 +460,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn way_that_is_continued_twice_keeps_its_hops(
+        fn hops_that_are_continued_twice_are_kept(
             older in r#"([0-9]{1,3}(\.[0-9]{1,3}){3}|_[a-z]?|unknown|[a-f:\[\]]{1,9}|[<,; "=]){0,5}"#,
             newer in r#"((for|proto|host|by)=("[a-z0-9:.\[\]\\]{0,9}"|[a-z0-9:_.]{0,9})[,; ]{0,2}|[",;= ]){0,5}"#,
         ) {

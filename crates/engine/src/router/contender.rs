@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn loser_names_the_first_step_where_it_ranks_lower() {
+    fn contender_names_the_criterion_that_decides() {
         use Lost::{Beaten, Condition, Method};
         use Step::{Conditions, Prefix, Priority, Segment, Slash};
         type Case<'a> = (&'a [&'a str], &'a str, &'a [(&'a str, Option<Lost>)]);

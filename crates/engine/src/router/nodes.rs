@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_its_own_text_and_no_other() {
+    fn label_equals_its_own_text_only() {
         let long = "a-literal-that-no-node-has-room-for";
         for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, long.len()] {
             let mut texts = b"others'".to_vec();

@@ -96,7 +96,7 @@ fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
 }
 
 #[test]
-fn the_rest_goes_where_the_best_description_says() {
+fn greatest_template_decides_about_the_rest() {
     let one: &[Mounted<'_>] = &[("", &["GET /a/{x}", "~DELETE /a/{x}", "~GET /in", "+", "*"])];
     let deny: &[Mounted<'_>] = &[("", &["GET /a/{x}", "*"])];
     let nested: &[Mounted<'_>] = &[("", &["GET /a", "*"]), ("/b", &["GET /c"])];
@@ -153,7 +153,7 @@ fn the_rest_goes_where_the_best_description_says() {
 }
 
 #[test]
-fn a_condition_that_fails_is_no_undeclared_method() {
+fn failed_condition_is_not_an_undeclared_method() {
     let mut get = operation("get", "GET", "/a", Owns::Described);
     get.conditions = vec![ir::Condition::Query("v".into(), ir::Test::Present)];
     let rest = operation("+", "*", "/", Owns::Undeclared);

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn two_credentials_in_one_place_are_told() {
+    fn two_credentials_in_one_place_are_found() {
         let request = head(
             "/p?k=1&k=2",
             &[

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_proof_wins_among_threads() {
+    fn proof_is_stored_by_one_of_several_threads() {
         let table = Replays::default();
         let won: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)

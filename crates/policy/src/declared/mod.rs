@@ -429,7 +429,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_as_people_write_them() {
+    fn values_are_formatted_as_in_the_configuration() {
         let text_of = |scalar: Scalar| scalar.to_string();
         assert_eq!(text_of(Scalar::Duration(250)), "250ms");
         assert_eq!(text_of(Scalar::Duration(90_000)), "90s");

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn log_mode_notes_the_refusal_and_lets_pass() {
+    fn log_mode_records_the_refusal_and_continues() {
         let filter = filter(&checked(Some(Mode::Log)));
         let mut head = head("/");
         head.method = Method::POST;

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn deny_wins_over_allow() {
+    fn deny_takes_precedence_over_allow() {
         let office: Option<&[&str]> = Some(&["10.0.0.0/8", "2001:db8::/32"]);
         for (client, expected) in [
             ("10.1.2.3", false),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn deny_alone_lets_all_others_through() {
+    fn deny_alone_admits_all_other_addresses() {
         assert!(refused(None, &["192.0.2.0/24"], "192.0.2.7"));
         assert!(!refused(None, &["192.0.2.0/24"], "192.0.3.7"));
         assert!(!refused(None, &["192.0.2.0/24"], "::1"));

@@ -154,7 +154,7 @@ fn keys_without_a_slot_share_one_strict_counter() {
 }
 
 #[test]
-fn flood_of_new_keys_pays_for_itself() {
+fn flood_of_new_keys_evicts_no_other_limit() {
     let table = table(1_024);
     let tokens = quota(5, 3_600_000, 5);
     let (flooded, other) = (StateId(1), StateId(2));

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn key_that_comes_back_after_days_is_fresh() {
+    fn idle_key_gets_the_full_limit() {
         let (table, tag) = table();
         let tokens = window(2, 1);
         let mut now = 100 * SECOND;

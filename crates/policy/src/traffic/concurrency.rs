@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_tell_the_limit_beside_those_of_rates() {
+    fn fields_of_rate_limits_are_extended() {
         let mut headers = HeaderMap::new();
         headers.insert(
             "ratelimit-policy",

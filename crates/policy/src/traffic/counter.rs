@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn outage_acts_as_written() {
+    fn on_outage_decides_during_an_outage() {
         for (on_outage, statuses) in [
             (OnOutage::Local, [None, None, Some(429)]),
             (OnOutage::Open, [None, None, None]),

@@ -627,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn highest_passed_threshold_is_told() {
+    fn highest_reached_threshold_is_reported() {
         let shared = limits();
         let zone = Zone::utc();
         let quota = quota(10, Span::Calendar(Unit::Day, zone), &[500_000, 905_000]);

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_fall_by_weight() {
+    fn requests_are_distributed_by_weight() {
         let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let mut canary = 0;
         for request in 0..20_000u64 {
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_stays_whatever_the_request_is() {
+    fn consumer_always_gets_the_same_entry() {
         let filter = split("canary", vec![share("stable", 50), share("canary", 50)]);
         let first = goes_to(&filter, 1, Some("acme"));
         assert!((0..100).all(|draw| goes_to(&filter, draw << 57, Some("acme")) == first));
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_in_the_canary_stays_when_it_grows() {
+    fn growing_canary_keeps_its_consumers() {
         let small = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let large = split("canary", vec![share("stable", 80), share("canary", 20)]);
         for n in 0..500 {
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_takes_what_fits_before_any_weight() {
+    fn conditions_take_precedence_over_weights() {
         let when = vec![Condition::Query("beta".into(), Test::Exact("yes".into()))];
         let beta = Share {
             when: Some(when),
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_without_weight_gets_nothing() {
+    fn entry_with_weight_0_gets_no_request() {
         let filter = split(
             "s",
             vec![share("none", 0), share("all", 3), share("last", 0)],

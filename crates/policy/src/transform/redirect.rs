@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_changes() {
+    fn unset_keys_leave_the_url_unchanged() {
         let host = "shop.example:8080";
         let https = |filter: &mut Filter| filter.scheme = Some("https".into());
         assert_eq!(to(https, "/a?b=1", host), "https://shop.example/a?b=1");

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rewrite_goes_on_from_the_one_before() {
+    fn rewrites_of_a_chain_apply_in_order() {
         let rewrite = |path: &str| Filter {
             path: PathText::parse(path),
             query: None,

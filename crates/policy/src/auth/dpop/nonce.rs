@@ -79,7 +79,7 @@ mod tests {
     const NOW_S: u64 = 1_800_000_000;
 
     #[test]
-    fn nonce_counts_for_its_lifetime_and_secret() {
+    fn nonce_is_valid_for_its_lifetime_and_secret() {
         let (own, other) = (Nonces::new(&[1; 32]), Nonces::new(&[2; 32]));
         let nonce = own.make(NOW_S);
         for (at_s, expected) in [

@@ -267,7 +267,7 @@ fn used(name: &str) -> Signed {
 }
 
 #[test]
-fn nonce_is_remembered_by_key_and_text() {
+fn nonce_is_identified_by_key_and_text() {
     let plain = used("a signature with all defaults").used.unwrap();
     let again = used("the same nonce with another body").used.unwrap();
     let other = used("the same nonce by another key").used.unwrap();
@@ -293,7 +293,7 @@ fn secrets_and_digests_are_never_printed() {
 }
 
 #[test]
-fn wanted_components_are_told_to_clients() {
+fn accept_signature_lists_the_wanted_components() {
     assert_eq!(
         checked(&[]).wanted().as_deref(),
         Some(

@@ -179,7 +179,7 @@ fn caller_is_described_by_the_answer() {
 }
 
 #[test]
-fn endpoint_vouches_for_names_without_issuer() {
+fn names_without_issuer_belong_to_the_endpoint() {
     let anyone = Checked {
         issuer: None,
         audience: Vec::new(),
@@ -199,7 +199,7 @@ fn endpoint_vouches_for_names_without_issuer() {
 }
 
 #[test]
-fn nobody_is_asked_about_tokens_that_cannot_be_valid() {
+fn impossible_tokens_are_not_sent_to_the_endpoint() {
     let verifier = verifier(&checked());
     let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
     let long = "a".repeat(8_193);
@@ -241,7 +241,7 @@ fn nobody_is_asked_about_tokens_that_cannot_be_valid() {
 }
 
 #[test]
-fn every_outage_is_no_judgement_about_the_token() {
+fn outage_gives_the_reason_introspection() {
     let verifier = verifier(&checked());
     for outage in [
         Outage::Timeout,
@@ -308,7 +308,7 @@ fn cached_answer_is_for_one_token_and_its_settings() {
 }
 
 #[test]
-fn old_answers_serve_only_where_it_is_written() {
+fn stale_answers_need_on_outage_cached() {
     let keep = |cached, stale_for_ms| {
         let checked = Checked {
             cached,

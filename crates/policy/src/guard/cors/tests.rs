@@ -123,7 +123,7 @@ fn preflight_of_a_foreign_page_gets_no_permission() {
 }
 
 #[test]
-fn every_page_may_ask_for_what_the_list_says() {
+fn open_policy_answers_every_preflight() {
     let asked = [
         ("origin", "https://page.example"),
         ("access-control-request-method", "PUT"),
@@ -144,7 +144,7 @@ fn every_page_may_ask_for_what_the_list_says() {
 }
 
 #[test]
-fn wildcard_never_stands_beside_credentials() {
+fn wildcard_is_never_sent_with_credentials() {
     let open = Checked {
         credentials: true,
         ..any()
@@ -154,7 +154,7 @@ fn wildcard_never_stands_beside_credentials() {
 }
 
 #[test]
-fn request_without_the_three_signs_is_no_preflight() {
+fn preflight_needs_method_origin_and_requested_method() {
     let origin = ("origin", "https://app.example");
     let method = ("access-control-request-method", "GET");
     assert!(preflight(&request(Method::OPTIONS, &[origin, method])).is_some());

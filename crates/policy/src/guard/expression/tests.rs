@@ -200,7 +200,7 @@ fn request_without_caller_has_no_values_of_one() {
 
 /// Checks errors and the part of the expression at which they are reported.
 #[test]
-fn mistakes_are_found_where_they_are() {
+fn mistakes_are_reported_at_their_place() {
     let mut wrong = Vec::new();
     for (source, part, message) in [
         ("reqest.path == '/'", "reqest", "no variable `reqest`"),
@@ -345,7 +345,7 @@ fn mistakes_are_found_where_they_are() {
 }
 
 #[test]
-fn every_mistake_is_told() {
+fn every_mistake_is_reported() {
     let faults = Expression::compile("reqest.path == 1 || auth.grups == 2 || size(true) == 1");
     assert_eq!(faults.err().map_or(0, |all| all.len()), 3);
 }
@@ -363,7 +363,7 @@ fn length_and_depth_are_bounded() {
 }
 
 #[test]
-fn pattern_that_grows_is_refused() {
+fn too_large_pattern_is_refused() {
     let large = format!("request.path.matches('{}')", "(a{1000}){1000}");
     let faults = Expression::compile(&large).err().unwrap();
     assert!(faults[0].message.contains("pattern"), "{faults:?}");

@@ -166,7 +166,7 @@ fn each_combination_of_values_has_a_counter() {
 }
 
 #[test]
-fn log_mode_counts_and_refuses_nobody() {
+fn log_mode_counts_and_refuses_no_request() {
     let shared = limits();
     let limit = Filter {
         logs: true,
@@ -205,7 +205,7 @@ fn operation_takes_as_many_tokens_as_it_costs() {
 }
 
 #[test]
-fn fields_say_when_to_come_back() {
+fn fields_have_the_time_of_the_next_request() {
     let tokens = Tokens {
         algorithm: rate::Algorithm::Bucket,
         count: 5,

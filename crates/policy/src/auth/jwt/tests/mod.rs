@@ -362,7 +362,7 @@ fn cached_token_ends_as_its_claims_say() {
 }
 
 #[test]
-fn cached_token_is_its_verifiers_and_whole() {
+fn cached_token_is_bound_to_verifier_and_signature() {
     let cache = TokenCache::default();
     let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
     let verify = |name: &str, token: &[u8]| {
