@@ -31,7 +31,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    /// Name of the error in kebab-case, the reason why the bundle is refused.
+    /// Reason why the bundle is refused, in kebab-case.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

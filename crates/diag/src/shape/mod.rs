@@ -88,8 +88,8 @@ pub enum Shape {
 /// Format of a string.
 #[derive(Debug)]
 pub struct Form {
-    /// Description of the format. Messages show it after "expected ": `a range of addresses such as
-    /// …`.
+    /// Description of the format, which messages show after "expected ". Example:
+    /// `a range of addresses such as …`.
     pub what: &'static str,
     /// Regular expression (ECMA-262) for editors, which every valid string matches.
     pub pattern: &'static str,
