@@ -79,7 +79,7 @@ fn each_slip_is_told_what_to_write() {
         (
             "auth: {keys: {kind: api_key}}\n",
             "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", proxy_protocol: optional}}\n",
-            "help: such a map has the keys `from`",
+            "help: write a map with the keys `from`",
         ),
         (
             "missing-tags: off",

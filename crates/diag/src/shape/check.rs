@@ -615,9 +615,9 @@ fn keys_of(object: &Object) -> String {
     };
     let (must, may) = (keys(Need::Required), keys(Need::Optional));
     match (must.is_empty(), may.is_empty()) {
-        (true, _) => format!("such a map may have the keys {may}"),
-        (false, true) => format!("such a map has the keys {must}"),
-        (false, false) => format!("such a map has the keys {must}, and may have {may}"),
+        (true, _) => format!("write a map; it may have the keys {may}"),
+        (false, true) => format!("write a map with the keys {must}"),
+        (false, false) => format!("write a map with the keys {must}; it may also have {may}"),
     }
 }
 

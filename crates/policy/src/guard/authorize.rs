@@ -86,7 +86,7 @@ static INSUFFICIENT_SCOPE: Reject = Reject {
 static NOT_AUTHORIZED: Reject = Reject {
     status: 403,
     code: "not_authorized",
-    title: "The caller may not do this",
+    title: "The caller is not authorized for this request",
 };
 
 // === impl Checked ===

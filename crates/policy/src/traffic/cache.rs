@@ -30,7 +30,7 @@ pub mod author {
             Field::optional(
                 "statuses",
                 Shape::Several(&Shape::Integer(200, 599)),
-                "Statuses that are cached without caching fields in the response.",
+                "Statuses of responses that are cached even without caching fields.",
             ),
             Field::optional(
                 "key",

@@ -25,7 +25,11 @@ pub mod author {
         what: "a delay",
         fields: &[
             Field::required("time", Shape::Timeout, "Length of the delay."),
-            Field::required("percent", Shape::Percent, "Share of the requests."),
+            Field::required(
+                "percent",
+                Shape::Percent,
+                "Share of the requests that are delayed.",
+            ),
         ],
         rules: &[],
     };
@@ -38,7 +42,11 @@ pub mod author {
                 Shape::Integer(400, 599),
                 "Status of the response.",
             ),
-            Field::required("percent", Shape::Percent, "Share of the requests."),
+            Field::required(
+                "percent",
+                Shape::Percent,
+                "Share of the requests that fail.",
+            ),
         ],
         rules: &[],
     };

@@ -52,7 +52,7 @@ static SUNSET: HeaderName = HeaderName::from_static("sunset");
 static GONE: Reject = Reject {
     status: 410,
     code: "operation_gone",
-    title: "The operation has ended",
+    title: "The operation is no longer available",
 };
 
 impl Policy for Checked {
