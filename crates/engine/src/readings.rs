@@ -228,9 +228,8 @@ impl Search<'_> {
         }
     }
 
-    /// Returns [`Ambiguity::Reading`] if `path` belongs to an operation with other access rules, or
-    /// to an `internal` operation. Also if no operation serves `path` and none describes the
-    /// request.
+    /// Returns [`Ambiguity::Reading`] if `path` belongs to an operation with other access rules or
+    /// to an `internal` operation, or if no operation serves `path` and none describes the request.
     fn other_access(&self, path: String) -> Searched {
         let route = self.route;
         let owner = match self.find(&path)? {

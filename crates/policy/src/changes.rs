@@ -65,7 +65,7 @@ pub enum Direction {
     /// Names of response fields. Class `moved` if the difference affects a field that redirects
     /// clients.
     Names,
-    /// Status of a response. Class `moved` if exactly one side redirects clients.
+    /// Status of a response. Class `moved` if exactly one of the two values redirects clients.
     Status,
     /// Kinds of rewritten response fields. Class `moved` if `location` differs, `incomparable` if
     /// `cookies` differs: browsers send the cookies to other hosts or paths.
@@ -86,7 +86,7 @@ pub enum Direction {
     /// Last day of service: a later day, or none, admits more requests.
     Until,
     /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
-    /// both sides have plans, consumers are compared one by one.
+    /// the old and the new value both list plans, consumers are compared one by one.
     Callers,
     /// Any change of the value is reported in the class `changed`.
     Other,

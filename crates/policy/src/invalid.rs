@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::reject::Reject;
 
-/// Refusal: a message does not match the description.
+/// Refusal: the request does not match the description of the operation.
 pub static REQUEST: Reject = Reject {
     status: 400,
     code: "request_invalid",
@@ -22,7 +22,7 @@ pub static UNAVAILABLE: Reject = Reject {
     code: "validator_unavailable",
     title: "The message cannot be validated now",
 };
-/// Refusal: the response of the upstream does not match the description.
+/// Refusal: the response of the upstream does not match the description of the operation.
 pub static RESPONSE: Reject = Reject {
     status: 502,
     code: "response_invalid",

@@ -204,7 +204,7 @@ pub trait Secrets {
 /// Error: a secret reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUnavailable {
-    /// The reference.
+    /// Reference to the secret.
     pub reference: SecretRef,
     /// Reason: `secret-missing` or `secret-unusable` (temporary), `secret-not-allowed` (permanent).
     pub reason: &'static str,

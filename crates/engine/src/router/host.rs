@@ -153,8 +153,9 @@ impl MountTable {
         self.bases.values().flatten().map(|entry| entry.mount)
     }
 
-    /// Paths that mounts of the host describe and that differ from `path` only in letter case, in
-    /// the base path too. Does not allocate without such paths, unless a part of the path is long.
+    /// Paths that mounts of the host describe and that differ from `path` only in letter case,
+    /// including that of the base path. Allocates only if there are such paths, or if a part of
+    /// `path` is long.
     ///
     /// # Errors
     /// There are too many such paths, or the search takes more than `left` steps. The search

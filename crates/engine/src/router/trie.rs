@@ -53,7 +53,7 @@ pub struct Candidate<'r> {
 /// because sixteen of them fit into a cache line, while a whole operation takes two lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
-    /// The operation's [`Operation::treatment`].
+    /// [`Operation::treatment`] of the operation.
     pub treatment: u32,
 }
 
@@ -177,7 +177,8 @@ impl ApiRouter {
         self.hidden.as_deref()
     }
 
-    /// Literals and patterns of the API's templates.
+    /// Literals and patterns of the API's templates, for the search of paths in another letter
+    /// case.
     pub(super) fn letter_cases(&self) -> &LetterCases {
         &self.letter_cases
     }

@@ -100,7 +100,8 @@ impl TokenVerifier {
         })
     }
 
-    /// Verifies the token of a request, possibly from the cache, and then its binding.
+    /// Verifies the token of a request, or takes the result from the cache. Then checks the token's
+    /// binding.
     #[must_use]
     pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
         match self {

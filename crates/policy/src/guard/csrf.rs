@@ -6,8 +6,8 @@
 //!   own_pages: {kind: csrf, origins: ["https://app.example.org"]}
 //! ```
 //! GET, HEAD and OPTIONS are allowed, because they must not change anything, except when a rewrite
-//! turns the request into another method. WebSocket handshakes are treated like unsafe methods: CORS
-//! does not apply to them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
+//! changes the method. WebSocket handshakes are treated like unsafe methods: CORS does not apply to
+//! them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
 //!
 //! Other methods are allowed for pages of the same origin and of listed origins. Requests with
 //! neither `Sec-Fetch-Site` nor `Origin` are allowed as well: current browsers always send one of

@@ -250,7 +250,7 @@ impl RateTable {
 
     /// Takes `cost` tokens from the counter of a key at the time `now_ns`, if available. `state` is
     /// the limit; `tag` is the hash of the key. `now_ns` is monotonic time, or Unix time for a
-    /// table that is saved. The key belongs to no client.
+    /// table that is saved. For keys that belong to no client.
     #[must_use]
     pub fn take(
         &self,
@@ -463,9 +463,9 @@ impl RateTable {
         u32::try_from(floor).unwrap_or(u32::MAX)
     }
 
-    /// Slot of the network with the most slots that a new key may evict, with its index and the tag
-    /// of the key that has it. Of several slots of this network, the one that is free again first
-    /// is selected.
+    /// Slot that a new key may evict because a client of a larger network created the slot's key,
+    /// with its index and the tag of that key. The slot is selected from the network with the most
+    /// slots; there, the slot that is free again first.
     #[cold]
     fn of_larger_network(&self, newcomer: Places, tag: u64) -> Option<(usize, &Slot, u64)> {
         let memory = self.memory();

@@ -1,9 +1,9 @@
 //! Rules that look for injection in texts that clients send.
 //!
 //! The rules are regular expressions of linear time over decoded text. Each matches at most
-//! [`OVERLAP`] bytes, so that a long text is searched in windows of constant size. They are named
-//! one by one, because each of them also finds harmless texts: `gwc/tests/peers/injection.rs` counts
-//! these in the examples of real descriptions.
+//! [`OVERLAP`] bytes, so that a long text is searched in windows of constant size. A policy names
+//! each rule that it uses, because each rule also finds harmless texts:
+//! `gwc/tests/peers/injection.rs` counts them in the examples of real descriptions.
 
 use std::sync::Arc;
 

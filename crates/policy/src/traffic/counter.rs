@@ -38,7 +38,7 @@ pub(super) enum Taken {
 enum Counted {
     /// The store decided.
     Decided(Admission),
-    /// The store does not answer. Contains the configured behaviour of its limits.
+    /// The store does not answer. Contains the configured behaviour for this case.
     Unanswered(OnOutage),
 }
 

@@ -95,7 +95,7 @@ impl Checked {
         &self.shares
     }
 
-    /// Entries as settings, each below its index.
+    /// Settings of the entries, for the comparison in plans. Each entry is below its index.
     #[must_use]
     pub fn list(&self) -> Settings {
         let mut settings = Settings::default();
@@ -441,7 +441,7 @@ mod tests {
             (850..1_150).contains(&canary),
             "{canary} of 2,000, not 50 %"
         );
-        // Without a caller, both settings select the same share.
+        // Without a caller, `sticky` does not affect which share is selected.
         assert!(
             of(None).all(|(draw, _)| goes_to(&filter, draw, None) == goes_to(&sticky, draw, None))
         );

@@ -36,10 +36,10 @@ pub struct Checked {
     /// Changes to the query.
     #[n(1)]
     query: Option<Query>,
-    /// Value of `Host`. None: unchanged.
+    /// New value of `Host`. None: unchanged.
     #[n(2)]
     host: Option<String>,
-    /// Method. None: unchanged.
+    /// New method. None: unchanged.
     #[n(3)]
     method: Option<String>,
 }
