@@ -26,8 +26,8 @@ use crate::refused::Refused;
 /// operating system.
 pub use p256::elliptic_curve::rand_core;
 
-/// Id of a key: the SHA-256 of the public key's DER (SubjectPublicKeyInfo). In a statement, the id
-/// is only a hint.
+/// Id of a key: the SHA-256 of the public key's DER (SubjectPublicKeyInfo). The id in a signature
+/// is only a hint: verification tries every trusted key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);
 

@@ -1,6 +1,6 @@
-//! Alternatives of `oneOf` and `anyOf` in comparisons: which alternatives of two lists belong together, and
-//! whether a property tells all alternatives of a list apart. Both take time in proportion to the
-//! length of the lists, which may have thousands of members.
+//! Alternatives of `oneOf` and `anyOf` in comparisons: pairs the alternatives of two lists that
+//! look alike, and decides if a property has different values in all alternatives of a list. Both
+//! take time in proportion to the length of the lists, which may have thousands of members.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -8,10 +8,11 @@ use std::hash::{Hash, Hasher};
 use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
-/// Nesting of the properties that are part of a likeness.
+/// Maximum nesting of the properties that [`likeness`] hashes.
 const LIKENESS_DEPTH: u32 = 2;
 
-/// Likeness of the members of a list, by which alternatives of two lists are paired first.
+/// Indices of the alternatives of a list, by their [`likeness`]. Comparisons first pair the
+/// alternatives of two lists that have the same likeness.
 pub(crate) struct Likenesses(FxHashMap<u64, Vec<usize>>);
 
 impl Likenesses {
@@ -23,7 +24,8 @@ impl Likenesses {
         Self(all)
     }
 
-    /// Indices of the alternatives that are like one of another list. May be empty.
+    /// Indices of the alternatives that have the same [`likeness`] as `one`, which belongs to
+    /// another list. May be empty.
     pub(crate) fn like<'l>(
         &'l self,
         table: &[Value],

@@ -105,9 +105,10 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
 }
 
 /// Compares two descriptions of the same response. Calls `add` for each header field and for the
-/// body or each media type of the body. The two booleans of the list are true if the new
-/// description accepts all messages of the old one, and the other way round. The last boolean is
-/// true if the new description no longer checks the body.
+/// body or each media type of the body. The first boolean of the array is true if the new
+/// description was shown to accept all messages of the old one; the second, if the old one accepts
+/// all messages of the new one. The last argument is true if the new description no longer checks
+/// the body.
 fn pair<'a>(
     [old, new]: [&'a Cone; 2],
     [was, is]: [&'a Response; 2],

@@ -193,7 +193,8 @@ impl<'a> Side<'a> {
         Some((&self.cone.schemas, one.says.get("schema")?))
     }
 
-    /// Smallest request that is meant to match, with everything that either side requires.
+    /// Smallest request that is meant to match this side's description, with values that satisfy
+    /// both sides if possible.
     fn base(&self, other: &Self) -> Example {
         let mut base = Example::default();
         for parameter in &self.cone.operation.parameters {

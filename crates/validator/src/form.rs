@@ -135,7 +135,8 @@ pub(crate) fn urlencoded(
     Some(Json::Object(object))
 }
 
-/// Name of a property in a name of a field. Some clients write arrays as `a[]=1&a[]=2`.
+/// Name of the property to which a field belongs: the field's name, without a final `[]` if the
+/// property is an array. Some clients write arrays as `a[]=1&a[]=2`.
 fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     let bare = name.strip_suffix("[]").filter(|bare| {
         let mut known = kinds.properties.iter();

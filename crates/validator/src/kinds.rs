@@ -25,9 +25,9 @@ pub(crate) struct Kinds {
 /// Names of the properties that are objects or arrays, whose parts may be separate fields.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WithParts {
-    /// As [`plain`] writes them.
+    /// All names, as [`plain`] writes them.
     pub(crate) plain: BTreeSet<String>,
-    /// Those with dots or brackets, as [`dotted`] writes them.
+    /// Names with dots or brackets, as [`dotted`] writes them.
     pub(crate) dotted: BTreeSet<String>,
 }
 

@@ -189,7 +189,7 @@ impl Members {
         found.ok()
     }
 
-    /// Name of the described member with this text without letter case.
+    /// Name of the described member that equals `folded` without regard to letter case.
     fn in_other_case(&self, folded: &str) -> Option<&str> {
         let at = self.folded.partition_point(|(known, _)| **known < *folded);
         let (found, index) = self.folded.get(at)?;
@@ -247,7 +247,8 @@ pub(crate) fn in_other_case(
     }
 }
 
-/// Looks at a value that all of `described` describe.
+/// Searches a value that each of `described` describes, and the values inside it. `at` is the JSON
+/// pointer of the value. Returns true if a call of `found` ends the search.
 fn walk(
     value: &Json,
     described: &[&Members],

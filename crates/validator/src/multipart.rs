@@ -38,8 +38,8 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     let mut parts = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(b"--") {
-            // Refuse text after the last delimiter, which such a server would read as parts as
-            // well.
+            // Refuse text after the last delimiter: a server that finds another boundary would read
+            // it as parts.
             let is_blank = after.iter().all(|byte| b" \t\r\n".contains(byte));
             return match is_blank {
                 true => Ok(parts),

@@ -40,7 +40,7 @@ pub(crate) struct Described<'n> {
     plain: BTreeMap<String, &'n str>,
     /// Names of objects and arrays.
     with_parts: BTreeMap<String, &'n str>,
-    /// Names with dots or brackets, each part after a dot.
+    /// Names with dots or brackets, as [`dotted`] writes them.
     dotted: BTreeMap<String, &'n str>,
 }
 
@@ -139,9 +139,9 @@ impl<'n> Described<'n> {
     }
 }
 
-/// True if a name of a member has dots behind the name of a described object or array, so that some
-/// servers read it as a member of that one: `a[b.c]` as `a[b][c]`. `names` are the names in
-/// brackets.
+/// True if the name of a member begins with the name of a described object or array and a dot. Some
+/// servers read such a name as a member of the described one: `a[b.c]` as `a[b][c]`. `names` are
+/// the names in brackets.
 pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
     let mut kinds = kinds;
     for name in names {

@@ -117,8 +117,8 @@ pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
     parts
 }
 
-/// Name of a field with each part after a dot, without letter case: `a.b` for `a[b]`. `None` for a name without
-/// parts.
+/// Name of a field with a dot before each part, in lower case: `a.b` for `a[b]`. `None` for a name
+/// without parts.
 pub(crate) fn dotted(name: &str) -> Option<String> {
     if !name.contains(['.', '[']) {
         return None;
@@ -127,7 +127,8 @@ pub(crate) fn dotted(name: &str) -> Option<String> {
     Some(folded(&name).into_owned())
 }
 
-/// Name of a field as lenient servers compare it.
+/// Name of a field as lenient servers compare it: up to NUL, trimmed, in lower case, and with `_`
+/// in place of dots, blanks and `[`.
 pub(crate) fn plain(name: &str) -> String {
     let end = name.find('\0').unwrap_or(name.len());
     let name = name[..end].trim_ascii();

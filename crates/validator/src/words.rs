@@ -42,7 +42,7 @@ fn check_names(value: &Value, described: &Members, part: &Part, findings: &mut V
     });
 }
 
-/// Adds the findings of a value that does not match.
+/// Adds the findings about a value that does not match its schema.
 fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<Finding>) {
     let mut found = schema.describe(value, |errors| {
         let mut found = Vec::new();

@@ -220,8 +220,8 @@ impl Admin {
             }
             return reply;
         }
-        // Only `/metrics` needs this check: paths below `/v1/` require the token, and health
-        // responses reveal nothing.
+        // Check the host only for `/metrics`: requests below `/v1/` need the token, and responses
+        // of health checks reveal nothing.
         if path == "/metrics" && via != Via::Unix && !self.is_for_us(&request) {
             return problem(
                 421,
@@ -472,7 +472,7 @@ impl Token {
         Ok(Self(Zeroizing::new(token.to_vec())))
     }
 
-    /// Compares in a time that depends only on the lengths, not on the content.
+    /// Compares the token with `said`, in a time that depends only on their lengths.
     fn is(&self, said: &[u8]) -> bool {
         let said = said.trim_ascii();
         let mut differs = u8::from(said.len() != self.0.len());

@@ -25,7 +25,7 @@ const RETRY_MS: u64 = 5_000;
 /// Hash of everything that determines the answer to a question.
 pub(crate) type Key = [u8; 32];
 
-/// Questions in progress, and cached answers.
+/// Lookups at other services that are in progress (*questions*), and their cached answers.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -33,7 +33,7 @@ pub(crate) struct Joined {
     refused: Mutex<Store>,
 }
 
-/// A question in progress.
+/// Lookup in progress, which all requests with the same question share.
 #[derive(Debug, Default)]
 struct Flight {
     gate: Arc<Gate<()>>,
@@ -51,7 +51,8 @@ pub(crate) enum Turn {
     Alone,
 }
 
-/// Participation of one request in a question in progress. Ends when it is dropped.
+/// Request that takes part in a lookup in progress, as its leader or waiting for its answer.
+/// Dropping this value ends its part.
 pub(crate) struct Joining<'j> {
     joined: &'j Joined,
     key: Key,

@@ -17,11 +17,12 @@ use super::state::Ran;
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::runtime::program_log::{Audit, Level, OK, event};
 
-/// Maximum wait until the hosts of the upstreams are resolved: 5s at the first start, 1s at other
-/// activations. A rollback does not wait.
+/// Maximum wait until the hosts of the upstreams are resolved, at the first start (5s) and at other
+/// activations (1s). A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
-/// Maximum time for compiling validators before a switch: 2s, for a rollback 200ms.
+/// Maximum time for compiling validators before a switch to a new version (2s), and before a
+/// rollback (200ms).
 const WARM: Duration = Duration::from_secs(2);
 const WARM_ROLLBACK: Duration = Duration::from_millis(200);
 /// Maximum number of channel records that are read to find the rollback targets.
@@ -100,8 +101,8 @@ impl Control {
     }
 
     /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
-    /// bundle is going to run, `ran` is the history with this bundle, which the same transaction
-    /// writes.
+    /// bundle is going to run, `ran` is the history of bundles with this one; it is written in the
+    /// same transaction as the bundle.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,

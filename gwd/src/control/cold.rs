@@ -1,5 +1,6 @@
-//! Cold start: runs the held bundle; without a hold the channel's head; if that fails the last good
-//! bundle; otherwise nothing. Older bundles are never tried (release.md §6).
+//! Cold start: runs the held bundle or, without a hold, the bundle of the channel's head. If the
+//! head's bundle cannot run, the last good bundle runs. Older bundles are never tried (release.md
+//! §6).
 
 use std::collections::BTreeSet;
 use std::fmt;

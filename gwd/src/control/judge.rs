@@ -121,8 +121,8 @@ impl Control {
         Ok(memory)
     }
 
-    /// Newest accepted record, if it can be read. Its withdrawals apply even before the store is
-    /// read.
+    /// Newest accepted record, if it can be read. The bundles that it withdraws are banned even
+    /// before the store is read.
     pub(super) fn remembered_head(&self) -> Option<Accepted> {
         let pointer = self.memory.record?;
         let known = self.head.as_ref().filter(|head| head.pointer() == pointer);

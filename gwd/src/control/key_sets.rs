@@ -19,7 +19,7 @@ use crate::runtime::clock;
 use crate::runtime::files;
 use crate::runtime::program_log::{Level, event};
 
-/// First word of a stored copy, which is the version of its file format.
+/// First word of a stored copy of a key set: the version of the file format.
 const FORM: &str = "gwd-key-set-1";
 /// Maximum length of a stored copy in bytes: a key set of 1 MiB and its first line.
 const BYTES_MAX: u64 = (1 << 20) + 4_096;
@@ -117,7 +117,7 @@ impl KeySets {
     }
 }
 
-/// Path of the file with a source's copy.
+/// Path of the file with the stored copy of a source's key set.
 fn path(folder: &Path, source: &Remote) -> PathBuf {
     let kind = match source {
         Remote::Set(_) => "set",
@@ -128,8 +128,8 @@ fn path(folder: &Path, source: &Remote) -> PathBuf {
     folder.join(name.to_string().trim_start_matches("sha256:"))
 }
 
-/// Content of a copy. The first line has the format, the digest of the rest and the time of the
-/// fetch; the second line has the source; the key set follows as it was received.
+/// Content of a stored copy of a key set. The first line has the format, the digest of the rest and
+/// the time of the fetch; the second line has the source; the key set follows as it was received.
 fn text(source: &Remote, set: &Bytes, fetched_s: u64) -> Vec<u8> {
     let rest = [format!("{fetched_s}\n{}\n", source.url()).as_bytes(), set].concat();
     let digest = Digest::of(&rest);
@@ -189,7 +189,8 @@ mod tests {
         Remote::Set("https://idp.example/keys".to_owned())
     }
 
-    /// Creates a state folder with one copy, and returns the path of the copy.
+    /// Creates a state folder with the stored copy of one key set, and returns the path of the
+    /// copy.
     fn saved() -> (tempfile::TempDir, PathBuf) {
         let state = tempfile::tempdir().unwrap();
         let sets = KeySets::of(state.path());

@@ -436,7 +436,8 @@ impl Control {
         ends
     }
 
-    /// Runs periodic maintenance; it is not urgent.
+    /// Runs the periodic maintenance of the control thread: secrets, state folder, alarms, clean-up
+    /// and status.
     fn tick(&mut self) {
         self.refresh_secrets();
         self.describe();

@@ -85,7 +85,7 @@ impl Control {
         withdrawn.then_some(Refused::Withdrawn { bundle: *bundle })
     }
 
-    /// Bundles that must not be started, without the running one.
+    /// Bundles that must not be started: all revoked or withdrawn bundles except the running one.
     pub(super) fn all_banned(&self) -> BTreeSet<Digest> {
         let revoked = self.memory.revocations.list();
         let withdrawn = self.head.as_ref().map(|head| &head.record().withdraw);

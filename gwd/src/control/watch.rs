@@ -37,7 +37,8 @@ pub(super) struct Hint {
     pub(super) events: Sender<Event>,
 }
 
-/// Paths whose changes cause a new read.
+/// Paths whose changes make the control thread read the store, the trust file and the secrets
+/// again.
 #[derive(Clone, Debug)]
 struct Matters {
     /// Folders of the store. Links are created in the last two (`channels/NAME`, `revocations`);

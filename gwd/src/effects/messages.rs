@@ -232,8 +232,8 @@ impl Checking<'_> {
         let shared = &self.worker.shared;
         self.deadline.set(shared.clock.now_ms() + LONG_MS);
         let permit = in_time(self.deadline, shared.validations.take(self.client)).await??;
-        // Take this memory only with the permit. Exchanges that wait for a permit hold only the
-        // bytes of their bodies.
+        // Take the memory of the check only after the permit. Exchanges that wait for a permit hold
+        // only the bytes of their bodies.
         let memory = self.worker.budgets.memory.take(Operation::memory(&bytes))?;
         let operation = Arc::clone(operation);
         // The permit is held until the computation ends, even if the client disconnects.

@@ -1,4 +1,4 @@
-//! Numbers of connections, or of other things, per client address and per network.
+//! Numbers of connections, slow requests or uploads per client address and per network.
 //!
 //! An IPv6 /64 network counts as one address. An address also counts for its wide networks
 //! ([`Networks`]), which have a higher maximum, because one client often has a whole network.
@@ -16,7 +16,7 @@ const SHARDS: usize = 64;
 /// Network with its level: 0 for an address, larger for wider networks.
 type Counted = (usize, Network);
 
-/// Maximum of one client.
+/// Maximum number of connections, or of other counted items, of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Most {
     /// Maximum of an address; for IPv6, of a /64 network.
@@ -25,7 +25,7 @@ pub(crate) struct Most {
     pub(crate) network: u32,
 }
 
-/// Number of connections per client address and network.
+/// Number of connections, or of other counted items, per client address and network.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     most: Most,
@@ -33,14 +33,14 @@ pub(crate) struct Addresses {
     hasher: std::hash::RandomState,
 }
 
-/// Counted connection of a client address. Dropping this value ends the count.
+/// Counted connection or other item of a client address. Dropping this value ends the count.
 #[derive(Debug)]
 pub(crate) struct OfAddress(Option<(Arc<Addresses>, Networks)>);
 
 // === impl Most ===
 
 impl Most {
-    /// Maximum of an address, and twice as much for a wide network.
+    /// Limits for one client: `address` for each address, and twice as much for each wide network.
     pub(crate) const fn of_address(address: u32) -> Self {
         Self {
             address,
@@ -135,7 +135,8 @@ impl Addresses {
     }
 }
 
-/// Networks with their widths, each network once.
+/// Pairs each network of an address with its level. Leaves out networks that equal the one of the
+/// level before.
 fn levels(networks: Networks) -> impl Iterator<Item = Counted> {
     let all = networks.all();
     (0..LEVELS)

@@ -24,8 +24,7 @@ use crate::limits::fair::FairPermits;
 /// Estimated bytes of an active HTTP/1 connection: its buffers, the exchange, and the upstream
 /// connection.
 pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
-/// Estimated bytes of an HTTP/2 connection, idle or not: header tables, and streams beyond the
-/// first few.
+/// Estimated bytes of an HTTP/2 connection, idle or not, with its header tables and streams.
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
 /// Estimated bytes of a TLS handshake.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;

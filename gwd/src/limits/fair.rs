@@ -35,8 +35,8 @@ impl FairPermits {
     }
 
     /// Waits for a permit. Requests of one address are served in order of arrival. Addresses and
-    /// their networks take turns. For IPv6, all addresses of a /64 network count as one, because one
-    /// client usually has all of them.
+    /// their networks take turns. For IPv6, all addresses of a /64 network count as one, because
+    /// one client usually has all of them. `None` only if the queue is dropped.
     pub(crate) async fn take(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let awaited = {
             let mut state = self.state();

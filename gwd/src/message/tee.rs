@@ -99,8 +99,8 @@ impl Tee {
         })
     }
 
-    /// Returns the parts of a body that no attempt has read: the client's body, `bytes_max`, and
-    /// the mirror copies.
+    /// Splits a body that no attempt has read into the client's body, the maximum length of the
+    /// copy in bytes, and the mirror copies.
     pub(crate) fn into_streamed(self) -> (Incoming, u64, Option<Rc<Copies>>) {
         (self.incoming.into_inner(), self.bytes_max, self.copies)
     }

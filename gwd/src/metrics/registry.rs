@@ -136,7 +136,8 @@ impl Registry {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the series of routes and upstreams that have been unused for a long time.
+    /// Removes the series of routes and upstreams that have been unused for ten minutes. `used`:
+    /// metric ids in use now.
     pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
         self.names.retain(used, now_ms);
         let mut series = self.series();

@@ -234,7 +234,7 @@ async fn give_back(worker: Rc<Worker>) {
         worker.many_parked.notified().await;
         tokio::time::sleep(PARKED_TICK).await;
         worker.none_parked();
-        memory::give_back(); // about a millisecond
+        memory::give_back(); // takes about a millisecond
     }
 }
 

@@ -137,7 +137,7 @@ impl ClientFrames {
         refused
     }
 
-    /// True if [`Self::take_refused`] has found refused heads.
+    /// True if the inspection has found refused heads that [`Self::take_refused`] has not returned.
     pub(super) fn has_refused(&self) -> bool {
         !self.refused.is_empty()
     }

@@ -346,8 +346,9 @@ impl Conn {
         self.tls.get()?.certificate.as_ref()?.fields(fields?)
     }
 
-    /// Certificates that the connection presents; `None` if it has none and no trusted proxy sends
-    /// one.
+    /// Certificates that the connection presents. `forwarded`: true if a trusted proxy may have
+    /// sent the client's certificate in a field. `None` if there is neither a certificate of the
+    /// connection nor a forwarded one.
     pub(crate) fn presented(&self, forwarded: bool) -> Option<&Presented> {
         let tls = self.tls.get();
         let own = tls.and_then(|facts| facts.certificate.as_ref());

@@ -251,11 +251,11 @@ async fn decide<'s>(
     decided
 }
 
-/// False if the request must not be served on its connection: the current rules for client
-/// certificates do not admit the client, or the connection has served a request since the rules
-/// ceased to admit it for another reason (TLS or not, balancers). Marks the connection as outdated if
-/// the rules differ. It then ends after this exchange, so that the client reconnects under the current
-/// rules.
+/// True if the request may be served on its connection under the current rules of the listener.
+/// False if the rules for client certificates no longer admit the client. After another change of
+/// the rules (TLS or not, balancers), the connection may serve one more request. After any change,
+/// marks the connection as outdated: it ends after this exchange, so that the client reconnects
+/// under the current rules.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,

@@ -248,7 +248,8 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// Returns true once: GOAWAY must be sent now.
+    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end. True
+    /// only once per connection.
     fn asks_to_end(&mut self) -> bool {
         if self.told_ms.is_some() {
             return false;

@@ -46,7 +46,7 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
-    /// Count of the request for its client's address, while the process is crowded.
+    /// Counts the request for its client's address, while most permits of the process are in use.
     of_crowd: Option<CountedRequest>,
     route: u32,
     status: u16,

@@ -14,9 +14,9 @@ const SHOWN_BYTES_MAX: usize = 64;
 /// Refused head of an HTTP/2 request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusedHead {
-    /// h2 resets the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1).
+    /// Malformed head: h2 resets the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1).
     Malformed,
-    /// h2 answers 431.
+    /// Head beyond the maximum size: h2 answers 431.
     TooLarge,
 }
 
@@ -34,13 +34,13 @@ impl RefusedHead {
     }
 }
 
-/// Writes the line of an HTTP/2 connection that ended because of an error of the client.
+/// Writes the access log line of an HTTP/2 connection that ended because of an error of the client.
 #[cold]
 pub(super) fn log_refused_connection(conn: &Conn, reason: &str) {
     write(conn, "HTTP/2", None, reason, None);
 }
 
-/// Writes the line of an HTTP/1 head. `head` contains the received bytes.
+/// Writes the access log line of a refused HTTP/1 head. `head` contains the received bytes.
 #[cold]
 pub(crate) fn log_refused_head(conn: &Conn, reject: &Reject, head: &[u8]) {
     let shown = Some(beginning(head));

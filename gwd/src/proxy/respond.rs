@@ -61,7 +61,7 @@ pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MadeBody,
-    /// Problem that the body describes, if it does.
+    /// Problem that the body describes. `None` for any other body.
     pub(crate) problem: Option<Problem>,
     /// True if the connection has to end after the response.
     pub(crate) close: bool,
@@ -270,7 +270,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut announced = false;
     let mut vias: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
-        // Most fields can be excluded by their first byte.
+        // Skip a field whose first byte shows that it is none of the fields below.
         if !matches!(
             name.as_str().as_bytes()[0],
             b'c' | b'k' | b'p' | b's' | b't' | b'u' | b'v'

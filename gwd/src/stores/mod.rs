@@ -1,9 +1,9 @@
 //! Stores of counters that a fleet shares: Redis and Valkey.
 //!
-//! Workers send their count requests to the thread over a bounded queue and wait at most
-//! [`DEADLINE`]. The connection sends the count requests of all workers as a pipeline. Each count
-//! request is one call of a script, which runs atomically and uses the clock of the server
-//! (`count.lua`).
+//! Workers send their count requests over a bounded queue to the one thread that holds the
+//! connections to all stores, and wait at most [`DEADLINE`]. A connection sends the count requests
+//! of all workers as a pipeline. Each count request is one call of a script, which runs atomically
+//! and uses the clock of the server (`count.lua`).
 //!
 //! If an answer is late, the store becomes suspect: no further count requests are sent. Instead, a
 //! test call of the script, which performs a write, is sent on the same connection. If the test
@@ -34,7 +34,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
 const SUSPICION: Duration = Duration::from_millis(100);
 /// Maximum time to connect, TLS and authentication included: 2s.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Maximum count requests of one store that wait for the thread.
+/// Maximum count requests that wait in the queue of one store.
 const QUEUE_MAX: usize = 4_096;
 /// Minimum time before the next attempt to connect. [`PAUSE_MAX`] is the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -51,7 +51,8 @@ type Clients = HashMap<(SecretRef, Box<str>), Arc<Client>>;
 #[derive(Default)]
 pub(crate) struct Stores {
     clients: Mutex<Clients>,
-    /// Channel that passes a new client to the thread.
+    /// Channel that passes a new client to the thread of the connections. Empty before the first
+    /// store.
     thread: OnceLock<mpsc::UnboundedSender<Served>>,
 }
 
@@ -104,7 +105,7 @@ impl Stores {
         let key = (store.reference.clone(), store.prefix.clone());
         let client = clients.entry(key).or_insert_with(|| {
             let (client, questions) = Client::new(store);
-            // If the thread has ended, count requests get no answer.
+            // If the thread of the connections has ended, count requests get no answer.
             let _ended = self.thread().send((Arc::clone(&client), questions));
             client
         });

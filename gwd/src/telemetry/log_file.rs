@@ -162,7 +162,7 @@ mod tests {
         for lines in ["one\n", "two\n", "three\n", "four, five\nsix\n", "seven\n"] {
             assert_eq!(log.write(lines.as_bytes()), 0);
         }
-        // The size of an existing file counts, too.
+        // The size of an existing file counts towards the maximum.
         let mut log = LogFile::open(&path, Some(rotation)).unwrap();
         assert_eq!(log.write(b"eight\n"), 0);
         let names = ["log", "log.1", "log.2", "log.3", "log.4"];

@@ -35,7 +35,8 @@ pub(crate) struct TlsFacts {
     pub(crate) http2: bool,
     /// Admission rules under which the client was accepted.
     pub(crate) admission: Arc<Admission>,
-    /// Newer rules with which the client was compared, and the result.
+    /// Newer admission rules that were compared last with the client's certificate, and true if
+    /// they admit the client.
     pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
 }
 
@@ -51,8 +52,8 @@ pub(crate) enum StillAdmitted {
 }
 
 impl TlsFacts {
-    /// Compares the listener's admission rules with those under which the client was accepted. The
-    /// certificate is verified once for the same rules.
+    /// Compares the listener's admission rules with those under which the client was accepted. If
+    /// the rules differ, verifies the client's certificate once for the newer rules.
     pub(crate) fn still_admitted(&self, listener: &TlsListener) -> StillAdmitted {
         let now = listener.admission();
         if Arc::ptr_eq(&now, &self.admission) {

@@ -99,7 +99,8 @@ fn private_key(pem: &[u8]) -> Option<Zeroizing<PrivateKeyDer<'static>>> {
     Some(Zeroizing::new(form(std::mem::take(&mut *der))))
 }
 
-/// Label of a line that begins or ends a block.
+/// Label of a PEM line that begins or ends a block. `kind`: the text before the label, such as
+/// `-----BEGIN `.
 fn label<'l>(line: &'l [u8], kind: &str) -> Option<&'l [u8]> {
     line.strip_prefix(kind.as_bytes())?.strip_suffix(b"-----")
 }

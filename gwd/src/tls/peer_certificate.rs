@@ -144,8 +144,8 @@ fn xfcc(der: &[u8]) -> Option<String> {
     Some(line)
 }
 
-/// Appends a pair. The value must not contain quotes or backslashes. A value with separators is
-/// quoted.
+/// Appends `;KEY=VALUE` to an element. The value must not contain quotes or backslashes. A value
+/// with separators is quoted.
 fn pair(line: &mut String, key: &str, value: &str) {
     let quote = match value.contains([',', ';', '=']) {
         true => "\"",

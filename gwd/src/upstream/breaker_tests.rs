@@ -272,7 +272,7 @@ struct Model {
     /// Number of probes without a result since the breaker was last open.
     abandoned: u64,
     proven: u64,
-    /// Results of permits with a lower number are ignored.
+    /// Lowest number of the permits whose results count. Results of earlier permits are ignored.
     counts_from: u64,
     next: u64,
 }
@@ -406,7 +406,7 @@ fn unfinished_uploads_are_admitted_by_rate() {
     let breaker = opened();
     let held = [100, 150].map(|now_ms| breaker.admit(&numbers(), now_ms, true).unwrap());
     assert_eq!(breaker.admit(&numbers(), 160, true).unwrap_err(), open(840));
-    // They take no place of a probe.
+    // Admitted uploads take no place of a probe.
     let probe = breaker.admit(&numbers(), 160, false).unwrap();
     let later = breaker.admit(&numbers(), 1_000, true).unwrap();
     drop(held);

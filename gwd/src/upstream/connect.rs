@@ -106,7 +106,8 @@ pub(crate) async fn connect(
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
-            // The request that opens the shared connection probably waits for a permit, too.
+            // Report the connection limit: the request that opens the shared connection probably
+            // waits for a permit, too.
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(

@@ -136,8 +136,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// a client address gets none if it or its network has used up its share of them, or if it has its maximum of slow
-/// uploads and slowly read responses.
+/// a client address gets none if it or its network has used up its share of them, or if it has its
+/// maximum of slow uploads and slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

@@ -174,7 +174,7 @@ impl Sending<'_> {
             let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
-        self.leases.become_fast(); // in an earlier pause
+        self.leases.become_fast(); // they may still count as slow from an earlier pause
         if !self.leases.become_slow() {
             return Err(no_room_for_slow());
         }

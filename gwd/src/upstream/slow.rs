@@ -104,7 +104,7 @@ pub(super) fn most_of_address(requests_max: u64) -> u32 {
 impl SlowReading {
     /// Takes over the permits of `concurrency` policies until [`Self::releases`].
     pub(crate) fn holds(&self, leases: policy::ConcurrencyPermits) {
-        leases.become_fast(); // after a slow upload
+        leases.become_fast(); // they may still count as slow from the upload
         *self.leases.borrow_mut() = leases;
     }
 

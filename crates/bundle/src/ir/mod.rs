@@ -87,7 +87,7 @@ pub fn provides() -> &'static [&'static str] {
     &ALL
 }
 
-/// Features other than policies and verifiers.
+/// Features that this version can run, without those of policies and verifiers.
 const OWN: &[&str] = &[
     "api:errors",
     "api:undeclared_methods",

@@ -37,7 +37,8 @@ pub struct Envelope {
 /// One signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Id of the key in the signature, which is only a hint.
+    /// Id of the signing key, as the envelope states it. It is only a hint: verification tries
+    /// every trusted key.
     pub keyid: KeyId,
     /// ECDSA signature in DER.
     pub der: Vec<u8>,

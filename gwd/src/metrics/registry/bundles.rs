@@ -100,7 +100,7 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
     }
 }
 
-/// Collects single values. `live`: number of snapshots in memory.
+/// Collects the metrics about bundles that have no labels. `live`: number of snapshots in memory.
 fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricFamily>) {
     let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
     families.push(gauges(

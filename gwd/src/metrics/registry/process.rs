@@ -10,7 +10,8 @@ use crate::runtime::program_log;
 use crate::telemetry::process;
 
 impl Registry {
-    /// Collects what the system and the counters of the process report.
+    /// Collects the metrics of the process: refusals at its limits, memory, rare events and
+    /// resource usage.
     pub(super) fn collect_process(&self, families: &mut Vec<proto::MetricFamily>) {
         let counts = &self.shared.process;
         let sheds = counts
@@ -59,7 +60,8 @@ impl Registry {
         collect_usage(families);
     }
 
-    /// Collects the counters of rare events.
+    /// Collects the counters of dropped log lines, panics, removed fields, cached tokens and closed
+    /// connections.
     fn collect_rare(&self, families: &mut Vec<proto::MetricFamily>) {
         let counts = &self.shared.process;
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);

@@ -123,7 +123,7 @@ fn flood_ends_at_the_same_frame_in_any_pieces() {
     let all = after_settings(&[ping.repeat(5_000)]);
     let (passed, reason) = inspected(&all, all.len());
     assert_eq!(reason, Some(Reason::ENHANCE_YOUR_CALM));
-    // SETTINGS is a control frame, too.
+    // Of the 1,000 control frames, the first one is SETTINGS.
     assert!(passed.len() >= after_settings(&[ping.repeat(999)]).len());
     assert!(passed.len() < all.len());
 }

@@ -30,7 +30,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Adds a response that does not match its description but is forwarded.
+    /// Adds the code and the findings of a response that does not match its description but is
+    /// forwarded.
     pub(super) fn response_noted(&mut self, reject: &'static Reject, invalid: &Invalid) {
         self.noted.push(reject.code);
         if !invalid.findings.is_empty() {
@@ -263,14 +264,14 @@ pub(in crate::proxy) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     let _infallible = write!(out, "{value}");
 }
 
-/// Writes a quoted value. The value must not need escaping.
+/// Writes a field with a quoted value. The value must not need escaping.
 pub(in crate::proxy) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
     use std::io::Write as _;
     key(out, name);
     let _infallible = write!(out, "\"{value}\"");
 }
 
-/// Writes a time in milliseconds with three decimals.
+/// Writes a field with a time in milliseconds, with three decimals.
 fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     use std::io::Write as _;
     key(out, name);

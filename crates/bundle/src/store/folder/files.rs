@@ -17,7 +17,7 @@ pub(super) fn open_regular(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let opened = rustix::fs::open(path, flags, mode).map_err(|error| match error {
-        // Writing to a FIFO that nobody reads, or a socket.
+        // The path names a socket, or a FIFO that is opened for writing and that no process reads.
         rustix::io::Errno::NXIO => io::ErrorKind::InvalidInput.into(),
         error => io::Error::from(error),
     });
