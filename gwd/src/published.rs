@@ -165,7 +165,7 @@ impl Shared {
         (Arc::new(shared), thrown)
     }
 
-    /// Current epoch.
+    /// Epoch of the running version.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

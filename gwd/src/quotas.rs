@@ -25,7 +25,7 @@ use crate::runtime::program_log::{Level, event};
 pub(crate) const FILE: &str = "quotas.bin";
 /// Name to which a damaged file is renamed.
 pub(crate) const DAMAGED: &str = "quotas.bin.damaged";
-/// Maximum length of the file, in bytes.
+/// Maximum length of the file with the counters, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
 /// Minimum interval between two writes: 1s, or 1s per MiB for a file above 1 MiB.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -168,7 +168,7 @@ impl Common {
     }
 }
 
-/// Replaces the file atomically and durably.
+/// Replaces the file with the counters atomically and durably.
 fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     // The prefix marks temporary files, which a clean-up of the folder removes.
     let temporary = folder.join(format!(".tmp-quotas-{}", std::process::id()));
@@ -189,7 +189,7 @@ fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Reads the counters of an earlier process.
+/// Reads the counters that an earlier process has saved.
 fn read(shared: &Shared, folder: &Path) {
     let path = folder.join(FILE);
     let read = match read_file(&path, BYTES_MAX) {

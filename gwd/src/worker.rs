@@ -70,7 +70,7 @@ pub(crate) struct Worker {
     pub(crate) many_parked: Notify,
 }
 
-/// Version as used by one worker.
+/// Version of the configuration as used by one worker.
 pub(crate) struct View {
     current: Option<Arc<Current>>,
     shared: Arc<Shared>,

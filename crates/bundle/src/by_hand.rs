@@ -30,7 +30,7 @@ pub struct Report {
 /// Result of checking one signature: its key, the key's owner, and the check with openssl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureReport {
-    /// Id of the key that the signature names.
+    /// Id of the signing key, as the signature states it.
     pub keyid: KeyId,
     /// Owner of that key. `None` if the trust file does not have the key.
     pub owner: Option<String>,

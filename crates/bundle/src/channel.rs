@@ -81,7 +81,7 @@ impl Accepted {
         self.pointer
     }
 
-    /// Bundle that should run.
+    /// Bundle that the channel should run.
     #[must_use]
     pub const fn bundle(&self) -> Digest {
         self.bundle
@@ -99,7 +99,7 @@ impl Accepted {
         &self.signers
     }
 
-    /// Newest revocation list.
+    /// Newest revocation list that was accepted with the record.
     #[must_use]
     pub const fn revocations(&self) -> &Revocations {
         &self.revocations

@@ -150,7 +150,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// The key as SPKI PEM.
+    /// Public key as SPKI PEM (`BEGIN PUBLIC KEY`).
     #[must_use]
     pub fn to_pem(&self) -> String {
         self.key
@@ -158,7 +158,7 @@ impl PublicKey {
             .expect("a point on the curve has an SPKI form")
     }
 
-    /// The DER of the SubjectPublicKeyInfo.
+    /// DER of the public key's SubjectPublicKeyInfo.
     #[must_use]
     pub fn spki(&self) -> &[u8] {
         &self.spki

@@ -177,7 +177,7 @@ impl Bundle {
         })
     }
 
-    /// The bundle's id.
+    /// Id of the bundle: the digest of its manifest.
     #[must_use]
     pub const fn id(&self) -> Digest {
         self.id
@@ -189,13 +189,13 @@ impl Bundle {
         &self.manifest
     }
 
-    /// The config.
+    /// Config of the bundle.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The layers by kind.
+    /// Layers of the bundle by kind.
     #[must_use]
     pub const fn layers(&self) -> &Layers {
         &self.layers
@@ -207,7 +207,7 @@ impl Bundle {
         &self.blobs
     }
 
-    /// Content of the blob with this digest.
+    /// Content of the blob with this digest. `None` if the bundle does not have the blob.
     #[must_use]
     pub fn blob(&self, digest: &Digest) -> Option<&[u8]> {
         self.blobs.get(digest).map(Vec::as_slice)
@@ -282,7 +282,7 @@ fn check_sizes(manifest_bytes: u64, image: &ImageManifest) -> Result<(), Refused
 // === impl Layers ===
 
 impl Layers {
-    /// All layers, in the order of the manifest.
+    /// All layers of the bundle, in the order of the manifest.
     pub fn iter(&self) -> impl Iterator<Item = &Descriptor> {
         let Self {
             shared,

@@ -20,7 +20,7 @@ pub struct Moment(u64);
 impl Moment {
     /// 1970-01-01T00:00:00Z, which is the time of a machine without a clock.
     pub const EPOCH: Self = Self(0);
-    /// 9999-12-31T23:59:59Z.
+    /// Latest representable time: 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799);
 
     /// Converts Unix seconds. Times after the year 9999 become [`Moment::MAX`].
@@ -32,7 +32,7 @@ impl Moment {
         Self(seconds)
     }
 
-    /// Unix seconds.
+    /// Seconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn unix_s(self) -> u64 {
         self.0

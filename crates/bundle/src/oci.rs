@@ -27,7 +27,7 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 pub struct Descriptor {
     /// Media type of the bytes.
     pub media_type: String,
-    /// Sha256 of the bytes.
+    /// SHA-256 of the bytes.
     pub digest: Digest,
     /// Number of bytes.
     pub size: u64,
@@ -61,7 +61,7 @@ pub struct ImageManifest {
     pub artifact_type: String,
     /// The config blob.
     pub config: Descriptor,
-    /// Descriptors of the content, in order.
+    /// Descriptors of the content blobs, in order.
     pub layers: Vec<Descriptor>,
     /// Manifest that this manifest is about. For people and tools; never used for serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]

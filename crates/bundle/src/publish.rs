@@ -40,11 +40,11 @@ pub struct Draft {
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
-    /// Current time.
+    /// Current time, which becomes the signing time of the record.
     pub created: Moment,
     /// Time at which the record expires.
     pub expires: Option<Moment>,
-    /// Digest of the plan.
+    /// Digest of the approved plan.
     pub plan: Option<Digest>,
     /// Digest of the source artifact.
     pub source: Option<Digest>,

@@ -17,7 +17,7 @@ pub enum Refused {
     // --- Reasons about bytes
     /// An artifact of another kind than expected.
     NotABundle {
-        /// Name of the part.
+        /// Name of the expected artifact, for example `bundle`.
         what: &'static str,
     },
     /// The bundle needs a feature that this program lacks.
@@ -25,9 +25,9 @@ pub enum Refused {
         /// The missing feature.
         feature: FeatureName,
     },
-    /// A part exceeds a limit of the format.
+    /// A blob, file, list or number exceeds a limit of the format.
     TooLarge {
-        /// Name of the part.
+        /// Name of the exceeding thing, for example `blob`.
         what: &'static str,
         /// The limit, in bytes or items.
         limit: u64,
@@ -42,16 +42,16 @@ pub enum Refused {
         /// Digest of the blob.
         digest: Digest,
     },
-    /// A part is malformed. `why` contains no text of the part.
+    /// A file, payload or text is malformed. `why` contains no part of it.
     Malformed {
-        /// Name of the part.
+        /// Name of the malformed thing, for example `trust file`.
         what: &'static str,
-        /// Reason why the part is malformed.
+        /// Reason why it is malformed.
         why: Cow<'static, str>,
     },
-    /// A part can be read, but is not in the canonical encoding.
+    /// A file or payload can be read, but is not in the canonical encoding.
     NotCanonical {
-        /// Name of the part.
+        /// Name of the file or payload.
         what: &'static str,
     },
 
@@ -83,7 +83,7 @@ pub enum Refused {
     },
     /// The statement has no signatures, or the bundle has no build statement.
     Unsigned,
-    /// The statement is about another subject.
+    /// The statement is about another manifest than expected.
     WrongSubject,
     /// The item belongs to another project.
     WrongProject {
@@ -182,29 +182,30 @@ pub enum Refused {
     },
     /// The value of a secret has a form that its use in the bundle does not allow.
     SecretUnusable {
-        /// Reference as written.
+        /// Reference of the secret, as written in the bundle.
         reference: String,
     },
     /// A certificate with its key, or a certificate authority, cannot be used.
     CertificateUnusable {
-        /// The references as written.
+        /// References of the secrets with the certificate, key or authority, as written in the
+        /// bundle.
         what: String,
         /// Description of the fault.
         why: String,
     },
     /// A secret does not exist.
     SecretMissing {
-        /// Reference as written.
+        /// Reference of the secret, as written in the bundle.
         reference: String,
     },
     /// The secret reference is outside the locations that the operator allows.
     SecretNotAllowed {
-        /// The reference as written.
+        /// Reference of the secret, as written in the bundle.
         reference: String,
     },
     /// An address cannot be bound.
     PortBusy {
-        /// The address as written.
+        /// Address as written in the bundle.
         address: String,
     },
     /// The state folder cannot be written.
@@ -261,7 +262,7 @@ impl Refused {
         self.row().0
     }
 
-    /// Party that must act.
+    /// Party that must act after this refusal.
     #[must_use]
     pub const fn blame(&self) -> Blame {
         self.row().1

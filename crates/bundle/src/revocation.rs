@@ -26,7 +26,7 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// State of a channel without a revocation list.
+    /// State of a channel before its first revocation list.
     #[must_use]
     pub fn none() -> Self {
         Self::default()

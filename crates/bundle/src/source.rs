@@ -11,9 +11,9 @@ use crate::oci::{Descriptor, EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 use crate::store::{self, Batch, Blobs, Store, WriteError};
 
-/// `artifactType` of the manifest.
+/// `artifactType` of the manifest of a source artifact.
 pub const SOURCE: &str = "application/vnd.gwc.source.v1";
-/// Media type of the blob.
+/// Media type of the blob of a source artifact.
 pub const SOURCE_BLOB: &str = "application/vnd.gwc.source.v1+json";
 
 /// Stores a source artifact for a bundle, and returns the digest of its manifest.

@@ -24,7 +24,7 @@ use crate::store::{Blobs as _, Chain, Store as _};
 pub struct Garbage {
     /// Kind of the file.
     pub kind: Kind,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
 }
 

@@ -108,7 +108,7 @@ impl Unverified {
         })
     }
 
-    /// The bundle's id.
+    /// Id of the bundle: the digest of its manifest.
     #[must_use]
     pub const fn id(&self) -> Digest {
         self.id
@@ -120,19 +120,19 @@ impl Unverified {
         &self.config
     }
 
-    /// The layers by kind.
+    /// Layers of the bundle by kind.
     #[must_use]
     pub const fn layers(&self) -> &Layers {
         &self.manifest.layers
     }
 
-    /// The manifest's bytes.
+    /// Bytes of the bundle's manifest.
     #[must_use]
     pub fn manifest(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The config blob's descriptor.
+    /// Descriptor of the bundle's config blob.
     #[must_use]
     pub const fn config_blob(&self) -> &Descriptor {
         &self.manifest.config
@@ -307,31 +307,31 @@ fn blob(blobs: &dyn Blobs, layer: &Descriptor) -> Result<Blob, Refused> {
 // === impl Verified ===
 
 impl Verified {
-    /// The bundle's id.
+    /// Id of the bundle: the digest of its manifest.
     #[must_use]
     pub const fn id(&self) -> Digest {
         self.bundle.id
     }
 
-    /// The config.
+    /// Config of the bundle.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.bundle.config
     }
 
-    /// The layers by kind.
+    /// Layers of the bundle by kind.
     #[must_use]
     pub const fn layers(&self) -> &Layers {
         &self.bundle.manifest.layers
     }
 
-    /// The manifest's bytes.
+    /// Bytes of the bundle's manifest.
     #[must_use]
     pub fn manifest(&self) -> &[u8] {
         &self.bundle.bytes
     }
 
-    /// The config blob's descriptor.
+    /// Descriptor of the bundle's config blob.
     #[must_use]
     pub const fn config_blob(&self) -> &Descriptor {
         &self.bundle.manifest.config
@@ -372,7 +372,7 @@ impl Verified {
         self.bundle.runtime(blobs)
     }
 
-    /// Reads everything, contracts included.
+    /// Reads all blobs of the bundle, contracts included.
     ///
     /// # Errors
     /// As [`Verified::load_layer`].

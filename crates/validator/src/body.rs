@@ -70,7 +70,7 @@ impl Body {
         Ok(Self { required, types })
     }
 
-    /// Media types that the description names.
+    /// Text of a finding that lists the media types which the description names.
     pub(crate) fn expected(&self) -> String {
         let types = self.types.iter();
         let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();

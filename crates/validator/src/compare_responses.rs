@@ -56,9 +56,9 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
 /// Treatment of a response by one side.
 #[derive(Clone, Copy)]
 enum Covered<'a> {
-    /// Compared with this description.
+    /// Compared with this description of a response.
     By(&'a Response),
-    /// Refused, because its status must be described.
+    /// Refused: a response with this status must be described.
     Refused,
     /// Not checked.
     Unchecked,

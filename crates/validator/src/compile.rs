@@ -46,7 +46,7 @@ impl<'a> Compiling<'a> {
         self.lowering.lost.into_iter().collect()
     }
 
-    /// Compiles a schema.
+    /// Compiles the validator of a schema.
     pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Schema, Uncompilable> {
         let document = self.lowering.document(schema);
         // This is an estimate: compiled keywords and the texts in errors need several times the

@@ -18,7 +18,7 @@ use crate::style::Style;
 
 /// Maximum size of an example in bytes.
 const BYTES_MAX: usize = 16_384;
-/// Boundary of multipart bodies.
+/// Boundary of generated multipart bodies.
 const BOUNDARY: &str = "b";
 
 /// Parameters and body of a request.
@@ -43,13 +43,13 @@ pub enum NoExample {
     TooManySteps,
 }
 
-/// Maximum costs of checking the generated requests, per step of `steps_max`.
+/// Maximum costs of checking the generated requests, for each step of `steps_max`.
 const COSTS_OF_STEP: u64 = 20;
 /// Maximum number of steps to generate the values of the parameters and the body that a description
 /// requires.
 const UNDESCRIBED_STEPS: u32 = 1_000_000;
 
-/// Side of a comparison.
+/// One of the two descriptions that are compared.
 struct Side<'a> {
     cone: &'a Cone,
     search: &'a Search,
@@ -305,7 +305,7 @@ impl Example {
         pairs.join("&")
     }
 
-    /// Removes a parameter.
+    /// Removes a parameter from the example.
     fn remove(&mut self, parameter: &bundle::ir::Parameter) {
         let name = &parameter.name;
         match parameter.place {
@@ -376,7 +376,7 @@ impl Example {
     }
 }
 
-/// Value as one text.
+/// Value of a parameter as one text.
 fn joined(value: &Json, style: Style, explode: bool) -> String {
     let delimiter = match style {
         Style::SpaceDelimited => " ",

@@ -17,7 +17,7 @@ use crate::style::{self, Interpretation, Style};
 use crate::text::{decode, fields, split};
 use crate::words;
 
-/// Decoded name and value of a field.
+/// Decoded name and value of a form field.
 type Member<'t> = (Cow<'t, str>, Cow<'t, str>);
 
 /// `encoding` of the properties of a form.

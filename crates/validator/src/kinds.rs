@@ -158,7 +158,7 @@ impl Kinds {
         self.has_objects() || self.has_arrays()
     }
 
-    /// Names of the properties with parts.
+    /// Names of the properties that are objects or arrays.
     pub(crate) fn with_parts(&self) -> &WithParts {
         &self.with_parts
     }
@@ -196,7 +196,7 @@ impl Kinds {
         }
     }
 
-    /// Index of a property.
+    /// Index of a property that the schema describes.
     fn position(&self, name: &str) -> Option<usize> {
         let properties = &self.properties;
         let found = properties.binary_search_by(|(known, _)| (**known).cmp(name));

@@ -35,7 +35,7 @@ pub enum Lost {
     Circle,
 }
 
-/// Maximum size of a compiled pattern, in bytes.
+/// Maximum size of a compiled regular expression, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Options that select the regular expression engine with linear time.
@@ -600,7 +600,7 @@ fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {
     all.find(|(name, _)| **name == *key).map(|(_, value)| value)
 }
 
-/// Adds a schema to `allOf`.
+/// Adds a schema to the `allOf` of a converted schema.
 fn add(out: &mut Map<String, Json>, schema: Json) {
     let all = out
         .entry("allOf")
@@ -610,7 +610,7 @@ fn add(out: &mut Map<String, Json>, schema: Json) {
     }
 }
 
-/// Adds the assertions of a format.
+/// Adds the assertions of a `format` to a converted schema.
 fn formatted(name: &str, out: &mut Map<String, Json>) {
     if let Some([least, most]) = format::bounds(name) {
         // Add bounds for numbers only. A string with such a number is not checked.

@@ -61,7 +61,7 @@ impl MediaType {
         })
     }
 
-    /// Value of a parameter.
+    /// Value of a parameter of the media type, such as `charset`.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let mut all = self.parameters.iter();
         all.find(|(known, _)| **known == *name)

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use crate::lower::{Lowering, patterns};
 use crate::text;
 
-/// Maximum depth of schemas whose names are read.
+/// Maximum nesting of the schemas whose names are read.
 const DEPTH_MAX: usize = 9;
 /// Maximum number of schemas that are read for the names of one.
 const SCHEMAS_MAX: u32 = 20_000;

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use crate::media::{MediaType, split_quoted};
 
-/// Maximum number of parts.
+/// Maximum number of parts of a form.
 const PARTS_MAX: usize = 1_000;
 /// Maximum length of the header fields of a part, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;

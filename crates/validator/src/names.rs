@@ -38,7 +38,7 @@ pub(crate) struct Name<'n> {
 /// Described names of fields, by the spellings that lenient servers compare.
 pub(crate) struct Described<'n> {
     plain: BTreeMap<String, &'n str>,
-    /// Names of objects and arrays.
+    /// Names of described objects and arrays, as [`plain`] writes them.
     with_parts: BTreeMap<String, &'n str>,
     /// Names with dots or brackets, as [`dotted`] writes them.
     dotted: BTreeMap<String, &'n str>,
@@ -122,7 +122,7 @@ impl<'n> Described<'n> {
         if pair.starts_with(|first| !is_separator(first)) {
             words.next();
         }
-        // One pass, because clients choose the length.
+        // Search in one pass, because clients choose the length of the cookie.
         let mut before = None;
         let names = words.filter_map(move |word| match word.find('=') {
             None => {

@@ -75,7 +75,7 @@ impl Operation {
         })
     }
 
-    /// Estimated memory in bytes.
+    /// Estimated memory of the compiled validators, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -17,7 +17,7 @@ use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use serde_json::{Map, Value as Json, json};
 
-/// Schema in its table of schemas.
+/// Schema, with the table that its references point to.
 pub(crate) type Schema<'a> = (&'a [Value], &'a Value);
 
 /// Maximum nesting of generated values.
@@ -101,7 +101,7 @@ impl Search {
     }
 }
 
-/// Steps for a generated value.
+/// Number of steps that a generated value costs.
 fn size(value: &Json) -> usize {
     1 + match value {
         Json::Array(items) => items.iter().map(size).sum(),

@@ -82,7 +82,7 @@ impl<'i> Keyword<'i> for Step {
 pub(crate) struct Cost(u64);
 
 impl Cost {
-    /// Reads the value of the keyword.
+    /// Reads the cost from the value of the keyword.
     pub(crate) fn of(value: &Value) -> Self {
         Self(value.as_u64().unwrap_or(1))
     }

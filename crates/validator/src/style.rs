@@ -88,7 +88,7 @@ impl Style {
         }
     }
 
-    /// Default of `explode`.
+    /// Default of `explode` for this style.
     pub(crate) fn explodes(self) -> bool {
         self == Self::Form
     }
@@ -180,7 +180,7 @@ fn matrix(
     })
 }
 
-/// Converts `name,value,name,value` to an object.
+/// Converts the parts of `name,value,name,value` to an object.
 fn alternating(
     parts: &[&str],
     decoded: impl Fn(&str) -> String,

@@ -142,7 +142,7 @@ fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Description of an error.
+/// Text of a finding that describes an error of the JSON Schema library.
 fn describe(kind: &Kind) -> String {
     let list = |values: &Value| {
         let values = values.as_array().map(Vec::as_slice).unwrap_or_default();

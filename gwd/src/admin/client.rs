@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Interface;
 
-/// Maximum length of a response, in bytes.
+/// Maximum length of a response of the admin interface, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Address of a running gwd's admin interface, with its token.
@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Node {
     pub(crate) interface: Interface,
     pub(crate) token: Option<String>,
-    /// Maximum time until the response.
+    /// Maximum time from the start of a request to its complete response.
     pub(crate) timeout: Duration,
 }
 

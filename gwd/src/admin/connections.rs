@@ -10,24 +10,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Maximum concurrent connections, without the reserve.
+/// Maximum concurrent connections of the admin interface, without the reserve.
 const CONNECTIONS_MAX: usize = 256;
-/// Maximum concurrent connections of the reserve.
+/// Maximum concurrent connections of the reserve, which get responses only to health checks.
 const RESERVE_MAX: usize = 32;
 
-/// Open connections, oldest first.
+/// Open connections of the admin interface, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: VecDeque<Arc<Connection>>,
     reserve: VecDeque<Arc<Connection>>,
 }
 
-/// Open connection.
+/// Open connection of the admin interface.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
-    /// True if only health checks get a response.
+    /// True if the connection belongs to the reserve: only health checks get a response.
     reserved: bool,
-    /// Number of requests in progress.
+    /// Number of requests in progress on the connection.
     busy: AtomicUsize,
     shed: Notify,
 }
@@ -74,7 +74,7 @@ fn take_place(
 // === impl Connection ===
 
 impl Connection {
-    /// True if only health checks get a response.
+    /// True if the connection belongs to the reserve: only health checks get a response.
     pub(super) const fn is_reserved(&self) -> bool {
         self.reserved
     }

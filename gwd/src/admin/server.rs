@@ -36,15 +36,15 @@ use crate::metrics::registry::Registry;
 use crate::published::Shared;
 use crate::runtime::program_log::{self, Audit, Level, OK, event};
 
-/// Maximum length of a request body, in bytes.
+/// Maximum length of the body of a request to the admin interface, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Maximum time to receive a request's head, which also limits how long a connection is idle: 2s.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Maximum time to receive a request body: 2s.
+/// Maximum time to receive the body of a request to the admin interface: 2s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Address of the interface.
+/// Address of the admin interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interface {
     Tcp(SocketAddr),
@@ -73,7 +73,7 @@ pub(crate) struct Admin {
 /// Admin token, compared in constant time and never logged.
 pub(crate) struct Token(Zeroizing<Vec<u8>>);
 
-/// Transport over which a request arrived.
+/// Transport over which a request to the admin interface arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Via {
     Tcp(SocketAddr),

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 /// Maximum time for a response, from the first blocked write to the last byte: 5s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// I/O with a time limit for writes.
+/// I/O of a connection of the admin interface, with a time limit for writes.
 #[derive(Debug)]
 pub(super) struct InTime<I> {
     inner: I,

@@ -33,7 +33,7 @@ const COUNTERS: usize = 1 << 14;
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    /// Permits to compute a hash.
+    /// Permits to compute a hash: half as many as threads for computations, at least one.
     permits: Arc<FairPermits>,
     waiting: Mutex<Waiting>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
@@ -41,11 +41,11 @@ pub(crate) struct Passwords {
     key: [u8; 32],
 }
 
-/// Checks that wait or are in progress.
+/// Password checks that wait or are in progress, by the number of their entry.
 #[derive(Debug)]
 struct Waiting {
     entries: HashMap<u64, Entry>,
-    /// Number of the next entry.
+    /// Number that the next entry gets.
     next: u64,
     counts: NetworkCounts,
     /// Key of the hashes that select counters, so that clients cannot choose them.
@@ -91,7 +91,7 @@ impl Passwords {
         }
     }
 
-    /// Key of a check in the cache.
+    /// Key of a password check in the cache of results.
     pub(crate) fn key_of(&self, check: &Check) -> Key {
         let hash =
             Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());
@@ -153,7 +153,7 @@ impl Waiting {
         last.map(|(_, number)| number)
     }
 
-    /// Removes an entry, which ends its wait.
+    /// Removes a password check, which ends the check's wait.
     fn remove(&mut self, number: u64) {
         if let Some(entry) = self.entries.remove(&number) {
             self.counts.remove(entry.places);

@@ -51,7 +51,7 @@ struct Compiled(Mutex<HashMap<[u8; 32], Entry>>);
 
 struct Entry {
     operation: Arc<Operation>,
-    /// Sequence number of the last use.
+    /// Sequence number of the last use of the validator.
     used: u64,
 }
 

@@ -10,14 +10,14 @@ use crate::node::Bounds;
 
 /// Minimum memory limit: 64 MiB. gwd itself needs some memory.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
-/// Estimated memory of one idle connection, the kernel's part included.
+/// Estimated memory of one idle connection in bytes, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
 /// Upper bound of the default for connections per client address, so that other addresses can still
 /// connect.
 const PER_ADDRESS_MAX: u32 = 2_500;
 /// Maximum concurrent TLS handshakes by default; more would not finish sooner.
 const HANDSHAKES_MAX: u64 = 512;
-/// Estimated memory of one request.
+/// Estimated memory of one request, in bytes.
 const BYTES_PER_REQUEST: u64 = 64 << 10;
 
 /// Limits from the command line, otherwise from the options file, otherwise derived from the

@@ -28,7 +28,7 @@ use crate::runtime::program_log::{self, Audit, Level, OK, event};
 /// File descriptor limit below which a warning is logged: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
 
-/// Maximum length of a token file, in bytes.
+/// Maximum length of the file with the admin token, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 /// Time for a stop in addition to `--pre-stop` and `--drain-timeout`: 5s. After this time the
 /// process ends even if the stop is not complete.
@@ -202,7 +202,7 @@ fn predecessor(resolved: &Resolved, inherited: &mut Vec<Inherited>) -> Result<Pr
     })
 }
 
-/// Status before the first bundle.
+/// Status that the admin interface reports before the first bundle runs.
 fn not_ready() -> Status {
     Status {
         status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
@@ -331,7 +331,7 @@ fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
-/// Implements `gwd check`.
+/// Implements `gwd check`. Returns the report as JSON, or the exit code with the reason.
 pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
     let plan = plan(resolved)?;
     let node = Node::start(Settings {
@@ -414,7 +414,7 @@ struct Signals {
     options: RunOptions,
     stops: Arc<AtomicU32>,
     draining: Arc<AtomicBool>,
-    /// Maximum time of a stop.
+    /// Maximum time of a stop. After this time the process ends even if the stop is not complete.
     stop_max: Duration,
 }
 

@@ -21,7 +21,7 @@ use crate::runtime::program_log::{Level, event};
 
 /// First file descriptor that systemd passes.
 const FIRST: i32 = 3;
-/// Maximum number of descriptors that are accepted.
+/// Maximum number of descriptors that are accepted from systemd.
 const DESCRIPTORS_MAX: i32 = 1_024;
 /// Interval at which readiness is checked until the process is ready: 20ms.
 const READY_TICK: Duration = Duration::from_millis(20);

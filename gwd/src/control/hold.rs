@@ -19,7 +19,7 @@ impl Control {
         })
     }
 
-    /// The held bundle, if no bundle runs.
+    /// Held bundle that is to run: the bundle of the hold, if no bundle runs.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)

@@ -155,7 +155,7 @@ impl Control {
                     known.accepted = accepted;
                     true
                 }
-                // Revoked bundles raise their own alarm.
+                // A revoked bundle raises another alarm.
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_judgement(&refused),
             };

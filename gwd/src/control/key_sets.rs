@@ -38,7 +38,8 @@ pub(crate) struct KeySets {
 #[derive(Debug)]
 struct Entry {
     cell: Arc<KeyCell>,
-    /// Time since which no version names the source.
+    /// Time since which no version names the source, in milliseconds. `None` while a version names
+    /// it.
     idle_since_ms: Option<u64>,
 }
 

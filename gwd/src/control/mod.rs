@@ -61,7 +61,7 @@ use watch::Watcher;
 
 /// Interval at which the store is read without a file event: 5s.
 const POLL_MS: u64 = 5_000;
-/// Interval of periodic maintenance: 2s.
+/// Interval of the control thread's periodic maintenance: 2s.
 const TICK_MS: u64 = 2_000;
 /// Minimum pause before a refused bundle is retried: 500ms.
 const PAUSE_MS: u64 = 500;
@@ -177,7 +177,7 @@ struct Resident {
     vouched_for: bool,
 }
 
-/// The running bundle.
+/// The running bundle, with the serial of its record and the start time.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     bundle: Digest,
@@ -188,7 +188,7 @@ struct Running {
 /// Reason why the control thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Request to stop.
+    /// The process was requested to stop.
     Stop,
     /// Another process has taken over.
     HandedOver,
@@ -226,7 +226,7 @@ pub(crate) struct Control {
     residents: Vec<Resident>,
     /// Descriptions of bundles that ran, for the admin interface.
     described: Described,
-    /// Banned bundles that have been dropped already.
+    /// Banned bundles that have already been dropped from memory.
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
@@ -268,7 +268,7 @@ struct LoggedTroubles {
     store: Option<Refused>,
     /// Reason why the store's newest revocation list is not accepted.
     list: Option<Refused>,
-    /// Digest of a trust file that was rejected.
+    /// Digest of the last trust file that was rejected.
     trust: Option<Digest>,
     /// Serial of the channel's head that a hold blocks.
     held: Option<u64>,
@@ -583,7 +583,7 @@ has the accepted records; if it is lost, `gwc apply --merge` joins the chains";
     }
 }
 
-/// Current time.
+/// Current Unix time of the system's clock.
 fn now() -> Moment {
     Moment::from_unix_s(crate::runtime::clock::unix_s())
 }

@@ -31,7 +31,7 @@ pub(super) struct Pending(Arc<AtomicBool>);
 // === impl ReadSchedule ===
 
 impl ReadSchedule {
-    /// Returns the flag, for the watcher.
+    /// Returns the flag that the file watcher sets.
     pub(super) fn pending(&self) -> Pending {
         self.pending.clone()
     }

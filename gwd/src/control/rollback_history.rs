@@ -9,7 +9,7 @@ use bundle::digest::Digest;
 use bundle::statement::predicate::RecordKind;
 use serde::{Deserialize, Serialize};
 
-/// Maximum bundles in the history.
+/// Maximum number of bundles in the rollback history.
 const STEPS_MAX: usize = 20;
 
 /// Stack of activated bundles. The last one is the running bundle; a rollback removes all bundles
@@ -18,7 +18,7 @@ const STEPS_MAX: usize = 20;
 #[serde(transparent)]
 pub(crate) struct RollbackHistory(Vec<Step>);
 
-/// Bundle in the history.
+/// Bundle in the rollback history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
@@ -42,7 +42,7 @@ impl RollbackHistory {
         self.0.get(at).map(|step| step.bundle)
     }
 
-    /// Lowest serial in the history.
+    /// Lowest serial of a record in the history, or `None` if the history is empty.
     pub(crate) fn oldest(&self) -> Option<u64> {
         self.0.iter().map(|step| step.serial).min()
     }

@@ -44,7 +44,7 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Entry {
     cell: Arc<SecretCell>,
-    /// Time since which no version uses the cell.
+    /// Time since which no version uses the cell, in milliseconds. `None` while a version uses it.
     idle_since_ms: Option<u64>,
     /// Forms that the users of the cell require of the value.
     forms: BTreeSet<Form>,
@@ -52,7 +52,7 @@ struct Entry {
     stale: bool,
 }
 
-/// File with address ranges.
+/// Address ranges that a file contains, with the content of the file.
 #[derive(Debug)]
 struct Ranges {
     cell: Arc<RangesCell>,

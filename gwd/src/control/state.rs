@@ -65,7 +65,7 @@ struct Lock {
     writable: bool,
 }
 
-/// Device and inode numbers.
+/// Identity of a file or folder: its device and inode numbers.
 type Identity = (u64, u64);
 
 /// Content of `gwd.json`: history of running bundles, and the hold.

@@ -30,7 +30,7 @@ use crate::discovery::source::{Answer, PLACES_MAX, Place};
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Maximum time for one attempt at a name server that `--name-server` sets: 2s.
 const TRY_WAIT: Duration = Duration::from_secs(2);
-/// Maximum SRV records of one answer.
+/// Maximum number of SRV records that are used of one answer.
 const SERVICES_MAX: usize = 256;
 /// Files with the system's settings for name resolution.
 const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
 use crate::runtime::files::read_file;
 
-/// Maximum length of the file, in bytes.
+/// Maximum length of a file with hosts, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Maximum weight of a target, as in gateway.yaml.
 const WEIGHT_MAX: u32 = 1_000_000;
@@ -62,7 +62,7 @@ pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::metadata(path).ok().map(stamp)
 }
 
-/// Reads the file and parses its hosts.
+/// Reads a file with hosts and parses it.
 pub(crate) fn read(path: &Path) -> Answer {
     let bytes = read_file(path, FILE_BYTES_MAX).map_err(|error| error.to_string());
     match bytes.and_then(|bytes| places(&bytes)) {

@@ -34,7 +34,7 @@ use crate::runtime::random::Random;
 use dns::{Dns, DnsQuery};
 use source::{About, Answer, QueryEffect, Question, Source};
 
-/// Maximum concurrent queries.
+/// Maximum number of concurrent DNS queries.
 const QUESTIONS_MAX: usize = 64;
 /// Interval of the checks for changed name resolution settings of the system: 2s.
 const SYSTEM_TICK: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ pub(crate) struct Discovery {
     inner: Mutex<Inner>,
     /// Notified when a source has received an answer and its followers are updated.
     answered: Condvar,
-    /// Callback for changed hosts.
+    /// Function that is called when the hosts of a source have changed.
     changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -106,7 +106,8 @@ struct Inner {
 
 struct ListedSource {
     source: Arc<Source>,
-    /// Time since which no version uses the source.
+    /// Time since which no version uses the source, in milliseconds. `None` while a version uses
+    /// it.
     idle_since_ms: Option<u64>,
 }
 

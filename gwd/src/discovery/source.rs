@@ -73,7 +73,7 @@ pub(crate) struct Source {
     pub(crate) answers: Answers,
 }
 
-/// Number of answers of each kind.
+/// Number of answers of each kind that a source has received.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) found: AtomicU64,
@@ -120,7 +120,7 @@ impl Source {
         }
     }
 
-    /// Current hosts.
+    /// Current hosts of the source.
     pub(crate) fn places(&self) -> Arc<[Place]> {
         Arc::clone(&self.lock().places)
     }

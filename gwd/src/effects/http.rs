@@ -184,7 +184,7 @@ fn refuses(status: StatusCode) -> bool {
 pub(super) struct To<'a> {
     pub(super) worker: &'a Worker,
     pub(super) view: &'a View,
-    /// Index of the upstream.
+    /// Index of the upstream that gets the request.
     pub(super) upstream: u32,
     /// Address of the client whose request needs the answer. `None` if the gateway itself needs it.
     pub(super) client: Option<IpAddr>,
@@ -368,7 +368,7 @@ impl To<'_> {
         })
     }
 
-    /// Sends the request on a connection.
+    /// Sends the request on a connection and waits for the response's head.
     async fn once(
         &self,
         head: &RequestHead,
@@ -477,7 +477,7 @@ fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -
     head
 }
 
-/// Reads the whole body of a response.
+/// Reads the whole body of a response. A body longer than `bytes_max` is an outage.
 async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Outage> {
     let mut all = BytesMut::new();
     loop {

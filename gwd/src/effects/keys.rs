@@ -130,7 +130,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
 struct Fetch<'a> {
     worker: &'a Worker,
     view: &'a View,
-    /// Deadline of the task.
+    /// Deadline of the task that performs the fetch.
     deadline: &'a Slot,
     ends: Ends,
     until_ms: u64,

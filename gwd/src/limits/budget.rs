@@ -106,7 +106,7 @@ pub(crate) struct LocalQuota {
     budget: Arc<Budget>,
     /// Number of unused permits that this worker holds.
     spare: Cell<u64>,
-    /// Number of permits in a batch.
+    /// Number of permits that the worker takes from the budget in one batch.
     batch: u64,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct MemoryWaiter<'m>(&'m Memory);
 // === impl Bounds ===
 
 impl Bounds {
-    /// No limits.
+    /// Bounds without any limit.
     pub const NONE: Self = Self {
         connections: u64::MAX,
         connections_per_address: u32::MAX,
@@ -251,7 +251,7 @@ impl LocalQuota {
         true
     }
 
-    /// Returns one permit.
+    /// Returns the permit of one request.
     pub(crate) fn end(&self) {
         let mut spare = self.spare.get() + 1;
         if spare > self.batch {
@@ -355,7 +355,7 @@ impl Memory {
         held.max(self.measured.load(Ordering::Relaxed))
     }
 
-    /// Estimated and counted bytes, without the base.
+    /// Estimated and buffered bytes of the process, without the base.
     fn used_bytes(&self) -> u64 {
         self.reckoned.used() + self.buffered.used()
     }

@@ -30,7 +30,7 @@ pub(crate) struct Buffered {
 }
 
 impl Buffered {
-    /// Creates a counter of 0 bytes.
+    /// Creates a counter of 0 buffered bytes.
     pub(crate) fn new(memory: &Arc<Memory>) -> Self {
         Self {
             memory: Arc::clone(memory),
@@ -46,13 +46,14 @@ impl Buffered {
         (!memory.holds_up()).then_some(buffered)
     }
 
-    /// Sets the number of bytes and reports it.
+    /// Sets the number of buffered bytes and reports it to the process.
     pub(crate) fn set(&self, bytes: u64) {
         self.bytes.set(bytes);
         self.tell();
     }
 
-    /// Adds bytes. Reports them if the unreported part reaches [`UNREPORTED_MAX`].
+    /// Adds buffered bytes. Reports them to the process if the unreported part reaches
+    /// [`UNREPORTED_MAX`].
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         if self.bytes.get() >= self.reported.get() + UNREPORTED_MAX {
@@ -60,7 +61,8 @@ impl Buffered {
         }
     }
 
-    /// Subtracts bytes. Reports at once if fewer bytes remain than were reported.
+    /// Subtracts buffered bytes. Reports the change at once if fewer bytes remain than were
+    /// reported.
     pub(crate) fn sub(&self, bytes: usize) {
         self.bytes
             .set(self.bytes.get().saturating_sub(bytes as u64));
@@ -107,7 +109,7 @@ impl Buffered {
     }
 }
 
-/// Buffer with its accounting.
+/// Buffer whose bytes are counted until it is dropped.
 struct CountedBytes {
     bytes: Vec<u8>,
     _buffered: Buffered,

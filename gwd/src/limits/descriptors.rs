@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpSocket;
 
-/// Number of reserved descriptors.
+/// Number of reserved file descriptors.
 pub(crate) const KEPT: u64 = 128;
 
 /// File descriptor limit of the process; `u64::MAX` until [`raise`] has run.

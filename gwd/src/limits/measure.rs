@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::limits::budget::Memory;
 
-/// Interval of the measurements: 100ms.
+/// Interval at which memory use is measured: 100ms.
 const TICK: Duration = Duration::from_millis(100);
 /// Value from which on a limit counts as unlimited, in bytes.
 const NO_LIMIT: u64 = 1 << 50;

@@ -43,14 +43,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PROMPT: Duration = Duration::from_secs(5);
 /// Maximum descriptors in one message. The kernel's limit is 253.
 const DESCRIPTORS_MAX: usize = 128;
-/// Maximum length of one message, in bytes.
+/// Maximum length of one message of a handover, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Message from the old process to the new one. Each variant says which descriptors are attached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
-    /// Sockets of one address.
+    /// Sockets of one listening address.
     Listener {
         name: String,
         wanted: SocketAddr,

@@ -46,9 +46,10 @@ pub(crate) struct ListenSocket {
     pub(crate) id: u32,
     /// Name of the first listener that used the address.
     pub(crate) name: Box<str>,
-    /// Current connections of all workers.
+    /// Number of open connections of the address, over all workers.
     pub(crate) connections: AtomicU64,
-    /// Current idle connections without buffers, of all workers.
+    /// Number of idle connections of the address that have released their buffers, over all
+    /// workers.
     pub(crate) parked: AtomicU64,
     /// Time at which the running version stopped naming the address, in milliseconds of the clock;
     /// [`NEVER`] if it names the address.

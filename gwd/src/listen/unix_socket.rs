@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Maximum length of the accept queue.
+/// Maximum length of a socket's accept queue.
 const BACKLOG: i32 = 128;
 
 /// Binds a socket that only its owner can use. Replaces a socket that an earlier process left; any

@@ -20,13 +20,13 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Copy of a request that has not been sent.
 pub(crate) trait Unsent {
-    /// Maximum length of the body, in bytes.
+    /// Maximum length of a body that the mirror gets (`max_body`), in bytes.
     fn max_body_bytes(&self) -> u64;
 
-    /// Sends the copy.
+    /// Sends the copy with this body.
     fn send(self: Box<Self>, body: CopiedBody);
 
-    /// Records that the copy is not sent.
+    /// Records that the copy is not sent. `outcome`: label in the metrics.
     fn give_up(self: Box<Self>, outcome: &'static str);
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Flow {
     kept: Buffered,
     /// True once the client has sent the whole body.
     ended: Cell<bool>,
-    /// Outcome of the copy if it was abandoned.
+    /// Label of the outcome in the metrics if the copy was abandoned.
     given_up: Cell<Option<&'static str>>,
     wants_turn: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -65,7 +65,7 @@ impl Flow {
         self.ended.get()
     }
 
-    /// Outcome of the copy if it was abandoned.
+    /// Label of the outcome in the metrics if the copy was abandoned.
     pub(crate) fn given_up(&self) -> Option<&'static str> {
         self.given_up.get()
     }

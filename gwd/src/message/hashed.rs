@@ -15,7 +15,7 @@ use policy::auth::hmac_signature::{Content, Hashing};
 
 use crate::message::incoming::{Broken, Incoming};
 
-/// Body with the state of its digest.
+/// Request body with the state of its digest.
 pub(crate) struct Hashed {
     incoming: Incoming,
     /// Digest of the data that was read. `None` after the comparison.

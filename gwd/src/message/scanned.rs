@@ -18,7 +18,7 @@ use policy::threat::{Scan, Scanner, Violation};
 use crate::message::incoming::{Broken, Incoming};
 use crate::message::transfer::Transfer;
 
-/// Body with the state of its scans.
+/// Request body with the state of its scans.
 pub(crate) struct Scanned {
     incoming: Incoming,
     scans: Vec<Running>,
@@ -37,9 +37,9 @@ struct Running {
 
 /// Violation that a scan found.
 pub(crate) struct Found {
-    /// Name of the policy.
+    /// Name of the policy whose scan found the violation.
     pub(crate) policy: Arc<str>,
-    /// True if the policy only logs.
+    /// True if the policy only logs violations.
     pub(crate) logs: bool,
     pub(crate) violation: Violation,
 }

@@ -23,7 +23,7 @@ impl SpareMaps {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Clears a map and stores it.
+    /// Clears a header map and stores it for reuse.
     pub(crate) fn keep(&self, mut map: HeaderMap) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT_MAX && (1..=FIELDS_MAX).contains(&map.capacity()) {

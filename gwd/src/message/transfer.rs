@@ -33,7 +33,7 @@ pub(crate) enum Phase {
     Body,
 }
 
-/// Transfer of the current request and its response.
+/// State that the bodies of the current request and its response share.
 pub(crate) struct Transfer {
     pub(crate) deadline: Slot,
     pub(crate) clock: Clock,
@@ -58,7 +58,7 @@ pub(crate) struct Transfer {
 
 /// State of the current request's body.
 pub(crate) struct UploadState {
-    /// Maximum length in bytes.
+    /// Maximum length of the body, in bytes.
     bytes_max: Cell<u64>,
     /// Copies of the request for mirrors, which receive its body.
     copies: Cell<Option<Rc<Copies>>>,

@@ -19,12 +19,12 @@ use crate::message::tee::{Part, Reader, Tee};
 use crate::message::transfer::Transfer;
 use crate::runtime::clock::Clock;
 
-/// Streamed request body.
+/// Request body that is streamed from the client.
 pub(crate) struct Upload {
     incoming: BodySource,
     transfer: Rc<Transfer>,
     progress: Rc<Progress>,
-    /// Remaining bytes up to the size limit.
+    /// Number of further bytes that the size limit allows.
     left: u64,
     /// Response timeout in milliseconds, which starts when the upload ends.
     timeout_ms: u64,
@@ -107,7 +107,7 @@ impl Progress {
         self.awaited_ms.get() + waits_ms
     }
 
-    /// Ends a wait for the client.
+    /// Ends a wait for the client, and adds its duration to the time waited.
     fn client_sent(&self, clock: &Clock) {
         if self.awaits_since_ms.get().is_some() {
             self.awaited_ms.set(self.awaited_client_ms(clock.now_ms()));

@@ -69,7 +69,7 @@ pub(crate) async fn read(
     (body, read)
 }
 
-/// State of reading a body.
+/// State of reading a body up to a maximum length.
 struct Gathering {
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
@@ -78,7 +78,7 @@ struct Gathering {
     pace: Pace,
 }
 
-/// Reason why reading ended.
+/// Reason why reading a body ended.
 enum End {
     Whole,
     Longer,

@@ -155,7 +155,7 @@ impl Registry {
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
     }
 
-    /// Metrics in the Prometheus text format.
+    /// All metrics in the Prometheus text format.
     pub(crate) fn text(self: &Arc<Self>) -> String {
         let families = Collector::collect(&**self);
         prometheus::TextEncoder::new()

@@ -38,7 +38,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> UpstreamMetrics {
 }
 
 impl Values {
-    /// Adds an upstream and its hosts.
+    /// Adds the metrics of an upstream and its hosts.
     fn add_upstream(&mut self, state: &State, now_ms: u64) {
         let upstream = || ("upstream", state.name.to_string());
         self.add_circuit(&state.breaker, now_ms, &[upstream()]);
@@ -63,7 +63,7 @@ impl Values {
         }
     }
 
-    /// Adds a host of an upstream.
+    /// Adds the metrics of a host of an upstream.
     fn add_host(&mut self, upstream: &str, host: &Host, now_ms: u64) {
         let upstream = || ("upstream", upstream.to_owned());
         let labels = vec![upstream(), ("host", host.name.to_string())];
@@ -114,7 +114,7 @@ impl Values {
         }
     }
 
-    /// Metrics with their names and help texts.
+    /// All metrics, with their names and help texts.
     fn into_metrics(self) -> UpstreamMetrics {
         UpstreamMetrics {
             gauges: [
@@ -176,7 +176,7 @@ impl Values {
     }
 }
 
-/// Adds a counter that is not 0.
+/// Adds the value of a counter, unless the value is 0.
 fn insert(numbers: &mut Numbers, labels: Labels, count: &AtomicU64) {
     let count = count.load(Ordering::Relaxed);
     if count > 0 {

@@ -501,7 +501,7 @@ impl Node {
         self.registry.bundles().certificates = expiries;
     }
 
-    /// Metrics in the Prometheus text format.
+    /// All metrics in the Prometheus text format.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.registry.text()
@@ -598,7 +598,7 @@ impl Version {
         self.0.bundle
     }
 
-    /// Number of routes.
+    /// Number of routes of the version.
     #[must_use]
     pub fn routes(&self) -> usize {
         self.0.snapshot.route_count()

@@ -171,7 +171,7 @@ fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32,
     }
 }
 
-/// Runs periodic tasks once a second.
+/// Runs the worker's periodic tasks once a second.
 async fn sweep(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

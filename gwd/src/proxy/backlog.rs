@@ -33,7 +33,7 @@ pub(crate) struct Backlog {
     worker: Rc<Worker>,
     /// Client address of the connection.
     client: IpAddr,
-    /// Uploads that were received but not read.
+    /// Counts the bytes of uploads that were received but not read.
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,

@@ -30,7 +30,7 @@ const PREFACE_BYTES: usize = 24;
 pub(super) const FRAME_HEADER_BYTES: usize = 9;
 /// Maximum length of a payload: the default of SETTINGS_MAX_FRAME_SIZE, which gwd does not change.
 const PAYLOAD_BYTES: usize = 16_384;
-/// Length of one SETTINGS parameter.
+/// Length of one SETTINGS parameter, in bytes.
 const SETTING_BYTES: usize = 6;
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
 const WINDOW_MAX: u32 = 0x7FFF_FFFF;
@@ -56,7 +56,7 @@ const END_HEADERS: u8 = 0x4;
 /// connection at once.
 pub(super) const INVALID_FRAME: &[u8] = &[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0];
 
-/// State of a client's frames.
+/// State of the HTTP/2 frames that a client sends.
 #[derive(Debug)]
 pub(super) struct ClientFrames {
     pub(super) flood: Flood,
@@ -75,10 +75,10 @@ pub(super) struct ClientFrames {
     pub(super) data: u64,
 }
 
-/// Result of inspecting input.
+/// Result of inspecting the input of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Number of bytes that h2 gets.
+    /// Number of bytes of the input that h2 gets.
     pub(super) passed: usize,
     pub(super) then: Then,
 }
@@ -95,7 +95,7 @@ pub(super) enum Then {
     End(Reason),
 }
 
-/// Header of a frame.
+/// Header of an HTTP/2 frame.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     length: usize,

@@ -12,7 +12,7 @@ use h2::Reason;
 /// streams, because a client may not know yet which streams the gateway has reset.
 const OPEN_MAX: usize = 256;
 
-/// States of the streams of a connection.
+/// States of the streams of an HTTP/2 connection.
 #[derive(Debug, Default)]
 pub(super) struct ClientStreams {
     /// Highest stream that the client has opened, or 0.

@@ -101,9 +101,10 @@ pub(crate) async fn exchange(
 pub(crate) struct Version {
     /// Newest version, whose revocation list applies to all exchanges.
     newest: Rc<View>,
-    /// Version that has the listener of the connection.
+    /// Version that has the listener of the connection: the newest one, or the last one that named
+    /// its address.
     pub(super) view: Rc<View>,
-    /// Index of the listener.
+    /// Index of the listener in `view`.
     pub(super) listener: usize,
 }
 

@@ -34,7 +34,7 @@ use crate::proxy::refused::log_refused_connection;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::Slot;
 
-/// Maximum concurrent streams (data-plane.md §1).
+/// Maximum concurrent streams of a client's connection (data-plane.md §1).
 const STREAMS_MAX: u32 = 128;
 /// Receive windows of a stream and of the connection, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -56,7 +56,7 @@ const IDLE_WANTED_MS: u64 = 1_000;
 /// Maximum time that an idle connection stays open after GOAWAY: 5s.
 const GOODBYE_MS: u64 = 5_000;
 
-/// Serves a connection until it ends.
+/// Serves an HTTP/2 connection until it ends.
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let deadline = conn.worker.deadlines.slot();
     deadline.set(conn.worker.clock.now_ms() + conn.limits.idle_timeout_ms);
@@ -210,7 +210,7 @@ struct Watch<'c> {
     blocked_until_ms: Option<u64>,
     /// Time from which the connection is too old: the client then gets GOAWAY.
     old_at_ms: u64,
-    /// Time at which GOAWAY was sent.
+    /// Time at which GOAWAY was sent, in milliseconds of the clock. `None` before that.
     told_ms: Option<u64>,
 }
 

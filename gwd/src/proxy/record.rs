@@ -55,7 +55,7 @@ pub(crate) struct Record {
     /// gRPC status that ended the call.
     grpc_status: Option<u32>,
     upstream: Option<CallRecord>,
-    /// Time at which the response head was complete.
+    /// Time at which the response head was complete, in nanoseconds of the clock.
     head_ns: u64,
     pub(crate) bytes_out: u64,
     /// Time for which the gateway waited for the upstream's body before it sent the head, in

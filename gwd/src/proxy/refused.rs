@@ -8,7 +8,7 @@ use crate::proxy::connection::Conn;
 use crate::proxy::record::{display, number, text};
 use crate::runtime::clock::write_timestamp;
 
-/// Maximum number of logged bytes of the head.
+/// Maximum number of bytes of a refused head that are logged.
 const SHOWN_BYTES_MAX: usize = 64;
 
 /// Refused head of an HTTP/2 request.

@@ -56,7 +56,7 @@ static LISTENER_GONE: Reject = Reject {
     title: "No route matches this request",
 };
 
-/// Response before it is sent.
+/// Response to a client before it is sent.
 pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -67,7 +67,7 @@ pub(crate) struct Made {
     pub(crate) close: bool,
 }
 
-/// Body of a response.
+/// Body of a response to a client.
 pub(crate) enum MadeBody {
     Own(Bytes),
     Upstream(Answered),
@@ -309,7 +309,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     keep_alive
 }
 
-/// Response to a failure.
+/// Response to a failure of the exchange.
 pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
     let info = failure.kind.info();
     record.failed(failure);

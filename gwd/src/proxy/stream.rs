@@ -112,7 +112,8 @@ impl Stream {
         Failure::new(kind)
     }
 
-    /// Ends an exchange.
+    /// Ends an exchange. An HTTP/1 connection becomes idle. The client of an HTTP/2 stream gets
+    /// time to accept the rest of the response.
     pub(crate) fn exchange_ended(&self, now_ms: u64) {
         self.transfer.deadline.no_limit();
         if self.single {

@@ -26,7 +26,7 @@ use crate::worker::Worker;
 
 /// Maximum time that one side may continue after the other side has ended: 5s.
 const GOODBYE_MS: u64 = 5_000;
-/// Maximum bytes of one read.
+/// Maximum bytes of one read from a side of a tunnel.
 const SCRATCH_BYTES: usize = 32 << 10;
 /// Like [`SCRATCH_BYTES`], but while memory is scarce: 4 KiB, because bytes that the other side
 /// does not accept must be stored.

@@ -120,7 +120,7 @@ pub(super) async fn response(
     }
 }
 
-/// Result of a check.
+/// Result of validating a response.
 enum Verdict {
     Valid,
     /// The body was too long to be checked, and it is streamed.
@@ -202,7 +202,7 @@ async fn body(
     })
 }
 
-/// Result of reading a body up to a maximum length.
+/// Result of reading a response's body up to a maximum length.
 enum Read {
     Whole(bytes::Bytes),
     /// The body is longer than the maximum.
@@ -211,7 +211,7 @@ enum Read {
     NoMemory,
 }
 
-/// Reads a body up to `bytes_max`. `body` then begins with the bytes read.
+/// Reads a response's body up to `bytes_max`. `body` then begins with the bytes read.
 async fn read(
     forwarding: &Forwarding<'_, '_>,
     body: &mut Incoming,
@@ -245,7 +245,7 @@ async fn read(
     })
 }
 
-/// State of reading a body.
+/// State of reading a response's body.
 struct Reading {
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
@@ -255,7 +255,7 @@ struct Reading {
     waits: bool,
 }
 
-/// Reason why reading ended.
+/// Reason why reading a response's body ended.
 enum End {
     Whole,
     Longer,

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::runtime::clock::Clock;
 
-/// No deadline.
+/// Time of a deadline that never passes.
 const NEVER: u64 = u64::MAX;
 /// Minimum interval between two passes, which is the precision of deadlines: 10ms.
 const TICK_MS: u64 = 10;
@@ -62,7 +62,7 @@ pub(crate) struct Limit {
     pub(crate) of: LimitOf,
 }
 
-/// Origin of a limit.
+/// Origin of the time limit of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitOf {
     /// The deadline that the client set for its call (`grpc-timeout`).
@@ -73,7 +73,7 @@ pub(crate) enum LimitOf {
     Credential,
 }
 
-/// No limit.
+/// Limit that never passes.
 const UNLIMITED: Limit = Limit {
     at_ms: NEVER,
     of: LimitOf::Client,

@@ -413,7 +413,7 @@ async fn is_well(client: &Client, connection: &MultiplexedConnection, sha: &str)
     }
 }
 
-/// Command that calls the script with these arguments.
+/// Redis command that calls the script with these arguments.
 fn call(sha: &str, key: &str, tokens: Tokens, cost: i64) -> Cmd {
     let (algorithm, end_min) = match tokens.algorithm {
         policy::Algorithm::Bucket => ("bucket", 0),

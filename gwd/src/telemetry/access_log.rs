@@ -14,7 +14,7 @@ use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::process::Counters;
 
-/// Maximum number of buffers in the queue.
+/// Maximum number of full buffers in the queue of the writing thread.
 const QUEUE_MAX: usize = 256;
 /// Number of bytes at which a buffer is full and is passed to the writing thread.
 const BATCH_BYTES: usize = 32 << 10;
@@ -151,7 +151,7 @@ impl Writer {
         self.batch.borrow().lines == 1
     }
 
-    /// Passes the buffer to the writing thread.
+    /// Passes the buffer of this worker to the writing thread.
     pub(crate) fn flush(&self, process: &Counters) {
         let Some(queue) = &self.queue else { return };
         let batch = self.batch.replace(Batch::new());

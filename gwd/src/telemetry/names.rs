@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 /// Time in milliseconds for which an unused name is kept: 10 minutes.
 const GRACE_MS: u64 = 600_000;
 
-/// Number for requests that match no route.
+/// Metric id of requests that match no route.
 pub(crate) const UNMATCHED: u32 = 0;
 
-/// Names with their numbers.
+/// Names of routes and upstreams, with their metric ids.
 #[derive(Debug)]
 pub(crate) struct Names(Mutex<Table>);
 
@@ -72,7 +72,7 @@ impl Names {
         });
     }
 
-    /// Name with this number, unless it was removed.
+    /// Name with this metric id, unless it was removed.
     pub(crate) fn resolve(&self, number: u32) -> Option<String> {
         let table = self.lock();
         table

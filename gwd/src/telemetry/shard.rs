@@ -75,7 +75,7 @@ pub(crate) struct Counted {
     pub(crate) sum_ns: u64,
 }
 
-/// Labels of a request series.
+/// Labels of a series of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestKey {
     pub(crate) route: u32,
@@ -258,7 +258,7 @@ impl Shard {
         add(&counts.response, bytes.response);
     }
 
-    /// Counts a rejection.
+    /// Counts a rejection of a request.
     pub(crate) fn rejected(&self, key: RejectionKey) {
         let mut rejections = self.rejections.borrow_mut();
         if let Some(count) = rejections.get(&key) {
@@ -295,7 +295,7 @@ impl Shard {
         decisions.insert(key, count);
     }
 
-    /// Counts a retry.
+    /// Counts a retry of a request to an upstream.
     pub(crate) fn retried(&self, upstream: u32, reason: Label) {
         let mut retries = self.retries.borrow_mut();
         let count = retries.entry((upstream, reason)).or_insert_with(|| {
@@ -353,7 +353,7 @@ impl Shard {
         gauge
     }
 
-    /// Changes the number of requests in progress.
+    /// Adds `change` to the number of requests in progress with this method.
     pub(crate) fn active(&self, method: u8, change: i64) {
         let cell = &self.active[usize::from(method)];
         cell.store(cell.load(Ordering::Relaxed) + change, Ordering::Relaxed);
@@ -390,7 +390,7 @@ impl Histogram {
         add(&self.sum_ns, ns);
     }
 
-    /// Current counts.
+    /// Current counts of the histogram.
     pub(crate) fn counted(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(value),
@@ -399,7 +399,7 @@ impl Histogram {
     }
 }
 
-/// Index of a duration's bucket.
+/// Index of the bucket that counts a duration.
 fn bucket(ns: u64) -> usize {
     let found = BOUNDS_NS.iter().position(|bound| ns <= *bound);
     found.unwrap_or(BOUNDS_NS.len())
@@ -415,7 +415,7 @@ impl RequestSeries {
         add(&self.overhead_sum_ns, overhead_ns);
     }
 
-    /// Number of body bytes.
+    /// Number of body bytes of the requests of this series.
     pub(crate) fn bytes(&self) -> BodyBytes {
         BodyBytes {
             request: value(&self.request_bytes),
@@ -443,7 +443,7 @@ impl RequestSeries {
 // === impl ByteCounts ===
 
 impl ByteCounts {
-    /// Current numbers of bytes.
+    /// Current numbers of body bytes to and from the upstream.
     pub(crate) fn counted(&self) -> BodyBytes {
         BodyBytes {
             request: value(&self.request),

@@ -18,7 +18,7 @@ use super::client_auth::Admission;
 use super::peer_certificate::PeerCertificate;
 use crate::runtime::compute::Compute;
 
-/// Maximum time for a handshake: 10s.
+/// Maximum time for a TLS handshake with a client: 10s.
 pub(crate) const HANDSHAKE_MS: u64 = 10_000;
 
 /// Properties of an established TLS connection.
@@ -113,7 +113,7 @@ pub(crate) enum Signing {
     Done,
 }
 
-/// Failed handshake.
+/// Failed TLS handshake with a client.
 pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
     /// Connection. It stays open so that the client can read the alert.

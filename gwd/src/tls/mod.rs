@@ -46,7 +46,7 @@ pub(crate) enum Unusable {
     /// The content cannot be used: it is not a certificate or key, the key does not belong to the
     /// certificate, or the certificate has expired.
     Content {
-        /// References of the secrets.
+        /// References of the secrets that cannot be used.
         what: String,
         why: String,
     },
@@ -252,7 +252,7 @@ impl<T> Cell<T> {
         })
     }
 
-    /// Current value.
+    /// Current value of the cell.
     pub(crate) fn now(&self) -> Arc<T> {
         self.made.load_full()
     }
@@ -349,7 +349,7 @@ impl TlsListener {
         self.chooser.has_rsa()
     }
 
-    /// Current admission rules.
+    /// Current rules for admitting clients by certificate.
     fn admission(&self) -> Arc<Admission> {
         self.admission.now()
     }

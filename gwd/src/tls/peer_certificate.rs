@@ -49,12 +49,12 @@ impl PeerCertificate {
         })
     }
 
-    /// Certificate, and the others that the client sent.
+    /// Certificate of the client, and the other certificates that it sent.
     pub(super) fn chain(&self) -> (&CertificateDer<'static>, &[CertificateDer<'static>]) {
         (&self.own, &self.others)
     }
 
-    /// Certificate in DER.
+    /// Certificate of the client in DER.
     pub(crate) fn der(&self) -> &[u8] {
         &self.own
     }

@@ -19,7 +19,7 @@ pub(crate) struct CallCx {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) deadlines: Rc<Deadlines>,
-    /// Counters of this worker.
+    /// Metric counters of this worker.
     pub(crate) shard: Shard,
     /// Counters of the process for rare events.
     pub(crate) counters: Arc<Counters>,

@@ -38,7 +38,7 @@ pub(crate) enum Purpose {
 /// Parameters of a new connection.
 pub(crate) struct Dial<'a> {
     pub(crate) address: &'a Address,
-    /// Host name for TLS.
+    /// Host name for the TLS handshake.
     pub(crate) name: &'a str,
     /// TLS settings, or `None` for a connection without TLS.
     pub(crate) tls: Option<&'a Connector>,

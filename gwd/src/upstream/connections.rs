@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Connection count and waiters of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    /// Number of permits in use.
+    /// Number of connection permits in use.
     open: AtomicU64,
     /// Number of waiters in the queue, readable without its lock.
     waiting: AtomicU64,
@@ -41,7 +41,7 @@ pub(crate) struct Connections {
     pools: Mutex<Vec<IdlePool>>,
 }
 
-/// Permit for one connection; dropping it returns it.
+/// Permit for one connection. Dropping this value returns the permit.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Arc<State>);
 
@@ -134,7 +134,7 @@ impl Connections {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// True if there is a waiter.
+    /// True if a request waits for a connection.
     pub(crate) fn are_awaited(&self) -> bool {
         self.waiting() > 0
     }
@@ -147,7 +147,7 @@ impl Connections {
         });
     }
 
-    /// Unregisters a pool.
+    /// Unregisters a pool: its idle connections are no longer closed for waiters.
     pub(crate) fn part(&self, gauge: &Arc<PoolGauge>) {
         lock(&self.pools).retain(|stock| !Arc::ptr_eq(&stock.gauge, gauge));
     }

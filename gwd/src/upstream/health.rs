@@ -28,7 +28,7 @@ use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};
 use crate::upstream::{probe, state_log};
 
-/// Maximum concurrent checks over all upstreams.
+/// Maximum concurrent health checks over all upstreams.
 const PROBES_MAX: usize = 64;
 
 /// Results of the active health checks of one host. Only the health check thread writes them.

@@ -151,7 +151,7 @@ impl Common {
             })
     }
 
-    /// Current hosts.
+    /// Current hosts of the upstream.
     pub(crate) fn set(&self) -> Arc<HostSet> {
         self.set.load_full()
     }

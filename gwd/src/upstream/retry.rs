@@ -110,7 +110,7 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
         .map(|condition| condition.word())
 }
 
-/// Outcome of the previous attempt.
+/// Outcome of the attempt before a retry.
 pub(super) enum Before {
     Nothing,
     Answered(StatusCode),
@@ -118,8 +118,8 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Failure to report if a retry found no host or an open breaker: the failure of the previous
-    /// attempt, which tells the cause.
+    /// Failure to report instead of `failure`, if a retry found no host or an open breaker: it
+    /// names the outcome of the previous attempt, which is the cause.
     pub(super) fn instead_of(&self, failure: Failure) -> Failure {
         match (failure.kind, self) {
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),

@@ -97,7 +97,7 @@ pub(crate) struct Host {
     pub(crate) name: Box<str>,
     /// Number of upstreams, in versions in memory, that have the host in their current set.
     listed: AtomicU32,
-    /// Requests in progress.
+    /// Requests in progress at the host.
     pub(crate) active: AtomicU32,
     /// End of the last ejection by outlier detection, in milliseconds of the clock; 0 if there was
     /// none.

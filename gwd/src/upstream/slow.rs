@@ -64,7 +64,7 @@ pub(crate) struct Unfinished {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UploadCount(Option<Rc<RefCell<Option<Unfinished>>>>);
 
-/// Permit for a slow upload to continue.
+/// Permit with which a slow upload may continue.
 #[derive(Debug)]
 pub(crate) struct SlowPermit {
     state: Arc<State>,

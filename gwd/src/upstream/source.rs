@@ -19,7 +19,7 @@ use crate::runtime::deadlines::in_time;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::sending::no_room_for_slow;
 
-/// Request body.
+/// Body of a request to an upstream, for all its attempts.
 pub(super) enum Source {
     None,
     /// Body that was received completely and is kept for retries.

@@ -25,7 +25,7 @@ pub(crate) enum Transport {
     Http2(Box<http2::Connection>),
 }
 
-/// Request to send.
+/// Request to send to an upstream.
 pub(crate) struct Call<'c, 'h> {
     pub(crate) head: &'c mut Outbound<'h>,
     pub(crate) body: RequestBody,
@@ -42,7 +42,7 @@ pub(crate) enum Begun {
 /// Response. Boxed, because many functions pass it from the connection to the client.
 pub(crate) type Answer = Box<Response<Incoming>>;
 
-/// Failed call.
+/// Failed request to an upstream.
 pub(crate) struct Refused {
     pub(crate) error: CallError,
     /// Body of the request, if no byte of the request was sent.
@@ -66,7 +66,7 @@ pub(crate) enum CallError {
     Panicked,
 }
 
-/// Response body.
+/// Body of an upstream's response.
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),

@@ -65,7 +65,7 @@ struct Asking<'a, 's> {
     held: ExchangePermits,
 }
 
-/// Connection for the handshake.
+/// Connection to an upstream on which a handshake is made.
 enum HandshakeConnection {
     Alone(Opened),
     Shared(Lease),

@@ -33,7 +33,7 @@ pub struct Api {
     /// operations use them first.
     #[n(4)]
     pub treatments: Vec<Treatment>,
-    /// Operations, by key.
+    /// Operations of the API, by key.
     #[n(5)]
     pub operations: Set<Operation>,
     /// Settings of the whole API that gwd cannot run yet.
@@ -122,7 +122,7 @@ pub struct Operation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Owns {
-    /// Requests that match its method, template and conditions.
+    /// Requests that match the operation's method, template and conditions.
     #[default]
     #[n(0)]
     Described,
@@ -176,7 +176,7 @@ pub struct Treatment {
     /// Steps of the chain in order.
     #[n(1)]
     pub chain: Vec<Link>,
-    /// Name of the upstream.
+    /// Name of the upstream that gets the requests.
     #[n(2)]
     pub upstream: String,
     /// Timeout from the end of the request to the response head, in milliseconds.
@@ -224,7 +224,7 @@ impl PathReadings {
     }
 }
 
-/// One step of a chain.
+/// One step of the chain of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Link {
     /// Checks the security requirement.

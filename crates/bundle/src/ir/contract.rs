@@ -17,7 +17,7 @@ pub struct Contract {
     /// Name of the API.
     #[n(0)]
     pub name: String,
-    /// Operations, by key.
+    /// Operations of the API, by key.
     #[n(2)]
     pub operations: Set<ContractOperation>,
     /// Requests that the API makes to clients, with the keys `KEY callback NAME METHOD EXPRESSION`
@@ -54,7 +54,7 @@ pub struct ContractOperation {
     pub responses: Vec<Response>,
 }
 
-/// A parameter.
+/// Parameter of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Parameter {
@@ -74,7 +74,7 @@ pub struct Parameter {
     pub says: Value,
 }
 
-/// Place of a parameter.
+/// Place of a parameter in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ParameterPlace {
@@ -102,7 +102,7 @@ pub struct Body {
     /// True if a body is required.
     #[n(0)]
     pub required: bool,
-    /// Media types by name.
+    /// Descriptions of the body by media type.
     #[n(2)]
     pub media_types: Set<MediaType>,
 }
@@ -120,17 +120,17 @@ pub struct MediaType {
     pub says: Value,
 }
 
-/// A response.
+/// Response of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Response {
     /// Status, for example `200`, `4xx` or `default`.
     #[n(0)]
     pub status: String,
-    /// Media types by name.
+    /// Descriptions of the body by media type.
     #[n(2)]
     pub media_types: Set<MediaType>,
-    /// Header fields by name.
+    /// Header fields of the response, by name.
     #[n(3)]
     pub headers: Set<Header>,
 }

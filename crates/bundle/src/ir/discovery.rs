@@ -5,7 +5,7 @@ use policy::declared::{Scalar, Settings, Value};
 
 use super::upstream::Target;
 
-/// Source of discovered hosts.
+/// Source of the hosts of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Discovery {
     /// A DNS name that gwd resolves.

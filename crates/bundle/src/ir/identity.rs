@@ -26,9 +26,9 @@ pub struct IdentityParts<'a> {
 /// Identity fields by the upstream or server that receives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityFields {
-    /// Fields by the name of the upstream.
+    /// Fields by the name of the upstream that receives them.
     upstreams: BTreeMap<String, BTreeSet<String>>,
-    /// Fields by server ([`Servers`]).
+    /// Fields by the server that receives them ([`Servers`]).
     servers: BTreeMap<String, BTreeSet<String>>,
     /// Fields that gwd sends to upstreams whose servers it finds while it runs. These may be the
     /// servers of any other upstream.

@@ -60,7 +60,7 @@ use std::sync::LazyLock;
 pub struct Gateway {
     /// Everything that does not belong to a single API.
     pub shared: Shared,
-    /// Behaviour of the APIs.
+    /// Routing and processing of the requests of each API.
     pub apis: Set<Api>,
 }
 

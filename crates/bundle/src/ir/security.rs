@@ -13,7 +13,7 @@ pub struct Scheme {
     /// Name of the scheme in the document.
     #[n(0)]
     pub name: String,
-    /// Place of the credential.
+    /// Place of the credential in a request.
     #[n(1)]
     pub place: Place,
     /// Verifier of the credential.

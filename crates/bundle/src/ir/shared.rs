@@ -177,7 +177,7 @@ pub enum CertificateFields {
 }
 
 impl CertificateFields {
-    /// Value in gateway.yaml.
+    /// Value of `forward_client_cert` in gateway.yaml.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -367,7 +367,7 @@ pub struct Password {
     /// Name of the user.
     #[n(0)]
     pub user: String,
-    /// Hash in the PHC string format.
+    /// Hash of the password in the PHC string format.
     #[n(1)]
     pub argon2id: String,
 }

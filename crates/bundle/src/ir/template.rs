@@ -39,9 +39,9 @@ pub struct Pattern {
 /// Error of parsing a path template: the reason and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateFault {
-    /// The reason.
+    /// Reason why the template is faulty.
     pub kind: TemplateFaultKind,
-    /// Byte range of the faulty part.
+    /// Byte range of the faulty part in the template's text.
     pub range: std::ops::Range<usize>,
 }
 
@@ -316,7 +316,7 @@ impl fmt::Display for Segment {
     }
 }
 
-/// Splits at slashes outside braces.
+/// Splits the text of a template at slashes outside braces.
 fn split_segments(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     text.split(move |c| {

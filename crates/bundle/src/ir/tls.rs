@@ -33,7 +33,7 @@ pub struct Certificate {
     /// Certificate chain in PEM, the gateway's certificate first.
     #[n(1)]
     pub cert: SecretRef,
-    /// Private key in PEM.
+    /// Private key of the certificate in PEM.
     #[n(2)]
     pub key: SecretRef,
 }
@@ -64,7 +64,7 @@ pub struct ClientCertificate {
     /// Certificate chain in PEM, the gateway's certificate first.
     #[n(0)]
     pub cert: SecretRef,
-    /// Private key in PEM.
+    /// Private key of the certificate in PEM.
     #[n(1)]
     pub key: SecretRef,
 }

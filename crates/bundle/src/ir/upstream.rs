@@ -71,10 +71,10 @@ pub struct Upstream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RewriteResponses {
-    /// `Location` and `Content-Location`.
+    /// True if `Location` and `Content-Location` are rewritten.
     #[n(0)]
     pub location: bool,
-    /// Attributes `Path` and `Domain` of `Set-Cookie`.
+    /// True if the attributes `Path` and `Domain` of `Set-Cookie` are rewritten.
     #[n(1)]
     pub cookies: bool,
 }
@@ -119,7 +119,7 @@ pub enum HostHeader {
     /// Authority of the target.
     #[n(1)]
     Upstream,
-    /// This fixed value.
+    /// Fixed value.
     #[n(2)]
     Value(#[n(0)] String),
 }
@@ -134,7 +134,7 @@ pub struct Target {
     /// Host name or IP address, IPv6 without brackets; or the absolute path of a UNIX socket.
     #[n(1)]
     pub host: String,
-    /// Port. 0 for a UNIX socket.
+    /// Port of the target. 0 for a UNIX socket.
     #[n(2)]
     pub port: u16,
     /// Path to add in front of the request's path: empty, or `/…` without a final slash.

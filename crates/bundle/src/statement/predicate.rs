@@ -97,7 +97,7 @@ pub struct Record {
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
-    /// Signing time.
+    /// Signing time of the record.
     pub created: Moment,
     /// Time from which a gwd refuses the record, unless it has accepted the record before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ pub struct Record {
     pub evidence: BTreeSet<Digest>,
     /// Newest revocation list at the time of signing. None before the first.
     pub revocations: Option<Pointer>,
-    /// Bundles to remove from memory and disk.
+    /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
     /// Handling of open tunnels whose authorisation changed. Default: `Keep`. Reserved: gwc does
     /// not write it, and gwd does not read it.
@@ -161,7 +161,7 @@ pub struct Revoke {
     pub serial: u64,
     /// Digest of the list before this one. None for the first.
     pub previous: Option<Digest>,
-    /// Signing time.
+    /// Signing time of the list.
     pub created: Moment,
     /// Bundles that must never run, not even by rollback.
     pub bundles: BTreeSet<Digest>,
@@ -228,7 +228,7 @@ impl Role {
     /// All roles.
     pub const ALL: [Self; 4] = [Self::Build, Self::Release, Self::Revoke, Self::Approve];
 
-    /// Name in the trust file.
+    /// Name of the role in the trust file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -258,7 +258,7 @@ impl fmt::Display for Role {
 }
 
 impl RecordKind {
-    /// Value in the payload.
+    /// Value of `kind` in the payload of a record.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ const WHAT: &str = "statement manifest";
 /// Files of a statement in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Bytes of the manifest.
+    /// Bytes of the statement's manifest.
     pub manifest: Vec<u8>,
     /// Bytes of the envelope, the manifest's only layer.
     pub envelope: Vec<u8>,

@@ -17,9 +17,9 @@ pub struct Memory(Mutex<Content>);
 /// Contents of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    /// The blobs.
+    /// Blobs of the store, by digest.
     pub blobs: BTreeMap<Digest, Vec<u8>>,
-    /// The links.
+    /// Links of the store, by chain and serial.
     pub links: BTreeMap<(Chain, u64), Digest>,
 }
 

@@ -133,9 +133,9 @@ pub trait Store: Blobs {
 /// A chain of numbered links.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Chain {
-    /// Records of a channel.
+    /// Chain of the records of a channel.
     Channel(ChannelName),
-    /// Revocation lists.
+    /// Chain of the revocation lists.
     Revocations,
 }
 
@@ -144,7 +144,7 @@ pub enum Chain {
 pub enum WriteError {
     /// Another writer created a link with this serial first. `gwc` exits with 3.
     Conflict {
-        /// Serial that is in use.
+        /// Serial that another writer has used.
         serial: u64,
     },
     /// Any other error.

@@ -50,19 +50,19 @@ pub struct Floors {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedKey {
-    /// Sha256 of `spki`.
+    /// SHA-256 of `spki`.
     pub id: KeyId,
     /// Person or machine that holds the key. Thresholds count owners.
     pub owner: String,
-    /// Public key.
+    /// Public key that verifies the signatures.
     pub spki: PublicKey,
     /// Roles in which the key may sign.
     pub roles: BTreeSet<Role>,
     /// Channels for which the key may sign.
     pub channels: BTreeSet<Scope>,
-    /// Start of validity.
+    /// Time from which the key is valid.
     pub not_before: Moment,
-    /// End of validity, exclusive.
+    /// Time from which the key is no longer valid.
     pub not_after: Moment,
     /// State of the key: active, retired or revoked.
     pub state: KeyState,
@@ -93,13 +93,14 @@ pub enum KeyState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Minimum for build statements. The owners of all build statements in evidence count together.
+    /// Minimum number of owners for build statements. The owners of all build statements in
+    /// evidence count together.
     pub build: u32,
-    /// Minimum for release records.
+    /// Minimum number of owners for release records.
     pub release: u32,
-    /// Minimum for revocation lists.
+    /// Minimum number of owners for revocation lists.
     pub revoke: u32,
-    /// Minimum for approvals.
+    /// Minimum number of owners for approvals.
     pub approve: u32,
 }
 
@@ -473,7 +474,7 @@ impl TrustedKey {
 // === impl Thresholds ===
 
 impl Thresholds {
-    /// Thresholds of one owner for each role.
+    /// Thresholds that require one owner for each role.
     pub const ONE: Self = Self {
         build: 1,
         release: 1,

@@ -1,6 +1,6 @@
 //! JSON Schema of the trust file, published as `schemas/trust.schema.json`.
 
-/// The schema as JSON text.
+/// JSON Schema of the trust file, as text.
 #[must_use]
 pub const fn text() -> &'static str {
     SCHEMA

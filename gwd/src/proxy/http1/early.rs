@@ -33,7 +33,7 @@ static TARGET_TOO_LONG: Reject = Reject {
     title: "The request target is too long",
 };
 
-/// Response to a parser error.
+/// Response to a request head that the parser rejected.
 pub(super) fn reject(error: request::Error) -> &'static Reject {
     match error {
         request::Error::Invalid => &HEAD_INVALID,

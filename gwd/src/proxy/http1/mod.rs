@@ -33,7 +33,7 @@ use wire::Wire;
 /// parser still accepts the request, so that the edge can reject it with a regular response.
 const FIELDS_MIN: usize = 100;
 
-/// Reason why serving exchanges has ended.
+/// Reason why a connection serves no more exchanges.
 enum End {
     /// The client closed the connection, the last response was sent, or a tunnel takes over the
     /// connection.
@@ -48,7 +48,7 @@ enum End {
     CutShort,
 }
 
-/// Serves a connection until it ends.
+/// Serves an HTTP/1 connection until it ends.
 pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     let stream = Stream::of_connection(conn);
     loop {
@@ -133,7 +133,7 @@ async fn active(wire: &Rc<Wire>) -> End {
     .await
 }
 
-/// Serves exchanges one after another.
+/// Serves the exchanges of a connection one after another.
 async fn exchanges(wire: &Rc<Wire>) -> End {
     let limits = Limits {
         bytes: usize::try_from(wire.stream.limits.header_bytes).unwrap_or(usize::MAX),

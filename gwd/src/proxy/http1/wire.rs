@@ -166,7 +166,7 @@ impl Wire {
         self.state.borrow().body.is_ended()
     }
 
-    /// Appends to the output buffer.
+    /// Appends bytes to the output buffer, which `write` receives.
     pub(super) fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.state.borrow_mut().out);
     }

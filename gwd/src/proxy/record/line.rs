@@ -23,7 +23,7 @@ pub(super) struct Line {
     bytes: Vec<u8>,
     /// Path as sent by the client. Logged only if the normalised path is not known.
     raw_path: Option<Box<str>>,
-    /// Cause of a failure.
+    /// Cause of the exchange's failure.
     pub(super) why: Option<Box<str>>,
     /// Codes of the refusals by policies in log-only mode.
     noted: Vec<&'static str>,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Error};
 
-/// Bytes to reserve for one read.
+/// Number of bytes to reserve for one read of a response's body.
 const READ: usize = 16 << 10;
 
 /// State of receiving a response's body.

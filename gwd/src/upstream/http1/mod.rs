@@ -63,7 +63,7 @@ pub(crate) enum Error {
     Closed,
     /// The connection ended within the response.
     Incomplete,
-    /// Reading or writing failed.
+    /// Reading from the connection or writing to it failed.
     Io(io::Error),
     /// The upstream sent something that is not a response, or not one that may be forwarded.
     Invalid(&'static str),
@@ -73,7 +73,7 @@ pub(crate) enum Error {
     Upload,
 }
 
-/// Failed call.
+/// Failed request to an upstream.
 pub(crate) struct Refused {
     pub(crate) error: Error,
     /// Body of the request, if no byte of the request was sent.
@@ -210,7 +210,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    /// Reads available bytes.
+    /// Reads available bytes of the connection into the buffer, which gets `room` bytes of space
+    /// first.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
         poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)

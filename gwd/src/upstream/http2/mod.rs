@@ -69,7 +69,7 @@ pub(crate) struct Connection {
     state: Rc<State>,
 }
 
-/// Parameters of a connection.
+/// Parameters of a new HTTP/2 connection to an upstream.
 pub(crate) struct Bounds {
     /// Scheme of all requests on the connection (RFC 9113 §8.3.1).
     pub(crate) scheme: Scheme,
@@ -83,7 +83,7 @@ pub(crate) struct Bounds {
     pub(crate) memory: Arc<Memory>,
 }
 
-/// State of a connection.
+/// State of a connection, which its task and its exchanges share.
 struct State {
     /// Number of exchanges in progress.
     active: Cell<usize>,
@@ -137,7 +137,7 @@ pub(crate) enum Error {
     HeadTooLarge { bytes: u64, max: u32 },
 }
 
-/// Failed call.
+/// Failed request to an upstream.
 pub(crate) struct Refused {
     pub(crate) error: Error,
     /// Request, if no byte of it was sent.

@@ -17,7 +17,7 @@ use super::files::{open_regular, unreachable};
 
 /// Default maximum wait for a lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two attempts.
+/// Pause between two attempts to take a lock.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A lock that is released when this value is dropped.

@@ -36,7 +36,7 @@ use lock::{Hold, PATIENCE};
 pub(crate) use index::{Index, Links};
 pub use lock::Lock;
 
-/// Content of `oci-layout`.
+/// Content of the file `oci-layout`.
 pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 
 /// First bytes of every manifest that this crate writes.
@@ -446,7 +446,7 @@ struct Layout {
     version: String,
 }
 
-/// Checks that this is the content of `oci-layout`.
+/// Checks that a text is the content of the file `oci-layout`.
 pub(crate) fn check_layout(text: &[u8]) -> Result<(), Refused> {
     let layout: Result<Layout, _> = serde_json::from_slice(text);
     match layout {
