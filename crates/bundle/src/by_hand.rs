@@ -45,8 +45,8 @@ pub struct SignatureReport {
 pub struct ByHand {
     /// Name and content of the payload, the public key and the signature.
     pub files: [(String, Vec<u8>); 3],
-    /// Shell command that checks the signature. It prints `Verified OK` and exits with 0, or exits
-    /// with 1.
+    /// Shell command that checks the signature. The command prints `Verified OK` and exits with 0,
+    /// or exits with 1.
     pub line: String,
 }
 

@@ -192,7 +192,8 @@ pub fn accept_beside(
 }
 
 /// Reads a record that was accepted earlier, from a state folder or a store. The record stays
-/// accepted until its key or bundle is revoked. Its keys are checked for the time of its `created`.
+/// accepted until its key or bundle is revoked. The signing keys are checked for the time of the
+/// record's `created`.
 ///
 /// # Errors
 /// The reason why the record is refused.

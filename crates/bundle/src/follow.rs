@@ -595,8 +595,9 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// Adds older records if the build keys have expired since the bundle was built: up to one that
-    /// was created while the keys were valid. A restart needs these records to verify the bundle.
+    /// Adds older records if the build keys have expired since the bundle was built, back to a
+    /// record that was created while the keys were valid. A restart needs these records to verify
+    /// the bundle.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;

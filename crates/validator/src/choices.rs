@@ -65,8 +65,8 @@ fn add(table: &[Value], schema: &Value, depth: u32, hasher: &mut FxHasher) {
     }
 }
 
-/// True if a property that all schemas require has other values in each of them. False if no such
-/// property is found; the schemas may be disjoint nevertheless.
+/// True if a property that all schemas require has different values in each of them. False if no
+/// such property is found; the schemas may be disjoint nevertheless.
 pub(crate) fn have_distinct_values(table: &[Value], schemas: &[Value]) -> bool {
     let mut common: Option<BTreeSet<&str>> = None;
     for schema in schemas.iter().map(|one| resolved(table, one)) {

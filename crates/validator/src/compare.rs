@@ -23,11 +23,11 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
 /// accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// All messages of the old description are accepted, and containment in the other direction was
-    /// not shown.
+    /// The new description accepts all messages of the old one. Containment in the other direction
+    /// was not shown.
     Wider,
-    /// All messages of the new description were accepted before, and containment in the other
-    /// direction was not shown.
+    /// The old description accepts all messages of the new one. Containment in the other direction
+    /// was not shown.
     Narrower,
     /// Containment was shown in neither direction.
     Unknown,

@@ -23,7 +23,7 @@ const SCHEMAS_MAX: u32 = 20_000;
 /// patterns apply to all names that `properties` does not describe.
 const PATTERNS_MAX: u32 = 64;
 
-/// Names of members that a schema describes, with those of the values below.
+/// Names of the members that a schema describes, and the names inside the values of these members.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     /// Described members while the schema is read.

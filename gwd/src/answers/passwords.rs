@@ -104,8 +104,9 @@ impl Passwords {
     }
 
     /// Takes a place in the queue. If the queue is full, replaces the last waiting check of the
-    /// network with the most checks, which must have more than twice as many as the client's.
-    /// `None` if there is no such network, or if the client address has the maximum of checks.
+    /// network with the most checks. That network must have more than twice as many checks as the
+    /// client's network. `None` if there is no such network, or if the client address has the
+    /// maximum of checks.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
         let waiting = &mut *locked(&self.waiting);
         let places = Networks::of(client).places(|bytes| waiting.hashing.hash_one(bytes));

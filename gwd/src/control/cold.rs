@@ -257,7 +257,7 @@ impl Control {
         Ok(())
     }
 
-    /// True if the state folder has two valid records. Then no revocation list can be hidden,
+    /// True if the state folder has two valid records. The store can then hide no revocation list,
     /// because the later record names all lists that were published before it.
     fn remembers_two_records(&self) -> bool {
         let list = &self.memory.revocations;

@@ -26,8 +26,8 @@ impl Control {
     }
 
     /// Runs the held bundle after a start. A temporary failure (a secret, a port) does not end the
-    /// hold, because the operator's reason to leave the other bundle may still apply. A permanent
-    /// failure ends the hold.
+    /// hold, because the operator's reason to leave the channel's bundle may still apply. A
+    /// permanent failure ends the hold.
     pub(super) fn run_held(&mut self) {
         let Some(held) = self.awaited_hold() else {
             return;

@@ -39,8 +39,9 @@ impl Control {
         }
     }
 
-    /// Applies a revocation list and writes it to the state folder. Its credentials stop working at
-    /// once, whichever bundle runs, and signatures by its keys no longer count.
+    /// Applies a revocation list and writes it to the state folder. The credentials on the list
+    /// stop working at once, whichever bundle runs, and signatures by the keys on it no longer
+    /// count.
     pub(super) fn take_revocations(&mut self, from: &Folder, list: &Revocations) {
         if *list == self.memory.revocations {
             return;

@@ -36,7 +36,7 @@ const RUNS_MAX: usize = 100;
 /// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
 /// rollbacks must not stall.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// Files that gwd stores in addition to the OCI layout. A folder that contains only these counts as
+/// Files that gwd stores in addition to the OCI layout. A folder without other files counts as
 /// empty.
 const OWN: [&str; 6] = [
     RAN,

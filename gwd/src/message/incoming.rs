@@ -71,7 +71,7 @@ impl Incoming {
         Self::Http2(Http2Body { body, next: None })
     }
 
-    /// True if bytes of the body have already arrived. Such a client does not wait for 100
+    /// True if bytes of the body have already arrived. The client then does not wait for 100
     /// (Continue).
     pub(crate) fn has_begun(&mut self) -> bool {
         match self {

@@ -169,8 +169,8 @@ impl Download {
         transfer.deadline.set(now_ms + transfer.idle_ms());
     }
 
-    /// Sets the deadline for the client to read these bytes. hyper polls the body again when there
-    /// is room for more bytes.
+    /// Sets the deadline for the client to read further `bytes` of the response. hyper polls the
+    /// body again when there is room for more bytes.
     fn waits_for_client(&mut self, bytes: u64) {
         if !self.record.leases.is_empty() {
             let leases = std::mem::take(&mut self.record.leases);

@@ -24,8 +24,8 @@ use super::client_auth::Admission;
 /// Names and values of request fields.
 pub(crate) type Fields = Arc<[(HeaderName, HeaderValue)]>;
 
-/// Certificate of a client, which has proved that it has the private key, with the other
-/// certificates that it sent.
+/// Certificate of a client, with the other certificates that the client sent. The client has proved
+/// that it has the private key.
 pub(crate) struct PeerCertificate {
     own: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,

@@ -26,7 +26,8 @@ impl Chooser {
         Self(cells)
     }
 
-    /// Certificates for a name. Those without RSA come first, because they are smaller and faster.
+    /// Certificates for a name. Certificates without an RSA key come first, because they are
+    /// smaller and faster.
     fn choose(&self, name: Option<&str>) -> Vec<Arc<Pair>> {
         let all: Vec<Arc<Pair>> = self.0.iter().map(|cell| cell.now()).collect();
         let fitting = |wanted: Fit| -> Vec<Arc<Pair>> {

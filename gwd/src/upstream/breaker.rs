@@ -81,7 +81,7 @@ pub(crate) struct Permit<'a> {
     told: bool,
 }
 
-/// Rejection by an open breaker. It stays open for `wait_ms` milliseconds.
+/// Rejection by an open breaker. The breaker stays open for `wait_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub(crate) wait_ms: u64,

@@ -29,7 +29,7 @@ const TELLING_MS: u64 = 1_000;
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Requests of clients. They may not use the reserved file descriptors.
+    /// Requests of clients, which may not use the reserved file descriptors.
     Request,
     /// Active health check.
     Check,

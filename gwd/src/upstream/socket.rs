@@ -33,7 +33,7 @@ impl From<Wire> for UpstreamSocket {
 }
 
 impl UpstreamSocket {
-    /// Attaches the permit of the connection. It is returned when the socket is closed.
+    /// Attaches the permit of the connection. The permit is returned when the socket is closed.
     pub(crate) fn hold_permit(&mut self, permit: ConnectionPermit) {
         self.permit = Some(permit);
     }

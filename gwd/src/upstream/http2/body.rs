@@ -14,8 +14,8 @@ use crate::limits::inbox::UnreadBody;
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// True if the request was complete before the response began. Its upstream has no reason to end
-    /// the stream without END_STREAM.
+    /// True if the request was complete before the response began. A reset with NO_ERROR then cuts
+    /// the response off.
     asked: bool,
     /// Error that ended the upload, until it is reported.
     broken: Option<Error>,
