@@ -156,7 +156,7 @@ impl Common {
         {
             event(
                 Level::Error,
-                "the counters of quotas cannot be saved; a restart would begin with older ones",
+                "the counters of quotas cannot be saved; a restart would begin with older counters",
                 json!({
                     "file": self.folder.join(FILE).display().to_string(),
                     "error": error.to_string(),
@@ -216,7 +216,7 @@ fn read(shared: &Shared, folder: &Path) {
             let _stays = fs::rename(&path, folder.join(DAMAGED));
             event(
                 Level::Error,
-                "the saved counters of quotas cannot be used: all quotas begin again",
+                "the saved counters of quotas cannot be used: all quotas begin at zero",
                 json!({"file": path.display().to_string(), "error": error, "kept_as": DAMAGED}),
             );
         }

@@ -137,7 +137,7 @@ impl Bundle {
         } = parts;
         apis.sort_by(|a, b| a.name.cmp(&b.name));
         if apis.windows(2).any(|pair| pair[0].name == pair[1].name) {
-            return Err(Refused::malformed("bundle", "two APIs have one name"));
+            return Err(Refused::malformed("bundle", "two APIs have the same name"));
         }
         let mut blobs = BTreeMap::new();
         let mut put = |media_type: &str, bytes: Vec<u8>| {

@@ -350,36 +350,45 @@ impl fmt::Display for Refused {
                 write!(f, "{what} is not in canonical form")
             }
             Self::BadSignature => f.write_str("the signature does not match the signed bytes"),
-            Self::UnknownKey => f.write_str("no signature by a key of the trust file"),
+            Self::UnknownKey => {
+                f.write_str("the statement has no signature by a key of the trust file")
+            }
             Self::WrongRole { wanted } => {
                 write!(
                     f,
-                    "not signed in the role `{wanted}` by a key trusted for it"
+                    "the statement is not signed in the role `{wanted}` by a key trusted for it"
                 )
             }
-            Self::RevokedKey => f.write_str("signed by a key that was revoked"),
+            Self::RevokedKey => f.write_str("the statement is signed by a key that was revoked"),
             Self::KeyExpired => f.write_str(
-                "signed by a key that is retired or past its `not_after`; sign with another key of \
-                 the trust file, or with a new one (`gwc keygen`)",
+                "the statement is signed by a key that is retired or past its `not_after`; sign with \
+                 another key of the trust file, or with a new one (`gwc keygen`)",
             ),
-            Self::KeyNotYetValid => f.write_str("signed by a key before its `not_before`"),
+            Self::KeyNotYetValid => {
+                f.write_str("the statement was signed before the `not_before` of its key")
+            }
             Self::BelowThreshold {
                 role,
                 owners,
                 needed,
             } => write!(
                 f,
-                "signed by {owners} of the {needed} owners that role `{role}` needs"
+                "only {owners} of the {needed} owners that role `{role}` needs have signed"
             ),
-            Self::Unsigned => f.write_str("not signed, or without a provenance statement"),
+            Self::Unsigned => f.write_str(
+                "the statement has no signatures, or the bundle has no build statement",
+            ),
             Self::WrongSubject => f.write_str("the statement has another subject"),
             Self::WrongProject { expected } => {
-                write!(f, "belongs to another project than `{expected}`")
+                write!(
+                    f,
+                    "the bundle or statement belongs to another project than `{expected}`"
+                )
             }
             Self::WrongChannel { expected } => {
                 write!(
                     f,
-                    "not for channel `{expected}`, or its key is not trusted for it"
+                    "the statement is not for channel `{expected}`, or its key is not trusted for this channel"
                 )
             }
             Self::Expired { at } => write!(f, "the record expired at {at}"),
@@ -413,17 +422,17 @@ impl fmt::Display for Refused {
             Self::FromTheFuture { created } => {
                 write!(
                     f,
-                    "created at {created}, more than five minutes ahead of the clock"
+                    "the statement was created at {created}, more than five minutes ahead of the clock"
                 )
             }
             Self::RevocationsUntrusted { serial } => write!(
                 f,
-                "names revocation list {serial}, which was signed by a revoked key; sign the list \
-                 with another key (`gwc revoke`), then release"
+                "the record names revocation list {serial}, which was signed by a revoked key; sign the \
+                 list with another key (`gwc revoke`), then release"
             ),
             Self::RevocationsWithheld { serial, known } => write!(
                 f,
-                "names revocation list {serial}, which is older than the known list {known}"
+                "the record names revocation list {serial}, which is older than the known list {known}"
             ),
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),

@@ -87,7 +87,7 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Answ
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
-    let text = String::from_utf8(bytes).context("the answer is not text")?;
+    let text = String::from_utf8(bytes).context("the response is not UTF-8 text")?;
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         bail!("the response is not valid HTTP");
     };
@@ -96,6 +96,7 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Answ
         .nth(1)
         .and_then(|status| status.parse().ok())
         .context("the response is not valid HTTP")?;
-    let body = serde_json::from_str(body).context("the answer is not from gwd")?;
+    let body =
+        serde_json::from_str(body).context("the response is not from gwd: its body is not JSON")?;
     Ok(Answer { status, body })
 }

@@ -204,7 +204,9 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
         .url
         .as_deref()
         .ok_or("name a `url`: {\"method\": \"GET\", \"url\": \"http://host/path\"}")?;
-    let uri: http::Uri = url.parse().map_err(|_| "`url` is not a URL".to_owned())?;
+    let uri: http::Uri = url
+        .parse()
+        .map_err(|_| "`url` is not a valid URL".to_owned())?;
     let host = uri.authority().map(ToString::to_string);
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut builder = Request::builder().method(method).uri(target);
@@ -221,12 +223,12 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     }
     let request = builder
         .body(())
-        .map_err(|_| "`method` is not a method".to_owned())?;
+        .map_err(|_| "`method` is not a valid method".to_owned())?;
     let peer = match question.peer.as_deref() {
         None => IpAddr::from([127, 0, 0, 1]),
         Some(peer) => peer
             .parse()
-            .map_err(|_| "`peer` is not an address".to_owned())?,
+            .map_err(|_| "`peer` is not an IP address".to_owned())?,
     };
     Ok((request.into_parts().0, peer))
 }

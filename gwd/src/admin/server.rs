@@ -513,7 +513,11 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
     match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) => Err(problem(413, "body-too-large", "at most 64 KiB")),
+        Ok(Err(_)) => Err(problem(
+            413,
+            "body-too-large",
+            "send a body of at most 64 KiB",
+        )),
         Err(_) => {
             let mut reply = problem(408, "body-timeout", "send the body within 2 s");
             let close = HeaderValue::from_static("close");
@@ -571,7 +575,7 @@ fn set_level(body: &[u8], who: &str) -> Reply {
     };
     let Some(level) = said.and_then(Level::parse) else {
         let result = "bad-request";
-        Audit { result, ..audit }.tell("the log level is not set", json!({}));
+        Audit { result, ..audit }.tell("the log level was not changed", json!({}));
         let why = read.err();
         let why = why.as_deref();
         return bad_request(why.unwrap_or("`level` is error, warn, info or debug"));

@@ -31,12 +31,18 @@ pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), Strin
         Err(why) => Err(why.clone()),
     };
     match carried_out {
-        Ok(()) => audit.tell("the validation of requests was limited", json!({})),
+        Ok(()) => audit.tell(
+            "the limit on the validation of requests was changed",
+            json!({}),
+        ),
         Err(_) => Audit {
             result: "bad-request",
             ..audit
         }
-        .tell("the validation of requests is not limited", json!({})),
+        .tell(
+            "the limit on the validation of requests was not changed",
+            json!({}),
+        ),
     }
     carried_out
 }

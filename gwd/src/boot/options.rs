@@ -52,10 +52,10 @@ reached.";
 const CLI_EXAMPLES: &str = "Examples:
   gwd run --store ./releases --trust trust.json --state \
 ./state --admin unix:admin.sock
-  gwd status --admin unix:admin.sock         what it runs, and why \
-not the last release
-  gwd rollback --admin unix:admin.sock       back to what ran before, on this \
-node only
+  gwd status --admin unix:admin.sock         the running bundle, and \
+why a release was refused
+  gwd rollback --admin unix:admin.sock       back to the previous bundle, on \
+this node only
 
 Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd, or \
 no store,
@@ -89,7 +89,7 @@ pub(super) enum Command {
     /// Roll back one node, independent of the channel; the node is held until the channel moves to
     /// another bundle.
     #[command(after_help = "Examples:
-  gwd rollback --admin unix:/run/gwd/admin.sock             to what ran before
+  gwd rollback --admin unix:/run/gwd/admin.sock             to the previous bundle
   gwd rollback -1 --admin-token-file token                  the same, over TCP
   gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {

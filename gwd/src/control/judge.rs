@@ -81,7 +81,7 @@ impl Control {
                 if !self.judge_due {
                     event(
                         Level::Error,
-                        "the state folder cannot be read again; its content is used once it can be read",
+                        "the state folder cannot be read; its records are verified again once it can be read",
                         json!({"error": refused.to_string()}),
                     );
                 }

@@ -72,7 +72,7 @@ fn consumers(
             codec::decode(&read(layer)?.bytes).map_err(|why| unreadable(BLOB, why))?;
         all.extend(more.into_vec());
     }
-    let all = Set::new(all).map_err(|_| malformed(BLOB, "a consumer is named twice"))?;
+    let all = Set::new(all).map_err(|_| malformed(BLOB, "two consumers have the same name"))?;
     parts.add_consumers(key, &all).map_err(refused)
 }
 

@@ -38,16 +38,20 @@ pub(crate) fn read(shared: &Shared) -> DiscoveryMetrics {
     }
     DiscoveryMetrics {
         gauges: [
-            ("gwd_upstream_endpoints", "Hosts of an upstream.", hosts),
+            (
+                "gwd_upstream_endpoints",
+                "Number of hosts of an upstream.",
+                hosts,
+            ),
             (
                 "gwd_upstream_endpoint_age_seconds",
-                "Time since the hosts of an upstream were confirmed, by the oldest answer.",
+                "Time since the hosts of an upstream were last confirmed, by the source with the oldest answer.",
                 ages,
             ),
         ],
         counters: [(
             "gwd_upstream_discovery_total",
-            "Answers about the hosts of an upstream.",
+            "Answers of name servers and files about the hosts of an upstream, by result.",
             answers,
         )],
     }

@@ -33,7 +33,11 @@ pub(crate) fn read(shared: &Shared) -> KeySetMetrics {
     }
     KeySetMetrics {
         gauges: [
-            ("gwd_key_set_keys", "Keys of a fetched key set.", keys),
+            (
+                "gwd_key_set_keys",
+                "Number of keys in a fetched key set.",
+                keys,
+            ),
             (
                 "gwd_key_set_age_seconds",
                 "Time since a key set was fetched.",

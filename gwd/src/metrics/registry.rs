@@ -231,7 +231,7 @@ fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
     }
     families.push(histograms(
         "gwd_worker_loop_lag_seconds",
-        "Duration of a turn of a worker's event loop, sampled ten times a second: the time that \
+        "Duration of an iteration of a worker's event loop, sampled ten times a second: the time that \
 ready events wait.",
         &lags,
     ));

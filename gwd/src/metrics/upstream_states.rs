@@ -120,7 +120,7 @@ impl Values {
             gauges: [
                 (
                     "gwd_upstream_host_healthy",
-                    "1 if a host receives requests; 0 while it is ejected or fails its checks.",
+                    "1 if a host receives requests; 0 while it is ejected or fails its health checks.",
                     self.healthy,
                 ),
                 (

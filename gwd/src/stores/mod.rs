@@ -155,7 +155,7 @@ impl Stores {
             if let Err(error) = started {
                 event(
                     Level::Error,
-                    "the thread for stores cannot be started: limits act as in an outage",
+                    "the thread of the connections to stores cannot be started: limits act as in an outage",
                     json!({"error": error.to_string()}),
                 );
             }

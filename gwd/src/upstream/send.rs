@@ -150,8 +150,7 @@ pub(crate) fn admit_client(
     }
     if in_flight.exceeds_share() {
         calls.counters.shed(Shed::RequestsPerAddress);
-        let why =
-            "the client's address or network has its share of the permits of a crowded upstream";
+        let why = "the client's address or network has used up its share of the upstream's permits";
         return Err(Failure::because(Kind::Overflow, &why));
     }
     let most = Most::of_address(slow::most_of_address(upstream.concurrent_requests()));

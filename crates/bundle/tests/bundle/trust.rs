@@ -95,7 +95,7 @@ fn thresholds_count_owners_not_keys_or_signatures() {
     assert_eq!(refused.reason(), "below-threshold");
     assert_eq!(
         refused.to_string(),
-        "signed by 1 of the 2 owners that role `build` needs"
+        "only 1 of the 2 owners that role `build` needs have signed"
     );
     let signers = judge(&["ci", "ann"]).unwrap();
     assert_eq!(signers.owners.len(), 2);

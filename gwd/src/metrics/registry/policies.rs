@@ -62,7 +62,7 @@ impl Registry {
         ));
         families.push(counters(
             "gwd_quota_warnings_total",
-            "Requests beyond a threshold of `warn` of a quota.",
+            "Requests that exceeded a `warn` threshold of a quota.",
             &warnings,
         ));
         self.collect_limits(families);
