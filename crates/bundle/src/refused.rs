@@ -350,9 +350,7 @@ impl fmt::Display for Refused {
                 write!(f, "{what} is not in canonical form")
             }
             Self::BadSignature => f.write_str("the signature does not match the signed bytes"),
-            Self::UnknownKey => {
-                f.write_str("the statement has no signature by a key of the trust file")
-            }
+            Self::UnknownKey => f.write_str("no key of the trust file signed the statement"),
             Self::WrongRole { wanted } => {
                 write!(
                     f,
@@ -364,9 +362,7 @@ impl fmt::Display for Refused {
                 "the statement is signed by a key that is retired or past its `not_after`; sign with \
                  another key of the trust file, or with a new one (`gwc keygen`)",
             ),
-            Self::KeyNotYetValid => {
-                f.write_str("the statement was signed before the `not_before` of its key")
-            }
+            Self::KeyNotYetValid => f.write_str("the statement precedes its key's `not_before`"),
             Self::BelowThreshold {
                 role,
                 owners,
@@ -375,15 +371,10 @@ impl fmt::Display for Refused {
                 f,
                 "only {owners} of the {needed} owners that role `{role}` needs have signed"
             ),
-            Self::Unsigned => f.write_str(
-                "the statement has no signatures, or the bundle has no build statement",
-            ),
+            Self::Unsigned => f.write_str("a signature or the bundle's build statement is missing"),
             Self::WrongSubject => f.write_str("the statement has another subject"),
             Self::WrongProject { expected } => {
-                write!(
-                    f,
-                    "the bundle or statement belongs to another project than `{expected}`"
-                )
+                write!(f, "the bundle or statement belongs to another project than `{expected}`")
             }
             Self::WrongChannel { expected } => {
                 write!(

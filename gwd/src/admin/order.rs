@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_refused_with_what_is() {
+    fn unknown_keys_are_refused_with_the_known_ones() {
         let why = |body: &str| requested(Switch::Rollback, body.as_bytes()).unwrap_err();
         for body in ["{\"to\": -1}", "{\"stick\": true}"] {
             let why = why(body);

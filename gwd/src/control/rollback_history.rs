@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_no_step_and_the_way_is_not_endless() {
+    fn pin_adds_no_step_and_history_is_bounded() {
         let history = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
         assert_eq!(back(&history, "b", 1), is("a"));
         let mut history = RollbackHistory::default();

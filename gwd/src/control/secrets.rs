@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_or_too_large_is_not_read() {
+    fn only_regular_secret_files_up_to_64_kib_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let made = std::process::Command::new("mkfifo")

@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_per_folder_and_what_is_written_is_read() {
+    fn state_folder_is_locked_and_keeps_its_history() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).unwrap();
         let again = State::open(folder.path()).unwrap_err();

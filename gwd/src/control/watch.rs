@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_beside_what_matters_is_passed_over() {
+    fn events_of_irrelevant_files_are_ignored() {
         let matters = Matters {
             store: folders(Path::new("/s"), &"prod".parse().unwrap()),
             trust: Some("/t/trust.json".into()),

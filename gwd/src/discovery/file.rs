@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_what_is_written() {
+    fn errors_in_a_host_file_do_not_quote_its_content() {
         for (text, why) in [
             ("", "it is truncated (line 1, column 0)"),
             ("{\"targets\": [", "it is truncated"),

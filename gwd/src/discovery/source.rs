@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_answer_that_is_none_is_told() {
+    fn first_failed_answer_is_reported() {
         let (source, times) = (source(None), Times::default());
         let effect = source.process_answer(failed(), 0, &times, 0);
         assert!(effect.turned && !effect.changed);

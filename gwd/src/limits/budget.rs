@@ -379,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_gives_what_it_has_and_takes_it_back() {
+    fn budget_grants_up_to_its_limit_and_reuses_shares() {
         let budget = Budget::of(2);
         let (one, two) = (budget.take(), budget.take());
         assert!(one.is_some() && two.is_some());

@@ -182,7 +182,7 @@ mod tests {
     /// Applies random sequences of operations: the process's counter must always equal the sum of
     /// the reports, and must be 0 once all owners are dropped.
     #[test]
-    fn any_sequence_ends_at_nothing() {
+    fn buffered_bytes_are_zero_after_any_sequence() {
         let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
         let mut draw = move |below: u64| {
             seed ^= seed << 13;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_clearly_more_hands_on_and_nobody_else_does() {
+    fn only_worker_with_clearly_more_load_hands_over() {
         let loads = Loads::new(3);
         assert_eq!(loads.place(1), 1, "equal loads");
         let _one = loads.weigh(1, 8);

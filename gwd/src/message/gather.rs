@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_takes_nothing_is_felt_at_the_cap() {
+    fn blocked_peer_blocks_writes_at_the_maximum() {
         let (mut io, drain) = gather(Peer {
             shut: true,
             ..Peer::default()

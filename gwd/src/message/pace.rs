@@ -149,7 +149,7 @@ mod tests {
     };
 
     #[test]
-    fn silence_spends_time_and_bytes_restore_up_to_all() {
+    fn waiting_spends_the_budget_and_bytes_restore_it() {
         let mut pace = Pace::new(&PATIENCE);
         assert_eq!(pace.waits(1_000), 11_000);
         assert_eq!(pace.waits(4_000), 11_000, "the wait began at 1 s");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_ends_and_the_least_rate_does_not() {
+    fn trickle_ends_and_minimum_rate_does_not() {
         let lives_s = |bytes: u64| {
             let mut pace = Pace::new(&PATIENCE);
             (0..1_000).find(|second| {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_somebody_else_costs_the_client_nothing() {
+    fn waiting_for_another_party_spends_no_budget() {
         let mut pace = Pace::new(&PATIENCE);
         for at in 0..100 {
             pace.waits(at * 60_000);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_empty_and_bounded() {
+    fn stored_maps_are_empty_and_bounded() {
         let spare = SpareMaps::default();
         assert_eq!(spare.take().capacity(), 0, "no map is stored");
         let mut map = HeaderMap::new();

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_handshake_is_one() {
+    fn incomplete_handshake_is_ignored_or_refused() {
         let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         let version = ("sec-websocket-version", "13");
         let connection = ("connection", "keep-alive, Upgrade");

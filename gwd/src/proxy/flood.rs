@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_responses_pay_for_control_frames() {
+    fn requests_and_responses_refill_the_control_budget() {
         let mut flood = begun();
         for _ in 0..10_000 {
             flood.headers();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn time_pays_too() {
+    fn time_refills_the_control_budget() {
         let mut flood = begun();
         assert_eq!(controls(&mut flood), CONTROL_BURST as usize);
         flood.control.per_s = u64::MAX;

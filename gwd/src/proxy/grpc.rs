@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_told_from_grpc_web() {
+    fn grpc_web_is_not_grpc() {
         let yes = [
             "application/grpc",
             "application/grpc+proto",

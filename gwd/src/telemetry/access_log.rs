@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_stays_a_line() {
+    fn control_characters_do_not_split_a_line() {
         assert_eq!(
             text(b"a\"b\\c\n\x1b[31m\x7f"),
             r#""a\"b\\c\u000a\u001b[31m\u007f""#

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_does_not_take_is_counted() {
+    fn lines_lost_on_a_full_disk_are_counted() {
         let mut full = LogFile::open(Path::new("/dev/full"), None).unwrap();
         assert_eq!(full.write(b"one\ntwo\n"), 2);
     }

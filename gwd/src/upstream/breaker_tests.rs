@@ -189,7 +189,7 @@ fn every_tenth_of_the_window_counts() {
 }
 
 #[test]
-fn slow_answers_open_it_too() {
+fn slow_answers_open_the_breaker() {
     let numbers = Numbers {
         slow_ms: Some(50),
         slow_ppm: Some(1_000_000),
@@ -360,7 +360,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn it_does_what_its_rules_say_whatever_happens(events in events()) {
+    fn breaker_matches_its_model_for_any_events(events in events()) {
         let (breaker, mut model) = (Breaker::default(), Model::new());
         let mut now_ms = 1_000;
         let mut out: VecDeque<(u64, Permit<'_>)> = VecDeque::new();

@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_left_out_than_may_be_but_one_always() {
+    fn ejections_stop_at_the_maximum_or_at_one_host() {
         let field = Field::of(20, Passive::default());
         for host in 0..20 {
             for _ in 0..5 {
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn local_failures_count_apart_where_it_is_written() {
+    fn local_failures_are_counted_apart_if_configured() {
         let passive = Passive {
             consecutive_local_failures: Some(2),
             ..Passive::default()
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn gateway_failures_count_where_it_is_written() {
+    fn gateway_failures_are_counted_if_configured() {
         let passive = Passive {
             consecutive_gateway_failures: Some(2),
             ..Passive::default()

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_is_as_the_text_has_it() {
+    fn version_2_has_the_bytes_of_the_specification() {
         const START: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
         let v4 = b"\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb";
         let v6 = b"\x21\x21\x00\x24\
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_own_listeners_understand_it() {
+    fn header_is_parsed_by_the_gateways_listeners() {
         use engine::proxy_protocol::{Header, parse};
         for version in [ProxyVersion::V1, ProxyVersion::V2] {
             for (ends, client) in [

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_statuses_alone_repeat_what_is_not_repeatable() {
+    fn only_grpc_statuses_retry_unrepeatable_requests() {
         let all = retry(&[Condition::ServerError, Condition::GrpcUnavailable]);
         let unavailable = answer(200, &[("grpc-status", "14")]);
         assert!(after_response(&all, &unavailable, false).is_some());

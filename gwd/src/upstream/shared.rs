@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_host_is_forgotten_with_it() {
+    fn state_of_an_unused_host_is_dropped() {
         let state = State::new("u");
         let address = |port| Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         let one = state.host(&address(1), 0);

@@ -179,7 +179,7 @@ fn damaged_bundle_is_refused_and_taken_when_repaired() {
 }
 
 #[test]
-fn what_nobody_trusted_signed_never_runs() {
+fn record_by_an_untrusted_key_never_runs() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -193,7 +193,7 @@ fn what_nobody_trusted_signed_never_runs() {
 }
 
 #[test]
-fn a_bundle_whose_builder_nobody_trusts_never_runs() {
+fn bundle_of_an_untrusted_builder_never_runs() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));

@@ -178,7 +178,7 @@ fn log_file_at_its_size_limit_loses_only_lines() {
 }
 
 #[test]
-fn the_last_descriptors_are_for_who_runs_the_node() {
+fn last_descriptors_serve_admin_and_store() {
     // An upstream that does not answer until the test ends.
     let (release, gate) = gate();
     let upstream = Upstream::start(move |_, _| {

@@ -111,7 +111,7 @@ fn a_client_may_send_all_before_it_takes_anything() {
 }
 
 #[test]
-fn so_may_a_client_of_http2_on_one_stream() {
+fn http2_client_may_send_all_before_it_reads() {
     for duplex in [Duplex::over_http1(OF_HTTP2), Duplex::over_http2(OF_HTTP2)] {
         let served = duplex.shop.serve();
         let mut client = Http2::connect(served.address);

@@ -134,7 +134,7 @@ fn stale_connection_is_replaced_once_if_repeatable() {
 }
 
 #[test]
-fn what_may_have_been_done_is_not_done_twice() {
+fn possibly_processed_post_is_not_repeated() {
     let (_upstream, count) = rude();
     let served = shop(_upstream.address, vec![op("POST", "/a")]).serve();
     let post = || fetch(served.address, "POST", "/a", "content-length: 0\r\n");

@@ -118,7 +118,7 @@ fn world() -> (World, Upstream) {
 }
 
 #[test]
-fn replacing_the_process_under_load_loses_nobody() {
+fn replacing_the_process_under_load_loses_no_request() {
     let (world, _upstream) = world();
     let mut old = Process::spawn(world.trusted().args(["--drain-timeout", "6s"]));
     let address = old.public();
@@ -173,7 +173,7 @@ fn replacing_the_process_under_load_loses_nobody() {
 }
 
 #[test]
-fn who_cannot_serve_does_not_take_over() {
+fn process_that_cannot_serve_does_not_take_over() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -204,7 +204,7 @@ fn who_cannot_serve_does_not_take_over() {
 }
 
 #[test]
-fn a_rolling_restart_under_load_loses_nobody() {
+fn stop_under_load_loses_no_request() {
     let (world, _upstream) = world();
     let mut gwd = Process::spawn(world.trusted().args(["--pre-stop", "500ms"]));
     let address = gwd.public();

@@ -156,7 +156,7 @@ fn unchecked_host_waits_where_configured() {
 }
 
 #[test]
-fn a_success_lets_in_whom_clients_requests_left_out() {
+fn passed_check_ends_an_ejection_by_requests() {
     for ends in [true, false] {
         let start = || {
             Upstream::start(|seen, stream| {
@@ -300,7 +300,7 @@ fn a_grpc_check_believes_serving_and_nothing_else() {
 }
 
 #[test]
-fn status_tells_who_does_not_work_and_why() {
+fn status_names_failing_hosts_with_reasons() {
     let one = host("1", &shared_status(418));
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));

@@ -112,7 +112,7 @@ fn floods_are_closed_while_others_are_served() {
 }
 
 #[test]
-fn who_cancels_what_runs_again_and_again_is_sent_away() {
+fn client_that_cancels_running_requests_is_closed() {
     // An upstream that never answers, so that a stream is active until it is reset.
     let (release, gate) = gate();
     let upstream = Upstream::start(move |_, _| {

@@ -41,7 +41,7 @@ fn await_panic_event(gwd: &Process) {
 }
 
 #[test]
-fn in_a_decision_it_is_a_500() {
+fn panic_in_a_decision_is_a_500() {
     let (gwd, _world, _proceed, _upstream) = panicking("exchange.decided:2");
     let mut client = Client::connect(gwd.public());
     let mut ask = || {
@@ -60,7 +60,7 @@ fn in_a_decision_it_is_a_500() {
 }
 
 #[test]
-fn over_http2_the_other_streams_go_on() {
+fn panic_over_http2_leaves_other_streams_alone() {
     for at in ["exchange.decided:2", "exchange.body:1"] {
         let (gwd, _world, proceed, upstream) = panicking(at);
         let mut client = Http2::connect(gwd.public());

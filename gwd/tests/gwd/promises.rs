@@ -127,7 +127,7 @@ fn a_forked_channel_is_an_alarm_until_it_goes_on() {
 }
 
 #[test]
-fn what_does_not_pass_is_not_tried_again() {
+fn permanent_refusal_is_not_retried() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));

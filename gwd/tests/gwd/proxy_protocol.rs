@@ -72,7 +72,7 @@ fn client_address_seen(address: SocketAddr, header: &[u8], fields: &str) -> Stri
 }
 
 #[test]
-fn the_client_is_whom_the_header_names() {
+fn client_address_comes_from_the_header() {
     let upstream = Upstream::echoing();
     let served = balanced(&upstream).serve();
     let mut v6 = [0; 36];
@@ -226,7 +226,7 @@ fn invalid_header_closes_silently_and_is_counted() {
 }
 
 #[test]
-fn only_who_is_named_may_say_for_whom_a_connection_is() {
+fn only_listed_peers_may_send_a_header() {
     let upstream = Upstream::echoing();
     let mut shop = balanced(&upstream);
     shop.listener.proxy_protocol = from(&["127.0.0.9", "192.0.2.0/24"], 10_000);

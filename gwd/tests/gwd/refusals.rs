@@ -24,7 +24,7 @@ fn refusing() -> (Upstream, Served) {
 }
 
 #[test]
-fn what_nobody_owns_is_404() {
+fn undescribed_path_is_404() {
     let (upstream, served) = refusing();
     let answer = get(served.address, "/nothing");
     assert_eq!(

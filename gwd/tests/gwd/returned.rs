@@ -118,7 +118,7 @@ fn returned_urls_name_the_gateway_where_configured() {
 }
 
 #[test]
-fn what_the_gateway_says_itself_stays() {
+fn own_cookie_is_not_rewritten() {
     let upstream = Upstream::start(|_, stream| {
         say(
             stream,

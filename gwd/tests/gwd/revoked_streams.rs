@@ -196,7 +196,7 @@ fn begun_response_ends_and_next_request_is_refused() {
 }
 
 #[test]
-fn a_call_of_grpc_that_is_on_its_way_ends_as_it_began() {
+fn grpc_call_in_progress_survives_a_revocation() {
     let (upstream, go) = slow("content-type: application/grpc\r\n");
     let shop = shop(
         upstream.address,

@@ -101,7 +101,7 @@ fn a_split_shares_requests_out_and_a_consumer_stays() {
 }
 
 #[test]
-fn a_bundle_with_a_share_for_nobody_is_refused() {
+fn split_to_an_unknown_upstream_is_refused() {
     let upstream = Upstream::saying("main");
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.policies

@@ -104,7 +104,7 @@ fn silent_upstream_ends_its_response_midway() {
 }
 
 #[test]
-fn where_the_connections_end_is_the_bodys_it_is_reset() {
+fn close_delimited_body_cut_short_is_a_reset() {
     let upstream = silent("transfer-encoding: chunked\r\n", "5\r\nhello\r\n");
     let served = shop(upstream.address, ops()).serve_by(patience(300));
     let mut client = Client::connect(served.address);

@@ -213,7 +213,7 @@ fn cold_start_never_replaces_a_damaged_last_good() {
 }
 
 #[test]
-fn what_ran_and_when_is_told_and_kept_over_restarts() {
+fn history_of_runs_survives_restarts() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secret = world.path("secrets").canonicalize().unwrap().join("token");
@@ -436,7 +436,7 @@ fn start_needs_only_own_files_and_leaves_others() {
 }
 
 #[test]
-fn after_a_restart_the_way_back_is_made_ready() {
+fn previous_version_is_loaded_after_a_restart() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);

@@ -272,7 +272,7 @@ fn full_log_is_rotated_and_the_oldest_deleted() {
 }
 
 #[test]
-fn a_program_log_that_nobody_reads_holds_nothing_up() {
+fn blocked_program_log_delays_nothing() {
     use std::io::{BufRead as _, BufReader};
     let upstream = Upstream::saying("ok");
     let world = World::new();
@@ -319,7 +319,7 @@ fn a_program_log_that_nobody_reads_holds_nothing_up() {
 }
 
 #[test]
-fn how_long_each_workers_loop_takes_is_told() {
+fn event_loop_lag_of_each_worker_is_reported() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let served = shop.serve_with(2, AccessLog::Off);

@@ -274,7 +274,7 @@ fn grpc_messages_stream_both_ways_and_end_with_status() {
 }
 
 #[test]
-fn whoever_gives_up_resets_its_stream_and_no_other() {
+fn cancelled_request_resets_only_its_own_stream() {
     let resets = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&resets);
     let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {

@@ -129,7 +129,7 @@ fn refusing_host_is_reported_with_count_and_time() {
 }
 
 #[test]
-fn a_host_that_is_reached_again_is_told_too() {
+fn host_reached_again_is_reported() {
     let (socket, address) = reserved();
     let mut shop = plain(address);
     shop.upstreams[0].health.passive = Some(Passive {
@@ -203,7 +203,7 @@ fn certificate_mismatch_reports_both_names() {
 }
 
 #[test]
-fn a_breaker_that_opens_is_told() {
+fn opened_breaker_is_reported() {
     let mut shop = plain(dead());
     let settings = Settings::default();
     let mut fuse = circuit_breaker::Checked::of(&settings);

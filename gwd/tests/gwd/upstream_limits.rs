@@ -43,7 +43,7 @@ fn waiting(served: &Served) -> f64 {
 }
 
 #[test]
-fn a_request_goes_on_the_connection_that_comes_back() {
+fn waiting_request_gets_a_returned_connection() {
     let (upstream, go) = holding();
     let served = narrow(&upstream, 1).serve();
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(served.address)).collect();
@@ -206,7 +206,7 @@ fn a_connection_is_given_back_however_it_ends() {
 }
 
 #[test]
-fn what_could_not_be_opened_takes_no_place() {
+fn failed_connect_holds_no_permit() {
     let upstream = Upstream::saying("ok");
     let mut shop = narrow(&upstream, 1);
     shop.upstreams.push(service("gone", &[dead()]));

@@ -162,7 +162,7 @@ fn header_has_the_trusted_client_without_its_port() {
 }
 
 #[test]
-fn a_websocket_begins_with_it_too() {
+fn websocket_connection_begins_with_the_header() {
     let upstream = Raw::start();
     let served = telling(upstream.address, ProxyVersion::V1).serve();
     let mut client = Client::connect(served.address);
@@ -175,7 +175,7 @@ fn a_websocket_begins_with_it_too() {
 }
 
 #[test]
-fn it_comes_before_tls() {
+fn header_is_sent_before_tls() {
     let authority = Authority::new("up");
     let config = Arc::new(server(&authority.issue(&["h"]), None, &["http/1.1"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -209,7 +209,7 @@ fn it_comes_before_tls() {
 }
 
 #[test]
-fn health_checks_are_nobodys() {
+fn header_of_a_health_check_names_no_client() {
     for (version, expected) in [
         (ProxyVersion::V1, b"PROXY UNKNOWN\r\n".to_vec()),
         (ProxyVersion::V2, [V2, b"\x20\x00\x00\x00"].concat()),

@@ -115,7 +115,7 @@ fn only_host_serves_on_after_statuses_and_timeouts() {
 }
 
 #[test]
-fn a_try_that_finds_nobody_is_the_last() {
+fn retry_without_a_host_is_the_last() {
     // The client gets the error of the first attempt; the second attempt finds that the host is
     // ejected.
     let dead = dead();

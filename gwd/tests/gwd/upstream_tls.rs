@@ -259,7 +259,7 @@ fn upstream_certificate_needs_authority_name_and_time() {
 }
 
 #[test]
-fn what_is_no_tls_or_breaks_off_is_told_apart() {
+fn tls_failures_have_distinct_reasons() {
     let plain = Upstream::start(|_, _| Then::Close);
     let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
     let says = garbage.local_addr().unwrap();

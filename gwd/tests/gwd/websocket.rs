@@ -129,7 +129,7 @@ fn operation_without_websocket_loses_the_upgrade() {
 }
 
 #[test]
-fn a_handshake_that_is_not_valid_reaches_nobody() {
+fn invalid_handshake_is_not_forwarded() {
     let upstream = echo();
     let served = websocket(&upstream).serve();
     let version = HANDSHAKE.replace("version: 13", "version: 8");

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_written_otherwise_is_refused() {
+    fn value_in_another_encoding_is_refused() {
         for bytes in [
             &[0xa2, 0x61, b'b', 0x00, 0x61, b'a', 0x00][..], // keys out of order
             &[0xa2, 0x61, b'a', 0x00, 0x61, b'a', 0x00],     // a repeated key

@@ -127,7 +127,7 @@ fn newer_records_are_accepted_and_older_ones_refused() {
 }
 
 #[test]
-fn whose_record_it_is() {
+fn record_needs_role_project_and_channel() {
     let world = World::new();
     let mut other_project = record(6, Some(world.chain[4]));
     other_project.project = "bank".parse().unwrap();

@@ -302,7 +302,7 @@ fn a_read_is_limited() {
 }
 
 #[test]
-fn something_else_than_a_store_is_not_made_one() {
+fn folder_with_other_files_is_no_store() {
     let root = tempfile::tempdir().unwrap();
     let open = Folder::open(root.path()).unwrap_err();
     assert_eq!(open.kind(), "store-unreachable");

@@ -87,7 +87,7 @@ fn sources_go_with_their_bundles_and_stay_with_them() {
 
 /// Statements and sources of an unreleased bundle stay as long as the bundle.
 #[test]
-fn what_belongs_to_a_kept_bundle_stays() {
+fn statements_and_sources_of_a_kept_bundle_stay() {
     let root = tempfile::tempdir().unwrap();
     let store = Folder::create(root.path()).unwrap();
     let [kept, dropped] = ["one", "two"].map(|name| {
@@ -131,7 +131,7 @@ fn a_young_bundle_keeps_its_old_blobs() {
 }
 
 #[test]
-fn nothing_goes_where_a_record_cannot_be_read() {
+fn nothing_is_removed_if_a_record_is_unreadable() {
     let root = tempfile::tempdir().unwrap();
     let store = Folder::create(root.path()).unwrap();
     let first = ship(&store, "one");

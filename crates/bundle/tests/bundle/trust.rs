@@ -211,7 +211,7 @@ fn a_trust_file_is_read_back_and_read_strictly() {
 }
 
 #[test]
-fn nothing_is_turned_off_by_leaving_it_out() {
+fn omission_in_a_trust_file_disables_no_check() {
     let text = trust().to_json();
     for key in [
         "roles",

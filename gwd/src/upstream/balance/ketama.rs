@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_takes_only_its_own_requests_along() {
+    fn removed_host_moves_only_its_own_requests() {
         let trial = Trial::new(Lb::Ketama, &[1; 10]);
         let keys = (0..10_000u32).map(|key| points("k", key)[1]);
         let mut moved = 0;

@@ -53,7 +53,7 @@ mod tests {
     use super::super::trial::{Trial, near};
 
     #[test]
-    fn who_has_no_weight_gets_nothing() {
+    fn host_without_weight_gets_no_requests() {
         for weights in [&[0][..], &[0, 0]] {
             let trial = Trial::new(Lb::LeastRequest, weights);
             assert_eq!(trial.pick(None, |_| true), None);

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_spreads_its_requests_and_the_others_stay() {
+    fn removed_host_spreads_its_requests_over_the_others() {
         let trial = Trial::new(Lb::Maglev, &[1; 10]);
         let mut got = [0; 10];
         for key in 0..10_000u32 {

@@ -290,7 +290,7 @@ pub(crate) mod trial {
     }
 
     #[test]
-    fn who_has_just_come_gets_its_share_little_by_little() {
+    fn new_host_reaches_its_share_gradually() {
         for lb in [Lb::RoundRobin, Lb::LeastRequest] {
             let mut trial = Trial::new(lb, &[1, 1]);
             trial.slow_start_ms = Some(10_000);

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_alike_get_alike() {
+    fn equal_hosts_get_equal_shares() {
         let trial = Trial::new(Lb::PeakEwma, &[1, 1, 1, 1]);
         near(&trial.shares(20_000, |_| true), &[250; 4], 15);
     }

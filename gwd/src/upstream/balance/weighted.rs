@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_is_not_asked_again() {
+    fn excluded_host_is_not_picked() {
         assert_eq!(picks(&[1, 1, 1], &[1], 4), [0, 2, 0, 2]);
         assert!(picks(&[1], &[0], 4).is_empty());
     }

@@ -158,7 +158,7 @@ fn responses_are_framed_as_rfc_9112_says() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_no_answer() {
+fn malformed_response_is_an_error() {
     let head = "HTTP/1.1 200 OK\r\n";
     for text in [
         format!("{head}content-length: 2\r\ncontent-length: 3\r\n\r\nok!"),
@@ -215,7 +215,7 @@ fn what_cannot_be_understood_is_no_answer() {
 }
 
 #[test]
-fn an_end_too_early_is_told_by_where_it_came() {
+fn error_of_an_early_end_names_its_place() {
     let refused = |text: &str| Got::Refused(text.to_owned());
     let middle = "the connection was closed in the middle of the response";
     assert_eq!(
@@ -311,7 +311,7 @@ fn unwritten_request_returns_its_body() {
 }
 
 #[test]
-fn a_hundred_opens_the_gate() {
+fn continue_response_opens_the_gate() {
     run(async {
         let (near, mut far) = duplex(4096);
         let gate = Arc::<Gate>::default();

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_closed_while_it_rested_is_stale() {
+    fn only_connection_closed_while_idle_is_stale() {
         for (rested_ms, took_ms, idle_ms) in [
             (1_000, 0, 30_000),
             (30_000, 249, 30_000),
