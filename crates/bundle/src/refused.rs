@@ -58,19 +58,19 @@ pub enum Refused {
     // --- Reasons about signatures
     /// No key with the named id made a valid signature of these bytes.
     BadSignature,
-    /// The item is unsigned, or signed only by keys that are not in the trust file.
+    /// The statement or record is unsigned, or signed only by keys that are not in the trust file.
     UnknownKey,
-    /// The item is signed by a key that is not trusted for this role, or is a statement for another
-    /// role.
+    /// The statement or record is signed by a key that is not trusted for this role, or the
+    /// statement is for another role.
     WrongRole {
         /// Required role.
         wanted: &'static str,
     },
-    /// The item is signed by a revoked key.
+    /// The statement or record is signed by a revoked key.
     RevokedKey,
-    /// The item is signed by a key that is retired, or past its `not_after`.
+    /// The statement or record is signed by a key that is retired, or past its `not_after`.
     KeyExpired,
-    /// The item was signed before the key's `not_before`.
+    /// The statement or record was signed before the key's `not_before`.
     KeyNotYetValid,
     /// Too few different owners signed.
     BelowThreshold {
@@ -85,13 +85,13 @@ pub enum Refused {
     Unsigned,
     /// The statement is about another manifest than expected.
     WrongSubject,
-    /// The item belongs to another project.
+    /// The bundle, statement or record belongs to another project.
     WrongProject {
         /// Expected project.
         expected: ProjectName,
     },
-    /// The item belongs to another channel, or is signed by a key that is not trusted for this
-    /// channel.
+    /// The record belongs to another channel, or the statement or record is signed by a key that is
+    /// not trusted for this channel.
     WrongChannel {
         /// Expected channel.
         expected: ChannelName,
@@ -103,11 +103,11 @@ pub enum Refused {
         /// Value of `expires`.
         at: Moment,
     },
-    /// The item is not newer than the accepted record or list.
+    /// The record or revocation list is not newer than the accepted one.
     Replayed {
-        /// Serial of the refused item.
+        /// Serial of the refused record or list.
         serial: u64,
-        /// Serial of the accepted item.
+        /// Serial of the accepted record or list.
         remembered: u64,
     },
     /// The serial in the record or list differs from the serial of its link.
@@ -126,7 +126,7 @@ pub enum Refused {
     /// Another record has the same serial, or the chain does not contain the newest accepted
     /// record.
     Forked {
-        /// Serial of the refused item.
+        /// Serial of the refused record or revocation list.
         serial: u64,
     },
     /// A record between the newest accepted one and this one cannot be read.
@@ -134,9 +134,9 @@ pub enum Refused {
         /// Digest of the missing record.
         missing: Digest,
     },
-    /// The serial is below the minimum in the trust file.
+    /// The serial of the record or revocation list is below the minimum in the trust file.
     BelowFloor {
-        /// Serial of the refused item.
+        /// Serial of the refused record or list.
         serial: u64,
         /// Minimum serial in the trust file.
         floor: u64,

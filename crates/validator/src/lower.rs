@@ -192,7 +192,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Lowers a keyword that compares the value itself, such as `type` or `minLength`.
+    /// Converts a keyword that compares the value itself, such as `type` or `minLength`.
     fn lower_assertion(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
         match key {
             "type" => {
@@ -235,7 +235,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Lowers a keyword with schemas of the value's items or properties.
+    /// Converts a keyword with schemas of the value's items or properties.
     fn lower_children(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
         match key {
             "additionalProperties"
@@ -268,7 +268,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Lowers `patternProperties`. True if a pattern that is not enforced was left out.
+    /// Converts `patternProperties`. True if a pattern that is not enforced was left out.
     fn lower_patterns(&mut self, value: &'a Value, out: &mut Map<String, Json>) -> bool {
         let all = self.by_key(value, None);
         let count = all.len();
@@ -287,7 +287,7 @@ impl<'a> Lowering<'a> {
         drops_pattern
     }
 
-    /// Lowers a keyword with schemas of the same value, such as `allOf` or `if`.
+    /// Converts a keyword with schemas of the same value, such as `allOf` or `if`.
     fn lower_applied(
         &mut self,
         (key, value): (&'a str, &'a Value),

@@ -43,7 +43,7 @@ pub(crate) struct Members {
     each: Option<Box<Self>>,
 }
 
-/// Name of a described member, with the names below.
+/// Name of a described member, with the described names in its value.
 type Property = (Box<str>, Option<Box<Members>>);
 
 /// Values of members whose names match a pattern.

@@ -171,7 +171,8 @@ impl Schema {
         read: impl Fn(&mut dyn Iterator<Item = ValidationError<'_>>) -> T,
     ) -> T {
         let nodes = nodes(value);
-        // The errors of all items and alternatives are collected before the first is read.
+        // `iter_errors` collects the errors of all items and alternatives before it returns the
+        // first. If that costs too much, `validate` finds only the first error.
         let all = || read(&mut self.0.iter_errors(value));
         let first = || read(&mut self.0.validate(value).err().into_iter());
         describing(nodes, all)

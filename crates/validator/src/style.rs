@@ -32,7 +32,7 @@ pub(crate) struct Interpretation {
     pub(crate) encoded_delimiters: bool,
 }
 
-/// All interpretations, the usual one first.
+/// All interpretations of a text. The usual one is first.
 pub(crate) const READINGS: [Interpretation; 8] = {
     let mut all = [Interpretation {
         as_text: false,

@@ -20,10 +20,10 @@ use tokio::sync::oneshot;
 use crate::answers::joined::Key;
 use crate::limits::fair::{FairPermits, Permit};
 
-/// Maximum number of requests whose check waits or is in progress.
+/// Maximum number of requests whose password check waits or is in progress.
 const WAITING_MAX: usize = 256;
-/// Maximum number of requests from one client address (IPv6: one /64 network) whose check waits or
-/// is in progress.
+/// Maximum number of requests from one client address (IPv6: one /64 network) whose password check
+/// waits or is in progress.
 const WAITING_OF_ONE_MAX: u32 = 32;
 /// Number of checks that each network may have without losing one to a newcomer.
 const KEPT_OF_NETWORK: u32 = 1;

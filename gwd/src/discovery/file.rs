@@ -48,7 +48,7 @@ const fn one() -> u32 {
     1
 }
 
-/// Stamp of the file, or `None` if it does not exist.
+/// Metadata of the file that differ after a change, or `None` if the file does not exist.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let stamp = |file: Metadata| {
         (

@@ -151,7 +151,7 @@ impl Discovery {
         Ok(discovery)
     }
 
-    /// Sets the callback for changed hosts, which runs on the discovery thread.
+    /// Sets the function that the discovery thread calls when the hosts of a source have changed.
     pub(crate) fn on_change(&self, changed: impl Fn() + Send + Sync + 'static) {
         let _set_once = self.changed.set(Box::new(changed));
     }

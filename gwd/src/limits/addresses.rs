@@ -19,9 +19,9 @@ type Counted = (usize, Network);
 /// Maximum number of connections, or of other counted items, of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Most {
-    /// Maximum of an address; for IPv6, of a /64 network.
+    /// Maximum number for one address; for IPv6, for one /64 network.
     pub(crate) address: u32,
-    /// Maximum of each wide network of the address: an IPv6 /56 or /48, or an IPv4 /24.
+    /// Maximum number for each wide network of the address: an IPv6 /56 or /48, or an IPv4 /24.
     pub(crate) network: u32,
 }
 

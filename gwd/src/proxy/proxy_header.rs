@@ -15,7 +15,7 @@ use crate::proxy::connection::in_time;
 use crate::runtime::deadlines::Slot;
 use crate::worker::Worker;
 
-/// Bytes to peek at a time; enough for most headers.
+/// Number of bytes to peek at a time; enough for most headers.
 const LOOK_BYTES: usize = 256;
 
 /// Reason why a connection with a missing or unacceptable PROXY header is closed.

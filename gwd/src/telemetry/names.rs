@@ -39,13 +39,13 @@ impl Names {
         names
     }
 
-    /// Number of an upstream's name. A new name gets the next number.
+    /// Metric id of an upstream, given by its name. A new name gets the next id.
     pub(crate) fn number(&self, name: &str) -> u32 {
         self.lock().number(name, "")
     }
 
-    /// Numbers of several routes, in the same order. Each route is given by its id and its
-    /// template.
+    /// Metric ids of several routes, in the same order. Each route is given by its id in the
+    /// contract and its path template.
     pub(crate) fn routes<'a>(&self, routes: impl Iterator<Item = (&'a str, String)>) -> Arc<[u32]> {
         let mut table = self.lock();
         let numbers = routes.map(|(id, template)| table.number(id, &template));
@@ -81,7 +81,7 @@ impl Names {
             .map(|entry| entry.name.to_string())
     }
 
-    /// Path template of the route with this number, unless it was removed.
+    /// Path template of the route with this metric id, unless it was removed.
     pub(crate) fn template(&self, number: u32) -> Option<String> {
         let table = self.lock();
         let entry = table.entries.get(&number);

@@ -185,8 +185,8 @@ mod tests {
         for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519] {
             let (cert, key) = pair(algorithm);
             let (pem, der) = (key.serialize_pem(), key.serialize_der());
-            // The last part of the first line encodes the bytes 36 to 47, which belong to the
-            // private key for both algorithms.
+            // The last part of the first line encodes bytes 36 to 47 of the DER, which belong to
+            // the private key for both algorithms.
             let line = pem.lines().nth(1).expect("a body");
             let secrets = [&line.as_bytes()[48..64], &der[36..48]];
             for secret in [pem.as_bytes(), &der] {

@@ -407,7 +407,8 @@ fn client_certificates_are_verified_and_not_revoked() {
     eventually("alice is out", || with(&alice).0 != 0);
     eventually("mallory is in", || with(&mallory).0 == 0);
 
-    // A connection from before the list: its client is refused, one that is still admitted is not.
+    // Two connections are older than the list. The client with the revoked certificate is refused,
+    // and the other client is still served.
     let connect = |name: &str, serial: u64| {
         let shown = authority.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, serial, 2);
         let socket = std::net::TcpStream::connect(gwd.public()).unwrap();

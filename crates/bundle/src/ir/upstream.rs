@@ -277,7 +277,7 @@ impl Target {
 }
 
 impl ProxyVersion {
-    /// Value in gateway.yaml.
+    /// Value of `proxy_protocol` in gateway.yaml.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -288,7 +288,7 @@ impl ProxyVersion {
 }
 
 impl UpstreamProtocol {
-    /// Value in gateway.yaml.
+    /// Value of `protocol` in gateway.yaml.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -301,7 +301,7 @@ impl UpstreamProtocol {
 }
 
 impl RewriteResponses {
-    /// Values in gateway.yaml, sorted.
+    /// Values of `rewrite_responses` in gateway.yaml, sorted.
     fn words(self) -> Vec<Scalar> {
         let words = [("cookies", self.cookies), ("location", self.location)];
         let words = words.into_iter().filter(|(_, written)| *written);

@@ -333,7 +333,8 @@ fn members_of_all_keywords_are_found_in_other_cases() {
         assert_eq!(of_body(&schema, body), [expected], "{schema} {body}");
         assert_eq!(of_body(&schema, other), [""; 0], "{schema}");
     }
-    // Names below members that the pattern does not match, or at other positions, are free.
+    // The letter case of names is not checked below members that the pattern does not match, or at
+    // other positions.
     for (schema, body) in [
         (
             json!({"patternProperties": {"^x-": adm}}),

@@ -3,7 +3,8 @@
 
 use super::*;
 
-/// Expression of a search, as `oneOf` or `anyOf`: `and` and `or` of expressions, or a field.
+/// Operation whose body is a recursive search expression: `and` or `or` of expressions, or a field.
+/// `alternatives` is `oneOf` or `anyOf`.
 fn expressions(alternatives: &str) -> Operation {
     let list = |name: &str| json!({"required": ["op", "args"], "properties": {"op": {"const": name}, "args": {"type": "array", "items": {"node": 0}}}});
     let nodes = [
