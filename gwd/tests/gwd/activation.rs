@@ -45,7 +45,7 @@ fn revoked_held_bundle_gives_way_despite_sticky_hold() {
         (&json!(null), &json!([]))
     );
     assert_eq!(status["resident"], json!([two.to_string()]), "one is gone");
-    eventually("it leaves the disk", || !on_disk(&world, &one));
+    eventually("bundle one is deleted", || !on_disk(&world, &one));
     assert!(on_disk(&world, &two));
     let refused = gwd.ask("POST", "/v1/rollback", "");
     assert_eq!(refused.json()["error"]["code"], "revoked");
@@ -60,7 +60,7 @@ fn revoked_head_serves_with_an_alarm_until_replaced() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     revoke(&world, one);
-    eventually("the alarm", || {
+    eventually("the alarm `running-revoked` is raised", || {
         gwd.status()["alarms"] == json!(["running-revoked"])
     });
     assert_eq!(gwd.metric("gwd_alarm", &["running-revoked"]), 1.0);
@@ -70,7 +70,7 @@ fn revoked_head_serves_with_an_alarm_until_replaced() {
     gwd.wait_for(&two);
     assert_eq!(gwd.status()["alarms"], json!([]));
     assert_eq!(gwd.status()["resident"], json!([two.to_string()]));
-    eventually("it leaves the disk", || !on_disk(&world, &one));
+    eventually("bundle one is deleted", || !on_disk(&world, &one));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn withdrawn_bundle_is_deleted_until_listed_no_more() {
     });
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["resident"], json!([three.to_string()]));
-    eventually("they leave the disk", || {
+    eventually("bundles one and two are deleted", || {
         !on_disk(&world, &one) && !on_disk(&world, &two)
     });
     let activate = |gwd: &Process| {
@@ -118,7 +118,7 @@ fn withdrawn_held_bundle_gives_way_to_the_head() {
     });
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["hold"], json!(null));
-    eventually("it leaves the disk", || !on_disk(&world, &one));
+    eventually("bundle one is deleted", || !on_disk(&world, &one));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn hold_ends_when_the_channel_names_its_bundle() {
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
     assert_eq!(gwd.status()["hold"]["from"], two.to_string());
     world.point(one, evidence, RecordKind::Rollback, "rita");
-    eventually("the record is taken", || gwd.status()["serial"] == 3);
+    eventually("the record is accepted", || gwd.status()["serial"] == 3);
     assert_eq!(gwd.status()["hold"], json!(null));
     world.point(two, evidence_of_two, RecordKind::Release, "rita");
     gwd.wait_for(&two);
@@ -149,7 +149,7 @@ fn new_head_waits_for_resume_and_is_reported() {
     let three = world.release(&numbered(&upstream, 3));
     assert_eq!(notify(&gwd)["head"]["bundle"], three.to_string());
     assert!(gwd.runs(&one));
-    eventually("the log says so", || {
+    eventually("the hold is logged", || {
         gwd.logged("this node is on hold").is_some()
     });
     gwd.ask("POST", "/v1/resume", "");
@@ -187,7 +187,7 @@ fn an_expired_record_is_an_alarm_and_never_a_stop() {
     world.release_with(&numbered(&upstream, 3), |draft| {
         draft.expires = Some(draft.created);
     });
-    eventually("it is refused", || {
+    eventually("the record is refused", || {
         notify(&gwd)["last_error"]["reason"] == "expired"
     });
     assert!(gwd.runs(&two));
@@ -216,7 +216,7 @@ fn clock_at_1970_uses_records_and_a_fast_one_is_safe() {
     let three = world.release_with(&numbered(&upstream, 3), |draft| {
         draft.created = draft.created.plus_s(4_000);
     });
-    eventually("it is refused", || {
+    eventually("the record is refused", || {
         notify(&gwd)["last_error"]["reason"] == "from-the-future"
     });
     assert!(gwd.runs(&two));
@@ -242,7 +242,7 @@ fn transient_refusal_of_the_head_is_retried() {
     let mut busy = shop(upstream.address, vec![op("GET", "/a")]);
     busy.listener = listener("public", &taken.local_addr().unwrap().to_string());
     world.release(&busy.gateway());
-    eventually("it is tried again", || {
+    eventually("the bundle is tried again", || {
         gwd.status()["refused"][0]["tries"].as_u64() >= Some(2)
     });
     assert_eq!(gwd.status()["last_error"]["reason"], "port-busy");
@@ -340,7 +340,7 @@ fn bundle_of_an_older_gwc_is_refused_with_help() {
     let older = World::assemble_with(&gateway, &[], shared);
     let (id, evidence) = World::put_bundle(&world.store, &older, "ci");
     world.point(id, evidence, RecordKind::Release, "rita");
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         let status = gwd.status().to_string();
         status.contains("malformed") && status.contains("build and apply the bundle again")
     });

@@ -167,7 +167,7 @@ fn log_level_change_is_applied_and_logged() {
             .status,
         400
     );
-    eventually("audited", || {
+    eventually("the change is logged", || {
         gwd.logged("the log level was set")
             .is_some_and(|event| event["level"] == "audit" && event["to"] == "debug")
     });
@@ -295,7 +295,7 @@ fn health_checks_have_places_of_their_own() {
         refused || ended()
     });
     assert_eq!(gwd.open("/readyz").status, 200);
-    eventually("the orders have ended", || {
+    eventually("the other requests have ended", || {
         gwd.ask("GET", "/v1/status", "").status == 200
     });
 }

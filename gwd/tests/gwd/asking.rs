@@ -98,7 +98,9 @@ fn service_sees_the_request_and_its_fields_go_on() {
     let seen = main.only();
     assert_eq!(seen.field("x-user"), ["alice"]);
     assert!(seen.field("x_user").is_empty() && seen.field("x-other").is_empty());
-    eventually("it is counted", || questions(&served, "answered") == 1.0);
+    eventually("the answer is counted", || {
+        questions(&served, "answered") == 1.0
+    });
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn refusal_reaches_the_client_and_not_the_upstream() {
             [2, 1, 0][usize::from(status == 401) + 2 * usize::from(status == 403)]
         );
         let labels = ["policy=\"ask\"", "reason=\"forward_auth_denied\""];
-        eventually("it is counted", || {
+        eventually("the rejection is counted", || {
             served.metric("gwd_rejections_total", &labels) == 1.0
         });
     }
@@ -168,7 +170,9 @@ fn outage_refuses_and_passes_only_if_open() {
                 false => assert_eq!(answer.problem(), "forward_auth_unavailable", "{outcome}"),
                 true => assert_eq!(answer.text(), "main", "{outcome}"),
             }
-            eventually("it is counted", || questions(&served, outcome) == 1.0);
+            eventually("the outcome is counted", || {
+                questions(&served, outcome) == 1.0
+            });
         }
     }
     let seen = main.seen();
@@ -216,13 +220,15 @@ fn equal_questions_are_asked_once_over_all_workers() {
     let clients: Vec<_> = (0..12)
         .map(|_| std::thread::spawn(move || get(address, "/asked").status))
         .collect();
-    eventually("all of them wait", || {
+    eventually("all requests wait", || {
         served.metric("http_server_active_requests", &[]) == 12.0
     });
     // A request with other fields is sent to the service separately.
     let other =
         std::thread::spawn(move || fetch(address, "GET", "/asked", "cookie: a=b\r\n").status);
-    eventually("another question comes", || identity.seen().len() == 2);
+    eventually("the service gets another request", || {
+        identity.seen().len() == 2
+    });
     // Requests without the policy do not wait.
     assert_eq!(get(served.address, "/open").text(), "main");
     for _ in 0..2 {
@@ -233,7 +239,9 @@ fn equal_questions_are_asked_once_over_all_workers() {
     }
     assert_eq!(other.join().unwrap(), 200);
     assert_eq!(identity.seen().len(), 2);
-    eventually("it is counted", || questions(&served, "joined") == 11.0);
+    eventually("shared answers are counted", || {
+        questions(&served, "joined") == 11.0
+    });
 }
 
 #[test]
@@ -262,7 +270,9 @@ fn admission_is_kept_for_equal_requests_only() {
     let cookie = fetch(served.address, "GET", "/asked", "cookie: a=b\r\n");
     assert_eq!(cookie.status, 403);
     assert_eq!(identity.seen().len(), 4);
-    eventually("it is counted", || questions(&served, "kept") == 3.0);
+    eventually("cached answers are counted", || {
+        questions(&served, "kept") == 3.0
+    });
 }
 
 #[test]
@@ -290,10 +300,12 @@ fn question_outlives_the_client_that_asked_first() {
     let served = ASK.shop(&main, identity.address).serve();
     let mut first = Client::connect(served.address);
     first.send("GET /asked HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("the question comes", || identity.seen().len() == 1);
+    eventually("the service gets the request", || {
+        identity.seen().len() == 1
+    });
     let address = served.address;
     let second = std::thread::spawn(move || get(address, "/asked").status);
-    eventually("both wait", || {
+    eventually("both requests wait", || {
         served.metric("http_server_active_requests", &[]) == 2.0
     });
     drop(first);
@@ -317,7 +329,9 @@ fn question_ends_with_the_only_client_that_asks() {
     let served = ASK.shop(&main, identity.address).serve();
     let mut client = Client::connect(served.address);
     client.send("GET /asked HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("the question comes", || identity.seen().len() == 1);
+    eventually("the service gets the request", || {
+        identity.seen().len() == 1
+    });
     drop(client);
     assert_eq!(closed.recv_timeout(Duration::from_secs(10)), Ok(0));
     eventually("no request is left", || {
@@ -348,7 +362,7 @@ fn open_breaker_of_the_service_is_an_outage() {
         }
         // The first question opens the breaker; the others do not reach the service.
         assert_eq!(identity.seen().len(), 1, "{open}");
-        eventually("all are counted", || {
+        eventually("all outcomes are counted", || {
             questions(&served, "answered") + questions(&served, "circuit_open") == 3.0
         });
         let labels = ["upstream=\"identity\"", "http_response_status_code=\"500\""];

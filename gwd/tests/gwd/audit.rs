@@ -22,7 +22,7 @@ fn change_is_one_audit_line_with_its_result() {
     world.point(one, evidence, RecordKind::Rollback, "rita");
     gwd.wait_for(&one);
     world.point(one, evidence, RecordKind::Pin, "rita");
-    eventually("pinned", || gwd.status()["serial"] == 4);
+    eventually("the pin is accepted", || gwd.status()["serial"] == 4);
     let post = |path: &str, body: &Value| gwd.ask("POST", path, &body.to_string()).status;
     let activate = json!({"bundle": two.to_string(), "reason": "paged"});
     assert_eq!(post("/v1/activate", &activate), 200);
@@ -41,7 +41,9 @@ fn change_is_one_audit_line_with_its_result() {
         credentials: [Digest::of(b"x")].into(),
         ..Revocation::default()
     });
-    eventually("revoked", || gwd.status()["revocations"] == 1);
+    eventually("the revocation list is accepted", || {
+        gwd.status()["revocations"] == 1
+    });
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
     // Replace the file by a rename, so that no reader sees half of it.
@@ -51,20 +53,20 @@ fn change_is_one_audit_line_with_its_result() {
         std::fs::rename(fresh, &path).unwrap();
     };
     replace("{");
-    eventually("the alarm", || {
+    eventually("the alarm `trust-unreadable` is raised", || {
         gwd.status()["alarms"] == json!(["trust-unreadable"])
     });
     replace(&(text + "\n"));
-    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+    eventually("the alarm ends", || gwd.status()["alarms"] == json!([]));
     let needs = world.release_as(&numbered(&upstream, 3), &["policy:teleport"], "rita", "ci");
-    eventually("refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["needs"] == json!(["policy:teleport"])
     });
     gwd.signal(Signal::TERM);
     gwd.wait();
 
     let mut lines = Vec::new();
-    eventually("all is written", || {
+    eventually("all audit lines are written", || {
         lines = gwd.events();
         lines.retain(|event| event["level"] == "audit");
         lines.iter().any(|line| line["who"] == "SIGTERM")

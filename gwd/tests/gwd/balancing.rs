@@ -293,10 +293,12 @@ fn backends_replaced_one_by_one_lose_no_request() {
         for backend in &mut backends {
             for _ in 0..2 {
                 let mark = sent.load(Ordering::SeqCst) + 200;
-                eventually("load goes on", || sent.load(Ordering::SeqCst) > mark);
+                eventually("200 more requests are sent", || {
+                    sent.load(Ordering::SeqCst) > mark
+                });
                 backend.up.store(false, Ordering::SeqCst);
                 let mark = sent.load(Ordering::SeqCst) + 200;
-                eventually("load goes on without it", || {
+                eventually("200 more requests are sent without the host", || {
                     sent.load(Ordering::SeqCst) > mark
                 });
                 *backend = begin(&backend.address.to_string());

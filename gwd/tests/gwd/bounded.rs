@@ -41,15 +41,15 @@ fn trust_file_as_pipe_or_too_large_is_only_an_alarm() {
     let text = std::fs::read_to_string(&path).unwrap();
     let alarmed = || gwd.status()["alarms"] == json!(["trust-unreadable"]);
     pipe(&path);
-    eventually("the alarm", alarmed);
+    eventually("the alarm is raised", alarmed);
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, &text).unwrap();
-    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+    eventually("the alarm ends", || gwd.status()["alarms"] == json!([]));
     let blanks = " ".repeat(2 << 20);
     std::fs::write(&path, format!("{text}{blanks}")).unwrap();
-    eventually("the alarm", alarmed);
+    eventually("the alarm is raised again", alarmed);
     pipe(&path);
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
     gwd.signal(Signal::TERM);
@@ -70,7 +70,7 @@ fn foreign_lock_in_the_state_folder_blocks_nothing() {
     file.lock().unwrap();
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
-    eventually("the clean-up gives up", || {
+    eventually("the clean-up fails", || {
         gwd.logged("cannot be cleaned up").is_some()
     });
     let began = Instant::now();
@@ -107,7 +107,9 @@ fn hanging(start: &mut Command, activation: usize) -> (Process, std::io::PipeWri
 }
 
 fn hangs(gwd: &Process) {
-    eventually("it hangs", || gwd.events().contains(&json!("hangs")));
+    eventually("the control thread hangs", || {
+        gwd.events().contains(&json!("hangs"))
+    });
 }
 
 #[test]
@@ -125,7 +127,9 @@ fn order_without_a_waiting_client_is_not_run() {
         serde_json::from_str(&said).unwrap_or_default()
     };
     let two = world.release(&numbered(&upstream, 2));
-    eventually("it follows", || status()["bundle"] == two.to_string());
+    eventually("gwd runs bundle two", || {
+        status()["bundle"] == two.to_string()
+    });
     let three = world.release(&numbered(&upstream, 3));
     hangs(&gwd);
     for order in ["resume", "rollback"] {
@@ -137,9 +141,11 @@ fn order_without_a_waiting_client_is_not_run() {
     // The admin interface still responds, although earlier clients have disconnected.
     assert_eq!(status()["bundle"], two.to_string());
     drop(go_on);
-    eventually("it goes on", || status()["bundle"] == three.to_string());
+    eventually("gwd runs bundle three", || {
+        status()["bundle"] == three.to_string()
+    });
     world.release_as(&numbered(&upstream, 4), &["policy:teleport"], "rita", "ci");
-    eventually("it follows", || {
+    eventually("bundle four is refused", || {
         status()["last_error"]["reason"] == "needs:policy:teleport"
     });
     assert_eq!(status()["bundle"], three.to_string(), "not rolled back");
@@ -178,7 +184,9 @@ fn second_signal_ends_a_stuck_process() {
     world.release(&numbered(&upstream, 2));
     hangs(&gwd);
     gwd.signal(Signal::TERM);
-    eventually("the first is seen", || gwd.open("/readyz").status == 503);
+    eventually("the first signal is received", || {
+        gwd.open("/readyz").status == 503
+    });
     gwd.signal(Signal::TERM);
     assert_eq!(gwd.wait().code(), Some(143));
 }
@@ -296,7 +304,7 @@ fn command_exit_code_names_the_kind_of_failure() {
         (code, serde_json::from_str(&said).unwrap_or_default())
     };
     let runs = |bundle: String| json(&["status"]).1["bundle"] == bundle;
-    eventually("it serves", || runs(one.to_string()));
+    eventually("gwd runs bundle one", || runs(one.to_string()));
     let told = |arguments: &[&str]| {
         let (code, said) = json(arguments);
         let reason = said["error"]["code"].as_str().unwrap_or("-").to_owned();
@@ -309,13 +317,13 @@ fn command_exit_code_names_the_kind_of_failure() {
     );
     assert_eq!(told(&["activate", "zz"]), (64, "bad-request".to_owned()));
     let two = world.release(&numbered(&upstream, 2));
-    eventually("it follows", || runs(two.to_string()));
+    eventually("gwd runs bundle two", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
     // The version is no longer in memory and its secret cell is dropped, so this is a full
     // activation.
     drop(gwd);
     let _gwd = Running::start(&mut start);
-    eventually("it serves", || runs(two.to_string()));
+    eventually("gwd runs bundle two again", || runs(two.to_string()));
     assert_eq!(told(&["rollback"]), (5, "secret-missing".to_owned()));
     std::fs::write(&secret, "hunter2").unwrap();
     let manifest = world.path("state/blobs/sha256").join(one.hex());

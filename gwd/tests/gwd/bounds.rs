@@ -51,7 +51,7 @@ fn connections_are_limited_over_all_listeners() {
     let shed = gateway.metric("gwd_overload_shed_total", &["\"connections\""]);
     assert_eq!(shed, 1.0);
     drop(first);
-    eventually("room again", || {
+    eventually("a new connection is served", || {
         let mut client = Client::connect(gateway.address);
         client.send(GET);
         client.rest_or_head().contains(" 200 ")
@@ -114,7 +114,7 @@ fn leaves_a_quarter(limit: impl Fn(&mut bundle::ir::Upstream)) {
     let shed = || gateway.metric("gwd_overload_shed_total", &["requests_per_address"]);
     // The first 64 of the 120 requests do not count against the address. The next 32, a quarter of
     // the limit, use up its share.
-    eventually("more than its share is refused", || shed() == 24.0);
+    eventually("requests above the share are refused", || shed() == 24.0);
     assert_eq!(get(gateway.address, "/a").status, 503);
     assert_eq!(status_elsewhere(gateway.address), "200");
     drop(release);
@@ -223,7 +223,9 @@ fn a_thousand_connections_spread_over_the_workers() {
     let _clients: Vec<Client> = (0..1_000)
         .map(|_| Client::connect(gateway.address))
         .collect();
-    eventually("all are accepted", || gateway.node.connections() == 1_000);
+    eventually("all connections are accepted", || {
+        gateway.node.connections() == 1_000
+    });
     let loads = gateway.node.loads();
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert_eq!(loads.iter().sum::<u64>(), 1_000);

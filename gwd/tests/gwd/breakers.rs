@@ -42,7 +42,7 @@ fn breaker_opens_and_closes_with_the_upstream() {
     assert_eq!(upstream.seen().len(), 3);
     assert_eq!(served.metric("gwd_circuit_state", &["main"]), 2.0);
     status.store(404, Ordering::SeqCst);
-    eventually("a probe with 4xx closes it", || {
+    eventually("a response with 4xx closes the breaker", || {
         get(served.address, "/a").status == 404
     });
     assert_eq!(get(served.address, "/a").status, 404);
@@ -58,7 +58,7 @@ fn breaker_is_half_open_on_time_without_requests() {
     shop.upstreams[0].circuit_breaker = Some(fuse(1, Scope::Upstream));
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 500);
-    eventually("its time is over", || {
+    eventually("the breaker is half open", || {
         served.metric("gwd_circuit_state", &["main"]) == 1.0
     });
     assert_eq!(upstream.seen().len(), 1);
@@ -155,7 +155,7 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     assert_eq!(get(served.address, "/a").status, 500);
     hang.store(true, Ordering::SeqCst);
     let mut client = Client::connect(served.address);
-    eventually("a probe is let through", || {
+    eventually("a probe is forwarded", || {
         client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
         loop {
             if there.recv_timeout(Duration::from_millis(50)).is_ok() {
@@ -172,7 +172,7 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     assert_eq!(get(served.address, "/a").status, 503, "one probe at once");
     drop(client);
     let start = std::time::Instant::now();
-    eventually("the place is free", || {
+    eventually("another probe is forwarded", || {
         get(served.address, "/a").status == 200
     });
     assert!(start.elapsed() < Duration::from_millis(3_500));

@@ -26,7 +26,7 @@ fn buffered(served: &Served) -> f64 {
 }
 
 fn nothing_waits(served: &Served) {
-    eventually("nothing waits any more", || buffered(served) == 0.0);
+    eventually("no bytes are buffered", || buffered(served) == 0.0);
 }
 
 /// An upstream that answers with a body of this length.
@@ -65,7 +65,9 @@ fn unread_response_is_counted_until_taken_or_dropped() {
     for stream in [1, 3, 5, 7] {
         raw.send(&asks(stream));
     }
-    eventually("something waits", || buffered(&served) > 100_000.0);
+    eventually("response bytes are buffered", || {
+        buffered(&served) > 100_000.0
+    });
     // The limit covers the data of four streams in h2, and data that the gateway has collected for
     // writing.
     assert!(buffered(&served) < 2e6, "{}", buffered(&served));
@@ -80,7 +82,9 @@ fn unread_response_is_counted_until_taken_or_dropped() {
     nothing_waits(&served);
     let mut raw = greedy(served.address);
     raw.send(&asks(1));
-    eventually("something waits again", || buffered(&served) > 60_000.0);
+    eventually("response bytes are buffered again", || {
+        buffered(&served) > 60_000.0
+    });
     drop(raw);
     nothing_waits(&served);
 }
@@ -102,7 +106,9 @@ fn unread_upload_is_counted_until_read_or_dropped() {
     let served = http2(shop).serve();
     let mut first = Client::connect(served.address);
     first.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
-    eventually("the upstream is busy", || upstream.seen().len() == 1);
+    eventually("the upstream has the first request", || {
+        upstream.seen().len() == 1
+    });
     let mut raw = Raw::connect(served.address);
     // Wait until the gateway has enlarged the connection's window.
     raw.find(|frame| frame.kind == WINDOW_UPDATE).unwrap();
@@ -112,7 +118,9 @@ fn unread_upload_is_counted_until_read_or_dropped() {
             raw.send(&frame(DATA, 0, stream, &[0; 10_000]));
         }
     }
-    eventually("both wait", || buffered(&served) == 120_000.0);
+    eventually("both uploads are buffered", || {
+        buffered(&served) == 120_000.0
+    });
     raw.send(&frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes()));
     raw.send(&frame(DATA, END, 1, &[0; 5_000]));
     release.send(()).unwrap();
@@ -157,13 +165,15 @@ fn body_kept_for_a_retry_counts_until_the_response() {
     let mut client = Client::connect(served.address);
     let put = "PUT /a HTTP/1.1\r\nhost: h\r\ncontent-length: 40000\r\n\r\n";
     client.send(&format!("{put}{}", "x".repeat(40_000)));
-    eventually("it is kept", || buffered(&served) == 40_000.0);
+    eventually("the body is kept", || buffered(&served) == 40_000.0);
     release.send(()).unwrap();
     assert_eq!(client.answer().status, 200);
     nothing_waits(&served);
     // The client closes the connection in the middle of its body.
     client.send(&format!("{put}{}", "x".repeat(30_000)));
-    eventually("room is reserved", || buffered(&served) == 40_000.0);
+    eventually("the memory for the body is reserved", || {
+        buffered(&served) == 40_000.0
+    });
     drop(client);
     nothing_waits(&served);
 }
@@ -183,7 +193,7 @@ fn body_kept_for_a_mirror_counts_until_sent() {
     let served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nhello");
-    eventually("a part is kept", || buffered(&served) == 5.0);
+    eventually("a part of the body is kept", || buffered(&served) == 5.0);
     client.send(" you");
     assert_eq!(client.answer().status, 200);
     nothing_waits(&served);
@@ -205,7 +215,7 @@ fn unread_websocket_bytes_are_counted() {
     let mut client = Client::connect(served.address);
     client.send(HANDSHAKE);
     client.head();
-    eventually("something waits", || buffered(&served) > 0.0);
+    eventually("WebSocket bytes are buffered", || buffered(&served) > 0.0);
     assert!(
         buffered(&served) <= (32 << 10) as f64,
         "one read of one way"
@@ -245,7 +255,7 @@ fn slow_readers_are_bounded_and_others_are_served() {
         })
         .collect();
     let waits = || gwd.metric(BUFFERED, &[]);
-    eventually("much waits", || waits() > 30e6);
+    eventually("30 MB are buffered", || waits() > 30e6);
     for _ in 0..5 {
         let mut other = Client::connect(gwd.public());
         other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
@@ -259,7 +269,7 @@ fn slow_readers_are_bounded_and_others_are_served() {
     let peak = peak_bytes(&gwd) >> 20;
     assert!(peak <= MEMORY_MIB, "{peak} MiB");
     drop((slow, plain));
-    eventually("nothing waits any more", || waits() == 0.0);
+    eventually("no bytes are buffered", || waits() == 0.0);
 }
 
 /// A client reads nothing of a response that comes over HTTP/2. One flow-control window of data
@@ -277,7 +287,7 @@ fn responses_in_upstream_connections_are_counted() {
     raw.send(&asks(1));
     // The window of a stream is 1 MiB. Up to half of it may be uncounted, because the stream's
     // window update is still pending.
-    eventually("it waits", || buffered(&served) > 5e5);
+    eventually("response bytes are buffered", || buffered(&served) > 5e5);
     let mut other = Client::connect(served.address);
     other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
     assert_eq!(other.answer().body.len(), 16 << 20);

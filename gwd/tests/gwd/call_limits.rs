@@ -41,10 +41,14 @@ fn late_call_is_no_outage_for_equal_questions() {
     let served = ask.shop(&main, identity.address).serve();
     let public = served.address;
     let leads = std::thread::spawn(move || fetch(public, "GET", "/asked", CALL));
-    eventually("the question comes", || identity.seen().len() == 1);
+    eventually("the service gets the first request", || {
+        identity.seen().len() == 1
+    });
     let joins = std::thread::spawn(move || get(public, "/asked").status);
     assert!(is_late(&leads.join().unwrap()));
-    eventually("the next one asks", || identity.seen().len() == 2);
+    eventually("the service gets the second request", || {
+        identity.seen().len() == 2
+    });
     for _ in 0..2 {
         go.send(()).unwrap();
     }
@@ -111,7 +115,7 @@ fn late_call_fails_no_shared_connect() {
     let fields = "content-type: application/grpc\r\ngrpc-timeout: 60S\r\n";
     let mut second = Client::connect(public);
     second.send(&format!("GET /a HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
-    eventually("both wait", || {
+    eventually("both requests wait", || {
         served.metric("http_server_active_requests", &[]) == 2.0
     });
     assert!(is_late(&first.join().unwrap()));
@@ -156,7 +160,7 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     });
     // The other requests hold three quarters of the permits, plus at most one batch that a worker
     // has reserved.
-    eventually("the others are held", || {
+    eventually("the other requests are held", || {
         (80.0..=97.0).contains(&served.metric("http_server_active_requests", &[]))
     });
     let mut other = Client::connect(served.address);

@@ -43,12 +43,12 @@ fn a_rotated_secret_reaches_what_runs_within_a_second() {
         std::fs::write(&fresh, value).unwrap();
         std::fs::rename(&fresh, &secret).unwrap();
         let began = std::time::Instant::now();
-        eventually("it is exchanged", || {
+        eventually("the new value is sent", || {
             shown(&gwd) == format!("x-edge: {value}")
         });
         assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
     }
-    eventually("the log says so", || {
+    eventually("the replacement is logged", || {
         gwd.logged("a secret was replaced").is_some()
     });
     assert!(
@@ -67,7 +67,7 @@ fn missing_secret_is_reported_once_and_value_kept() {
     let gwd = world.start();
     std::fs::remove_file(&secret).unwrap();
     let reference = format!("${{file:{}}}", secret.display());
-    eventually("it is told", || {
+    eventually("status names the secret", || {
         gwd.status()["stale_secrets"] == json!([reference])
     });
     assert_eq!(gwd.metric("gwd_secret_stale", &["token"]), 1.0);
@@ -82,8 +82,8 @@ fn missing_secret_is_reported_once_and_value_kept() {
     });
     assert_eq!(warnings.count(), 1, "once");
     std::fs::write(&secret, "hunter3").unwrap();
-    eventually("it is back", || shown(&gwd) == "x-edge: hunter3");
-    eventually("status says so", || {
+    eventually("the new value is sent", || shown(&gwd) == "x-edge: hunter3");
+    eventually("status names no secret", || {
         gwd.status()["stale_secrets"] == json!([])
     });
 }
@@ -110,10 +110,14 @@ fn invalid_secret_never_passes_the_clients_field() {
     assert_eq!(forged(&gwd), ["x-edge: hunter2"]);
     for value in ["", "two\nlines", "nul\0"] {
         std::fs::write(&secret, value).unwrap();
-        eventually("it is told", || gwd.status()["stale_secrets"] == reference);
+        eventually("status names the secret", || {
+            gwd.status()["stale_secrets"] == reference
+        });
         assert_eq!(forged(&gwd), ["x-edge: hunter2"], "the last good value");
         std::fs::write(&secret, "hunter2").unwrap();
-        eventually("mended", || gwd.status()["stale_secrets"] == json!([]));
+        eventually("status names no secret", || {
+            gwd.status()["stale_secrets"] == json!([])
+        });
     }
 }
 
@@ -128,7 +132,7 @@ fn bundle_with_an_unusable_secret_waits_for_it() {
     let gwd = world.start();
     assert!(gwd.runs(&first));
     let second = world.release(&gateway);
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "secret-unusable"
     });
     assert!(gwd.runs(&first));
@@ -148,7 +152,9 @@ fn rollback_in_memory_needs_no_secret_file() {
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
     std::fs::remove_file(&secret).unwrap();
-    eventually("it is noticed", || gwd.status()["previous_ready"] == false);
+    eventually("the rollback is not ready", || {
+        gwd.status()["previous_ready"] == false
+    });
     let answer = gwd.ask("POST", "/v1/rollback", "");
     assert_eq!(
         answer.json()["bundle"],
@@ -206,7 +212,7 @@ fn forbidden_reference_refuses_the_whole_bundle() {
     );
     both.policies = vec![edits("fine"), edits_from("not", &outside)];
     world.release(&both.gateway());
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "secret-not-allowed"
     });
     assert_eq!(gwd.status()["refused"][0]["permanent"], true);
@@ -238,7 +244,7 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
         credentials: [Digest::of(b"letmein")].into(),
         ..Revocation::default()
     });
-    eventually("it is refused", || mine(&gwd) == 401);
+    eventually("the credential is refused", || mine(&gwd) == 401);
     assert_eq!(
         gwd.ask("POST", "/v1/rollback", "").json()["bundle"],
         one.to_string()

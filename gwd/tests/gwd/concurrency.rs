@@ -93,7 +93,7 @@ fn permit_is_held_until_the_last_byte_was_sent() {
     open.send(()).unwrap();
     assert_eq!(first.some(8), "halfhalf");
     open.send(()).unwrap();
-    eventually("the place is free", || {
+    eventually("the permit is released", || {
         get(served.address, "/a").status == 200
     });
     assert_eq!(
@@ -110,7 +110,7 @@ fn a_client_that_gives_up_gives_its_place_back() {
         // The test sends no message to the upstream, so the gateway must close the upstream
         // connection when the client has left.
         let mut first = Client::connect(served.address);
-        eventually("a place is free", || {
+        eventually("the permit is released", || {
             first = Client::connect(served.address);
             first.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
             first.head().starts_with("HTTP/1.1 200")
@@ -173,7 +173,7 @@ fn a_websocket_has_its_place_until_it_ends() {
     assert_eq!(status, "101");
     assert_eq!(connect().1, "429");
     drop(first);
-    eventually("the place is free", || connect().1 == "101");
+    eventually("the permit is released", || connect().1 == "101");
 }
 
 fn in_progress(served: &Served) -> f64 {
@@ -183,7 +183,7 @@ fn in_progress(served: &Served) -> f64 {
 /// Waits until this many requests are in progress. A request that is sent earlier could take one of
 /// their permits.
 fn all_in_progress(served: &Served, count: u32) {
-    eventually("all are in progress", || {
+    eventually("all requests are in progress", || {
         in_progress(served) == f64::from(count)
     });
 }
@@ -208,7 +208,9 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
     eventually("the slow uploads leave permits", || {
         fetch(served.address, "POST", "/a", "content-length: 0\r\n").status == 200
     });
-    eventually("two uploads are left", || in_progress(&served) == 2.0);
+    eventually("two uploads are in progress", || {
+        in_progress(&served) == 2.0
+    });
     drop(held);
 }
 
@@ -264,7 +266,9 @@ fn slow_readers_hold_half_of_a_concurrency_limit() {
     eventually("the slow readers leave permits", || {
         get(served.address, "/a").status == 200
     });
-    eventually("two of them are left", || in_progress(&served) == 2.0);
+    eventually("two slow readers are in progress", || {
+        in_progress(&served) == 2.0
+    });
     let shed = served.metric("gwd_overload_shed_total", &["slow_downloads"]);
     assert_eq!(shed, 3.0);
     drop(held);
@@ -284,7 +288,7 @@ fn slow_client_gives_up_a_limit_of_one() {
     ];
     for (begin, gives_up) in slow
         .into_iter()
-        .zip(["a reader gives up", "an upload gives up"])
+        .zip(["the reader's permit is free", "the upload's permit is free"])
     {
         let held = begin(&served);
         all_in_progress(&served, 1);

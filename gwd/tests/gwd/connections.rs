@@ -131,7 +131,7 @@ fn a_listener_sheds_what_is_more_than_it_may_have() {
         1.0
     );
     drop(first);
-    eventually("room again", || {
+    eventually("a new connection is served", || {
         let mut client = Client::connect(served.address);
         client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
         client.rest_or_head().contains(" 200 ")
@@ -210,7 +210,7 @@ fn drain_finishes_requests_and_refuses_connections() {
         (served, forced)
     });
     assert!(idle.closed(), "idle connections end");
-    eventually("no new connections", || {
+    eventually("new connections are refused", || {
         std::net::TcpStream::connect(address).is_err()
     });
     proceed.send(()).unwrap();

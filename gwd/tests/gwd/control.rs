@@ -66,7 +66,7 @@ fn a_release_is_served_and_the_next_one_replaces_it() {
             .filter(|event| event["to"] == two.to_string())
             .count()
     };
-    eventually("it is told", || activated() > 0);
+    eventually("the activation is logged", || activated() > 0);
     assert_eq!(activated(), 1, "{:#?}", gwd.events());
 }
 
@@ -158,7 +158,7 @@ fn damaged_bundle_is_refused_and_taken_when_repaired() {
     copy(&other.path("store/blobs"), &world.path("store/blobs"));
     std::fs::write(&file, b"damaged").unwrap();
     copy(&other.path("store/channels"), &world.path("store/channels"));
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["bundle"] == two.to_string()
     });
     let status = gwd.status();
@@ -185,7 +185,7 @@ fn record_by_an_untrusted_key_never_runs() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     world.release_as(&numbered(&upstream, 2), &[], "mallory", "ci");
-    eventually("it is refused", || {
+    eventually("the record is refused", || {
         gwd.ask("POST", "/v1/notify", "").json()["last_error"]["reason"] == "unknown-key"
     });
     assert!(gwd.runs(&one));
@@ -199,7 +199,7 @@ fn bundle_of_an_untrusted_builder_never_runs() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     let two = world.release_as(&numbered(&upstream, 2), &[], "rita", "mallory");
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["bundle"] == two.to_string()
     });
     assert_eq!(gwd.status()["refused"][0]["permanent"], true);
@@ -213,7 +213,7 @@ fn bundle_with_missing_needs_is_refused_by_name() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     world.release_as(&numbered(&upstream, 2), &["policy:teleport"], "rita", "ci");
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["needs"] == json!(["policy:teleport"])
     });
     assert_eq!(
@@ -239,7 +239,7 @@ fn missing_secret_delays_and_forbidden_one_refuses() {
     let mut edited = shop(upstream.address, vec![op("GET", "/a").policy("edits")]);
     edited.policies = vec![edits("edits")];
     world.release(&edited.gateway());
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "secret-missing"
     });
     assert_eq!(gwd.status()["refused"][0]["permanent"], false);
@@ -311,7 +311,7 @@ fn revocation_reaches_credentials_bundles_rollbacks() {
         bundles: [two].into(),
         ..Revocation::default()
     });
-    eventually("an alarm, not a stop", || {
+    eventually("the alarm `running-revoked` is raised", || {
         gwd.status()["alarms"] == json!(["running-revoked"])
     });
     assert_eq!(get(gwd.public(), "/v2").status, 200);
@@ -453,7 +453,7 @@ fn unwritable_state_refuses_releases_but_no_rollbacks() {
     std::fs::rename(&blobs, &aside).unwrap();
     std::fs::write(&blobs, "no folder").unwrap();
     let three = world.release(&numbered(&upstream, 3));
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "state-not-durable"
     });
     assert!(gwd.runs(&two));
@@ -475,16 +475,16 @@ fn changed_trust_file_raises_only_an_alarm() {
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, "{").unwrap();
-    eventually("the alarm", || {
+    eventually("the alarm `trust-unreadable` is raised", || {
         gwd.status()["alarms"] == json!(["trust-unreadable"])
     });
     // Revoke the first key in the file, which is the builder's.
     std::fs::write(&path, text.replacen("\"active\"", "\"revoked\"", 1)).unwrap();
-    eventually("another alarm", || {
+    eventually("the alarm `running-untrusted` is raised", || {
         gwd.status()["alarms"] == json!(["running-untrusted"])
     });
     assert!(gwd.runs(&one));
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     std::fs::write(&path, text).unwrap();
-    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+    eventually("the alarm ends", || gwd.status()["alarms"] == json!([]));
 }

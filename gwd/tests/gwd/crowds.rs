@@ -129,7 +129,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     );
     assert_eq!(gwd.status()["ready"], true);
     drop(crowd);
-    eventually("there is room again", || {
+    eventually("a new request is served", || {
         get(gwd.public(), "/a").status == 200
     });
     println!("{told}; {} MiB at most", peak >> 20);
@@ -201,7 +201,7 @@ fn last_descriptors_serve_admin_and_store() {
             asked
         })
         .collect();
-    eventually("upstreams have all that they may have", || {
+    eventually("a request has ended", || {
         asked.iter().any(tokio::task::JoinHandle::is_finished)
     });
     let open = || gwd.metric("process_open_fds", &[]);
@@ -272,7 +272,7 @@ fn stalled_handshakes_delay_nobody_for_long() {
         let mut rest = Vec::new();
         let _reset = stream.read_to_end(&mut rest);
     }
-    eventually("who did not go on is counted", || {
+    eventually("timed-out handshakes are counted", || {
         count("\"timeout\"") == 2.0
     });
 }

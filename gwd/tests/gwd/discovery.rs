@@ -184,7 +184,7 @@ fn removed_host_finishes_and_closes_idle_connections() {
     let served = found(NAME, Some(port)).serve_by(settings_with(&server, fast()));
     let mut slow = Client::connect(served.address);
     slow.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
-    eventually("it is there", || leaving.seen().len() == 1);
+    eventually("the host gets the request", || leaving.seen().len() == 1);
     assert_eq!(get(served.address, "/a").text(), "fast");
     server.set_reply(NAME, A, records(&[2], 0));
     // Without another request, the periodic sweep closes the connection.
@@ -207,15 +207,15 @@ fn unanswered_lookup_keeps_hosts_and_shows_their_age() {
     let failed = || served.metric("gwd_upstream_discovery_total", &["main", "failed"]);
     assert_eq!(answers(&served, 6), "12");
     server.set_reply(NAME, A, Reply::Code(2));
-    eventually("it fails", || failed() >= 3.0);
+    eventually("three lookups have failed", || failed() >= 3.0);
     // Wait for longer than the time after which a name without records counts as absent.
-    eventually("it gets old", || age() > 0.5);
+    eventually("the hosts are older than 500 ms", || age() > 0.5);
     assert_eq!(
         (endpoints(&served), answers(&served, 6).as_str()),
         (2.0, "12")
     );
     server.set_reply(NAME, A, records(&[2], 0));
-    eventually("it is found again", || answers(&served, 6) == "2");
+    eventually("only host 2 serves", || answers(&served, 6) == "2");
     assert!(age() < 0.5, "{}", age());
 }
 
@@ -230,20 +230,22 @@ fn nonexistent_name_counts_after_repetition() {
         server.set_reply(NAME, A, gone.clone());
         server.set_reply(NAME, AAAA, gone);
         let absent = || served.metric("gwd_upstream_discovery_total", &["main", "absent"]);
-        eventually("it is said", || absent() >= 1.0);
+        eventually("an absent name is counted", || absent() >= 1.0);
         // The known hosts are used for a while longer, because the answer may be a temporary
         // mistake.
         let began = std::time::Instant::now();
         let early = get(served.address, "/a").status;
         assert!(early == 200 || began.elapsed() > Duration::from_millis(200));
-        eventually("it counts", || endpoints(&served) == 0.0);
+        eventually("the upstream has no hosts", || endpoints(&served) == 0.0);
         let answer = get(served.address, "/a");
         assert_eq!(
             (answer.status, answer.problem().as_str()),
             (503, "dns_failed")
         );
         server.set_reply(NAME, A, records(&[1], 0));
-        eventually("it is back", || get(served.address, "/a").status == 200);
+        eventually("the host serves again", || {
+            get(served.address, "/a").status == 200
+        });
     }
 }
 
@@ -288,8 +290,10 @@ fn ttl_of_a_week_or_0_is_bounded() {
         let served = shop.serve_by(settings_with(&server, times));
         assert_eq!(answers(&served, 3), "1");
         server.set_reply(NAME, A, records(&[2], ttl));
-        eventually("it is seen", || answers(&served, 3) == "2");
-        eventually("it is asked on", || server.query_counts(NAME, A).0 >= 5);
+        eventually("only host 2 serves", || answers(&served, 3) == "2");
+        eventually("the name is queried five times", || {
+            server.query_counts(NAME, A).0 >= 5
+        });
         let most = began.elapsed().as_millis() / 45 + 1;
         assert!((server.query_counts(NAME, A).0 as u128) <= most, "{most}");
     }
@@ -345,7 +349,7 @@ fn services_have_ports_weights_and_priorities() {
     drop(dead);
     let all = vec![service(10, 30, nobody), service(20, 99, port(2))];
     server.set_reply(name, SRV, Reply::Records(all, 0));
-    eventually("it is seen", || endpoints(&served) == 2.0);
+    eventually("both hosts are known", || endpoints(&served) == 2.0);
     for _ in 0..10 {
         assert_eq!(
             get(served.address, "/a").text(),
@@ -355,7 +359,9 @@ fn services_have_ports_weights_and_priorities() {
     // An SRV target of `.` says that there is no such service.
     let none = vec![Record::Service(0, 0, 0, ".")];
     server.set_reply(name, SRV, Reply::Records(none, 0));
-    eventually("it counts", || get(served.address, "/a").status == 503);
+    eventually("requests are refused", || {
+        get(served.address, "/a").status == 503
+    });
 }
 
 #[test]
@@ -424,7 +430,9 @@ fn unanswered_name_at_start_delays_no_other() {
     assert_eq!(get(served.address, "/other").status, 200);
     assert_eq!(get(served.address, "/a").status, 503);
     server.set_reply(NAME, A, records(&[1], 60));
-    eventually("it is found", || get(served.address, "/a").status == 200);
+    eventually("the host serves", || {
+        get(served.address, "/a").status == 200
+    });
 }
 
 #[test]
@@ -464,16 +472,16 @@ fn known_hosts_keep_their_state_when_others_come() {
         served.metric("gwd_upstream_host_healthy", &[&host])
     };
     let checks = || served.metric("gwd_upstream_health_checks_total", &["failed"]);
-    eventually("both fail their checks", || {
+    eventually("both hosts fail their checks", || {
         healthy(1) + healthy(2) == 0.0 && checks() >= 2.0
     });
     assert_eq!(get(served.address, "/a").status, 503);
     server.set_reply(NAME, A, records(&[2, 3], 0));
     let third = format!("127.0.0.3:{port}");
     let checked = || served.metric("gwd_upstream_health_checks_total", &[&third, "failed"]);
-    eventually("the new one is checked", || checked() >= 1.0);
+    eventually("the new host is checked", || checked() >= 1.0);
     assert_eq!(get(served.address, "/a").status, 503);
-    eventually("the first is forgotten", || {
+    eventually("the first host is removed", || {
         !served.node.metrics().contains(&format!("127.0.0.1:{port}"))
     });
 }
@@ -499,7 +507,7 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
         let before = map();
         assert_eq!(before, map(), "a key has its host");
         server.set_reply(NAME, A, records(&[1, 2, 3, 4], 0));
-        eventually("it is seen", || endpoints(&served) == 4.0);
+        eventually("all four hosts are known", || endpoints(&served) == 4.0);
         let after = map();
         let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
         let (mut count, mut strays) = (0, 0);
@@ -563,10 +571,10 @@ fn replaced_file_replaces_hosts_unless_broken() {
     let served = in_file(&path).serve();
     assert_eq!(answers(&served, 3), "1");
     exchange(&listed(&[&hosts[1], &hosts[2]]));
-    eventually("it is seen", || answers(&served, 6) == "23");
+    eventually("hosts 2 and 3 serve", || answers(&served, 6) == "23");
     // Rewrite the file in place, first longer, then shorter.
     std::fs::write(&path, listed(&[&hosts[0], &hosts[1], &hosts[2]])).unwrap();
-    eventually("it is seen", || answers(&served, 9) == "123");
+    eventually("all hosts serve", || answers(&served, 9) == "123");
     let age = || served.metric("gwd_upstream_endpoint_age_seconds", &["main"]);
     let failed = || served.metric("gwd_upstream_discovery_total", &["main", "failed"]);
     assert_eq!(failed(), 0.0);
@@ -577,20 +585,20 @@ fn replaced_file_replaces_hosts_unless_broken() {
     ] {
         let before = failed();
         exchange(broken);
-        eventually("it is told", || failed() > before);
+        eventually("the broken file is counted", || failed() > before);
         assert_eq!(answers(&served, 9), "123", "{broken}");
     }
     std::fs::remove_file(&path).unwrap();
     let before = failed();
-    eventually("it is told", || failed() > before);
-    eventually("it gets old", || age() > 0.6);
+    eventually("another failed read is counted", || failed() > before);
+    eventually("the hosts are older than 600 ms", || age() > 0.6);
     assert_eq!(answers(&served, 9), "123");
     exchange(&listed(&[&hosts[1]]));
-    eventually("it is seen", || answers(&served, 3) == "2");
-    eventually("it is new", || age() < 0.5);
+    eventually("only host 2 serves", || answers(&served, 3) == "2");
+    eventually("the age of the hosts is reset", || age() < 0.5);
     // An empty list removes all hosts.
     exchange(&listed(&[]));
-    eventually("nobody is there", || {
+    eventually("requests are refused", || {
         get(served.address, "/a").status == 503
     });
 }
@@ -617,7 +625,7 @@ fn swapped_folder_link_is_followed_each_time() {
         let began = std::time::Instant::now();
         swap(round, &listed(&[&hosts[host]]));
         let expected = (host + 1).to_string();
-        eventually("it is seen", || answers(&served, 1) == expected);
+        eventually("the new host serves", || answers(&served, 1) == expected);
         assert!(
             began.elapsed() < Duration::from_secs(1),
             "{:?}",

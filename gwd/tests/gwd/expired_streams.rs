@@ -45,7 +45,7 @@ fn begun(served: &Served, request: &str, path: &str) -> Client {
 
 /// Waits until the gateway has counted a request that ended because its credential expired.
 fn is_recorded(served: &Served, status: &str) {
-    eventually("it is recorded", || {
+    eventually("the request is counted", || {
         let status = format!("status_code=\"{status}\"");
         let labels = [status.as_str(), "credential_expired"];
         served.metric("http_server_request_duration_seconds_count", &labels) == 1.0
@@ -154,7 +154,7 @@ fn upload_ends_when_its_credential_ends() {
         client.send("0\r\n\r\n");
         assert_eq!(client.answer().status, 200);
     }
-    eventually("the upstream sees the end", || {
+    eventually("the upload ends at the upstream", || {
         let seen = upstream.seen();
         let close: Vec<bool> = seen
             .iter()
@@ -179,12 +179,14 @@ fn late_response_to_an_upload_is_complete() {
     let served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("POST /close HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\ncontent-length: 2\r\n\r\nh");
-    eventually("it is forwarded", || {
+    eventually("the upstream has a connection", || {
         upstream.connections.load(Ordering::SeqCst) == 1
     });
     client.send("i");
-    eventually("it arrives", || upstream.seen().len() == 1);
-    eventually("the credential ends", || {
+    eventually("the upstream has the request", || {
+        upstream.seen().len() == 1
+    });
+    eventually("the credential expires", || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_secs() > ends_s
     });
@@ -209,9 +211,11 @@ fn late_response_is_complete() {
     let served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("GET /close HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\n\r\n");
-    eventually("it arrives", || upstream.seen().len() == 1);
+    eventually("the upstream has the request", || {
+        upstream.seen().len() == 1
+    });
     let start = Instant::now();
-    eventually("the credential ends", || {
+    eventually("the credential expires", || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_secs() >= ends_s
     });

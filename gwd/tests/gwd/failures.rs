@@ -284,7 +284,7 @@ fn failed_upload_logs_the_bytes_that_were_read() {
     ));
     assert_eq!(client.answer().status, 413);
     let mut text = String::new();
-    eventually("it is told", || {
+    eventually("the request is logged", || {
         text = std::fs::read_to_string(&path).unwrap_or_default();
         text.ends_with('\n')
     });
@@ -327,7 +327,7 @@ fn early_response_passes_and_closes_the_connection() {
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\nabc");
     let answer = client.answer();
     assert_eq!((answer.status, answer.text()), (403, "no"));
-    eventually("not pooled", || {
+    eventually("the connection is closed", || {
         served.metric("gwd_upstream_connections", &["upstream=\"early\""]) == 0.0
     });
 }
@@ -346,7 +346,7 @@ fn a_client_that_goes_away_takes_its_request_with_it() {
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     there.recv().unwrap();
     drop(client);
-    eventually("counted as 499", || {
+    eventually("the request is counted as 499", || {
         served.metric(
             "http_server_request_duration_seconds_count",
             &["status_code=\"499\"", "client_closed"],

@@ -41,7 +41,7 @@ fn ambiguous_framing_is_400_and_closes() {
         assert_eq!(rest.matches("HTTP/1.1 ").count(), 1, "{case:?}: {rest}");
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
-    eventually("all are counted", || {
+    eventually("all rejections are counted", || {
         let count = |reason| served.metric("gwd_rejections_total", &[reason]);
         count("framing_invalid") + count("head_invalid") == cases.len() as f64
     });

@@ -263,7 +263,7 @@ fn call_without_a_status_is_no_success() {
         assert!(!trailers["grpc-message"].is_empty());
     }
     let broke = ["error_type=\"upstream_reset\""];
-    eventually("it is counted", || {
+    eventually("the failure is counted", || {
         served.metric("http_server_request_duration_seconds_count", &broke) == 1.0
     });
 }

@@ -40,7 +40,9 @@ fn ops() -> Vec<Op> {
 
 /// Makes the upstream answer after the gateway has noticed that the client closed its sending side.
 fn answer_later(proceed: &Sender<()>, upstream: &Upstream, count: usize) {
-    eventually("the request arrives", || upstream.seen().len() == count);
+    eventually("the upstream has the request", || {
+        upstream.seen().len() == count
+    });
     std::thread::park_timeout(Duration::from_millis(100));
     proceed.send(()).unwrap();
 }
@@ -105,10 +107,12 @@ fn half_close_on_a_kept_connection_counts_as_gone() {
     let served = shop(upstream.address, ops()).serve();
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
-    eventually("the request arrives", || upstream.seen().len() == 1);
+    eventually("the upstream has the request", || {
+        upstream.seen().len() == 1
+    });
     client.another().shutdown(Shutdown::Write).unwrap();
     assert!(client.closed());
-    eventually("counted as 499", || {
+    eventually("the request is counted as 499", || {
         served.metric(
             "http_server_request_duration_seconds_count",
             &["status_code=\"499\"", "client_closed"],
@@ -130,7 +134,7 @@ fn endless_response_ends_at_a_half_close() {
     client.head();
     assert_eq!(client.some(9), "data: 1\n\n");
     client.another().shutdown(Shutdown::Write).unwrap();
-    eventually("it is over", || {
+    eventually("the upstream's connection is closed", || {
         served.metric("gwd_upstream_connections", &[]) == 0.0
     });
 }
@@ -155,7 +159,7 @@ fn half_close_inside_a_body_is_400() {
         );
         assert!(client.closed());
     }
-    eventually("no connection is used again", || {
+    eventually("the upstream's connections are closed", || {
         served.metric("gwd_upstream_connections", &[]) == 0.0
     });
     let whole = upstream

@@ -58,7 +58,7 @@ impl Load {
 
     fn more(&self) {
         let before = self.answers.load(Ordering::Relaxed);
-        eventually("more answers", || {
+        eventually("200 more requests are answered", || {
             self.answers.load(Ordering::Relaxed) > before + 200
         });
     }
@@ -148,7 +148,7 @@ fn replacing_the_process_under_load_loses_no_request() {
             "6s",
         ]));
         assert_eq!(new.public(), address);
-        eventually("the old process says so", || {
+        eventually("the old process logs the takeover", || {
             old.logged("another process serves now").is_some()
         });
         if workers == "3" {
@@ -195,7 +195,7 @@ fn process_that_cannot_serve_does_not_take_over() {
         .arg(other.path("trust.json"));
     let failed = world.fails(&mut command);
     assert!(!failed.status.success());
-    eventually("the old one says so", || {
+    eventually("the old process logs the failure", || {
         gwd.logged("failed to take over").is_some()
     });
     assert_eq!(get(address, "/v1").status, 200);
@@ -296,7 +296,7 @@ fn two_busy_http2_clients_land_on_different_workers() {
                 client.begin(request.body(()).unwrap(), None)
             })
             .collect();
-        eventually("its streams are open", || {
+        eventually("the client's streams are open", || {
             served.node.loads().iter().sum::<u64>() == open * 25
         });
         clients.push((client, answers));

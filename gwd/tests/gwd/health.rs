@@ -74,14 +74,18 @@ fn failing_host_gets_no_requests_until_it_passes() {
     });
     shop.upstreams = vec![main];
     let served = shop.serve();
-    eventually("one is out", || healthy(&served, one.address) == 0.0);
+    eventually("the failing host is unhealthy", || {
+        healthy(&served, one.address) == 0.0
+    });
     assert_eq!(answers(&served, 10), "2");
     let seen = one.seen();
     assert_eq!(seen[0].line(), "GET /health?deep HTTP/1.1");
     assert_eq!(seen[0].field("host"), ["own.example"]);
     assert_eq!(seen[0].field("x-why"), ["health"]);
     bad.store(200, Ordering::SeqCst);
-    eventually("one is back", || healthy(&served, one.address) == 1.0);
+    eventually("the host is healthy again", || {
+        healthy(&served, one.address) == 1.0
+    });
     assert_eq!(answers(&served, 10), "12");
     let failed = served.metric("gwd_upstream_health_checks_total", &["failed"]);
     assert!(failed >= 1.0, "{failed}");
@@ -94,7 +98,9 @@ fn no_healthy_host_is_503_or_all_hosts_serve() {
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
     let served = shop.serve();
-    eventually("it is out", || healthy(&served, one.address) == 0.0);
+    eventually("the host is unhealthy", || {
+        healthy(&served, one.address) == 0.0
+    });
     let answer = get(served.address, "/a");
     assert_eq!(
         (answer.status, answer.problem().as_str()),
@@ -102,7 +108,9 @@ fn no_healthy_host_is_503_or_all_hosts_serve() {
     );
     shop.upstreams[0].health.all_unhealthy = AllUnhealthy::Spread;
     let served = shop.serve();
-    eventually("it is out", || healthy(&served, one.address) == 0.0);
+    eventually("the host is unhealthy", || {
+        healthy(&served, one.address) == 0.0
+    });
     assert_eq!(get(served.address, "/a").status, 200);
 }
 
@@ -113,7 +121,9 @@ fn check_results_pass_to_the_next_version_with_checks() {
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
     let mut served = shop.serve();
-    eventually("it is out", || healthy(&served, one.address) == 0.0);
+    eventually("the host is unhealthy", || {
+        healthy(&served, one.address) == 0.0
+    });
     // With an interval of one hour, the new version keeps the known result.
     shop.upstreams[0].health.active = checked(|all| {
         text(all, "path", "/health").with(&["interval"], Value::One(Scalar::Duration(3_600_000)))
@@ -125,7 +135,7 @@ fn check_results_pass_to_the_next_version_with_checks() {
     shop.upstreams[0].health.active = None;
     let version = shop.build(&mut served.node, Digest::of(b"three"));
     served.node.publish(&version, 3);
-    eventually("nobody says that it fails", || {
+    eventually("the host serves", || {
         get(served.address, "/a").status == 200
     });
     let asked = one.seen().len();
@@ -152,7 +162,9 @@ fn unchecked_host_waits_where_configured() {
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 503);
     drop(open);
-    eventually("it passed", || get(served.address, "/a").status == 200);
+    eventually("the host serves", || {
+        get(served.address, "/a").status == 200
+    });
 }
 
 #[test]
@@ -191,14 +203,14 @@ fn passed_check_ends_an_ejection_by_requests() {
         assert!(ejected >= 1.0 || ends, "{ejected}");
         for host in [&one, &other] {
             let checks = host.seen().len();
-            eventually("two checks more", || host.seen().len() >= checks + 2);
+            eventually("two more checks arrive", || host.seen().len() >= checks + 2);
         }
         let asked = |host: &Upstream| {
             let seen = host.seen();
             seen.iter().any(|seen| seen.line() == "GET /a HTTP/1.1")
         };
         if ends {
-            eventually("it is let in", || {
+            eventually("the host gets requests again", || {
                 get(served.address, "/a");
                 asked(&one) && asked(&other)
             });
@@ -218,7 +230,7 @@ fn the_answer_of_a_check_must_contain_what_is_written() {
         let mut shop = shop(one.address, vec![op("GET", "/a")]);
         shop.upstreams[0].health.active = checked(|all| text(all, "body", part));
         let served = shop.serve();
-        eventually("it was checked", || {
+        eventually("a check is counted", || {
             served.metric("gwd_upstream_health_checks_total", &[]) >= 1.0
         });
         assert_eq!(healthy(&served, one.address), works, "{part}");
@@ -235,7 +247,7 @@ fn a_tcp_check_asks_for_a_connection_and_no_more() {
     main.health.active = checked(|all| text(all, "kind", "tcp"));
     shop.upstreams = vec![main];
     let served = shop.serve();
-    eventually("both were checked", || {
+    eventually("both checks are counted", || {
         let count = |result| served.metric("gwd_upstream_health_checks_total", &[result]);
         count("passed") >= 1.0 && count("failed") >= 1.0
     });
@@ -292,11 +304,13 @@ fn a_grpc_check_believes_serving_and_nothing_else() {
     let mut shop = shop(one, vec![op("GET", "/a")]);
     shop.upstreams[0].health.active = checked(|all| text(all, "kind", "grpc"));
     let served = shop.serve();
-    eventually("it says no", || healthy(&served, one) == 0.0);
+    eventually("the host is unhealthy", || healthy(&served, one) == 0.0);
     status.store(SERVING, Ordering::SeqCst);
-    eventually("it says yes", || healthy(&served, one) == 1.0);
+    eventually("the host is healthy", || healthy(&served, one) == 1.0);
     status.store(NOT_SERVING, Ordering::SeqCst);
-    eventually("it says no again", || healthy(&served, one) == 0.0);
+    eventually("the host is unhealthy again", || {
+        healthy(&served, one) == 0.0
+    });
 }
 
 #[test]
@@ -308,7 +322,7 @@ fn status_names_failing_hosts_with_reasons() {
     world.release(&shop.gateway());
     let gwd = world.start();
     let mut seen = serde_json::Value::Null;
-    eventually("it was checked", || {
+    eventually("status shows the failed check", || {
         seen = gwd.status()["upstreams"][0].take();
         !seen["hosts"][0]["check"].is_null()
     });

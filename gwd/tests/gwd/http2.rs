@@ -119,7 +119,7 @@ fn client_gone_in_its_upload_is_logged_as_499() {
             .unwrap();
         (response, stream)
     });
-    eventually("the upstream is asked", || {
+    eventually("the upstream has a connection", || {
         upstream
             .connections
             .load(std::sync::atomic::Ordering::SeqCst)
@@ -127,7 +127,7 @@ fn client_gone_in_its_upload_is_logged_as_499() {
     });
     client.connection.abort();
     let mut line = String::new();
-    eventually("it is told", || {
+    eventually("the request is logged", || {
         line = std::fs::read_to_string(&path).unwrap_or_default();
         !line.is_empty()
     });
@@ -285,7 +285,9 @@ fn reset_stream_cancels_its_call_only() {
     let served = http2(shop(upstream.address, vec![op("GET", "/a").prefix()])).serve();
     let mut client = Http2::connect(served.address);
     let hang = client.begin(to("GET", "/a/hang"), None);
-    eventually("the call arrives", || !upstream.seen().is_empty());
+    eventually("the upstream has the request", || {
+        !upstream.seen().is_empty()
+    });
     hang.abort();
     assert!(
         ended.recv_timeout(PATIENCE).unwrap(),
@@ -332,7 +334,9 @@ fn a_drain_lets_streams_end_and_says_goodbye() {
     let mut served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut client = Http2::connect(served.address);
     let begun = client.begin(to("GET", "/a"), None);
-    eventually("the call arrives", || !upstream.seen().is_empty());
+    eventually("the upstream has the request", || {
+        !upstream.seen().is_empty()
+    });
     let draining = std::thread::spawn(move || {
         let forced = served.node.drain(Duration::from_secs(10), &|| false);
         (served, forced)

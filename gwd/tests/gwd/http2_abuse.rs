@@ -106,7 +106,9 @@ fn floods_are_closed_while_others_are_served() {
             (code, neighbour.join().unwrap())
         });
         assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
-        eventually("it is counted", || calm() == done as f64 + 1.0);
+        eventually("the closed connection is counted", || {
+            calm() == done as f64 + 1.0
+        });
         assert!(slowest < Duration::from_secs(2), "{what}: {slowest:?}");
     }
 }
@@ -137,13 +139,13 @@ fn client_that_cancels_running_requests_is_closed() {
         }
         opened += 1;
         // Wait until the request is in progress and no longer queued.
-        eventually("it runs", || {
+        eventually("the request is in progress", || {
             goodbye.is_finished() || served.metric("http_server_active_requests", &[]) >= 1.0
         });
         if !raw.send(&frame(RST_STREAM, 0, odd(at), &8_u32.to_be_bytes())) {
             break;
         }
-        eventually("it is over", || {
+        eventually("the request has ended", || {
             goodbye.is_finished() || served.metric("http_server_active_requests", &[]) == 0.0
         });
         if goodbye.is_finished() {

@@ -189,7 +189,9 @@ fn connection_begins_with_settings() {
         raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         raw.send(&[first, frame(SETTINGS, 0, 0, &[]), asks(3)].concat());
         assert_eq!(raw.goodbye(), Some(PROTOCOL_ERROR), "{what}");
-        eventually("it is counted", || broken() == at as f64 + 1.0);
+        eventually("the protocol error is counted", || {
+            broken() == at as f64 + 1.0
+        });
     }
     assert!(upstream.seen().is_empty());
 }
@@ -212,13 +214,15 @@ fn compression_error_is_counted_and_closes() {
     // The last stream that was processed (§6.8).
     assert_eq!(goodbye.payload[..4], 1_u32.to_be_bytes());
     assert!(raw.next().is_none() && !raw.1, "the connection stays open");
-    eventually("it is counted", || {
+    eventually("the compression error is counted", || {
         counted("http2_compression_error") == 1.0
     });
     let mut raw = Raw::connect(served.address);
     raw.send(&[asks(1), frame(DATA, END, 1, b"x")].concat());
     assert_eq!(raw.goodbye(), Some(STREAM_CLOSED));
-    eventually("it is counted", || counted("http2_stream_closed") == 1.0);
+    eventually("the stream error is counted", || {
+        counted("http2_stream_closed") == 1.0
+    });
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn only_the_changed_api_is_read_from_the_store() {
     let three = world.release(&third);
     std::fs::write(file(&third.apis[8]), b"broken").unwrap();
     gwd.signal(rustix::process::Signal::CONT);
-    eventually("it is refused", || {
+    eventually("bundle three is refused", || {
         gwd.status()["last_error"]["bundle"] == three.to_string()
     });
     assert_eq!(gwd.status()["last_error"]["reason"], "bad-digest");
@@ -97,7 +97,7 @@ fn part_in_memory_is_used_for_its_own_digest_only() {
     let mut mixed = street(&upstream, &[7]);
     mixed.apis = first.apis;
     let two = world.release(&mixed);
-    eventually("it is refused", || {
+    eventually("bundle two is refused", || {
         gwd.status()["last_error"]["bundle"] == two.to_string()
     });
     assert_eq!(gwd.status()["last_error"]["reason"], "malformed");

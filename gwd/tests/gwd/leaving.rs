@@ -29,7 +29,7 @@ fn client_that_leaves_is_noticed_behind_its_bytes() {
         client.send(&format!("GET /events HTTP/1.1\r\nhost: h\r\n\r\n{behind}"));
         assert!(client.head().starts_with("HTTP/1.1 200"));
         drop(client);
-        eventually("it is noticed", || {
+        eventually("the request has ended", || {
             served.metric("http_server_active_requests", &[]) == 0.0
         });
     }

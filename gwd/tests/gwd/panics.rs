@@ -24,14 +24,14 @@ fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream
 }
 
 fn await_panic_event(gwd: &Process) {
-    eventually("it is counted", || {
+    eventually("the panic is counted", || {
         gwd.metric("gwd_panics_total", &[]) == 1.0
     });
     let line = || {
         let mut events = gwd.events().into_iter();
         events.find(|event| event["panic"].is_string())
     };
-    eventually("it is told", || line().is_some());
+    eventually("the panic is logged", || line().is_some());
     let line = line().unwrap();
     assert!(
         line.to_string().contains("GWC_FAULT requests this panic"),
@@ -65,7 +65,9 @@ fn panic_over_http2_leaves_other_streams_alone() {
         let (gwd, _world, proceed, upstream) = panicking(at);
         let mut client = Http2::connect(gwd.public());
         let slow = client.begin(to("GET", "/slow"), None);
-        eventually("it waits", || upstream.seen().len() == 1);
+        eventually("the upstream has the slow request", || {
+            upstream.seen().len() == 1
+        });
         let broken = client.begin(to("GET", "/a"), None);
         match client.end(broken) {
             Ok(whole) => {
@@ -140,7 +142,7 @@ fn stalled_worker_fails_livez_and_others_serve() {
         .stdin(std::process::Stdio::piped());
     let gwd = Process::spawn(&mut command);
     assert_eq!(gwd.open("/livez").status, 200);
-    eventually("it is told", || gwd.open("/livez").status == 503);
+    eventually("/livez fails", || gwd.open("/livez").status == 503);
     assert_eq!(gwd.open("/livez").json()["status"], "fail");
     gwd.kill();
 }

@@ -16,16 +16,16 @@ fn idle_connection_is_parked_and_wakes_for_bytes() {
     let upstream = Upstream::echoing();
     let served = shop(upstream.address, vec![op("GET", "/a").prefix()]).serve();
     let mut client = Client::connect(served.address);
-    eventually("parked at once", || parked(&served) == 1.0);
+    eventually("the connection is parked", || parked(&served) == 1.0);
     for round in 0..3 {
         client.send(&format!("GET /a/{round} HTTP/1.1\r\nhost: h\r\n\r\n"));
         let answer = client.answer();
         assert!(answer.text().starts_with(&format!("GET /a/{round} ")));
-        eventually("parked again", || parked(&served) == 1.0);
+        eventually("the connection is parked again", || parked(&served) == 1.0);
     }
     assert_eq!(served.metric(CONNECTIONS, &["state=\"active\""]), 0.0);
     drop(client);
-    eventually("gone", || parked(&served) == 0.0);
+    eventually("no connection is parked", || parked(&served) == 0.0);
 }
 
 #[test]
@@ -35,9 +35,11 @@ fn half_a_head_is_not_parked_and_empty_lines_are() {
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n\r\n");
     assert_eq!(client.answer().text(), "ok");
-    eventually("parked behind an empty line", || parked(&served) == 1.0);
+    eventually("the connection is parked", || parked(&served) == 1.0);
     client.send("GET /a HTT");
-    eventually("woken", || parked(&served) == 0.0);
+    eventually("the connection is no longer parked", || {
+        parked(&served) == 0.0
+    });
     std::thread::park_timeout(Duration::from_millis(1_300));
     assert_eq!(parked(&served), 0.0, "a head has begun");
     client.send("P/1.1\r\nhost: h\r\n\r\n");
@@ -71,7 +73,7 @@ fn a_parked_connection_ends_when_its_time_is_over() {
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(client.answer().text(), "ok");
-    eventually("parked", || parked(&served) == 1.0);
+    eventually("the connection is parked", || parked(&served) == 1.0);
     assert!(client.closed());
 }
 
@@ -103,12 +105,14 @@ fn idle_connection_keeps_no_memory_of_its_requests() {
         each.collect()
     };
     let warm = asked(300);
-    eventually("parked", || idle() == 300.0);
+    eventually("all connections are parked", || idle() == 300.0);
     drop(warm);
-    eventually("gone", || idle() == 0.0);
+    eventually("all connections are closed", || idle() == 0.0);
     let before = resident_bytes(&gwd);
     let _clients = asked(CLIENTS);
-    eventually("parked", || idle() == f64::from(CLIENTS));
+    eventually("all connections are parked", || {
+        idle() == f64::from(CLIENTS)
+    });
     let most = before + u64::from(CLIENTS) * (8 << 10);
-    eventually("its buffers go back", || resident_bytes(&gwd) <= most);
+    eventually("the buffers are freed", || resident_bytes(&gwd) <= most);
 }

@@ -365,7 +365,7 @@ fn matched_path_is_bound_authorised_and_forwarded() {
     // Each kind of response must occur often enough.
     assert!(statuses.values().all(|count| *count > 50), "{statuses:?}");
     assert_eq!(statuses.len(), 4, "{statuses:?}");
-    eventually("everything is logged", || {
+    eventually("all requests are logged", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let lines = text
             .lines()

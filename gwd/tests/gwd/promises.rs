@@ -70,7 +70,9 @@ fn store_without_its_revocation_list_is_refused() {
         bundles: [Digest::of(b"some other bundle")].into(),
         ..Revocation::default()
     });
-    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    eventually("the revocation list applies", || {
+        gwd.status()["revocations"] == 1
+    });
     exchange(&world, "older");
     world.release(&numbered(&upstream, 2));
     let status = notify(&gwd);
@@ -96,7 +98,7 @@ fn a_revocation_list_that_cannot_be_taken_is_an_alarm() {
     let at = crate::world::now();
     let project = "shop".parse().unwrap();
     publish::revoke(&world.store, None, project, added, at, &[&key("mallory")]).unwrap();
-    eventually("the alarm", || {
+    eventually("the alarm is raised", || {
         gwd.status()["alarms"] == json!(["revocations-refused"])
     });
     assert_eq!(gwd.status()["revocations"], 0);
@@ -167,7 +169,7 @@ fn unvouched_bundle_keeps_running_and_never_restarts() {
             ("rob", Role::Revoke, Active),
         ])
     });
-    eventually("the alarm", || {
+    eventually("the alarm is raised", || {
         gwd.status()["alarms"] == json!(["running-untrusted"])
     });
     assert!(gwd.runs(&one));
@@ -206,7 +208,7 @@ fn record_needs_the_owners_of_the_current_trust_file() {
         approve: 1,
     };
     world.trust(|trust| trust.with_thresholds(two_owners).unwrap());
-    eventually("it is read", || {
+    eventually("the trust file is read again", || {
         gwd.logged("the trust file was read again").is_some()
     });
     release(&world, 2, &["rita"]);
@@ -267,14 +269,16 @@ fn secret_value_is_in_no_file_log_metric_or_status() {
     let public = gwd.public();
     assert!(get(public, "/a").text().contains(VALUES[0]), "it is used");
     std::fs::write(&secret, VALUES[1]).unwrap();
-    eventually("it is exchanged", || {
+    eventually("the new value is sent", || {
         get(public, "/a").text().contains(VALUES[1])
     });
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
     gwd.ask("POST", "/v1/rollback", "");
     std::fs::remove_file(&secret).unwrap();
-    eventually("it is stale", || gwd.status()["stale_secrets"] != json!([]));
+    eventually("status names the secret", || {
+        gwd.status()["stale_secrets"] != json!([])
+    });
     eventually("requests are logged", || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("/a"))
     });
@@ -310,7 +314,7 @@ fn damaged_source_artifact_affects_explanations_only() {
     let one = world.release_with(&gateway, |draft| draft.source = Some(source));
     let gwd = world.start();
     assert!(gwd.runs(&one));
-    eventually("it is told", || {
+    eventually("the damage is logged", || {
         gwd.logged("source cannot be kept").is_some()
     });
     assert_eq!(get(gwd.public(), "/v1").status, 200);
@@ -352,13 +356,13 @@ fn signing_key_that_ends_soon_is_an_alarm() {
     };
     let (soon, later) = (ends_in(29), ends_in(31));
     world.trust(|_| soon);
-    eventually("the alarm", || {
+    eventually("the alarm is raised", || {
         gwd.status()["alarms"] == json!(["signing-key-ends"])
     });
     let ends = gwd.metric("gwd_signing_key_not_after_timestamp_seconds", &["owner"]);
     assert!(ends > 0.0);
     world.trust(|_| later);
-    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+    eventually("the alarm ends", || gwd.status()["alarms"] == json!([]));
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn header_in_pieces_is_read_up_to_its_last_byte() {
         for cut in 1..header.len() + 4 {
             let mut client = through(served.address, &whole[..cut]);
             let stream = client.another();
-            eventually("the first piece is taken", || unread(&stream) == 0);
+            eventually("the first piece is read", || unread(&stream) == 0);
             (&stream).write_all(&whole[cut..]).unwrap();
             let answer = client.answer();
             assert!(
@@ -156,7 +156,7 @@ fn header_in_pieces_is_read_up_to_its_last_byte() {
         let mut stream = client.another();
         for byte in &header {
             stream.write_all(&[*byte]).unwrap();
-            eventually("it is taken", || unread(&stream) == 0);
+            eventually("the byte is read", || unread(&stream) == 0);
         }
         client.send(GET);
         assert_eq!(client.answer().status, 200);
@@ -217,8 +217,8 @@ fn invalid_header_closes_silently_and_is_counted() {
     drop(through(served.address, &V1[..20]));
     drop(Client::connect(served.address));
     let invalid = || served.metric(REJECTIONS, &["proxy_header_invalid"]);
-    eventually("what broke off is counted", || invalid() == 7.0);
-    eventually("nobody is left", || {
+    eventually("invalid headers are counted", || invalid() == 7.0);
+    eventually("all connections are closed", || {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
     assert_eq!(invalid(), 7.0, "who said nothing is no client");
@@ -234,7 +234,7 @@ fn only_listed_peers_may_send_a_header() {
     let mut client = through(served.address, V1);
     client.send(GET);
     assert!(client.closed());
-    eventually("it is counted", || {
+    eventually("the untrusted header is counted", || {
         served.metric(REJECTIONS, &["proxy_header_untrusted"]) == 1.0
     });
     let balancer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -259,7 +259,7 @@ fn late_header_ends_the_connection() {
         let before = served.metric(REJECTIONS, &["proxy_header_timeout"]);
         let mut client = through(served.address, part);
         assert!(client.closed());
-        eventually("it is counted", || {
+        eventually("the late header is counted", || {
             served.metric(REJECTIONS, &["proxy_header_timeout"]) == before + 1.0
         });
     }

@@ -261,7 +261,7 @@ fn body_beyond_max_body_is_not_repeated_and_told() {
     assert!(failed >= 2);
     let given_up = served.metric("gwd_upstream_retries_given_up_total", &["main"]);
     assert_eq!(given_up, failed as f64);
-    eventually("the log tells", || {
+    eventually("the requests are logged", || {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         text.matches(r#""retry_given_up":"max_body""#).count() == failed
     });

@@ -77,7 +77,7 @@ fn websocket_ends_when_its_credential_is_withdrawn() {
     assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0], "1008");
     // Bytes that the client sends from here on are not forwarded.
     client.send(FRAME);
-    eventually("the upstream's end", || {
+    eventually("the connection to the upstream has ended", || {
         kept.lock().unwrap().ends_with(b"the end")
     });
     let came = kept.lock().unwrap().clone();
@@ -92,7 +92,7 @@ fn websocket_ends_when_its_credential_is_withdrawn() {
         .shutdown(std::net::Shutdown::Write)
         .unwrap();
     assert!(client.closed());
-    eventually("it is told", || {
+    eventually("the revocation is counted", || {
         let labels = ["status_code=\"101\"", "credential_revoked"];
         served.metric("http_server_request_duration_seconds_count", &labels) == 1.0
     });
@@ -215,7 +215,7 @@ fn grpc_call_in_progress_survives_a_revocation() {
     };
     let message = || Some(Bytes::from_static(&[0; 5]));
     let begun = client.begin(call(), message());
-    eventually("it is there", || upstream.seen().len() == 1);
+    eventually("the upstream has the call", || upstream.seen().len() == 1);
     served.node.revoke(Revoked::new([letmein()]));
     go.send(()).unwrap();
     let whole = client.end(begun).unwrap();

@@ -123,13 +123,13 @@ fn mirror_gets_the_body_and_its_response_is_dropped() {
     client.send("POST /a/7?b=1 HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
     client.send("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
     assert_eq!(client.answer().text(), "main");
-    eventually("the copy comes", || shadow.seen().len() == 1);
+    eventually("the mirror gets the copy", || shadow.seen().len() == 1);
     let copy = shadow.only();
     assert_eq!(copy.line(), "POST /a/7?b=1 HTTP/1.1");
     assert_eq!(copy.body, b"abcde");
     assert_eq!(copy.field("content-length"), ["5"]);
     let sent = ["upstream=\"next\"", "outcome=\"sent\""];
-    eventually("it is counted", || {
+    eventually("the copy is counted", || {
         served.metric("gwd_mirrored_requests_total", &sent) == 1.0
     });
 }
@@ -154,7 +154,7 @@ fn hanging_or_dead_mirror_does_not_delay_the_request() {
         assert_eq!(get(served.address, "/a").text(), "main");
     }
     let failed = ["upstream=\"dead\"", "outcome=\"failed\""];
-    eventually("failures are counted", || {
+    eventually("failed copies are counted", || {
         served.metric("gwd_mirrored_requests_total", &failed) == 5.0
     });
 }
@@ -173,7 +173,7 @@ fn body_too_large_to_mirror_is_skipped_and_counted() {
     ));
     assert_eq!(client.answer().text(), "main");
     let large = ["upstream=\"next\"", "outcome=\"too_large\""];
-    eventually("it is counted", || {
+    eventually("the skipped copy is counted", || {
         served.metric("gwd_mirrored_requests_total", &large) == 1.0
     });
     assert_eq!(main.only().body.len(), 70_000);
@@ -211,11 +211,11 @@ fn long_body_is_streamed_to_mirror() {
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
     client.send(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
     assert_eq!(client.answer().text(), "main");
-    eventually("both copies come", || shadow.seen().len() == 2);
+    eventually("the mirror gets both copies", || shadow.seen().len() == 2);
     for copy in shadow.seen() {
         assert!(copy.body == body.as_bytes(), "{}", copy.head);
     }
-    eventually("they are counted", || copies(&served, "sent") == 2.0);
+    eventually("both copies are counted", || copies(&served, "sent") == 2.0);
 }
 
 #[test]
@@ -227,7 +227,9 @@ fn body_beyond_max_body_ends_its_copy() {
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
     client.send(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
     assert_eq!(client.answer().text(), "main");
-    eventually("it is counted", || copies(&served, "too_large") == 1.0);
+    eventually("the ended copy is counted", || {
+        copies(&served, "too_large") == 1.0
+    });
     assert_eq!(main.only().body.len(), body.len());
 }
 
@@ -245,7 +247,9 @@ fn slow_mirror_loses_its_copy_and_nothing_waits() {
     ));
     assert_eq!(client.answer().text(), "main");
     assert_eq!(main.only().body.len(), body.len());
-    eventually("it is counted", || copies(&served, "overflow") == 1.0);
+    eventually("the lost copy is counted", || {
+        copies(&served, "overflow") == 1.0
+    });
 }
 
 #[test]
@@ -258,7 +262,9 @@ fn upload_that_breaks_off_ends_its_streamed_copy() {
         "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n{begun}"
     ));
     drop(client);
-    eventually("it is counted", || copies(&served, "incomplete") == 1.0);
+    eventually("the incomplete copy is counted", || {
+        copies(&served, "incomplete") == 1.0
+    });
 }
 
 #[test]
@@ -364,7 +370,7 @@ fn failed_copy_never_takes_the_next_requests_body() {
     client.send("POST /plain HTTP/1.1\r\nhost: h\r\ncontent-length: 6\r\n\r\nsecret");
     assert_eq!(client.answer().text(), "main");
     let incomplete = ["upstream=\"next\"", "outcome=\"incomplete\""];
-    eventually("it is counted", || {
+    eventually("the incomplete copy is counted", || {
         served.metric("gwd_mirrored_requests_total", &incomplete) == 1.0
     });
     assert!(shadow.seen().is_empty(), "{:?}", shadow.seen());

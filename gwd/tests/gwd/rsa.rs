@@ -91,7 +91,7 @@ fn rsa_signatures_run_on_their_own_threads() {
     let mut alert = Vec::new();
     let _reset = stream.read_to_end(&mut alert);
     assert_eq!(alert.first(), Some(&21), "an alert: {alert:?}");
-    eventually("it is counted", || {
+    eventually("the failed handshake is counted", || {
         gwd.metric("gwd_tls_handshakes_total", &["\"not_tls\""]) == 1.0
     });
 }

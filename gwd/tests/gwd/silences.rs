@@ -48,7 +48,7 @@ fn ops() -> Vec<Op> {
 
 /// Checks that the failure counts against the upstream and that its connection is closed.
 fn is_the_upstreams(served: &Served, times: f64) {
-    eventually("it is counted", || {
+    eventually("the timeout is counted", || {
         let labels = ["status_code=\"200\"", "error_type=\"upstream_timeout\""];
         served.metric(REQUESTS, &labels) == times
     });
@@ -84,7 +84,7 @@ fn silent_upstream_ends_its_response_midway() {
         assert!(whole.ends_with(end), "{name}: {whole}");
         is_the_upstreams(&served, 1.0);
         let mut text = String::new();
-        eventually("it is told", || {
+        eventually("the request is logged", || {
             text = std::fs::read_to_string(&path).unwrap_or_default();
             text.ends_with('\n')
         });
@@ -256,9 +256,11 @@ fn silent_websocket_ends_in_both_directions() {
     assert!(client.closed());
     ends.recv_timeout(PATIENCE).expect("the upstream is left");
     let labels = ["status_code=\"101\"", "error_type=\"idle_timeout\""];
-    eventually("it is counted", || served.metric(REQUESTS, &labels) == 1.0);
+    eventually("the idle timeout is counted", || {
+        served.metric(REQUESTS, &labels) == 1.0
+    });
     assert_eq!(served.metric(CALLS, &[]), 0.0);
-    eventually("nothing is left of it", || {
+    eventually("all connections are closed", || {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
 
@@ -281,7 +283,9 @@ fn silent_websocket_ends_in_both_directions() {
     assert_eq!(end.stream, 1);
     ends.recv_timeout(PATIENCE).expect("the upstream is left");
     let labels = ["status_code=\"200\"", "error_type=\"idle_timeout\""];
-    eventually("it is counted", || served.metric(REQUESTS, &labels) == 1.0);
+    eventually("the idle timeout is counted", || {
+        served.metric(REQUESTS, &labels) == 1.0
+    });
     raw.send(&frame(PING, 0, 0, &[7; 8]));
     assert!(raw.find(|frame| frame.kind == PING).is_some());
 }
@@ -312,7 +316,9 @@ fn old_http2_connection_gets_goaway_and_finishes() {
     let served = http2(shop(upstream.address, ops())).serve_by(aged(500));
     let (began, mut raw) = (Instant::now(), Raw::connect(served.address));
     raw.send(&asks(1));
-    eventually("the call arrives", || calls.load(Ordering::SeqCst) == 1);
+    eventually("the upstream has the request", || {
+        calls.load(Ordering::SeqCst) == 1
+    });
     let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.code(), NO_ERROR);
     // Jitter ends the connection at most a fifth earlier; deadlines have a resolution of a
@@ -323,7 +329,7 @@ fn old_http2_connection_gets_goaway_and_finishes() {
     assert_eq!((head.stream, head.status()), (1, 200));
     while raw.next().is_some() {}
     assert!(!raw.1, "the gateway closes behind it");
-    eventually("it is gone", || {
+    eventually("the connection is closed", || {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
     let mut client = Http2::connect(served.address);
@@ -341,7 +347,7 @@ fn idle_http2_connection_gets_goaway_and_closes() {
     let head = raw.find(|frame| frame.kind == HEADERS).unwrap();
     assert_eq!(head.status(), 200);
     assert_eq!(raw.goodbye(), Some(NO_ERROR));
-    eventually("it is gone", || {
+    eventually("the connection is closed", || {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
 }

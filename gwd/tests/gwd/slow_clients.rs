@@ -194,7 +194,9 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
             took < Duration::from_secs(10),
             "{bytes} bytes at a time: {took:?}"
         );
-        eventually("it is closed", || open_connections(&served) == 0.0);
+        eventually("the connection is closed", || {
+            open_connections(&served) == 0.0
+        });
     }
     // The gateway reads from the upstream only as much as the client reads.
     let (mut client, began) = (Client::connect(served.address), Instant::now());
@@ -234,10 +236,12 @@ fn a_reader_over_tls_that_takes_nothing_is_left() {
     let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     let mut input = child.stdin.take().unwrap();
     input.write_all(request.as_bytes()).unwrap();
-    eventually("it is being answered", || {
+    eventually("the request is in progress", || {
         served.metric("http_server_active_requests", &[]) == 1.0
     });
-    eventually("it is left", || open_connections(&served) == 0.0);
+    eventually("the connection is closed", || {
+        open_connections(&served) == 0.0
+    });
     assert_eq!(served.metric("http_server_active_requests", &[]), 0.0);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -260,7 +264,7 @@ fn http2_stream_with_a_closed_window_is_reset_alone() {
         .find(|frame| matches!(frame.kind, RST_STREAM | GOAWAY))
         .unwrap();
     assert_eq!((reset.kind, reset.stream), (RST_STREAM, 1));
-    eventually("its upstream is free", || {
+    eventually("the exchange has ended", || {
         served.metric("http_server_active_requests", &[]) == 0.0
     });
     raw.send(&asks(3));
@@ -279,16 +283,18 @@ fn over_http2_a_client_that_reads_nothing_is_left() {
     raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0x7FFF_FFFF)));
     raw.send(&frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes()));
     raw.send(&asks(1));
-    eventually("it is being answered", || {
+    eventually("the request is in progress", || {
         served.metric("http_server_active_requests", &[]) == 1.0
     });
-    eventually("it is left", || open_connections(&served) == 0.0);
+    eventually("the connection is closed", || {
+        open_connections(&served) == 0.0
+    });
     // A client that sends requests and does not read the responses.
     let mut raw = Raw::connect(served.address);
     SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
     raw.0.set_nonblocking(true).unwrap();
     let pings = frame(PING, 0, 0, b"12345678").repeat(50);
-    eventually("it is left", || {
+    eventually("the connection is closed", || {
         let _full = raw.0.write(&pings);
         open_connections(&served) == 0.0
     });
@@ -349,7 +355,7 @@ fn heads_that_are_too_large_are_431() {
         let answer = fetch(served.address, "GET", "/a", &fields);
         assert_eq!(answer.status, 431, "{what}");
     }
-    eventually("all are counted", || {
+    eventually("all rejections are counted", || {
         served.metric(REJECTIONS, &["headers_too_large"]) == 4.0
     });
     assert!(upstream.seen().is_empty());
@@ -369,7 +375,7 @@ fn a_client_that_is_gone_without_a_word_is_noticed() {
         .attach_filter(&drop_all)
         .unwrap();
     let began = Instant::now();
-    eventually("the connection is over", || {
+    eventually("the connection is closed", || {
         open_connections(&served) == 0.0
     });
     assert!(began.elapsed() > Duration::from_secs(1));

@@ -80,7 +80,7 @@ fn leave_half_of_the_upstream(piece: usize) {
     let served = shop.serve();
     let mut trickle = Trickle::start(&served, count, piece);
     let began = Instant::now();
-    eventually("half of the places are free", || {
+    eventually("half of the permits are free", || {
         served.metric(SHED, &["slow_uploads"]) as u64 >= limit / 4
     });
     assert!(began.elapsed() < Duration::from_secs(20));
@@ -123,7 +123,7 @@ fn trickled_http2_uploads_leave_half_of_the_upstream() {
             std::thread::park_timeout(Duration::from_millis(200));
         }
     });
-    eventually("half of the places are free", || {
+    eventually("half of the permits are free", || {
         let shed = |resource| served.metric(SHED, &[resource]) as u64;
         shed("slow_uploads") + shed("uploads_per_address") >= 4
     });
@@ -158,7 +158,7 @@ fn silent_streams_leave_half_of_the_upstream() {
             client
         })
         .collect();
-    eventually("half of the places are free", || {
+    eventually("half of the permits are free", || {
         let shed = |resource| served.metric(SHED, &[resource]) as u64;
         shed("slow_uploads") + shed("uploads_per_address") >= 24 - 8
     });
@@ -199,10 +199,10 @@ fn slow_readers_leave_half_of_the_upstream() {
             client
         })
         .collect();
-    eventually("half of the places are free", || {
+    eventually("half of the permits are free", || {
         served.metric(SHED, &["slow_downloads"]) as u64 >= 14 - 8
     });
-    eventually("the others are served", || {
+    eventually("another request is served", || {
         get(served.address, "/a").status == 200
     });
     for _ in 0..20 {
@@ -251,7 +251,7 @@ fn stalled_uploads_of_an_address_leave_a_part() {
         // another eighth.
         let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
-        eventually("what is too much is refused", || {
+        eventually("uploads above the share are refused", || {
             served.metric(SHED, &["uploads_per_address"]) as u64 >= refused
         });
         assert_eq!(get(served.address, "/a").status, 200);
@@ -260,7 +260,7 @@ fn stalled_uploads_of_an_address_leave_a_part() {
             .any(|client| client.is_answered() && client.rest_or_head().contains(" 503 "));
         assert!(told, "who is refused is told");
         drop(clients);
-        eventually("an upload goes through", || post(&served) == 200);
+        eventually("a new upload is served", || post(&served) == 200);
         refused = served.metric(SHED, &["uploads_per_address"]) as u64;
     }
 }

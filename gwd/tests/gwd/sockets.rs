@@ -153,7 +153,7 @@ fn listener_that_leaves_and_returns_loses_nothing() {
         if round % 3 == 0 {
             // In this round, wait until the socket has stopped listening. In other rounds the
             // address is added again earlier.
-            eventually("refused", || {
+            eventually("the removed address refuses connections", || {
                 TcpStream::connect_timeout(&second, Duration::from_millis(50))
                     .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
             });
@@ -236,7 +236,7 @@ fn connection_at_a_removed_address_gets_one_response() {
         assert!(client.closed());
     }
     assert!(silent.closed(), "who has nothing to say is not waited for");
-    eventually("the version before is freed", || {
+    eventually("the previous version is freed", || {
         served.node.tidy(std::slice::from_ref(&first));
         served.node.connections() == 0
     });
@@ -295,7 +295,9 @@ fn address_of_no_resident_version_is_released() {
     let taken = std::net::TcpListener::bind(second);
     assert!(taken.is_err(), "a resident version names it");
     served.node.tidy(&[first]);
-    eventually("given back", || std::net::TcpListener::bind(second).is_ok());
+    eventually("the address is released", || {
+        std::net::TcpListener::bind(second).is_ok()
+    });
 }
 
 /// True if connections are refused. While only handshakes are stopped, there is no answer at all.
@@ -312,7 +314,7 @@ fn a_drain_answers_who_had_connected_before_it() {
     let mut fresh = Client::connect(served.address);
     let mut node = served.node;
     let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
-    eventually("nobody listens", || is_gone(served.address));
+    eventually("new connections are refused", || is_gone(served.address));
     fresh.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     let answer = fresh.answer();
     assert_eq!(
@@ -336,7 +338,7 @@ fn a_drain_answers_once_more_who_keeps_a_connection() {
     assert_eq!(ask(), (200, String::new()));
     let mut node = served.node;
     let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
-    eventually("nobody listens", || is_gone(served.address));
+    eventually("new connections are refused", || is_gone(served.address));
     assert_eq!(ask(), (200, "close".to_owned()));
     assert!(kept.closed());
     assert_eq!(draining.join().unwrap(), 0);
@@ -366,7 +368,7 @@ fn listener_moves_between_one_and_all_addresses() {
         load.goes_on(20);
         served.node.publish(&one, round * 2 + 3);
         load.goes_on(20);
-        eventually("not elsewhere", || {
+        eventually("the other address refuses connections", || {
             TcpStream::connect_timeout(&elsewhere, Duration::from_millis(50))
                 .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
         });

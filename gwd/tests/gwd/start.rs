@@ -83,7 +83,7 @@ fn a_signal_drains_and_a_second_one_ends_at_once() {
     busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     there.recv().unwrap();
     gwd.signal(Signal::TERM);
-    eventually("not ready at once", || gwd.open("/readyz").status == 503);
+    eventually("/readyz fails", || gwd.open("/readyz").status == 503);
     assert_eq!(gwd.open("/livez").status, 200);
     proceed.send(()).unwrap();
     assert_eq!(busy.answer().text(), "ok");
@@ -94,7 +94,7 @@ fn a_signal_drains_and_a_second_one_ends_at_once() {
     busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     there.recv().unwrap();
     gwd.signal(Signal::TERM);
-    eventually("draining", || gwd.open("/readyz").status == 503);
+    eventually("/readyz fails", || gwd.open("/readyz").status == 503);
     gwd.signal(Signal::TERM);
     assert_eq!(gwd.wait().code(), Some(0));
     let stopped = gwd.logged("stopped").unwrap();
@@ -114,7 +114,7 @@ fn connections_are_accepted_during_the_drain_delay() {
     let mut gwd = Process::spawn(command.args(["--pre-stop", "60s"]));
     let public = gwd.public();
     gwd.signal(Signal::TERM);
-    eventually("not ready", || gwd.open("/readyz").status == 503);
+    eventually("/readyz fails", || gwd.open("/readyz").status == 503);
     assert_eq!(
         get(public, "/a").status,
         200,
@@ -218,7 +218,7 @@ fn listeners_can_be_moved_and_names_are_resolved() {
         "the busy port is waited for"
     );
     drop(taken);
-    eventually("it runs when the port is free", || {
+    eventually("gwd is ready once the port is free", || {
         gwd.status()["ready"] == true
     });
 }
@@ -332,13 +332,13 @@ fn a_rotated_access_log_is_opened_again() {
             .count()
     };
     get(public, "/a");
-    eventually("written", || lines(&log) == 1);
+    eventually("the request is logged", || lines(&log) == 1);
     let old = world.path("access.log.1");
     std::fs::rename(&log, &old).unwrap();
     gwd.signal(Signal::HUP);
-    eventually("heard", || gwd.logged("SIGHUP").is_some());
+    eventually("SIGHUP is logged", || gwd.logged("SIGHUP").is_some());
     get(public, "/a");
-    eventually("written to the new file", || lines(&log) == 1);
+    eventually("the request is in the new file", || lines(&log) == 1);
     assert_eq!(lines(&old), 1);
 }
 
@@ -349,7 +349,7 @@ fn drain_does_not_wait_for_clients_that_never_spoke() {
     world.release(&gateway(&upstream));
     let mut gwd = world.start();
     let _silent: Vec<Client> = (0..20).map(|_| Client::connect(gwd.public())).collect();
-    eventually("they are accepted", || {
+    eventually("all connections are accepted", || {
         gwd.metric("gwd_downstream_connections", &[]) >= 20.0
     });
     let began = std::time::Instant::now();

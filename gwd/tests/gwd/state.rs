@@ -66,7 +66,7 @@ fn read_only_state_starts_last_good_refuses_releases() {
         (&json!(false), &json!(["state-not-durable"]))
     );
     let two = world.release(&numbered(&upstream, 2));
-    eventually("it is refused", || {
+    eventually("the bundle is refused temporarily", || {
         let refused = &gwd.status()["refused"][0];
         let passing = refused["permanent"] == false && refused["bundle"] == two.to_string();
         passing && refused["reason"] == "state-not-durable"
@@ -97,7 +97,7 @@ fn full_disk_refuses_releases_but_allows_rollbacks() {
     let filler = inside.join("filler");
     let _full = std::fs::write(&filler, vec![0; 1 << 20]);
     let three = world.release(&numbered(&upstream, 3));
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "state-not-durable"
     });
     let back = gwd.ask("POST", "/v1/rollback", "").json();
@@ -109,7 +109,9 @@ fn full_disk_refuses_releases_but_allows_rollbacks() {
         bundles: [two].into(),
         ..Revocation::default()
     });
-    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    eventually("the revocation list applies", || {
+        gwd.status()["revocations"] == 1
+    });
     let status = gwd.status();
     assert_eq!(
         (&status["durable"], &status["alarms"]),
@@ -120,12 +122,14 @@ fn full_disk_refuses_releases_but_allows_rollbacks() {
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}\n")).unwrap();
-    eventually("it is read", || {
+    eventually("the trust file is read again", || {
         gwd.logged("the trust file was read again").is_some()
     });
     assert_eq!(notify(&gwd)["revocations"], 1);
     std::fs::remove_file(&filler).unwrap();
-    eventually("all is kept", || gwd.status()["durable"] == true);
+    eventually("the state is durable again", || {
+        gwd.status()["durable"] == true
+    });
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["alarms"], json!([]));
     assert!(inside.join("revocations/00000000000000000001").exists());
@@ -203,7 +207,7 @@ fn cold_start_never_replaces_a_damaged_last_good() {
     std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
     let gwd = world.start();
     assert!(gwd.runs(&two));
-    eventually("the log says so", || {
+    eventually("the damage is logged", || {
         gwd.logged("the state folder is damaged").is_some()
     });
     gwd.kill();
@@ -249,10 +253,12 @@ fn history_of_runs_survives_restarts() {
     }
     assert!(first["created"].is_string());
     std::fs::remove_file(&secret).unwrap();
-    eventually("its secret is gone", || {
+    eventually("the bundle lacks its secret", || {
         of(&bundles(), &one)["not_ready"] == "secret-stale"
     });
-    eventually("status says so", || gwd.status()["previous_ready"] == false);
+    eventually("the rollback is not ready", || {
+        gwd.status()["previous_ready"] == false
+    });
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
     let serials = |told: &serde_json::Value| -> Vec<u64> {
@@ -330,13 +336,15 @@ fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
         credentials: [one].into(),
         ..Revocation::default()
     });
-    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    eventually("the revocation list applies", || {
+        gwd.status()["revocations"] == 1
+    });
     accident(&world.path("state"));
     eventually(what, || {
         gwd.logged("alarm")
             .is_some_and(|line| line["alarm"] == "state-not-durable")
     });
-    eventually("it is durable again", || {
+    eventually("the state is durable again", || {
         let over = gwd.logged("the alarm is over").is_some();
         over && gwd.status()["durable"] == true
     });
@@ -372,7 +380,7 @@ fn state_folder_that_cannot_recover_stays_not_durable() {
     let state = world.path("state");
     std::fs::rename(&state, world.path("old")).unwrap();
     std::fs::write(&state, "no folder").unwrap();
-    eventually("it says so", || {
+    eventually("the state is not durable", || {
         let status = gwd.status();
         status["durable"] == false && status["alarms"] == json!(["state-not-durable"])
     });
@@ -381,7 +389,9 @@ fn state_folder_that_cannot_recover_stays_not_durable() {
     assert!(gwd.runs(&one));
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     std::fs::remove_file(&state).unwrap();
-    eventually("it is durable again", || gwd.status()["durable"] == true);
+    eventually("the state is durable again", || {
+        gwd.status()["durable"] == true
+    });
 }
 
 #[test]
@@ -396,7 +406,7 @@ fn state_folder_belongs_to_the_process_with_the_lock() {
     let second = world.start();
     assert!(second.runs(&one));
     first.signal(rustix::process::Signal::CONT);
-    eventually("the first one has lost it", || {
+    eventually("the first process has lost the folder", || {
         let status = first.status();
         status["durable"] == false && status["alarms"] == json!(["state-not-durable"])
     });
@@ -407,7 +417,7 @@ fn state_folder_belongs_to_the_process_with_the_lock() {
     assert_eq!(second.status()["durable"], true);
     second.kill();
     first.wait_for(&two);
-    eventually("the first one has it now", || {
+    eventually("the first process has the folder again", || {
         first.status()["durable"] == true
     });
 }
@@ -442,7 +452,7 @@ fn previous_version_is_loaded_after_a_restart() {
     let (gwd, one, two) = world.two_versions(&upstream);
     gwd.kill();
     let gwd = world.start();
-    eventually("the version before is at hand", || {
+    eventually("the previous version is ready", || {
         gwd.status()["previous_ready"] == json!(true)
     });
     assert_eq!(gwd.status()["previous"], json!(one.to_string()));

@@ -91,7 +91,7 @@ fn store_flood_leaves_orders_and_drain_alone() {
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     gwd.signal(Signal::TERM);
     let asked = Instant::now();
-    eventually("draining", || gwd.open("/readyz").status == 503);
+    eventually("/readyz fails", || gwd.open("/readyz").status == 503);
     assert!(asked.elapsed() < Duration::from_secs(2));
     proceed.send(()).unwrap();
     assert_eq!(busy.answer().text(), "ok");

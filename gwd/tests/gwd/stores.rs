@@ -29,7 +29,7 @@ fn store_deleted_and_restored_is_followed_again() {
         ),
         1.0
     );
-    eventually("the log says so", || {
+    eventually("the missing store is logged", || {
         gwd.logged("the channel cannot be followed").is_some()
     });
     assert!(gwd.runs(&one));

@@ -87,7 +87,7 @@ fn unused_versions_are_freed_under_idle_connections() {
         served.node.bind(&version).unwrap();
         served.node.publish(&version, u64::from(number) + 2);
     }
-    eventually("only the running one is left", || {
+    eventually("only the running version is left", || {
         served.node.snapshots_live() == 1
     });
     assert_eq!(served.metric("gwd_bundle_snapshots_live", &[]), 1.0);
@@ -112,7 +112,9 @@ fn a_worker_that_lets_a_version_go_does_not_free_it() {
     let mut served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("the exchange has begun", || !upstream.seen().is_empty());
+    eventually("the upstream has the request", || {
+        !upstream.seen().is_empty()
+    });
     let second = shop.build(&mut served.node, Digest::of(b"two"));
     served.node.publish(&second, 2);
     let live = |served: &Served| served.metric("gwd_bundle_snapshots_live", &[]);
@@ -149,7 +151,7 @@ fn a_long_response_goes_on_over_switches() {
         let version = shop.build(&mut served.node, id);
         served.node.publish(&version, u64::from(number) + 2);
     }
-    eventually("a stream holds no version", || {
+    eventually("the stream's version is freed", || {
         served.node.snapshots_live() == 1
     });
     proceed.send(()).unwrap();

@@ -233,10 +233,10 @@ fn moved_log_is_reopened_and_a_full_disk_loses_lines() {
         text.lines().count()
     };
     assert_eq!(get(served.address, "/a").status, 200);
-    eventually("a line", || lines(&log) == 1);
+    eventually("the request is logged", || lines(&log) == 1);
     std::fs::rename(&log, &moved).unwrap();
     assert_eq!(get(served.address, "/a").status, 200);
-    eventually("a line in a new file", || lines(&log) == 1);
+    eventually("the request is in the new file", || lines(&log) == 1);
     assert_eq!(lines(&moved), 1);
 
     let served = shop.serve_with(1, AccessLog::File("/dev/full".into()));
@@ -260,7 +260,7 @@ fn full_log_is_rotated_and_the_oldest_deleted() {
     let served = shop.serve_with(1, log);
     for path in ["/one", "/two", "/three", "/four"] {
         assert_eq!(get(served.address, path).status, 200);
-        eventually("it is logged", || text("log").contains(path));
+        eventually("the request is logged", || text("log").contains(path));
     }
     let kept = ["log", "log.1", "log.2"].map(text);
     for (text, path) in kept.iter().zip(["/four", "/three", "/two"]) {

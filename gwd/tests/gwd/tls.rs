@@ -256,8 +256,8 @@ fn certificates_follow_swaps_unless_broken() {
     for (number, years) in [(2, 2), (3, 3), (4, 4)] {
         put(&format!("..{number}"), &issue(0x10 + number, years));
         let wanted = format!("serial=1{number}");
-        eventually("it is exchanged", || serial() == wanted);
-        eventually("its end is told", || metric() == end(years));
+        eventually("the new certificate is served", || serial() == wanted);
+        eventually("the metric has the new expiry", || metric() == end(years));
     }
     // A key of another certificate, and an expired certificate.
     let mut mixed = issue(0x15, 2);
@@ -267,7 +267,7 @@ fn certificates_follow_swaps_unless_broken() {
         ("..6", issue(0x16, -1), "the certificate has expired"),
     ] {
         put(version, &broken);
-        eventually("it is told", || {
+        eventually("status names the certificate", || {
             gwd.status()["broken_certificates"]
                 .to_string()
                 .contains(why)
@@ -282,8 +282,10 @@ fn certificates_follow_swaps_unless_broken() {
         assert_eq!(gwd.metric("gwd_alarm", &["certificate-unusable"]), 1.0);
     }
     put("..7", &issue(0x17, 2));
-    eventually("mended", || serial() == "serial=17");
-    eventually("and told", || {
+    eventually("the valid certificate is served", || {
+        serial() == "serial=17"
+    });
+    eventually("status names no certificate", || {
         gwd.status()["broken_certificates"] == serde_json::json!([])
     });
     let said = gwd
@@ -404,8 +406,8 @@ fn client_certificates_are_verified_and_not_revoked() {
 
     // Replace the revocation list while the gateway runs.
     secrets.write("crl.pem", &authority.takes_back(65));
-    eventually("alice is out", || with(&alice).0 != 0);
-    eventually("mallory is in", || with(&mallory).0 == 0);
+    eventually("alice is refused", || with(&alice).0 != 0);
+    eventually("mallory is accepted", || with(&mallory).0 == 0);
 
     // Two connections are older than the list. The client with the revoked certificate is refused,
     // and the other client is still served.
@@ -438,7 +440,7 @@ fn client_certificates_are_verified_and_not_revoked() {
         ("200".into(), "200".into())
     );
     secrets.write("crl.pem", &authority.takes_back(68));
-    eventually("mallory is out", || {
+    eventually("mallory and alice are accepted", || {
         with(&mallory).0 == 0 && with(&alice).0 == 0
     });
     assert_eq!(
@@ -506,14 +508,16 @@ fn sessions_resume_across_versions_not_authorities() {
     // Changed certificate authorities.
     let more = format!("{}{}", authority.pem, Authority::new("more").pem);
     secrets.write("ca.pem", &more);
-    eventually("it is exchanged", || {
+    eventually("the new authority is logged", || {
         gwd.logged("an authority of clients was replaced").is_some()
     });
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!resumed(&connect(version, "-sess_out")));
     }
     secrets.write("ca.pem", &authority.pem);
-    eventually("and back", || !resumed(&connect("-tls1_3", "-sess_in")));
+    eventually("the session is not resumed", || {
+        !resumed(&connect("-tls1_3", "-sess_in"))
+    });
     assert!(gwd.metric("gwd_tls_handshakes_total", &["\"resumed\""]) >= 3.0);
 }
 
@@ -621,7 +625,7 @@ fn parked_connection_wakes_and_non_tls_bytes_close() {
     let mut input = child.stdin.take().unwrap();
     let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     input.write_all(request.as_bytes()).unwrap();
-    eventually("it is parked", || {
+    eventually("the connection is parked", || {
         gwd.metric("gwd_downstream_connections", &["state=\"idle\""]) == 1.0
     });
     input.write_all(REQUEST.as_bytes()).unwrap();
@@ -632,7 +636,7 @@ fn parked_connection_wakes_and_non_tls_bytes_close() {
     let mut plain = Client::connect(gwd.public());
     plain.send(REQUEST);
     assert!(!plain.rest().contains("HTTP/1.1"));
-    eventually("it is counted", || {
+    eventually("the failed handshake is counted", || {
         gwd.metric("gwd_tls_handshakes_total", &["\"not_tls\""]) == 1.0
     });
 }

@@ -305,11 +305,11 @@ fn cancelled_request_resets_only_its_own_stream() {
     assert!(streaming.head().starts_with("HTTP/1.1 200"));
     assert_eq!(get(served.address, "/hang").problem(), "upstream_timeout");
     assert_eq!(get(served.address, "/ok").text(), "ok");
-    eventually("the call was given up", || {
+    eventually("the stream of the request is reset", || {
         resets.lock().unwrap().len() == 1
     });
     drop(streaming);
-    eventually("the body was given up", || {
+    eventually("the stream of the response is reset", || {
         resets.lock().unwrap().len() == 2
     });
     let resets = resets.lock().unwrap().clone();
@@ -338,11 +338,11 @@ fn a_client_that_leaves_after_its_upload_is_noticed() {
     let mut client = Client::connect(served.address);
     client.send("POST /wait HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 6\r\n\r\nabc");
     client.send("def");
-    eventually("all has come", || !resets.lock().unwrap().is_empty());
-    drop(client);
-    eventually("the call was given up", || {
-        resets.lock().unwrap().len() == 2
+    eventually("the upload has ended", || {
+        !resets.lock().unwrap().is_empty()
     });
+    drop(client);
+    eventually("the stream is reset", || resets.lock().unwrap().len() == 2);
     let expected = [(6, None), (6, Some(Reason::CANCEL))];
     assert_eq!(*resets.lock().unwrap(), expected);
 }
@@ -457,9 +457,13 @@ fn connection_is_shared_up_to_80_percent_of_streams() {
     let mut client = Http2::connect(served.address);
     // The first request shows how many streams the connection allows.
     let mut begun = vec![client.begin(to("GET", "/a"), None)];
-    eventually("it came", || waiting.lock().unwrap().len() == 1);
+    eventually("the upstream has the first request", || {
+        waiting.lock().unwrap().len() == 1
+    });
     begun.extend((0..9).map(|_| client.begin(to("GET", "/a"), None)));
-    eventually("all came", || waiting.lock().unwrap().len() == 10);
+    eventually("the upstream has all requests", || {
+        waiting.lock().unwrap().len() == 10
+    });
     let mut each = [0; 3];
     for number in waiting.lock().unwrap().iter() {
         each[*number] += 1;
@@ -669,17 +673,19 @@ fn service_at_a_unix_socket_is_used_and_checked() {
     assert!(answer.text().starts_with("GET /a HTTP/1.1\n"), "{answer:?}");
     assert!(answer.text().contains("\nhost: localhost\n"), "{answer:?}");
     let name = format!("unix:{}", path.display());
-    eventually("it is checked", || {
+    eventually("the service is healthy", || {
         served.metric("gwd_upstream_host_healthy", &[&name]) == 1.0
     });
-    eventually("it is logged", || {
+    eventually("the request is logged", || {
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         log.contains(&format!("\"upstream_host\":\"{name}\""))
     });
     std::fs::remove_file(&path).unwrap();
-    eventually("it is gone", || {
+    eventually("the service is unhealthy", || {
         served.metric("gwd_upstream_host_healthy", &[&name]) == 0.0
     });
     at_a_socket(&path);
-    eventually("it is back", || get(served.address, "/a").status == 200);
+    eventually("the service serves again", || {
+        get(served.address, "/a").status == 200
+    });
 }

@@ -37,7 +37,7 @@ impl Running {
     /// Waits until the access log has this number of lines, and returns the last one.
     fn line(&self, number: usize) -> Value {
         let mut line = Value::Null;
-        eventually("it is logged", || {
+        eventually("the request is logged", || {
             let text = std::fs::read_to_string(self.world.path("access.log")).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             line = lines.get(number).map_or(Value::Null, |line| {
@@ -148,7 +148,7 @@ fn host_reached_again_is_reported() {
         say(stream, "content-length: 2\r\n", "ok");
         Then::Keep
     });
-    eventually("it serves", || {
+    eventually("requests are served", || {
         get(running.gwd.public(), "/a").status == 200
     });
     for message in ["a host can be reached again", "a host gets requests again"] {

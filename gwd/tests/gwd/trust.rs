@@ -43,7 +43,7 @@ fn added_key_signs_at_once_and_a_retired_one_not() {
             ("rita", Role::Release, Retired),
         ],
     );
-    eventually("it is read", || {
+    eventually("the trust file is read again", || {
         gwd.events()
             .iter()
             .filter(|event| event["what"] == "trust")
@@ -76,7 +76,7 @@ fn revoked_build_key_alarms_and_stops_new_starts() {
         &mut world,
         &[("ci", Role::Build, Revoked), ("cd", Role::Build, Active)],
     );
-    eventually("the alarm", || {
+    eventually("the alarm is raised", || {
         gwd.status()["alarms"] == json!(["running-untrusted"])
     });
     assert_eq!(get(gwd.public(), "/v2").status, 200);

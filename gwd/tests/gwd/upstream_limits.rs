@@ -49,7 +49,7 @@ fn waiting_request_gets_a_returned_connection() {
     let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(served.address)).collect();
     for (count, client) in clients.iter_mut().enumerate() {
         client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
-        eventually("it waits", || waiting(&served) == count as f64);
+        eventually("the request waits", || waiting(&served) == count as f64);
     }
     for _ in 0..3 {
         go.send(()).unwrap();
@@ -70,7 +70,7 @@ fn workers_share_the_connection_limit_of_an_upstream() {
     let clients: Vec<_> = (0..12)
         .map(|_| std::thread::spawn(move || get(address, "/a").status))
         .collect();
-    eventually("three are served and nine wait", || {
+    eventually("three requests are sent and nine wait", || {
         upstream.seen().len() == 3 && waiting(&served) == 9.0
     });
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
@@ -92,11 +92,13 @@ fn late_and_excess_waiters_are_refused() {
     let served = shop.serve();
     let mut first = Client::connect(served.address);
     first.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
-    eventually("it is there", || upstream.seen().len() == 1);
+    eventually("the upstream has the first request", || {
+        upstream.seen().len() == 1
+    });
     let mut second = Client::connect(served.address);
     let start = std::time::Instant::now();
     second.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("it waits", || waiting(&served) == 1.0);
+    eventually("the second request waits", || waiting(&served) == 1.0);
     let third = get(served.address, "/a");
     assert!(start.elapsed() < Duration::from_millis(270), "at once");
     let second = second.answer();
@@ -185,7 +187,9 @@ fn a_connection_is_given_back_however_it_ends() {
                     "{end}: {head}"
                 );
             }
-            None => eventually("it is there", || upstream.seen().len() > before),
+            None => eventually("the upstream has the request", || {
+                upstream.seen().len() > before
+            }),
         }
         drop(client);
         *how.lock().unwrap() = "answers";
@@ -200,7 +204,7 @@ fn a_connection_is_given_back_however_it_ends() {
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     assert_eq!(get(served.address, "/a").problem(), "upstream_overflow");
     drop(client);
-    eventually("the WebSocket's is free", || {
+    eventually("the WebSocket's permit is released", || {
         get(served.address, "/a").status == 200
     });
 }
@@ -253,10 +257,12 @@ fn health_checks_need_no_place() {
     let served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("it is there", || upstream.seen().len() == 1);
+    eventually("the upstream has the request", || {
+        upstream.seen().len() == 1
+    });
     let passed = || served.metric("gwd_upstream_health_checks_total", &["passed"]);
     let before = passed();
-    eventually("it is checked all the same", || passed() > before + 2.0);
+    eventually("more checks have passed", || passed() > before + 2.0);
     go.send(()).unwrap();
     assert_eq!(client.answer().status, 200);
 }
@@ -288,7 +294,7 @@ fn streams_over_the_usual_number_share_connections() {
     let clients: Vec<_> = (0..7)
         .map(|_| std::thread::spawn(move || get(address, "/a").status))
         .collect();
-    eventually("as many as it bears are there", || {
+    eventually("the upstream has its maximum of requests", || {
         seen.load(Ordering::SeqCst) == 5
     });
     held.add_permits(7);
@@ -307,7 +313,9 @@ fn fewer_connections_hold_for_those_that_are_there() {
     let clients: Vec<_> = (0..4)
         .map(|_| std::thread::spawn(move || get(address, "/a").status))
         .collect();
-    eventually("all are there", || upstream.seen().len() == 4);
+    eventually("the upstream has all requests", || {
+        upstream.seen().len() == 4
+    });
     for _ in 0..4 {
         go.send(()).unwrap();
     }
@@ -322,7 +330,7 @@ fn fewer_connections_hold_for_those_that_are_there() {
     served.node.publish(&two, 2);
     go.send(()).unwrap();
     assert_eq!(get(address, "/a").status, 200);
-    eventually("the others are closed", || idle(&served) == 1.0);
+    eventually("the other connections are closed", || idle(&served) == 1.0);
 }
 
 /// An upstream that answers with a head of this length.

@@ -221,7 +221,7 @@ fn header_of_a_health_check_names_no_client() {
             (active.kind, active.times.interval_ms) = (kind, 50);
             shop.upstreams[0].health.active = Some(active);
             let served = shop.serve();
-            eventually("it was checked", || {
+            eventually("a check has passed", || {
                 served.metric("gwd_upstream_health_checks_total", &["passed"]) > 0.0
                     && !upstream.came().is_empty()
             });

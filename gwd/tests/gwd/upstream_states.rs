@@ -37,7 +37,7 @@ fn requests_over_the_upstream_limit_are_refused() {
     go.send(()).unwrap();
     assert_eq!(first.answer().status, 200);
     go.send(()).unwrap();
-    eventually("the place is given back", || {
+    eventually("the permit is released", || {
         get(served.address, "/a").status == 200
     });
 }

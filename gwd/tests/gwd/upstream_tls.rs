@@ -122,7 +122,9 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &He
         let asked = String::from_utf8_lossy(&head);
         if asked.contains("/a/held") {
             held.count.fetch_add(1, Ordering::SeqCst);
-            eventually("it is let go", || held.let_go.load(Ordering::SeqCst));
+            eventually("the held request is released", || {
+                held.let_go.load(Ordering::SeqCst)
+            });
         }
         let closes = asked.contains("/a/close");
         let connection = if closes { "close" } else { "keep-alive" };
@@ -334,14 +336,16 @@ fn own_certificate_is_sent_and_replaced_live() {
     assert_eq!(end(), year(2));
 
     own("bob", 3);
-    eventually("another is shown", || said().contains("client=CN=bob"));
-    eventually("its end is told", || end() == year(3));
+    eventually("the new certificate is sent", || {
+        said().contains("client=CN=bob")
+    });
+    eventually("the metric has the new expiry", || end() == year(3));
     let after = said();
     assert_eq!(said(), after, "and its connection used again");
 
     // An unusable key file changes nothing.
     secrets.write("own.key", "none");
-    eventually("it is told", || {
+    eventually("status names the broken certificate", || {
         let broken = gwd.status()["broken_certificates"].to_string();
         broken.contains("there is no private key")
     });
@@ -361,14 +365,14 @@ fn authorities_change_live_and_old_peers_close() {
     let address = gwd.public();
     assert_eq!(get(address, "/a").status, 200);
     secrets.write("upstream-ca.pem", &new.pem);
-    eventually("the idle connection is left", || {
+    eventually("the idle connection is not used", || {
         get(address, "/a").status == 502
     });
     upstream.exchange(server(&new.issue(&["127.0.0.1"]), None, &[]));
     assert_eq!(get(address, "/a").status, 200);
     // A file without certificates is unusable.
     secrets.write("upstream-ca.pem", "none\n");
-    eventually("it is told", || {
+    eventually("status names the broken authority", || {
         let broken = gwd.status()["broken_certificates"].to_string();
         broken.contains("there is no certificate in PEM")
     });
@@ -393,7 +397,7 @@ fn many_authorities_are_read_and_endless_ones_are_not() {
     assert_eq!(get(gwd.public(), "/a").status, 200);
     let endless = "\n".repeat((1 << 20) + 1);
     world.release(&upstream.behind(with("endless.pem", &endless)).gateway());
-    eventually("it is refused", || {
+    eventually("the bundle is refused", || {
         gwd.status()["last_error"]["reason"] == "secret-not-allowed"
     });
     assert_eq!(get(gwd.public(), "/a").status, 200);
@@ -449,9 +453,9 @@ fn health_checks_use_the_tls_of_requests() {
         let gwd = start(&world, &shop);
         let host = upstream.address.to_string();
         let works = || gwd.metric("gwd_upstream_host_healthy", &[&host]) == 1.0;
-        eventually("it works", works);
+        eventually("the host is healthy", works);
         upstream.exchange(server(&stranger.issue(&["127.0.0.1"]), None, &[]));
-        eventually("nobody vouches for it", || !works());
+        eventually("the host is unhealthy", || !works());
         let why = gwd.ask("GET", "/v1/status", "").json()["upstreams"].to_string();
         assert!(why.contains("invalid peer certificate"), "{kind}: {why}");
         upstream.exchange(server(
@@ -459,7 +463,7 @@ fn health_checks_use_the_tls_of_requests() {
             None,
             &["http/1.1"],
         ));
-        eventually("it works again", works);
+        eventually("the host is healthy again", works);
     }
 }
 

@@ -27,7 +27,7 @@ fn waiting(served: &Served) -> f64 {
 fn queue(served: &Served, client: &mut Client) {
     let before = waiting(served);
     client.send(ASK);
-    eventually("it waits", || waiting(served) == before + 1.0);
+    eventually("the request waits", || waiting(served) == before + 1.0);
 }
 
 #[test]
@@ -46,10 +46,12 @@ fn waits_and_connects_have_their_own_timeouts() {
     let served = shop.serve_with(1, gwd::node::AccessLog::File(log.clone()));
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
     clients[0].send(ASK);
-    eventually("it is there", || upstream.seen().len() == 1);
+    eventually("the upstream has the first request", || {
+        upstream.seen().len() == 1
+    });
     queue(&served, &mut clients[1]);
     let start = Instant::now();
-    eventually("longer than connecting may take", || {
+    eventually("the connect timeout has passed", || {
         start.elapsed() > Duration::from_millis(300)
     });
     go.send(()).unwrap();
@@ -59,7 +61,7 @@ fn waits_and_connects_have_their_own_timeouts() {
     }
     // The access log reports waiting and connecting as separate durations.
     let mut lines: Vec<serde_json::Value> = Vec::new();
-    eventually("both are logged", || {
+    eventually("both requests are logged", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let parsed = text.lines().map(|line| serde_json::from_str(line).unwrap());
         lines = parsed.collect();
@@ -129,7 +131,7 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     let served = shop.serve();
     let mut first = Client::connect(served.address);
     first.send("GET /a/held HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("it is there", || upstream.holds());
+    eventually("the upstream has the first request", || upstream.holds());
     let mut second = Client::connect(served.address);
     queue(&served, &mut second);
     let start = Instant::now();
@@ -138,7 +140,9 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     });
     // The only connection ends with its client. The gateway dials another one, which fails.
     drop(first);
-    eventually("it is dialled", || dialled.load(Ordering::SeqCst) == 2);
+    eventually("a second connection is opened", || {
+        dialled.load(Ordering::SeqCst) == 2
+    });
     let answer = second.answer();
     assert_eq!(answer.problem(), "upstream_overflow", "{answer:?}");
     let ejections = served.metric("gwd_upstream_ejections_total", &[]);
@@ -174,7 +178,9 @@ fn permit_too_late_to_answer_does_not_blame_the_host() {
     let served = shop.serve();
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
     clients[0].send(ASK);
-    eventually("it is there", || upstream.seen().len() == 1);
+    eventually("the upstream has the first request", || {
+        upstream.seen().len() == 1
+    });
     let start = Instant::now();
     queue(&served, &mut clients[1]);
     eventually("little time is left", || {
@@ -221,15 +227,21 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(served.address)).collect();
     for (at, client) in clients[..4].iter_mut().enumerate() {
         client.send(ASK);
-        eventually("it is there", || seen.load(Ordering::SeqCst) == at + 1);
+        eventually("the upstream has the request", || {
+            seen.load(Ordering::SeqCst) == at + 1
+        });
     }
     // One request dials without success, and another waits for its result.
     queue(&served, &mut clients[4]);
-    eventually("another is dialled", || dialled.load(Ordering::SeqCst) == 2);
+    eventually("a second connection is opened", || {
+        dialled.load(Ordering::SeqCst) == 2
+    });
     queue(&served, &mut clients[5]);
     let start = Instant::now();
     held.add_permits(1);
-    eventually("it goes where room is", || seen.load(Ordering::SeqCst) == 5);
+    eventually("the upstream has the fifth request", || {
+        seen.load(Ordering::SeqCst) == 5
+    });
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
     // All requests are answered on the first connection, including the one that tried to open a
     // second one.
@@ -292,15 +304,19 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     };
     assert_eq!(ask("/first").answer().status, 200);
     let mut stale = ask("/a");
-    eventually("it is on the first", || upstream.seen().len() == 2);
+    eventually("the upstream has the stale request", || {
+        upstream.seen().len() == 2
+    });
     let mut held = ask("/held");
-    eventually("it has the second", || upstream.seen().len() == 3);
+    eventually("the upstream has the held request", || {
+        upstream.seen().len() == 3
+    });
     let mut queued = ask("/queued");
-    eventually("it waits", || waiting(&served) == 1.0);
+    eventually("the queued request waits", || waiting(&served) == 1.0);
     // Release the requests one by one. The first connection ends, a waiting request opens another
     // in its place, and the next request waits.
     go.send(()).unwrap();
-    eventually("one in the place of the other", || {
+    eventually("the upstream has one more request", || {
         upstream.seen().len() == 4 && waiting(&served) == 1.0
     });
     assert_eq!(upstream.seen()[3].line(), "GET /queued HTTP/1.1");
@@ -332,15 +348,15 @@ fn connection_of_other_certificates_is_not_shared() {
     };
     let mut first = Client::connect(gwd.public());
     first.send("GET /a/held HTTP/1.1\r\nhost: h\r\n\r\n");
-    eventually("it is there", || upstream.holds());
+    eventually("the upstream has the first request", || upstream.holds());
     let mut second = Client::connect(gwd.public());
     second.send(ASK);
-    eventually("it waits", || {
+    eventually("the second request waits", || {
         gwd.metric("gwd_upstream_pending_requests", &["main"]) == 1.0
     });
     let before = end();
     own("bob", 3);
-    eventually("it is exchanged", || end() > before);
+    eventually("the new certificate is in use", || end() > before);
     upstream.let_go();
     assert!(first.answer().text().contains("client=CN=alice "));
     let answer = second.answer();
