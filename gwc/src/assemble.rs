@@ -15,7 +15,7 @@ use sources::parallel;
 /// Assembles a bundle. Equal gateways have the same bundle id.
 ///
 /// # Errors
-/// If the gateway exceeds a limit of the bundle format.
+/// Returns an error if the gateway exceeds a limit of the bundle format.
 pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     let gateway = &lowered.gateway;
     let project: ProjectName = gateway
@@ -98,7 +98,7 @@ type Consumers = ir::Set<ir::Consumer>;
 /// Decodes the blobs of a bundle to a lowered gateway.
 ///
 /// # Errors
-/// If this version cannot decode a blob.
+/// Returns an error if this version cannot decode a blob.
 pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     let malformed = |what| Refused::Malformed {
         what,

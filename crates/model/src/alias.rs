@@ -9,7 +9,7 @@ use super::Operation;
 use openapi::spec::Spec;
 use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
-/// Operation that only documents another operation.
+/// Operation with `alias_of`: it only documents the requests of another operation.
 pub(super) struct Alias {
     /// Path of the documented operation, and the source location of `alias_of`.
     pub(super) of: Spanned<String>,

@@ -91,7 +91,7 @@ pub(crate) fn resolve(
     }
 }
 
-/// Inputs of every stage.
+/// Inputs of every step of the resolution of one API.
 struct Input<'a> {
     files: &'a Files,
     entry: &'a ApiEntry,
@@ -100,7 +100,8 @@ struct Input<'a> {
     settings: &'a Settings,
 }
 
-/// Upstreams and policies that the document itself defines, with all its names.
+/// Upstreams and policies that the document itself defines, and all names under its root
+/// `x-gateway`.
 struct Definitions {
     names: AllNames,
     upstreams: Vec<Defined<Upstream>>,
@@ -186,7 +187,8 @@ fn check(
     used
 }
 
-/// Policies that the document defines, with their upstreams under the names in the bundle.
+/// Policies that the document defines. An upstream of the document has its bundle name (`API/NAME`)
+/// in them.
 fn own_policies(
     entry: &ApiEntry,
     extension: Option<NodeRef<'_>>,

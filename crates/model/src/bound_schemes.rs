@@ -17,7 +17,8 @@ use policy::declared::Settings as Declared;
 use super::Defined;
 use vocab::lints::WRONG_KIND;
 
-/// Name of the verifier of bearer tokens that a login names (`bearer`), as written.
+/// Value of `bearer` of a login: the name of the verifier of bearer tokens. `None` if the verifier
+/// is not a login, or has no `bearer`.
 pub(super) fn bearer_of(
     verifier: &Defined<ir::Verifier>,
     node: Option<NodeRef<'_>>,
@@ -29,7 +30,8 @@ pub(super) fn bearer_of(
     Some(Spanned::new(named.scalar_text()?.to_owned(), named.span()))
 }
 
-/// Place of the bearer tokens that a verifier checks.
+/// Place in requests of the bearer tokens that a verifier checks: `Authorization`, with the scheme
+/// `dpop` or `bearer`.
 pub(super) fn bearer_place(checked: &auth::Checked) -> Place {
     let scheme = match checked {
         auth::Checked::Dpop(_) => dpop::SCHEME,

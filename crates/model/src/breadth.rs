@@ -94,7 +94,7 @@ struct Trie<'t>(Vec<Node<'t>>);
 #[derive(Default)]
 struct Node<'t> {
     literals: BTreeMap<&'t str, usize>,
-    /// Case-insensitive literals, in lower case.
+    /// Children for case-insensitive literals, by the literal in lower case.
     folded: BTreeMap<&'t str, usize>,
     patterns: Vec<(&'t Pattern, &'t Segment, usize)>,
     parameter: Option<usize>,

@@ -1,4 +1,4 @@
-//! Settings of documents that this version knows but cannot run yet. Bundles contain them for
+//! Settings of documents that gwc knows but gwd does not support yet. Bundles contain them for
 //! comparisons (`gwc diff`); gwd ignores them.
 
 use diag::Tree;
@@ -19,7 +19,8 @@ pub(super) struct Nodes<'a> {
     pub(super) upstream: &'a str,
 }
 
-/// Settings that cannot run yet, of one operation with its parameters, responses and servers.
+/// Settings of one operation, with its parameters, responses and servers, that gwd does not support
+/// yet.
 pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     let Nodes {
         tree,
@@ -59,9 +60,9 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     all
 }
 
-/// Settings of a whole API that cannot run yet. A value in gateway.yaml overrides the value in the
-/// document. The paths of settings in schemas contain numbers in place of names, because names of
-/// schemas are not behaviour.
+/// Settings of a whole API that gwd does not support yet. A value in gateway.yaml overrides the
+/// value in the document. The paths of settings in schemas contain numbers in place of names,
+/// because names of schemas are not behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

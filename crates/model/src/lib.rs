@@ -128,7 +128,7 @@ pub struct Api {
     pub operations: Vec<Operation>,
     /// Operations for requests that the document does not describe.
     pub rest: Vec<rest::Rest>,
-    /// Settings of the whole API that cannot run yet.
+    /// Settings of the whole API that gwd does not support yet.
     pub declared: policy::declared::Settings,
     /// Error responses of its routes, by reason.
     pub errors: policy::declared::Settings,
@@ -185,7 +185,7 @@ pub struct Operation {
     pub forwarding: ir::Forwarding,
     /// Retry settings. `None` if the operation sets none.
     pub retries: Option<policy::traffic::retry::Checked>,
-    /// Settings of the operation that cannot run yet.
+    /// Settings of the operation that gwd does not support yet.
     pub declared: policy::declared::Settings,
     /// Index in [`Spec::paths`], and index in that path's `operations`.
     pub place: (usize, usize),

@@ -1,4 +1,5 @@
-//! Conditions of one path on parameters that some servers read as one.
+//! Conditions of one path on two spellings of a query parameter that some servers read as the same
+//! parameter.
 
 use bundle::ir::Condition;
 use diag::{Diagnostic, Sink};
@@ -9,7 +10,7 @@ use crate::Operation;
 use crate::overlap::subset;
 use crate::table::Route;
 
-/// Reports an operation with conditions on two spellings of a parameter.
+/// Reports an operation with conditions on two spellings of one query parameter.
 pub(super) fn of_one(operation: &Operation, sink: &mut Sink) {
     let names: Vec<&str> = parameters(operation).collect();
     let found = names.iter().enumerate().find_map(|(index, one)| {
@@ -21,7 +22,7 @@ pub(super) fn of_one(operation: &Operation, sink: &mut Sink) {
     }
 }
 
-/// Reports two operations of one path with conditions on two spellings of a parameter.
+/// Reports two operations of one path with conditions on two spellings of one query parameter.
 pub(super) fn of_two(first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
     let templates = (&first.template, &second.template);
     if !subset(templates.0, templates.1) || !subset(templates.1, templates.0) {
@@ -49,7 +50,7 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = &str> {
         })
 }
 
-/// True if two names differ, and a server reads them as one.
+/// True if two names differ, and some servers read them as the same parameter.
 fn are_alike(one: &str, other: &str) -> bool {
     let (a, b) = (one.as_bytes(), other.as_bytes());
     a != b && (is_read_as(a, b) || is_read_as(b, a))

@@ -12,7 +12,7 @@ use vocab::lints::CHANGED_MEDIA_TYPE;
 use super::Valued;
 use super::treatment::Own;
 
-/// Fields by which a body is read.
+/// Header fields that determine how a body is parsed.
 const FIELDS: [&str; 2] = ["content-type", "content-encoding"];
 
 /// Reports the policies of a chain that change `Content-Type` or `Content-Encoding`, if the body is

@@ -205,8 +205,8 @@ impl AllNames {
         }
     }
 
-    /// Reports unused names. Reports none beside an unknown key, because such a key may be a misspelt
-    /// one that uses the name.
+    /// Reports unused names. Reports none if there is a finding about an unknown key, because that
+    /// key may be a misspelt one that uses the name.
     pub fn report_unused(&self, sink: &mut Sink) {
         let unknown = |finding: &Diagnostic| std::ptr::eq(finding.lint, &UNKNOWN_KEY);
         if sink.findings().iter().any(unknown) {

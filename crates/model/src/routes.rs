@@ -98,7 +98,7 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates give very many pairs. Reports all findings of other rules.
+/// templates give very many pairs. Findings of other rules are all reported.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();

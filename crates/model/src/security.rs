@@ -32,7 +32,7 @@ pub(super) struct Schemes {
 
 struct Scheme {
     span: Span,
-    /// Resolved scheme. `None` if it cannot run, which was reported.
+    /// Resolved scheme. `None` if the scheme or its verifier has an error, which was reported.
     ir: Option<Bound>,
     /// Schemes that are accepted in place of `ir`: the bearer tokens beside sessions of a login,
     /// and the further verifiers of a list.
@@ -69,7 +69,8 @@ struct Named {
 
 /// Verification of a scheme's credentials.
 enum Bound {
-    /// A verifier, by name and kind, or the upstream.
+    /// Scheme whose credentials a verifier or the upstream checks. The second value is the verifier
+    /// as the document names it; `None` for the upstream.
     Checked(ir::Scheme, Option<Named>),
     /// No verifier is configured. The credential is expected at this place of the request.
     Unverified(Place),
@@ -195,8 +196,8 @@ impl Schemes {
     }
 
     /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`, because
-    /// their fields are removed from every request of the API. Leaves out settings that gwd cannot
-    /// run.
+    /// their fields are removed from every request of the API. Leaves out schemes that neither a
+    /// verifier nor the upstream checks, and schemes with errors.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
             let Some(Bound::Checked(bound, _)) = &scheme.ir else {

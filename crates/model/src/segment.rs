@@ -324,7 +324,8 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// Any byte if `wider` accepts all bytes that this step accepts.
+    /// Returns a byte if `wider` accepts all bytes that this step accepts, otherwise `None`. The
+    /// value of the byte has no meaning.
     fn covered(self, wider: Self) -> Option<u8> {
         let is_covered = match (self, wider) {
             (_, Self::Any | Self::Many) => true,

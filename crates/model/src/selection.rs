@@ -13,10 +13,12 @@ use crate::invariants::{Subject, servers, subjects};
 use crate::outbound;
 use crate::{Api, Settings};
 
-/// Operations of a project by their requests: method, base path of the mount, and path template
-/// without the names of parameters. For invariants about listeners, ` at ADDRESS` follows, the
-/// address of the listener; for invariants about upstreams, ` to SERVER`. For invariants about
-/// paths and methods, method, host and path at the upstream, and ` at the upstream`.
+/// Operations of a project, by a text that identifies their requests: method, base path of the
+/// mount, and path template without the names of parameters.
+///
+/// For invariants about listeners, ` at ADDRESS` with the address of the listener follows; for
+/// invariants about upstreams, ` to SERVER`. For invariants about paths and methods, the text is
+/// method, host and path at the upstream, followed by ` at the upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(BTreeMap<String, Selected>);

@@ -238,7 +238,7 @@ impl<'a> Scopes<'a> {
         }
         chain.sort_by_key(|link| {
             let checked = own.checked(&link.value);
-            // Scans run before the steps that read the body.
+            // Within a phase, `threat` policies run before the steps that read the body.
             let is_scan = matches!(checked, Some(Checked::Threat(_)));
             let phase = checked.and_then(Checked::phase);
             phase.map_or((1, Phase::Route, false), |phase| (0, phase, !is_scan))

@@ -180,12 +180,12 @@ pub(crate) fn named<'m>(
     all.find(|one| one.value.name == *name)
 }
 
-/// Reads a verifier, including kinds that this version cannot run.
+/// Reads a verifier, including kinds that gwd does not support yet.
 fn read(node: NodeRef<'_>) -> Option<auth::Checked> {
     verifier(node.get("kind")?.scalar_text()?, node)
 }
 
-/// Place of the credentials of a scheme.
+/// Place of the credentials of a scheme in requests. `None` for an API key at an unsupported place.
 pub(super) fn place(kind: &SchemeKind) -> Option<Place> {
     Some(match kind {
         SchemeKind::ApiKey {

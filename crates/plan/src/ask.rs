@@ -56,7 +56,7 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::ForwardAuth => &["allow", "deny", "outage"],
         Asker::Keys => &["valid", "forged", "outage"],
         Asker::Introspection => &["active", "inactive", "outage"],
-        // No assumption is possible: gwc cannot open the cookies that lead to this question.
+        // No assumption is possible: gwc cannot decrypt the cookies that cause this lookup.
         Asker::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
         Asker::Password => &[],
@@ -202,7 +202,8 @@ fn examined(
     Some(Answer::Examined(Arc::new(examined)))
 }
 
-/// Refuses a request whose body breaks a limit of a scan. gwd scans the body while it passes.
+/// Refuses a request whose body breaks a limit of a scan. gwd scans the body while it forwards the
+/// body.
 fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<'_>) {
     let refuses = |scan: &&&threat::Scan| {
         let scanner = scan.scanner(&head.headers);
@@ -250,7 +251,8 @@ pub struct Oracle {
     revoked: Revoked,
     /// Verifiers that ask another service, by name.
     verifiers: Vec<(String, About)>,
-    /// Answers without assumptions of the caller: every token is forged, every message valid.
+    /// Answers that apply unless the caller assumes others: every token is forged, and every
+    /// message valid.
     usual: Vec<Assumption>,
     /// Number of the answers of `usual` about tokens, which come first.
     about_tokens: usize,
@@ -337,7 +339,8 @@ pub fn range_files(gateway: &Gateway) -> BTreeSet<String> {
     filters.flatten().map(ToString::to_string).collect()
 }
 
-/// Empty secrets, and the ranges of known files.
+/// Source of secrets for the engine: every secret is empty. Only the files of address ranges in the
+/// map have their content.
 struct NoSecrets<'r>(&'r RangeFiles);
 
 impl Secrets for NoSecrets<'_> {
@@ -356,9 +359,9 @@ impl Secrets for NoSecrets<'_> {
 }
 
 impl Oracle {
-    /// Builds an engine from the part of a gateway that this version can run. If
-    /// [`Gateway::undecidable`] returns a value, answers contain the operation that a request
-    /// matches, but no access decision.
+    /// Builds an engine from the part of a gateway that gwd supports. If [`Gateway::undecidable`]
+    /// returns a value, answers contain the operation that a request matches, but no access
+    /// decision.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.
@@ -377,7 +380,7 @@ impl Oracle {
         ranges: &RangeFiles,
     ) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
-        // Leave out settings that this version cannot run; they do not affect routing.
+        // Leave out settings that gwd does not support yet; they do not affect routing.
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets(ranges), &mut parts)?;
         let verifiers = gateway.shared.auth.iter();

@@ -28,7 +28,8 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
                 member.about = hint(path);
             }
         }
-        // Values of a schema can be part of the request.
+        // The request of a witness can contain values from the document, such as those of an
+        // `enum`.
         if let Some(witness) = &change.witness
             && is_shown(concealed, witness)
         {

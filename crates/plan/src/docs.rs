@@ -89,7 +89,8 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
                 let of = moved.entry(key.clone()).or_default();
                 of.push(change.subject.clone());
                 if change.message.is_some() {
-                    // The prose of parameters and media types has other subjects: add these, too.
+                    // In the subjects of prose, parameters begin with `parameter`, and media types
+                    // lack `body`. Add these subjects, too.
                     of.push(format!("parameter {}", change.subject));
                     of.push(change.subject.replace(" body ", " "));
                 }

@@ -59,7 +59,8 @@ struct Site {
     after: String,
 }
 
-/// Properties that the changes of one line have in common.
+/// Properties that the changes of one line have in common: class, ids, subject, and further values
+/// as text.
 type Cause = (Class, Vec<&'static str>, String, Vec<String>);
 
 /// Folds the changes of one section into lines. Sections other than Routing have one change per
@@ -319,7 +320,7 @@ fn cause(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
             for place in [&first.source_old, &first.source_new] {
                 parts.push(format!("{place:?}"));
             }
-            // These values name the operation itself.
+            // For an added or removed operation, the values name the operation itself.
             if !is_of_requests(first) {
                 parts.extend([&first.old, &first.new].map(ToString::to_string));
             }

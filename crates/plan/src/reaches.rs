@@ -15,14 +15,14 @@ use crate::{Change, Plan, Side};
 /// Definition that operations use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Used<'a> {
-    /// Shared policy, or `API/NAME`.
+    /// Policy: its name in gateway.yaml, or `API/NAME` for a policy of a document.
     Policy(&'a str),
     Upstream(&'a str),
-    /// Verifier in `auth`.
+    /// Verifier, by its name in the bundle.
     Auth(&'a str),
-    /// `API/NAME`.
+    /// Security scheme, as `API/NAME`.
     Scheme(&'a str),
-    /// `API/NAME`.
+    /// Mount, as `API/NAME`.
     Mount(&'a str),
     Listener(&'a str),
     Api(&'a str),

@@ -336,7 +336,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
         ($($field:ident $word:literal;)*) => {$(
             for (name, was, is) in both(&was.$field, &is.$field) {
                 let subject = format!("{} {name}", $word);
-                // Ignore the names of states: the comparison of counters covers them.
+                // Ignore ids of state: the comparison of counters covers them.
                 let same = was.map(Stateless::stateless) == is.map(Stateless::stateless);
                 if same || index.is_about(&subject) {
                     continue;
@@ -558,10 +558,10 @@ fn schemes(api: &ir::Api) -> BTreeSet<&str> {
     uses.map(|wanted| wanted.scheme.as_str()).collect()
 }
 
-/// Definition whose state has a name of its own. The name also depends on the names of the project
-/// and of the definition.
+/// Definition whose bundle form may contain the id of its state ([`policy::StateId`]). The id also
+/// depends on the names of the project and of the definition.
 trait Stateless: Sized + Clone {
-    /// Copy that compares equal for any name of the state.
+    /// Copy with a fixed id of state, so that definitions that differ only in this id are equal.
     fn stateless(&self) -> Self {
         self.clone()
     }

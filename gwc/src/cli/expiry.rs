@@ -23,7 +23,7 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
 }
 
 /// Returns a warning about the expiry of a key, with a command that makes a new key. `project`:
-/// project of the command line.
+/// value of `--project`.
 pub(super) fn warning(key: &TrustedKey, now: Moment, project: Option<&Path>) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {

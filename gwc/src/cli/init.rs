@@ -509,8 +509,8 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    // A setting that cannot run yet is a warning in lint, but an error in build: use the errors of
-    // build.
+    // A setting that gwd does not support yet is a warning in lint, but an error in build: use the
+    // errors of build.
     let compiled = compiled.for_lowering();
     let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,

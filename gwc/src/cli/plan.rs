@@ -516,7 +516,7 @@ pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
         (None, Some(problem)) => {
             return Err(Failure::new(Exit::INPUT, "too-large", problem.clone()).into());
         }
-        // The plan has a line for the paths.
+        // The plan has a line `paths-not-compared` for each of these problems.
         _ => plan.notes.append(&mut plan.too_large),
     }
     plan.ended_by(&release::today());

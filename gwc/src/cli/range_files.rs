@@ -23,8 +23,8 @@ impl RangeOptions {
     /// Reads the files.
     ///
     /// # Errors
-    /// A usage error if no policy of the gateway names a path. An input error if a file cannot be
-    /// read, or is no list of ranges.
+    /// Returns a usage error if no policy of the gateway names a path. An input error if a file
+    /// cannot be read, or is no list of ranges.
     pub(super) fn read(&self, gateway: &Gateway) -> anyhow::Result<RangeFiles> {
         let mut read = RangeFiles::new();
         for option in &self.range_file {

@@ -8,12 +8,12 @@ use vocab::lints;
 /// Purpose of a compilation. Default: [`Purpose::Run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// The result will run: every error prevents lowering, and so does a setting that this version
-    /// cannot run.
+    /// The result will run: every error prevents lowering, and so does a setting that gwd does not
+    /// support yet.
     #[default]
     Run,
-    /// The result answers questions about requests (`gwc route`). Settings that this version cannot
-    /// run do not prevent lowering; answers ignore them.
+    /// The result answers questions about requests (`gwc route`). Settings that gwd does not
+    /// support yet do not prevent lowering; answers ignore them.
     Ask,
     /// The result is compared. Only errors that leave the meaning undefined prevent lowering.
     Compare,

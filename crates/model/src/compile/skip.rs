@@ -209,8 +209,8 @@ fn holds(part: &Span, at: Span) -> bool {
 /// to.
 #[derive(Default)]
 struct Parts {
-    /// Spans of whole parts. For findings in text without a node, such as the second of two equal
-    /// keys.
+    /// Spans of whole parts. Needed for findings in text without a node, such as the second of two
+    /// equal keys.
     wholes: Vec<Span>,
     /// Spans of the values and keys in the parts, sorted. Needed because overlays add values from
     /// other files.

@@ -10,8 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// Digest of the text of a change. As long as a fingerprint, because an acknowledgement covers the
-/// text.
+/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint, because an
+/// acknowledgement covers the content that it stands for.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }

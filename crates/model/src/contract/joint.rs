@@ -221,7 +221,8 @@ impl Joint {
     }
 }
 
-/// Digest as long as a fingerprint, because an acknowledgement covers it.
+/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint, because an
+/// acknowledgement covers the content that it stands for.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }

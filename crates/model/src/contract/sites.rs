@@ -16,9 +16,11 @@ use crate::place::Place;
 pub struct Sites {
     files: Vec<String>,
     sites: Vec<Site>,
-    /// Parts of operations, such as `body application/json`.
+    /// Source location of each part, by the key of its operation and the name of the part, such as
+    /// `body application/json`.
     parts: BTreeMap<(String, String), At>,
-    /// Sites of the schemas of parts.
+    /// Site of the schema of each part, as an index into `sites`, by the key of the operation and the
+    /// name of the part.
     roots: BTreeMap<(String, String), u32>,
 }
 

@@ -59,7 +59,9 @@ pub struct Openings {
     pub not_compared: NotCompared,
 }
 
-/// Decides whether an operation of the new side gives no more access than another operation.
+/// Function that returns true if an operation of the new side gives no more access than another
+/// operation. Its arguments are the compared part of access, the index of the operation, and side
+/// and index of the other operation.
 type IsWithin<'f> = &'f (dyn Fn(Extent, usize, (Side, usize)) -> bool + Sync);
 
 /// Finds the openings of a change. Operations for which `answers` is true never send a request.
@@ -249,8 +251,9 @@ impl Comparison<'_, '_> {
         })
     }
 
-    /// True if an operation of the old side already led all these callers to the whole destination,
-    /// and no stricter operation took precedence over that operation at the destination.
+    /// True if an operation of the old side already gave the callers of the operation at `at`
+    /// access to the whole destination, and no stricter operation took precedence over it at the
+    /// destination.
     fn was_open(
         &self,
         extent: Extent,

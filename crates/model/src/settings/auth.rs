@@ -17,7 +17,7 @@ pub(crate) fn verifiers(root: NodeRef<'_>, api: Option<&str>) -> Vec<Defined<ir:
     made.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Reads a verifier, including kinds that this version cannot run. `None` if the kind is unknown.
+/// Reads a verifier, including kinds that gwd does not support yet. `None` if the kind is unknown.
 pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
     let shape = shape::Shape::Kinds(policy::auth::KINDS);
     policy::auth::check(kind, node).or_else(|| {

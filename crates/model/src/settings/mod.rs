@@ -87,7 +87,7 @@ pub struct Settings {
     pub channel: String,
     /// Defined names, by kind.
     pub names: AllNames,
-    /// Settings of the whole gateway that cannot run yet.
+    /// Settings of the whole gateway that gwd does not support yet.
     pub declared: Declared,
     /// Stores of counters, by name.
     pub stores: BTreeMap<String, policy::store::Checked>,
@@ -114,7 +114,7 @@ pub struct ApiEntry {
     pub unmatched: Option<Spanned<String>>,
     /// Key `undeclared_methods`: handling of methods that a described path does not declare.
     pub undeclared_methods: Option<Spanned<String>>,
-    /// Settings of the API that cannot run yet.
+    /// Settings of the API that gwd does not support yet.
     pub declared: Declared,
 }
 
@@ -361,8 +361,8 @@ fn is_gateways(path: &[String]) -> bool {
     }
 }
 
-/// Reads a policy, including kinds that this version cannot run. A policy with a setting that
-/// cannot run is read like a kind that cannot run.
+/// Reads a policy, including kinds that gwd does not support yet. A policy with a setting that gwd
+/// does not support is read like a policy of such a kind.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();

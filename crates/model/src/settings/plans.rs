@@ -61,7 +61,7 @@ pub(super) fn read(
 fn report(name: &Spanned<String>, policy: &str, checked: &Checked, sink: &mut Sink) {
     let policy = policy.escape_debug();
     let finding = match checked.kind() {
-        // A policy that cannot run yet has its own finding.
+        // A policy that gwd does not support yet has its own finding.
         _ if matches!(checked, Checked::Declared(_)) => return,
         "rate_limit" | "concurrency" => Diagnostic::new(
             &BAD_VALUE,

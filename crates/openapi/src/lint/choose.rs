@@ -45,19 +45,19 @@ impl Chosen {
         chosen
     }
 
-    /// Checks of one type of object.
+    /// Returns the enabled checks for objects of this type.
     pub(crate) fn on(&self, object: &Object) -> &[OnObject] {
         &self.objects[usize::from(object.bit)]
     }
 
-    /// Checks of keys of one sort.
+    /// Iterates over the enabled checks for keys of this sort.
     pub(crate) fn on_keys(&self, keys: Keys) -> impl Iterator<Item = OnKey> {
         let all = self.keys.iter();
         all.filter(move |(of, _)| *of == keys)
             .map(|(_, check)| *check)
     }
 
-    /// Checks of whole documents.
+    /// Returns the enabled checks for whole documents.
     pub(crate) fn specs(&self) -> &[OnSpec] {
         &self.specs
     }

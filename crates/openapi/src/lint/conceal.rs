@@ -38,9 +38,9 @@ pub fn concealed(files: &Files, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic
 
 struct Hidden<'f> {
     files: Vec<FileId>,
-    /// Texts of `files`, and private keys in other files.
+    /// Texts that must not be shown: all texts of `files`, and the private keys in other files.
     hidden: Vec<&'f str>,
-    /// Texts of all other files, excluding private keys.
+    /// Texts that may be shown: those of all other files, without their private keys.
     shown: Vec<&'f str>,
 }
 

@@ -111,7 +111,10 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
 }
 
 /// Returns the range to delete in order to remove the value at `whole`. The range includes the
-/// adjacent comma, or consists of whole lines if they contain nothing else.
+/// adjacent comma, or consists of whole lines if they contain nothing else. In block style, `lead`
+/// must precede the value on its line: `- ` for a list item.
+///
+/// `None` if the range is not certain.
 fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
     let line = text[..whole.start].rfind('\n').map_or(0, |end| end + 1);
     let before = &text[line..whole.start];

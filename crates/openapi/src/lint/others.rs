@@ -9,7 +9,7 @@ pub type Row = (&'static str, &'static [&'static str], &'static str);
 pub struct Set {
     /// Heading of the set.
     pub name: &'static str,
-    /// Source of the rule names: a package with its version, or a function.
+    /// Source of the rule names: a package with its version, or a function that returns them.
     pub from: &'static str,
     /// Rules of the set in its own order.
     pub rows: &'static [Row],

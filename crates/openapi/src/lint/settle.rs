@@ -68,7 +68,8 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
 }
 
 impl Settling<'_> {
-    /// Level that the user has configured for a rule. `None` if the user has configured none.
+    /// Level that the user has configured for a rule: `Some(None)` means off. `None` if the user
+    /// has configured none.
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {
         let mut levels = self.levels.iter().rev();
         let (_, set) = levels.find(|(name, _)| name == lint.name)?;

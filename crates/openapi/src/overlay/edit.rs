@@ -9,8 +9,9 @@ use super::target::Step;
 
 /// Maximum depth of a document after an overlay was applied.
 pub(super) const DEPTH_MAX: usize = 200;
-/// Maximum number of values that one overlay may add or copy. Each place counts, because an action
-/// with a wildcard over values that another wildcard added would otherwise grow without bound.
+/// Maximum number of values that one overlay may add or copy. A value that is added at several
+/// places counts once per place: otherwise, an action with a wildcard over values that another
+/// wildcard added could grow the document without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
 /// Document being changed.

@@ -202,8 +202,9 @@ expression in filters, or fewer actions with wildcards",
     None
 }
 
-/// Reason why a valid target could select the same values very often. A list of selectors may
-/// contain names and indexes only, because `[*, *]` selects each value twice.
+/// Returns the reason for refusing a target that could select the same values very often. A list of
+/// selectors may contain names and indexes only, because `[*, *]` selects each value twice. `None`
+/// if the target is accepted.
 fn repeats(text: &str) -> Option<String> {
     let mut lists = 0;
     // For each open bracket: the number of open parentheses inside it, the number of its selectors

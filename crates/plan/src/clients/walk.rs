@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub(super) operations: Vec<String>,
     /// Number of messages that contain the value.
     pub(super) messages: usize,
-    /// Place of the value in a message.
+    /// Path to the schema of the value, from a part of a message.
     pub(super) way: SchemaPath,
 }
 

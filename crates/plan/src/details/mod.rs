@@ -1,5 +1,5 @@
 //! Comparison of everything except routing, access and the contract: limits, policies, upstreams,
-//! consumers and all other settings, including those that this version cannot run.
+//! consumers and all other settings, including those that gwd does not support yet.
 
 mod body;
 mod bound;

@@ -8,12 +8,12 @@ use crate::Class;
 /// Id of a line about restarted counters.
 pub(super) const RESTARTED: &str = "policy-restarted";
 
-/// Maximum recovery time of a limit, in milliseconds, up to which a restart of its counter has no
-/// effect. Within this time the caller could also have waited.
+/// Maximum recovery time of a limit, in milliseconds, up to which a restart of its counter does not
+/// count as `relax`. A caller could instead wait this long.
 const SHORT_MS: u128 = 60_000;
 
 /// Class of a restart of a policy's counters. A restart of daily or monthly limits admits more
-/// requests (`relax`); a restart of a short limit has no effect.
+/// requests (`relax`); a restart of a limit that recovers within [`SHORT_MS`] is `changed`.
 pub(super) fn class(checked: &Checked) -> Class {
     let settings = checked.settings();
     let empty_ms = match checked.kind() {
@@ -27,7 +27,8 @@ pub(super) fn class(checked: &Checked) -> Class {
     }
 }
 
-/// Length of a quota's window, in milliseconds. At least a minute for calendar periods.
+/// Length of a quota's window, in milliseconds. For a calendar period: [`SHORT_MS`] for `minute`,
+/// otherwise the largest number.
 fn window_ms(settings: &Settings) -> u128 {
     match (settings.amount(&["window"]), settings.text(&["period"])) {
         (Some(ms), _) => ms.into(),

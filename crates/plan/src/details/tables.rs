@@ -18,13 +18,13 @@ use super::groups::{ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETR
 pub(super) struct Table {
     /// Id of a change whose row has no id.
     pub(super) id: &'static str,
-    /// Known paths. `*` matches one key.
+    /// Rows of the known settings, by their paths. In a path, `*` matches one key.
     rows: &'static [Row],
     /// Paths of settings that are enabled and disabled together.
     pub(super) groups: &'static [Group],
 }
 
-/// Default retry conditions.
+/// Direction of a list of retry conditions, with the conditions of the default.
 const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
 /// Returns the table for a kind of policy.

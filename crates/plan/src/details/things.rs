@@ -443,7 +443,8 @@ fn policies(
             } else {
                 &used_after
             };
-            // A parameter policy is not part of a chain, so its settings are reported here.
+            // A chain contains no policy that only sets a parameter, such as `timeout`. Such
+            // policies and unused ones are reported here.
             if !used.contains(name) {
                 let shown = |policy: &ir::Policy| policy_value(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
@@ -491,8 +492,7 @@ fn policies(
     }
 }
 
-/// Names of the policies that a chain uses, and of policies that are only parameters and never part
-/// of a chain.
+/// Names of the policies that at least one chain contains.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
     let chains = treatments.flat_map(|treatment| &treatment.chain);

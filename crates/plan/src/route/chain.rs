@@ -54,7 +54,7 @@ pub enum Outcome {
     },
     /// An earlier step ended the chain, or the step is a limit of another plan: it did not run.
     NotRun,
-    /// This version cannot run the step, so the decision ignores it.
+    /// gwd does not support the step yet, so the decision ignores it.
     LeftOut,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn admission(route_request: RouteRequest<'_>, outcome: Outcome) -> St
     }
 }
 
-/// Steps of the compiled chain, including those that this version cannot run.
+/// Steps of the compiled chain, including those that gwd does not support yet.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     // Outcomes of the engine are numbered by step. A step that removes credentials or parameters
     // does not belong to a policy.
@@ -135,8 +135,8 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                 // The engine runs only the last `cors` of the chain.
                 Outcome::NotRun
             } else if parameter {
-                // A policy that is a parameter controls the attempts at the upstream, which follow
-                // the last step.
+                // `retry` and `circuit_breaker` control the attempts at the upstream, which follow the
+                // last step. A `validate` that is off checks nothing.
                 match decided.verdict {
                     Verdict::Forward => Outcome::Continue,
                     Verdict::Reply(_) | Verdict::Reject(_) | Verdict::Ask(_) => Outcome::NotRun,

@@ -1,4 +1,4 @@
-//! Parts of an operation that this version knows but cannot run yet. Answers list these parts and
+//! Parts of an operation that gwc knows but gwd does not support yet. Answers list these parts and
 //! otherwise ignore them.
 
 use std::collections::BTreeSet;

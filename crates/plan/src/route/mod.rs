@@ -43,7 +43,7 @@ pub struct RouteRequest<'a> {
     pub oracle: &'a Oracle,
     /// Request to explain.
     pub question: &'a Question,
-    /// Assumed answers to questions that policies ask while gwd runs.
+    /// Assumed answers of the services that policies and verifiers call while gwd runs.
     pub assumptions: &'a [Assumption],
     /// True to list all settings, and near misses even if an operation handles the request.
     pub all: bool,
@@ -84,7 +84,7 @@ pub struct Answer {
     pub response: Option<Response>,
     /// Effective settings.
     pub effective: Vec<Field>,
-    /// Settings that this version knows but cannot run yet. The answer ignores them.
+    /// Settings that gwd does not support yet. The answer ignores them.
     pub left_out: Vec<String>,
 }
 
@@ -403,7 +403,7 @@ impl<'a> RouteRequest<'a> {
         self.side.source.as_ref()?.definitions.get(name)
     }
 
-    /// Finds the definitions of a compiled route, including settings that this version cannot run.
+    /// Finds the definitions of a compiled route, including settings that gwd does not support yet.
     fn meaning(
         self,
         route: &RouteRef<'_>,

@@ -47,7 +47,7 @@ pub(super) struct CellResults {
     pub(super) changes: Vec<Change>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness: this version cannot run one of its policies.
+    /// Reason why the next change has no witness: gwc cannot run one of its policies.
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,

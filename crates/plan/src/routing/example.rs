@@ -209,7 +209,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Selects the side for which the credentials of the witness are built. `None` if a side has
-    /// settings that this version cannot run, because the engine then cannot decide the request.
+    /// policies that gwc cannot run, because the engine then cannot decide the request.
     fn caller(
         &self,
         owners: [Owner; 2],

@@ -18,16 +18,16 @@ use crate::witness::Draft;
 use crate::{Change, Class, Outcome, Plan, Section, Witness};
 use model::lower::Lowered;
 
-/// Mounts that serve a listener and host.
+/// Mounts of one listener and host, each with its API.
 type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 
-/// Outcomes of a request at both versions.
+/// Function that returns the outcomes of a request at the old and at the new version.
 pub(super) type Ask<'f> = &'f dyn Fn(&Draft) -> [Outcome; 2];
 
 /// Reason for a missing witness: the difference is not in the client's address.
 const ANSWERED: &str = "the gateway itself answers the path";
 
-/// Guards of the APIs of one gateway that name logins, by the API's name.
+/// Guards of each API whose schemes name a login, by the API's name.
 type Guards<'a> = FxHashMap<&'a str, Vec<&'a ir::Policy>>;
 
 /// Path that the gateway answers for a login.

@@ -9,7 +9,7 @@ use policy::auth::Checked;
 use super::table::Place;
 use crate::{Change, Class, Plan, Section};
 
-/// Mounts of one listener and host.
+/// Mounts of one listener and host, each with its API.
 type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 
 /// Logout paths that hosts lose: the old path and the new ones, each with the hosts.

@@ -106,7 +106,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
             overlay.compare((was, is), context, limited.as_mut(), plan);
         }
     }
-    // The cells of a host are missing.
+    // If a host could not be compared, its cells are missing, so do not compare counters.
     limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
         for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {
@@ -216,7 +216,7 @@ enum Task {
     Gone(u32),
 }
 
-/// Side with its mounts that serve a listener and host.
+/// Side with its mounts of one listener and host.
 type ServingSide<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
@@ -364,7 +364,8 @@ impl<'a> Overlay<'a> {
             };
             let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
             plan.too_large.push(problem);
-            // The results depend on the order in which threads took the steps.
+            // Drop the results of this place: they are incomplete, and depend on the order in which
+            // threads took the steps.
             plan.changes.truncate(before.0);
             plan.bugs.truncate(before.1);
             if let Some(old) = plan.old {
@@ -639,8 +640,8 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let mut at = 0;
     while let Some(verifier) = verifiers.get(at).copied() {
         let written = bundle::codec::encode(verifier);
-        // A verifier may refer to another verifier by name. The search of strings takes a fraction of
-        // the time of a comparison of all windows.
+        // A verifier may refer to another verifier by name. Search its text for names, which is
+        // much faster than comparing all ranges of its bytes.
         let text = String::from_utf8_lossy(&written);
         let names = |other: &&ir::Verifier| !other.name.is_empty() && text.contains(&other.name);
         let named = auth.iter().filter(names);

@@ -182,8 +182,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         is_within
     }
 
-    /// Addresses of what decides about the access to an operation: its treatment, and the operation
-    /// if a policy reads its name or its requests are checked.
+    /// Memory addresses that identify the access to an operation: that of its treatment, and that
+    /// of the operation if a policy reads its name or its messages are checked (else 0).
     fn identity(&self, side: Side, one: OperationAt<'_>) -> (usize, usize) {
         let gateway = self.gateways[number(side)];
         let described = one.api.messages.as_ref();

@@ -116,8 +116,8 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     }
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
-        // The other components also compare policies that this version cannot run. Witnesses of
-        // such differences may be impossible.
+        // The other components also compare policies that gwc cannot run. Witnesses of such
+        // differences may be impossible.
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");

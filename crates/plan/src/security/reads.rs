@@ -23,8 +23,8 @@ enum Value {
     One(String),
     /// Possible values, one for each alternative of the requirement.
     OneOf(BTreeSet<String>),
-    /// Consumer and value for each credential. The comparison of consumers reports other values in
-    /// a consumer's entry.
+    /// For each credential: the name of its consumer, and the value for this consumer. The
+    /// comparison of consumers reports a new value for the same consumer.
     Of(BTreeMap<String, (String, String)>),
 }
 

@@ -261,9 +261,9 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     found
 }
 
-/// Compares the private keys of a listener's certificates, by the secrets that contain them. Who
-/// knows a key can impersonate the gateway and read what clients send. The names of certificates do
-/// not count.
+/// Compares the private keys of a listener's certificates, by the secrets that contain them. Anyone
+/// who knows a key can impersonate the gateway and read what clients send. The names of
+/// certificates do not count.
 fn keys(subject: &str, (old, new): (&ir::Listener, &ir::Listener)) -> Option<Found> {
     let keys = |listener: &ir::Listener| -> BTreeSet<String> {
         let certificates = listener.tls().into_iter().flat_map(|tls| &tls.certificates);

@@ -17,7 +17,7 @@ const OCTETS: u8 = 0x04;
 const IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// Identifiers of encryption with passwords: PKCS#5, and that of PKCS#12.
+/// First bytes of the object identifiers of password-based encryption in PKCS#5 and PKCS#12.
 const ENCRYPTIONS: [&[u8]; 2] = [
     &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05],
     &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01],

@@ -80,16 +80,16 @@ pub(super) fn check(
     extensions
 }
 
-/// For each node, the object types that the node was checked against, as bit sets for blocks of
-/// nodes. Blocks save memory: a document visits only a part of a tree, which may contain two
-/// hundred documents.
+/// Object types that each node was checked against. The key is the number of a block of [`BLOCK`]
+/// nodes; each node of the block has a bit set of [`Object::bit`]. Blocks save memory: a document
+/// visits only a part of the tree, which may contain two hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
-/// Type of the target of a `$dynamicRef`.
+/// Type that the target of a `$dynamicRef` must have: a schema.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
-/// Type that stands for the content of free values (`default`, `enum`, `example`, …) in the field
-/// `walked`.
+/// Type recorded in [`Walk::walked`] for the nodes inside a free value (`default`, `enum`,
+/// `example`, …).
 static FREE_VALUE: Type = Type::Any;
 
 struct Walk<'r, 'a> {
@@ -102,7 +102,8 @@ struct Walk<'r, 'a> {
     under: &'static str,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
-    /// References, and values other than objects, each with a type that it was checked against.
+    /// References and non-object values that were already checked, each with the type that it was
+    /// checked against.
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
@@ -212,7 +213,7 @@ impl<'a> Walk<'_, 'a> {
             Type::Object(object) | Type::BoolOr(object) => Some(*object),
             _ => None,
         };
-        // A string in `$ref` means a reference, not a map with a property named `$ref`.
+        // A map with a string in `$ref` is a reference, not a map with a property named `$ref`.
         if !self.walked.insert((node.id(), std::ptr::from_ref(ty))) {
             return;
         }

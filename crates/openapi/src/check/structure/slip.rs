@@ -3,7 +3,8 @@
 
 use diag::NodeRef;
 
-/// First parts of pointers into a document. They identify a pointer that lacks `#/`.
+/// Beginnings of JSON pointers into a document. A reference that begins with one of them lacks
+/// `#/`.
 const ROOTS: [&str; 4] = ["components/", "paths/", "webhooks/", "definitions/"];
 
 /// Returns the correction of a reference that names no file. `None` if the mistake is not

@@ -13,7 +13,7 @@ use crate::spec::objects::{
     SECURITY_SCHEME,
 };
 
-/// Fields of Swagger 2.0 that moved in OpenAPI 3, by object, with help.
+/// Fields of Swagger 2.0 that moved in OpenAPI 3, by object. The last element is the help.
 static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     (
         &DOCUMENT,

@@ -47,7 +47,8 @@ const NAMES_MAX: usize = 2_000;
 const SCHEMAS_MAX: usize = 2_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // A branch is checked together with the enclosing schema, which may describe the property.
+    // Skip a subschema such as an item of `allOf`: it is checked together with the enclosing
+    // schema, which may describe the property.
     if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
         return;
     }
@@ -67,10 +68,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     judge(place.node, &known.names, 0, sink);
 }
 
-/// Maximum nesting of branches that are searched.
+/// Maximum nesting of subschemas such as `allOf` that are searched for `required`.
 const DEPTH_MAX: usize = 50;
 
-/// True if `names` contains every required property of a schema and its branches.
+/// True if `names` contains every required property of a schema and its subschemas in [`IN_PLACE`].
 fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) -> bool {
     let mut required = schema.get("required").into_iter().flat_map(NodeRef::items);
     if !required.all(|name| name.as_str().is_none_or(|name| names.contains(name))) {
@@ -96,7 +97,7 @@ pub(super) fn described<'a>(
     (!known.is_open()).then_some(known.names)
 }
 
-/// True if a schema or one of its branches has `required`.
+/// True if a schema or one of its subschemas in [`IN_PLACE`] has `required`.
 fn mentions_required(schema: NodeRef<'_>) -> bool {
     let branches = |key| schema.get(key).into_iter().flat_map(NodeRef::items);
     schema.get("required").is_some_and(NodeRef::is_list)
@@ -115,7 +116,8 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// True if the schemas may describe more properties than the known names.
+    /// True if the schemas may describe more properties than the known names, or the limits of the
+    /// search are exceeded.
     fn is_open(&self) -> bool {
         self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
     }

@@ -1,4 +1,4 @@
-//! Rule for a path template that is no path of a URL.
+//! Rule for a path template that is not a valid URL path.
 
 use std::ops::Range;
 
@@ -59,8 +59,8 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
 /// Mistake in a part of a path: level, message and help.
 type Wrong = (Level, &'static str, String);
 
-/// Parts of a literal that are not allowed in a URL, with their byte ranges. A part that the
-/// gateway still understands as intended is a warning.
+/// Characters of a literal that are not allowed in a URL, with their byte ranges. Level: error, or
+/// warning if escaping the character keeps the meaning.
 fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
     let mut found = Vec::new();
     for (at, c) in text.char_indices() {

@@ -33,7 +33,7 @@ fn as_float(number: u64) -> f64 {
     number as f64
 }
 
-/// Exact value of a number that is written as an integer.
+/// Exact value of a number that is written as an integer. `None` for other numbers and values.
 fn whole(node: NodeRef<'_>) -> Option<i128> {
     match node.kind() {
         Kind::Number(text) => text.parse().ok(),
