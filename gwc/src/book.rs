@@ -172,7 +172,7 @@ fn visible(text: &str) -> String {
 pub fn vocabulary() -> String {
     let mut page = String::from(
         "# Vocabulary\n\nEvery key of gateway.yaml and of `x-gateway`, from the tables that the compiler checks with. A key marked *later* is \
-checked like every other one, but cannot run yet: `gwc lint` warns `not-available` at its place, `gwc build` and \
+checked like every other one, but gwd does not support it yet: `gwc lint` warns `not-available` at its place, `gwc build` and \
 `gwc plan` stop there.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
 `1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
     );

@@ -58,7 +58,7 @@ fn are_alike(one: &str, other: &str) -> bool {
 
 fn finding(operation: &Operation, (one, other): (&str, &str)) -> Diagnostic {
     let (one, other) = (one.escape_debug(), other.escape_debug());
-    let message = format!("some servers read the parameters `{one}` and `{other}` as one");
+    let message = format!("some servers read `{one}` and `{other}` as the same parameter");
     Diagnostic::new(&LOOKALIKE_CONDITIONS, operation.path_span, message)
         .label(format!(
             "gwd refuses a request with `{one}` if `{other}` selects an operation here"

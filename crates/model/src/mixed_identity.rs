@@ -69,7 +69,7 @@ fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), s
     let (other, _) = defined(api, other);
     let (name, at) = defined(api, scheme);
     let message = format!(
-        "`{}` carries the callers of `{}` and of `{}`, who may have the same name",
+        "`{}` contains names of callers of `{}` and of `{}`, which may be equal",
         field.escape_debug(),
         other.escape_debug(),
         name.escape_debug()

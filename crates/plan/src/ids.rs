@@ -62,7 +62,7 @@ are compared as strings.";
         "upstream-name-changed" "An upstream's certificate must name another host.";
         "listener-protocol-changed" "TLS of a listener is added or removed.";
         "listener-tls-version-changed" "The minimum TLS version of a listener differs.";
-        "listener-key-changed" "A listener has other private keys (`key` of `tls.certificates`): who knows a key can impersonate the gateway. `weaken` if keys are added, `strengthen` if keys are removed.";
+        "listener-key-changed" "A listener has other private keys (`key` of `tls.certificates`): anyone who knows a key can impersonate the gateway. `weaken` if keys are added, `strengthen` if keys are removed.";
         "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "Another authority must have issued clients' certificates.";
         "client-revocation-changed" "The revocation list of client certificates differs or is absent.";

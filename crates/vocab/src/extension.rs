@@ -290,7 +290,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "split",
             Several(&split::author::ENTRY),
-            "Shares of the callers for several upstreams. Requests of unknown callers are shared per request; shares per request for all callers need a policy `kind: split` with `sticky: false`.",
+            "Shares of the callers for several upstreams: all requests of a caller go to one upstream. Each request of an unknown caller is distributed on its own. To distribute each request of all callers on its own, use a policy `kind: split` with `sticky: false`.",
         ),
         F::optional(
             "match",
@@ -316,7 +316,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "idempotent",
             Bool,
-            "Idempotence of the operation, whatever its method is.",
+            "Treat the operation as idempotent, whatever its method is: retries may repeat its requests. Default: `false`.",
         ),
         F::optional("websocket", Bool, "Allow upgrades to WebSocket."),
         F::optional(

@@ -84,7 +84,7 @@ static WHERE: Object = Object {
         F::optional(
             "upstreams",
             Several(&Text),
-            "Upstreams that may receive the request, a copy of it, or a question about it; `*` stands for any text.",
+            "Upstreams that may receive the request, a copy of it, or a `forward_auth` request about it; `*` stands for any text.",
         ),
         F::optional(
             "anonymous",
@@ -129,12 +129,12 @@ static REQUIRE: Object = Object {
         F::optional(
             "upstreams",
             Several(&Text),
-            "Only these upstreams receive the request, copies of it, or questions about it; `*` stands for any text.",
+            "Only these upstreams receive the request, copies of it, or `forward_auth` requests about it; `*` stands for any text.",
         ),
         F::optional(
             "not_upstreams",
             Several(&Text),
-            "None of these upstreams receives the request, a copy of it, or a question about it; `*` stands for any text.",
+            "None of these upstreams receives the request, a copy of it, or a `forward_auth` request about it; `*` stands for any text.",
         ),
         F::optional(
             "listeners",

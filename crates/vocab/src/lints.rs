@@ -307,7 +307,7 @@ the caller chooses the value that decides."
     good asked_by!("[ask, staff]");
 
     MIXED_IDENTITY "GW0551" "mixed-identity" Warn
-    "one field with the callers of several authorities"
+    "one request field with caller names of several authorities"
     "`forward_as` writes the name of a consumer, or the subject of a token. An issuer chooses its subjects: one may equal the \
 name of a consumer, or a subject of another issuer. The upstream then takes one caller for the other. Use a field of its own for \
 each scheme, or claims such as `iss` beside it."

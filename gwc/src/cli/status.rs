@@ -151,7 +151,7 @@ fn row(
                 text.push_str(&format!(", serial {serial}"));
             }
             if let Some(hold) = &status.hold {
-                text.push_str(&format!(", HOLDS it{}", fleet::hold(hold)));
+                text.push_str(&format!(", on HOLD{}", fleet::hold(hold)));
             }
             if let Some(error) = &status.last_error {
                 text.push_str(&format!(

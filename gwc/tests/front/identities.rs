@@ -105,7 +105,7 @@ fn field_of_several_authorities_is_found() {
         |schemes: &[(&str, &str)]| found("mixed-identity", GATEWAY, &document(all, schemes));
     let has = |one: &str, other: &str| {
         format!(
-            "`x-caller` carries the callers of `{one}` and of `{other}`, who may have the same name"
+            "`x-caller` contains names of callers of `{one}` and of `{other}`, which may be equal"
         )
     };
     let caller = "forward_as: X-Caller";

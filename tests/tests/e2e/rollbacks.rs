@@ -251,7 +251,7 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
     let drift = run(&["drift"]);
     drift.exits(1);
     assert!(drift.stdout.contains("differs from the channel"), "{drift}");
-    assert_eq!(drift.stdout.matches("HOLDS").count(), 1, "{drift}");
+    assert_eq!(drift.stdout.matches("on HOLD").count(), 1, "{drift}");
     run(&["status"]).exits(0);
     let held = apply(7, "1s", &[]);
     held.exits(5);

@@ -60,7 +60,7 @@ connection then carries one request, so this needs `protocol: h1`. Health checks
         F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "With `ketama` and `maglev`: input of the hash (a claim is the consumer's). For `cookie:NAME` the gateway sets the cookie if a request has none.",
+            "With `ketama` and `maglev`: input of the hash; a claim is that of the consumer. For `cookie:NAME` the gateway sets the cookie if a request has none.",
         ),
         F::optional(
             "bounded_load",

@@ -68,10 +68,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     judge(place.node, &known.names, 0, sink);
 }
 
-/// Maximum nesting of subschemas such as `allOf` that are searched for `required`.
+/// Maximum nesting of `allOf`, `anyOf` and `oneOf` that are searched for `required`.
 const DEPTH_MAX: usize = 50;
 
-/// True if `names` contains every required property of a schema and its subschemas in [`IN_PLACE`].
+/// True if `names` contains every required property of a schema and of its subschemas in `allOf`,
+/// `anyOf` and `oneOf`.
 fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) -> bool {
     let mut required = schema.get("required").into_iter().flat_map(NodeRef::items);
     if !required.all(|name| name.as_str().is_none_or(|name| names.contains(name))) {
@@ -97,7 +98,7 @@ pub(super) fn described<'a>(
     (!known.is_open()).then_some(known.names)
 }
 
-/// True if a schema or one of its subschemas in [`IN_PLACE`] has `required`.
+/// True if a schema, or a member of its `allOf`, `anyOf` or `oneOf`, has `required`.
 fn mentions_required(schema: NodeRef<'_>) -> bool {
     let branches = |key| schema.get(key).into_iter().flat_map(NodeRef::items);
     schema.get("required").is_some_and(NodeRef::is_list)
@@ -116,8 +117,8 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// True if the schemas may describe more properties than the known names, or the limits of the
-    /// search are exceeded.
+    /// True if the schemas may describe more properties than the known names. True also if they
+    /// describe none, or if there are more than [`SCHEMAS_MAX`].
     fn is_open(&self) -> bool {
         self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
     }
