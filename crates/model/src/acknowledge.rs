@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_option_is_digits_and_a_reason() {
+    fn ack_option_needs_all_digits_and_a_reason() {
         let read = option("1F0C5B7E9A2100000000000000000001=ticket 12 = fine").expect("it is one");
         assert_eq!(read.fingerprint, "1f0c5b7e9a2100000000000000000001");
         assert_eq!(read.reason.as_deref(), Some("ticket 12 = fine"));

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_alternates_multiplies() {
+    fn widest_path_doubles_with_each_parameter() {
         // 1 + 2 + 4 + … + 32 is 63; one more level gives 127.
         assert_eq!(widest_of(&alternating(5)), None);
         let found = widest_of(&alternating(6));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_one_path_can_meet_counts() {
+    fn nodes_of_different_paths_are_not_added_up() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
         // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one of
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_have_a_text_in_common_count_together() {
+    fn patterns_that_match_one_segment_are_added_up() {
         let path = |heads: usize| format!("/{}{{x}}/b/c/d/e/f/g/h/i", "a".repeat(heads));
         // The search visits the root and nine nodes for each template.
         let found = widest_of(&(1..=8).map(path).collect::<Vec<_>>());

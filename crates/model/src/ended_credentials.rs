@@ -60,7 +60,9 @@ fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Opti
     };
     let finding = Diagnostic::new(&CREDENTIAL_ENDS, at.span(), message).level(level);
     Some(match level {
-        Level::Warn => finding.label("gwd refuses it from then on").help("remove it"),
+        Level::Warn => finding
+            .label("gwd refuses it from then on")
+            .help("remove it"),
         _ => finding
             .label(format!("{}", Moment::from_unix_s(end_s)))
             .help("add the next one beside it, then remove this one"),

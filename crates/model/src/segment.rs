@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn both_answers_agree_with_trying_every_word() {
+    fn overlap_and_within_agree_with_brute_force() {
         let (segments, words) = (segments(), words());
         let languages: Vec<BTreeSet<&String>> = segments
             .iter()

@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_ends_its_code_span() {
+    fn code_span_cannot_be_ended_by_its_text() {
         assert_eq!(code("a|b<c>@d", 99), "`a|b<c>@d`");
         assert_eq!(code("a`b", 99), "`` a`b ``");
         assert_eq!(code("``", 99), "``` `` ```");

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_holds_and_what_is_avoided_fails() {
+    fn value_passes_wanted_and_fails_avoided_tests() {
         let (exact, prefix) = (
             |t: &str| Test::Exact(t.into()),
             |t: &str| Test::Prefix(t.into()),

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units() {
+    fn duration_without_a_known_unit_is_refused() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("3d"), Ok(Duration::from_secs(259_200)));

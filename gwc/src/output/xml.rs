@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_is_escaped_and_control_characters_go() {
+    fn markup_is_escaped_and_controls_are_removed() {
         assert_eq!(
             escaped("<a b=\"c\">&'\u{0}\u{1b}\u{85}\u{fffe}\n]]>"),
             "&lt;a b=&quot;c&quot;&gt;&amp;&apos;&#10;]]&gt;"

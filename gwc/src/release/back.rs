@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn going_back_twice_goes_further_back() {
+    fn second_rollback_goes_further_back() {
         let mut steps = vec![("a", Release), ("b", Release), ("c", Release)];
         assert_eq!(path_of(&steps), bundles(&["a", "b", "c"]));
         steps.push(("b", Rollback));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_to_what_was_left_is_a_step_forward() {
+    fn rollback_to_an_undone_bundle_adds_a_target() {
         let steps = [
             ("a", Release),
             ("b", Release),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_no_step() {
+    fn pin_adds_no_rollback_target() {
         let steps = [("a", Release), ("b", Release), ("b", Pin)];
         assert_eq!(path_of(&steps), bundles(&["a", "b"]));
     }

@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read() {
+    fn node_addresses_are_parsed_or_refused() {
         for good in [
             "http://127.0.0.1:9000",
             "http://127.0.0.1:9000/",

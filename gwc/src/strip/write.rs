@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_every_reader_takes_for_a_text_is_plain() {
+    fn ambiguous_strings_are_quoted_in_yaml() {
         for plain in ["a", "Get the list", "/a/b", "$ref", "a-b_c.d"] {
             assert_eq!(scalar_text(plain), plain);
         }
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_yaml_are_numbers_of_json() {
+    fn yaml_numbers_are_converted_to_json() {
         for (yaml, json) in [
             ("1", "1"),
             ("1.50", "1.50"),

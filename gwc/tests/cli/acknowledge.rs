@@ -35,7 +35,7 @@ fn plan(project: &Project, more: &[&str], code: i32) -> Value {
 }
 
 #[test]
-fn an_option_lets_one_change_through_with_a_reason() {
+fn ack_option_accepts_one_change_with_a_reason() {
     let (project, fingerprint) = opened();
     let ack = format!("{fingerprint}=the list is public");
     let document = plan(&project, &["--ack", &ack], 0);
@@ -132,7 +132,7 @@ fn acknowledged_changes_pass_with_author_and_reason() {
 }
 
 #[test]
-fn what_ended_lets_nothing_through() {
+fn expired_acknowledgement_does_not_apply() {
     let (project, fingerprint) = opened();
     let until = |day: &str| {
         project.write(
@@ -348,7 +348,7 @@ fn rollback_shows_gates_and_stops_only_on_request() {
 }
 
 #[test]
-fn words_of_the_printed_line_are_refused() {
+fn placeholders_of_the_printed_line_are_refused() {
     let (project, fingerprint) = opened();
     let printed = project.run(&["plan"]).with(1).out;
     let mut lines = printed.lines().map(str::trim);

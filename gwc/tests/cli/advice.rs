@@ -136,7 +136,7 @@ fn printed_commands_have_known_options() {
 }
 
 #[test]
-fn apply_without_nodes_names_what_it_did_not_do() {
+fn apply_without_nodes_says_that_none_was_queried() {
     let outer = elsewhere();
     let said = apply(&outer, "6s");
     assert!(said.out.contains("no gateway was queried"), "{}", said.out);
@@ -219,7 +219,7 @@ fn printed_revocation_runs_as_it_is() {
 }
 
 #[test]
-fn printed_first_steps_run_as_they_are() {
+fn first_steps_that_init_prints_work() {
     let folder = tempfile::tempdir().expect("there is room");
     let said = run(command(folder.path()).args(["init", "it's a shop"]))
         .with(0)

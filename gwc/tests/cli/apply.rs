@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::project::Project;
 
 #[test]
-fn a_release_and_its_history() {
+fn history_lists_releases_with_their_fields() {
     let project = Project::new();
     let id = project.build();
     let ended = project.apply("first").with(0).contains("serial 1");
@@ -31,7 +31,7 @@ fn a_release_and_its_history() {
 }
 
 #[test]
-fn nobody_is_asked_without_a_terminal() {
+fn apply_without_a_terminal_needs_its_options() {
     let project = Project::new();
     project
         .run(&["apply", "--key", "keys/release.pem"])
@@ -65,7 +65,7 @@ fn nobody_is_asked_without_a_terminal() {
 }
 
 #[test]
-fn nothing_to_do_is_fine_and_no_new_record() {
+fn apply_of_the_same_bundle_adds_no_record() {
     let project = Project::released();
     let document = project
         .run(&["apply", "--key", "keys/release.pem", "--format", "json"])
@@ -91,7 +91,7 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
-fn exactly_the_plan_or_nothing() {
+fn apply_with_a_differing_plan_file_is_refused() {
     let project = Project::released();
     project.change("6s");
     let with = |plan: &str| project.run(&["apply", plan, "--key", "keys/release.pem", "--yes"]);
@@ -146,7 +146,7 @@ fn exactly_the_plan_or_nothing() {
 }
 
 #[test]
-fn a_gate_stops_and_an_acknowledgement_lets_go_on() {
+fn gate_blocks_apply_until_acknowledged() {
     let project = Project::released();
     project.edit(
         "orders.yaml",
@@ -248,7 +248,7 @@ fn keys_that_gateways_would_refuse_publish_nothing() {
 }
 
 #[test]
-fn a_builder_and_a_releaser() {
+fn separate_build_and_release_keys_release() {
     let project = Project::bare();
     project.run(&["keygen", "ci", "--roles", "build"]).with(0);
     project
@@ -262,14 +262,14 @@ fn a_builder_and_a_releaser() {
 }
 
 #[test]
-fn another_projects_trust_file() {
+fn trust_file_of_another_project_is_refused() {
     let project = Project::new();
     project.edit("trust.json", "\"shop\"", "\"bank\"");
     project.apply("first").with(4).contains("wrong-project");
 }
 
 #[test]
-fn where_the_sources_stood_in_git() {
+fn record_has_the_git_state_of_the_sources() {
     let project = Project::new();
     project.write(".gitignore", "*.pem\n/releases/\n");
     let git = |args: &[&str]| {
@@ -300,7 +300,7 @@ fn where_the_sources_stood_in_git() {
 }
 
 #[test]
-fn a_plan_file_that_says_something_else_is_told_what() {
+fn edited_plan_file_is_refused_with_the_difference() {
     let project = Project::released();
     project.change("6s");
     project.run(&["plan", "-o", "plan.json"]).with(0);
@@ -388,7 +388,7 @@ fn acknowledgements_of_a_plan_file_must_be_repeated() {
 }
 
 #[test]
-fn a_plan_against_something_else_releases_nothing() {
+fn plan_against_a_bundle_cannot_be_applied() {
     let project = Project::released();
     let id = project.build();
     project.change("6s");

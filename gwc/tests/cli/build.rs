@@ -12,7 +12,7 @@ use bundle::verify::Unverified;
 use crate::project::{Project, command, run};
 
 #[test]
-fn the_id_and_the_document() {
+fn build_prints_the_id_and_a_json_document() {
     let project = Project::bare();
     let id = project.build();
     assert!(id.starts_with("sha256:") && id.len() == 71, "{id}");
@@ -28,7 +28,7 @@ fn the_id_and_the_document() {
 }
 
 #[test]
-fn the_same_everywhere() {
+fn build_is_the_same_in_every_user_environment() {
     let project = Project::bare();
     let id = project.build();
     project.run(&["build", "-o", "one.tar"]).with(0);
@@ -59,7 +59,7 @@ fn the_same_everywhere() {
 }
 
 #[test]
-fn mistakes_write_nothing() {
+fn build_with_mistakes_writes_nothing() {
     let project = Project::bare();
     project.edit("gateway.yaml", "policies: [slow]", "policies: [slwo]");
     project.run(&["build"]).with(1).contains("slow");
@@ -72,7 +72,7 @@ fn mistakes_write_nothing() {
 }
 
 #[test]
-fn a_bundle_is_reproduced_or_told_what_differs() {
+fn reproduce_names_the_operations_that_differ() {
     let project = Project::bare();
     let id = project.build();
     project
@@ -265,7 +265,7 @@ fn parameter_for_the_whole_query_stops_the_build() {
 }
 
 #[test]
-fn nothing_makes_build_ignore_what_is_not_available() {
+fn unavailable_key_stops_the_build_at_any_level() {
     let project = Project::bare();
     let later = "{operationId: listOrders, x-gateway: {mock: true}, x-gateway-ext-a: 1,";
     project.edit("orders.yaml", "{operationId: listOrders,", later);

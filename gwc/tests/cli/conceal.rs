@@ -417,7 +417,7 @@ fn against_decides_which_files_are_ignored() {
 }
 
 #[test]
-fn ignored_gateway_file_leaves_the_reach_on() {
+fn ignored_gateway_yaml_still_limits_references() {
     let outer = Project::empty();
     crate::project::copy(Project::new().path(), &outer.file("deploy"));
     outer.write(

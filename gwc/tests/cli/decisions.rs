@@ -142,7 +142,7 @@ fn each_property_passes_and_fails() {
         &format!("sent: {{{both}}}"),
     );
     assert_eq!(found.len(), 2, "{found:?}");
-    // A request that is not sent has no fields; `without` fails all the same.
+    // gwd does not send this request, so the expectation `sent` fails, also with `without` alone.
     let found = failures(&project, "GET /orders", "sent: {without: [X-Key]}");
     assert_eq!(
         found,
@@ -305,7 +305,7 @@ fn assumed_answers_decide() {
 }
 
 #[test]
-fn wrong_names_are_told_with_known_ones() {
+fn unknown_names_in_tests_list_the_known_ones() {
     let project = tested(
         "- {name: a, request: GET /orders, expect: {operation: orders/listOrder}}
 - {name: b, request: GET /orders, consumer: acne, credentials: {key: valid}, expect: {status: 200}}

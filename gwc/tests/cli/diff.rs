@@ -76,7 +76,7 @@ fn documents_with_other_file_names_are_compared() {
     let keyed = "get: {x-gateway: {policies: [slow], upstream: orders}, ";
     project.write("keyed.yaml", OPEN.replace("get: {", keyed));
     diff(&project, "old.yaml", "keyed.yaml").with(0);
-    // Settings that this version cannot run are allowed, too.
+    // Settings that gwd does not support yet are allowed, too.
     project.write(
         "later.yaml",
         OPEN.replace("get: {", "get: {x-gateway: {cost: 5}, "),
@@ -92,7 +92,7 @@ fn documents_with_other_file_names_are_compared() {
 }
 
 #[test]
-fn a_diff_fails_on_what_it_is_told_to() {
+fn diff_fails_on_the_class_of_its_option() {
     let project = Project::released();
     fs::create_dir(project.file("elsewhere")).unwrap();
     for file in ["gateway.yaml", "orders.yaml", "trust.json"] {
@@ -171,7 +171,7 @@ fn a_project_is_compared_with_itself_in_git() {
 }
 
 #[test]
-fn what_is_not_committed_is_named() {
+fn plan_names_uncommitted_files() {
     let project = committed();
     project.change("6s");
     project.write("other.yaml", OPEN);
@@ -233,7 +233,7 @@ fn document_that_git_ignores_is_refused() {
 }
 
 #[test]
-fn a_branch_without_a_gate_still_goes_through_it() {
+fn gate_removed_by_a_branch_still_applies() {
     let project = committed();
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     let plan = |more: &[&str]| project.run(&[&["plan", "--against", "git:main"], more].concat());
@@ -258,7 +258,7 @@ fn a_branch_without_a_gate_still_goes_through_it() {
 }
 
 #[test]
-fn what_ends_a_line_for_others_ends_none_in_a_plan() {
+fn unicode_line_separators_are_escaped_in_plans() {
     let project = committed();
     project.edit(
         "orders.yaml",
@@ -279,7 +279,7 @@ fn what_ends_a_line_for_others_ends_none_in_a_plan() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_named() {
+fn missing_store_is_named_in_a_note() {
     let project = Project::released();
     let ended = project.run(&["plan"]).with(0);
     assert!(!ended.err.contains("no store"), "{}", ended.err);
@@ -310,7 +310,7 @@ fn unknown_environment_lists_the_existing_ones() {
 }
 
 #[test]
-fn a_revision_that_is_not_there_says_what_to_write() {
+fn missing_revision_gets_a_suggestion() {
     let project = committed();
     let plan = |revision: &str| project.run(&["plan", "--against", revision]);
     plan("git:mian")
@@ -356,7 +356,7 @@ fn a_revision_that_is_not_there_says_what_to_write() {
 }
 
 #[test]
-fn mistakes_of_the_old_side_are_told_as_such() {
+fn mistakes_are_reported_with_the_name_of_the_side() {
     let project = committed();
     let good = project.read("orders.yaml");
     project.edit(
@@ -602,7 +602,7 @@ fn both_sides_are_read_in_one_environment() {
 }
 
 #[test]
-fn a_job_gets_annotations_and_its_summary() {
+fn github_format_has_annotations_and_a_summary() {
     let project = committed();
     fs::create_dir(project.file("elsewhere")).unwrap();
     project.edit(

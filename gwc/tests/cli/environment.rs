@@ -36,7 +36,7 @@ fn each_environment_is_a_bundle_of_its_own() {
 }
 
 #[test]
-fn what_needs_an_environment_says_so_at_its_place() {
+fn build_that_needs_an_environment_names_the_place() {
     let project = project();
     project.run(&["lint"]).with(0);
     for command in [&["build"][..], &["route", "GET", "http://h/orders"]] {

@@ -362,7 +362,7 @@ fn renamed_environment_keeps_the_gates_of_the_old() {
 }
 
 #[test]
-fn removed_environment_judges_its_removal() {
+fn gates_of_a_removed_environment_still_apply() {
     let project = committed();
     let text = project
         .read("gateway.yaml")

@@ -34,7 +34,7 @@ paths:\r
 ";
 
 #[test]
-fn only_what_is_wrong_changes() {
+fn fix_changes_only_the_mistakes() {
     let project = Project::bare();
     project.write("a.yaml", MESSY);
     project
@@ -82,7 +82,7 @@ fn dry_run_prints_a_patch_and_writes_nothing() {
 }
 
 #[test]
-fn json_stays_json() {
+fn fix_of_json_gives_json() {
     let project = Project::bare();
     let messy = "{\n  \"openapi\": \"3.0.3\",\n  \"info\": {\"titel\": \"t\", \"version\": 1},\n  \"paths\": {\"/a\": {\"GET\": {\"responses\": {\"200\": {\"description\": \"ok\"}}}}}\n}\n";
     project.write("a.json", messy);
@@ -96,7 +96,7 @@ fn json_stays_json() {
 }
 
 #[test]
-fn guesses_are_not_made() {
+fn fix_makes_no_uncertain_correction() {
     let project = Project::bare();
     // No fix if the correct key exists already, or if two corrections are equally likely: `pet` is
     // as near to `get` as to `put`.
@@ -107,7 +107,7 @@ fn guesses_are_not_made() {
 }
 
 #[test]
-fn a_project_is_mended_where_each_thing_was_written() {
+fn fix_of_a_project_edits_each_file_of_a_mistake() {
     let project = Project::bare();
     project.edit(
         "gateway.yaml",
@@ -148,7 +148,7 @@ fn a_project_is_mended_where_each_thing_was_written() {
 }
 
 #[test]
-fn what_is_silenced_is_not_mended() {
+fn silenced_finding_is_not_fixed() {
     let project = Project::bare();
     let text = "openapi: 3.0.3\ninfo: {title: t, version: \"1\", tite: x, x-gateway-lint: {allow: [unknown-field]}}\npaths: {}\ntagz: []\n";
     project.write("a.yaml", text);
@@ -368,7 +368,7 @@ upstreams: {orders: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies:
 }
 
 #[test]
-fn a_name_of_one_letter_is_not_taken_for_another_one() {
+fn name_of_one_letter_gets_no_suggestion() {
     let project = Project::bare();
     let text = "version: 1\nname: shop\nauth: {keys: {kind: api_key}}\napis: {orders: {path: orders.yaml}}\n\
 upstreams: {a: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: b}\n";

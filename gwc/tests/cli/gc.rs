@@ -40,7 +40,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn only_what_no_kept_record_needs_goes() {
+fn gc_removes_only_files_that_no_record_needs() {
     let project = aged();
     let history = project.history();
     let before = files(&project.file("releases"));
@@ -92,7 +92,7 @@ fn only_what_no_kept_record_needs_goes() {
 }
 
 #[test]
-fn young_bundles_and_young_leftovers_stay() {
+fn gc_keeps_young_bundles_and_temporary_files() {
     let project = aged();
     project.change("8s");
     project.run(&["build"]).with(0);
@@ -147,7 +147,7 @@ fn a_damaged_record_keeps_everything() {
 }
 
 #[test]
-fn a_store_is_enough_and_a_mistake_is_told() {
+fn gc_needs_only_a_store_and_valid_options() {
     let project = aged();
     let store = project.file("releases");
     let nowhere = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ fn in_folder(folder: &Path, arguments: &[&str]) -> Ended {
 }
 
 #[test]
-fn a_project_that_lints_clean_and_can_be_released() {
+fn new_project_lints_clean_and_can_be_released() {
     let folder = tempfile::tempdir().unwrap();
     in_folder(folder.path(), &["init", "my shop"]).with(0);
     let project = folder.path().join("my shop");
@@ -42,7 +42,7 @@ fn the_folder_is_one_word_of_the_shell_that_enters_it() {
 }
 
 #[test]
-fn from_a_real_document() {
+fn init_from_a_real_document_keeps_its_text() {
     let folder = tempfile::tempdir().unwrap();
     let museum = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/museum.yaml");
     let ended = in_folder(
@@ -70,7 +70,7 @@ fn from_a_real_document() {
 }
 
 #[test]
-fn with_the_files_that_it_refers_to() {
+fn init_copies_referenced_files() {
     let folder = tempfile::tempdir().unwrap();
     let from = folder.path().join("old/parts");
     fs::create_dir_all(&from).unwrap();
@@ -85,7 +85,7 @@ fn with_the_files_that_it_refers_to() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_nothing_is_half_done() {
+fn init_overwrites_nothing_and_fails_whole() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("README.md"), "mine\n").unwrap();
     in_folder(folder.path(), &["init", ".", "--name", "shop"])
@@ -253,7 +253,7 @@ security: [{key: []}]
 #[test]
 fn init_is_ready_only_when_build_works() {
     let folder = tempfile::tempdir().unwrap();
-    // Lint only warns about settings that this version cannot run.
+    // Lint only warns about settings that gwd does not support yet.
     let text = "openapi: 3.2.0
 info: {title: t, version: \"1\"}
 paths:
@@ -268,7 +268,7 @@ paths:
 }
 
 #[test]
-fn init_settles_paths_that_nothing_tells_apart() {
+fn init_makes_aliases_of_indistinguishable_paths() {
     let folder = tempfile::tempdir().unwrap();
     let path = |key: &str, methods: &str| {
         let operations = methods.split(' ').map(|method| {

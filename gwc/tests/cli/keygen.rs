@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::project::Project;
 
 #[test]
-fn a_key_pair_and_its_entry() {
+fn keygen_writes_a_key_pair_and_a_trust_entry() {
     let project = Project::bare();
     let ended = project
         .run(&["keygen", "ci", "--roles", "build", "--format", "json"])
@@ -73,7 +73,7 @@ fn end_of_a_key_is_printed_and_reported_in_time() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn keygen_overwrites_no_key() {
     let project = Project::new();
     let (key, trust) = (project.read("keys/release.pem"), project.read("trust.json"));
     project
@@ -85,7 +85,7 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
-fn wrong_input() {
+fn keygen_with_invalid_input_writes_nothing() {
     let project = Project::bare();
     for name in ["../evil", "a/b", "", "A b"] {
         project.run(&["keygen", name]).with(64);
@@ -103,7 +103,7 @@ fn wrong_input() {
 }
 
 #[test]
-fn a_key_that_git_would_take_is_told() {
+fn keygen_warns_of_a_key_that_git_does_not_ignore() {
     let project = Project::bare();
     let git = |args: &[&str]| {
         let status = std::process::Command::new("git")

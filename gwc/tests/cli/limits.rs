@@ -25,7 +25,7 @@ fn ends_at(project: &Project, option: &str, most: usize, unit: &str, message: &s
 }
 
 #[test]
-fn size() {
+fn file_size_is_limited() {
     let project = Project::bare();
     project.write("a.yaml", HEAD);
     let message = format!("{} bytes", HEAD.len() - 1);
@@ -33,7 +33,7 @@ fn size() {
 }
 
 #[test]
-fn depth_and_values_in_yaml_and_json() {
+fn depth_and_values_are_limited_in_yaml_and_json() {
     let project = Project::bare();
     project.write("a.yaml", format!("{HEAD}x-deep: [[[[1]]]]\n"));
     project.write(
@@ -47,14 +47,14 @@ fn depth_and_values_in_yaml_and_json() {
 }
 
 #[test]
-fn values_of_aliases() {
+fn values_of_aliases_are_limited() {
     let project = Project::bare();
     project.write("a.yaml", format!("{HEAD}x-a: &a [1, 2]\nx-b: [*a, *a]\n"));
     ends_at(&project, "--max-alias-values", 6, "", "more than 5 values");
 }
 
 #[test]
-fn files() {
+fn number_of_files_is_limited() {
     let project = Project::bare();
     project.write(
         "a.yaml",
@@ -73,7 +73,7 @@ fn files() {
 }
 
 #[test]
-fn references() {
+fn number_of_references_is_limited() {
     let project = Project::bare();
     project.write(
         "a.yaml",

@@ -98,7 +98,7 @@ fn an_output_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn services_see_paths_from_the_working_folder() {
+fn formats_show_paths_from_the_working_folder() {
     let project = Project::bare();
     std::fs::create_dir(project.file("apis")).expect("a folder");
     project.write(
@@ -239,9 +239,9 @@ fn a_baseline_is_written_and_read() {
     project.run(&["lint", "--baseline", "broken.json"]).with(65);
 }
 
-/// Each process seeds its hash maps differently.
+/// Output of `gwc lint` does not depend on the seeds of hash maps, which differ in each process.
 #[test]
-fn twenty_runs_say_the_same_bytes() {
+fn twenty_runs_of_lint_have_equal_output() {
     let project = Project::bare();
     let mut text = String::from("openapi: 3.0.3\ninfo: {titel: t}\npaths:\n");
     for index in 0..40 {
@@ -290,7 +290,7 @@ fn every_command_of_the_page_runs() {
 }
 
 #[test]
-fn a_matter_of_taste_is_said_only_where_somebody_asks() {
+fn style_rule_reports_only_if_enabled() {
     let project = Project::bare();
     let concise = |more: &[&str]| {
         let ended = project.run(&[&["lint", "--format", "concise"], more].concat());
@@ -314,7 +314,7 @@ fn a_matter_of_taste_is_said_only_where_somebody_asks() {
 }
 
 #[test]
-fn writing_a_baseline_tells_what_cannot_be_set_aside() {
+fn write_baseline_names_findings_it_cannot_contain() {
     let project = Project::bare();
     project.edit("orders.yaml", "[{key: []}]", "[{kay: []}]");
     project
@@ -327,7 +327,7 @@ fn writing_a_baseline_tells_what_cannot_be_set_aside() {
 }
 
 #[test]
-fn what_a_project_costs_in_metric_series_is_told() {
+fn lint_reports_the_number_of_metric_series() {
     let project = Project::bare();
     let told = project.run(&["lint"]).with(0);
     assert!(told.err.contains("metric series"), "{}", told.err);

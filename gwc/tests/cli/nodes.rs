@@ -129,7 +129,7 @@ fn a_hold_stops_a_release() {
 }
 
 #[test]
-fn somebody_else_was_first() {
+fn release_in_between_makes_apply_fail() {
     let project = Project::released();
     project.change("6s");
     let copy = Project::bare();
@@ -166,7 +166,7 @@ fn somebody_else_was_first() {
 }
 
 #[test]
-fn waiting_for_gateways() {
+fn wait_ends_when_each_gateway_decided() {
     let project = Project::released();
     let gateway = Gateway::new(status(&project.history()[0].1));
     project.change("6s");
@@ -233,7 +233,7 @@ fn refused_release_fails_without_wait() {
 }
 
 #[test]
-fn a_gateway_that_is_not_there() {
+fn unreachable_gateway_stops_the_release() {
     let project = Project::released();
     project.change("6s");
     apply(&project, &["--node", "http://127.0.0.1:1"]).with(69);
@@ -246,7 +246,7 @@ fn a_gateway_that_is_not_there() {
 }
 
 #[test]
-fn the_way_back_is_required() {
+fn require_rollback_needs_a_resident_bundle() {
     let project = Project::new();
     apply(&project, &["--require-rollback"]).with(5);
     project.apply("first").with(0);
@@ -312,7 +312,7 @@ fn the_history_tells_which_gateways_ran_what() {
 }
 
 #[test]
-fn status_tells_what_is_the_matter_with_each_gateway() {
+fn status_shows_the_troubles_of_each_gateway() {
     let project = Project::released();
     let (_, id) = project.history()[0].clone();
     let (fine, troubled) = (Gateway::new(status(&id)), Gateway::new(status(&id)));
@@ -359,7 +359,7 @@ fn status_tells_what_is_the_matter_with_each_gateway() {
 }
 
 #[test]
-fn drift_is_told_and_tokens_are_sent() {
+fn drift_reports_gateways_and_sends_the_token() {
     let project = Project::released();
     let id = project.history()[0].1.clone();
     let socket = project.file("admin.sock");
@@ -479,7 +479,7 @@ fn store_with_lost_records_is_reported_before_a_move() {
 }
 
 #[test]
-fn something_else_answers() {
+fn status_of_a_foreign_service_is_an_error() {
     let project = Project::released();
     let gateway = Gateway::new(json!({"hello": "world"}));
     project.run(&["status", "--node", &gateway.at]).with(69);

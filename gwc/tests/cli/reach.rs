@@ -117,7 +117,7 @@ fn reference_to_a_private_key_is_refused() {
 }
 
 #[test]
-fn key_set_with_a_private_key_is_not_to_be_added() {
+fn private_key_set_is_refused_without_git_add() {
     let key = |kid: &str, private: &str| {
         format!(
             "{{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"{kid}\", \
@@ -181,7 +181,7 @@ fn reference_to_a_hidden_or_ignored_file_is_refused() {
 }
 
 #[test]
-fn link_counts_by_what_it_leads_to() {
+fn link_is_checked_by_its_target() {
     let project = committed();
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n");
     project.write("local.yaml", format!("password: {SECRET}\n"));

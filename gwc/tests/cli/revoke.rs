@@ -6,7 +6,7 @@ use bundle::store::{Chain, Store as _};
 use crate::project::Project;
 
 #[test]
-fn what_runs_needs_a_way_out() {
+fn revocation_of_the_running_bundle_needs_then() {
     let project = Project::released();
     let first = project.history()[0].1.clone();
     project.change("6s");
@@ -38,7 +38,7 @@ fn what_runs_needs_a_way_out() {
 }
 
 #[test]
-fn a_stolen_signing_key_counts_no_more() {
+fn revoked_signing_key_invalidates_its_records() {
     let project = Project::new();
     project
         .run(&["keygen", "second", "--owner", "second"])
@@ -86,7 +86,7 @@ fn a_stolen_signing_key_counts_no_more() {
 }
 
 #[test]
-fn credentials_by_their_hash_only() {
+fn credential_is_revoked_by_its_hash_only() {
     let project = Project::released();
     let run = |text: &str| {
         project.run(&[
@@ -260,7 +260,7 @@ fn store_that_lost_its_list_moves_no_channel() {
 }
 
 #[test]
-fn revocation_asks_unless_it_is_told_to_go_on() {
+fn revocation_without_a_terminal_needs_yes() {
     let project = Project::released();
     let hash = "ab".repeat(32);
     let run = |more: &[&str]| {

@@ -21,7 +21,7 @@ fn three() -> (Project, [String; 3]) {
 }
 
 #[test]
-fn to_the_version_before_and_again() {
+fn rollback_goes_back_one_version_each_time() {
     let (project, [a, b, _]) = three();
     let document = back(&project, &["--format", "json", "--reason", "slow"])
         .with(0)
@@ -39,7 +39,7 @@ fn to_the_version_before_and_again() {
 }
 
 #[test]
-fn further_back_and_by_id() {
+fn rollback_by_steps_and_by_id() {
     let (project, [a, b, c]) = three();
     back(&project, &["-2"]).with(0);
     assert_eq!(project.history()[0].1, a);
@@ -58,7 +58,7 @@ fn further_back_and_by_id() {
 }
 
 #[test]
-fn while_the_documents_are_broken() {
+fn rollback_works_with_broken_documents() {
     let (project, _) = three();
     project.write("orders.yaml", b"\xff\0");
     project.edit("gateway.yaml", "kind: rate_limit", "kind: rate_limti");
@@ -66,7 +66,7 @@ fn while_the_documents_are_broken() {
 }
 
 #[test]
-fn while_what_runs_is_damaged() {
+fn rollback_works_with_a_damaged_running_bundle() {
     let (project, [_, b, c]) = three();
     let inspected = project.run(&["inspect", &c, "--format", "json"]).with(0);
     let shared = inspected.json("inspect/v1")["layers"][0]["digest"].clone();
@@ -77,7 +77,7 @@ fn while_what_runs_is_damaged() {
 }
 
 #[test]
-fn withdrawn_credentials_are_counted() {
+fn rollback_counts_readmitted_credentials() {
     let project = Project::released();
     let sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let other = sha.replace('9', "1");
@@ -252,7 +252,7 @@ fn floors_of_zero_are_written_once() {
 }
 
 #[test]
-fn missing_sources_make_the_plan_name_what_is_unknown() {
+fn plan_without_source_artifacts_lists_them_missing() {
     let (project, _) = three();
     // Remove the source artifacts from the store, but not bundles and records.
     let mut gone = 0;

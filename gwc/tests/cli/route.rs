@@ -77,7 +77,7 @@ fn place(line: u32, column: u32, file: &str) -> Value {
 }
 
 #[test]
-fn each_loser_is_told_with_the_reason_that_decided() {
+fn candidates_have_the_reason_they_lost_by() {
     let project = shop();
     let latest = format!("{AT}/orders/latest");
     let second = explained(&project, &["GET", &latest, "-H", "X-Version: 2"]);
@@ -284,7 +284,7 @@ fn value_shows_its_origin_and_what_it_overrides() {
 }
 
 #[test]
-fn what_cannot_run_yet_is_left_out_and_named() {
+fn unsupported_policy_is_listed_as_left_out() {
     let project = shop();
     project.edit(
         "gateway.yaml",
@@ -423,7 +423,7 @@ fn request_of_a_plan_line_is_replayed_on_both_sides() {
 }
 
 #[test]
-fn a_question_that_is_none_says_what_to_write() {
+fn invalid_route_request_says_what_to_write() {
     let project = shop();
     let cases: [(&[&str], &str); 6] = [
         (&["GET"], "a method and a URL are needed"),
@@ -448,7 +448,7 @@ fn a_question_that_is_none_says_what_to_write() {
 }
 
 #[test]
-fn every_kind_of_reason_is_told_in_words() {
+fn every_kind_of_candidate_has_its_reason() {
     let project = Project::bare();
     project.write("gateway.yaml", GATEWAY);
     project.write(

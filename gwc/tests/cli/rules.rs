@@ -343,7 +343,7 @@ fn allowed_finding_of_a_document_trips_a_gate() {
 }
 
 #[test]
-fn rules_alone_make_a_record_that_judges() {
+fn changed_rules_alone_are_recorded_and_apply() {
     let project = Project::new();
     let gated = project.read("gateway.yaml");
     project.write("gateway.yaml", gated.replace("gates: [weaken]\n", ""));

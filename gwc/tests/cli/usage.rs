@@ -69,7 +69,7 @@ fn every_command_explains_itself() {
 }
 
 #[test]
-fn manual_pages_of_all_commands() {
+fn every_command_has_a_manual_page() {
     let project = Project::empty();
     project.run(&["man", "--folder", "pages/man1"]).with(0);
     let text = project.read("pages/man1/gwc-plan.1");
@@ -93,7 +93,7 @@ fn manual_pages_of_all_commands() {
 }
 
 #[test]
-fn outside_a_project() {
+fn commands_outside_a_project_name_gateway_yaml() {
     let nowhere = tempfile::tempdir().unwrap();
     for arguments in [
         &["build"][..],
@@ -109,7 +109,7 @@ fn outside_a_project() {
 }
 
 #[test]
-fn without_a_store() {
+fn commands_without_a_store_are_refused() {
     let project = Project::new();
     project.run(&["history"]).with(69);
     project
@@ -126,7 +126,7 @@ fn without_a_store() {
 }
 
 #[test]
-fn a_beginning_that_several_ids_have() {
+fn short_beginning_of_an_id_is_refused() {
     let project = Project::new();
     project.build();
     project

@@ -32,7 +32,7 @@ fn signed_bundle_verifies_and_unsigned_one_does_not() {
 }
 
 #[test]
-fn two_owners() {
+fn threshold_of_two_needs_both_signatures() {
     let (project, id) = signed();
     project
         .run(&["keygen", "second", "--roles", "build"])
@@ -50,7 +50,7 @@ fn two_owners() {
 }
 
 #[test]
-fn what_is_pasted_works() {
+fn printed_openssl_commands_verify() {
     let (project, id) = signed();
     project
         .run(&["apply", "--key", "keys/release.pem", "--yes"])
@@ -84,7 +84,7 @@ fn what_is_pasted_works() {
 }
 
 #[test]
-fn a_damaged_blob_and_a_strange_trust_file() {
+fn damaged_blob_and_unknown_key_are_refused() {
     let (project, id) = signed();
     let other = Project::new();
     let trust = other.file("trust.json");

@@ -89,7 +89,7 @@ fn store_behind_a_link_is_refused() {
 }
 
 #[test]
-fn index_of_a_stranger_stays_as_it_is() {
+fn foreign_index_is_not_overwritten() {
     let project = Project::new();
     layout(&project.file("theirs"));
     for arguments in [&["build"][..], &APPLY] {

@@ -61,7 +61,7 @@ fn required_verifier_survives_public_operations() {
 }
 
 #[test]
-fn operators_open_list_holds_in_every_mode() {
+fn allow_public_applies_in_every_security_mode() {
     let listed = "{auth: [keys], allow_public: [a/getA]}";
     for security in ["security: [], ", "security: [{key: []}, {}], "] {
         let operation = format!("{security}x-gateway: {{public: true}}, ");

@@ -39,7 +39,7 @@ fn left(baseline: &str, document: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_set_aside_survives_edits() {
+fn baseline_entries_survive_edits() {
     let baseline = written(TODAY);
     assert_eq!(left(&baseline, TODAY), Vec::<String>::new());
     let moved = TODAY.replace("paths:\n", "\n# a comment\nservers: []\npaths:\n  /0: {}\n");
@@ -67,7 +67,7 @@ fn what_is_set_aside_survives_edits() {
 }
 
 #[test]
-fn one_more_of_the_same_is_told() {
+fn baseline_reports_one_more_equal_finding() {
     let baseline = written(TODAY);
     let elsewhere = TODAY.replace("  /b:\n    get: {", "  /b:\n    get: {sumary: x, ");
     assert_eq!(
@@ -93,7 +93,7 @@ fn one_more_of_the_same_is_told() {
 }
 
 #[test]
-fn what_was_mended_is_stale_until_it_is_written_anew() {
+fn baseline_entry_of_a_fixed_finding_is_stale() {
     let baseline = written(TODAY);
     let mended = TODAY.replace("      sumary: x\n", "");
     assert_eq!(left(&baseline, &mended).len(), 1);
@@ -103,7 +103,7 @@ fn what_was_mended_is_stale_until_it_is_written_anew() {
 }
 
 #[test]
-fn what_cannot_be_built_is_never_set_aside() {
+fn baseline_silences_no_hard_finding() {
     let hard = TODAY.replace("  /b:\n", "  /b:\n    gte: {}\n");
     let names = project::text(&hard).names();
     assert!(names.contains(&"unknown-method"), "{names:?}");
@@ -111,7 +111,7 @@ fn what_cannot_be_built_is_never_set_aside() {
 }
 
 #[test]
-fn the_file_fits_its_schema_and_says_why_it_is_none() {
+fn baseline_fits_its_schema_or_is_refused() {
     let (_, schema) = gwc::schemas::all()
         .into_iter()
         .find(|(name, _)| *name == "baseline")

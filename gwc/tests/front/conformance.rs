@@ -70,7 +70,7 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn suites_are_judged_as_they_say() {
+fn conformance_suites_have_their_stated_verdicts() {
     let corpus = corpus::folder();
     let root = corpus.join("conformance");
     let doubtful = std::fs::read_to_string(root.join("doubtful.tsv")).expect("the table");

@@ -1,6 +1,6 @@
 //! Secrets and tokens never appear in `Debug` output: of settings, of what is built from them, and
-//! of the questions that verifiers ask. The test fails for a new kind of verifier with a secret that
-//! the project below does not define.
+//! of the requests that verifiers send to services. The test fails for a new kind of verifier with
+//! a secret that the project below does not define.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -159,7 +159,7 @@ fn the_examples_name_their_schemas() {
 }
 
 #[test]
-fn what_is_wrong_in_gateway_yaml_is_refused() {
+fn schema_refuses_invalid_gateway_yaml() {
     let validator = gateway();
     for wrong in WRONG {
         let value = parsed(&format!("version: 1\nname: s\n{wrong}\n"));
@@ -177,7 +177,7 @@ fn what_is_wrong_in_gateway_yaml_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_in_x_gateway_is_refused() {
+fn schema_refuses_invalid_x_gateway() {
     for (name, wrong) in WRONG_POINTS {
         let value = parsed(wrong);
         assert!(!point(name).is_valid(&value), "{name}: {wrong}");
@@ -333,7 +333,7 @@ fn patch_schema_accepts_parts_and_nulls_only() {
 }
 
 #[test]
-fn a_key_says_what_it_is_for_and_whether_it_runs() {
+fn schema_describes_keys_and_their_availability() {
     let all = schema("gateway");
     assert!(all.to_string().contains("not available yet"));
     // The description of the key must not repeat that of its value, which editors would show

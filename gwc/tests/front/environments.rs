@@ -457,7 +457,7 @@ fn plain_lint_finds_mistakes_of_one_environment() {
 }
 
 #[test]
-fn other_variable_syntaxes_get_the_right_one_as_help() {
+fn other_variable_syntaxes_get_the_right_one() {
     for wrong in ["${WAIT}", "${var.WAIT}", "$WAIT", "${env:WAIT}"] {
         let text = DOCUMENT.replace("${var:WAIT}", wrong);
         let files = [

@@ -9,7 +9,7 @@ use crate::project;
 const HEAD: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\n";
 
 #[test]
-fn references_cross_files_and_come_back() {
+fn references_work_across_files_and_back() {
     let document = format!(
         "{HEAD}paths: {{/a: {{$ref: 'paths/a%20b.yaml#/~1a~0x'}}}}\ncomponents: {{schemas: {{Id: {{type: string}}}}}}\n"
     );
@@ -61,7 +61,7 @@ fn a_reference_in_an_overlay_means_the_document() {
 }
 
 #[test]
-fn mistakes_in_another_file_are_said_there_and_once() {
+fn mistake_in_a_referenced_file_is_reported_once() {
     let document = format!(
         "{HEAD}paths:\n  /a: {{$ref: item.yaml}}\n  /b: {{$ref: item.yaml}}\n  /c: {{$ref: broken.yaml}}\nx-example: {{$ref: unread.yaml}}\n"
     );
@@ -83,7 +83,7 @@ fn mistakes_in_another_file_are_said_there_and_once() {
 }
 
 #[test]
-fn nothing_outside_the_folder_is_read() {
+fn files_outside_the_folder_are_not_read() {
     let outside = tempfile::tempdir().expect("a folder");
     fs::write(outside.path().join("secret.yaml"), "get: {}\n").expect("written");
     let inside = tempfile::tempdir().expect("a folder");

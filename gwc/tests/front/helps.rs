@@ -45,7 +45,7 @@ fn changed(old: &str, new: &str) -> project::Linted {
 }
 
 #[test]
-fn each_slip_is_told_what_to_write() {
+fn each_mistake_has_a_help_with_the_correction() {
     assert_eq!(changed("", "").lines(), "");
     let document = "openapi: 3.0.3";
     for (old, new, told) in [

@@ -222,7 +222,7 @@ fn mutations_of_a_real_document_never_panic() {
 }
 
 #[test]
-fn references_that_loop_end() {
+fn long_and_circular_references_end() {
     let head =
         "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n";
     // A long chain of references, and a cycle.

@@ -1,5 +1,5 @@
-//! Request fields that the gateway reads for a decision, or with which it tells an upstream the
-//! caller.
+//! Request fields that the gateway reads for a decision, or in which it names the caller to an
+//! upstream.
 
 use diag::Level;
 use model::compile;
@@ -196,7 +196,7 @@ fn parameter_that_the_gateway_removes_is_found() {
 }
 
 #[test]
-fn answers_of_forward_auth_are_kept_for_an_hour() {
+fn cache_of_forward_auth_is_at_most_one_hour() {
     let with = |cache: &str| {
         GATEWAY.replace(
             "response_headers: [X-Role]",

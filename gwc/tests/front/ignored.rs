@@ -288,7 +288,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
 }
 
 #[test]
-fn whatever_is_changed_is_noticed() {
+fn each_changed_value_changes_an_output() {
     let base = compiled(GATEWAY, A, B);
     let before = outcome(&base);
     let errors: Vec<&String> = before
@@ -398,7 +398,7 @@ fn other(value: &str) -> String {
 }
 
 #[test]
-fn every_word_that_runs_is_written_in_it() {
+fn sample_project_has_every_available_key() {
     let mut words = BTreeSet::new();
     running(&vocab::gateway::SHAPE, &mut words);
     for (_, shape) in vocab::extension::POINTS {

@@ -71,7 +71,7 @@ const UNKNOWN: &[(&str, usize)] = &[
 ];
 
 #[test]
-fn the_official_suite_is_judged_as_it_says() {
+fn official_schema_suite_has_its_verdicts() {
     let corpus = corpus::folder();
     let folder = corpus.join("json-schema-test-suite/tests/draft2020-12");
     let mut files: Vec<_> = std::fs::read_dir(folder)

@@ -45,7 +45,7 @@ fn judged(algorithms: &str, keys: &str) -> (Vec<&'static str>, Vec<String>) {
 }
 
 #[test]
-fn keys_are_taken_by_their_kind() {
+fn keys_without_a_fitting_algorithm_are_reported() {
     let rsa = format!("{{kty: RSA, kid: r, n: {N}, e: AQAB}}");
     let zero = "{kty: RSA, kid: r, n: AAAA, e: AAEAAQ}";
     let ec = format!("{{kty: EC, crv: P-256, kid: p, {POINT}}}");

@@ -27,7 +27,7 @@ fn loops(policy: &str, verifier: &str) -> Vec<String> {
 }
 
 #[test]
-fn question_to_an_own_listener_is_a_loop() {
+fn service_at_an_own_listener_is_a_loop() {
     let introspection = |url: &str| {
         format!(
             "kind: introspection, url: \"{url}\", client_id: g, client_secret: \"${{env:GWS_A}}\""

@@ -168,7 +168,7 @@ fn cause_of_several_open_operations_is_one_finding() {
 }
 
 #[test]
-fn a_security_that_cannot_be_read_opens_nothing() {
+fn unreadable_security_is_not_an_open_operation() {
     for written in ["{key: []}", "[key]", "[[key]]", "key", "7"] {
         let root = found(ENFORCED, &format!("security: {written}"), ["", "", ""]);
         let names = root.names();

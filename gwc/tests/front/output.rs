@@ -32,7 +32,7 @@ fn lines_have_place_level_code_and_message() {
 }
 
 #[test]
-fn lines_have_what_was_meant_and_what_may_be_written() {
+fn lines_have_suggestions_and_allowed_values() {
     let linted = project::text(
         "openapi: 3.0.3
 info: {title: t, version: \"1\"}
@@ -55,7 +55,7 @@ components:
 }
 
 #[test]
-fn people_see_the_source_and_what_to_do() {
+fn human_format_shows_source_and_help() {
     let text = human::render(&project::text(BROKEN).report(), human::Look::default());
     let expected = "error[GW0320] duplicate-operation-id
 
@@ -98,7 +98,7 @@ error[GW0302] unknown-field
 }
 
 #[test]
-fn the_terminal_is_safe_from_the_users_text() {
+fn terminal_output_has_no_control_characters() {
     let evil = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n\"\\e[31mred\\a\": 1\n\"rtl\u{202e}\": 1\n";
     let linted = project::text(evil);
     assert_eq!(linted.names(), ["unknown-field", "unknown-field"]);
@@ -127,7 +127,7 @@ fn long_lines_are_cut_around_the_place() {
 }
 
 #[test]
-fn programs_get_lint_v1() {
+fn json_format_is_lint_v1() {
     let linted = project::text(BROKEN);
     let document = json::document(&linted.report());
     assert_eq!(document["schema"], "lint/v1");
@@ -183,7 +183,7 @@ fn fingerprints_stay_when_lines_move() {
 }
 
 #[test]
-fn what_is_allowed_at_a_node_is_silent_inside_it() {
+fn allowed_rule_is_silent_inside_its_node() {
     let with = |place: &str, text: &str| {
         let changed = BROKEN.replace(place, &format!("{place}{text}"));
         project::text(&changed).names()
@@ -230,7 +230,7 @@ fn mistake_in_a_component_is_one_finding_with_reach() {
 }
 
 #[test]
-fn findings_about_the_gateway_stay_in_sight() {
+fn findings_of_gateway_yaml_come_first() {
     let gateway = "version: 1\nname: s\napis: {a: {path: a.yaml}, b: {path: b.yaml}}\n\
                    upstreams:\n  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}\n  \
                    old: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}\n\

@@ -66,7 +66,7 @@ fn compliance_sets_give_their_output() {
 }
 
 #[test]
-fn overlays_are_judged_as_the_suites_say() {
+fn overlay_suites_have_their_stated_verdicts() {
     let corpus = corpus::folder();
     let mut wrong = Vec::new();
     for (suite, label) in [
@@ -158,7 +158,7 @@ fn aliased_node_is_copied_before_it_is_changed() {
 }
 
 #[test]
-fn what_an_overlay_adds_has_the_overlays_place() {
+fn value_of_an_overlay_has_its_place_there() {
     let linted =
         overlaid("- {target: \"$.paths.*.get\", update: {x-gateway: {owner: me}, tags: [two]}}\n");
     assert_eq!(linted.lines(), "");
@@ -200,7 +200,7 @@ fn later_actions_see_what_earlier_ones_did() {
 }
 
 #[test]
-fn lists_that_open_doors_are_not_appended_to() {
+fn overlay_cannot_append_to_security_or_policies() {
     for actions in [
         "- {target: $, update: {security: [{}]}}\n",
         "- {target: $.security, update: {}}\n",
@@ -288,7 +288,7 @@ fn a_copy_takes_one_value() {
 }
 
 #[test]
-fn what_an_action_says_twice_is_told() {
+fn action_with_two_operations_is_reported() {
     let linted = overlaid_11("- {target: $.info, update: {title: u}, remove: true}\n");
     assert_eq!(linted.names(), ["missing-field", "overlay-does-nothing"]);
     assert!(at(&linted, &["info"]).is_none(), "removed all the same");

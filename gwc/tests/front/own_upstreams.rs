@@ -55,7 +55,7 @@ fn findings_of(compiled: &Compiled) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn each_api_names_its_own_and_each_of_them_is_another() {
+fn own_upstreams_of_apis_have_separate_names() {
     let paths = format!(
         "  /operation: {{get: {{operationId: operation, x-gateway: {{upstream: orders}}, {GET}}}}}\n  \
            /shared: {{get: {{operationId: shared, {GET}}}}}\n  \
@@ -201,7 +201,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
 }
 
 #[test]
-fn what_is_wrong_in_one_is_told_at_its_place() {
+fn mistake_in_an_own_upstream_is_at_its_place() {
     let paths =
         format!("  /p: {{get: {{operationId: p, x-gateway: {{upstream: orders}}, {GET}}}}}\n");
     for (written, lint, message) in [

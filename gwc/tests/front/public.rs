@@ -215,7 +215,7 @@ fn first_difference(a: &Value, b: &Value) -> Option<String> {
 }
 
 #[test]
-fn names_like_ours_are_kept_as_names_and_data() {
+fn strip_keeps_names_and_data_like_gateway_keys() {
     let text = r##"{
       "openapi": "3.1.0", "info": {"title": "t", "version": "1"},
       "paths": {"/a": {"get": {"responses": {"200": {"description": "d",

@@ -83,7 +83,7 @@ fn rest_has_the_roots_security_and_policies() {
 }
 
 #[test]
-fn what_gateway_yaml_says_comes_first() {
+fn rest_setting_of_gateway_yaml_has_precedence() {
     let root = root("unmatched: u, undeclared_methods: pass");
     let keys = |apis: &str| -> Vec<String> {
         let all = operations(&gateway(apis, ""), &root);
@@ -228,7 +228,7 @@ paths:
 }
 
 #[test]
-fn names_and_words_are_checked() {
+fn unmatched_and_undeclared_values_are_checked() {
     assert_eq!(
         wrong(&gateway("a: {path: a.yaml, unmatched: vv}", ""), A),
         ["unknown-upstream: there is no upstream `vv`"]

@@ -115,7 +115,8 @@ fn credentials_are_reported_30_days_before_end() {
         ),
     ] {
         for (end, said) in [
-            // The last day counts.
+            // A credential is valid until the end of its last day, so this one ends in more than 30
+            // days.
             ("2026-01-31", None),
             ("2026-01-30", Some(("ends in 30 days", diag::Level::Info))),
             ("2026-01-01", Some(("ends in 1 day", diag::Level::Info))),

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 #[test]
-fn the_schemas_are_fresh() {
+fn schema_files_are_current() {
     for (name, schema) in gwc::schemas::all() {
         if name == "trust" {
             continue; // a test of the crate `bundle` compares this schema
@@ -16,7 +16,7 @@ fn the_schemas_are_fresh() {
 }
 
 #[test]
-fn the_book_is_fresh() {
+fn generated_pages_are_current() {
     fresh("docs/diagnostics.md", &gwc::book::diagnostics());
     fresh("docs/changes.md", &gwc::book::changes());
     fresh("docs/breaking-changes.md", &gwc::book::breaking_changes());

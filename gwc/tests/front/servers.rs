@@ -113,7 +113,7 @@ fn undescribed_requests_go_to_the_documents_servers() {
 }
 
 #[test]
-fn what_does_not_say_who_gets_what_is_told() {
+fn contradictory_shares_of_servers_are_reported() {
     let plain = format!("  /p: {{get: {{operationId: p, {GET}}}}}\n");
     let beside = |extension: &str, servers: &str| {
         format!(

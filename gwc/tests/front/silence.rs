@@ -72,7 +72,7 @@ fn rule_is_allowed_by_code_and_with_a_reason() {
 }
 
 #[test]
-fn what_an_overlay_adds_is_inside_the_node() {
+fn allowance_covers_values_of_an_overlay() {
     let add = "- {target: \"$.paths['/a']\", update: {put: {operationId: put, sumary: x, responses: {'200': {description: ok}}}}}\n";
     let one = BROKEN.replace("post: {sumary: x", "post: {summary: x");
     assert_eq!(overlaid(&one, add), ["unknown-field"]);
@@ -84,7 +84,7 @@ fn what_an_overlay_adds_is_inside_the_node() {
 }
 
 #[test]
-fn what_allows_nothing_is_told_unless_the_rule_is_off() {
+fn unused_allowance_is_reported_and_can_be_allowed() {
     let text = BROKEN.replace(
         "get: {",
         "get: {x-gateway-lint: {allow: [unknown-field, duplicate-tag]}, ",

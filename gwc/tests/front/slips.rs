@@ -33,7 +33,7 @@ defaults: {{upstream: u, security: upstream, timeout: 5s}}\n"
 const FINE: &str = "targets: {a: {url: \"http://10.0.0.1:9000\"}}";
 
 #[test]
-fn a_target_is_exactly_what_its_url_says() {
+fn target_url_with_another_meaning_is_refused() {
     for url in [
         "http://h:9000/a/b",
         "http://h/a..b/.c",
@@ -80,7 +80,7 @@ fn listener_with_a_wrong_address_is_one_finding() {
 }
 
 #[test]
-fn a_host_header_is_no_slip_of_a_word() {
+fn misspelt_host_header_is_refused() {
     for (value, fine) in [
         ("preserve", true),
         ("upstream", true),
@@ -153,7 +153,7 @@ fn a_base_path_has_no_dot_segments() {
 }
 
 #[test]
-fn an_empty_list_is_not_the_same_as_none() {
+fn empty_list_is_refused() {
     for api in [
         ", environments: []",
         ", mounts: []",

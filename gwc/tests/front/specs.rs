@@ -120,7 +120,7 @@ fn real_documents_have_no_undeserved_errors() {
 }
 
 #[test]
-fn a_requirement_never_loses_a_scheme_unsaid() {
+fn unreadable_scheme_or_requirement_is_hard() {
     for scheme in [
         "{in: header, name: k}",
         "{type: apiKey, name: k}",

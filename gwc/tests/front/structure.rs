@@ -159,7 +159,7 @@ fn each_version_has_its_own_words() {
 }
 
 #[test]
-fn words_of_swagger_say_where_they_went() {
+fn swagger_fields_have_their_new_place_as_help() {
     let text = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
 host: a.example
@@ -233,7 +233,7 @@ components:
 }
 
 #[test]
-fn many_links_take_one_look_at_the_operations() {
+fn many_links_take_linear_time() {
     let mut text = String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n");
     for index in 0..5_000 {
         text.push_str(&format!(
@@ -256,7 +256,7 @@ fn many_links_take_one_look_at_the_operations() {
 type RuleLevels = &'static [(&'static str, diag::Level)];
 
 #[test]
-fn what_only_looks_right_is_told() {
+fn plausible_but_wrong_values_are_reported() {
     use diag::Level::{Error, Warn};
     let path = |path: &str| format!("paths: {{{path}: {{}}}}\n");
     let schema = |text: &str| format!("paths: {{}}\ncomponents: {{schemas: {{A: {{{text}}}}}}}\n");

@@ -254,7 +254,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn mistakes_are_said_in_the_text_of_2_0() {
+fn swagger_mistakes_have_places_in_the_2_0_text() {
     let mut wrong = Vec::new();
     for (old, new, expected) in MISTAKES {
         assert!(SHOP.contains(old), "{old}");
@@ -303,7 +303,7 @@ fn parts_in_other_files_are_lifted_too() {
 }
 
 #[test]
-fn circles_and_other_versions_are_told() {
+fn swagger_cycles_and_wrong_types_are_reported() {
     for (text, name) in [
         (
             format!("{HEAD}paths: {{/a: {{$ref: '#/paths/~1a'}}}}\n"),
@@ -406,7 +406,7 @@ fn findings_of(text: &str) -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn what_cannot_be_lifted_is_told() {
+fn unconvertible_swagger_parameters_are_reported() {
     let operation = |parameters: &str| {
         format!(
             "paths:\n  /a:\n    post:\n      consumes: [application/x-www-form-urlencoded]\n      parameters: [{parameters}]\n\

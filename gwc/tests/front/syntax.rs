@@ -84,7 +84,7 @@ fn show(node: NodeRef<'_>) -> String {
 }
 
 #[test]
-fn yaml_and_json_say_the_same() {
+fn equal_yaml_and_json_give_equal_trees() {
     let json = r#"{"a": [1, -2.5e3, true, null, "x\n\u00e9\ud83d\ude00\/"], "b": {"c": {}, "d": []}, "": "e"}"#;
     let block =
         "a:\n- 1\n- -2.5e3\n- true\n- null\n- \"x\\né😀/\"\nb:\n  c: {}\n  d: []\n\"\": e\n";
@@ -183,7 +183,7 @@ fn merge_keys_merge() {
 }
 
 #[test]
-fn mistakes_are_said_at_their_place() {
+fn yaml_mistakes_are_reported_at_their_place() {
     for (text, said) in [
         ("a: 1\nb: 2\na: 3\n", "duplicate-map-key 3:1"),
         ("&x {b: *x}\n", "cyclic-alias 1:8"),
@@ -228,7 +228,7 @@ fn mistakes_are_said_at_their_place() {
 }
 
 #[test]
-fn mistakes_in_json_are_said_at_their_place() {
+fn json_mistakes_are_reported_at_their_place() {
     for (text, column, part) in [
         ("[1, 2,]", 6, "comma"),
         ("{\"a\": 1,}", 8, "comma"),

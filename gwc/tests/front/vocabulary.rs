@@ -226,7 +226,7 @@ fn document(point: &str, extension: &Value) -> Value {
     document
 }
 
-/// True if the compiler reports at `word` that it is not available, and builds nothing.
+/// True if the compiler reports at `word` that the setting is not available, and builds nothing.
 fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
     let (gateway, document) = (gateway.to_string(), document.to_string());
     let files = [
@@ -242,7 +242,7 @@ fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
 }
 
 #[test]
-fn whatever_cannot_run_stops_the_build_at_its_place() {
+fn unavailable_setting_stops_the_build_at_its_place() {
     let mut shown = 0;
     let mut silent = Vec::new();
     let mut ways = Vec::new();
@@ -318,7 +318,7 @@ fn scopes_of_credentials_without_scopes_are_refused() {
 }
 
 #[test]
-fn every_refusal_can_have_another_form() {
+fn every_refusal_has_its_reason_and_status() {
     for reject in engine::rejects().chain(engine::edge::REJECTS.iter().copied()) {
         let reason = vocab::reasons::find(reject.code);
         let status = reason.map(|reason| reason.status);

@@ -152,7 +152,7 @@ fn generated_documents_agree_with_two_parsers() {
 }
 
 #[test]
-fn where_another_parser_is_wrong_we_are_right() {
+fn gwc_is_right_where_another_parser_is_wrong() {
     for (name, text, expected, why) in WRONG {
         let (_, events) = PEERS.iter().find(|(peer, _)| peer == name).expect("a peer");
         let theirs = events(text).and_then(|events| tree(&events));

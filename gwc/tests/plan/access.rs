@@ -534,7 +534,8 @@ fn pair(
     *told.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
-/// Requirement at a place, and true if it needs a scope, and a role.
+/// Verifiers that a requirement uses at a place. The booleans are true if it needs a scope, and a
+/// role.
 fn asked_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],

@@ -5,7 +5,7 @@ use plan::{Outcome, Plan};
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 
-/// Plan of two gateways with settings that this version cannot run.
+/// Plan of two gateways with settings that gwd may not support yet.
 pub(crate) fn planned(old: &str, new: &str) -> Plan {
     let side = |gateway: &str| {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
@@ -17,7 +17,7 @@ pub(crate) fn planned(old: &str, new: &str) -> Plan {
 }
 
 #[test]
-fn peer_no_longer_believed_is_judged_itself() {
+fn filter_checks_the_peer_that_is_no_longer_trusted() {
     let at = |proxies: &str, filter: &str| {
         let text = format!(
             "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [{proxies}]}}}}\n"
@@ -61,7 +61,7 @@ fn peer_no_longer_believed_is_judged_itself() {
 }
 
 #[test]
-fn trusted_ranges_are_told_by_their_difference() {
+fn changed_trusted_ranges_show_the_difference() {
     let at = |proxies: &str| {
         format!(
             "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [{proxies}]}}}}\n"

@@ -70,7 +70,7 @@ fn link_of_a_deprecation_weakens() {
 }
 
 #[test]
-fn written_marks_against_forgery_are_incomparable() {
+fn written_csrf_fields_are_incomparable() {
     let edge = "response: {remove: [Server]}";
     for field in ["X-Requested-With", "X-CSRF-Token"] {
         let set = format!("{edge}, request: {{set: {{{field}: x}}}}");

@@ -261,7 +261,7 @@ fn a_renamed_operation_hides_no_break() {
 }
 
 #[test]
-fn parts_come_and_go() {
+fn removed_parameter_and_added_response_have_lines() {
     assert_eq!(
         break_lines(&changed(
             "        - {name: X-Trace, in: header, schema: {type: string}}\n",
@@ -281,7 +281,7 @@ fn parts_come_and_go() {
 }
 
 #[test]
-fn what_the_api_calls_itself_is_told() {
+fn callbacks_and_webhooks_are_compared() {
     let lines = break_lines(&changed("count: {type: integer}", "count: {type: string}"));
     assert_eq!(
         lines,
@@ -310,7 +310,7 @@ fn a_later_and_wider_change_has_another_fingerprint() {
 }
 
 #[test]
-fn what_is_not_promised_is_told() {
+fn changes_that_break_no_client_have_lines() {
     let only = |from: &str, to: &str, count: usize| {
         let lines = break_lines(&changed(from, to));
         assert_eq!(lines.len(), count, "{from} -> {to}: {lines:#?}");
@@ -402,7 +402,7 @@ const EDITS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn no_single_edit_of_a_contract_is_silent() {
+fn every_edit_of_a_contract_has_lines() {
     let mut dice = Dice::new(11);
     let rounds = if prerequisite::is_full() { 2_000 } else { 150 };
     for round in 0..rounds {

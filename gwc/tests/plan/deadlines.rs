@@ -28,7 +28,7 @@ fn security(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
 }
 
 #[test]
-fn shorter_timeout_ends_a_question_that_opens() {
+fn shorter_timeout_with_open_outage_weakens() {
     let between = |settings: &str, old: &str, new: &str| {
         let (old, new) = (asking(settings, old), asking(settings, new));
         security((&old, DOCUMENT), (&new, DOCUMENT))
@@ -47,7 +47,7 @@ fn shorter_timeout_ends_a_question_that_opens() {
 }
 
 #[test]
-fn any_source_of_a_timeout_ends_a_question() {
+fn timeout_from_any_source_is_compared() {
     let old = asking(", on_outage: open", "5s");
     let with = |keys: &str| {
         let to = format!("operationId: getOrder, x-gateway: {{{keys}}},");

@@ -1,4 +1,5 @@
-//! Comparison of settings that this version cannot run: single edits with the exact expected lines.
+//! Comparison of settings, some of which gwd does not support yet: single edits with the exact expected
+//! lines.
 
 use std::collections::BTreeSet;
 
@@ -435,7 +436,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 }
 
 #[test]
-fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
+fn gateway_with_unavailable_features_is_refused() {
     let document = edit(DOCUMENT, "cost: 5}", "cost: 5, mock: true}");
     let side = side(GATEWAY, &document);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
@@ -452,7 +453,7 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
 }
 
 #[test]
-fn no_witness_is_shown_of_what_nobody_can_run() {
+fn change_that_gwc_cannot_run_has_no_witness() {
     let plan = planned(
         &edit(GATEWAY, "audience: [orders]", "audience: [orders, shop]"),
         DOCUMENT,
@@ -469,7 +470,7 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
 }
 
 #[test]
-fn every_setting_has_its_place() {
+fn changed_setting_has_its_value_and_place() {
     let plan = planned(&edit(GATEWAY, "connect: 1s", "connect: 2s"), DOCUMENT);
     let change = &plan.changes[0];
     assert_eq!(
@@ -483,7 +484,7 @@ fn every_setting_has_its_place() {
 
 /// Changes each scalar of both texts in turn. Every change must have a line that names it.
 #[test]
-fn whatever_is_changed_is_told_by_its_name() {
+fn every_changed_setting_is_named_by_a_line() {
     let base = side(GATEWAY, DOCUMENT);
     let mut silent = Vec::new();
     let mut tried = 0;

@@ -105,7 +105,7 @@ fn another_credential_is_incomparable() {
 }
 
 #[test]
-fn an_optional_requirement_lets_anyone_in() {
+fn empty_alternative_weakens() {
     let optional = document(
         LIST,
         "{operationId: listOrders, security: [{key: []}, {}], x-gateway: {public: true}, summary: List,",
@@ -218,7 +218,7 @@ fn a_path_that_gives_requests_back_moves_them() {
 }
 
 #[test]
-fn a_renamed_operation_is_another_owner() {
+fn renamed_operation_is_another_owner() {
     assert_eq!(
         document("operationId: getOrder", "operationId: readOrder"),
         ["routing moved owner-changed a/readOrder"]
@@ -250,7 +250,7 @@ fn another_upstream_moves_the_requests() {
 }
 
 #[test]
-fn a_mount_of_its_own_for_a_host_is_told() {
+fn mount_restricted_to_a_host_removes_requests() {
     let lines = gateway(
         "{path: api.yaml}",
         "{path: api.yaml, mount: {hosts: [api.shop.example]}}",
@@ -343,7 +343,7 @@ fn consumers_are_granted_and_withdrawn() {
 }
 
 #[test]
-fn targets_are_told_under_upstream() {
+fn changed_target_is_in_the_section_upstream() {
     assert_eq!(
         gateway(":9001", ":9002"),
         ["upstream moved targets-changed upstream v targets.a.url"]
@@ -351,7 +351,7 @@ fn targets_are_told_under_upstream() {
 }
 
 #[test]
-fn contracts_and_prose_are_told() {
+fn changed_contract_and_prose_have_their_sections() {
     assert_eq!(
         document(
             "{\"201\": {description: made}}",
@@ -373,7 +373,7 @@ fn the_same_project_has_an_empty_plan() {
 }
 
 #[test]
-fn neighbours_cannot_hide_that_a_door_opened() {
+fn operations_at_witness_values_hide_no_opening() {
     // Every value that a witness could use for `{id}` belongs to a separate operation.
     let neighbours: String = ["x", "0", "xy", "x1", "~", "00000000-0000-4000-8000-000000000000"]
         .iter()
@@ -399,7 +399,7 @@ fn neighbours_cannot_hide_that_a_door_opened() {
 }
 
 #[test]
-fn a_host_named_like_a_witness_hides_nothing() {
+fn mount_at_the_host_of_witnesses_hides_no_opening() {
     for (exact, pattern) in [
         ("gateway", ""),
         ("any.example.org", "hosts: [\"*.example.org\"]"),
@@ -434,7 +434,7 @@ fn a_host_named_like_a_witness_hides_nothing() {
 }
 
 #[test]
-fn a_credential_that_the_upstream_newly_sees_is_told() {
+fn credential_no_longer_stripped_weakens() {
     let stripped = edit(
         DOCUMENT,
         "{auth: keys}",
@@ -450,7 +450,7 @@ fn a_credential_that_the_upstream_newly_sees_is_told() {
 }
 
 #[test]
-fn a_policy_that_moved_and_changed_is_told() {
+fn policy_moved_with_new_settings_is_redefined() {
     let local = edit(
         DOCUMENT,
         "info:",
@@ -479,7 +479,7 @@ fn a_policy_that_moved_and_changed_is_told() {
 }
 
 #[test]
-fn a_new_name_hides_nothing_else() {
+fn renamed_operation_hides_no_other_change() {
     assert_eq!(
         document(
             "operationId: getOrder,",
@@ -494,7 +494,7 @@ fn a_new_name_hides_nothing_else() {
 }
 
 #[test]
-fn a_secret_that_flows_somewhere_new_is_told() {
+fn secret_in_a_new_field_weakens() {
     let lines = gateway(
         "response: {remove: [Server]}",
         "request: {set: {Authorization: \"${env:GWS_TOKEN}\"}}, response: {remove: [Server]}",
@@ -563,7 +563,7 @@ fn policy_that_stops_refusing_everybody_is_exposure() {
 }
 
 #[test]
-fn a_witness_that_shows_nothing_is_refused() {
+fn witness_without_a_difference_is_a_bug() {
     let opened = edit(
         DOCUMENT,
         LIST,

@@ -23,7 +23,7 @@ fn beside_public(settings: &str) -> String {
 }
 
 #[test]
-fn stripping_reaches_operations_that_do_not_ask() {
+fn stripping_applies_to_operations_without_the_key() {
     let kept = beside_public("x-gateway: {auth: keys}");
     let stripped = beside_public("x-gateway: {auth: keys, strip_credential: true}");
     let [forwards, backwards] = both("credential-", &kept, &stripped);
@@ -36,7 +36,7 @@ fn stripping_reaches_operations_that_do_not_ask() {
 }
 
 #[test]
-fn operation_that_ends_to_ask_keeps_its_key_stripped() {
+fn removed_requirement_keeps_its_key_stripped() {
     let stripped = edit(
         DOCUMENT,
         "x-gateway: {auth: keys}",
@@ -47,7 +47,7 @@ fn operation_that_ends_to_ask_keeps_its_key_stripped() {
 }
 
 #[test]
-fn operation_that_begins_to_ask_may_forward_a_key() {
+fn added_requirement_may_forward_a_key() {
     let stripped = edit(
         DOCUMENT,
         "x-gateway: {auth: keys}",

@@ -511,7 +511,7 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
     );
 }
 
-/// Plan of two gateways and documents with settings that this version cannot run.
+/// Plan of two gateways and documents with settings that gwd may not support yet.
 fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];

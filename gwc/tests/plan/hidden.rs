@@ -74,7 +74,7 @@ fn lines(old: &Project, new: &Project) -> Vec<String> {
 }
 
 #[test]
-fn what_a_verifier_does_not_write_is_its_default() {
+fn unset_keys_of_a_verifier_have_their_defaults() {
     let dpop = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]}, bound: {kind: dpop, token: idp"#;
     let oidc = r#"idp: {kind: oidc, issuer: "https://i", client_id: c, client_secret: "${env:GWS_S}", redirect_path: /cb, session: {secret: "${env:GWS_K}"}"#;
     let jwt = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]"#;
@@ -222,7 +222,7 @@ fn a_secret_that_reaches_another_host_is_told() {
 }
 
 #[test]
-fn the_content_of_a_file_of_keys_is_what_counts() {
+fn changed_content_of_a_key_file_is_reported() {
     let auth = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_file: keys.json, algorithms: [EdDSA]}"#;
     let key = |x: &str| format!(r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "x": "{x}"}}]}}"#);
     let old = Project {

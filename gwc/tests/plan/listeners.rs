@@ -130,7 +130,7 @@ fn proxies_that_a_new_listener_trusts_weaken() {
 }
 
 #[test]
-fn a_listener_that_merges_slashes_is_told() {
+fn listener_that_merges_slashes_weakens() {
     let with = |said: &str| {
         let listeners = format!("listeners: {{public: {{address: \"127.0.0.1:0\"{said}}}}}\n");
         format!("{GATEWAY}{listeners}")

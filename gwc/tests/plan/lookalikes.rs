@@ -1,5 +1,5 @@
-//! Conditions whose parameters some servers read as one: gwd refuses requests with the other
-//! spelling, so that no operation receives them.
+//! Conditions on query parameters that some servers read as the same parameter: gwd refuses
+//! requests with the other spelling, so no operation receives them.
 
 use model::compile::Purpose;
 use plan::Side;

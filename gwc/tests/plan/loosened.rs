@@ -374,7 +374,7 @@ fn renamed_policy_starts_its_counters_again() {
 }
 
 #[test]
-fn older_fields_of_a_limit_are_no_limit() {
+fn x_ratelimit_fields_are_only_changed() {
     const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
     let with = edit(
         GATEWAY,

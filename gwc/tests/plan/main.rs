@@ -131,7 +131,7 @@ pub(crate) fn side(files: &[(&str, &str)]) -> Side {
     compiled(files, Purpose::Run).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Side of a plan: a project with settings that this version cannot run.
+/// Side of a plan: a project whose settings gwd may not support yet.
 pub(crate) fn later(files: &[(&str, &str)]) -> Side {
     assert!(compiled(files, Purpose::Run).is_err(), "it runs");
     compiled(files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))

@@ -134,7 +134,7 @@ fn overlapping_paths_take_linear_steps() {
 }
 
 #[test]
-fn overlapping_paths_that_move_are_told_in_pairs() {
+fn moved_overlapping_paths_have_a_line_for_each_pair() {
     // There are 20 operations of each kind. Each `/kN/{p}` loses `/kN/kM` to every `/{p}/kM`, and
     // each `/xN/{p}` takes `/xN/kM` from it.
     let moved = |plan: &Plan| plan.count(Class::Moved);
@@ -163,7 +163,8 @@ fn overlapping_paths_that_all_move_are_one_line() {
         let is_left = |by: &String| *by == line.fingerprint;
         assert!(!left.iter().any(|(_, by)| by.iter().any(is_left)), "{gate}");
     }
-    // No change of the place that depends on the order of threads is in the plan.
+    // The plan has no change of this place, because such changes would depend on the order of
+    // threads.
     assert_eq!(plan.count(Class::Moved), 0);
     let [problem] = &plan.too_large[..] else {
         panic!("{:?}", plan.too_large);

@@ -18,7 +18,7 @@ fn planned(new: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_setting_of_one_is_told_by_its_full_name() {
+fn setting_of_an_own_upstream_has_its_full_name() {
     assert_eq!(planned(DOCUMENT), Vec::<String>::new());
     let moved = edit(DOCUMENT, ":9101", ":9102");
     assert_eq!(

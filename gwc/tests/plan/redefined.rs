@@ -5,7 +5,7 @@ use plan::Plan;
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 
-/// Plan between two versions of a project with settings that need not run.
+/// Plan between two versions of a project whose settings gwd may not support yet.
 fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document): (&str, &str)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
@@ -61,7 +61,7 @@ fn has(plan: &Plan, change: &str) {
 }
 
 #[test]
-fn policy_of_another_kind_goes_and_comes() {
+fn policy_of_another_kind_has_lines_both_ways() {
     for (settings, comes, goes) in KINDS {
         let other = edit(GATEWAY, EDGE, &format!("edge: {{{settings}}}"));
         has(&plan((GATEWAY, DOCUMENT), (&other, DOCUMENT)), comes);
@@ -70,7 +70,7 @@ fn policy_of_another_kind_goes_and_comes() {
 }
 
 #[test]
-fn name_redefined_as_another_kind_goes_and_comes() {
+fn redefined_name_has_lines_both_ways() {
     for (settings, comes, goes) in KINDS {
         let own = format!("x-gateway: {{policies: {{edge: {{{settings}}}}}}}\ninfo:");
         let own = edit(DOCUMENT, "info:", &own);

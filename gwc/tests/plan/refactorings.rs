@@ -151,7 +151,7 @@ fn spelled_out_defaults_mean_nothing() {
 }
 
 #[test]
-fn an_overlay_means_what_the_document_would() {
+fn overlay_and_document_give_the_same_id() {
     let plain = edit(DOCUMENT, "x-gateway: {auth: keys}", "x-other: 1");
     let overlay = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.components.securitySchemes.key\", update: {x-gateway: {auth: keys}}}\n";
     let before = side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
@@ -171,7 +171,7 @@ fn an_overlay_means_what_the_document_would() {
 }
 
 #[test]
-fn what_is_behaviour_changes_the_id() {
+fn changed_behaviour_changes_the_id() {
     let before = side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
     let edits = [
         edit(GATEWAY, "timeout: 5s", "timeout: 6s"),

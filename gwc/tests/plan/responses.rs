@@ -291,7 +291,7 @@ fn last_step_of_a_chain_edits_responses_first() {
 }
 
 #[test]
-fn client_that_is_sent_elsewhere_moves() {
+fn response_field_that_redirects_clients_moves() {
     for name in ["Location", "Refresh", "Alt-Svc"] {
         let to = |host: &str| edge(&format!("set: {{{name}: \"https://{host}/\"}}"));
         gateway(

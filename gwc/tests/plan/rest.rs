@@ -66,7 +66,7 @@ fn undescribed_paths_are_exposed_and_closed() {
 }
 
 #[test]
-fn methods_that_nobody_described_open_a_door() {
+fn undeclared_methods_that_pass_are_exposed() {
     let plan = planned(&with(""), &with("undeclared_methods: pass"));
     assert_eq!(
         lines(&plan),
@@ -88,7 +88,7 @@ fn methods_that_nobody_described_open_a_door() {
 }
 
 #[test]
-fn for_anyone_it_is_weaker() {
+fn unmatched_that_is_open_to_everyone_weakens() {
     let open = edit(
         &with("unmatched: u, public: true"),
         "security: [{key: []}]",
@@ -134,7 +134,7 @@ fn callers_of_the_rest_are_compared_like_operations() {
 /// If a document describes or hides fewer requests, the `unmatched` operation gets the others. Each
 /// line has a witness.
 #[test]
-fn what_is_described_no_more_is_the_rests() {
+fn removed_description_moves_requests_to_unmatched() {
     let rest = with("unmatched: v, undeclared_methods: pass");
     let gone = edit(
         &rest,
@@ -195,7 +195,7 @@ fn what_is_described_no_more_is_the_rests() {
 /// A prefix route describes every path. The `unmatched` operation then owns no requests, and is
 /// reported nevertheless.
 #[test]
-fn who_gets_nothing_is_told_all_the_same() {
+fn unmatched_without_requests_has_a_line() {
     let id = "  /orders/{id}:\n";
     let all = |said: &str| {
         edit(
@@ -216,7 +216,7 @@ fn who_gets_nothing_is_told_all_the_same() {
 }
 
 #[test]
-fn a_condition_that_fails_gives_the_rest_nothing() {
+fn failed_condition_gives_undeclared_nothing() {
     let rest = with("undeclared_methods: pass");
     let conditioned = edit(
         &rest,

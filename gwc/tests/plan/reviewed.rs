@@ -63,7 +63,7 @@ fn review_of_a_server_covers_no_namesake() {
 }
 
 #[test]
-fn what_was_reviewed_one_by_one_is_released_together() {
+fn changes_reviewed_one_by_one_release_together() {
     released_together(GATEWAY);
 }
 

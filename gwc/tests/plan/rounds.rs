@@ -251,7 +251,7 @@ listeners:\n  public: {address: \"127.0.0.1:8080\"}\n  inner: {address: \"127.0.
 }
 
 #[test]
-fn protection_that_comes_brings_no_way_round_about() {
+fn added_protection_creates_no_way_round() {
     let to = ", rewrite: {path: /secret/1}";
     let (old, new) = (
         document(to, "security: [], x-gateway: {public: true}"),

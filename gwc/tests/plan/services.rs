@@ -27,7 +27,7 @@ fn found(old: &str, new: &str) -> Vec<String> {
 const ALL: &str = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
 
 #[test]
-fn new_question_names_the_host_that_gets_credentials() {
+fn new_service_names_the_host_and_its_credentials() {
     let asking = gateway("", "");
     let plan = plan((GATEWAY, DOCUMENT), (&asking, DOCUMENT));
     let sent: Vec<_> = plan
@@ -49,7 +49,7 @@ fn new_question_names_the_host_that_gets_credentials() {
 }
 
 #[test]
-fn credentials_sent_are_those_that_are_new_there() {
+fn line_lists_only_newly_sent_credentials() {
     let sent = |old: &str, new: &str| -> Vec<String> {
         let plan = plan((old, DOCUMENT), (new, DOCUMENT));
         let changes = plan.changes.iter();

@@ -163,7 +163,7 @@ fn line_names_the_request_and_its_old_operation() {
 }
 
 #[test]
-fn access_that_led_there_before_is_no_change() {
+fn access_that_existed_before_is_no_change() {
     // On the old side, `/things` leads to the upstream path `/items` and requires a key without a
     // role.
     let both = |items: &str, things: &str| {

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_value_is_one_number() {
+    fn equal_numbers_in_other_notations_are_equal() {
         for all in [
             &["1", "1.0", "10e-1", "0x1", "+1", "0.1E1", "1.", "0o1"][..],
             &["0", "-0", "0.0", "0e9", "-0.00e-3"],
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn two_values_are_two_numbers() {
+    fn different_numbers_have_different_values() {
         let all = [
             "1",
             "-1",

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_written_twice_as_long_is_the_same_circle() {
+    fn cycles_of_equal_nodes_have_equal_ranks() {
         let to = |next| Value::List(vec![Value::Node(next)]);
         let nodes = [
             node("a", to(0)),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_far_away_differs() {
+    fn chains_that_differ_at_the_end_have_other_ranks() {
         // Two chains of a hundred nodes that differ only at the end.
         let mut nodes = Vec::new();
         for chain in 0..2_u32 {

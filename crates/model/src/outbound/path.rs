@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_meet_what_they_match() {
+    fn paths_meet_if_one_path_matches_both() {
         let meet = |a: &str, b: &str| raw(&marked(a)).meets(&raw(&marked(b)));
         for (a, b, expected) in [
             ("/a/{x}", "/a/b", true),

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_goes_with_its_comma_or_its_lines() {
+    fn removed_entry_includes_its_comma_or_lines() {
         for (text, without) in [
             ("{a: 1, b: 2, c: 3}", Some("{a: 1, c: 3}")),
             ("{b: 2, c: 3}", Some("{c: 3}")),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_goes_with_its_comma_or_its_line() {
+    fn removed_item_includes_its_comma_or_line() {
         for (text, without) in [
             ("[a, b, a]", Some("[a, b]")),
             ("[a, b, a ]", Some("[a, b ]")),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_put_in_as_its_neighbours_stand() {
+    fn added_entry_has_the_layout_of_its_neighbours() {
         for (name, text, with) in [
             ("a.yaml", "{a: 1, b: 2}", "{a: 1, n: 0, b: 2}"),
             (

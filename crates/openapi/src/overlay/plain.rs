@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_targets_are_told_from_queries() {
+    fn plain_target_is_split_and_query_is_not() {
         let key = |key: &str| Selector::One(Step::Key(key.into()));
         let index = |index| Selector::One(Step::Index(index));
         assert_eq!(plain("$"), Some(vec![]));

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_have_no_names() {
+    fn template_shape_has_no_parameter_names() {
         assert_eq!(shape("/a/{id}/b.{ext}"), "/a/{}/b.{}");
         assert_eq!(shape("/a"), "/a");
     }

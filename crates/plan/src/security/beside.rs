@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_a_verifier_is_decided() {
+    fn each_key_of_a_verifier_is_a_fact_or_listed() {
         let mut wrong = Vec::new();
         for variant in KINDS {
             let kind = variant.kind;

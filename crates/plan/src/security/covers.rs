@@ -24,7 +24,7 @@ mod tests {
     use super::covers;
 
     #[test]
-    fn patterns_cover_what_they_match() {
+    fn operation_patterns_cover_narrower_patterns() {
         let yes = [
             ("*", "a/*"),
             ("a/*", "a/get*"),

@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn doors_open_and_close() {
+    fn changed_requirements_have_their_verdict() {
         use Verdict::{Equal, Incomparable, Strengthen, Weaken};
         let cases = [
             ("a", "a", Equal),
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_is_told_without_what_the_upstream_gets() {
+    fn scheme_name_is_shown_without_forwarding() {
         assert_eq!(
             who_checks("header x-key by keys, stripped"),
             "header x-key by keys"

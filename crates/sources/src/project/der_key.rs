@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_without_marks_are_found() {
+    fn der_keys_without_pem_lines_are_found() {
         for key in KEYS {
             let url = key.replace('+', "-").replace('/', "_");
             for text in [

@@ -649,7 +649,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_inside() {
+    fn joined_paths_stay_inside_the_root() {
         assert_eq!(join("apis", "orders.yaml"), Ok("apis/orders.yaml".into()));
         assert_eq!(join("apis/a", "../b/./c.yaml"), Ok("apis/b/c.yaml".into()));
         assert_eq!(join("apis", "../../etc/passwd"), Err(Refusal::Outside));

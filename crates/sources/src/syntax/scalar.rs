@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_core_schema_decides() {
+    fn plain_scalars_follow_the_core_schema() {
         for text in [
             "0", "-1", "+12", "0o17", "0xFf", "1.5", ".5", "5.", "1e3", "-.5E-2", ".inf", "-.INF",
             ".NaN", "090",

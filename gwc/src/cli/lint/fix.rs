@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_written_where_a_file_changed_meanwhile() {
+    fn fix_of_a_file_changed_meanwhile_writes_nothing() {
         let folder = tempfile::tempdir().expect("there is room");
         let file = |name: &str| folder.path().join(name);
         fs::write(file("a"), "one\n").expect("it can be written");

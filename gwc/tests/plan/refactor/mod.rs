@@ -229,7 +229,7 @@ fn must_be_same(base: &Base, kind: &str, files: &[(&str, &str)]) -> Option<Strin
 }
 
 #[test]
-fn document_against_its_rewritten_self_has_no_plan() {
+fn rewritten_document_has_an_empty_plan() {
     let count = for_each_base(|base| {
         let mut wrong = Vec::new();
         let itself = plan(&base.side, &base.side);
@@ -340,7 +340,7 @@ fn split_off(tree: &mut Tree, dice: &mut Dice) -> Option<String> {
 }
 
 #[test]
-fn prose_leaves_the_id_alone_and_is_told_under_docs() {
+fn changed_prose_keeps_the_id_and_is_under_docs() {
     for_each_base(|base| {
         let mut dice = Dice::new(seed_of(&base.name));
         let mut wrong = Vec::new();

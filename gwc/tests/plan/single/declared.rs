@@ -1,4 +1,4 @@
-//! Access settings that cannot run yet: tokens, addresses, browser pages, connections.
+//! Access settings: tokens, addresses, browser pages, connections.
 
 use serde_json::{Value, json};
 

@@ -294,7 +294,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
 ];
 
 #[test]
-fn without_any_one_kind_of_line_some_edit_is_not_told() {
+fn each_kind_of_line_is_needed_by_an_edit() {
     let mut first: std::collections::BTreeMap<&str, Case> = std::collections::BTreeMap::new();
     for (_, _, case) in cases(1) {
         let ids: Vec<&'static str> = plan::ids::ALL

@@ -212,7 +212,7 @@ impl Project {
         alike
     }
 
-    /// Compiles the project, also with settings that no gateway can run yet.
+    /// Compiles the project, also with settings that gwd does not support yet.
     ///
     /// # Errors
     /// The compiler's findings.

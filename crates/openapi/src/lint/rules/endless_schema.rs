@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_endless_where_no_step_can_be_left_out() {
+    fn schema_cycle_of_required_steps_is_endless() {
         let a = "$ref: '#/components/schemas/A'";
         let b = "$ref: '#/components/schemas/B'";
         let object = |name: &str, property: &str| {

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_may_stand_for_a_value_that_is_not_json() {
+    fn string_example_of_xml_is_not_checked() {
         let xml = "            application/xml: {schema: {type: object}, example: <a/>}\n";
         assert_eq!(places(xml, "3.0.3"), Vec::<String>::new());
         let json = "            application/problem+json; charset=utf-8: {schema: {type: object}, example: '{}'}\n";
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_direction_needs_may_be_left_out() {
+    fn read_only_property_may_lack_in_an_example() {
         let media = "            application/json:\n              schema: {type: object, required: [id], properties: {id: {type: integer, readOnly: true}}}\n              example: {}\n";
         assert_eq!(places(media, "3.0.3"), Vec::<String>::new());
     }

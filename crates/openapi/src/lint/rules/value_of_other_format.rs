@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_are_told_apart() {
+    fn formats_accept_valid_values_only() {
         for fine in [
             "2024-02-29T00:00:00Z",
             "2024-12-31t23:59:60.25+05:30",

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn multiples_are_told_by_digits() {
+    fn multiples_of_decimals_are_exact() {
         for (value, step, fits) in [
             ("19.99", "0.01", true),
             ("0.3", "0.1", true),

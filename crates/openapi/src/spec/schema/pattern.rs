@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_told_apart() {
+    fn patterns_are_classified() {
         let kind = |text: &str| match read(text) {
             Pattern::Runs(_) => "runs",
             Pattern::NotLinear(_) => "not linear",
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_those_of_ecma() {
+    fn digit_class_matches_ascii_digits_only() {
         let matches = |pattern: &str, text: &str| match read(pattern) {
             Pattern::Runs(regex) => regex.is_match(text),
             other => panic!("{pattern}: {other:?}"),
