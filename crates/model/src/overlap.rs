@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn subsets_of_templates() {
+    fn subset_of_templates_compares_their_matched_paths() {
         let cases = [
             ("/a/b", "/a/{x}", true),
             ("/a/{x}", "/a/b", false),

@@ -228,7 +228,7 @@ fn credentials_belong_to_the_named_consumer() {
 }
 
 #[test]
-fn time_and_address_of_a_request_are_those_written() {
+fn test_request_has_its_written_time_and_peer_address() {
     let project = tested(
         "- {name: before, request: GET /orders, headers: {X-Key: test}, at: \"2030-01-01T23:59:59Z\", expect: {decision: forward}}
 - {name: after, request: GET /orders, headers: {X-Key: test}, at: \"2030-01-02T00:00:01Z\", expect: {status: 401}}
@@ -257,7 +257,7 @@ fn time_and_address_of_a_request_are_those_written() {
 }
 
 #[test]
-fn assumed_answers_decide() {
+fn assumed_answer_of_a_service_decides_a_request() {
     let project = tested(
         "- {name: open, request: GET /orders, expect: {decision: depends}}
 - {name: allowed, request: GET /orders, assume: {ask: allow}, expect: {decision: forward}}
@@ -603,7 +603,7 @@ components:
 }
 
 #[test]
-fn files_of_ranges_decide_if_they_are_named() {
+fn named_range_files_decide_about_an_address() {
     let project = Project::new();
     project.edit(
         "gateway.yaml",

@@ -80,7 +80,7 @@ fn change_of_every_environment_is_one_line() {
 }
 
 #[test]
-fn patch_that_opens_one_environment_trips() {
+fn patch_that_weakens_one_environment_trips_a_gate() {
     let project = project();
     project.write(
         "prod.yaml",
@@ -106,7 +106,7 @@ fn patch_that_opens_one_environment_trips() {
 }
 
 #[test]
-fn environment_of_one_side_is_one_line() {
+fn added_or_removed_environment_is_one_line() {
     let project = project();
     project.edit(
         "gateway.yaml",
@@ -379,7 +379,7 @@ fn gates_of_a_removed_environment_still_apply() {
 }
 
 #[test]
-fn plan_of_one_environment_names_those_that_go() {
+fn plan_of_one_environment_names_removed_ones() {
     let project = project();
     let key = ["--key", "keys/release.pem", "--yes", "--reason", "first"];
     for environment in ["test", "prod"] {

@@ -11,7 +11,7 @@ const GATEWAY: &str = "version: 1\nname: s\napis: {s: {path: s.yaml}}\n\
     policies:\n  shared: {kind: authorize, expression: 'auth.groups.exists(g, g == \"a\")'}\n  quoted: {kind: authorize, expression: \"true && request.path\"}\n";
 
 #[test]
-fn mistake_is_told_at_its_place_in_the_text() {
+fn mistake_in_an_expression_is_found_at_its_place() {
     let project = Project::empty();
     project.write("gateway.yaml", GATEWAY);
     project.write("s.yaml", DOCUMENT);

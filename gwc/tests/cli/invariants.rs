@@ -121,7 +121,7 @@ fn each_requirement_holds_or_is_violated() {
 }
 
 #[test]
-fn shares_and_copies_of_an_operation_count() {
+fn invariant_includes_upstreams_of_split_and_mirror() {
     for setting in [
         "split: [{upstream: pay, weight: 1}]",
         "split: [{upstream: orders, weight: 9}, {upstream: pay, weight: 1}]",
@@ -168,7 +168,7 @@ fn literals_of_a_path_are_normalised() {
 }
 
 #[test]
-fn one_open_alternative_is_enough() {
+fn one_open_alternative_violates_an_invariant() {
     let project =
         with_invariants("- {name: staff, where: {path: /orders/**}, require: {auth: [keys]}}\n");
     project.edit(

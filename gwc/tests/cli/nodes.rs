@@ -410,7 +410,7 @@ fn drift_reports_gateways_and_sends_the_token() {
 }
 
 #[test]
-fn node_of_another_channel_or_project_disagrees() {
+fn node_of_another_channel_or_project_is_drift() {
     let project = Project::released();
     let id = project.history()[0].1.clone();
     let gateway = Gateway::new(status(&id));

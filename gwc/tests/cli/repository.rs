@@ -108,7 +108,7 @@ fn plan_of_a_linked_project_folder_is_refused() {
 }
 
 #[test]
-fn statement_with_planted_repository_names_ours() {
+fn record_names_no_commit_of_a_planted_repository() {
     let outer = in_folder();
     outer.edit("deploy/gateway.yaml", "5s", "6s");
     let theirs = plant(&outer);
@@ -176,7 +176,7 @@ fn statement_with_windows_line_ends_is_clean() {
 }
 
 #[test]
-fn repository_without_the_project_counts_for_nothing() {
+fn repository_that_lacks_gateway_yaml_is_not_used() {
     let outer = in_folder();
     let deploy = outer.file("deploy");
     git(&deploy, &["init", "-q", "-b", "main"]);
@@ -211,7 +211,7 @@ fn invalid_dot_git_beside_bare_files_is_an_error() {
 }
 
 #[test]
-fn core_worktree_moves_nothing_that_is_compared() {
+fn core_worktree_does_not_change_the_compared_project() {
     let outer = in_folder();
     open_door(&outer, "deploy/orders.yaml");
     // The folder at that path has another project.
@@ -229,7 +229,7 @@ fn core_worktree_moves_nothing_that_is_compared() {
 }
 
 #[test]
-fn included_configuration_moves_nothing() {
+fn include_path_does_not_change_the_compared_project() {
     let outer = in_folder();
     open_door(&outer, "deploy/orders.yaml");
     let other = Project::new();

@@ -125,7 +125,7 @@ fn rollback_counts_readmitted_credentials() {
 }
 
 #[test]
-fn withdrawn_bundle_and_its_end_are_in_the_record() {
+fn record_has_withdrawn_bundle_and_end_of_rollback() {
     let (project, _) = three();
     let left = project.history()[0].1.clone();
     back(&project, &["-1", "--withdraw", "ffffff"]).with(65);

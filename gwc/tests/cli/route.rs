@@ -318,7 +318,7 @@ fn unsupported_policy_is_listed_as_left_out() {
 }
 
 #[test]
-fn sources_revision_bundle_and_file_answer_alike() {
+fn route_is_the_same_for_sources_revision_and_bundle() {
     let project = shop();
     project.write(".gitignore", "/releases/\n*.tar\n");
     git(project.path(), &["init", "-q", "-b", "main"]);
@@ -536,7 +536,7 @@ it by `trailing_slash: ignore`",
 }
 
 #[test]
-fn url_means_the_listener_with_its_port() {
+fn url_selects_the_listener_with_its_port() {
     let project = shop();
     project.write(
         "gateway.yaml",
@@ -574,7 +574,7 @@ fn url_means_the_listener_with_its_port() {
 }
 
 #[test]
-fn other_listener_that_decides_otherwise_is_told() {
+fn note_names_listener_with_another_decision() {
     let project = shop();
     let listeners = "listeners:
   inner: {address: \"127.0.0.1:9090\"}
@@ -605,7 +605,7 @@ fn other_listener_that_decides_otherwise_is_told() {
 }
 
 #[test]
-fn request_id_of_a_trusted_peer_goes_on() {
+fn request_id_of_a_trusted_peer_is_forwarded() {
     let project = shop();
     project.edit(
         "gateway.yaml",

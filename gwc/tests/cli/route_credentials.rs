@@ -108,7 +108,7 @@ fn credential_is_judged_without_its_value() {
 }
 
 #[test]
-fn steps_behind_stripped_credentials_are_told() {
+fn route_shows_the_cors_policy_that_is_not_run() {
     let project = shop();
     project.write(
         "gateway.yaml",

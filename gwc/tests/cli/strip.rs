@@ -100,7 +100,7 @@ fn lone_document_is_stripped_of_gateway_keys() {
 }
 
 #[test]
-fn each_api_of_a_project_with_its_overlays() {
+fn strip_applies_the_overlays_of_the_named_api() {
     let project = Project::bare();
     project.write("api.yaml", DOCUMENT);
     project.write(

@@ -47,7 +47,7 @@ fn messages_of(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) 
 }
 
 #[test]
-fn preflight_that_refuses_a_credential_is_told() {
+fn preflight_that_refuses_a_credential_is_found() {
     let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
         messages_of("credential-not-in-preflight", gateway, document)
     };
@@ -93,7 +93,7 @@ fn preflight_that_refuses_a_credential_is_told() {
 }
 
 #[test]
-fn key_of_a_removed_credential_is_told() {
+fn policy_key_that_reads_a_stripped_field_is_found() {
     let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
         messages_of("stripped-key", gateway, document)
     };
@@ -126,7 +126,7 @@ fn key_of_a_removed_credential_is_told() {
 }
 
 #[test]
-fn key_of_a_scheme_without_a_verifier_is_told() {
+fn setting_of_scheme_without_verifier_is_found() {
     let upstream = ("defaults: {", "defaults: {security: upstream, ");
     for (keys, told_key) in [
         ("strip_credential: true", Some("strip_credential")),

@@ -457,7 +457,7 @@ fn plain_lint_finds_mistakes_of_one_environment() {
 }
 
 #[test]
-fn other_variable_syntaxes_get_the_right_one() {
+fn wrong_variable_syntax_gets_a_suggestion() {
     for wrong in ["${WAIT}", "${var.WAIT}", "$WAIT", "${env:WAIT}"] {
         let text = DOCUMENT.replace("${var:WAIT}", wrong);
         let files = [
@@ -520,7 +520,7 @@ defaults: {upstream: u, security: upstream}
 }
 
 #[test]
-fn a_consumers_file_with_a_level_too_many_says_so() {
+fn consumers_file_with_a_top_level_key_gets_help() {
     let files = [
         (
             "gateway.yaml",
@@ -540,7 +540,7 @@ fn a_consumers_file_with_a_level_too_many_says_so() {
 }
 
 #[test]
-fn a_mistake_that_a_patch_makes_leads_to_its_line() {
+fn mistake_made_by_a_patch_is_at_its_line() {
     let gateway = GATEWAY.replace(
         "defaults:",
         "policies: {two: {kind: timeout, request: 1s}, three: {kind: respond, status: 204}}\ndefaults: {policies: [two, three], ",
@@ -559,7 +559,7 @@ fn a_mistake_that_a_patch_makes_leads_to_its_line() {
 }
 
 #[test]
-fn requirement_of_one_environment_spares_the_others() {
+fn requirement_applies_only_in_its_environment() {
     let gateway = "version: 1
 name: shop
 apis:

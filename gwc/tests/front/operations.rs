@@ -60,7 +60,7 @@ fn operation_id_of_two_paths_is_found_at_the_second() {
 }
 
 #[test]
-fn an_overlay_that_gives_one_id_to_all_is_told() {
+fn duplicate_operation_id_of_an_overlay_is_found() {
     let document = format!(
         "{HEAD}paths:\n  /a: {{get: {{responses: {{\"200\": {{description: ok}}}}}}}}\n  /b: {{get: {{responses: {{\"200\": {{description: ok}}}}}}}}\n"
     );

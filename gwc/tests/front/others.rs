@@ -56,7 +56,7 @@ const REDOCLY: &str = "\
     spec-no-invalid-tag-parents spec-querystring-parameters";
 
 #[test]
-fn every_rule_of_the_other_linters_has_its_row() {
+fn every_rule_of_other_linters_has_a_row() {
     let lists = [SPECTRAL, VACUUM, REDOCLY];
     assert_eq!(SETS.len(), lists.len());
     for (set, list) in SETS.iter().zip(lists) {

@@ -42,7 +42,7 @@ fn same(a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
 }
 
 #[test]
-fn compliance_sets_give_their_output() {
+fn overlay_compliance_sets_give_their_output() {
     let corpus = corpus::folder();
     let sets = corpus.join("conformance/overlay-apply/apply");
     let mut count = 0;
@@ -230,7 +230,7 @@ fn overlaid_11(actions: &str) -> project::Linted {
 }
 
 #[test]
-fn a_copy_is_a_value_of_its_own() {
+fn later_edit_of_a_copy_leaves_its_source_unchanged() {
     // `/b` is changed first, so that the copied value is one that could be changed in place.
     let linted = overlaid_11(
         "- {target: \"$.paths['/b'].get\", update: {tags: [one]}}
@@ -252,7 +252,7 @@ fn a_copy_is_a_value_of_its_own() {
 }
 
 #[test]
-fn a_copy_into_many_places_takes_the_value_as_it_was() {
+fn copy_into_many_places_uses_the_original_value() {
     let linted = overlaid_11(
         "- {target: \"$.paths['/b'].get\", update: {tags: [x]}}
 - {target: \"$.paths.*.get.tags\", copy: \"$.paths['/b'].get.tags\"}
@@ -267,7 +267,7 @@ fn a_copy_into_many_places_takes_the_value_as_it_was() {
 }
 
 #[test]
-fn a_copy_takes_one_value() {
+fn copy_source_must_select_exactly_one_value() {
     for (source, names) in [
         ("$.paths['/nowhere']", vec!["overlay-mismatch"]),
         ("$.paths.*", vec!["overlay-mismatch"]),
@@ -455,7 +455,7 @@ fn target_of_too_many_steps_is_an_error() {
 }
 
 #[test]
-fn values_removed_together_leave_the_others() {
+fn removal_of_many_values_keeps_all_others() {
     let list = DOCUMENT.replacen(
         "x-shared:",
         "x-l: [[0, 1], [2, 3], {a: 4, b: [5, 6]}]\nx-shared:",

@@ -137,7 +137,7 @@ fn misspelt_own_upstream_gets_a_suggestion() {
 }
 
 #[test]
-fn own_timeout_holds_for_the_operations_served() {
+fn timeout_of_own_upstream_holds_for_its_operations() {
     let root = "upstreams: {orders: {targets: {x: {url: \"http://127.0.0.1:9002\"}}, timeouts: {request: 3s}}}";
     let paths = format!(
         "  /o: {{get: {{operationId: o, x-gateway: {{upstream: orders}}, {GET}}}}}\n  \

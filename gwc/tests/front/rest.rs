@@ -65,7 +65,7 @@ fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
 }
 
 #[test]
-fn rest_has_the_roots_security_and_policies() {
+fn unmatched_has_security_and_policies_of_the_root() {
     let slow = "policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
     let apis = "a: {path: a.yaml, unmatched: v}";
     let a = root("defaults: {policies: [slow]}, undeclared_methods: pass");
@@ -83,7 +83,7 @@ fn rest_has_the_roots_security_and_policies() {
 }
 
 #[test]
-fn rest_setting_of_gateway_yaml_has_precedence() {
+fn unmatched_setting_of_gateway_yaml_has_precedence() {
     let root = root("unmatched: u, undeclared_methods: pass");
     let keys = |apis: &str| -> Vec<String> {
         let all = operations(&gateway(apis, ""), &root);
@@ -104,7 +104,7 @@ fn rest_setting_of_gateway_yaml_has_precedence() {
 }
 
 #[test]
-fn internal_paths_are_listed_beside_a_served_rest() {
+fn internal_paths_are_listed_beside_unmatched() {
     let hidden = |apis: &str| -> Vec<Hidden> {
         let compiled = compiled(&gateway(apis, ""), A);
         let lowered = compiled.lowered.expect("it compiles");
@@ -127,7 +127,7 @@ fn internal_paths_are_listed_beside_a_served_rest() {
 }
 
 #[test]
-fn rest_without_security_needs_an_explicit_public() {
+fn unmatched_without_security_needs_public() {
     let open = |said: &str| {
         root(said).replace("security: [{key: []}]\n", "").replace(
             "{operationId: get, ",
@@ -246,7 +246,7 @@ fn unmatched_and_undeclared_values_are_checked() {
 }
 
 #[test]
-fn two_apis_cannot_get_the_same_rest() {
+fn two_apis_cannot_own_equal_unmatched_requests() {
     let two = |first: &str, second: &str| {
         gateway(
             &format!("a: {{path: a.yaml{first}}}, b: {{path: b.yaml{second}}}"),
@@ -333,7 +333,7 @@ fn way_round_finds_templates_with_internal_paths() {
 }
 
 #[test]
-fn way_round_finds_keep_beside_protected_ones() {
+fn way_round_finds_path_readings_keep() {
     let plain = gateway("a: {path: a.yaml}", "");
     let round = "way-round: `a/open` may bypass the protection of 3 of the operations beside it";
     assert_eq!(wrong(&plain, &beside("path_readings: keep")), [round]);
@@ -343,7 +343,7 @@ fn way_round_finds_keep_beside_protected_ones() {
 }
 
 #[test]
-fn keep_beside_a_service_that_decides_is_found() {
+fn path_readings_keep_bypasses_forward_auth() {
     let plain = gateway("a: {path: a.yaml}", "").replace(
         "defaults:",
         "policies: {ask: {kind: forward_auth, upstream: v}}\ndefaults:",
@@ -374,7 +374,7 @@ fn keep_beside_a_service_that_decides_is_found() {
 }
 
 #[test]
-fn keep_beside_an_expression_of_paths_is_found() {
+fn path_readings_keep_without_effect_is_found() {
     let plain = gateway("a: {path: a.yaml}", "").replace(
         "defaults:",
         "policies:\n  below: {kind: authorize, expression: \"request.path.startsWith('/open')\"}\n  \
@@ -409,7 +409,7 @@ fn keep_beside_an_expression_of_paths_is_found() {
 }
 
 #[test]
-fn path_readings_of_the_nearest_place_holds() {
+fn nearest_path_readings_setting_applies() {
     let said = |gateway: &str, a: &str| -> Vec<(String, bool)> {
         let compiled = compiled(gateway, a);
         let lowered = compiled.lowered.as_ref().expect("it compiles");

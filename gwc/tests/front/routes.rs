@@ -136,7 +136,7 @@ const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: api.json}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
 
 #[test]
-fn overlaps_are_told_as_brute_force_finds_them() {
+fn overlap_findings_agree_with_brute_force() {
     let full = prerequisite::is_full();
     let mut dice = Dice(7);
     let mut wrong = Vec::new();

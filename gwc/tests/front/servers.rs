@@ -53,7 +53,7 @@ fn part(upstream: &str, weight: u32) -> String {
 }
 
 #[test]
-fn the_nearest_list_counts_as_a_whole() {
+fn nearest_servers_list_replaces_outer_lists() {
     let (a, b, c) = (to("a"), to("b"), to("c"));
     let paths = format!(
         "  /document: {{get: {{operationId: document, {GET}}}}}\n  \
@@ -78,7 +78,7 @@ fn the_nearest_list_counts_as_a_whole() {
 }
 
 #[test]
-fn several_servers_share_the_requests_out() {
+fn several_servers_become_a_weighted_split() {
     let document = format!("{}, {{url: /plain}}, {}", part("a", 95), part("b", 5));
     let (b, c) = (part("b", 1), part("c", 0));
     let paths = format!(

@@ -25,7 +25,7 @@ fn overlaid(document: &str, actions: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn an_overlay_may_allow() {
+fn an_overlay_can_add_or_remove_an_allowance() {
     assert_eq!(project::text(BROKEN).names(), ["unknown-field"]);
     let post =
         "- {target: \"$.paths['/a'].post\", update: {x-gateway-lint: {allow: [unknown-field]}}}\n";
@@ -130,7 +130,7 @@ fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
 }
 
 #[test]
-fn nearest_level_of_a_rule_wins() {
+fn command_line_level_overrides_gateway_yaml() {
     let level = |name: &str, level| vec![(name.to_owned(), level)];
     let own = leveled("", &Levels::new());
     assert_eq!(own, [("duplicate-tag", Level::Error)]);
@@ -180,7 +180,7 @@ fn levels_of_unknown_and_hard_rules_are_refused() {
 }
 
 #[test]
-fn gateway_yaml_and_x_gateway_may_allow_too() {
+fn gateway_yaml_and_x_gateway_may_allow_rules() {
     let found = |gateway: &str| {
         let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
         let findings = compile::project(files, &Levels::new()).findings;

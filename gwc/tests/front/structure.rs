@@ -17,7 +17,7 @@ fn finding_lines(linted: &project::Linted) -> Vec<String> {
 }
 
 #[test]
-fn each_version_has_its_own_words() {
+fn keywords_are_checked_by_openapi_version() {
     let schema = |text: &str| format!("paths: {{}}\ncomponents: {{schemas: {{A: {text}}}}}\n");
     let parameter =
         |text: &str| format!("paths: {{}}\ncomponents: {{parameters: {{P: {text}}}}}\n");

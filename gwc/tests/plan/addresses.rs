@@ -93,7 +93,7 @@ fn changed_trusted_ranges_show_the_difference() {
 }
 
 #[test]
-fn filter_that_admits_nobody_has_a_plan() {
+fn filter_that_admits_no_address_has_a_plan() {
     let with = |filter: &str| {
         let text = edit(
             GATEWAY,

@@ -48,7 +48,7 @@ fn credential_lines(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn introspection_beside_a_key_sends_credentials() {
+fn introspection_beside_an_api_key_sends_credentials() {
     let new = gateway(ENDPOINT, "A", "");
     for (scheme, place) in [
         ("type: apiKey, in: header, name: X-Key", "x-key"),
@@ -73,7 +73,7 @@ fn introspection_beside_a_key_sends_credentials() {
 }
 
 #[test]
-fn introspection_elsewhere_sends_the_secret_there() {
+fn introspection_at_another_host_sends_the_secret() {
     let document = document("type: http, scheme: bearer", "{token: []}");
     let old = gateway(ENDPOINT, "A", "");
     // The same secret is sent to another host.

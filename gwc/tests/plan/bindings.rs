@@ -48,7 +48,7 @@ fn with_policy(policy: &str, in_chain: bool) -> String {
 }
 
 #[test]
-fn new_authorization_service_is_bound() {
+fn review_of_an_authorization_service_binds_it() {
     let old = with_policy("{kind: forward_auth, upstream: v}", true);
     let new = with_policy("{kind: forward_auth, upstream: w}", true);
     let id = "authorization-changed";

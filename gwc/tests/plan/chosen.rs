@@ -4,7 +4,7 @@ use crate::gated::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit};
 
 #[test]
-fn path_and_fields_of_health_checks_move() {
+fn health_check_path_or_field_change_is_moved() {
     const MOVED: (&str, &str) = ("moved", "moved");
     for (old, new) in [
         ("", ", health: {active: {path: /admin/delete}}"),
@@ -44,7 +44,7 @@ fn share_of_a_mirror_moves_traffic() {
 }
 
 #[test]
-fn link_of_a_deprecation_weakens() {
+fn new_deprecation_link_weakens() {
     let edge = "edge: {kind: headers, response: {remove: [Server]}}";
     let leaving = |link: &str| {
         let policy = format!("{edge}\n  old: {{kind: deprecation, since: 2026-01-01{link}}}");
@@ -110,7 +110,7 @@ fn max_body_above_the_limit_of_checks_relaxes() {
 }
 
 #[test]
-fn max_body_that_ends_a_check_weakens() {
+fn max_body_that_stops_body_validation_weakens() {
     let post = "{operationId: createOrder,";
     assert!(DOCUMENT.contains(post), "{DOCUMENT}");
     let body = |media: &str, max: &str| {

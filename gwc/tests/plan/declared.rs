@@ -1,5 +1,5 @@
-//! Comparison of settings, some of which gwd does not support yet: single edits with the exact expected
-//! lines.
+//! Comparison of settings, some of which gwd does not support yet: single edits with the exact
+//! expected lines.
 
 use std::collections::BTreeSet;
 
@@ -453,7 +453,7 @@ fn gateway_with_unavailable_features_is_refused() {
 }
 
 #[test]
-fn change_that_gwc_cannot_run_has_no_witness() {
+fn change_of_unavailable_feature_has_no_witness() {
     let plan = planned(
         &edit(GATEWAY, "audience: [orders]", "audience: [orders, shop]"),
         DOCUMENT,

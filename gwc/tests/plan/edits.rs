@@ -293,7 +293,7 @@ fn numbers_relax_and_tighten() {
 }
 
 #[test]
-fn policies_come_and_go() {
+fn changed_policy_lists_and_settings_have_lines() {
     assert_eq!(
         document(
             LIST,

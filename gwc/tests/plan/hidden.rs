@@ -199,7 +199,7 @@ fn a_new_name_of_a_target_hides_no_downgrade() {
 }
 
 #[test]
-fn a_secret_that_reaches_another_host_is_told() {
+fn a_secret_that_reaches_another_host_is_a_change() {
     let policies = r#"p: {kind: headers, request: {set: {X-T: "${env:GWS_T}"}}}"#;
     let old = Project { policies, ..PLAIN };
     let moved = Project {

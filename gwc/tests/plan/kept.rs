@@ -55,14 +55,14 @@ fn is_as_kept(name: &str, plan: &Plan, gates: &[&str]) {
 }
 
 #[test]
-fn first_release_is_as_kept() {
+fn plan_of_a_first_release_equals_its_file() {
     let new = side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
     let plan = ::plan::compare(None, &new).unwrap();
     is_as_kept("first_release", &plan, &[]);
 }
 
 #[test]
-fn moved_base_path_is_as_kept() {
+fn plan_of_a_moved_base_path_equals_its_file() {
     let moved = edit(
         GATEWAY,
         "{path: api.yaml}",
@@ -73,7 +73,7 @@ fn moved_base_path_is_as_kept() {
 }
 
 #[test]
-fn moved_operation_is_as_kept_and_as_documented() {
+fn plan_of_a_moved_operation_equals_file_and_page() {
     let moved = edit(DOCUMENT, "  /status:", "  /health/status:");
     let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &moved));
     is_as_kept("moved_operation", &plan, &[]);
@@ -84,7 +84,7 @@ fn moved_operation_is_as_kept_and_as_documented() {
 }
 
 #[test]
-fn removed_api_is_as_kept() {
+fn plan_of_a_removed_api_equals_its_file() {
     let both = edit(
         GATEWAY,
         "{a: {path: api.yaml}}",
@@ -97,7 +97,7 @@ fn removed_api_is_as_kept() {
 }
 
 #[test]
-fn changed_defaults_are_as_kept() {
+fn plan_of_changed_defaults_equals_its_file() {
     let new = edit(
         GATEWAY,
         "defaults: {upstream: u, policies: [slow, edge]",
@@ -109,7 +109,7 @@ fn changed_defaults_are_as_kept() {
 }
 
 #[test]
-fn open_access_and_a_date_are_as_kept() {
+fn plan_of_open_access_and_a_sunset_equals_its_file() {
     let open = edit(
         DOCUMENT,
         "operationId: listOrders,",

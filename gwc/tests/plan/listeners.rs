@@ -5,7 +5,7 @@ use plan::Outcome;
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 #[test]
-fn a_trusted_proxy_more_weakens() {
+fn additional_trusted_proxy_weakens() {
     let listener = |more: &str| {
         edit(
             GATEWAY,

@@ -151,7 +151,7 @@ fn group_that_an_expression_reads_is_no_right() {
 }
 
 #[test]
-fn consumer_of_tokens_that_goes_splits_its_limits() {
+fn removed_token_consumer_splits_its_limits() {
     let app = "  app: {groups: [ops]}\n";
     assert_eq!(
         callers(app, ""),
@@ -195,7 +195,7 @@ fn consumer_of_tokens_that_goes_splits_its_limits() {
 }
 
 #[test]
-fn consumer_of_a_key_id_that_goes_splits_its_limits() {
+fn removed_key_id_consumer_splits_its_limits() {
     let signed = |id: &str| {
         let verifier = format!(
             "staff: {{kind: basic}}, signed: {{kind: hmac_signature, secrets: {{{id}: \"${{env:GWS_A}}\"}}}}"

@@ -17,12 +17,12 @@ fn same_document(from: &str, to: &str) {
 }
 
 #[test]
-fn comments_and_spaces_mean_nothing() {
+fn comments_and_spaces_keep_the_bundle_id() {
     same_document("paths:", "# the paths\n\npaths:   # here");
 }
 
 #[test]
-fn the_order_of_keys_means_nothing() {
+fn order_of_keys_keeps_the_bundle_id() {
     same_document(
         "{operationId: listOrders, summary: List, responses",
         "{summary: List, operationId: listOrders, responses",
@@ -46,7 +46,7 @@ fn the_order_of_keys_means_nothing() {
 }
 
 #[test]
-fn json_means_what_yaml_means() {
+fn json_and_yaml_have_one_bundle_id() {
     let json = r##"{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "security": [{"key": []}], "paths": {
         "/status": {"get": {"operationId": "getStatus", "security": [], "x-gateway": {"public": true}, "responses": {"200": {"description": "fine"}}}},
         "/orders": {"get": {"operationId": "listOrders", "summary": "List", "responses": {"200": {"description": "fine"}}},
@@ -65,7 +65,7 @@ fn json_means_what_yaml_means() {
 }
 
 #[test]
-fn a_file_of_its_own_means_nothing() {
+fn part_moved_to_its_own_file_keeps_the_bundle_id() {
     let split = edit(
         DOCUMENT,
         "{$ref: \"#/components/parameters/Id\"}",
@@ -84,7 +84,7 @@ fn a_file_of_its_own_means_nothing() {
 }
 
 #[test]
-fn names_of_components_mean_nothing() {
+fn renamed_components_keep_the_bundle_id() {
     same(
         GATEWAY,
         &DOCUMENT
@@ -100,7 +100,7 @@ fn names_of_components_mean_nothing() {
 }
 
 #[test]
-fn inlined_references_and_moved_parameters_are_equal() {
+fn inlined_references_keep_the_bundle_id() {
     same_document(
         "{$ref: \"#/components/parameters/Id\"}",
         "{name: id, in: path, required: true, schema: {type: string}}",
@@ -126,7 +126,7 @@ fn inlined_references_and_moved_parameters_are_equal() {
 }
 
 #[test]
-fn spelled_out_defaults_mean_nothing() {
+fn spelled_out_defaults_keep_the_bundle_id() {
     same_document(
         "{operationId: listOrders,",
         "{operationId: listOrders, deprecated: false, security: [{key: []}],",
@@ -151,7 +151,7 @@ fn spelled_out_defaults_mean_nothing() {
 }
 
 #[test]
-fn overlay_and_document_give_the_same_id() {
+fn overlay_and_document_have_one_bundle_id() {
     let plain = edit(DOCUMENT, "x-gateway: {auth: keys}", "x-other: 1");
     let overlay = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.components.securitySchemes.key\", update: {x-gateway: {auth: keys}}}\n";
     let before = side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
@@ -171,7 +171,7 @@ fn overlay_and_document_give_the_same_id() {
 }
 
 #[test]
-fn changed_behaviour_changes_the_id() {
+fn changed_behaviour_changes_the_bundle_id() {
     let before = side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
     let edits = [
         edit(GATEWAY, "timeout: 5s", "timeout: 6s"),

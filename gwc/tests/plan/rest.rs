@@ -113,7 +113,7 @@ fn unmatched_that_is_open_to_everyone_weakens() {
 }
 
 #[test]
-fn callers_of_the_rest_are_compared_like_operations() {
+fn access_to_unmatched_requests_is_compared() {
     let both = with("unmatched: u, undeclared_methods: pass");
     let weaker = edit(
         &both,
@@ -216,7 +216,7 @@ fn unmatched_without_requests_has_a_line() {
 }
 
 #[test]
-fn failed_condition_gives_undeclared_nothing() {
+fn request_that_fails_a_condition_is_not_undeclared() {
     let rest = with("undeclared_methods: pass");
     let conditioned = edit(
         &rest,

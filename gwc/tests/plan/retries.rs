@@ -77,7 +77,7 @@ fn nearer_retries_are_compared_with_those_replaced() {
 }
 
 #[test]
-fn parts_of_an_upstream_come_and_go_with_a_class() {
+fn added_or_removed_upstream_settings_have_a_class() {
     for (old, new, classes) in [
         ("", ", retries: {}", ("relax", "tighten")),
         (

@@ -148,7 +148,7 @@ fn method_rewritten_to_a_protected_one_weakens() {
 }
 
 #[test]
-fn names_of_this_machine_are_one_host() {
+fn names_of_the_local_machine_are_one_host() {
     for url in [
         "http://localhost:9000",
         "http://0.0.0.0:9000",

@@ -142,7 +142,7 @@ fn outside_code(text: &str) -> String {
 }
 
 #[test]
-fn every_format_of_a_small_plan_is_as_kept() {
+fn every_format_of_a_small_plan_equals_its_file() {
     let mut opened = change(Class::Weaken, Section::Security, "listOrders");
     opened.old = "header x-key by keys".into();
     opened.source_old = opened.source_new.clone();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_fall_into_parts() {
+    fn template_is_split_into_literals_and_parameters() {
         let literal = |text, start| Part::Literal { text, start };
         let parameter = |name, bytes| Part::Parameter { name, bytes };
         assert_eq!(

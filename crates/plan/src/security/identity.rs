@@ -576,7 +576,7 @@ mod tests {
     use super::is_identity;
 
     #[test]
-    fn names_of_identities_are_known_by_parts() {
+    fn identity_fields_are_found_by_words_of_their_name() {
         for name in [
             "Authorization",
             "cookie",

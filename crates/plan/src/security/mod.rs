@@ -1,6 +1,6 @@
 //! Comparison of access (plan.md, *Security order*).
 //!
-//! Access to a route is the product of several components, each in its own file. A component
+//! Access to a route consists of several components, each in its own file. A component
 //! compares an old [`Access`] with a new one and reports each difference with its [`Verdict`].
 //! [`COMPONENTS`] lists them. The comparison is made per cell of requests, so the two sides may be
 //! different operations.

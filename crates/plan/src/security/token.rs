@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::who::HeldCredential;
 
-/// Unix time of all witnesses, in seconds (1998). Credentials of real projects are still valid
-/// then. A token that expired earlier can be built, too.
+/// Unix time of all witnesses, in seconds (1998). It is so early that the expiry of a credential in
+/// a real project is later. It is late enough that a time before it, such as the expiry of a token
+/// within the leeway, is still positive.
 pub const AT_S: u64 = 900_000_000;
 
 /// Name of the fact with a token's algorithm and key.
