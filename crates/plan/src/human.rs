@@ -1,5 +1,5 @@
-//! Plan as text for people: counts first, then one line per change, or for changes of routing with
-//! one cause ([`super::fold`]). Long lists are shortened.
+//! Plan as text for people: counts first, then one line per change. Changes of routing with one
+//! cause share a line ([`super::fold`]). Long lists are shortened.
 
 use std::collections::BTreeMap;
 

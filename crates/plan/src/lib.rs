@@ -87,8 +87,7 @@ pub struct Plan {
     pub environments: BTreeSet<String>,
     /// Changes, in the order of the plan.
     pub changes: Vec<Change>,
-    /// True if a release would not change behaviour: all changes are changes of prose and of
-    /// release rules.
+    /// True if a release would not change behaviour: all changes concern prose or release rules.
     pub no_op: bool,
     /// Inputs that were not available: `source` of the old side, or `schemas` of a bundle that was
     /// built before contracts contained schemas.

@@ -1,6 +1,6 @@
-//! Requests of upstreams that a change opens to more callers ([`model::outbound::openings`]): an
-//! operation becomes able to reach the upstream path of another operation with stricter access, or
-//! takes the place of one.
+//! Requests to upstreams that a change opens to more callers ([`model::outbound::openings`]): an
+//! operation newly reaches the upstream path of another operation with stricter access, or takes
+//! the place of such an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +25,7 @@ const UNKNOWN: &str = "the gateway does not know what an upstream serves at a pa
 /// Reason for a missing witness of an operation that was not compared.
 const TOO_MANY: &str = "the gateway needs more comparisons of paths than the limit allows";
 
-/// Reason for a missing witness of weaker access to the same request of an upstream.
+/// Reason for a missing witness of weaker access to the same request to an upstream.
 const OTHER_REQUEST: &str =
     "clients send another request than before; the upstream receives the same one";
 
@@ -35,8 +35,8 @@ const NAMED_MAX: usize = 3;
 /// Old operation and the operation that now sends its requests to the upstream.
 pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
 
-/// Reports the requests of upstreams that the new side opens. Returns the operations that replace
-/// others at their upstream.
+/// Reports the requests to upstreams that the new side opens to more callers. Returns the operations
+/// that replace others at their upstream.
 pub(crate) fn compare<'a>(
     old: &'a ir::Gateway,
     new: &'a ir::Gateway,

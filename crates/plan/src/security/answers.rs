@@ -36,9 +36,10 @@ enum Rule {
     Separates,
     /// Like [`Rule::Protects`]. Compared only if a credential is required.
     Withholds(fn(&str) -> u64),
-    /// A media type that browsers execute admits more.
+    /// Media type of the body. One that browsers execute admits more than all others.
     Runs,
-    /// The upstream's own value may disclose information. It discloses more than a missing value.
+    /// The upstream's own value admits more than a missing field, because it may disclose
+    /// information.
     Discloses,
 }
 
@@ -466,8 +467,8 @@ fn cross_domain(value: &str) -> u64 {
     }
 }
 
-/// Strength of Expires (RFC 9111 §5.3) and of nginx's X-Accel-Expires: a time in the past, for which
-/// `0` and `-1` are usual.
+/// Strength of Expires (RFC 9111 §5.3) and of nginx's X-Accel-Expires: 1 for the values `0` and
+/// `-1`, which mean that the response has already expired.
 fn expired(value: &str) -> u64 {
     u64::from(matches!(value.trim(), "0" | "-1"))
 }

@@ -48,7 +48,7 @@ pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> 
                 .any(|pattern| spiffe::matches(pattern, value))
 }
 
-/// Certificate with exactly these properties, in the form of [`witness::text`].
+/// Certificate with exactly the properties of a credential, in the form of [`witness::text`].
 pub(super) fn of(held: &HeldCredential<'_>) -> String {
     let names = held.some.iter().filter(|(fact, _)| *fact == "sans");
     let names = names.map(|(_, name)| ("san", *name));

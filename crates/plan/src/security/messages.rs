@@ -9,8 +9,9 @@ use super::{Access, Difference, Verdict, schemas};
 /// Validation modes, weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
 
-/// Policies that refuse messages because of their content. Other numbers are `relax` or `tighten`,
-/// but removing such a policy, a limit or a rule is a change of access.
+/// Kinds of policies that refuse messages because of their content. A changed number in their
+/// settings is `relax` or `tighten`. The removal of such a policy, a limit or a rule is a change of
+/// access.
 const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
 
 /// Compares the validation modes for requests and responses.
@@ -150,9 +151,9 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares the guards of each kind: what the policies of the kind check together. A greater number
-/// is compared where the policy is defined, but a part that is no longer checked admits every such
-/// content.
+/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that the policies of the
+/// kind have together. A limit or rule that no policy has any more admits more. The comparison of
+/// policy definitions reports changed values of a limit.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
@@ -179,7 +180,7 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 /// Policies of one kind in a chain that refuse messages.
 struct Guard<'a> {
     names: Vec<&'a str>,
-    /// Settings that the policies have: limits and rules.
+    /// Paths of the settings that the policies have: limits and rules.
     parts: BTreeSet<String>,
 }
 
@@ -204,7 +205,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Names of the policies, and the parts that only this side checks.
+    /// Names of the policies, and the limits and rules that only this side has.
     fn beyond(&self, other: &Self) -> String {
         let own: Vec<&str> = self
             .parts

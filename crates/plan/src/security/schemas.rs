@@ -290,7 +290,7 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
     let all = cone.operation.parameters.iter();
     let mut all = all.filter(|one| one.place == place);
     let found = match place {
-        // A path parameter may have another name on this side: then use the first one.
+        // If no path parameter of this side has the name, use its first path parameter.
         Place::Path => {
             let named = all.clone().find(|one| *one.name == **name);
             named.or_else(|| all.next())

@@ -352,8 +352,8 @@ impl Facts<'_, '_> {
         if self.settings.text(&["session", "same_site"]) == Some("strict") {
             self.requirements.has.insert(SAME_SITE.to_owned());
         }
-        // A session goes on while the provider does not answer a refresh. With a shorter timeout,
-        // more refusals of the provider come too late.
+        // A session continues if the provider does not answer a refresh in time. With a shorter
+        // timeout, more answers that would end the session come too late.
         let timeout_ms = match self.settings.get(&["timeout"]) {
             Some(Value::One(Scalar::Duration(ms))) => *ms,
             _ => auth::oidc::TIMEOUT_MS,
@@ -380,7 +380,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds the accepted bindings of tokens: none, or to a certificate of this source.
+    /// Adds the accepted bindings of tokens: none, or to a certificate from the configured source.
     fn binding(&mut self) {
         let by_certificate = || match self.settings.has(&[binding::CERTIFICATE_HEADER]) {
             true => mtls::Source::Field.name(),
