@@ -60,8 +60,8 @@ pub struct Rules {
     /// before they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<BTreeSet<String>>,
-    /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared
-    /// when they were merged, and a release may join several merges.
+    /// Entries of the acknowledgement file. `None` for a source artifact: a new entry is reported
+    /// when its branch is compared before the merge, and not again when a release joins merges.
     #[serde(skip)]
     pub acknowledged: Option<Vec<Acknowledgement>>,
 }

@@ -17,7 +17,7 @@ use sources::project::files::Files;
 /// Document of an API after its own checks.
 pub(super) struct Checked<'e> {
     entry: &'e ApiEntry,
-    /// `None` if the document is not an OpenAPI document.
+    /// Content of the document. `None` if it is not an OpenAPI document.
     described: Option<Described>,
     overlay_failed: bool,
     /// Findings of this document. Each document has its own sink, so the order of findings does not

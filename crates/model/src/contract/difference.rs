@@ -10,8 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint, because an
-/// acknowledgement covers the content that it stands for.
+/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint. A shorter digest would
+/// not be safe, because an acknowledgement covers the content for which the digest stands.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }

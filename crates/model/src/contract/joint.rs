@@ -221,8 +221,8 @@ impl Joint {
     }
 }
 
-/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint, because an
-/// acknowledgement covers the content that it stands for.
+/// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint. A shorter digest would
+/// not be safe, because an acknowledgement covers the content for which the digest stands.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }
