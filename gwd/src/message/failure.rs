@@ -89,6 +89,24 @@ pub(crate) struct FailureInfo {
     pub(crate) blame: Blame,
 }
 
+/// Values of [`FailureInfo`], in the order of its fields.
+type Info = (u16, &'static str, &'static str, &'static str, Blame);
+
+const HEAD_TOO_LARGE: Info = (
+    431,
+    "upstream_head_too_large",
+    "http_request_error",
+    "The request's header fields are too large for the service",
+    Blame::Client,
+);
+const UPLOAD_STALLED: Info = (
+    408,
+    "request_timeout",
+    "http_request_error",
+    "The request's body did not arrive in time",
+    Blame::Client,
+);
+
 impl Kind {
     /// Kind of failure for an error while the client's body is read. A client that closes only its
     /// sending side over HTTP/1.1 may still read a response: [`Kind::ClientBody`].
@@ -230,13 +248,7 @@ impl Kind {
                 UNAVAILABLE.title,
                 Blame::Gateway,
             ),
-            Self::HeadTooLarge => (
-                431,
-                "upstream_head_too_large",
-                "http_request_error",
-                "The request's header fields are too large for the service",
-                Blame::Client,
-            ),
+            Self::HeadTooLarge => HEAD_TOO_LARGE,
             Self::TooLarge => (
                 413,
                 "body_too_large",
@@ -244,13 +256,7 @@ impl Kind {
                 "The request's body is too large",
                 Blame::Gateway,
             ),
-            Self::UploadStalled => (
-                408,
-                "request_timeout",
-                "http_request_error",
-                "The request's body did not arrive in time",
-                Blame::Client,
-            ),
+            Self::UploadStalled => UPLOAD_STALLED,
             Self::ClientBody => (
                 400,
                 "request_body_invalid",

@@ -2,6 +2,8 @@ use super::*;
 use crate::router::HostTable;
 use bundle::ir::{Cidr, ForwardingField, ListenerLimits};
 
+mod forwarding;
+
 fn listener(trusted: &[&str]) -> Listener {
     Listener {
         slashes: crate::path::Slashes::Keep,
@@ -258,99 +260,6 @@ fn managed_fields_cannot_be_conditions() {
     assert!(!policy::conditions::is_removed("x-version"));
 }
 
-/// A byte beyond ASCII in the client's element does not hide the element of the proxy.
-#[test]
-fn unreadable_elements_do_not_hide_others() {
-    for (line, expected) in [
-        (&b"\xe9, 1.1.1.1"[..], "1.1.1.1"),
-        (b"8.8.8.8, \xe9, 1.1.1.1", "1.1.1.1"),
-        (b"1.1.1.1, \xe9", "10.0.0.1"),
-        (b"\xe9", "10.0.0.1"),
-    ] {
-        let mut parts = request(
-            "GET",
-            "/",
-            &[("host", "h"), ("forwarded", "for=8.8.8.8;host=a")],
-        );
-        let fields = &mut parts.headers;
-        fields.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
-        fields.append("x-forwarded-host", HeaderValue::from_static("evil"));
-        let appended = HeaderValue::from_bytes(b"\xe9, \", b").unwrap();
-        fields.append("x-forwarded-host", appended);
-        let peer = "10.0.0.1".parse().unwrap();
-        let listener = Listener {
-            forwarding_fields: ForwardingField::ALL[..5].into(),
-            ..listener(&["10.0.0.0/8"])
-        };
-        let admitted = admit(parts, &listener, peer).unwrap();
-        assert_eq!(admitted.client.to_string(), expected);
-        let headers = &admitted.head.headers;
-        let believed = believed::Believed::of(headers);
-        assert_eq!(headers["x-forwarded-host"], "b", "{expected}");
-        assert_eq!(believed.host.unwrap(), "b", "{expected}");
-    }
-}
-
-/// The proxy appends to the lists that a client sent: the client's elements do not count.
-#[test]
-fn elements_of_the_client_are_not_trusted() {
-    let cases: [(&[(&str, &str)], &str); 6] = [
-        (
-            &[(
-                "forwarded",
-                "for=8.8.8.8;host=a;proto=https, for=1.1.1.1;host=b;proto=http",
-            )],
-            "1.1.1.1 http b forwarded=for=8.8.8.8, for=1.1.1.1;host=b;proto=http",
-        ),
-        (
-            &[
-                ("x-forwarded-for", "8.8.8.8, 1.1.1.1"),
-                ("x-forwarded-host", "a, b"),
-                ("x-forwarded-proto", "https"),
-                ("x-forwarded-proto", "http"),
-            ],
-            "1.1.1.1 http b",
-        ),
-        // Two trusted proxies: the one nearest to the client is believed.
-        (
-            &[
-                ("x-forwarded-for", "8.8.8.8, 1.1.1.1, 10.0.0.2"),
-                ("x-forwarded-host", "a, b, c"),
-                ("x-forwarded-proto", "https"),
-            ],
-            "1.1.1.1 https b",
-        ),
-        (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
-        // The client knows its own address.
-        (
-            &[
-                ("x-forwarded-for", "1.1.1.1"),
-                ("forwarded", "for=1.1.1.1;host=a;proto=https"),
-            ],
-            "1.1.1.1 - -",
-        ),
-        (
-            &[("forwarded", "for=8.8.8.8;host=a, for=1.1.1.1;host=<")],
-            "1.1.1.1 - - forwarded=for=8.8.8.8, for=1.1.1.1;host=<",
-        ),
-    ];
-    for (fields, expected) in cases {
-        let admitted = admitted_from_proxy(&[&[("host", "h")], fields].concat());
-        let headers = &admitted.head.headers;
-        let found = believed::Believed::of(headers);
-        let host = found
-            .host
-            .as_ref()
-            .map_or("-", |host| host.to_str().unwrap());
-        let proto = found.proto.unwrap_or("-");
-        let mut seen = format!("{} {proto} {host}", admitted.client);
-        if let Some(forwarded) = headers.get("forwarded") {
-            seen += &format!(" forwarded={}", forwarded.to_str().unwrap());
-        }
-        assert_eq!(seen, expected);
-    }
-}
-
 #[test]
 fn hops_of_the_gateway_leave_an_upstreams_via() {
     let left = |text: &str| {
@@ -546,110 +455,6 @@ fn only_allowed_trailers_are_announced_and_passed() {
     trailers(&mut fields, &[key]);
     let left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
     assert_eq!(left, ["x-sum"]);
-}
-
-#[test]
-fn forwarded_names_the_client_if_the_proxies_write_it() {
-    let client = |fields: &[(&str, &str)]| {
-        let mut all = vec![("host", "h")];
-        all.extend(fields);
-        let parts = request("GET", "/", &all);
-        let listener = Listener {
-            forwarding_fields: [ForwardingField::Forwarded].into(),
-            ..listener(&["10.0.0.0/8", "2001:db8::/32"])
-        };
-        let peer = "10.0.0.1".parse().unwrap();
-        admit(parts, &listener, peer).unwrap().client.to_string()
-    };
-    let forwarded = |value| client(&[("forwarded", value)]);
-    assert_eq!(forwarded("for=203.0.113.9"), "203.0.113.9");
-    assert_eq!(
-        forwarded("for=6.6.6.6, For=\"203.0.113.9:99\";by=10.1.1.1, for=10.9.9.9"),
-        "203.0.113.9"
-    );
-    assert_eq!(
-        forwarded("proto=http;for=\"[2001:db9::1]:99\""),
-        "2001:db9::1"
-    );
-    assert_eq!(
-        forwarded("for=203.0.113.9, for=\"[2001:db8::1]\""),
-        "203.0.113.9"
-    );
-    // `unknown` ends the list of hops that count: earlier hops are not used.
-    assert_eq!(
-        forwarded("for=203.0.113.9, for=unknown, for=10.2.2.2"),
-        "10.2.2.2"
-    );
-    assert_eq!(forwarded("for=203.0.113.9, proto=http"), "10.0.0.1");
-    // A quote that does not end hides no later element.
-    assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "7.7.7.7");
-    assert_eq!(forwarded("for=6.6.6.6;a=\", for=7.7.7.7"), "7.7.7.7");
-    assert_eq!(
-        forwarded("for=6.6.6.6;a=\"\\, for=\"[2001:db9::1]\""),
-        "2001:db9::1"
-    );
-    // A comma inside quotes does not end an element.
-    assert_eq!(
-        forwarded("for=203.0.113.9;host=\"a, for=6.6.6.6\""),
-        "203.0.113.9"
-    );
-}
-
-/// A proxy that writes one kind of fields passes on what the client sent in the other kind.
-#[test]
-fn fields_that_the_proxies_do_not_write_are_removed() {
-    let fields = [
-        ("host", "h"),
-        ("forwarded", "for=203.0.113.9;host=new;proto=https"),
-        ("x-forwarded-for", "198.51.100.7:4711"),
-        ("x-forwarded-host", "old"),
-        ("x-forwarded-port", "99"),
-        ("x-forwarded-prefix", "/old"),
-        ("x-forwarded-proto", "http"),
-    ];
-    for (written, client, host, names) in [
-        (
-            &ForwardingField::USUAL[..],
-            "198.51.100.7",
-            "-",
-            "x-forwarded-for x-forwarded-proto",
-        ),
-        (
-            &[
-                ForwardingField::XForwardedFor,
-                ForwardingField::XForwardedHost,
-            ],
-            "198.51.100.7",
-            "old",
-            "x-forwarded-for x-forwarded-host",
-        ),
-        (
-            &[ForwardingField::Forwarded],
-            "203.0.113.9",
-            "new",
-            "forwarded",
-        ),
-    ] {
-        let admitted = admitted_by(written, &fields);
-        assert_eq!(admitted.client.to_string(), client);
-        let believed = believed::Believed::of(&admitted.head.headers);
-        let believed = believed.host.as_ref();
-        assert_eq!(believed.map_or("-", |host| host.to_str().unwrap()), host);
-        assert_eq!(left(&admitted).join(" "), names);
-        // Without the field of the proxies, the peer is the client.
-        let without = |name: &str| written.iter().all(|field| field.name() != name);
-        let fewer = fields.into_iter().filter(|(name, _)| without(name));
-        let fewer: Vec<_> = fewer.collect();
-        assert_eq!(admitted_by(written, &fewer).client.to_string(), "10.0.0.1");
-    }
-    // A malformed field of the proxies does not make the client's other field count.
-    let fields = [
-        ("host", "h"),
-        ("forwarded", "for=203.0.113.9"),
-        ("x-forwarded-for", "garbage"),
-    ];
-    let admitted = admitted_by(&ForwardingField::USUAL, &fields);
-    assert_eq!(admitted.client.to_string(), "10.0.0.1");
 }
 
 /// Names of the fields of an admitted request other than `Host`, sorted.

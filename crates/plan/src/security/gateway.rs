@@ -139,30 +139,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: None,
         });
     }
-    if let (Some(old), Some(new)) = (old, new)
-        && old.forwarding_fields() != new.forwarding_fields()
-        && !old.trusted_proxies.is_empty()
-        && !new.trusted_proxies.is_empty()
-    {
-        let names = |listener: &ir::Listener| {
-            let fields = listener.forwarding_fields().iter();
-            fields
-                .map(|field| field.name())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let gained = |field| !old.forwarding_fields().contains(field);
-        found.push(Found {
-            subject: subject("forwarding_fields"),
-            class: match new.forwarding_fields().iter().any(gained) {
-                true => Class::Weaken,
-                false => Class::Strengthen,
-            },
-            id: "forwarding-fields-changed",
-            old: Some(names(old)),
-            new: Some(names(new)),
-        });
-    }
+    found.extend(forwarding_fields(old, new));
     let shown = |list: &[Believed]| {
         let all = list.iter().map(|(key, range)| format!("{key} {range}"));
         Some(all.collect::<Vec<_>>().join(", "))
@@ -177,6 +154,29 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         });
     }
     found
+}
+
+/// Compares the forwarding fields that trusted proxies are believed to write.
+fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Option<Found> {
+    let (old, new) = (old?, new?);
+    let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
+    if before == after || old.trusted_proxies.is_empty() || new.trusted_proxies.is_empty() {
+        return None;
+    }
+    let names = |fields: &[ir::ForwardingField]| {
+        let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+        Some(names.join(", "))
+    };
+    Some(Found {
+        subject: format!("listener {} forwarding_fields", new.name),
+        class: match after.iter().all(|field| before.contains(field)) {
+            true => Class::Strengthen,
+            false => Class::Weaken,
+        },
+        id: "forwarding-fields-changed",
+        old: names(before),
+        new: names(after),
+    })
 }
 
 /// Maximum number of address ranges that are listed if only a part of a range changed.
