@@ -152,7 +152,7 @@ impl Asking<'_, '_> {
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
             }
             Answer::Declined(body) => {
-                let body = Incoming::Http2(Box::new(body));
+                let body = Incoming::Http2(body);
                 let response = Response::from_parts(head, body);
                 Ok(self.declined(Box::new(response), lease))
             }

@@ -20,7 +20,7 @@ use crate::message::body::RequestBody;
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {
     Agreed(Tunnel),
-    Declined(Incoming),
+    Declined(Box<Incoming>),
 }
 
 /// Upstream side of a tunnel. Dropping it before both sides have ended resets the stream.
@@ -86,7 +86,7 @@ impl Connection {
             false => {
                 // Ignore an error: the stream may have ended already.
                 let _gone = send.send_data(Bytes::new(), true);
-                Answer::Declined(Incoming::new(receive, None, open))
+                Answer::Declined(Box::new(Incoming::new(receive, None, open)))
             }
         }))
     }
