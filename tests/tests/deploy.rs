@@ -1,0 +1,381 @@
+//! Files of `deploy/`: units, image, manifests, packages, alerts and dashboard agree with the programs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Root folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(path: &str) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(path: &str) -> Value {
+    serde_yaml_ng::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Standard output of a command. Panics if the command fails.
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{out}\n{errors}");
+    out
+}
+
+/// Long options of `gwd run`, without hyphens at the beginning.
+fn options() -> BTreeSet<String> {
+    let help = output(Command::new(e2e::binaries::gwd()).args(["run", "--help"]));
+    let words = help.split_whitespace();
+    let names = words.filter_map(|word| word.strip_prefix("--"));
+    let name = |word: &str| word.split(['[', '=']).next().unwrap_or_default().to_owned();
+    names.map(name).collect()
+}
+
+#[test]
+fn configurations_have_only_options_of_gwd() {
+    let known = options();
+    assert!(known.contains("drain-timeout"), "{known:?}");
+    for path in ["systemd", "container", "kubernetes"] {
+        let path = format!("deploy/{path}/gwd.toml");
+        let settings: toml::Table = text(&path).parse().unwrap();
+        for key in settings.keys() {
+            assert!(known.contains(key), "{path}: {key}");
+        }
+    }
+    // Variables of containers are options, too.
+    for path in [
+        "compose/compose.yaml",
+        "container/Dockerfile",
+        "kubernetes/statefulset.yaml",
+    ] {
+        let text = text(&format!("deploy/{path}"));
+        let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
+        for (at, _) in text.match_indices("GWD_") {
+            let rest = &text[at + "GWD_".len()..];
+            let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            let option = rest[..end].to_ascii_lowercase().replace('_', "-");
+            assert!(known.contains(&option), "{path}: GWD_{}", &rest[..end]);
+        }
+    }
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    if !prerequisite::program("systemd-analyze") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let gwd = e2e::binaries::gwd().to_str().unwrap().to_owned();
+    for name in ["gwd.service", "gwd.socket"] {
+        let unit = text(&format!("deploy/systemd/{name}")).replace("/usr/bin/gwd", &gwd);
+        std::fs::write(folder.path().join(name), unit).unwrap();
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--man=no"]);
+        output(verify.arg(folder.path().join(name)));
+    }
+    // A score of 10 is an unconfined service.
+    let mut security = Command::new("systemd-analyze");
+    security.args(["security", "--offline=true", "--threshold=20"]);
+    output(security.arg(folder.path().join("gwd.service")));
+}
+
+#[test]
+fn drain_ends_before_the_process_is_killed() {
+    let settings: toml::Table = text("deploy/kubernetes/gwd.toml").parse().unwrap();
+    let seconds = |key: &str| {
+        let text = settings[key].as_str().unwrap();
+        text.strip_suffix('s').unwrap().parse::<u64>().unwrap()
+    };
+    // gwd ends 5 s after the times of a drain, whatever happens.
+    let ends = seconds("pre-stop") + seconds("drain-timeout") + 5;
+    let pod = &yaml("deploy/kubernetes/statefulset.yaml")["spec"]["template"]["spec"];
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= ends);
+    let unit = text("deploy/systemd/gwd.service");
+    let stop = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("TimeoutStopSec="));
+    assert!(stop.unwrap().parse::<u64>().unwrap() > ends);
+    let compose = text("deploy/compose/compose.yaml");
+    assert!(compose.contains("stop_grace_period: 35s"));
+}
+
+#[test]
+fn pods_are_confined_and_probed() {
+    let set = yaml("deploy/kubernetes/statefulset.yaml");
+    let pod = &set["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let confined = &container["securityContext"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(confined["readOnlyRootFilesystem"], true);
+    assert_eq!(confined["allowPrivilegeEscalation"], false);
+    assert_eq!(confined["capabilities"]["drop"][0], "ALL");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    for (probe, path) in [
+        ("readinessProbe", "/readyz"),
+        ("livenessProbe", "/livez"),
+        ("startupProbe", "/readyz"),
+    ] {
+        assert_eq!(container[probe]["httpGet"]["path"], path);
+        assert_eq!(container[probe]["httpGet"]["port"], "admin");
+    }
+    // Each mount has its volume.
+    let names = |list: &Value| -> BTreeSet<String> {
+        let items = list.as_array().unwrap().iter();
+        items
+            .map(|item| item["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut volumes = names(&pod["volumes"]);
+    let claim = &set["spec"]["volumeClaimTemplates"][0]["metadata"]["name"];
+    volumes.insert(claim.as_str().unwrap().to_owned());
+    assert_eq!(names(&container["volumeMounts"]), volumes);
+    // The list of kustomize has each manifest.
+    let listed = yaml("deploy/kubernetes/kustomization.yaml")["resources"].clone();
+    let listed: BTreeSet<String> = serde_json::from_value(listed).unwrap();
+    let folder = std::fs::read_dir(root().join("deploy/kubernetes")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files = files.filter(|name| name.ends_with(".yaml") && name != "kustomization.yaml");
+    assert_eq!(files.collect::<BTreeSet<_>>(), listed);
+    for path in ["networkpolicy", "poddisruptionbudget"] {
+        let spec = &yaml(&format!("deploy/kubernetes/{path}.yaml"))["spec"];
+        let selector = [&spec["podSelector"], &spec["selector"]];
+        let labels = selector
+            .iter()
+            .map(|one| &one["matchLabels"]["app.kubernetes.io/name"]);
+        assert!(labels.into_iter().any(|label| label == "gwd"), "{path}");
+    }
+}
+
+#[test]
+fn image_has_its_sources_and_no_privileges() {
+    let file = text("deploy/container/Dockerfile");
+    assert!(file.contains("\nUSER 65532:65532\n"));
+    assert!(file.contains("\nENTRYPOINT [\"/usr/bin/gwd\"]\n"));
+    let ignored = text("deploy/container/Dockerfile.dockerignore");
+    let allowed = |path: &str| ignored.lines().any(|line| line == format!("!{path}"));
+    let workspace: toml::Table = text("Cargo.toml").parse().unwrap();
+    let members = workspace["workspace"]["members"].as_array().unwrap().iter();
+    for member in members.map(|member| member.as_str().unwrap()) {
+        let is_allowed = allowed(member) || allowed(member.split('/').next().unwrap());
+        assert!(
+            is_allowed || allowed(&format!("{member}/Cargo.toml")),
+            "{member}"
+        );
+    }
+    for path in [
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "deploy/container/gwd.toml",
+    ] {
+        assert!(allowed(path), "{path}");
+    }
+    // The base has the C library and libgcc, and nothing else that gwd needs.
+    if !prerequisite::program("ldd") {
+        return;
+    }
+    let libraries = output(Command::new("ldd").arg(e2e::binaries::gwd()));
+    for line in libraries.lines() {
+        let known = [
+            "linux-vdso",
+            "libgcc_s.so.1",
+            "libm.so.6",
+            "libc.so.6",
+            "ld-linux",
+        ];
+        assert!(known.iter().any(|name| line.contains(name)), "{line}");
+    }
+}
+
+#[test]
+fn debian_packages_are_reproducible_and_run() {
+    if !prerequisite::program("dpkg-deb") || !prerequisite::program("objdump") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bin = e2e::binaries::gwd().parent().unwrap();
+    let build = |out: &Path| -> Vec<PathBuf> {
+        let mut command = Command::new(root().join("deploy/debian/build"));
+        command
+            .args([bin, out])
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .env("DPKG_DEB_COMPRESSOR_TYPE", "none");
+        output(&mut command).lines().map(PathBuf::from).collect()
+    };
+    let first = build(&folder.path().join("a"));
+    let second = build(&folder.path().join("b"));
+    assert_eq!((first.len(), second.len()), (2, 2));
+    for (one, other) in first.iter().zip(&second) {
+        let [one, other] = [one, other].map(|path| std::fs::read(path).unwrap());
+        assert!(one == other, "the packages differ");
+    }
+    for (package, name) in first.iter().zip(["gwc", "gwd"]) {
+        let to = folder.path().join(name);
+        output(Command::new("dpkg-deb").arg("-x").args([package, &to]));
+        let version = output(Command::new(to.join("usr/bin").join(name)).arg("--version"));
+        assert!(version.starts_with(name), "{version}");
+        assert!(to.join(format!("usr/share/man/man1/{name}.1.gz")).is_file());
+        let completion = format!("usr/share/bash-completion/completions/{name}");
+        assert!(to.join(completion).is_file());
+    }
+    let gwd = folder.path().join("gwd");
+    assert!(gwd.join("lib/systemd/system/gwd.service").is_file());
+    let fields = output(Command::new("dpkg-deb").arg("-f").arg(&first[1]));
+    assert!(fields.contains("Depends: libc6 (>= 2."), "{fields}");
+    let kept = output(
+        Command::new("dpkg-deb")
+            .args(["-I"])
+            .arg(&first[1])
+            .arg("conffiles"),
+    );
+    assert_eq!(kept, "/etc/gwd/gwd.toml\n");
+}
+
+/// Names of metrics in an expression.
+fn metrics(expression: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = expression.split(|c: char| !is_part(c));
+    let own = |word: &&str| {
+        ["gwd_", "http_server_", "http_client_", "process_"]
+            .iter()
+            .any(|prefix| word.starts_with(prefix))
+    };
+    words.filter(own).map(str::to_owned).collect()
+}
+
+/// Expressions of the dashboard, with Grafana's variables replaced.
+fn panels() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&text("deploy/grafana/gwd.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let expressions = targets.map(|target| target["expr"].as_str().unwrap().to_owned());
+    expressions
+        .map(|text| text.replace("$__rate_interval", "5m").replace(['$'], ""))
+        .collect()
+}
+
+/// Expressions of the alerts and recorded rates.
+fn rules() -> Vec<Value> {
+    let groups = yaml("deploy/prometheus/rules.yaml")["groups"].clone();
+    let groups = groups.as_array().unwrap().iter();
+    groups
+        .flat_map(|group| group["rules"].as_array().unwrap().clone())
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_use_metrics_of_gwd() {
+    let mut sources = String::new();
+    let mut folders = vec![root().join("gwd/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => sources += &std::fs::read_to_string(path).unwrap(),
+            }
+        }
+    }
+    let expressions = rules()
+        .into_iter()
+        .map(|rule| rule["expr"].as_str().unwrap().to_owned());
+    let all: Vec<String> = expressions.chain(panels()).collect();
+    assert!(all.len() > 60, "{}", all.len());
+    let mut used = BTreeSet::new();
+    for expression in &all {
+        used.extend(metrics(expression));
+    }
+    for metric in &used {
+        let names = ["", "_bucket", "_count", "_sum"];
+        let base = names
+            .iter()
+            .filter_map(|suffix| metric.strip_suffix(suffix));
+        let is_known = base
+            .into_iter()
+            .any(|name| sources.contains(&format!("\"{name}\"")));
+        assert!(is_known, "{metric} is no metric of gwd");
+    }
+    assert!(used.len() > 40, "{used:?}");
+}
+
+#[test]
+fn alerts_fire_as_their_tests_say() {
+    if !prerequisite::program("promtool") {
+        return;
+    }
+    let folder = root().join("deploy/prometheus");
+    for arguments in [
+        ["check", "rules", "rules.yaml"],
+        ["test", "rules", "rules_test.yaml"],
+    ] {
+        output(
+            Command::new("promtool")
+                .args(arguments)
+                .current_dir(&folder),
+        );
+    }
+    // The dashboard's expressions are valid PromQL: each as a recorded rate.
+    let lines = panels().into_iter().map(|expression| {
+        let expression = expression.replace('\'', "''");
+        format!("  - {{record: panel, expr: '{expression}', labels: {{n: \"1\"}}}}\n")
+    });
+    let mut file = String::from("groups:\n- name: panels\n  rules:\n");
+    let mut seen = BTreeSet::new();
+    for (number, line) in lines.enumerate() {
+        if seen.insert(line.clone()) {
+            file += &line.replace("n: \"1\"", &format!("n: \"{number}\""));
+        }
+    }
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), file).unwrap();
+    output(
+        Command::new("promtool")
+            .args(["check", "rules"])
+            .arg(rules.path()),
+    );
+}
+
+#[test]
+fn each_alert_has_a_test_and_a_runbook() {
+    let runbook = text("docs/alerts.md");
+    let tests = yaml("deploy/prometheus/rules_test.yaml");
+    let tests: BTreeSet<&str> = tests["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|test| test["name"].as_str().unwrap())
+        .collect();
+    let mut count = 0;
+    for rule in rules() {
+        let Some(name) = rule["alert"].as_str() else {
+            continue;
+        };
+        count += 1;
+        let link = rule["annotations"]["runbook_url"].as_str().unwrap();
+        assert_eq!(
+            link,
+            format!("docs/alerts.md#{}", name.to_ascii_lowercase())
+        );
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        let word = match severity {
+            "page" => "Page.",
+            _ => "Ticket.",
+        };
+        assert!(runbook.contains(&format!("\n## {name}\n{word}")), "{name}");
+        for result in ["fires", "is quiet"] {
+            assert!(
+                tests.contains(format!("{name} {result}").as_str()),
+                "{name} {result}"
+            );
+        }
+    }
+    assert_eq!(runbook.matches("\n## ").count(), count);
+}
