@@ -11,6 +11,9 @@
 //! costs about a round trip. Otherwise the circuit opens: no count requests are sent until a test
 //! call on a new connection is answered in time.
 
+mod connection;
+mod replies;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use self::connection::Connection;
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 
@@ -288,22 +292,19 @@ async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Qu
 }
 
 /// Connects, loads the script and tests that it can write.
-async fn connect(client: &Client) -> Result<(MultiplexedConnection, String), String> {
+async fn connect(client: &Client) -> Result<(Connection, String), String> {
     let url = client.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;
-    let opened = redis::Client::open(url.trim()).map_err(|error| reason(&error))?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT));
-    let connected = opened.get_multiplexed_async_connection_with_config(&config);
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(CONNECT));
+    let connected = Connection::open(url.trim(), config);
     let in_time = timeout(CONNECT, connected).await;
     let mut connection = in_time
         .map_err(|_| "timeout".to_owned())?
         .map_err(|error| reason(&error))?;
-    let sha = load(&mut connection)
+    let sha = load(&mut connection.commands)
         .await
         .map_err(|error| reason(&error))?;
-    test(client, &mut connection, &sha, DEADLINE).await?;
+    test(client, &mut connection.commands, &sha, DEADLINE).await?;
     Ok((connection, sha))
 }
 
@@ -340,7 +341,7 @@ const TEST: Tokens = Tokens {
 /// Sends count requests until the connection fails or the client is dropped.
 async fn answer(
     client: &Arc<Client>,
-    (connection, sha): &(MultiplexedConnection, String),
+    (connection, sha): &(Connection, String),
     questions: &mut mpsc::Receiver<Question>,
 ) {
     // Discard wake-ups that were meant for an earlier connection.
@@ -352,7 +353,7 @@ async fn answer(
         let question = tokio::select! {
             question = questions.recv() => question,
             () = client.failed.notified() => {
-                match is_well(client, connection, sha).await {
+                match is_well(client, &connection.commands, sha).await {
                     true => continue,
                     false => None,
                 }
@@ -363,7 +364,7 @@ async fn answer(
             // The client request does not wait for this answer any more.
             continue;
         }
-        let (client, mut connection) = (Arc::clone(client), connection.clone());
+        let (client, mut connection) = (Arc::clone(client), connection.commands.clone());
         let sha = sha.clone();
         spawn_local(async move {
             let Question {
