@@ -39,10 +39,10 @@ are compared as strings.";
         "csrf-added" "Cross-site request forgery is refused (`csrf`).";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
         "csrf-changed" "The `csrf` policy refuses other requests.";
-        "request-body-unchecked" "Validation (`block`) accepts every body that it refused before: the body, its media types or its schema are no longer described, or a higher `max_body` admits multipart bodies that are too long to be checked.";
+        "request-body-unchecked" "Validation (`block`) accepts bodies without the checks of before: the body, its media types or its schema are no longer described; the schema accepts every object, array or text; a further media type leaves open what another one checks; or a higher `max_body` admits multipart bodies that are too long to be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "The treatment of query parameters that an operation does not describe differs: `allow`, `strip`, `reject`.";
-        "response-unchecked" "Validation (`block`) forwards every response that it replaced before: the status, its media types or its schema are no longer described.";
+        "response-unchecked" "Validation (`block`) forwards responses without the checks of before: the status, its media types or its schema are no longer described; the schema accepts every object, array or text; or a further media type or status leaves open what another one checks.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";

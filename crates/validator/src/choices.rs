@@ -8,6 +8,8 @@ use std::hash::{Hash, Hasher};
 use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
+use crate::lower::resolved;
+
 /// Maximum nesting of the properties that [`likeness`] hashes.
 const LIKENESS_DEPTH: u32 = 2;
 
@@ -66,8 +68,13 @@ fn add(table: &[Value], schema: &Value, depth: u32, hasher: &mut FxHasher) {
 }
 
 /// True if a property that all schemas require has different values in each of them. False if no
-/// such property is found; the schemas may be disjoint nevertheless.
-pub(crate) fn have_distinct_values(table: &[Value], schemas: &[Value]) -> bool {
+/// such property is found; the schemas may be disjoint nevertheless. Properties with a name of
+/// `not_required` may be absent.
+pub(crate) fn have_distinct_values(
+    table: &[Value],
+    schemas: &[Value],
+    not_required: &FxHashSet<&str>,
+) -> bool {
     let mut common: Option<BTreeSet<&str>> = None;
     for schema in schemas.iter().map(|one| resolved(table, one)) {
         let is_object = schema.get("type").is_some_and(|value| {
@@ -88,6 +95,7 @@ pub(crate) fn have_distinct_values(table: &[Value], schemas: &[Value]) -> bool {
             _ => None,
         });
         let names: BTreeSet<&str> = names
+            .filter(|name| !not_required.contains(name))
             .filter(|name| common.as_ref().is_none_or(|common| common.contains(name)))
             .filter(|name| values(table, schema, name).is_some())
             .collect();
@@ -128,13 +136,6 @@ fn is_nullable(schema: &Value) -> bool {
     schema.get("nullable") == Some(&Value::Bool(true))
 }
 
-fn resolved<'a>(table: &'a [Value], value: &'a Value) -> &'a Value {
-    match value {
-        Value::Node(node) => table.get(*node as usize).unwrap_or(&Value::Null),
-        value => value,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,12 +165,20 @@ mod tests {
     fn property_tells_alternatives_apart() {
         let are_distinct = |all: &[&[&str]]| {
             let all: Vec<Value> = all.iter().map(|values| choice(values, 1)).collect();
-            have_distinct_values(&[], &all)
+            have_distinct_values(&[], &all, &FxHashSet::default())
         };
         assert!(are_distinct(&[&["a"], &["b", "c"], &["d"]]));
         assert!(!are_distinct(&[&["a"], &["b", "c"], &["c"]]));
         let any = Value::Bool(true);
-        assert!(!have_distinct_values(&[], &[choice(&["a"], 1), any]));
+        assert!(!have_distinct_values(
+            &[],
+            &[choice(&["a"], 1), any],
+            &FxHashSet::default()
+        ));
+        // A property that messages need not have.
+        let all = [choice(&["a"], 1), choice(&["b"], 1)];
+        let absent = FxHashSet::from_iter(["k"]);
+        assert!(!have_distinct_values(&[], &all, &absent));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cone::Cone;
 use crate::contain::{ANY, Comparing};
 use crate::lower::Direction;
 use crate::media;
+use crate::open::{extent, is_read, leaves_open};
 use crate::parameters::{is_ignored, part_of};
 
 /// True if each request that matches `old` was shown to match `new`.
@@ -44,9 +45,10 @@ pub struct Difference {
     pub media_type: Option<Box<str>>,
     /// Relation of the accepted messages.
     pub relation: Relation,
-    /// True if the new description checks no body of this media type. For the body as a whole: true
-    /// if the new description no longer checks the bodies of a media type that the old description
-    /// checked.
+    /// True if the new description no longer checks what the old description checked in a body: it
+    /// accepts every body of this media type, or every object, array or text. For the body as a
+    /// whole and for statuses: true if this holds for one of the media types, or if a further media
+    /// type or status leaves open what the old description checked.
     pub accepts_every_body: bool,
 }
 
@@ -101,7 +103,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
                     Comparing::new(new, old).media_type(Some(is), was),
                     Comparing::new(old, new).media_type(Some(was), is),
                 ];
-                let every = is_unchecked(new, is, Direction::Request);
+                let direction = Direction::Request;
+                let every = extent(new, is, direction) < extent(old, was, direction);
                 add(Part::Body, Some(is.name.as_str().into()), covers, every);
             }
         }
@@ -123,38 +126,20 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
     found
 }
 
-/// True if every body of a media type is accepted.
-pub(crate) fn is_unchecked(cone: &Cone, media_type: &MediaType, direction: Direction) -> bool {
-    let schema = media_type.says.get("schema");
-    !is_read(&media_type.name, direction)
-        || schema.is_none_or(|schema| Comparing::new(cone, cone).is_any(schema))
-}
-
-/// True if bodies of a media type are read to check them.
-fn is_read(name: &str, direction: Direction) -> bool {
-    match direction {
-        Direction::Request => media::is_read(name),
-        Direction::Response => media::is_read_in_responses(name),
-    }
-}
-
-/// True if a new list of media types lifts the check of bodies that an old list has: it no longer
-/// checks the bodies of a type, or it has a further type whose bodies are not checked. The sender
-/// chooses the type, so that every body can then have this type.
+/// True if a new list of media types lifts the check of bodies that an old list has: it checks the
+/// bodies of a type to a smaller extent, or it has a further type that leaves open what a type of
+/// the old list checks. The sender chooses the type, so that every body can then have this type.
 pub(crate) fn lifts_check(
     [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
     direction: Direction,
 ) -> bool {
-    let mut checked = was.iter().filter(|was| !is_unchecked(old, was, direction));
-    if checked.clone().next().is_none() {
-        return false;
-    }
-    let mut added = is.iter().filter(|is| was.get(&is.name).is_none());
-    added.any(|is| is_unchecked(new, is, direction))
-        || checked.any(|was| {
-            let is = is.get(&was.name);
-            is.is_some_and(|is| is_unchecked(new, is, direction))
-        })
+    is.iter().any(|is| match was.get(&is.name) {
+        Some(was) => extent(new, is, direction) < extent(old, was, direction),
+        None => {
+            let mut all = was.iter();
+            all.any(|was| leaves_open((new, is), (old, was), direction))
+        }
+    })
 }
 
 /// Old and new parameters with the same place and name. Path parameters are paired by position,

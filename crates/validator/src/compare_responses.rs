@@ -3,10 +3,11 @@
 use bundle::ir::Response;
 use policy::invalid::Part;
 
-use crate::compare::{Difference, Relation, is_unchecked, lifts_check};
+use crate::compare::{Difference, Relation, lifts_check};
 use crate::cone::Cone;
 use crate::contain::Comparing;
 use crate::lower::Direction;
+use crate::open::{Extent, extent, leaves_open};
 use crate::response::Statuses;
 
 /// Differences between an old and a new description. Empty if both were shown to accept the same
@@ -44,7 +45,14 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
             [was, is] => {
                 let part = Part::Status;
                 match (was.strictness(), is.strictness()) {
-                    (Some(was), Some(is)) => add(part, None, [is <= was, was <= is], is == 0),
+                    (Some(before), Some(after)) => {
+                        let covers = [after <= before, before <= after];
+                        let every = match is {
+                            Covered::By(is) => leaves_bodies_open((new, is), (old, all[0])),
+                            _ => after == 0,
+                        };
+                        add(part, None, covers, every);
+                    }
                     _ => add(part, None, [false, false], false),
                 }
             }
@@ -104,6 +112,27 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
     }
 }
 
+/// True if a response that the old description refuses leaves parts of a body open that a response
+/// of the old description checks. The upstream chooses the status, so that every body can then have
+/// this status.
+fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Response])) -> bool {
+    let direction = Direction::Response;
+    let has_no_body = matches!(
+        Statuses::of(&is.status),
+        Statuses::One(100..=199 | 204 | 304) | Statuses::Class(1)
+    );
+    let mut checked = was
+        .iter()
+        .flat_map(|one| &one.media_types)
+        .filter(|one| extent(old, one, direction) > Extent::Nothing);
+    !has_no_body
+        && checked.any(|was| {
+            let mut all = is.media_types.iter();
+            is.media_types.iter().next().is_none()
+                || all.any(|is| leaves_open((new, is), (old, was), direction))
+        })
+}
+
 /// Compares two descriptions of the same response. Calls `add` for each header field and for the
 /// body or each media type of the body. The first boolean of the array is true if the new
 /// description was shown to accept all messages of the old one; the second, if the old one accepts
@@ -139,7 +168,7 @@ fn pair<'a>(
                 forth().media_type(Some(is), was),
                 back().media_type(Some(was), is),
             ];
-            let every = is_unchecked(new, is, direction) && !is_unchecked(old, was, direction);
+            let every = extent(new, is, direction) < extent(old, was, direction);
             add(Part::Body, Some(&is.name), covers, every);
         }
         return;

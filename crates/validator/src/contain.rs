@@ -7,6 +7,7 @@
 //! assumptions would not help, because an assumption that holds can be shown at the place that
 //! needs it.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::choices::{Likenesses, have_distinct_values};
 use crate::cone::Cone;
 use crate::format;
-use crate::lower::Direction;
+use crate::lower::{Direction, one_way, resolved};
 
 /// Maximum number of compared pairs of schemas.
 const STEPS_MAX: u32 = 100_000;
@@ -31,6 +32,9 @@ pub(crate) struct Comparing<'a> {
     /// Schemas of the wide description, which must accept everything that the narrow one accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
+    /// Properties of each description that messages need not have, although they are required.
+    wide_one_way: OnceCell<FxHashSet<&'a str>>,
+    narrow_one_way: OnceCell<FxHashSet<&'a str>>,
     /// Pairs of nodes that are being compared, for which containment is assumed, and pairs for
     /// which it was shown under that assumption.
     assumed: FxHashSet<(u32, u32)>,
@@ -64,6 +68,8 @@ impl<'a> Comparing<'a> {
             },
             wide: &wide.schemas,
             narrow: &narrow.schemas,
+            wide_one_way: OnceCell::new(),
+            narrow_one_way: OnceCell::new(),
             assumed: FxHashSet::default(),
             trail: Vec::new(),
             refuted: FxHashSet::default(),
@@ -255,8 +261,8 @@ impl<'a> Comparing<'a> {
                 })
             }
             "required" => {
-                let own = own.map(|own| names(self.narrow, own)).unwrap_or_default();
-                names(self.wide, value).is_subset(&own)
+                let own = own.map(|own| self.required_narrow(own));
+                self.required(value).is_subset(&own.unwrap_or_default())
             }
             "minimum" | "exclusiveMinimum" => self.is_bounded(
                 [wide, narrow],
@@ -431,7 +437,7 @@ impl<'a> Comparing<'a> {
         if let Some(known) = self.disjoint.get(&address) {
             return *known;
         }
-        let are_disjoint = have_distinct_values(self.wide, choices)
+        let are_disjoint = have_distinct_values(self.wide, choices, self.one_way())
             || choices.iter().enumerate().all(|(index, one)| {
                 let mut others = choices[index + 1..].iter();
                 others.all(|other| {
@@ -465,7 +471,7 @@ impl<'a> Comparing<'a> {
         let required = |schema: &'a Value| {
             schema
                 .get("required")
-                .map(|value| names(self.wide, value))
+                .map(|value| self.required(value))
                 .unwrap_or_default()
         };
         let values = |schema: &'a Value, name: &str| -> Option<Vec<&'a Value>> {
@@ -484,6 +490,28 @@ impl<'a> Comparing<'a> {
                 _ => false,
             }
         })
+    }
+
+    /// Properties of the wide description that messages of this direction need not have.
+    fn one_way(&self) -> &FxHashSet<&'a str> {
+        self.wide_one_way
+            .get_or_init(|| one_way(self.wide, self.direction))
+    }
+
+    /// Names of `required` that a message in this direction must have.
+    fn required(&self, value: &'a Value) -> BTreeSet<&'a str> {
+        let mut all = names(self.wide, value);
+        all.retain(|name| !self.one_way().contains(name));
+        all
+    }
+
+    fn required_narrow(&self, value: &'a Value) -> BTreeSet<&'a str> {
+        let one_way = self
+            .narrow_one_way
+            .get_or_init(|| one_way(self.narrow, self.direction));
+        let mut all = names(self.narrow, value);
+        all.retain(|name| !one_way.contains(name));
+        all
     }
 
     fn is_not_required(&self, schema: &'a Value) -> bool {
@@ -547,15 +575,8 @@ impl<'a> Comparing<'a> {
     }
 }
 
-fn resolved<'a>(table: &'a [Value], value: &'a Value) -> &'a Value {
-    match value {
-        Value::Node(node) => table.get(*node as usize).unwrap_or(&ANY),
-        value => value,
-    }
-}
-
 /// True if validators enforce a keyword with this value.
-fn is_assertion(key: &str, value: &Value) -> bool {
+pub(crate) fn is_assertion(key: &str, value: &Value) -> bool {
     match key {
         "format" => match value {
             Value::Text(name) => format::of_strings(name) || format::bounds(name).is_some(),
@@ -621,7 +642,7 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// Names in a keyword's value: a string, or the strings of a list.
-fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a str> {
+pub(crate) fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a str> {
     let text = |value: &'a Value| match resolved(table, value) {
         Value::Text(text) => Some(&**text),
         _ => None,

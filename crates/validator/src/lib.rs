@@ -26,6 +26,7 @@ mod media;
 mod members;
 mod multipart;
 mod names;
+mod open;
 mod operation;
 mod parameters;
 mod request;

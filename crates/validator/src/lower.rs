@@ -48,7 +48,6 @@ pub(crate) fn patterns() -> PatternOptions<jsonschema::Regex> {
 /// Conversion of a schema table, in progress.
 pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
-    direction: Direction,
     /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
     one_way: FxHashSet<&'a str>,
     /// For each pattern: true if it can be enforced.
@@ -67,8 +66,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn new(nodes: &'a [Value], direction: Direction) -> Self {
         let mut lowering = Self {
             nodes,
-            direction,
-            one_way: FxHashSet::default(),
+            one_way: one_way(nodes, direction),
             patterns: FxHashMap::default(),
             loose: vec![false; nodes.len()],
             circles: BTreeSet::new(),
@@ -76,7 +74,6 @@ impl<'a> Lowering<'a> {
             waiting: Vec::new(),
             lost: BTreeSet::new(),
         };
-        lowering.find_one_way();
         lowering.find_circles();
         lowering.find_loose();
         lowering
@@ -84,10 +81,7 @@ impl<'a> Lowering<'a> {
 
     /// Follows an edge to its node. Returns any other value unchanged.
     pub(crate) fn resolve(&self, value: &'a Value) -> &'a Value {
-        match value {
-            Value::Node(node) => self.node(*node),
-            value => value,
-        }
+        resolved(self.nodes, value)
     }
 
     fn node(&self, node: u32) -> &'a Value {
@@ -445,41 +439,6 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Collects the properties that messages in this direction need not have, even if they are
-    /// required: `readOnly` properties of requests, `writeOnly` properties of responses.
-    fn find_one_way(&mut self) {
-        let keyword = match self.direction {
-            Direction::Request => "readOnly",
-            Direction::Response => "writeOnly",
-        };
-        for node in self.nodes {
-            let Some(properties) = node.get("properties") else {
-                continue;
-            };
-            for (name, schema) in self.resolve(properties).entries() {
-                if self.is_one_way(schema, keyword, 0) {
-                    self.one_way.insert(name);
-                }
-            }
-        }
-    }
-
-    fn is_one_way(&self, schema: &'a Value, keyword: &str, depth: usize) -> bool {
-        let schema = self.resolve(schema);
-        if schema.get(keyword) == Some(&Value::Bool(true)) {
-            return true;
-        }
-        let parts = ["allOf", "$ref"].into_iter();
-        let parts = parts.filter_map(|key| schema.get(key));
-        depth < 8
-            && parts
-                .flat_map(|part| match self.resolve(part) {
-                    Value::List(items) | Value::Set(items) => items.iter().collect(),
-                    _ => vec![part],
-                })
-                .any(|part| self.is_one_way(part, keyword, depth + 1))
-    }
-
     /// Edges from a node to schemas that apply to the same place of a value.
     fn beside(&self, node: u32) -> Vec<u32> {
         let mut found = Vec::new();
@@ -595,6 +554,43 @@ impl<'a> Lowering<'a> {
 }
 
 /// Value of a keyword in the entries of a schema.
+/// Names of the properties that messages in this direction need not have, even if they are
+/// required: `readOnly` properties of requests, `writeOnly` properties of responses.
+pub(crate) fn one_way(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
+    let keyword = match direction {
+        Direction::Request => "readOnly",
+        Direction::Response => "writeOnly",
+    };
+    let objects = nodes.iter().filter_map(|node| node.get("properties"));
+    let properties = objects.flat_map(|all| resolved(nodes, all).entries());
+    let one_way = properties.filter(|(_, schema)| is_one_way(nodes, schema, keyword, 0));
+    one_way.map(|(name, _)| &**name).collect()
+}
+
+fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: usize) -> bool {
+    let schema = resolved(nodes, schema);
+    if schema.get(keyword) == Some(&Value::Bool(true)) {
+        return true;
+    }
+    let parts = ["allOf", "$ref"].into_iter();
+    let parts = parts.filter_map(|key| schema.get(key));
+    depth < 8
+        && parts
+            .flat_map(|part| match resolved(nodes, part) {
+                Value::List(items) | Value::Set(items) => items.iter().collect(),
+                _ => vec![part],
+            })
+            .any(|part| is_one_way(nodes, part, keyword, depth + 1))
+}
+
+/// Value to which a reference to a node leads. Any other value is returned unchanged.
+pub(crate) fn resolved<'a>(nodes: &'a [Value], value: &'a Value) -> &'a Value {
+    match value {
+        Value::Node(node) => nodes.get(*node as usize).unwrap_or(&Value::Bool(true)),
+        value => value,
+    }
+}
+
 fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {
     let mut all = entries.iter();
     all.find(|(name, _)| **name == *key).map(|(_, value)| value)

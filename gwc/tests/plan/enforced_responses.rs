@@ -92,8 +92,19 @@ fn changed_descriptions_of_responses_have_lines() {
         ),
         (
             "application/json: {schema: {$ref",
-            "text/plain: {schema: {maxLength: 9}}\n            application/json: {schema: {$ref",
+            "text/plain: {schema: {enum: [a, b]}}\n            application/json: {schema: {$ref",
             "relax response-check-widened response 200 body",
+        ),
+        // A text of any content, and every object.
+        (
+            "application/json: {schema: {$ref",
+            "text/plain: {schema: {type: string, maxLength: 999}}\n            application/json: {schema: {$ref",
+            "weaken response-unchecked response 200 body",
+        ),
+        (
+            "application/json: {schema: {$ref: '#/components/schemas/Order'}}",
+            "application/json: {schema: {type: object}}",
+            "weaken response-unchecked response 200 body application/json",
         ),
         // The upstream chooses the type, so that it can send every body.
         (
@@ -111,15 +122,74 @@ fn changed_descriptions_of_responses_have_lines() {
             "        \"4XX\":\n",
             "tighten response-check-narrowed response 4xx",
         ),
-        (
-            "        \"404\":\n",
-            "        \"201\": {description: made}\n        \"404\":\n",
-            "relax response-check-widened response 201",
-        ),
     ] {
         let found = plan((GATEWAY, DOCUMENT), (GATEWAY, &edit(DOCUMENT, from, to)));
         assert_eq!(checks(&found), [expected], "{from} -> {to}");
     }
+}
+
+/// The upstream chooses the status as it chooses the type.
+#[test]
+fn status_with_fewer_checks_is_weaker() {
+    let (weaken, relax) = ("weaken response-unchecked", "relax response-check-widened");
+    let json = |schema: &str| {
+        format!("{{description: d, content: {{application/json: {{schema: {schema}}}}}}}")
+    };
+    for (status, response, expected) in [
+        ("201", "{description: made}".to_owned(), weaken),
+        ("2XX", "{description: made}".to_owned(), weaken),
+        ("206", json("{}"), weaken),
+        ("206", json("{type: object}"), weaken),
+        ("206", json("{anyOf: [{enum: [1]}, {type: array}]}"), weaken),
+        // A described property is free, although others are checked.
+        (
+            "202",
+            json("{type: object, properties: {job: {type: integer}}}"),
+            weaken,
+        ),
+        (
+            "202",
+            json("{type: object, additionalProperties: false, properties: {job: {type: integer}}}"),
+            relax,
+        ),
+        ("201", json("{$ref: '#/components/schemas/Order'}"), relax),
+        (
+            "201",
+            json("{allOf: [{$ref: '#/components/schemas/Order'}, {minProperties: 1}]}"),
+            relax,
+        ),
+        // Responses of these statuses have no body.
+        ("204", "{description: none}".to_owned(), relax),
+        ("205", "{description: none}".to_owned(), weaken),
+    ] {
+        let document = edit(
+            DOCUMENT,
+            "        \"404\":\n",
+            &format!("        \"{status}\": {response}\n        \"404\":\n"),
+        );
+        let found = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));
+        let status = status.to_ascii_lowercase();
+        let expected = format!("{expected} response {status}");
+        assert_eq!(checks(&found), [expected], "{response}");
+    }
+    // Without a check of any body, no check can end.
+    let open = edit(
+        DOCUMENT,
+        "{application/json: {schema: {type: string, maxLength: 9}}}",
+        "{application/json: {}}",
+    );
+    let open = edit(
+        &open,
+        "{schema: {$ref: '#/components/schemas/Order'}}",
+        "{}",
+    );
+    let made = edit(
+        &open,
+        "        \"404\":\n",
+        "        \"201\": {description: made}\n        \"404\":\n",
+    );
+    let found = plan((GATEWAY, &open), (GATEWAY, &made));
+    assert_eq!(checks(&found), [format!("{relax} response 201")]);
 }
 
 /// Another notation of a response's schema is no difference, and neither is a change of a request

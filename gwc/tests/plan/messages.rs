@@ -218,6 +218,75 @@ fn widened_and_narrowed_checks_have_witnesses() {
     }
 }
 
+/// Clients choose the type. Each row adds a type beside a JSON body with a checked property.
+#[test]
+fn types_with_fewer_checks_are_weaker() {
+    let schema = "{type: object, required: [role], properties: {role: {enum: [user]}}}";
+    let body = |more: &str| {
+        let body = format!(
+            "requestBody: {{required: true, content: {{application/json: {{schema: {schema}}}{more}}}}}"
+        );
+        edit(
+            DOCUMENT,
+            "post: {operationId: create, requestBody: {$ref: '#/components/requestBodies/Order'}",
+            &format!("post: {{operationId: create, {body}"),
+        )
+    };
+    let form = |properties: &str, more: &str| {
+        format!(
+            "application/x-www-form-urlencoded: {{schema: {{type: object, properties: {{{properties}}}{more}}}}}"
+        )
+    };
+    let (weaken, relax) = (
+        "weaken request-body-unchecked",
+        "relax request-check-widened",
+    );
+    for (added, expected) in [
+        ("text/plain: {schema: {type: string}}".to_owned(), weaken),
+        ("text/plain: {schema: {maxLength: 9000}}".to_owned(), weaken),
+        (
+            "text/plain: {schema: {pattern: '^[a-z]$'}}".to_owned(),
+            relax,
+        ),
+        (form("x: {type: string}", ""), weaken),
+        (form("x: {type: integer}", ""), weaken),
+        (form("role: {type: string}", ""), weaken),
+        (form("role: {enum: [user]}", ""), relax),
+        (
+            form("x: {type: integer}", ", additionalProperties: false"),
+            relax,
+        ),
+        (
+            "multipart/form-data: {schema: {type: object}}".to_owned(),
+            weaken,
+        ),
+        (
+            "application/vnd.a+json: {schema: {type: object, properties: {x: {type: integer}}}}"
+                .to_owned(),
+            weaken,
+        ),
+        (
+            format!("application/vnd.a+json: {{schema: {schema}}}"),
+            relax,
+        ),
+        (
+            format!("application/vnd.a+json: {{schema: {{oneOf: [{schema}, {{type: object}}]}}}}"),
+            weaken,
+        ),
+    ] {
+        let (old, new) = (body(""), body(&format!(", {added}")));
+        let found = checks(&plan((GATEWAY, &old), (GATEWAY, &new)));
+        let [line] = &found[..] else {
+            panic!("{added}: {found:?}")
+        };
+        assert!(
+            line.starts_with(&format!("{expected} a/create body: POST")),
+            "{added}: {line}"
+        );
+        assert!(line.ends_with("-> served"), "{added}: {line}");
+    }
+}
+
 #[test]
 fn refactorings_have_no_lines() {
     for (from, to) in [

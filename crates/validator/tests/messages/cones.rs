@@ -333,3 +333,41 @@ fn bodies_without_media_types_accept_all_of_them() {
     let xml = described(&[], Some(&["application/xml"]));
     assert_eq!(found(&json, &xml), ["body Unknown"]);
 }
+
+/// Requests need not have properties that any schema of the operation marks as `readOnly`.
+#[test]
+fn read_only_properties_tell_nothing_apart() {
+    let kinds = |keyword: &str, marked: bool| {
+        let kind = |name: &str| {
+            let kind = json!({"const": name, "readOnly": marked});
+            json!({"type": "object", "required": ["kind"], "properties": {"kind": kind}})
+        };
+        let both = json!({keyword: [{"node": 1}, {"node": 2}]});
+        cone(&[both, kind("a"), kind("b")])
+    };
+    for (marked, holds) in [(false, true), (true, false)] {
+        let (any, one) = (kinds("anyOf", marked), kinds("oneOf", marked));
+        assert!(validator::compare::accepts_all(&any, &one));
+        assert_eq!(validator::compare::accepts_all(&one, &any), holds);
+    }
+    // Another schema of the operation marks the property, so that requests need no longer have it.
+    let role = |marked: bool| {
+        cone(&[
+            json!({"type": "object", "required": ["role"], "properties": {"of": {"node": 1}}}),
+            json!({"properties": {"role": {"readOnly": marked}}}),
+        ])
+    };
+    let (without, with) = (role(false), role(true));
+    assert!(!validator::compare::accepts_all(&without, &with));
+    assert!(!validator::compare::accepts_all(&with, &without));
+    let unrelated = |marked: bool| {
+        cone(&[
+            json!({"anyOf": [{"node": 1}, {"node": 2}]}),
+            json!({"type": "object", "required": ["role"]}),
+            json!({"type": "object", "properties": {"role": {"readOnly": marked}}}),
+        ])
+    };
+    let (without, with) = (unrelated(false), unrelated(true));
+    assert!(validator::compare::accepts_all(&with, &without));
+    assert!(!validator::compare::accepts_all(&without, &with));
+}

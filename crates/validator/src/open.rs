@@ -1,0 +1,295 @@
+//! Strictness of descriptions of bodies: decides if the description of one media type leaves parts of a
+//! body unchecked that the description of another one checks.
+//!
+//! The sender chooses the media type, and an upstream the status, too. A description that admits
+//! every object, text or form therefore ends the check of all bodies of a message.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use bundle::ir::{MediaType, Value};
+use rustc_hash::FxHashMap;
+
+use crate::cone::Cone;
+use crate::contain::{ANY, Comparing, is_assertion, names};
+use crate::lower::{Direction, resolved};
+use crate::media::{self, Form};
+
+/// Maximum number of schemas that the search for the check of one property visits.
+const STEPS_MAX: u32 = 10_000;
+
+/// Extent of the checks of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Extent {
+    /// Every value of the place is accepted.
+    Nothing,
+    /// Every object, every array or every string is accepted, apart from sizes and required names.
+    Kind,
+    /// Values or properties are checked.
+    Content,
+}
+
+/// Notation of a value. It limits the values that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// Any JSON value.
+    Json,
+    /// A text: a body of type `text/*`, or a field of a form.
+    Text,
+    /// An object whose properties are texts.
+    Form,
+}
+
+impl Place {
+    fn of(media_type: &str) -> Self {
+        match media::MediaType::parse(media_type).map(|one| one.form()) {
+            Some(Form::Text) => Self::Text,
+            Some(Form::Urlencoded | Form::Multipart) => Self::Form,
+            _ => Self::Json,
+        }
+    }
+
+    /// Place of a property's value.
+    fn property(self) -> Self {
+        match self {
+            Self::Json => Self::Json,
+            Self::Text | Self::Form => Self::Text,
+        }
+    }
+}
+
+/// True if bodies of a media type are read to check them.
+pub(crate) fn is_read(name: &str, direction: Direction) -> bool {
+    match direction {
+        Direction::Request => media::is_read(name),
+        Direction::Response => media::is_read_in_responses(name),
+    }
+}
+
+/// Extent of the checks of bodies of a media type.
+pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) -> Extent {
+    match media_type.says.get("schema") {
+        Some(schema) if is_read(&media_type.name, direction) => {
+            Reader::new(cone).extent(schema, Place::of(&media_type.name))
+        }
+        _ => Extent::Nothing,
+    }
+}
+
+/// True if a media type leaves parts of a body unchecked that a media type of the old description
+/// checks.
+pub(crate) fn leaves_open(
+    (new, added): (&Cone, &MediaType),
+    (old, was): (&Cone, &MediaType),
+    direction: Direction,
+) -> bool {
+    let before = extent(old, was, direction);
+    let after = extent(new, added, direction);
+    if before == Extent::Nothing {
+        return false;
+    }
+    let [wide, narrow] = [was, added].map(|one| one.says.get("schema").unwrap_or(&ANY));
+    let is_contained = || Comparing::in_direction(old, new, direction).holds(wide, narrow);
+    if after > Extent::Nothing && is_contained() {
+        return false;
+    }
+    let checked = Reader::new(old).checked(wide, Place::of(&was.name));
+    let (mut reader, place) = (Reader::new(new), Place::of(&added.name));
+    let mut checked = checked.into_iter();
+    after < before || checked.any(|(name, extent)| reader.property(narrow, place, name) < extent)
+}
+
+/// Reading of the schemas of one description.
+struct Reader<'a> {
+    table: &'a [Value],
+    /// Extents of nodes. A node that is being read has [`Extent::Nothing`].
+    extents: FxHashMap<(u32, Place), Extent>,
+    steps: u32,
+}
+
+impl<'a> Reader<'a> {
+    fn new(cone: &'a Cone) -> Self {
+        Self {
+            table: &cone.schemas,
+            extents: FxHashMap::default(),
+            steps: 0,
+        }
+    }
+
+    fn extent(&mut self, schema: &Value, place: Place) -> Extent {
+        let Value::Node(node) = schema else {
+            return self.extent_here(schema, place);
+        };
+        if let Some(known) = self.extents.get(&(*node, place)) {
+            return *known;
+        }
+        self.extents.insert((*node, place), Extent::Nothing);
+        let extent = self.extent_here(resolved(self.table, schema), place);
+        self.extents.insert((*node, place), extent);
+        extent
+    }
+
+    fn extent_here(&mut self, schema: &Value, place: Place) -> Extent {
+        match schema {
+            Value::Bool(true) => Extent::Nothing,
+            Value::Map(entries) => {
+                let table = self.table;
+                let asserted = entries
+                    .iter()
+                    .filter(|(key, value)| is_assertion(key, resolved(table, value)));
+                let each = asserted.map(|(key, value)| self.keyword(key, value, place));
+                each.max().unwrap_or(Extent::Nothing)
+            }
+            _ => Extent::Content,
+        }
+    }
+
+    /// Extent of the checks of one keyword.
+    fn keyword(&mut self, key: &str, value: &Value, place: Place) -> Extent {
+        let table = self.table;
+        let listed = || resolved(table, value);
+        match key {
+            "type" => {
+                let all = names(table, value);
+                let is_whole = match place {
+                    Place::Json => false,
+                    Place::Text => all.contains("string"),
+                    Place::Form => all.contains("object"),
+                };
+                match ["object", "array", "string"]
+                    .iter()
+                    .any(|one| all.contains(one))
+                {
+                    _ if is_whole => Extent::Nothing,
+                    true => Extent::Kind,
+                    false => Extent::Content,
+                }
+            }
+            "required" | "dependentRequired" | "minProperties" | "maxProperties" | "minItems"
+            | "maxItems" | "uniqueItems" | "minLength" | "maxLength" | "minimum" | "maximum"
+            | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" | "minContains"
+            | "maxContains" => Extent::Kind,
+            "items" => match self.extent(value, place.property()) {
+                Extent::Content => Extent::Content,
+                Extent::Nothing | Extent::Kind => Extent::Kind,
+            },
+            "properties" => {
+                let each = listed().entries().iter();
+                let each = each.map(|(_, one)| self.of_property(one, place));
+                each.max().unwrap_or(Extent::Nothing)
+            }
+            "additionalProperties" => self.of_property(value, place),
+            "allOf" => {
+                let each = listed().items().iter();
+                let each = each.map(|one| self.extent(one, place));
+                each.max().unwrap_or(Extent::Nothing)
+            }
+            "anyOf" | "oneOf" => {
+                let each = listed().items().iter();
+                let each = each.map(|one| self.extent(one, place));
+                each.min().unwrap_or(Extent::Content)
+            }
+            "$ref" => self.extent(value, place),
+            _ => Extent::Content,
+        }
+    }
+
+    /// Extent of the checks of an object by the schema of a property.
+    fn of_property(&mut self, schema: &Value, place: Place) -> Extent {
+        match self.extent(schema, place.property()) {
+            Extent::Nothing => Extent::Nothing,
+            Extent::Kind | Extent::Content => Extent::Content,
+        }
+    }
+
+    /// Names of the properties that a schema checks, with the extents of the checks. Of
+    /// alternatives, only the names that each of them checks.
+    fn checked(&mut self, schema: &'a Value, place: Place) -> BTreeMap<&'a str, Extent> {
+        self.steps += 1;
+        let mut found = BTreeMap::new();
+        if self.steps > STEPS_MAX {
+            return found;
+        }
+        let table = self.table;
+        let mut add = |name: &'a str, extent: Extent| {
+            let known = found.entry(name).or_insert(extent);
+            *known = extent.max(*known);
+        };
+        for (key, value) in resolved(table, schema).entries() {
+            match &**key {
+                "properties" => {
+                    for (name, schema) in resolved(table, value).entries() {
+                        add(name, self.extent(schema, place.property()));
+                    }
+                }
+                "allOf" => {
+                    for part in resolved(table, value).items() {
+                        let inner = self.checked(part, place);
+                        inner.into_iter().for_each(|(name, one)| add(name, one));
+                    }
+                }
+                "$ref" => {
+                    let inner = self.checked(value, place);
+                    inner.into_iter().for_each(|(name, one)| add(name, one));
+                }
+                "anyOf" | "oneOf" => {
+                    let parts = resolved(table, value).items().iter();
+                    let mut parts: Vec<_> = parts.map(|part| self.checked(part, place)).collect();
+                    parts.sort_by_key(|part| Reverse(part.len()));
+                    let Some(fewest) = parts.pop() else { continue };
+                    for (name, extent) in fewest {
+                        let others = parts.iter().map(|part| part.get(name).copied());
+                        let least = others.chain([Some(extent)]).min().flatten();
+                        least.into_iter().for_each(|one| add(name, one));
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Extent of the checks of the property `name`. [`Extent::Content`] if a value with this
+    /// property is refused.
+    fn property(&mut self, schema: &Value, place: Place, name: &str) -> Extent {
+        self.steps += 1;
+        // Every field of a form is a text.
+        let least = match place {
+            Place::Form => Extent::Kind,
+            Place::Json | Place::Text => Extent::Nothing,
+        };
+        if self.steps > STEPS_MAX {
+            return least;
+        }
+        let table = self.table;
+        let schema = resolved(table, schema);
+        if let Value::Bool(admits) = schema {
+            return if *admits { least } else { Extent::Content };
+        }
+        let object = schema.get("type").map(|all| names(table, all));
+        if place == Place::Text || object.is_some_and(|all| !all.contains("object")) {
+            return Extent::Content;
+        }
+        let own = schema.get("properties");
+        let own = own.and_then(|all| resolved(table, all).get(name));
+        let mut found = match own.or_else(|| schema.get("additionalProperties")) {
+            Some(own) => self.extent(own, place.property()).max(least),
+            None => least,
+        };
+        for (key, value) in schema.entries() {
+            let parts = || resolved(table, value).items().iter();
+            let inner = match &**key {
+                "allOf" => parts().map(|one| self.property(one, place, name)).max(),
+                "anyOf" | "oneOf" => parts().map(|one| self.property(one, place, name)).min(),
+                "$ref" => Some(self.property(value, place, name)),
+                "unevaluatedProperties" if own.is_none() => {
+                    Some(self.extent(value, place.property()))
+                }
+                "enum" | "const" => Some(Extent::Content),
+                _ => None,
+            };
+            found = found.max(inner.unwrap_or(found));
+        }
+        found
+    }
+}
