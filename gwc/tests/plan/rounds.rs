@@ -250,6 +250,106 @@ listeners:\n  public: {address: \"127.0.0.1:8080\"}\n  inner: {address: \"127.0.
     );
 }
 
+/// Both operations admit the same callers; the checks of their requests differ.
+#[test]
+fn operation_with_fewer_checks_is_a_way_round() {
+    let body = |schema: &str| {
+        format!(
+            "requestBody: {{required: true, content: {{application/json: {{schema: {schema}}}}}}}"
+        )
+    };
+    let role = body("{type: object, required: [role], properties: {role: {enum: [user]}}}");
+    let limits = GATEWAY.replace(
+        "policies:\n",
+        "policies:\n  few: {kind: rate_limit, limit: 5/s, key: address}\n  many: {kind: rate_limit, limit: 50/s, key: address}\n  scan: {kind: threat, rules: [sql_union]}\n",
+    );
+    let operation = |path: &str, id: &str, own: &str, more: &str| {
+        format!(
+            "  {path}:\n    post: {{operationId: {id}, {KEY}, x-gateway: {{max_body: 1MiB{own}}}, {more} responses: {{\"200\": {{description: fine}}}}}}\n"
+        )
+    };
+    let document = |operations: &[String]| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{}components:\n  securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}\n",
+            operations.concat()
+        )
+    };
+    let block = ", validate: {request: block}";
+    let with = |described: &str| format!("{described},");
+    for (own, described, other, other_described, is_way_round) in [
+        // The same checks.
+        (block, with(&role), block, with(&role), false),
+        (
+            block,
+            with(&role),
+            block,
+            with(&body(
+                "{type: object, required: [role], properties: {role: {const: user}}}",
+            )),
+            false,
+        ),
+        (
+            ", policies: [few]",
+            String::new(),
+            ", policies: [few]",
+            String::new(),
+            false,
+        ),
+        // Fewer checks.
+        (block, with(&role), block, String::new(), true),
+        (
+            block,
+            with(&role),
+            block,
+            with(&body("{type: object}")),
+            true,
+        ),
+        (block, with(&role), "", with(&role), true),
+        (
+            block,
+            with(&role),
+            ", validate: {request: log}",
+            with(&role),
+            true,
+        ),
+        (
+            ", policies: [few]",
+            String::new(),
+            ", policies: [many]",
+            String::new(),
+            true,
+        ),
+        (", policies: [few]", String::new(), "", String::new(), true),
+        (", policies: [scan]", String::new(), "", String::new(), true),
+        // More checks.
+        (
+            "",
+            String::new(),
+            ", policies: [few, scan]",
+            String::new(),
+            false,
+        ),
+    ] {
+        let protected = operation("/orders", "made", own, &described);
+        for (path, to) in [
+            ("/orders/", ""),
+            ("/ORDERS", ""),
+            ("/things", ", rewrite: {path: /orders}"),
+        ] {
+            let other = operation(path, "other", &format!("{other}{to}"), &other_described);
+            let old = document(std::slice::from_ref(&protected));
+            let new = document(&[protected.clone(), other]);
+            let expected: &[&str] = match is_way_round {
+                true => &["security weaken way-round-added a/other"],
+                false => &[],
+            };
+            let found = rounds((&limits, &old), (&limits, &new));
+            assert_eq!(found, expected, "{own} {described} {path} {to}");
+            assert_eq!(rounds((&limits, &new), (&limits, &new)), [""; 0]);
+        }
+    }
+}
+
 #[test]
 fn added_protection_creates_no_way_round() {
     let to = ", rewrite: {path: /secret/1}";

@@ -198,5 +198,7 @@ fn place<'a>(
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
         is_internal: operation.internal,
+        // The finding compares callers only.
+        has_checks: false,
     }
 }

@@ -62,6 +62,17 @@ pub struct Place<'a> {
     pub upstream: &'a str,
     /// True if the operation is internal.
     pub is_internal: bool,
+    /// True if requests are validated, or if a policy refuses requests because of their content or
+    /// number.
+    pub has_checks: bool,
+}
+
+/// Kinds of policies that refuse requests because of their content.
+const CONTENT_GUARDS: [&str; 5] = ["body_limit", "graphql_guard", "llm", "threat", "validate"];
+
+/// True if a policy refuses requests because of their content or number.
+fn is_check(checked: &Checked) -> bool {
+    CONTENT_GUARDS.contains(&checked.kind()) || policy::is_limit(checked.kind())
 }
 
 /// Operation at a mount, with its protection and its destinations.
@@ -418,6 +429,8 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
                     ir::Link::Shared(name) => named.policies.get(name.as_str()).copied(),
                     ir::Link::Own(name) => api.policies.get(name).map(|one| &one.checked),
                 });
+                let policies: Vec<&Checked> = policies.collect();
+                let is_validated = treatment.forwarding.validate.is_some();
                 places.push(Place {
                     api: &api.name,
                     key: &operation.key,
@@ -428,7 +441,8 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
                     template: &operation.template,
                     mount,
                     security: &treatment.security,
-                    policies: policies.collect(),
+                    has_checks: is_validated || policies.iter().any(|one| is_check(one)),
+                    policies,
                     forwarding: treatment.settings(),
                     upstream: &treatment.upstream,
                     is_internal: false,

@@ -30,6 +30,8 @@ pub enum Side {
 pub enum Extent {
     /// Callers: credentials, client addresses, claims.
     Callers,
+    /// Checks of requests that do not depend on the caller: validation, guards, limits.
+    Checks,
     /// Callers, and every other check of their requests.
     Access,
 }
@@ -88,7 +90,7 @@ pub fn openings(
         old,
         new,
         mappings,
-        guarded: new.index(|way| !way.protection.is_none()),
+        guarded: new.index(|way| !way.protection.is_none() || way.place.has_checks),
         before: old.index(|_| true),
         hosts: old
             .0
@@ -115,7 +117,7 @@ struct Comparison<'c, 'a> {
     new: &'c Outbound<'a>,
     /// Operations of the old side by the path and method of their clients' requests.
     mappings: FxHashMap<(String, &'c str), Vec<usize>>,
-    /// Destinations of the new side's operations with any protection.
+    /// Destinations of the new side's operations with any protection or check.
     guarded: Index<'c>,
     /// Destinations of the old side.
     before: Index<'c>,
@@ -143,12 +145,12 @@ impl Comparison<'_, '_> {
                 true => self.before(at, end, allowance)?,
                 false => Vec::new(),
             };
-            let extent = match beside.is_empty() {
-                true => Extent::Access,
-                false => Extent::Callers,
+            let extents = match beside.is_empty() {
+                true => &[Extent::Access][..],
+                false => &[Extent::Callers, Extent::Checks],
             };
             if beside.is_empty() && before.is_empty()
-                || self.was_open(extent, (at, end), allowance)?
+                || self.was_open(extents, (at, end), allowance)?
             {
                 continue;
             }
@@ -190,7 +192,7 @@ impl Comparison<'_, '_> {
             && listeners.all(|listener| old.listeners.contains(listener))
     }
 
-    /// Operations of the new side with the same destination and stricter access.
+    /// Operations of the new side with the same destination and stricter access or checks.
     fn beside(
         &self,
         at: usize,
@@ -203,12 +205,25 @@ impl Comparison<'_, '_> {
             let protected = &self.new.0[*other];
             protected.place.key != way.place.key
                 && reaches((way, end), (protected, its))
-                && !way.protection.covers(&protected.protection)
-                && !self.callers_within(at, (Side::New, *other))
+                && self.is_stricter(at, *other)
         };
         let mut beside: Vec<usize> = near.filter(is_stricter).map(|(other, _)| other).collect();
         beside.dedup();
         Ok(beside)
+    }
+
+    /// True if the operation `other` of the new side admits fewer callers than the one at `at`, or
+    /// checks their requests more strictly.
+    fn is_stricter(&self, at: usize, other: usize) -> bool {
+        let (way, protected) = (&self.new.0[at], &self.new.0[other]);
+        let admits_more = || {
+            !way.protection.covers(&protected.protection)
+                && !self.callers_within(at, (Side::New, other))
+        };
+        let checks_less = || {
+            protected.place.has_checks && !(self.is_within)(Extent::Checks, at, (Side::New, other))
+        };
+        admits_more() || checks_less()
     }
 
     /// Operations of the old side with the same destination and stricter access.
@@ -256,7 +271,7 @@ impl Comparison<'_, '_> {
     /// destination.
     fn was_open(
         &self,
-        extent: Extent,
+        extents: &[Extent],
         (at, end): (usize, &End),
         allowance: &mut Allowance,
     ) -> Result<bool, Exceeded> {
@@ -265,7 +280,9 @@ impl Comparison<'_, '_> {
             !(self.answers)(Side::Old, *other)
                 && method_contains(&its.method, &end.method)
                 && its.raw.contains(&end.raw)
-                && (self.is_within)(extent, at, (Side::Old, *other))
+                && extents
+                    .iter()
+                    .all(|extent| (self.is_within)(*extent, at, (Side::Old, *other)))
         };
         for wide in near.iter().filter(|one| is_wide(one)) {
             let mut is_first = true;

@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::details::{Line, Of, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
-    Access, Difference, Verdict, defined, differences, differences_of_callers, policies,
-    reads_route, schemas,
+    Access, Difference, Verdict, defined, differences, differences_of_callers,
+    differences_of_checks, policies, reads_route, schemas,
 };
 use crate::{Change, Class, Plan, Section};
 
@@ -172,6 +172,11 @@ impl<'a, 'o> Accesses<'a, 'o> {
         let opens = |found: &[Difference]| found.iter().any(opens);
         let is_within = match extent {
             Extent::Callers => !opens(&differences_of_callers(&was, &is)),
+            Extent::Checks => {
+                !opens(&differences_of_checks(&was, &is))
+                    && unchecked(&was, &is).iter().all(is_in_path)
+                    && !self.looser((side, before), after).iter().any(is_of_check)
+            }
             Extent::Access => {
                 !opens(&differences(&was, &is))
                     && unchecked(&was, &is).is_empty()
@@ -451,6 +456,18 @@ fn unchecked(old: &Access<'_>, new: &Access<'_>) -> Vec<Change> {
             )
         })
         .collect()
+}
+
+/// True if a line is about a path parameter. Two paths of one request need not have the same
+/// parameters.
+fn is_in_path(line: &Change) -> bool {
+    line.subject.starts_with("parameter path ")
+}
+
+/// True if a line is about a limit of requests or of their bodies.
+fn is_of_check(line: &Line) -> bool {
+    matches!(line.id, "max-body-changed" | "policies-changed")
+        || line.subject.starts_with("policies ")
 }
 
 fn opens(difference: &Difference) -> bool {

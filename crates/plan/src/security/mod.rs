@@ -142,6 +142,12 @@ pub(super) fn differences_of_callers(old: &Access<'_>, new: &Access<'_>) -> Vec<
     all.iter().flat_map(|compare| compare(old, new)).collect()
 }
 
+/// Differences in the checks of requests that do not depend on the caller: validation and guards.
+pub(super) fn differences_of_checks(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let all = [messages::validation, messages::undeclared, messages::guards];
+    all.iter().flat_map(|compare| compare(old, new)).collect()
+}
+
 /// Reason for a missing witness, by the result of [`ir::Gateway::undecidable`].
 pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
