@@ -58,7 +58,7 @@ are compared as strings.";
         "upstream-protocol-changed" "TLS towards an upstream is added or removed.";
         "upstream-verification-changed" "Verification of an upstream's certificate is turned on or off.";
         "upstream-authority-changed" "Another authority must have issued an upstream's certificate.";
-        "upstream-client-certificate-changed" "The client certificate of the gateway at an upstream differs; `weaken` if it is removed.";
+        "upstream-client-certificate-changed" "The client certificate of the gateway at an upstream differs or is new: `incomparable`; `weaken` if it is removed.";
         "upstream-name-changed" "An upstream's certificate must name another host.";
         "listener-protocol-changed" "TLS of a listener is added or removed.";
         "listener-tls-version-changed" "The minimum TLS version of a listener differs.";

@@ -47,3 +47,39 @@ fn elements_of_a_list_are_another_parameter() {
         );
     }
 }
+
+/// An old version may have two spellings in one path: nobody can mend it.
+#[test]
+fn two_spellings_of_the_old_side_are_compared() {
+    let side = |second: &str, purpose: Purpose| {
+        let operation = |id: &str, condition: &str| {
+            format!(
+                "  /m#{id}: {{get: {{operationId: {id}, x-gateway: {{match: {{query: {{{condition}}}}}}}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+            )
+        };
+        let document = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{key: []}}]\npaths:\n{}{}components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}\n",
+            operation("one", "user_id: {exact: \"1\"}"),
+            operation("two", &format!("{second}: {{exact: \"2\"}}")),
+        );
+        let gateway = GATEWAY.replace("required: {allow_public: [a/one]}\n", "");
+        crate::compiled(
+            &[("gateway.yaml", &gateway), ("api.yaml", &document)],
+            purpose,
+        )
+    };
+    let (alike, same) = ("user.id", "user_id");
+    assert!(side(alike, Purpose::Run).is_err());
+    assert!(side(alike, Purpose::Compare).is_err());
+    let old = side(alike, Purpose::Past).unwrap_or_else(|errors| panic!("{errors}"));
+    let new = side(same, Purpose::Run).unwrap_or_else(|errors| panic!("{errors}"));
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    let lines = crate::lines(&plan);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("requests-added a/two")),
+        "{lines:?}"
+    );
+}

@@ -198,7 +198,7 @@ fn client_certificate_of_the_gateway_is_access() {
     };
     for (old, new, classes) in [
         ("a", "b", ("incomparable", "incomparable")),
-        ("a", "", ("weaken", "strengthen")),
+        ("a", "", ("weaken", "incomparable")),
     ] {
         gateway(
             "upstream-client-certificate-changed",

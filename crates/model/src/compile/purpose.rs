@@ -3,6 +3,7 @@
 use diag::{Diagnostic, Level, Lint};
 use openapi::lint::hard::{is_hard, is_later};
 
+use vocab::condition_lints::LOOKALIKE_CONDITIONS;
 use vocab::lints;
 
 /// Purpose of a compilation. Default: [`Purpose::Run`].
@@ -35,8 +36,10 @@ impl Purpose {
         match self {
             Self::Run => wrong || is_later(finding.lint),
             Self::Ask => wrong,
-            Self::Compare | Self::Past => open,
-            Self::CompareAlone | Self::PastAlone => open && !is_of_project(finding.lint),
+            Self::Compare => open,
+            Self::CompareAlone => open && !is_of_project(finding.lint),
+            Self::Past => open && !has_meaning(finding.lint),
+            Self::PastAlone => open && !is_of_project(finding.lint) && !has_meaning(finding.lint),
         }
     }
 
@@ -45,6 +48,12 @@ impl Purpose {
     pub fn skips(self) -> bool {
         matches!(self, Self::Past | Self::PastAlone)
     }
+}
+
+/// True if gwd runs a project that breaks a rule, so that an old version can be compared: it refuses
+/// the requests that are ambiguous.
+fn has_meaning(lint: &Lint) -> bool {
+    std::ptr::eq(lint, &raw const LOOKALIKE_CONDITIONS)
 }
 
 /// True if a rule concerns names and paths that only a project can define.

@@ -137,9 +137,10 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
     let (before, after) = (own_certificate(sides.0), own_certificate(sides.1));
     if before != after {
         let verdict = match (&before, &after) {
-            (Some(_), Some(_)) => Verdict::Incomparable,
+            // The upstream may admit with this certificate what it refused before.
+            (_, Some(_)) => Verdict::Incomparable,
             // Without a certificate, the upstream no longer recognises the gateway.
-            (before, _) => Verdict::of(before.is_some(), before.is_none()),
+            (_, None) => Verdict::Weaken,
         };
         let told = (shown(before), shown(after));
         let subject = format!("{role} tls.client_cert");
@@ -362,14 +363,15 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
 }
 
 /// Compares the client certificates that the gateway presents to an upstream. Another certificate
-/// is another identity. Without a certificate, the upstream cannot identify the gateway.
+/// is another identity, with which the upstream may admit more, as it may with a new one. Without a
+/// certificate, the upstream cannot identify the gateway.
 fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Option<Found> {
     let (was, is) = (own_certificate(old), own_certificate(new));
     (was != is).then(|| Found {
         subject: format!("{subject} tls.client_cert"),
         class: match (&was, &is) {
-            (Some(_), Some(_)) => Class::Incomparable,
-            (was, _) => class(was.is_some()),
+            (_, Some(_)) => Class::Incomparable,
+            (_, None) => Class::Weaken,
         },
         id: "upstream-client-certificate-changed",
         old: was,
