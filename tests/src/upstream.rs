@@ -39,6 +39,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Delay before the head is sent.
     pub delay: Duration,
+    /// True if the response never ends: `body` is its first chunk, and no other one follows.
+    pub is_endless: bool,
 }
 
 type Script = dyn Fn(&Seen) -> Answer + Send + Sync;
@@ -168,6 +170,11 @@ impl Shared {
             if connection.send(&answer.bytes(to_head)).is_err() {
                 return;
             }
+            if answer.is_endless {
+                // Wait until the gateway closes the connection. Ignore how it does so.
+                let _closed = connection.read_to_end();
+                return;
+            }
         }
     }
 }
@@ -193,6 +200,7 @@ impl Answer {
             headers: Vec::new(),
             body: body.into(),
             delay: Duration::ZERO,
+            is_endless: false,
         }
     }
 
@@ -220,6 +228,13 @@ impl Answer {
         let mut text = format!("HTTP/1.1 {} x\r\n", self.status);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if self.is_endless {
+            text.push_str(&format!(
+                "transfer-encoding: chunked\r\n\r\n{:x}\r\n",
+                self.body.len()
+            ));
+            return [text.as_bytes(), &self.body, b"\r\n"].concat();
         }
         if !matches!(self.status, 204 | 304) {
             text.push_str(&format!("content-length: {}\r\n", self.body.len()));

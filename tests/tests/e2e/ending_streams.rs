@@ -1,13 +1,14 @@
-//! Open responses end with the token of their request (`streams: close`): with `exp` of a JWT, and of
-//! an answer of an introspection endpoint. `streams` is inherited, also by requests that no operation
-//! describes.
+//! Open responses end with the credential of their request (`streams: close`): with `exp` of a JWT
+//! and its leeway, with `exp` of an answer of an introspection endpoint, and with a certificate.
+//! `streams` is inherited, also by requests that no operation describes. `logins::sessions` has the
+//! same for sessions.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use e2e::client::Connection;
 use e2e::gateway::{Gateway, Options};
 use e2e::openssl::RsaKey;
@@ -18,64 +19,89 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
 security: [{token: []}]
-components: {securitySchemes: {token: {type: http, scheme: bearer, x-gateway: {auth: [idp, asked]}}}}
+components:
+  securitySchemes:
+    token: {type: http, scheme: bearer, x-gateway: {auth: [idp, lenient, asked]}}
+    certificate: {type: mutualTLS, x-gateway: {auth: proxied}}
 paths:
   /events: {get: {operationId: events, responses: {"200": {description: ok}}}}
+  /certified: {get: {operationId: certified, security: [{certificate: []}], responses: {"200": {description: ok}}}}
   /kept: {get: {operationId: kept, x-gateway: {streams: keep}, responses: {"200": {description: ok}}}}
 "#;
 
 /// Lifetime of the tokens, in seconds.
 const LIFETIME_S: u64 = 4;
 
-/// Starts a service that begins a chunked response to each request and never ends it. Returns its
-/// URL.
-fn endless() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || hold(&mut stream));
-        }
-    });
-    format!("http://{address}")
-}
-
-/// Begins a response, and waits until the gateway closes the connection.
-fn hold(stream: &mut TcpStream) {
-    const BEGIN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
-transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
-    let mut bytes = [0; 4096];
-    // Ignore errors: the gateway may close the connection at any time.
-    let begun = stream
-        .read(&mut bytes)
-        .and_then(|_| stream.write_all(BEGIN));
-    if begun.is_ok() {
-        let _ended = stream.read(&mut bytes);
-    }
+/// Starts an upstream whose responses begin and never end.
+pub(crate) fn endless() -> Upstream {
+    Upstream::scripted(|_| Answer {
+        headers: vec![("content-type".to_owned(), "text/event-stream".to_owned())],
+        is_endless: true,
+        ..Answer::ok("hello")
+    })
 }
 
 /// Second at which a token of now ends.
-fn ends_s() -> u64 {
+pub(crate) fn ends_s() -> u64 {
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
     now.as_secs() + LIFETIME_S
 }
 
-/// JWT that ends at this second.
-fn jwt(key: &RsaKey, ends_s: u64) -> String {
+/// JWT of an issuer that ends at this second.
+fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(json!({"alg": "RS256", "kid": "a"}));
-    let claims = part(json!({"iss": "tests", "aud": "orders", "sub": "alice", "exp": ends_s}));
+    let claims = part(json!({"iss": issuer, "aud": "orders", "sub": "alice", "exp": ends_s}));
     let signed = format!("{head}.{claims}");
     let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
+/// Field `Client-Cert` (RFC 9440) with a certificate for `CN=name` that ends at this second.
+/// `openssl x509` cannot set the second; `openssl ca` can.
+pub(crate) fn certificate(folder: &Path, name: &str, ends_s: u64) -> String {
+    let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n\
+default_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
+    std::fs::write(folder.join("ca.conf"), config).expect("a file");
+    std::fs::write(folder.join("index"), "").expect("a file");
+    let run = |program: &str, arguments: &str| {
+        let mut command = Command::new(program);
+        let ended = command
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output();
+        let ended = ended.expect("it is installed");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{program} {arguments}: {told}");
+        ended.stdout
+    };
+    let end = run("date", &format!("-u -d @{ends_s} +%Y%m%d%H%M%SZ"));
+    let end = String::from_utf8(end).expect("a date");
+    run(
+        "openssl",
+        &format!(
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -subj /CN={name} -out request.pem"
+        ),
+    );
+    let end = end.trim();
+    run(
+        "openssl",
+        &format!(
+            "ca -batch -config ca.conf -selfsign -keyfile key.pem -in request.pem -enddate {end} -out {name}.pem -notext"
+        ),
+    );
+    let der = run("openssl", &format!("x509 -in {name}.pem -outform DER"));
+    format!("client-cert: :{}:", STANDARD.encode(der))
+}
+
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}")
+}
+
 /// Connection whose request has a response that was begun.
-fn begun(gateway: &Gateway, path: &str, token: &str) -> Connection {
+fn begun(gateway: &Gateway, path: &str, credential: &str) -> Connection {
     let mut client = gateway.connect();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n{credential}\r\n\r\n");
     client.send(request.as_bytes()).expect("gwd reads");
     let head = client.read_head().expect("a head");
     assert!(
@@ -87,22 +113,26 @@ fn begun(gateway: &Gateway, path: &str, token: &str) -> Connection {
 }
 
 #[test]
-fn open_response_ends_with_its_token() {
-    let key = RsaKey::new();
+fn open_response_ends_with_its_credential() {
+    let (key, folder) = (RsaKey::new(), tempfile::tempdir().expect("a folder"));
     let provider = Upstream::scripted(|_| Answer {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         ..Answer::ok(
             json!({"active": true, "iss": "other", "sub": "bob", "exp": ends_s()}).to_string(),
         )
     });
+    let endless = endless();
     let keys = json!({"keys": [{"kty": "RSA", "kid": "a", "alg": "RS256", "n": key.modulus(), "e": "AQAB"}]});
     let gateway = format!(
         "version: 1\nname: s\napis: {{s: {{path: openapi.yaml, unmatched: main}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [\"127.0.0.0/8\"]}}}}\n\
          upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
          auth:\n  idp: {{kind: jwt, issuer: tests, audience: [orders], algorithms: [RS256], leeway: 0s, jwks: {keys}}}\n  \
-         asked: {{kind: introspection, url: \"{}/i\", client_id: c, client_secret: \"${{env:GWS_I}}\", issuer: other}}\n\
+         lenient: {{kind: jwt, issuer: lenient, audience: [orders], algorithms: [RS256], leeway: {LIFETIME_S}s, jwks: {keys}}}\n  \
+         asked: {{kind: introspection, url: \"{}/i\", client_id: c, client_secret: \"${{env:GWS_I}}\", issuer: other}}\n  \
+         proxied: {{kind: mtls, subjects: [\"CN=alice\"], header: Client-Cert}}\n\
          defaults: {{upstream: main, streams: close}}\n",
-        endless(),
+        endless.url(),
         provider.url()
     );
     let project = Project::with(&gateway, DOCUMENT);
@@ -110,30 +140,38 @@ fn open_response_ends_with_its_token() {
     project.apply();
     let gateway = Options::of(&project).variable("GWS_I", "secret").start();
     let ends_s = ends_s();
-    let jwt = jwt(&key, ends_s);
-    let mut kept = begun(&gateway, "/kept", &jwt);
+    let token = bearer(&jwt(&key, "tests", ends_s));
+    let lenient = bearer(&jwt(&key, "lenient", ends_s - LIFETIME_S));
+    let certified = certificate(folder.path(), "alice", ends_s);
+    let mut kept = begun(&gateway, "/kept", &token);
     let closing = [
-        ("/events", &*jwt),
-        ("/undescribed", &*jwt),
-        ("/events", "opaque"),
+        ("/events", &*token),
+        ("/undescribed", &*token),
+        ("/events", &*lenient),
+        ("/certified", &*certified),
+        ("/events", "authorization: Bearer opaque"),
     ];
-    let closing = closing.map(|(path, token)| (path, begun(&gateway, path, token)));
-    for (path, mut client) in closing {
+    let closing = closing.map(|(path, shown)| (path, shown, begun(&gateway, path, shown)));
+    for (path, shown, mut client) in closing {
         let asked = Instant::now();
         // Without the final chunk, the client knows that the response is not complete.
         let rest = client.read_to_end().expect("gwd closes the connection");
-        assert_eq!(rest, b"5\r\nhello\r\n", "{path}");
+        assert_eq!(rest, b"5\r\nhello\r\n", "{path} {shown:.40}");
         assert!(
             asked.elapsed() < Duration::from_secs(LIFETIME_S + 4),
-            "{path}"
+            "{path} {shown:.40}"
         );
+        let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+        assert!(
+            now.as_secs() >= ends_s,
+            "{path} {shown:.40}: before its end"
+        );
+        // The endpoint gives each new question about the opaque token another end.
+        if !shown.ends_with("opaque") {
+            let ended = gateway.ask(&format!("GET {path} HTTP/1.1\nhost: h\n{shown}"));
+            assert_eq!(ended.status, 401, "{path} {shown:.40}");
+        }
     }
-    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
-    assert!(now.as_secs() >= ends_s, "not before the token ends");
-    let ended = gateway.ask(&format!(
-        "GET /events HTTP/1.1\nhost: h\nauthorization: Bearer {jwt}"
-    ));
-    assert_eq!(ended.status, 401);
     e2e::wait::until("only the response of `streams: keep` is open", || {
         let open = gateway.metrics().sum("http_server_active_requests", &[]);
         (open == 1.0).then_some(())

@@ -35,6 +35,7 @@ paths:
   /page: &page
     get: {security: [{login: []}], responses: {"200": {description: ok}}}
     post: {security: [{login: []}], responses: {"200": {description: ok}}}
+  /events: {get: {security: [{login: []}], x-gateway: {streams: close}, responses: {"200": {description: ok}}}}
   /read: {get: {security: [{login: [read]}], responses: {"200": {description: ok}}}}
   /write: {get: {security: [{login: [write]}], responses: {"200": {description: ok}}}}
   /staff: {get: {security: [{login: []}], x-gateway: {+policies: [staff]}, responses: {"200": {description: ok}}}}

@@ -94,6 +94,35 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
     }
 }
 
+/// A response that is open ends with the session (`streams: close`).
+#[test]
+fn open_response_ends_with_its_session() {
+    let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let issuer = format!("http://127.0.0.1:{}", provider.greeting());
+    let short = json!({"session": {"lifetime": "4s"}});
+    let endless = crate::ending_streams::endless();
+    let scene = Scene::before(provider, &issuer, &short, endless);
+    let mut browser = Browser::default();
+    assert_eq!(browser.log_in(&scene, "/events").status, 303);
+    let session = &browser.cookies["__Host-session"];
+    let mut client = scene.gateway.connect();
+    let host = scene.gateway.address();
+    let request =
+        format!("GET /events HTTP/1.1\r\nhost: {host}\r\ncookie: __Host-session={session}\r\n\r\n");
+    client.send(request.as_bytes()).expect("gwd reads");
+    let head = client.read_head().expect("a head");
+    assert!(head.line.starts_with("HTTP/1.1 200"), "{}", head.line);
+    // Without the final chunk, the client knows that the response is not complete.
+    let rest = client.read_to_end().expect("gwd closes the connection");
+    assert_eq!(rest, b"5\r\nhello\r\n");
+    let json = "accept: application/json";
+    let ended = browser.send(&scene.gateway, "GET /events", json);
+    assert_eq!(ended.status, 401);
+    assert_eq!(reason(&scene, &ended), "session_expired");
+}
+
 #[test]
 fn tokens_are_refreshed_once_for_all_requests() {
     let Some(mut scene) = Scene::new(&json!({})) else {
