@@ -101,6 +101,10 @@ impl Body {
                 let Ok(text) = std::str::from_utf8(bytes) else {
                     return vec![of_body("is not UTF-8")];
                 };
+                // Some servers remove a byte order mark.
+                if kind.response.is_none() && text.starts_with('\u{feff}') {
+                    return vec![of_body("begins with a byte order mark")];
+                }
                 let values = READINGS.iter();
                 let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
                 words::check_readings((schema, &one.members), values, &part, &mut findings);
@@ -130,6 +134,10 @@ impl Body {
                         name,
                         "must have a type of its `contentType`",
                     )];
+                }
+                if let Some(name) = form::encoded_file_name(&parts, &one.kinds) {
+                    let detail = "must have a file name without `=?`, which some servers decode";
+                    return vec![words::finding(part, name, detail)];
                 }
                 let hidden = form::other_spellings(&parts, &one.kinds);
                 if !hidden.is_empty() {

@@ -235,3 +235,10 @@ pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Opti
     };
     parts.iter().find(is_wrong).map(|part| &*part.name)
 }
+
+/// Name of the first described part with an encoded word in its file name.
+pub(crate) fn encoded_file_name<'p>(parts: &'p [Part<'_>], kinds: &Kinds) -> Option<&'p str> {
+    let encoded = parts.iter().filter(|part| part.has_encoded_file_name);
+    let mut names = encoded.map(|part| &*part.name);
+    names.find(|name| kinds.describes(bare(name, kinds)))
+}

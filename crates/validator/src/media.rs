@@ -20,11 +20,15 @@ pub(crate) enum Form {
 pub(crate) struct MediaType {
     pub(crate) essence: Box<str>,
     parameters: Vec<(Box<str>, Box<str>)>,
+    /// True if the type and its parameters have the form of RFC 9110 §8.3.1.
+    pub(crate) is_exact: bool,
+    /// True if all servers read the same boundary, if it has one.
+    has_one_boundary: bool,
 }
 
 impl MediaType {
     /// Parses a media type or range. `None` if it has no subtype, or a parameter twice, or if it is a
-    /// list.
+    /// list, or if its charset has a backslash.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, after) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
@@ -52,16 +56,28 @@ impl MediaType {
             is_in_name || value.to_ascii_lowercase().contains("boundary=")
         };
         let differs = parameters.iter().any(|one| extended(&one.0) || hidden(one));
+        let differs = differs || has_escaped_charset(after);
+        let exact = exact_parameters(after);
         if twice || differs || is_list {
             return None;
         }
         Some(Self {
+            is_exact: exact.is_some() && is_token(kind) && is_token(subtype),
+            has_one_boundary: exact.as_deref().is_some_and(has_one_boundary),
             essence: essence.into(),
             parameters,
         })
     }
 
-    /// Value of a parameter of the media type, such as `charset`.
+    /// Boundary of a multipart body. `None` if it is absent, or if servers differ in the boundary
+    /// that they read: a text that is neither a token nor a quoted string, a backslash, or
+    /// `boundary` in another parameter.
+    pub(crate) fn boundary(&self) -> Option<&str> {
+        let boundary = self.parameter("boundary");
+        boundary.filter(|_| self.is_exact && self.has_one_boundary)
+    }
+
+    /// Value of a parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let mut all = self.parameters.iter();
         all.find(|(known, _)| **known == *name)
@@ -166,6 +182,70 @@ fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &st
     })
 }
 
+/// True if a charset has a backslash, which some servers remove and others keep.
+fn has_escaped_charset(parameters: &str) -> bool {
+    split_quoted(parameters).any(|one| {
+        let pair = one.split_once('=');
+        let charset = pair.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+        charset.is_some_and(|(_, value)| value.contains('\\'))
+    })
+}
+
+/// True if no boundary has a backslash, which some servers remove and others keep, and no value
+/// contains `boundary`, for which PHP searches the whole field.
+fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
+    parameters.iter().all(|one| match &*one.name {
+        "boundary" => !one.value.contains('\\'),
+        _ => !one.value.to_ascii_lowercase().contains("boundary"),
+    })
+}
+
+/// Parameter of a field in the form of RFC 9110 §5.6.6: `token=token` or `token=quoted-string`.
+pub(crate) struct ExactParameter<'t> {
+    /// Name in lower case.
+    pub(crate) name: String,
+    /// Value without its quotes, with its backslashes.
+    pub(crate) value: &'t str,
+    pub(crate) is_quoted: bool,
+}
+
+/// Parameters in the text that follows the first semicolon of a field. `None` if one of them has
+/// another form: some servers cut its value at the first byte that is not allowed in a token.
+pub(crate) fn exact_parameters(text: &str) -> Option<Vec<ExactParameter<'_>>> {
+    let all = split_quoted(text).map(|one| one.trim_matches([' ', '\t']));
+    let all = all.filter(|one| !one.is_empty()).map(|one| {
+        let (name, value) = one.split_once('=')?;
+        let inner = value.strip_prefix('"').map(|rest| rest.strip_suffix('"'));
+        let value = match inner {
+            Some(inner) => inner.filter(|inner| is_quotable(inner))?,
+            None => Some(value).filter(|value| is_token(value))?,
+        };
+        is_token(name).then(|| ExactParameter {
+            name: name.to_ascii_lowercase(),
+            value,
+            is_quoted: inner.is_some(),
+        })
+    });
+    all.collect()
+}
+
+/// True for a token (RFC 9110 §5.6.2).
+fn is_token(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+/// True for the inner text of a quoted string (RFC 9110 §5.6.4).
+fn is_quotable(text: &str) -> bool {
+    let mut escaped = false;
+    let is_inner = text.bytes().all(|byte| {
+        let is_open = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        !is_open && (byte == b'\t' || !byte.is_ascii_control())
+    });
+    is_inner && !escaped
+}
+
 fn unquoted(text: &str) -> String {
     let inner = text
         .strip_prefix('"')
@@ -222,6 +302,8 @@ mod tests {
             "a/b; charset*=UTF-8''utf-7",
             "a/b; xboundary=y; boundary=x",
             "a/b; y=\"; Boundary=z\"; boundary=x",
+            "a/b; charset=\"utf\\-8\"",
+            "a/b; Charset =\"utf\\-8\"",
         ] {
             assert_eq!(MediaType::parse(text), None, "{text}");
         }
@@ -229,6 +311,46 @@ mod tests {
         assert_eq!(quoted.parameter("x"), Some("1;y=\"2"));
         assert_eq!(quoted.parameter("z"), Some("3"));
         assert_eq!(quoted.parameter("y"), None);
+    }
+
+    #[test]
+    fn boundaries_with_several_readings_are_not_used() {
+        for (text, expected) in [
+            ("boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", true),
+            ("boundary=------------------------d74496d66958873e", true),
+            ("boundary=0f3c0a6e5cbd4cf5a5bd4ef4a2a4b3b8", true),
+            ("boundary=\"6f3c5c6b-08ff-4f5a-9a3e-2f7f0c7f9b6d\"", true),
+            (
+                "charset=utf-8; Boundary=\"----=_Part_1_2.3=:/?()+'\"; a=\"\\\"\";",
+                true,
+            ),
+            ("charset=utf-8", false),
+            ("boundary=", false),
+            ("boundary=\"B\\x\"", false),
+            ("boundary=\"B", false),
+            ("boundary=\"B\"x", false),
+            ("boundary=B\"x\"", false),
+            ("boundary=B x", false),
+            ("boundary =B", false),
+            ("boundary= B", false),
+            ("boundary=B; x=a b", false),
+            ("boundary=B; x", false),
+            ("boundary=B; x y=z", false),
+            ("x=Boundary; y=C; boundary=B", false),
+        ] {
+            let parsed = MediaType::parse(&format!("multipart/form-data; {text}"));
+            let boundary = parsed.as_ref().and_then(MediaType::boundary);
+            assert_eq!(boundary.is_some(), expected, "{text}");
+        }
+        for byte in "/:,@()<>[]{}?=é".chars() {
+            let text = format!("multipart/form-data; boundary=B{byte}x");
+            let parsed = MediaType::parse(&text);
+            assert_eq!(
+                parsed.as_ref().and_then(MediaType::boundary),
+                None,
+                "{text}"
+            );
+        }
     }
 
     #[test]

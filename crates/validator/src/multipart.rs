@@ -1,16 +1,20 @@
-//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). It is strict about boundaries and
-//! names, because they determine the fields that a server reads.
+//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). It accepts only the forms of
+//! delimiters and names that every server reads in the same way, because they determine the fields
+//! that a server reads.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::media::{MediaType, split_quoted};
+use crate::media::{ExactParameter, MediaType, exact_parameters};
 
 /// Maximum number of parts of a form.
 const PARTS_MAX: usize = 1_000;
 /// Maximum length of the header fields of a part, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Maximum number of parameters of a `Content-Disposition`.
+const PARAMETERS_MAX: usize = 16;
 
 /// Part of a form.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,46 +22,48 @@ pub(crate) struct Part<'b> {
     pub(crate) name: Cow<'b, str>,
     pub(crate) media_type: Option<MediaType>,
     pub(crate) body: &'b [u8],
+    /// True if the file name may have an encoded word (RFC 2047 §2).
+    pub(crate) has_encoded_file_name: bool,
 }
 
 const FAULT: &str = "is not valid multipart/form-data";
+const STRAY_BOUNDARY: &str = "contains its boundary outside of a delimiter line";
+const DISPOSITION: &str =
+    "has a part with a Content-Disposition that some servers read in another way";
+/// Begin of an encoded word (RFC 2047 §2), which some servers decode in parameters.
+const ENCODED_WORD: &str = "=?";
 
 /// Parses the parts of a body. The error describes the mistake and contains no text of the body.
 pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>, &'static str> {
     if !is_boundary(boundary) {
         return Err("has no valid boundary in its Content-Type");
     }
-    let delimiter = format!("\r\n--{boundary}");
-    let lines = memmem::Finder::new(&delimiter.as_bytes()[2..]);
+    let delimiter = format!("--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
     // Refuse text before the first delimiter: no client sends any, and a server that finds another
     // boundary would read it as parts. An empty line is harmless.
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-    let first = delimiter.as_bytes().get(2..).unwrap_or_default();
-    let mut rest = bytes.strip_prefix(first).ok_or(FAULT)?;
+    let mut rest = bytes.strip_prefix(delimiter.as_bytes()).ok_or(FAULT)?;
     let mut parts = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(b"--") {
-            // Refuse text after the last delimiter: a server that finds another boundary would read
-            // it as parts.
-            let is_blank = after.iter().all(|byte| b" \t\r\n".contains(byte));
-            return match is_blank {
-                true => Ok(parts),
-                false => Err(FAULT),
+            // Refuse text after the last delimiter, which a server that finds another boundary
+            // would read as parts as well.
+            return match after {
+                b"" | b"\r\n" => Ok(parts),
+                _ => Err(FAULT),
             };
         }
-        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
-        let padding = padding.count();
-        rest = rest[padding..].strip_prefix(b"\r\n").ok_or(FAULT)?;
+        // Refuse transport padding (RFC 2046 §5.1.1): `multiparty` and `formidable` find no
+        // delimiter in such a line.
+        rest = rest.strip_prefix(b"\r\n").ok_or(STRAY_BOUNDARY)?;
         let end = finder.find(rest).ok_or(FAULT)?;
         if parts.len() == PARTS_MAX {
             return Err("has more than 1,000 parts");
         }
-        let begins_line = |at: usize| at > 0 && matches!(rest[at - 1], b'\r' | b'\n');
-        if lines.find_iter(&rest[..end]).any(begins_line) {
-            return Err(FAULT);
-        }
-        parts.push(part(&rest[..end])?);
+        // Django ends a part at each `--boundary`, other servers at the one after a bare CR or LF.
+        let written = rest[..end].strip_suffix(b"\r\n").ok_or(STRAY_BOUNDARY)?;
+        parts.push(part(written)?);
         rest = &rest[end + delimiter.len()..];
     }
 }
@@ -67,7 +73,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let end = memmem::find(window, b"\r\n\r\n").ok_or(FAULT)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| FAULT)?;
-    let (mut name, mut media_type, mut disposed) = (None, None, false);
+    let (mut disposition, mut media_type) = (None, None);
     for line in head.split("\r\n") {
         // Refuse a bare CR or LF, which some servers read as a line end, and folded lines, which
         // are obsolete.
@@ -80,13 +86,15 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             return Err(FAULT);
         }
         match field.to_ascii_lowercase().as_str() {
-            "content-disposition" if disposed => return Err(FAULT),
+            "content-disposition" if disposition.is_some() => return Err(FAULT),
             "content-disposition" => {
-                disposed = true;
-                name = Some(form_name(value).ok_or(FAULT)?);
+                disposition = Some(Disposition::parse(value).ok_or(DISPOSITION)?);
             }
             "content-type" if media_type.is_some() => return Err(FAULT),
-            "content-type" => media_type = Some(MediaType::parse(value).ok_or(FAULT)?),
+            "content-type" => {
+                let exact = MediaType::parse(value).filter(|one| one.is_exact);
+                media_type = Some(exact.ok_or(FAULT)?);
+            }
             // The field is deprecated (RFC 7578 §4.7), but some servers decode the part according
             // to it.
             "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
@@ -94,7 +102,11 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             _ => {}
         }
     }
-    let (name, body) = (name.ok_or(FAULT)?, &bytes[end + 4..]);
+    let Disposition {
+        name,
+        has_encoded_file_name,
+    } = disposition.ok_or(FAULT)?;
+    let body = &bytes[end + 4..];
     let is_foreign = |one: &MediaType| !one.is_utf8();
     // RFC 7578 §4.6: the part `_charset_` names the charset of the other parts.
     let is_renamed = name.eq_ignore_ascii_case("_charset_") && !body.eq_ignore_ascii_case(b"utf-8");
@@ -105,6 +117,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
         name,
         media_type,
         body,
+        has_encoded_file_name,
     })
 }
 
@@ -123,53 +136,83 @@ fn is_plain(encoding: &str) -> bool {
         .any(|one| encoding.trim().eq_ignore_ascii_case(one))
 }
 
-/// Value of the parameter `name` in `Content-Disposition: form-data`.
-fn form_name(value: &str) -> Option<Cow<'_, str>> {
-    let mut parts = split_quoted(value);
-    if !parts.next()?.trim().eq_ignore_ascii_case("form-data") {
-        return None;
-    }
-    let mut name = None;
-    for part in parts {
-        let Some((key, value)) = part.split_once('=') else {
-            continue;
-        };
-        // Servers differ in the forms of RFC 2231, such as `name*` and `name*0`, and some search
-        // the whole field for `name=`.
-        let key = key.trim().to_ascii_lowercase();
-        let is_known = matches!(key.as_str(), "name" | "filename" | "filename*");
-        // Browsers send the backslashes of a file name as they are, so a quote behind one ends the
-        // file name for some servers and not for others.
-        let is_plain = key.starts_with("filename") && !value.contains("\\\"");
-        let is_hidden = value.to_ascii_lowercase().contains("name=") && !is_plain;
-        if is_hidden || key.contains("name") && !is_known {
-            return None;
-        }
-        if key == "name" {
-            // Servers differ in which of two names they use.
-            if name.is_some() {
-                return None;
-            }
-            name = Some(unquoted(value.trim())?);
-        }
-    }
-    name
+/// Content of a `Content-Disposition: form-data`.
+struct Disposition<'t> {
+    name: Cow<'t, str>,
+    has_encoded_file_name: bool,
 }
 
-/// Content of a quoted string, or a token. Browsers escape quotes as `%22`. None for a text with a
-/// backslash, which some servers remove and others keep, and for other quotes, which PHP removes.
-fn unquoted(text: &str) -> Option<Cow<'_, str>> {
-    let inner = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    let inside = inner.unwrap_or(text);
-    let is_open = |c: char| c == '\'' || c.is_whitespace();
-    if inside.contains(['\\', '"']) || inner.is_none() && inside.contains(is_open) {
+impl<'t> Disposition<'t> {
+    /// Parses a field. `None` if servers differ in the name that they read.
+    fn parse(value: &'t str) -> Option<Self> {
+        let (kind, after) = value.split_once(';')?;
+        if !kind.trim().eq_ignore_ascii_case("form-data") {
+            return None;
+        }
+        let (mut name, mut has_file_name, mut has_encoded_file_name) = (None, false, false);
+        let mut known: Vec<String> = Vec::new();
+        let parameters = exact_parameters(after)?;
+        if parameters.len() > PARAMETERS_MAX {
+            return None;
+        }
+        for parameter in parameters {
+            let key = &*parameter.name;
+            // Servers differ in which of two values they use, and in the forms of RFC 2231, such as
+            // `name*` and `name*0`.
+            let is_known = matches!(key, "name" | "filename" | "filename*");
+            let is_other_name = key.contains("name") && !is_known;
+            if known.contains(&parameter.name) || is_other_name || hides_name(&parameter) {
+                return None;
+            }
+            match key {
+                // `formidable` searches the whole field for `name=`.
+                "name" if has_file_name => return None,
+                "name" => name = Some(field_name(&parameter)?),
+                "filename" | "filename*" => {
+                    has_file_name = true;
+                    has_encoded_file_name |= parameter.value.contains(ENCODED_WORD);
+                }
+                _ => {}
+            }
+            known.push(parameter.name);
+        }
+        Some(Self {
+            name: name?,
+            has_encoded_file_name,
+        })
+    }
+}
+
+/// True if the value of a parameter contains a text such as `name=`, which a server finds that
+/// searches the whole field, or that ends a quoted string at `\"`. Browsers send the backslashes of
+/// a file name as they are.
+fn hides_name(parameter: &ExactParameter<'_>) -> bool {
+    let value = parameter.value.to_ascii_lowercase();
+    let is_plain = parameter.name.starts_with("filename") && !value.contains("\\\"");
+    if !is_plain && value.contains("name=") {
+        return true;
+    }
+    let mut names = value.match_indices("name");
+    names.any(|(at, name)| {
+        let (before, after) = (&value[..at], &value[at + name.len()..]);
+        let is_end = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let is_filler = |c: char| c.is_ascii_digit() || matches!(c, ' ' | '\t' | '*');
+        !is_end && after.trim_start_matches(is_filler).starts_with('=')
+    })
+}
+
+/// Name of a field. Browsers escape quotes as `%22`. `None` for a text with a backslash, which some
+/// servers remove and others keep; for a single quote outside of a quoted string, which PHP reads as
+/// a quote; and for an encoded word or a byte order mark, which some servers decode or remove.
+fn field_name<'t>(parameter: &ExactParameter<'t>) -> Option<Cow<'t, str>> {
+    let text = parameter.value;
+    let is_decoded = text.contains('\\') || text.contains(ENCODED_WORD);
+    if is_decoded || text.starts_with('\u{feff}') || !parameter.is_quoted && text.contains('\'') {
         return None;
     }
-    Some(match inside.contains('%') {
-        false => Cow::Borrowed(inside),
-        true => Cow::Owned(inside.replace("%22", "\"")),
+    Some(match text.contains('%') {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.replace("%22", "\"")),
     })
 }
 
@@ -179,8 +222,8 @@ mod tests {
 
     #[test]
     fn parts_are_read_with_names_and_types() {
-        let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x \t\r\n\
-content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; name=d\r\n\r\n\r\n--x--\r\n";
+        let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x\r\n\
+content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"rename=c\"\r\n\r\n\r\n--x--\r\n";
         let parts = read(body, "x").unwrap();
         let told: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
         assert_eq!(told, [("a;b", &b"1\r\n2"[..]), ("d", b"")]);
@@ -245,5 +288,217 @@ content-type: image/png\r\ncontent-disposition: form-data; filename=\"name=c\"; 
             read(format!("--{boundary}--").as_bytes(), boundary),
             Ok(Vec::new())
         );
+    }
+    /// Body with one part of this `Content-Disposition` without `form-data`.
+    fn named(disposition: &str) -> String {
+        format!("--x\r\nContent-Disposition: form-data{disposition}\r\n\r\n9\r\n--x--\r\n")
+    }
+
+    #[test]
+    fn dispositions_with_several_readings_are_refused() {
+        for disposition in [
+            // Encoded words (RFC 2047): Commons FileUpload, Tomcat, `email` of Python.
+            r#"; name="=?utf-8?q?amount?=""#,
+            r#"; name="=?UTF-8?B?YW1vdW50?=""#,
+            r#"; name="a =?utf-8?q?amount?=""#,
+            // `formidable` searches `name=` in the whole field.
+            r#"; filename="a;name=amount"; name="y""#,
+            r#"; name="y"; filename="a;name=amount""#,
+            r#"; name="y"; filename="name=amount""#,
+            r#"; name="y"; filename="a NAME=amount""#,
+            r#"; name="y"; filename="a; name =amount""#,
+            r#"; name="y"; filename="a; name*=amount""#,
+            r#"; name="y"; filename="a; name*0*=amount""#,
+            r#"; name="y"; filename="\"xname=amount""#,
+            r#"; name="y"; filename="éname=amount""#,
+            r#"; filename="a"; name="y""#,
+            r#"; filename*=UTF-8''a; name="y""#,
+            r#"; name="y"; x="a name*=amount""#,
+            r#"; name="y; name=amount""#,
+            // werkzeug, `multipart`, `email` and `formidable` end an unquoted name at these bytes.
+            "; name=amount/x",
+            "; name=amount=",
+            "; name=amount,x",
+            "; name=amount:x",
+            "; name=amount@x",
+            "; name=amount(x",
+            "; name=amount)",
+            "; name=amount[x",
+            "; name=amount]",
+            "; name=amount?x",
+            "; name=amount<",
+            "; name=amount>",
+            "; name=amount{x",
+            "; name=amount}",
+            "; name=amount\tx",
+            "; name=amounté",
+            "; name=amount'",
+            "; name=",
+            "; name",
+            // Other parameters.
+            r#"; name="y"; filename=a b"#,
+            r#"; name="y"; filename=a/b"#,
+            r#"; name="y"; filename="a"#,
+            r#"; name="y"; filename="a\""#,
+            r#"; name="y"; filename="a"b"#,
+            r#"; name="y"; filename=a"b""#,
+            r#"; name="y"; x"#,
+            r#"; name="y"; x=a b"#,
+            r#"; name="y"; x y=a"#,
+            r#"; name="y"; "x"=a"#,
+            r#"; name="y" x=a"#,
+            r#"; name="y"; x=a; X=b"#,
+            r#"; name="y"; filename=a; filename=b"#,
+            r#"; name ="y""#,
+            r#"; name= "y""#,
+            "; name=\"y\u{7f}\"",
+            "; name=\"\u{feff}amount\"",
+            r#"x; name="y""#,
+            r#", name="y""#,
+            "",
+        ] {
+            let body = named(disposition);
+            let found = read(body.as_bytes(), "x").map(|_| ());
+            assert_eq!(found, Err(DISPOSITION), "{disposition}");
+        }
+        let many: String = (0..PARAMETERS_MAX).map(|n| format!("; x{n}=1")).collect();
+        assert!(read(named(&format!("; name=a{}", &many[6..])).as_bytes(), "x").is_ok());
+        assert!(read(named(&format!("; name=a{many}")).as_bytes(), "x").is_err());
+        for media_type in ["text/plain; a=b/c", "text/plain; a", "text/(x)", "text"] {
+            let body = named(&format!("; name=a\r\nContent-Type: {media_type}"));
+            assert!(read(body.as_bytes(), "x").is_err(), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn dispositions_of_clients_are_accepted() {
+        for (disposition, name, is_encoded) in [
+            // Chrome, Firefox, Safari.
+            (r#"; name="full name""#, "full name", false),
+            (r#"; name="größe""#, "größe", false),
+            (r#"; name="a%22b""#, "a\"b", false),
+            (r#"; name="it's""#, "it's", false),
+            (r#"; name="'a'""#, "'a'", false),
+            (r#"; name="items[0].id""#, "items[0].id", false),
+            (r#"; name="f"; filename="""#, "f", false),
+            (r#"; name="f"; filename="a;b=c, d.txt""#, "f", false),
+            (r#"; name="f"; filename="Müller & Söhne.pdf""#, "f", false),
+            (r#"; name="f"; filename="a%22b%0D%0A.txt""#, "f", false),
+            (r#"; name="f"; filename="C:\dir\name.txt""#, "f", false),
+            (r#"; name="f"; filename="username=bob.txt""#, "f", false),
+            // curl, quotes before version 7.81 as `\"`.
+            (r#"; name="f"; filename="a\"b\\c.txt""#, "f", false),
+            // python-requests, urllib3 1.24.
+            (
+                r#"; name="f"; filename*=utf-8''M%C3%BCller.pdf"#,
+                "f",
+                false,
+            ),
+            // .NET, Go, Java.
+            (
+                "; name=f; filename=a.txt; filename*=utf-8''a.txt",
+                "f",
+                false,
+            ),
+            (r#"; name=f; filename="=?utf-8?B?w7wudHh0?=""#, "f", true),
+            (
+                r#"; size=1; name="f"; creation-date="Wed, 12 Feb""#,
+                "f",
+                false,
+            ),
+            (";name=\"f\";", "f", false),
+            (" ;\t name=\"f\" ; x=y", "f", false),
+        ] {
+            let body = named(disposition);
+            let parts =
+                read(body.as_bytes(), "x").map_err(|fault| format!("{disposition} {fault}"));
+            let parts = parts.unwrap();
+            let part = (&*parts[0].name, parts[0].has_encoded_file_name);
+            assert_eq!(part, (name, is_encoded), "{disposition}");
+        }
+    }
+
+    #[test]
+    fn boundaries_outside_of_delimiters_are_refused() {
+        let head = "Content-Disposition: form-data; name=\"a\"";
+        let other = "Content-Disposition: form-data; name=\"b\"";
+        for body in [
+            // Django ends a part at each `--x`.
+            format!("--x\r\n{head}\r\n\r\n1--x\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1 --x\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\nX: --x\r\n\r\n1\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n\r\n---x\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--xy\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\n--x\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\r--x\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
+            // `multiparty` and `formidable` read no delimiter with padding.
+            format!("--x \r\n{head}\r\n\r\n1\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--x \r\n{other}\r\n\r\n9\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--x\t\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
+            format!("--x\r\n{head}\r\n\r\n1\r\n--x\n{other}\r\n\r\n9\r\n--x--\r\n"),
+        ] {
+            let found = read(body.as_bytes(), "x").map(|_| ());
+            assert_eq!(found, Err(STRAY_BOUNDARY), "{body:?}");
+        }
+        for end in [
+            "-- ",
+            "-- \r\n",
+            "--\n",
+            "--\r\n\r\n",
+            "--\r\n ",
+            "--\r\n--x",
+            "---",
+            "-",
+        ] {
+            let body = format!("--x\r\n{head}\r\n\r\n1\r\n--x{end}");
+            assert!(read(body.as_bytes(), "x").is_err(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn generated_bodies_are_read_as_written() {
+        let names = ["a", "b c", "ä", "x[]", "it's", "", "-", "a;b", "filename"];
+        let files = ["", "a.txt", "a;b.txt", "ü x.pdf", "C:\\x", "-", "1,2"];
+        let pieces = [
+            "", "\r\n", "\r", "\n", "-", "--", "--B", "x", "\0", "ü", "\r\n\r\n", "a=b", "\u{feff}",
+        ];
+        let boundaries = ["Bx-1", "----WebKitFormBoundaryA1", "Bx'()+_./:=?", "1"];
+        let mut state = 1_u64;
+        let mut below = |count: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % count
+        };
+        for _ in 0..2_000 {
+            let boundary = boundaries[below(boundaries.len())];
+            let delimiter = format!("--{boundary}");
+            let (mut body, mut expected) = (String::new(), Vec::new());
+            for _ in 0..below(4) {
+                let name = names[below(names.len())];
+                let file = match below(3) {
+                    0 => format!("; filename=\"{}\"", files[below(files.len())]),
+                    _ => String::new(),
+                };
+                let kind = ["", "Content-Type: text/plain;charset=UTF-8\r\n"][below(2)];
+                let count = below(5);
+                let text: String = (0..count).map(|_| pieces[below(pieces.len())]).collect();
+                let content = text.replace(&delimiter, "");
+                body.push_str(&format!(
+                    "{delimiter}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\
+{kind}\r\n{content}\r\n"
+                ));
+                expected.push((name, content));
+            }
+            body.push_str(&format!("{delimiter}--{}", ["", "\r\n"][below(2)]));
+            let parts = read(body.as_bytes(), boundary);
+            let parts = parts.map_err(|fault| format!("{fault}: {body:?}")).unwrap();
+            let found: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
+            let expected = expected.iter();
+            let expected: Vec<_> = expected
+                .map(|(name, text)| (*name, text.as_bytes()))
+                .collect();
+            assert_eq!(found, expected, "{body:?}");
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Operation {
                 if is_form && !parsed.is_utf8() {
                     return refused("must have the charset UTF-8");
                 }
-                boundary = parsed.parameter("boundary").map(Box::from);
+                boundary = parsed.boundary().map(Box::from);
                 let ranked = body.types.iter().enumerate();
                 let ranked =
                     ranked.filter_map(|(index, one)| Some((one.media_type.rank(&parsed)?, index)));

@@ -111,7 +111,7 @@ impl Response {
         Ok(ResponseUse::Read(BodyKind {
             response: Some(response),
             index,
-            boundary: given.parameter("boundary").map(Box::from),
+            boundary: given.boundary().map(Box::from),
         }))
     }
 }

@@ -206,6 +206,86 @@ fn multipart_form_is_checked_by_its_parts() {
     assert_eq!(read(&operation, "multipart/form-data", b"--b--").len(), 1);
 }
 
+/// A body is refused if some server may read other fields than gwd.
+#[test]
+fn multipart_forms_with_other_readings_are_refused() {
+    let schema = json!({
+        "type": "object",
+        "properties": {"amount": {"type": "integer", "maximum": 3}, "file": {"type": "string"}},
+    });
+    let content = json!({"multipart/form-data": {"schema": schema}});
+    let operation = operation(&Json::Null, &content, &[]);
+    let send = |kind: &str, parts: &[&str]| {
+        let part = |part: &&str| format!("--B\r\nContent-Disposition: form-data; {part}\r\n");
+        let parts: String = parts.iter().map(part).collect();
+        let kind = format!("multipart/form-data; {kind}");
+        read(&operation, &kind, format!("{parts}--B--\r\n").as_bytes())
+    };
+    let disposition =
+        "body - # has a part with a Content-Disposition that some servers read in another way";
+    let stray = "body - # contains its boundary outside of a delimiter line";
+    let boundary = "body - # has no valid boundary in its Content-Type";
+    let encoded = "body - #/file must have a file name without `=?`, which some servers decode";
+    let amount = "name=\"amount\"\r\n\r\n1";
+    let note = |name: &str| format!("{name}\r\n\r\n9");
+    for (kind, part, expected) in [
+        ("boundary=B", note("name=\"note\""), None),
+        ("boundary=\"B\"; charset=utf-8", note("name=note"), None),
+        (
+            "boundary=B",
+            note("name=\"file\"; filename=\"ä;b.txt\""),
+            None,
+        ),
+        (
+            "boundary=B",
+            note("name=\"note\"; filename=\"=?utf-8?B?YQ==?=\""),
+            None,
+        ),
+        (
+            "boundary=B",
+            note("name=\"file\"; filename=\"=?utf-8?B?YQ==?=\""),
+            Some(encoded),
+        ),
+        (
+            "boundary=B",
+            note("name=\"=?utf-8?q?amount?=\""),
+            Some(disposition),
+        ),
+        (
+            "boundary=B",
+            note("filename=\"a;name=amount\"; name=\"y\""),
+            Some(disposition),
+        ),
+        ("boundary=B", note("name=amount/x"), Some(disposition)),
+        (
+            "boundary=B",
+            note("name=\"\u{feff}amount\""),
+            Some(disposition),
+        ),
+        (
+            "boundary=B",
+            note("name=y\r\n\r\nx--B\r\nX: 1"),
+            Some(stray),
+        ),
+        (
+            "boundary=B",
+            note("name=y\r\n\r\nx\r\n--B \r\nX: 1"),
+            Some(stray),
+        ),
+        ("boundary=\"\\B\"", note("name=y"), Some(boundary)),
+        ("boundary =B", note("name=y"), Some(boundary)),
+        (
+            "x=boundary; y=C; boundary=B",
+            note("name=y"),
+            Some(boundary),
+        ),
+    ] {
+        let found = send(kind, &[amount, &part]);
+        let expected: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(found, expected, "{kind} {part:?}");
+    }
+}
+
 #[test]
 fn text_body_is_checked_as_a_string() {
     let content = json!({"text/plain": {"schema": {"type": "string", "maxLength": 3}}});
@@ -215,6 +295,10 @@ fn text_body_is_checked_as_a_string() {
     assert_eq!(
         read(&operation, "text/plain", b"\xff"),
         ["body - # is not UTF-8"]
+    );
+    assert_eq!(
+        read(&operation, "text/plain", "\u{feff}ab".as_bytes()),
+        ["body - # begins with a byte order mark"]
     );
 }
 
