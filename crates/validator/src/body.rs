@@ -103,7 +103,9 @@ impl Body {
                 };
                 // Some servers remove a byte order mark.
                 if kind.response.is_none() && text.starts_with('\u{feff}') {
-                    return vec![of_body("begins with a byte order mark")];
+                    return vec![of_body(
+                        "begins with a byte order mark, which some servers remove",
+                    )];
                 }
                 let values = READINGS.iter();
                 let values = values.map(|reading| Some(one.kinds.scalar(text, reading.as_text)));
@@ -135,8 +137,7 @@ impl Body {
                         "must have a type of its `contentType`",
                     )];
                 }
-                if let Some(name) = form::encoded_file_name(&parts, &one.kinds) {
-                    let detail = "must have a file name without `=?`, which some servers decode";
+                if let Some((name, detail)) = form::otherwise_decoded(&parts, &one.kinds) {
                     return vec![words::finding(part, name, detail)];
                 }
                 let hidden = form::other_spellings(&parts, &one.kinds);

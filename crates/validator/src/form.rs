@@ -236,9 +236,25 @@ pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Opti
     parts.iter().find(is_wrong).map(|part| &*part.name)
 }
 
-/// Name of the first described part with an encoded word in its file name.
-pub(crate) fn encoded_file_name<'p>(parts: &'p [Part<'_>], kinds: &Kinds) -> Option<&'p str> {
-    let encoded = parts.iter().filter(|part| part.has_encoded_file_name);
-    let mut names = encoded.map(|part| &*part.name);
-    names.find(|name| kinds.describes(bare(name, kinds)))
+/// Name of the first described part whose file name or text some servers decode in another way,
+/// with the text of its finding.
+pub(crate) fn otherwise_decoded<'p>(
+    parts: &'p [Part<'_>],
+    kinds: &Kinds,
+) -> Option<(&'p str, &'static str)> {
+    let mut described = parts
+        .iter()
+        .filter(|part| kinds.describes(bare(&part.name, kinds)));
+    described.find_map(|part| {
+        let detail = match part {
+            one if one.has_encoded_file_name => {
+                "must have a file name without `=?`, which some servers decode"
+            }
+            one if !one.has_file_name && one.body.starts_with("\u{feff}".as_bytes()) => {
+                "begins with a byte order mark, which some servers remove"
+            }
+            _ => return None,
+        };
+        Some((&*part.name, detail))
+    })
 }

@@ -22,6 +22,7 @@ pub(crate) struct Part<'b> {
     pub(crate) name: Cow<'b, str>,
     pub(crate) media_type: Option<MediaType>,
     pub(crate) body: &'b [u8],
+    pub(crate) has_file_name: bool,
     /// True if the file name may have an encoded word (RFC 2047 §2).
     pub(crate) has_encoded_file_name: bool,
 }
@@ -104,6 +105,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     }
     let Disposition {
         name,
+        has_file_name,
         has_encoded_file_name,
     } = disposition.ok_or(FAULT)?;
     let body = &bytes[end + 4..];
@@ -117,6 +119,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
         name,
         media_type,
         body,
+        has_file_name,
         has_encoded_file_name,
     })
 }
@@ -139,6 +142,7 @@ fn is_plain(encoding: &str) -> bool {
 /// Content of a `Content-Disposition: form-data`.
 struct Disposition<'t> {
     name: Cow<'t, str>,
+    has_file_name: bool,
     has_encoded_file_name: bool,
 }
 
@@ -178,6 +182,7 @@ impl<'t> Disposition<'t> {
         }
         Some(Self {
             name: name?,
+            has_file_name,
             has_encoded_file_name,
         })
     }
