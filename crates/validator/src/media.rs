@@ -22,7 +22,7 @@ pub(crate) struct MediaType {
     parameters: Vec<(Box<str>, Box<str>)>,
     /// True if the type and its parameters have the form of RFC 9110 §8.3.1.
     pub(crate) is_exact: bool,
-    /// True if all servers read the same boundary, if it has one.
+    /// True if the parameters are exact and servers read the same boundary, if there is one.
     has_one_boundary: bool,
 }
 
@@ -74,7 +74,7 @@ impl MediaType {
     /// `boundary` in another parameter.
     pub(crate) fn boundary(&self) -> Option<&str> {
         let boundary = self.parameter("boundary");
-        boundary.filter(|_| self.is_exact && self.has_one_boundary)
+        boundary.filter(|_| self.has_one_boundary)
     }
 
     /// Value of a parameter.
