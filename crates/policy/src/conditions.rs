@@ -99,8 +99,8 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
 }
 
 /// True if at least one server may consider all conditions to hold. For each condition, servers may
-/// differ in two ways: they read another spelling of the parameter's name as that parameter, or
-/// they also separate parameters at `;`.
+/// differ in three ways: they read another spelling of the parameter's name as that parameter, they
+/// decode escapes such as `%u0061`, or they also separate parameters at `;`.
 ///
 /// If the result is true and that of [`hold`] is false, [`is_ambiguous`] is true. The gateway then
 /// refuses the request, which would otherwise reach an operation without these conditions.
@@ -134,7 +134,7 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
 }
 
 /// True if the condition holds for servers that also read another spelling of a parameter's name as
-/// the parameter, or that separate parameters at `;`.
+/// the parameter, that decode escapes such as `%u0061`, or that separate parameters at `;`.
 fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
     let (Condition::Query(wanted, test), Some(query)) = (condition, query) else {
         return false;
@@ -143,12 +143,16 @@ fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
         let is_list = pair.contains(';');
         pair.split(';').enumerate().any(|(index, part)| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let name = decode_query(name);
-            // [`holds`] has already tested a parameter with the exact name.
-            let is_plain = index == 0 && !is_list && name.eq_ignore_ascii_case(wanted.as_bytes());
-            !is_plain
-                && auth::is_read_as(&name, wanted.as_bytes())
-                && passes(test, &decode_query(value))
+            // [`holds`] has already tested the value of a parameter with the exact name.
+            let is_tested = index == 0
+                && !is_list
+                && decode_query(name).eq_ignore_ascii_case(wanted.as_bytes());
+            let passes_elsewhere = || {
+                !is_tested && passes(test, &decode_query(value))
+                    || auth::without_unicode(value)
+                        .is_some_and(|value| passes(test, &decode_query(&value)))
+            };
+            auth::is_written_as(name, wanted) && passes_elsewhere()
         })
     })
 }
@@ -391,6 +395,18 @@ mod tests {
             "action=ad+min;x=1",
             "+action=ad+min",
             "action%00=ad%20min",
+            "[action]=ad+min",
+            "%5Baction%5D[x]=ad+min",
+            "]action=ad+min",
+            "action]=ad+min",
+            "[[action]]=ad+min",
+            "[]action=ad+min",
+            "?action=ad+min",
+            "!action=ad+min",
+            "%u0061ction=ad+min",
+            "%U0041ction[]=ad+min",
+            "action=%u0061d+min",
+            "action=x&%u005Baction]=%u0061d%20min",
         ] {
             assert!(
                 !holds(query) && may_hold(query) && is_ambiguous(query),

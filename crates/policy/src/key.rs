@@ -1,11 +1,13 @@
 //! Counter keys of limits: a limit counts requests with the same value of its key together.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::HeaderName;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::has_lookalike;
 use crate::auth::place::{cookie_values, query_values};
 use crate::cx::{Cx, Principal, RouteId};
 use crate::declared::{Scalar, Value};
@@ -14,9 +16,9 @@ use crate::phase::Phase;
 use crate::rate::RateTable;
 use crate::step::StateId;
 
-/// Counter key. If the named property is absent or occurs several times, the client's address is
-/// used instead. Servers differ in which of several values they use, so a client could otherwise
-/// choose its counter.
+/// Counter key. If the named property is absent or occurs several times, or if a query parameter also
+/// occurs with another spelling of its name, the client's address is used instead. Servers differ in
+/// which of several values they use, so a client could otherwise choose its counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
     /// Authenticated consumer.
@@ -183,13 +185,10 @@ impl Reader {
                 Some(value) => (true, anonymous.tag(state, &[b"cookie", value])),
                 None => by_address(),
             },
-            Self::Query(name) => {
-                let query = head.query().unwrap_or_default();
-                match only(query_values(query, name)) {
-                    Some(value) => (true, anonymous.tag(state, &[b"query", &value])),
-                    None => by_address(),
-                }
-            }
+            Self::Query(name) => match only_parameter(head, name) {
+                Some(value) => (true, anonymous.tag(state, &[b"query", &value])),
+                None => by_address(),
+            },
             Self::All(parts) => {
                 let mut invented = false;
                 let mut folded = 0;
@@ -255,8 +254,7 @@ impl Reader {
                 value.map(|value| part(b"cookie", value)).map(|()| true)
             }
             Self::Query(name) => {
-                let query = head.query().unwrap_or_default();
-                let value = only(query_values(query, name));
+                let value = only_parameter(head, name);
                 value.map(|value| part(b"query", &value)).map(|()| true)
             }
             Self::All(parts) => {
@@ -278,6 +276,13 @@ impl Reader {
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next();
     first.filter(|_| values.next().is_none())
+}
+
+/// Decoded value of a query parameter that all servers read in the same way. None if the parameter is
+/// absent or repeated, or if some servers read another name as this one.
+fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
+    let query = head.query().unwrap_or_default();
+    only(query_values(query, name)).filter(|_| !has_lookalike(query, name))
 }
 
 /// Bytes of an address in the key: a full IPv4 address, or the /64 prefix of an IPv6 address,
@@ -431,7 +436,12 @@ mod tests {
             (
                 Key::Query("k".into()),
                 head("/?k=a"),
-                vec![head("/?k=a&k=b"), head("/?k=b&%6b=a")],
+                vec![
+                    head("/?k=a&k=b"),
+                    head("/?k=b&%6b=a"),
+                    head("/?k=a&%5Bk%5D=b"),
+                    head("/?K=b&k=a"),
+                ],
             ),
             (
                 Key::Cookie("k".into()),

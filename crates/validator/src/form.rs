@@ -169,7 +169,10 @@ pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding>
     let others = parts.iter().filter_map(|part| {
         let bare = bare(&part.name, kinds);
         let is_own = kinds.properties.iter().any(|(known, _)| **known == *bare);
-        Some((described.read_as(bare).filter(|_| !is_own)?, OTHER_SPELLING))
+        Some((
+            described.read_in_field(bare).filter(|_| !is_own)?,
+            OTHER_SPELLING,
+        ))
     });
     findings(others)
 }

@@ -1,12 +1,14 @@
 //! Names that some servers read as another, described name. A value under such a name would avoid
 //! the check of the described one.
 //!
-//! Forms, queries and cookies: PHP reads `a.b`, `a b` and `a[b` as `a_b`, trims blanks and ends
-//! names at NUL; PHP, Rack and `qs` of Node read `a[]` and `a[0]` as elements of `a`; ASP.NET, Spring
-//! and `qs` with `allowDots` read `a.b` and `a[b]` as the member `b` of `a`; ASP.NET ignores letter
-//! case. System.Web of ASP.NET decodes `%u0061`.
+//! Forms, queries and cookies: [`policy::auth::compared_forms`] gives the names that servers read in
+//! a written one. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as the member `b` of
+//! `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX` is the
+//! name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
 
 use std::collections::BTreeMap;
+
+use policy::auth::compared_forms;
 
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
@@ -61,9 +63,9 @@ impl<'n> Described<'n> {
         for Name { text, has_parts } in names {
             for key in [Some(text), text.strip_suffix("[]")].into_iter().flatten() {
                 described.plain.insert(plain(key), text);
-            }
-            if has_parts {
-                described.with_parts.insert(plain(text), text);
+                if has_parts {
+                    described.with_parts.insert(plain(key), text);
+                }
             }
             if let Some(key) = dotted(text) {
                 described.dotted.insert(key, text);
@@ -76,14 +78,36 @@ impl<'n> Described<'n> {
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let with_parts = |name: &str| self.with_parts.get(&plain(name)).copied();
+        let in_form = |form: &[u8]| {
+            let form = str::from_utf8(form).ok()?;
+            known(form).or_else(|| self.dotted.get(&dotted(form)?).copied())
+        };
         let before = |mark: char| {
             let marks = name.match_indices(mark).take(PARTS_MAX);
             marks.filter_map(|(at, _)| name.get(..at).filter(|before| !before.is_empty()))
         };
-        known(name)
+        compared_forms(name.as_bytes(), in_form)
             .or_else(|| before('[').find_map(known))
             .or_else(|| before('.').find_map(with_parts))
-            .or_else(|| self.dotted.get(&dotted(name)?).copied())
+    }
+
+    /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also read
+    /// a name behind a prefix (`model.a` or `model[a]` as `a`), or an index behind a dot (`a.0` as
+    /// an element of `a`).
+    pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
+        let known = |name: &str| self.plain.get(&plain(name)).copied();
+        self.read_as(name).or_else(|| {
+            let name = dotted(name)?;
+            let (first, rest) = name.split_once('.')?;
+            let begin = rest.split('.').next().unwrap_or_default();
+            let is_index = !begin.is_empty() && begin.bytes().all(|byte| byte.is_ascii_digit());
+            let before = rest.match_indices('.').take(PARTS_MAX);
+            let mut before = before.filter_map(|(at, _)| rest.get(..at));
+            known(rest)
+                .or_else(|| self.dotted.get(rest).copied())
+                .or_else(|| before.find_map(|name| self.with_parts.get(&plain(name)).copied()))
+                .or_else(|| known(first).filter(|_| is_index))
+        })
     }
 
     /// Described names that some servers, but not all, find in the fields of a query or form:
@@ -100,17 +124,18 @@ impl<'n> Described<'n> {
             let written = piece.split('=').next().unwrap_or_default();
             let name = decode(written, true);
             if index > 0 {
-                return Some((self.read_as(&name)?, AFTER_SEMICOLON));
+                return Some((self.read_in_field(&name)?, AFTER_SEMICOLON));
             }
             if has_unicode(piece) {
                 let other = decode_unicode(written);
-                let read = self.read_as(&name).or_else(|| self.read_as(&other));
+                let read = self.read_in_field(&name);
+                let read = read.or_else(|| self.read_in_field(&other));
                 return Some((read?, UNICODE_ESCAPE));
             }
             if is_own(&name) {
                 return None;
             }
-            Some((self.read_as(&name)?, OTHER_SPELLING))
+            Some((self.read_in_field(&name)?, OTHER_SPELLING))
         })
     }
 
@@ -139,15 +164,19 @@ impl<'n> Described<'n> {
     }
 }
 
-/// True if the name of a member begins with the name of a described object or array and a dot. Some
-/// servers read such a name as a member of the described one: `a[b.c]` as `a[b][c]`. `names` are
-/// the names in brackets.
+/// True if a name of a member has dots behind the name of a described object or array, so that some
+/// servers read it as a member of that one: `a[b.c]` as `a[b][c]`. Also true if the name has a
+/// bracket: `a[[b]`. `names` are the names in brackets.
 pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
     let mut kinds = kinds;
     for name in names {
         if name.is_empty() && kinds.has_arrays() {
             kinds = kinds.item();
             continue;
+        }
+        // Rack 2 reads `a[[b]` as `a[b]`.
+        if name.contains('[') && !kinds.describes(name) {
+            return true;
         }
         if name.contains('.') && !kinds.describes(name) {
             let parts = kinds.with_parts();
@@ -186,7 +215,7 @@ mod tests {
             "user_id",
             "page[size]",
             "page[number]",
-            "ids[]",
+            "ids[]{",
             "f{",
             "a.b",
         ];
@@ -208,15 +237,51 @@ mod tests {
             ("page.size", Some("page[size]")),
             ("Page.Number", Some("page[number]")),
             ("a[b]", Some("a.b")),
+            ("[limit]", Some("limit")),
+            ("[limit][x]", Some("limit")),
+            ("[[limit]]", Some("limit")),
+            ("]limit", Some("limit")),
+            ("[]Limit", Some("limit")),
+            ("limit]", Some("limit")),
+            ("limit[", Some("limit")),
+            ("[user.id]", Some("user_id")),
+            ("[page][size]", Some("page[size]")),
+            ("?limit", Some("limit")),
+            ("?[limit]", Some("limit")),
+            ("!limit", Some("limit")),
+            ("\u{feff}limit", Some("limit")),
             ("limit.x", None),
             ("page.other", None),
             ("page[other]", None),
             ("limits", None),
             ("user-id", None),
-            ("[limit]", None),
+            ("_limit", None),
+            ("[other]", None),
+            ("[][]", None),
+            ("?", None),
             ("", None),
         ] {
             assert_eq!(described.read_as(name), expected, "{name:?}");
+        }
+        for (name, expected) in [
+            ("model.limit", Some("limit")),
+            ("Model[Limit]", Some("limit")),
+            (".limit", Some("limit")),
+            ("[page].size", Some("page[size]")),
+            ("model.user_id", Some("user_id")),
+            ("model.page.size", Some("page[size]")),
+            ("model.f.role", Some("f")),
+            ("model.ids[0]", Some("ids[]")),
+            ("limit.0", Some("limit")),
+            ("limit.x", None),
+            ("limit.0x", None),
+            ("a.model.limit", None),
+            ("model.limits", None),
+            ("model.limit.x", None),
+            ("model.", None),
+        ] {
+            assert_eq!(described.read_as(name), None, "{name:?}");
+            assert_eq!(described.read_in_field(name), expected, "{name:?}");
         }
     }
 
@@ -254,6 +319,22 @@ mod tests {
             ("role=%u0061", &[("role", UNICODE_ESCAPE)]),
             ("x=%u0061&y=%u00&role=100%u", &[]),
             ("q=1;b;;c=2", &[]),
+            (
+                "[q]=1&%5Brole%5D[x]=1",
+                &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
+            ),
+            (
+                "?q=1&model.role=1",
+                &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
+            ),
+            (
+                "%EF%BB%BFq=1&!role=1",
+                &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
+            ),
+            (
+                "a=1;model.%u0072ole=1&%u006Dodel.q=1",
+                &[("q", UNICODE_ESCAPE)],
+            ),
             (
                 "&+role=b&q[]",
                 &[("role", OTHER_SPELLING), ("q", OTHER_SPELLING)],

@@ -549,7 +549,7 @@ pub(crate) fn undeclared<'q>(
         has_parts: false,
     });
     let lookalikes = Described::of(names.chain(known_names));
-    let is_lookalike = |name: &str| lookalikes.read_as(name).is_some();
+    let is_lookalike = |name: &str| lookalikes.read_in_field(name).is_some();
     let fields = query.split('&').filter(|field| !field.is_empty());
     fields
         .filter_map(|field| {

@@ -125,7 +125,7 @@ impl<'t, 'a> Table<'t, 'a> {
             .collect();
         let mut known = BTreeSet::new();
         let is_known = |name: &&str| {
-            let readings = BTreeSet::from(auth::readings(name.as_bytes()));
+            let readings = BTreeSet::from_iter(auth::readings(name.as_bytes()));
             let known = readings.into_iter().map(|reading| known.insert(reading));
             known.fold(false, |is_known, is_new| is_known | !is_new)
         };

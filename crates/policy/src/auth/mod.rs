@@ -25,7 +25,8 @@ pub use place::{
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use replays::{Refused, Replays};
-pub use spelling::{has_lookalike, is_read_as, readings, without};
+pub use spelling::{compared_forms, has_lookalike, is_read_as, readings, without};
+pub(crate) use spelling::{is_written_as, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use minicbor::{Decode, Encode};

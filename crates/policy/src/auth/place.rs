@@ -482,7 +482,12 @@ mod tests {
             ("a=1;api_key=s;b=2&c", Some("a=1;b=2&c")),
             ("api_key=s;b=2&c", Some("c")),
             ("api_key;b=2&c", Some("c")),
-            ("api-key=s&apikey=s", None),
+            ("[api_key]=s&%5BApi.Key%5D[x]=s&a=1", Some("a=1")),
+            (
+                "a=1&]api_key=s&api_key]=s&[[api_key]]=s&[]api_key=s&!api_key=s",
+                Some("a=1"),
+            ),
+            ("api-key=s&apikey=s&x[api_key]=s", None),
         ] {
             assert_eq!(place.strip_query(query).as_deref(), left, "{query}");
         }

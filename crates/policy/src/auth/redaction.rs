@@ -88,6 +88,7 @@ mod tests {
             ("sid=x;y&b=2;c", "sid=REDACTED&b=2;c"),
             ("api.key=x&Sid[]=y", "api.key=REDACTED&Sid[]=REDACTED"),
             ("access-token=x&s.id=y", "access-token=REDACTED&s.id=y"),
+            ("[sid]=x&]token]=y", "[sid]=REDACTED&]token]=REDACTED"),
             ("client.secret[0]=x", "client.secret[0]=REDACTED"),
         ] {
             assert_eq!(shown(query).as_deref(), Some(expected), "{query}");

@@ -1,13 +1,59 @@
-//! Names of query parameters and cookies that some servers treat as the same name.
+//! Names of query parameters, form fields and cookies that some servers treat as the same name.
 //!
 //! | Server | Reads as `api_key` |
 //! |---|---|
 //! | ASP.NET (`Request.Query`, `Request.Cookies`) | `API_KEY`: names are case-insensitive |
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
+//! | `qs` of Node | `[api_key]`, `[api_key][x]` |
+//! | Rack 2 (`parse_nested_query`) | `[[api_key]]`, `]api_key`, `[]api_key`, `api_key]`, `api_key[` |
+//! | Spring (`WebDataBinder`) | `!api_key`: value of an absent `api_key` |
+//! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
+//! | `body-parser` of Express, undici | a byte order mark before `api_key` |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is no percent-encoding |
 
+use std::borrow::Cow;
+
 use super::decode_query;
+
+/// Maximum number of parts between brackets in a form of a name. Later parts are left out.
+const PARTS_MAX: usize = 8;
+
+/// Characters that some servers drop at the beginning of a name, in UTF-8.
+const MARKS: [&[u8]; 3] = [b"?", b"!", "\u{feff}".as_bytes()];
+
+/// Calls `known` with each name that common servers read in the percent-decoded `name`, until it
+/// returns a value. The value is returned.
+///
+/// The names are: `name` up to its first NUL, without white space around it; then, for `?[a][b]`
+/// and similar names, the part outside brackets or in the first brackets (`a`), alone and with the
+/// parts that follow it (`a[b]`). Names are given as written: `known` decides which characters it
+/// compares as equal.
+pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+    let end = name.iter().position(|byte| *byte == 0);
+    let name = name[..end.unwrap_or(name.len())].trim_ascii();
+    if let Some(found) = known(name) {
+        return Some(found);
+    }
+    let mut bare = name;
+    while let Some(rest) = MARKS.iter().find_map(|mark| bare.strip_prefix(*mark)) {
+        bare = rest;
+    }
+    let parts = bare.split(|byte| matches!(byte, b'[' | b']'));
+    let mut parts = parts.filter(|part| !part.is_empty()).take(PARTS_MAX);
+    let first = parts.next().filter(|first| first.len() < name.len())?;
+    if let Some(found) = known(first) {
+        return Some(found);
+    }
+    let mut form = Cow::Borrowed(first);
+    parts.find_map(|part| {
+        let form = form.to_mut();
+        form.push(b'[');
+        form.extend_from_slice(part);
+        form.push(b']');
+        known(form)
+    })
+}
 
 /// True if some server treats `name` as equal to `wanted`. `name` must be percent-decoded.
 #[must_use]
@@ -18,22 +64,26 @@ pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
 /// Forms of a name that servers may compare. If [`is_read_as`] is true for two names, they have a
 /// form in common. Names with a common form are not necessarily equal for a server.
 #[must_use]
-pub fn readings(name: &[u8]) -> [Vec<u8>; 2] {
-    let end = name.iter().position(|byte| *byte == 0);
-    let name = name[..end.unwrap_or(name.len())].trim_ascii();
-    let list = name.iter().position(|byte| *byte == b'[');
-    let element_of = list.filter(|at| *at > 0).map_or(name, |at| &name[..at]);
-    [name, element_of].map(|name| name.iter().map(|byte| plain(*byte)).collect())
+pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    compared_forms(name, |form| -> Option<()> {
+        all.push(form.iter().map(|byte| plain(*byte)).collect());
+        None
+    });
+    all
 }
 
-/// True if some servers find a parameter `wanted` in a query, and others do not. Its name has
-/// another spelling, or it follows a `;`, which only some servers use as a separator.
+/// True if some server finds a parameter `wanted` in a query that others do not find: its name has
+/// another spelling, or it follows a `;`, which only some servers use as a separator. Also true if
+/// servers read another value of the parameter, because it has an escape such as `%u0061`.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {
         pair.split(';').enumerate().any(|(index, part)| {
-            let written = part.split('=').next().unwrap_or_default();
-            let is_other = index > 0 || *decode_query(written) != *wanted.as_bytes();
+            let (written, value) = part.split_once('=').unwrap_or((part, ""));
+            let is_other = index > 0
+                || *decode_query(written) != *wanted.as_bytes()
+                || without_unicode(value).is_some();
             is_other && is_written_as(written, wanted)
         })
     })
@@ -63,13 +113,15 @@ pub fn without(query: &str, wanted: &str) -> Option<String> {
 }
 
 /// True if some server treats an encoded name in a query as equal to `wanted`.
-fn is_written_as(written: &str, wanted: &str) -> bool {
+#[must_use]
+pub(crate) fn is_written_as(written: &str, wanted: &str) -> bool {
     let is_wanted = |text: &str| is_read_as(&decode_query(text), wanted.as_bytes());
     is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
 }
 
-/// Decodes escapes such as `%u0061`. `None` if the text has no such escape.
-fn without_unicode(text: &str) -> Option<String> {
+/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has none.
+#[must_use]
+pub(crate) fn without_unicode(text: &str) -> Option<String> {
     let escape = |rest: &str| {
         let digits = rest.strip_prefix(['u', 'U'])?.get(..4)?;
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -105,15 +157,16 @@ pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
 }
 
 fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
-    let end = |byte| name.iter().position(|one| *one == byte);
-    let name = name[..end(0).unwrap_or(name.len())].trim_ascii();
     let wanted = wanted.trim_ascii();
-    let is_same = |one: &[u8]| {
-        let mut pairs = one.iter().zip(wanted);
-        one.len() == wanted.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
+    // Elements of `a[]` are also written `a[0]`.
+    let list = wanted.strip_suffix(b"[]").filter(|list| !list.is_empty());
+    let is_same = |form: &[u8], wanted: &[u8]| {
+        let mut pairs = form.iter().zip(wanted);
+        form.len() == wanted.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
     };
-    let list = name.iter().position(|byte| *byte == b'[');
-    is_same(name) || list.is_some_and(|at| at > 0 && is_same(&name[..at]))
+    let is_wanted =
+        |form: &[u8]| is_same(form, wanted) || list.is_some_and(|list| is_same(form, list));
+    compared_forms(name, |form| is_wanted(form).then_some(())).is_some()
 }
 
 /// Maps a byte of a name to the byte that PHP or ASP.NET would compare in its place.
@@ -140,6 +193,9 @@ mod tests {
             ("Q=1&%2Bq=1&+q=1", true, Some("%2Bq=1")),
             ("q%00x=1", true, Some("")),
             ("%u0071=1&r=2", true, Some("r=2")),
+            ("q=%u0071&r=2", true, Some("r=2")),
+            ("[q]=1&r=2&%5Bq%5D[x]=1", true, Some("r=2")),
+            ("?q=1&]q=2&q]=3&[[q]]=4&[]q=5&!q=6&r=7", true, Some("r=7")),
             ("r=1;%U0051%5b%u005D=1", true, Some("r=1")),
             ("%u00zz=q&%u+071=q&%u007=1&%25u0071=1&%u0072=q", false, None),
         ] {
@@ -160,6 +216,18 @@ mod tests {
             b"api_key\0x",
             b"api_key[]",
             b"Api.Key[0]",
+            b"[api_key]",
+            b"[api_key][x]",
+            b"[[api.key]]",
+            b"]api_key",
+            b"[]api_key",
+            b"api_key]",
+            b"api_key[",
+            b"api_key]x",
+            b"?api_key",
+            b"?[Api_key]",
+            b"!api_key",
+            b"\xef\xbb\xbfapi_key",
         ] {
             assert!(is_read_as(name, b"api_key"), "{name:?}");
             assert!(readings(name).contains(&b"api_key".to_vec()), "{name:?}");
@@ -170,14 +238,35 @@ mod tests {
             b"api__key",
             b"xapi_key",
             b"api_keys",
-            b"api_key]",
             b"x[api_key]",
+            b"[x]api_key",
+            b"x!api_key",
+            b"_api_key",
             b"",
             b"[",
+            b"[][]",
+            b"?",
         ] {
             assert!(!is_read_as(name, b"api_key"), "{name:?}");
         }
-        assert!(is_read_as(b"filter[key]", b"filter[key]"));
+        for name in [
+            &b"filter[key]"[..],
+            b"[filter][key]",
+            b"filter[KEY][0]",
+            b"filter]key",
+        ] {
+            assert!(is_read_as(name, b"filter[key]"), "{name:?}");
+            let known = readings(b"filter[key]");
+            assert!(
+                readings(name).iter().any(|one| known.contains(one)),
+                "{name:?}"
+            );
+        }
+        assert!(
+            !is_read_as(b"filter", b"filter[key]") && !is_read_as(b"filter[x]", b"filter[key]")
+        );
+        assert!(is_read_as(b"ids[0]", b"ids[]") && is_read_as(b"[ids]", b"ids[]"));
+        assert!(!is_read_as(b"x", b"[]") && !is_read_as(b"x", b"["));
         assert!(is_read_as(b"api_key", b"api.key"));
     }
 

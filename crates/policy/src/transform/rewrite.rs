@@ -361,6 +361,10 @@ mod tests {
             "x=1&tag=t&v=2%203&tag=a%26b"
         );
         assert_eq!(query(&["a"], &[], &[]).changed("a=1"), "");
+        assert_eq!(
+            change.changed("[debug]=1&%5Bv%5D[x]=9&]v=9&debug]=1&!v=9&x=1"),
+            "x=1&v=2%203&tag=a%26b"
+        );
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn urlencoded_form_is_checked_as_an_object() {
         "n=1&o[a]=1",
         "n=1&o=%7B%22a%22%3A1%7D",
         "n=1&l=1",
+        "n=1&_n=x&[x]=1&!x=1&model.x=1&n.x=1",
     ] {
         assert_eq!(form(valid), [""; 0], "{valid}");
     }
@@ -107,6 +108,21 @@ fn urlencoded_form_is_checked_as_an_object() {
         ("n=1&other;n=x", "#/n"),
         ("n=1&O[a]=x", "#/o"),
         ("n=1&o[A]=x", "#/o"),
+        ("n=1&[n]=x", "#/n"),
+        ("[n][x]=1&n=1", "#/n"),
+        ("]n=x&n=1", "#/n"),
+        ("[]n=x&n=1", "#/n"),
+        ("n]=x&n=1", "#/n"),
+        ("?n=x&n=1", "#/n"),
+        ("!n=x&n=1", "#/n"),
+        ("\u{feff}n=x&n=1", "#/n"),
+        ("%EF%BB%BFn=x&n=1", "#/n"),
+        ("\u{feff}[n]=x&n=1", "#/n"),
+        ("n.0=x&n=1", "#/n"),
+        ("model.n=x&n=1", "#/n"),
+        ("model[l][0]=x&n=1", "#/l"),
+        ("model.o.a=x&n=1", "#/o"),
+        ("n=1&o[[a]=x", "#/o"),
     ] {
         let found = form(invalid);
         let expected = format!("body - {pointer} ");
@@ -179,7 +195,18 @@ fn multipart_form_is_checked_by_its_parts() {
         ["body - #/tags/0 must have at most 2 characters"]
     );
     let other = "has another spelling of its name, which some servers read as this one";
-    for name in ["COUNT", " count", "count[]", "count[0]", "count\0"] {
+    for name in [
+        "COUNT",
+        " count",
+        "count[]",
+        "count[0]",
+        "count\0",
+        "[count]",
+        "]count",
+        "count]",
+        "!count",
+        "model.count",
+    ] {
         let found = form(&[file, meta, (name, "", "x")]);
         let expected = match name {
             // A control character is no part of a field.

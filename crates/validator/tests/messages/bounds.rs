@@ -104,7 +104,11 @@ fn many_fields_of_a_form_are_read_once() {
     let content = json!({"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}});
     let operation = operation(&Json::Null, &content, &[]);
     let form = |last: &str| {
-        let names: String = (0..100_000).map(|n| format!("{n:x}=1&")).collect();
+        let field = |n| match n % 2 {
+            0 => format!("{n:x}=1&"),
+            _ => format!("[{n:x}][x].y.{n:x}=1&"),
+        };
+        let names: String = (0..100_000).map(field).collect();
         read(
             &operation,
             "application/x-www-form-urlencoded",
@@ -113,6 +117,15 @@ fn many_fields_of_a_form_are_read_once() {
     };
     assert_eq!(form("n=1"), [""; 0]);
     assert_eq!(form("n=x"), ["body - #/n must be of type integer"]);
+    for name in ["[n".repeat(500_000), "x.[".repeat(300_000)] {
+        let body = format!("{name}=1&n=x");
+        let found = read(
+            &operation,
+            "application/x-www-form-urlencoded",
+            body.as_bytes(),
+        );
+        assert_eq!(found.len(), 1);
+    }
 }
 
 #[test]

@@ -372,6 +372,12 @@ fn undescribed_names_are_found_behind_lookalikes() {
             "page=1",
         ),
         (&open, "Page=1&any=1", "any=1"),
+        (&open, "[role]=admin&]role=admin&!role=admin&any=1", "any=1"),
+        (
+            &open,
+            "model.role=admin&model[role]=admin&model.any=1",
+            "model.any=1",
+        ),
         (&open, "any=1;role[]=admin", ""),
     ];
     for (parameters, query, kept) in rows {
@@ -438,6 +444,24 @@ fn other_spellings_of_described_names_are_found() {
         ("%u0072ole=admin", "role"),
         ("%U0052OLE=admin", "role"),
         ("q=%u0061", "q"),
+        ("[limit]=101", "limit"),
+        ("%5Blimit%5D[x]=101", "limit"),
+        ("[[limit]]=101", "limit"),
+        ("]limit=101", "limit"),
+        ("[]limit=101", "limit"),
+        ("limit]=101", "limit"),
+        ("?limit=101", "limit"),
+        ("!limit=101", "limit"),
+        ("limit.0=101", "limit"),
+        (".limit=101", "limit"),
+        ("model.limit=101", "limit"),
+        ("model[limit]=101", "limit"),
+        ("[page][size]=x", "page[size]"),
+        ("[filter][role]=admin", "filter"),
+        ("filter[[role]]=admin", "filter"),
+        ("filter[[role]=admin", "filter"),
+        ("q=1;[role]=admin", "role"),
+        ("[%u0072ole]=admin", "role"),
     ] {
         let found = of_request(&parameters, query, &[]);
         let expected = format!("query {name} #");
@@ -446,10 +470,11 @@ fn other_spellings_of_described_names_are_found() {
     }
     for query in [
         "limit=1&q=1%3Brole=admin&role=user",
-        "limits=1000&page[other]=x&any[limit]=1",
+        "limits=1000&page[other]=x&any[other]=1",
         "ids[]=1&ids[]=2",
         "ids=1&q=a;b=c",
         "filter[role]=user&filter[any]=1&filter[any.x]=1&filter[sub][x]=1",
+        "_limit=1&model.other=1&[other]=1&!other=1&?x=1",
         "limit.x=1&page.other=1&other=%u0061&q=100%25u0061",
     ] {
         assert_eq!(of_request(&parameters, query, &[]), [""; 0], "{query}");
