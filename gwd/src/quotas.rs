@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use crate::published::Shared;
 use crate::runtime::clock::unix_ms;
-use crate::runtime::files::read_file;
+use crate::runtime::files::{UNLINKED, read_file};
 use crate::runtime::program_log::{Level, event};
 
 /// Name of the file with the counters, in the state folder.
@@ -176,6 +177,7 @@ fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
         .create(true)
         .truncate(true)
         .write(true)
+        .custom_flags(UNLINKED)
         .open(&temporary)
         .and_then(|mut file| {
             file.write_all(bytes)?;

@@ -7,9 +7,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
+use rustix::fs::OFlags;
 
 use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
@@ -98,11 +100,14 @@ fn is_link(path: &Path) -> io::Error {
 
 /// Refuses a file that Git tracks and that gwc did not write.
 fn check_owner(file: &Path) -> io::Result<()> {
+    // Opening a pipe would wait for its writer, and opening a device can have effects.
+    if !fs::symlink_metadata(file).is_ok_and(|there| there.is_file()) {
+        return Ok(());
+    }
     let Ok(open) = File::open(file) else {
         return Ok(());
     };
-    let about = open.metadata()?;
-    if !about.is_file() || about.len() == 0 {
+    if open.metadata()?.len() == 0 {
         return Ok(());
     }
     let is_tracked = || {
@@ -137,7 +142,10 @@ fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(is_link(file));
     }
     if there.as_ref().is_some_and(|there| !there.is_file()) {
-        return OpenOptions::new().write(true).open(file)?.write_all(bytes);
+        let flags = OFlags::NOFOLLOW | OFlags::NOCTTY;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).custom_flags(flags.bits() as i32);
+        return options.open(file)?.write_all(bytes);
     }
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let waiting = file.with_file_name(format!(".{name}.{}", std::process::id()));

@@ -72,12 +72,24 @@ fn store_behind_a_link_is_refused() {
     // A symbolic link inside the store.
     fs::remove_file(outer.file("shop/releases")).expect("it is there");
     fs::create_dir(outer.file("shop/releases")).expect("there is room");
-    for name in ["blobs", "channels", "index.json", "oci-layout"] {
+    let names = [
+        "blobs",
+        "channels",
+        "index.json",
+        "index.lock",
+        "oci-layout",
+        "revocations",
+        "store.lock",
+    ];
+    for name in names {
         let link = outer.file("shop/releases").join(name);
-        symlink(outer.file("theirs").join(name), &link).expect("there is room");
+        let target = outer.file("theirs").join(name);
+        let before = target.exists();
+        symlink(&target, &link).expect("there is room");
         let ended = run(command(&outer.file("shop")).arg("build"));
         assert_ne!(ended.code, 0, "{name}");
         assert!(ended.err.contains("symbolic link"), "{name}: {ended:?}");
+        assert_eq!(target.exists(), before, "{name}");
         fs::remove_file(&link).expect("it is there");
     }
     assert_eq!(

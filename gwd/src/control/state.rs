@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::rollback_history::RollbackHistory;
 use crate::listen::handover;
 use crate::quotas;
-use crate::runtime::files::{NONBLOCK, read_file};
+use crate::runtime::files::{UNLINKED, read_file};
 
 /// File with the history of running bundles and the hold.
 const RAN: &str = "gwd.json";
@@ -281,13 +281,13 @@ impl Lock {
     }
 
     /// Opens the lock file. On a read-only file system, opens the existing file, or else the folder
-    /// itself.
+    /// itself. A symbolic link is refused.
     fn open(path: &Path) -> io::Result<Self> {
         let options = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .custom_flags(NONBLOCK)
+            .custom_flags(UNLINKED)
             .open(path);
         let of = |file, path: &Path, writable| Self {
             file,
@@ -296,12 +296,13 @@ impl Lock {
         };
         let error = match options {
             Ok(file) => return Ok(of(file, path, true)),
+            Err(error) if path.is_symlink() => return Err(error),
             Err(error) => error,
         };
         let folder = path.parent().unwrap_or(path);
         OpenOptions::new()
             .read(true)
-            .custom_flags(NONBLOCK)
+            .custom_flags(UNLINKED)
             .open(path)
             .map(|file| of(file, path, false))
             .or_else(|_| File::open(folder).map(|file| of(file, folder, false)))
@@ -374,6 +375,18 @@ impl Ran {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_creates_nothing_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        std::os::unix::fs::symlink(&target, folder.path().join("gwd.lock")).unwrap();
+        for _ in ["no target", "a file as target"] {
+            let refused = Lock::take(folder.path()).unwrap_err();
+            assert!(refused.to_string().contains("gwd.lock"), "{refused}");
+            fs::write(&target, "text").unwrap();
+        }
+    }
 
     #[test]
     fn state_folder_is_locked_and_keeps_its_history() {

@@ -8,6 +8,10 @@ use std::path::Path;
 /// Flag for `open`, so that opening a named pipe does not wait for a writer.
 pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
+/// Flags for `open` of a file that only gwd writes: a symbolic link in its place is not followed.
+pub(crate) const UNLINKED: i32 =
+    (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NOCTTY.bits()) as i32 | NONBLOCK;
+
 /// Reads a regular file of at most `bytes_max` bytes.
 ///
 /// # Errors

@@ -5,20 +5,32 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::refused::Refused;
 
-/// Opens a regular file without waiting. A FIFO is refused after it was opened: a check before would
-/// leave time to put a FIFO in the place of the file, and opening one waits for its other end.
+/// Opens a regular file without waiting, and creates it if `flags` say so. Another kind of file is
+/// refused before it is opened, because opening a device can have effects. It is refused again after
+/// that: another process may put a FIFO in the place of the file between the two.
+///
+/// With `NOFOLLOW`, a symbolic link is refused as well, so that no file is created elsewhere.
 ///
 /// # Errors
 /// The error of the system; `InvalidInput` if the file is not a regular one.
 pub(super) fn open_regular(path: &Path, flags: OFlags) -> io::Result<File> {
-    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let there = match flags.contains(OFlags::NOFOLLOW) {
+        true => fs::symlink_metadata(path),
+        false => fs::metadata(path),
+    };
+    if there.is_ok_and(|there| !there.is_file()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let opened = rustix::fs::open(path, flags, mode).map_err(|error| match error {
-        // The path names a socket, or a FIFO that is opened for writing and that no process reads.
-        rustix::io::Errno::NXIO => io::ErrorKind::InvalidInput.into(),
+        // The path names a socket, or a FIFO that is opened for writing and that no process reads; or
+        // a symbolic link, with `NOFOLLOW`.
+        Errno::NXIO | Errno::LOOP => io::ErrorKind::InvalidInput.into(),
         error => io::Error::from(error),
     });
     let file = File::from(opened?);
@@ -144,9 +156,24 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{flags:?}");
         }
         assert!(read_limited(&fifo, 10).is_err());
+        assert!(read_limited(Path::new("/dev/null"), 10).is_err());
         let file = folder.path().join("file");
         fs::write(&file, "text").unwrap();
         assert_eq!(read_limited(&file, 10).unwrap().unwrap(), b"text");
         assert_eq!(read_limited(&folder.path().join("none"), 10).unwrap(), None);
+    }
+
+    #[test]
+    fn a_lock_creates_nothing_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW;
+        for _ in ["no target", "a file as target"] {
+            let error = open_regular(&link, flags).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            fs::write(&target, "text").unwrap();
+        }
+        assert_eq!(read_limited(&link, 10).unwrap().unwrap(), b"text");
     }
 }

@@ -44,7 +44,7 @@ impl Lock {
         who: &str,
         patience: Duration,
     ) -> Result<Self, Refused> {
-        let file = match open_regular(path, OFlags::WRONLY | OFlags::CREATE) {
+        let file = match open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW) {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 return Err(Refused::malformed("lock", "not a regular file"));
             }

@@ -397,9 +397,10 @@ impl Store for Folder {
 /// Fails if a path of the store that is written is a symbolic link, which could point outside the
 /// store.
 fn check_links(root: &Path) -> Result<(), Refused> {
-    const WRITTEN: [&str; 7] = [
+    const WRITTEN: [&str; 8] = [
         "oci-layout",
         "index.json",
+        "index.lock",
         "store.lock",
         "blobs",
         "blobs/sha256",
