@@ -38,7 +38,7 @@ impl Values {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             // The gateway removes or sets these fields before it selects an operation.
-            if !conditions::is_removed(name)
+            if !policy::managed::is_removed(name)
                 && let Ok(name) = HeaderName::try_from(name.as_str())
                 && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())
             {

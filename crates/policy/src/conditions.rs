@@ -32,62 +32,6 @@ pub enum Test {
     Present,
 }
 
-/// Fields of a single connection (RFC 9110 §7.6.1) or of the message's framing and host, which gwd
-/// removes or checks before it selects an operation.
-const CONNECTION_FIELDS: [&str; 13] = [
-    "connection",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Beginnings of the names of fields that only the gateway or a trusted proxy sets.
-const GATEWAY_PREFIXES: [&str; 3] = ["x-consumer-", "x-forwarded-", "x-gateway-"];
-
-/// Further fields that only the gateway or a trusted proxy sets.
-const GATEWAY_FIELDS: [&str; 17] = [
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "client-cert",
-    "client-cert-chain",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "forwarded",
-    "traceparent",
-    "true-client-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
-    "x-real-ip",
-    "x-request-id",
-];
-
-/// True if no condition on the field can select an operation: the field belongs to one connection,
-/// or gwd removes or replaces the value that a client sends. `name` is in lower case. Spellings
-/// with `_` or `.` for `-` count, because gwd removes them, too.
-#[must_use]
-pub fn is_removed(name: &str) -> bool {
-    let name = name.replace(['_', '.'], "-");
-    let has_prefix = || {
-        GATEWAY_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    };
-    CONNECTION_FIELDS.contains(&&*name) || GATEWAY_FIELDS.contains(&&*name) || has_prefix()
-}
-
 /// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
 /// values does. Query parameters are compared decoded. Letter case in their names is ignored,
 /// because some servers ignore it.
@@ -234,8 +178,9 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, Span};
 
-    use super::{Condition, Test, is_removed};
+    use super::{Condition, Test};
     use crate::forms;
+    use crate::managed::is_removed;
 
     /// Conditions on fields and query parameters, all of which must hold.
     pub static SHAPE: Object = Object {

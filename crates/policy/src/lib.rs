@@ -36,6 +36,7 @@ pub mod key_cell;
 mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
+pub mod managed;
 pub mod mirrored;
 pub mod network;
 mod no_value;

@@ -214,6 +214,8 @@ fn useless_credential_store_or_condition_is_found() {
         "X-Forwarded-Proto",
         "x_forwarded.for",
         "Client-Cert",
+        "Content_Length",
+        "content.length",
     ] {
         let condition =
             format!("operationId: a, x-gateway: {{match: {{headers: {{{name}: {{exact: a}}}}}}}},");

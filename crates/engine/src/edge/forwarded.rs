@@ -1,33 +1,14 @@
-//! Forwarding fields (RFC 7239): the peers that may set them, and the client address that they
-//! report.
+//! Forwarding fields (RFC 7239): the client address that they report.
 
 use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::ForwardingField;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use policy::managed::alike;
 
-use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
+use crate::edge::X_FORWARDED_FOR;
 use crate::listener::Listener;
 
-/// Prefix of forwarding fields. Some upstreams trust every field with this prefix
-/// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
-const FORWARDING: &str = "x-forwarded-";
-/// Fields in which proxies, balancers and content delivery networks write the client's address.
-/// Removed unless a trusted proxy sends them.
-pub const ADDRESS_FIELDS: [&str; 12] = [
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "true-client-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
-    "x-real-ip",
-];
 /// Fields with the host, port, path prefix and scheme that the client used, as lists of hops.
 const BESIDE_ADDRESSES: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-host"),
@@ -35,78 +16,6 @@ const BESIDE_ADDRESSES: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-forwarded-proto"),
 ];
-/// Prefix of the fields that identify the consumer. Only the gateway sets them.
-const IDENTITY: &str = "x-consumer-";
-
-/// Fields that carry the certificate of a client (RFC 9440, Envoy).
-pub(super) const CERTIFICATE: [&str; 3] = [
-    "client-cert",
-    "client-cert-chain",
-    "x-forwarded-client-cert",
-];
-
-/// Permissions of a peer to set managed fields.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Allowed {
-    /// True if the peer may set the forwarding fields.
-    pub(super) forwarding: bool,
-    /// True if the peer may set the fields with the client certificate.
-    pub(super) certificate: bool,
-}
-
-/// True for a field that the peer must not set, because only the gateway or a trusted proxy may.
-/// Includes lookalikes with `_` or `.` for `-`, which some servers do not distinguish
-/// (CVE-2026-88011).
-pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
-    // Fast path: the first two bytes exclude most names.
-    if !matches!(
-        name.as_bytes(),
-        [b'x' | b'f', ..] | [b'c', b'l' | b'f', ..] | [b't', b'r', b'u', ..]
-    ) {
-        return false;
-    }
-    let folds = folds(name);
-    let folded;
-    let plain = if folds {
-        folded = name.replace(['_', '.'], "-");
-        folded.as_str()
-    } else {
-        name
-    };
-    if plain.starts_with(IDENTITY) || plain == X_GATEWAY_ATTEMPT.as_str() {
-        return true;
-    }
-    // From a trusted proxy, accept the exact name and no lookalike.
-    let refused = |is_one: bool, allowed: bool| is_one && (folds || !allowed);
-    refused(is_forwarding(plain), allowed.forwarding)
-        || refused(CERTIFICATE.contains(&plain), allowed.certificate)
-        || folds && plain == "x-request-id"
-}
-
-/// True for a forwarding field. The gateway accepts such fields only from trusted proxies.
-pub(super) fn is_forwarding(name: &str) -> bool {
-    let is_one =
-        name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS_FIELDS.contains(&name);
-    is_one && !CERTIFICATE.contains(&name)
-}
-
-/// True for a lookalike with `_` or `.` of a field that frames the message or belongs to the
-/// connection. A server that treats both as equal would see another end of the message.
-pub(super) fn is_hop_lookalike(name: &str) -> bool {
-    // Fast path: most names have another length.
-    let known = match name.len() {
-        10 => "keep-alive",
-        14 if name.starts_with('c') => "content-length",
-        14 => "http2-settings",
-        16 => "proxy-connection",
-        17 => "transfer-encoding",
-        18 => "proxy-authenticate",
-        19 => "proxy-authorization",
-        _ => return false,
-    };
-    is_lookalike(name, known)
-}
-
 /// True for a response field that only the gateway may set, including lookalikes with `_` or `.`
 /// for `-`. An upstream must not be able to forge these fields.
 #[must_use]
@@ -121,28 +30,6 @@ pub fn speaks_for_gateway(name: &str) -> bool {
     };
     let is = |other: &str| name.len() == other.len() && begins(other);
     begins("x-gateway-") || is("x-request-id") || is("proxy-status")
-}
-
-/// True if two names are equal when `_` and `.` are read as `-`, as some servers do.
-fn alike(one: &[u8], other: &[u8]) -> bool {
-    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
-    let mut pairs = one.iter().zip(other);
-    one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
-}
-
-/// True if a name contains `_` or `.`, which some servers fold to `-`.
-pub(super) fn folds(name: &str) -> bool {
-    name.bytes().any(is_folded)
-}
-
-/// True for a byte that some servers read as `-`.
-fn is_folded(byte: u8) -> bool {
-    matches!(byte, b'_' | b'.')
-}
-
-/// True if `other` differs from `name` but equals it when `_` and `.` are read as `-`.
-pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
-    other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
 /// Address of the client: of the right-most hop that is not a trusted proxy. `peer` is a trusted

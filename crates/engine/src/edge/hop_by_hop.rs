@@ -2,8 +2,10 @@
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
-use crate::edge::forwarded::{Allowed, CERTIFICATE, is_managed, speaks_for_gateway};
-use crate::edge::forwarded::{is_forwarding, is_hop_lookalike, is_lookalike};
+use policy::managed::{Allowed, CERTIFICATE, is_managed};
+use policy::managed::{is_forwarding, is_hop_lookalike, is_lookalike};
+
+use crate::edge::forwarded::speaks_for_gateway;
 use crate::edge::overrides::is_override;
 
 /// Adds the fields that a `Connection` value names to `doomed`, except known end-to-end fields (RFC

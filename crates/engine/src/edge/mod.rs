@@ -20,16 +20,15 @@ use bundle::ir::CertificateFields;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Version, request};
+pub use policy::managed::ADDRESS_FIELDS;
+pub(crate) use policy::managed::is_lookalike;
+use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
-pub use crate::edge::forwarded::{ADDRESS_FIELDS, speaks_for_gateway};
-use crate::edge::forwarded::{
-    Allowed, client, drop_fields_of_clients, drop_unproven, folds, is_hop_lookalike, is_managed,
-};
-pub(crate) use crate::edge::forwarded::{
-    Hop, hops, is_forwarded_valid, is_lookalike, outside_quotes,
-};
+pub use crate::edge::forwarded::speaks_for_gateway;
+pub(crate) use crate::edge::forwarded::{Hop, hops, is_forwarded_valid, outside_quotes};
+use crate::edge::forwarded::{client, drop_fields_of_clients, drop_unproven};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;

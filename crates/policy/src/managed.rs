@@ -1,0 +1,157 @@
+//! Names of request fields that a client must not set, because they belong to one connection or to
+//! the message's framing, or because only the gateway or a trusted proxy sets them. The edge removes
+//! the fields, and no condition can be on them.
+
+/// Prefix of forwarding fields. Some upstreams trust every field with this prefix
+/// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
+const FORWARDING: &str = "x-forwarded-";
+/// Fields in which proxies, balancers and content delivery networks write the client's address.
+/// Removed unless a trusted proxy sends them.
+pub const ADDRESS_FIELDS: [&str; 12] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "true-client-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+];
+/// Prefix of the fields that identify the consumer. Only the gateway sets them.
+const IDENTITY: &str = "x-consumer-";
+
+/// Fields that carry the certificate of a client (RFC 9440, Envoy).
+pub const CERTIFICATE: [&str; 3] = [
+    "client-cert",
+    "client-cert-chain",
+    "x-forwarded-client-cert",
+];
+
+/// Permissions of a peer to set managed fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed {
+    /// True if the peer may set the forwarding fields.
+    pub forwarding: bool,
+    /// True if the peer may set the fields with the client certificate.
+    pub certificate: bool,
+}
+
+/// True for a field that the peer must not set, because only the gateway or a trusted proxy may.
+/// Includes lookalikes with `_` or `.` for `-`, which some servers do not distinguish
+/// (CVE-2026-88011).
+#[must_use]
+pub fn is_managed(name: &str, allowed: Allowed) -> bool {
+    // Fast path: the first two bytes exclude most names.
+    if !matches!(
+        name.as_bytes(),
+        [b'x' | b'f', ..] | [b'c', b'l' | b'f', ..] | [b't', b'r', b'u', ..]
+    ) {
+        return false;
+    }
+    let folds = folds(name);
+    let folded;
+    let plain = if folds {
+        folded = name.replace(['_', '.'], "-");
+        folded.as_str()
+    } else {
+        name
+    };
+    if plain.starts_with(IDENTITY) || plain == "x-gateway-attempt" {
+        return true;
+    }
+    // From a trusted proxy, accept the exact name and no lookalike.
+    let refused = |is_one: bool, allowed: bool| is_one && (folds || !allowed);
+    refused(is_forwarding(plain), allowed.forwarding)
+        || refused(CERTIFICATE.contains(&plain), allowed.certificate)
+        || folds && plain == "x-request-id"
+}
+
+/// True for a forwarding field. The gateway accepts such fields only from trusted proxies.
+#[must_use]
+pub fn is_forwarding(name: &str) -> bool {
+    let is_one =
+        name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS_FIELDS.contains(&name);
+    is_one && !CERTIFICATE.contains(&name)
+}
+
+/// True for a lookalike with `_` or `.` of a field that frames the message or belongs to the
+/// connection. A server that treats both as equal would see another end of the message.
+#[must_use]
+pub fn is_hop_lookalike(name: &str) -> bool {
+    // Fast path: most names have another length.
+    let known = match name.len() {
+        10 => "keep-alive",
+        14 if name.starts_with('c') => "content-length",
+        14 => "http2-settings",
+        16 => "proxy-connection",
+        17 => "transfer-encoding",
+        18 => "proxy-authenticate",
+        19 => "proxy-authorization",
+        _ => return false,
+    };
+    is_lookalike(name, known)
+}
+
+/// True if two names are equal when `_` and `.` are read as `-`, as some servers do.
+#[must_use]
+pub fn alike(one: &[u8], other: &[u8]) -> bool {
+    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
+}
+
+/// True if a name contains `_` or `.`, which some servers fold to `-`.
+#[must_use]
+pub fn folds(name: &str) -> bool {
+    name.bytes().any(is_folded)
+}
+
+/// True for a byte that some servers read as `-`.
+fn is_folded(byte: u8) -> bool {
+    matches!(byte, b'_' | b'.')
+}
+
+/// True if `other` differs from `name` but equals it when `_` and `.` are read as `-`.
+#[must_use]
+pub fn is_lookalike(other: &str, name: &str) -> bool {
+    other != name && alike(other.as_bytes(), name.as_bytes())
+}
+
+/// Fields of a single connection (RFC 9110 §7.6.1) or of the message's framing and host, which the
+/// edge removes or checks before an operation is selected.
+pub const OF_CONNECTION: [&str; 13] = [
+    "connection",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Fields that the edge replaces if their values are invalid or their peer is not trusted.
+const REPLACED: [&str; 2] = ["traceparent", "x-request-id"];
+/// Prefix of fields that are reserved for the gateway.
+const RESERVED: &str = "x-gateway-";
+
+/// True if an operation cannot be selected by the field, because the edge removes, checks or replaces
+/// it. `name` is in lower case.
+#[must_use]
+pub fn is_removed(name: &str) -> bool {
+    OF_CONNECTION.contains(&name)
+        || REPLACED.contains(&name)
+        || is_hop_lookalike(name)
+        || is_managed(name, Allowed::default())
+        || name
+            .get(..RESERVED.len())
+            .is_some_and(|start| alike(start.as_bytes(), RESERVED.as_bytes()))
+}
