@@ -58,6 +58,9 @@ pub(crate) struct Worker {
     draining_ms: Cell<Option<u64>>,
     /// Time at which open tunnels are closed, in milliseconds of the monotonic clock.
     tunnels_end_ms: Cell<u64>,
+    /// Unix time in seconds after which all connections are woken, because the certificate of a client
+    /// with an open response or tunnel may have expired.
+    certificate_ends_s: Cell<u64>,
     /// Last version that named an address, by socket id, with the time at which it was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Difference of the wall clock and the monotonic clock, in milliseconds.
@@ -111,6 +114,7 @@ impl Worker {
             epoch: Cell::new(0),
             draining_ms: Cell::new(None),
             tunnels_end_ms: Cell::new(u64::MAX),
+            certificate_ends_s: Cell::new(u64::MAX),
             left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
             date: Cell::new(clock::http_date()),
@@ -221,6 +225,12 @@ impl Worker {
         self.deadlines.wake_all();
     }
 
+    /// Wakes all connections after this Unix time in seconds, to within a second.
+    pub(crate) fn wake_after(&self, unix_s: u64) {
+        let earlier_s = self.certificate_ends_s.get().min(unix_s);
+        self.certificate_ends_s.set(earlier_s);
+    }
+
     /// Performs the tasks of each second: heartbeat, wall clock, hosts, idle connections, and
     /// versions that are no longer needed.
     pub(crate) fn tick(&self) {
@@ -235,7 +245,12 @@ impl Worker {
         self.left
             .borrow_mut()
             .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
-        if self.draining_ms.get().is_some() || self.budgets.memory.is_scarce() {
+        let certificate_ended = clock::unix_ms() / 1_000 > self.certificate_ends_s.get();
+        if certificate_ended {
+            self.certificate_ends_s.set(u64::MAX);
+        }
+        let is_pressed = self.draining_ms.get().is_some() || self.budgets.memory.is_scarce();
+        if certificate_ended || is_pressed {
             self.deadlines.wake_all();
         }
     }

@@ -17,8 +17,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
 /// Minimum time for the body of a request, and for its response, if a credential of the request
-/// expires meanwhile: 1s. Ordinary messages are complete within this time.
-const MESSAGE_MS_MIN: u64 = 1_000;
+/// expires or its client's certificate lapses meanwhile: 1s. Ordinary messages are complete within this time.
+pub(crate) const MESSAGE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

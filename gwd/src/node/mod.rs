@@ -476,7 +476,12 @@ impl Node {
     /// Loads certificates and client authorities whose secrets have changed, if they are valid, and
     /// updates the metrics of their expiry times. Called after the secrets have been read again.
     pub fn refresh_tls(&mut self) {
-        self.tls.refresh();
+        if self.tls.refresh() {
+            // Open responses and tunnels of clients that the new rules refuse must end.
+            for index in 0..self.workers.len() {
+                self.command(index, Command::Wake);
+            }
+        }
         let current = self.shared.current();
         let mut expiries = BTreeMap::new();
         let tls_listeners = current

@@ -28,6 +28,8 @@ use crate::worker::Worker;
 pub(crate) enum Command {
     /// Uses the version that was published, and acknowledges its epoch.
     Switch,
+    /// Wakes all connections, because rules for client certificates have changed.
+    Wake,
     /// Listens at an address and accepts connections.
     Listen(
         Arc<ListenSocket>,
@@ -152,6 +154,7 @@ fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32,
             }
             worker.deadlines.wake_all();
         }
+        Command::Wake => worker.deadlines.wake_all(),
         Command::Listen(socket, listeners, done) => {
             accepting.retain(|_, accepting| !accepting.is_over());
             let id = socket.id;

@@ -35,7 +35,7 @@ use crate::proxy::{http1, http2, respond};
 use crate::runtime::deadlines::Slot;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
-use crate::tls::accept::{self as tls, Signing, TlsFacts};
+use crate::tls::accept::{self as tls, Lapse, Signing, TlsFacts};
 use crate::tls::peer_certificate::{Fields, PeerCertificate};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
@@ -86,6 +86,22 @@ impl Conn {
     /// Time limits for a slow client.
     pub(crate) fn patience(&self) -> Patience {
         self.worker.shared.patience.with(&self.limits)
+    }
+
+    /// Reason why open responses and tunnels of the client must end: its certificate has expired, or
+    /// the rules for client certificates changed and refuse it. `None` for a client without a
+    /// certificate. The worker wakes them at the next such time.
+    pub(crate) fn lapse(&self) -> Option<Lapse> {
+        let facts = self.tls.get()?;
+        facts.certificate.as_ref()?;
+        let worker = &self.worker;
+        let newest = worker.view()?;
+        let (view, listener) = worker.view_at(&newest, &self.socket)?;
+        let tls_listener = view.current().loaded.tls_listeners[listener].as_deref()?;
+        let now_s = worker.unix_ms(worker.clock.now_ms() * 1_000_000) / 1_000;
+        let lapse = facts.lapse(tls_listener, now_s);
+        worker.wake_after(facts.verify_after_s());
+        lapse
     }
 }
 

@@ -11,9 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::message::failure::{Failure, Kind};
 use crate::message::pace::Pace;
+use crate::message::transfer::MESSAGE_MS_MIN;
 use crate::message::upload::Progress;
 use crate::proxy::grpc;
 use crate::proxy::record::Record;
+use crate::tls::accept::Lapse;
 use crate::upstream::pool::Lease;
 use crate::upstream::transport::{self, CallError};
 
@@ -76,6 +78,13 @@ impl Download {
         }
         if self.record.stream().response.credential_ended.get() {
             return Poll::Ready(Some(self.credential_ended()));
+        }
+        if let Some(lapse) = self.record.stream().lapse() {
+            if self.record.has_lasted(MESSAGE_MS_MIN) {
+                return Poll::Ready(Some(self.certificate_lapsed(lapse)));
+            }
+            // Look again at the worker's next tick.
+            self.record.stream().worker.wake_after(0);
         }
         if self.record.stream().response.past_deadline.get()
             && let Some(told) = self.owed(grpc::too_late)
@@ -205,6 +214,21 @@ impl Download {
         let told = self.owed(grpc::unauthenticated);
         self.over = true;
         self.record.credential_expired();
+        self.record.finish();
+        told.ok_or(CallError::Expired)
+    }
+
+    /// Ends the body because the client's certificate has expired or new rules refuse it, as if a
+    /// credential had ended.
+    #[cold]
+    fn certificate_lapsed(&mut self, lapse: Lapse) -> Result<Frame<Bytes>, CallError> {
+        self.lease = None;
+        let told = self.owed(grpc::unauthenticated);
+        self.over = true;
+        match lapse {
+            Lapse::Expired => self.record.credential_expired(),
+            Lapse::Refused => self.record.credential_revoked(),
+        }
         self.record.finish();
         told.ok_or(CallError::Expired)
     }

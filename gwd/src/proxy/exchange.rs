@@ -183,7 +183,7 @@ fn admit(
     parts: Parts,
 ) -> Result<Admitted, &'static Reject> {
     let (rules, tls_listener) = (version.rules(), version.tls_listener());
-    if !still_admitted(stream, tls_listener, rules) {
+    if !still_admitted(stream, tls_listener, rules, record.unix_ms() / 1_000) {
         return Err(&MISDIRECTED);
     }
     let admitted = edge::admit(parts, rules, stream.peer);
@@ -253,18 +253,19 @@ async fn decide<'s>(
 }
 
 /// True if the request may be served on its connection under the current rules of the listener.
-/// False if the rules for client certificates no longer admit the client. After another change of
-/// the rules (TLS or not, balancers), the connection may serve one more request. After any change,
-/// marks the connection as outdated: it ends after this exchange, so that the client reconnects
-/// under the current rules.
+/// False if the rules for client certificates no longer admit the client, or its certificate has
+/// expired. After another change of the rules (TLS or not, balancers), the connection may serve one
+/// more request. After any change, marks the connection as outdated: it ends after this exchange, so
+/// that the client reconnects under the current rules.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,
     listener: &Listener,
+    now_s: u64,
 ) -> bool {
     let (same_tls, admission) = match (stream.tls.get(), tls_listener) {
         (None, None) => (true, StillAdmitted::Unchanged),
-        (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener)),
+        (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener, now_s)),
         (Some(_), None) | (None, Some(_)) => (false, StillAdmitted::Unchanged),
     };
     let told = match (stream.balancer, &listener.proxy_protocol) {

@@ -311,7 +311,7 @@ impl Record {
         }
     }
 
-    /// Records that a tunnel ended because its credential was revoked.
+    /// Records that a response or tunnel ended because a credential of the request was revoked.
     pub(crate) fn credential_revoked(&mut self) {
         self.reason = "credential_revoked";
         self.blame = Blame::Gateway;
@@ -490,6 +490,11 @@ impl Record {
             Some(call) => head_ns.saturating_sub(self.started_ns + call.wait_ns + call.connect_ns),
             None => head_ns.saturating_sub(self.started_ns),
         }
+    }
+
+    /// True if the response began this long ago.
+    pub(crate) fn has_lasted(&self, min_ms: u64) -> bool {
+        self.now_ns().saturating_sub(self.head_ns) >= min_ms * 1_000_000
     }
 
     pub(crate) fn now_ns(&self) -> u64 {

@@ -20,6 +20,7 @@ use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::LimitOf;
+use crate::tls::accept::Lapse;
 use crate::upstream::ExchangePermits;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
@@ -194,7 +195,7 @@ async fn carry(
 
 impl Ending {
     /// Starts to close a tunnel if the time for tunnels in a drain is over, or if a credential
-    /// expired or was revoked.
+    /// expired or was revoked, or if the client's certificate expired or new rules refuse it.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
@@ -202,9 +203,10 @@ impl Ending {
         let draining = !self.leaving && worker.draining_ms().is_some();
         let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
         let expired = deadline.limit_expired() == Some(LimitOf::Credential);
-        if !self.revoked && (expired || pass.is_revoked(worker)) {
+        let lapse = if self.revoked { None } else { stream.lapse() };
+        if !self.revoked && (expired || lapse.is_some() || pass.is_revoked(worker)) {
             self.revoked = true;
-            self.expired = expired;
+            self.expired = expired || lapse == Some(Lapse::Expired);
             deadline.no_limit();
             let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use rustls::server::{Accepted, Acceptor};
@@ -38,6 +39,11 @@ pub(crate) struct TlsFacts {
     /// Newer admission rules that were compared last with the client's certificate, and true if
     /// they admit the client.
     pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
+    /// Time after which the client's certificate is verified again, because it or another one that the
+    /// client sent has ended, as Unix time in seconds. `u64::MAX` without a certificate.
+    verify_after_s: Cell<u64>,
+    /// True once the client's certificate has expired.
+    expired: Cell<bool>,
 }
 
 /// Result of a comparison of the admission rules with those of a connection.
@@ -47,14 +53,29 @@ pub(crate) enum StillAdmitted {
     Unchanged,
     /// The rules differ, and admit the client's certificate as well.
     Anew,
-    /// The rules no longer admit the client's certificate, or the lack of one.
+    /// The rules no longer admit the client's certificate, or the lack of one, or the certificate has
+    /// expired.
     No,
 }
 
+/// Reason why a client with a certificate is no longer admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lapse {
+    /// The certificate has expired.
+    Expired,
+    /// The rules refuse the certificate.
+    Refused,
+}
+
 impl TlsFacts {
-    /// Compares the listener's admission rules with those under which the client was accepted. If
-    /// the rules differ, verifies the client's certificate once for the newer rules.
-    pub(crate) fn still_admitted(&self, listener: &TlsListener) -> StillAdmitted {
+    /// Compares the listener's admission rules with those under which the client was accepted. The
+    /// certificate is verified once for the same rules, and again when a certificate of its chain may
+    /// have expired: TLS verifies none for a resumed session (RFC 8446 §4.6.1). `now_s` is the Unix
+    /// time in seconds.
+    pub(crate) fn still_admitted(&self, listener: &TlsListener, now_s: u64) -> StillAdmitted {
+        if self.has_expired(now_s) {
+            return StillAdmitted::No;
+        }
         let now = listener.admission();
         if Arc::ptr_eq(&now, &self.admission) {
             return StillAdmitted::Unchanged;
@@ -69,6 +90,45 @@ impl TlsFacts {
             true => StillAdmitted::Anew,
             false => StillAdmitted::No,
         }
+    }
+
+    /// Reason why the client must not be served any longer. `None` if it showed no certificate, or if
+    /// the listener asks for none.
+    pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<Lapse> {
+        self.certificate.as_ref()?;
+        listener.admission().verifier.as_ref()?;
+        match (self.still_admitted(listener, now_s), self.expired.get()) {
+            (StillAdmitted::No, true) => Some(Lapse::Expired),
+            (StillAdmitted::No, false) => Some(Lapse::Refused),
+            (StillAdmitted::Unchanged | StillAdmitted::Anew, _) => None,
+        }
+    }
+
+    /// Time after which the client's certificate must be verified again, as Unix time in seconds.
+    pub(crate) fn verify_after_s(&self) -> u64 {
+        self.verify_after_s.get()
+    }
+
+    /// True if the client's certificate, or one that its chain needs, has expired.
+    fn has_expired(&self, now_s: u64) -> bool {
+        if now_s <= self.verify_after_s.get() {
+            return false;
+        }
+        if !self.expired.get() {
+            let shown = self.certificate.as_ref();
+            let verified = self.admission.verifier.as_ref().zip(shown);
+            let is_valid = verified.is_none_or(|(verifier, shown)| {
+                let (own, others) = shown.chain();
+                let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s));
+                verifier.verify_client_cert(own, others, now).is_ok()
+            });
+            self.expired.set(!is_valid);
+            if is_valid {
+                let next_s = shown.map_or(u64::MAX, |shown| shown.first_end_s(now_s));
+                self.verify_after_s.set(next_s);
+            }
+        }
+        self.expired.get()
     }
 
     fn is_admitted_by(&self, newer: &Admission) -> bool {
@@ -162,6 +222,7 @@ pub(crate) async fn accept(
         Some(certificate.subject().to_string().into())
     });
     let certificate = PeerCertificate::of(shown, &admission);
+    let first_end_s = certificate.as_ref().map(|shown| shown.first_end_s(0));
     let facts = TlsFacts {
         version,
         cipher: suite
@@ -173,6 +234,8 @@ pub(crate) async fn accept(
         http2: session.alpn_protocol() == Some(b"h2"),
         admission,
         compared: RefCell::default(),
+        verify_after_s: Cell::new(first_end_s.unwrap_or(u64::MAX)),
+        expired: Cell::new(false),
     };
     let result = match session.handshake_kind() {
         Some(HandshakeKind::Resumed) => "resumed",

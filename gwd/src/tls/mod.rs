@@ -163,8 +163,9 @@ impl Store {
         Ok(connector)
     }
 
-    /// Applies secrets that have changed, if they are valid, and drops cells that nothing uses.
-    pub(crate) fn refresh(&self) {
+    /// Applies secrets that have changed, if they are valid, and drops cells that nothing uses. True
+    /// if rules for client certificates have changed.
+    pub(crate) fn refresh(&self) -> bool {
         let mut connectors = self.connectors.borrow_mut();
         connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
         let mut roots = self.roots.borrow_mut();
@@ -179,11 +180,14 @@ impl Store {
         }
         let mut admissions = self.admissions.borrow_mut();
         admissions.retain(|_, cell| Arc::strong_count(cell) > 1);
+        let mut have_changed = false;
         for (asked, cell) in &*admissions {
             let mode = asked.as_ref().map(|one| one.mode);
+            let before = cell.now();
             cell.refresh("an authority of clients", |values| {
                 Admission::load(mode, values)
             });
+            have_changed |= !Arc::ptr_eq(&before, &cell.now());
         }
         for (tls, connector) in &*connectors {
             if let Err(why) = connector.renew() {
@@ -195,6 +199,7 @@ impl Store {
                 );
             }
         }
+        have_changed
     }
 
     /// Secrets whose current values cannot be used, with the reasons.

@@ -54,6 +54,20 @@ impl PeerCertificate {
         (&self.own, &self.others)
     }
 
+    /// Earliest end of the certificates that the client sent and that are valid at `now_s`, in seconds
+    /// of Unix time. `u64::MAX` if there is none.
+    pub(super) fn first_end_s(&self, now_s: u64) -> u64 {
+        let all = std::iter::once(&self.own).chain(&self.others);
+        let ends = all.map(|shown| match X509Certificate::from_der(shown) {
+            Ok((_, shown)) => u64::try_from(shown.validity().not_after.timestamp()).unwrap_or(0),
+            // Have the chain verified again with each request.
+            Err(_) => now_s,
+        });
+        ends.filter(|end_s| *end_s >= now_s)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
     /// Certificate of the client in DER.
     pub(crate) fn der(&self) -> &[u8] {
         &self.own

@@ -16,6 +16,7 @@ mod breakers;
 mod buffers;
 mod call_limits;
 mod cells;
+mod client_certificates;
 mod concurrency;
 mod connections;
 mod control;

@@ -56,6 +56,13 @@ impl Authority {
 
     /// A TLS client that trusts only this authority and shows a certificate.
     pub(crate) fn client_with(&self, name: &'static str, shown: &Pem) -> rustls::ClientConnection {
+        let name = name.try_into().unwrap();
+        rustls::ClientConnection::new(self.config_with(shown), name).unwrap()
+    }
+
+    /// Settings of TLS clients that trust only this authority, show a certificate, and resume
+    /// sessions.
+    pub(crate) fn config_with(&self, shown: &Pem) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
         roots.add(root).unwrap();
@@ -65,8 +72,15 @@ impl Authority {
             .with_root_certificates(roots)
             .with_client_auth_cert(vec![own], key)
             .unwrap();
-        let name = name.try_into().unwrap();
-        rustls::ClientConnection::new(Arc::new(config), name).unwrap()
+        Arc::new(config)
+    }
+
+    /// A certificate that is valid for the next seconds.
+    pub(crate) fn issue_for(&self, names: &[&str], seconds: u64) -> Pem {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let end = now.unwrap() + std::time::Duration::from_secs(seconds);
+        let end = date_time_ymd(1970, 1, 1) + end;
+        self.issue_until(names, &rcgen::PKCS_ECDSA_P256_SHA256, 1, end)
     }
 
     pub(crate) fn issue(&self, names: &[&str]) -> Pem {
@@ -80,6 +94,17 @@ impl Authority {
         serial: u64,
         years: i32,
     ) -> Pem {
+        let end = date_time_ymd(this_year() + years, 1, 1);
+        self.issue_until(names, algorithm, serial, end)
+    }
+
+    fn issue_until(
+        &self,
+        names: &[&str],
+        algorithm: &'static SignatureAlgorithm,
+        serial: u64,
+        end: time::OffsetDateTime,
+    ) -> Pem {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params
@@ -87,7 +112,7 @@ impl Authority {
             .push(DnType::CommonName, names[0].clone());
         params.serial_number = Some(SerialNumber::from(serial));
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(this_year() + years, 1, 1);
+        params.not_after = end;
         let key = KeyPair::generate_for(algorithm).unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         let key = key.serialize_pem();
