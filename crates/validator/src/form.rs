@@ -239,8 +239,8 @@ pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Opti
     parts.iter().find(is_wrong).map(|part| &*part.name)
 }
 
-/// Name of the first described part whose file name or text some servers decode in another way,
-/// with the text of its finding.
+/// Name of the first described part whose text some servers decode in another way, with the text of
+/// its finding.
 pub(crate) fn otherwise_decoded<'p>(
     parts: &'p [Part<'_>],
     kinds: &Kinds,
@@ -248,16 +248,8 @@ pub(crate) fn otherwise_decoded<'p>(
     let mut described = parts
         .iter()
         .filter(|part| kinds.describes(bare(&part.name, kinds)));
-    described.find_map(|part| {
-        let detail = match part {
-            one if one.has_encoded_file_name => {
-                "must have a file name without `=?`, which some servers decode"
-            }
-            one if !one.has_file_name && one.body.starts_with("\u{feff}".as_bytes()) => {
-                "begins with a byte order mark, which some servers remove"
-            }
-            _ => return None,
-        };
-        Some((&*part.name, detail))
-    })
+    let marked = described
+        .find(|part| !part.has_file_name && part.body.starts_with("\u{feff}".as_bytes()))?;
+    let detail = "begins with a byte order mark, which some servers remove";
+    Some((&*marked.name, detail))
 }

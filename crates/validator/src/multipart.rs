@@ -23,8 +23,6 @@ pub(crate) struct Part<'b> {
     pub(crate) media_type: Option<MediaType>,
     pub(crate) body: &'b [u8],
     pub(crate) has_file_name: bool,
-    /// True if the file name may have an encoded word (RFC 2047 §2).
-    pub(crate) has_encoded_file_name: bool,
 }
 
 const FAULT: &str = "is not valid multipart/form-data";
@@ -106,7 +104,6 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let Disposition {
         name,
         has_file_name,
-        has_encoded_file_name,
     } = disposition.ok_or(FAULT)?;
     let body = &bytes[end + 4..];
     let is_foreign = |one: &MediaType| !one.is_utf8();
@@ -120,7 +117,6 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
         media_type,
         body,
         has_file_name,
-        has_encoded_file_name,
     })
 }
 
@@ -143,7 +139,6 @@ fn is_plain(encoding: &str) -> bool {
 struct Disposition<'t> {
     name: Cow<'t, str>,
     has_file_name: bool,
-    has_encoded_file_name: bool,
 }
 
 impl<'t> Disposition<'t> {
@@ -153,7 +148,7 @@ impl<'t> Disposition<'t> {
         if !kind.trim().eq_ignore_ascii_case("form-data") {
             return None;
         }
-        let (mut name, mut has_file_name, mut has_encoded_file_name) = (None, false, false);
+        let (mut name, mut has_file_name) = (None, false);
         let mut known: Vec<String> = Vec::new();
         let parameters = exact_parameters(after)?;
         if parameters.len() > PARAMETERS_MAX {
@@ -172,10 +167,7 @@ impl<'t> Disposition<'t> {
                 // `formidable` searches the whole field for `name=`.
                 "name" if has_file_name => return None,
                 "name" => name = Some(field_name(&parameter)?),
-                "filename" | "filename*" => {
-                    has_file_name = true;
-                    has_encoded_file_name |= parameter.value.contains(ENCODED_WORD);
-                }
+                "filename" | "filename*" => has_file_name = true,
                 _ => {}
             }
             known.push(parameter.name);
@@ -183,7 +175,6 @@ impl<'t> Disposition<'t> {
         Some(Self {
             name: name?,
             has_file_name,
-            has_encoded_file_name,
         })
     }
 }
@@ -377,49 +368,36 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
 
     #[test]
     fn dispositions_of_clients_are_accepted() {
-        for (disposition, name, is_encoded) in [
+        for (disposition, name) in [
             // Chrome, Firefox, Safari.
-            (r#"; name="full name""#, "full name", false),
-            (r#"; name="größe""#, "größe", false),
-            (r#"; name="a%22b""#, "a\"b", false),
-            (r#"; name="it's""#, "it's", false),
-            (r#"; name="'a'""#, "'a'", false),
-            (r#"; name="items[0].id""#, "items[0].id", false),
-            (r#"; name="f"; filename="""#, "f", false),
-            (r#"; name="f"; filename="a;b=c, d.txt""#, "f", false),
-            (r#"; name="f"; filename="Müller & Söhne.pdf""#, "f", false),
-            (r#"; name="f"; filename="a%22b%0D%0A.txt""#, "f", false),
-            (r#"; name="f"; filename="C:\dir\name.txt""#, "f", false),
-            (r#"; name="f"; filename="username=bob.txt""#, "f", false),
+            (r#"; name="full name""#, "full name"),
+            (r#"; name="größe""#, "größe"),
+            (r#"; name="a%22b""#, "a\"b"),
+            (r#"; name="it's""#, "it's"),
+            (r#"; name="'a'""#, "'a'"),
+            (r#"; name="items[0].id""#, "items[0].id"),
+            (r#"; name="f"; filename="""#, "f"),
+            (r#"; name="f"; filename="a;b=c, d.txt""#, "f"),
+            (r#"; name="f"; filename="Müller & Söhne.pdf""#, "f"),
+            (r#"; name="f"; filename="a%22b%0D%0A.txt""#, "f"),
+            (r#"; name="f"; filename="C:\dir\name.txt""#, "f"),
+            (r#"; name="f"; filename="username=bob.txt""#, "f"),
             // curl, quotes before version 7.81 as `\"`.
-            (r#"; name="f"; filename="a\"b\\c.txt""#, "f", false),
+            (r#"; name="f"; filename="a\"b\\c.txt""#, "f"),
             // python-requests, urllib3 1.24.
-            (
-                r#"; name="f"; filename*=utf-8''M%C3%BCller.pdf"#,
-                "f",
-                false,
-            ),
+            (r#"; name="f"; filename*=utf-8''M%C3%BCller.pdf"#, "f"),
             // .NET, Go, Java.
-            (
-                "; name=f; filename=a.txt; filename*=utf-8''a.txt",
-                "f",
-                false,
-            ),
-            (r#"; name=f; filename="=?utf-8?B?w7wudHh0?=""#, "f", true),
-            (
-                r#"; size=1; name="f"; creation-date="Wed, 12 Feb""#,
-                "f",
-                false,
-            ),
-            (";name=\"f\";", "f", false),
-            (" ;\t name=\"f\" ; x=y", "f", false),
+            ("; name=f; filename=a.txt; filename*=utf-8''a.txt", "f"),
+            (r#"; name=f; filename="=?utf-8?B?w7wudHh0?=""#, "f"),
+            (r#"; size=1; name="f"; creation-date="Wed, 12 Feb""#, "f"),
+            (";name=\"f\";", "f"),
+            (" ;\t name=\"f\" ; x=y", "f"),
         ] {
             let body = named(disposition);
             let parts =
                 read(body.as_bytes(), "x").map_err(|fault| format!("{disposition} {fault}"));
             let parts = parts.unwrap();
-            let part = (&*parts[0].name, parts[0].has_encoded_file_name);
-            assert_eq!(part, (name, is_encoded), "{disposition}");
+            assert_eq!(&*parts[0].name, name, "{disposition}");
         }
     }
 
