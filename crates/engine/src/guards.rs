@@ -22,7 +22,7 @@ pub fn content(policy: &Policy) -> Vec<u8> {
 /// name runs.
 #[must_use]
 pub fn of_logins(shared: &Shared, treatments: &[Treatment]) -> Vec<usize> {
-    // For each content, the first policy that a treatment uses.
+    // By their settings, the first guard policies that a treatment uses.
     let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut common: Option<Vec<Vec<u8>>> = None;
     for treatment in treatments {

@@ -38,7 +38,7 @@ are compared as strings.";
         "cors-changed" "CORS allows other origins, methods, fields or credentials.";
         "csrf-added" "Cross-site request forgery is refused (`csrf`).";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
-        "csrf-changed" "The `csrf` policy refuses other requests.";
+        "csrf-changed" "The `csrf` policy refuses more, fewer or different requests than before.";
         "request-body-unchecked" "Validation (`block`) accepts bodies without the checks of before: the body, its media types or its schema are no longer described; the schema accepts every object, array or text; a further media type leaves open what another one checks; or a higher `max_body` admits multipart bodies that are too long to be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "The treatment of query parameters that an operation does not describe differs: `allow`, `strip`, `reject`.";

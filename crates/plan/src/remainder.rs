@@ -25,7 +25,7 @@ const UNCLASSIFIED: &str = "unclassified";
 /// [`UNCLASSIFIED`], without a comparison.
 const ALONE_MAX: usize = 64;
 
-/// Maximum number of parts that are compared alone with one API.
+/// Maximum number of changed parts of gateway.yaml whose effect is compared part by part, for one API.
 const NEAR_MAX: usize = 4_096;
 
 /// Gateway and contracts of one side of a comparison of one part.

@@ -186,7 +186,7 @@ impl Leases {
         let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
         let key = (tag >> COUNT_BITS).max(1) << COUNT_BITS;
         let places = || (0..PROBES).map(|probe| (first + probe) & (SLOTS - 1));
-        // True if the key has a second slot.
+        // True if two slots of the table contain the key.
         let has_other = |at: usize| {
             let others = places().filter(|other| *other != at);
             let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));

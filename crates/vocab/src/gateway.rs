@@ -478,8 +478,12 @@ fn check_password(node: NodeRef<'_>, sink: &mut Sink) {
             .help("write the name in `user`: the hash covers only the password"),
         ),
         (Some(user), None) => sink.push(
-            Diagnostic::new(&BAD_VALUE, user.span(), "the name is part of this `sha256`")
-                .help("remove `user`"),
+            Diagnostic::new(
+                &BAD_VALUE,
+                user.span(),
+                "`user` has no effect: the `sha256` is the hash of `NAME:PASSWORD`",
+            )
+            .help("remove `user`"),
         ),
         (None, None) | (Some(_), Some(_)) => {}
     }

@@ -167,7 +167,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let pointer = roll_back(args, &movement, &store, (rollback, &plan), &advice)?;
         serial = Some(pointer.serial);
         said.push(format!(
-            "channel {} is at serial {}, back at {}",
+            "channel {} is at serial {}, with the bundle {}",
             place.channel, pointer.serial, rollback.target
         ));
     }

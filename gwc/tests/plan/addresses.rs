@@ -124,7 +124,7 @@ fn filter_that_admits_no_address_has_a_plan() {
         assert_eq!(*outside, refused);
         assert_ne!(*inside, refused);
     }
-    // Operations behind the filter are reported without a witness.
+    // Operations with an `ip_filter` are reported without an example request.
     let plain = edit(
         GATEWAY,
         "policies:\n",

@@ -519,7 +519,7 @@ fn alternatives_that_a_property_selects_are_paired() {
 #[test]
 fn recursive_descriptions_are_decided_in_bounds() {
     let to = |name: &str| format!("{{$ref: '#/components/schemas/{name}'}}");
-    // A language of filters.
+    // Schema of a filter expression, which refers to itself.
     let filter = |most: u32| {
         let inner = to("Line");
         let list = format!("{{type: array, items: {inner}}}");

@@ -75,6 +75,9 @@ mod tests {
         assert_eq!(left(&[]), others);
         let declared = left(&["x-original-url", "x-http-method"]);
         let expected = [&["x-original-url", "x-http-method"][..], &others].concat();
-        assert_eq!(declared, expected, "a lookalike is not declared");
+        assert_eq!(
+            declared, expected,
+            "the documents declare only the exact names"
+        );
     }
 }

@@ -17,7 +17,8 @@ pub(super) struct ApiSources {
     /// index into this list.
     fields: Vec<Fields>,
     prose: ApiProse,
-    /// Source locations of the document's prose, by subject.
+    /// Source locations of titles, summaries and descriptions, by the JSON pointer or the name of what
+    /// they describe.
     places: Vec<(String, Place)>,
 }
 

@@ -29,7 +29,8 @@ enum Value {
 }
 
 impl Value {
-    /// True if every request that has this value may have it in `other`.
+    /// True if a request that reads this value in the one version can read the same value in `other`, the
+    /// other version.
     fn is_within(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::OneOf(own), Self::OneOf(theirs)) => own.is_subset(theirs),
