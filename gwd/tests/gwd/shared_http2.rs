@@ -171,3 +171,33 @@ fn small_pieces_of_uploads_share_frames() {
     let sizes = frames_of("application/grpc");
     assert!(sizes.len() > 20, "{sizes:?}");
 }
+
+#[test]
+fn small_frame_before_trailers_is_the_last_of_its_connection() {
+    let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
+        let (request, respond) = asked;
+        let (parts, mut body) = request.into_parts();
+        while let Some(Ok(data)) = body.data().await {
+            body.flow_control().release_capacity(data.len()).unwrap();
+        }
+        assert!(parts.method != "POST" || body.trailers().await.unwrap().is_some());
+        ok((http::Request::from_parts(parts, body), respond)).await;
+    });
+    let ops = vec![op("GET", "/a"), op("POST", "/a")];
+    let served = upstream.behind(ops).serve();
+    for (size, connections) in [(3, 1), (3, 2), (0, 3), (0, 3)] {
+        let mut client = Client::connect(served.address);
+        let chunk = match size {
+            0 => String::new(),
+            size => format!("{size:x}\r\n{}\r\n", "x".repeat(size)),
+        };
+        client.send(&format!(
+            "POST /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-sum\r\n\r\n{chunk}0\r\nx-sum: 1\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status, 200, "{size}");
+        let opened = upstream.connections.load(Ordering::SeqCst);
+        assert_eq!(opened, connections, "{size}");
+        assert_eq!(get(served.address, "/a").status, 200, "{size}");
+    }
+}

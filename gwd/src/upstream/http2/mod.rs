@@ -301,7 +301,7 @@ impl Connection {
         };
         let mut call = Call {
             response,
-            upload: (!ended).then(|| Upload::new(stream, body, &open.0.inbox)),
+            upload: (!ended).then(|| Upload::new(stream, body, &open.0)),
             signs: open.0.signs.get(),
             interim: 0,
             _reading: UnreadBody::new(&open.0.inbox),

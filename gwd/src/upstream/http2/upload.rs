@@ -3,7 +3,8 @@
 //! Small pieces of a body are gathered into frames of [`FRAME_MIN`] bytes. Servers end a connection,
 //! with the exchanges of other clients on it, if it has many small DATA frames (Tomcat's
 //! `overheadDataThreshold` is 1024 bytes; NGINX: "http2 flood detected"). Pieces of gRPC calls and of
-//! operations with `stream: true` are sent at once.
+//! operations with `stream: true` are sent at once. If a small frame cannot be avoided, because
+//! trailers follow it, the connection gets no further exchanges: it has one small frame at most.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,8 +15,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body as _;
 
-use super::{Error, fields_bytes};
-use crate::limits::inbox::Inbox;
+use super::{Error, State, fields_bytes};
 use crate::message::body::RequestBody;
 
 /// Minimum size of a DATA frame that does not end the body.
@@ -34,12 +34,15 @@ pub(super) struct Upload {
     /// True if the body ends with `waiting`.
     last: bool,
     done: bool,
-    /// Has the maximum size of the trailers.
-    inbox: Rc<Inbox>,
+    connection: Rc<State>,
 }
 
 impl Upload {
-    pub(super) fn new(stream: SendStream<Bytes>, body: RequestBody, inbox: &Rc<Inbox>) -> Self {
+    pub(super) fn new(
+        stream: SendStream<Bytes>,
+        body: RequestBody,
+        connection: &Rc<State>,
+    ) -> Self {
         Self {
             stream,
             body,
@@ -48,7 +51,7 @@ impl Upload {
             trailers: None,
             last: false,
             done: false,
-            inbox: Rc::clone(inbox),
+            connection: Rc::clone(connection),
         }
     }
 
@@ -110,10 +113,14 @@ impl Upload {
                     let Ok(trailers) = frame.into_trailers() else {
                         continue;
                     };
-                    let max = self.inbox.header_list_max().unwrap_or(u32::MAX);
+                    let max = self.connection.inbox.header_list_max().unwrap_or(u32::MAX);
                     let bytes = fields_bytes(&trailers) as u64;
                     if bytes > u64::from(max) {
                         return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
+                    }
+                    // A frame before trailers does not end the stream, so that it counts as small.
+                    if !self.gathered.is_empty() && self.body.gathers() {
+                        self.connection.retired.set(true);
                     }
                     self.waiting = self.gathered.split().freeze();
                     self.trailers = Some(trailers);
