@@ -48,9 +48,11 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
         if let Some(after) = rest.strip_prefix(b"--") {
             // Refuse text after the last delimiter, which a server that finds another boundary
             // would read as parts as well.
-            return match after {
-                b"" | b"\r\n" => Ok(parts),
-                _ => Err(FAULT),
+            // Some clients send empty lines.
+            let mut lines = after.chunks(2);
+            return match lines.all(|line| line == b"\r\n") {
+                true => Ok(parts),
+                false => Err(FAULT),
             };
         }
         // Refuse transport padding (RFC 2046 §5.1.1): `multiparty` and `formidable` find no
@@ -72,6 +74,10 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let end = memmem::find(window, b"\r\n\r\n").ok_or(FAULT)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| FAULT)?;
+    // Rack before 3.1 takes the first `Content-Disposition:` anywhere in the head.
+    if occurs_twice(head, "content-disposition") || occurs_twice(head, "content-type") {
+        return Err(FAULT);
+    }
     let (mut disposition, mut media_type) = (None, None);
     for line in head.split("\r\n") {
         // Refuse a bare CR or LF, which some servers read as a line end, and folded lines, which
@@ -120,6 +126,11 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     })
 }
 
+/// True if a text contains a word in lower case more than once, whatever its letter case.
+fn occurs_twice(text: &str, word: &str) -> bool {
+    text.to_ascii_lowercase().matches(word).nth(1).is_some()
+}
+
 /// True for a boundary of 1 to 70 characters that RFC 2046 §5.1.1 allows, except blank and comma,
 /// at which some servers end a boundary.
 fn is_boundary(text: &str) -> bool {
@@ -164,8 +175,6 @@ impl<'t> Disposition<'t> {
                 return None;
             }
             match key {
-                // `formidable` searches the whole field for `name=`.
-                "name" if has_file_name => return None,
                 "name" => name = Some(field_name(&parameter)?),
                 "filename" | "filename*" => has_file_name = true,
                 _ => {}
@@ -199,11 +208,17 @@ fn hides_name(parameter: &ExactParameter<'_>) -> bool {
 
 /// Name of a field. Browsers escape quotes as `%22`. `None` for a text with a backslash, which some
 /// servers remove and others keep; for a single quote outside of a quoted string, which PHP reads as
-/// a quote; and for an encoded word or a byte order mark, which some servers decode or remove.
+/// a quote; for an encoded word or a byte order mark, which some servers decode or remove; for a `;`,
+/// at which `HTTP::Body` ends a name; and for a name that begins or ends with a byte that Netty
+/// removes.
 fn field_name<'t>(parameter: &ExactParameter<'t>) -> Option<Cow<'t, str>> {
     let text = parameter.value;
     let is_decoded = text.contains('\\') || text.contains(ENCODED_WORD);
-    if is_decoded || text.starts_with('\u{feff}') || !parameter.is_quoted && text.contains('\'') {
+    let is_removed = |c: char| matches!(c, ':' | ',' | '=' | '\t');
+    let is_cleaned =
+        text.contains(';') || text.starts_with(is_removed) || text.ends_with(is_removed);
+    let has_quote = !parameter.is_quoted && text.contains('\'');
+    if is_decoded || is_cleaned || text.starts_with('\u{feff}') || has_quote {
         return None;
     }
     Some(match text.contains('%') {
@@ -218,14 +233,33 @@ mod tests {
 
     #[test]
     fn parts_are_read_with_names_and_types() {
-        let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a;b\"\r\n\r\n1\r\n2\r\n--x\r\n\
+        let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a b\"\r\n\r\n1\r\n2\r\n--x\r\n\
 content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"rename=c\"\r\n\r\n\r\n--x--\r\n";
         let parts = read(body, "x").unwrap();
         let told: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
-        assert_eq!(told, [("a;b", &b"1\r\n2"[..]), ("d", b"")]);
+        assert_eq!(told, [("a b", &b"1\r\n2"[..]), ("d", b"")]);
         assert_eq!(parts[0].media_type, None);
         assert_eq!(parts[1].media_type, MediaType::parse("image/png"));
-        assert_eq!(read(b"--x--", "x"), Ok(Vec::new()));
+        for empty in ["--x--", "--x--\r\n", "--x--\r\n\r\n"] {
+            assert_eq!(read(empty.as_bytes(), "x"), Ok(Vec::new()));
+        }
+        // Jersey writes the name last.
+        let body = b"--x\r\nContent-Disposition: form-data; filename=\"a.txt\"; name=\"f\"\r\n\r\n1\r\n--x--";
+        assert_eq!(read(body, "x").unwrap()[0].name, "f");
+    }
+
+    #[test]
+    fn second_dispositions_in_a_head_are_refused() {
+        let own = "Content-Disposition: form-data; name=\"y\"";
+        for head in [
+            format!("X-Content-Disposition: a; name=\"amount\"\r\n{own}"),
+            format!("X: content-disposition: a; name=\"amount\"\r\n{own}"),
+            format!("{own}\r\nContent-Type: text/plain; x=\"Content-Disposition: a; name=amount\""),
+            format!("X-Content-Type: text/plain\r\n{own}\r\nContent-Type: text/plain"),
+        ] {
+            let body = format!("--x\r\n{head}\r\n\r\n1\r\n--x--");
+            assert_eq!(read(body.as_bytes(), "x"), Err(FAULT), "{head}");
+        }
     }
 
     #[test]
@@ -307,8 +341,10 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             r#"; name="y"; filename="a; name*0*=amount""#,
             r#"; name="y"; filename="\"xname=amount""#,
             r#"; name="y"; filename="éname=amount""#,
-            r#"; filename="a"; name="y""#,
-            r#"; filename*=UTF-8''a; name="y""#,
+            r#"; name="amount;x""#,
+            r#"; name="amount:""#,
+            r#"; name=",amount""#,
+            r#"; name="=amount""#,
             r#"; name="y"; x="a name*=amount""#,
             r#"; name="y; name=amount""#,
             // werkzeug, `multipart`, `email` and `formidable` end an unquoted name at these bytes.
@@ -423,16 +459,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             let found = read(body.as_bytes(), "x").map(|_| ());
             assert_eq!(found, Err(STRAY_BOUNDARY), "{body:?}");
         }
-        for end in [
-            "-- ",
-            "-- \r\n",
-            "--\n",
-            "--\r\n\r\n",
-            "--\r\n ",
-            "--\r\n--x",
-            "---",
-            "-",
-        ] {
+        for end in ["-- ", "-- \r\n", "--\n", "--\r\n ", "--\r\n--x", "---", "-"] {
             let body = format!("--x\r\n{head}\r\n\r\n1\r\n--x{end}");
             assert!(read(body.as_bytes(), "x").is_err(), "{end:?}");
         }
@@ -440,7 +467,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
 
     #[test]
     fn generated_bodies_are_read_as_written() {
-        let names = ["a", "b c", "ä", "x[]", "it's", "", "-", "a;b", "filename"];
+        let names = ["a", "b c", "ä", "x[]", "it's", "", "-", "a:b", "filename"];
         let files = ["", "a.txt", "a;b.txt", "ü x.pdf", "C:\\x", "-", "1,2"];
         let pieces = [
             "", "\r\n", "\r", "\n", "-", "--", "--B", "x", "\0", "ü", "\r\n\r\n", "a=b", "\u{feff}",
