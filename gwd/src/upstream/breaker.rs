@@ -5,13 +5,13 @@
 //! circuit state, an epoch, the probes in progress and their successes while half open, and the
 //! consecutive failures while closed. A [`Permit`] belongs to the epoch in which it was granted; results of
 //! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
-//! a result. Probes that do not end in time expire.
+//! a result.
 //!
 //! Clients that end their requests early, or that request slow operations, could occupy the probes
-//! as well. Each probe that ends without a result, or does not end in time, therefore raises the
-//! maximum of concurrent probes by one until the breaker closes or opens: after a few such probes
-//! there is room for the requests of other clients. A failed probe opens the breaker at once,
-//! whatever the maximum.
+//! as well. Each probe that ends without a result therefore raises the maximum of concurrent probes
+//! by one, up to [`ABANDONED_MAX`], until the breaker closes or opens: after a few such probes there
+//! is room for the requests of other clients. If probes do not end within the open time, one more
+//! is admitted. A failed probe opens the breaker at once, whatever the maximum.
 //!
 //! A request whose body the client is still sending is no probe: the client could hold it for as
 //! long as it likes. While the breaker is half open, a separate number of such requests per second
@@ -100,6 +100,9 @@ struct StateFields {
 }
 
 const FIELD: u64 = 0xfff;
+/// Maximum number of probes that are added to those of the settings: 64. It bounds the requests that a
+/// hanging upstream gets while its clients give up.
+const ABANDONED_MAX: u64 = 64;
 const COUNT: u64 = 0xf_ffff;
 const EPOCH: u64 = 0xffff;
 
@@ -135,11 +138,13 @@ impl Breaker {
                     };
                 }
                 CircuitState::HalfOpen if word.has_room(most) => word.probing(word.probes + 1),
-                // The probes did not end in time: begin a new half-open epoch.
-                CircuitState::HalfOpen if now_ms >= until_ms => StateFields {
-                    count: (word.count + word.probes).min(FIELD),
-                    ..StateFields::new(CircuitState::HalfOpen, word.epoch + 1).probing(1)
-                },
+                // The probes did not end in time: admit one more. The epoch stays, so that their late
+                // results count: timeouts of a hanging upstream open the breaker again.
+                CircuitState::HalfOpen if now_ms >= until_ms => {
+                    let longer_ms = now_ms + numbers.open_ms.max(1);
+                    self.until_ms.store(longer_ms, Ordering::Release);
+                    word.abandoned().probing(word.probes + 1)
+                }
                 CircuitState::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
@@ -404,10 +409,7 @@ impl Drop for Permit<'_> {
             if word.epoch != self.epoch || word.stand != CircuitState::HalfOpen {
                 return;
             }
-            let next = StateFields {
-                count: (word.count + 1).min(FIELD),
-                ..word.probing(word.probes.saturating_sub(1))
-            };
+            let next = word.abandoned().probing(word.probes.saturating_sub(1));
             if self.breaker.exchange(raw, next) {
                 return;
             }
@@ -425,6 +427,14 @@ impl StateFields {
             probes: 0,
             successes: 0,
             count: 0,
+        }
+    }
+
+    /// Counts a probe of a half-open breaker that ended without a result or expired.
+    fn abandoned(self) -> Self {
+        Self {
+            count: (self.count + 1).min(ABANDONED_MAX),
+            ..self
         }
     }
 

@@ -285,9 +285,9 @@ fn responses_in_upstream_connections_are_counted() {
     let served = shop.serve();
     let mut raw = greedy(served.address);
     raw.send(&asks(1));
-    // The window of a stream is 1 MiB. Up to half of it may be uncounted, because the stream's
+    // The window of a stream is 64 KiB. Up to half of it may be uncounted, because the stream's
     // window update is still pending.
-    eventually("response bytes are buffered", || buffered(&served) > 5e5);
+    eventually("response bytes are buffered", || buffered(&served) > 3e4);
     let mut other = Client::connect(served.address);
     other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
     assert_eq!(other.answer().body.len(), 16 << 20);

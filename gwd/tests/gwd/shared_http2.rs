@@ -82,7 +82,6 @@ fn trailers_over_the_peer_s_maximum_are_not_sent() {
     ));
     assert_eq!(client.answer().status, 431);
     assert_eq!(get(served.address, "/a").status, 200);
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -114,9 +113,10 @@ fn slow_readers_do_not_hold_up_other_responses() {
     eventually("all responses are under way", || {
         begun.load(Ordering::SeqCst) == readers.len()
     });
-    // More than four windows of a stream: the former window of the connection.
+    // The windows of nearly all streams are used up.
+    let windows = f64::from(11 * (64 << 10));
     eventually("responses wait for their readers", || {
-        served.metric("gwd_buffered_bytes", &[]) >= f64::from(4 << 20)
+        served.metric("gwd_buffered_bytes", &[]) >= windows
     });
     for _ in 0..3 {
         assert_eq!(get(served.address, "/a").status, 200);
@@ -173,7 +173,7 @@ fn small_pieces_of_uploads_share_frames() {
 }
 
 #[test]
-fn small_frame_before_trailers_is_the_last_of_its_connection() {
+fn small_frame_before_trailers_ends_the_sharing() {
     let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
         let (request, respond) = asked;
         let (parts, mut body) = request.into_parts();

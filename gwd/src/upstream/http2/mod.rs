@@ -40,8 +40,11 @@ use crate::telemetry::shard::PoolGauge;
 use crate::upstream::pool::room::Room;
 use crate::upstream::socket::UpstreamSocket;
 
-/// Receive windows of a stream and of the connection, in bytes (data-plane.md §1).
-const STREAM_WINDOW: u32 = 1 << 20;
+/// Receive window of a stream, in bytes: the bytes of a response that wait for a slow client. As
+/// many as over HTTP/1.1, so that a client with many streams takes no more memory.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Receive window of the connection, in bytes: the largest one. With a smaller one, responses that
+/// wait for their clients would hold up all others of the connection (nghttpx has the same default).
 const CONNECTION_WINDOW: u32 = i32::MAX as u32;
 /// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;

@@ -61,7 +61,7 @@ impl Upload {
         let sent = ready!(self.poll_send(cx));
         self.done = true;
         if sent.is_err() {
-            self.stream.send_reset(Reason::CANCEL);
+            self.cancel();
         }
         Poll::Ready(sent)
     }
@@ -129,6 +129,13 @@ impl Upload {
         }
     }
 
+    /// Resets the stream of a body that is not complete. The connection gets no further exchanges:
+    /// servers end a connection on which many uploads are reset, with all its exchanges.
+    fn cancel(&mut self) {
+        self.connection.retired.set(true);
+        self.stream.send_reset(Reason::CANCEL);
+    }
+
     /// Adds a piece of the body to those that are sent next.
     fn gather(&mut self, data: Bytes) {
         let is_small = data.len() < FRAME_MIN && !self.last && self.body.gathers();
@@ -146,7 +153,7 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if !self.done {
-            self.stream.send_reset(Reason::CANCEL);
+            self.cancel();
         }
     }
 }

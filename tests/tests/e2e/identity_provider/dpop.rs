@@ -51,7 +51,8 @@ impl Proving {
         let gateway = json!({
             "version": 1, "name": "s", "apis": {"s": {"path": "openapi.yaml"}},
             "listeners": {
-                "public": {"address": "127.0.0.1:0", "trusted_proxies": ["127.0.0.0/8"]},
+                "public": {"address": "127.0.0.1:0", "trusted_proxies": ["127.0.0.0/8"],
+                    "forwarding_fields": ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"]},
             },
             "upstreams": {"main": {"targets": {"a": {"url": upstream.url()}}}},
             "auth": {
