@@ -9,7 +9,7 @@
 //! - A window whose requests used less than half of the limit changes no limit, because its latency
 //!   says nothing about the limit.
 //!
-//! The long-term latency falls quickly and rises slowly, so that an overload of minutes does not
+//! The long-term latency falls within a minute and rises slowly, so that an overload of minutes does not
 //! become the norm. All workers share the estimates. Each key has its own, in a table of a fixed
 //! size.
 
@@ -35,8 +35,9 @@ const TOLERANCE: f64 = 1.5;
 const SMOOTHING: f64 = 0.2;
 /// Share of a higher latency of a window in the long-term latency. About 5 minutes of windows.
 const RISE: f64 = 1.0 / 1_200.0;
-/// Share of a lower latency of a window in the long-term latency.
-const FALL: f64 = 0.1;
+/// Share of a lower latency of a window in the long-term latency. About 30 seconds of windows: a burst
+/// of cheap requests must not make the usual latency look like an overload.
+const FALL: f64 = 1.0 / 120.0;
 
 /// Range of an adaptive limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

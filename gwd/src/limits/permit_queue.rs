@@ -162,10 +162,10 @@ impl State {
     ) -> Option<(u64, oneshot::Receiver<Grant>)> {
         let networks = Networks::of(wait.turn);
         let places = networks.places(|bytes| self.hashing.hash_one(bytes));
-        if self.entries.len() >= WAITING_MAX {
-            let number = self.replaceable(places)?;
-            self.remove(number, leases);
-        }
+        let replaced = match self.entries.len() >= WAITING_MAX {
+            true => Some(self.replaceable(places)?),
+            false => None,
+        };
         let number = self.next;
         self.next += 1;
         let (grant, granted) = oneshot::channel();
@@ -180,6 +180,10 @@ impl State {
         let queue = self.queues.entry(slot).or_default();
         queue.turns.push(wait.turn, number);
         queue.limit = wait.limit;
+        // After the newcomer, which may wait for the same key: its key stays marked as awaited.
+        if let Some(replaced) = replaced {
+            self.remove(replaced, leases);
+        }
         Some((number, granted))
     }
 
