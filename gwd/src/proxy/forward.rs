@@ -17,6 +17,7 @@ use crate::message::incoming::Incoming;
 use crate::message::scanned::Scanned;
 use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
+use crate::proxy::grpc::is_grpc;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
@@ -151,7 +152,6 @@ impl Forwarding<'_, '_> {
         // §10.1.1).
         let waits = self.expects_continue && !body.has_begun();
         let validation = route.treatment.response_validation.as_ref();
-        let validation = validation.filter(|_| !out.transfer.is_grpc.get());
         let validation = validation.map(|one| (one, validated::mode(self, one)));
         let validation = validation.filter(|(_, mode)| *mode != Mode::Off);
         if validation.is_some() {
@@ -164,7 +164,10 @@ impl Forwarding<'_, '_> {
         if self.stream.response.is_limited() && self.stream.response.is_too_long(length()) {
             return Err(Failure::new(Kind::ResponseTooLarge));
         }
-        if let Some((validation, mode)) = validation {
+        // The messages of gRPC are not described. The request's media type alone proves nothing: a
+        // client chooses it.
+        let is_grpc = out.transfer.is_grpc.get() && is_grpc(answered.response.headers());
+        if let Some((validation, mode)) = validation.filter(|_| !is_grpc) {
             let subject = (route, validation, mode);
             let check = validated::response(self, subject, &head.method, answered, record);
             // The future is boxed, because few responses are validated.
