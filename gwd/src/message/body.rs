@@ -41,6 +41,11 @@ pub(crate) struct UploadBroken;
 // === impl RequestBody ===
 
 impl RequestBody {
+    /// True if trailers may be passed on over HTTP/2: the operation has `stream: true`.
+    pub(crate) fn passes_trailers(&self) -> bool {
+        matches!(self, Self::Upload(upload) if upload.is_stream())
+    }
+
     /// True if small pieces may wait for further ones before they are passed on.
     pub(crate) fn gathers(&self) -> bool {
         match self {

@@ -151,6 +151,11 @@ impl BodySource {
 // === impl Upload ===
 
 impl Upload {
+    /// True if the operation has `stream: true`.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.transfer.endless.get()
+    }
+
     /// True if small pieces may wait for further ones before they are passed on.
     pub(crate) fn gathers(&self) -> bool {
         self.transfer.gathers_upload()

@@ -14,6 +14,7 @@ use crate::upstream::breaker::Permit;
 use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, tell};
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Times, connect};
+use crate::upstream::http2::HEADER_LIST_SHARED_MAX;
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
@@ -78,9 +79,14 @@ const LARGE_HEAD: usize = 3 << 10;
 
 /// True if a head may exceed the limit of a server.
 pub(crate) fn is_large(head: &RequestHead) -> bool {
+    head_bytes(head) >= LARGE_HEAD
+}
+
+/// Size of a head over HTTP/1.1 without its method and version, in bytes.
+fn head_bytes(head: &RequestHead) -> usize {
     let fields = head.headers.iter();
     let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    head.target.as_str().len() + fields.sum::<usize>() >= LARGE_HEAD
+    head.target.as_str().len() + fields.sum::<usize>()
 }
 
 impl Reply {
@@ -333,11 +339,20 @@ impl<'s> Call<'_, 's> {
                 Reuse::Fresh => pool.checkout(false, looking.now_ms),
                 Reuse::No => None,
             };
-            if let Some(lease) = idle {
+            // A server may end the connection because of a large head: no other request shares it.
+            let is_own = |lease: &Lease| {
+                lease.is_shared() && head_bytes(self.head) >= HEADER_LIST_SHARED_MAX
+            };
+            let shared = idle.as_ref().is_some_and(is_own);
+            if let Some(lease) = idle.filter(|_| !shared) {
                 return Ok((lease, true, target));
             }
+            let wish = match shared {
+                true => Acceptable::Unused,
+                false => Acceptable::Any,
+            };
             record.connect_begins(self.out.calls.clock.now_ns());
-            let opened = self.connect(target, Acceptable::Any).await;
+            let opened = self.connect(target, wish).await;
             record.connect_ends(self.out.calls.clock.now_ns(), self.dialled_ns);
             self.look();
             match opened {

@@ -64,13 +64,12 @@ fn header_list_over_the_peer_s_maximum_is_not_sent() {
         assert_eq!(answer.status, 200, "no failure of the upstream");
     }
     assert_eq!(*seen.lock().unwrap(), ["/a", "/a"]);
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn trailers_over_the_peer_s_maximum_are_not_sent() {
     let (upstream, _seen) = strict();
-    let mut shop = upstream.behind(vec![op("GET", "/a"), op("POST", "/a")]);
+    let mut shop = upstream.behind(vec![op("GET", "/a"), op("POST", "/a").streaming()]);
     shop.upstreams[0].circuit_breaker = Some(fuse());
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 200);
@@ -173,31 +172,42 @@ fn small_pieces_of_uploads_share_frames() {
 }
 
 #[test]
-fn small_frame_before_trailers_ends_the_sharing() {
+fn request_trailers_are_not_sent_over_http2() {
     let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
         let (request, respond) = asked;
         let (parts, mut body) = request.into_parts();
         while let Some(Ok(data)) = body.data().await {
             body.flow_control().release_capacity(data.len()).unwrap();
         }
-        assert!(parts.method != "POST" || body.trailers().await.unwrap().is_some());
+        let trailers = body.trailers().await.unwrap();
+        assert_eq!(trailers.is_some(), parts.uri.path() == "/stream");
         ok((http::Request::from_parts(parts, body), respond)).await;
     });
-    let ops = vec![op("GET", "/a"), op("POST", "/a")];
+    let ops = vec![op("POST", "/a"), op("POST", "/stream").streaming()];
     let served = upstream.behind(ops).serve();
-    for (size, connections) in [(3, 1), (3, 2), (0, 3), (0, 3)] {
+    for (path, body) in [
+        ("/a", "3\r\nabc\r\n"),
+        ("/a", ""),
+        ("/stream", "3\r\nabc\r\n"),
+    ] {
         let mut client = Client::connect(served.address);
-        let chunk = match size {
-            0 => String::new(),
-            size => format!("{size:x}\r\n{}\r\n", "x".repeat(size)),
-        };
         client.send(&format!(
-            "POST /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
-             trailer: x-sum\r\n\r\n{chunk}0\r\nx-sum: 1\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nhost: h\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-sum\r\n\r\n{body}0\r\nx-sum: 1\r\n\r\n"
         ));
-        assert_eq!(client.answer().status, 200, "{size}");
-        let opened = upstream.connections.load(Ordering::SeqCst);
-        assert_eq!(opened, connections, "{size}");
-        assert_eq!(get(served.address, "/a").status, 200, "{size}");
+        assert_eq!(client.answer().status, 200, "{path}");
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn large_heads_have_a_connection_of_their_own() {
+    let upstream = Http2Upstream::start(|_, asked| ok(asked));
+    let served = upstream.behind(vec![op("GET", "/a")]).serve();
+    for connections in [2, 3] {
+        assert_eq!(get(served.address, "/a").status, 200);
+        let large = format!("x-large: {}\r\n", "l".repeat(LARGE));
+        assert_eq!(fetch(served.address, "GET", "/a", &large).status, 200);
+        assert_eq!(upstream.connections.load(Ordering::SeqCst), connections);
     }
 }

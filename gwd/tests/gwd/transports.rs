@@ -188,7 +188,7 @@ fn http2_request_has_scheme_authority_and_no_host() {
 #[test]
 fn bodies_beyond_all_windows_pass_with_trailers() {
     let upstream = Http2Upstream::start(|_, asked| echo(asked));
-    let served = upstream.behind(vec![op("POST", "/a")]).serve();
+    let served = upstream.behind(vec![op("POST", "/a").streaming()]).serve();
     let sent: Vec<u8> = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
     let mut client = Http2::connect(served.address);
     let begun = client.begin(to("POST", "/a"), Some(sent.clone().into()));

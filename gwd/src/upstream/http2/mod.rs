@@ -46,6 +46,10 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// Receive window of the connection, in bytes: the largest one. With a smaller one, responses that
 /// wait for their clients would hold up all others of the connection (nghttpx has the same default).
 const CONNECTION_WINDOW: u32 = i32::MAX as u32;
+/// Maximum bytes of unread responses that are counted for a connection: about the windows of all
+/// streams of a usual maximum. The bytes of abandoned responses are counted until the connection has
+/// no unread response, so that the count needs a bound.
+const UNREAD_COUNTED: u32 = 8 << 20;
 /// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
 /// Maximum concurrent streams that are assumed until the peer's SETTINGS arrive.
@@ -56,6 +60,9 @@ const INTERIM_MAX: usize = 16;
 /// bytes. Larger requests wait for the SETTINGS: the peer may close a connection whose requests
 /// exceed its SETTINGS_MAX_HEADER_LIST_SIZE, with all other exchanges on it.
 const HEADER_LIST_UNASKED: u64 = 4 << 10;
+/// Size of a header list from which a request has a connection of its own: 8 KiB. Servers that
+/// announce no maximum end the connection above their own one (NGINX: 8 KiB for a field).
+pub(crate) const HEADER_LIST_SHARED_MAX: usize = 8 << 10;
 /// Bytes that each field adds to the size of a header list (RFC 9113 §6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 /// Time for which writes may be blocked before the connection is closed: 30s.
@@ -167,7 +174,7 @@ impl Connection {
             memory,
         } = bounds;
         let (gather, drain) = gather(TokioIo::new(socket));
-        let inbox = Inbox::new(&memory, CONNECTION_WINDOW);
+        let inbox = Inbox::new(&memory, UNREAD_COUNTED);
         let metered = Metered::new(TokioIo::new(gather), &inbox);
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -445,12 +452,12 @@ fn fields_bytes(fields: &HeaderMap) -> usize {
 /// Checks that the peer accepts the header list of a request. Waits for the peer's SETTINGS if they
 /// have not arrived and the list is larger than [`HEADER_LIST_UNASKED`].
 async fn check_head(state: &State, head: &Request<()>) -> Result<(), Error> {
+    let bytes = header_list_bytes(head);
+    if bytes >= HEADER_LIST_SHARED_MAX as u64 {
+        state.retired.set(true);
+    }
     let max = match state.inbox.header_list_max() {
         Some(u32::MAX) => return Ok(()),
-        max => max,
-    };
-    let bytes = header_list_bytes(head);
-    let max = match max {
         None if bytes <= HEADER_LIST_UNASKED => return Ok(()),
         None => {
             state

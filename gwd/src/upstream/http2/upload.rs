@@ -3,8 +3,11 @@
 //! Small pieces of a body are gathered into frames of [`FRAME_MIN`] bytes. Servers end a connection,
 //! with the exchanges of other clients on it, if it has many small DATA frames (Tomcat's
 //! `overheadDataThreshold` is 1024 bytes; NGINX: "http2 flood detected"). Pieces of gRPC calls and of
-//! operations with `stream: true` are sent at once. If a small frame cannot be avoided, because
-//! trailers follow it, the connection gets no further exchanges: it has one small frame at most.
+//! operations with `stream: true` are sent at once.
+//!
+//! Trailers are discarded unless the operation has `stream: true` (RFC 9110 §6.5.1 allows that). NGINX
+//! ends the connection if it gets any, and the frame before them does not end the stream, so that it
+//! counts as small.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -113,14 +116,13 @@ impl Upload {
                     let Ok(trailers) = frame.into_trailers() else {
                         continue;
                     };
+                    if !self.body.passes_trailers() {
+                        continue;
+                    }
                     let max = self.connection.inbox.header_list_max().unwrap_or(u32::MAX);
                     let bytes = fields_bytes(&trailers) as u64;
                     if bytes > u64::from(max) {
                         return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
-                    }
-                    // A frame before trailers does not end the stream, so that it counts as small.
-                    if !self.gathered.is_empty() && self.body.gathers() {
-                        self.connection.retired.set(true);
                     }
                     self.waiting = self.gathered.split().freeze();
                     self.trailers = Some(trailers);
