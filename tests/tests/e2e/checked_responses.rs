@@ -87,6 +87,11 @@ fn responses_are_checked_at_all_lengths() {
             "{text}"
         );
     }
+    // The media type of the request does not make the response gRPC.
+    let grpc = "\r\ncontent-type: application/grpc";
+    let claimed = gateway.ask(&format!("{}{grpc}", get("/orders?1x")));
+    assert_ne!(claimed.status, 200, "{}", claimed.text());
+    assert!(!claimed.text().contains("SECRET"), "{}", claimed.text());
     // If an invalid response was read completely, its upstream connection is reused.
     let _earlier = upstream.take();
     for _ in 0..3 {
