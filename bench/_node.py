@@ -46,9 +46,9 @@ class Project:
         if done.returncode: sys.exit(f"gwc {' '.join(args)}: {done.stdout.decode()}")
     def keygen(self): self.gwc("keygen", "bench", "--out", self.path("keys"), "--roles", "build,release", "--trust", self.path("trust.json"))
     def apply(self): self.gwc("apply", "--key", self.path("keys/bench.pem"), "--yes", "--reason", "bench")
-    def start(self, *more):
+    def start(self, *more, access_log="off"):
         self.gwd = subprocess.Popen([GWD, "run", "--store", self.path("releases"), "--trust", self.path("trust.json"), "--state", self.path("state"),
-                                     "--channel", "prod", "--admin", "unix:" + self.path("admin"), "--access-log", "off", "--pre-stop", "0s", *more],
+                                     "--channel", "prod", "--admin", "unix:" + self.path("admin"), "--access-log", access_log, "--pre-stop", "0s", *more],
                                     stdout=subprocess.DEVNULL, stderr=open(self.path("log"), "w"))
     def stop(self):
         if self.gwd: self.gwd.terminate(); self.gwd.wait(60)

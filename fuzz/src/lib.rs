@@ -5,6 +5,7 @@
 
 mod fields;
 mod front;
+mod logs;
 mod messages;
 mod scans;
 mod tokens;
@@ -30,6 +31,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use logs::log_line;
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
 pub use scans::{threat_json, threat_xml};
 pub use tokens::{client_cert, signature, token};
@@ -471,6 +473,16 @@ pub fn targets() -> Vec<Target> {
                 "203.0.113.9, [2001:db8::1]:99, unknown\n",
                 "\nfor=203.0.113.9;proto=https;host=\"a:1\", For=\"[::1]\";by=_x",
                 "<x>, _a\nfor=198.51.100.7",
+            ]),
+        ),
+        (
+            "log_line",
+            log_line,
+            texts(&[
+                r#"{"http_method":"GET","listener":"public","host":"a.test","path":"/o","query":"a=1"}"#,
+                r#"192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] "GET /o/1 HTTP/1.1" 200 5 "-" "curl""#,
+                r#"[2026-10-10T13:55:36.000Z] "PUT /o HTTP/2" 200 - 0 5 1 0 "-" "curl" "id" "a.test" "-""#,
+                r#"{"log": {"entries": [{"request": {"method": "GET", "url": "https://a.test/o"}}]}}"#,
             ]),
         ),
         (

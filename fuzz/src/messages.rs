@@ -52,7 +52,7 @@ fn operation() -> Operation {
                         place,
                         name: format!("{kind}{}{}", &style[..1], u8::from(explode)),
                         required: false,
-                        says: map(&[
+                        definition: map(&[
                             ("style", text(style)),
                             ("explode", Value::Bool(explode)),
                             ("schema", schema),
@@ -70,7 +70,7 @@ fn operation() -> Operation {
     ];
     let types = types.map(|name| MediaType {
         name: name.into(),
-        says: map(&[("schema", object.clone())]),
+        definition: map(&[("schema", object.clone())]),
     });
     let operation = ContractOperation {
         key: "a/b".into(),
@@ -85,8 +85,8 @@ fn operation() -> Operation {
     Operation::compile(&Cone::of(&operation, &[])).expect("our own schemas compile")
 }
 
-/// Findings are few, and their description is JSON.
-fn judge(findings: Vec<Finding>) {
+/// Checks that there are at most 20 findings, and that their description is JSON.
+fn check_findings(findings: Vec<Finding>) {
     assert!(findings.len() <= 20);
     let invalid = Invalid {
         reject: &REQUEST,
@@ -134,7 +134,7 @@ pub fn cookie(data: &[u8]) {
 fn head(path: &str, query: Option<&str>, headers: &HeaderMap) {
     let names = ["xs0", "yl1", "zm1", "zs1", "xm0"];
     let bound = names.map(|name| (name, 1..path.len()));
-    judge(OPERATION.head(&Head {
+    check_findings(OPERATION.head(&Head {
         path,
         bound: &bound,
         query,
@@ -172,12 +172,12 @@ fn body(media_type: &str, data: &[u8]) -> Option<usize> {
         Ok(BodyUse::Read(kind)) => {
             let findings = OPERATION.body(&kind, data);
             let count = findings.len();
-            judge(findings);
+            check_findings(findings);
             Some(count)
         }
         Ok(BodyUse::Pass) => None,
         Err((_, finding)) => {
-            judge(vec![finding]);
+            check_findings(vec![finding]);
             None
         }
     }

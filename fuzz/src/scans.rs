@@ -49,7 +49,8 @@ pub fn threat_json(data: &[u8]) {
         let parsed = read.as_ref().is_ok_and(|value| depth(value) <= 100);
         let differs = read.is_err_and(|error| {
             let text = error.to_string();
-            // Escapes of half a character are JSON (RFC 8259 §8.2), but no text.
+            // An escape of half a surrogate pair is valid JSON (RFC 8259 §8.2), but not valid
+            // Unicode.
             text.contains("surrogate")
                 || text.contains("hex escape")
                 || text.contains("out of range")

@@ -62,6 +62,7 @@ fn no_input_makes_a_target_panic() {
                 | "accept"
                 | "forwarded"
                 | "keep_alive"
+                | "log_line"
                 | "query"
                 | "path_parameter"
                 | "cookie"

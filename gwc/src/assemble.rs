@@ -63,7 +63,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
         shared: bundle::codec::encode(&shared),
         consumers: in_file.as_ref().map(bundle::codec::encode),
         apis: apis.into_iter().collect::<anyhow::Result<_>>()?,
-        ..Parts::default()
+        documents: lowered.documents.values().cloned().collect(),
     };
     Ok(Bundle::assemble(
         Config {
@@ -142,5 +142,11 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
         consumers_file,
         prose: BTreeMap::new(),
         sites: BTreeMap::new(),
+        documents: full
+            .runtime
+            .documents
+            .iter()
+            .map(|blob| (*blob.digest.as_bytes(), blob.bytes.clone()))
+            .collect(),
     })
 }

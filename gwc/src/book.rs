@@ -9,7 +9,7 @@ use diag::shape::{Field, Need, Object, Shape, Variant};
 
 use vocab::extension;
 
-/// Page with every diagnostic, its explanation, and a wrong and a right sample.
+/// Renders the page with every diagnostic, its explanation, and a wrong and a right sample.
 #[must_use]
 pub fn diagnostics() -> String {
     let mut lints: Vec<_> = openapi::lint::ALL.iter().copied().flatten().collect();
@@ -50,7 +50,7 @@ samples: the first has exactly this finding, the second does not have it.\n",
     page
 }
 
-/// Page with every kind of change in a plan.
+/// Renders the page with every kind of change in a plan.
 #[must_use]
 pub fn changes() -> String {
     let mut page = String::from(
@@ -71,7 +71,7 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
     page
 }
 
-/// Page with every check of client contracts.
+/// Renders the page with every check of client contracts.
 #[must_use]
 pub fn breaking_changes() -> String {
     let mut page = String::from(
@@ -107,7 +107,7 @@ the message (`readOnly` in requests, `writeOnly` in responses) has the level `in
     page
 }
 
-/// Page with the rules of other linters and their counterparts.
+/// Renders the page with the rules of other linters and their counterparts.
 #[must_use]
 pub fn other_linters() -> String {
     let mut page = String::from(
@@ -167,7 +167,7 @@ fn visible(text: &str) -> String {
     }
 }
 
-/// Page with every key of gateway.yaml and `x-gateway`.
+/// Renders the page with every key of gateway.yaml and `x-gateway`.
 #[must_use]
 pub fn vocabulary() -> String {
     let mut page = String::from(

@@ -14,11 +14,10 @@ pub mod book;
     reason = "commands read and write files, and read variables and the clock"
 )]
 pub mod cli;
-pub mod mend;
+pub mod fixes;
 pub mod output;
 pub mod release;
 pub mod schemas;
-#[expect(clippy::disallowed_types, reason = "its maps are only looked up")]
 pub mod strip;
 
 /// Installs a panic hook that reports a panic as a bug, with its source location.

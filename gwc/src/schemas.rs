@@ -19,6 +19,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ),
         ("build", build()),
         ("plan", plan()),
+        ("changelog", changelog()),
+        ("replay", replay()),
         ("route", route()),
         ("test", test()),
         ("history", history()),
@@ -28,8 +30,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Schema of an output document: the fields that all documents have, and the given ones, all
-/// required.
+/// Builds the schema of an output document: the fields that all documents have, and the given ones,
+/// all required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -211,6 +213,43 @@ fn closed_beside(needed: &Value, more: &Value) -> Value {
         properties.extend(more);
     }
     schema
+}
+
+fn changelog() -> Value {
+    let kinds = plan::changelog::Kind::ALL.map(plan::changelog::Kind::name);
+    let change = closed(&json!({
+        "kind": {"enum": kinds}, "level": {"enum": ["error", "warn", "info"]}, "id": text(),
+        "operations": list(&text()), "count": {"type": "integer", "minimum": 1}, "path": text(), "text": text(),
+        "old": text_or_null(), "new": text_or_null(), "environments": text_or_null(),
+    }));
+    let mut schema = document(
+        "changelog",
+        &["ok", "changes"],
+        json!({"apis": list(&closed(&json!({"name": text(), "changes": list(&change)})))}),
+    );
+    schema["additionalProperties"] = false.into();
+    schema
+}
+
+fn replay() -> Value {
+    use plan::replay::Effect;
+    let counts: serde_json::Map<String, Value> = Effect::ALL
+        .iter()
+        .map(|effect| (effect.name().to_owned(), count()))
+        .collect();
+    let group = closed(&json!({
+        "effect": {"enum": Effect::ALL.map(Effect::name)}, "count": {"type": "integer", "minimum": 1},
+        "old": text(), "new": text(), "sample": text(),
+        "classes": list(&json!({"enum": plan::Class::ALL.map(plan::Class::name)})),
+    }));
+    document(
+        "replay",
+        &["ok", "changes"],
+        json!({
+            "requests": count(), "unread": count(), "counts": closed(&counts.into()), "groups": list(&group),
+            "left_out": count(),
+        }),
+    )
 }
 
 fn route() -> Value {

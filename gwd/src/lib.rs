@@ -16,7 +16,7 @@
 //! | `quotas` | counters of quotas, in the state folder |
 //! | `stores` | counters that a fleet shares |
 //! | `telemetry`, `metrics` | counters, access log, metrics |
-//! | `tls` | certificates, client authorities, handshakes |
+//! | `tls` | certificates, CA certificates for clients, handshakes |
 //!
 //! Start reading at `proxy/exchange.rs`.
 

@@ -16,7 +16,7 @@ use engine::Snapshot;
 use policy::{Limits, Revoked};
 use serde_json::json;
 
-use crate::answers::joined::Joined;
+use crate::answers::joined::SharedLookups;
 use crate::answers::passwords::Passwords;
 use crate::answers::validation_limit::ValidationLimit;
 use crate::answers::validators::{ApiValidators, Validators};
@@ -102,7 +102,7 @@ pub(crate) struct Shared {
     /// Connections to stores of counters.
     pub(crate) stores: Stores,
     /// Requests to other services that are in progress, and their cached answers.
-    pub(crate) joined: Joined,
+    pub(crate) joined: SharedLookups,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
     /// Requests that wait for permits of `concurrency` policies.
@@ -144,7 +144,7 @@ impl Shared {
             compute: Compute::new(workers),
             stores: Stores::default(),
             budgets: Arc::new(Budgets::new(&settings.bounds)),
-            joined: Joined::default(),
+            joined: SharedLookups::default(),
             passwords: Passwords::new(workers),
             permits: PermitQueue::new(),
             validations: FairPermits::new((workers / 2).max(1)),

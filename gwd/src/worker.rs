@@ -19,13 +19,15 @@ use crate::limits::budget::LocalQuota;
 use crate::limits::waiting::Waiting;
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
-use crate::listen::spread::{Handed, Peers};
+use crate::listen::spread::{Peers, TransferredConnection};
 use crate::published::{Current, Shared};
 use crate::runtime::clock;
+use crate::runtime::deadlines::Deadlines;
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
 use crate::upstream::Service;
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::pool::PooledUpstream;
 
 /// Number of parked connections after which unused memory is returned to the system.
 const PARKED_MIN: usize = 256;
@@ -38,6 +40,7 @@ const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 pub(crate) struct Worker {
     /// Resources for calls to upstreams. The worker dereferences to them.
     calls: CallCx,
+    pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: access_log::Writer,
@@ -93,15 +96,10 @@ impl Worker {
         shard: Shard,
         log: access_log::Writer,
     ) -> Rc<Self> {
-        let calls = CallCx::new(
-            shared.clock,
-            shard,
-            &shared.process,
-            &shared.budgets,
-            shared.zone.as_deref(),
-        );
+        let calls = CallCx::new(shared.clock, shard, &shared.budgets);
         Rc::new(Self {
             calls,
+            deadlines: Deadlines::new(shared.clock),
             index,
             log,
             log_waits: Notify::new(),
@@ -183,7 +181,7 @@ impl Worker {
         Some((Rc::clone(view), view.listener(socket)?))
     }
 
-    /// Stores the previous version for the addresses that the new version does not name.
+    /// Stores the previous version for the addresses that are not in the new version.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
         let now_ms = self.clock.now_ms();
         let mut left = self.left.borrow_mut();
@@ -257,7 +255,11 @@ impl Worker {
 
     /// Hands a connection over to another worker. Returns the connection if that worker's queue is
     /// full.
-    pub(crate) fn hand(&self, to: usize, handed: Handed) -> Result<(), Handed> {
+    pub(crate) fn hand(
+        &self,
+        to: usize,
+        handed: TransferredConnection,
+    ) -> Result<(), TransferredConnection> {
         let sent = self.peers[to].try_send(handed);
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
@@ -319,13 +321,15 @@ impl View {
     #[cold]
     fn renew_service(&self, worker: &Worker, index: usize) -> Rc<Service> {
         let loaded = &self.current().loaded;
-        let service = Rc::new(Service::new(
-            worker.calls(),
-            &loaded.snapshot.upstreams()[index],
-            &loaded.commons[index],
-            loaded.connectors[index].as_ref(),
-            loaded.upstream_uids[index],
-        ));
+        let common = &loaded.commons[index];
+        let of = PooledUpstream {
+            upstream: &loaded.snapshot.upstreams()[index],
+            state: &common.state,
+            uid: loaded.upstream_uids[index],
+            connector: loaded.connectors[index].as_ref(),
+        };
+        let zone = self.shared.zone.as_deref();
+        let service = Rc::new(Service::new(worker.calls(), &of, common, zone));
         self.services[index].replace(Some(Rc::clone(&service)));
         service
     }

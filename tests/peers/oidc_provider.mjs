@@ -54,10 +54,11 @@ async function provider({ alg, published, signs, logins }) {
         tls_client_certificate_bound_access_tokens: true,
       },
     ],
-    clientDefaults: { id_token_signed_response_alg: alg },
+    clientDefaults: { id_token_signed_response_alg: alg, introspection_signed_response_alg: alg },
     enabledJWA: {
       idTokenSigningAlgValues: [alg],
       dPoPSigningAlgValues: ['ES256', 'Ed25519', 'RS256', 'PS256'],
+      introspectionSigningAlgValues: [alg],
     },
     scopes: ['read', 'write'],
     features: {
@@ -71,6 +72,8 @@ async function provider({ alg, published, signs, logins }) {
         getCertificate: (ctx) => ctx.get('x-test-certificate') || undefined,
       },
       introspection: { enabled: true },
+      // Answers are signed if the gateway accepts that (RFC 9701).
+      jwtIntrospection: { enabled: true },
       revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,

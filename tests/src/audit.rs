@@ -105,7 +105,7 @@ impl Audit {
     }
 }
 
-/// Size of every blob. Checks that each blob has the digest that its name states.
+/// Checks that the digest of each blob is its name. Returns the size of each blob by its name.
 fn check_blobs(store: &Path) -> BTreeMap<String, u64> {
     let folder = store.join("blobs/sha256");
     let mut blobs = BTreeMap::new();
@@ -178,7 +178,7 @@ fn base64(text: &str) -> Vec<u8> {
             b'0'..=b'9' => letter - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
-            other => panic!("{other} is no letter of base64"),
+            other => panic!("{other} is not a base64 character"),
         };
         bits = bits << 6 | u32::from(value);
         count += 6;

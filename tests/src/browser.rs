@@ -14,6 +14,15 @@ const NAMES: [&str; 4] = [
     "google-chrome-stable",
 ];
 
+/// Colour scheme of the system, as the browser reports it to pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Dark text on a light page.
+    Light,
+    /// Light text on a dark page.
+    Dark,
+}
+
 /// Running browser. It is killed, and its profile is removed, when this value is dropped.
 pub struct Browser {
     _process: Server,
@@ -24,6 +33,12 @@ impl Browser {
     /// Opens a page. `None` if no browser is installed.
     #[must_use]
     pub fn open(url: &str) -> Option<Self> {
+        Self::open_in(url, Scheme::Light)
+    }
+
+    /// Opens a page in a colour scheme. `None` if no browser is installed.
+    #[must_use]
+    pub fn open_in(url: &str, scheme: Scheme) -> Option<Self> {
         let name = NAMES.into_iter().find(|name| is_installed(name))?;
         let profile = TempDir::new().expect("a temporary folder can be made");
         let mut command = Command::new(name);
@@ -42,6 +57,7 @@ impl Browser {
                 "--no-proxy-server",
             ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args((scheme == Scheme::Dark).then_some("--force-dark-mode"))
             .arg(url);
         Some(Self {
             _process: Server::start(&mut command)?,

@@ -93,7 +93,7 @@ pub enum Decision {
     /// `=> reject STATUS REASON [KEY]`: the request is rejected. Contains the status, the reason,
     /// and the operation's key if there is one.
     Reject(u16, String, Option<String>),
-    /// `=> none`: no operation owns the request.
+    /// `=> none`: no operation matches the request.
     None,
 }
 

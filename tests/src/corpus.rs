@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use crate::binaries;
 use crate::project::Project;
 
-/// Text of the document `NAME.gz`.
+/// Reads the text of the document `NAME.gz`.
 #[must_use]
 pub fn text(name: &str) -> String {
     let mut text = String::new();

@@ -290,7 +290,7 @@ impl Gateway {
         AccessLog::new(self.folder.path().join("access.log"))
     }
 
-    /// Content of the program log.
+    /// Reads the program log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
@@ -302,7 +302,7 @@ impl Gateway {
         self.child.id()
     }
 
-    /// Resident memory in bytes.
+    /// Reads the resident memory of the process, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());

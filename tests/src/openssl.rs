@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// SHA-256 of the bytes, in hexadecimal digits.
+/// Computes the SHA-256 of the bytes with openssl, in hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     let mut child = Command::new("openssl")
@@ -50,7 +50,7 @@ impl RsaKey {
         base64url(&bytes)
     }
 
-    /// Signature of the bytes: RSASSA-PKCS1-v1_5 with SHA-256.
+    /// Signs the bytes with openssl: RSASSA-PKCS1-v1_5 with SHA-256.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         run(

@@ -117,7 +117,7 @@ pub fn tomcat() -> Option<PathBuf> {
     jar.is_file().then_some(jar)
 }
 
-/// Folder with the packages of lock files, or `None` unless exactly these are installed.
+/// Finds the folder with the packages of lock files. `None` unless exactly these are installed.
 fn packages(name: &str, locks: &[&str]) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;

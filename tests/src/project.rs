@@ -76,7 +76,7 @@ impl Project {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Command that runs gwc in this folder.
+    /// Creates a command that runs gwc in this folder.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(binaries::gwc());

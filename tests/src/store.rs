@@ -170,7 +170,7 @@ fn put(path: &Path, bytes: &[u8]) {
     std::fs::rename(&waiting, path).expect("a file can be put in place");
 }
 
-/// Role of each blob, by its name.
+/// Reads the role of each blob, by its name.
 fn kinds(store: &Path) -> BTreeMap<String, String> {
     let blobs = store.join("blobs/sha256");
     let mut kinds = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Files of `deploy/`: units, image, manifests, packages, alerts and dashboard agree with the programs.
+//! Files of `deploy/`: units, image, manifests, packages, alerts and dashboard agree with the
+//! programs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ fn yaml(path: &str) -> Value {
     serde_yaml_ng::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Standard output of a command. Panics if the command fails.
+/// Runs a command and returns its standard output. Panics if the command fails.
 fn output(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -29,7 +30,7 @@ fn output(command: &mut Command) -> String {
     out
 }
 
-/// Long options of `gwd run`, without hyphens at the beginning.
+/// Runs `gwd run --help` and returns the long options, without the leading hyphens.
 fn options() -> BTreeSet<String> {
     let help = output(Command::new(e2e::binaries::gwd()).args(["run", "--help"]));
     let words = help.split_whitespace();
@@ -301,7 +302,7 @@ fn alerts_and_dashboard_use_metrics_of_gwd() {
         let is_known = base
             .into_iter()
             .any(|name| sources.contains(&format!("\"{name}\"")));
-        assert!(is_known, "{metric} is no metric of gwd");
+        assert!(is_known, "{metric} is not a metric of gwd");
     }
     assert!(used.len() > 40, "{used:?}");
 }
@@ -322,7 +323,7 @@ fn alerts_fire_as_their_tests_say() {
                 .current_dir(&folder),
         );
     }
-    // The dashboard's expressions are valid PromQL: each as a recorded rate.
+    // The dashboard's expressions are valid PromQL: use each one in a recording rule.
     let lines = panels().into_iter().map(|expression| {
         let expression = expression.replace('\'', "''");
         format!("  - {{record: panel, expr: '{expression}', labels: {{n: \"1\"}}}}\n")

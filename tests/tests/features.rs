@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Features of each third-party crate, as `cargo tree` resolves them for `selection`.
+/// Runs `cargo tree` for `selection` and returns the features of each third-party crate.
 fn features(selection: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -11,7 +11,7 @@ const LINES_MAX: usize = 700;
 /// Maximum number of lines of a function, from its name to its closing brace.
 const FUNCTION_LINES_MAX: usize = 80;
 
-/// Files of Rust code below a folder, without build products and hidden folders.
+/// Collects the files of Rust code below a folder, without build products and hidden folders.
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -36,13 +36,13 @@ type Segments = Vec<String>;
 struct SourceFile {
     /// Path of its module, without the crate.
     module: Segments,
-    /// Paths of modules and items of the same crate that the file names, from the crate's root.
+    /// Paths of modules and items of the same crate named in the file, from the crate's root.
     names: BTreeSet<Segments>,
     /// Re-exported names, with the paths of the items.
     exports: BTreeMap<String, Segments>,
 }
 
-/// Source files of a crate, with `lib.rs` and `main.rs` as the root.
+/// Finds the source files of a crate, with `lib.rs` and `main.rs` as the root.
 fn source_files(src: &Path) -> Vec<SourceFile> {
     let mut texts: Vec<(Segments, String)> = Vec::new();
     let mut folders = vec![src.to_owned()];
@@ -168,8 +168,8 @@ fn words(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Paths of a use tree or a path expression at the start of a text, with their aliases. Returns the
-/// rest of the text.
+/// Collects the paths of a use tree or a path expression at the start of a text, with their
+/// aliases. Returns the remaining text.
 fn tree<'t>(
     text: &'t str,
     before: &[String],
@@ -234,7 +234,7 @@ fn from_root(module: &[String], path: &[String]) -> Option<Segments> {
 }
 
 /// Imports between modules whose paths have at most `depth` segments; deeper modules count as part
-/// of these. The crate's root is no module.
+/// of these. The crate's root is not a module.
 fn arrows(src: &Path, depth: usize) -> Arrows {
     let files = source_files(src);
     let modules: BTreeSet<&Segments> = files.iter().map(|file| &file.module).collect();

@@ -10,7 +10,7 @@ const EMPTY_WORDS: [&str; 9] = [
     "What", "Whether", "Who", "How", "Why", "It", "They", "Nobody", "Somebody",
 ];
 
-/// Files with an extension below a folder, without build products and hidden folders.
+/// Collects the files with an extension below a folder, without build products and hidden folders.
 fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -25,7 +25,7 @@ fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Files of the repository with an extension, with their texts.
+/// Reads the files of the repository that have an extension.
 fn texts(extension: &str) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();

@@ -96,7 +96,8 @@ fn has(page: &str, citation: &Citation) -> bool {
     section && heading
 }
 
-/// Sources below a folder: files with one of the extensions, or scripts, which have none.
+/// Collects the sources below a folder: files with one of the extensions, or scripts, which have
+/// none.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -64,7 +64,7 @@ pub fn report(
     let envelope = stored::open(blobs, &digest)?;
     let role = claimed_role(envelope.payload())?;
     let judged = match role {
-        Some(role) => trust.judge(&envelope, role, channel, when),
+        Some(role) => trust.authorized_signers(&envelope, role, channel, when),
         None => Err(Refused::malformed("statement", "unknown statement type")),
     };
     let signed = envelope.signed_bytes();

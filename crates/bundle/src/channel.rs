@@ -51,7 +51,7 @@ pub struct Accepted {
 pub struct SignedRecord {
     /// Position of the record in the chain.
     pub pointer: Pointer,
-    /// Bundle that the record names.
+    /// Bundle named in the record.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
@@ -112,8 +112,7 @@ impl Accepted {
         self.expired
     }
 
-    /// State of the channel with this record as the newest, to be used after the record was
-    /// applied.
+    /// Builds the state of the channel after this record was applied: the record is the newest.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
@@ -281,27 +280,27 @@ fn read_signed(
 /// Record that another, verified record names by digest. The signatures of the linked record are
 /// not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linked {
-    /// Bundle that the record names.
+pub struct LinkedRecord {
+    /// Bundle named in the record.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
 }
 
-/// Reads a record without checking its signatures. Only for digests that a verified record names.
+/// Reads a record without checking its signatures. Only for digests named in a verified record.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`] and the other errors of
 /// reading a statement.
-pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Linked, Refused> {
+pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<LinkedRecord, Refused> {
     let envelope = stored::open(blobs, digest)?;
     decode(envelope.payload())
 }
 
-fn decode(payload: &[u8]) -> Result<Linked, Refused> {
+fn decode(payload: &[u8]) -> Result<LinkedRecord, Refused> {
     let statement = Statement::<Record>::decode(payload)?;
     let [bundle] = <[Digest; 1]>::try_from(statement.subject).map_err(|_| Refused::WrongSubject)?;
-    Ok(Linked {
+    Ok(LinkedRecord {
         bundle,
         record: statement.predicate,
     })
@@ -387,7 +386,7 @@ fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Resu
         if digest == known.digest {
             return Ok(());
         }
-        let Linked { record: older, .. } =
+        let LinkedRecord { record: older, .. } =
             read(blobs, &digest).map_err(|refused| match refused {
                 Refused::BlobMissing { .. } => Refused::ChainIncomplete { missing: digest },
                 other => other,

@@ -20,7 +20,7 @@ pub enum NotCanonical {
     /// A field is missing that this version always writes: the bundle was written by an older
     /// compiler with the same format number. The field gets no default, because a gateway has no
     /// defaults (release.md §1).
-    Lacking,
+    MissingFields,
     /// The bytes cannot be decoded, or this version would encode the value differently.
     Otherwise,
 }
@@ -28,7 +28,7 @@ pub enum NotCanonical {
 impl NotCanonical {
     fn of(error: &minicbor::decode::Error) -> Self {
         match error.is_missing_value() {
-            true => Self::Lacking,
+            true => Self::MissingFields,
             false => Self::Otherwise,
         }
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn lacking_field_of_an_older_compiler_is_reported() {
-        assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
+        assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::MissingFields));
         let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         assert_eq!(decode::<Limits>(now), Ok(Limits::default()));
         // Inputs: a length that is not the shortest, an additional key, and a missing byte.

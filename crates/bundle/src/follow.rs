@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::channel::{self, Accepted, Context, Linked, Memory};
+use crate::channel::{self, Accepted, Context, LinkedRecord, Memory};
 use crate::digest::Digest;
 use crate::history::SKIPPED_MAX;
 use crate::manifest::CONTRACT;
@@ -22,9 +22,9 @@ use crate::statement::predicate::Pointer;
 use crate::statement::stored;
 use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::{Floors, When};
-use crate::verify::{Judgement, Unverified, Verified};
+use crate::verify::{Unverified, VerificationCriteria, Verified};
 
-/// Maximum number of digests in [`Passed`] (32 bytes each). Records beyond it are checked again on
+/// Maximum number of digests in [`SkippedRecords`] (32 bytes each). Records beyond it are checked again on
 /// each poll.
 const PASSED_MAX: usize = 1 << 16;
 
@@ -44,7 +44,7 @@ pub struct Head {
 /// Digests of records that are skipped because their key was revoked. Valid for one trust file and
 /// one set of revoked keys: use an empty value after a change of either.
 #[derive(Clone, Debug, Default)]
-pub struct Passed(BTreeSet<Digest>);
+pub struct SkippedRecords(BTreeSet<Digest>);
 
 /// Accepted and refused records in a state folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Kept {
 /// that it signed. Call this function again whenever the trust file changes.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`kept`]
+/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`stored_records`]
 /// reports them.
 pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
     let revocations = newest_list(state, context)?;
@@ -102,7 +102,7 @@ pub fn remember_under(
     Ok(memory)
 }
 
-/// Highest serial of a revocation list in the state folder that cannot be read and is newer than
+/// Finds the highest serial of an unreadable revocation list in the state folder that is newer than
 /// the known list. 0 if there is none.
 fn damaged_list(
     state: &dyn Store,
@@ -123,13 +123,14 @@ fn damaged_list(
     Ok(0)
 }
 
-/// Newest `limit` records in a state folder that are accepted under a revocation list, and the
-/// newest `limit` refused records with the reasons. An operator can roll back to the bundle of any
-/// accepted record. Records by a stolen key do not count towards the limit of accepted records.
+/// Reads the newest `limit` records in a state folder that are accepted under a revocation list,
+/// and the newest `limit` refused records with the reasons. An operator can roll back to the bundle
+/// of any accepted record. Records by a stolen key do not count towards the limit of accepted
+/// records.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
-pub fn kept(
+pub fn stored_records(
     state: &dyn Store,
     context: &Context<'_>,
     revocations: &Revocations,
@@ -170,7 +171,8 @@ pub fn revocations(
     newer_list(store, &context.after(memory), &memory.revocations)
 }
 
-/// Newest acceptable record of a channel in a store. `None` if the channel has no records.
+/// Reads the newest acceptable record of a channel in a store. `None` if the channel has no
+/// records.
 ///
 /// # Errors
 /// The reason why the head is refused. The current version keeps serving.
@@ -179,7 +181,7 @@ pub fn head(
     context: &Context<'_>,
     memory: &Memory,
 ) -> Result<Option<Head>, Refused> {
-    head_past(store, context, memory, &mut Passed::default())
+    head_past(store, context, memory, &mut SkippedRecords::default())
 }
 
 /// Like [`head`], for repeated polls: records in `passed` are not checked again.
@@ -190,13 +192,13 @@ pub fn head_past(
     store: &dyn Store,
     context: &Context<'_>,
     memory: &Memory,
-    passed: &mut Passed,
+    passed: &mut SkippedRecords,
 ) -> Result<Option<Head>, Refused> {
     let chain = Chain::Channel(context.channel.clone());
     let serials = store.serials(&chain)?;
     let list = shown_list(store, context, &memory.revocations)?;
     let mut skipped = Vec::new();
-    let mut skip = |serial, digest, passed: &mut Passed| {
+    let mut skip = |serial, digest, passed: &mut SkippedRecords| {
         passed.add(digest);
         if skipped.len() < SKIPPED_MAX {
             skipped.push(serial);
@@ -240,7 +242,7 @@ pub fn head_past(
     }
 }
 
-/// Verifies the bundle that an accepted record names. `features` are the features of this program,
+/// Verifies the bundle named in an accepted record. `features` are the features of this program,
 /// which must include the bundle's `needs`.
 ///
 /// # Errors
@@ -258,7 +260,7 @@ pub fn bundle(
     let unverified = Unverified::open(blobs, id)?;
     unverified.config().check_needs(features)?;
     let record = accepted.record();
-    let judgement = Judgement {
+    let judgement = VerificationCriteria {
         trust: context.trust,
         channel: Some(context.channel),
         evidence: &record.evidence,
@@ -281,7 +283,7 @@ pub fn bundle(
             break;
         }
         if older.bundle == id {
-            let judgement = Judgement {
+            let judgement = VerificationCriteria {
                 evidence: &older.record.evidence,
                 when: When::Past(older.record.created),
                 ..judgement
@@ -398,7 +400,7 @@ pub fn record_to_keep(
     copy.into_batch()
 }
 
-impl Passed {
+impl SkippedRecords {
     fn has(&self, record: &Digest) -> bool {
         self.0.contains(record)
     }
@@ -449,8 +451,8 @@ fn with_newest_list(
     }
 }
 
-/// Serial of the store's newest revocation list, if it is the known list or a successor of it. 0 if
-/// the store does not have the known list.
+/// Reads the serial of the store's newest revocation list, if it is the known list or a successor
+/// of it. 0 if the store does not have the known list.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -493,8 +495,8 @@ fn newer_list(
     Ok(known.clone())
 }
 
-/// Newest revocation list in a state folder whose signatures are valid. [`Revocations::none`] if
-/// the folder has no such list.
+/// Reads the newest revocation list in a state folder that has valid signatures.
+/// [`Revocations::none`] if the folder has no such list.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -603,7 +605,7 @@ impl<'a> Copy<'a> {
         let mut previous = accepted.record().previous;
         while verified.when() != When::Past(created) {
             let digest = previous.ok_or(Refused::KeyExpired)?;
-            let Linked { bundle, record } = channel::read(self.from, &digest)?;
+            let LinkedRecord { bundle, record } = channel::read(self.from, &digest)?;
             self.statement(&digest)?;
             previous = record.previous;
             if bundle == accepted.bundle() {

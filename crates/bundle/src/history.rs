@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::channel::{self, Context, Linked};
+use crate::channel::{self, Context, LinkedRecord};
 use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::name::ChannelName;
@@ -24,7 +24,7 @@ pub const SKIPPED_MAX: usize = 1_024;
 pub struct Entry {
     /// Position of the record in the chain.
     pub pointer: Pointer,
-    /// Bundle that the record names.
+    /// Bundle named in the record.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
@@ -126,7 +126,7 @@ fn entry(
     channel: &ChannelName,
     digest: Digest,
 ) -> Result<Entry, Refused> {
-    let Linked { bundle, record } = channel::read(blobs, &digest)?;
+    let LinkedRecord { bundle, record } = channel::read(blobs, &digest)?;
     let pointer = Pointer {
         digest,
         serial: record.serial,

@@ -231,7 +231,7 @@ pub fn prepare(
 }
 
 /// Stores a signed record and adds its link to the channel, unless another writer was faster. First
-/// reads everything that the record names, so that a channel never points at missing or damaged
+/// reads everything named in the record, so that a channel never points at missing or damaged
 /// blobs.
 ///
 /// # Errors

@@ -153,7 +153,7 @@ pub enum Refused {
     },
     /// The revocation list is older than the known list.
     RevocationsWithheld {
-        /// Serial of the list that the record names.
+        /// Serial of the list named in the record.
         serial: u64,
         /// Serial of the known list.
         known: u64,
@@ -362,7 +362,7 @@ impl fmt::Display for Refused {
                 "the statement is signed by a key that is retired or past its `not_after`; sign with \
                  another key of the trust file, or with a new one (`gwc keygen`)",
             ),
-            Self::KeyNotYetValid => f.write_str("the statement precedes its key's `not_before`"),
+            Self::KeyNotYetValid => f.write_str("the statement was created before its key's `not_before`"),
             Self::BelowThreshold {
                 role,
                 owners,

@@ -95,7 +95,7 @@ pub fn accept(
     take(blobs, context, known, candidate, list)
 }
 
-/// Like [`accept`], for a list that a record with valid signatures names. The signatures of the
+/// Like [`accept`], for a list named in a record with valid signatures. The signatures of the
 /// record make the list valid even after the list's own key was retired.
 ///
 /// # Errors
@@ -196,7 +196,7 @@ pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newe
         };
         let envelope = stored::open(store, &digest)?;
         if let Some(trust) = trust {
-            match trust.judge(&envelope, Role::Revoke, None, When::Ever) {
+            match trust.authorized_signers(&envelope, Role::Revoke, None, When::Ever) {
                 Err(Refused::RevokedKey) => {
                     skipped.insert(serial);
                     continue;

@@ -43,7 +43,7 @@ pub struct Verified {
 
 /// Criteria for verifying a bundle.
 #[derive(Clone, Copy, Debug)]
-pub struct Judgement<'a> {
+pub struct VerificationCriteria<'a> {
     /// The operator's trust file.
     pub trust: &'a Trust,
     /// Channel of the record. `None` accepts keys of any channel (`gwc verify`).
@@ -149,7 +149,11 @@ impl Unverified {
     ///
     /// # Errors
     /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
-    pub fn verify(self, blobs: &dyn Blobs, judgement: &Judgement<'_>) -> Result<Verified, Refused> {
+    pub fn verify(
+        self,
+        blobs: &dyn Blobs,
+        judgement: &VerificationCriteria<'_>,
+    ) -> Result<Verified, Refused> {
         let project = judgement.trust.project();
         if self.config.project != *project {
             return Err(Refused::WrongProject {
@@ -200,12 +204,12 @@ impl Unverified {
         })
     }
 
-    /// Build statements in evidence with valid signatures, and the owners and keys of all their
-    /// signatures.
+    /// Reads the build statements in evidence that have valid signatures, with the owners and keys
+    /// of all their signatures.
     fn builds(
         &self,
         blobs: &dyn Blobs,
-        judgement: &Judgement<'_>,
+        judgement: &VerificationCriteria<'_>,
     ) -> Result<(Vec<Build>, Signers), Refused> {
         if judgement.evidence.len() > EVIDENCE_MAX {
             return Err(Refused::TooLarge {
@@ -278,10 +282,10 @@ impl Unverified {
 fn check_approval(
     envelope: &Envelope,
     trust: &Trust,
-    judgement: &Judgement<'_>,
+    judgement: &VerificationCriteria<'_>,
     id: Digest,
 ) -> Result<(), Refused> {
-    trust.judge(envelope, Role::Approve, judgement.channel, judgement.when)?;
+    trust.authorized_signers(envelope, Role::Approve, judgement.channel, judgement.when)?;
     let statement = Statement::<Approve>::decode(envelope.payload())?;
     statement.check_subject(&id)?;
     if statement.predicate.project != *trust.project() {

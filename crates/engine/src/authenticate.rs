@@ -17,7 +17,7 @@ use policy::ask::Effect;
 use policy::auth::jwt::Reason;
 use policy::auth::oidc::Login;
 use policy::auth::{Fault, FoundCredential, Place, TokenVerifier, decode_basic, dpop, mtls};
-use policy::{Cx, Reject, RequestHead, Shown};
+use policy::{AdmittingCredentials, Cx, Reject, RequestHead};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
@@ -252,7 +252,7 @@ impl Requirement {
     fn admit<'s>(
         &'s self,
         alternative: &'s [Use],
-        (caller, shown): (Caller<'s>, Shown),
+        (caller, shown): (Caller<'s>, AdmittingCredentials),
         head: &mut RequestHead,
         cx: &mut Cx<'s>,
         consumers: &'s [Consumer],
@@ -340,8 +340,8 @@ impl Requirement {
     }
 }
 
-/// Caller with the credentials that an alternative requires. `None` if one of the credentials is
-/// absent or refused; `faults` then has the reason.
+/// Verifies the credentials that an alternative requires, and returns their caller. `None` if a
+/// credential is absent or refused; the reason is then added to `faults`.
 ///
 /// # Errors
 /// The request is refused regardless of other alternatives, or an answer is missing.
@@ -352,9 +352,9 @@ fn satisfied<'s>(
     owners: (&Credentials, &[Consumer]),
     verified: &mut Verified<'s>,
     faults: &mut Faults,
-) -> Result<Option<(Caller<'s>, Shown)>, Stop> {
+) -> Result<Option<(Caller<'s>, AdmittingCredentials)>, Stop> {
     let mut caller = Caller::default();
-    let mut shown = Shown::default();
+    let mut shown = AdmittingCredentials::default();
     let mut satisfied = true;
     for wanted in alternative {
         let outcome = wanted.outcome(head, cx, owners, verified);
@@ -432,7 +432,7 @@ impl Use {
         }
     }
 
-    /// Result of checking the request's credential and the roles of its owner.
+    /// Checks the request's credential and the roles of its owner.
     fn outcome<'s>(
         &'s self,
         head: &RequestHead,

@@ -17,7 +17,7 @@ use crate::logins::{Guard, OwnPath};
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
-use crate::snapshot::{BuiltApi, Mount, Snapshot};
+use crate::snapshot::{BuiltApi, Mount, Snapshot, Treatment};
 
 /// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Reuses the parts that
 /// are still in `parts`.
@@ -34,13 +34,14 @@ pub fn build(
         shared,
         consumers,
         apis,
+        documents,
     } = assembly;
     refuse_other_apis(&shared.apis, apis)?;
     refuse_missing(shared.needs())?;
     let listeners = shared.listeners.iter().map(listener);
     let mut listeners = listeners.collect::<Result<Box<[_]>, _>>()?;
     refuse_colliding(&listeners)?;
-    let linker = Linker::new(shared, apis, secrets, parts)?;
+    let linker = Linker::new(shared, apis, (secrets, documents), parts)?;
     let mut built = Vec::with_capacity(apis.len());
     let mut mounts = Vec::new();
     let mut routes = 0u32;
@@ -81,7 +82,10 @@ pub fn build(
     mark_other_access(&listeners, &built, &mut mounts);
     conflicts::refuse(apis.iter().map(|api| &**api))?;
     parts.prune();
+    let treatments = built.iter().flat_map(|api: &BuiltApi| &*api.treatments);
+    let hides_values = treatments.into_iter().any(Treatment::hides_values);
     Ok(Snapshot {
+        hides_values,
         bundle: bundle.into(),
         bundle_short: short_id(bundle),
         project: shared.project.as_str().into(),

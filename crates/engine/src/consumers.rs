@@ -61,8 +61,8 @@ impl Owned {
     }
 }
 
-/// Consumer of a token: the consumer that the token's `consumer_claim` names, or that lists the
-/// token's subject or client.
+/// Consumer of a token: the consumer named by the token's `consumer_claim`, or the one that lists
+/// the token's subject or client.
 ///
 /// # Errors
 /// [`NotOwned`].
@@ -95,7 +95,7 @@ pub(crate) fn of_token(
     Ok(owned)
 }
 
-/// Index of the consumer that the claim `consumer_claim` of a token names.
+/// Index of the consumer named by the claim `consumer_claim` of a token.
 fn named(consumers: &[Consumer], token: &Identity) -> Option<u32> {
     let name = token.consumer.as_deref()?;
     let index = consumers

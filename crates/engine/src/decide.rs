@@ -4,7 +4,7 @@ use bundle::ir::TrailingSlash;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::ask::Effect;
-use policy::auth::dpop::SeenUrl;
+use policy::auth::dpop::ClientUrl;
 use policy::auth::oidc::Outcome;
 use policy::auth::{Fault, strip_cookies_of, strip_set_cookies_of};
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
@@ -104,6 +104,59 @@ pub struct Refusal {
     pub reason: &'static str,
     /// Value of `Allow` in a 405 response.
     pub allow: Option<HeaderValue>,
+}
+
+/// Part of a gateway that handles a request, before policies.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'s> {
+    /// An operation handles the request.
+    Operation(RouteRef<'s>),
+    /// The client is redirected to the declared path of the operation, with or without a final
+    /// slash.
+    Redirected(RouteRef<'s>),
+    /// The gateway itself handles the request, such as the path of a login.
+    Gateway,
+    /// The request is refused.
+    Refused(&'static Reject),
+    /// Conditions (`match`) on fields or the query choose the operation.
+    Conditional,
+}
+
+/// Finds the part of a gateway that handles an admitted request, without running a chain. For
+/// requests whose fields are not known completely, such as those of an access log.
+#[must_use]
+pub fn owner<'s>(snapshot: &'s Snapshot, listener: usize, head: &RequestHead) -> Owner<'s> {
+    let asked = &snapshot.listeners[listener];
+    if asked.own_path(head).is_some() {
+        return Owner::Gateway;
+    }
+    if head.method == Method::TRACE {
+        return Owner::Refused(&TRACE_REFUSED);
+    }
+    match router::find(&asked.hosts, head) {
+        Found::Operation {
+            conditional: true, ..
+        }
+        | Found::NoConditionMatched => Owner::Conditional,
+        Found::Operation {
+            mount,
+            operation,
+            twin,
+            conditional: false,
+        } => {
+            let route = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+            if twin && route.operation.trailing_slash == TrailingSlash::Redirect {
+                return Owner::Redirected(route);
+            }
+            let may_differ = head.is_ambiguous || route.mount.has_other_access;
+            match may_differ && readings::ambiguity(snapshot, listener, head, &route).is_some() {
+                true => Owner::Refused(&PATH_AMBIGUOUS),
+                false => Owner::Operation(route),
+            }
+        }
+        Found::Nothing => Owner::Refused(&NO_ROUTE),
+        Found::MethodNotAllowed(_) => Owner::Refused(&METHOD_NOT_ALLOWED),
+    }
 }
 
 /// Finds the route of an admitted request and runs its chain. The chain may change `head`. The
@@ -254,11 +307,11 @@ fn stopped(step: Step, cx: &Cx<'_>) -> Option<Verdict> {
 }
 
 /// URL of a request as its client sees it.
-fn url_of(head: &RequestHead, cx: &Cx<'_>) -> Option<SeenUrl> {
+fn url_of(head: &RequestHead, cx: &Cx<'_>) -> Option<ClientUrl> {
     seen_url(&head.headers, cx.scheme, cx.authority?, head.path())
 }
 
-/// Verdict of a step of a login or logout.
+/// Converts the outcome of a login or logout step to a verdict. Records a fault in `cx`.
 fn of_login(outcome: Outcome, cx: &mut Cx<'_>) -> Verdict {
     match outcome {
         Outcome::Reply(reply) => Verdict::Reply(reply),
@@ -383,8 +436,9 @@ fn strip_sessions(snapshot: &Snapshot, head: &mut RequestHead) {
     }
 }
 
-/// Operation of the request that a preflight announces, if the operation has `cors` (semantics.md
-/// §1). `Access-Control-Request-Method` gives the method. `None` if the request is not a preflight.
+/// Finds the operation for the request that a preflight announces, if the operation has `cors`
+/// (semantics.md §1). Reads the method from `Access-Control-Request-Method`. `None` if the request
+/// is not a preflight.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;
@@ -419,7 +473,8 @@ fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> De
 }
 
 impl Decided<'_> {
-    /// True if the gateway answers the path of the request itself, for a login.
+    /// True if the request's path belongs to a login, such as its callback. The gateway answers
+    /// such a request without an upstream.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.own.is_some()

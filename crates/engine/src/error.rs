@@ -24,6 +24,8 @@ pub enum BuildError {
     /// The APIs that the shared part lists, or their digests, differ from the API blobs of the
     /// bundle.
     OtherApis,
+    /// The documents that the shared part or a policy names differ from those of the bundle.
+    OtherDocuments,
     /// A feature that this version knows but cannot run, as named in `needs`.
     NotAvailable(String),
     /// A secret that cannot be resolved.
@@ -41,7 +43,7 @@ impl BuildError {
             Self::ListenerConflict(..) => "listener-conflict",
             Self::CredentialConflict => "credential-conflict",
             Self::NotAvailable(_) => "needs",
-            Self::BadIndex | Self::OtherApis => "malformed",
+            Self::BadIndex | Self::OtherApis | Self::OtherDocuments => "malformed",
             Self::Secret(unavailable) => unavailable.reason,
         }
     }
@@ -70,6 +72,9 @@ impl fmt::Display for BuildError {
             Self::BadIndex => f.write_str("an operation names a treatment that does not exist"),
             Self::OtherApis => {
                 f.write_str("the shared part does not name exactly the bundle's APIs")
+            }
+            Self::OtherDocuments => {
+                f.write_str("the documents that policies name are not those of the bundle")
             }
             Self::NotAvailable(need) => write!(
                 f,

@@ -2,8 +2,8 @@
 //! (`redirect_path`, `logout_path`).
 //!
 //! Guards are the address lists, the rate limits by address and the rules about paths and queries
-//! that every operation of the API has. Two policies with equal settings count as one, whatever their
-//! names, so that a second definition does not end the guard.
+//! that every operation of the API has. Two policies with equal settings count as one, whatever
+//! their names, so that a second definition does not end the guard.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub fn content(policy: &Policy) -> Vec<u8> {
 /// name runs.
 #[must_use]
 pub fn of_logins(shared: &Shared, treatments: &[Treatment]) -> Vec<usize> {
-    // By their settings, the first guard policies that a treatment uses.
+    // Index of the first guard policy that has given settings, by the encoded settings.
     let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut common: Option<Vec<Vec<u8>>> = None;
     for treatment in treatments {

@@ -30,6 +30,7 @@ pub mod guards;
 mod key;
 mod link;
 mod listener;
+mod logged;
 mod logins;
 mod lookalikes;
 mod overlong;
@@ -43,9 +44,12 @@ pub use api_part::ApiPart;
 pub use authenticate::CREDENTIAL_EXPIRED;
 pub use build::build;
 pub use consumers::Consumers;
-pub use decide::{CONDITION_AMBIGUOUS, Decided, Refusal, Verdict, decide, finish, rejects, resume};
+pub use decide::{
+    CONDITION_AMBIGUOUS, Decided, Owner, Refusal, Verdict, decide, finish, owner, rejects, resume,
+};
 pub use error::BuildError;
 pub use error_shapes::ErrorShape;
 pub use listener::Listener;
+pub use logged::LoggedForms;
 pub use parts::{Assembly, Parts};
 pub use snapshot::{Breaker, ChainStep, Mount, ResponseValidation, RouteRef, Snapshot, Treatment};

@@ -14,7 +14,7 @@ use policy::auth::{self, Place, TokenVerifier};
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
 use policy::validation::Mode;
-use policy::{Checked, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
+use policy::{Checked, Documents, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -33,6 +33,7 @@ use crate::verifiers::Verifiers;
 pub(crate) struct Linker<'a> {
     shared: &'a Shared,
     secrets: &'a dyn Secrets,
+    documents: &'a Documents,
     /// Digest and filter of each shared policy, by the index of the policy.
     policies: Vec<(Key, NamedFilter)>,
     /// Digest of each verifier, by the index of the verifier.
@@ -53,17 +54,18 @@ struct Steps {
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
-    /// Prepares every shared policy, including those that no API names.
+    /// Prepares every shared policy, including those named in no API.
     pub(crate) fn new(
         shared: &'a Shared,
         apis: &[Arc<ApiPart>],
-        secrets: &'a dyn Secrets,
+        (secrets, documents): (&'a dyn Secrets, &'a Documents),
         parts: &mut Parts,
     ) -> Result<Self, BuildError> {
         let policies = shared.policies.iter().map(|policy| {
             known_upstreams(&policy.checked, shared)?;
             let digest = sha256(&encode(policy));
-            let filter = named_filter(policy, digest, secrets, &mut parts.filters)?;
+            let inputs = (secrets, documents);
+            let filter = named_filter(policy, digest, inputs, &mut parts.filters)?;
             Ok((digest, filter))
         });
         let policies = policies.collect::<Result<_, _>>()?;
@@ -93,6 +95,7 @@ impl<'a> Linker<'a> {
         Ok(Self {
             shared,
             secrets,
+            documents,
             policies,
             verifier_keys,
             verifiers: Verifiers::new(&shared.auth, tokens),
@@ -110,7 +113,7 @@ impl<'a> Linker<'a> {
         self.verifiers.session_cookies()
     }
 
-    /// Logins that an API's schemes name, without duplicates.
+    /// Logins named in an API's schemes, without duplicates.
     pub(crate) fn logins(&self, api: &ApiPart) -> Vec<Arc<TokenVerifier>> {
         let mut logins: Vec<Arc<TokenVerifier>> = Vec::new();
         for scheme in api.schemes().iter() {
@@ -154,7 +157,8 @@ impl<'a> Linker<'a> {
         let own = api.policies.iter().map(|policy| {
             known_upstreams(&policy.checked, self.shared)?;
             let digest = sha256(&encode(policy));
-            named_filter(policy, digest, self.secrets, &mut parts.filters)
+            let inputs = (self.secrets, self.documents);
+            named_filter(policy, digest, inputs, &mut parts.filters)
         });
         let own = own.collect::<Result<Vec<_>, _>>()?;
         let conditional = api.conditional_fields();
@@ -257,8 +261,8 @@ impl<'a> Linker<'a> {
             sends_unsafe: is_any(Filter::sends_unsafe),
             reads_path: is_any(Filter::reads_path),
             tells_path: is_any(Filter::tells_path),
-            judges_path: is_any(Filter::judges_path),
-            judges_route: is_any(Filter::judges_route),
+            judges_path: is_any(Filter::depends_on_path),
+            judges_route: is_any(Filter::depends_on_route),
             path_readings: treatment.path_readings,
             access,
             security,
@@ -273,6 +277,8 @@ impl<'a> Linker<'a> {
             closes_streams: treatment.forwarding.closes_streams,
             override_fields: treatment.forwarding.override_fields.as_slice().into(),
             not_forwarded: treatment.forwarding.not_forwarded.as_slice().into(),
+            logged: treatment.forwarding.logged.as_slice().into(),
+            redacted: treatment.forwarding.redacted.as_slice().into(),
             response_validation,
             retries,
             breakers: breakers.into(),
@@ -353,12 +359,9 @@ impl<'a> Linker<'a> {
         chain.append(&mut removals);
         for (key, checked) in treatment.forwarding.steps() {
             known_upstreams(&checked, self.shared)?;
-            let setting = Setting {
-                name: key,
-                state: StateId(0),
-                secrets: self.secrets,
-            };
-            let filter = checked.filter(&setting).map_err(BuildError::Secret)?;
+            let filter = checked
+                .filter(&self.setting(key))
+                .map_err(BuildError::Secret)?;
             let filter = filter.map(Arc::new).into_iter();
             chain.extend(filter.map(|filter| ChainStep::Filter(key.into(), filter)));
         }
@@ -381,14 +384,21 @@ impl<'a> Linker<'a> {
         let Some(checked) = &treatment.forwarding.validate else {
             return Ok(None);
         };
-        let setting = Setting {
-            name: "validate",
-            state: StateId(0),
-            secrets: self.secrets,
-        };
-        let filter = checked.filter(&setting).map_err(BuildError::Secret)?;
+        let filter = checked
+            .filter(&self.setting("validate"))
+            .map_err(BuildError::Secret)?;
         let filter = filter.map(|filter| Arc::new(Filter::Validate(filter)));
         Ok(filter.map(|filter| ChainStep::Filter("validate".into(), filter)))
+    }
+
+    /// Inputs of a filter without counters.
+    fn setting<'s>(&'s self, name: &'s str) -> Setting<'s> {
+        Setting {
+            name,
+            state: StateId(0),
+            secrets: self.secrets,
+            documents: self.documents,
+        }
     }
 
     fn upstream(&self, name: &str) -> Result<u32, BuildError> {
@@ -439,6 +449,18 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
+/// Checks that the bundle has the document with which a policy responds.
+fn known_document(checked: &Checked, documents: &Documents) -> Result<(), BuildError> {
+    let digest = match checked {
+        Checked::Respond(respond) => respond.document_digest(),
+        _ => None,
+    };
+    match digest.filter(|digest| !documents.contains_key(*digest)) {
+        None => Ok(()),
+        Some(_) => Err(BuildError::OtherDocuments),
+    }
+}
+
 /// Checks that the upstreams exist to which a verifier sends requests.
 fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
     let mut origins = checked.origins().into_iter();
@@ -463,7 +485,8 @@ fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>
         .ok_or_else(|| BuildError::UnknownName(name.to_owned()))
 }
 
-/// Token verifier at run time. Reuses the one of a snapshot with the same settings.
+/// Builds the run-time token verifier. Reuses the verifier of another snapshot with the same
+/// settings.
 fn token_verifier(
     (verifier, digest): (&ir::Verifier, Key),
     named: Option<&Arc<TokenVerifier>>,
@@ -481,13 +504,14 @@ fn token_verifier(
     Ok(made)
 }
 
-/// Filter of a policy. Reuses the one of a snapshot with the same policy.
+/// Builds the filter of a policy. Reuses the filter of another snapshot with the same policy.
 fn named_filter(
     policy: &ir::Policy,
     digest: Key,
-    secrets: &dyn Secrets,
+    (secrets, documents): (&dyn Secrets, &Documents),
     filters: &mut Cache<Filter>,
 ) -> Result<NamedFilter, BuildError> {
+    known_document(&policy.checked, documents)?;
     let named = |filter| Some((Arc::from(policy.name.as_str()), filter));
     if let Some(known) = filters.get(&digest) {
         return Ok(named(known));
@@ -496,6 +520,7 @@ fn named_filter(
         name: &policy.name,
         state: policy.state,
         secrets,
+        documents,
     };
     let filter = policy.checked.filter(&setting);
     let Some(filter) = filter.map_err(BuildError::Secret)?.map(Arc::new) else {

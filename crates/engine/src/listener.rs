@@ -29,7 +29,7 @@ pub struct Listener {
     pub http2: bool,
     /// PROXY protocol settings. None: the peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
-    /// Treatment of repeated slashes in paths.
+    /// Handling of repeated slashes in paths.
     pub slashes: Slashes,
     /// Fields that carry the client's certificate to upstreams. None: the certificate is not
     /// forwarded.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 use policy::auth::TokenVerifier;
-use policy::auth::dpop::SeenUrl;
+use policy::auth::dpop::ClientUrl;
 use policy::auth::oidc::{Login, Outcome, Reason, is_navigation};
 use policy::{Cx, Filter, Reject, RequestHead};
 
@@ -40,7 +40,7 @@ enum Kind {
 }
 
 impl OwnPath {
-    /// Paths of a login on `host`. `host` is None for the paths on every host that no mount names.
+    /// Paths of a login on `host`. `host` is None for the paths on every host named in no mount.
     /// `guards` are the filters that run before the gateway answers.
     pub(crate) fn of(
         login: &Arc<TokenVerifier>,
@@ -106,7 +106,7 @@ impl OwnPath {
     pub(crate) fn answer(
         &self,
         head: &RequestHead,
-        url: Option<&SeenUrl>,
+        url: Option<&ClientUrl>,
         cx: &mut Cx<'_>,
     ) -> Result<Outcome, &'static [Method]> {
         let methods: &'static [Method] = match self.kind {
@@ -132,7 +132,7 @@ impl OwnPath {
 pub(crate) fn redirect(
     login: Option<&Login>,
     reject: &'static Reject,
-    (head, url): (&RequestHead, impl FnOnce(&Cx<'_>) -> Option<SeenUrl>),
+    (head, url): (&RequestHead, impl FnOnce(&Cx<'_>) -> Option<ClientUrl>),
     cx: &mut Cx<'_>,
 ) -> Option<Outcome> {
     let login = login.filter(|_| is_navigation(head))?;

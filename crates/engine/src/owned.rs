@@ -7,7 +7,7 @@ use rustc_hash::FxHasher;
 
 /// Segment without parameter names. Equal values match the same strings.
 #[derive(PartialEq, Eq, Hash)]
-enum Erased<'a> {
+enum UnnamedSegment<'a> {
     Literal(&'a str),
     Folded(&'a str),
     Parameter,
@@ -23,7 +23,8 @@ pub(crate) struct Owned {
     /// Index of the operation that declares the template. Differs from `operation` if `operation`
     /// serves the undeclared methods of the template.
     at: u32,
-    /// True for the twin of the declared path: the template with its final slash added or removed.
+    /// True for the trailing-slash variant of the declared path: the template with its final slash
+    /// added or removed.
     twin: bool,
 }
 
@@ -63,15 +64,15 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     owned.collect()
 }
 
-/// Description of a set of requests. Equal values describe the same requests. Excludes twins of
-/// described operations, because a declared path takes precedence over a twin.
+/// Description of a set of requests. Equal values describe the same requests. Excludes the
+/// trailing-slash variants of described paths, because a declared path takes precedence over them.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {
     owns: Owns,
     /// Method, conditions and priority. None for operations that serve undescribed requests.
     described: Option<(&'a str, &'a [Condition], i32)>,
     is_prefix: bool,
-    segments: Vec<Erased<'a>>,
+    segments: Vec<UnnamedSegment<'a>>,
 }
 
 impl<'a> Requests<'a> {
@@ -97,19 +98,19 @@ impl<'a> Requests<'a> {
     }
 }
 
-fn erased<'a>(base_path: &'a str, template: &'a Template, twin: bool) -> Vec<Erased<'a>> {
-    let base = base_path.split('/').skip(1).map(Erased::Literal);
+fn erased<'a>(base_path: &'a str, template: &'a Template, twin: bool) -> Vec<UnnamedSegment<'a>> {
+    let base = base_path.split('/').skip(1).map(UnnamedSegment::Literal);
     let below = template.segments().iter().map(|segment| match segment {
-        Segment::Literal(text) => Erased::Literal(text),
-        Segment::Folded(text) => Erased::Folded(text),
-        Segment::Parameter(_) => Erased::Parameter,
-        Segment::Pattern(pattern) => Erased::Pattern(pattern.erased(), pattern.folded),
+        Segment::Literal(text) => UnnamedSegment::Literal(text),
+        Segment::Folded(text) => UnnamedSegment::Folded(text),
+        Segment::Parameter(_) => UnnamedSegment::Parameter,
+        Segment::Pattern(pattern) => UnnamedSegment::Pattern(pattern.erased(), pattern.folded),
     });
-    let mut segments: Vec<Erased<'a>> = base.chain(below).collect();
+    let mut segments: Vec<UnnamedSegment<'a>> = base.chain(below).collect();
     if twin && !template.is_prefix() {
         match segments.last() {
-            Some(Erased::Literal("")) => drop(segments.pop()),
-            _ => segments.push(Erased::Literal("")),
+            Some(UnnamedSegment::Literal("")) => drop(segments.pop()),
+            _ => segments.push(UnnamedSegment::Literal("")),
         }
     }
     segments

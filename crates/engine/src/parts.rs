@@ -1,15 +1,15 @@
 //! Cache of built parts, by the digest of their source.
 //!
 //! The routing table of an API depends only on the API's blob. Its treatments depend on the blob
-//! and on the shared definitions that the blob names. A filter depends on its policy. A version
-//! that changes one API therefore builds one API, and the versions in memory share the rest
-//! (release.md §1). The cache has only weak references: a part is freed when no snapshot uses it.
+//! and on the shared definitions named in the blob. A filter depends on its policy. A version that
+//! changes one API therefore builds one API, and the versions in memory share the rest (release.md
+//! §1). The cache has only weak references: a part is freed when no snapshot uses it.
 
 use std::sync::{Arc, Weak};
 
 use bundle::ir::{self, Gateway, Set, Shared};
-use policy::Filter;
 use policy::auth::TokenVerifier;
+use policy::{Documents, Filter};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -31,6 +31,7 @@ pub struct Parts {
     pub(crate) treatments: Cache<[Treatment]>,
     pub(crate) filters: Cache<Filter>,
     pub(crate) tokens: Cache<TokenVerifier>,
+    documents: Cache<[u8]>,
 }
 
 /// Gateway whose APIs are built separately: the input of [`crate::build()`].
@@ -42,6 +43,8 @@ pub struct Assembly {
     pub consumers: Arc<Consumers>,
     /// APIs, in the order of [`Shared::apis`].
     pub apis: Vec<Arc<ApiPart>>,
+    /// Documents that the gateway serves.
+    pub documents: Documents,
 }
 
 #[derive(Debug)]
@@ -86,8 +89,21 @@ impl Parts {
         Ok(consumers)
     }
 
+    /// Content of the document with this SHA-256. None if no snapshot uses it.
+    #[must_use]
+    pub fn document(&self, digest: &[u8; 32]) -> Option<Arc<[u8]>> {
+        self.documents.get(digest)
+    }
+
+    /// Adds the content of a document with this SHA-256.
+    pub fn add_document(&mut self, digest: [u8; 32], content: Vec<u8>) -> Arc<[u8]> {
+        let content = content.into();
+        self.documents.keep(digest, &content);
+        content
+    }
+
     /// Assembles a gateway that was decoded as a whole. Does not verify the digests in its shared
-    /// part.
+    /// part. The documents are left empty, because decisions do not depend on their content.
     ///
     /// # Errors
     /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
@@ -110,6 +126,7 @@ impl Parts {
             shared: shared.clone(),
             consumers,
             apis: parts,
+            documents: empty_documents(gateway),
         })
     }
 
@@ -121,7 +138,19 @@ impl Parts {
         self.treatments.prune();
         self.filters.prune();
         self.tokens.prune();
+        self.documents.prune();
     }
+}
+
+/// Empty documents in place of those named in the policies of a gateway.
+fn empty_documents(gateway: &Gateway) -> Documents {
+    let of_apis = gateway.apis.iter().flat_map(|api| &api.policies);
+    let policies = gateway.shared.policies.iter().chain(of_apis);
+    let digests = policies.filter_map(|policy| match &policy.checked {
+        policy::Checked::Respond(respond) => respond.document_digest(),
+        _ => None,
+    });
+    digests.map(|digest| (*digest, Arc::from([]))).collect()
 }
 
 // === impl Cache ===

@@ -30,7 +30,7 @@ pub struct Normal<'p> {
     pub is_ambiguous: bool,
 }
 
-/// Treatment of repeated slashes.
+/// Handling of repeated slashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slashes {
     /// Repeated slashes are kept.

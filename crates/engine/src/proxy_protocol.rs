@@ -32,7 +32,7 @@ pub enum Header {
     Whole {
         /// Length of the header in bytes.
         length: usize,
-        /// Client that the header names. None if the header names no client (`UNKNOWN`, `LOCAL`, a
+        /// Client named in the header. None if the header names no client (`UNKNOWN`, `LOCAL`, a
         /// UNIX socket); the load balancer's own address is then used.
         client: Option<IpAddr>,
     },

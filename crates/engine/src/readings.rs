@@ -96,10 +96,10 @@ struct Search<'a> {
 }
 
 /// Result of a search: the reason that was found, or None. The error is [`Ambiguity::TooMany`].
-type Searched<T = Option<Ambiguity>> = Result<T, Ambiguity>;
+type SearchResult<T = Option<Ambiguity>> = Result<T, Ambiguity>;
 
 impl Search<'_> {
-    fn ambiguity(&self) -> Searched {
+    fn ambiguity(&self) -> SearchResult {
         let (head, route) = (self.head, self.route);
         let found = self.other_spelling(head.path())?;
         if found.is_some() || !head.is_ambiguous {
@@ -121,7 +121,7 @@ impl Search<'_> {
 
     /// Reason not to forward the request if an upstream reads its path as `path`. None if there is
     /// no such reason.
-    fn reading(&self, path: String) -> Searched {
+    fn reading(&self, path: String) -> SearchResult {
         let route = self.route;
         let owner = match self.find(&path)? {
             Found::Operation {
@@ -157,9 +157,9 @@ impl Search<'_> {
         Ok(Some(Ambiguity::Reading { path, owner }))
     }
 
-    /// Reason not to forward a request with this path: another letter case of the path, or the path
-    /// with other final slashes, belongs to another operation. None if there is no such reason.
-    fn other_spelling(&self, path: &str) -> Searched {
+    /// Finds a reason not to forward a request with this path. Such a reason is a path of another
+    /// operation that differs only in letter case or final slashes. None if there is no reason.
+    fn other_spelling(&self, path: &str) -> SearchResult {
         match self.letter_case(path)? {
             None => self.final_slash(path),
             found => Ok(found),
@@ -170,7 +170,7 @@ impl Search<'_> {
     /// operation of the host with other access rules or to an `internal` operation. An upstream
     /// that compares paths case-insensitively could serve it. Returns [`Ambiguity::Reading`] with
     /// this path, or None.
-    fn letter_case(&self, path: &str) -> Searched {
+    fn letter_case(&self, path: &str) -> SearchResult {
         // Search only on hosts with different access rules, and only if the path or a template has
         // upper-case letters.
         let mount = self.route.mount;
@@ -196,7 +196,7 @@ impl Search<'_> {
     /// operation. An upstream that ignores final slashes could serve it. None in any other case,
     /// and if the template of the route consists of literals, because its author described exactly
     /// this path.
-    fn final_slash(&self, path: &str) -> Searched {
+    fn final_slash(&self, path: &str) -> SearchResult {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
         let has_slash = bare.len() < path.len();
@@ -230,7 +230,7 @@ impl Search<'_> {
 
     /// Returns [`Ambiguity::Reading`] if `path` belongs to an operation with other access rules or
     /// to an `internal` operation, or if no operation serves `path` and none describes the request.
-    fn other_access(&self, path: String) -> Searched {
+    fn other_access(&self, path: String) -> SearchResult {
         let route = self.route;
         let owner = match self.find(&path)? {
             Found::Operation {
@@ -254,19 +254,19 @@ impl Search<'_> {
     }
 
     /// Finds the operation of a path.
-    fn find(&self, path: &str) -> Searched<Found> {
+    fn find(&self, path: &str) -> SearchResult<Found> {
         self.spend(path, 1)?;
         Ok(router::find_path(self.hosts, path, self.head))
     }
 
     /// True if an `internal` operation matches the path.
-    fn is_withheld(&self, path: &str) -> Searched<bool> {
+    fn is_withheld(&self, path: &str) -> SearchResult<bool> {
         self.spend(path, 1)?;
         Ok(router::is_withheld(self.hosts, path, self.head))
     }
 
     /// Subtracts the steps of `factor` look-ups of a path from the steps that are left.
-    fn spend(&self, path: &str, factor: usize) -> Searched<()> {
+    fn spend(&self, path: &str, factor: usize) -> SearchResult<()> {
         let steps = factor * router::lookup_steps(self.hosts, path, self.head);
         let left = self.left.get().checked_sub(steps);
         self.left.set(left.ok_or(Ambiguity::TooMany)?);

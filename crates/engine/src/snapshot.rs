@@ -6,6 +6,7 @@ use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
 use policy::auth::Place;
 use policy::key_cell::KeyCell;
+use policy::logged::{LoggedParameter, RedactedValue};
 use policy::traffic::{circuit_breaker, retry};
 use policy::validation::Mode;
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
     /// Names of the cookies of logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
+    /// True if an operation has values that the access log does not show as they are.
+    pub(crate) hides_values: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,10 @@ pub struct Treatment {
     pub(crate) override_fields: Box<[String]>,
     /// Places of the parameters that the upstream does not receive.
     pub(crate) not_forwarded: Box<[Place]>,
+    /// Parameters whose values the access log shows in another form than usual.
+    pub logged: Box<[LoggedParameter]>,
+    /// Values of the bodies that findings of validation do not look into.
+    pub redacted: Box<[RedactedValue]>,
     /// Fields by which the route is selected or a step of the chain decides, if their names can
     /// have lookalikes.
     pub(crate) read_fields: Box<[Box<str>]>,
@@ -111,7 +118,7 @@ pub struct Treatment {
     pub(crate) judges_path: bool,
     /// True if a step of the chain decides by the route of the request.
     pub(crate) judges_route: bool,
-    /// `path_readings`: treatment of paths that an upstream may read as another path.
+    /// `path_readings`: handling of paths that an upstream may read as another path.
     pub(crate) path_readings: PathReadings,
     /// Digest of the access rules: security, chain and validation. Equal for treatments with the
     /// same rules, in other APIs of the snapshot too. [`OPEN`] without any rules.
@@ -151,7 +158,7 @@ impl ChainStep {
 pub struct ResponseValidation {
     /// Name of the policy with this mode, or `validate` for the operation's own setting.
     pub policy: Arc<str>,
-    /// Treatment of a response that does not match its description. Never `Off`.
+    /// Handling of a response that does not match its description. Never `Off`.
     pub mode: Mode,
 }
 

@@ -94,7 +94,7 @@ impl Chunks {
     }
 }
 
-/// Size in a chunk's line. None if the line is incomplete.
+/// Reads a chunk's line and returns the size. None if the line is incomplete.
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', &read[..read.len().min(LINE_MAX)]) else {
         return if read.len() >= LINE_MAX {
@@ -130,7 +130,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     Ok(Some(size))
 }
 
-/// Fields of the trailer section. None if the section is incomplete.
+/// Reads the fields of the trailer section. None if the section is incomplete.
 fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     if read.starts_with(b"\r\n") {
         read.advance(2);

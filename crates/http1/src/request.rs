@@ -116,7 +116,8 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
     }
 }
 
-/// Length of the head. None if it is incomplete.
+/// Finds the end of the head and returns the head's length. None if the head is incomplete. `seen`
+/// is the number of bytes that were searched before.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     for at in memchr::memchr_iter(b'\n', &read[*seen..]) {
         let at = *seen + at;

@@ -108,7 +108,8 @@ pub fn parse(
     }))
 }
 
-/// Length of the head. None if it is incomplete. Bytes of another protocol are refused early.
+/// Finds the end of the head and returns the head's length. None if the head is incomplete. Refuses
+/// bytes of another protocol early.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     let told = read.len().min(BEGINNING.len());
     if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {

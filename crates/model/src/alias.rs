@@ -53,7 +53,7 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
                 Diagnostic::new(
                     &UNKNOWN_ALIAS,
                     alias.span,
-                    format!("`{path}` serves no `{}`", alias.method),
+                    format!("`{path}` has no method `{}`", alias.method),
                 )
                 .label(format!(
                     "`{}` documents a method that is not served",

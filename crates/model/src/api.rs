@@ -9,7 +9,9 @@ use policy::Checked;
 
 use super::alias;
 use super::operation::{Context, Found};
+use super::redacted::Redacted;
 use super::security::{Schemes, Verifiers};
+use super::served::{self, Public};
 use super::servers;
 use super::settings::{
     ApiEntry, Settings, Upstream, bind_stores, claims, errors, name_in, policies, proofs, upstreams,
@@ -30,16 +32,20 @@ pub(crate) struct Described {
     pub(crate) spec: Spec,
     /// Verifiers that the document defines.
     pub(crate) verifiers: Own,
+    /// Public form of the document, or the reason why it has none. None if the document is not
+    /// served.
+    pub(crate) public: Option<Result<Public, String>>,
 }
 
 /// Resolves one API. Mistakes are reported, and operations that cannot be resolved are left out.
 pub(crate) fn resolve(
     files: &Files,
     entry: &ApiEntry,
-    described: Described,
+    mut described: Described,
     settings: &Settings,
     sink: &mut Sink,
 ) -> Api {
+    let public = described.public.take();
     let input = Input {
         files,
         entry,
@@ -65,10 +71,13 @@ pub(crate) fn resolve(
         own: &own,
         schemes: &schemes,
         settings,
+        redacted: &Redacted::of(files, &described.document, spec),
     };
     let mut found = Found::default();
     let operations = described::resolve(&context, &mut found, sink);
-    let rest = rest::resolve(&context, &mut found, sink);
+    let mut rest = rest::resolve(&context, &mut found, sink);
+    let served = served::resolve(&context, public, &operations, (&mut found, sink));
+    rest.extend(served.rest);
     let mut used = check(&context, found, &operations, rest.len(), sink);
     definitions.names.report_unused(sink);
     schemes.add_stripped(&mut used);
@@ -85,7 +94,12 @@ pub(crate) fn resolve(
         declared: later::api(&files.tree, spec, entry),
         errors: input.extension.map(errors).unwrap_or_default(),
         upstreams: definitions.upstreams,
-        policies: definitions.policies,
+        policies: definitions
+            .policies
+            .into_iter()
+            .chain(served.policies)
+            .collect(),
+        documents: served.documents,
         document: described.document,
         spec: described.spec,
     }
@@ -157,7 +171,7 @@ fn bind(input: &Input<'_>, spec: &Spec, auth: &Own, sink: &mut Sink) -> Schemes 
 }
 
 /// Reports findings about the operations as a whole: open access, aliases, missing upstreams, and
-/// servers that the mounts do not match. Returns the security schemes that requirements name.
+/// servers that the mounts do not match. Returns the security schemes named in requirements.
 fn check(
     context: &Context<'_>,
     found: Found,

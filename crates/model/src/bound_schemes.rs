@@ -92,7 +92,10 @@ security scheme, and an alternative of `security`",
         if let Some((first, other)) = known.insert(issuer, (span, name)) {
             let message = match other == name {
                 true => format!("`{shown}` occurs twice"),
-                false => format!("`{shown}` has the issuer of `{}`", other.escape_debug()),
+                false => format!(
+                    "`{shown}` has the same issuer as `{}`",
+                    other.escape_debug()
+                ),
             };
             sink.push(
                 Diagnostic::new(&BAD_VALUE, span, message)
@@ -103,7 +106,8 @@ security scheme, and an alternative of `security`",
     }
 }
 
-/// Alternative with one use of each scheme, with the scopes and roles of all its uses.
+/// Merges the uses of each scheme in an alternative into one, with the scopes and roles of all
+/// uses.
 fn merged(uses: Vec<ir::SchemeUse>) -> ir::Alternative {
     let mut merged: Vec<ir::SchemeUse> = Vec::new();
     for one in uses {

@@ -12,10 +12,11 @@ use policy::{Checked, Policy as _, conditions, forms};
 use super::alias::{self, Alias};
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
 use super::path_item::{self, PathKey};
+use super::redacted::Redacted;
 use super::security::{Written, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
-use super::{Operation, Valued, later, media_types, not_forwarded, open};
+use super::{Operation, Valued, later, logged, media_types, not_forwarded, open};
 use openapi::spec::{self, In, PathItem};
 use vocab::extension::OPERATION;
 
@@ -124,7 +125,7 @@ fn one(
         return None;
     }
     let conditions = described.conditions(sink);
-    let mut forwarding = forwarding(&described, &files.tree, sink);
+    let mut forwarding = forwarding(&described, (&files.tree, context.redacted), sink);
     forwarding.override_fields = override_fields(operation, &conditions);
     forwarding.split = forwarding
         .split
@@ -295,12 +296,20 @@ fn whole_queries<'a>(
 }
 
 /// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket,
-/// streaming, and parameters that the upstream does not receive.
-fn forwarding(described: &Described<'_>, tree: &Tree, sink: &mut Sink) -> ir::Forwarding {
+/// streaming, parameters that the upstream does not receive, and the form of parameters in logs.
+fn forwarding(
+    described: &Described<'_>,
+    (tree, redacted): (&Tree, &Redacted<'_>),
+    sink: &mut Sink,
+) -> ir::Forwarding {
     let not_forwarded = not_forwarded::places(described.operation, tree);
+    let logged = logged::parameters(described.operation, tree, redacted);
+    let redacted = redacted.values(described.operation, sink);
     let Some(node) = described.extension else {
         return ir::Forwarding {
             not_forwarded,
+            logged,
+            redacted,
             ..ir::Forwarding::default()
         };
     };
@@ -323,6 +332,8 @@ fn forwarding(described: &Described<'_>, tree: &Tree, sink: &mut Sink) -> ir::Fo
         closes_streams: false,
         override_fields: Vec::new(),
         not_forwarded,
+        logged,
+        redacted,
         cost: setting("cost")
             .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())
             .filter(|cost| *cost > 1),
@@ -346,7 +357,7 @@ fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) ->
     fields.map(str::to_owned).collect()
 }
 
-/// Treatment of query parameters that operations do not describe, for all operations of a document.
+/// Handling of query parameters that operations do not describe, for all operations of a document.
 fn undeclared(root: Option<NodeRef<'_>>) -> Undeclared {
     let setting = root.and_then(|root| root.get("undeclared_params"));
     let setting = setting.and_then(NodeRef::scalar_text);

@@ -21,9 +21,9 @@ const LISTS: [(&str, &str); 4] = [
     ("tokens", "token"),
 ];
 
-/// Reports credentials that have ended, or end within 30 days of [`Files::judged_at_s`].
+/// Reports credentials that have ended, or end within 30 days of [`Files::check_time_s`].
 pub(super) fn check(files: &Files, settings: &Settings, sink: &mut Sink) {
-    let now_s = files.judged_at_s();
+    let now_s = files.check_time_s();
     for consumer in &settings.consumers {
         let Some(node) = consumer.node else { continue };
         for (list, noun) in LISTS {

@@ -167,7 +167,7 @@ fn text(node: NodeRef<'_>) -> Option<String> {
     node.scalar_text().map(str::to_owned)
 }
 
-/// Test of one example at one mount.
+/// Builds the test of one example at one mount.
 fn case((operation, file): (&Operation, &str), mount: &Mount, example: &Example<'_>) -> TestCase {
     let mut path = format!("{}{}", mount.base_path, operation.template);
     let mut query = Vec::new();

@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Exit code and machine-readable code of an error.
+/// Finds the exit code and the machine-readable code of an error.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> (Exit, String) {
     for cause in error.chain() {

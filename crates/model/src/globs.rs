@@ -26,9 +26,9 @@ pub fn expand(files: &mut Files, settings: &mut Settings, sink: &mut Sink) {
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// Files that match the patterns and are not in `taken`, each once. A pattern that begins with `!`
-/// excludes files. Reports a pattern that matches no file, with `examples` as example patterns in
-/// the help.
+/// Finds the files that match the patterns and are not in `taken`, each once. A pattern that begins
+/// with `!` excludes files. Reports a pattern that matches no file, with `examples` as example
+/// patterns in the help.
 pub fn files_of(
     files: &Files,
     patterns: &[Spanned<String>],
@@ -183,6 +183,7 @@ fn add(
         environments: None,
         unmatched: None,
         undeclared_methods: None,
+        serve_document: None,
         declared: policy::declared::Settings::default(),
     });
 }

@@ -166,8 +166,8 @@ fn texts(node: Option<NodeRef<'_>>) -> Vec<String> {
         .collect()
 }
 
-/// Content of a node as one line, with sorted keys and items. Scalars are quoted, so that different
-/// contents never give the same line.
+/// Renders the content of a node as one line, with sorted keys and items. Scalars are quoted, so
+/// that different contents never give the same line.
 fn line(node: Option<NodeRef<'_>>) -> String {
     let Some(node) = node else {
         return "{}".to_owned();

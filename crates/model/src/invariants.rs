@@ -169,8 +169,8 @@ pub(crate) fn subjects<'a>(
             api,
             key: &one.key,
             span: one.span,
-            method: None,
-            template: None,
+            method: one.endpoint.as_ref().map(|_| crate::rest::Endpoint::METHOD),
+            template: one.endpoint.as_ref().map(|endpoint| &endpoint.template),
             owner: one.owner.as_deref(),
             tags: Vec::new(),
             security: &one.security.value,
@@ -317,7 +317,7 @@ impl Invariant {
         self.methods.is_empty() || self.methods.iter().any(is)
     }
 
-    /// Explanation of the first requirement that an operation violates.
+    /// Finds the first requirement that an operation violates, and explains it.
     fn violation(&self, subject: &Subject<'_>, settings: &Settings) -> Option<String> {
         let Require {
             unreachable,

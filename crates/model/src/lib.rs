@@ -27,6 +27,7 @@ pub mod invariant_file;
 mod invariants;
 mod later;
 pub mod limits;
+mod logged;
 mod login_paths;
 mod lookalike_conditions;
 pub mod lower;
@@ -43,6 +44,7 @@ mod path_item;
 pub mod place;
 mod preflights;
 mod read_before_set;
+mod redacted;
 mod removed_parameters;
 mod requested;
 mod required_auth;
@@ -53,6 +55,7 @@ mod security;
 pub mod segment;
 pub mod selection;
 pub mod series;
+pub mod served;
 mod servers;
 pub mod settings;
 mod signing_keys;
@@ -126,8 +129,10 @@ pub struct Api {
     pub scheme_names: BTreeMap<String, String>,
     /// Operations in the order of the document.
     pub operations: Vec<Operation>,
-    /// Operations for requests that the document does not describe.
+    /// Operations that the document does not describe.
     pub rest: Vec<rest::Rest>,
+    /// Documents that the API serves.
+    pub documents: Vec<Vec<u8>>,
     /// Settings of the whole API that gwd does not support yet.
     pub declared: policy::declared::Settings,
     /// Error responses of its routes, by reason.
@@ -177,7 +182,7 @@ pub struct Operation {
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Treatment of paths that an upstream may read as another path.
+    /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
     /// True if open streams are closed when a credential of their request expires.
     pub closes_streams: Valued<bool>,

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::Checked;
+use policy::transform::respond::DocumentDigest;
 use policy::validation::Mode;
 
 use crate::called;
 use crate::contract::contract;
 use crate::contract::sites::Sites;
-use crate::rest::{Rest, everything};
+use crate::rest::{Endpoint, Rest, everything};
 use crate::settings::Settings;
 use crate::settings::plans::copied;
-use crate::{Api, Model, Operation, Valued};
+use crate::{Api, Defined, Model, Operation, Valued};
 use sources::parallel;
 use sources::project::files::Files;
 
@@ -30,6 +31,8 @@ pub struct Lowered {
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
     /// Source locations of schemas, by API. Empty for a bundle that was read from a store.
     pub sites: BTreeMap<String, Sites>,
+    /// Documents that gwd serves, by SHA-256.
+    pub documents: BTreeMap<[u8; 32], Vec<u8>>,
 }
 
 /// Error for a duplicate name. A lint rule reports duplicate names before lowering.
@@ -49,7 +52,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let keeps = |readings: &Valued<ir::PathReadings>| !readings.value.is_strict();
     let somebody = model.apis.iter().any(|api| {
         let mut operations = api.operations.iter();
-        !api.rest.is_empty() || operations.any(|one| keeps(&one.path_readings))
+        api.rest.iter().any(Rest::is_undescribed) || operations.any(|one| keeps(&one.path_readings))
     });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let mut lowered = lower_api(api, somebody)?;
@@ -69,15 +72,10 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         apis.push(api);
         contracts.push(contract);
     }
+    let documents = documents(model);
     let shared = ir::Shared {
         project: settings.name.value.clone(),
-        listeners: ir::Set::new(
-            settings
-                .listeners
-                .iter()
-                .map(|entry| entry.value.clone())
-                .collect(),
-        )?,
+        listeners: values(&settings.listeners)?,
         upstreams: ir::Set::new(
             settings
                 .upstreams
@@ -95,19 +93,14 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
                 .map(|entry| entry.value.clone())
                 .collect(),
         )?,
-        consumers: ir::Set::new(
-            settings
-                .consumers
-                .iter()
-                .map(|entry| entry.value.clone())
-                .collect(),
-        )?,
+        consumers: values(&settings.consumers)?,
         policies: ir::Set::new(named_policies(model))?,
         apis: ir::Set::new(refs)?,
         expose_bundle: settings.defaults.expose_bundle,
         required: settings.required.settings(),
         declared: settings.declared.clone(),
         errors: settings.errors.clone(),
+        documents: documents.keys().copied().map(DocumentDigest).collect(),
     };
     Ok(Lowered {
         gateway: ir::Gateway {
@@ -118,7 +111,20 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         consumers_file: settings.consumers_file.clone(),
         prose,
         sites,
+        documents,
     })
+}
+
+/// Documents that the APIs serve, by SHA-256.
+fn documents(model: &Model) -> BTreeMap<[u8; 32], Vec<u8>> {
+    let all = model.apis.iter().flat_map(|api| &api.documents);
+    all.map(|document| (digest(document), document.clone()))
+        .collect()
+}
+
+/// Values of definitions.
+fn values<T: Clone + ir::Named>(all: &[Defined<T>]) -> Result<ir::Set<T>, NotASet> {
+    ir::Set::new(all.iter().map(|one| one.value.clone()).collect())
 }
 
 /// Policies of gateway.yaml. A policy that only plans name is left out: the bundle has the copy for
@@ -150,9 +156,10 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Lowers one API. `somebody` is true if an operation serves undescribed requests or ambiguous
-/// paths. Internal operations are then included, so that no such operation serves their requests.
-fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
+/// Lowers one API. `serves_undescribed` is true if an operation serves undescribed requests or
+/// ambiguous paths. Internal operations are then included, so that no such operation serves their
+/// requests.
+fn lower_api(api: &Api, serves_undescribed: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
         .iter()
@@ -179,7 +186,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
             ..operation
         });
     }
-    let hidden = internal.into_iter().filter(|_| somebody);
+    let hidden = internal.into_iter().filter(|_| serves_undescribed);
     let hidden: BTreeSet<ir::Hidden> = hidden
         .map(|operation| ir::Hidden {
             method: operation.method.to_string(),
@@ -209,7 +216,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
 pub(crate) fn validated<'a>(
     settings: &'a Settings,
     api: &'a Api,
-) -> BTreeMap<&'a str, ir::Validated> {
+) -> BTreeMap<&'a str, ir::ValidatedMessages> {
     let in_link = |link: &ir::Link| {
         let (name, all) = match link {
             ir::Link::Authenticate => return None,
@@ -225,7 +232,7 @@ pub(crate) fn validated<'a>(
     let operations = api.operations.iter().filter(|one| !one.internal);
     let operations = operations.filter_map(|one| {
         let in_chain = one.chain.iter().filter_map(|link| in_link(&link.value));
-        let mut validated = ir::Validated::default();
+        let mut validated = ir::ValidatedMessages::default();
         for checked in in_chain.chain(&one.forwarding.validate) {
             validated.requests |= checked.checks_requests();
             validated.responses |= checked.response != Mode::Off;
@@ -262,7 +269,7 @@ fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
     (operation, treatment)
 }
 
-/// Lowers an operation for undescribed requests.
+/// Lowers an operation that the document does not describe.
 fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
     let treatment = ir::Treatment {
         security: rest.security.value.clone(),
@@ -279,10 +286,14 @@ fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
         retries: None,
         path_readings: rest.path_readings.value,
     };
+    let (method, template) = match &rest.endpoint {
+        Some(endpoint) => (Endpoint::METHOD, endpoint.template.clone()),
+        None => (ir::Owns::ANY_METHOD, everything()),
+    };
     let operation = ir::Operation {
         key: rest.key.clone(),
-        method: ir::Owns::ANY_METHOD.to_owned(),
-        template: everything(),
+        method: method.to_owned(),
+        template,
         conditions: Vec::new(),
         priority: 0,
         treatment: 0,

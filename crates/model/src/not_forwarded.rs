@@ -13,11 +13,14 @@ use sources::project::files::Files;
 
 use super::Api;
 
+/// Help for an object whose members are parameters of their own.
+pub(super) const MEMBERS_HELP: &str = "give the schema a `type` other than `object`, write `explode: false`, or use `style: deepObject`";
+
 /// Places of an operation's parameters with `forward: false`, sorted. Leaves out those that
 /// [`check`] reports because of their place.
 pub(super) fn places(operation: &spec::Operation, tree: &Tree) -> Vec<Place> {
     let parameters = operation.parameters.iter();
-    let parameters = parameters.filter(|parameter| said(parameter, tree).is_some());
+    let parameters = parameters.filter(|parameter| forward_value(parameter, tree).is_some());
     let places = parameters.filter_map(|parameter| {
         let name = parameter.name.value.clone();
         match parameter.place {
@@ -31,7 +34,7 @@ pub(super) fn places(operation: &spec::Operation, tree: &Tree) -> Vec<Place> {
 }
 
 /// The value `false` of `forward` of a parameter.
-fn said<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<NodeRef<'t>> {
+fn forward_value<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<NodeRef<'t>> {
     let extension = tree.at(parameter.x_gateway?);
     let forward = extension.get("forward")?;
     (forward.as_bool() == Some(false)).then_some(forward)
@@ -45,7 +48,7 @@ pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         let resolver = Resolver::new(files, &api.document);
         let operations = api.spec.paths.iter().flat_map(|item| &item.operations);
         for parameter in operations.flat_map(|operation| &operation.parameters) {
-            let Some(forward) = said(parameter, &files.tree) else {
+            let Some(forward) = forward_value(parameter, &files.tree) else {
                 continue;
             };
             if told.insert(forward.span()) {
@@ -84,10 +87,19 @@ fn report(parameter: &Parameter, at: Span, resolver: &Resolver<'_>, sink: &mut S
 /// `explode`, which is the default of the styles `form` and `cookie`, and with `deepObject`.
 fn spreads(parameter: &Parameter, resolver: &Resolver<'_>) -> bool {
     let node = resolver.node(parameter.node);
+    match node.get("style").and_then(NodeRef::as_str) {
+        Some("deepObject") => true,
+        _ => members_are_parameters(parameter, resolver),
+    }
+}
+
+/// True if the parameter can be an object whose members are parameters with names of their own:
+/// with `explode`, which is the default of the styles `form` and `cookie`.
+pub(super) fn members_are_parameters(parameter: &Parameter, resolver: &Resolver<'_>) -> bool {
+    let node = resolver.node(parameter.node);
     let style = node.get("style").and_then(NodeRef::as_str);
     let explode = node.get("explode").and_then(NodeRef::as_bool);
     match (style, explode) {
-        (Some("deepObject"), _) => true,
         (None | Some("form" | "cookie"), None | Some(true)) => {
             let schema = parameter.schema.map(|id| resolver.node(id));
             schema.is_some_and(|schema| can_be_object(schema, resolver))

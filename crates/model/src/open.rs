@@ -14,7 +14,7 @@ use vocab::lints::{
     UNMATCHED_ALLOW_PUBLIC,
 };
 
-/// Maximum number of operations that one finding names.
+/// Maximum number of operations named in one finding.
 const NAMED_MAX: usize = 6;
 
 /// Operation with the settings that decide on access.
@@ -53,7 +53,7 @@ enum Cause {
 
 impl Open {
     /// Checks one operation. Reports mistakes of this operation only.
-    pub(super) fn judge(
+    pub(super) fn check_operation(
         &mut self,
         operation: &AccessSettings<'_>,
         settings: &Settings,

@@ -9,6 +9,7 @@ use policy::{Checked, Phase};
 
 use super::alias::Alias;
 use super::open::{AccessSettings, Open};
+use super::redacted::Redacted;
 use super::required_auth;
 use super::security::{Schemes, Written};
 use super::settings::{ApiEntry, Settings};
@@ -29,12 +30,13 @@ pub(super) struct Context<'a> {
     pub(super) own: &'a Own<'a>,
     pub(super) schemes: &'a Schemes,
     pub(super) settings: &'a Settings,
+    pub(super) redacted: &'a Redacted<'a>,
 }
 
 /// Facts that are found while operations are resolved.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Security schemes that requirements name.
+    /// Security schemes named in requirements.
     pub(super) used: BTreeMap<String, ir::Scheme>,
     pub(super) open: Open,
     /// Operations without an upstream, each with its key and source location.
@@ -87,7 +89,7 @@ pub(super) fn access(
             security: &security.value,
             public: subject.public,
         };
-        found.open.judge(&judged, settings, sink);
+        found.open.check_operation(&judged, settings, sink);
     }
     required_auth::check(
         &security.value,

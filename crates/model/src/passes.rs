@@ -44,7 +44,7 @@ pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
         "strip_credential" => {
             "name a verifier (`auth: NAME`), or write `verify: upstream` if the upstream does not need the credential"
         }
-        _ => "name a verifier (`auth: NAME`), or remove this",
+        _ => "name a verifier (`auth: NAME`), or remove this key",
     };
     sink.push(
         Diagnostic::new(

@@ -1,6 +1,7 @@
-//! Operations for undescribed requests: `unmatched` and `undeclared_methods`, set in `apis` of
-//! gateway.yaml or at the root of the document. They have the security and the policies of the
-//! root.
+//! Operations that the document does not describe. Those for undescribed requests are here:
+//! `unmatched` and `undeclared_methods`, set in `apis` of gateway.yaml or at the root of the
+//! document. They have the security and the policies of the root, as have the endpoints of served
+//! documents ([`crate::served`]).
 
 use std::collections::BTreeSet;
 
@@ -20,13 +21,16 @@ use super::treatment::{Destination, Scopes};
 use super::{Api, Operation, Valued, media_types};
 use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 
-/// Operation for requests that the document does not describe.
+/// Operation that the document does not describe.
 #[derive(Clone, Debug)]
 pub struct Rest {
-    /// Key of the operation: `API#unmatched` or `API#undeclared`.
+    /// Key of the operation: `API#unmatched`, `API#undeclared`, `API#document` or
+    /// `API#document-page`.
     pub key: String,
-    /// Undescribed requests that the operation serves.
+    /// Requests that the operation serves. [`Owns::Described`]: those of [`Self::endpoint`].
     pub owns: Owns,
+    /// Endpoint of a served document. None for an operation for undescribed requests.
+    pub endpoint: Option<Endpoint>,
     /// Source location of the setting that creates it.
     pub span: Span,
     /// Owner: the one that the document sets, else that of the project.
@@ -43,10 +47,41 @@ pub struct Rest {
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Treatment of paths that an upstream may read as another path.
+    /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
     /// True if open streams are closed when a credential of their request expires.
     pub closes_streams: Valued<bool>,
+}
+
+/// Endpoint of a served document: GET requests for one path.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Name behind `#` in the key of the operation.
+    pub name: &'static str,
+    /// Path below the mount.
+    pub path: String,
+    /// Template that matches the path.
+    pub template: ir::Template,
+}
+
+impl Endpoint {
+    /// Method of the endpoint.
+    pub const METHOD: &str = "GET";
+
+    pub(super) fn new(name: &'static str, path: &str) -> Self {
+        Self {
+            name,
+            path: path.to_owned(),
+            template: ir::Template::parse(path).expect("a path that was checked"),
+        }
+    }
+}
+
+impl Rest {
+    /// True if the operation serves requests that the document does not describe.
+    pub(crate) fn is_undescribed(&self) -> bool {
+        self.endpoint.is_none()
+    }
 }
 
 /// Resolves the operations for undescribed requests, at most one of each kind.
@@ -157,17 +192,14 @@ fn one(
     check_path_texts(&chain, own, &everything(), sink);
     media_types::check(&chain, own, (Mode::Off, None), span, sink);
     authenticated(&mut chain, &security, own, settings);
-    let owner = extension.and_then(|node| node.get("owner"));
     Some(Rest {
-        owner: owner
-            .and_then(NodeRef::scalar_text)
-            .map(str::to_owned)
-            .or_else(|| settings.owner.clone()),
+        owner: owner(context),
         max_body_bytes: scopes.max_body(settings),
         path_readings: scopes.path_readings(settings, &everything()),
         closes_streams: scopes.closes_streams(settings),
         key,
         owns,
+        endpoint: None,
         span,
         security,
         chain,
@@ -175,6 +207,13 @@ fn one(
         split,
         timeout_ms,
     })
+}
+
+/// Owner: the one that the document sets, else that of the project.
+pub(super) fn owner(context: &Context<'_>) -> Option<String> {
+    let said = context.extension.and_then(|node| node.get("owner"));
+    let said = said.and_then(NodeRef::scalar_text).map(str::to_owned);
+    said.or_else(|| context.settings.owner.clone())
 }
 
 /// Template that matches every path below the mount.
@@ -356,7 +395,7 @@ impl Round<'_> {
     }
 }
 
-/// Path at which two APIs would serve the same undescribed requests.
+/// Finds a path at which two APIs would serve the same undescribed requests.
 fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     let mounts = a
         .mounts

@@ -55,11 +55,11 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
-            // Some pairs with a trailing-slash twin cannot conflict.
+            // Some pairs with a trailing-slash variant cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 lookalike_conditions::of_two(first, second, sink);
-                table.judge(first, second, &mut meetings, &mut overlaps);
+                table.compare_routes(first, second, &mut meetings, &mut overlaps);
             }
         }
         surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
@@ -68,6 +68,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     first_few(overlaps, sink);
     surprise::hidden_mounts(apis, sink);
     rest::clashes(apis, sink);
+    crate::served::clashes(apis, sink);
     rest::check_bypasses(apis, sink);
     for api in apis {
         breadth::check(api, sink);
@@ -125,9 +126,9 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     }
 }
 
-/// True if a pair of routes with a trailing-slash twin can conflict. False for two twins, because
-/// their declared paths are compared. False also for templates that match the same paths, because a
-/// declared path takes precedence over a twin.
+/// True if a pair of routes with a trailing-slash variant can conflict. False for two variants,
+/// because their declared paths are compared. False also for templates that match the same paths,
+/// because a declared path takes precedence over a trailing-slash variant.
 fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     let same =
         subset(&first.template, &second.template) && subset(&second.template, &first.template);
@@ -250,7 +251,7 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    fn judge<'m>(
+    fn compare_routes<'m>(
         &self,
         first: &Route<'m>,
         second: &Route<'m>,
@@ -345,8 +346,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Reports two overlapping routes if, by the schemas of the parameters, a request that matches
-    /// both can be valid only for the route that does not receive it.
+    /// Reports two overlapping routes whose common requests the winner receives and its parameter
+    /// schemas refuse, although some of them are valid for the loser.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
         // With blocking validation, the winner refuses these requests, so the loser never receives
@@ -400,8 +401,8 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let greater = templates(greater);
     templates(lesser).iter().all(|(own, own_twin)| {
         greater.iter().any(|(other, twin)| {
-            // A declared path takes precedence over the twin of another path, regardless of
-            // priorities.
+            // A declared path takes precedence over the trailing-slash variant of another path,
+            // regardless of priorities.
             let beaten = *twin && !own_twin && subset(other, own);
             subset(own, other) && !beaten
         })
@@ -443,6 +444,6 @@ fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
             operation.span,
             format!("no URL reaches `{}`: {why}", operation.key),
         )
-        .help("remove it, or change it"),
+        .help("change its path or method, or remove it"),
     );
 }

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// Name of the gate for changes of release rules.
 pub const GATE: &str = "rules";
 
-/// Id of the change that is reported if the rules of the old side are unknown.
+/// Id of the change that is reported if the rules of the old version are unknown.
 pub const UNKNOWN: &str = "rules-unknown";
 
 /// Rules of a project.
@@ -112,7 +112,7 @@ impl Rules {
 
     /// Gates that apply to changes of this side's rules.
     #[must_use]
-    pub fn judges(&self) -> Vec<String> {
+    pub fn rule_gates(&self) -> Vec<String> {
         let mut gates: Vec<String> = self.gates.iter().cloned().collect();
         if !gates.is_empty() && !self.gates.contains(GATE) {
             gates.push(GATE.to_owned());

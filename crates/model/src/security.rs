@@ -42,7 +42,7 @@ struct Scheme {
     lacks_scopes: Option<String>,
 }
 
-/// Verifiers that the schemes of a document can name.
+/// Verifiers that can be named in the schemes of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Verifiers<'v> {
     /// Name of the API.
@@ -535,9 +535,9 @@ fn bind_one(
             .into_iter()
             .find_map(get);
         if let Some(wanted) = wanted {
-            let message = "no caller is known: the upstream checks the credential";
+            let message = "no effect: the upstream checks the credential, so the gateway does not identify the caller";
             let finding = Diagnostic::new(&shape::BAD_VALUE, wanted.span(), message);
-            sink.push(finding.help("name a verifier (`auth: NAME`), or remove this"));
+            sink.push(finding.help("name a verifier (`auth: NAME`), or remove this key"));
         }
         return Some(bound(place, ir::Verify::Upstream, None));
     }

@@ -21,12 +21,12 @@ use crate::{Api, Settings};
 /// method, host and path at the upstream, followed by ` at the upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Selection(BTreeMap<String, Selected>);
+pub struct Selection(BTreeMap<String, RequestGroup>);
 
 /// Operations with the same requests at different hosts or listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Selected {
+struct RequestGroup {
     /// Number of operations.
     operations: u32,
     /// Number of these operations that an invariant selects, by the name of the invariant. Absent:
@@ -126,14 +126,14 @@ impl Selection {
     /// although `new` still serves them.
     #[must_use]
     pub fn lost<'a>(&'a self, new: &Self, invariant: &str) -> BTreeSet<&'a str> {
-        let count = |selected: &Selected| {
+        let count = |selected: &RequestGroup| {
             let within = selected.invariants.get(invariant).copied();
             let within = within.unwrap_or_default();
             (within, selected.operations.saturating_sub(within))
         };
         let lost = self.0.iter().filter(|(request, was)| {
             let ((was_in, was_out), is) = (count(was), new.0.get(*request).map(count));
-            // If no invariant of the new side selects by names, the new side is empty. The
+            // If no invariant of the new version selects by names, the new version is empty. The
             // invariant itself has then changed.
             is.is_some_and(|(is_in, is_out)| is_in < was_in && is_out > was_out)
         });

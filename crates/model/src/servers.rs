@@ -1,4 +1,4 @@
-//! Upstreams that the servers of a document name: `servers[].x-gateway`.
+//! Upstreams named in the servers of a document: `servers[].x-gateway`.
 //!
 //! As in OpenAPI, the nearest list applies as a whole: that of the operation, else of the path,
 //! else of the document. A server that names an upstream has the same effect as `x-gateway:
@@ -20,7 +20,7 @@ pub(super) enum Level {
     Operation,
 }
 
-/// Upstreams that the nearest servers name. Empty if they name none.
+/// Upstreams named in the nearest servers. Empty if they name none.
 pub(super) struct Servers<'a> {
     level: Level,
     shares: Vec<Share<'a>>,
@@ -63,7 +63,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// First upstream that the list names, if the list is at this level.
+    /// First upstream named in the list, if the list is at this level.
     pub(super) fn upstream_at(&self, level: Level) -> Option<NodeRef<'a>> {
         let first = self.shares.first().filter(|_| self.level == level);
         first.map(|share| share.upstream)

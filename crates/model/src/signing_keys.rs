@@ -13,7 +13,7 @@ const DAY_S: u64 = 86_400;
 /// Time before expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// Reports active keys that have expired, or expire within 30 days of [`Files::judged_at_s`]. The
+/// Reports active keys that have expired, or expire within 30 days of [`Files::check_time_s`]. The
 /// findings are placed at the project's name, because the trust file is not a source, and its text
 /// is never shown.
 pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
@@ -23,7 +23,7 @@ pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
     let Ok(root) = serde_json::from_slice::<Value>(&bytes) else {
         return;
     };
-    let now = Moment::from_unix_s(files.judged_at_s());
+    let now = Moment::from_unix_s(files.check_time_s());
     for key in root["keys"].as_array().into_iter().flatten() {
         let text = |name: &str| key[name].as_str().unwrap_or_default();
         let Ok(end) = text("not_after").parse::<Moment>() else {

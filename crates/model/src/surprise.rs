@@ -198,7 +198,7 @@ pub(super) fn methods_that_fall_through(
     }
 }
 
-/// Hosts that the mounts name, by listener.
+/// Hosts named in the mounts, by listener.
 fn named<'m>(
     mounts: &mut dyn Iterator<Item = &'m Defined<ir::Mount>>,
 ) -> BTreeMap<&'m str, BTreeSet<&'m str>> {
@@ -212,7 +212,7 @@ fn named<'m>(
     named
 }
 
-/// Reports mounts without hosts that receive no requests for hosts that other APIs name.
+/// Reports mounts without hosts that receive no requests for hosts named in other APIs.
 pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     let mounts = || {
         apis.iter()

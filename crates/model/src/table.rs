@@ -25,7 +25,7 @@ pub(super) struct Route<'m> {
     pub(super) template: Template,
     /// Base path of the mount.
     pub(super) base_path: &'m str,
-    /// True if the template is the trailing-slash twin of the written path.
+    /// True if the template is the trailing-slash variant of the written path.
     pub(super) twin: bool,
 }
 

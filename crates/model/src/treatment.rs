@@ -165,7 +165,7 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Treatment of paths that an upstream may read as another path. Default: `strict`. Always
+    /// Handling of paths that an upstream may read as another path. Default: `strict`. Always
     /// `keep` if the path item does not set it and its own path can be read as another path.
     pub(super) fn path_readings(
         &self,
@@ -188,8 +188,8 @@ impl<'a> Scopes<'a> {
         self.inherit("streams", start, &default, path_item::closes_streams)
     }
 
-    /// Chain in phase order, without `authenticate`. Policies that run in no phase (`timeout`) come
-    /// last.
+    /// Builds the chain in phase order, without `authenticate`. Policies that run in no phase
+    /// (`timeout`) come last.
     pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
         let own = self.own;
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();

@@ -24,7 +24,7 @@ pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
                 .related(first.span, "requests that satisfy both are admitted here")
                 .help(match repeats {
                     true => "remove it",
-                    false => "remove it; or put it first, so that it decides who the caller of requests with all its credentials is",
+                    false => "remove it, or put it first, so that it identifies the caller of requests with all its credentials",
                 }),
         );
     }

@@ -95,7 +95,8 @@ const CHECKED_BYTES_MAX: u64 = 8 << 20;
 fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
     for response in &described.responses {
         for one in &response.media_types {
-            if one.says.get("schema").is_some() && !validator::is_read_in_responses(&one.name) {
+            if one.definition.get("schema").is_some() && !validator::is_read_in_responses(&one.name)
+            {
                 let message = format!(
                     "responses {} of the type `{}` of `{}` are not checked",
                     response.status, one.name, operation.key
@@ -114,7 +115,10 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
             .max_body_bytes
             .value
             .is_some_and(|length| length > CHECKED_BYTES_MAX);
-        if one.says.get("schema").is_some() && one.name == "multipart/form-data" && is_streamed {
+        if one.definition.get("schema").is_some()
+            && one.name == "multipart/form-data"
+            && is_streamed
+        {
             let message = format!(
                 "multipart bodies of `{}` that are longer than 8MiB are not checked",
                 operation.key
@@ -125,7 +129,7 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
                     .help("the upstream must check them; with `max_body: 8MiB` longer ones are refused"),
             );
         }
-        if one.says.get("schema").is_some() && !validator::is_read(&one.name) {
+        if one.definition.get("schema").is_some() && !validator::is_read(&one.name) {
             let message = format!(
                 "bodies of the type `{}` of `{}` are not checked",
                 one.name, operation.key

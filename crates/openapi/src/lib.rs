@@ -1,9 +1,12 @@
 //! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] defines the
-//! rules, and [`check`] runs them.
+//! rules, [`check`] runs them, and [`strip`] makes documents public,
+//! and [`page`] shows them.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod check;
 pub mod lint;
 pub mod overlay;
+pub mod page;
 pub mod spec;
+pub mod strip;

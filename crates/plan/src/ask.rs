@@ -60,7 +60,7 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
         Asker::Password => &[],
-        // No request of another client is in flight, so that a permit is free.
+        // gwc assumes that no other request is in flight, so a permit is free.
         Asker::Concurrency => &[],
         // `outage` is the only assumption. Without it, the counters of the store are zero.
         Asker::Store => &["outage"],
@@ -324,7 +324,7 @@ pub struct Question {
     pub unix_s: u64,
 }
 
-/// Ranges of the files that `allow_file` and `deny_file` name, by reference (`${file:PATH}`).
+/// Ranges of the files named by `allow_file` and `deny_file`, by reference (`${file:PATH}`).
 pub type RangeFiles = BTreeMap<String, Addresses>;
 
 /// References of all `allow_file` and `deny_file` of a gateway.
@@ -416,9 +416,9 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the listener refuses it. A token whose verifier asks another service
-    /// counts as forged, except a witness's token. Without [`Question::body`], the request counts as
-    /// valid for its description. A decision that depends on any other answer stays open
+    /// Decides a request, unless the listener refuses it. A token whose verifier asks another
+    /// service counts as forged, except a witness's token. Without [`Question::body`], the request
+    /// counts as valid for its description. A decision that depends on any other answer stays open
     /// ([`Verdict::Ask`]).
     ///
     /// # Errors
@@ -432,7 +432,7 @@ impl Oracle {
             None => &self.usual[..],
             Some(_) => &self.usual[..self.about_tokens],
         };
-        self.ask_with(question, usual, see)
+        self.decide_with(question, usual, see)
     }
 
     /// Decides a request with assumed answers of other services, unless the listener refuses it.
@@ -440,7 +440,7 @@ impl Oracle {
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
-    pub fn ask_with<T>(
+    pub fn decide_with<T>(
         &self,
         question: &Question,
         assumptions: &[Assumption],
@@ -468,7 +468,7 @@ impl Oracle {
             &mut cx,
         );
         while let Verdict::Ask(effect) = &decided.verdict {
-            let askers = self.askers(&decided, effect);
+            let askers = self.asker_names(&decided, effect);
             let mut fitting = assumptions
                 .iter()
                 .filter(|one| askers.contains(&&*one.asker));
@@ -499,7 +499,7 @@ impl Oracle {
 
     /// Names of the policy, or of the verifiers, that need the answer to an effect.
     #[must_use]
-    pub fn askers<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
+    pub fn asker_names<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {
             let chain = &route.treatment.chain;
             chain.get(decided.ran.checked_sub(1)?)

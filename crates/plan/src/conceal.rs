@@ -1,14 +1,14 @@
 //! Removal of text from files that Git does not track. Such files may contain credentials that CI
 //! jobs write, and the author of a change chooses which files gwc reads.
 
-use model::source_map::Concealed;
+use model::source_map::ConcealedTexts;
 use serde_json::Value;
 
 use crate::{Plan, Witness};
 
 /// Replaces text from concealed files in all lines of a plan by a placeholder. Fingerprints do not
 /// change.
-pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
+pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
     if concealed.is_empty() {
         return;
     }
@@ -40,7 +40,7 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
 }
 
 /// True if a request contains text of a concealed file.
-fn is_shown(concealed: &Concealed, witness: &Witness) -> bool {
+fn is_shown(concealed: &ConcealedTexts, witness: &Witness) -> bool {
     let headers = witness.headers.iter();
     let texts = headers.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
     let mut texts = texts
@@ -53,7 +53,7 @@ fn hint(path: &str) -> String {
     format!("… ({path} is not tracked by Git)")
 }
 
-fn without(concealed: &Concealed, value: Value) -> Value {
+fn without(concealed: &ConcealedTexts, value: Value) -> Value {
     match value {
         Value::String(text) => match concealed.shown_by(&text) {
             Some(path) => hint(path).into(),

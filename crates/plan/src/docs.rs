@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Change, Class, OperationRef, Plan, Section};
-use model::contract::prose::kept;
+use model::contract::prose::shortened;
 use model::source_map::{ApiProse, OperationSource, SourceMap};
 
 /// Compares the prose of APIs, and of operations that both sides have.
 pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
-    let moved = came_or_went(plan);
+    let moved = added_or_removed_parts(plan);
     for (key, after) in &new.operations {
         let Some(before) = old.operations.get(key) else {
             continue;
@@ -81,7 +81,7 @@ fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
 
 /// Parts that were added to or removed from operations, by operation key. Changes of their prose
 /// are not reported.
-fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+fn added_or_removed_parts(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in &plan.changes {
         if change.section == Section::Breaking && (change.old.is_null() || change.new.is_null()) {
@@ -115,7 +115,7 @@ fn line(subject: String, old: Value, new: Value) -> Change {
 }
 
 fn of_operation(before: &OperationSource, after: &OperationSource) -> Vec<Line> {
-    let text = |text: &Option<String>| json!(text.as_deref().map(kept));
+    let text = |text: &Option<String>| json!(text.as_deref().map(shortened));
     let tags = |side: &OperationSource| -> Value {
         let sorted: BTreeSet<&String> = side.tags.iter().collect();
         json!(sorted)

@@ -152,7 +152,7 @@ impl Served {
         change.why_none = match (&self.witness, class) {
             (Some(_), _) => None,
             (None, Class::Expose) => self.why_none,
-            (None, _) => Some("nothing is deployed to compare with"),
+            (None, _) => Some("no deployed version to compare with"),
         };
         change.witness = self.witness;
         change

@@ -11,7 +11,7 @@ use super::report::{Report, symbol, what};
 use super::{Change, Class, Section, short};
 use diag::text::printable;
 
-/// Maximum number of operations that a line about several operations names.
+/// Maximum number of operations named in a line about several operations.
 const NAMED_MAX: usize = 5;
 
 /// Number of operations from which additions or removals at several places are one line.
@@ -83,6 +83,13 @@ pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     groups.into_iter().map(line).collect()
 }
 
+/// Lines of the changes with one line for each operation that moved, and for each other change.
+#[must_use]
+pub fn moves<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
+    let units = moved(report, changes).into_iter();
+    units.map(|unit| line(vec![unit])).collect()
+}
+
 /// Groups of units with equal keys. A unit without a key is a group of its own.
 fn grouped<'a>(
     units: Vec<Unit<'a>>,
@@ -122,12 +129,18 @@ impl Line<'_> {
         others.count()
     }
 
+    /// True for operations whose path, host, listener or method is another one.
+    #[must_use]
+    pub fn is_move(&self) -> bool {
+        self.label != self.class.name()
+    }
+
     /// Symbol of the line.
     #[must_use]
     pub fn symbol(&self) -> &'static str {
-        match self.label == self.class.name() {
-            true => symbol(self.class),
-            false => "~",
+        match self.is_move() {
+            true => "~",
+            false => symbol(self.class),
         }
     }
 
@@ -279,7 +292,7 @@ struct Stems {
 fn stems(from: &str, to: &str) -> Stems {
     let sides: [Vec<&str>; 2] = [from, to].map(|path| path.split('/').collect());
     let [old, new] = &sides;
-    // The text before the first slash is empty on both sides and belongs to the beginnings.
+    // Each path begins with a slash, so the first segment is always empty. Exclude it.
     let common_max = old.len().min(new.len()) - 1;
     let pairs = old.iter().rev().zip(new.iter().rev());
     let common = pairs.take_while(|(a, b)| a == b).count().min(common_max);

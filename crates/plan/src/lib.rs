@@ -3,12 +3,14 @@
 //! [`compare`] compares two sides. [`routing`] determines which route handles which requests,
 //! [`security`] compares access, and [`witness`] builds a request for which the old and the new
 //! engine decide differently. [`details`] compares everything else. [`review`] applies gates and
-//! acknowledgements. [`human`], [`json`], [`markdown`] and [`github`] write the plan.
+//! acknowledgements. [`human`], [`json`], [`markdown`], [`html`] and
+//! [`github`] write the plan.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod ask;
 mod change;
+pub mod changelog;
 pub mod checks;
 mod class;
 pub mod clients;
@@ -23,6 +25,7 @@ pub mod fold;
 mod gates;
 pub mod github;
 mod group;
+pub mod html;
 pub mod human;
 pub mod ids;
 pub mod json;
@@ -34,6 +37,7 @@ mod places;
 mod reach;
 mod reaches;
 mod remainder;
+pub mod replay;
 pub mod report;
 pub mod review;
 pub mod route;
@@ -220,6 +224,7 @@ fn bare(bundle: Digest, half: remainder::Half) -> Side {
             consumers_file: None,
             prose: Default::default(),
             sites: Default::default(),
+            documents: Default::default(),
         },
         source: None,
     }

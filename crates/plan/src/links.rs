@@ -17,7 +17,7 @@ pub enum Side {
 
 /// Source location of a value, with the word that precedes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Located<'a> {
+pub struct SourceLink<'a> {
     /// `was`, `now`, or `at` for a location that both sides have.
     pub word: &'static str,
     /// Side to whose files the location belongs.
@@ -26,7 +26,7 @@ pub struct Located<'a> {
     pub place: &'a Place,
 }
 
-impl Located<'_> {
+impl SourceLink<'_> {
     /// Text of the location: `apis/orders.yaml:12:7`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -37,8 +37,8 @@ impl Located<'_> {
 
 /// Source locations of the old and the new value, if known. Equal locations are one.
 #[must_use]
-pub fn located(change: &Change) -> Vec<Located<'_>> {
-    let of = |word, side, place| Located { word, side, place };
+pub fn located(change: &Change) -> Vec<SourceLink<'_>> {
+    let of = |word, side, place| SourceLink { word, side, place };
     match (&change.source_old, &change.source_new) {
         (Some(old), Some(new)) if old == new => vec![of("at", Side::New, new)],
         (old, new) => {
@@ -104,7 +104,7 @@ impl Links {
     /// Address of a place. `None` without an address of its side, and for files outside of the
     /// project folder.
     #[must_use]
-    pub fn to(&self, located: &Located<'_>) -> Option<String> {
+    pub fn to(&self, located: &SourceLink<'_>) -> Option<String> {
         let base = match located.side {
             Side::Old => self.old.as_ref()?,
             Side::New => self.new.as_ref()?,
@@ -160,7 +160,7 @@ mod tests {
                 line: 3,
                 column: 5,
             };
-            links.to(&Located {
+            links.to(&SourceLink {
                 word: "at",
                 side,
                 place: &place,

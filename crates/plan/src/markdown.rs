@@ -7,7 +7,7 @@
 
 use super::count::counted;
 use super::fold::{self, Line};
-use super::links::{Located, located};
+use super::links::{SourceLink, located};
 use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence, what};
 use super::words;
 use super::{Change, Section};
@@ -272,7 +272,7 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
 
 /// Source locations of a change, as links if their addresses are known.
 fn places(report: &Report<'_>, change: &Change) -> String {
-    let place = |one: Located<'_>| {
+    let place = |one: SourceLink<'_>| {
         let (word, text) = (one.word, code(&one.text(), SPAN_MAX));
         match report.subject.links.to(&one) {
             Some(link) => format!("{word} [{text}]({link})"),
@@ -293,7 +293,7 @@ fn environments_text(report: &Report<'_>, change: &Change) -> String {
 
 /// Formats a code span on one line. The fence is longer than any run of backticks in the text, so
 /// that the text cannot end the span.
-fn code(text: &str, chars_max: usize) -> String {
+pub(super) fn code(text: &str, chars_max: usize) -> String {
     let text = printable(text);
     let mut clipped: String = text.chars().take(chars_max).collect();
     if clipped.len() < text.len() {

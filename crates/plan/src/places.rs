@@ -138,8 +138,8 @@ impl<'a> View<'a> {
             .or_else(|| Some(written.place.clone()))
     }
 
-    /// Source location of the first differing setting below the policy key that a change names. For
-    /// a change of a credential: the location of the consumer's keys.
+    /// Source location of the first differing setting below the policy key named in a change. For a
+    /// change of a credential: the location of the consumer's keys.
     fn setting(&self, change: &Change, other: &View<'_>) -> Option<&'a Place> {
         if let Some(consumer) = change.subject.strip_prefix("consumer ")
             && change.id.starts_with("credential-")

@@ -1,4 +1,4 @@
-//! Operations that a change of a definition reaches, as plans list them.
+//! Operations that a changed definition affects, as plans list them.
 
 use std::collections::BTreeSet;
 

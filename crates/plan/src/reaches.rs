@@ -1,7 +1,7 @@
 //! Operations that a changed definition reaches: those of both sides that use the policy, upstream,
 //! verifier, security scheme, mount, listener or API of the change.
 //!
-//! The operations are no part of the change's fingerprint: an acknowledged edit of a definition
+//! The operations are not part of the change's fingerprint: an acknowledged edit of a definition
 //! stays acknowledged when another operation begins to use the definition.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ enum Used<'a> {
 }
 
 impl<'a> Used<'a> {
-    /// Definitions that a subject names, such as `upstream u targets.a.url`.
+    /// Definitions named by a subject, such as `upstream u targets.a.url`.
     fn of(subject: &'a str) -> Vec<Self> {
         let words: Vec<&str> = subject.split(' ').collect();
         let [kind, name, rest @ ..] = &words[..] else {

@@ -1,9 +1,9 @@
 //! Differences that no change of a plan describes, although the plan describes others.
 //!
 //! The two gateways are divided into parts: definitions, mounts, settings, and the fields of
-//! operations. A part that differs, and that no change names, is compared alone: with a gateway
-//! that differs from the old one in this part only. If that comparison has no change, no rule
-//! describes the part. Contracts are no parts: [`crate::clients`] compares every keyword of them.
+//! operations. A part that differs and is named in no change is compared alone: with a gateway that
+//! differs from the old one in this part only. If that comparison has no change, no rule describes
+//! the part. Contracts are not included: [`crate::clients`] compares every keyword of them.
 
 mod operations;
 
@@ -25,7 +25,8 @@ const UNCLASSIFIED: &str = "unclassified";
 /// [`UNCLASSIFIED`], without a comparison.
 const ALONE_MAX: usize = 64;
 
-/// Maximum number of changed parts of gateway.yaml whose effect is compared part by part, for one API.
+/// Maximum number of changed parts of gateway.yaml whose effect is compared part by part, for one
+/// API.
 const NEAR_MAX: usize = 4_096;
 
 /// Gateway and contracts of one side of a comparison of one part.
@@ -38,19 +39,19 @@ pub(super) struct Half {
 /// Comparison of two gateways. `None` if they cannot be compared.
 pub(super) type Compare<'c> = &'c dyn Fn(Half, Half) -> Option<Vec<Change>>;
 
-/// Part that differs and that no change of the plan names.
+/// Part that differs and is named in no change of the plan.
 struct Part<'a> {
     /// Name of the part, as in subjects of changes.
     subject: String,
     /// Digests of the part on both sides.
     digests: [String; 2],
-    /// Operations that differ in this part, as references of the new side. Empty if the part belongs
-    /// to no operation.
+    /// Operations that differ in this part, as references of the new side. Empty if the part
+    /// belongs to no operation.
     operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
     /// Field in which the operations differ. None: the whole operation.
     field: Option<Field>,
     /// Gateways that differ in this part only, with one API that names it. Their comparison takes
-    /// little time. None for a part that no API names.
+    /// little time. None for a part named in no API.
     near: Option<Box<dyn Fn() -> (Half, Half) + 'a>>,
     /// Gateways that differ in this part only.
     alone: Box<dyn Fn() -> (Half, Half) + 'a>,
@@ -281,7 +282,7 @@ fn half(side: &Lowered) -> Half {
     }
 }
 
-/// Operations and subjects that a list of changes names.
+/// Operations and subjects named in a list of changes.
 struct ChangeIndex<'c> {
     by_operation: HashMap<&'c str, Vec<&'c Change>>,
     subjects: BTreeSet<&'c str>,
@@ -377,6 +378,8 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
             required,
             declared,
             errors,
+            // Policies name the documents.
+            documents: _,
         } = shared;
         digest(&(project, expose_bundle, required, declared, errors))
     };

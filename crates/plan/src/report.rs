@@ -240,11 +240,21 @@ fn paths(change: &Change, operation: &OperationRef) -> String {
     format!("{} paths: {}{more}", all.len(), named.join(", "))
 }
 
-/// Formats a change as an arrow: `access: header x-key → open to everyone`, without the subject if
-/// [`what`] shows it. A change of a client contract begins with the id of its check, and with
-/// `(warn)` if it is only a warning. A first release has no former value.
+/// Subject of a change and its values, safe for display.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values {
+    /// Subject with a final `: `. Empty if [`what`] shows it. A change of a client contract begins
+    /// with the id of its check, and with `(warn)` if it is only a warning.
+    pub subject: String,
+    /// Former value. `None` for a first release.
+    pub old: Option<String>,
+    /// New value.
+    pub new: String,
+}
+
+/// Returns the subject of a change and its values.
 #[must_use]
-pub fn arrow(change: &Change) -> String {
+pub fn values(change: &Change) -> Values {
     let check = match &change.message {
         Some(message) if message.level == Level::Warn => format!("{} (warn) ", change.id),
         Some(_) => format!("{} ", change.id),
@@ -255,11 +265,22 @@ pub fn arrow(change: &Change) -> String {
         false => format!("{}: ", words::subject(change)),
     };
     let [old, new] = words::values(change).map(|text| shortened(change, text));
-    let both = match change.id {
-        "first-release" => new,
-        _ => format!("{old} → {new}"),
-    };
-    printable(&format!("{check}{subject}{both}"))
+    let has_old = change.id != "first-release";
+    Values {
+        subject: printable(&format!("{check}{subject}")),
+        old: has_old.then(|| printable(&old)),
+        new: printable(&new),
+    }
+}
+
+/// Formats a change as an arrow: `access: header x-key → open to everyone`.
+#[must_use]
+pub fn arrow(change: &Change) -> String {
+    let Values { subject, old, new } = values(change);
+    match old {
+        Some(old) => format!("{subject}{old} → {new}"),
+        None => format!("{subject}{new}"),
+    }
 }
 
 /// True if the old and the new value say more than [`what`]. The values of added and removed
@@ -349,7 +370,7 @@ pub fn sentence(witness: &Witness) -> String {
     ))
 }
 
-/// True if a field only carries a credential that the sentence names.
+/// True if a field only carries a credential named in the sentence.
 fn is_credential(witness: &Witness, name: &str) -> bool {
     witness.credentials.iter().any(|credential| {
         let mut words = credential.scheme.split(' ');

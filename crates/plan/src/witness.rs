@@ -34,7 +34,7 @@ pub(crate) const OWNER: &str = "~witness";
 pub struct RoleSets(BTreeSet<BTreeSet<String>>);
 
 impl RoleSets {
-    /// Sets of roles that requirements of these gateways name: of each alternative, and of each
+    /// Sets of roles named in requirements of these gateways: of each alternative, and of each
     /// scheme of an API.
     pub fn of<'g>(gateways: impl IntoIterator<Item = &'g Gateway>) -> Self {
         let mut sets = BTreeSet::from([BTreeSet::new()]);
@@ -49,7 +49,7 @@ impl RoleSets {
     }
 }
 
-/// Roles that schemes of a requirement name.
+/// Roles named in schemes of a requirement.
 pub(crate) fn required_roles<'u>(
     uses: impl IntoIterator<Item = &'u ir::SchemeUse>,
 ) -> BTreeSet<String> {
@@ -73,8 +73,8 @@ pub fn with_witness(gateway: &Gateway, sets: &RoleSets) -> Gateway {
 }
 
 /// Returns a gateway in which the consumer `consumer` owns the API keys and passwords of witnesses.
-/// `None`: consumers without groups, one for each set of roles, whose names gateway.yaml cannot
-/// define.
+/// With `None`, the credentials belong to additional consumers without groups, one for each set of
+/// roles. gateway.yaml cannot define their names.
 pub(crate) fn with_credentials_of(
     gateway: &Gateway,
     consumer: Option<&str>,

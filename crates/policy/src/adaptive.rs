@@ -96,8 +96,8 @@ struct Estimate {
 // === impl Estimates ===
 
 impl Estimates {
-    /// Estimate of a key, and its current limit. `None` if no slot is free. `names` are those of
-    /// the policy and of the route.
+    /// Finds or creates the estimate of a key. Returns its id and its current limit. `None` if no
+    /// slot is free. `names` are those of the policy and of the route.
     pub(crate) fn of(
         &self,
         tag: u64,

@@ -91,7 +91,7 @@ pub struct Call {
 }
 
 /// Cache times of the answers to a question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Keep {
     /// Cache times in milliseconds: of an answer that admits the request, and of one that refuses
     /// it.
@@ -99,9 +99,37 @@ pub struct Keep {
     /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Function that returns the kind of an answer. `None`: the answer is unusable. It is not
-    /// cached, and an expired answer may be used instead, as in an outage.
-    pub kind: fn(&Answered) -> Option<Kept>,
+    /// Method that finds the kind of an answer.
+    pub kind: KindOf,
+}
+
+/// Method that finds the kind of an answer.
+#[derive(Clone, Debug)]
+pub enum KindOf {
+    /// Function of an unsigned answer. `None`: the answer is unusable.
+    Unsigned(fn(&Answered) -> Option<Kept>),
+    /// Verifier of signed answers.
+    Signed(Arc<dyn AnswerVerifier>),
+}
+
+/// Verifier of signed answers. The trait keeps this module free of verifiers. It is called once per
+/// answer of a service, not per request.
+pub trait AnswerVerifier: fmt::Debug + Send + Sync {
+    /// Use of an answer that has just arrived. `times_ms` are the cache times of [`Keep`].
+    fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use;
+}
+
+/// Use of an answer that has just arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// The answer is cached under this kind.
+    Keep(Kept),
+    /// Only the requests that wait for the answer use it. Its signature is not verified yet, or it
+    /// ends before its cache time.
+    Once,
+    /// The answer is unusable. It is not cached, and an expired answer may be used instead, as in
+    /// an outage.
+    Unusable,
 }
 
 /// Kind of a cached answer. Refusing answers have a separate cache, so that wrong credentials do
@@ -310,6 +338,19 @@ impl fmt::Debug for Call {
             .field("asker", &self.asker)
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Keep ===
+
+impl Keep {
+    /// Use of an answer that has just arrived.
+    #[must_use]
+    pub fn use_of(&self, answered: &Answered) -> Use {
+        match &self.kind {
+            KindOf::Unsigned(kind) => kind(answered).map_or(Use::Unusable, Use::Keep),
+            KindOf::Signed(verifier) => verifier.use_of(answered, self.times_ms),
+        }
     }
 }
 

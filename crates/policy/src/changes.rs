@@ -34,7 +34,7 @@ pub struct Row {
     /// Id of a change of a setting at this path in plans. Default: the id of the table.
     pub id: Option<&'static str>,
     /// Effect of a difference on requests.
-    pub way: Direction,
+    pub direction: Direction,
 }
 
 /// Direction of a setting: how a difference in its value affects requests.
@@ -54,9 +54,12 @@ pub enum Direction {
     Either,
     /// Like [`Self::More`], with this default. 0 disables the check.
     MoreOrOff(u128),
-    /// The value identifies the sender of a request to the upstream, or ends exchanges when a
-    /// credential expires. Adding it strengthens, removing it weakens.
-    Tells,
+    /// The value identifies the sender of a request to the upstream, ends exchanges when a
+    /// credential expires, or removes a part of the request. Adding it strengthens, removing it weakens.
+    Protects,
+    /// Form of a value in logs: `redact` hides more than `hash`, which hides more than no setting,
+    /// and `keep` hides least. Hiding more strengthens, hiding less weakens.
+    Hides,
     /// The value decides where traffic goes, or its share.
     Moves,
     /// The value is part of a list of traffic shares. A change of the list is reported as one
@@ -107,11 +110,11 @@ pub enum Absent {
 /// absent.
 #[macro_export]
 macro_rules! change_rows {
-    ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
+    ($($($key:literal).+ $(as $id:literal)? : $direction:expr;)*) => {
         &[$($crate::changes::Row {
             path: &[$($key),+],
             id: $crate::change_rows!(@ $($id)?),
-            way: $way,
+            direction: $direction,
         }),*]
     };
     (@ $id:literal) => { Some($id) };

@@ -9,6 +9,10 @@
 
 use crate::declared::{Settings, Value};
 
+/// Bytes that a name with one value takes beside the texts: two pointers with lengths, and two
+/// allocations.
+const SINGLE_BYTES: usize = 64;
+
 /// Name of a claim that has a list of values, and the values.
 type Several = (Box<str>, Vec<Box<str>>);
 
@@ -60,6 +64,17 @@ impl Claims {
             Some((known, values)) if **known == *name => values.push(value.into()),
             _ => self.lists.push((name.into(), vec![value.into()])),
         }
+    }
+
+    /// Estimated size of the content in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let single = self.single.iter();
+        let single = single.map(|(name, value)| name.len() + value.len() + SINGLE_BYTES);
+        let lists = self.lists.iter().map(|(name, values)| {
+            let texts = values.iter().map(|value| value.len() + SINGLE_BYTES / 2);
+            name.len() + SINGLE_BYTES + texts.sum::<usize>()
+        });
+        single.chain(lists).sum()
     }
 
     /// Creates claims with one value each. `claims` must be sorted by name and without duplicates.

@@ -12,7 +12,7 @@ use http::uri::PathAndQuery;
 use crate::ask::Answers;
 use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
-use crate::auth::mtls::Presented;
+use crate::auth::mtls::PresentedCertificates;
 use crate::auth::oidc::Visit;
 use crate::auth::{Fault, Replays};
 use crate::body_limits::BodyLimits;
@@ -52,7 +52,7 @@ pub struct Cx<'a> {
     /// Authenticated caller, set by authentication.
     pub principal: Option<Principal<'a>>,
     /// Certificates of the connection. None if there is none.
-    pub presented: Option<&'a Presented>,
+    pub presented: Option<&'a PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<HeaderValue>,
     /// `Host` as the client wrote it, with its port. None if it is not known.
@@ -74,7 +74,7 @@ pub struct Cx<'a> {
     /// this. Set by `authorize`.
     pub expression_fault: Option<NoValue>,
     /// Hashes and expiry of the credentials that admitted the request, set by authentication.
-    pub shown: Shown,
+    pub shown: AdmittingCredentials,
     /// Number of fields that were removed because some servers confuse their names with the names
     /// of fields that decide about access.
     pub lookalikes: u32,
@@ -348,14 +348,14 @@ impl Revoked {
 /// Hashes of the credentials that admitted a request, and their earliest expiry. A security
 /// requirement can require several credentials. The first hash needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct AdmittingCredentials {
     first: Option<[u8; 32]>,
     more: Vec<[u8; 32]>,
     /// Earliest expiry of the credentials (Unix time, seconds). None if none of them expires.
     ends_s: Option<u64>,
 }
 
-impl Shown {
+impl AdmittingCredentials {
     /// Adds the expiry of one credential (Unix time, seconds). `u64::MAX`: the credential does not
     /// expire.
     pub fn ends(&mut self, at_s: u64) {
@@ -521,7 +521,7 @@ impl<'a> Cx<'a> {
             cookies: Vec::new(),
             fault: None,
             expression_fault: None,
-            shown: Shown::default(),
+            shown: AdmittingCredentials::default(),
             lookalikes: 0,
             rate: None,
             warned: Vec::new(),
@@ -639,7 +639,7 @@ pub(crate) mod tests {
     #[test]
     fn any_revoked_credential_of_several_counts() {
         let [one, two, three] = [[1; 32], [2; 32], [3; 32]];
-        let mut shown = Shown::default();
+        let mut shown = AdmittingCredentials::default();
         assert!(!shown.is_revoked(&Revoked::new([one])), "nothing was shown");
         for sha256 in [one, two, three] {
             shown.add(sha256);
@@ -678,6 +678,7 @@ pub(crate) mod tests {
             name: "it",
             state: StateId(7),
             secrets: &None,
+            documents: &crate::NO_DOCUMENTS,
         };
         checked.filter(&setting).unwrap().unwrap()
     }

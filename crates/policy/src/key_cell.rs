@@ -80,7 +80,7 @@ struct State {
     /// Fetched bytes that are not yet written to the state folder.
     unsaved: Option<Bytes>,
     /// Number of failed fetches since the last successful one.
-    in_a_row: u32,
+    failed_fetches: u32,
     failure: Option<String>,
 }
 
@@ -187,7 +187,7 @@ impl KeyCell {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         state.unsaved = Some(set.clone());
-        state.in_a_row = 0;
+        state.failed_fetches = 0;
         let recovered = state.failure.take().is_some();
         drop(state);
         self.fetched_s.store(unix_s, Ordering::Release);
@@ -207,10 +207,10 @@ impl KeyCell {
     pub fn failed(&self, why: &str, unix_s: u64, jitter: u64) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        let wait_s = (RETRY_MIN_S << state.in_a_row.min(8)).min(RETRY_MAX_S);
+        let wait_s = (RETRY_MIN_S << state.failed_fetches.min(8)).min(RETRY_MAX_S);
         let wait_s = wait_s - jitter % (wait_s / 2);
         self.due_s.store(unix_s + wait_s, Ordering::Release);
-        state.in_a_row = state.in_a_row.saturating_add(1);
+        state.failed_fetches = state.failed_fetches.saturating_add(1);
         let is_news = state.failure.as_deref() != Some(why);
         state.failure = Some(why.to_owned());
         drop(state);

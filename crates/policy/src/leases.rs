@@ -158,7 +158,7 @@ impl Leases {
         Some((self.lease(slot.0, limit), (before & COUNT_MASK) + 1))
     }
 
-    /// Ends the mark of a key as awaited, because its last waiting request has left the queue.
+    /// Clears the awaited flag of a key. Call it when no request waits for the key's permits.
     pub fn end_wait(&self, slot: KeySlot) {
         let unmarked = |word: u64| {
             let word = word & !AWAITED;
@@ -211,7 +211,7 @@ impl Leases {
                     if awaits && !exchange(&slots[at], word, word | AWAITED) {
                         continue 'again;
                     }
-                    self.is_wanted(at, limit);
+                    self.mark_wanted(at, limit);
                     return Taken::Awaited(KeySlot(at));
                 }
                 if !exchange(&slots[at], word, word + 1) {
@@ -238,7 +238,7 @@ impl Leases {
 
     /// Records that a request was refused by a limit of 1, so that a slow client gives up the
     /// permit.
-    fn is_wanted(&self, at: usize, limit: u64) {
+    fn mark_wanted(&self, at: usize, limit: u64) {
         let Some(slow) = self.slow.get().filter(|_| limit == 1) else {
             return;
         };

@@ -36,6 +36,7 @@ pub mod key_cell;
 mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
+pub mod logged;
 pub mod managed;
 pub mod mirrored;
 pub mod network;
@@ -76,8 +77,8 @@ pub use changes::Changes;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
-    Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, Noted, Page, Principal, RateNotice,
-    Revoked, RouteId, Shown, Warned,
+    AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, Noted, Page,
+    Principal, RateNotice, Revoked, RouteId, Warned,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;
@@ -90,7 +91,7 @@ pub use reject::Reject;
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
 };
-pub use step::{Reply, Run, Setting, StateId, Step};
+pub use step::{Documents, NO_DOCUMENTS, Reply, Run, Setting, StateId, Step};
 
 /// Table of the policies that run. Columns: CBOR tag (never reused), value of `kind:`, variant,
 /// module.
@@ -160,12 +161,12 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
 
-            fn judges_path(&self) -> bool {
-                match self { $(Self::$variant(filter) => filter.judges_path(),)* }
+            fn depends_on_path(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.depends_on_path(),)* }
             }
 
-            fn judges_route(&self) -> bool {
-                match self { $(Self::$variant(filter) => filter.judges_route(),)* }
+            fn depends_on_route(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.depends_on_route(),)* }
             }
 
             fn tells_path(&self) -> bool {

@@ -34,7 +34,8 @@ pub struct Networks([Network; LEVELS]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places(u64);
 
-/// Numbers of entries by network. Networks whose hashes select the same counter are counted together.
+/// Numbers of entries by network. Networks whose hashes select the same counter are counted
+/// together.
 #[derive(Debug)]
 pub struct NetworkCounts {
     levels: [Box<[AtomicU32]>; LEVELS],
@@ -168,19 +169,19 @@ impl NetworkCounts {
         });
     }
 
-    /// Number of entries in the largest of the holder's networks that do not contain the newcomer,
-    /// if the newcomer may replace the holder. `None` if it may not: the number is at most `floor`,
-    /// or at most about twice the number of entries in the largest of the newcomer's networks that
+    /// Number of entries in the largest of the holder's networks that do not contain the new key,
+    /// if the new key may replace the holder. `None` if it may not: the number is at most `floor`,
+    /// or at most about twice the number of entries in the largest of the new key's networks that
     /// do not contain the holder.
     #[must_use]
-    pub fn excess(&self, holder: Places, newcomer: Places, floor: u32) -> Option<u32> {
+    pub fn excess(&self, holder: Places, new_key: Places, floor: u32) -> Option<u32> {
         let (mut held, mut own) = (0, 0);
         for level in 0..LEVELS {
             let of_holder = self.counter(holder, level)?;
-            let of_newcomer = self.counter(newcomer, level)?;
-            if !std::ptr::eq(of_holder, of_newcomer) {
+            let of_new_key = self.counter(new_key, level)?;
+            if !std::ptr::eq(of_holder, of_new_key) {
                 held = held.max(of_holder.load(Ordering::Relaxed));
-                own = own.max(of_newcomer.load(Ordering::Relaxed));
+                own = own.max(of_new_key.load(Ordering::Relaxed));
             }
         }
         (held > floor && held / 2 > own).then_some(held)

@@ -20,7 +20,7 @@ enum Piece {
 
 /// Error: the request's path does not have a parameter of the template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unfilled;
+pub struct MissingPathParameter;
 
 impl PathText {
     /// Parses a template. None if braces are unbalanced or a literal is not allowed in a path.
@@ -82,7 +82,12 @@ impl PathText {
     ///
     /// # Errors
     /// The request's path does not have a parameter of the template.
-    pub fn fill(&self, whole: &str, path: &str, cx: &Cx<'_>) -> Result<String, Unfilled> {
+    pub fn fill(
+        &self,
+        whole: &str,
+        path: &str,
+        cx: &Cx<'_>,
+    ) -> Result<String, MissingPathParameter> {
         let mut filled = String::with_capacity(self.text.len() + path.len());
         for piece in &self.pieces {
             filled.push_str(match piece {
@@ -90,8 +95,8 @@ impl PathText {
                 Piece::Path => path,
                 Piece::Parameter(name) => {
                     let range = cx.parameters.iter().find(|(known, _)| known == name);
-                    let (_, range) = range.ok_or(Unfilled)?;
-                    whole.get(range.clone()).ok_or(Unfilled)?
+                    let (_, range) = range.ok_or(MissingPathParameter)?;
+                    whole.get(range.clone()).ok_or(MissingPathParameter)?
                 }
             });
         }
@@ -162,7 +167,7 @@ mod tests {
         assert_eq!(fill("/u/{id}.json", "/"), Ok("/u/a%20.json".into()));
         assert_eq!(fill("{id}", "/"), Ok("/a%20".into()));
         assert_eq!(fill("{path}", ""), Ok("/".into()));
-        assert_eq!(fill("/{other}", "/"), Err(Unfilled));
+        assert_eq!(fill("/{other}", "/"), Err(MissingPathParameter));
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub trait Policy {
         None
     }
 
-    /// Plans to which the limit applies. None for a policy that is no limit; contains None if the
-    /// limit applies to all callers.
+    /// Plans to which the limit applies. None for a policy that is not a limit; contains None if
+    /// the limit applies to all callers.
     fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
         None
     }

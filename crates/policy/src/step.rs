@@ -1,5 +1,8 @@
 //! Filters: their methods, inputs and results.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use crate::ask::Effect;
@@ -79,13 +82,13 @@ pub trait Run {
 
     /// True if the decision of the filter depends on the path of the request. The decision may
     /// differ if a server interprets the path differently.
-    fn judges_path(&self) -> bool {
+    fn depends_on_path(&self) -> bool {
         false
     }
 
     /// True if the decision of the filter depends on the route of the request: it may differ
     /// between two operations that have the same policy.
-    fn judges_route(&self) -> bool {
+    fn depends_on_route(&self) -> bool {
         false
     }
 }
@@ -99,4 +102,12 @@ pub struct Setting<'a> {
     pub state: StateId,
     /// Resolver of secret references.
     pub secrets: &'a dyn Secrets,
+    /// Documents of the bundle.
+    pub documents: &'a Documents,
 }
+
+/// Documents of a bundle, by their SHA-256.
+pub type Documents = BTreeMap<[u8; 32], Arc<[u8]>>;
+
+/// No documents, for policies that use none.
+pub static NO_DOCUMENTS: Documents = Documents::new();

@@ -28,6 +28,23 @@ pub struct Checked {
     /// Behaviour while the store does not answer.
     #[n(3)]
     pub on_outage: OnOutage,
+    /// Servers of the store. None: [`Topology::Single`].
+    #[n(4)]
+    pub topology: Option<Topology>,
+}
+
+/// Servers of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Topology {
+    /// One server: that of the URL.
+    #[n(0)]
+    Single,
+    /// Redis Cluster. The URL names some of its nodes.
+    #[n(1)]
+    Cluster,
+    /// Redis Sentinel. The URL names sentinels, which know the address of this master.
+    #[n(2)]
+    Sentinel(#[n(0)] String),
 }
 
 /// Behaviour of limits while their store does not answer.
@@ -56,6 +73,8 @@ pub struct Store {
     pub prefix: Box<str>,
     /// Behaviour while the store does not answer.
     pub on_outage: OnOutage,
+    /// Servers of the store.
+    pub topology: Topology,
 }
 
 /// Question to a store: counts a request against a limit.
@@ -69,6 +88,8 @@ pub struct Count {
     pub key: [u8; 16],
     /// Quota of the limit.
     pub tokens: Tokens,
+    /// Length of the leases in milliseconds. None: each request calls the store.
+    pub lease_ms: Option<u64>,
     /// Number of tokens that the request takes. A negative number returns tokens.
     pub cost: i64,
 }
@@ -114,12 +135,28 @@ impl Checked {
             url: secrets.cell(&self.url, Form::FieldValue)?,
             prefix: self.prefix.as_str().into(),
             on_outage: self.on_outage,
+            topology: self.topology.clone().unwrap_or(Topology::Single),
         }))
+    }
+
+    /// True if the store has several servers.
+    pub(crate) fn is_distributed(&self) -> bool {
+        matches!(
+            self.topology,
+            Some(Topology::Cluster | Topology::Sentinel(_))
+        )
     }
 
     /// Adds the store to the settings of a policy, below `store`.
     pub(crate) fn settings(&self, settings: Settings) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let settings = match &self.topology {
+            None | Some(Topology::Single) => settings,
+            Some(Topology::Cluster) => {
+                settings.with(&["store", "cluster"], Value::One(Scalar::Flag(true)))
+            }
+            Some(Topology::Sentinel(master)) => settings.with(&["store", "sentinel"], text(master)),
+        };
         settings
             .with(&["store"], Value::One(Scalar::Name(self.name.clone())))
             .with(
@@ -191,7 +228,7 @@ pub mod author {
 
     use diag::NodeRef;
 
-    use super::{Checked, OnOutage};
+    use super::{Checked, OnOutage, Topology};
     use crate::secret::SecretRef;
 
     /// Reads the name of the store that a policy uses. [`crate::Checked::bind_store`] adds the
@@ -203,6 +240,7 @@ pub mod author {
             url: SecretRef::Env(String::new()),
             prefix: String::new(),
             on_outage: OnOutage::Local,
+            topology: None,
         })
     }
 
@@ -210,6 +248,7 @@ pub mod author {
     #[must_use]
     pub fn store(name: &str, node: NodeRef<'_>, project: &str) -> Option<Checked> {
         let text = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
+        let is_cluster = node.get("cluster").and_then(NodeRef::as_bool) == Some(true);
         Some(Checked {
             name: name.to_owned(),
             url: SecretRef::parse(text("url")?).ok()?,
@@ -218,6 +257,10 @@ pub mod author {
                 Some("open") => OnOutage::Open,
                 Some("closed") => OnOutage::Closed,
                 _ => OnOutage::Local,
+            },
+            topology: match text("sentinel") {
+                Some(master) => Some(Topology::Sentinel(master.to_owned())),
+                None => is_cluster.then_some(Topology::Cluster),
             },
         })
     }

@@ -127,7 +127,7 @@ pub struct Active {
     /// Intervals and thresholds.
     #[n(6)]
     pub times: ActiveTimes,
-    /// Treatment of a target before the first result of its check.
+    /// Handling of a target before the first result of its check.
     #[n(7)]
     pub unchecked: Unchecked,
     /// True if a success ends an ejection by outlier detection.
@@ -135,7 +135,7 @@ pub struct Active {
     pub ends_ejections: bool,
 }
 
-/// Treatment of a target before the first result of its check. Default: `Serve`.
+/// Handling of a target before the first result of its check. Default: `Serve`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Unchecked {

@@ -12,8 +12,8 @@ pub const BODY_BYTES_DEFAULT: u64 = 1 << 20;
 /// Maximum length of a body that is read to be checked, whatever `max_body` is: 8 MiB.
 pub const BODY_BYTES_MAX: u64 = 8 << 20;
 
-/// Mode of validation: treatment of messages that do not match the description. Ordered from
-/// lenient to strict.
+/// Mode of validation: handling of messages that do not match the description. Ordered from lenient
+/// to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Mode {
@@ -29,7 +29,7 @@ pub enum Mode {
     Block,
 }
 
-/// Treatment of query parameters that the operation does not describe. Ordered from lenient to
+/// Handling of query parameters that the operation does not describe. Ordered from lenient to
 /// strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
@@ -53,7 +53,7 @@ pub struct Check {
     pub schemas: bool,
     /// True if the asking step refuses a request that does not match.
     pub blocks: bool,
-    /// Treatment of query parameters that the operation does not describe.
+    /// Handling of query parameters that the operation does not describe.
     pub undeclared: Undeclared,
 }
 
@@ -105,7 +105,7 @@ impl Undeclared {
         }
     }
 
-    /// Treatment with this value in `x-gateway`.
+    /// Parses a value of `undeclared_params` in `x-gateway`.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         let mut all = [Self::Allow, Self::Strip, Self::Reject].into_iter();

@@ -3,8 +3,8 @@
 //! A test whose prerequisite is missing is skipped, and every skip is counted:
 //!
 //! - With `CI=true` a skip fails the test, so that no suite is skipped unnoticed.
-//! - Elsewhere the reason goes to standard error and, as one line, to the file that `GWC_SKIPS`
-//!   names. `make test` prints the lines and counts them in its last line.
+//! - Elsewhere the reason goes to standard error and, as one line, to the file named by
+//!   `GWC_SKIPS`. `make test` prints the lines and counts them in its last line.
 //!
 //! Slow suites (`GWC_TEST_FULL=1`, `make test-full`) are not skips: `make test` omits them on
 //! purpose and counts them separately.

@@ -3,7 +3,7 @@
 use bundle::ir::{self, Set};
 use policy::invalid::{Finding, Part};
 
-use crate::compile::{Compiling, Uncompilable};
+use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::form::{self, Encodings};
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
@@ -43,7 +43,7 @@ impl Body {
     pub(crate) fn new<'a>(
         required: bool,
         media_types: &'a Set<ir::MediaType>,
-        compiling: &mut Compiling<'a>,
+        compiling: &mut ValidatorBuilder<'a>,
     ) -> Result<Self, Uncompilable> {
         let mut types = Vec::new();
         for one in media_types {
@@ -51,7 +51,7 @@ impl Body {
                 continue;
             };
             let form = media_type.form();
-            let schema = one.says.get("schema").filter(|_| form != Form::Other);
+            let schema = one.definition.get("schema").filter(|_| form != Form::Other);
             types.push(TypedBody {
                 schema: schema
                     .map(|schema| compiling.validator(schema))
@@ -62,7 +62,7 @@ impl Body {
                 members: schema
                     .map(|schema| compiling.members(schema))
                     .unwrap_or_default(),
-                encodings: Encodings::of(&one.says),
+                encodings: Encodings::of(&one.definition),
                 media_type,
                 form,
             });
@@ -134,11 +134,15 @@ impl Body {
                     return vec![words::finding(
                         part,
                         name,
-                        "must have a type of its `contentType`",
+                        "must have a media type that its `contentType` lists",
                     )];
                 }
-                if let Some((name, detail)) = form::otherwise_decoded(&parts, &one.kinds) {
-                    return vec![words::finding(part, name, detail)];
+                if let Some(name) = form::byte_order_marked(&parts, &one.kinds) {
+                    return vec![words::finding(
+                        part,
+                        name,
+                        "begins with a byte order mark, which some servers remove",
+                    )];
                 }
                 let hidden = form::other_spellings(&parts, &one.kinds);
                 if !hidden.is_empty() {

@@ -1,6 +1,6 @@
 //! Alternatives of `oneOf` and `anyOf` in comparisons: pairs the alternatives of two lists that
-//! look alike, and decides if a property has different values in all alternatives of a list. Both
-//! take time in proportion to the length of the lists, which may have thousands of members.
+//! have equal hashes, and decides if a property has different values in all alternatives of a list.
+//! Both take time in proportion to the length of the lists, which may have thousands of members.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -13,8 +13,8 @@ use crate::lower::resolved;
 /// Maximum nesting of the properties that [`likeness`] hashes.
 const LIKENESS_DEPTH: u32 = 2;
 
-/// Indices of the alternatives of a list, by their [`likeness`]. Comparisons first pair the
-/// alternatives of two lists that have the same likeness.
+/// Indices of the alternatives of a list, by their [`likeness`] hash. Comparisons first pair the
+/// alternatives of two lists that have the same hash.
 pub(crate) struct Likenesses(FxHashMap<u64, Vec<usize>>);
 
 impl Likenesses {
@@ -26,8 +26,8 @@ impl Likenesses {
         Self(all)
     }
 
-    /// Indices of the alternatives that have the same [`likeness`] as `one`, which belongs to
-    /// another list. May be empty.
+    /// Indices of the alternatives with the same [`likeness`] hash as the schema `one`, which is an
+    /// alternative of another list. May be empty.
     pub(crate) fn like<'l>(
         &'l self,
         table: &[Value],

@@ -7,7 +7,7 @@ use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value}
 use policy::invalid::Part;
 
 use crate::cone::Cone;
-use crate::contain::{ANY, Comparing};
+use crate::contain::{ANY, ContainmentCheck};
 use crate::lower::Direction;
 use crate::media;
 use crate::open::{extent, is_read, leaves_open};
@@ -80,7 +80,7 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
     for [was, is] in paired(&old.operation.parameters, &new.operation.parameters) {
         let Some(one) = is.or(was) else { continue };
         let covers = [0, 1].map(|narrow: usize| {
-            let mut comparing = Comparing::new(sides[1 - narrow], sides[narrow]);
+            let mut comparing = ContainmentCheck::new(sides[1 - narrow], sides[narrow]);
             let (both, refuses) = ([was, is], refuses_undescribed);
             comparing.parameter(
                 (both[1 - narrow], refuses[1 - narrow]),
@@ -100,8 +100,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         [Some(was), Some(is)] if names(Some(was)) == names(Some(is)) => {
             for (was, is) in was.media_types.iter().zip(&is.media_types) {
                 let covers = [
-                    Comparing::new(new, old).media_type(Some(is), was),
-                    Comparing::new(old, new).media_type(Some(was), is),
+                    ContainmentCheck::new(new, old).media_type(Some(is), was),
+                    ContainmentCheck::new(old, new).media_type(Some(was), is),
                 ];
                 let direction = Direction::Request;
                 let every = extent(new, is, direction) < extent(old, was, direction);
@@ -110,8 +110,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         }
         [was, is] => {
             let covers = [
-                Comparing::new(new, old).bodies(is.map(content), was.map(content)),
-                Comparing::new(old, new).bodies(was.map(content), is.map(content)),
+                ContainmentCheck::new(new, old).bodies(is.map(content), was.map(content)),
+                ContainmentCheck::new(old, new).bodies(was.map(content), is.map(content)),
             ];
             let every = is.is_none_or(|is| {
                 let gone = was.is_some_and(|was| {
@@ -180,9 +180,9 @@ fn content(body: &Body) -> Content<'_> {
     (body.required, &body.media_types)
 }
 
-impl<'a> Comparing<'a> {
+impl<'a> ContainmentCheck<'a> {
     /// True if the wide description of a parameter accepts everything that the narrow one accepts.
-    /// The flag of each side is true if that side refuses query parameters which it does not
+    /// The flag of each version is true if that version refuses query parameters that it does not
     /// describe.
     fn parameter(
         &mut self,
@@ -195,20 +195,25 @@ impl<'a> Comparing<'a> {
             (None, Some(narrow)) => !(wide_refuses && is_query(narrow)),
             (Some(wide), None) if narrow_refuses && is_query(wide) => !wide.required,
             (Some(wide), None) => {
-                let schema = wide.says.get("schema");
+                let schema = wide.definition.get("schema");
                 !wide.required
                     && schema.is_none_or(|schema| self.is_any(schema))
-                    && wide.says.get("content").is_none()
+                    && wide.definition.get("content").is_none()
             }
             (Some(wide), Some(narrow)) => {
-                let same = |key: &str| wide.says.get(key) == narrow.says.get(key);
-                let schema = |says: &'a Value| says.get("schema").unwrap_or(&ANY);
+                let same = |key: &str| wide.definition.get(key) == narrow.definition.get(key);
+                let schema = |definition: &'a Value| definition.get("schema").unwrap_or(&ANY);
                 (!wide.required || narrow.required)
                     && ["style", "explode", "allowEmptyValue"]
                         .into_iter()
                         .all(same)
-                    && match (wide.says.get("content"), narrow.says.get("content")) {
-                        (None, None) => self.holds(schema(&wide.says), schema(&narrow.says)),
+                    && match (
+                        wide.definition.get("content"),
+                        narrow.definition.get("content"),
+                    ) {
+                        (None, None) => {
+                            self.holds(schema(&wide.definition), schema(&narrow.definition))
+                        }
                         (Some(wide), Some(narrow)) => self.same(wide, narrow),
                         _ => false,
                     }
@@ -220,12 +225,12 @@ impl<'a> Comparing<'a> {
     /// accepts. A field without a description is not checked.
     pub(crate) fn field(&mut self, wide: Option<&'a Header>, narrow: Option<&'a Header>) -> bool {
         let Some(wide) = wide else { return true };
-        let schema = |one: &'a Header| one.says.get("schema").unwrap_or(&ANY);
-        let content = |one: &'a Header| one.says.get("content");
+        let schema = |one: &'a Header| one.definition.get("schema").unwrap_or(&ANY);
+        let content = |one: &'a Header| one.definition.get("content");
         let Some(narrow) = narrow else {
             return !wide.required && content(wide).is_none() && self.is_any(schema(wide));
         };
-        let is_same = wide.says.get("explode") == narrow.says.get("explode");
+        let is_same = wide.definition.get("explode") == narrow.definition.get("explode");
         (!wide.required || narrow.required)
             && is_same
             && match (content(wide), content(narrow)) {
@@ -280,14 +285,14 @@ impl<'a> Comparing<'a> {
         if !is_read(&narrow.name, self.direction()) {
             return true;
         }
-        let wide = wide.map_or(&ANY, |wide| &wide.says);
-        let holds = match (wide.get("schema"), narrow.says.get("schema")) {
+        let wide = wide.map_or(&ANY, |wide| &wide.definition);
+        let holds = match (wide.get("schema"), narrow.definition.get("schema")) {
             (None, _) => return true,
             (Some(schema), None) => self.is_any(schema),
             (Some(wide), Some(narrow)) => self.holds(wide, narrow),
         };
         holds
-            && match (wide.get("encoding"), narrow.says.get("encoding")) {
+            && match (wide.get("encoding"), narrow.definition.get("encoding")) {
                 (None, None) => true,
                 (Some(wide), Some(narrow)) => self.same(wide, narrow),
                 _ => !media::is_form(&narrow.name),

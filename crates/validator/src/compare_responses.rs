@@ -5,7 +5,7 @@ use policy::invalid::Part;
 
 use crate::compare::{Difference, Relation, lifts_check};
 use crate::cone::Cone;
-use crate::contain::Comparing;
+use crate::contain::ContainmentCheck;
 use crate::lower::Direction;
 use crate::open::{Extent, extent, leaves_open};
 use crate::response::Statuses;
@@ -41,14 +41,18 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
             });
         };
         match covering {
-            [Covered::By(was), Covered::By(is)] => pair(sides, [was, is], &mut add),
+            [ResponseTreatment::By(was), ResponseTreatment::By(is)] => {
+                pair(sides, [was, is], &mut add)
+            }
             [was, is] => {
                 let part = Part::Status;
                 match (was.strictness(), is.strictness()) {
                     (Some(before), Some(after)) => {
                         let covers = [after <= before, before <= after];
                         let every = match is {
-                            Covered::By(is) => leaves_bodies_open((new, is), (old, all[0])),
+                            ResponseTreatment::By(is) => {
+                                leaves_bodies_open((new, is), (old, all[0]))
+                            }
                             _ => after == 0,
                         };
                         add(part, None, covers, every);
@@ -61,9 +65,9 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
     found
 }
 
-/// Treatment of a response by one side.
+/// Handling of a response by one version.
 #[derive(Clone, Copy)]
-enum Covered<'a> {
+enum ResponseTreatment<'a> {
     /// Compared with this description of a response.
     By(&'a Response),
     /// Refused: a response with this status must be described.
@@ -74,8 +78,8 @@ enum Covered<'a> {
     Mixed,
 }
 
-impl Covered<'_> {
-    /// Rank of the treatment: 0 accepts every response, 2 none. None if that depends on the
+impl ResponseTreatment<'_> {
+    /// Rank by strictness: 0 accepts every response, 2 none. None if the rank depends on the
     /// status.
     fn strictness(self) -> Option<u8> {
         match self {
@@ -87,12 +91,12 @@ impl Covered<'_> {
     }
 }
 
-/// Treatment, by the responses of one side, of the statuses of `key`, such as `404`, `4xx` or
+/// Finds how a version handles responses with the statuses of `key`, such as `404`, `4xx` or
 /// `default`.
-fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
+fn covering<'a>(responses: &'a [Response], key: &str) -> ResponseTreatment<'a> {
     let same = responses.iter().find(|one| one.status == key);
     if let Some(same) = same {
-        return Covered::By(same);
+        return ResponseTreatment::By(same);
     }
     let wanted = Statuses::of(key);
     let mut wider = responses.iter().filter_map(|one| {
@@ -100,15 +104,15 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> Covered<'a> {
         Some((rank, one))
     });
     if let Some((_, one)) = wider.by_ref().max_by_key(|(rank, _)| *rank) {
-        return Covered::By(one);
+        return ResponseTreatment::By(one);
     }
     if responses.is_empty() {
-        return Covered::Unchecked;
+        return ResponseTreatment::Unchecked;
     }
     match wanted {
-        Statuses::One(200..=299) | Statuses::Class(2) => Covered::Refused,
-        Statuses::One(_) | Statuses::Class(_) => Covered::Unchecked,
-        Statuses::Default => Covered::Mixed,
+        Statuses::One(200..=299) | Statuses::Class(2) => ResponseTreatment::Refused,
+        Statuses::One(_) | Statuses::Class(_) => ResponseTreatment::Unchecked,
+        Statuses::Default => ResponseTreatment::Mixed,
     }
 }
 
@@ -144,8 +148,8 @@ fn pair<'a>(
     add: &mut impl FnMut(Part, Option<&str>, [bool; 2], bool),
 ) {
     let direction = Direction::Response;
-    let forth = || Comparing::in_direction(new, old, direction);
-    let back = || Comparing::in_direction(old, new, direction);
+    let forth = || ContainmentCheck::in_direction(new, old, direction);
+    let back = || ContainmentCheck::in_direction(old, new, direction);
     let gone = was.headers.iter();
     let gone = gone.filter(|one| is.headers.get(&one.name).is_none());
     for field in is.headers.iter().chain(gone) {

@@ -5,6 +5,7 @@ use jsonschema::Draft;
 
 use crate::format;
 use crate::kinds::Kinds;
+use crate::limits::{self, Limits};
 use crate::lower::{Direction, Lost, Lowering, patterns};
 use crate::members::Members;
 use crate::steps::{self, Schema};
@@ -17,13 +18,13 @@ pub struct Uncompilable {
 }
 
 /// Validators under construction.
-pub(crate) struct Compiling<'a> {
+pub(crate) struct ValidatorBuilder<'a> {
     lowering: Lowering<'a>,
     /// Estimated memory of the validators, in bytes.
     pub(crate) bytes: u64,
 }
 
-impl<'a> Compiling<'a> {
+impl<'a> ValidatorBuilder<'a> {
     pub(crate) fn new(schemas: &'a [Value], direction: Direction) -> Self {
         Self {
             lowering: Lowering::new(schemas, direction),
@@ -57,6 +58,9 @@ impl<'a> Compiling<'a> {
             .should_validate_formats(true)
             .with_pattern_options(patterns())
             .with_keyword(steps::KEYWORD, |_, _, _| Ok(Box::new(steps::Step)))
+            .with_keyword(limits::KEYWORD, |_, limits, _| {
+                Ok(Box::new(Limits::of(limits)))
+            })
             .with_keyword(steps::COST, |_, cost, _| {
                 Ok(Box::new(steps::Cost::of(cost)))
             });

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn operation(key: &str, edge: u32) -> ContractOperation {
-        let says = Value::Map(vec![("schema".into(), Value::Node(edge))]);
+        let definition = Value::Map(vec![("schema".into(), Value::Node(edge))]);
         ContractOperation {
             key: key.into(),
             deprecated: false,
@@ -73,7 +73,7 @@ mod tests {
                 required: true,
                 media_types: Set::new(vec![MediaType {
                     name: "application/json".into(),
-                    says,
+                    definition,
                 }])
                 .unwrap(),
             }),

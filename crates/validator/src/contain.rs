@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::choices::{Likenesses, have_distinct_values};
 use crate::cone::Cone;
 use crate::format;
+use crate::limits;
 use crate::lower::{Direction, one_way, resolved};
 
 /// Maximum number of compared pairs of schemas.
@@ -24,7 +25,7 @@ const STEPS_MAX: u32 = 100_000;
 /// Maximum nesting of compared schemas.
 const DEPTH_MAX: u32 = 256;
 
-pub(crate) struct Comparing<'a> {
+pub(crate) struct ContainmentCheck<'a> {
     direction: Direction,
     /// Keyword of properties that messages of this direction need not have, although they are
     /// required: `readOnly` in requests, `writeOnly` in responses.
@@ -53,7 +54,7 @@ pub(crate) struct Comparing<'a> {
 /// Schema that accepts everything.
 pub(crate) static ANY: Value = Value::Bool(true);
 
-impl<'a> Comparing<'a> {
+impl<'a> ContainmentCheck<'a> {
     pub(crate) fn new(wide: &'a Cone, narrow: &'a Cone) -> Self {
         Self::in_direction(wide, narrow, Direction::Request)
     }
@@ -199,7 +200,8 @@ impl<'a> Comparing<'a> {
             | "required"
             | "additionalProperties"
             | "minProperties"
-            | "maxProperties" => true,
+            | "maxProperties"
+            | "x-limits" => true,
             _ => false,
         })
     }
@@ -226,6 +228,15 @@ impl<'a> Comparing<'a> {
             let other = own.and_then(|own| own.get(value));
             other.is_some_and(|other| self.holds(target, other))
         })
+    }
+
+    /// True if the keyword of the narrow schema refuses what the same keyword of the wide schema
+    /// refuses: it has the same value, or narrower limits.
+    fn is_as_narrow(&mut self, key: &str, wide: &'a Value, narrow: &'a Value) -> bool {
+        match key {
+            "x-limits" => limits::contain(self.wide(wide), self.narrow(narrow)),
+            _ => self.same(wide, narrow),
+        }
     }
 
     /// True if every value that the narrow schema accepts satisfies this keyword of the wide
@@ -352,13 +363,13 @@ impl<'a> Comparing<'a> {
                 alternatives.any(|own| self.each_is_chosen(choices, self.narrow(own).items()))
                     || choices.iter().any(|choice| self.tries(choice, narrow))
             }
-            // For any other keyword, containment is shown only if it is equal on both sides.
-            _ => own.is_some_and(|own| self.same(value, own)),
+            // For any other keyword, containment is shown only if it is equal in both versions.
+            _ => own.is_some_and(|own| self.is_as_narrow(key, value, own)),
         }
     }
 
-    /// True if each alternative of the narrow side is contained in one of the wide side. Tries the
-    /// alternatives that look alike first.
+    /// True if each alternative of the narrow side is contained in one of the wide side. Tries
+    /// the alternatives with equal hashes first.
     fn each_is_chosen(&mut self, choices: &'a [Value], own: &'a [Value]) -> bool {
         let alike = Likenesses::of(self.wide, choices);
         own.iter().all(|own| {
@@ -619,6 +630,7 @@ pub(crate) fn is_assertion(key: &str, value: &Value) -> bool {
         | "if"
         | "then"
         | "else"
+        | "x-limits"
         | "$ref" => true,
         _ => false,
     }

@@ -180,21 +180,21 @@ impl<'a> Side<'a> {
     fn schema(&self, part: &Part) -> Option<Schema<'a>> {
         let mut all = self.cone.operation.parameters.iter();
         let one = all.find(|one| part_of(one.place, &one.name) == *part)?;
-        let says = match one.says.get("content").map(Value::entries) {
+        let definition = match one.definition.get("content").map(Value::entries) {
             Some([(_, media), ..]) => media,
-            _ => &one.says,
+            _ => &one.definition,
         };
-        Some((&self.cone.schemas, says.get("schema")?))
+        Some((&self.cone.schemas, definition.get("schema")?))
     }
 
     fn body_schema(&self, media_type: &str) -> Option<Schema<'a>> {
         let body = self.cone.operation.body.as_ref()?;
         let one = body.media_types.get(media_type)?;
-        Some((&self.cone.schemas, one.says.get("schema")?))
+        Some((&self.cone.schemas, one.definition.get("schema")?))
     }
 
     /// Smallest request that is meant to match this side's description, with values that satisfy
-    /// both sides if possible.
+    /// both versions if possible.
     fn base(&self, other: &Self) -> Example {
         let mut base = Example::default();
         for parameter in &self.cone.operation.parameters {
@@ -339,7 +339,7 @@ impl Example {
     fn put(&mut self, parameter: &bundle::ir::Parameter, value: &Json) {
         let name = parameter.name.as_str();
         let (style, explode) = written_style(parameter);
-        let is_content = parameter.says.get("content").is_some();
+        let is_content = parameter.definition.get("content").is_some();
         let whole = || match (is_content, value) {
             (true, value) => value.to_string(),
             (false, value) => joined(value, style, explode),

@@ -35,10 +35,13 @@ struct Encoding {
 
 impl Encodings {
     /// Reads `encoding` of a media type.
-    pub(crate) fn of(says: &Value) -> Self {
-        let entries = says.get("encoding").map(Value::entries).unwrap_or_default();
-        let all = entries.iter().map(|(name, says)| {
-            let text = |key: &str| match says.get(key) {
+    pub(crate) fn of(definition: &Value) -> Self {
+        let entries = definition
+            .get("encoding")
+            .map(Value::entries)
+            .unwrap_or_default();
+        let all = entries.iter().map(|(name, definition)| {
+            let text = |key: &str| match definition.get(key) {
                 Some(Value::Text(text)) => Some(&**text),
                 _ => None,
             };
@@ -47,7 +50,7 @@ impl Encodings {
             Encoding {
                 name: name.clone(),
                 style,
-                explode: match says.get("explode") {
+                explode: match definition.get("explode") {
                     Some(Value::Bool(explode)) => *explode,
                     _ => style.explodes(),
                 },
@@ -239,17 +242,12 @@ pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Opti
     parts.iter().find(is_wrong).map(|part| &*part.name)
 }
 
-/// Name of the first described part whose text some servers decode in another way, with the text of
-/// its finding.
-pub(crate) fn otherwise_decoded<'p>(
-    parts: &'p [Part<'_>],
-    kinds: &Kinds,
-) -> Option<(&'p str, &'static str)> {
-    let mut described = parts
-        .iter()
-        .filter(|part| kinds.describes(bare(&part.name, kinds)));
-    let marked = described
-        .find(|part| !part.has_file_name && part.body.starts_with("\u{feff}".as_bytes()))?;
-    let detail = "begins with a byte order mark, which some servers remove";
-    Some((&*marked.name, detail))
+/// Name of the first described part whose text begins with a byte order mark.
+pub(crate) fn byte_order_marked<'p>(parts: &'p [Part<'_>], kinds: &Kinds) -> Option<&'p str> {
+    let is_marked = |part: &&Part<'_>| {
+        !part.has_file_name
+            && part.body.starts_with("\u{feff}".as_bytes())
+            && kinds.describes(bare(&part.name, kinds))
+    };
+    parts.iter().find(is_marked).map(|part| &*part.name)
 }

@@ -21,6 +21,7 @@ mod form;
 mod format;
 mod json;
 mod kinds;
+mod limits;
 mod lower;
 mod media;
 mod members;

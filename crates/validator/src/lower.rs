@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json, json};
 
 use crate::format;
+use crate::limits;
 use crate::steps;
 
 /// Direction of a message. Properties with `readOnly` are not required in requests, and those with
@@ -88,7 +89,7 @@ impl<'a> Lowering<'a> {
         self.nodes.get(node as usize).unwrap_or(&Value::Bool(true))
     }
 
-    /// JSON Schema document for a schema of the table.
+    /// Builds the JSON Schema document for a schema of the table.
     pub(crate) fn document(&mut self, schema: &'a Value) -> Json {
         self.defs.clear();
         let root = self.schema(schema, None);
@@ -204,6 +205,9 @@ impl<'a> Lowering<'a> {
             | "minContains" | "maxContains" | "dependentRequired" => {
                 let literal = self.literal(value);
                 out.insert(key.to_string(), literal);
+            }
+            "x-limits" => {
+                out.insert(limits::KEYWORD.into(), limits::lowered(self.resolve(value)));
             }
             "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
                 // In OpenAPI 3.0, the exclusive bound is a flag that belongs to the inclusive

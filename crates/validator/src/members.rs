@@ -1,5 +1,5 @@
-//! Members of JSON objects whose names some servers read as the name of a described member: Go and
-//! ASP.NET ignore letter case.
+//! Members of JSON objects whose names differ only in letter case from a name that the schema
+//! describes. Some servers (Go, ASP.NET) ignore letter case, and read them as the described name.
 //!
 //! [`Members`] are the names that a schema describes, wherever it does: also in keywords that apply
 //! to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and below `patternProperties`,
@@ -15,20 +15,21 @@ use serde_json::Value as Json;
 use crate::lower::{Lowering, patterns};
 use crate::text;
 
-/// Maximum nesting of the schemas whose names are read.
+/// Maximum number of nested levels of a schema in which member names are collected.
 const DEPTH_MAX: usize = 9;
-/// Maximum number of schemas that are read for the names of one.
+/// Maximum number of nested schemas that are read to collect the member names of one schema. Above
+/// it, fewer levels are read.
 const SCHEMAS_MAX: u32 = 20_000;
-/// Maximum number of patterns of member names that are compiled for one schema. Schemas of further
-/// patterns apply to all names that `properties` does not describe.
+/// Maximum number of `patternProperties` patterns that are compiled for one schema. Further
+/// patterns are assumed to match every name that `properties` does not contain.
 const PATTERNS_MAX: u32 = 64;
 
 /// Names of the members that a schema describes, and the names inside the values of these members.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    /// Described members while the schema is read.
+    /// Members that the schema describes, while the schema is read.
     read: BTreeMap<Box<str>, Self>,
-    /// Described members, sorted by name, with the names below.
+    /// Members that the schema describes, sorted by name, with the names in their values.
     properties: Box<[Property]>,
     /// Names of the members without letter case, sorted, each with the index of its member.
     folded: Box<[(Box<str>, usize)]>,
@@ -43,7 +44,8 @@ pub(crate) struct Members {
     each: Option<Box<Self>>,
 }
 
-/// Name of a described member, with the described names in its value.
+/// Name of a member that the schema describes, and the names that the schema describes in its
+/// value. `None`: the schema describes no names in the value.
 type Property = (Box<str>, Option<Box<Members>>);
 
 /// Values of members whose names match a pattern.
@@ -55,7 +57,7 @@ struct Pattern {
 }
 
 /// Limits on the schemas that are read.
-struct Left {
+struct SchemaBudget {
     schemas: Cell<u32>,
     patterns: Cell<u32>,
 }
@@ -67,7 +69,7 @@ impl Members {
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
         // The number of schemas can be exponential in the depth: read fewer levels then.
         for (depth, schemas) in [(DEPTH_MAX, SCHEMAS_MAX), (4, SCHEMAS_MAX), (2, u32::MAX)] {
-            let left = Left {
+            let left = SchemaBudget {
                 schemas: Cell::new(schemas),
                 patterns: Cell::new(PATTERNS_MAX),
             };
@@ -87,7 +89,7 @@ impl Members {
         &mut self,
         lowering: &Lowering<'a>,
         schema: &'a Value,
-        (levels, left): (usize, &Left),
+        (levels, left): (usize, &SchemaBudget),
     ) {
         left.schemas.set(left.schemas.get().saturating_sub(1));
         if levels == 0 || left.schemas.get() == 0 {
@@ -182,14 +184,14 @@ impl Members {
                 .all(|part| part.is_none())
     }
 
-    /// Index of a described member.
+    /// Index in `properties` of the member with this name.
     fn position(&self, name: &str) -> Option<usize> {
         let properties = &self.properties;
         let found = properties.binary_search_by(|(known, _)| (**known).cmp(name));
         found.ok()
     }
 
-    /// Name of the described member that equals `folded` without regard to letter case.
+    /// Name in the schema whose folded form is `folded`.
     fn in_other_case(&self, folded: &str) -> Option<&str> {
         let at = self.folded.partition_point(|(known, _)| **known < *folded);
         let (found, index) = self.folded.get(at)?;
@@ -227,16 +229,16 @@ impl Members {
 }
 
 /// Check of names against a pattern. `None` if the pattern is not enforced.
-fn compiled(pattern: &str, left: &Left) -> Option<Validator> {
+fn compiled(pattern: &str, left: &SchemaBudget) -> Option<Validator> {
     left.patterns.set(left.patterns.get().checked_sub(1)?);
     let schema = serde_json::json!({"pattern": pattern});
     let options = jsonschema::options().with_pattern_options(patterns());
     options.build(&schema).ok()
 }
 
-/// Calls `found` for each object of a JSON value that has an undescribed member whose name differs
-/// from a described name only in letter case. The arguments are the JSON pointer of the object and
-/// the described name. Ends if a call returns true.
+/// Calls `found` for each object of a JSON value with a member whose name the schema does not
+/// describe, but which differs from a name in the schema only in letter case. The arguments are the
+/// JSON pointer of the object and the name in the schema. Ends if a call returns true.
 pub(crate) fn in_other_case(
     value: &Json,
     members: &Members,
@@ -302,8 +304,8 @@ fn walk(
     false
 }
 
-/// Name of the described member from which the name of an undescribed member differs only in letter
-/// case.
+/// Name in the schema that differs from `name` only in letter case. `None` if the schema also
+/// describes `name` itself.
 fn other_case<'m>(name: &str, described: &[&'m Members]) -> Option<&'m str> {
     if described.iter().any(|one| one.position(name).is_some()) {
         return None;

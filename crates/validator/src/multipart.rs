@@ -188,9 +188,9 @@ impl<'t> Disposition<'t> {
     }
 }
 
-/// True if the value of a parameter contains a text such as `name=`, which a server finds that
-/// searches the whole field, or that ends a quoted string at `\"`. Browsers send the backslashes of
-/// a file name as they are.
+/// True if some servers could find another name inside the value of a parameter, for example
+/// `name=`: those that search the whole field, and those that end a quoted string at `\"`. Browsers
+/// send the backslashes of a file name unchanged.
 fn hides_name(parameter: &ExactParameter<'_>) -> bool {
     let value = parameter.value.to_ascii_lowercase();
     let is_plain = parameter.name.starts_with("filename") && !value.contains("\\\"");
@@ -207,10 +207,10 @@ fn hides_name(parameter: &ExactParameter<'_>) -> bool {
 }
 
 /// Name of a field. Browsers escape quotes as `%22`. `None` for a text with a backslash, which some
-/// servers remove and others keep; for a single quote outside of a quoted string, which PHP reads as
-/// a quote; for an encoded word or a byte order mark, which some servers decode or remove; for a `;`,
-/// at which `HTTP::Body` ends a name; and for a name that begins or ends with a byte that Netty
-/// removes.
+/// servers remove and others keep; for a single quote outside of a quoted string, which PHP reads
+/// as a quote; for an encoded word or a byte order mark, which some servers decode or remove; for a
+/// `;`, at which `HTTP::Body` ends a name; and for a name that begins or ends with a byte that
+/// Netty removes.
 fn field_name<'t>(parameter: &ExactParameter<'t>) -> Option<Cow<'t, str>> {
     let text = parameter.value;
     let is_decoded = text.contains('\\') || text.contains(ENCODED_WORD);
@@ -367,7 +367,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             "; name=amount'",
             "; name=",
             "; name",
-            // Other parameters.
+            // Malformed parameters besides `name`.
             r#"; name="y"; filename=a b"#,
             r#"; name="y"; filename=a/b"#,
             r#"; name="y"; filename="a"#,
@@ -450,7 +450,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             format!("--x\r\n{head}\r\n\r\n1\r\n--xy\r\n--x--\r\n"),
             format!("--x\r\n{head}\r\n\r\n1\n--x\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
             format!("--x\r\n{head}\r\n\r\n1\r--x\r\n{other}\r\n\r\n9\r\n--x--\r\n"),
-            // `multiparty` and `formidable` read no delimiter with padding.
+            // `multiparty` and `formidable` do not recognize a delimiter with padding.
             format!("--x \r\n{head}\r\n\r\n1\r\n--x--\r\n"),
             format!("--x\r\n{head}\r\n\r\n1\r\n--x \r\n{other}\r\n\r\n9\r\n--x--\r\n"),
             format!("--x\r\n{head}\r\n\r\n1\r\n--x\t\r\n{other}\r\n\r\n9\r\n--x--\r\n"),

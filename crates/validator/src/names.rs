@@ -1,10 +1,10 @@
 //! Names that some servers read as another, described name. A value under such a name would avoid
 //! the check of the described one.
 //!
-//! Forms, queries and cookies: [`policy::auth::compared_forms`] gives the names that servers read in
-//! a written one. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as the member `b` of
-//! `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX` is the
-//! name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
+//! Forms, queries and cookies: [`policy::auth::compared_forms`] gives the names that servers read
+//! in a written one. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as the member
+//! `b` of `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX`
+//! is the name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) const AFTER_SEMICOLON: &str =
 /// Finding about a described name after a comma or white space in a cookie.
 pub(crate) const AFTER_COMMA: &str =
     "follows a comma or white space, at which some servers separate cookies; write %2C or %20";
-/// Finding about a described field with an escape that is no percent-encoding.
+/// Finding about a described field with an escape that is not percent-encoding.
 pub(crate) const UNICODE_ESCAPE: &str =
     "has an escape such as %u0061, which some servers decode; write UTF-8, or %25u in values";
 
@@ -91,9 +91,9 @@ impl<'n> Described<'n> {
             .or_else(|| before('.').find_map(with_parts))
     }
 
-    /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also read
-    /// a name behind a prefix (`model.a` or `model[a]` as `a`), or an index behind a dot (`a.0` as
-    /// an element of `a`).
+    /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also
+    /// read a name behind a prefix (`model.a` or `model[a]` as `a`), or an index behind a dot
+    /// (`a.0` as an element of `a`).
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         self.read_as(name).or_else(|| {

@@ -11,7 +11,7 @@ use bundle::ir::{MediaType, Value};
 use rustc_hash::FxHashMap;
 
 use crate::cone::Cone;
-use crate::contain::{ANY, Comparing, is_assertion, names};
+use crate::contain::{ANY, ContainmentCheck, is_assertion, names};
 use crate::lower::{Direction, resolved};
 use crate::media::{self, Form};
 
@@ -68,7 +68,7 @@ pub(crate) fn is_read(name: &str, direction: Direction) -> bool {
 
 /// Extent of the checks of bodies of a media type.
 pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) -> Extent {
-    match media_type.says.get("schema") {
+    match media_type.definition.get("schema") {
         Some(schema) if is_read(&media_type.name, direction) => {
             Reader::new(cone).extent(schema, Place::of(&media_type.name))
         }
@@ -88,8 +88,8 @@ pub(crate) fn leaves_open(
     if before == Extent::Nothing {
         return false;
     }
-    let [wide, narrow] = [was, added].map(|one| one.says.get("schema").unwrap_or(&ANY));
-    let is_contained = || Comparing::in_direction(old, new, direction).holds(wide, narrow);
+    let [wide, narrow] = [was, added].map(|one| one.definition.get("schema").unwrap_or(&ANY));
+    let is_contained = || ContainmentCheck::in_direction(old, new, direction).holds(wide, narrow);
     if after > Extent::Nothing && is_contained() {
         return false;
     }

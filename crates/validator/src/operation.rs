@@ -10,7 +10,7 @@ use policy::Reject;
 use policy::invalid::{Finding, MEDIA_TYPE, Part, REQUEST};
 
 use crate::body::{Body, BodyKind, of_body, of_header};
-use crate::compile::{Compiling, Uncompilable};
+use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::cone::Cone;
 use crate::lower::{Direction, Lost};
 use crate::media::{Form, MediaType};
@@ -48,7 +48,7 @@ impl Operation {
         let Cone {
             operation, schemas, ..
         } = cone;
-        let mut compiling = Compiling::new(schemas, Direction::Request);
+        let mut compiling = ValidatorBuilder::new(schemas, Direction::Request);
         let mut parameters = Vec::new();
         for written in &operation.parameters {
             parameters.extend(Parameter::new(written, &mut compiling)?);
@@ -57,7 +57,7 @@ impl Operation {
             Some(body) => Some(Body::new(body.required, &body.media_types, &mut compiling)?),
             None => None,
         };
-        let mut of_responses = Compiling::new(schemas, Direction::Response);
+        let mut of_responses = ValidatorBuilder::new(schemas, Direction::Response);
         let responses = operation.responses.iter();
         let responses = responses.map(|written| Response::new(written, &mut of_responses));
         let responses = responses.collect::<Result<Vec<_>, _>>()?;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
-use crate::compile::{Compiling, Uncompilable};
+use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::cone::Cone;
 use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
@@ -70,9 +70,9 @@ pub fn describes_every_name(cone: &Cone) -> Option<&str> {
     let open = all.find(|one| {
         let (style, explode) = written_style(one);
         let kinds = one
-            .says
+            .definition
             .get("schema")
-            .filter(|_| one.says.get("content").is_none());
+            .filter(|_| one.definition.get("content").is_none());
         let kinds = kinds.map(|schema| Kinds::of(&lowering, schema));
         kinds.is_some_and(|kinds| is_spread(style, explode, &kinds) && !kinds.is_closed)
     });
@@ -81,17 +81,17 @@ pub fn describes_every_name(cone: &Cone) -> Option<&str> {
 
 /// `style` and `explode` of a parameter.
 pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
-    style_of(written.place, &written.says)
+    style_of(written.place, &written.definition)
 }
 
 /// `style` and `explode` of a parameter or response field with these keys.
-fn style_of(place: ParameterPlace, says: &Value) -> (Style, bool) {
-    let text = match says.get("style") {
+fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
+    let text = match definition.get("style") {
         Some(Value::Text(text)) => Some(&**text),
         _ => None,
     };
     let style = Style::of(text, place);
-    let explode = match says.get("explode") {
+    let explode = match definition.get("explode") {
         Some(Value::Bool(flag)) => *flag,
         _ => style.explodes(),
     };
@@ -131,9 +131,9 @@ impl Parameter {
     /// describes the whole query.
     pub(crate) fn new<'a>(
         written: &'a ir::Parameter,
-        compiling: &mut Compiling<'a>,
+        compiling: &mut ValidatorBuilder<'a>,
     ) -> Result<Option<Self>, Uncompilable> {
-        let described = (written.name.as_str(), written.required, &written.says);
+        let described = (written.name.as_str(), written.required, &written.definition);
         Self::described(written.place, described, compiling)
     }
 
@@ -141,25 +141,25 @@ impl Parameter {
     /// keys. `None` if OpenAPI ignores it.
     pub(crate) fn described<'a>(
         place: ParameterPlace,
-        (name, required, says): (&'a str, bool, &'a Value),
-        compiling: &mut Compiling<'a>,
+        (name, required, definition): (&'a str, bool, &'a Value),
+        compiling: &mut ValidatorBuilder<'a>,
     ) -> Result<Option<Self>, Uncompilable> {
         if is_ignored(place, name) {
             return Ok(None);
         }
-        let flag = |key: &str| match says.get(key) {
+        let flag = |key: &str| match definition.get(key) {
             Some(Value::Bool(flag)) => Some(*flag),
             _ => None,
         };
-        let (style, explode) = style_of(place, says);
-        let content = says.get("content").map(Value::entries);
+        let (style, explode) = style_of(place, definition);
+        let content = definition.get("content").map(Value::entries);
         let content = content.and_then(|all| all.first());
         let (form, schema) = match content {
             Some((name, media)) => {
                 let form = MediaType::parse(name).map_or(Form::Other, |one| one.form());
                 (Some(form), media.get("schema"))
             }
-            None => (None, says.get("schema")),
+            None => (None, definition.get("schema")),
         };
         Ok(Some(Self {
             place,

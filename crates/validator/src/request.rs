@@ -13,9 +13,9 @@ use crate::operation::Operation;
 use crate::parameters::{Head, REQUIRED};
 
 /// Names of the credentials and identity fields in requests to an operation. The absence of a
-/// credential is no finding, because the gateway may have removed it before the check. A credential
-/// that is present is checked like any parameter, because `verify: upstream` admits every text.
-/// Identity fields are not checked, because the gateway sets them.
+/// credential is not a finding, because the gateway may have removed it before the check. A
+/// credential that is present is checked like any parameter, because `verify: upstream` admits
+/// every text. Identity fields are not checked, because the gateway sets them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     identity: Vec<String>,

@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, SET_COOKIE};
 use policy::invalid::Finding;
 
 use crate::body::{Body, BodyKind, of_header};
-use crate::compile::{Compiling, Uncompilable};
+use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::media::{Form, MediaType};
 use crate::parameters::Parameter;
 
@@ -41,7 +41,7 @@ pub enum ResponseUse {
 impl Response {
     pub(crate) fn new<'a>(
         written: &'a ir::Response,
-        compiling: &mut Compiling<'a>,
+        compiling: &mut ValidatorBuilder<'a>,
     ) -> Result<Self, Uncompilable> {
         let mut headers = Vec::new();
         for field in &written.headers {
@@ -50,7 +50,7 @@ impl Response {
                 continue;
             }
             let place = ParameterPlace::Header;
-            let described = (field.name.as_str(), field.required, &field.says);
+            let described = (field.name.as_str(), field.required, &field.definition);
             headers.extend(Parameter::described(place, described, compiling)?);
         }
         Ok(Self {

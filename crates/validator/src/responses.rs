@@ -105,7 +105,7 @@ mod tests {
                     .iter()
                     .map(|name| Described {
                         name: (*name).into(),
-                        says: map(&[("schema", Value::Node(0))]),
+                        definition: map(&[("schema", Value::Node(0))]),
                     })
                     .collect(),
             )
@@ -113,7 +113,7 @@ mod tests {
             headers: Set::new(vec![Header {
                 name: "x-page".into(),
                 required: true,
-                says: page.clone(),
+                definition: page.clone(),
             }])
             .unwrap(),
         };
@@ -141,7 +141,7 @@ mod tests {
         fields.collect()
     }
 
-    /// Findings about a response, as `PART detail`.
+    /// Checks a response and returns the findings, as `PART detail`.
     fn found(status: u16, fields: &[(&'static str, &'static str)], body: &str) -> Vec<String> {
         let operation = operation();
         let status = StatusCode::from_u16(status).unwrap();

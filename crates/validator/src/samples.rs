@@ -124,7 +124,7 @@ struct Keywords<'s, 'a> {
     search: &'s Search,
     accepts: Vec<Schema<'a>>,
     refuses: Vec<Schema<'a>>,
-    /// Schemas of both sides.
+    /// Schemas of both versions.
     all: Vec<Schema<'a>>,
 }
 
@@ -586,8 +586,8 @@ impl Place<'_> {
         is_leaf
     }
 
-    /// True if the schemas of both sides are literally equal and refer to no other schema, so that
-    /// no value can show a difference.
+    /// True if the schemas of both versions are literally equal and refer to no other schema, so
+    /// that no value can show a difference.
     fn is_equal(&self) -> bool {
         let sides = [&self.accepts, &self.refuses].map(|schemas| {
             let mut schemas = schemas.iter();

@@ -22,16 +22,16 @@ pub(crate) const KEYWORD: &str = "x-gwd-step";
 /// their maximum.
 pub(crate) const COST: &str = "x-gwd-cost";
 
-/// Number of steps that every check may take.
+/// Steps allowed for a check of any value. [`STEPS_PER_NODE`] is added for each JSON value.
 const STEPS_MIN: u64 = 2_000;
-/// Number of further steps for each JSON value in the checked value, itself included.
+/// Additional steps allowed for each JSON value in the checked value, itself included.
 const STEPS_PER_NODE: u64 = 16;
 /// Maximum number of steps of a check, however many JSON values the checked value contains.
 const STEPS_MAX: u64 = 4_000_000;
 
-/// Costs that every check may have.
+/// Costs allowed for a check of any value. [`COSTS_PER_NODE`] is added for each JSON value.
 const COSTS_MIN: u64 = 2_000_000;
-/// Further costs for each JSON value in the checked value, itself included.
+/// Additional costs allowed for each JSON value in the checked value, itself included.
 const COSTS_PER_NODE: u64 = 1_000;
 /// Maximum costs of a check, however many JSON values the checked value contains: about a second.
 const COSTS_MAX: u64 = 50_000_000;
@@ -108,6 +108,17 @@ impl<'i> Keyword<'i> for Cost {
     fn is_valid(&self, _: &'i Value) -> bool {
         self.take()
     }
+}
+
+/// Adds to the costs of the check. False if they are too high: the check then has no result.
+pub(crate) fn spend(cost: u64) -> bool {
+    Cost(cost).take()
+}
+
+/// Runs a check without a bound on its costs.
+#[cfg(test)]
+pub(crate) fn unbounded<T>(check: impl FnOnce() -> T) -> T {
+    bounded(u64::MAX, u64::MAX, check).expect("no bound")
 }
 
 /// Runs a check of a value with this number of JSON values inside. `None` if the check needs too

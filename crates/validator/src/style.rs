@@ -105,7 +105,7 @@ impl Style {
     }
 }
 
-/// Converts a text that is a whole value: a scalar, all items of an array, or all members of an
+/// Converts the text of a complete value: a scalar, all items of an array, or all members of an
 /// object. `None` if the text does not have the form of the style.
 pub(crate) fn whole(
     text: &str,

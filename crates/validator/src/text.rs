@@ -8,7 +8,7 @@ pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     decoded(text, plus_is_space, false)
 }
 
-/// Decodes a name as System.Web of ASP.NET does: also `%u0061`, which is no percent-encoding.
+/// Decodes a name as System.Web of ASP.NET does: also `%u0061`, which is not percent-encoding.
 pub(crate) fn decode_unicode(text: &str) -> Cow<'_, str> {
     decoded(text, true, true)
 }

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use policy::invalid::{Finding, Part};
+use policy::logged::write_byte;
 use serde_json::Value;
 
+use crate::limits;
 use crate::members::{self, Members};
 use crate::steps::Schema;
 
@@ -90,7 +92,7 @@ pub(crate) fn check_readings(
 
 const NO_MATCH: &str = "does not match the schema";
 const TOO_DEEP: &str = "takes too much work to be checked";
-const NO_FORM: &str = "does not have the form that is described, or has a value twice";
+const NO_FORM: &str = "does not have the described serialization, or gives a value twice";
 
 /// Creates a finding at the member `name` of the part's value. An empty name stands for the value
 /// itself.
@@ -193,6 +195,7 @@ fn describe(kind: &Kind) -> String {
         }
         Kind::UnevaluatedItems { .. } => "has items that are not described".to_owned(),
         Kind::UniqueItems => "must have no equal items".to_owned(),
+        Kind::Custom { keyword, message } if keyword == limits::KEYWORD => message.clone(),
         Kind::AdditionalProperties { .. }
         | Kind::UnevaluatedProperties { .. }
         | Kind::BacktrackLimitExceeded { .. }
@@ -214,13 +217,7 @@ fn fragment(pointer: &str) -> String {
             out.push('…');
             break;
         }
-        match byte {
-            b'/' | b'~' | b'-' | b'.' | b'_' | b'$' | b'@' | b':' => out.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            byte => {
-                let _infallible = write!(out, "%{byte:02X}");
-            }
-        }
+        write_byte(byte, &mut out);
     }
     out
 }

@@ -111,7 +111,7 @@ pub static ROOT: Object = Object {
         F::optional(
             "undeclared_params",
             Word(&["allow", "strip", "reject"]),
-            "Treatment of query parameters that the operation does not describe: forwarded, removed, or refused (400). Default: `allow`.",
+            "Forward, remove or refuse (400) query parameters that the operation does not describe. Default: `allow`.",
         ),
     ],
 };
@@ -334,10 +334,10 @@ pub static PARAMETER: Object = Object {
     what: "`x-gateway` of a parameter",
     rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
-        F::later(
+        F::optional(
             "log",
             Word(&["keep", "redact", "hash"]),
-            "Form of the value in logs.",
+            "Form of the value in the access log: `keep` (as sent), `redact` (`REDACTED`), `hash` (a keyed hash; equal values have equal hashes until gwd restarts). For parameters in `path` and `query`, and for `User-Agent`. Default: `keep`; `redact` for query parameters with a usual name of a credential, such as `token`.",
         ),
         F::optional(
             "forward",
@@ -396,12 +396,16 @@ pub static SCHEMA: Object = Object {
     what: "`x-gateway` of a schema",
     rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
-        F::later(
+        F::optional(
             "limits",
             Shape::Object(&SCHEMA_LIMITS),
-            "Limits on nesting depth, number of items or keys, and string length.",
+            "Limits of the value and of all values inside it, which `validate` checks with the schema.",
         ),
-        F::later("redact", Bool, "Keep the value out of the log."),
+        F::optional(
+            "redact",
+            Bool,
+            "`true`: a parameter with this schema has `log: redact`, and findings of `validate` (in refusals and the log) end at the value in a body, without names from inside it. Default: `false`.",
+        ),
     ],
 };
 
@@ -429,14 +433,18 @@ static SCHEMA_LIMITS: Object = Object {
         F::optional(
             "depth",
             Integer(1, 1_000),
-            "Maximum depth of objects and arrays.",
+            "Maximum number of nested arrays and objects; 1 allows an array or object without further ones in it. Default: unlimited.",
         ),
         F::optional(
             "items",
             Integer(1, 1 << 24),
-            "Maximum number of items in an array and keys in an object.",
+            "Maximum number of items of an array and of members of an object. Default: unlimited.",
         ),
-        F::optional("bytes", Size, "Maximum length of a string."),
+        F::optional(
+            "bytes",
+            Size,
+            "Maximum length of a string and of the name of a member, as UTF-8. Default: unlimited.",
+        ),
     ],
     rules: &[Rule::AnyOf(&["depth", "items", "bytes"])],
 };

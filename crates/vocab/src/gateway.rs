@@ -24,7 +24,7 @@ pub static SHAPE: Shape = Shape::Object(&GATEWAY);
 /// Shape of a `consumers_file`.
 pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
 
-/// Shape of the file that `acknowledge` names.
+/// Shape of the file named by `acknowledge`.
 pub static ACKNOWLEDGEMENTS: Shape = List(&Shape::Object(&ACKNOWLEDGEMENT));
 
 static GATEWAY: Object = Object {
@@ -78,7 +78,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "policies",
             Map(&Kinds(policy::KINDS)),
-            "Policies that operations name.",
+            "Policies, to which operations refer by name.",
         ),
         F::optional(
             "required",
@@ -252,6 +252,11 @@ pub static API: Object = Object {
             Word(&["deny", "pass"]),
             "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the document's root `security` and policies.",
         ),
+        F::optional(
+            "serve_document",
+            SERVE_DOCUMENT,
+            "Serve the public document of the API. Default: `serve_document` of `defaults`.",
+        ),
     ],
 };
 
@@ -299,13 +304,29 @@ static PLAN: Object = Object {
 
 static SERVE: Object = Object {
     what: "a document endpoint",
-    fields: &[F::optional(
-        "path",
-        Form(&forms::PATH),
-        "Path below the mount. Default: `/openapi.json`.",
-    )],
+    fields: &[
+        F::optional(
+            "path",
+            Form(&forms::PATH),
+            "Path of the document below the mount. Default: `/openapi.json`.",
+        ),
+        F::optional(
+            "page",
+            Either(&[Bool, Form(&forms::PATH)]),
+            "Path of a page that shows the document, below the mount; `false`: no page. Default: the path of the document with `.html` instead of `.json`.",
+        ),
+        F::optional(
+            "public",
+            Bool,
+            "Everyone may read the document. Default: `false`: readers need a credential that satisfies the `security` at the document's root.",
+        )
+        .guard(),
+    ],
     rules: &[],
 };
+
+/// Value of `serve_document`.
+const SERVE_DOCUMENT: Shape = Either(&[Bool, Shape::Object(&SERVE)]);
 
 /// Claims of a consumer: names and values of any type.
 pub const CLAIMS: Shape = Table(&Any);
@@ -551,10 +572,10 @@ static DEFAULTS: Object = Object {
         )
         .guard(),
         F::optional("expose_bundle", Bool, "Name the bundle in responses."),
-        F::later(
+        F::optional(
             "serve_document",
-            Either(&[Bool, Shape::Object(&SERVE)]),
-            "Serve the documents from the gateway.",
+            SERVE_DOCUMENT,
+            "Serve the public document of each API, as the operations `API#document` and `API#document-page`. Default: `false`.",
         ),
     ],
 };

@@ -13,7 +13,9 @@ pub mod invariant_file;
 pub mod lints;
 pub mod listener;
 pub mod reasons;
+pub mod redaction_lints;
 pub mod security_lints;
+pub mod served_lints;
 pub mod shared;
 pub mod test_file;
 pub mod upstream;
@@ -24,7 +26,7 @@ use serde_json::{Value, json};
 /// Top-level keys of gateway.yaml that a patch cannot change.
 pub const FIXED: &[&str] = &["environments", "version", "name"];
 
-/// JSON Schemas of the files that users write, with the names that `gwc schema` uses.
+/// Builds the JSON Schemas of the files that users write, with the names that `gwc schema` uses.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, Value)> {
     let with_dialect = |mut schema: Value, title: &str| {

@@ -509,7 +509,7 @@ mistake: the connection looks protected and is not."
     UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
     "an upstream whose certificate is not verified"
     "`tls: {verify: false}` encrypts without verifying the peer: anybody on the network between the gateway and the \
-upstream can read and change everything, credentials too. Name the authority of the upstream's certificate with `ca` \
+upstream can read and change everything, credentials too. Write the certificate of the upstream's CA in `ca` \
 instead."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {verify: false}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];

@@ -63,6 +63,7 @@ pub static LISTENER: Object = Object {
     rules: &[
         Rule::Holds(tls_goes_with_https),
         Rule::Holds(headers_have_senders),
+        Rule::Holds(forwarding_fields_have_writers),
         Rule::Holds(one_field_names_the_client),
         Rule::Holds(forwarded_certificates_exist),
     ],
@@ -118,11 +119,11 @@ pub(super) static CERTIFICATE: Object = Object {
 static CLIENT_AUTH: Object = Object {
     what: "client authentication",
     fields: &[
-        F::required("ca", Secret, "Trusted authorities, in PEM."),
+        F::required("ca", Secret, "Trusted CA certificates, in PEM."),
         F::optional(
             "crl",
             Secret,
-            "Certificate revocation lists of the authorities, in PEM; listed certificates are refused.",
+            "Certificate revocation lists of the CAs in `ca`, in PEM; listed certificates are refused.",
         ),
         F::optional(
             "mode",
@@ -259,6 +260,22 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
+/// Reports `forwarding_fields` without `trusted_proxies`: gwd removes the fields of other peers.
+fn forwarding_fields_have_writers(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some((entry, value)) = node.entry("forwarding_fields") else {
+        return;
+    };
+    let trusted = node.get("trusted_proxies");
+    let trusts = trusted.is_some_and(|trusted| trusted.items().next().is_some());
+    if !value.is_null() && !trusts {
+        let message = "`forwarding_fields` have no effect: the listener trusts no proxy";
+        sink.push(
+            Diagnostic::new(&diag::shape::BAD_VALUE, entry.key_span, message)
+                .help("write `trusted_proxies: [10.0.0.0/8]` beside it, or remove the key"),
+        );
+    }
+}
+
 /// Reports `forwarding_fields` that do not name the client, or name it in two fields, of which a
 /// client could write one.
 fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
@@ -273,11 +290,11 @@ fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
             "write the field that the proxies set; gwd removes the other one",
         ),
         (false, true) if names.len() > 1 => (
-            "`forwarded` has the scheme and the host, too",
+            "`forwarded` also contains the scheme and the host",
             "write `[forwarded]`",
         ),
         (false, false) => (
-            "no field names the client, so that the proxy counts as the client",
+            "no listed field contains the client address: gwd uses the address of the proxy",
             "add `x-forwarded-for`, or remove `trusted_proxies`",
         ),
         _ => return,

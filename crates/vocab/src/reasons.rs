@@ -81,7 +81,7 @@ reasons! {
         "signature_invalid" 401 "the signature of the request is not valid";
         "signatures_full" 503 "the gateway cannot store another signature";
         "store_unavailable" 503 "the store of a limit does not answer";
-        "threat_detected" 400 "a `threat` policy refuses the structure of the body, or a text of the request";
+        "threat_detected" 400 "a `threat` policy refuses the structure of the body, or one of its `rules` matches the request";
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";
         "upstream_connect_timeout" 504 "no connection to the upstream was opened in time";

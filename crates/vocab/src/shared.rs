@@ -1,6 +1,6 @@
 //! Shapes and checks that gateway.yaml and documents share.
 
-use diag::shape::{Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 use policy::forms;
 use policy::limits::CONTRADICTING_LIMITS;
@@ -50,7 +50,17 @@ static REDIS: Object = Object {
         F::required(
             "url",
             Secret,
-            "URL of the store, with user and password: `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. Redis and Valkey.",
+            "URL of the store, with user and password: `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. Redis and Valkey. With `cluster` or `sentinel` it can name several servers: `redis://USER:PASSWORD@HOST:PORT,HOST:PORT`.",
+        ),
+        F::optional(
+            "cluster",
+            Shape::Bool,
+            "Redis Cluster: `url` names one or more of its nodes, from which gwd learns the masters. Default: `false`.",
+        ),
+        F::optional(
+            "sentinel",
+            Shape::Form(&forms::WORDS),
+            "Redis Sentinel: name of the master. `url` names one or more sentinels, which know the master's address; user, password and database are those of the master. Default: none.",
         ),
         F::optional(
             "prefix",
@@ -63,17 +73,17 @@ static REDIS: Object = Object {
             "Behaviour of limits while the store does not answer within 20ms. `local`: each gateway counts for itself. `open`: requests are admitted. `closed`: requests are refused (503 `store_unavailable`). Default: `local`.",
         ),
     ],
-    rules: &[],
+    rules: &[Rule::Apart(&["cluster", "sentinel"], &BAD_VALUE)],
 };
 
 /// `path_readings`: handling of paths that upstreams may read as other paths.
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
-    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to no operation or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
+    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless every reading matches the same operation. `keep`: allow readings that match no operation, or operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
-/// `streams`: treatment of streams whose credential ends.
+/// `streams`: handling of streams whose credential ends.
 pub(crate) const STREAMS: Field = F::optional(
     "streams",
     Word(&["keep", "close"]),

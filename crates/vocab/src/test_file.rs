@@ -99,7 +99,7 @@ static EXPECT: Object = Object {
         F::optional(
             "decision",
             Word(DECISIONS),
-            "Outcome: forwarded to the upstream, answered by the gateway, refused, dependent on the answer of another service, or owned by no operation.",
+            "Outcome: forwarded to the upstream, answered by the gateway, refused, dependent on the answer of another service, or matched by no operation.",
         ),
         F::optional(
             "status",
@@ -114,7 +114,7 @@ static EXPECT: Object = Object {
         F::optional(
             "operation",
             Text,
-            "Key of the operation that owns the request, as `gwc route` prints it.",
+            "Key of the operation that the request matches, as `gwc route` prints it.",
         ),
         F::optional("mount", Text, "Mount of the operation."),
         F::optional("consumer", Text, "Consumer that the credentials identify."),

@@ -65,7 +65,7 @@ pub(super) fn in_project(project: Option<&Path>, words: &[&str]) -> String {
     format!("gwc{} {}", whole.unwrap_or_default(), words.join(" "))
 }
 
-/// Path of the key in the project's folder, if there is exactly one.
+/// Finds the private key in the project's folder, if there is exactly one, and returns its path.
 fn usual_key(root: &Path) -> Option<String> {
     let entries = std::fs::read_dir(root.join(KEYS)).ok()?;
     let mut keys: Vec<PathBuf> = entries

@@ -17,19 +17,19 @@ use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
 use super::advice::Advice;
-use super::build::Built;
+use super::build::BuiltProject;
 use super::claim;
 use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
 use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
-use super::planned::{GateScope, Planned};
+use super::planned::{GateScope, PlannedMove};
 use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
-use super::rollout::{WaitOption, Wanted};
+use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
-use crate::release::evidence::{self, Judge};
+use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, provenance};
 use ::plan::Side;
@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
     let (release_keys, build_keys) = (keys(&args.key)?, keys(&args.build_key)?);
     let context = &context.planned_in(claimed.as_ref())?;
-    let mut built = Built::of(context)?;
+    let mut built = BuiltProject::of(context)?;
     let root = context.root()?;
     let place = built.place(&root, args.at.store.as_deref(), args.at.channel.as_deref())?;
     let trust = args.at.trust(&place)?;
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(store, trust.as_ref(), &place.channel)?;
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
-    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
+    let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
     planned.report_idle();
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {
@@ -153,7 +153,7 @@ struct Apply<'a> {
     report: Report<'a>,
     movement: Movement<'a>,
     build_keys: &'a [PrivateKey],
-    built: &'a Built,
+    built: &'a BuiltProject,
     nodes: &'a Nodes,
 }
 
@@ -203,12 +203,12 @@ impl Apply<'_> {
         if args.require_rollback && same.is_none() {
             self.report.back.require(advice)?;
         }
-        let mut says = args.record.record_fields(there, id)?;
-        says.merges = merges;
+        let mut fields = args.record.record_fields(there, id)?;
+        fields.merges = merges;
         if let Some(head) = same {
             // A withdrawal is in effect while the record that lists it is the newest. Repeat the
             // withdrawals of the previous record, so that they stay in effect.
-            says.withdraw.extend(&head.record.withdraw);
+            fields.withdraw.extend(&head.record.withdraw);
         }
         if args.dry_run {
             if !self.movement.keys.is_empty() {
@@ -228,7 +228,7 @@ impl Apply<'_> {
             Some(_) => RecordKind::Pin,
             None => RecordKind::Release,
         };
-        self.publish((kind, says), advice)
+        self.publish((kind, fields), advice)
     }
 
     /// Reports that no release is needed, because the channel already names the bundle and no rule
@@ -256,7 +256,7 @@ impl Apply<'_> {
     /// Writes bundle, build statements and record into the store, and waits for the gateways.
     fn publish(
         mut self,
-        (kind, says): (RecordKind, RecordFields),
+        (kind, fields): (RecordKind, RecordFields),
         advice: &Advice,
     ) -> anyhow::Result<Exit> {
         let place = self.report.place;
@@ -276,10 +276,10 @@ impl Apply<'_> {
         let target = Target {
             bundle: self.report.bundle,
             kind,
-            says,
+            fields,
             plan: Some(self.report.planned.digest()),
             source: Some(source),
-            evidence: evidence.settle()?,
+            evidence: evidence.build_statements()?,
         };
         let pointer = self.movement.publish(&store, target)?;
         self.nodes.notify();
@@ -303,7 +303,7 @@ impl Apply<'_> {
 
 /// Sides of the plan: the bundle of the channel's head, if there is one, and the new build.
 fn sides(
-    built: &mut Built,
+    built: &mut BuiltProject,
     store: &dyn Store,
     head: Option<&Entry>,
 ) -> anyhow::Result<(Option<Side>, Side)> {
@@ -322,7 +322,7 @@ struct Evidence<'a> {
     store: &'a Folder,
     trust: Option<&'a Trust>,
     place: &'a Place,
-    built: &'a Built,
+    built: &'a BuiltProject,
     source: Digest,
     /// Keys that sign the build statement, and keys that sign the record.
     keys: (&'a [PrivateKey], &'a [PrivateKey]),
@@ -332,14 +332,14 @@ impl Evidence<'_> {
     /// Returns the build statements for the record. If the stored statements are not sufficient,
     /// adds a statement that is signed by the build keys, or by the release keys if the trust file
     /// allows this.
-    fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
+    fn build_statements(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {
             return Ok(BTreeSet::from([self.sign()?]));
         };
         let channel = &self.place.channel;
         let entries = evidence::entries(self.store, Some(trust), channel)?;
-        let judge = Judge {
+        let judge = BundleVerifier {
             store: self.store,
             trust,
             channel,
@@ -390,7 +390,7 @@ fn check_revoked(
     bundle: Digest,
 ) -> anyhow::Result<()> {
     let Some(trust) = trust else { return Ok(()) };
-    let judge = Judge {
+    let judge = BundleVerifier {
         store,
         trust,
         channel,
@@ -408,7 +408,7 @@ struct Report<'a> {
     args: &'a Args,
     place: &'a Place,
     bundle: Digest,
-    planned: &'a Planned,
+    planned: &'a PlannedMove,
     back: &'a RollbackCheck,
     nodes: Vec<Value>,
 }
@@ -439,7 +439,10 @@ impl Report<'_> {
     /// Waits for the gateways, then writes the result and returns the exit code.
     fn wait(&mut self, nodes: &Nodes, serial: u64) -> anyhow::Result<Exit> {
         let bundle = self.bundle;
-        let waited = self.args.wait.wait(nodes, Wanted { bundle, serial });
+        let waited = self
+            .args
+            .wait
+            .wait(nodes, ExpectedRelease { bundle, serial });
         self.nodes = waited.nodes;
         let Some(failure) = waited.failure else {
             if !self.nodes.is_empty() {

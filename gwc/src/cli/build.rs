@@ -49,7 +49,7 @@ impl super::Arguments for Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let built = Built::of(context)?;
+    let built = BuiltProject::of(context)?;
     let place = built.place(&context.root()?, args.store.as_deref(), None)?;
     if let Some(id) = &args.reproduce {
         return reproduce::run(id, &place, &built, args.format.format);
@@ -79,13 +79,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// Compiled project with its bundle.
-pub(super) struct Built {
+pub(super) struct BuiltProject {
     pub(super) compiled: Compiled,
     pub(super) bundle: Bundle,
     pub(super) map: SourceMap,
 }
 
-impl Built {
+impl BuiltProject {
     /// Compiles the project of `context` and assembles its bundle.
     pub(super) fn of(context: &Context) -> anyhow::Result<Self> {
         let compiled = context.compile()?;

@@ -198,7 +198,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
         .collect();
     (!edited.is_empty()).then(|| {
         format!(
-            "the plan differs from the sources about {}; was the file edited, or written by another gwc?",
+            "the plan differs from the sources in {}; was the file edited, or written by another gwc?",
             named(edited)
         )
     })
@@ -265,6 +265,6 @@ fn rest(claimed: &Value, computed: &Value) -> Option<String> {
         .into_iter()
         .find(|field| claimed[*field] != computed[*field])?;
     Some(format!(
-        "`{field}` in the plan is not what was computed now; was the file edited?"
+        "`{field}` in the plan differs from its current value; was the file edited?"
     ))
 }

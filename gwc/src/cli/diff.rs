@@ -1,6 +1,7 @@
 //! Command `gwc diff`: compares any two versions by meaning, without using a channel.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use clap::ValueEnum;
 
@@ -79,15 +80,12 @@ impl super::Arguments for Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
     let context = &context.with_levels(&args.rule)?;
-    let at = StoreOptions {
-        store: args.store.clone(),
-        channel: None,
-        trust: None,
-    };
-    let (plan, subject) = match readings(args, context)? {
-        None => one(args, &at, context)?,
-        Some(readings) => each(args, &readings, &at, context)?,
-    };
+    let (plan, subject) = Versions {
+        old: &args.old,
+        new: &args.new,
+        store: args.store.as_deref(),
+    }
+    .compare(context)?;
     stages.end("comparison");
     let review = Review::default();
     let report = Report {
@@ -107,13 +105,53 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// Two versions of the command line.
+pub(super) struct Versions<'a> {
+    pub(super) old: &'a str,
+    pub(super) new: &'a str,
+    /// Store for bundle ids. `None`: `release.store`.
+    pub(super) store: Option<&'a Path>,
+}
+
+impl Versions<'_> {
+    /// Reads both versions in one environment.
+    pub(super) fn read(
+        &self,
+        at: &StoreOptions,
+        context: &Context,
+    ) -> anyhow::Result<(Side, Side)> {
+        let named = (
+            Named::find(self.old, context)?,
+            Named::find(self.new, context)?,
+        );
+        let (old, new) = side::both(named, at, context)?;
+        Ok((old.side, new.side))
+    }
+
+    /// Compares the versions, in each environment if both have several.
+    pub(super) fn compare(&self, context: &Context) -> anyhow::Result<(Plan, Subject)> {
+        let at = StoreOptions {
+            store: self.store.map(Path::to_owned),
+            channel: None,
+            trust: None,
+        };
+        match readings(self, context)? {
+            None => one(self, &at, context),
+            Some(readings) => each(self, &readings, &at, context),
+        }
+    }
+}
+
 /// Environments to compare. Without `--env`: all environments of both projects. With `--env` for an
-/// environment that only the new side has: this one and all environments of the old side. `None`:
-/// one comparison without environments is sufficient.
-fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
+/// environment that only the new version has: this one and all environments of the old version.
+/// `None`: one comparison without environments is sufficient.
+fn readings(
+    versions: &Versions<'_>,
+    context: &Context,
+) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     let (old, new) = (
-        side::environments(&args.old, context)?,
-        side::environments(&args.new, context)?,
+        side::environments(versions.old, context)?,
+        side::environments(versions.new, context)?,
     );
     Ok(match (old, new, &context.environment) {
         (Some(old), Some(new), None) => ComparedEnvironment::every(&old, &new),
@@ -122,10 +160,14 @@ fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Compare
     })
 }
 
-fn one(args: &Args, at: &StoreOptions, context: &Context) -> anyhow::Result<(Plan, Subject)> {
+fn one(
+    versions: &Versions<'_>,
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<(Plan, Subject)> {
     let named = (
-        Named::find(&args.old, context)?,
-        Named::find(&args.new, context)?,
+        Named::find(versions.old, context)?,
+        Named::find(versions.new, context)?,
     );
     let (old, new) = side::both(named, at, context)?;
     let environment = context.environment.as_deref().unwrap_or_default();
@@ -143,7 +185,7 @@ fn one(args: &Args, at: &StoreOptions, context: &Context) -> anyhow::Result<(Pla
 }
 
 fn each(
-    args: &Args,
+    versions: &Versions<'_>,
     readings: &[ComparedEnvironment],
     at: &StoreOptions,
     context: &Context,
@@ -169,8 +211,8 @@ fn each(
             notes.extend(read.notes);
             Ok(Some(read.side))
         };
-        let old = side(reading.old, &args.old, Which::Old)?;
-        let new = side(reading.new, &args.new, Which::New)?;
+        let old = side(reading.old, versions.old, Which::Old)?;
+        let new = side(reading.new, versions.new, Which::New)?;
         if !reading.is_beside && (!reading.name.is_empty() || old.is_some() && new.is_some()) {
             let compared = reading.compared(old.as_ref(), new.as_ref());
             subject.environments.push(compared);

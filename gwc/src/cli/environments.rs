@@ -1,4 +1,4 @@
-//! Environments of both sides, which `gwc plan` and `gwc diff` compare without `--env`.
+//! Environments of both versions, which `gwc plan` and `gwc diff` compare without `--env`.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use model::exit;
 pub(super) struct ComparedEnvironment {
     /// Name of the environment. Empty: the project without an environment.
     pub(super) name: String,
-    /// True if the old side has the environment.
+    /// True if the old version has the environment.
     pub(super) old: bool,
-    /// True if the new side has the environment.
+    /// True if the new version has the environment.
     pub(super) new: bool,
-    /// True if the old side is read only for comparison with a new environment.
+    /// True if the old version is read only for comparison with a new environment.
     pub(super) is_beside: bool,
 }
 
 impl ComparedEnvironment {
-    /// Returns the project without an environment and every environment of either side. `None` if
-    /// neither side declares an environment.
+    /// Returns the project without an environment and every environment of either version. `None`
+    /// if neither version declares an environment.
     pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let names: BTreeSet<&String> = old.iter().chain(new).collect();
         let bare = Self {
@@ -40,9 +40,9 @@ impl ComparedEnvironment {
         (!names.is_empty()).then(|| std::iter::once(bare).chain(named).collect())
     }
 
-    /// Returns an environment that only the new side has, and all environments of the old side,
-    /// with which it is compared. `None` if the old side has the environment or the new side does
-    /// not.
+    /// Returns an environment that only the new version has, and all environments of the old
+    /// version, with which it is compared. `None` if the old version has the environment or the new
+    /// version does not.
     pub(super) fn of_new(wanted: &str, old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let is_wanted = |name: &String| name == wanted;
         if old.iter().any(is_wanted) || !new.iter().any(is_wanted) {
@@ -98,5 +98,5 @@ impl ComparedEnvironment {
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
     let plan = compare_each(pairs).map_err(|error| super::plan::unbuilt(&error))?;
     let plan = plan.ok_or_else(|| anyhow::anyhow!("the new side has no environment"))?;
-    super::plan::judged(plan)
+    super::plan::checked_plan(plan)
 }

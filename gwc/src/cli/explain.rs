@@ -163,7 +163,7 @@ errors:\n  {code}: {{status: {status}, body: \"{{}}\", content_type: application
     )
 }
 
-/// Text of a diagnostic's page, as in the terminal and the generated documentation.
+/// Renders a diagnostic's page, as in the terminal and the generated documentation.
 fn text(lint: &Lint) -> String {
     let mut page = format!(
         "{} {} ({})\n{}\n\n{}\n",

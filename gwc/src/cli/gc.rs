@@ -25,7 +25,7 @@ Examples:
   gwc gc --store /srv/releases        a store without its project"
 )]
 pub(super) struct Args {
-    /// Keep the bundles that the newest N records of each channel name
+    /// Keep the bundles that are named in the newest N records of each channel
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     keep: u32,
     /// Keep files younger than this, which a release in progress may need

@@ -10,7 +10,7 @@ use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
 use crate::release::nodes::{Nodes, Ran};
-use crate::release::{back, evidence::Judge};
+use crate::release::{back, evidence::BundleVerifier};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let store = place.open()?;
     let history = history::walk(&store, trust.as_ref(), &place.channel, usize::MAX)?;
     let revoked = trust.as_ref().map(|trust| {
-        Judge {
+        BundleVerifier {
             store: &store,
             trust,
             channel: &place.channel,

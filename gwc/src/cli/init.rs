@@ -12,7 +12,7 @@ use super::advice::for_shell;
 use super::options::FormatOption;
 use super::replace::replace;
 use super::say::{self, Format};
-use super::settle::{self, Settled};
+use super::settle::{self, ProjectRepairs};
 use model::Model;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
@@ -438,7 +438,7 @@ fn schema(name: &str) -> anyhow::Result<String> {
     let (_, schema) = schemas
         .iter()
         .find(|(known, _)| *known == name)
-        .context("gwc has this schema")?;
+        .context("gwc does not have this schema")?;
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 
@@ -478,7 +478,7 @@ const ROUNDS_MAX: usize = 20;
 /// Result of linting the new project.
 struct Checked {
     exit: Exit,
-    settled: Settled,
+    settled: ProjectRepairs,
     /// Decisions that are left to the user.
     open: Vec<String>,
     /// Path of a request that shows the running gateway.
@@ -494,7 +494,7 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         file.map_or(String::new(), |file| file.text.clone())
     };
     let (gateway, actions) = (text(GATEWAY_FILE), text(overlay));
-    let mut settled = Settled::default();
+    let mut settled = ProjectRepairs::default();
     let mut compiled = compile::compile(&input, compile::Options::default())?;
     for _ in 0..ROUNDS_MAX {
         if !settles || !compiled.has_errors() || !settled.take(&compiled) {

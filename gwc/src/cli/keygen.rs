@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     super::replace::make_folder(&folder)
-        .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+        .with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     let pem = key.to_pem();
     write_new(&private_file, pem.as_ref(), 0o600)?;
     write_new(&public_file, public.to_pem().as_bytes(), 0o644)?;

@@ -4,6 +4,7 @@
 mod advice;
 mod apply;
 mod build;
+mod changelog;
 mod channels;
 mod claim;
 mod completions;
@@ -21,6 +22,7 @@ mod keygen;
 mod limits;
 mod links;
 mod lint;
+mod logs;
 mod man;
 mod movement;
 mod options;
@@ -30,6 +32,7 @@ mod progress;
 mod range_files;
 mod rehearsal;
 mod replace;
+mod replay;
 mod reproduce;
 mod review;
 mod revocations;
@@ -135,6 +138,10 @@ commands! {
     Plan(plan),
     /// Compare any two versions by meaning: files, folders, bundles, Git revisions
     Diff(diff),
+    /// List the changes between two versions that API clients see
+    Changelog(changelog),
+    /// Compare how two versions handle logged requests
+    Replay(replay),
     /// Sign a statement of where a bundle came from
     Sign(sign),
     /// Check every statement about a bundle, and show how to do it with openssl
@@ -157,7 +164,7 @@ commands! {
     Gc(gc),
     /// Change the trust file
     Trust(trust),
-    /// Show which operation owns a request, and what happens to it
+    /// Show which operation a request matches, and how the gateway handles it
     Route(route),
     /// Run the project's tests: requests and the decisions that are expected
     Test(test),

@@ -32,7 +32,7 @@ pub(super) struct Movement<'a> {
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,
-    pub(super) says: RecordFields,
+    pub(super) fields: RecordFields,
     pub(super) plan: Option<Digest>,
     pub(super) source: Option<Digest>,
     pub(super) evidence: BTreeSet<Digest>,
@@ -57,7 +57,7 @@ impl Movement<'_> {
         let trial = Target {
             bundle: Digest::of(b""),
             kind: RecordKind::Release,
-            says: RecordFields::default(),
+            fields: RecordFields::default(),
             plan: None,
             source: None,
             evidence: BTreeSet::new(),
@@ -66,7 +66,7 @@ impl Movement<'_> {
         self.check_lists(store, statement.predicate.revocations)?;
         self.check_floor(statement.predicate.serial)?;
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
-        self.judge(&publish::sign(&statement, &keys)?)
+        self.check_record(&publish::sign(&statement, &keys)?)
     }
 
     /// Signs a record, verifies it as a gateway would, and moves the channel to it. Fails if
@@ -78,16 +78,16 @@ impl Movement<'_> {
         let prepared = prepared.map_err(conflict)?;
         self.check_lists(store, prepared.predicate.revocations)?;
         let envelope = publish::sign(&prepared, &keys)?;
-        self.judge(&envelope)?;
+        self.check_record(&envelope)?;
         fault::point("apply.record.signed")?;
         let pointer = publish::publish(store, &envelope).map_err(conflict)?;
         fault::point("apply.record.linked")?;
         Ok(pointer)
     }
 
-    /// Refuses to move the channel if the store lacks the revocation list that the channel's newest
-    /// record names, or if its newest list is below the trust file's minimum serial. Gateways would
-    /// refuse the new record, and a new gateway would admit revoked bundles and credentials.
+    /// Refuses to move the channel if the store lacks the revocation list named in the channel's
+    /// newest record, or if its newest list is below the trust file's minimum serial. Gateways
+    /// would refuse the new record, and a new gateway would admit revoked bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self
@@ -163,7 +163,7 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
 
     fn draft(&self, target: Target) -> Draft {
         let created = release::now();
-        let expires_in = target.says.expires_in;
+        let expires_in = target.fields.expires_in;
         Draft {
             project: self.place.project.clone(),
             channel: self.place.channel.clone(),
@@ -171,7 +171,7 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
             kind: target.kind,
             actor: provenance::actor(&self.place.root),
             reason: target
-                .says
+                .fields
                 .reason
                 .unwrap_or_else(|| "no reason given".to_owned()),
             created,
@@ -179,13 +179,13 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
             plan: target.plan,
             source: target.source,
             evidence: target.evidence,
-            merges: target.says.merges,
-            withdraw: target.says.withdraw,
+            merges: target.fields.merges,
+            withdraw: target.fields.withdraw,
             streams: None,
         }
     }
 
-    fn judge(&self, envelope: &bundle::statement::envelope::Envelope) -> anyhow::Result<()> {
+    fn check_record(&self, envelope: &bundle::statement::envelope::Envelope) -> anyhow::Result<()> {
         let Some(trust) = self.trust else {
             return Ok(());
         };
@@ -199,7 +199,7 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
         }
         let channel = Some(&self.place.channel);
         trust
-            .judge(envelope, Role::Release, channel, When::First(release::now()))
+            .authorized_signers(envelope, Role::Release, channel, When::First(release::now()))
             .map_err(|error| {
                 refused(
                     &error,

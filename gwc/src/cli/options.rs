@@ -13,7 +13,7 @@ use bundle::trust::Trust;
 use super::movement::RecordFields;
 use super::progress;
 use super::say::{self, Context, Format};
-use crate::release::evidence::Judge;
+use crate::release::evidence::BundleVerifier;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, key};
 use model::exit::{Exit, Failure};
@@ -92,7 +92,7 @@ impl StoreOptions {
         let Some(store) = place.open_if_there()? else {
             return Ok(Some(trust));
         };
-        let judge = Judge {
+        let judge = BundleVerifier {
             store: &store,
             trust: &trust,
             channel: &place.channel,
@@ -182,7 +182,7 @@ impl NodeOptions {
     }
 }
 
-/// Loads the keys that these arguments name, without duplicates.
+/// Loads the keys named by these arguments, without duplicates.
 pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     let mut keys: Vec<PrivateKey> = Vec::new();
     for text in texts {

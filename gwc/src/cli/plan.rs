@@ -11,13 +11,14 @@ use super::channels;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::links::LinkOptions;
+use super::logs::{self, Defaults};
 use super::options::StoreOptions;
 use super::progress;
 use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_in, side_of};
-use crate::release::evidence::Judge;
+use crate::release::evidence::BundleVerifier;
 use crate::release::{self, Place};
 use ::plan::environments::Pair;
 use ::plan::report::{Compared, Origin, Report, Subject};
@@ -65,6 +66,10 @@ pub(super) struct Args {
     /// Show every change on a line of its own, also of long groups
     #[arg(long)]
     all: bool,
+    /// Access log to replay: the plan counts its requests by what the change does to them (see `gwc
+    /// replay`); may be given several times
+    #[arg(long, value_name = "LOG")]
+    replay: Vec<PathBuf>,
     #[command(flatten)]
     links: LinkOptions,
     #[command(flatten)]
@@ -108,7 +113,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         note_rules(&mut plan);
         plan.notes.extend(channels::unused(&args.at, context));
     }
-    // The gates of the old side also apply to a change that disables them.
+    let replayed = replays(args, &pairs, &plan)?;
+    plan.notes.extend(replayed);
+    // The gates of the old version also apply to a change that disables them.
     let rules: Vec<&Rules> = pairs
         .iter()
         .filter_map(|pair| rules_of(pair.old.as_ref()))
@@ -147,6 +154,29 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// Sentence about the logs of `--replay` for each environment that both versions have.
+fn replays(args: &Args, pairs: &[Pair], plan: &Plan) -> anyhow::Result<Vec<String>> {
+    let mut sentences = Vec::new();
+    if args.replay.is_empty() {
+        return Ok(sentences);
+    }
+    for pair in pairs.iter().filter(|pair| !pair.is_beside) {
+        let (Some(old), Some(new)) = (&pair.old, &pair.new) else {
+            continue;
+        };
+        let defaults = Defaults::default();
+        let replay = defaults.begin((old, new), plan);
+        let replay = replay.map_err(|error| unbuilt(&error))?;
+        let replayed = defaults.count(&args.replay, replay)?;
+        let environment = match pair.environment.as_str() {
+            "" => String::new(),
+            name => format!(" in {}", diag::text::printable(name)),
+        };
+        sentences.push(format!("logs{environment}: {}", logs::sentence(&replayed)));
+    }
+    Ok(sentences)
+}
+
 /// Returns a context with the ignore rules of the revision of `--against`: it reads no file that
 /// this revision ignores and does not contain.
 fn with_base(args: &Args, mut context: Context) -> Context {
@@ -161,17 +191,17 @@ fn with_base(args: &Args, mut context: Context) -> Context {
     context
 }
 
-/// Sides of a plan, in pairs by environment.
+/// Old and new versions to compare, in pairs by environment.
 struct Sides {
     pairs: Vec<Pair>,
-    /// Release settings of the new sides.
+    /// Release settings of the new versions.
     places: Vec<Place>,
     subject: Subject,
     notes: Vec<String>,
 }
 
-/// Environments to compare: without `--env`, those of both sides. `None` for a single comparison,
-/// such as with a bundle or a document, which have no environments.
+/// Environments to compare: without `--env`, those of both versions. `None` for a single
+/// comparison, such as with a bundle or a document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {
         return Ok(None);
@@ -191,7 +221,7 @@ fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Compare
     Ok(old.and_then(|old| ComparedEnvironment::every(&old, &new)))
 }
 
-/// Reads both sides in the environment of `--env`, or without an environment.
+/// Reads both versions in the environment of `--env`, or without an environment.
 fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
@@ -236,8 +266,8 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     })
 }
 
-/// Environments of the old side, if it is a project without the environment of `--env`. Otherwise
-/// `None`.
+/// Environments of the old version, if it is a project without the environment of `--env`.
+/// Otherwise `None`.
 fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let Some(wanted) = &context.environment else {
         return Ok(None);
@@ -246,8 +276,8 @@ fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec
     Ok(known.filter(|known| !known.contains(wanted)))
 }
 
-/// Reads the sides for a new environment: the new side in this environment, and the old side in
-/// each environment of the old side.
+/// Reads the versions to compare for a new environment: the new version in this environment, and
+/// the old version in each environment of the old version.
 fn of_new_environment(
     text: &str,
     known: &[String],
@@ -293,7 +323,7 @@ fn of_new_environment(
     })
 }
 
-/// Reads both sides in every environment.
+/// Reads both versions in every environment.
 fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> anyhow::Result<Sides> {
     let mut sides = Sides {
         pairs: Vec::new(),
@@ -383,7 +413,7 @@ fn is_idle(compared: &[Compared]) -> bool {
         && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
 }
 
-/// Returns the subject of a plan for a new side. Includes its uncommitted files.
+/// Returns the subject of a plan for a new version. Includes its uncommitted files.
 fn subject(place: &Place, new: &Side) -> Subject {
     let uncommitted = match &new.source {
         Some(map) => note_uncommitted(&place.root, map),
@@ -424,8 +454,8 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     )
 }
 
-/// Reads the channel's head as the old side, if there is one. Adds the position of the head to the
-/// subject.
+/// Reads the channel's head as the old version, if there is one. Adds the position of the head to
+/// the subject.
 fn base(
     place: &Place,
     trust: Option<&std::path::Path>,
@@ -443,7 +473,7 @@ fn base(
         ));
         return Ok((None, subject));
     };
-    let judge = trust.as_ref().map(|trust| Judge {
+    let judge = trust.as_ref().map(|trust| BundleVerifier {
         store: &store,
         trust,
         channel: &place.channel,
@@ -485,9 +515,9 @@ next change"
     }
 }
 
-/// Compares two sides. Fails if a witness does not show its change, which is a bug.
+/// Compares two versions. Fails if a witness does not show its change, which is a bug.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
-    judged(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
+    checked_plan(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
 
 /// Failure for a side from which no engine can be built.
@@ -503,7 +533,7 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
 ///
 /// # Errors
 /// Returns an error if a witness does not show its change.
-pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
+pub(super) fn checked_plan(mut plan: Plan) -> anyhow::Result<Plan> {
     if let Some(bug) = plan.bugs.first() {
         return Err(Failure::new(
             Exit::BUG,

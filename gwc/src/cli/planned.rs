@@ -13,12 +13,12 @@ use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
 /// Plan for a channel move, in all output forms, with the blocking gates.
-pub(super) struct Planned {
+pub(super) struct PlannedMove {
     /// Plan in the format `plan/v1`.
     pub(super) json: Value,
     /// Plan as text for people.
     pub(super) human: String,
-    /// True if the release rules differ from those of the old side.
+    /// True if the release rules differ from those of the old version.
     pub(super) changes_rules: bool,
     /// Gates that block the move, each with the fingerprints of the changes that trip it.
     tripped: Vec<(String, Vec<String>)>,
@@ -35,7 +35,7 @@ pub(super) enum GateScope {
     Named,
 }
 
-impl Planned {
+impl PlannedMove {
     /// Compares the bundle of the channel's head with a new one.
     pub(super) fn new(
         place: &Place,

@@ -32,10 +32,10 @@ struct Progress {
     shown: bool,
 }
 
-/// Progress of a running command. Ends when it is dropped.
+/// Guard that shows the progress of a running command until it is dropped.
 pub(super) struct Running;
 
-/// Begins to show the progress of a command. Does nothing if standard error is no terminal.
+/// Begins to show the progress of a command. Does nothing if standard error is not a terminal.
 pub(super) fn start(command: &'static str) -> Option<Running> {
     let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
     if is_dumb || !std::io::stderr().is_terminal() {
@@ -59,7 +59,7 @@ pub(super) fn erase() {
     lock().erase();
 }
 
-/// Ends the progress, as before a question to the user.
+/// Erases the line and shows no further progress, for example before a question to the user.
 pub(super) fn end() {
     let mut progress = lock();
     progress.erase();
@@ -96,7 +96,7 @@ fn lock() -> MutexGuard<'static, Progress> {
     PROGRESS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Draws the line every second until the progress ends.
+/// Draws the line every second until [`end`] is called.
 fn show() {
     let mut progress = lock();
     while let Some(since) = progress.since {

@@ -1,4 +1,5 @@
-//! Option `--range-file` of `gwc route` and `gwc test`: files of address ranges that a gateway reads.
+//! Option `--range-file` of `gwc route` and `gwc test`: files of address ranges that a gateway
+//! reads.
 
 use std::path::Path;
 
@@ -13,8 +14,8 @@ use crate::release::links;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct RangeOptions {
-    /// Ranges in a file of `allow_file` or `deny_file`: its path on the gateway (or `env:NAME`), and
-    /// a file here; without it, a file admits every address; may be given several times
+    /// Ranges in a file of `allow_file` or `deny_file`: its path on the gateway (or `env:NAME`),
+    /// and a file here; without it, a file admits every address; may be given several times
     #[arg(long, value_name = "PATH=FILE")]
     range_file: Vec<String>,
 }
@@ -24,7 +25,7 @@ impl RangeOptions {
     ///
     /// # Errors
     /// Returns a usage error if no policy of the gateway names a path. An input error if a file
-    /// cannot be read, or is no list of ranges.
+    /// cannot be read, or is not a list of ranges.
     pub(super) fn read(&self, gateway: &Gateway) -> anyhow::Result<RangeFiles> {
         let mut read = RangeFiles::new();
         for option in &self.range_file {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::movement;
-use crate::release::evidence::Judge;
+use crate::release::evidence::BundleVerifier;
 use crate::release::nodes::Nodes;
 use model::exit::{Exit, Failure};
 
@@ -45,7 +45,7 @@ impl RollbackCheck {
         let Some(head) = head.filter(|head| head.bundle != new) else {
             return Ok(Self::Nothing);
         };
-        let judge = trust.map(|trust| Judge {
+        let judge = trust.map(|trust| BundleVerifier {
             store,
             trust,
             channel,
@@ -59,7 +59,7 @@ impl RollbackCheck {
             let bundles = bundles.map_err(|error| movement::unreachable(&name, &error))?;
             let known = bundles.all.iter().find(|known| known.bundle == wanted);
             let why = match known {
-                None => Some("the bundle is not on this gateway".to_owned()),
+                None => Some("the gateway does not have this bundle".to_owned()),
                 Some(known) if known.ready => None,
                 Some(known) => Some(known.not_ready.clone().unwrap_or_default()),
             };
@@ -117,7 +117,11 @@ impl RollbackCheck {
 /// Checks that the store has the head's bundle completely, and that gateways would accept it. An
 /// expired build key is not an error. Without `judge`, checks only that the store contains all
 /// blobs.
-fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<(), Refused> {
+fn whole(
+    store: &dyn Store,
+    judge: Option<BundleVerifier<'_>>,
+    head: &Entry,
+) -> Result<(), Refused> {
     Unverified::open(store, head.bundle)?.load_full(store)?;
     match judge {
         None => Ok(()),

@@ -39,7 +39,7 @@ pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Writes a report or a bundle to a file that an option names. Otherwise like [`replace`].
+/// Writes a report or a bundle to a file named by an option. Otherwise like [`replace`].
 ///
 /// # Errors
 /// Returns the errors of [`replace`], and an error for a tracked file that gwc did not write.

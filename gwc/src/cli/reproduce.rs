@@ -14,7 +14,7 @@ use bundle::store::folder::Folder;
 use bundle::verify::Unverified;
 use serde_json::json;
 
-use super::build::Built;
+use super::build::BuiltProject;
 use super::say::{self, Format};
 use crate::release::provenance::VERSION;
 use crate::release::{self, Place};
@@ -33,7 +33,7 @@ enum Outcome {
 pub(super) fn run(
     text: &str,
     place: &Place,
-    built: &Built,
+    built: &BuiltProject,
     format: Format,
 ) -> anyhow::Result<Exit> {
     let id = built.bundle.id();
@@ -115,7 +115,11 @@ fn install(version: &str) -> String {
     format!("cargo install --locked --git {repository} --tag v{version} gwc")
 }
 
-fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::Result<Outcome> {
+fn different(
+    store: Option<&Folder>,
+    wanted: Digest,
+    built: &BuiltProject,
+) -> anyhow::Result<Outcome> {
     let Some(store) = store else {
         return Ok(Outcome::Different(vec![
             "there is no store to compare with".to_owned(),

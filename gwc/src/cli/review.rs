@@ -8,7 +8,7 @@ use super::{say, terminal};
 use crate::release::{self, Place, provenance};
 use ::plan::report::Report;
 use ::plan::review::{GATES, State};
-use ::plan::{self, Plan, Review, Section, github, human, json, markdown};
+use ::plan::{self, Plan, Review, Section, github, html, human, json, markdown};
 use model::acknowledge::{self, Acknowledgement};
 use model::rules::{self, Rules};
 
@@ -36,16 +36,18 @@ pub(super) enum PlanFormat {
     Json,
     /// One comment of a pull request
     Markdown,
+    /// One HTML file without scripts and outside resources
+    Html,
     /// Annotations of GitHub Actions, and the job's summary
     Github,
 }
 
 impl ReviewOptions {
     /// Applies gates and acknowledgements to a plan: the gates of the options and of `places`, the
-    /// gates of the rules of the old sides, and all acknowledgements.
+    /// gates of the rules of the old versions, and all acknowledgements.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
-        let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
-        // If the rules of an old side are unknown, assume that it had gates.
+        let mut judges: Vec<String> = old.iter().flat_map(|old| old.rule_gates()).collect();
+        // If the rules of an old version are unknown, assume that it had gates.
         let unknown = |change: &plan::Change| change.id == rules::UNKNOWN;
         if plan.changes.iter().any(unknown) {
             judges.push(rules::GATE.to_owned());
@@ -63,8 +65,8 @@ impl ReviewOptions {
             let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        // An acknowledgement file that the old side does not name cannot acknowledge changes of
-        // rules.
+        // An acknowledgement file that is not named in the old version cannot acknowledge changes
+        // of rules.
         let is_new_file = |place: &Place| {
             let mut old = old.iter().filter(|old| !old.gates.is_empty());
             old.any(|old| old.acknowledge != place.acknowledge)
@@ -131,6 +133,7 @@ impl PlanFormat {
             }
             Self::Json => say::json(&json::document(report)),
             Self::Markdown => say::result(&markdown::render(report)),
+            Self::Html => say::result(&html::render(report)),
             Self::Github => {
                 say::result(&github::render(report));
                 summary(&markdown::render(report));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
-use crate::release::evidence::Judge;
+use crate::release::evidence::BundleVerifier;
 use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 
@@ -46,7 +46,7 @@ impl Known {
         trust: Option<&Trust>,
     ) -> anyhow::Result<Self> {
         if let Some(trust) = trust {
-            let judge = Judge {
+            let judge = BundleVerifier {
                 store,
                 trust,
                 channel: &place.channel,

@@ -183,7 +183,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Entries that the command line names.
+/// Entries named on the command line.
 struct Named<'a> {
     /// Target of the rollback after the revocation.
     then: Option<&'a str>,
@@ -219,11 +219,11 @@ fn roll_back(
     (rollback, plan): (&Rollback<'_>, &Value),
     advice: &Advice,
 ) -> anyhow::Result<Pointer> {
-    let says = RecordFields {
+    let fields = RecordFields {
         reason: args.reason.clone(),
         ..RecordFields::default()
     };
-    let record = rollback.record(says, plan);
+    let record = rollback.record(fields, plan);
     movement.publish(store, record).map_err(|error| {
         error.context(format!(
             "the list is published, but the channel was not moved; run `{}` now",
@@ -306,7 +306,7 @@ fn credential(text: &str) -> anyhow::Result<Digest> {
     revocations::credential("--credential", text)
 }
 
-/// Digest with which a revocation list identifies a token.
+/// Reads a token and returns the digest that identifies it in a revocation list.
 fn token(source: &str) -> anyhow::Result<Digest> {
     let read = match source.strip_prefix("env:") {
         Some(name) => std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes),
@@ -369,7 +369,7 @@ fn check_keys(
         predicate: trial,
     };
     let envelope = publish::sign(&statement, &keys.iter().collect::<Vec<_>>())?;
-    let judged = left.judge(
+    let judged = left.authorized_signers(
         &envelope,
         Role::Revoke,
         Some(&place.channel),

@@ -12,12 +12,12 @@ use serde_json::json;
 use super::advice::Advice;
 use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
-use super::planned::{GateScope, Planned};
+use super::planned::{GateScope, PlannedMove};
 use super::review::ReviewOptions;
-use super::rollout::{WaitOption, Wanted};
+use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
-use crate::release::evidence::{self, Judge};
+use crate::release::evidence::{self, BundleVerifier};
 use crate::release::{self, Place, back};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::OK);
     }
-    let says = args.record.record_fields(Some(&store), target)?;
+    let fields = args.record.record_fields(Some(&store), target)?;
     let Shown {
         json: plan,
         human,
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             target.short()
         ),
     )?;
-    let pointer = movement.publish(&store, rollback.record(says, &plan))?;
+    let pointer = movement.publish(&store, rollback.record(fields, &plan))?;
     nodes.notify();
     let serial = pointer.serial;
     if args.format.format == Format::Human {
@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             place.channel
         ));
     }
-    let wanted = Wanted {
+    let wanted = ExpectedRelease {
         bundle: target,
         serial,
     };
@@ -224,7 +224,7 @@ impl<'a> Rollback<'a> {
         let evidence = match trust {
             None => known,
             Some(trust) => {
-                let judge = Judge {
+                let judge = BundleVerifier {
                     store,
                     trust,
                     channel: &place.channel,
@@ -262,7 +262,7 @@ impl<'a> Rollback<'a> {
                 return Ok(Shown {
                     json: json!(null),
                     human: format!(
-                        "warning: there is no plan, because what the channel runs cannot be read: {error:#}"
+                        "warning: there is no plan, because the channel's current version cannot be read: {error:#}"
                     ),
                     stopped: self.unplanned(review),
                 });
@@ -270,7 +270,7 @@ impl<'a> Rollback<'a> {
         };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
         let sides = (Some(&old), &new);
-        let planned = Planned::new(
+        let planned = PlannedMove::new(
             self.place,
             Some(&self.head),
             sides,
@@ -329,11 +329,11 @@ impl<'a> Rollback<'a> {
     }
 
     /// Returns the fields of the record for the rollback.
-    pub(super) fn record(&self, says: RecordFields, plan: &serde_json::Value) -> Target {
+    pub(super) fn record(&self, fields: RecordFields, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
             kind: RecordKind::Rollback,
-            says,
+            fields,
             plan: Some(Digest::of(plan.to_string().as_bytes())),
             source: self.source().unwrap_or_default(),
             evidence: self.evidence.clone(),
@@ -353,7 +353,7 @@ impl<'a> Rollback<'a> {
     /// without revoked credentials.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
-            Judge {
+            BundleVerifier {
                 store: self.store,
                 trust,
                 channel: &self.place.channel,

@@ -23,16 +23,16 @@ pub(super) struct WaitOption {
     wait: Option<Duration>,
 }
 
-/// Release that the channel now names.
+/// Release in the channel's newest record.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct ExpectedRelease {
     pub(super) bundle: Digest,
     /// Serial of the record that names the bundle.
     pub(super) serial: u64,
 }
 
 /// Result of waiting.
-pub(super) struct Waited {
+pub(super) struct WaitResult {
     /// Last state of each gateway, for JSON. Empty if the command did not wait.
     pub(super) nodes: Vec<Value>,
     /// Error if a gateway did not follow.
@@ -41,10 +41,10 @@ pub(super) struct Waited {
 
 impl WaitOption {
     /// Waits until every gateway runs the bundle, refuses it permanently, or the time is over.
-    pub(super) fn wait(&self, nodes: &Nodes, wanted: Wanted) -> Waited {
+    pub(super) fn wait(&self, nodes: &Nodes, wanted: ExpectedRelease) -> WaitResult {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {
-            return Waited {
+            return WaitResult {
                 nodes: Vec::new(),
                 failure: None,
             };
@@ -55,7 +55,7 @@ impl WaitOption {
             let (said, late) = ask(nodes, wanted);
             let is_over = began.elapsed() >= time || late.iter().all(|late| late.is_final);
             if late.is_empty() || is_over {
-                return Waited {
+                return WaitResult {
                     nodes: said,
                     failure: failure(&late, time),
                 };
@@ -75,8 +75,9 @@ struct Late {
     is_final: bool,
 }
 
-/// State of each gateway, and the gateways that do not run the bundle.
-fn ask(nodes: &Nodes, wanted: Wanted) -> (Vec<Value>, Vec<Late>) {
+/// Reads the status of each gateway. Returns the states, and the gateways that do not run the
+/// bundle.
+fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
     let (mut said, mut late) = (Vec::new(), Vec::new());
     for (name, status) in nodes.status() {
         match status {
@@ -107,9 +108,9 @@ fn ask(nodes: &Nodes, wanted: Wanted) -> (Vec<Value>, Vec<Late>) {
     (said, late)
 }
 
-/// Reason why a gateway does not run the bundle, with true if waiting is useless. `None` if it runs
-/// the bundle.
-fn trouble(status: &Status, wanted: Wanted) -> Option<(String, bool)> {
+/// Finds the reason why a gateway does not run the bundle. Also returns true if waiting is useless.
+/// `None` if it runs the bundle.
+fn trouble(status: &Status, wanted: ExpectedRelease) -> Option<(String, bool)> {
     let id = wanted.bundle.to_string();
     if status.bundle.as_deref() == Some(&id) {
         return None;

@@ -1,4 +1,4 @@
-//! Command `gwc route`: shows which operation owns a request, and how the gateway handles it.
+//! Command `gwc route`: shows which operation a request matches, and how the gateway handles it.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -100,7 +100,7 @@ impl super::Arguments for Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let wanted = wanted(args)?;
+    let wanted = request_to_explain(args)?;
     let read = read(args, context)?;
     let side = &read.side;
     let gateway = &side.lowered.gateway;
@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         match carry(asked, &args.credential) {
             Ok(Some(carried)) => question = carried,
             Ok(None) => {
-                say::note("note: no operation owns the request, so it carries no credential")
+                say::note("note: no operation matches the request, so `--credential` is ignored")
             }
             Err(why) => return Err(Failure::usage(format!("--credential: {why}")).into()),
         }
@@ -208,7 +208,7 @@ fn at(args: &Args) -> StoreOptions {
 }
 
 /// Request to explain, from the command line or from a witness in a plan.
-struct Wanted {
+struct RequestToExplain {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
@@ -218,13 +218,13 @@ struct Wanted {
     body: Option<String>,
 }
 
-fn wanted(args: &Args) -> anyhow::Result<Wanted> {
+fn request_to_explain(args: &Args) -> anyhow::Result<RequestToExplain> {
     match (&args.witness, args.words.as_slice()) {
         (Some(fingerprint), [plan]) => of_plan(Path::new(plan), fingerprint),
         (Some(_), _) => {
             Err(Failure::usage("--witness needs one plan: write --witness FINGERPRINT plan.json").into())
         }
-        (None, [method, url]) => Ok(Wanted {
+        (None, [method, url]) => Ok(RequestToExplain {
             method: method.clone(),
             url: url.clone(),
             headers: fields(&args.header)?,
@@ -250,7 +250,7 @@ fn fields(lines: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// Returns the witness of a change in a plan.
-fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
+fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<RequestToExplain> {
     let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
     let shown = say::path(path);
     links::check(path)?;
@@ -290,7 +290,7 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let listener = change["listeners"]
         .as_array()
         .and_then(|all| all.first()?.as_str());
-    Ok(Wanted {
+    Ok(RequestToExplain {
         method: method.to_owned(),
         url: url.to_owned(),
         headers: headers.collect(),
@@ -341,7 +341,7 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
 /// Builds the request to explain. Also returns the indices of the other listeners that match its
 /// URL equally well.
 fn question(
-    wanted: &Wanted,
+    wanted: &RequestToExplain,
     args: &Args,
     (oracle, side): (&Oracle, &Side),
 ) -> anyhow::Result<(Question, Vec<usize>)> {

@@ -205,7 +205,7 @@ pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> 
     if errors.is_empty() {
         return Ok(());
     }
-    tell(files, &seen_folder(folder), &errors);
+    print_findings(files, &seen_folder(folder), &errors);
     Err(Failure::new(
         Exit::INPUT,
         "findings",
@@ -246,7 +246,7 @@ fn findings(compiled: &Compiled, folder: &str) {
         .cloned()
         .partition(|finding| finding.level == Level::Error);
     if !told.is_empty() {
-        tell(&compiled.files, folder, &told);
+        print_findings(&compiled.files, folder, &told);
     }
     let warnings = others
         .iter()
@@ -261,7 +261,7 @@ fn findings(compiled: &Compiled, folder: &str) {
 }
 
 /// Writes findings to standard error in the human format.
-fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
+fn print_findings(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let report = Report {
         files,
         folder,

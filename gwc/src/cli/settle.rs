@@ -15,7 +15,7 @@ const OPEN_MAX: usize = 10;
 
 /// Changes to the new project that make it buildable: rule levels and overlay actions.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(super) struct ProjectRepairs {
     /// Rules whose level becomes `warn`, with the number of findings of each.
     levels: BTreeMap<&'static str, usize>,
     actions: Vec<Action>,
@@ -51,7 +51,7 @@ enum Step<'t> {
     Index(usize),
 }
 
-impl Settled {
+impl ProjectRepairs {
     /// Decides how to handle the errors of a compiled project. Returns true if there is a new
     /// decision.
     pub(super) fn take(&mut self, compiled: &Compiled) -> bool {

@@ -17,7 +17,7 @@ use bundle::verify::Unverified;
 use bundle::{source, store::memory::Memory};
 use serde_json::json;
 
-use super::build::Built;
+use super::build::BuiltProject;
 use super::movement::refused;
 use super::options::{FormatOption, StoreOptions, keys};
 use super::replace::output;
@@ -54,7 +54,7 @@ impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root()?;
-    let built = Built::of(context)?;
+    let built = BuiltProject::of(context)?;
     let place = built.place(&root, args.at.store.as_deref(), args.at.channel.as_deref())?;
     let store = place.open()?;
     let bundle = release::resolve_id(&store, &args.id)?;
@@ -164,7 +164,7 @@ fn write_file(
     store: &Folder,
     bundle: Digest,
     source: Digest,
-    built: &Built,
+    built: &BuiltProject,
     file: &std::path::Path,
 ) -> anyhow::Result<()> {
     let statements = publish::build_statements(store, &bundle)?;

@@ -28,7 +28,7 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Treatment of a gateway that runs a bundle other than the one that the channel names.
+/// Handling of a gateway that runs a bundle other than the one named in the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     /// The gateway is only reported, as in `gwc status`.

@@ -26,8 +26,8 @@ enum Kept {
 }
 
 impl Target {
-    /// Finds the bundle that an argument names. A file of this name takes precedence over an id;
-    /// the prefix `sha256:` selects the id instead.
+    /// Finds the bundle named by an argument. A file of this name takes precedence over an id; the
+    /// prefix `sha256:` selects the id instead.
     pub(super) fn find(
         text: &str,
         options: &StoreOptions,

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use crate::output::human::Look;
 
-/// Width of a terminal in columns. `None` if the stream is no terminal, or does not know its width.
+/// Width of a terminal in columns. `None` if the stream is not a terminal, or its width is unknown.
 pub(super) fn columns(stream: &impl AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)

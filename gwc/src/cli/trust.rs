@@ -6,7 +6,7 @@ use serde_json::json;
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
-use crate::release::evidence::Judge;
+use crate::release::evidence::BundleVerifier;
 use model::exit::Exit;
 use sources::project::TRUST_FILE;
 
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let store = place.open()?;
     let channel = &place.channel;
     let head = release::head(&store, Some(&trust), channel)?;
-    let judge = Judge {
+    let judge = BundleVerifier {
         store: &store,
         trust: &trust,
         channel,

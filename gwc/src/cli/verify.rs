@@ -21,7 +21,7 @@ use super::replace::{make_folder, output};
 use super::say::{self, Context, Format};
 use super::target::Target;
 use crate::assemble::disassemble;
-use crate::release::evidence::{self, Judge};
+use crate::release::evidence::{self, BundleVerifier};
 use crate::release::{self, Place, Sought};
 use model::exit::{self, Exit};
 
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             reports.push(by_hand::report(store, &trust, None, digest, when)?);
         }
     }
-    let outcome = judge(store, &trust, &channel, id);
+    let outcome = verify_bundle(store, &trust, &channel, id);
     let folder = extract(args.extract.as_deref(), store, id, &reports)?;
     let (exit, reason) = match &outcome {
         Ok(_) => (Exit::OK, None),
@@ -111,7 +111,7 @@ fn moment(
 
 /// Verifies a bundle as a gateway with this trust file does, and checks that the store contains it
 /// completely. Returns the owners of the accepted build signatures.
-fn judge(
+fn verify_bundle(
     store: &dyn Store,
     trust: &Trust,
     channel: &ChannelName,
@@ -119,7 +119,7 @@ fn judge(
 ) -> Result<Vec<String>, Refused> {
     let entries = evidence::entries(store, Some(trust), channel)?;
     let (known, when) = evidence::known(store, &bundle, &entries)?;
-    let judge = Judge {
+    let judge = BundleVerifier {
         store,
         trust,
         channel,
@@ -148,7 +148,7 @@ fn extract(
             .prefix(&format!("gwc-verify-{}-", bundle.short()))
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
-            .context("cannot make a temporary folder")?
+            .context("cannot create a temporary folder")?
             .keep(),
     };
     let manifest = read(store, &bundle, bundle::oci::MANIFEST_BYTES_MAX)?;

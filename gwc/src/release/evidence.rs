@@ -12,13 +12,13 @@ use bundle::revocation::{self, Revocations};
 use bundle::statement::predicate::Pointer;
 use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
-use bundle::verify::{EVIDENCE_MAX, Judgement, Unverified, Verified};
+use bundle::verify::{EVIDENCE_MAX, Unverified, VerificationCriteria, Verified};
 
 use super::clock;
 
 /// Store, trust file and channel for verifying bundles.
 #[derive(Clone, Copy)]
-pub struct Judge<'a> {
+pub struct BundleVerifier<'a> {
     /// Store that contains the statements.
     pub store: &'a dyn Store,
     /// Trust file with the operator's keys.
@@ -27,7 +27,7 @@ pub struct Judge<'a> {
     pub channel: &'a ChannelName,
 }
 
-impl Judge<'_> {
+impl BundleVerifier<'_> {
     /// Reads the newest valid revocation list. Skips lists whose signing keys were revoked later.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Judge<'_> {
     /// Returns the trust file without the keys that the newest revocation list revokes.
     ///
     /// # Errors
-    /// Returns the errors of [`Judge::revocations`].
+    /// Returns the errors of [`BundleVerifier::revocations`].
     pub fn without_revoked_keys(&self) -> Result<Trust, Refused> {
         let revoked = self.revocations()?.keys();
         Ok(self.trust.clone().with_revoked(&revoked))
@@ -69,7 +69,7 @@ impl Judge<'_> {
         evidence: &BTreeSet<Digest>,
         when: When,
     ) -> Result<Verified, Refused> {
-        let judgement = Judgement {
+        let judgement = VerificationCriteria {
             trust: self.trust,
             channel: Some(self.channel),
             evidence,
@@ -112,7 +112,7 @@ pub fn known(
 /// Other statements are left out of the record.
 #[must_use]
 pub fn counting(
-    judge: &Judge<'_>,
+    judge: &BundleVerifier<'_>,
     bundle: Digest,
     known: &BTreeSet<Digest>,
     when: When,

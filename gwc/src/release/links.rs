@@ -1,4 +1,4 @@
-//! Check for symbolic links in the path of a file that the command line names.
+//! Check for symbolic links in the path of a file named on the command line.
 
 use std::path::Path;
 

@@ -168,7 +168,7 @@ impl Nodes {
                     Exit::INPUT,
                     "no-token",
                     format!(
-                        "the token file `{}` must hold exactly one line of printable characters",
+                        "the token file `{}` must contain exactly one line of printable characters",
                         path.display()
                     ),
                 ));

@@ -147,8 +147,8 @@ impl Place {
         Ok(None)
     }
 
-    /// Warning if the channel has no record but the store has other channels: the name may be
-    /// mistyped, and the first record would create the channel. `None` otherwise.
+    /// Returns a warning if the channel has no record but the store has other channels: the name
+    /// may be mistyped, and the first record would create the channel. `None` otherwise.
     #[must_use]
     pub fn doubt(&self, store: &Folder) -> Option<String> {
         let channels = store.channels().ok()?;

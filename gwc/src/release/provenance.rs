@@ -104,8 +104,8 @@ pub fn would_commit(path: &Path) -> bool {
         .is_ok_and(|ignored| !ignored)
 }
 
-/// Name of the acting user: `GWC_ACTOR`, else name and address from Git's configuration, else the
-/// login name. Default: `unknown`.
+/// Finds the name of the acting user: `GWC_ACTOR`, else name and address from Git's configuration,
+/// else the login name. Default: `unknown`.
 #[must_use]
 pub fn actor(root: &Path) -> String {
     let said = std::env::var("GWC_ACTOR").ok();

@@ -2,7 +2,7 @@
 
 use diag::{Diagnostic, FileId, Sink, Span};
 
-use model::compile::{Input, overlaid, settings, stand_in};
+use model::compile::{Input, add_placeholder, overlaid, settings};
 use model::environment;
 use model::exit::Failure;
 use openapi::lint::conceal;
@@ -60,14 +60,14 @@ pub fn written(
                 };
                 apis.push((name, document));
             } else {
-                stand_in(&mut files, &name);
+                add_placeholder(&mut files, &name);
             }
         }
         Input::Project(_) => {
             let mut unsaid = Sink::default();
             let settings = match files.load(GATEWAY_FILE, nowhere, &mut sink) {
                 None => {
-                    stand_in(&mut files, GATEWAY_FILE);
+                    add_placeholder(&mut files, GATEWAY_FILE);
                     None
                 }
                 Some((_, node)) => {

@@ -317,7 +317,7 @@ fn edited_plan_file_is_refused_with_the_difference() {
     };
     with(&|plan| plan["changes"][0]["new"] = "5s".into())
         .with(3)
-        .contains(&format!("differs from the sources about {fingerprint}"));
+        .contains(&format!("differs from the sources in {fingerprint}"));
     with(&|plan| drop(plan["changes"].as_array_mut().unwrap().remove(0)))
         .with(3)
         .contains(&format!(

@@ -238,7 +238,7 @@ impl Runner {
         0
     }
 
-    /// Multi-line output `comment` of the last run.
+    /// Reads the multi-line output `comment` of the last run.
     fn comment(&self) -> String {
         let said = fs::read_to_string(self.file("output")).expect("it is there");
         let (_, rest) = said.split_once("comment<<").expect("there is a comment");
@@ -248,7 +248,7 @@ impl Runner {
     }
 }
 
-/// Workflow that `gwc init` writes.
+/// Reads the workflow that `gwc init` writes.
 fn workflow() -> String {
     let folder = tempfile::tempdir().expect("there is room");
     run(command(folder.path()).args(["init", "shop"])).with(0);

@@ -194,7 +194,7 @@ fn key_in_a_string_is_refused_with_its_place() {
         project.write(name, &text);
         refer(&project, "x", &format!("{{$ref: {name}}}"));
         let ended = hides(&project, BODY);
-        let said = format!("`{name}` holds key material in line {line}");
+        let said = format!("`{name}` has key material in line {line}");
         assert!(ended[0].out.contains(&said), "{text}\n{}", ended[0].out);
         assert_eq!(ended[4].code, 1, "{text}");
         // Git tracks the file now, so everyone can read it. Its text is still not shown.
@@ -275,7 +275,8 @@ fn plan_of_an_untracked_file_shows_no_values() {
     shown(&text, true);
 }
 
-/// The request that gwc shows as an example of a wider schema can contain one of the schema's values.
+/// The request that gwc shows as an example of a wider schema can contain one of the schema's
+/// values.
 #[test]
 fn witness_of_an_untracked_schema_is_not_shown() {
     let project = committed();

@@ -6,7 +6,7 @@ use crate::git::{commit, git};
 use crate::project::{Ended, Project};
 use crate::route::shop;
 
-/// The project that the tests of `gwc route` use, with this text as its test file.
+/// Creates the project that the tests of `gwc route` use, with this text as its test file.
 fn tested(tests: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
@@ -413,7 +413,7 @@ fn files_and_names_select_tests() {
     project
         .run(&["test", "/etc/hostname"])
         .with(64)
-        .contains("outside of the project");
+        .contains("is outside the project's folder");
     project.edit(
         "gateway.yaml",
         "tests: [tests/*.yaml]",
@@ -446,7 +446,7 @@ fn coverage_lists_what_no_test_reached() {
     let share = |kind: &str| (all[kind]["reached"].clone(), all[kind]["all"].clone());
     assert_eq!(share("operations"), (json!(2), json!(5)));
     assert_eq!(share("templates"), (json!(1), json!(4)));
-    // A refused request counts for no alternative of `security`.
+    // A refused request covers no alternative of `security`.
     assert_eq!(share("alternatives"), (json!(1), json!(5)));
     assert_eq!(share("policies"), (json!(2), json!(2)));
     let missed = |kind: &str| -> Vec<String> {
@@ -518,7 +518,7 @@ fn tests_of_an_old_version_are_not_read() {
         .run(&["plan", "--against", "git:main"])
         .with(0)
         .contains("No changes");
-    // Test files are no APIs, even if a pattern of `apis_glob` matches them.
+    // Test files are not APIs, even if a pattern of `apis_glob` matches them.
     let gateway = project.read("gateway.yaml");
     project.write(
         "gateway.yaml",
@@ -585,7 +585,7 @@ components:
     assert_eq!(
         run,
         [
-            // Another operation owns the path of this example.
+            // The path of this example matches another operation.
             case(
                 "orders/getOrder at main: first",
                 "GET /v1/orders/latest?tag=a%2Cb%20c",

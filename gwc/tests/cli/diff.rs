@@ -322,7 +322,7 @@ fn missing_revision_gets_a_suggestion() {
         .contains("there is no `nowhere` in main");
     plan("git:main:../out")
         .with(64)
-        .contains("leads out of the repository");
+        .contains("is outside the repository");
     plan("git:HEAD^{/no such commit}")
         .with(65)
         .contains("no revision");
@@ -352,7 +352,7 @@ fn missing_revision_gets_a_suggestion() {
     alone
         .run(&["plan", "--against", "git:main"])
         .with(65)
-        .contains("is in no Git repository");
+        .contains("is not in a Git repository");
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn project_below_the_root_in_a_worktree_is_compared() {
         &["diff", "git:main~1:services/shop", "git:main:services/shop"],
     )
     .with(65)
-    .contains("is in no Git repository");
+    .contains("is not in a Git repository");
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn links_inside_a_revision_are_followed_others_not() {
     project
         .run(&["diff", "git:HEAD", "git:main~3"])
         .with(65)
-        .contains("`orders.yaml` is a pointer of Git LFS");
+        .contains("`orders.yaml` is a pointer file of Git LFS");
 }
 
 #[test]
@@ -594,7 +594,7 @@ fn both_sides_are_read_in_one_environment() {
         .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
         .with(0)
         .contains("environment prod");
-    // The new side must have the environment.
+    // The new version must have the environment.
     project
         .run(&["diff", "--env", "prod", ".", "git:HEAD~1"])
         .with(64)

@@ -1,4 +1,4 @@
-//! Plans without `--env` cover every environment of both sides, and list each change once.
+//! Plans without `--env` cover every environment of both versions, and list each change once.
 
 use serde_json::Value;
 

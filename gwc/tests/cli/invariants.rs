@@ -16,7 +16,8 @@ fn with_invariants(invariants: &str) -> Project {
     project
 }
 
-/// Keys of the operations that violate one invariant, in the order of the findings.
+/// Lints a project with one invariant and returns the keys of the operations that violate it, in
+/// the order of the findings.
 fn violated(selection: &str, require: &str) -> Vec<String> {
     let project = with_invariants(&format!(
         "- {{name: one, where: {selection}, require: {require}}}\n"
@@ -252,7 +253,7 @@ fn change_of_an_invariant_is_a_change_of_the_rules() {
         project.write("rules.yaml", invariants);
         project.run(&["plan", "--against", "git:main"])
     };
-    // Another order of the keys is no change.
+    // Another order of the keys is not a change.
     plan("- {require: {kinds: [rate_limit]}, name: slow}\n- {name: each, require: {authenticated: true}}\n")
         .with(0)
         .contains("No changes");
@@ -299,8 +300,8 @@ fn lists_with_the_same_letters_differ() {
     assert!(ended.out.contains("invariant none"), "{}", ended.out);
 }
 
-/// Keys of operations of a small project that violate `require: {kinds: [validate, rate_limit]}`,
-/// with these policies and this `x-gateway` of its operation.
+/// Lints a small project and returns the keys of the operations that violate `require: {kinds:
+/// [validate, rate_limit]}`, with these policies and this `x-gateway` of its operation.
 fn unenforced(policies: &str, of_operation: &str) -> Vec<String> {
     let project = Project::new();
     project.write(

@@ -12,7 +12,8 @@ const VARIABLES: [&str; 5] = [
     "CI_COMMIT_SHA",
 ];
 
-/// Repository with the project in `deploy`, whose first operation became public after the commit.
+/// Creates a repository with the project in `deploy`, whose first operation became public after the
+/// commit.
 fn opened() -> (Project, String) {
     let (shop, outer) = (Project::new(), Project::empty());
     copy(shop.path(), &outer.file("deploy"));

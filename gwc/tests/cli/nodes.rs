@@ -254,7 +254,7 @@ fn require_rollback_needs_a_resident_bundle() {
     let gateway = Gateway::new(status("sha256:other"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])
         .with(5)
-        .contains("is not on this gateway");
+        .contains("does not have this bundle");
     gateway.say("resident", json!([project.history()[0].1]));
     gateway.say("doubt", json!("its secret ${env:GWS_KEY} is gone"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])

@@ -1,4 +1,4 @@
-//! Comparisons with an old side that has mistakes, which can no longer be corrected.
+//! Comparisons with an old version that has mistakes, which can no longer be corrected.
 
 use serde_json::Value;
 
@@ -105,8 +105,8 @@ fn faulty_number_of_the_old_side_is_skipped() {
     }
 }
 
-/// Edits of gateway.yaml and of the document that make the old side faulty. The last column is true
-/// if gwc skips the faulty part.
+/// Edits of gateway.yaml and of the document that make the old version faulty. The last column is
+/// true if gwc skips the faulty part.
 const SETTINGS: [(&str, &str, &str, bool); 12] = [
     ("gateway.yaml", "limit: 10/s", "limit: 10/x", true),
     ("gateway.yaml", "limit: 10/s", "limit: 10/s, burts: 3", true),
@@ -240,7 +240,7 @@ fn levels_of_the_command_line_hold_for_comparisons() {
         .with(64);
 }
 
-/// Second and third cell of each row of a table: the two sides of a case.
+/// Second and third cell of each row of a table: the two versions of a case.
 fn sides(table: &str) -> std::collections::BTreeSet<(String, String)> {
     let lines = table.lines().skip(1);
     lines

@@ -223,7 +223,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Command that runs the program with a clean environment.
+/// Creates a command that runs the program with a clean environment.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gwc"));
     command

@@ -86,7 +86,7 @@ fn plan_with_planted_bare_repository_ignores_it() {
     shows_the_open_door(against(&outer.file("deploy"), "git:main"));
 }
 
-/// If the project's folder is a link, both sides would be read from the link's target.
+/// If the project's folder is a link, both versions would be read from the link's target.
 #[test]
 fn plan_of_a_linked_project_folder_is_refused() {
     let outer = in_folder();

@@ -1,5 +1,5 @@
-//! `gwc route`: the operation that owns a request, the reasons why other operations do not own it,
-//! the policies that run, and the source of each setting.
+//! `gwc route`: the operation that a request matches, the reasons why other operations do not
+//! receive it, the policies that run, and the source of each setting.
 
 use serde_json::{Value, json};
 

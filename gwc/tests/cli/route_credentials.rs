@@ -86,7 +86,7 @@ fn credential_is_judged_without_its_value() {
     assert_eq!(guessed["reason"], "credential_invalid");
     let unknown = project.run(&["route", "GET", "/orders", "--credential", "kay=valid"]);
     unknown.with(64).contains(
-        "`orders` owns the request and has no security scheme `kay`: only `key` is known",
+        "the request belongs to `orders`, which has no security scheme `kay`: only `key` is known",
     );
     let twice = [
         "route",
@@ -104,7 +104,7 @@ fn credential_is_judged_without_its_value() {
     let nobody = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
     nobody
         .with(0)
-        .contains("no operation owns the request, so it carries no credential");
+        .contains("no operation matches the request, so `--credential` is ignored");
 }
 
 #[test]

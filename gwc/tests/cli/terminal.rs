@@ -10,7 +10,7 @@ use crate::project::Project;
 /// Columns of the narrow terminal.
 const NARROW: usize = 40;
 
-/// Command that runs `gwc` in a terminal of [`NARROW`] columns.
+/// Creates a command that runs `gwc` in a terminal of [`NARROW`] columns.
 fn on_terminal(project: &Project, arguments: &[&str]) -> Command {
     let mut words = vec![env!("CARGO_BIN_EXE_gwc")];
     words.extend(arguments);
@@ -105,7 +105,7 @@ fn progress_is_shown_after_a_second_and_erased() {
         assert_eq!(read, 1, "no progress: {}", String::from_utf8_lossy(&seen));
         seen.push(byte[0]);
     }
-    // The command goes on as soon as its connection ends.
+    // The command continues as soon as its connection ends.
     drop(silent);
     let mut rest = String::new();
     stream.read_to_string(&mut rest).expect("UTF-8");

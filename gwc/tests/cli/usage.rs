@@ -145,7 +145,8 @@ fn every_command_writes_json() {
     let credential = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let key = ["--key", "keys/release.pem"];
     let signed = |arguments: &[&'static str]| [arguments, &key[..], &["--yes"]].concat();
-    let runs: [Vec<&str>; 21] = [
+    project.write("access.log", "");
+    let runs: [Vec<&str>; 23] = [
         vec!["init"],
         vec!["keygen", "second"],
         vec!["lint"],
@@ -154,6 +155,8 @@ fn every_command_writes_json() {
         vec!["build"],
         vec!["plan"],
         vec!["diff", ".", "."],
+        vec!["changelog", ".", "."],
+        vec!["replay", "access.log", "--old", "."],
         vec!["sign", &id, "--key", "keys/release.pem"],
         vec!["verify", &id],
         vec!["inspect", &id],

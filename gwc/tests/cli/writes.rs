@@ -239,7 +239,8 @@ fn init_writes_through_no_link() {
     assert_eq!(fs::read_dir(victim.path()).expect("it is there").count(), 0);
 }
 
-/// Files and folders below a folder that others than their owner can write, without links.
+/// Finds the files and folders below a folder that others than their owner can write, without
+/// links.
 fn writable_by_others(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("it is there") {

@@ -283,7 +283,7 @@ fn contending_routes_agree_with_brute_force() {
                 .enumerate()
                 .find(|(index, route)| route.key(*index) == text)
                 .map(|(index, _)| index)
-                .unwrap_or_else(|| panic!("`{text}` is no path\n{routes:#?}"))
+                .unwrap_or_else(|| panic!("`{text}` is not a path\n{routes:#?}"))
         };
         let mut said: Vec<(&str, BTreeSet<usize>)> = Vec::new();
         for finding in &compiled.findings {

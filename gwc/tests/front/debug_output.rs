@@ -151,7 +151,7 @@ fn debug_output_of_verifiers_hides_secrets() {
             received: None,
             normalise: |path| Some(path.to_owned()),
         };
-        assert_hidden(kind, &verifier.judge(PLANTED.as_bytes(), &request));
+        assert_hidden(kind, &verifier.verify(PLANTED.as_bytes(), &request));
     }
     assert_hidden("gateway", &gateway);
 }
@@ -166,6 +166,7 @@ fn debug_output_of_policies_hides_secrets() {
             name: &policy.name,
             state: policy.state,
             secrets: &Planted,
+            documents: &policy::NO_DOCUMENTS,
         };
         let filter = policy.checked.filter(&setting).expect("secrets are there");
         assert_hidden(policy.checked.kind(), &policy.checked);

@@ -82,6 +82,36 @@ fn each_mistake_has_a_help_with_the_correction() {
             "help: write a map with the keys `from`",
         ),
         (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", forwarding_fields: [x-forwarded-for]}}\n",
+            "help: write `trusted_proxies: [10.0.0.0/8]` beside it, or remove the key",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8], forwarding_fields: [x-forwarded-proto]}}\n",
+            "help: add `x-forwarded-for`, or remove `trusted_proxies`",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8], forwarding_fields: [forwarded, x-forwarded-for]}}\n",
+            "help: write the field that the proxies set; gwd removes the other one",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", forward_client_cert: pass}}\n",
+            "help: write `trusted_proxies: [10.0.0.0/8]` beside it",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", forward_client_cert: xfcc}}\n",
+            "help: write `tls: {client_auth: {ca: \"${file:PATH}\"}}` beside it",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", proxy_protocol: true}}\n",
+            "help: write `trusted_proxies`, or `proxy_protocol: {from: [10.0.0.0/8]}`",
+        ),
+        (
             "missing-tags: off",
             "missing-tags: warning",
             "help: write `warn`",

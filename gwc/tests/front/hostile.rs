@@ -480,3 +480,38 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     // inclusion and exclusion: (4^8 - 2 * 3^8 + 2^8) / 2.
     assert_eq!(all + counted, (65_536 - 2 * 6_561 + 256) / 2);
 }
+
+/// The time is not measured: without a bound, this test would take hours.
+#[test]
+fn redacted_values_of_recursive_schemas_are_bounded() {
+    let (count, operations) = (100, 50);
+    let names = || (0..count).map(|number| format!("a{number}"));
+    let members: Vec<String> = names()
+        .map(|name| format!("{name}: {{$ref: '#/components/schemas/{name}'}}"))
+        .collect();
+    let members = members.join(", ");
+    let mut document = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n".to_owned();
+    for (number, name) in names().take(operations).enumerate() {
+        let _ = writeln!(
+            document,
+            "  /p{number}: {{post: {{requestBody: {{content: {{application/json: {{schema: \
+{{$ref: '#/components/schemas/{name}'}}}}}}}}, responses: {{\"200\": {{description: fine}}}}}}}}"
+        );
+    }
+    document.push_str("components:\n  schemas:\n");
+    for name in names() {
+        let _ = writeln!(
+            document,
+            "    {name}: {{properties: {{{members}, mail: {{$ref: '#/components/schemas/mail'}}}}}}"
+        );
+    }
+    document.push_str("    mail: {type: string, x-gateway: {redact: true}}\n");
+    let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, timeout: 5s}\n";
+    let files = [("gateway.yaml", gateway), ("api.yaml", &document)];
+    let files = Files::in_memory(files, Limits::default());
+    let compiled = model::compile::project(files, &Vec::new());
+    let findings = compiled.findings.iter();
+    let cut = findings.filter(|one| one.lint.name == "too-many-redacted-values");
+    assert_eq!(cut.count(), operations);
+}

@@ -161,6 +161,49 @@ fn parameter_that_cannot_be_kept_back_is_found() {
 }
 
 #[test]
+fn form_that_the_log_cannot_have_is_found() {
+    let found = |parameter: &str, form: &str| {
+        let operation = format!("parameters: [{{{parameter}, x-gateway: {{log: {form}}}}}],");
+        found("bad-value", GATEWAY, &document(&operation, &[]))
+    };
+    for (parameter, form) in [
+        ("name: q, in: query, schema: {type: string}", "hash"),
+        ("name: token, in: query, schema: {type: string}", "keep"),
+        ("name: token, in: query, schema: {type: string}", "redact"),
+        (
+            "name: q, in: query, style: deepObject, explode: true, schema: {type: object}",
+            "redact",
+        ),
+        (
+            "name: user-agent, in: header, schema: {type: string}",
+            "hash",
+        ),
+    ] {
+        assert_eq!(found(parameter, form), [""; 0], "{parameter}");
+    }
+    for (parameter, message) in [
+        (
+            "name: X-Q, in: header, schema: {type: string}",
+            "the log does not contain `X-Q`",
+        ),
+        (
+            "name: q, in: cookie, schema: {type: string}",
+            "the log does not contain `q`",
+        ),
+        (
+            "name: q, in: query, schema: {type: object}",
+            "the members of `q` can be parameters of their own",
+        ),
+        (
+            "name: api-key, in: query, schema: {type: string}",
+            "`api-key` is a usual name of a credential, and logs do not show its values",
+        ),
+    ] {
+        assert_eq!(found(parameter, "hash"), [message], "{parameter}");
+    }
+}
+
+#[test]
 fn parameter_that_the_gateway_removes_is_found() {
     let found = |name: &str, more: &str, schemes: &[(&str, &str)]| {
         let operation =

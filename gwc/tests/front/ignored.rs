@@ -21,6 +21,7 @@ apis:
     environments: [test]
     unmatched: v
     undeclared_methods: pass
+    serve_document: {path: /the.json, page: /the.html, public: false}
     mounts:
       - {name: one, hosts: [a.test, "*.b.test"], base_path: /one, strip_base_path: true, listeners: [first]}
       - {name: two, base_path: /two}
@@ -88,7 +89,7 @@ auth:
   remote: {kind: jwt, issuer: i4, audience: [e5], algorithms: [ES256], jwks_url: "https://i4.test/keys", stale_for: 2h}
   found: {kind: jwt, issuer: "https://i5.test/x", audience: [f6], algorithms: [ES256]}
   file: {kind: jwt, issuer: i2, audience: [c3], algorithms: [ES256], jwks_file: keys.json}
-  asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2, resource_metadata: "https://r1.test/m1", certificate_binding: required}
+  asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2, resource_metadata: "https://r1.test/m1", certificate_binding: required, signed: [ES256], jwks_url: "https://i6.test/keys6"}
   mesh: {kind: mtls, sans: [a.mesh.test], subjects: ["CN=a1"], header: Client-Cert}
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
   proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}"}
@@ -100,12 +101,12 @@ consumers:
   acme: {plan: gold, keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], metadata: {contact: ops1}, certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}], tokens: [{issuer: https://i1.test, subject: u1, not_after: 2031-08-30}, {issuer: https://i1.test, client: c1}]}
   staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}, {user: u1, argon2id: "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", not_after: 2031-07-30}]}
 consumers_file: who.yaml
-stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open}}
+stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open, cluster: true}, watched: {kind: redis, url: "${env:STORE2}", sentinel: main1}}
 policies:
   slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
-  fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, x_ratelimit: true}
+  fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true}
   monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}
-  rolling: {kind: quota, limit: 72, window: 73h, key: route, x_ratelimit: true}
+  rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true}
   marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
   planned: {kind: concurrency, limit: 76, key: consumer, wait: 77ms}
@@ -127,7 +128,7 @@ policies:
   waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}, rules: [lookup]}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "named/*"]}
-defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep}
+defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep, serve_document: false}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
 release: {store: bundles, channel: live}
@@ -154,7 +155,7 @@ paths:
     x-gateway: {upstream: u, policies: [slow], match: template, trailing_slash: ignore, case_insensitive: true, priority: 3}
     get:
       operationId: get
-      parameters: [{name: id, in: path, required: true, schema: {type: string}}, {name: tap, in: query, schema: {type: string}, x-gateway: {forward: false}}]
+      parameters: [{name: id, in: path, required: true, schema: {type: string}, x-gateway: {log: redact}}, {name: tap, in: query, schema: {type: string, x-gateway: {redact: true, limits: {depth: 2, items: 9, bytes: 8B}}}, x-gateway: {forward: false}}]
       x-gateway:
         security: [{person: []}, {asking: []}]
         upstream: v

@@ -41,7 +41,7 @@ fn verdicts(schema: &Value, values: &[&Value]) -> Vec<Option<bool>> {
     let values = read(&mut files, "values.json");
     let resolver = Resolver::new(&files, &document);
     let schemas = Schemas::new(&resolver, Version::V31);
-    let judge = |value| match schemas.judge(resolver.node(schema), value) {
+    let judge = |value| match schemas.validate(resolver.node(schema), value) {
         Verdict::Valid => Some(true),
         Verdict::Invalid(_) => Some(false),
         Verdict::Unknown => None,

@@ -55,7 +55,7 @@ fn service_at_an_own_listener_is_a_loop() {
             "{url}"
         );
     }
-    // A service on another machine or at another port is no loop.
+    // A service on another machine or at another port causes no loop.
     for url in ["http://192.0.2.1:8080/check", "http://127.0.0.1:8082/check"] {
         let [policy, verifier] = [forward(url), introspection(url)];
         let policy = match url.contains("192.0.2.1") {
@@ -68,7 +68,7 @@ fn service_at_an_own_listener_is_a_loop() {
         };
         assert_eq!(loops(&policy, &verifier), [""; 0], "{url}");
     }
-    // A key set is fetched once for many requests, so that it is no loop.
+    // A key set is fetched once for many requests, so it causes no loop.
     let jwt = "kind: jwt, issuer: i, audience: [a], algorithms: [ES256], jwks_url: \"http://127.0.0.1:8080/keys\"";
     assert_eq!(loops(&service, jwt), [""; 0]);
 }

@@ -299,7 +299,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 told.is_subset(names),
                 "table {table}: {told:?} {names:?}\n{gateway}"
             );
-            // Identical requests are an error, which a warning must not replace.
+            // `identical-route` is an error. A warning about the same pair must not replace it.
             if names.contains("identical-route") {
                 assert!(
                     told.contains("identical-route"),

@@ -305,11 +305,11 @@ fn verifiers_of_one_scheme_need_different_issuers() {
         ),
         (
             "[idp, partner, same]",
-            Some("`same` has the issuer of `idp`"),
+            Some("`same` has the same issuer as `idp`"),
         ),
         ("[idp, idp]", Some("`idp` occurs twice")),
         ("[idp, nowhere]", Some("there is no verifier `nowhere`")),
-        ("[]", Some("this list has no item")),
+        ("[]", Some("this list is empty")),
     ] {
         let document = format!(
             "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{token: []}}]\n\

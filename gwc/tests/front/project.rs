@@ -5,7 +5,7 @@ use std::path::Path;
 use diag::{Diagnostic, FileId, Sink};
 use gwc::output::{Report, concise};
 use openapi::lint::baseline::Baseline;
-use openapi::lint::{Chosen, Levels, Settling};
+use openapi::lint::{Chosen, Levels, ReportSettings};
 use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
 use sources::syntax::Limits;
@@ -55,15 +55,15 @@ pub(crate) fn text(text: &str) -> Linted {
 }
 
 fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Linted {
-    let settling = Settling {
+    let settling = ReportSettings {
         levels,
-        ..Settling::default()
+        ..ReportSettings::default()
     };
     let mut sink = Sink::default();
     let file = files.read(name).expect("the document is there");
     files.report(file, &mut sink);
     let Some(root) = files.root(file) else {
-        let findings = openapi::lint::settle(sink, &files, settling);
+        let findings = openapi::lint::findings_to_report(sink, &files, settling);
         return Linted {
             files,
             document: None,
@@ -84,7 +84,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     files.follow(&document);
     openapi::spec::lift::lift(&mut files, &mut document, &mut sink);
     let spec = openapi::check::document(&files, &document, &Chosen::of(levels), &mut sink);
-    let mut findings = openapi::lint::settle(sink, &files, settling);
+    let mut findings = openapi::lint::findings_to_report(sink, &files, settling);
     if let Ok(file) = files.read("baseline.json") {
         let text = files.sources.file(file).text().to_owned();
         let mut sink = Sink::default();

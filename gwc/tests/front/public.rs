@@ -26,8 +26,8 @@ fn public(text: &str) -> [Value; 2] {
     files.follow(&document);
     let stripped = strip::strip(&files, &document).expect("it has a public form");
     let root = files.tree.at(document.root);
-    let yaml = write::yaml(root, &stripped.removed).expect("it is no bomb");
-    let json = write::json(root, &stripped.removed).expect("it is no bomb");
+    let yaml = write::yaml(root, &stripped.removed).expect("the document is small");
+    let json = write::json(root, &stripped.removed).expect("the document is small");
     for text in [&yaml, &json] {
         for ours in [
             "x-gateway",

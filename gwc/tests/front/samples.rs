@@ -128,7 +128,7 @@ fn credentials_are_reported_30_days_before_end() {
             );
             let texts = [("gateway.yaml", gateway.as_str())];
             let mut files = Files::in_memory(texts, Limits::default());
-            files.judge_at(now_s);
+            files.set_check_time(now_s);
             let findings = model::compile::project(files, &Vec::new()).findings;
             let found = findings
                 .iter()
@@ -172,7 +172,7 @@ fn signing_key_is_reported_30_days_before_end() {
         let trust = key(state, end);
         let texts = [("gateway.yaml", gateway), ("trust.json", trust.as_str())];
         let mut files = Files::in_memory(texts, Limits::default());
-        files.judge_at(now_s);
+        files.set_check_time(now_s);
         let findings = model::compile::project(files, &Vec::new()).findings;
         let found: Vec<&str> = findings
             .iter()

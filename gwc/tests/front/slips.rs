@@ -161,7 +161,7 @@ fn empty_list_is_refused() {
         ", mount: {listeners: []}",
     ] {
         let found = findings_of(&gateway(api, FINE));
-        let expected = ("[]".to_owned(), "GW0104: this list has no item".to_owned());
+        let expected = ("[]".to_owned(), "GW0104: this list is empty".to_owned());
         assert!(found.contains(&expected), "{api}: {found:?}");
     }
     let defaults = gateway("", FINE).replace("upstream: u,", "upstream: u, listeners: [],");
@@ -169,7 +169,7 @@ fn empty_list_is_refused() {
     assert!(
         found
             .iter()
-            .any(|(at, message)| at == "[]" && message.ends_with("has no item")),
+            .any(|(at, message)| at == "[]" && message.ends_with("is empty")),
         "{found:?}"
     );
 }

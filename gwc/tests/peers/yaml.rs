@@ -100,7 +100,7 @@ fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     }
 }
 
-/// YAML and JSON documents of a folder. With `few`, only the first one of each folder.
+/// Collects the YAML and JSON documents of a folder. With `few`, only the first one of each folder.
 pub(crate) fn documents(folder: &Path, files: &mut Vec<PathBuf>, few: bool) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("a folder of the corpus")

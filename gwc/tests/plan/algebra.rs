@@ -21,7 +21,7 @@ pub(crate) const TEXTS: [&str; 19] = [
 ];
 pub(crate) const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
 /// Values of the field `v` in a request. Repeated fields with different outcomes of a condition are
-/// refused (`condition_ambiguous`), so that no operation owns them.
+/// refused (`condition_ambiguous`), so no operation receives them.
 pub(crate) const FIELDS: [&[&str]; 5] = [&[], &["1"], &["10"], &["0"], &["2"]];
 /// Values of the query parameter `q`.
 pub(crate) const QUERIES: [&[&str]; 2] = [&[], &["0"]];
@@ -130,7 +130,7 @@ impl Tally {
             match &change.witness {
                 Some(witness) => drop(said.insert(cell, witness.clone())),
                 // All requests of the cell have the path of an internal operation in another letter
-                // case, which the gateway refuses on both sides.
+                // case, which the gateway refuses in both versions.
                 None if hides(&old) || hides(&new) => {
                     assert_eq!(change.why_none, Some("no request shows the change"));
                     unshown.insert(cell);
@@ -384,6 +384,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
         stream_idle_timeout_ms: 300_000,
     };
     let shared = ir::Shared {
+        documents: Vec::new(),
         project: "p".into(),
         listeners: ir::Set::new(vec![ir::Listener {
             merge_slashes: false,
@@ -453,6 +454,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             consumers_file: None,
             prose: Default::default(),
             sites: Default::default(),
+            documents: Default::default(),
         },
         source: None,
     })

@@ -107,6 +107,42 @@ fn introspection_at_another_host_sends_the_secret() {
     );
 }
 
+#[test]
+fn signatures_of_answers_are_compared() {
+    let document = document("type: http, scheme: bearer", "{token: []}");
+    let of = |more: &str| {
+        gateway(
+            ENDPOINT,
+            "A",
+            &format!(", issuer: \"https://i.example\"{more}"),
+        )
+    };
+    let keys = |host: &str| format!(", signed: [ES256], jwks_url: \"https://{host}.example/keys\"");
+    let class = |old: &str, new: &str| {
+        let plan = plan((&of(old), &document), (&of(new), &document));
+        assert_eq!(plan.bugs, Vec::<String>::new(), "{old} {new}");
+        let changes = plan.changes.iter();
+        let changes = changes.filter(|change| change.id == "verifier-changed");
+        let classes: Vec<&str> = changes.map(|change| change.class.name()).collect();
+        classes.join(" ")
+    };
+    for (old, new, expected) in [
+        ("", ", signed: [ES256]", "strengthen"),
+        (", signed: [ES256]", "", "weaken"),
+        (", signed: [ES256]", ", signed: [ES256, RS256]", "weaken"),
+        (
+            ", signed: [ES256, RS256]",
+            ", signed: [RS256]",
+            "strengthen",
+        ),
+        (", signed: [ES256]", ", signed: [RS256]", "incomparable"),
+        (", signed: [ES256, RS256]", ", signed: [RS256, ES256]", ""),
+        (&keys("a"), &keys("b"), "incomparable"),
+    ] {
+        assert_eq!(class(old, new), expected, "{old} {new}");
+    }
+}
+
 /// gateway.yaml with a policy `ask` in each chain.
 fn asking(policy: &str) -> String {
     let gateway = edit(
@@ -209,7 +245,7 @@ fn new_operation_with_another_service_is_named() {
         sent,
         ["moved credentials to more.example: null -> \"authorization, cookie\" a/getNew"]
     );
-    // The old side already asks the service.
+    // The old version already asks the service.
     let old = asking("url: \"https://ask.example/c\"");
     let sent = credential_lines(&plan((&old, DOCUMENT), (&old, &added(""))));
     assert_eq!(sent, [""; 0]);

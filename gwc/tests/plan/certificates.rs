@@ -1,5 +1,5 @@
 //! Client certificates in plans: single edits with the exact expected lines, and witnesses that
-//! both engines evaluated.
+//! the old and the new engine evaluated.
 
 use plan::{Outcome, Plan, Side};
 use policy::auth::mtls::Source;

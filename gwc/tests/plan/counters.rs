@@ -263,7 +263,7 @@ fn broader_limit_hides_no_split_counter() {
         };
         let policies = with(tight);
         let (gateway, old) = pair(&policies, "all, one", "all, one");
-        // The broad limit is in force on both sides.
+        // The broad limit is in force in both versions.
         let (_, new) = pair(&policies, "all, one", "all, two");
         split(
             (&gateway, &old),
@@ -282,7 +282,7 @@ fn broader_limit_hides_no_split_counter() {
         // Both operations change from `one` to `two`, so they still share one counter.
         let (_, new) = pair(&policies, "all, two", "all, two");
         split((&gateway, &old), (&gateway, &new), &[], &[]);
-        // One operation loses the limit: that is no split.
+        // One operation loses the limit, which is not a split.
         let (_, new) = pair(&policies, "all, one", "all");
         let less = plan((&gateway, &old), (&gateway, &new));
         assert_eq!(

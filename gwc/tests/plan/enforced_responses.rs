@@ -95,7 +95,7 @@ fn changed_descriptions_of_responses_have_lines() {
             "text/plain: {schema: {enum: [a, b]}}\n            application/json: {schema: {$ref",
             "relax response-check-widened response 200 body",
         ),
-        // A text of any content, and every object.
+        // The schemas accept a string with any content, and any object.
         (
             "application/json: {schema: {$ref",
             "text/plain: {schema: {type: string, maxLength: 999}}\n            application/json: {schema: {$ref",
@@ -141,7 +141,7 @@ fn status_with_fewer_checks_is_weaker() {
         ("206", json("{}"), weaken),
         ("206", json("{type: object}"), weaken),
         ("206", json("{anyOf: [{enum: [1]}, {type: array}]}"), weaken),
-        // A described property is free, although others are checked.
+        // The schema of one property accepts any value, although the others are checked.
         (
             "202",
             json("{type: object, properties: {job: {type: integer}}}"),
@@ -172,7 +172,7 @@ fn status_with_fewer_checks_is_weaker() {
         let expected = format!("{expected} response {status}");
         assert_eq!(checks(&found), [expected], "{response}");
     }
-    // Without a check of any body, no check can end.
+    // No body was validated before, so no check is removed.
     let open = edit(
         DOCUMENT,
         "{application/json: {schema: {type: string, maxLength: 9}}}",
@@ -192,8 +192,8 @@ fn status_with_fewer_checks_is_weaker() {
     assert_eq!(checks(&found), [format!("{relax} response 201")]);
 }
 
-/// Another notation of a response's schema is no difference, and neither is a change of a request
-/// parameter.
+/// Another notation of a response's schema is not a difference, and neither is a change of a
+/// request parameter.
 #[test]
 fn refactorings_have_no_lines() {
     for (from, to) in [

@@ -93,22 +93,103 @@ fn place_that_comes_with_its_requirement_has_no_line() {
     }
 }
 
-#[test]
-fn parameter_kept_from_the_upstream_is_moved() {
+/// The document with a parameter of `listOrders`, and with `forward: false` at it.
+fn with_parameter(parameter: &str) -> [String; 2] {
     let with = |forward: &str| {
         let parameters = format!(
-            "{{operationId: listOrders, parameters: [{{name: debug, in: query, schema: {{type: string}}{forward}}}],"
+            "{{operationId: listOrders, parameters: [{{{parameter}, schema: {{type: string}}{forward}}}],"
         );
         edit(DOCUMENT, "{operationId: listOrders,", &parameters)
     };
-    let (forwarded, kept) = (with(""), with(", x-gateway: {forward: false}"));
-    let changes = both("operation-setting-changed", &forwarded, &kept);
-    for lines in changes {
-        let expected = "policy moved operation-setting-changed a/listOrders";
-        assert_eq!(lines, [expected]);
+    [with(""), with(", x-gateway: {forward: false}")]
+}
+
+#[test]
+fn parameter_that_the_upstream_receives_weakens() {
+    for place in ["query", "cookie"] {
+        let [forwarded, kept] = with_parameter(&format!("name: debug, in: {place}"));
+        let [adds, removes] = both("operation-setting-changed", &forwarded, &kept);
+        assert_eq!(
+            adds,
+            ["security strengthen operation-setting-changed a/listOrders"]
+        );
+        assert_eq!(
+            removes,
+            ["security weaken operation-setting-changed a/listOrders"]
+        );
     }
-    let default = with(", x-gateway: {forward: true}");
+    let [forwarded, _] = with_parameter("name: debug, in: query");
+    let [default, _] = with_parameter("name: debug, in: query, x-gateway: {forward: true}");
     assert_eq!(both("", &forwarded, &default), [[""; 0], [""; 0]]);
+}
+
+#[test]
+fn header_parameter_is_compared_as_a_removed_field() {
+    for (name, classes) in [
+        ("X-Debug", ["strengthen", "weaken"]),
+        ("X-User", ["strengthen", "weaken"]),
+        ("X-HTTP-Method-Override", ["strengthen", "weaken"]),
+        // A request without the field may be admitted by the upstream.
+        ("X-CSRF-Token", ["incomparable", "incomparable"]),
+        ("If-Match", ["incomparable", "incomparable"]),
+    ] {
+        let [forwarded, kept] = with_parameter(&format!("name: {name}, in: header"));
+        let lines = both("identity-field-changed", &forwarded, &kept);
+        for (lines, class) in lines.into_iter().zip(classes) {
+            let expected = format!("security {class} identity-field-changed a/listOrders");
+            assert_eq!(lines, [expected], "{name}");
+        }
+    }
+}
+
+#[test]
+fn less_hidden_parameter_in_the_log_weakens() {
+    let with = |name: &str, log: &str| {
+        let parameters = format!(
+            "{{operationId: listOrders, parameters: [{{name: {name}, in: query, schema: {{type: string}}{log}}}],"
+        );
+        edit(DOCUMENT, "{operationId: listOrders,", &parameters)
+    };
+    let form = |form: &str| format!(", x-gateway: {{log: {form}}}");
+    for (name, less, more) in [
+        ("email", String::new(), form("redact")),
+        ("email", String::new(), form("hash")),
+        ("email", form("hash"), form("redact")),
+        ("code", form("keep"), String::new()),
+    ] {
+        let sides = [with(name, &less), with(name, &more)];
+        let [hides, shows] = both("operation-setting-changed", &sides[0], &sides[1]);
+        for (lines, class) in [(hides, "strengthen"), (shows, "weaken")] {
+            let expected = format!("security {class} operation-setting-changed a/listOrders");
+            assert_eq!(lines, [expected], "{name}{less} {more}");
+        }
+    }
+    let usual = [("email", "keep"), ("code", "redact")];
+    for (name, word) in usual {
+        let sides = [with(name, ""), with(name, &form(word))];
+        assert_eq!(both("", &sides[0], &sides[1]), [[""; 0], [""; 0]], "{name}");
+    }
+}
+
+#[test]
+fn value_that_is_no_longer_redacted_weakens() {
+    let with = |schema: &str| {
+        let body = format!(
+            "{{operationId: listOrders, requestBody: {{content: {{application/json: {{schema: {schema}}}}}}},"
+        );
+        edit(DOCUMENT, "{operationId: listOrders,", &body)
+    };
+    let shown = with("{properties: {a: {}, b: {items: {}}}}");
+    let redacted = with("{properties: {a: {}, b: {items: {x-gateway: {redact: true}}}}}");
+    let [hides, shows] = both("operation-setting-changed", &shown, &redacted);
+    assert_eq!(
+        hides,
+        ["security strengthen operation-setting-changed a/listOrders"]
+    );
+    assert_eq!(
+        shows,
+        ["security weaken operation-setting-changed a/listOrders"]
+    );
 }
 
 #[test]

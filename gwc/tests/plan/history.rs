@@ -234,7 +234,7 @@ fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
 /// Lines of a plan about operations, by method and path.
 struct OperationLines<'p> {
     plan: &'p Plan,
-    /// Operations with this key on either side.
+    /// Operations with this key in either version.
     paths: BTreeMap<String, BTreeSet<String>>,
 }
 

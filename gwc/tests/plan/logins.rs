@@ -30,7 +30,8 @@ fn compiled(gateway: &str, document: &str) -> Side {
     crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Classes of the changes between two sides. Every witness was executed by both engines.
+/// Compares two versions and returns the classes of the changes. The comparison evaluates every
+/// witness with the old and the new engine.
 fn classes(old: &Side, new: &Side) -> Vec<String> {
     let plan = plan::compare(Some(old), new).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new());
@@ -98,7 +99,7 @@ fn login_settings_are_compared_as_access() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// If an operation requires a scope that the login does not request, nobody is admitted. Other
+/// If an operation requires a scope that the login does not request, no caller is admitted. Other
 /// requested scopes have no effect, because no claim is read.
 #[test]
 fn requested_scopes_count_where_they_are_required() {
@@ -343,7 +344,7 @@ fn paths_of_a_login_take_and_give_requests() {
     );
 }
 
-/// A login that comes into use takes the requests of its paths.
+/// A new login serves the requests of its paths instead of other operations.
 #[test]
 fn paths_of_a_new_login_are_removed_elsewhere() {
     let same = ["h.test", "h.test"];
@@ -374,7 +375,7 @@ fn algorithm_of_fetched_keys_has_a_witness() {
     assert!(plan.changes.iter().any(|change| change.witness.is_some()));
 }
 
-/// Code of the refusal of a request for the path of the login.
+/// Sends a request for the path of the login and returns the code of the refusal.
 fn refusal(side: &Side, peer: [u8; 4]) -> &'static str {
     let oracle = Oracle::build(&side.lowered.gateway, "test").expect("a gateway");
     let request = http::Request::get("/cb?code=x&state=y").header("host", "h");

@@ -49,7 +49,7 @@ fn elements_of_a_list_are_another_parameter() {
     }
 }
 
-/// An old version may have two spellings in one path: nobody can mend it.
+/// An old version may have two spellings in one path, which cannot be corrected any more.
 #[test]
 fn two_spellings_of_the_old_side_are_compared() {
     let side = |second: &str, purpose: Purpose| {

@@ -374,6 +374,40 @@ fn renamed_policy_starts_its_counters_again() {
 }
 
 #[test]
+fn leases_of_a_limit_relax_by_their_bound() {
+    const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
+    let with = |more: &str| {
+        let slow = format!("slow: {{kind: rate_limit, limit: 10/s, burst: 5, store: s{more}}}");
+        let stores = "stores: {s: {kind: redis, url: \"${env:STORE}\"}}\npolicies:";
+        edit(&edit(GATEWAY, SLOW, &slow), "policies:", stores)
+    };
+    let (exact, synced) = (with(", sync: exact"), with(", sync: synced"));
+    let shorter = with(", sync: synced, lease: 250ms");
+    let found = |old: &str, new: &str| lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
+    assert_eq!(
+        found(&exact, &synced),
+        [
+            "policy relax policy-changed policy slow over_admission",
+            "policy relax policy-changed policy slow sync",
+        ]
+    );
+    assert_eq!(
+        found(&synced, &exact),
+        [
+            "policy tighten policy-changed policy slow over_admission",
+            "policy tighten policy-changed policy slow sync",
+        ]
+    );
+    assert_eq!(
+        found(&synced, &shorter),
+        [
+            "policy tighten policy-changed policy slow over_admission",
+            "policy changed policy-changed policy slow lease",
+        ]
+    );
+}
+
+#[test]
 fn x_ratelimit_fields_are_only_changed() {
     const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
     let with = edit(

@@ -1,5 +1,5 @@
 //! Enforced descriptions of requests: each change of what `validate: {request: block}` refuses has
-//! a line with a class, and a witness that both engines judge.
+//! a line with a class, and a witness that the old and the new engine evaluate.
 
 use model::compile::Purpose;
 use plan::ask::Oracle;
@@ -220,6 +220,38 @@ fn widened_and_narrowed_checks_have_witnesses() {
 
 /// Clients choose the type. Each row adds a type beside a JSON body with a checked property.
 #[test]
+fn limits_of_schemas_are_compared() {
+    let note = "note: {type: string, format: uuid}";
+    let with = |limits: &str| {
+        let limited =
+            format!("note: {{type: string, format: uuid, x-gateway: {{limits: {{{limits}}}}}}}");
+        edit(DOCUMENT, note, &limited)
+    };
+    let between = |old: &str, new: &str| {
+        let lines = checks(&plan((GATEWAY, old), (GATEWAY, new)));
+        lines
+            .into_iter()
+            .map(|line| line.split(':').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let relax = "relax request-check-widened a/create+a/replace body application/json";
+    let tighten = "tighten request-check-narrowed a/create+a/replace body application/json";
+    for (old, new) in [
+        (with("bytes: 64B"), DOCUMENT.to_owned()),
+        (with("bytes: 64B"), with("bytes: 65B")),
+        (with("depth: 1, items: 4"), with("depth: 2, items: 4")),
+        (with("items: 4, bytes: 9B"), with("items: 4")),
+    ] {
+        assert_eq!(between(&old, &new), [relax]);
+        assert_eq!(between(&new, &old), [tighten]);
+    }
+    assert_eq!(
+        between(&with("bytes: 1KiB"), &with("bytes: 1024B")),
+        [""; 0]
+    );
+}
+
+#[test]
 fn types_with_fewer_checks_are_weaker() {
     let schema = "{type: object, required: [role], properties: {role: {enum: [user]}}}";
     let body = |more: &str| {
@@ -401,7 +433,7 @@ fn gates_stop_removed_and_undecided_checks() {
     assert!(!stops(&narrowed, "weaken") && !stops(&narrowed, "relax"));
 }
 
-/// Document with a treatment of undescribed query parameters.
+/// Document with this value of `undeclared_params`.
 fn undeclared(word: &str) -> String {
     edit(
         DOCUMENT,

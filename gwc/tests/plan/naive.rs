@@ -223,9 +223,9 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// Owners, by method, of requests that no route matches. The API with the best description of
-    /// the path owns its other methods. If no API describes the path, the API with the longest base
-    /// path owns the request.
+    /// Finds the API, by method, that receives requests which match no route. The API with the best
+    /// description of the path receives the path's other methods. If no API describes the path, the
+    /// API with the longest base path receives the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let said = self.said.iter().filter(|said| said.host == host);
         let said: Vec<&PathDescription> = said
@@ -348,8 +348,8 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
     cells
 }
 
-/// Operations that exist on both sides, but at one of the hosts receive requests for their declared
-/// path on only one side. Each has the id of the expected change.
+/// Operations that exist in both versions, but at one of the hosts receive requests for their
+/// declared path in only one version. Each has the id of the expected change.
 pub(crate) fn shadowed(
     old: &Naive,
     new: &Naive,

@@ -1,5 +1,5 @@
 //! Proofs of possession (`dpop`) in plans: single edits with exactly the expected lines, and
-//! witnesses that both engines evaluated.
+//! witnesses that the old and the new engine evaluated.
 
 use plan::{Outcome, Plan, Side};
 

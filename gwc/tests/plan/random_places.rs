@@ -1,5 +1,5 @@
-//! Places of changes after random edits: at least 95 of 100 are at most three lines from the edit, on
-//! both sides.
+//! Places of changes after random edits: at least 95 of 100 are at most three lines from the edit,
+//! in both versions.
 
 use std::collections::BTreeSet;
 

@@ -52,7 +52,7 @@ fn changed_definition_names_its_operations() {
         .iter()
         .find(|change| change.subject.starts_with("upstream v"));
     assert_eq!(reached(used.expect("a line")), ["a/getStatus"]);
-    // Only the old side uses the upstream.
+    // Only the old version uses the upstream.
     let moved = plan((GATEWAY, &document), (&other, DOCUMENT));
     let used = moved
         .changes

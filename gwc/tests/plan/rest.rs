@@ -30,7 +30,7 @@ fn planned(old: &str, new: &str) -> Plan {
 }
 
 /// Changes as sorted lines `SECTION CLASS ID OPERATIONS`.
-fn lines(plan: &Plan) -> Vec<String> {
+pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     let mut lines = crate::lines(plan);
     lines.sort();
     lines

@@ -1,5 +1,5 @@
 //! Roles of security requirements (OpenAPI 3.1) in plans: single edits with exactly the expected
-//! lines, and witnesses that both engines evaluated.
+//! lines, and witnesses that the old and the new engine evaluated.
 
 use plan::{Outcome, Plan, Side};
 

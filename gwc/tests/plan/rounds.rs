@@ -277,7 +277,7 @@ fn operation_with_fewer_checks_is_a_way_round() {
     let block = ", validate: {request: block}";
     let with = |described: &str| format!("{described},");
     for (own, described, other, other_described, is_way_round) in [
-        // The same checks.
+        // Both operations have the same checks.
         (block, with(&role), block, with(&role), false),
         (
             block,
@@ -295,7 +295,7 @@ fn operation_with_fewer_checks_is_a_way_round() {
             String::new(),
             false,
         ),
-        // Fewer checks.
+        // The other operation has fewer checks.
         (block, with(&role), block, String::new(), true),
         (
             block,
@@ -321,7 +321,7 @@ fn operation_with_fewer_checks_is_a_way_round() {
         ),
         (", policies: [few]", String::new(), "", String::new(), true),
         (", policies: [scan]", String::new(), "", String::new(), true),
-        // More checks.
+        // The other operation has more checks.
         (
             "",
             String::new(),

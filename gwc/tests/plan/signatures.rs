@@ -1,5 +1,5 @@
 //! Signed requests (`hmac_signature`) in plans: single edits with exactly the expected lines, and
-//! witnesses that both engines evaluated.
+//! witnesses that the old and the new engine evaluated.
 
 use plan::{Outcome, Plan, Side};
 

@@ -103,7 +103,7 @@ fn moved_path_hides_no_weaker_access() {
             &["policies-changed"],
         ),
     ] {
-        // The path, the method, and the base path of the mount.
+        // Each edit changes the path, the method, or the base path of the mount.
         let moves = [
             ("/things", "post", "rewrite: {path: /items}, ", ""),
             ("/items", "put", "rewrite: {method: POST}, ", ""),
@@ -164,8 +164,8 @@ fn line_names_the_request_and_its_old_operation() {
 
 #[test]
 fn access_that_existed_before_is_no_change() {
-    // On the old side, `/things` leads to the upstream path `/items` and requires a key without a
-    // role.
+    // In the old version, `/things` leads to the upstream path `/items` and requires a key without
+    // a role.
     let both = |items: &str, things: &str| {
         let plain = document("/items", "post", "security: [{key: [admin]}]");
         let (_, operation) = plain.split_once("/items:").expect("a path");
@@ -186,7 +186,7 @@ fn access_that_existed_before_is_no_change() {
     );
     let plan = planned((GATEWAY, &old), (GATEWAY, &new));
     assert_eq!(gated(&plan), [""; 0]);
-    // On the old side, requests for `/items` belong to the operation that requires a role, and
+    // In the old version, requests for `/items` belong to the operation that requires a role, and
     // never to `/{x}`.
     let wide = both("security: [{key: [admin]}]", "security: [{key: []}]");
     let wide = wide.replace(

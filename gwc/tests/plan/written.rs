@@ -6,8 +6,8 @@ use model::source_map::Place;
 use plan::report::{Report, Subject};
 use plan::review::{Review, State};
 use plan::{
-    Change, Class, OperationRef, Outcome, Plan, Section, Witness, WitnessCredential, github, human,
-    json, markdown,
+    Change, Class, OperationRef, Outcome, Plan, Section, Witness, WitnessCredential, github, html,
+    human, json, markdown,
 };
 use serde_json::Value;
 
@@ -66,8 +66,15 @@ fn review(plan: &Plan, gates: &[&str], given: Vec<Acknowledgement>) -> Review {
     Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000)
 }
 
-/// Plan in every format.
-fn written(plan: &Plan, review: &Review) -> [String; 4] {
+/// Elements of the HTML page.
+const TAGS: [&str; 34] = [
+    "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "header", "h1", "p", "main",
+    "table", "caption", "thead", "tbody", "tr", "th", "td", "nav", "a", "section", "h2", "small",
+    "ul", "li", "span", "strong", "code", "div", "del", "ins", "details", "summary", "pre",
+];
+
+/// Renders a plan in every format.
+fn written(plan: &Plan, review: &Review) -> [String; 5] {
     let subject = Subject {
         channel: Some("prod".into()),
         serial: Some(12),
@@ -86,6 +93,7 @@ fn written(plan: &Plan, review: &Review) -> [String; 4] {
         markdown::render(&report),
         github::render(&report),
         document.to_string(),
+        html::render(&report),
     ]
 }
 
@@ -184,9 +192,15 @@ fn every_format_of_a_small_plan_equals_its_file() {
     };
     let review = review(&plan, &["weaken", "expose", "move"], vec![accepted, idle]);
     let written = written(&plan, &review);
-    for (name, text) in ["human.txt", "comment.md", "annotations.txt", "plan.json"]
-        .iter()
-        .zip(&written)
+    for (name, text) in [
+        "human.txt",
+        "comment.md",
+        "annotations.txt",
+        "plan.json",
+        "page.html",
+    ]
+    .iter()
+    .zip(&written)
     {
         let text = if *name == "plan.json" {
             let document: Value = serde_json::from_str(text).unwrap();
@@ -241,13 +255,13 @@ fn witness_is_whole_in_every_format() {
         let mut opened = change(Class::Weaken, Section::Security, "listOrders");
         opened.witness = Some(witness(body_bytes));
         let plan = made(vec![opened]);
-        let [human, comment, annotations, document] =
+        let [human, comment, annotations, document, page] =
             written(&plan, &review(&plan, &["weaken"], Vec::new()));
         let body = match body_bytes {
             300 => format!(" with the body {} at", "b".repeat(300)),
             _ => " with a body of 5000 bytes (`--format json` has it) at".to_owned(),
         };
-        for text in [&human, &comment, &annotations] {
+        for text in [&human, &comment, &annotations, &page] {
             for part in [
                 "POST http://gateway/orders?kind=a with x-version: 2 with x-note: `x`",
                 "with a valid credential (bearer by tokens; scopes read, write; roles admin)",
@@ -287,9 +301,9 @@ fn names_from_sources_are_text_in_every_format() {
         by: Some(HOSTILE.into()),
         ..Acknowledgement::default()
     };
-    let [human, comment, annotations, _] =
+    let [human, comment, annotations, _, page] =
         written(&plan, &review(&plan, &["weaken", "grant"], vec![ack]));
-    for text in [&human, &comment, &annotations] {
+    for text in [&human, &comment, &annotations, &page] {
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
     }
     assert_eq!(
@@ -324,6 +338,16 @@ fn names_from_sources_are_text_in_every_format() {
         .filter(|line| line.starts_with("::"))
         .count();
     assert_eq!(commands, 2, "{annotations}");
+    let tags = page.split('<').skip(1);
+    let tags = tags.map(|tag| {
+        tag.trim_start_matches('/')
+            .split(['>', ' '])
+            .next()
+            .unwrap()
+    });
+    let unknown: Vec<&str> = tags.filter(|tag| !TAGS.contains(tag)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} in\n{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
 }
 
 #[test]
@@ -342,7 +366,7 @@ fn ten_thousand_changes_are_one_comment_with_its_head() {
         .collect();
     let plan = made(changes);
     let review = review(&plan, &["weaken"], Vec::new());
-    let [human, comment, annotations, document] = written(&plan, &review);
+    let [human, comment, annotations, document, page] = written(&plan, &review);
     assert!(
         comment.len() <= markdown::BYTES_MAX,
         "{} bytes",
@@ -353,6 +377,8 @@ fn ten_thousand_changes_are_one_comment_with_its_head() {
         "{} bytes",
         comment.len()
     );
+    // The page has no maximum size: it lists every line of the other sections.
+    assert!(page.matches("<li class=\"").count() >= 8_000);
     let seen = outside_code(&comment);
     assert_eq!(seen.matches("<details>").count(), 5);
     assert_eq!(seen.matches("</details>").count(), 5);

@@ -163,7 +163,7 @@ fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<
         "name": service.name,
         "request": {
             "method": head.method.as_str(),
-            "path": shown(head.target.as_str(), &loaded.secret_parameters),
+            "path": shown(head.target.as_str(), &loaded.secret_parameters, route),
             "headers": fields,
         },
     })
@@ -189,13 +189,17 @@ fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value,
     }
 }
 
-/// A request target without the values of credentials in its query, as `gwc route` shows it.
-fn shown(target: &str, secret: &[Box<str>]) -> String {
+/// A request target without the values in its query that are credentials or that logs do not show,
+/// as `gwc route` shows it.
+fn shown(target: &str, secret: &[Box<str>], route: &RouteRef<'_>) -> String {
     let Some((path, query)) = target.split_once('?') else {
         return target.to_owned();
     };
-    let query = policy::auth::redacted(query, secret, "(hidden)").unwrap_or_else(|| query.into());
-    format!("{path}?{query}")
+    let hide = |_, _: &str| "(hidden)".to_owned();
+    match policy::logged::shown_query(query, (secret, &route.treatment.logged), hide) {
+        Some(shown) => format!("{path}?{shown}"),
+        None => target.to_owned(),
+    }
 }
 
 fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String> {
@@ -233,7 +237,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     Ok((request.into_parts().0, peer))
 }
 
-/// Index of the listener that the question names. Default: the first one.
+/// Index of the listener named by the question. Default: the first one.
 fn listener(snapshot: &Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
     match question.listener.as_deref() {

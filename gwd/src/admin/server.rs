@@ -32,6 +32,7 @@ use super::slow_readers::InTime;
 use super::{explain, order, upstreams, validation};
 use crate::control::{Event, Status, Switch, Trouble};
 use crate::listen::unix_socket;
+use crate::metrics::caches;
 use crate::metrics::registry::Registry;
 use crate::published::Shared;
 use crate::runtime::program_log::{self, Audit, Level, OK, event};
@@ -261,7 +262,7 @@ impl Admin {
         writing
     }
 
-    /// True if every host that the request names, in `Host` or as the authority of its target, is an
+    /// True if every host named in the request, in `Host` or as the authority of its target, is an
     /// IP address, `localhost` or configured by the operator, or if the request has the token. This
     /// protects against DNS rebinding: a web page can make its own host name resolve to this
     /// interface, but meets none of these conditions.
@@ -409,14 +410,15 @@ impl Admin {
         }
     }
 
-    /// Latest status from the control thread. Adds the current states of upstreams, validation
-    /// limit, memory and drain.
+    /// Reads the latest status of the control thread and adds the current states of upstreams,
+    /// validation limit, caches, memory and drain.
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
             status.insert("upstreams".into(), upstreams::status_value(&self.shared));
             let limit = self.shared.validation_limit.status();
             status.insert("validation_limit".into(), limit);
+            status.insert("caches".into(), caches::status_value(&self.shared));
             let memory = &self.shared.budgets.memory;
             let told = json!({
                 "max_bytes": memory.max(),

@@ -81,7 +81,7 @@ fn host(host: &Host, now_ms: u64) -> Value {
 }
 
 fn circuit(breaker: &Breaker, now_ms: u64) -> &'static str {
-    match breaker.stand(now_ms) {
+    match breaker.circuit_state(now_ms) {
         CircuitState::Closed => "closed",
         CircuitState::HalfOpen => "half-open",
         CircuitState::Open => "open",

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use policy::ask::{Answer, Answered, Keep, Kept};
+use policy::ask::{Answer, Answered, Keep, Kept, Use};
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
 /// Maximum total size of the cached answers that admit, and of those that refuse, in bytes: 8 MiB
@@ -27,7 +27,7 @@ pub(crate) type Key = [u8; 32];
 
 /// Lookups at other services that are in progress (*questions*), and their cached answers.
 #[derive(Debug, Default)]
-pub(crate) struct Joined {
+pub(crate) struct SharedLookups {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
     admitted: Mutex<Store>,
     refused: Mutex<Store>,
@@ -54,7 +54,7 @@ pub(crate) enum Turn {
 /// Request that takes part in a lookup in progress, as its leader or waiting for its answer.
 /// Dropping this value ends its part.
 pub(crate) struct Joining<'j> {
-    joined: &'j Joined,
+    joined: &'j SharedLookups,
     key: Key,
     flight: Arc<Flight>,
 }
@@ -72,6 +72,17 @@ pub(crate) struct Lead {
 struct Store {
     young: Generation,
     old: Generation,
+    /// Answers that were removed to make room.
+    evicted: u64,
+}
+
+/// Size of the cached answers of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) entries: usize,
+    pub(crate) bytes: usize,
+    /// Answers that were removed to make room since the process started.
+    pub(crate) evicted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -93,11 +104,11 @@ struct Entry {
 
 // === impl Joined ===
 
-impl Joined {
+impl SharedLookups {
     /// Cached answer to a question, if it is fresh, or if it is expired but may still be used
     /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
     /// shorter times also applies to answers that were cached before.
-    pub(crate) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+    pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
             let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
@@ -107,6 +118,11 @@ impl Joined {
             (time_ms.max(stale_ms) > 0).then(|| locked(store).get(key, now_ms, serves))?
         };
         get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
+    }
+
+    /// Sizes of the cached answers that admit, and of those that refuse.
+    pub(crate) fn sizes(&self) -> [Size; 2] {
+        [&self.admitted, &self.refused].map(|store| locked(store).size())
     }
 
     /// Expired answer to a question, for use while the service does not answer. The answer is used
@@ -125,7 +141,7 @@ impl Joined {
     /// Caches an answer that has just arrived, if answers of its kind are cached. A refusing answer
     /// replaces an admitting one to the same question.
     pub(crate) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
-        let Some(kind) = (keep.kind)(answer) else {
+        let Use::Keep(kind) = keep.use_of(answer) else {
             return;
         };
         let store = match kind {
@@ -214,6 +230,14 @@ fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
 // === impl Store ===
 
 impl Store {
+    fn size(&self) -> Size {
+        Size {
+            entries: self.young.entries.len() + self.old.entries.len(),
+            bytes: self.young.bytes + self.old.bytes,
+            evicted: self.evicted,
+        }
+    }
+
     fn remove(&mut self, key: &Key) {
         for generation in [&mut self.young, &mut self.old] {
             if let Some(entry) = generation.entries.remove(key) {
@@ -235,6 +259,7 @@ impl Store {
         // Keep an expired entry: it may be used in an outage.
         self.old.entries.get(key).filter(|entry| valid(entry))?;
         let entry = self.old.entries.remove(key)?;
+        self.old.bytes -= entry.bytes;
         let answer = Arc::clone(&entry.answer);
         self.insert(*key, entry);
         Some(answer)
@@ -242,7 +267,9 @@ impl Store {
 
     fn insert(&mut self, key: Key, entry: Entry) {
         if self.young.bytes + entry.bytes > BYTES_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
+            let young = std::mem::take(&mut self.young);
+            let dropped = std::mem::replace(&mut self.old, young);
+            self.evicted += dropped.entries.len() as u64;
         }
         self.young.bytes += entry.bytes;
         if let Some(before) = self.young.entries.insert(key, entry) {
@@ -261,7 +288,7 @@ mod tests {
 
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
-    use policy::ask::Outage;
+    use policy::ask::{KindOf, Outage};
 
     use super::*;
 
@@ -284,7 +311,7 @@ mod tests {
 
     #[test]
     fn followers_get_the_answer_of_the_leader() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let (first, second) = (joined.join([1; 32]), joined.join([1; 32]));
         let lead = poll(&mut Box::pin(first.turn())).unwrap();
         let Turn::Leads(lead) = lead else {
@@ -302,7 +329,7 @@ mod tests {
 
     #[test]
     fn followers_ask_at_once_for_answers_of_their_own() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let all = [0, 1, 2].map(|_| joined.join([1; 32]));
         let Some(Turn::Leads(lead)) = poll(&mut Box::pin(all[0].turn())) else {
             panic!("no leader")
@@ -317,7 +344,7 @@ mod tests {
 
     #[test]
     fn next_one_leads_if_the_leader_leaves() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let (first, second) = (joined.join([1; 32]), joined.join([1; 32]));
         let lead = poll(&mut Box::pin(first.turn())).unwrap();
         let mut waiting = Box::pin(second.turn());
@@ -328,7 +355,7 @@ mod tests {
 
     #[test]
     fn questions_that_ended_leave_nothing() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let first = joined.join([1; 32]);
         let second = joined.join([1; 32]);
         drop(first);
@@ -349,45 +376,49 @@ mod tests {
         Keep {
             times_ms,
             stale_ms,
-            kind: |answer| match answer.body.is_empty() {
+            kind: KindOf::Unsigned(|answer| match answer.body.is_empty() {
                 true => Some(Kept::Refuses),
                 false => Some(Kept::Admits),
-            },
+            }),
         }
     }
 
     #[test]
     fn answers_are_kept_until_their_time() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
-        let kept =
-            |key, time_ms, now_ms| joined.kept(&[key; 32], &keeping([time_ms, 0], 0), now_ms);
-        assert!(kept(1, 100, 99).is_some());
-        assert!(kept(2, 100, 99).is_none());
-        assert!(kept(1, 50, 49).is_some());
-        assert!(kept(1, 50, 50).is_none());
+        let cached =
+            |key, time_ms, now_ms| joined.cached(&[key; 32], &keeping([time_ms, 0], 0), now_ms);
+        assert!(cached(1, 100, 99).is_some());
+        assert!(cached(2, 100, 99).is_none());
+        assert!(cached(1, 50, 49).is_some());
+        assert!(cached(1, 50, 50).is_none());
     }
 
     #[test]
     fn answers_end_with_the_setting_that_kept_them() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
-        assert!(joined.kept(&[1; 32], &keeping([0, 100], 0), 1).is_none());
-        assert!(joined.kept(&[1; 32], &keeping([200, 0], 0), 100).is_none());
+        assert!(joined.cached(&[1; 32], &keeping([0, 100], 0), 1).is_none());
+        assert!(
+            joined
+                .cached(&[1; 32], &keeping([200, 0], 0), 100)
+                .is_none()
+        );
     }
 
     #[test]
     fn old_answers_serve_in_an_outage_until_their_end() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let keep = keeping([100, 100], 10_000);
         joined.keep([1; 32], &keep, &answered(1), 0);
-        assert!(joined.kept(&[1; 32], &keep, 100).is_none());
+        assert!(joined.cached(&[1; 32], &keep, 100).is_none());
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
         let last = 100 + RETRY_MS - 1;
-        assert!(joined.kept(&[1; 32], &keep, last).is_some());
-        assert!(joined.kept(&[1; 32], &keep, last + 1).is_none());
+        assert!(joined.cached(&[1; 32], &keep, last).is_some());
+        assert!(joined.cached(&[1; 32], &keep, last + 1).is_none());
         assert!(joined.stale(&[1; 32], &keep, 9_999).is_some());
-        assert!(joined.kept(&[1; 32], &keep, 10_000).is_none());
+        assert!(joined.cached(&[1; 32], &keep, 10_000).is_none());
         assert!(joined.stale(&[1; 32], &keep, 10_000).is_none());
         let shorter = keeping([100, 100], 200);
         joined.keep([2; 32], &keep, &answered(1), 0);
@@ -396,7 +427,7 @@ mod tests {
 
     #[test]
     fn old_answer_of_the_old_generation_serves() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let keep = keeping([100, 100], 10_000);
         joined.keep([1; 32], &keep, &answered(1), 0);
         for number in 2..7 {
@@ -408,26 +439,46 @@ mod tests {
                 .entries
                 .contains_key(&[1; 32])
         );
-        assert!(joined.kept(&[1; 32], &keep, 100).is_none());
+        assert!(joined.cached(&[1; 32], &keep, 100).is_none());
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
     }
 
     #[test]
     fn refusal_ends_an_admission_that_was_kept() {
         for inactive_ms in [0, 100] {
-            let joined = Joined::default();
+            let joined = SharedLookups::default();
             let keep = keeping([100, inactive_ms], 10_000);
             joined.keep([1; 32], &keep, &answered(1), 0);
             joined.keep([1; 32], &keep, &answered(0), 200);
             assert!(joined.stale(&[1; 32], &keep, 201).is_none());
-            let kept = joined.kept(&[1; 32], &keep, 201);
+            let kept = joined.cached(&[1; 32], &keep, 201);
             assert_eq!(kept.is_some(), inactive_ms > 0);
         }
     }
 
     #[test]
+    fn used_answers_count_once() {
+        let joined = SharedLookups::default();
+        let keep = keeping([u64::MAX; 2], 0);
+        let key = |number: u32| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            key
+        };
+        let mut number = 0;
+        while joined.sizes()[0].bytes <= BYTES_MAX / 2 {
+            joined.keep(key(number), &keep, &answered(64 << 10), 0);
+            number += 1;
+        }
+        let full = joined.sizes()[0];
+        // The answer moves from the older generation to the younger one.
+        assert!(joined.cached(&key(0), &keep, 0).is_some());
+        assert_eq!(joined.sizes()[0], full);
+    }
+
+    #[test]
     fn flood_of_refusals_evicts_no_admission() {
-        let joined = Joined::default();
+        let joined = SharedLookups::default();
         let keep = keeping([u64::MAX; 2], 0);
         let refusal = Arc::new(Answered {
             headers: HeaderMap::from_iter([(
@@ -442,8 +493,10 @@ mod tests {
             key[..4].copy_from_slice(&number.to_le_bytes());
             joined.keep(key, &keep, &refusal, 0);
         }
-        assert!(joined.kept(&[1; 32], &keep, 0).is_some());
-        let store = locked(&joined.refused);
-        assert!(store.young.bytes + store.old.bytes <= BYTES_MAX);
+        assert!(joined.cached(&[1; 32], &keep, 0).is_some());
+        let [admitted, refused] = joined.sizes();
+        assert_eq!((admitted.entries, admitted.evicted), (1, 0));
+        assert!(refused.bytes <= BYTES_MAX);
+        assert_eq!(refused.entries as u64 + refused.evicted, 2_000);
     }
 }

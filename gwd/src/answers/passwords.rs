@@ -1,72 +1,55 @@
 //! Queue of password checks.
 //!
-//! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys can
-//! continue. The other checks wait in a queue, which is limited in total and for each client
-//! address. If the queue is full, a newcomer replaces the newest waiting check of a larger network
+//! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys
+//! can continue. The other checks wait in a queue, which is limited in total and for each client
+//! address. If the queue is full, a new check replaces the newest waiting check of a larger network
 //! (IPv6 /64, /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only
 //! the requests of its sender, although each check comes from another address of its network.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::ask::AskId;
-use policy::network::{NetworkCounts, Networks, Places};
 use policy::password::Check;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::answers::joined::Key;
 use crate::limits::fair::{FairPermits, Permit};
+use crate::limits::replaceable::Replaceable;
 
 /// Maximum number of requests whose password check waits or is in progress.
 const WAITING_MAX: usize = 256;
 /// Maximum number of requests from one client address (IPv6: one /64 network) whose password check
 /// waits or is in progress.
 const WAITING_OF_ONE_MAX: u32 = 32;
-/// Number of checks that each network may have without losing one to a newcomer.
-const KEPT_OF_NETWORK: u32 = 1;
-/// Number of counters of networks of each width.
-const COUNTERS: usize = 1 << 14;
 
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     /// Permits to compute a hash: half as many as threads for computations, at least one.
     permits: Arc<FairPermits>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Replaceable<Entry>>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
     /// guess passwords.
     key: [u8; 32],
 }
 
-/// Password checks that wait or are in progress, by the number of their entry.
-#[derive(Debug)]
-struct Waiting {
-    entries: HashMap<u64, Entry>,
-    /// Number that the next entry gets.
-    next: u64,
-    counts: NetworkCounts,
-    /// Key of the hashes that select counters, so that clients cannot choose them.
-    hashing: RandomState,
-}
-
+/// Password check that waits or is in progress.
 #[derive(Debug)]
 struct Entry {
-    places: Places,
     /// Ends the wait of the check. `None` once the check is in progress.
     replaced: Option<oneshot::Sender<()>>,
 }
 
-/// Place of a request in the queue. Dropping this value frees the place.
+/// Entry of a request in the queue. Dropping this value removes the entry.
 pub(crate) struct Place<'p> {
     passwords: &'p Passwords,
     number: u64,
     replaced: oneshot::Receiver<()>,
 }
 
-/// Error: a check of another network has taken the place.
+/// Error: a check of another network has replaced this one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replaced;
 
@@ -81,12 +64,7 @@ impl Passwords {
         filled.expect("the operating system must provide random numbers");
         Self {
             permits: FairPermits::new((threads / 2).max(1)),
-            waiting: Mutex::new(Waiting {
-                entries: HashMap::with_capacity(WAITING_MAX),
-                next: 0,
-                counts: NetworkCounts::new(COUNTERS),
-                hashing: RandomState::new(),
-            }),
+            waiting: Mutex::new(Replaceable::new()),
             key,
         }
     }
@@ -103,30 +81,25 @@ impl Passwords {
         self.permits.take(client).await
     }
 
-    /// Takes a place in the queue. If the queue is full, replaces the last waiting check of the
+    /// Adds an entry to the queue. If the queue is full, replaces the last waiting check of the
     /// network with the most checks. That network must have more than twice as many checks as the
     /// client's network. `None` if there is no such network, or if the client address has the
     /// maximum of checks.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
         let waiting = &mut *locked(&self.waiting);
-        let places = Networks::of(client).places(|bytes| waiting.hashing.hash_one(bytes));
-        let [own, ..] = waiting.counts.counts(places);
-        if own >= WAITING_OF_ONE_MAX {
+        let places = waiting.places(client);
+        if waiting.of_client(places) >= WAITING_OF_ONE_MAX {
             return None;
         }
-        if waiting.entries.len() >= WAITING_MAX {
-            let number = waiting.replaceable(places)?;
+        if waiting.len() >= WAITING_MAX {
+            let number = waiting.replaceable(places, |entry| entry.replaced.is_some())?;
             waiting.remove(number);
         }
-        let number = waiting.next;
-        waiting.next += 1;
         let (sender, replaced) = oneshot::channel();
         let entry = Entry {
-            places,
             replaced: Some(sender),
         };
-        waiting.entries.insert(number, entry);
-        waiting.counts.add(places);
+        let number = waiting.add(places, entry);
         Some(Place {
             passwords: self,
             number,
@@ -135,37 +108,10 @@ impl Passwords {
     }
 }
 
-// === impl Waiting ===
-
-impl Waiting {
-    /// Number of the entry that a newcomer may replace.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "the order of the entries does not matter: their numbers differ"
-    )]
-    fn replaceable(&self, newcomer: Places) -> Option<u64> {
-        let mut last: Option<(u32, u64)> = None;
-        for (number, entry) in &self.entries {
-            let excess = self.counts.excess(entry.places, newcomer, KEPT_OF_NETWORK);
-            if let Some(excess) = excess.filter(|_| entry.replaced.is_some()) {
-                last = last.max(Some((excess, *number)));
-            }
-        }
-        last.map(|(_, number)| number)
-    }
-
-    /// Removes a password check, which ends the check's wait.
-    fn remove(&mut self, number: u64) {
-        if let Some(entry) = self.entries.remove(&number) {
-            self.counts.remove(entry.places);
-        }
-    }
-}
-
 // === impl Place ===
 
 impl Place<'_> {
-    /// Waits for `result`, or until a check of another network takes the place.
+    /// Waits for `result`, or until a check of another network replaces this one.
     ///
     /// # Errors
     /// The place was taken.
@@ -177,13 +123,13 @@ impl Place<'_> {
         }
     }
 
-    /// Marks the check as in progress, so that no newcomer takes the place.
+    /// Marks the check as in progress, so that no other check replaces it.
     ///
     /// # Errors
     /// The place was taken.
     pub(crate) fn begins(&self) -> Result<(), Replaced> {
         let mut waiting = locked(&self.passwords.waiting);
-        let entry = waiting.entries.get_mut(&self.number).ok_or(Replaced)?;
+        let entry = waiting.get_mut(self.number).ok_or(Replaced)?;
         entry.replaced = None;
         Ok(())
     }
@@ -207,7 +153,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// True if another check has taken the place.
+    /// True if another check has replaced this one.
     fn is_replaced(place: &mut Place<'_>) -> bool {
         use oneshot::error::TryRecvError;
         place.replaced.try_recv() == Err(TryRecvError::Closed)
@@ -226,9 +172,9 @@ mod tests {
             let address = IpAddr::from([10, 0, 0, number]);
             places.extend(passwords.enter(address));
         }
-        assert_eq!(locked(&passwords.waiting).entries.len(), WAITING_MAX);
+        assert_eq!(locked(&passwords.waiting).len(), WAITING_MAX);
         places.clear();
-        assert!(locked(&passwords.waiting).entries.is_empty());
+        assert_eq!(locked(&passwords.waiting).len(), 0);
         assert!(passwords.enter(of("10.0.0.1")).is_some());
     }
 
@@ -249,14 +195,14 @@ mod tests {
         assert_eq!(flood[0].begins(), Ok(()));
         let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
         // A network shares counters with the flood with a probability of 1 in 8,192. The two checks
-        // in progress have dropped their senders, but keep their places.
+        // in progress have dropped their senders, but keep their entries.
         assert!(gone.count() >= 78);
         let kept = victims.into_iter().chain(others);
         let kept = kept.filter_map(|mut place| (!is_replaced(&mut place)).then_some(place));
         let kept: Vec<_> = kept.collect();
         assert!(kept.len() >= 78, "{}", kept.len());
         drop((kept, flood));
-        assert!(locked(&passwords.waiting).entries.is_empty());
+        assert_eq!(locked(&passwords.waiting).len(), 0);
     }
 
     #[test]

@@ -192,8 +192,8 @@ impl Drop for Pending<'_> {
 // === impl Compiled ===
 
 impl Compiled {
-    /// Validator for a description: an existing one with the same digest, or a new one. `None` if
-    /// the description does not compile.
+    /// Returns the validator for a description: the compiled one with the same digest, otherwise a
+    /// new one. `None` if the description does not compile.
     fn operation(&self, cone: &Cone) -> Option<Arc<Operation>> {
         let known = |all: &mut HashMap<[u8; 32], Entry>| {
             let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;

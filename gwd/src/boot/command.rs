@@ -291,8 +291,31 @@ fn status_text(status: &Value) -> String {
     for set in status["key_sets"].as_array().into_iter().flatten() {
         line("key set", &key_set_text(set));
     }
+    for store in status["stores"].as_array().into_iter().flatten() {
+        line("store", &store_text(store));
+    }
+    let caches = status["caches"].as_array().into_iter().flatten();
+    let caches: Vec<String> = caches.filter_map(cache_text).collect();
+    if !caches.is_empty() {
+        line("caches", &caches.join(", "));
+    }
     warning_lines(status, &mut line);
     out
+}
+
+/// Name and state of a store, with the gateways that share it by leases.
+fn store_text(store: &Value) -> String {
+    let state = match store["up"].as_bool() {
+        Some(true) => "answers",
+        _ => "DOES NOT ANSWER",
+    };
+    let name = text(store, "name");
+    match (store["gateways"].as_u64(), store["leases"].as_u64()) {
+        (Some(gateways @ 1..), Some(leases)) => {
+            format!("{name} {state}, {leases} leases, {gateways} gateways")
+        }
+        _ => format!("{name} {state}"),
+    }
 }
 
 /// Calls `line` with label and text for each condition in the status that needs attention.
@@ -374,6 +397,14 @@ fn key_set_text(set: &Value) -> String {
         (None, _) => String::new(),
     };
     format!("{} {keys}{age}{result}", text(set, "source"))
+}
+
+/// Text for a cache or table. None if it is empty.
+fn cache_text(cache: &Value) -> Option<String> {
+    let number = |name: &str| cache[name].as_u64().unwrap_or(0);
+    let entries = number("entries");
+    let kib = number("bytes").div_ceil(1024);
+    (entries > 0).then(|| format!("{} {entries} ({kib}KiB)", text(cache, "cache")))
 }
 
 fn versions_text(bundles: &Value) -> String {

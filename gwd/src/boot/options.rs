@@ -222,10 +222,10 @@ pub(super) struct RunOptions {
     /// Versions kept in memory, ready to switch to. [default: 5]
     #[arg(long, env = "GWD_KEEP", value_name = "N")]
     keep: Option<usize>,
-    /// Folder that `${file:…}` references may name. [default: /run/secrets]
+    /// Folder from which `${file:…}` references may read. [default: /run/secrets]
     #[arg(long, env = "GWD_SECRET_DIR", value_name = "DIR")]
     secret_dir: Option<PathBuf>,
-    /// Prefix of the variables that `${env:…}` references may name. [default: GWS_]
+    /// Prefix of the variables that `${env:…}` references may read. [default: GWS_]
     #[arg(long, env = "GWD_SECRET_ENV_PREFIX", value_name = "PREFIX")]
     secret_env_prefix: Option<String>,
     /// Destination of the access log, one line per request. [default: off]

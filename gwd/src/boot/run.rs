@@ -19,7 +19,7 @@ use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
 use crate::limits::descriptors;
 use crate::listen::handover::{self, Promise};
-use crate::listen::inherited::Inherited;
+use crate::listen::inherited::InheritedSockets;
 use crate::node::{Node, Patience, Settings};
 use crate::published::Shared;
 use crate::runtime::files::read_file;
@@ -162,7 +162,7 @@ fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
 
 /// Prepares the process: log level, file modes and file descriptors. Returns sockets that systemd
 /// has opened.
-fn prepare(resolved: &Resolved) -> Vec<Inherited> {
+fn prepare(resolved: &Resolved) -> Vec<InheritedSockets> {
     program_log::set_level(resolved.log_level.level());
     program_log::set_format(resolved.log_format);
     // Files of gwd are private to its user, whatever the umask; logs set their own mode.
@@ -182,7 +182,10 @@ fn prepare(resolved: &Resolved) -> Vec<Inherited> {
 
 /// Takes over from the previous process if `--take-over` is set. Adds the listening sockets of that
 /// process to `inherited`.
-fn predecessor(resolved: &Resolved, inherited: &mut Vec<Inherited>) -> Result<Predecessor, Exit> {
+fn predecessor(
+    resolved: &Resolved,
+    inherited: &mut Vec<InheritedSockets>,
+) -> Result<Predecessor, Exit> {
     if !resolved.take_over {
         return Ok(Predecessor::default());
     }
@@ -242,7 +245,7 @@ impl Running {
                 leave(node, resolved, &self.stops);
             }
             Ending::Stop | Ending::PortBusy => {
-                systemd::tell("STOPPING=1");
+                systemd::notify("STOPPING=1");
                 if ending == Ending::Stop {
                     stop(node, resolved, &self.stops);
                 }
@@ -487,7 +490,7 @@ fn end_undrained(who: &'static str, code: i32) {
 }
 
 fn hang_up(options: &RunOptions) {
-    systemd::tell(&format!(
+    systemd::notify(&format!(
         "RELOADING=1\nMONOTONIC_USEC={}",
         crate::runtime::clock::monotonic_us()
     ));
@@ -513,7 +516,7 @@ fn hang_up(options: &RunOptions) {
             json!({"error": format!("{error:?}")}),
         ),
     }
-    systemd::tell("READY=1");
+    systemd::notify("READY=1");
 }
 
 fn unusable(message: &str, error: &std::io::Error) -> Exit {

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use crate::control::Status;
-use crate::listen::inherited::Inherited;
+use crate::listen::inherited::InheritedSockets;
 use crate::runtime::program_log::{Level, event};
 
 /// First file descriptor that systemd passes.
@@ -27,7 +27,7 @@ const DESCRIPTORS_MAX: i32 = 1_024;
 const READY_TICK: Duration = Duration::from_millis(20);
 
 /// Sockets that systemd bound for this process. Call this once, before other threads open files.
-pub(super) fn sockets() -> Vec<Inherited> {
+pub(super) fn sockets() -> Vec<InheritedSockets> {
     let of_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok());
     if of_us != Some(std::process::id()) {
         return Vec::new();
@@ -37,14 +37,14 @@ pub(super) fn sockets() -> Vec<Inherited> {
         .unwrap_or(0);
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
-    let mut inherited: Vec<Inherited> = Vec::new();
+    let mut inherited: Vec<InheritedSockets> = Vec::new();
     for descriptor in FIRST..FIRST + count.clamp(0, DESCRIPTORS_MAX) {
         let name = names.next().filter(|name| !matches!(*name, "" | "unknown"));
         // SAFETY: by systemd's protocol these descriptors are open and belong to this process,
         // which takes each of them once, here. The kernel rejects one that is not open.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
         let _inherited_by_children = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
-        match Inherited::of(socket.into(), name.map(str::to_owned)) {
+        match InheritedSockets::of(socket.into(), name.map(str::to_owned)) {
             Some(one) => match inherited
                 .iter_mut()
                 .find(|known| known.address == one.address)
@@ -89,8 +89,8 @@ pub(super) fn watch(
                 std::thread::sleep(READY_TICK);
             }
             match takes_over {
-                true => tell(&format!("MAINPID={}\nREADY=1", std::process::id())),
-                false => tell("READY=1"),
+                true => notify(&format!("MAINPID={}\nREADY=1", std::process::id())),
+                false => notify("READY=1"),
             }
             while let Some(interval) = interval {
                 feed(&lives);
@@ -103,12 +103,12 @@ pub(super) fn watch(
 /// Notifies the watchdog if the process is alive; otherwise systemd restarts the process.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
-        tell("WATCHDOG=1");
+        notify("WATCHDOG=1");
     }
 }
 
 /// Sends a notification to systemd, if systemd started this process.
-pub(super) fn tell(state: &str) {
+pub(super) fn notify(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bundle::channel::{self, Accepted, Linked};
+use bundle::channel::{self, Accepted, LinkedRecord};
 use bundle::follow;
 use bundle::ir::provides;
 use bundle::refused::Refused;
@@ -40,7 +40,7 @@ impl Control {
         }
         let mut ran = self.ran.clone();
         ran.hold = None;
-        ran.way.follow(&self.moves(from, accepted));
+        ran.rollbacks.follow(&self.moves(from, accepted));
         ran.runs(bundle, serial, now());
         let was_resident = self.resident(&bundle).is_some();
         if was_resident {
@@ -163,12 +163,12 @@ impl Control {
         if record.kind != RecordKind::Rollback && record.previous == upon {
             return moves;
         }
-        let oldest = self.ran.way.oldest().unwrap_or(record.serial);
+        let oldest = self.ran.rollbacks.oldest().unwrap_or(record.serial);
         let mut previous = record.previous;
         while let Some(digest) = previous
             && moves.len() < MOVES_MAX
             && moves.last().is_some_and(|moved| moved.step.serial > oldest)
-            && let Ok(Linked { bundle, record }) = channel::read(store, &digest)
+            && let Ok(LinkedRecord { bundle, record }) = channel::read(store, &digest)
         {
             previous = record.previous;
             moves.push(Moved {
@@ -190,7 +190,7 @@ impl Control {
         let serial = accepted.pointer().serial;
         if let Some(mut resident) = self.take_resident(&bundle) {
             let moves = self.moves(store, accepted);
-            self.ran.way.follow(&moves);
+            self.ran.rollbacks.follow(&moves);
             resident.accepted = accepted.clone();
             self.node.publish(&resident.version, serial);
             self.ran.runs(bundle, serial, now());

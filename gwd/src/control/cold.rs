@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use arc_swap::ArcSwap;
 use bundle::channel::{self, Context, Memory};
 use bundle::digest::Digest;
-use bundle::follow::{self, Passed};
+use bundle::follow::{self, SkippedRecords};
 use bundle::name::ProjectName;
 use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
@@ -92,7 +92,7 @@ fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<Keeper, StartError>
     })
 }
 
-/// Project name in the channel's newest record. Not verified.
+/// Reads the project name in the channel's newest record, without verifying the record.
 fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
     let store = Folder::open(&plan.store)?;
     let chain = Chain::Channel(plan.channel.clone());
@@ -139,9 +139,9 @@ impl Control {
             TrustSource::Nobody => None,
         };
         let secrets = &plan.secret_dir;
-        let looks = ReadSchedule::default();
+        let schedule = ReadSchedule::default();
         let hint = Hint {
-            pending: looks.pending(),
+            pending: schedule.pending(),
             events,
         };
         let watcher = Watcher::start(&plan.store, &plan.channel, trust_file, secrets, hint);
@@ -165,17 +165,17 @@ impl Control {
             refusals: Refusals::default(),
             last_error: None,
             logged: LoggedTroubles::default(),
-            passed: Passed::default(),
+            passed: SkippedRecords::default(),
             described: Described::default(),
             alarms: Vec::new(),
-            looked_at_ms: 0,
-            looks,
+            polled_at_ms: 0,
+            schedule,
             crowded_limits: super::CrowdedLimits::default(),
             tidy_at_ms: 0,
             sources_due: Vec::new(),
             warmed: None,
             clean_up_due: true,
-            judge_due: false,
+            reverify_due: false,
             busy_since_ms: None,
             status,
             watcher,
@@ -244,7 +244,7 @@ impl Control {
                 ),
             }
         }
-        self.looked_at_ms = self.now_ms();
+        self.polled_at_ms = self.now_ms();
         self.check_expiry();
         self.refresh_secrets();
         if let Some(watcher) = &mut self.watcher {
@@ -261,7 +261,7 @@ impl Control {
     /// because the later record names all lists that were published before it.
     fn remembers_two_records(&self) -> bool {
         let list = &self.memory.revocations;
-        follow::kept(&self.state.layout, &self.context(), list, 2)
+        follow::stored_records(&self.state.layout, &self.context(), list, 2)
             .is_ok_and(|kept| kept.accepted.len() == 2)
     }
 
@@ -270,7 +270,7 @@ impl Control {
     fn read_what_ran(&mut self) {
         let ran = self.state.ran();
         let list = &self.memory.revocations;
-        let kept = follow::kept(&self.state.layout, &self.context(), list, CHECKED_MAX);
+        let kept = follow::stored_records(&self.state.layout, &self.context(), list, CHECKED_MAX);
         let mut damaged: Vec<String> = Vec::new();
         match ran {
             Ok(ran) => self.ran = ran,
@@ -362,7 +362,7 @@ impl Control {
     /// start itself loads only the running version. Each version is tried once.
     pub(super) fn warm_previous(&mut self) {
         let Some(running) = self.running else { return };
-        let Some(back) = self.ran.way.back(&running.bundle, 1) else {
+        let Some(back) = self.ran.rollbacks.back(&running.bundle, 1) else {
             return;
         };
         let known = self.warmed == Some(back) || self.resident(&back).is_some();

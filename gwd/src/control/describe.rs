@@ -50,7 +50,8 @@ impl Control {
         }
         self.described.complete = true;
         let list = &self.memory.revocations;
-        let Ok(kept) = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX) else {
+        let Ok(kept) = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)
+        else {
             return;
         };
         for accepted in kept.accepted {

@@ -13,10 +13,10 @@ use crate::runtime::program_log::{Level, event};
 
 impl Control {
     /// Rereads the trust file, the secrets and the store, and follows the channel.
-    pub(super) fn look(&mut self) {
+    pub(super) fn poll_store(&mut self) {
         let began_ms = self.now_ms();
-        self.looks.begin();
-        self.node.registry.bundles().looks += 1;
+        self.schedule.begin();
+        self.node.registry.bundles().polls += 1;
         self.reload_trust();
         self.refresh_secrets();
         if let Some(watcher) = &mut self.watcher {
@@ -41,8 +41,8 @@ impl Control {
         self.check_expiry();
         self.update_status();
         // The interval until the next read begins at the end of this read.
-        self.looked_at_ms = self.now_ms();
-        self.looks.end(began_ms, self.looked_at_ms);
+        self.polled_at_ms = self.now_ms();
+        self.schedule.end(began_ms, self.polled_at_ms);
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {

@@ -96,7 +96,7 @@ impl Control {
             why: Some(why),
             result: OK,
         }
-        .tell("the hold is over", json!({"durable": self.durable}));
+        .tell("the hold has ended", json!({"durable": self.durable}));
     }
 }
 

@@ -9,7 +9,8 @@ use bundle::oci::Descriptor;
 use bundle::refused::Refused;
 use bundle::store::Blobs;
 use bundle::verify::{Blob, Verified};
-use engine::{Assembly, Consumers, Parts};
+use engine::{Assembly, BuildError, Consumers, Parts};
+use policy::Documents;
 
 use crate::node::refused;
 
@@ -42,13 +43,24 @@ pub(crate) fn assembly(
             }
         });
     }
-    for document in &layers.documents {
-        read(document)?;
+    let named = shared.documents.iter().map(|named| named.0);
+    if !named.eq(layers.documents.iter().map(|one| *one.digest.as_bytes())) {
+        return Err(refused(BuildError::OtherDocuments));
+    }
+    let mut documents = Documents::new();
+    for layer in &layers.documents {
+        let digest = *layer.digest.as_bytes();
+        let content = match parts.document(&digest) {
+            Some(content) => content,
+            None => parts.add_document(digest, read(layer)?.bytes),
+        };
+        documents.insert(digest, content);
     }
     Ok(Assembly {
         consumers: consumers(&shared, layers.consumers.as_ref(), &read, parts)?,
         shared,
         apis,
+        documents,
     })
 }
 
@@ -78,7 +90,7 @@ fn consumers(
 
 fn unreadable(what: &'static str, why: NotCanonical) -> Refused {
     let why = match why {
-        NotCanonical::Lacking => {
+        NotCanonical::MissingFields => {
             "an older gwc wrote it without fields that this gwd needs; build and apply the bundle again with a gwc of this version"
         }
         NotCanonical::Otherwise => "its format is not one that this version of gwd reads",

@@ -14,13 +14,13 @@ mod cold;
 mod describe;
 mod follow;
 mod hold;
-mod judge;
 mod keep;
 mod key_sets;
 mod load;
 mod operator;
 mod read_schedule;
 mod refusals;
+mod reverify;
 mod revoke;
 mod rollback_history;
 mod secrets;
@@ -39,7 +39,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bundle::channel::{Accepted, Context, Memory};
 use bundle::digest::Digest;
-use bundle::follow::Passed;
+use bundle::follow::SkippedRecords;
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
@@ -220,7 +220,7 @@ pub(crate) struct Control {
     head: Option<Accepted>,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
-    passed: Passed,
+    passed: SkippedRecords,
     running: Option<Running>,
     /// Versions in memory, newest first.
     residents: Vec<Resident>,
@@ -233,8 +233,8 @@ pub(crate) struct Control {
     /// Conditions that were logged already and are not logged again.
     logged: LoggedTroubles,
     alarms: Vec<&'static str>,
-    looked_at_ms: u64,
-    looks: read_schedule::ReadSchedule,
+    polled_at_ms: u64,
+    schedule: read_schedule::ReadSchedule,
     crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
     /// True if the state folder may contain unused bundles.
@@ -247,7 +247,7 @@ pub(crate) struct Control {
     busy_since_ms: Option<u64>,
     /// True if the trust file changed, but the state folder could not be read to verify its
     /// statements again.
-    judge_due: bool,
+    reverify_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
 }
@@ -286,13 +286,13 @@ impl Control {
         // Operators that wait for a read of the store. One read answers all operators.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
-            let next_ms = self.look_at_ms().min(tick_at_ms);
+            let next_ms = self.next_poll_ms().min(tick_at_ms);
             let wait_ms = match notified.is_empty() {
                 true => next_ms.saturating_sub(self.now_ms()),
                 false => 0,
             };
             match events.recv_timeout(Duration::from_millis(wait_ms)) {
-                Ok(Event::Look) => self.looks.want(),
+                Ok(Event::Look) => self.schedule.record_event(),
                 Ok(Event::Notified(answer)) => notified.push(answer),
                 Ok(Event::Switch { answer, .. } | Event::Resume { answer, .. })
                     if answer.is_closed() =>
@@ -334,8 +334,8 @@ impl Control {
                 Err(RecvTimeoutError::Disconnected) => return (self.node, Ending::Stop),
                 // The queue is empty: now read the store.
                 Err(RecvTimeoutError::Timeout) => {
-                    if !notified.is_empty() || self.now_ms() >= self.look_at_ms() {
-                        self.look();
+                    if !notified.is_empty() || self.now_ms() >= self.next_poll_ms() {
+                        self.poll_store();
                     }
                     for answer in notified.drain(..) {
                         let _gone = answer.send(Ok(self.status_json()));
@@ -384,7 +384,7 @@ impl Control {
         }
         .tell(
             match offered {
-                Ok(()) => "another process serves now; this one lets its connections end",
+                Ok(()) => "another process has taken over; this one drains its connections",
                 Err(_) => "another process failed to take over; this one keeps serving",
             },
             json!({"error": offered.as_ref().err().map(ToString::to_string)}),
@@ -400,11 +400,11 @@ impl Control {
     /// Time of the next read of the store: after a file event (at the rate of
     /// [`read_schedule::ReadSchedule`]), after the polling interval, or when a refused bundle is
     /// retried, whichever comes first.
-    fn look_at_ms(&self) -> u64 {
-        let poll_ms = self.looked_at_ms + POLL_MS;
+    fn next_poll_ms(&self) -> u64 {
+        let poll_ms = self.polled_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
-        let retry_ms = retry_ms.max(self.looked_at_ms + PAUSE_MS);
-        retry_ms.min(poll_ms).min(self.looks.due_ms())
+        let retry_ms = retry_ms.max(self.polled_at_ms + PAUSE_MS);
+        retry_ms.min(poll_ms).min(self.schedule.due_ms())
     }
 
     /// True if an address has been in use for [`BUSY_START_MS`] during the first start. The process
@@ -481,7 +481,7 @@ impl Control {
             event(Level::Error, "alarm", json!({"alarm": name}));
         } else if !on && was {
             self.alarms.retain(|known| *known != name);
-            event(Level::Info, "the alarm is over", json!({"alarm": name}));
+            event(Level::Info, "the alarm has ended", json!({"alarm": name}));
         }
     }
 
@@ -502,7 +502,7 @@ impl Control {
             grew_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < CROWDED_MS),
         );
         let stores = self.node.shared.stores.states();
-        let lost = stores.iter().any(|(_, is_up)| !is_up);
+        let lost = stores.iter().any(|store| !store.is_up);
         self.alarm("store-unreachable", lost);
         let quotas = self.node.quotas.as_ref();
         let failing = quotas.is_some_and(Keeper::fails);

@@ -51,7 +51,7 @@ impl Control {
             Err(trouble) => {
                 let result = &*trouble.code;
                 Audit { result, ..audit }.tell(
-                    "an operator's switch is refused",
+                    "an operator's command was refused",
                     json!({"sticky": order.sticky, "error": trouble.message}),
                 );
                 return Err(trouble);
@@ -81,7 +81,7 @@ impl Control {
         let resident = match self.take_resident(&target) {
             Some(resident) => resident,
             None => {
-                let accepted = self.kept(&target)?;
+                let accepted = self.stored_record(&target)?;
                 let layout = self.state.layout.clone();
                 self.prepare(&layout, &accepted, None).map_err(refused)?
             }
@@ -100,7 +100,7 @@ impl Control {
             at_serial,
             sticky,
         });
-        self.ran.way.switch(Step {
+        self.ran.rollbacks.switch(Step {
             bundle: target,
             serial,
         });
@@ -132,14 +132,15 @@ impl Control {
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran
-            .way
+            .rollbacks
             .back(&running.or_else(|| self.ran.last())?, steps)
     }
 
-    /// Bundle on this node whose id begins with the prefix; an error unless there is exactly one.
+    /// Finds the bundle on this node whose id begins with the prefix. Fails unless there is exactly
+    /// one.
     fn only_one(&self, prefix: &str) -> Result<Digest, Trouble> {
         let list = &self.memory.revocations;
-        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
+        let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)
             .unwrap_or_default()
             .accepted;
         let here: BTreeSet<Digest> = self
@@ -172,8 +173,8 @@ impl Control {
         }
     }
 
-    /// Newest valid record for a bundle that is in the state folder but not in memory.
-    fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
+    /// Reads the newest valid record for a bundle that is in the state folder but not in memory.
+    fn stored_record(&self, target: &Digest) -> Result<Accepted, Trouble> {
         let refused = |refused: Refused| Trouble::refused(&refused);
         if let Some(accepted) = self.kept_record(target).map_err(refused)? {
             return Ok(accepted);
@@ -195,7 +196,7 @@ impl Control {
     fn why_not_kept(&self, bundle: &Digest) -> Option<Refused> {
         let layout = &self.state.layout;
         let list = &self.memory.revocations;
-        let kept = follow::kept(layout, &self.context(), list, KEPT_MAX).ok()?;
+        let kept = follow::stored_records(layout, &self.context(), list, KEPT_MAX).ok()?;
         let chain = Chain::Channel(self.plan.channel.clone());
         let names_it = |serial: u64| {
             let digest = layout.link(&chain, serial).ok().flatten();
@@ -209,7 +210,7 @@ impl Control {
     /// Newest valid record in the state folder that names the bundle.
     pub(super) fn kept_record(&self, bundle: &Digest) -> Result<Option<Accepted>, Refused> {
         let list = &self.memory.revocations;
-        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)?;
+        let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)?;
         let mut kept = kept.accepted.into_iter();
         Ok(kept.find(|accepted| accepted.bundle() == *bundle))
     }
@@ -242,7 +243,7 @@ impl Control {
             "an operator ended the hold",
             json!({"durable": self.durable}),
         );
-        self.look();
+        self.poll_store();
     }
 }
 

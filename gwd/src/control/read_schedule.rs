@@ -37,7 +37,7 @@ impl ReadSchedule {
     }
 
     /// Records a file event.
-    pub(super) fn want(&mut self) {
+    pub(super) fn record_event(&mut self) {
         self.wanted = true;
     }
 
@@ -75,21 +75,21 @@ mod tests {
 
     #[test]
     fn looks_leave_four_fifths_of_the_time() {
-        let mut looks = ReadSchedule::default();
-        let pending = looks.pending();
-        assert_eq!(looks.due_ms(), u64::MAX);
+        let mut schedule = ReadSchedule::default();
+        let pending = schedule.pending();
+        assert_eq!(schedule.due_ms(), u64::MAX);
         assert!(pending.set());
         assert!(!pending.set(), "one event is pending already");
-        looks.want();
-        assert_eq!(looks.due_ms(), 0, "the first read is due at once");
-        looks.begin();
+        schedule.record_event();
+        assert_eq!(schedule.due_ms(), 0, "the first read is due at once");
+        schedule.begin();
         assert!(pending.set(), "an event during the read counts");
-        looks.want();
-        looks.end(1_000, 1_001);
-        assert_eq!(looks.due_ms(), 1_101);
-        looks.begin();
-        looks.want();
-        looks.end(2_000, 2_500);
-        assert_eq!(looks.due_ms(), 4_500);
+        schedule.record_event();
+        schedule.end(1_000, 1_001);
+        assert_eq!(schedule.due_ms(), 1_101);
+        schedule.begin();
+        schedule.record_event();
+        schedule.end(2_000, 2_500);
+        assert_eq!(schedule.due_ms(), 4_500);
     }
 }

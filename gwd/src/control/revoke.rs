@@ -63,7 +63,7 @@ impl Control {
             json!({"serial": list.serial(), "durable": self.durable}),
         );
         if list.keys() != before.keys() {
-            self.judge_anew();
+            self.reverify_statements();
         }
     }
 

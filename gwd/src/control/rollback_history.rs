@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// Returns the history after [`RollbackHistory::follow`] was called for each of `records`.
-    fn way_of(records: &[(&str, RecordKind)]) -> RollbackHistory {
+    fn history_after(records: &[(&str, RecordKind)]) -> RollbackHistory {
         let mut history = RollbackHistory::default();
         let mut all = Vec::new();
         for (serial, (name, kind)) in (1..).zip(records) {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn going_back_twice_goes_further_back() {
-        let mut history = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        let mut history = history_after(&[("a", Release), ("b", Release), ("c", Release)]);
         assert_eq!(back(&history, "c", 1), is("b"));
         assert_eq!(back(&history, "c", 2), is("a"));
         assert_eq!(back(&history, "c", 3), None);
@@ -173,17 +173,17 @@ mod tests {
             ("c", Release),
             ("b", Rollback),
         ];
-        let history = way_of(&records);
+        let history = history_after(&records);
         assert_eq!(back(&history, "b", 1), is("a"));
         let mut more = records.to_vec();
         more.push(("d", Release));
-        assert_eq!(back(&way_of(&more), "d", 1), is("b"));
+        assert_eq!(back(&history_after(&more), "d", 1), is("b"));
     }
 
     #[test]
     fn bundle_rolled_back_while_away_is_no_target() {
         // The node ran a, b and c. It was offline until the channel reached d.
-        let mut history = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        let mut history = history_after(&[("a", Release), ("b", Release), ("c", Release)]);
         history.follow(&[
             moved("a", 1, Release),
             moved("b", 2, Release),
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn operator_at_an_older_bundle_drops_newer_ones() {
-        let mut history = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
+        let mut history = history_after(&[("a", Release), ("c", Release), ("d", Release)]);
         // The bundle `older` was released before this node first ran.
         history.switch(step("older", 2));
         assert_eq!(back(&history, "older", 1), is("a"));
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn pin_adds_no_step_and_history_is_bounded() {
-        let history = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
+        let history = history_after(&[("a", Release), ("b", Release), ("b", Pin)]);
         assert_eq!(back(&history, "b", 1), is("a"));
         let mut history = RollbackHistory::default();
         for serial in 1..100 {

@@ -125,15 +125,15 @@ impl Registry {
                 && value != *entry.cell.value()
             {
                 entry.cell.store(value);
-                tell(Level::Info, "a secret was replaced", reference);
+                log_secret(Level::Info, "a secret was replaced", reference);
             }
             match (entry.stale, stale) {
-                (false, true) => tell(
+                (false, true) => log_secret(
                     Level::Warn,
                     "a secret is missing or unusable; its last value stays in use",
                     reference,
                 ),
-                (true, false) => tell(Level::Info, "a secret can be read again", reference),
+                (true, false) => log_secret(Level::Info, "a secret can be read again", reference),
                 (false, false) | (true, true) => {}
             }
             entry.stale = stale;
@@ -358,7 +358,7 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     references
 }
 
-fn tell(level: Level, message: &str, reference: &SecretRef) {
+fn log_secret(level: Level, message: &str, reference: &SecretRef) {
     event(level, message, json!({"reference": reference.to_string()}));
 }
 

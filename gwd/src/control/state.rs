@@ -79,8 +79,8 @@ pub(crate) struct Ran {
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
     /// History in which rollbacks on this node find their target.
-    #[serde(default)]
-    pub(crate) way: RollbackHistory,
+    #[serde(default, alias = "way")]
+    pub(crate) rollbacks: RollbackHistory,
 }
 
 /// Activation of a bundle, with the serial of the record that names the bundle.

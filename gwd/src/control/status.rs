@@ -90,7 +90,7 @@ impl Control {
         });
         let listeners = self.node.listeners();
         let residents = self.residents.iter();
-        let previous = running.and_then(|running| self.ran.way.back(&running.bundle, 1));
+        let previous = running.and_then(|running| self.ran.rollbacks.back(&running.bundle, 1));
         let stale = self.secrets.stale();
         json!({
             "schema": "status/v1",
@@ -125,6 +125,7 @@ impl Control {
             "durable": self.durable,
             "broken_certificates": self.node.tls.broken(),
             "key_sets": self.key_sets().iter().map(|set| key_set(set)).collect::<Vec<_>>(),
+            "stores": self.stores(),
             "stale_secrets": stale.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "last_error": last_error,
@@ -135,6 +136,22 @@ impl Control {
             "log_level": program_log::level().as_str(),
             "ready": self.running.is_some(),
         })
+    }
+
+    /// Stores of counters that limits use.
+    fn stores(&self) -> Vec<Value> {
+        let states = self.node.shared.stores.states().into_iter();
+        let mut states: Vec<_> = states.collect();
+        states.sort_by(|a, b| a.name.cmp(&b.name));
+        let told = states.iter().map(|state| {
+            json!({
+                "name": &*state.name,
+                "up": state.is_up,
+                "gateways": state.gateways,
+                "leases": state.leases,
+            })
+        });
+        told.collect()
     }
 
     /// Key sets that the verifiers of the running version fetch.

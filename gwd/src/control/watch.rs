@@ -107,7 +107,7 @@ impl Watcher {
     }
 }
 
-/// Identity of the folder that a path names, or `None` if the path names no folder.
+/// Reads the device and inode of a folder. `None` if the path is not a folder.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let data = std::fs::metadata(path).ok().filter(Metadata::is_dir)?;
     Some((data.dev(), data.ino()))

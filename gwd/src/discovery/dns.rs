@@ -175,8 +175,8 @@ async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     }
 }
 
-/// A records of a name; its AAAA records only if it has no A record. A name with both kinds usually
-/// has the same hosts in both.
+/// Looks up the A records of a name, and its AAAA records only if it has no A record. A name with
+/// both kinds usually has the same hosts in both.
 async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
     let mut absent = None;
     for kind in [RecordType::A, RecordType::AAAA] {
@@ -197,7 +197,7 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
     }))
 }
 
-/// Hosts of a name's SRV records.
+/// Looks up the SRV records of a name and returns their hosts.
 async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     let lookup = match records(resolver, name, RecordType::SRV).await {
         Ok(lookup) => lookup,

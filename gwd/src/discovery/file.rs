@@ -48,7 +48,7 @@ const fn one() -> u32 {
     1
 }
 
-/// Metadata of the file that differ after a change, or `None` if the file does not exist.
+/// Reads the metadata of a file that differ after a change. `None` if the file does not exist.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let stamp = |file: Metadata| {
         (

@@ -170,7 +170,7 @@ impl Discovery {
             idle_since_ms: None,
         };
         inner.sources.insert(question, known);
-        inner.want();
+        inner.send_sources();
         source
     }
 
@@ -221,7 +221,7 @@ impl Discovery {
             named || now_ms < since_ms + IDLE_MS
         });
         if inner.sources.len() != before {
-            inner.want();
+            inner.send_sources();
         }
     }
 
@@ -246,7 +246,7 @@ impl Discovery {
         // Notify under the lock, so that a waiter cannot miss the notification between its check
         // and its wait.
         let inner = self.lock();
-        source.settle();
+        source.mark_applied();
         self.answered.notify_all();
         drop(inner);
         if effect.changed
@@ -254,7 +254,7 @@ impl Discovery {
         {
             changed();
         }
-        say(source, &effect);
+        log_effect(source, &effect);
         effect
     }
 
@@ -271,7 +271,7 @@ impl fmt::Debug for Discovery {
 
 impl Inner {
     /// Sends the current set of sources to the discovery thread.
-    fn want(&self) {
+    fn send_sources(&self) {
         let all = self.sources.values();
         let all = all.map(|known| Arc::clone(&known.source));
         self.wanted.send_replace(all.collect());
@@ -279,7 +279,7 @@ impl Inner {
 }
 
 /// Logs the changes of a source's state and hosts that an answer caused.
-fn say(source: &Source, effect: &QueryEffect) {
+fn log_effect(source: &Source, effect: &QueryEffect) {
     let about = &source.question.about;
     let places = source.places();
     let mut facts = json!({
@@ -288,7 +288,7 @@ fn say(source: &Source, effect: &QueryEffect) {
         "hosts": places.len(),
     });
     match source.why() {
-        Some(why) if effect.turned || effect.changed => {
+        Some(why) if effect.state_changed || effect.changed => {
             facts["error"] = (*why).into();
             let message = match places.is_empty() {
                 true => "no hosts are known; requests fail until there is an answer",
@@ -296,7 +296,7 @@ fn say(source: &Source, effect: &QueryEffect) {
             };
             event(Level::Warn, message, facts);
         }
-        None if effect.turned => event(Level::Info, "hosts are resolved again", facts),
+        None if effect.state_changed => event(Level::Info, "hosts are resolved again", facts),
         None if effect.changed => event(Level::Info, "hosts have changed", facts),
         Some(_) | None => {}
     }

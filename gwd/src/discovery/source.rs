@@ -85,7 +85,7 @@ pub(crate) struct Answers {
 struct SourceState {
     places: Arc<[Place]>,
     /// True once the source has been queried and an answer of any kind has arrived.
-    asked: bool,
+    has_answer: bool,
     /// Time of the last answer that changed or confirmed the hosts.
     told_ms: Option<u64>,
     /// Time since which all answers have reported no hosts. A failed query resets it.
@@ -102,7 +102,7 @@ pub(crate) struct QueryEffect {
     pub(crate) changed: bool,
     /// True if the query succeeded after a failure, failed after a success, or was the first query
     /// and failed.
-    pub(crate) turned: bool,
+    pub(crate) state_changed: bool,
     /// Time until the next query, in milliseconds.
     pub(crate) wait_ms: u64,
 }
@@ -131,7 +131,7 @@ impl Source {
     }
 
     /// Records that the followers have been updated with an answer.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn mark_applied(&self) {
         self.settled.store(true, Ordering::Release);
     }
 
@@ -165,7 +165,7 @@ impl Source {
     ) -> QueryEffect {
         let mut known = self.lock();
         let known = &mut *known;
-        let first = !std::mem::replace(&mut known.asked, true);
+        let first = !std::mem::replace(&mut known.has_answer, true);
         let was_well = known.why.is_none();
         let before = Arc::clone(&known.places);
         let wait_ms = match answer {
@@ -205,7 +205,7 @@ impl Source {
         };
         QueryEffect {
             changed: known.places != before,
-            turned: was_well != known.why.is_none() || (first && known.why.is_some()),
+            state_changed: was_well != known.why.is_none() || (first && known.why.is_some()),
             wait_ms,
         }
     }
@@ -360,7 +360,7 @@ mod tests {
         let mut waits = Vec::new();
         for hour in 1..=8 {
             let effect = source.process_answer(failed(), hour * 3_600_000, &times, 0);
-            assert_eq!((effect.changed, effect.turned), (false, hour == 1));
+            assert_eq!((effect.changed, effect.state_changed), (false, hour == 1));
             waits.push(effect.wait_ms);
         }
         let expected = [1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 10_000];
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(source.age_ms(3_600_000), 3_600_000);
         assert_eq!(source.why().as_deref(), Some("no answer"));
         let effect = source.process_answer(found(&[1, 2], 5_000), 30_000_000, &times, 0);
-        assert_eq!((effect.changed, effect.turned), (false, true));
+        assert_eq!((effect.changed, effect.state_changed), (false, true));
         assert_eq!(source.age_ms(30_000_500), 500);
     }
 
@@ -419,7 +419,7 @@ mod tests {
     fn first_failed_answer_is_reported() {
         let (source, times) = (source(None), Times::default());
         let effect = source.process_answer(failed(), 0, &times, 0);
-        assert!(effect.turned && !effect.changed);
+        assert!(effect.state_changed && !effect.changed);
         assert_eq!(source.age_ms(7_000), 7_000);
     }
 }

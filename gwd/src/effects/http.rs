@@ -19,7 +19,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Body as _;
 use policy::RequestHead;
-use policy::ask::{Answer, Answered, Asker, Call, Outage};
+use policy::ask::{Answer, Answered, Asker, Call, Outage, Use};
 use policy::traffic::circuit_breaker::Scope;
 use sha2::{Digest as _, Sha256};
 
@@ -27,19 +27,20 @@ use crate::answers::joined::{Key, Turn};
 use crate::effects::Asking;
 use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
+use crate::message::sends::Sends;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
-use crate::upstream::attempt::is_large;
 use crate::upstream::breaker_permits;
 use crate::upstream::connect::{Times, connect};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
-use crate::upstream::send::{admit, admit_client, judge_connect};
+use crate::upstream::send::{admit, admit_client, charge, report_connect};
+use crate::upstream::sharing::{Sharing, is_large};
 use crate::upstream::transport::{self, Incoming, Refused};
-use crate::upstream::{Looking, Service, Tried};
+use crate::upstream::{Service, TargetSelection, TriedTargets};
 use crate::worker::{View, Worker};
 
 /// Maximum number of connections that are opened for one request to a service.
@@ -50,7 +51,7 @@ const CONNECTS_MAX: usize = 3;
 /// allows it.
 pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.count_lookup(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_policy_call(call.asker.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
         // This cannot happen: the engine builds no filter whose upstream does not exist.
@@ -64,17 +65,17 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
         &view.current().loaded.snapshot.upstreams()[upstream as usize],
     );
     let joined = &worker.shared.joined;
-    if let Some(kept) = joined.kept(&key, &call.keep, now_ms()) {
+    if let Some(kept) = joined.cached(&key, &call.keep, now_ms()) {
         count("kept");
         return Answer::Http(kept);
     }
     let answer = call_service(asking, call, client, (&head, upstream, key)).await;
     let is_useful =
-        matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
+        || matches!(&answer, Answer::Http(answered) if call.keep.use_of(answered) != Use::Unusable);
     // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
     // an outage of the service.
     let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
-    if call.keep.stale_ms == 0 || is_useful || is_limited {
+    if call.keep.stale_ms == 0 || is_limited || is_useful() {
         return answer;
     }
     match joined.stale(&key, &call.keep, now_ms()) {
@@ -94,7 +95,7 @@ async fn call_service(
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.count_lookup(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_policy_call(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
     // The timeout begins when the request to the service is sent. Before that, a client's request
@@ -155,7 +156,7 @@ fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     }
 }
 
-/// Head of the request to the service. `at_target` adds path and `Host` for each target.
+/// Builds the head of the request to the service. `at_target` adds path and `Host` for each target.
 fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
@@ -214,18 +215,25 @@ impl To<'_> {
             None => admit(upstream, &service, None),
         };
         let _in_flight = in_flight.map_err(|_| Outage::Overflow)?;
-        let fuse = upstream.circuit_breaker.as_ref();
-        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Upstream);
+        let settings = upstream.circuit_breaker.as_ref();
+        let settings = settings.filter(|settings| settings.scope == Scope::Upstream);
         let breaker = &service.common.state.breaker;
-        let permit = fuse
-            .map(|fuse| breaker.admit(&fuse.numbers, began_ns / 1_000_000, false))
+        let permit = settings
+            .map(|settings| breaker.admit(&settings.numbers, began_ns / 1_000_000, false))
             .transpose();
         let permit = permit.map_err(|_| Outage::CircuitOpen)?;
         let outcome = self.whole(head, body, upstream, &service).await;
         let now_ns = self.worker.clock.now_ns();
         let took_ns = now_ns - began_ns;
-        if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign(&outcome)) {
-            breaker_permits::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+        if let (Some(permit), Some(settings), Some(sign)) = (permit, settings, sign(&outcome)) {
+            breaker_permits::report(
+                permit,
+                &settings.numbers,
+                sign,
+                took_ns,
+                now_ns,
+                self.worker,
+            );
         }
         self.worker.shard.call(
             CallKey {
@@ -299,12 +307,13 @@ impl To<'_> {
         upstream: &ir::Upstream,
         service: &Service,
     ) -> Result<Begun, Outage> {
-        let mut tried = Tried::default();
+        let since_ms = self.worker.clock.now_ms();
+        let mut tried = TriedTargets::default();
         let mut reuse = true;
         let mut last = Outage::Failed;
         for _ in 0..CONNECTS_MAX {
             let now_ms = self.worker.clock.now_ms();
-            let Some(target) = service.choose(&Looking {
+            let Some(target) = service.choose(&TargetSelection {
                 upstream,
                 affinity: &Affinity::default(),
                 tried: &tried,
@@ -314,11 +323,16 @@ impl To<'_> {
                 return Err(last);
             };
             let pool = &service.pools[target];
-            let idle = reuse.then(|| pool.checkout(true, now_ms)).flatten();
+            let sharing = pool.sharing(head, Sends::Nothing, self.client);
+            let charge = charge(pool, sharing, self.client, self.worker);
+            let charge = charge.map_err(|_| Outage::Overflow)?;
+            let idle = reuse
+                .then(|| pool.checkout(sharing, true, now_ms))
+                .flatten();
             let used = idle.is_some();
-            let lease = match idle {
+            let mut lease = match idle {
                 Some(lease) => lease,
-                None => match self.connect(upstream, service, target).await {
+                None => match self.connect(upstream, service, target, sharing).await {
                     Ok(lease) => lease,
                     Err(outage @ (Outage::Failed | Outage::Timeout)) => {
                         tried.add(target);
@@ -328,9 +342,10 @@ impl To<'_> {
                     Err(outage) => return Err(outage),
                 },
             };
+            lease.charge = charge;
             let used = used || lease.is_used();
             match self
-                .once(head, body, (upstream, service), target, lease)
+                .once(head, body, (upstream, service), target, (lease, since_ms))
                 .await
             {
                 Ok(begun) => return Ok(begun),
@@ -348,6 +363,7 @@ impl To<'_> {
         upstream: &ir::Upstream,
         service: &Service,
         target: usize,
+        sharing: Sharing,
     ) -> Result<Lease, Outage> {
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Outage::Overflow)?;
@@ -359,8 +375,9 @@ impl To<'_> {
             dialled_ns: Cell::default(),
         };
         let pool = &service.pools[target];
-        let opened = Box::pin(connect(pool, Acceptable::Any, self.ends, &times)).await;
-        judge_connect(service, upstream, target, &opened, self.worker);
+        let acceptable = (Acceptable::Any, sharing);
+        let opened = Box::pin(connect(pool, acceptable, self.ends, &times)).await;
+        report_connect(service, upstream, target, &opened, self.worker);
         opened.map_err(|missed| match Failure::from(missed).kind {
             Kind::Overflow => Outage::Overflow,
             Kind::ConnectTimeout => Outage::Timeout,
@@ -375,17 +392,18 @@ impl To<'_> {
         body: &Bytes,
         (upstream, service): (&ir::Upstream, &Service),
         target: usize,
-        mut lease: Lease,
+        (mut lease, since_ms): (Lease, u64),
     ) -> Result<Begun, Once> {
         let clock = self.worker.clock;
         let began_ns = clock.now_ns();
+        let is_late = self.is_late(since_ms, began_ns / 1_000_000);
         let host = &service.set.hosts[target];
         let _busy = host.busy();
-        let fuse = upstream.circuit_breaker.as_ref();
-        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
-        let permit = fuse.map(|fuse| {
+        let settings = upstream.circuit_breaker.as_ref();
+        let settings = settings.filter(|settings| settings.scope == Scope::Target);
+        let permit = settings.map(|settings| {
             host.breaker
-                .admit(&fuse.numbers, began_ns / 1_000_000, false)
+                .admit(&settings.numbers, began_ns / 1_000_000, false)
         });
         let permit = permit.transpose();
         let permit = permit.map_err(|_| Once::Outage(Outage::CircuitOpen))?;
@@ -397,6 +415,7 @@ impl To<'_> {
                 false => RequestBody::Whole(body.clone()),
             },
             fields: HeaderMap::new(),
+            client: self.client,
         };
         self.deadline.set(self.until_ms);
         let answered = in_time(self.deadline, lease.begin(call).answer(None)).await;
@@ -404,15 +423,22 @@ impl To<'_> {
         let sign = match &answered {
             Some(Ok(response)) => Some(Sign::Status(response.status().as_u16())),
             Some(Err(_)) => (!is_large(&head)).then_some(Sign::Broken),
-            None => Some(Sign::TimedOut),
+            None => (!is_late).then_some(Sign::TimedOut),
         };
         let stale = |refused: &Refused| refused.error.is_stale() && lease.is_used();
         let is_stale = matches!(&answered, Some(Err(refused)) if stale(refused));
         if let Some(sign) = sign.filter(|_| !is_stale) {
             service.saw(upstream, target, sign, self.worker, now_ns / 1_000_000);
-            if let (Some(permit), Some(fuse)) = (permit, fuse) {
+            if let (Some(permit), Some(settings)) = (permit, settings) {
                 let took_ns = now_ns - began_ns;
-                breaker_permits::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+                breaker_permits::report(
+                    permit,
+                    &settings.numbers,
+                    sign,
+                    took_ns,
+                    now_ns,
+                    self.worker,
+                );
             }
         }
         match answered {
@@ -425,8 +451,17 @@ impl To<'_> {
                 Err(Once::Stale)
             }
             Some(Err(_)) => Err(Once::Outage(broken(&head))),
+            None if is_late => Err(Once::Outage(Outage::Overflow)),
             None => Err(Once::Outage(Outage::Timeout)),
         }
+    }
+
+    /// True if a request that began to wait for a connection at `since_ms` had used a quarter of its
+    /// time when it was sent. If the answer is late, too, the limits of the upstream are the reason:
+    /// clients can reach them while the service is healthy.
+    fn is_late(&self, since_ms: u64, sent_ms: u64) -> bool {
+        let whole_ms = self.until_ms.saturating_sub(since_ms);
+        sent_ms.saturating_sub(since_ms).saturating_mul(4) >= whole_ms
     }
 }
 
@@ -456,7 +491,7 @@ fn broken(head: &RequestHead) -> Outage {
     }
 }
 
-/// Head of the request for a target: path and `Host` are added.
+/// Builds the head of the request to a target: adds path and `Host`.
 fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -> RequestHead {
     let mut head = head.clone();
     if !target.path.is_empty()

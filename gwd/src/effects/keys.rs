@@ -59,7 +59,9 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
     let outcome = match turn {
         Some(Turn::Answered(_)) if is_first => return Answer::Fetched,
         Some(Turn::Answered(answer)) => {
-            worker.shard.count_lookup(Asker::Keys.label(), "joined");
+            worker
+                .shard
+                .count_policy_call(Asker::Keys.label(), "joined");
             return answer;
         }
         // The task of the fetch has ended without a result.
@@ -68,7 +70,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
     };
     worker
         .shard
-        .count_lookup(Asker::Keys.label(), outcome.label());
+        .count_policy_call(Asker::Keys.label(), outcome.label());
     Answer::Outage(outcome)
 }
 
@@ -122,7 +124,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
         Ok(()) => "answered",
         Err(outage) => outage.label(),
     };
-    worker.shard.count_lookup(Asker::Keys.label(), outcome);
+    worker.shard.count_policy_call(Asker::Keys.label(), outcome);
     lead.answered(Some(&Answer::Fetched));
 }
 
@@ -142,7 +144,7 @@ impl Fetch<'_> {
         let fetched = match cell.source() {
             Remote::Set(url) => match Endpoint::of(url) {
                 Some(endpoint) => self.get(&endpoint.origin, &endpoint.target).await,
-                None => Err(Fault::new("the URL cannot be read")),
+                None => Err(Fault::new("the URL is not valid")),
             },
             Remote::Issuer(issuer) => self.discovered(issuer).await,
             Remote::Provider(issuer) => self.metadata(issuer).await,

@@ -9,6 +9,7 @@ use http_body::Body as _;
 use policy::RequestHead;
 use policy::ask::{Answer, Asker, Outage};
 use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
+use policy::logged::{Message, redact_findings};
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Examined, Mode};
 use validator::{BodyKind, BodyUse, Described, Operation};
 
@@ -39,7 +40,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
         let asker = Asker::Validate.label();
-        asking.worker.shard.count_lookup(asker, outcome);
+        asking.worker.shard.count_policy_call(asker, outcome);
     };
     let loaded = &asking.view.current().loaded;
     let limit = asking.worker.shared.validation_limit.of(&loaded.bundle);
@@ -64,7 +65,7 @@ pub(super) async fn ask(
         count("undescribed");
         return Ok(Answer::Examined(Arc::default()));
     };
-    let checking = Checking {
+    let checking = MessageValidation {
         worker: asking.worker,
         deadline: asking.deadline,
         client,
@@ -78,6 +79,10 @@ pub(super) async fn ask(
         Err(why) => return Ok(outage(why)),
     };
     let mut examined = described.query(check, head);
+    let hidden = (&*route.treatment.redacted, &*route.treatment.logged);
+    if let Some(undeclared) = examined.undeclared.as_mut().and_then(Arc::get_mut) {
+        redact_findings(&mut undeclared.findings, Message::Request, hidden);
+    }
     examined.only_logs = limit.is_some();
     if check.schemas && examined.undeclared.is_none() {
         let found = schemas(
@@ -113,14 +118,17 @@ enum Found {
 /// Validates parameters and body against their schemas.
 async fn schemas(
     asking: &Asking<'_>,
-    checking: &Checking<'_>,
+    checking: &MessageValidation<'_>,
     (route, body_max): (&RouteRef<'_>, u64),
     described: &Described,
     (check, head, examined): (Check, &RequestHead, &Examined),
 ) -> Result<Found, Kind> {
     let operation = &described.operation;
     let template = (&route.operation.template, route.mount.base_path.len());
-    let findings = described.parameters(template, (head, examined), engine::edge::reaches_chain);
+    let hidden = (&*route.treatment.redacted, &*route.treatment.logged);
+    let mut findings =
+        described.parameters(template, (head, examined), engine::edge::reaches_chain);
+    redact_findings(&mut findings, Message::Request, hidden);
     if !findings.is_empty() {
         return Ok(Found::Invalid(Invalid {
             reject: &REQUEST,
@@ -159,9 +167,10 @@ async fn schemas(
     **asking.body.borrow_mut() = body;
     Ok(match read? {
         Whole::Read(bytes) => {
-            let Some(findings) = checking.body(operation, (kind, bytes)).await else {
+            let Some(mut findings) = checking.body(operation, (kind, bytes)).await else {
                 return Ok(Found::Outage(Outage::Timeout));
             };
+            redact_findings(&mut findings, Message::Request, hidden);
             match findings.is_empty() {
                 true => Found::Nothing,
                 false => Found::Invalid(Invalid {
@@ -182,7 +191,7 @@ async fn schemas(
 }
 
 /// Context in which a message of an exchange is validated.
-pub(crate) struct Checking<'a> {
+pub(crate) struct MessageValidation<'a> {
     pub(crate) worker: &'a Worker,
     /// Deadline of the task that serves the exchange.
     pub(crate) deadline: &'a Slot,
@@ -190,8 +199,8 @@ pub(crate) struct Checking<'a> {
     pub(crate) client: IpAddr,
 }
 
-impl Checking<'_> {
-    /// Validator of an operation, which is compiled now if necessary. `None` if the operation
+impl MessageValidation<'_> {
+    /// Returns the validator of an operation. Compiles it if necessary. `None` if the operation
     /// describes nothing that can be checked.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ use crate::upstream::connect::{Times, connect};
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::transport::{Call, Incoming};
-use crate::upstream::{Looking, Service, Tried};
+use crate::upstream::{Service, TargetSelection, TriedTargets};
 use crate::worker::{View, Worker};
 
 /// Maximum requests per worker that are being copied at the same time.
@@ -127,10 +127,10 @@ fn copy(
     let snapshot = &mirrored.view.current().loaded.snapshot;
     let meant = &snapshot.upstreams()[upstream as usize];
     let service = mirrored.view.service(mirrored.worker, upstream);
-    let target = service.choose(&Looking {
+    let target = service.choose(&TargetSelection {
         upstream: meant,
         affinity: &Affinity::default(),
-        tried: &Tried::default(),
+        tried: &TriedTargets::default(),
         random: &mirrored.worker.random,
         now_ms: mirrored.worker.clock.now_ms(),
     });
@@ -213,7 +213,8 @@ impl Copy {
         })
         .await;
         let now_ms = worker.clock.now_ms();
-        let idle = pool.checkout(false, now_ms);
+        let sharing = pool.sharing(&self.head, body.sends(), None);
+        let idle = pool.checkout(sharing, false, now_ms);
         let times = Times {
             deadline,
             clock: worker.clock,
@@ -224,8 +225,8 @@ impl Copy {
         let mut lease = match idle {
             Some(lease) => lease,
             // Do not wait for a permit: a copy must not take a connection from waiting requests.
-            None if !pool.has_permits() => return "overflow",
-            None => match connect(pool, Acceptable::Any, sender.ends, &times).await {
+            None if !pool.has_permits(sharing) => return "overflow",
+            None => match connect(pool, (Acceptable::Any, sharing), sender.ends, &times).await {
                 Ok(lease) => lease,
                 Err(_) => return "failed",
             },
@@ -239,6 +240,7 @@ impl Copy {
             head: &mut Outbound::whole(&self.head),
             body,
             fields: HeaderMap::new(),
+            client: None,
         };
         let answered = in_time(deadline, lease.begin(call).answer(None)).await;
         let response = match answered {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use policy::ask::{Answer, Answered, Asker, Keep, Kept, Outage};
+use policy::ask::{Answer, Answered, Asker, Keep, Kept, KindOf, Outage};
 use policy::password::Check;
 
 use crate::answers::joined::Turn;
@@ -20,13 +20,13 @@ use crate::runtime::deadlines::in_time;
 const TIMEOUT_MS: u64 = 5_000;
 
 /// Cache times of the results: 5 minutes for right passwords, 10 seconds for wrong ones.
-const KEEP: Keep = Keep {
+static KEEP: Keep = Keep {
     times_ms: [300_000, 10_000],
     stale_ms: 0,
-    kind: |answered| match answered.status {
+    kind: KindOf::Unsigned(|answered| match answered.status {
         StatusCode::OK => Some(Kept::Admits),
         _ => Some(Kept::Refuses),
-    },
+    }),
 };
 
 /// Checks a password, or uses the result of an equal check.
@@ -35,14 +35,14 @@ pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> A
     let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
     let count = |outcome| {
         let asker = Asker::Password.label();
-        asking.worker.shard.count_lookup(asker, outcome);
+        asking.worker.shard.count_policy_call(asker, outcome);
     };
     let outage = |outage: Outage| {
         count(outage.label());
         Answer::Outage(outage)
     };
     let key = shared.passwords.key_of(check);
-    if let Some(kept) = shared.joined.kept(&key, &KEEP, shared.clock.now_ms()) {
+    if let Some(kept) = shared.joined.cached(&key, &KEEP, shared.clock.now_ms()) {
         count("kept");
         return Answer::Http(kept);
     }

@@ -1,8 +1,8 @@
 //! Waiting for permits of `concurrency` policies.
 //!
 //! The wait ends when the request gets a permit, at the deadline, when a request of another network
-//! takes the place in a full queue, and when the gateway begins to drain. A client that leaves drops
-//! the wait, which frees its place at once.
+//! takes the place in a full queue, and when the gateway begins to drain. A client that leaves
+//! drops the wait, which removes its entry at once.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -46,7 +46,7 @@ pub(super) async fn ask(
     };
     worker
         .shard
-        .count_lookup(Asker::Concurrency.label(), outcome);
+        .count_policy_call(Asker::Concurrency.label(), outcome);
     answer
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
     let deadline_ms = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
     asking.deadline.set(shared.clock.now_ms() + deadline_ms);
     let (outcome, answer) = match in_time(asking.deadline, client.count(count)).await {
-        Some(Ok(admission)) => ("answered", Answer::Counted(admission)),
+        Some(Ok(counted)) => (counted.outcome, Answer::Counted(counted.admission)),
         Some(Err(no_answer)) => {
             let outage = match no_answer {
                 NoAnswer::Down => Outage::CircuitOpen,
@@ -25,13 +25,13 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
             (outage.label(), Answer::Outage(outage))
         }
         None => {
-            client.suspect();
+            client.suspect(count);
             (Outage::Timeout.label(), Answer::Outage(Outage::Timeout))
         }
     };
     asking
         .worker
         .shard
-        .count_lookup(Asker::Store.label(), outcome);
+        .count_policy_call(Asker::Store.label(), outcome);
     answer
 }

@@ -413,7 +413,7 @@ mod tests {
         let second = memory.take(50_000).unwrap();
         assert!(
             memory.take(100_000).is_none(),
-            "100 + 600 + 50 + 100 is above 80 %"
+            "100 kB measured, 650 kB granted and 100 kB more exceed 80 %"
         );
         assert!(!memory.is_scarce(), "no connection waits");
         let waits = memory.waits();

@@ -18,7 +18,7 @@ use crate::limits::budget::Budget;
 /// permits.
 const COUNTERS: usize = 512;
 /// Minimum of `--requests` for which the share of each client address is limited.
-const SHARED_FROM: u64 = 128;
+pub(crate) const SHARED_FROM: u64 = 128;
 
 /// Counters of requests in progress by client address.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! of abandoned streams without reporting it. Therefore the count is set to zero whenever no body
 //! can have unread bytes on the connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,6 +19,9 @@ use crate::limits::buffered::Buffered;
 
 const FRAME_HEADER_BYTES: usize = 9;
 const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+/// Flag of the last frame of a message (RFC 9113 §6.1 and §6.2).
+const END_STREAM: u8 = 0x1;
 const SETTINGS: u8 = 0x4;
 /// Identifier of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
 const MAX_HEADER_LIST_SIZE: u16 = 0x6;
@@ -38,6 +41,15 @@ pub(crate) struct Inbox {
     /// SETTINGS_MAX_HEADER_LIST_SIZE of the peer: `None` until its first SETTINGS frame,
     /// [`u32::MAX`] if that frame does not contain the setting.
     header_list_max: Cell<Option<u32>>,
+    /// Streams of the values of [`Watch`], and true for those that the peer has ended.
+    watched: RefCell<Vec<(u32, bool)>>,
+}
+
+/// Stream whose end by the peer is recorded, because h2 does not report it after a reset.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    inbox: Rc<Inbox>,
+    stream: u32,
 }
 
 /// Response or request body that may have unread bytes on its connection.
@@ -73,6 +85,7 @@ impl Inbox {
             unread: Cell::new(0),
             fresh: Cell::new(false),
             header_list_max: Cell::new(None),
+            watched: RefCell::default(),
         })
     }
 
@@ -107,9 +120,43 @@ impl Inbox {
         self.header_list_max.get()
     }
 
+    /// Records that the peer has ended a stream.
+    fn ended(&self, stream: u32) {
+        let mut watched = self.watched.borrow_mut();
+        if let Some((_, ended)) = watched.iter_mut().find(|(one, _)| *one == stream) {
+            *ended = true;
+        }
+    }
+
     /// True if flow-control window may be granted to the peer again.
     fn may_grow(&self) -> bool {
         self.kept.may_grow()
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Begins to watch a stream, before the peer can have ended it.
+    pub(crate) fn new(inbox: &Rc<Inbox>, stream: u32) -> Self {
+        inbox.watched.borrow_mut().push((stream, false));
+        Self {
+            inbox: Rc::clone(inbox),
+            stream,
+        }
+    }
+
+    /// True if the peer has ended the stream: its message is complete.
+    pub(crate) fn has_ended(&self) -> bool {
+        let watched = self.inbox.watched.borrow();
+        watched.contains(&(self.stream, true))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.inbox.watched.borrow_mut();
+        watched.retain(|(stream, _)| *stream != self.stream);
     }
 }
 
@@ -190,9 +237,13 @@ impl<I> Metered<I> {
             bytes = &bytes[here..];
             if self.held == FRAME_HEADER_BYTES {
                 self.held = 0;
-                let [a, b, c, kind, ..] = self.header;
+                let [a, b, c, kind, flags, stream @ ..] = self.header;
                 self.left = u32::from_be_bytes([0, a, b, c]) as usize;
                 self.kind = kind;
+                if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
+                    self.inbox
+                        .ended(u32::from_be_bytes(stream) & (u32::MAX >> 1));
+                }
                 match kind {
                     DATA => self.inbox.came(self.left as u64),
                     SETTINGS => {

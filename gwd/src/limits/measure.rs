@@ -73,8 +73,8 @@ impl Gauge {
     }
 }
 
-/// Nearest control group (version 2) with a memory limit, and its limit in bytes: the group of this
-/// process or an ancestor.
+/// Finds the nearest control group (version 2) with a memory limit, and its limit in bytes.
+/// Searches the group of this process and the group's ancestors.
 fn group() -> Option<(PathBuf, u64)> {
     let lines = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -88,7 +88,7 @@ fn group() -> Option<(PathBuf, u64)> {
         })
 }
 
-/// Number in a file, or `None` if the file contains none (`max`).
+/// Reads a number from a file. `None` if the file contains no number (`max`).
 fn number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -10,6 +10,7 @@
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
 //! | [`fair`] | concurrent TLS handshakes, computations of requests; client addresses take turns |
 //! | [`permit_queue`] | requests that wait for a permit of a `concurrency` policy; callers take turns |
+//! | [`replaceable`] | entries of a full queue, of which a newcomer of a smaller network replaces one |
 //! | [`crowding`] | requests in flight of one address or network while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
@@ -32,5 +33,6 @@ pub(crate) mod inbox;
 pub(crate) mod measure;
 pub(crate) mod memory;
 pub(crate) mod permit_queue;
+pub(crate) mod replaceable;
 pub(crate) mod turns;
 pub(crate) mod waiting;

@@ -6,22 +6,17 @@
 //! one permit, and does not lock them out of the queue.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use policy::network::{NetworkCounts, Networks, Places};
 use policy::{KeySlot, Lease, Leases, PermitWait, Taken};
 use tokio::sync::oneshot;
 
+use crate::limits::replaceable::Replaceable;
 use crate::limits::turns::Turns;
 
 /// Maximum number of requests of the process that wait.
 const WAITING_MAX: usize = 4_096;
-/// Number of requests that each network may have in the full queue without losing one to a newcomer.
-const KEPT_OF_NETWORK: u32 = 1;
-/// Number of counters of networks of each width.
-const COUNTERS: usize = 1 << 14;
 
 /// Requests of the process that wait for permits.
 #[derive(Debug)]
@@ -33,12 +28,7 @@ pub(crate) struct PermitQueue {
 struct State {
     /// Queues of the keys with waiting requests.
     queues: HashMap<KeySlot, KeyQueue>,
-    entries: HashMap<u64, Entry>,
-    /// Number of the next entry.
-    next: u64,
-    counts: NetworkCounts,
-    /// Key of the hashes that select counters, so that clients cannot choose them.
-    hashing: RandomState,
+    entries: Replaceable<Entry>,
 }
 
 /// Waiting requests of one key, as numbers of entries.
@@ -53,7 +43,6 @@ struct KeyQueue {
 struct Entry {
     slot: KeySlot,
     turn: IpAddr,
-    places: Places,
     grant: oneshot::Sender<Grant>,
 }
 
@@ -85,10 +74,7 @@ impl PermitQueue {
         Arc::new(Self {
             state: Mutex::new(State {
                 queues: HashMap::new(),
-                entries: HashMap::new(),
-                next: 0,
-                counts: NetworkCounts::new(COUNTERS),
-                hashing: RandomState::new(),
+                entries: Replaceable::new(),
             }),
         })
     }
@@ -160,23 +146,18 @@ impl State {
         wait: &PermitWait,
         leases: &Leases,
     ) -> Option<(u64, oneshot::Receiver<Grant>)> {
-        let networks = Networks::of(wait.turn);
-        let places = networks.places(|bytes| self.hashing.hash_one(bytes));
+        let places = self.entries.places(wait.turn);
         let replaced = match self.entries.len() >= WAITING_MAX {
-            true => Some(self.replaceable(places)?),
+            true => Some(self.entries.replaceable(places, |_| true)?),
             false => None,
         };
-        let number = self.next;
-        self.next += 1;
         let (grant, granted) = oneshot::channel();
         let entry = Entry {
             slot,
             turn: wait.turn,
-            places,
             grant,
         };
-        self.entries.insert(number, entry);
-        self.counts.add(places);
+        let number = self.entries.add(places, entry);
         let queue = self.queues.entry(slot).or_default();
         queue.turns.push(wait.turn, number);
         queue.limit = wait.limit;
@@ -187,28 +168,11 @@ impl State {
         Some((number, granted))
     }
 
-    /// Number of the entry that a newcomer may replace: the newest one of the largest network.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "the order of the entries does not matter: their numbers differ"
-    )]
-    fn replaceable(&self, newcomer: Places) -> Option<u64> {
-        let mut last: Option<(u32, u64)> = None;
-        for (number, entry) in &self.entries {
-            let excess = self.counts.excess(entry.places, newcomer, KEPT_OF_NETWORK);
-            if let Some(excess) = excess {
-                last = last.max(Some((excess, *number)));
-            }
-        }
-        last.map(|(_, number)| number)
-    }
-
     /// Removes an entry, which ends its wait.
     fn remove(&mut self, number: u64, leases: &Leases) {
-        let Some(entry) = self.entries.remove(&number) else {
+        let Some(entry) = self.entries.remove(number) else {
             return;
         };
-        self.counts.remove(entry.places);
         if let Some(queue) = self.queues.get_mut(&entry.slot) {
             queue.turns.remove(entry.turn, |other| *other == number);
             if queue.turns.is_empty() {
@@ -218,7 +182,7 @@ impl State {
         self.end_if_empty(entry.slot, leases);
     }
 
-    /// Ends the mark of a key as awaited if no request waits for its permits.
+    /// Clears the awaited flag of a key if no request waits for its permits.
     fn end_if_empty(&self, slot: KeySlot, leases: &Leases) {
         if !self.queues.contains_key(&slot) {
             leases.end_wait(slot);
@@ -239,11 +203,9 @@ impl State {
         let limit = queue.limit;
         let number = queue.turns.pop(|_| true);
         let is_last = queue.turns.is_empty();
-        let entry = number.and_then(|number| self.entries.remove(&number));
-        let granted = entry.and_then(|entry| {
-            self.counts.remove(entry.places);
-            Some((entry.grant, leases.take_awaited(slot, limit)?))
-        });
+        let entry = number.and_then(|number| self.entries.remove(number));
+        let granted =
+            entry.and_then(|entry| Some((entry.grant, leases.take_awaited(slot, limit)?)));
         if is_last {
             self.queues.remove(&slot);
             leases.end_wait(slot);
@@ -312,13 +274,13 @@ mod tests {
         }
     }
 
-    /// Result of a future, for which the thread waits.
+    /// Waits for a future on this thread and returns its result.
     fn wait_for<T>(future: impl Future<Output = T>) -> T {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.build().unwrap().block_on(future)
     }
 
-    /// The permit of a request, if it was granted.
+    /// Takes the permit of a request, if it was granted.
     fn granted(place: &mut Place<'_>) -> Option<Grant> {
         place.granted.try_recv().ok()
     }
@@ -361,7 +323,7 @@ mod tests {
         let again = all.permit(&wait(1, 1, [10, 0, 0, 3]));
         drop(again);
         let state = all.queue.state();
-        assert!(state.queues.is_empty() && state.entries.is_empty());
+        assert!(state.queues.is_empty() && state.entries.len() == 0);
         assert!(
             all.leases
                 .take(1 << 40, 2)
@@ -398,6 +360,23 @@ mod tests {
         assert_eq!(all.queue.waiting(), WAITING_MAX);
         let replaced = flood.last_mut().unwrap().granted.try_recv();
         assert_eq!(replaced.err(), Some(oneshot::error::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn newcomer_replaces_the_only_waiter_of_its_key() {
+        let all = Fixture::new();
+        let _held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
+        let held = all.permit(&wait(2, 1, [198, 51, 100, 1]));
+        let flood = (1..WAITING_MAX).map(|_| all.waits(&wait(1, 1, [198, 51, 100, 1])));
+        let _flood: Vec<_> = flood.collect();
+        // The newest one of the flood waits for the permit that the newcomer asks for.
+        let mut only = all.waits(&wait(2, 1, [198, 51, 100, 1]));
+        let mut newcomer = all.waits(&wait(2, 1, [203, 0, 113, 1]));
+        let replaced = only.granted.try_recv();
+        assert_eq!(replaced.err(), Some(oneshot::error::TryRecvError::Closed));
+        assert!(all.leases.take(2 << 40, 1).is_none(), "the key is awaited");
+        drop(held);
+        assert!(granted(&mut newcomer).is_some());
     }
 
     #[test]

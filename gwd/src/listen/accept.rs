@@ -51,8 +51,8 @@ pub(crate) trait Server: 'static {
 
 /// Accepting at one address, which has one or more sockets. Dropping this value stops accepting at
 /// once; the sockets keep listening.
-pub(crate) struct Accepting {
-    ways: Vec<AcceptTask>,
+pub(crate) struct AcceptLoop {
+    tasks: Vec<AcceptTask>,
 }
 
 /// One socket of the address, with the task that accepts its connections.
@@ -69,7 +69,7 @@ struct Leave {
     done: mpsc::Sender<()>,
 }
 
-impl Accepting {
+impl AcceptLoop {
     /// Listens and accepts.
     ///
     /// # Errors
@@ -79,13 +79,13 @@ impl Accepting {
         socket: &Arc<ListenSocket>,
         listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
-        let mut accepting = Self { ways: Vec::new() };
+        let mut accepting = Self { tasks: Vec::new() };
         for listener in listeners {
             listen::listen(&listener, worker.half_open())?;
             let listener = TcpListener::from_std(listener)?;
             let (leave, order) = oneshot::channel();
             let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);
-            accepting.ways.push(AcceptTask {
+            accepting.tasks.push(AcceptTask {
                 leave: Some(leave),
                 task: vital::spawn_local(serving),
             });
@@ -95,7 +95,11 @@ impl Accepting {
 
     /// Begins to leave the address. `done` is dropped once all its sockets have stopped listening.
     pub(crate) fn leave(&mut self, handshakes: Duration, done: &mpsc::Sender<()>) {
-        for leave in self.ways.iter_mut().filter_map(|way| way.leave.take()) {
+        for leave in self
+            .tasks
+            .iter_mut()
+            .filter_map(|accepting| accepting.leave.take())
+        {
             let done = done.clone();
             let _ended = leave.send(Leave { handshakes, done });
         }
@@ -103,13 +107,17 @@ impl Accepting {
 
     /// True if the address has been left completely, and the time for last exchanges has passed.
     pub(crate) fn is_over(&self) -> bool {
-        self.ways.iter().all(|way| way.task.is_finished())
+        self.tasks
+            .iter()
+            .all(|accepting| accepting.task.is_finished())
     }
 }
 
-impl Drop for Accepting {
+impl Drop for AcceptLoop {
     fn drop(&mut self) {
-        self.ways.iter().for_each(|way| way.task.abort());
+        self.tasks
+            .iter()
+            .for_each(|accepting| accepting.task.abort());
     }
 }
 

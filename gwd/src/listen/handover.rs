@@ -27,7 +27,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::listen::inherited::Inherited;
+use crate::listen::inherited::InheritedSockets;
 use crate::listen::unix_socket;
 use crate::runtime::program_log::{Level, event};
 
@@ -76,7 +76,7 @@ pub(crate) struct Offer<'a> {
 /// Resources that the new process received.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) listeners: Vec<Inherited>,
+    pub(crate) listeners: Vec<InheritedSockets>,
     pub(crate) lock: File,
     pub(crate) admin: Option<(String, OwnedFd)>,
     pub(crate) promise: Promise,
@@ -177,7 +177,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
     // Wait long enough: the control thread of the old process may be busy.
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(ASK)?;
-    let (mut listeners, mut lock, mut admin) = (Vec::<Inherited>::new(), None, None);
+    let (mut listeners, mut lock, mut admin) = (Vec::<InheritedSockets>::new(), None, None);
     loop {
         let (message, mut descriptors) = receive(&stream)?;
         match message {
@@ -190,7 +190,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
                 let known = listeners.iter_mut().find(|known| known.address == address);
                 match known {
                     Some(known) => known.sockets.extend(sockets),
-                    None => listeners.push(Inherited {
+                    None => listeners.push(InheritedSockets {
                         name: Some(name),
                         wanted: Some(wanted),
                         address,

@@ -10,7 +10,7 @@ use socket2::Socket;
 
 /// Sockets that are bound to one address.
 #[derive(Debug)]
-pub(crate) struct Inherited {
+pub(crate) struct InheritedSockets {
     /// Name of the listener, if it is known.
     pub(crate) name: Option<String>,
     /// Configured address, if the previous gwd reported it. Differs from `address` if the system
@@ -21,7 +21,7 @@ pub(crate) struct Inherited {
     pub(crate) sockets: Vec<Socket>,
 }
 
-impl Inherited {
+impl InheritedSockets {
     /// Takes a socket, or returns `None` if it is not TCP.
     pub(crate) fn of(socket: Socket, name: Option<String>) -> Option<Self> {
         let address = socket.local_addr().ok()?.as_socket()?;
@@ -58,12 +58,12 @@ mod tests {
     fn a_socket_is_adopted_by_its_name_or_its_address() {
         let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = bound.local_addr().unwrap();
-        let one = Inherited::of(bound.into(), Some("public".into())).unwrap();
+        let one = InheritedSockets::of(bound.into(), Some("public".into())).unwrap();
         let elsewhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
         assert!(one.suits("other", address));
         assert!(one.suits("public", elsewhere), "systemd says where");
         assert!(!one.suits("other", elsewhere));
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(Inherited::of(datagrams.into(), None).is_none());
+        assert!(InheritedSockets::of(datagrams.into(), None).is_none());
     }
 }

@@ -159,7 +159,7 @@ impl ListenSocket {
     }
 
     /// Records that the running version no longer names the address.
-    pub(crate) fn left(&self, now_ms: u64) {
+    pub(crate) fn mark_unused(&self, now_ms: u64) {
         self.left_ms.store(now_ms, Ordering::Relaxed);
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Weight {
 
 /// Connection that one worker accepted and hands over to another.
 #[derive(Debug)]
-pub(crate) struct Handed {
+pub(crate) struct TransferredConnection {
     pub(crate) socket: Arc<ListenSocket>,
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
@@ -46,10 +46,10 @@ pub(crate) struct Handed {
 }
 
 /// Senders of the queues through which workers hand over connections, by worker.
-pub(crate) type Peers = Arc<[mpsc::Sender<Handed>]>;
+pub(crate) type Peers = Arc<[mpsc::Sender<TransferredConnection>]>;
 
 /// Creates a queue for each worker. Returns all senders and each worker's receiver.
-pub(crate) fn peers(workers: usize) -> (Peers, Vec<mpsc::Receiver<Handed>>) {
+pub(crate) fn peers(workers: usize) -> (Peers, Vec<mpsc::Receiver<TransferredConnection>>) {
     let (ways, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_MAX)).unzip();
     (ways.into(), ends)
 }

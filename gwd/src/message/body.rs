@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::flow::Flow;
+use crate::message::sends::Sends;
 use crate::message::upload::Upload;
 
 /// Body of a request to an upstream.
@@ -36,7 +37,7 @@ pub(crate) struct Gate {
 /// Error of an upload that ended early. The exchange knows the cause and describes it in the
 /// response.
 #[derive(Debug)]
-pub(crate) struct UploadBroken;
+pub(crate) struct IncompleteUpload;
 
 // === impl RequestBody ===
 
@@ -46,24 +47,24 @@ impl RequestBody {
         matches!(self, Self::Upload(upload) if upload.is_stream())
     }
 
-    /// True if small pieces may wait for further ones before they are passed on.
-    pub(crate) fn gathers(&self) -> bool {
+    /// Part of the body that the client determines after the head was sent.
+    pub(crate) fn sends(&self) -> Sends {
         match self {
-            Self::Upload(upload) => upload.gathers(),
-            Self::Flow(_) => true,
-            Self::Empty | Self::Whole(_) | Self::Copy(_) => false,
+            Self::Upload(upload) => upload.sends(),
+            Self::Flow(_) => Sends::Upload,
+            Self::Empty | Self::Whole(_) | Self::Copy(_) => Sends::Nothing,
         }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = UploadBroken;
+    type Error = IncompleteUpload;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadBroken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, IncompleteUpload>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
@@ -72,7 +73,7 @@ impl Body for RequestBody {
             Self::Copy(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Flow(flow) => flow
                 .poll(cx)
-                .map(|next| next.map(|next| next.map(Frame::data).map_err(|_| UploadBroken))),
+                .map(|next| next.map(|next| next.map(Frame::data).map_err(|_| IncompleteUpload))),
         }
     }
 
@@ -99,13 +100,13 @@ impl Body for RequestBody {
     }
 }
 
-impl fmt::Display for UploadBroken {
+impl fmt::Display for IncompleteUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the request's body ended early")
     }
 }
 
-impl std::error::Error for UploadBroken {}
+impl std::error::Error for IncompleteUpload {}
 
 // === impl Gate ===
 

@@ -54,7 +54,7 @@ pub(crate) struct Copies {
     flows: RefCell<Vec<Rc<Flow>>>,
     length: Option<u64>,
     /// Number of body bytes received so far.
-    came: Cell<u64>,
+    received_bytes: Cell<u64>,
     body: RefCell<Vec<u8>>,
     /// Memory accounting of `body`.
     kept: RefCell<Buffered>,
@@ -68,7 +68,7 @@ impl Copies {
             waiting: RefCell::new(waiting),
             flows: RefCell::default(),
             length,
-            came: Cell::new(0),
+            received_bytes: Cell::new(0),
             body: RefCell::default(),
             kept: RefCell::new(Buffered::new(&cx.memory)),
             cx,
@@ -77,10 +77,12 @@ impl Copies {
 
     /// Adds data of the body to the copies.
     pub(crate) fn take(&self, data: &[u8]) {
-        let came = self.came.get() + data.len() as u64;
-        self.came.set(came);
-        self.flows.borrow_mut().retain(|flow| flow.goes_on(came));
-        let too_large = |copy: &mut Box<dyn Unsent>| came > copy.max_body_bytes();
+        let received_bytes = self.received_bytes.get() + data.len() as u64;
+        self.received_bytes.set(received_bytes);
+        self.flows
+            .borrow_mut()
+            .retain(|flow| flow.goes_on(received_bytes));
+        let too_large = |copy: &mut Box<dyn Unsent>| received_bytes > copy.max_body_bytes();
         for copy in self.waiting.borrow_mut().extract_if(.., too_large) {
             copy.give_up("too_large");
         }
@@ -112,7 +114,7 @@ impl Copies {
 
     /// True if the upload must yield to the mirrors' tasks: much data waits for a mirror. Each call
     /// of this function resets the condition.
-    pub(crate) fn wants_turn(&self) -> bool {
+    pub(crate) fn must_yield(&self) -> bool {
         let flows = self.flows.borrow();
         flows.iter().any(|flow| flow.take_wants_turn())
     }

@@ -6,7 +6,7 @@ use std::io;
 use policy::invalid::{RESPONSE, UNAVAILABLE};
 use policy::threat::REFUSED;
 
-use crate::message::incoming::{Broken, Http1Broken};
+use crate::message::incoming::{Broken, Http1BodyError};
 
 /// Party that caused a failure (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Kind {
     /// sending side over HTTP/1.1 may still read a response: [`Kind::ClientBody`].
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
-            Broken::Http1(Http1Broken::Gone) => return Self::ClientGone,
+            Broken::Http1(Http1BodyError::Gone) => return Self::ClientGone,
             Broken::Http1(_) => return Self::ClientBody,
             Broken::Content => return Self::ContentDigest,
             Broken::Refused => return Self::ThreatDetected,

@@ -118,9 +118,9 @@ impl Flow {
     ///
     /// # Errors
     /// If the copy was abandoned.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, GivenUp>>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, CopyAbandoned>>> {
         if self.given_up.get().is_some() {
-            return Poll::Ready(Some(Err(GivenUp)));
+            return Poll::Ready(Some(Err(CopyAbandoned)));
         }
         let next = self.queue.borrow_mut().pop_front();
         match next {
@@ -158,4 +158,4 @@ impl Flow {
 }
 
 /// Error for a copy that was abandoned.
-pub(crate) struct GivenUp;
+pub(crate) struct CopyAbandoned;

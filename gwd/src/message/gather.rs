@@ -71,7 +71,7 @@ impl<I: Write + Unpin> Gathering<I> {
 }
 
 impl<I> Drain<I> {
-    /// Number of bytes sent since the last call.
+    /// Returns the number of bytes sent since the last call, and resets it.
     pub(crate) fn take_progress(&self) -> u64 {
         std::mem::take(&mut self.0.borrow_mut().progress)
     }

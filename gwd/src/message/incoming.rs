@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::hashed::Hashed;
-use crate::message::kept::Kept;
+use crate::message::kept::PrefixedBody;
 use crate::message::scanned::Scanned;
 
 /// Request body that a client sends.
@@ -23,7 +23,7 @@ pub(crate) enum Incoming {
     /// Body that is scanned while it is read.
     Scanned(Box<Scanned>),
     /// Body of which a part was read earlier.
-    Gathered(Box<Kept<Self>>),
+    Buffered(Box<PrefixedBody<Self>>),
 }
 
 /// Body over HTTP/1. It is read from the buffers of its connection.
@@ -40,7 +40,7 @@ pub(crate) trait Http1Connection {
         &self,
         number: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Http1Broken>>>;
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1BodyError>>>;
 
     /// True if the body of a request has no more frames.
     fn is_end_stream(&self, number: u64) -> bool;
@@ -80,7 +80,7 @@ impl Incoming {
             Self::Http2(body) => body.has_begun(),
             Self::Hashed(body) => body.has_begun(),
             Self::Scanned(body) => body.has_begun(),
-            Self::Gathered(_) => true,
+            Self::Buffered(_) => true,
         }
     }
 }
@@ -88,7 +88,7 @@ impl Incoming {
 /// Reason why reading a client's body failed.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    Http1(Http1Broken),
+    Http1(Http1BodyError),
     Http2(hyper::Error),
     /// The content differs from the one that the client signed.
     Content,
@@ -98,7 +98,7 @@ pub(crate) enum Broken {
 
 /// Reason why reading a body over HTTP/1 failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Http1Broken {
+pub(crate) enum Http1BodyError {
     /// The connection was reset or closed, or serves another request by now.
     Gone,
     /// The client closed its sending side early. It may still wait for a response.
@@ -163,7 +163,7 @@ impl Body for Incoming {
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http2))),
             Self::Hashed(body) => body.poll(cx),
             Self::Scanned(body) => body.poll(cx),
-            Self::Gathered(body) => body.poll(cx),
+            Self::Buffered(body) => body.poll(cx),
         }
     }
 
@@ -174,7 +174,7 @@ impl Body for Incoming {
             Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
             Self::Hashed(body) => body.is_end_stream(),
             Self::Scanned(body) => body.is_end_stream(),
-            Self::Gathered(body) => body.is_end_stream(),
+            Self::Buffered(body) => body.is_end_stream(),
         }
     }
 
@@ -185,7 +185,7 @@ impl Body for Incoming {
             Self::Http2(body) => body.size_hint(),
             Self::Hashed(body) => body.size_hint(),
             Self::Scanned(body) => body.size_hint(),
-            Self::Gathered(body) => body.size_hint(),
+            Self::Buffered(body) => body.size_hint(),
         }
     }
 }
@@ -203,7 +203,7 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-impl fmt::Display for Http1Broken {
+impl fmt::Display for Http1BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("the connection was reset"),
@@ -213,4 +213,4 @@ impl fmt::Display for Http1Broken {
     }
 }
 
-impl std::error::Error for Http1Broken {}
+impl std::error::Error for Http1BodyError {}

@@ -8,13 +8,13 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 /// Body whose beginning was read earlier: the bytes read, and the rest.
-pub(crate) struct Kept<B> {
+pub(crate) struct PrefixedBody<B> {
     bytes: Option<Bytes>,
     trailers: Option<HeaderMap>,
     rest: B,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
+impl<B: Body<Data = Bytes> + Unpin> PrefixedBody<B> {
     /// Creates a body from the bytes that were read, the trailers if they were read, and the unread
     /// rest.
     pub(crate) fn new(bytes: &Bytes, trailers: Option<HeaderMap>, rest: B) -> Self {
@@ -30,7 +30,8 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         &mut self.rest
     }
 
-    /// Next frame: the bytes that were read, then the trailers, then the rest.
+    /// Polls for the next frame: first the stored bytes, then the stored trailers, then the unread
+    /// part.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -12,6 +12,7 @@ pub(crate) mod io;
 pub(crate) mod kept;
 pub(crate) mod pace;
 pub(crate) mod scanned;
+pub(crate) mod sends;
 pub(crate) mod spare_maps;
 pub(crate) mod tee;
 pub(crate) mod transfer;

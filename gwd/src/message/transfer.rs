@@ -13,6 +13,7 @@ use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
 use crate::message::pace::Patience;
 use crate::message::scanned::Found;
+use crate::message::sends::Sends;
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
@@ -184,10 +185,13 @@ impl Transfer {
         self.awaits_upload() && !self.is_grpc.get() && !self.endless.get()
     }
 
-    /// True if small pieces of the upload may wait for further ones before they are passed on: the
-    /// request is neither gRPC nor of a streaming operation, in which each piece may be a message.
-    pub(crate) fn gathers_upload(&self) -> bool {
-        !self.is_grpc.get() && !self.endless.get()
+    /// Size of the pieces of an upload. Each piece may be a message if the request is gRPC or of a
+    /// streaming operation; otherwise small pieces may wait for further ones.
+    pub(crate) fn sends(&self) -> Sends {
+        match self.is_grpc.get() || self.endless.get() {
+            true => Sends::Pieces,
+            false => Sends::Upload,
+        }
     }
 
     /// Extends the deadline because the upload makes progress. If response data waits for the
@@ -279,6 +283,11 @@ impl UploadState {
         self.read_early.set(self.read_early.get() + bytes);
     }
 
+    /// Records that the upload reads these counted bytes again.
+    pub(crate) fn reads_again(&self, bytes: u64) {
+        self.read_early.set(self.read_early.get() + bytes);
+    }
+
     /// Counts bytes of the upload that were read.
     pub(crate) fn count(&self, bytes: u64) {
         let early = self.read_early.get();
@@ -305,7 +314,8 @@ impl UploadState {
         }
     }
 
-    /// Number of bytes read while response data waited for the client, since the last call.
+    /// Returns the number of bytes that were read since the last call while response data waited
+    /// for the client, and resets it.
     pub(crate) fn take_read_meanwhile(&self) -> u64 {
         self.read_meanwhile.take()
     }

@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::message::body::{Gate, UploadBroken};
+use crate::message::body::{Gate, IncompleteUpload};
 use crate::message::copies::Copies;
 use crate::message::failure::Kind;
 use crate::message::incoming::{Broken, Incoming};
 use crate::message::pace::Pace;
+use crate::message::sends::Sends;
 use crate::message::tee::{Part, Reader, Tee};
 use crate::message::transfer::Transfer;
 use crate::runtime::clock::Clock;
@@ -156,9 +157,9 @@ impl Upload {
         self.transfer.endless.get()
     }
 
-    /// True if small pieces may wait for further ones before they are passed on.
-    pub(crate) fn gathers(&self) -> bool {
-        self.transfer.gathers_upload()
+    /// Size of the pieces that are passed on.
+    pub(crate) fn sends(&self) -> Sends {
+        self.transfer.sends()
     }
 
     pub(crate) fn new(
@@ -217,7 +218,7 @@ impl Upload {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadBroken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, IncompleteUpload>>> {
         if let Some(gate) = &self.gate {
             if gate.poll_shut(cx) {
                 return Poll::Pending;
@@ -229,7 +230,7 @@ impl Upload {
         if self
             .copies
             .as_ref()
-            .is_some_and(|copies| copies.wants_turn())
+            .is_some_and(|copies| copies.must_yield())
         {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -252,7 +253,7 @@ impl Upload {
             Poll::Ready(Some(Err(error))) => {
                 let kind = error.map(|error| Kind::of_client(&error));
                 self.progress.client_failed.set(kind);
-                return Poll::Ready(Some(Err(UploadBroken)));
+                return Poll::Ready(Some(Err(IncompleteUpload)));
             }
             Poll::Ready(Some(Ok(Part::Again(bytes)))) => {
                 if self.incoming.is_end_stream() {
@@ -267,7 +268,7 @@ impl Upload {
             self.transfer.upload.count(length);
             if length > self.left {
                 self.progress.too_large.set(true);
-                return Poll::Ready(Some(Err(UploadBroken)));
+                return Poll::Ready(Some(Err(IncompleteUpload)));
             }
             self.left -= length;
             if let Some(copies) = &self.copies {

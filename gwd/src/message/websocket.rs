@@ -156,7 +156,7 @@ impl Expected {
 
     /// Adds `Sec-WebSocket-Accept` to a response: an upstream over HTTP/2 does not send this field,
     /// but a client over HTTP/1.1 needs it.
-    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+    pub(crate) fn confirm_handshake(self, headers: &mut HeaderMap) {
         headers.insert(ACCEPT, self.accept);
     }
 }

@@ -17,7 +17,7 @@ use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
-use crate::message::kept::Kept;
+use crate::message::kept::PrefixedBody;
 use crate::message::pace::Pace;
 use crate::message::transfer::Transfer;
 
@@ -65,7 +65,7 @@ pub(crate) async fn read(
         End::Longer => Whole::Longer,
         End::NoMemory => Whole::NoMemory,
     });
-    let body = Incoming::Gathered(Box::new(Kept::new(&kept, trailers, body)));
+    let body = Incoming::Buffered(Box::new(PrefixedBody::new(&kept, trailers, body)));
     (body, read)
 }
 

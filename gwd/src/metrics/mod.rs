@@ -1,5 +1,6 @@
 //! Metrics of the process. The workers' counters are merged when they are scraped.
 
+pub(crate) mod caches;
 pub(crate) mod families;
 pub(crate) mod found;
 mod keys;

@@ -41,7 +41,7 @@ struct Series {
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
-    questions: Vec<(&'static str, &'static str, Arc<AtomicU64>)>,
+    policy_calls: Vec<(&'static str, &'static str, Arc<AtomicU64>)>,
     retries: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
@@ -61,7 +61,7 @@ pub(crate) struct Bundles {
     pub(crate) last_success_unix_s: f64,
     pub(crate) rollbacks: u64,
     /// Number of reads of the store.
-    pub(crate) looks: u64,
+    pub(crate) polls: u64,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
     /// True if the store could withhold a revocation list without being noticed.
@@ -114,7 +114,7 @@ impl Registry {
                 decisions: Vec::new(),
                 retries: Vec::new(),
                 mirrored: Vec::new(),
-                questions: Vec::new(),
+                policy_calls: Vec::new(),
                 handshakes: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
@@ -187,8 +187,8 @@ impl Series {
                 NewSeries::Mirrored(upstream, outcome, count) => {
                     self.mirrored.push((upstream, outcome, count));
                 }
-                NewSeries::Questions(asker, outcome, count) => {
-                    self.questions.push((asker, outcome, count))
+                NewSeries::PolicyCalls(kind, outcome, count) => {
+                    self.policy_calls.push((kind, outcome, count))
                 }
                 NewSeries::Retries(upstream, reason, count) => {
                     self.retries.push((upstream, reason, count));

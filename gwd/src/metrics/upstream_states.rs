@@ -103,7 +103,7 @@ impl Values {
             }
         }
         if turned {
-            let state = match breaker.stand(now_ms) {
+            let state = match breaker.circuit_state(now_ms) {
                 CircuitState::Closed => 0.0,
                 CircuitState::HalfOpen => 1.0,
                 CircuitState::Open => 2.0,

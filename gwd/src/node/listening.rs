@@ -10,7 +10,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use crate::node::thread::Command;
-use crate::node::{Node, Version, Wanted};
+use crate::node::{AddressKey, Node, Version};
 use crate::runtime::program_log::{Level, event};
 
 impl Node {
@@ -35,7 +35,7 @@ impl Node {
     pub(super) fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
         let listeners = version.0.snapshot.listeners();
         let address = |at: usize| {
-            self.wanted(&listeners[at].name, listeners[at].address)
+            self.address_key(&listeners[at].name, listeners[at].address)
                 .address
         };
         for one in 0..listeners.len() {
@@ -55,21 +55,21 @@ impl Node {
         Ok(())
     }
 
-    pub(super) fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {
+    pub(super) fn address_key(&self, name: &str, address: SocketAddr) -> AddressKey {
         let address = self.settings.listen.get(name).copied().unwrap_or(address);
-        Wanted {
+        AddressKey {
             address,
             listener: (address.port() == 0).then(|| name.into()),
         }
     }
 
-    pub(super) fn find(&self, wanted: &Wanted) -> Option<usize> {
+    pub(super) fn find(&self, wanted: &AddressKey) -> Option<usize> {
         self.bound
             .iter()
             .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
     }
 
-    /// Begins to leave the addresses that the version does not name. The returned channel closes
+    /// Begins to leave the addresses that are not in the version. The returned channel closes
     /// once no worker listens at these addresses any more.
     pub(super) fn leave_others(
         &mut self,
@@ -86,7 +86,7 @@ impl Node {
                 continue;
             }
             bound.listening = false;
-            bound.socket.left(now_ms);
+            bound.socket.mark_unused(now_ms);
             for index in 0..self.workers.len() {
                 self.command(index, Command::Leave(id, handshakes, done.clone()));
             }

@@ -32,7 +32,7 @@ use refusal::unusable;
 
 use crate::discovery::Discovery;
 use crate::limits::measure;
-use crate::listen::inherited::Inherited;
+use crate::listen::inherited::InheritedSockets;
 use crate::listen::spread;
 use crate::listen::{self, Bound};
 use crate::metrics::registry::Registry;
@@ -51,7 +51,7 @@ use crate::upstream::shared::States;
 /// Number of routes above which metrics show only the class of a status, to limit the number of
 /// series.
 const COARSE_ROUTES: usize = 500;
-/// Maximum time for TCP handshakes in progress at an address that a new version does not name:
+/// Maximum time for TCP handshakes in progress at an address that is not in a new version:
 /// 500ms.
 const HANDSHAKES: Duration = Duration::from_millis(500);
 /// Like [`HANDSHAKES`], but when the process stops: 100ms. By then, load balancers have usually
@@ -77,13 +77,13 @@ pub struct Node {
     /// Metric ids of the routes of each API, by the digest of its blob.
     route_uids: HashMap<[u8; 32], Arc<[u32]>>,
     /// Bound sockets, by socket id. `None` if the address was closed.
-    bound: Vec<Option<(Wanted, Bound)>>,
+    bound: Vec<Option<(AddressKey, Bound)>>,
     /// Inherited sockets that no listener uses yet.
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSockets>,
     bin: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
     revoked: Arc<Revoked>,
-    /// Certificates and client authorities of all versions.
+    /// Certificates and CA certificates for clients of all versions.
     pub(crate) tls: tls::Store,
     /// Thread that saves the counters of quotas. `None` until the state folder is open.
     pub(crate) quotas: Option<Keeper>,
@@ -92,7 +92,7 @@ pub struct Node {
 /// Key of a bound address: the configured address, and the listener's name if the system chooses
 /// the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
+struct AddressKey {
     address: SocketAddr,
     listener: Option<Box<str>>,
 }
@@ -134,13 +134,14 @@ impl Node {
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     let _vital = Vital;
+                    let shard = Shard::new(announce, &shared.process);
                     let parts = thread::Parts {
                         index,
                         shared,
                         commands,
                         peers,
                         handed,
-                        shard: Shard::new(announce),
+                        shard,
                         log,
                     };
                     if let Err(error) = thread::run(parts) {
@@ -175,7 +176,7 @@ impl Node {
 
     /// Adds sockets that another process bound. [`Node::bind`] uses them for listeners with a
     /// matching address or name.
-    pub(crate) fn inherit(&mut self, sockets: Vec<Inherited>) {
+    pub(crate) fn inherit(&mut self, sockets: Vec<InheritedSockets>) {
         self.inherited.extend(sockets);
     }
 
@@ -298,7 +299,7 @@ impl Node {
         if open > 0 {
             event(
                 Level::Warn,
-                "hosts of some upstreams are not found yet; requests to them fail until they are",
+                "some upstreams have no hosts yet; requests to them fail until their hosts are found",
                 json!({"names": open, "waited_ms": limit.as_millis()}),
             );
         }
@@ -345,14 +346,14 @@ impl Node {
         self.refuse_colliding_overrides(version)?;
         let before = self.bound.len();
         for listener in version.0.snapshot.listeners() {
-            let wanted = self.wanted(&listener.name, listener.address);
+            let wanted = self.address_key(&listener.name, listener.address);
             if self.find(&wanted).is_some() {
                 continue;
             }
             let id = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
-            let suits = |one: &Inherited| one.suits(&listener.name, wanted.address);
+            let suits = |one: &InheritedSockets| one.suits(&listener.name, wanted.address);
             if let Some(at) = self.inherited.iter().position(suits) {
-                let Inherited {
+                let InheritedSockets {
                     address, sockets, ..
                 } = self.inherited.swap_remove(at);
                 let bound = listen::adopt(id, &listener.name, address, sockets);
@@ -382,7 +383,7 @@ impl Node {
         let mut listener_of_socket: Box<[Option<usize>]> =
             (0..self.bound.len()).map(|_| None).collect();
         for (index, listener) in loaded.snapshot.listeners().iter().enumerate() {
-            let wanted = self.wanted(&listener.name, listener.address);
+            let wanted = self.address_key(&listener.name, listener.address);
             if let Some(id) = self.find(&wanted) {
                 listener_of_socket[id] = Some(index);
             }
@@ -415,14 +416,14 @@ impl Node {
         }
     }
 
-    /// Frees unused versions, closes addresses that no resident version names, and removes the
+    /// Frees unused versions, closes addresses named in no resident version, and removes the
     /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
         self.empty_bin();
-        let wanted: Vec<Wanted> = residents
+        let wanted: Vec<AddressKey> = residents
             .iter()
             .flat_map(|version| version.0.snapshot.listeners())
-            .map(|listener| self.wanted(&listener.name, listener.address))
+            .map(|listener| self.address_key(&listener.name, listener.address))
             .collect();
         for slot in &mut self.bound {
             if let Some((address, bound)) = slot
@@ -473,8 +474,9 @@ impl Node {
         self.shared.live.load(Ordering::Relaxed)
     }
 
-    /// Loads certificates and client authorities whose secrets have changed, if they are valid, and
-    /// updates the metrics of their expiry times. Called after the secrets have been read again.
+    /// Loads certificates and CA certificates for clients whose secrets have changed, if they are
+    /// valid, and updates the metrics of their expiry times. Called after the secrets have been
+    /// read again.
     pub fn refresh_tls(&mut self) {
         if self.tls.refresh() {
             // Open responses and tunnels of clients that the new rules refuse must end.
@@ -547,6 +549,7 @@ impl Node {
             if left == 0 || Instant::now() >= end || impatient() {
                 let forced = &self.shared.process.forced_closes;
                 forced.fetch_add(left, Ordering::Relaxed);
+                self.shared.stores.return_leases();
                 return left;
             }
             std::thread::sleep(DRAIN_TICK);

@@ -5,7 +5,7 @@ use engine::BuildError;
 
 use crate::tls;
 
-/// Refusal of a bundle because of an unusable certificate, key or authority.
+/// Refusal of a bundle because of an unusable certificate, private key or CA certificate.
 pub(super) fn unusable(unusable: tls::Unusable) -> Refused {
     match unusable {
         tls::Unusable::Secret(unavailable) => refused(BuildError::Secret(unavailable)),
@@ -46,7 +46,8 @@ pub(crate) fn refused(error: BuildError) -> Refused {
         | BuildError::BadAddress(_)
         | BuildError::CredentialConflict
         | BuildError::BadIndex
-        | BuildError::OtherApis) => Refused::Malformed {
+        | BuildError::OtherApis
+        | BuildError::OtherDocuments) => Refused::Malformed {
             what: "bundle",
             why: other.to_string().into(),
         },

@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use crate::effects;
 use crate::limits::memory;
 use crate::listen::ListenSocket;
-use crate::listen::accept::{Accepting, Server};
-use crate::listen::spread::{Handed, Peers};
+use crate::listen::accept::{AcceptLoop, Server};
+use crate::listen::spread::{Peers, TransferredConnection};
 use crate::proxy::arrival;
 use crate::published::Shared;
 use crate::runtime::vital;
 use crate::telemetry::access_log;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::telemetry::shard::Shard;
 use crate::worker::Worker;
 
@@ -69,7 +69,7 @@ pub(crate) struct Parts {
     /// Senders to all workers.
     pub(crate) peers: Peers,
     /// Receiver of connections that other workers have accepted for this worker.
-    pub(crate) handed: mpsc::Receiver<Handed>,
+    pub(crate) handed: mpsc::Receiver<TransferredConnection>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,
 }
@@ -94,7 +94,7 @@ impl Server for Worker {
     }
 
     fn exhausted(&self) {
-        self.counters.shed(Shed::FileDescriptors);
+        self.shard.process.shed(LimitedResource::FileDescriptors);
     }
 
     fn half_open(&self) -> Duration {
@@ -129,7 +129,7 @@ async fn serve(parts: Parts) {
     vital::spawn_local(flush_log(Rc::clone(&worker)));
     vital::spawn_local(give_back(Rc::clone(&worker)));
     vital::spawn_local(give_room(Rc::clone(&worker)));
-    vital::spawn_local(give_way(Rc::clone(&worker)));
+    vital::spawn_local(close_idle_for_waiters(Rc::clone(&worker)));
     vital::spawn_local({
         let worker = Rc::clone(&worker);
         async move {
@@ -138,7 +138,7 @@ async fn serve(parts: Parts) {
             }
         }
     });
-    let mut accepting: FxHashMap<u32, Accepting> = FxHashMap::default();
+    let mut accepting: FxHashMap<u32, AcceptLoop> = FxHashMap::default();
     while let Some(command) = commands.recv().await {
         execute(command, &worker, &mut accepting);
     }
@@ -146,7 +146,7 @@ async fn serve(parts: Parts) {
 
 /// Executes a command. `accepting` has the addresses at which the worker accepts connections, by
 /// socket id.
-fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32, Accepting>) {
+fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32, AcceptLoop>) {
     match command {
         Command::Switch => {
             if worker.view().is_some() {
@@ -160,7 +160,7 @@ fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32,
             let id = socket.id;
             // If the worker is still leaving the address, abort that first.
             drop(accepting.remove(&id));
-            let begun = Accepting::begin(worker, &socket, listeners)
+            let begun = AcceptLoop::begin(worker, &socket, listeners)
                 .map(|begun| drop(accepting.insert(id, begun)));
             let _gone = done.send(begun);
         }
@@ -224,9 +224,9 @@ async fn give_room(worker: Rc<Worker>) {
 }
 
 /// Closes idle upstream connections while requests of other pools wait for connection permits.
-async fn give_way(worker: Rc<Worker>) {
+async fn close_idle_for_waiters(worker: Rc<Worker>) {
     loop {
-        worker.wanted.notified().await;
+        worker.pools.wanted.notified().await;
         worker.pools.give_way();
     }
 }

@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use crate::limits::addresses::OfAddress;
 use crate::limits::budget::Share;
 use crate::listen::ListenSocket;
-use crate::listen::spread::{Handed, Weight};
+use crate::listen::spread::{TransferredConnection, Weight};
 use crate::message::io::{ClientIo, Transport};
 use crate::proxy::connection::{Conn, ConnectionPermits, serve, serve_tls};
 use crate::proxy::{proxy_header, respond};
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::tls::TlsListener;
 use crate::worker::{Counted, Worker};
 
@@ -40,7 +40,7 @@ pub(crate) fn accepted(
     let Ok(stream) = stream.into_std() else {
         return;
     };
-    let handed = Handed {
+    let handed = TransferredConnection {
         socket: Arc::clone(socket),
         stream,
         peer,
@@ -53,8 +53,8 @@ pub(crate) fn accepted(
 }
 
 /// Serves a connection that another worker accepted.
-pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
-    let Handed {
+pub(crate) fn take(worker: &Rc<Worker>, handed: TransferredConnection) {
+    let TransferredConnection {
         socket,
         stream,
         peer,
@@ -90,7 +90,7 @@ fn begin(
     // Disable Nagle's algorithm, which would delay small responses. Ignore an error: without the
     // option, responses are only delayed.
     let _delayed = stream.set_nodelay(true);
-    let arrived = Arrived {
+    let arrived = AcceptedConnection {
         worker: Rc::clone(worker),
         stream,
         peer,
@@ -109,7 +109,7 @@ fn begin(
 }
 
 /// Accepted connection, admitted by the connection limits.
-struct Arrived {
+struct AcceptedConnection {
     worker: Rc<Worker>,
     stream: TcpStream,
     /// Address of the direct peer: the client or a balancer.
@@ -158,15 +158,22 @@ fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> boo
 }
 
 /// Takes a connection permit of the process. If a limit is reached, returns the limited resource.
-fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
+fn share(
+    worker: &Worker,
+    of_listener: u64,
+    limits: &ListenerLimits,
+) -> Result<Share, LimitedResource> {
     let budgets = &worker.budgets;
     if of_listener >= limits.connections {
-        return Err(Shed::Connections);
+        return Err(LimitedResource::Connections);
     }
     if budgets.memory.is_full() {
-        return Err(Shed::Memory);
+        return Err(LimitedResource::Memory);
     }
-    budgets.connections.take().ok_or(Shed::Connections)
+    budgets
+        .connections
+        .take()
+        .ok_or(LimitedResource::Connections)
 }
 
 // === impl Taken ===
@@ -174,8 +181,8 @@ fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<S
 impl Taken {
     /// Counts a connection that is closed at a limit. Without TLS, the client gets a 503 response
     /// first.
-    fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
-        worker.counters.shed(lacking);
+    fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: LimitedResource) {
+        worker.shard.process.shed(lacking);
         if self.tls_listener.is_none() {
             let _nobody_listens = stream.try_write(respond::OVERLOADED);
         }
@@ -184,8 +191,8 @@ impl Taken {
 
 // === impl Arrived ===
 
-impl Arrived {
-    /// Reads the PROXY header and serves the client that the header names. A peer without a valid
+impl AcceptedConnection {
+    /// Reads the PROXY header and serves the client named in the header. A peer without a valid
     /// header gets no response, because its protocol is unknown (proxy-protocol.txt §2).
     async fn serve_named_client(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
@@ -214,7 +221,7 @@ impl Arrived {
         let of_address = match worker.budgets.addresses.take(client) {
             Some(of_address) => of_address,
             None if is_trusted_proxy(&worker, &counted.0, client) => OfAddress::unbounded(),
-            None => return taken.shed(&worker, &stream, Shed::ConnectionsPerAddress),
+            None => return taken.shed(&worker, &stream, LimitedResource::ConnectionsPerAddress),
         };
         let conn = Rc::new(Conn {
             socket: Arc::clone(&counted.0),

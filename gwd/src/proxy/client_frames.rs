@@ -83,7 +83,7 @@ pub(super) struct Progress {
     pub(super) then: Then,
 }
 
-/// Treatment of the input after the bytes that h2 gets.
+/// Handling of the input after the bytes that h2 gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// Wait for more input: the last frame or header block is incomplete.
@@ -378,8 +378,8 @@ impl Frame {
         Some((&payload[..fragment], depends_on_itself))
     }
 
-    /// HEADERS frame with another block, and CONTINUATION frames if the block is longer than one
-    /// frame.
+    /// Encodes a HEADERS frame with another block, and CONTINUATION frames if the block is longer
+    /// than one frame.
     fn with_block(self, block: &[u8]) -> Vec<u8> {
         let mut frames = Vec::with_capacity(block.len() + 2 * FRAME_HEADER_BYTES);
         let mut kind = HEADERS;

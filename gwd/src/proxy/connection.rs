@@ -15,7 +15,7 @@ use bundle::ir::{CertificateFields, ListenerLimits};
 use bytes::Bytes;
 use engine::forward::ThisHop;
 use http::{HeaderValue, Request, Response};
-use policy::auth::mtls::Presented;
+use policy::auth::mtls::PresentedCertificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -33,7 +33,7 @@ use crate::proxy::exchange::exchange;
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
 use crate::runtime::deadlines::Slot;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::tls::TlsListener;
 use crate::tls::accept::{self as tls, Lapse, Signing, TlsFacts};
 use crate::tls::peer_certificate::{Fields, PeerCertificate};
@@ -76,7 +76,7 @@ pub(crate) struct Conn {
     pub(crate) fresh: Cell<bool>,
     /// Certificates that the connection presents, for the verifiers. Empty until a request needs
     /// them.
-    pub(super) presented: OnceCell<Box<Presented>>,
+    pub(super) presented: OnceCell<Box<PresentedCertificates>>,
     /// Forwarding fields of this connection for the last requested host.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: ConnectionPermits,
@@ -135,7 +135,7 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
     });
     let share = in_time(deadline, waited).await;
     if share.is_none() {
-        conn.worker.counters.shed(Shed::Memory);
+        conn.worker.shard.process.shed(LimitedResource::Memory);
     }
     share
 }
@@ -176,7 +176,7 @@ async fn handshake(
     let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
     let turns = &worker.budgets.handshakes;
     let Some(turn) = in_time(&deadline, turns.take(conn.peer)).await else {
-        worker.counters.shed(Shed::Handshakes);
+        worker.shard.process.shed(LimitedResource::Handshakes);
         return None;
     };
     let signing = Cell::new(Signing::Not);
@@ -325,7 +325,7 @@ pub(crate) async fn answer(
             Ok(polled) => polled,
             Err(_) => {
                 stream.panicked.set(true);
-                stream.worker.counters.panicked();
+                stream.worker.shard.process.panicked();
                 Poll::Ready(respond::panicked(&stream))
             }
         },
@@ -344,7 +344,8 @@ impl Conn {
         }
     }
 
-    /// Forwarding fields of this connection for requests to a host.
+    /// Returns the forwarding fields of this connection for requests to a host. Reuses those of the
+    /// previous request if the host is the same.
     pub(crate) fn hop(&self, authority: &HeaderValue) -> Arc<ThisHop> {
         let mut known = self.hop.borrow_mut();
         if let Some(hop) = &*known
@@ -365,13 +366,13 @@ impl Conn {
     /// Certificates that the connection presents. `forwarded`: true if a trusted proxy may have
     /// sent the client's certificate in a field. `None` if there is neither a certificate of the
     /// connection nor a forwarded one.
-    pub(crate) fn presented(&self, forwarded: bool) -> Option<&Presented> {
+    pub(crate) fn presented(&self, forwarded: bool) -> Option<&PresentedCertificates> {
         let tls = self.tls.get();
         let own = tls.and_then(|facts| facts.certificate.as_ref());
         if own.is_none() && !forwarded {
             return None;
         }
-        let read = || Box::new(Presented::new(own.map(PeerCertificate::der)));
+        let read = || Box::new(PresentedCertificates::new(own.map(PeerCertificate::der)));
         Some(self.presented.get_or_init(read))
     }
 

@@ -251,7 +251,8 @@ impl Download {
         }
     }
 
-    /// Final frame with a gRPC status, if the client must still get one.
+    /// Ends the response with a frame that has a gRPC status. `None` if the client has a status
+    /// already.
     fn owed(&mut self, end: fn() -> (Frame<Bytes>, u32)) -> Option<Frame<Bytes>> {
         if !std::mem::take(&mut self.owes_status) {
             return None;

@@ -23,9 +23,9 @@ use crate::proxy::download::ResponseBody;
 use crate::proxy::forward::{Forwarding, forward};
 use crate::proxy::problem;
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, Made, Unserved};
+use crate::proxy::respond::{self, OutgoingResponse, UnservedReason};
 use crate::proxy::stream::Stream;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::tls::TlsListener;
 use crate::tls::accept::StillAdmitted;
 use crate::worker::View;
@@ -55,7 +55,7 @@ pub(crate) async fn exchange(
         Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
     if record.joins_crowd(admitted.client).is_err() {
-        let unserved = Unserved::Overloaded(Shed::RequestsPerAddress);
+        let unserved = UnservedReason::Overloaded(LimitedResource::RequestsPerAddress);
         return respond::unserved(unserved, record);
     }
     let request_id = request_id(admitted.request_id.take(), &record);
@@ -109,22 +109,22 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Version for a new exchange.
+    /// Selects the version and the listener for a new exchange.
     ///
     /// # Errors
     /// If the request cannot be served: at a limit of the process, before the first activation, or
     /// if no version has the listener.
-    fn take(stream: &Stream, record: &Record) -> Result<Self, Unserved> {
+    fn take(stream: &Stream, record: &Record) -> Result<Self, UnservedReason> {
         let worker = &stream.worker;
         if record.is_too_many() {
-            return Err(Unserved::Overloaded(Shed::Requests));
+            return Err(UnservedReason::Overloaded(LimitedResource::Requests));
         }
         if worker.budgets.memory.is_full() {
-            return Err(Unserved::Overloaded(Shed::Memory));
+            return Err(UnservedReason::Overloaded(LimitedResource::Memory));
         }
-        let newest = worker.view().ok_or(Unserved::NothingRuns)?;
+        let newest = worker.view().ok_or(UnservedReason::NothingRuns)?;
         let found = worker.view_at(&newest, &stream.socket);
-        let (view, listener) = found.ok_or(Unserved::ListenerGone)?;
+        let (view, listener) = found.ok_or(UnservedReason::ListenerGone)?;
         Ok(Self {
             newest,
             view,
@@ -151,7 +151,7 @@ impl Version {
         &'s self,
         stream: &Stream,
         (decided, head, cx): (&Decided<'s>, &mut RequestHead, &mut Cx<'s>),
-        made: &mut Made,
+        made: &mut OutgoingResponse,
         request_id: HeaderValue,
     ) {
         let snapshot = self.snapshot();
@@ -245,9 +245,9 @@ async fn decide<'s>(
         let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
         (decided, *failed) = Box::pin(answered).await;
     }
-    worker.counters.looked_up(worker.tokens.take_counts());
+    worker.shard.process.looked_up(&worker.tokens);
     if cx.lookalikes > 0 {
-        worker.counters.looked_alike(cx.lookalikes);
+        worker.shard.process.looked_alike(cx.lookalikes);
     }
     decided
 }
@@ -293,7 +293,7 @@ fn is_misdirected(stream: &Stream, tls_listener: &TlsListener, http2: bool, host
 fn seen_by_chain<'s>(
     snapshot: &'s Snapshot,
     decided: &Decided<'s>,
-    made: &mut Made,
+    made: &mut OutgoingResponse,
     cx: &mut Cx<'s>,
     request_id: HeaderValue,
 ) {

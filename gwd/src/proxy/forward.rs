@@ -19,7 +19,7 @@ use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
 use crate::proxy::grpc::is_grpc;
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, Made};
+use crate::proxy::respond::{self, OutgoingResponse};
 use crate::proxy::stream::Stream;
 use crate::proxy::validated;
 use crate::runtime::deadlines::{LimitOf, within_limit};
@@ -48,7 +48,7 @@ pub(super) async fn forward(
     mut body: Incoming,
     handshake: Option<Handshake>,
     record: &mut Record,
-) -> Made {
+) -> OutgoingResponse {
     let Forwarding {
         stream,
         decided,
@@ -121,7 +121,7 @@ impl Forwarding<'_, '_> {
         (head, mut body): (&mut RequestHead, Incoming),
         handshake: Option<Handshake>,
         (record, leases): (&mut Record, &policy::ConcurrencyPermits),
-    ) -> Result<Made, Failure> {
+    ) -> Result<OutgoingResponse, Failure> {
         let (snapshot, worker) = (self.version.snapshot(), &self.stream.worker);
         let upstream = self.decided.upstream(snapshot, self.cx);
         let upstream = upstream.unwrap_or(route.treatment.upstream);
@@ -164,8 +164,8 @@ impl Forwarding<'_, '_> {
         if self.stream.response.is_limited() && self.stream.response.is_too_long(length()) {
             return Err(Failure::new(Kind::ResponseTooLarge));
         }
-        // The messages of gRPC are not described. The request's media type alone proves nothing: a
-        // client chooses it.
+        // A document does not describe gRPC messages. The request's media type alone proves
+        // nothing: a client chooses it.
         let is_grpc = out.transfer.is_grpc.get() && is_grpc(answered.response.headers());
         if let Some((validation, mode)) = validation.filter(|_| !is_grpc) {
             let subject = (route, validation, mode);

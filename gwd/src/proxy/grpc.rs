@@ -7,15 +7,18 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
-use http::{StatusCode, Version};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER,
+};
+use http::{Method, StatusCode, Version};
 use http_body::Frame;
 
-use crate::proxy::respond::{Made, MadeBody};
+use crate::proxy::respond::{OutgoingBody, OutgoingResponse};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// Value of `Trailer` in responses to HTTP/1.1 clients, to which only announced trailers are sent.
 const TRAILERS: HeaderValue =
@@ -37,6 +40,13 @@ pub(crate) enum Code {
     Internal = 13,
     Unavailable = 14,
     Unauthenticated = 16,
+}
+
+/// True for a gRPC call: a POST with the `Content-Type` of gRPC ("gRPC over HTTP2", *Requests*).
+/// Other methods are never gRPC calls, because caches would keep an HTTP 200 that
+/// stands for a refusal.
+pub(crate) fn is_call(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::POST && is_grpc(headers)
 }
 
 /// True if the `Content-Type` is that of gRPC. gRPC-Web is another protocol.
@@ -94,8 +104,8 @@ fn code(status: StatusCode, reason: &str) -> Code {
 /// Converts a response by the gateway to a gRPC response and returns its gRPC status code. Does not
 /// change a successful response or one that is already a gRPC response. Not for responses of
 /// upstreams.
-pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
-    if !matches!(made.body, MadeBody::Own(_)) {
+pub(crate) fn trailers_only(made: &mut OutgoingResponse, reason: &str) -> Option<u32> {
+    if !matches!(made.body, OutgoingBody::Own(_)) {
         return None;
     }
     if is_grpc(&made.headers) || made.status.is_success() {
@@ -107,9 +117,10 @@ pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
         (None, _) => made.status.canonical_reason().unwrap_or("refused").into(),
     };
     made.status = StatusCode::OK;
-    made.body = MadeBody::Own(Bytes::new());
+    made.body = OutgoingBody::Own(Bytes::new());
     made.headers.remove(CONTENT_LENGTH);
     made.headers.insert(CONTENT_TYPE, GRPC);
+    made.headers.insert(CACHE_CONTROL, NO_STORE);
     end_with(&mut made.headers, code, &text);
     Some(code as u32)
 }

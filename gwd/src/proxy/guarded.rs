@@ -18,7 +18,7 @@ use crate::runtime::clock::Clock;
 
 /// Client I/O that inspects the input before h2 gets it. After an error of the client, h2 gets no
 /// more input.
-pub(super) struct Guarded {
+pub(super) struct InspectedIo {
     io: ClientIo,
     frames: ClientFrames,
     ending: Ending,
@@ -32,7 +32,7 @@ pub(super) struct Guarded {
     backlog: Rc<Backlog>,
 }
 
-impl Guarded {
+impl InspectedIo {
     /// Creates an I/O that inspects the input of `io`. `header_bytes`: maximum size of a header
     /// list.
     pub(super) fn new(
@@ -97,7 +97,7 @@ impl Guarded {
     }
 }
 
-impl Read for Guarded {
+impl Read for InspectedIo {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,7 +160,7 @@ impl Read for Guarded {
     }
 }
 
-impl Write for Guarded {
+impl Write for InspectedIo {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

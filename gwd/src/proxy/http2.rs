@@ -29,7 +29,7 @@ use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::goaway::{Ending, GoAway, Resets};
-use crate::proxy::guarded::Guarded;
+use crate::proxy::guarded::InspectedIo;
 use crate::proxy::refused::log_refused_connection;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::Slot;
@@ -70,7 +70,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let clock = conn.worker.clock;
     let ending = Ending::default();
     let (guard_backlog, guard_ending) = (Rc::clone(&backlog), Rc::clone(&ending));
-    let guarded = Guarded::new(io, clock, header_bytes, guard_backlog, guard_ending);
+    let guarded = InspectedIo::new(io, clock, header_bytes, guard_backlog, guard_ending);
     let (gather, drain) = gather(guarded);
     let streams = Rc::new(Streams {
         loads: conn.worker.shared.loads.clone(),

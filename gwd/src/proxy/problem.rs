@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENT
 use policy::invalid::Invalid;
 
 use crate::proxy::html;
-use crate::proxy::respond::{Made, MadeBody};
+use crate::proxy::respond::{OutgoingBody, OutgoingResponse};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -66,6 +66,9 @@ impl Problem {
             "not_authorized" => {
                 return "The caller lacks a group, role or claim that the operation needs.";
             }
+            "response_invalid" | "response_too_large" | "upstream_protocol_error" => {
+                return "The service behind the gateway responded, but its response cannot be passed on.";
+            }
             "insufficient_scope" => return "The credential has too few scopes for the operation.",
             _ => {}
         }
@@ -93,14 +96,14 @@ impl Problem {
     }
 }
 
-/// Problem response. Its text consists of constants, except for the request id.
+/// Builds a problem response (RFC 9457). The body consists of constants, except for the request id.
 pub(crate) fn problem(
     status: u16,
     code: &'static str,
     title: &'static str,
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
-) -> Made {
+) -> OutgoingResponse {
     let problem = Problem {
         code,
         status,
@@ -111,10 +114,10 @@ pub(crate) fn problem(
     if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
         headers.insert(PROXY_STATUS, value);
     }
-    Made {
+    OutgoingResponse {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        body: MadeBody::Own(problem.document(status, request_id, None)),
+        body: OutgoingBody::Own(problem.document(status, request_id, None)),
         problem: Some(problem),
         close: false,
     }
@@ -122,14 +125,14 @@ pub(crate) fn problem(
 
 /// Adds the findings of the validation to the response that refuses the request.
 #[cold]
-pub(crate) fn lists(made: &mut Made, invalid: &Invalid, request_id: &HeaderValue) {
+pub(crate) fn lists(made: &mut OutgoingResponse, invalid: &Invalid, request_id: &HeaderValue) {
     let is_refused = |problem: &Problem| problem.code == invalid.reject.code;
     if let Some(problem) = made.problem.filter(is_refused)
         && !invalid.findings.is_empty()
     {
         let status = made.status.as_u16();
         let body = problem.document(status, Some(request_id), Some(invalid));
-        made.body = MadeBody::Own(body);
+        made.body = OutgoingBody::Own(body);
     }
 }
 
@@ -137,7 +140,7 @@ pub(crate) fn lists(made: &mut Made, invalid: &Invalid, request_id: &HeaderValue
 /// client that prefers HTML gets a page.
 #[cold]
 pub(crate) fn as_wanted(
-    made: &mut Made,
+    made: &mut OutgoingResponse,
     shape: Option<&ErrorShape>,
     request: &HeaderMap,
     request_id: &HeaderValue,
@@ -159,13 +162,13 @@ pub(crate) fn as_wanted(
         problem.detail(),
         id,
     );
-    made.body = MadeBody::Own(Bytes::from(page));
+    made.body = OutgoingBody::Own(Bytes::from(page));
     html::fields(&mut made.headers);
 }
 
 /// Replaces the status or the body of a problem, or both.
 pub(super) fn shaped(
-    made: &mut Made,
+    made: &mut OutgoingResponse,
     problem: Problem,
     shape: &ErrorShape,
     request_id: &HeaderValue,
@@ -176,10 +179,10 @@ pub(super) fn shaped(
         if status != StatusCode::UNAUTHORIZED {
             made.headers.remove(WWW_AUTHENTICATE);
         }
-        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id), None));
+        made.body = OutgoingBody::Own(problem.document(status.as_u16(), Some(request_id), None));
     }
     if let Some((body, media_type)) = &shape.body {
-        made.body = MadeBody::Own(body.clone());
+        made.body = OutgoingBody::Own(body.clone());
         made.headers.insert(CONTENT_TYPE, media_type.clone());
     }
 }

@@ -97,7 +97,7 @@ impl Record {
             line: None,
             leases: policy::ConcurrencyPermits::default(),
         });
-        let is_grpc = grpc::is_grpc(request.headers());
+        let is_grpc = grpc::is_call(request.method(), request.headers());
         stream.transfer.is_grpc.set(is_grpc);
         if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {
             let started_ms = record.started_ns / 1_000_000;
@@ -105,7 +105,7 @@ impl Record {
             let deadline = &stream.transfer.deadline;
             deadline.limit(limit_ms, LimitOf::Client);
         }
-        if worker.log.wanted() {
+        if worker.log.is_enabled() {
             record.begin_line(request.method(), request.uri().path());
         }
         record
@@ -365,7 +365,7 @@ impl Record {
 
     /// Records a panic while the body was sent, and ends the record.
     pub(crate) fn panicked(&mut self) {
-        self.stream.worker.counters.panicked();
+        self.stream.worker.shard.process.panicked();
         self.reason = "internal_error";
         self.blame = Blame::Gateway;
         self.finish();

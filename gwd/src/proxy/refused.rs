@@ -43,13 +43,21 @@ pub(super) fn log_refused_connection(conn: &Conn, reason: &str) {
 /// Writes the access log line of a refused HTTP/1 head. `head` contains the received bytes.
 #[cold]
 pub(crate) fn log_refused_head(conn: &Conn, reject: &Reject, head: &[u8]) {
-    let shown = Some(beginning(head));
+    let mut shown = beginning(head);
+    let view = conn.worker.current_view();
+    // The path can have values that the log must not show. No operation is known.
+    if view.is_some_and(|view| view.current().loaded.snapshot.hides_values())
+        && let Some(method) = shown.find(' ')
+    {
+        shown.truncate(method);
+    }
+    let shown = Some(shown);
     write(conn, "HTTP/1.1", Some(reject.status), reject.code, shown);
 }
 
 fn write(conn: &Conn, protocol: &str, status: Option<u16>, reason: &str, head: Option<String>) {
     let worker = &conn.worker;
-    if !worker.log.wanted() {
+    if !worker.log.is_enabled() {
         return;
     }
     let mut bytes = worker.log.line();

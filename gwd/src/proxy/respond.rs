@@ -24,7 +24,7 @@ use crate::proxy::problem::{Problem, problem, shaped};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::upstream::send::Answered;
 use crate::upstream::transport;
 use crate::upstream::upgrade::Switched;
@@ -57,10 +57,10 @@ static LISTENER_GONE: Reject = Reject {
 };
 
 /// Response to a client before it is sent.
-pub(crate) struct Made {
+pub(crate) struct OutgoingResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: MadeBody,
+    pub(crate) body: OutgoingBody,
     /// Problem that the body describes. `None` for any other body.
     pub(crate) problem: Option<Problem>,
     /// True if the connection has to end after the response.
@@ -68,20 +68,21 @@ pub(crate) struct Made {
 }
 
 /// Body of a response to a client.
-pub(crate) enum MadeBody {
+pub(crate) enum OutgoingBody {
     Own(Bytes),
     Upstream(Answered),
     /// No body: the connection or stream becomes a tunnel after the head.
     Tunnel(Box<Switched>),
 }
 
-/// Response to a rejection by routing, authentication or a policy.
+/// Builds the response to a rejection by routing, authentication or a policy, and records the
+/// rejection.
 pub(crate) fn refused(
     refusal: &Refusal,
     decided: &Decided<'_>,
     request_id: &HeaderValue,
     record: &mut Record,
-) -> Made {
+) -> OutgoingResponse {
     let reject = refusal.reject;
     record.refused(reject, refusal.reason, refusing_step(decided));
     let mut made = problem(
@@ -108,13 +109,13 @@ pub(crate) fn refused(
     made
 }
 
-/// Response to a request whose credential ended while its body was sent (`streams: close`). The
-/// connection ends, because the rest of the body is not read.
+/// Builds the response to a request whose credential ended while its body was sent (`streams:
+/// close`). Closes the connection, because the remaining body is not read.
 pub(crate) fn credential_expired(
     route: &RouteRef<'_>,
     request_id: &HeaderValue,
     record: &mut Record,
-) -> Made {
+) -> OutgoingResponse {
     let reject = &CREDENTIAL_EXPIRED;
     record.credential_expired();
     let mut made = problem(
@@ -151,24 +152,28 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
     }
 }
 
-/// Response made by a policy.
-pub(crate) fn replied(reply: &Reply, decided: &Decided<'_>, record: &mut Record) -> Made {
+/// Builds the response that a policy has chosen, and records it.
+pub(crate) fn replied(
+    reply: &Reply,
+    decided: &Decided<'_>,
+    record: &mut Record,
+) -> OutgoingResponse {
     match reply.refusal {
         Some(reject) => record.refused(reject, reject.code, refusing_step(decided)),
         None => record.answered_by_gateway(reply.status),
     }
-    Made {
+    OutgoingResponse {
         status: reply.status,
         headers: reply.headers.clone(),
-        body: MadeBody::Own(reply.body.clone()),
+        body: OutgoingBody::Own(reply.body.clone()),
         problem: None,
         close: false,
     }
 }
 
-/// Response of the upstream, without hop-by-hop fields. Fails if the response must not be forwarded
-/// (data-plane.md §11).
-pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
+/// Converts the upstream's response for the client: removes the hop-by-hop fields. Fails if the
+/// response must not be forwarded (data-plane.md §11).
+pub(crate) fn forwarded(mut answered: Answered) -> Result<OutgoingResponse, Failure> {
     let status = answered.response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::because(
@@ -183,10 +188,10 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     if answered.response.version() <= Version::HTTP_11 {
         answered.lease.kept_for(keep_alive.as_ref());
     }
-    Ok(Made {
+    Ok(OutgoingResponse {
         status,
         headers,
-        body: MadeBody::Upstream(answered),
+        body: OutgoingBody::Upstream(answered),
         problem: None,
         close: false,
     })
@@ -209,8 +214,9 @@ fn remove_gateway_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// Response that switches the client's connection to WebSocket, after the upstream has switched.
-pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
+/// Builds the response that switches the client's connection to WebSocket, after the upstream has
+/// switched.
+pub(crate) fn switched(mut switched: Box<Switched>) -> OutgoingResponse {
     let mut headers = std::mem::take(&mut switched.headers);
     strip(&mut headers);
     remove_gateway_fields(&mut headers);
@@ -219,21 +225,21 @@ pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     } else {
         StatusCode::SWITCHING_PROTOCOLS
     };
-    Made {
+    OutgoingResponse {
         status,
         headers,
-        body: MadeBody::Tunnel(switched),
+        body: OutgoingBody::Tunnel(switched),
         problem: None,
         close: false,
     }
 }
 
-/// Rejection of a WebSocket handshake.
+/// Builds the response that rejects a WebSocket handshake, and records the rejection.
 pub(crate) fn not_upgraded(
     reject: &'static Reject,
     request_id: &HeaderValue,
     record: &mut Record,
-) -> Made {
+) -> OutgoingResponse {
     record.refused(reject, reject.code, "websocket".into());
     let mut made = problem(
         reject.status,
@@ -309,8 +315,12 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     keep_alive
 }
 
-/// Response to a failure of the exchange.
-pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
+/// Builds the response to a failure of the exchange, and records the failure.
+pub(crate) fn failed(
+    failure: &Failure,
+    request_id: &HeaderValue,
+    record: &mut Record,
+) -> OutgoingResponse {
     let info = failure.kind.info();
     record.failed(failure);
     let alert;
@@ -349,8 +359,8 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     made
 }
 
-/// Response to a request head that the edge rejected. The connection ends, because it is not
-/// certain where the next request begins.
+/// Builds the response to a request head that the edge rejected. Closes the connection, because the
+/// start of the next request is not certain.
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
@@ -387,9 +397,9 @@ pub(crate) fn refused_at_edge(
 
 /// Reason why a request is not served, before its head is read.
 #[derive(Clone, Copy)]
-pub(crate) enum Unserved {
+pub(crate) enum UnservedReason {
     /// The process has reached a limit, such as its memory limit.
-    Overloaded(Shed),
+    Overloaded(LimitedResource),
     /// No bundle is active.
     NothingRuns,
     /// The running version does not have the listener.
@@ -398,11 +408,11 @@ pub(crate) enum Unserved {
 
 /// Response to a request that is not served.
 #[cold]
-pub(crate) fn unserved(unserved: Unserved, record: Box<Record>) -> Response<ResponseBody> {
+pub(crate) fn unserved(unserved: UnservedReason, record: Box<Record>) -> Response<ResponseBody> {
     match unserved {
-        Unserved::Overloaded(what) => overloaded(what, record),
-        Unserved::NothingRuns => nothing_runs(record),
-        Unserved::ListenerGone => listener_gone(record),
+        UnservedReason::Overloaded(what) => overloaded(what, record),
+        UnservedReason::NothingRuns => nothing_runs(record),
+        UnservedReason::ListenerGone => listener_gone(record),
     }
 }
 
@@ -420,9 +430,9 @@ fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// Response if the process has reached the limit `what`.
-fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
-    record.stream().worker.counters.shed(what);
+/// Builds the response for an overload, and records it: the process has reached the limit `what`.
+fn overloaded(what: LimitedResource, mut record: Box<Record>) -> Response<ResponseBody> {
+    record.stream().worker.shard.process.shed(what);
     record.refused(&OVERLOAD, OVERLOAD.code, "gateway".into());
     let mut made = problem(
         OVERLOAD.status,
@@ -451,7 +461,7 @@ fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// Response after an exchange has panicked. The record is completed when it is dropped.
+/// Builds the response after an exchange has panicked. The record is completed when it is dropped.
 #[cold]
 pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     let mut made = problem(
@@ -466,8 +476,8 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     }
     let mut response = Response::new(ResponseBody::Own(
         match made.body {
-            MadeBody::Own(bytes) => bytes,
-            MadeBody::Upstream(_) | MadeBody::Tunnel(_) => Bytes::new(),
+            OutgoingBody::Own(bytes) => bytes,
+            OutgoingBody::Upstream(_) | OutgoingBody::Tunnel(_) => Bytes::new(),
         },
         None,
     ));
@@ -478,12 +488,12 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
 }
 
 /// Builds the response. Its body owns the record until the end of the exchange.
-pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<ResponseBody> {
+pub(crate) fn send(mut made: OutgoingResponse, mut record: Box<Record>) -> Response<ResponseBody> {
     let mut owes_status = false;
     if record.stream().transfer.is_grpc.get() {
         owes_status = grpc_head(&mut made, &mut record);
     }
-    let Made {
+    let OutgoingResponse {
         status,
         mut headers,
         body,
@@ -491,15 +501,15 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
         problem: _,
     } = made;
     record.head_made(status);
-    if let MadeBody::Tunnel(switched) = body {
+    if let OutgoingBody::Tunnel(switched) = body {
         return tunnel(*switched, status, headers, record);
     }
     if close || record.stream().last_exchange() {
         headers.insert(CONNECTION, CLOSE);
     }
     let body = match body {
-        MadeBody::Own(bytes) => ResponseBody::Own(bytes, Some(record)),
-        MadeBody::Upstream(answered) => {
+        OutgoingBody::Own(bytes) => ResponseBody::Own(bytes, Some(record)),
+        OutgoingBody::Upstream(answered) => {
             let Answered {
                 mut response,
                 lease,
@@ -513,7 +523,7 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
                 owes_status,
             ))
         }
-        MadeBody::Tunnel(_) => unreachable!("taken above"),
+        OutgoingBody::Tunnel(_) => unreachable!("taken above"),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -523,27 +533,27 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
 
 /// Prepares a response head for a gRPC client: a response by the gateway becomes a gRPC status.
 /// True if the upstream's response must be completed by a status after its body.
-fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
+fn grpc_head(made: &mut OutgoingResponse, record: &mut Record) -> bool {
     match &made.body {
-        MadeBody::Own(_) => {
+        OutgoingBody::Own(_) => {
             let status = grpc::trailers_only(made, record.reason());
             record.grpc_ended(status);
             false
         }
-        MadeBody::Upstream(_) if grpc::owes_status(made.status, &made.headers) => {
+        OutgoingBody::Upstream(_) if grpc::owes_status(made.status, &made.headers) => {
             grpc::announce(&mut made.headers, record.http_version());
             true
         }
-        MadeBody::Upstream(_) => {
+        OutgoingBody::Upstream(_) => {
             record.grpc_ended(grpc::status_of(&made.headers));
             false
         }
-        MadeBody::Tunnel(_) => false,
+        OutgoingBody::Tunnel(_) => false,
     }
 }
 
-/// Response head of a tunnel. Over HTTP/1, the connection's task runs the tunnel after the head;
-/// over HTTP/2, a separate task does.
+/// Builds the response head of a tunnel and starts the tunnel. Over HTTP/1, the connection's task
+/// runs the tunnel after the head; over HTTP/2, a separate task does.
 fn tunnel(
     switched: Switched,
     status: StatusCode,

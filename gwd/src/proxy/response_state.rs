@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 use crate::message::transfer::Transfer;
 use crate::proxy::download::ResponseBody;
 use crate::runtime::deadlines::LimitOf;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::slow::SlowReading;
 
@@ -115,7 +115,7 @@ impl ResponseState {
         let has_room = self.slow_reading.begin(&calls.budgets.slow_addresses);
         match has_room {
             true => transfer.deadline.set(self.slow_reading.next_ms(now_ms)),
-            false => calls.counters.shed(Shed::SlowDownloads),
+            false => calls.shard.process.shed(LimitedResource::SlowDownloads),
         }
         has_room
     }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use policy::Shown;
+use policy::AdmittingCredentials;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::budget::Memory;
@@ -46,7 +46,7 @@ pub(crate) struct Tunnel {
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Box<Record>,
     /// Credentials with which the client was admitted. If one is revoked, the tunnel ends.
-    pub(crate) shown: Shown,
+    pub(crate) shown: AdmittingCredentials,
     /// Permits that are returned at the end of the tunnel.
     pub(crate) _held: ExchangePermits,
 }
@@ -69,7 +69,7 @@ impl Agreed {
 
 /// Credentials with which the client was admitted, and the version at which they were last checked.
 struct Pass {
-    shown: Shown,
+    shown: AdmittingCredentials,
     /// Epoch of the configuration at the last check.
     epoch: u64,
 }
@@ -279,7 +279,7 @@ impl Direction {
     }
 
     fn keeping(early: &[u8], memory: &Arc<Memory>) -> Self {
-        let mut way = Self {
+        let mut direction = Self {
             kept: early.to_vec(),
             buffered: Buffered::new(memory),
             written: 0,
@@ -288,8 +288,8 @@ impl Direction {
             frames: Frames::default(),
             bytes: early.len() as u64,
         };
-        way.frames.follow(early);
-        way
+        direction.frames.follow(early);
+        direction
     }
 
     /// Forwards available bytes. Ready when this direction has ended.

@@ -15,20 +15,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use policy::ask::Outage;
 use policy::invalid::{Finding, Invalid, RESPONSE, UNAVAILABLE};
+use policy::logged::{Message, redact_findings};
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Mode};
 use validator::{BodyKind, Operation, ResponseUse};
 
-use crate::effects::messages::Checking;
+use crate::effects::messages::MessageValidation;
 use crate::limits::buffered::Buffered;
 use crate::message::failure::{Failure, Kind};
-use crate::message::kept::Kept;
+use crate::message::kept::PrefixedBody;
 use crate::proxy::forward::Forwarding;
 use crate::proxy::record::Record;
 use crate::upstream::send::Answered;
 use crate::upstream::transport::{CallError, Incoming};
 
-/// Label of the outcomes in `gwd_questions_total`.
-const ASKER: &str = "validate_response";
+/// Label of the outcomes in `gwd_policy_calls_total`.
+const CALL_KIND: &str = "validate_response";
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -89,11 +90,15 @@ pub(super) async fn response(
         Verdict::Invalid(_) => "invalid",
         Verdict::Outage(why) => why.label(),
     };
-    worker.shard.count_lookup(ASKER, outcome);
+    worker.shard.count_policy_call(CALL_KIND, outcome);
     let (reject, kind, findings) = match verdict {
         Verdict::Valid | Verdict::Unchecked | Verdict::Undescribed => return Ok(answered),
         Verdict::Outage(_) => (&UNAVAILABLE, Kind::ValidatorUnavailable, Vec::new()),
-        Verdict::Invalid(findings) => (&RESPONSE, Kind::ResponseInvalid, findings),
+        Verdict::Invalid(mut findings) => {
+            let hidden = (&*route.treatment.redacted, &*route.treatment.logged);
+            redact_findings(&mut findings, Message::Response, hidden);
+            (&RESPONSE, Kind::ResponseInvalid, findings)
+        }
     };
     let findings = Invalid {
         reject: &RESPONSE,
@@ -143,7 +148,7 @@ async fn check(
     let Some(api) = &loaded.validators[route.api_index as usize] else {
         return Ok(Verdict::Undescribed);
     };
-    let checking = Checking {
+    let checking = MessageValidation {
         worker: &stream.worker,
         deadline: &stream.transfer.deadline,
         client: forwarding.cx.client,
@@ -191,7 +196,7 @@ async fn check(
 }
 
 async fn body(
-    checking: &Checking<'_>,
+    checking: &MessageValidation<'_>,
     operation: &Arc<Operation>,
     message: (BodyKind, bytes::Bytes),
 ) -> Result<Verdict, Failure> {
@@ -221,7 +226,7 @@ async fn read(
         return Ok(Read::Longer);
     }
     let memory = &forwarding.stream.worker.budgets.memory;
-    let mut reading = Reading {
+    let mut reading = ReadState {
         bytes: Vec::new(),
         trailers: None,
         buffered: Buffered::new(memory),
@@ -229,7 +234,7 @@ async fn read(
         waits: false,
     };
     let end = poll_fn(|cx| reading.poll(forwarding, body, cx)).await?;
-    let Reading {
+    let ReadState {
         bytes,
         trailers,
         buffered,
@@ -237,7 +242,7 @@ async fn read(
     } = reading;
     let bytes = buffered.hold(bytes);
     let rest = std::mem::replace(body, Incoming::Gone);
-    *body = Incoming::Kept(Box::new(Kept::new(&bytes, trailers, rest)));
+    *body = Incoming::Prefixed(Box::new(PrefixedBody::new(&bytes, trailers, rest)));
     Ok(match end {
         End::Whole => Read::Whole(bytes),
         End::Longer => Read::Longer,
@@ -246,7 +251,7 @@ async fn read(
 }
 
 /// State of reading a response's body.
-struct Reading {
+struct ReadState {
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
     buffered: Buffered,
@@ -262,7 +267,7 @@ enum End {
     NoMemory,
 }
 
-impl Reading {
+impl ReadState {
     fn poll(
         &mut self,
         forwarding: &Forwarding<'_, '_>,

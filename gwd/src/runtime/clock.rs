@@ -68,7 +68,7 @@ pub(crate) fn monotonic_us() -> u64 {
 }
 
 /// Current Unix time in seconds, for the control thread. In a debug build, a test can set this
-/// clock in the file that `GWD_TEST_CLOCK` names.
+/// clock in the file named by `GWD_TEST_CLOCK`.
 #[must_use]
 pub(crate) fn unix_s() -> u64 {
     #[cfg(debug_assertions)]

@@ -268,7 +268,8 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 
 /// Runs steps of a request until its limit passes, and then drops them, as if the client had
 /// disconnected. A step therefore never treats the limit as a failure of the peer for which it
-/// waits: the limit causes no outage, marks no host as failed, and is no answer for other requests.
+/// waits: the limit causes no outage, marks no host as failed, and is not shared with other
+/// requests.
 ///
 /// The caller pins the steps: a future that is passed by value is stored and copied twice, and this
 /// future is most of an exchange (8,800 instructions of each request over HTTP/2).

@@ -31,7 +31,7 @@ impl LogFormat {
         }
     }
 
-    /// One line of the log with its line feed. Hidden characters are escaped.
+    /// Formats one line of the log, with its line feed. Escapes hidden characters.
     pub(crate) fn line(
         self,
         timestamp: &str,

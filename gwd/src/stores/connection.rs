@@ -83,7 +83,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// TLS client configuration that trusts the system's authorities.
+/// TLS client configuration that trusts the system's CA certificates.
 fn tls() -> io::Result<ClientConfig> {
     let mut found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.pop() {
@@ -98,6 +98,11 @@ fn tls() -> io::Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Kind of an error. The error's text is not used, because it can contain a part of the URL.
+pub(super) fn reason(error: &RedisError) -> String {
+    error.code().unwrap_or_else(|| error.category()).to_owned()
 }
 
 #[cfg(test)]

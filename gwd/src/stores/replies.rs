@@ -170,7 +170,7 @@ fn refused(why: &'static str) -> io::Error {
 mod tests {
     use super::*;
 
-    /// Result of reading the bytes whole, which must be that of reading them one by one.
+    /// Reads the bytes at once and one by one. Both results must be equal.
     fn read(bytes: &[u8]) -> Result<u64, String> {
         let mut whole = Replies::default();
         let all = whole.read(bytes).map(|()| whole.values);

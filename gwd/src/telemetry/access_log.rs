@@ -6,9 +6,11 @@
 use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, LazyLock};
+
+use policy::logged::{HashKey, LogForm, LoggedParameter, REDACTED};
 
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
@@ -121,7 +123,7 @@ impl Batch {
 
 impl Writer {
     /// True if the access log is enabled.
-    pub(crate) fn wanted(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.queue.is_some()
     }
 
@@ -208,10 +210,27 @@ fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Key of the hashes of this process.
+static HASH_KEY: LazyLock<HashKey> = LazyLock::new(HashKey::random);
+
+/// Text that the log shows in place of a value.
+pub(crate) fn hidden(form: LogForm, value: &str) -> String {
+    match form {
+        LogForm::Keep => value.to_owned(),
+        LogForm::Redact => REDACTED.to_owned(),
+        LogForm::Hash => HASH_KEY.hash(value),
+    }
+}
+
 /// Appends a query as a JSON string, with the values of credentials redacted. `secret` has the
-/// parameters of the bundle's schemes.
-pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
-    match policy::auth::redacted(query, secret, "REDACTED") {
+/// parameters of the bundle's schemes, `parameters` those of the operation with a form of their own.
+pub(crate) fn write_query(
+    query: &str,
+    secret: &[Box<str>],
+    parameters: &[LoggedParameter],
+    out: &mut Vec<u8>,
+) {
+    match policy::logged::shown_query(query, (secret, parameters), hidden) {
         None => write_text(query.as_bytes(), out),
         Some(shown) => write_text(shown.as_bytes(), out),
     }
@@ -248,7 +267,7 @@ mod tests {
     fn secrets_in_queries_are_not_shown() {
         let shown = |query: &str| {
             let mut out = Vec::new();
-            write_query(query, &["sid".into()], &mut out);
+            write_query(query, &["sid".into()], &[], &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(shown("a=1&b=\"2"), r#""a=1&b=\"2""#);

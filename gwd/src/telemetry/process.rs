@@ -1,22 +1,33 @@
 //! Counters of the whole process, and its resource usage as reported by the system.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use policy::auth::jwt::{Growth, TokenCache};
 
 /// Counters of rare events.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    shed: [AtomicU64; Shed::ALL.len()],
+    shed: [AtomicU64; LimitedResource::ALL.len()],
     pub(crate) panics: AtomicU64,
     pub(crate) log_dropped: AtomicU64,
     pub(crate) forced_closes: AtomicU64,
     pub(crate) lookalikes: AtomicU64,
     pub(crate) token_hits: AtomicU64,
     pub(crate) token_misses: AtomicU64,
+    pub(crate) tokens: TokenCaches,
+}
+
+/// Sizes of the token caches of all workers.
+#[derive(Debug, Default)]
+pub(crate) struct TokenCaches {
+    pub(crate) entries: AtomicI64,
+    pub(crate) bytes: AtomicI64,
+    pub(crate) evicted: AtomicU64,
 }
 
 /// Limited resource whose limit caused the rejection of a request or connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Shed {
+pub(crate) enum LimitedResource {
     /// Connections of one listener, or of the whole process.
     Connections,
     /// Connections of one client address.
@@ -35,7 +46,7 @@ pub(crate) enum Shed {
     UploadsPerAddress,
 }
 
-impl Shed {
+impl LimitedResource {
     const ALL: [Self; 10] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
@@ -66,16 +77,30 @@ impl Shed {
 }
 
 impl Counters {
-    pub(crate) fn shed(&self, what: Shed) {
+    pub(crate) fn shed(&self, what: LimitedResource) {
         self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts lookups in a token cache: hits and misses.
-    pub(crate) fn looked_up(&self, (hits, misses): (u64, u64)) {
-        for (count, more) in [(&self.token_hits, hits), (&self.token_misses, misses)] {
+    /// Counts the lookups in a worker's token cache since the last call, and the changes of its
+    /// size, which only lookups cause.
+    pub(crate) fn looked_up(&self, cache: &TokenCache) {
+        let (hits, misses) = cache.take_counts();
+        if hits | misses == 0 {
+            return;
+        }
+        let add = |count: &AtomicU64, more: u64| {
             if more > 0 {
                 count.fetch_add(more, Ordering::Relaxed);
             }
+        };
+        add(&self.token_hits, hits);
+        add(&self.token_misses, misses);
+        let growth = cache.take_growth();
+        if growth != Growth::default() {
+            let tokens = &self.tokens;
+            tokens.entries.fetch_add(growth.entries, Ordering::Relaxed);
+            tokens.bytes.fetch_add(growth.bytes, Ordering::Relaxed);
+            add(&tokens.evicted, growth.evicted);
         }
     }
 
@@ -91,8 +116,8 @@ impl Counters {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn sheds(&self) -> [(&'static str, u64); Shed::ALL.len()] {
-        Shed::ALL.map(|what| {
+    pub(crate) fn sheds(&self) -> [(&'static str, u64); LimitedResource::ALL.len()] {
+        LimitedResource::ALL.map(|what| {
             let shed = self.shed[what as usize].load(Ordering::Relaxed);
             (what.as_str(), shed)
         })
@@ -109,7 +134,7 @@ pub(crate) struct Usage {
     pub(crate) max_fds: f64,
 }
 
-/// Resource usage of the process. Values are 0 if `/proc` is not available.
+/// Reads the resource usage of the process. Values are 0 if `/proc` is not available.
 pub(crate) fn usage() -> Usage {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15 (utime and stime, in ticks) and 24 (rss, in pages) of proc_pid_stat(5). Here

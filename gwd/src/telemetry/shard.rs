@@ -12,6 +12,7 @@ use http::Method;
 use rustc_hash::FxHashMap;
 
 use crate::telemetry::names::UNMATCHED;
+use crate::telemetry::process::Counters;
 use crate::tls::accept::Outcome;
 
 /// Upper bounds of the histogram buckets in nanoseconds: OpenTelemetry's recommendation, and
@@ -166,7 +167,7 @@ pub(crate) enum NewSeries {
     Mirrored(u32, &'static str, Arc<AtomicU64>),
     /// Requests of policies and verifiers to other services, by policy kind or verifier kind and by
     /// outcome.
-    Questions(&'static str, &'static str, Arc<AtomicU64>),
+    PolicyCalls(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
@@ -182,6 +183,8 @@ type DecisionKey = (Arc<str>, &'static str);
 
 /// Counters of one worker.
 pub(crate) struct Shard {
+    /// Counters of the process for rare events.
+    pub(crate) process: Arc<Counters>,
     registry: mpsc::Sender<NewSeries>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
@@ -189,7 +192,7 @@ pub(crate) struct Shard {
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
     decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
     mirrored: RefCell<FxHashMap<(u32, &'static str), Arc<AtomicU64>>>,
-    asked: RefCell<FxHashMap<(&'static str, &'static str), Arc<AtomicU64>>>,
+    policy_calls: RefCell<FxHashMap<(&'static str, &'static str), Arc<AtomicU64>>>,
     retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
     handshakes: RefCell<FxHashMap<Outcome, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
@@ -198,10 +201,11 @@ pub(crate) struct Shard {
 // === impl Shard ===
 
 impl Shard {
-    pub(crate) fn new(registry: mpsc::Sender<NewSeries>) -> Self {
+    pub(crate) fn new(registry: mpsc::Sender<NewSeries>, process: &Arc<Counters>) -> Self {
         let active: Arc<[AtomicI64; METHODS.len()]> = Arc::default();
         let _ending = registry.send(NewSeries::Active(Arc::clone(&active)));
         Self {
+            process: Arc::clone(process),
             registry,
             requests: RefCell::default(),
             calls: RefCell::default(),
@@ -210,7 +214,7 @@ impl Shard {
             decisions: RefCell::default(),
             retries: RefCell::default(),
             mirrored: RefCell::default(),
-            asked: RefCell::default(),
+            policy_calls: RefCell::default(),
             handshakes: RefCell::default(),
             active,
         }
@@ -329,11 +333,11 @@ impl Shard {
     }
 
     /// Counts the outcome of a lookup that a step of a chain makes at another service.
-    pub(crate) fn count_lookup(&self, asker: &'static str, outcome: &'static str) {
-        let mut asked = self.asked.borrow_mut();
-        let count = asked.entry((asker, outcome)).or_insert_with(|| {
+    pub(crate) fn count_policy_call(&self, kind: &'static str, outcome: &'static str) {
+        let mut calls = self.policy_calls.borrow_mut();
+        let count = calls.entry((kind, outcome)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(NewSeries::Questions(asker, outcome, Arc::clone(&count)));
+            self.announce(NewSeries::PolicyCalls(kind, outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);

@@ -1,4 +1,4 @@
-//! Certificate chains with their private keys, checked before use, and authorities.
+//! Certificate chains with their private keys, checked before use, and CA certificates.
 
 use std::sync::Arc;
 
@@ -118,16 +118,16 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Reads all certificates of a PEM text as trusted authorities.
+/// Parses all certificates of a PEM text as trusted CA certificates.
 ///
 /// # Errors
-/// If there is no certificate, or one cannot be used.
+/// The text has no certificate, or a certificate cannot be used.
 pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots
             .add(certificate)
-            .map_err(|error| format!("an authority cannot be used: {error}"))?;
+            .map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
     }
     Ok(roots)
 }

@@ -19,16 +19,16 @@ use super::{PROVIDER, certs};
 pub(crate) struct Admission {
     /// Verifier of client certificates; `None` if no certificate is requested.
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// Trusted authorities of the verifier.
+    /// Trusted CA certificates of the verifier.
     pub(super) roots: Arc<RootCertStore>,
     /// Session tickets, encrypted with keys that change every few hours.
     pub(super) tickets: Arc<dyn ProducesTickets>,
 }
 
 impl Admission {
-    /// Reads authorities and, from a second value, certificate revocation lists (CRLs), all in PEM.
-    /// If there are CRLs, a client certificate is rejected unless CRLs cover every certificate of
-    /// its chain.
+    /// Reads CA certificates and, from a second value, certificate revocation lists (CRLs), all in
+    /// PEM. If there are CRLs, a client certificate is rejected unless CRLs cover every certificate
+    /// of its chain.
     ///
     /// # Errors
     /// The reason why a value cannot be used.

@@ -1,7 +1,7 @@
-//! TLS to upstreams: trusted authorities, the gateway's own certificate, and handshakes.
+//! TLS to upstreams: trusted CA certificates, the gateway's own certificate, and handshakes.
 //!
 //! A [`Connector`] is a TLS client configuration that all upstreams with the same settings share.
-//! Its certificates and authorities can be replaced at run time. Each replacement begins a new
+//! Its certificates and CA certificates can be replaced at run time. Each replacement begins a new
 //! round: connections of earlier rounds get no more requests, and sessions are not resumed across
 //! rounds.
 
@@ -27,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 use super::certs::{self, Pair};
 use super::{Cell, PROVIDER};
 
-/// Trusted authorities for certificates of upstreams.
+/// Trusted CA certificates for upstreams.
 pub(super) struct Roots(Arc<RootCertStore>);
 
 /// Protocols to offer by ALPN (RFC 7301), in order of preference.
@@ -46,15 +46,15 @@ pub(crate) struct Connector {
     /// Id of the connector, unique in the process.
     pub(crate) id: u64,
     sni: Option<Box<str>>,
-    /// Trusted authorities; `None` if certificates are not verified.
+    /// Trusted CA certificates; `None` if certificates are not verified.
     roots: Option<Arc<Cell<Roots>>>,
     own: Option<Arc<Cell<Pair>>>,
-    made: ArcSwap<Made>,
+    made: ArcSwap<ClientConfigs>,
 }
 
 /// Built TLS client configurations of one round. Each replacement of the configuration begins a new
 /// round.
-struct Made {
+struct ClientConfigs {
     /// Number of the round: 0 at first, incremented with each replacement of the configuration.
     round: u64,
     roots: Option<Arc<Roots>>,
@@ -65,7 +65,7 @@ struct Made {
 }
 
 /// TLS connection to an upstream, with the result of its handshake.
-pub(crate) struct Connected {
+pub(crate) struct TlsConnection {
     pub(crate) stream: Box<TlsStream<TcpStream>>,
     /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
@@ -76,11 +76,11 @@ pub(crate) struct Connected {
 // === impl Roots ===
 
 impl Roots {
-    /// Reads authorities in PEM. Without a value, reads those of the system, or of `SSL_CERT_FILE`
-    /// and `SSL_CERT_DIR` if set.
+    /// Reads CA certificates in PEM. Without a value, reads those of the system, or of
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` if set.
     ///
     /// # Errors
-    /// If there is no authority, or one cannot be used.
+    /// There is no CA certificate, or one cannot be used.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
             [] => system()?,
@@ -98,8 +98,8 @@ fn system() -> Result<RootCertStore, String> {
     match roots.is_empty() {
         false => Ok(roots),
         true => Err(match found.errors.first() {
-            Some(error) => format!("the system's authorities cannot be read: {error}"),
-            None => "the system has no authorities; name some with `tls.ca`".to_owned(),
+            Some(error) => format!("the system's CA certificates cannot be read: {error}"),
+            None => "the system has no CA certificates; configure some with `tls.ca`".to_owned(),
         }),
     }
 }
@@ -107,8 +107,8 @@ fn system() -> Result<RootCertStore, String> {
 // === impl Connector ===
 
 impl Connector {
-    /// Creates a connector from the settings of upstreams and the cells with the authorities and
-    /// the gateway's certificate.
+    /// Creates a connector from the settings of upstreams and the cells with the CA certificates
+    /// and the gateway's certificate.
     ///
     /// # Errors
     /// The reason why TLS cannot be configured with these values.
@@ -118,7 +118,7 @@ impl Connector {
         own: Option<Arc<Cell<Pair>>>,
     ) -> Result<Self, String> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let made = Made::new(
+        let made = ClientConfigs::new(
             0,
             roots.as_ref().map(|cell| cell.now()),
             own.as_ref().map(|cell| cell.now()),
@@ -132,7 +132,7 @@ impl Connector {
         })
     }
 
-    /// Applies replaced authorities and certificates, and begins a new round if there are any.
+    /// Applies replaced CA certificates and certificates, and begins a new round if there are any.
     ///
     /// # Errors
     /// The reason why the new values cannot be used. The previous configuration stays in use.
@@ -142,13 +142,13 @@ impl Connector {
         let own = self.own.as_ref().map(|cell| cell.now());
         if !same(before.roots.as_ref(), roots.as_ref()) || !same(before.own.as_ref(), own.as_ref())
         {
-            let made = Made::new(before.round + 1, roots, own)?;
+            let made = ClientConfigs::new(before.round + 1, roots, own)?;
             self.made.store(Arc::new(made));
         }
         Ok(())
     }
 
-    /// Number of times that the authorities or the gateway's certificate were replaced.
+    /// Number of times that the CA certificates or the gateway's certificate were replaced.
     pub(crate) fn round(&self) -> u64 {
         self.made.load().round
     }
@@ -167,7 +167,7 @@ impl Connector {
         host: &str,
         offer: Offer,
         stream: TcpStream,
-    ) -> io::Result<Connected> {
+    ) -> io::Result<TlsConnection> {
         let name = self.sni.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             let error = rustls::Error::UnsupportedNameType;
@@ -184,7 +184,7 @@ impl Connector {
         };
         let stream = TlsConnector::from(config).connect(name, stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Connected {
+        Ok(TlsConnection {
             stream: Box::new(stream),
             http2,
             round,
@@ -200,7 +200,7 @@ fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     }
 }
 
-impl Made {
+impl ClientConfigs {
     fn new(round: u64, roots: Option<Arc<Roots>>, own: Option<Arc<Pair>>) -> Result<Self, String> {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
             .with_protocol_versions(&[&TLS13, &TLS12])

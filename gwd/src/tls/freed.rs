@@ -1,4 +1,4 @@
-//! Allocator of the unit tests: it inspects freed blocks for secrets that a test names.
+//! Allocator of the unit tests: it inspects freed blocks for secrets named in a test.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 

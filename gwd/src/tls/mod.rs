@@ -1,10 +1,10 @@
-//! TLS to clients and upstreams: certificates and authorities that can be replaced at run time,
+//! TLS to clients and upstreams: certificates and CA certificates that can be replaced at run time,
 //! certificate selection, and handshakes.
 //!
-//! Values built from secrets (certificates, authorities) are in cells that belong to the process,
-//! one per set of secret references (release.md §7). Versions refer to cells, so that a replaced
-//! certificate takes effect in all versions, and a rollback never brings back an old one. A cell
-//! always has a valid value: new secrets are checked before they replace the value.
+//! Values built from secrets (certificates, CA certificates) are in cells that belong to the
+//! process, one per set of secret references (release.md §7). Versions refer to cells, so that a
+//! replaced certificate takes effect in all versions, and a rollback never brings back an old one.
+//! A cell always has a valid value: new secrets are checked before they replace the value.
 
 pub(crate) mod accept;
 mod certs;
@@ -58,7 +58,8 @@ pub(crate) enum Unusable {
 pub(crate) struct Store {
     pairs: Cells<(SecretRef, SecretRef), Pair>,
     admissions: Cells<Option<ir::ClientAuth>, Admission>,
-    /// Trusted authorities for upstreams. The key `None` stands for the system's authorities.
+    /// Trusted CA certificates for upstreams. The key `None` stands for the system's CA
+    /// certificates.
     roots: Cells<Option<SecretRef>, Roots>,
     connectors: RefCell<BTreeMap<ir::UpstreamTls, Arc<Connector>>>,
 }
@@ -96,8 +97,8 @@ pub(crate) struct TlsListener {
 // === impl Store ===
 
 impl Store {
-    /// Creates the TLS settings of a listener. Certificates and authorities that are not loaded yet
-    /// are loaded and checked.
+    /// Creates the TLS settings of a listener. Certificates and CA certificates that are not loaded
+    /// yet are loaded and checked.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -129,8 +130,8 @@ impl Store {
         TlsListener::new(certificates, admission, tls.min_version, http2).map(Arc::new)
     }
 
-    /// Returns the connector for the TLS settings of an upstream. Certificates and authorities that
-    /// are not loaded yet are loaded and checked.
+    /// Returns the connector for the TLS settings of an upstream. Certificates and CA certificates
+    /// that are not loaded yet are loaded and checked.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -171,7 +172,7 @@ impl Store {
         let mut roots = self.roots.borrow_mut();
         roots.retain(|_, cell| Arc::strong_count(cell) > 1);
         for cell in roots.values() {
-            cell.refresh("an authority of upstreams", Roots::load);
+            cell.refresh("a CA certificate for upstreams", Roots::load);
         }
         let mut pairs = self.pairs.borrow_mut();
         pairs.retain(|_, cell| Arc::strong_count(cell) > 1);
@@ -184,7 +185,7 @@ impl Store {
         for (asked, cell) in &*admissions {
             let mode = asked.as_ref().map(|one| one.mode);
             let before = cell.now();
-            cell.refresh("an authority of clients", |values| {
+            cell.refresh("a CA certificate for clients", |values| {
                 Admission::load(mode, values)
             });
             have_changed |= !Arc::ptr_eq(&before, &cell.now());
@@ -323,8 +324,9 @@ impl TlsListener {
         })
     }
 
-    /// Current TLS server configuration. After the authorities for clients were replaced, builds a
-    /// new one with new session tickets, so that no session is resumed under other authorities.
+    /// Current TLS server configuration. After the CA certificates for clients were replaced,
+    /// builds a new one with new session tickets, so that no session is resumed under other CA
+    /// certificates.
     fn config(&self) -> (Arc<Admission>, Arc<ServerConfig>) {
         let now = self.admission.now();
         let made = self.config.load();

@@ -67,7 +67,7 @@ impl Affinity {
         self.hash
     }
 
-    /// Index of the target that the request's cookie names.
+    /// Index of the target named by the request's cookie.
     pub(crate) fn target(&self) -> Option<usize> {
         self.target
     }

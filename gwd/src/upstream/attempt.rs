@@ -9,21 +9,22 @@ use policy::traffic::circuit_breaker::{self, Scope};
 
 use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
+use crate::message::sends::Sends;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker::Permit;
-use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, tell};
+use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, report};
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::http2::HEADER_LIST_SHARED_MAX;
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Outgoing, judge_connect};
+use crate::upstream::send::{Outgoing, charge, report_connect};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::Busy;
+use crate::upstream::sharing::{Sharing, is_large};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, CallError, Refused};
-use crate::upstream::{ExchangePermits, Looking, Tried};
+use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
 
 /// Request with the state of all its attempts.
 pub(super) struct Call<'a, 's> {
@@ -33,7 +34,7 @@ pub(super) struct Call<'a, 's> {
     pub(super) repeatable: bool,
     pub(super) head: &'a mut RequestHead,
     pub(super) sending: Sending<'a>,
-    pub(super) tried: Tried,
+    pub(super) tried: TriedTargets,
     /// Last reading of the clock, in nanoseconds. The clock is read at the start of an attempt, at
     /// its end, and after each failed connection attempt. The code reuses the reading until the
     /// next await.
@@ -44,6 +45,8 @@ pub(super) struct Call<'a, 's> {
     pub(super) replaced: u32,
     /// True if the request may be sent once more because a reused connection has died.
     pub(super) may_replace: bool,
+    /// True if the last attempt had an HTTP/2 connection for itself.
+    pub(super) is_exclusive: bool,
 }
 
 /// Idle connections that may be used.
@@ -71,22 +74,6 @@ pub(super) struct Reply {
     pub(super) response: transport::Answer,
     pub(super) lease: Lease,
     pub(super) target: usize,
-}
-
-/// Size from which a head may exceed the limit of a server, in bytes. The smallest usual limit is that
-/// of uWSGI, 4 KiB; the fields that gwd adds are not counted.
-const LARGE_HEAD: usize = 3 << 10;
-
-/// True if a head may exceed the limit of a server.
-pub(crate) fn is_large(head: &RequestHead) -> bool {
-    head_bytes(head) >= LARGE_HEAD
-}
-
-/// Size of a head over HTTP/1.1 without its method and version, in bytes.
-fn head_bytes(head: &RequestHead) -> usize {
-    let fields = head.headers.iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    head.target.as_str().len() + fields.sum::<usize>()
 }
 
 impl Reply {
@@ -130,11 +117,12 @@ impl<'s> Call<'_, 's> {
     }
 
     /// Outcome of an attempt for outlier detection and circuit breakers, as [`Sending::sign`].
-    /// `None` as well for a connection that broke after a large head: many servers close the
-    /// connection if a head exceeds their limit, so that a client decides about this failure.
+    /// `None` as well for a connection that broke after a large head or during an exchange that has
+    /// it for itself: servers close the connection if a client exceeds a limit, so that a client
+    /// decides about this failure.
     fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
         let sign = self.sending.sign(outcome, took_ns, now_ns)?;
-        let is_of_client = sign == Sign::Broken && is_large(self.head);
+        let is_of_client = sign == Sign::Broken && (self.is_exclusive || is_large(self.head));
         (!is_of_client).then_some(sign)
     }
 
@@ -147,7 +135,10 @@ impl<'s> Call<'_, 's> {
         let again = self.repeatable && self.may_replace;
         let again = again && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
-        let (lease, reused, target) = self.take_connection(reuse, record).await?;
+        let sends = source.sends(self.out.transfer);
+        let (lease, reused, target) = self.take_connection(reuse, sends, record).await?;
+        let sharing = self.sharing(target, sends);
+        self.is_exclusive = lease.is_shared() && sharing == Sharing::Exclusive;
         let reused = reused || lease.is_used();
         let permit = self.admit(target, source.is_streamed())?;
         let mut at = At {
@@ -194,21 +185,27 @@ impl<'s> Call<'_, 's> {
         self.ended(sent, at, began_ms)
     }
 
+    /// Use of a connection to a target by this request.
+    fn sharing(&self, target: usize, sends: Sends) -> Sharing {
+        let pool = &self.out.service.pools[target];
+        pool.sharing(self.head, sends, Some(self.out.cx.client))
+    }
+
     /// Takes a permit of the target's own circuit breaker, if it has one. `sends`: the client is
     /// still sending the request's body.
     fn admit(&self, target: usize, sends: bool) -> Result<Option<Permit<'s>>, Failure> {
-        let Some(fuse) = self.fuse() else {
+        let Some(settings) = self.breaker_settings() else {
             return Ok(None);
         };
         let host = &self.out.service.set.hosts[target];
-        let permit = host.breaker.admit(&fuse.numbers, self.now_ms(), sends);
+        let permit = host.breaker.admit(&settings.numbers, self.now_ms(), sends);
         permit.map(Some).map_err(circuit_open)
     }
 
     /// Settings of the circuit breaker of each target. `None` if targets have no breakers.
-    fn fuse(&self) -> Option<&'s circuit_breaker::Checked> {
-        let fuse = self.out.upstream.circuit_breaker.as_ref();
-        fuse.filter(|fuse| fuse.scope == Scope::Target)
+    fn breaker_settings(&self) -> Option<&'s circuit_breaker::Checked> {
+        let settings = self.out.upstream.circuit_breaker.as_ref();
+        settings.filter(|settings| settings.scope == Scope::Target)
     }
 
     /// Sends the request once more on another connection, because the reused connection was dead or
@@ -224,11 +221,17 @@ impl<'s> Call<'_, 's> {
         record.retried(&self.out.calls.shard, "reused_conn_reset");
         self.replaced += 1;
         record.tried(&service.set.endpoints[at.target]);
-        at.lease = match self.connect(at.target, error.wish()).await {
-            Ok(lease) => lease,
+        let sends = body.sends();
+        let sharing = self.sharing(at.target, sends);
+        let charge = at.lease.charge.take();
+        at.lease = match self.connect(at.target, (error.acceptable(), sharing)).await {
+            Ok(mut lease) => {
+                lease.charge = charge;
+                lease
+            }
             // The target cannot be reached: try another one.
             Err(_) => {
-                let (lease, _, other) = self.take_connection(Reuse::No, record).await?;
+                let (lease, _, other) = self.take_connection(Reuse::No, sends, record).await?;
                 at.permit = at.permit.take().filter(|_| other == at.target);
                 at.busy = service.set.hosts[other].busy();
                 at.target = other;
@@ -279,8 +282,8 @@ impl<'s> Call<'_, 's> {
         if outcome.as_ref().err().is_none_or(is_timeout) {
             self.out.leases.observe(took_ns, now_ns);
         }
-        if let (Some(permit), Some(fuse)) = (permit, self.fuse()) {
-            tell(permit, &fuse.numbers, sign, took_ns, now_ns, calls);
+        if let (Some(permit), Some(settings)) = (permit, self.breaker_settings()) {
+            report(permit, &settings.numbers, sign, took_ns, now_ns, calls);
         }
         outcome
     }
@@ -300,6 +303,7 @@ impl<'s> Call<'_, 's> {
             head: &mut outbound,
             body,
             fields: out.calls.spare_maps.take(),
+            client: Some(out.cx.client),
         };
         let begun = lease.begin(call);
         sending.in_time(sending.gate.clone(), begun)
@@ -310,13 +314,14 @@ impl<'s> Call<'_, 's> {
     async fn take_connection(
         &mut self,
         reuse: Reuse,
+        sends: Sends,
         record: &mut CallRecord,
     ) -> Result<(Lease, bool, usize), Failure> {
         let service = self.out.service;
         let mut last = None;
         let mut afresh = self.tried.is_empty();
         loop {
-            let looking = Looking {
+            let looking = TargetSelection {
                 upstream: self.out.upstream,
                 affinity: &self.affinity,
                 tried: &self.tried,
@@ -329,34 +334,31 @@ impl<'s> Call<'_, 's> {
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.no_target_failure()));
                 }
-                self.tried = Tried::default();
+                self.tried = TriedTargets::default();
                 continue;
             };
             let pool = &service.pools[target];
             record.tried(&service.set.endpoints[target]);
+            let sharing = self.sharing(target, sends);
+            let charge = charge(pool, sharing, Some(self.out.cx.client), self.out.calls)?;
             let idle = match reuse {
-                Reuse::Any => pool.checkout(true, looking.now_ms),
-                Reuse::Fresh => pool.checkout(false, looking.now_ms),
+                Reuse::Any => pool.checkout(sharing, true, looking.now_ms),
+                Reuse::Fresh => pool.checkout(sharing, false, looking.now_ms),
                 Reuse::No => None,
             };
-            // A server may end the connection because of a large head: no other request shares it.
-            let is_own = |lease: &Lease| {
-                lease.is_shared() && head_bytes(self.head) >= HEADER_LIST_SHARED_MAX
-            };
-            let shared = idle.as_ref().is_some_and(is_own);
-            if let Some(lease) = idle.filter(|_| !shared) {
+            if let Some(mut lease) = idle {
+                lease.charge = charge;
                 return Ok((lease, true, target));
             }
-            let wish = match shared {
-                true => Acceptable::Unused,
-                false => Acceptable::Any,
-            };
             record.connect_begins(self.out.calls.clock.now_ns());
-            let opened = self.connect(target, wish).await;
+            let opened = self.connect(target, (Acceptable::Any, sharing)).await;
             record.connect_ends(self.out.calls.clock.now_ns(), self.dialled_ns);
             self.look();
             match opened {
-                Ok(lease) => return Ok((lease, false, target)),
+                Ok(mut lease) => {
+                    lease.charge = charge;
+                    return Ok((lease, false, target));
+                }
                 Err(failure) if failure.kind == Kind::Overflow => return Err(failure),
                 Err(failure) if self.tried.is_last() => return Err(failure),
                 Err(failure) => last = Some(failure),
@@ -366,7 +368,11 @@ impl<'s> Call<'_, 's> {
     }
 
     /// Opens a connection within the time limit, or takes one that becomes usable in the meantime.
-    async fn connect(&mut self, target: usize, wish: Acceptable) -> Result<Lease, Failure> {
+    async fn connect(
+        &mut self,
+        target: usize,
+        acceptable: (Acceptable, Sharing),
+    ) -> Result<Lease, Failure> {
         let now_ms = self.now_ms();
         let until_ms = self.sending.ends_ms(now_ms);
         let Outgoing {
@@ -388,9 +394,9 @@ impl<'s> Call<'_, 's> {
         // The call is boxed, as are all rare calls in this file. Otherwise the future of every
         // exchange would reserve space for them.
         let ends = self.out.ends;
-        let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
+        let opened = Box::pin(connect(&service.pools[target], acceptable, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();
-        judge_connect(service, upstream, target, &opened, calls);
+        report_connect(service, upstream, target, &opened, calls);
         Ok(opened?)
     }
 }

@@ -3,17 +3,17 @@
 //!
 //! The deciding state is one atomic word, which is changed by compare-and-swap. It contains the
 //! circuit state, an epoch, the probes in progress and their successes while half open, and the
-//! consecutive failures while closed. A [`Permit`] belongs to the epoch in which it was granted; results of
-//! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
-//! a result.
+//! consecutive failures while closed. A [`Permit`] belongs to the epoch in which it was granted;
+//! results of earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange
+//! ends without a result.
 //!
 //! Clients that end their requests early, or that request slow operations, could occupy the probes
 //! as well. Each probe that ends without a result therefore raises the maximum of concurrent probes
-//! by one, up to [`ABANDONED_MAX`], until the breaker closes or opens: after a few such probes there
-//! is room for the requests of other clients. If probes do not end within the open time, one more
-//! is admitted. A failed probe opens the breaker at once, whatever the maximum.
+//! by one, up to [`ABANDONED_MAX`], until the breaker closes or opens: after a few such probes
+//! there is room for the requests of other clients. If probes do not end within the open time, one
+//! more is admitted. A failed probe opens the breaker at once, whatever the maximum.
 //!
-//! A request whose body the client is still sending is no probe: the client could hold it for as
+//! A request whose body the client is still sending is not a probe: the client could hold it for as
 //! long as it likes. While the breaker is half open, a separate number of such requests per second
 //! is admitted.
 
@@ -100,8 +100,8 @@ struct StateFields {
 }
 
 const FIELD: u64 = 0xfff;
-/// Maximum number of probes that are added to those of the settings: 64. It bounds the requests that a
-/// hanging upstream gets while its clients give up.
+/// Maximum number of probes that are added to those of the settings: 64. It bounds the requests
+/// that a hanging upstream gets while its clients give up.
 const ABANDONED_MAX: u64 = 64;
 const COUNT: u64 = 0xf_ffff;
 const EPOCH: u64 = 0xffff;
@@ -138,8 +138,8 @@ impl Breaker {
                     };
                 }
                 CircuitState::HalfOpen if word.has_room(most) => word.probing(word.probes + 1),
-                // The probes did not end in time: admit one more. The epoch stays, so that their late
-                // results count: timeouts of a hanging upstream open the breaker again.
+                // The probes did not end in time: admit one more. The epoch stays, so that their
+                // late results count: timeouts of a hanging upstream open the breaker again.
                 CircuitState::HalfOpen if now_ms >= until_ms => {
                     let longer_ms = now_ms + numbers.open_ms.max(1);
                     self.until_ms.store(longer_ms, Ordering::Release);
@@ -178,7 +178,7 @@ impl Breaker {
 
     /// Current circuit state. An open breaker counts as half open once its open time has passed,
     /// even if no request has arrived since.
-    pub(crate) fn stand(&self, now_ms: u64) -> CircuitState {
+    pub(crate) fn circuit_state(&self, now_ms: u64) -> CircuitState {
         match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
             CircuitState::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => {
                 CircuitState::HalfOpen

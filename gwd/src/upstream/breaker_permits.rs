@@ -26,7 +26,7 @@ pub(super) fn sign(kind: Kind) -> Option<Sign> {
     }
 }
 
-pub(crate) fn tell(
+pub(crate) fn report(
     permit: Permit<'_>,
     numbers: &Numbers,
     sign: Sign,
@@ -56,13 +56,13 @@ pub(super) fn circuit_open(open: Open) -> Failure {
 /// Reports a failed connection attempt to the target's own breaker. Requests take a permit of that
 /// breaker only after they have a connection, so a permit is taken here.
 pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_ms: u64) {
-    let fuse = upstream.circuit_breaker.as_ref();
-    let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
+    let settings = upstream.circuit_breaker.as_ref();
+    let Some(settings) = settings.filter(|settings| settings.scope == Scope::Target) else {
         return;
     };
-    if let Ok(permit) = host.breaker.admit(&fuse.numbers, now_ms, false) {
+    if let Ok(permit) = host.breaker.admit(&settings.numbers, now_ms, false) {
         let chance = calls.random.next();
-        permit.ended(Ended::Failed, 0, &fuse.numbers, now_ms, chance);
+        permit.ended(Ended::Failed, 0, &settings.numbers, now_ms, chance);
     }
 }
 
@@ -71,11 +71,11 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_m
 pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
     let common = &out.service.common;
     let own = out.upstream.circuit_breaker.as_ref();
-    let own = own.is_none_or(|fuse| match fuse.scope {
-        Scope::Upstream => common.state.breaker.admits(&fuse.numbers, now_ms),
+    let own = own.is_none_or(|settings| match settings.scope {
+        Scope::Upstream => common.state.breaker.admits(&settings.numbers, now_ms),
         Scope::Target => {
             let mut hosts = out.service.set.hosts.iter();
-            hosts.any(|host| host.breaker.admits(&fuse.numbers, now_ms))
+            hosts.any(|host| host.breaker.admits(&settings.numbers, now_ms))
         }
     });
     let mut named = out.route.treatment.breakers.iter();
@@ -89,9 +89,9 @@ pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
 /// True if a breaker that the request passes is half open: the request may be a probe.
 pub(super) fn may_probe(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
     let common = &out.service.common;
-    let is_half_open = |breaker: &Breaker| breaker.stand(now_ms) == CircuitState::HalfOpen;
+    let is_half_open = |breaker: &Breaker| breaker.circuit_state(now_ms) == CircuitState::HalfOpen;
     let own = out.upstream.circuit_breaker.as_ref();
-    let own = own.is_some_and(|fuse| match fuse.scope {
+    let own = own.is_some_and(|settings| match settings.scope {
         Scope::Upstream => is_half_open(&common.state.breaker),
         Scope::Target => {
             let mut hosts = out.service.set.hosts.iter();
@@ -117,10 +117,10 @@ impl<'s> BreakerPermits<'s> {
         // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
         let own = out.upstream.circuit_breaker.as_ref();
-        let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
-        if let Some(fuse) = own {
-            let permit = common.state.breaker.admit(&fuse.numbers, now_ms, sends);
-            permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
+        let own = own.filter(|settings| settings.scope == Scope::Upstream);
+        if let Some(settings) = own {
+            let permit = common.state.breaker.admit(&settings.numbers, now_ms, sends);
+            permits.push((permit.map_err(circuit_open)?, &settings.numbers));
         }
         for named in &out.route.treatment.breakers {
             let mut known = common.breakers.iter();
@@ -143,7 +143,7 @@ impl<'s> BreakerPermits<'s> {
     ) {
         let Some(sign) = sign else { return };
         for (permit, numbers) in self.0 {
-            tell(permit, numbers, sign, took_ns, now_ns, out.calls);
+            report(permit, numbers, sign, took_ns, now_ns, out.calls);
         }
     }
 }

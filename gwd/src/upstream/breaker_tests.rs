@@ -27,7 +27,7 @@ fn opened() -> Breaker {
     for _ in 0..3 {
         fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
     }
-    assert_eq!(breaker.stand(0), CircuitState::Open);
+    assert_eq!(breaker.circuit_state(0), CircuitState::Open);
     breaker
 }
 
@@ -42,21 +42,21 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
         "at most two probes at a time"
     );
     drop(one);
-    // Its place, and one more.
+    // The permit of the first probe, and one more.
     let three = breaker.admit(&numbers(), 101, false).unwrap();
     let four = breaker.admit(&numbers(), 101, false).unwrap();
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
     assert!(breaker.admit(&numbers(), 102, false).is_err());
     drop(four);
     three.ended(Ended::Alive, 1, &numbers(), 103, 0);
-    assert_eq!(breaker.stand(0), CircuitState::Closed);
+    assert_eq!(breaker.circuit_state(0), CircuitState::Closed);
 }
 
 #[test]
 fn open_breaker_is_half_open_after_its_time_unused() {
     let breaker = opened();
-    assert_eq!(breaker.stand(99), CircuitState::Open);
-    assert_eq!(breaker.stand(100), CircuitState::HalfOpen);
+    assert_eq!(breaker.circuit_state(99), CircuitState::Open);
+    assert_eq!(breaker.circuit_state(100), CircuitState::HalfOpen);
     assert_eq!(breaker.transitions[1].load(Ordering::Relaxed), 0, "yet");
 }
 
@@ -66,7 +66,7 @@ fn late_results_of_slow_probes_count() {
     let slow = breaker.admit(&numbers(), 100, false).unwrap();
     let slow_too = breaker.admit(&numbers(), 100, false).unwrap();
     assert!(breaker.admit(&numbers(), 199, false).is_err());
-    // One more in each open time, however long the others take.
+    // Each further open time admits one more probe, even while earlier probes are running.
     let more = [200, 300].map(|now_ms| {
         let probe = breaker.admit(&numbers(), now_ms, false).unwrap();
         assert!(breaker.admit(&numbers(), now_ms + 99, false).is_err());
@@ -74,7 +74,7 @@ fn late_results_of_slow_probes_count() {
     });
     drop(slow_too);
     fail(slow, 399);
-    assert_eq!(breaker.stand(399), CircuitState::Open);
+    assert_eq!(breaker.circuit_state(399), CircuitState::Open);
     drop(more);
 }
 
@@ -101,7 +101,7 @@ fn request_begun_before_opening_changes_nothing() {
         fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
     }
     late.ended(Ended::Alive, 1, &numbers(), 1, 0);
-    assert_eq!(breaker.stand(0), CircuitState::Open);
+    assert_eq!(breaker.circuit_state(0), CircuitState::Open);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn share_counts_from_min_requests_within_its_window() {
         one(Ended::Failed, now_ms);
     }
     assert_eq!(
-        breaker.stand(0),
+        breaker.circuit_state(0),
         CircuitState::Closed,
         "three results are fewer than the minimum"
     );
@@ -130,14 +130,14 @@ fn share_counts_from_min_requests_within_its_window() {
     }
     one(Ended::Failed, 2_030);
     assert_eq!(
-        breaker.stand(0),
+        breaker.circuit_state(0),
         CircuitState::Closed,
         "results before the window do not count"
     );
     for now_ms in [2_040, 2_050] {
         one(Ended::Failed, now_ms);
     }
-    assert_eq!(breaker.stand(0), CircuitState::Open, "3 of 6");
+    assert_eq!(breaker.circuit_state(0), CircuitState::Open, "3 of 6");
 }
 
 /// Sends one request in each tenth of the window. All ten count; in the eleventh tenth, the first
@@ -159,13 +159,13 @@ fn every_tenth_of_the_window_counts() {
         fail_at(&breaker, tenth * 100);
     }
     assert_eq!(
-        breaker.stand(800),
+        breaker.circuit_state(800),
         CircuitState::Closed,
         "nine failures of the ten required"
     );
     fail_at(&breaker, 900);
     assert_eq!(
-        breaker.stand(900),
+        breaker.circuit_state(900),
         CircuitState::Open,
         "ten failures of the ten required"
     );
@@ -176,13 +176,13 @@ fn every_tenth_of_the_window_counts() {
     }
     fail_at(&late, 1_000);
     assert_eq!(
-        late.stand(1_000),
+        late.circuit_state(1_000),
         CircuitState::Closed,
         "the failure in the first tenth is too old"
     );
     fail_at(&late, 1_010);
     assert_eq!(
-        late.stand(1_010),
+        late.circuit_state(1_010),
         CircuitState::Open,
         "ten failures within the last second"
     );
@@ -202,7 +202,7 @@ fn slow_answers_open_the_breaker() {
             let permit = breaker.admit(&numbers, 0, false).unwrap();
             permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
         }
-        breaker.stand(0)
+        breaker.circuit_state(0)
     };
     assert_eq!(stand_after([51, 60]), CircuitState::Open);
     assert_eq!(
@@ -389,7 +389,7 @@ proptest! {
                 }
                 Event::Pass(ms) => now_ms += ms,
             }
-            prop_assert_eq!(breaker.stand(0), model.stand);
+            prop_assert_eq!(breaker.circuit_state(0), model.stand);
         }
         // In the end, the breaker must always close again.
         drop(out);
@@ -399,7 +399,7 @@ proptest! {
                 permit.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
             }
         }
-        prop_assert_eq!(breaker.stand(0), CircuitState::Closed);
+        prop_assert_eq!(breaker.circuit_state(0), CircuitState::Closed);
     }
 }
 
@@ -408,18 +408,18 @@ fn unfinished_uploads_are_admitted_by_rate() {
     let breaker = opened();
     let held = [100, 150].map(|now_ms| breaker.admit(&numbers(), now_ms, true).unwrap());
     assert_eq!(breaker.admit(&numbers(), 160, true).unwrap_err(), open(840));
-    // Admitted uploads take no place of a probe.
+    // Admitted uploads do not count as probes.
     let probe = breaker.admit(&numbers(), 160, false).unwrap();
     let later = breaker.admit(&numbers(), 1_000, true).unwrap();
     drop(held);
     probe.ended(Ended::Alive, 1, &numbers(), 1_010, 0);
-    assert_eq!(breaker.stand(1_010), CircuitState::HalfOpen);
+    assert_eq!(breaker.circuit_state(1_010), CircuitState::HalfOpen);
     later.ended(Ended::Alive, 1, &numbers(), 1_020, 0);
-    assert_eq!(breaker.stand(1_020), CircuitState::Closed);
+    assert_eq!(breaker.circuit_state(1_020), CircuitState::Closed);
 }
 
-/// Lets `clients` hold all places of a half-open breaker for 14 ms at a time and then leave. Returns
-/// how many of 100 further requests, one each 10 ms, are refused.
+/// Lets `clients` hold all permits of a half-open breaker for 14 ms at a time and then leave.
+/// Returns how many of 100 further requests, one each 10 ms, are refused.
 fn refused_beside(clients: usize) -> usize {
     let numbers = Numbers {
         open_ms: 1_000,
@@ -452,7 +452,7 @@ fn refused_beside(clients: usize) -> usize {
             refused += usize::from(breaker.admit(&numbers, now_ms, false).is_err());
         }
     }
-    assert_eq!(breaker.stand(2_000), CircuitState::HalfOpen);
+    assert_eq!(breaker.circuit_state(2_000), CircuitState::HalfOpen);
     refused
 }
 
@@ -468,7 +468,7 @@ fn clients_that_leave_do_not_occupy_the_probes() {
 fn probes_that_do_not_end_make_room_for_others() {
     let breaker = opened();
     let mut held = Vec::new();
-    // Two clients take each place and never end. The open time is 100 ms.
+    // Two clients take each probe permit and never finish. The open time is 100 ms.
     for now_ms in (100..600).step_by(10) {
         while held.len() < 4
             && let Ok(permit) = breaker.admit(&numbers(), now_ms, false)
@@ -478,7 +478,7 @@ fn probes_that_do_not_end_make_room_for_others() {
     }
     let permit = breaker.admit(&numbers(), 600, false).unwrap();
     fail(permit, 601);
-    assert_eq!(breaker.stand(601), CircuitState::Open);
+    assert_eq!(breaker.circuit_state(601), CircuitState::Open);
     // The next half-open period begins with the configured number.
     let reopened = 601 + 400;
     let _two = [(); 2].map(|()| breaker.admit(&numbers(), reopened, false).unwrap());

@@ -13,13 +13,14 @@ use crate::limits::descriptors;
 use crate::message::failure::{Failure, Kind};
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Slot, in_time};
-use crate::tls::connector::{Connected, Connector, Offer};
+use crate::tls::connector::{Connector, Offer, TlsConnection};
 use crate::upstream::address::Address;
 use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::http2;
 use crate::upstream::pool::queue::{Acceptable, Acquired};
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
+use crate::upstream::sharing::Sharing;
 use crate::upstream::socket::{UpstreamSocket, Wire};
 
 /// Time after which a connection attempt that ends with the request's time limit counts against the
@@ -70,7 +71,7 @@ pub(crate) struct Times<'a> {
 }
 
 /// Reason why a request got no connection.
-pub(crate) enum Missed {
+pub(crate) enum NoConnection {
     /// The connection attempt failed, which counts against the host.
     Failed(Failure),
     /// The attempt ended with the request's `timeout`, before the connect timeout. It counts
@@ -85,19 +86,26 @@ pub(crate) enum Missed {
 /// existing one becomes usable first, for example while the request waits for a permit.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
-    wish: Acceptable,
+    (acceptable, sharing): (Acceptable, Sharing),
     ends: Ends,
     times: &Times<'_>,
-) -> Result<Lease, Missed> {
+) -> Result<Lease, NoConnection> {
+    let permit = pool.permit(acceptable, sharing);
     if !pool.shares() {
-        return connect_on(pool.permit(wish), pool, ends, times).await;
+        return connect_on(permit, pool, sharing, ends, times).await;
     }
-    let behind = match wish {
+    let behind = match acceptable {
         Acceptable::Any => 0,
         Acceptable::Unused | Acceptable::Own => pool.made(),
     };
+    if sharing == Sharing::Exclusive {
+        return match pool.share(sharing, behind) {
+            Some(lease) => Ok(lease),
+            None => connect_on(permit, pool, sharing, ends, times).await,
+        };
+    }
     let opening = loop {
-        if let Some(lease) = pool.share(behind) {
+        if let Some(lease) = pool.share(sharing, behind) {
             return Ok(lease);
         }
         if let Some(opening) = pool.room.may_open() {
@@ -105,25 +113,25 @@ pub(crate) async fn connect(
         }
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
-            Some(Err(failure)) => return Err(Missed::Unasked(failure)),
+            Some(Err(failure)) => return Err(NoConnection::Unasked(failure)),
             // Report the connection limit: the request that opens the shared connection probably
             // waits for a permit, too.
-            None if !pool.has_permits() => return Err(none_free(pool)),
+            None if !pool.has_permits(sharing) => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
                     "the connection to {}, which another request opens, took longer than this request may wait",
                     pool.address
                 );
                 let failure = Failure::because(Kind::ConnectTimeout, &why);
-                return Err(Missed::Unasked(failure));
+                return Err(NoConnection::Unasked(failure));
             }
         }
     };
-    let opened = connect_on(pool.permit(wish), pool, ends, times).await;
-    if let Err(Missed::Failed(failure)) = &opened {
+    let opened = connect_on(permit, pool, sharing, ends, times).await;
+    if let Err(NoConnection::Failed(failure)) = &opened {
         opening.failed(failure);
         // Use a shared connection if one has become usable in the meantime.
-        if let Some(lease) = pool.share(behind) {
+        if let Some(lease) = pool.share(sharing, behind) {
             return Ok(lease);
         }
     }
@@ -135,11 +143,16 @@ pub(crate) async fn connect(
 async fn connect_on(
     permit: impl Future<Output = Acquired>,
     pool: &Rc<Pool>,
+    sharing: Sharing,
     ends: Ends,
     times: &Times<'_>,
-) -> Result<Lease, Missed> {
-    let (permit, waited) = match times.wait(permit).await {
-        Some(Acquired::New { permit, waited }) => (permit, waited),
+) -> Result<Lease, NoConnection> {
+    let (permit, waited, counted) = match times.wait(permit).await {
+        Some(Acquired::New {
+            permit,
+            waited,
+            counted,
+        }) => (permit, waited, counted),
         Some(Acquired::Kept(lease)) => return Ok(lease),
         None => return Err(none_free(pool)),
     };
@@ -161,20 +174,21 @@ async fn connect_on(
         streams: pool.streams(),
         head_bytes_max: pool.head_bytes_max(),
         room: Rc::clone(&pool.room),
+        counted,
         memory: Arc::clone(&pool.memory),
     };
     let connection = http2::Connection::open(socket, bounds, &pool.gauge).await;
     let connection = connection
-        .map_err(|error| Missed::Failed(Failure::because(Kind::ConnectFailed, &error)))?;
-    Ok(pool.shared(connection, round))
+        .map_err(|error| NoConnection::Failed(Failure::because(Kind::ConnectFailed, &error)))?;
+    Ok(pool.shared(connection, sharing, round))
 }
 
-fn none_free(pool: &Pool) -> Missed {
+fn none_free(pool: &Pool) -> NoConnection {
     let most = pool.connections_max();
     let why = format_args!(
         "all {most} connections of the upstream (`limits.connections`) were in use during the request's `timeout`"
     );
-    Missed::Unasked(Failure::because(Kind::Overflow, &why))
+    NoConnection::Unasked(Failure::because(Kind::Overflow, &why))
 }
 
 /// Opens a connection to a host. Only this request uses the connection.
@@ -183,9 +197,12 @@ pub(crate) async fn open(
     ends: Ends,
     offer: Offer,
     times: &Times<'_>,
-) -> Result<Opened, Missed> {
-    match times.wait(pool.permit(Acceptable::Own)).await {
-        Some(Acquired::New { permit, waited }) => {
+) -> Result<Opened, NoConnection> {
+    match times
+        .wait(pool.permit(Acceptable::Own, Sharing::Exclusive))
+        .await
+    {
+        Some(Acquired::New { permit, waited, .. }) => {
             open_on(permit, waited, pool, ends, offer, times).await
         }
         Some(Acquired::Kept(_)) | None => Err(none_free(pool)),
@@ -201,7 +218,7 @@ async fn open_on(
     ends: Ends,
     offer: Offer,
     times: &Times<'_>,
-) -> Result<Opened, Missed> {
+) -> Result<Opened, NoConnection> {
     let dialled = dial(Dial {
         address: &pool.address,
         name: &pool.name,
@@ -220,14 +237,17 @@ async fn open_on(
             opened.socket.hold_permit(permit);
             Ok(opened)
         }
-        Some(Err(failure)) if failure.kind == Kind::Overflow => Err(Missed::Unasked(failure)),
-        Some(Err(failure)) => Err(Missed::Failed(failure)),
+        Some(Err(failure)) if failure.kind == Kind::Overflow => Err(NoConnection::Unasked(failure)),
+        Some(Err(failure)) => Err(NoConnection::Failed(failure)),
         None if left_ms >= times.connect_ms => {
             let why = format_args!(
                 "connecting to {} took longer than {} ms (`timeouts.connect`)",
                 pool.address, times.connect_ms
             );
-            Err(Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)))
+            Err(NoConnection::Failed(Failure::because(
+                Kind::ConnectTimeout,
+                &why,
+            )))
         }
         None => {
             let why = format_args!(
@@ -238,9 +258,11 @@ async fn open_on(
             // or if little time was left for the attempt.
             let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
             Err(match waited {
-                true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),
-                false if counts => Missed::Expired(Failure::because(Kind::ConnectTimeout, &why)),
-                false => Missed::Unasked(Failure::because(Kind::ConnectTimeout, &why)),
+                true => NoConnection::Unasked(Failure::because(Kind::Overflow, &why)),
+                false if counts => {
+                    NoConnection::Expired(Failure::because(Kind::ConnectTimeout, &why))
+                }
+                false => NoConnection::Unasked(Failure::because(Kind::ConnectTimeout, &why)),
             })
         }
     }
@@ -276,7 +298,9 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
             if purpose == Purpose::Request && descriptors::is_of_reserve(&stream) {
                 return Err(none_left());
             }
-            tell(&mut stream, header).await.map_err(not_reached)?;
+            send_proxy_header(&mut stream, header)
+                .await
+                .map_err(not_reached)?;
             return Ok(plain(Wire::Unix(stream)));
         }
         Address::Inet(address) => match purpose {
@@ -291,12 +315,14 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     // Disable Nagle's algorithm, which would delay small requests. Ignore an error: without the
     // option, requests are only delayed.
     let _delayed = stream.set_nodelay(true);
-    tell(&mut stream, header).await.map_err(not_reached)?;
+    send_proxy_header(&mut stream, header)
+        .await
+        .map_err(not_reached)?;
     let Some(tls) = tls else {
         return Ok(plain(Wire::Tcp(stream)));
     };
     let connected = tls.connect(name, offer, stream).await;
-    let Connected {
+    let TlsConnection {
         stream,
         http2,
         round,
@@ -314,7 +340,10 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
 }
 
 /// Sends the PROXY header, if there is one.
-async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -> io::Result<()> {
+async fn send_proxy_header(
+    stream: &mut (impl AsyncWrite + Unpin),
+    header: Option<Vec<u8>>,
+) -> io::Result<()> {
     match header {
         None => Ok(()),
         Some(header) => stream.write_all(&header).await,
@@ -333,10 +362,11 @@ impl Times<'_> {
 
 // === impl Missed ===
 
-impl From<Missed> for Failure {
-    fn from(missed: Missed) -> Self {
-        let (Missed::Failed(failure) | Missed::Expired(failure) | Missed::Unasked(failure)) =
-            missed;
+impl From<NoConnection> for Failure {
+    fn from(missed: NoConnection) -> Self {
+        let (NoConnection::Failed(failure)
+        | NoConnection::Expired(failure)
+        | NoConnection::Unasked(failure)) = missed;
         failure
     }
 }

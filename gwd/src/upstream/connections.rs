@@ -26,7 +26,7 @@ use crate::upstream::shared::State;
 const PATIENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
 /// just before the waiter joined the queue.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Connection count and waiters of one upstream.
 #[derive(Debug, Default)]
@@ -239,13 +239,20 @@ impl Connections {
         }
     }
 
-    /// Grants free permits to the waiters, the eldest first.
+    /// Grants free permits to the waiters, the eldest first. A waiter whose maximum is reached does
+    /// not hold up one with a greater maximum.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
-        while let Some(eldest) = queue.front()
-            && self.take(eldest.most)
-        {
-            eldest.tell(Grant::Permit);
-            queue.pop_front();
+        let mut at = 0;
+        let mut reached = None;
+        while let Some(waiter) = queue.get(at) {
+            let is_reached = reached.is_some_and(|reached| waiter.most <= reached);
+            if is_reached || !self.take(waiter.most) {
+                reached = reached.max(Some(waiter.most));
+                at += 1;
+                continue;
+            }
+            waiter.tell(Grant::Permit);
+            queue.remove(at);
             self.count(queue);
         }
     }

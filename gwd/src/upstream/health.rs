@@ -110,19 +110,19 @@ impl Checks {
         times: &ActiveTimes,
         now_ms: u64,
     ) -> Option<Verdict> {
-        let (says, count) = match &result {
+        let (verdict, count) = match &result {
             Ok(()) => (Verdict::Works, &self.passed),
             Err(_) => (Verdict::Fails, &self.failed),
         };
         count.fetch_add(1, Ordering::Relaxed);
         self.why.store(result.err().map(Arc::new));
         let before = self.verdict();
-        if says == before {
+        if verdict == before {
             self.against.store(0, Ordering::Relaxed);
             return None;
         }
         let against = self.against.load(Ordering::Relaxed).saturating_add(1);
-        let needed = match (before, says) {
+        let needed = match (before, verdict) {
             (Verdict::Unknown, _) => 1,
             (_, Verdict::Works) => times.healthy_after,
             (_, Verdict::Fails | Verdict::Unknown) => times.unhealthy_after,
@@ -132,11 +132,11 @@ impl Checks {
             return None;
         }
         self.against.store(0, Ordering::Relaxed);
-        if (before, says) == (Verdict::Fails, Verdict::Works) {
+        if (before, verdict) == (Verdict::Fails, Verdict::Works) {
             self.works_since_ms.store(now_ms, Ordering::Relaxed);
         }
-        self.verdict.store(says as u8, Ordering::Relaxed);
-        Some(says)
+        self.verdict.store(verdict as u8, Ordering::Relaxed);
+        Some(verdict)
     }
 
     /// Resets the verdict to unknown, because the host is no longer checked.
@@ -174,14 +174,14 @@ impl Check {
             let result = {
                 let _slot = slots.acquire().await;
                 let limit = Duration::from_millis(times.timeout_ms);
-                let way = probe::ProbeConnection {
+                let connection = probe::ProbeConnection {
                     endpoint: &self.endpoint,
                     tls: self.tls.as_deref(),
                     protocol: self.protocol,
                     proxy_protocol: self.proxy_protocol,
                     authority: &authority,
                 };
-                let asked = probe::ask(&self.active, way);
+                let asked = probe::ask(&self.active, connection);
                 let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
                 tokio::time::timeout(limit, asked)
                     .await
@@ -221,8 +221,8 @@ impl Check {
     }
 }
 
-/// Health checks that the upstreams require, one for each host. The slices are parallel: one
-/// element per upstream.
+/// Collects the health checks that the upstreams require, one for each host. The slices are
+/// parallel: one element per upstream.
 pub(crate) fn checks(
     upstreams: &[ir::Upstream],
     commons: &[Arc<Common>],
@@ -269,7 +269,7 @@ impl Prober {
             .name("health".into())
             .spawn(move || {
                 let local = tokio::task::LocalSet::new();
-                local.spawn_local(state_log::tell(states, clock));
+                local.spawn_local(state_log::log_changes(states, clock));
                 local.block_on(&runtime, follow(told, clock));
             })?;
         Ok(Self { wanted })

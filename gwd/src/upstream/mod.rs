@@ -9,7 +9,9 @@ pub(crate) mod breaker_permits;
 pub(crate) mod call_cx;
 pub(crate) mod call_record;
 pub(crate) mod connect;
+pub(crate) mod connection_shares;
 pub(crate) mod connections;
+mod gathering;
 mod head_start;
 pub(crate) mod health;
 pub(crate) mod hosts;
@@ -24,6 +26,7 @@ pub(crate) mod retry;
 pub(crate) mod send;
 mod sending;
 pub(crate) mod shared;
+pub(crate) mod sharing;
 pub(crate) mod slow;
 pub(crate) mod socket;
 mod source;
@@ -41,13 +44,13 @@ use policy::upstream::{AllUnhealthy, Unchecked};
 
 use crate::message::failure::{Failure, Kind};
 use crate::runtime::random::Random;
-use crate::tls::connector::Connector;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
 use crate::upstream::outlier::{Sign, Watch};
-use crate::upstream::pool::{Of, Pool};
+use crate::upstream::pool::{Pool, PooledUpstream};
 use crate::upstream::shared::{Busy, InFlight};
 
 /// Time for which other hosts are preferred after a connection attempt to a host failed: 1s.
@@ -71,51 +74,49 @@ pub(crate) struct Service {
 /// Counts and permits of an exchange at an upstream, returned when the response has ended.
 pub(crate) struct ExchangePermits {
     pub(crate) in_flight: Option<InFlight>,
+    /// Charge of the connection to its client.
+    pub(crate) charge: Option<ConnectionCharge>,
     _busy: Busy,
 }
 
 /// Targets that were tried for a request.
 #[derive(Default)]
-pub(crate) struct Tried {
+pub(crate) struct TriedTargets {
     targets: [u32; TRIED_MAX],
     count: usize,
 }
 
 /// Inputs for the choice of a target.
-pub(crate) struct Looking<'a> {
+pub(crate) struct TargetSelection<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) affinity: &'a Affinity,
-    pub(crate) tried: &'a Tried,
+    pub(crate) tried: &'a TriedTargets,
     pub(crate) random: &'a Random,
     pub(crate) now_ms: u64,
 }
 
 impl Service {
+    /// Creates the service of an upstream for one worker. Targets in `zone`, the zone of the
+    /// process, are preferred.
     pub(crate) fn new(
         calls: &CallCx,
-        upstream: &ir::Upstream,
+        of: &PooledUpstream<'_>,
         common: &Arc<Common>,
-        connector: Option<&Arc<Connector>>,
-        uid: u32,
+        zone: Option<&str>,
     ) -> Self {
+        let upstream = of.upstream;
         let set = common.set();
         let endpoints = set.endpoints.iter();
         let weights: Vec<u32> = endpoints.clone().map(|one| one.target.weight).collect();
         let pools = endpoints.zip(&set.hosts);
-        let of = Of {
-            upstream,
-            state: &common.state,
-            uid,
-            connector,
-        };
-        let pools = pools.map(|(one, host)| calls.pools.pool(calls, &of, one, host));
+        let pools = pools.map(|(one, host)| calls.pools.pool(calls, of, one, host));
         let pools: Box<[Rc<Pool>]> = pools.collect();
         let averages = pools.iter().map(|pool| Rc::clone(&pool.average));
         let (lb, offset) = (upstream.balance.lb, calls.random.next());
         Self {
             common: Arc::clone(common),
             balance: Balance::new(lb, &weights, offset, averages),
-            near: near(&set.endpoints, calls.zone.as_deref()),
+            near: near(&set.endpoints, zone),
             connect_timeout_ms: upstream.connect_timeout_ms,
             pools,
             set,
@@ -139,8 +140,8 @@ impl Service {
     /// Chooses the next target: one that is available and was not tried yet. A host to which a
     /// recent connection attempt failed is chosen only if there is no other, and not for a retry. A
     /// host that is not available is chosen only if the upstream's `all_unhealthy` allows it.
-    pub(crate) fn choose(&self, looking: &Looking<'_>) -> Option<usize> {
-        let Looking {
+    pub(crate) fn choose(&self, looking: &TargetSelection<'_>) -> Option<usize> {
+        let TargetSelection {
             upstream,
             affinity,
             tried,
@@ -151,13 +152,13 @@ impl Service {
         let watched = upstream.health.passive.is_some();
         let active = upstream.health.active.as_ref();
         let unchecked = active.map_or(Unchecked::Serve, |active| active.unchecked);
-        let fuse = upstream.circuit_breaker.as_ref();
-        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
+        let settings = upstream.circuit_breaker.as_ref();
+        let settings = settings.filter(|settings| settings.scope == Scope::Target);
         let works = |at: usize| {
             let host = &hosts[at];
             host.checks.admit(unchecked)
                 && !(watched && host.is_ejected(*now_ms))
-                && fuse.is_none_or(|fuse| host.breaker.admits(&fuse.numbers, *now_ms))
+                && settings.is_none_or(|settings| host.breaker.admits(&settings.numbers, *now_ms))
                 && !tried.has(at)
         };
         let proven = |at: usize| works(at) && !hosts[at].is_unreachable(*now_ms);
@@ -275,6 +276,7 @@ impl ExchangePermits {
     pub(crate) fn busy(busy: Busy) -> Self {
         Self {
             in_flight: None,
+            charge: None,
             _busy: busy,
         }
     }
@@ -282,7 +284,7 @@ impl ExchangePermits {
 
 // === impl Tried ===
 
-impl Tried {
+impl TriedTargets {
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }

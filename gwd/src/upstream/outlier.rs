@@ -202,7 +202,7 @@ impl Watch<'_> {
         if ours.is_err() || end_ms == 0 {
             return;
         }
-        self.judge_rates();
+        self.check_success_rates();
         for host in self.hosts {
             let tally = &host.tally;
             if !host.is_ejected(self.now_ms) {
@@ -219,7 +219,7 @@ impl Watch<'_> {
         clippy::cast_precision_loss,
         reason = "rates of requests within an interval"
     )]
-    fn judge_rates(&self) {
+    fn check_success_rates(&self) {
         let passive = self.passive;
         let seen = |host: &Host| {
             let total = u64::from(host.tally.total.load(Ordering::Relaxed));

@@ -2,11 +2,11 @@
 //!
 //! A pool outlives snapshots and host sets. Its key consists of the upstream's state id, the host's
 //! address and name, and the protocol settings. A new version therefore reuses the connections of
-//! the previous version, except connections with other settings. After certificates or authorities
-//! were replaced, older connections complete their exchanges and are not used again. Idle
-//! connections to a removed host are closed.
+//! the previous version, except connections with other settings. After certificates or CA
+//! certificates were replaced, older connections complete their exchanges and are not used again.
+//! Idle connections to a removed host are closed.
 //!
-//! Several exchanges share an HTTP/2 connection. An HTTP/1 connection becomes idle when request and
+//! Ordinary exchanges share an HTTP/2 connection ([`Sharing`]). An HTTP/1 connection becomes idle when request and
 //! response have ended without an error. It stays idle for at most the time for which the host
 //! probably keeps it open ([`lifespan`]).
 
@@ -15,17 +15,22 @@ pub(crate) mod queue;
 pub(crate) mod room;
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bundle::ir;
 use h2::ext::Protocol;
 use http::{HeaderValue, Request, Response};
-use policy::StateId;
+use policy::{RequestHead, StateId};
 use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 
 use crate::limits::budget::Memory;
+use crate::limits::crowding::ShareUsed;
 use crate::message::body::RequestBody;
+use crate::message::sends::Sends;
 use crate::runtime::clock::Clock;
 use crate::telemetry::shard::PoolGauge;
 use crate::tls::connector::{Connector, Offer};
@@ -33,11 +38,13 @@ use crate::upstream::ExchangePermits;
 use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::pool::lifespan::Lifespan;
 use crate::upstream::pool::room::Room;
 use crate::upstream::shared::{Host, State};
+use crate::upstream::sharing::Sharing;
 use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
@@ -47,7 +54,11 @@ const IDLE_MAX: usize = 1_024;
 
 /// All pools of a worker.
 #[derive(Default)]
-pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
+pub(crate) struct Pools {
+    by_key: RefCell<FxHashMap<Key, Rc<Pool>>>,
+    /// Notified when requests wait for a connection and this worker has an idle one.
+    pub(crate) wanted: Arc<Notify>,
+}
 
 /// Key of a pool: state id of the upstream, address and name of the host, protocol, PROXY protocol
 /// version, and id of the TLS connector.
@@ -61,7 +72,7 @@ type Key = (
 );
 
 /// Upstream whose hosts need pools.
-pub(crate) struct Of<'a> {
+pub(crate) struct PooledUpstream<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) state: &'a Arc<State>,
     /// Metric id of the upstream.
@@ -89,8 +100,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Connections that returned from an exchange and are each reserved for a waiter.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// HTTP/2 connections with their numbers. The first one with room is used.
-    shared: RefCell<Vec<(u64, http2::Connection)>>,
+    /// HTTP/2 connections. The first one that an exchange may use is used.
+    shared: RefCell<Vec<Shared>>,
     /// Number of shared connections that were opened so far.
     made: Cell<u64>,
     /// Maximum exchanges per shared connection, as last announced by the host, at most
@@ -109,6 +120,13 @@ pub(crate) struct Pool {
     pub(crate) gauge: Arc<PoolGauge>,
 }
 
+/// HTTP/2 connection that several exchanges use, at the same time or one after another.
+struct Shared {
+    number: u64,
+    sharing: Sharing,
+    connection: http2::Connection,
+}
+
 struct Idle {
     transport: Transport,
     /// Round of the TLS connector that opened the connection.
@@ -122,6 +140,8 @@ pub(crate) struct Lease {
     transport: Option<Transport>,
     /// Counts and permits that are returned at the end of the exchange.
     pub(crate) held: Option<ExchangePermits>,
+    /// Charge of the connection to its client.
+    pub(crate) charge: Option<ConnectionCharge>,
     pool: Rc<Pool>,
     /// Round of the TLS connector that opened the connection.
     round: u64,
@@ -141,11 +161,11 @@ impl Pools {
     pub(crate) fn pool(
         &self,
         calls: &CallCx,
-        of: &Of<'_>,
+        of: &PooledUpstream<'_>,
         endpoint: &Endpoint,
         host: &Arc<Host>,
     ) -> Rc<Pool> {
-        let Of {
+        let PooledUpstream {
             upstream,
             state,
             uid,
@@ -157,10 +177,10 @@ impl Pools {
         let id = tls.map(|tls| tls.id);
         let address_of = address.clone();
         let key = (upstream.state, address_of, name.into(), protocol, proxy, id);
-        let mut pools = self.0.borrow_mut();
+        let mut pools = self.by_key.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             let gauge = calls.shard.pool(*uid);
-            state.connections.0.join(&gauge, &calls.wanted);
+            state.connections.0.join(&gauge, &self.wanted);
             Rc::new(Pool {
                 address: address.clone(),
                 name: name.into(),
@@ -177,7 +197,7 @@ impl Pools {
                 shared: RefCell::default(),
                 made: Cell::new(0),
                 streams: Cell::new(http2::STREAMS_ASSUMED),
-                room: Room::new(state, &calls.wanted),
+                room: Room::new(state, &self.wanted),
                 declined: Cell::new(false),
                 idle_timeout_ms: Cell::default(),
                 lifespan: Lifespan::default(),
@@ -197,7 +217,7 @@ impl Pools {
     /// Closes connections that have been idle for too long or were closed by the peer. Drops pools
     /// that no version uses.
     pub(crate) fn sweep(&self, now_ms: u64) {
-        self.0.borrow_mut().retain(|_, pool| {
+        self.by_key.borrow_mut().retain(|_, pool| {
             pool.sweep(now_ms);
             let unused = pool.idle.borrow().is_empty() && pool.shared.borrow().is_empty();
             Rc::strong_count(pool) > 1 || !unused
@@ -210,9 +230,14 @@ impl Pools {
 impl Pool {
     /// Takes the connection that became idle last, or a share of an HTTP/2 connection.
     /// `repeatable`: true if the request may be sent again in case the connection is dead.
-    pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
+    pub(crate) fn checkout(
+        self: &Rc<Self>,
+        sharing: Sharing,
+        repeatable: bool,
+        now_ms: u64,
+    ) -> Option<Lease> {
         if self.protocol != ir::UpstreamProtocol::H1
-            && let Some(lease) = self.share(0)
+            && let Some(lease) = self.share(sharing, 0)
         {
             return Some(lease);
         }
@@ -253,6 +278,52 @@ impl Pool {
         }
     }
 
+    /// Use of a connection to the host by an exchange. A client that has worn out too many
+    /// connections shares none with others.
+    pub(crate) fn sharing(
+        &self,
+        head: &RequestHead,
+        sends: Sends,
+        client: Option<IpAddr>,
+    ) -> Sharing {
+        if !self.shares() {
+            return Sharing::Shared;
+        }
+        let shares = &self.state.connection_shares;
+        let wears_out =
+            || client.is_some_and(|client| shares.wears_out(client, self.connections()));
+        match Sharing::of(head, sends) {
+            Sharing::Shared if wears_out() => Sharing::Exclusive,
+            sharing => sharing,
+        }
+    }
+
+    /// Counts the connection for the client if the exchange has it for itself. `None` if it shares the
+    /// connection, or if no share applies. Over HTTP/1 without negotiation, the share of the requests
+    /// is that of the connections.
+    ///
+    /// # Errors
+    /// If the client has used up its share of the upstream's connections.
+    pub(crate) fn charge(
+        &self,
+        sharing: Sharing,
+        client: Option<IpAddr>,
+    ) -> Result<Option<ConnectionCharge>, ShareUsed> {
+        let is_alone = sharing == Sharing::Exclusive || !self.shares();
+        match client {
+            Some(client) if is_alone && self.protocol != ir::UpstreamProtocol::H1 => {
+                let shares = &self.state.connection_shares;
+                shares.charge_exclusive(client, self.connections())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Number of open connections of the upstream, and its maximum.
+    fn connections(&self) -> (u64, u64) {
+        (self.state.connections.0.open(), self.connections_max.get())
+    }
+
     /// Protocols to offer in a TLS handshake with the host.
     pub(crate) fn offer(&self) -> Offer {
         match self.protocol {
@@ -267,8 +338,8 @@ impl Pool {
         self.declined.set(!http2);
     }
 
-    /// Removes connections from the pool if certificates or authorities have been replaced since
-    /// they were opened. Their exchanges continue.
+    /// Removes connections from the pool if certificates or CA certificates have been replaced
+    /// since they were opened. Their exchanges continue.
     fn leave_behind(&self) {
         let Some(tls) = &self.tls else { return };
         let round = tls.round();
@@ -281,17 +352,36 @@ impl Pool {
     }
 
     /// Takes a share of an HTTP/2 connection that has room for another exchange. Only connections
-    /// with a number above `behind` are considered.
-    pub(crate) fn share(self: &Rc<Self>, behind: u64) -> Option<Lease> {
+    /// of the same `sharing` with a number above `behind` are considered.
+    pub(crate) fn share(self: &Rc<Self>, sharing: Sharing, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();
-        shared.retain(|(_, one)| one.is_ready());
-        if let Some((_, one)) = shared.first() {
-            self.streams.set(one.streams().min(http2::STREAMS_ASSUMED));
+        shared.retain(|one| !one.connection.is_done());
+        if let Some(one) = shared.first() {
+            let streams = one.connection.streams().min(http2::STREAMS_ASSUMED);
+            if self.streams.replace(streams) != streams {
+                self.state.streams.store(streams as u64, Ordering::Relaxed);
+            }
         }
-        let mut shared = shared.iter();
-        let roomy = shared.find(|(number, one)| *number > behind && one.has_room());
-        roomy.map(|(_, one)| self.lease(Transport::Http2(Box::new(one.clone())), self.round.get()))
+        let has_room = |connection: &http2::Connection| {
+            connection.is_ready()
+                && match sharing {
+                    Sharing::Shared => connection.has_room(),
+                    Sharing::Exclusive => connection.active() == 0,
+                }
+        };
+        let roomy = shared
+            .iter()
+            .find(|one| one.sharing == sharing && one.number > behind && has_room(&one.connection));
+        roomy.map(|one| self.lease_of(&one.connection, sharing))
+    }
+
+    fn lease_of(self: &Rc<Self>, connection: &http2::Connection, sharing: Sharing) -> Lease {
+        let connection = match sharing {
+            Sharing::Shared => connection.clone(),
+            Sharing::Exclusive => connection.reserve(),
+        };
+        self.lease(Transport::Http2(Box::new(connection)), self.round.get())
     }
 
     /// Number of shared connections that were opened so far.
@@ -299,19 +389,31 @@ impl Pool {
         self.made.get()
     }
 
-    /// Takes a new HTTP/1.1 connection into use.
+    /// Leases a new HTTP/1.1 connection, which only the lease may use.
     pub(crate) fn alone(self: &Rc<Self>, socket: UpstreamSocket, round: u64) -> Lease {
         let connection = http1::Connection::new(socket);
         self.lease(Transport::Http1(connection), round)
     }
 
-    /// Takes a new HTTP/2 connection into use, and adds it to the pool for other exchanges.
-    pub(crate) fn shared(self: &Rc<Self>, connection: http2::Connection, round: u64) -> Lease {
-        let lease = self.lease(Transport::Http2(Box::new(connection.clone())), round);
+    /// Leases a new HTTP/2 connection, and adds it to the pool for other exchanges. Does not add a
+    /// connection of an earlier TLS round.
+    pub(crate) fn shared(
+        self: &Rc<Self>,
+        connection: http2::Connection,
+        sharing: Sharing,
+        round: u64,
+    ) -> Lease {
+        let mut lease = self.lease_of(&connection, sharing);
+        lease.round = round;
         self.leave_behind();
         if round == self.round.get() {
-            self.made.set(self.made.get() + 1);
-            self.shared.borrow_mut().push((self.made.get(), connection));
+            let number = self.made.get() + 1;
+            self.made.set(number);
+            self.shared.borrow_mut().push(Shared {
+                number,
+                sharing,
+                connection,
+            });
         }
         lease
     }
@@ -339,6 +441,7 @@ impl Pool {
         Lease {
             transport: Some(transport),
             held: None,
+            charge: None,
             pool: Rc::clone(self),
             round,
             handed_on: false,
@@ -359,7 +462,7 @@ impl Pool {
         let open = self.state.connections.0.open();
         self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
-        shared.retain(|(_, one)| one.sweep(now_ms, limit_ms));
+        shared.retain(|one| one.connection.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
             let young = now_ms.saturating_sub(idle.since_ms) < idle_ms;
             let keep = young && idle.transport.is_ready();
@@ -418,9 +521,13 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
         protocol: Protocol,
+        client: IpAddr,
     ) -> Result<Response<http2::Answer>, CallError> {
         let answered = match self.transport.take() {
-            Some(Transport::Http2(connection)) => connection.tunnel(request, protocol).await,
+            Some(Transport::Http2(connection)) => {
+                let connection = connection.for_client(Some(client));
+                connection.tunnel(request, protocol).await
+            }
             Some(Transport::Http1(_)) | None => Err(http2::Error::NoTunnels),
         };
         answered.map_err(CallError::Http2)

@@ -43,19 +43,21 @@ pub(crate) struct ProbeConnection<'a> {
 ///
 /// # Errors
 /// The reason why the check failed.
-pub(crate) async fn ask(active: &Active, way: ProbeConnection<'_>) -> Result<(), String> {
-    let offer = match (active.kind, way.protocol) {
+pub(crate) async fn ask(active: &Active, connection: ProbeConnection<'_>) -> Result<(), String> {
+    let offer = match (active.kind, connection.protocol) {
         (ActiveKind::Grpc, _) => Offer::Http2,
         (_, UpstreamProtocol::H1) => Offer::Http1,
         (_, UpstreamProtocol::H2c | UpstreamProtocol::H2) => Offer::Http2,
         (_, UpstreamProtocol::Auto) => Offer::Either,
     };
-    let Endpoint { address, target } = way.endpoint;
-    let header = way.proxy_protocol.map(|version| header(version, None));
+    let Endpoint { address, target } = connection.endpoint;
+    let header = connection
+        .proxy_protocol
+        .map(|version| header(version, None));
     let opened = dial(Dial {
         address,
         name: &target.host,
-        tls: way.tls,
+        tls: connection.tls,
         offer,
         purpose: Purpose::Check,
         header,
@@ -67,17 +69,21 @@ pub(crate) async fn ask(active: &Active, way: ProbeConnection<'_>) -> Result<(),
     })?;
     match active.kind {
         ActiveKind::Tcp => Ok(()),
-        ActiveKind::Http => http(active, opened, &way).await,
-        ActiveKind::Grpc => grpc(active, opened, &way).await,
+        ActiveKind::Http => http(active, opened, &connection).await,
+        ActiveKind::Grpc => grpc(active, opened, &connection).await,
     }
 }
 
-async fn http(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Result<(), String> {
-    let host = active.host.as_deref().unwrap_or(way.authority);
+async fn http(
+    active: &Active,
+    opened: Opened,
+    connection: &ProbeConnection<'_>,
+) -> Result<(), String> {
+    let host = active.host.as_deref().unwrap_or(connection.authority);
     if opened.http2 {
-        let target = format!("{}://{host}{}", way.scheme(), active.path);
+        let target = format!("{}://{host}{}", connection.scheme(), active.path);
         let request = request(active, Method::GET, &target, Empty::<Bytes>::new())?;
-        let answered = async |answer| judge(active, answer).await;
+        let answered = async |answer| check_response(active, answer).await;
         return ask_http2(opened.socket, request, answered).await;
     }
     let request = request(active, Method::GET, &active.path, Empty::<Bytes>::new());
@@ -87,7 +93,7 @@ async fn http(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Res
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await;
-        judge(active, answer.map_err(|error| broken(&error))?).await
+        check_response(active, answer.map_err(|error| broken(&error))?).await
     };
     alongside(connection, exchange).await
 }
@@ -96,7 +102,7 @@ async fn http(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Res
 async fn ask_http2<B>(
     socket: UpstreamSocket,
     request: Request<B>,
-    judge: impl AsyncFnOnce(Response<Incoming>) -> Result<(), String>,
+    check: impl AsyncFnOnce(Response<Incoming>) -> Result<(), String>,
 ) -> Result<(), String>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
@@ -105,13 +111,13 @@ where
     let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await;
-        judge(answer.map_err(|error| broken(&error))?).await
+        check(answer.map_err(|error| broken(&error))?).await
     };
     alongside(connection, exchange).await
 }
 
 /// Checks the status of a response, and its body if the check has `body`.
-async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String> {
+async fn check_response(active: &Active, answer: Response<Incoming>) -> Result<(), String> {
     let status = answer.status().as_u16();
     if !active.statuses.contains(&status) {
         return Err(format!("it answered {status}"));
@@ -126,15 +132,22 @@ async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String
     }
 }
 
-async fn grpc(active: &Active, opened: Opened, way: &ProbeConnection<'_>) -> Result<(), String> {
-    let host = active.host.as_deref().unwrap_or(way.authority);
-    let target = format!("{}://{host}/grpc.health.v1.Health/Check", way.scheme());
+async fn grpc(
+    active: &Active,
+    opened: Opened,
+    connection: &ProbeConnection<'_>,
+) -> Result<(), String> {
+    let host = active.host.as_deref().unwrap_or(connection.authority);
+    let target = format!(
+        "{}://{host}/grpc.health.v1.Health/Check",
+        connection.scheme()
+    );
     let asked = Full::new(Bytes::from_static(&WHOLE_SERVER));
     let mut request = request(active, Method::POST, &target, asked)?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
-    ask_http2(opened.socket, request, judge_grpc).await
+    ask_http2(opened.socket, request, check_grpc_status).await
 }
 
 impl ProbeConnection<'_> {
@@ -146,7 +159,7 @@ impl ProbeConnection<'_> {
     }
 }
 
-async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
+async fn check_grpc_status(answer: Response<Incoming>) -> Result<(), String> {
     let status = answer.status().as_u16();
     if status != 200 {
         return Err(format!("it answered {status}"));
@@ -160,7 +173,7 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
         Some(b"0") if is_serving(&message) => Ok(()),
         Some(b"0") => Err("its status is not SERVING".to_owned()),
         Some(other) => Err(format!("its grpc-status is {}", other.escape_ascii())),
-        None => Err("its answer has no grpc-status".to_owned()),
+        None => Err("its response has no grpc-status".to_owned()),
     }
 }
 

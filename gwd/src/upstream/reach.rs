@@ -23,7 +23,7 @@ pub(crate) struct Reach {
 
 /// Current series of failed connection attempts to a host.
 #[derive(Debug)]
-pub(crate) struct Unreached {
+pub(crate) struct FailureSeries {
     /// Number of consecutive failed attempts.
     pub(crate) attempts: u32,
     pub(crate) for_ms: u64,
@@ -52,9 +52,9 @@ impl Reach {
 
     /// Current series of failed attempts, or `None` if the last attempt succeeded or there was
     /// none.
-    pub(crate) fn wrong(&self, now_ms: u64) -> Option<Unreached> {
+    pub(crate) fn wrong(&self, now_ms: u64) -> Option<FailureSeries> {
         let last = self.last.load_full()?;
-        Some(Unreached {
+        Some(FailureSeries {
             attempts: self.failures.load(Ordering::Relaxed),
             for_ms: now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed)),
             last,
@@ -64,7 +64,7 @@ impl Reach {
 
 // === impl Unreached ===
 
-impl Unreached {
+impl FailureSeries {
     /// Reason of the last failure: a description with the address, if there is one.
     pub(crate) fn why(&self) -> &str {
         let told = self.last.why.as_deref();
@@ -79,7 +79,7 @@ impl Unreached {
             }
             Kind::TlsCertificate => {
                 "the certificate must name the target's host (or `tls.sni` of the upstream) and \
-come from an authority of `tls.ca` (without `tls.ca`: of this machine)"
+be issued by a CA of `tls.ca` (without `tls.ca`: by a CA that this machine trusts)"
             }
             Kind::TlsAlert(_) => {
                 "the host ended the TLS handshake: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"

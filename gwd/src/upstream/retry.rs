@@ -177,7 +177,7 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
 pub(crate) struct Again(Arc<State>);
 
 impl Again {
-    /// Takes a place in the retry budget. The budget is a fraction of the first attempts in
+    /// Takes a permit of the retry budget. The budget is a fraction of the first attempts in
     /// progress, but at least the configured minimum. Retries do not increase the budget.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
         let requests = state.requests.0.load(Ordering::Relaxed);

@@ -26,24 +26,26 @@ use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
 use crate::runtime::clock;
 use crate::runtime::deadlines::in_time;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::attempt::{Call, Reply};
 use crate::upstream::breaker_permits;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::call_record::CallRecord;
-use crate::upstream::connect::Missed;
+use crate::upstream::connect::NoConnection;
+use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::head_start::{HeadStart, head_start};
 use crate::upstream::outlier::Sign;
-use crate::upstream::pool::Lease;
+use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::Sending;
 use crate::upstream::shared::InFlight;
+use crate::upstream::sharing::Sharing;
 use crate::upstream::slow::{self, SlowShare, UploadCount, UploadShare};
 use crate::upstream::source::Source;
 use crate::upstream::transport;
-use crate::upstream::{Service, Tried};
+use crate::upstream::{Service, TriedTargets};
 
 /// Context of a request to an upstream, which all its attempts share.
 pub(crate) struct Outgoing<'a, 's> {
@@ -77,15 +79,7 @@ pub(crate) async fn send(
     record: &mut CallRecord,
 ) -> Result<Answered, Failure> {
     let retry = retry::of(out.route, out.upstream);
-    let source = Source::take(
-        body,
-        out.transfer,
-        out.calls,
-        retry,
-        expects_continue,
-        out.leases,
-    );
-    let source = source.await?;
+    let source = Source::take(body, out, retry, expects_continue).await?;
     let (source, count) = match source.is_streamed() && out.transfer.awaits_upload() {
         true => begin_upload(source, out).await?,
         false => (source, UploadCount::default()),
@@ -100,7 +94,7 @@ pub(crate) async fn send(
         Some(retry) => call.repeat(retry, &source, record).await,
         None => {
             let outcome = call.attempt(source, record).await;
-            if retry.is_some_and(|retry| wanted(retry, &outcome, call.repeatable).is_some()) {
+            if retry.is_some_and(|retry| retry_reason(retry, &outcome, call.repeatable).is_some()) {
                 call.cannot_repeat(record);
             }
             outcome
@@ -110,7 +104,7 @@ pub(crate) async fn send(
 }
 
 /// Reason for a retry, or `None` if the outcome is final.
-fn wanted(
+fn retry_reason(
     retry: &Checked,
     outcome: &Result<Reply, Failure>,
     repeatable: bool,
@@ -121,6 +115,12 @@ fn wanted(
     }
 }
 
+/// Maximum number of requests that the upstream receives at the same time.
+fn concurrent_requests(upstream: &ir::Upstream, service: &Service) -> u64 {
+    let streams = service.common.state.streams.load(Ordering::Relaxed);
+    upstream.concurrent_requests(streams)
+}
+
 /// Takes a permit for a request to the upstream. Fails if the upstream has reached its maximum.
 pub(crate) fn admit(
     upstream: &ir::Upstream,
@@ -129,7 +129,7 @@ pub(crate) fn admit(
 ) -> Result<InFlight, Failure> {
     let admitted = service.common.state.begin(
         upstream.limits.requests,
-        upstream.concurrent_requests(),
+        concurrent_requests(upstream, service),
         client,
     );
     admitted.ok_or(Failure::new(Kind::Overflow))
@@ -149,17 +149,40 @@ pub(crate) fn admit_client(
         return Ok(in_flight);
     }
     if in_flight.exceeds_share() {
-        calls.counters.shed(Shed::RequestsPerAddress);
+        calls
+            .shard
+            .process
+            .shed(LimitedResource::RequestsPerAddress);
         let why = "the client's address or network has used up its share of the upstream's permits";
         return Err(Failure::because(Kind::Overflow, &why));
     }
-    let most = Most::of_address(slow::most_of_address(upstream.concurrent_requests()));
+    let most = Most::of_address(slow::most_of_address(concurrent_requests(
+        upstream, service,
+    )));
     if calls.budgets.slow_addresses.has(client, most) {
-        calls.counters.shed(Shed::SlowDownloads);
+        calls.shard.process.shed(LimitedResource::SlowDownloads);
         let why = "the client's address has the maximum of slow requests to the upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
     Ok(in_flight)
+}
+
+/// Counts the connection for a client whose exchange has it for itself ([`Pool::charge`]).
+pub(crate) fn charge(
+    pool: &Pool,
+    sharing: Sharing,
+    client: Option<IpAddr>,
+    calls: &CallCx,
+) -> Result<Option<ConnectionCharge>, Failure> {
+    pool.charge(sharing, client).map_err(|_used| {
+        calls
+            .shard
+            .process
+            .shed(LimitedResource::RequestsPerAddress);
+        let why =
+            "the client's address or network has used up its share of the upstream's connections";
+        Failure::because(Kind::Overflow, &why)
+    })
 }
 
 /// Counts an unfinished upload. If the client's address has reached its limit, or a circuit breaker
@@ -170,7 +193,7 @@ async fn begin_upload(
 ) -> Result<(Source, UploadCount), Failure> {
     let share = UploadShare {
         state: &out.service.common.state,
-        requests_max: out.upstream.concurrent_requests(),
+        requests_max: concurrent_requests(out.upstream, out.service),
         addresses: &out.calls.budgets.upload_addresses,
         client: out.cx.client,
     };
@@ -188,7 +211,10 @@ async fn begin_upload(
         HeadStart::Refused => None,
     };
     count.ok_or_else(|| {
-        out.calls.counters.shed(Shed::UploadsPerAddress);
+        out.calls
+            .shard
+            .process
+            .shed(LimitedResource::UploadsPerAddress);
         let why = "the client's address has the maximum of unfinished uploads to the upstream";
         Failure::because(Kind::Overflow, &why)
     })
@@ -249,13 +275,13 @@ impl<'a, 's> Call<'a, 's> {
                 leases: out.leases,
                 slow: SlowShare {
                     state: &out.service.common.state,
-                    requests_max: out.upstream.concurrent_requests(),
+                    requests_max: concurrent_requests(out.upstream, out.service),
                     addresses: &out.calls.budgets.slow_addresses,
                     client: out.cx.client,
                 },
                 count,
             },
-            tried: Tried::default(),
+            tried: TriedTargets::default(),
             affinity: out.affinity(head),
             repeatable: retry::is_repeatable(head, out.route, retry),
             out,
@@ -264,10 +290,11 @@ impl<'a, 's> Call<'a, 's> {
             dialled_ns: None,
             replaced: 0,
             may_replace: true,
+            is_exclusive: false,
         }
     }
 
-    /// Makes attempts until the retry policy wants no further one. Returns the last outcome.
+    /// Makes attempts until no further retry is allowed. Returns the last outcome.
     async fn repeat(
         &mut self,
         retry: &Checked,
@@ -290,7 +317,7 @@ impl<'a, 's> Call<'a, 's> {
             // as an attempt.
             number += std::mem::take(&mut self.replaced);
             self.may_replace = u64::from(number) + 1 < retry.times.attempts;
-            let why = wanted(retry, &outcome, self.repeatable);
+            let why = retry_reason(retry, &outcome, self.repeatable);
             let why = why.filter(|_| u64::from(number) < retry.times.attempts);
             if why.is_some() && !source.is_repeatable() {
                 self.cannot_repeat(record);
@@ -391,21 +418,21 @@ impl<'a, 's> Call<'a, 's> {
 /// Reports the result of a connection attempt to the health tracking of the target. A failure
 /// because of missing resources in the gateway, or of waiting for other requests, does not count
 /// against the target.
-pub(crate) fn judge_connect<T>(
+pub(crate) fn report_connect<T>(
     service: &Service,
     upstream: &ir::Upstream,
     target: usize,
-    opened: &Result<T, Missed>,
+    opened: &Result<T, NoConnection>,
     calls: &CallCx,
 ) {
     let now_ms = calls.clock.now_ms();
     match opened {
         Ok(_) => service.reached(target),
-        Err(Missed::Failed(failure) | Missed::Expired(failure)) => {
+        Err(NoConnection::Failed(failure) | NoConnection::Expired(failure)) => {
             service.missed(target, failure, now_ms);
             service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
             breaker_permits::missed(upstream, &service.set.hosts[target], calls, now_ms);
         }
-        Err(Missed::Unasked(_)) => {}
+        Err(NoConnection::Unasked(_)) => {}
     }
 }

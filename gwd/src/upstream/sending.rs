@@ -11,10 +11,11 @@ use crate::message::pace::SLOW_MS;
 use crate::message::transfer::Transfer;
 use crate::message::upload::{Progress, Upload};
 use crate::runtime::deadlines::in_time;
-use crate::telemetry::process::Shed;
+use crate::telemetry::process::LimitedResource;
 use crate::upstream::attempt::Reply;
 use crate::upstream::breaker_permits::sign;
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::gathering::no_room_for_slow;
 use crate::upstream::outlier::Sign;
 use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
@@ -52,13 +53,6 @@ pub(super) struct Sending<'a> {
 
 /// Response, or the error with the request's body if the body was not sent.
 pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
-
-/// Failure of a slow upload if the `concurrency` policy of its key has no permit for another slow
-/// client.
-pub(super) fn no_room_for_slow() -> Failure {
-    let why = "the concurrency limit has no permit for another slow client";
-    Failure::because(Kind::UploadStalled, &why)
-}
 
 impl Sending<'_> {
     /// Creates the body to send in an attempt.
@@ -116,7 +110,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Deadline of all attempts together. If the deadline is not set yet, the time starts now.
+    /// Returns the deadline of all attempts together. The first call sets the deadline.
     fn all_ms(&mut self, now_ms: u64) -> u64 {
         let new_ms = now_ms.saturating_add(self.timeout_ms);
         *self.until_ms.get_or_insert(new_ms)
@@ -170,7 +164,7 @@ impl Sending<'_> {
             return Ok(true);
         }
         let Some(permit) = self.slow.take() else {
-            self.calls.counters.shed(Shed::SlowUploads);
+            self.calls.shard.process.shed(LimitedResource::SlowUploads);
             let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };

@@ -19,9 +19,11 @@ use crate::discovery::Discovery;
 use crate::limits::crowding;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
+use crate::upstream::connection_shares::ConnectionShares;
 use crate::upstream::connections::Connections;
 use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
+use crate::upstream::http2;
 use crate::upstream::outlier::Tally;
 use crate::upstream::reach::Reach;
 use crate::upstream::slow::SlowReader;
@@ -47,7 +49,7 @@ pub(crate) struct State {
     pub(crate) name: Box<str>,
     hosts: Mutex<Hosts>,
     /// Requests in progress, including retries and the waits before them.
-    pub(crate) requests: Padded<AtomicU64>,
+    pub(crate) requests: CacheAligned<AtomicU64>,
     /// Requests in progress that began while more than half of the permits were used, by client
     /// address and network. An address has the counters that its hashes select.
     crowding: NetworkCounts,
@@ -55,14 +57,18 @@ pub(crate) struct State {
     /// counter.
     hashing: std::hash::RandomState,
     /// Requests in progress whose clients have not yet sent the complete body.
-    pub(crate) unfinished: Padded<AtomicU64>,
+    pub(crate) unfinished: CacheAligned<AtomicU64>,
     /// Requests in progress whose clients send the body slowly.
-    pub(crate) slow: Padded<AtomicU64>,
+    pub(crate) slow: CacheAligned<AtomicU64>,
     /// Requests that wait for a connection.
-    pub(crate) pending: Padded<AtomicU64>,
-    pub(crate) connections: Padded<Connections>,
+    pub(crate) pending: CacheAligned<AtomicU64>,
+    pub(crate) connections: CacheAligned<Connections>,
+    pub(crate) connection_shares: Arc<ConnectionShares>,
+    /// Maximum concurrent streams on an HTTP/2 connection, as last announced by a host, at most
+    /// [`http2::STREAMS_ASSUMED`].
+    pub(crate) streams: AtomicU64,
     /// Retries in progress, or waiting to begin.
-    pub(crate) retries: Padded<AtomicU64>,
+    pub(crate) retries: CacheAligned<AtomicU64>,
     pub(crate) breaker: Breaker,
     /// Circuit breakers of policies at this upstream, by the id of the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
@@ -119,7 +125,7 @@ pub(crate) struct Host {
 /// false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Padded<T>(pub(crate) T);
+pub(crate) struct CacheAligned<T>(pub(crate) T);
 
 /// Request in progress at an upstream; counted until the end of its response, when this value is
 /// dropped.
@@ -199,14 +205,16 @@ impl State {
         Self {
             name: name.into(),
             hosts: Mutex::default(),
-            requests: Padded::default(),
+            requests: CacheAligned::default(),
             crowding: NetworkCounts::new(ADDRESSES),
             hashing: std::hash::RandomState::new(),
-            unfinished: Padded::default(),
-            slow: Padded::default(),
-            pending: Padded::default(),
-            connections: Padded::default(),
-            retries: Padded::default(),
+            unfinished: CacheAligned::default(),
+            slow: CacheAligned::default(),
+            pending: CacheAligned::default(),
+            connections: CacheAligned::default(),
+            connection_shares: ConnectionShares::new(),
+            streams: AtomicU64::new(http2::STREAMS_ASSUMED as u64),
+            retries: CacheAligned::default(),
             breaker: Breaker::default(),
             chain_breakers: Mutex::default(),
             ejecting: AtomicBool::new(false),

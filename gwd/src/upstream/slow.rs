@@ -1,5 +1,5 @@
-//! Limits on the part of an upstream's `limits.requests` that slow clients and unfinished uploads may
-//! use.
+//! Limits on the part of an upstream's `limits.requests` that slow clients and unfinished uploads
+//! may use.
 //!
 //! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
@@ -167,7 +167,7 @@ impl SlowReading {
         self.leases.borrow().become_fast();
     }
 
-    /// Ends the count, because the response has ended or waits for its upstream.
+    /// Stops counting the response as slow, because it has ended or waits for its upstream.
     pub(crate) fn ends(&self) {
         // The gateway never waited for the client.
         if self.until_ms.replace(0) == 0 {

@@ -4,20 +4,18 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use policy::traffic::retry::Checked;
 
 use crate::limits::buffered::Buffered;
 use crate::message::copies::Copies;
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
-use crate::message::pace::{Pace, SLOW_MS};
+use crate::message::sends::Sends;
 use crate::message::tee::Tee;
 use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
-use crate::runtime::deadlines::in_time;
-use crate::upstream::call_cx::CallCx;
-use crate::upstream::sending::no_room_for_slow;
+use crate::upstream::gathering::{BodyReader, BufferedBody, GATHERED_MAX, read_beginning};
+use crate::upstream::send::Outgoing;
 
 /// Body of a request to an upstream, for all its attempts.
 pub(super) enum Source {
@@ -34,30 +32,49 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Prepares the body of a request. If retries are possible, a body of known length is received
-    /// completely first. If the client waits for 100 (Continue), or the length is unknown, the body
+    /// Prepares the body of a request. If retries are possible or the request shares a connection, a
+    /// body of known length is received completely first. If the client waits for 100 (Continue), or the length is unknown, the body
     /// is streamed with a copy. If the body is too long, or memory is scarce, it is streamed
     /// without a copy.
     pub(super) async fn take(
         body: Incoming,
-        transfer: &Transfer,
-        calls: &CallCx,
+        out: &Outgoing<'_, '_>,
         retry: Option<&Checked>,
         expects_continue: bool,
-        leases: &policy::ConcurrencyPermits,
     ) -> Result<Self, Failure> {
+        let (transfer, calls, leases) = (out.transfer, out.calls, out.leases);
+        let is_shared = out.service.pools.iter().any(|pool| pool.shares());
         if body.is_end_stream() {
             return Ok(Self::None);
         }
         let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
+        let whole_max = match is_shared {
+            true => most.max(GATHERED_MAX),
+            false => most,
+        };
         let length = body.size_hint().exact();
-        let length = length.filter(|length| *length <= most && !expects_continue);
+        let is_whole = |length: &u64| *length <= whole_max && !expects_continue;
+        let length = length.filter(is_whole);
         let memory = &calls.budgets.memory;
         if let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) {
             return Ok(Self::Kept(
                 Box::pin(keep(body, transfer, room, leases)).await?,
             ));
         }
+        let is_gathered = is_shared && !expects_continue && body.size_hint().exact().is_none();
+        let body = match is_gathered && transfer.awaits_upload() {
+            false => body,
+            true => match Box::pin(read_beginning(body, transfer, memory, leases)).await? {
+                BufferedBody::Part(body) => body,
+                BufferedBody::Whole(bytes) => {
+                    if let Some(copies) = transfer.upload.take_copies() {
+                        copies.take(&bytes);
+                        copies.send();
+                    }
+                    return Ok(Self::Kept(bytes));
+                }
+            },
+        };
         let may_fit = body.size_hint().lower() <= most;
         if most == 0 || !may_fit {
             return Ok(Self::Stream {
@@ -112,6 +129,14 @@ impl Source {
         }
     }
 
+    /// Part of the body that the client determines after the head was sent.
+    pub(super) fn sends(&self, transfer: &Transfer) -> Sends {
+        match self {
+            Self::None | Self::Kept(_) => Sends::Nothing,
+            Self::Teed(_) | Self::Stream { .. } => transfer.sends(),
+        }
+    }
+
     /// True if the body is streamed.
     pub(super) const fn is_streamed(&self) -> bool {
         matches!(self, Self::Teed(_) | Self::Stream { .. })
@@ -131,48 +156,22 @@ async fn keep(
     room: Buffered,
     leases: &policy::ConcurrencyPermits,
 ) -> Result<Bytes, Failure> {
-    let mut is_slow = false;
     let mut whole = Vec::new();
     let copies = transfer.upload.take_copies();
-    let patience = &transfer.patience;
-    let mut pace = Pace::new(patience);
-    loop {
-        let until_ms = pace.waits(transfer.clock.now_ms());
-        let slow_at_ms = match is_slow {
-            true if leases.may_be_wanted() => transfer.clock.now_ms() + SLOW_MS,
-            true => u64::MAX,
-            false => pace.slow_at_ms(),
-        };
-        transfer.deadline.set(until_ms.min(slow_at_ms));
-        match in_time(&transfer.deadline, body.frame()).await {
-            None if slow_at_ms < until_ms => {
-                if !leases.become_slow() || leases.are_wanted() {
-                    return Err(no_room_for_slow());
-                }
-                is_slow = true;
-            }
-            None => return Err(Failure::new(Kind::UploadStalled)),
-            Some(None) => {
-                if let Some(copies) = copies {
-                    copies.send();
-                }
-                transfer.upload.is_through();
-                return Ok(room.hold(whole));
-            }
-            Some(Some(Err(error))) => {
-                return Err(Failure::because(Kind::of_client(&error), &error));
-            }
-            Some(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    let now_ms = transfer.clock.now_ms();
-                    pace.moved(data.len() as u64, now_ms, patience);
-                    transfer.upload.count(data.len() as u64);
-                    whole.extend_from_slice(data);
-                    if let Some(copies) = &copies {
-                        copies.take(data);
-                    }
-                }
+    let mut reading = BodyReader::new(transfer, leases);
+    while let Some(frame) = reading.next(&mut body).await? {
+        let frame = frame.map_err(|error| Failure::because(Kind::of_client(&error), &error))?;
+        if let Some(data) = frame.data_ref() {
+            reading.moved(data);
+            whole.extend_from_slice(data);
+            if let Some(copies) = &copies {
+                copies.take(data);
             }
         }
     }
+    if let Some(copies) = copies {
+        copies.send();
+    }
+    transfer.upload.is_through();
+    Ok(room.hold(whole))
 }

@@ -37,7 +37,7 @@ const CIRCUIT: usize = 2;
 type Line = (Level, &'static str, Value);
 
 /// Logs changes of all upstreams once per second. Never returns.
-pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
+pub(crate) async fn log_changes(states: Arc<States>, clock: Clock) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         looks.tick().await;
@@ -69,7 +69,7 @@ fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
 fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let wrong = host.reach.wrong(now_ms);
     match (
-        host.logged.turned(UNREACHED, wrong.is_some(), now_ms),
+        host.logged.has_changed(UNREACHED, wrong.is_some(), now_ms),
         wrong,
     ) {
         (true, Some(wrong)) => {
@@ -87,7 +87,7 @@ fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Li
 
 fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let left_ms = host.ejection_left_ms(now_ms);
-    if !host.logged.turned(EJECTED, left_ms.is_some(), now_ms) {
+    if !host.logged.has_changed(EJECTED, left_ms.is_some(), now_ms) {
         return;
     }
     let mut facts = facts();
@@ -109,8 +109,8 @@ fn circuit(
     facts: &dyn Fn() -> Value,
     lines: &mut Vec<Line>,
 ) {
-    let open = breaker.stand(now_ms) != CircuitState::Closed;
-    if !told.turned(CIRCUIT, open, now_ms) {
+    let open = breaker.circuit_state(now_ms) != CircuitState::Closed;
+    if !told.has_changed(CIRCUIT, open, now_ms) {
         return;
     }
     let mut facts = facts();
@@ -130,7 +130,7 @@ fn circuit(
 impl LoggedStates {
     /// Returns true if a state differs from the last logged state and may be logged again, and then
     /// stores it as logged.
-    fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
+    fn has_changed(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];
         let quiet = |at_ms: u64| now_ms < at_ms + QUIET_MS;
@@ -154,13 +154,13 @@ mod tests {
         let told = LoggedStates::default();
         let holds = |at: u64| at % 2 == 1;
         let told_at: Vec<u64> = (0..40)
-            .filter(|at| told.turned(EJECTED, holds(*at), at * 1_000))
+            .filter(|at| told.has_changed(EJECTED, holds(*at), at * 1_000))
             .collect();
         assert_eq!(told_at, [1, 12, 23, 34]);
         assert!(
-            told.turned(CIRCUIT, true, 40_000),
+            told.has_changed(CIRCUIT, true, 40_000),
             "each state is logged separately"
         );
-        assert!(!told.turned(CIRCUIT, true, 90_000));
+        assert!(!told.has_changed(CIRCUIT, true, 90_000));
     }
 }

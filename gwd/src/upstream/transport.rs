@@ -1,6 +1,7 @@
 //! Connection to an upstream, independent of the HTTP version.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{self, Failure, Kind};
-use crate::message::kept::Kept;
+use crate::message::kept::PrefixedBody;
 use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::socket::UpstreamSocket;
@@ -31,6 +32,8 @@ pub(crate) struct Call<'c, 'h> {
     pub(crate) body: RequestBody,
     /// Empty map to be filled with the fields of the response.
     pub(crate) fields: HeaderMap,
+    /// Address of the client. `None` for a request of the gateway itself.
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// Request with its connection, before it is sent.
@@ -71,7 +74,7 @@ pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),
     /// Body whose beginning was read earlier.
-    Kept(Box<Kept<Self>>),
+    Prefixed(Box<PrefixedBody<Self>>),
     /// The body has ended or was abandoned, and no longer owns the connection.
     Gone,
 }
@@ -87,8 +90,9 @@ impl Transport {
                 Begun::Http1(connection)
             }
             Self::Http2(connection) => {
+                let connection = connection.for_client(call.client);
                 let request = call.into_request();
-                Begun::Http2(Box::new((*connection, request)))
+                Begun::Http2(Box::new((connection, request)))
             }
         }
     }
@@ -168,7 +172,7 @@ impl CallError {
 
     /// Connections that are acceptable for sending the request again. Usually a new connection: the
     /// cause that closed this connection may also have closed others of the same age.
-    pub(crate) fn wish(&self) -> Acceptable {
+    pub(crate) fn acceptable(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,
             Self::Http1(_)
@@ -258,7 +262,7 @@ impl Incoming {
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
-            Self::Kept(mut kept) => kept.rest().take_transport(),
+            Self::Prefixed(mut kept) => kept.rest().take_transport(),
             Self::Http2(_) | Self::Gone => None,
         }
     }
@@ -268,7 +272,7 @@ impl Incoming {
         match self {
             Self::Http1(body) => body.send_upload(cx),
             Self::Http2(body) => body.send_upload(cx),
-            Self::Kept(kept) => kept.rest().send_upload(cx),
+            Self::Prefixed(kept) => kept.rest().send_upload(cx),
             Self::Gone => {}
         }
     }
@@ -277,7 +281,7 @@ impl Incoming {
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),
-            Self::Http2(_) | Self::Kept(_) | Self::Gone => None,
+            Self::Http2(_) | Self::Prefixed(_) | Self::Gone => None,
         }
     }
 }
@@ -297,7 +301,7 @@ impl Body for Incoming {
             Self::Http2(body) => body
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(CallError::Http2))),
-            Self::Kept(kept) => kept.poll(cx),
+            Self::Prefixed(kept) => kept.poll(cx),
             Self::Gone => Poll::Ready(None),
         }
     }
@@ -306,7 +310,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
-            Self::Kept(kept) => kept.is_end_stream(),
+            Self::Prefixed(kept) => kept.is_end_stream(),
             Self::Gone => true,
         }
     }
@@ -315,7 +319,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
-            Self::Kept(kept) => kept.size_hint(),
+            Self::Prefixed(kept) => kept.size_hint(),
             Self::Gone => SizeHint::with_exact(0),
         }
     }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use engine::forward::{self, Outbound};
 use h2::ext::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use policy::{RequestHead, Shown};
+use policy::{AdmittingCredentials, RequestHead};
 
 use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
+use crate::message::sends::Sends;
 use crate::message::websocket::Handshake;
 use crate::runtime::deadlines::in_time;
 use crate::tls::connector::Offer;
@@ -22,10 +23,10 @@ use crate::upstream::http2;
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Answered, Outgoing, admit_client, judge_connect};
+use crate::upstream::send::{Answered, Outgoing, admit_client, charge, report_connect};
 use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
-use crate::upstream::{ExchangePermits, Looking, Tried};
+use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
 
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
@@ -51,7 +52,7 @@ pub(crate) struct Switched {
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
     /// Credentials with which the client was admitted.
-    pub(crate) shown: Shown,
+    pub(crate) shown: AdmittingCredentials,
     /// Permits that are returned when the tunnel ends.
     pub(crate) held: ExchangePermits,
 }
@@ -79,7 +80,7 @@ pub(crate) async fn upgrade(
     record: &mut CallRecord,
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
-    let (way, target) = find(out, head, record).await?;
+    let (connection, target) = find(out, head, record).await?;
     let mut held = ExchangePermits::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
     let began_ms = record.begins(out.calls.clock.now_ns());
@@ -92,7 +93,7 @@ pub(crate) async fn upgrade(
         handshake,
         held,
     };
-    match way {
+    match connection {
         HandshakeConnection::Alone(opened) => asking.over_http1(opened, record).await,
         HandshakeConnection::Shared(lease) => asking.over_http2(lease, record).await,
     }
@@ -110,6 +111,7 @@ impl Asking<'_, '_> {
             head: &mut Outbound::whole(&head),
             body: RequestBody::Empty,
             fields: HeaderMap::new(),
+            client: Some(self.out.cx.client),
         };
         let response = in_time(deadline, lease.begin(call).answer(None))
             .await
@@ -132,15 +134,15 @@ impl Asking<'_, '_> {
 
     /// Sends an extended CONNECT. If it succeeds, the stream becomes the tunnel.
     async fn over_http2(
-        self,
+        mut self,
         mut lease: Lease,
         record: &mut CallRecord,
     ) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let expected = self.handshake.prepare_http2(&mut head.headers);
         let protocol = Protocol::from_static("websocket");
-        let deadline = &self.out.transfer.deadline;
-        let response = in_time(deadline, lease.tunnel(request(head), protocol))
+        let (deadline, client) = (&self.out.transfer.deadline, self.out.cx.client);
+        let response = in_time(deadline, lease.tunnel(request(head), protocol, client))
             .await
             .ok_or(Failure::new(Kind::Timeout))?
             .map_err(|error| error.failure())?;
@@ -148,7 +150,8 @@ impl Asking<'_, '_> {
         let (mut head, answer) = response.into_parts();
         match answer {
             Answer::Agreed(stream) => {
-                expected.tell(&mut head.headers);
+                expected.confirm_handshake(&mut head.headers);
+                self.held.charge = lease.charge.take();
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
             }
             Answer::Declined(body) => {
@@ -211,13 +214,13 @@ async fn find(
 ) -> Result<(HandshakeConnection, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = out.affinity(head);
-    let mut tried = Tried::default();
+    let mut tried = TriedTargets::default();
     let mut last = None;
     let began_ms = out.calls.clock.now_ms();
     let until_ms = began_ms.saturating_add(out.route.treatment.timeout_ms);
     while !tried.is_full() {
         let now_ms = out.calls.clock.now_ms();
-        let looking = Looking {
+        let looking = TargetSelection {
             upstream,
             affinity: &affinity,
             tried: &tried,
@@ -247,14 +250,20 @@ async fn find(
                 opened.map(HandshakeConnection::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
-                let opened = connect(pool, Acceptable::Any, out.ends, &times).await;
-                opened.map(HandshakeConnection::Shared)
+                let sharing = pool.sharing(head, Sends::Pieces, Some(out.cx.client));
+                let charge = charge(pool, sharing, Some(out.cx.client), out.calls)?;
+                let acceptable = (Acceptable::Any, sharing);
+                let opened = connect(pool, acceptable, out.ends, &times).await;
+                opened.map(|mut lease| {
+                    lease.charge = charge;
+                    HandshakeConnection::Shared(lease)
+                })
             }
         };
         record.connect_ends(out.calls.clock.now_ns(), times.dialled_ns.get());
-        judge_connect(service, upstream, target, &opened, out.calls);
+        report_connect(service, upstream, target, &opened, out.calls);
         match opened {
-            Ok(way) => return Ok((way, target)),
+            Ok(connection) => return Ok((connection, target)),
             Err(missed) => last = Some(missed.into()),
         }
         tried.add(target);

@@ -55,7 +55,7 @@ impl Ask {
     }
 }
 
-/// An identity service that answers every request with this status and these fields.
+/// Starts an identity service that answers every request with this status and these fields.
 fn answering(status: u16, fields: &'static str) -> Upstream {
     Upstream::start(move |_, stream| {
         let head = format!("HTTP/1.1 {status} Told\r\n{fields}content-length: 2\r\n\r\nno");
@@ -64,14 +64,14 @@ fn answering(status: u16, fields: &'static str) -> Upstream {
     })
 }
 
-/// An identity service that never answers.
+/// Starts an identity service that never answers.
 fn hanging() -> Upstream {
     Upstream::start(|_, _| Then::Leave)
 }
 
-fn questions(served: &Served, outcome: &str) -> f64 {
-    let labels = ["asker=\"forward_auth\"", &format!("outcome=\"{outcome}\"")];
-    served.metric("gwd_questions_total", &labels)
+fn policy_calls(served: &Served, outcome: &str) -> f64 {
+    let labels = ["kind=\"forward_auth\"", &format!("outcome=\"{outcome}\"")];
+    served.metric("gwd_policy_calls_total", &labels)
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn service_sees_the_request_and_its_fields_go_on() {
     assert_eq!(seen.field("x-user"), ["alice"]);
     assert!(seen.field("x_user").is_empty() && seen.field("x-other").is_empty());
     eventually("the answer is counted", || {
-        questions(&served, "answered") == 1.0
+        policy_calls(&served, "answered") == 1.0
     });
 }
 
@@ -171,7 +171,7 @@ fn outage_refuses_and_passes_only_if_open() {
                 true => assert_eq!(answer.text(), "main", "{outcome}"),
             }
             eventually("the outcome is counted", || {
-                questions(&served, outcome) == 1.0
+                policy_calls(&served, outcome) == 1.0
             });
         }
     }
@@ -240,7 +240,7 @@ fn equal_questions_are_asked_once_over_all_workers() {
     assert_eq!(other.join().unwrap(), 200);
     assert_eq!(identity.seen().len(), 2);
     eventually("shared answers are counted", || {
-        questions(&served, "joined") == 11.0
+        policy_calls(&served, "joined") == 11.0
     });
 }
 
@@ -271,7 +271,7 @@ fn admission_is_kept_for_equal_requests_only() {
     assert_eq!(cookie.status, 403);
     assert_eq!(identity.seen().len(), 4);
     eventually("cached answers are counted", || {
-        questions(&served, "kept") == 3.0
+        policy_calls(&served, "kept") == 3.0
     });
 }
 
@@ -363,7 +363,7 @@ fn open_breaker_of_the_service_is_an_outage() {
         // The first question opens the breaker; the others do not reach the service.
         assert_eq!(identity.seen().len(), 1, "{open}");
         eventually("all outcomes are counted", || {
-            questions(&served, "answered") + questions(&served, "circuit_open") == 3.0
+            policy_calls(&served, "answered") + policy_calls(&served, "circuit_open") == 3.0
         });
         let labels = ["upstream=\"identity\"", "http_response_status_code=\"500\""];
         let name = "http_client_request_duration_seconds_count";

@@ -156,7 +156,7 @@ fn order_without_a_waiting_client_is_not_run() {
     gwd.kill();
 }
 
-/// Copy of a command with another value for one argument.
+/// Replaces the argument `old` of a command with `new`.
 fn replace(command: &mut Command, old: &str, new: &str) {
     let mut fresh = Command::new(command.get_program());
     fresh.env_clear();

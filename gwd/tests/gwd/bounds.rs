@@ -75,8 +75,8 @@ fn connections_are_limited_for_each_address() {
     assert_eq!(status_elsewhere(gateway.address), "200");
 }
 
-/// Status of a GET from another client address. Every address in 127.0.0.0/8 belongs to the
-/// loopback interface.
+/// Sends a GET from another client address and returns the status. Every address in 127.0.0.0/8
+/// belongs to the loopback interface.
 fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let from: std::net::SocketAddr = "127.0.0.2:0".parse().unwrap();

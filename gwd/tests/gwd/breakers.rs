@@ -178,8 +178,8 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     assert!(start.elapsed() < Duration::from_millis(3_500));
 }
 
-/// Breaker of one failure that stays open for a second, opened by one failed request; then the
-/// upstream responds with 200.
+/// Starts a gateway whose breaker opens for one second at the first failure. Opens it with a failed
+/// request, and waits until it is half open. The upstream then responds with 200.
 fn half_open(scope: Scope) -> (Upstream, Served) {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);
@@ -253,9 +253,9 @@ fn time_of_a_slow_client_is_no_slow_call() {
     }
 }
 
-/// Upstream that gives each request half a second, as servers with a read timeout do, and then
-/// closes the connection without a response. Complete requests for `/fail` end in the same way at
-/// once, all others are answered.
+/// Starts an upstream that gives each request half a second, as servers with a read timeout do, and
+/// then closes the connection without a response. Complete requests for `/fail` end in the same way
+/// at once, all others are answered.
 fn impatient() -> std::net::SocketAddr {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

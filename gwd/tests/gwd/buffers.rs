@@ -29,7 +29,7 @@ fn nothing_waits(served: &Served) {
     eventually("no bytes are buffered", || buffered(served) == 0.0);
 }
 
-/// An upstream that answers with a body of this length.
+/// Starts an upstream that answers with a body of this length.
 fn large(bytes: usize) -> Upstream {
     Upstream::start(move |_, stream| {
         static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];
@@ -43,7 +43,8 @@ fn large(bytes: usize) -> Upstream {
     })
 }
 
-/// An HTTP/2 client with the largest flow-control windows, which reads nothing from its socket.
+/// Connects an HTTP/2 client with the largest flow-control windows, which reads nothing from its
+/// socket.
 fn greedy(address: SocketAddr) -> Raw {
     let mut raw = Raw::bare(address);
     // A small receive buffer, so that unread data stays in the gateway.

@@ -38,13 +38,15 @@ fn late_call_is_no_outage_for_equal_questions() {
         Then::Keep
     });
     let ask = Ask { open: true, ..ASK };
-    let served = ask.shop(&main, identity.address).serve();
+    let mut shop = ask.shop(&main, identity.address);
+    shop.ops[0].method = "POST";
+    let served = shop.serve();
     let public = served.address;
-    let leads = std::thread::spawn(move || fetch(public, "GET", "/asked", CALL));
+    let leads = std::thread::spawn(move || fetch(public, "POST", "/asked", CALL));
     eventually("the service gets the first request", || {
         identity.seen().len() == 1
     });
-    let joins = std::thread::spawn(move || get(public, "/asked").status);
+    let joins = std::thread::spawn(move || fetch(public, "POST", "/asked", "").status);
     assert!(is_late(&leads.join().unwrap()));
     eventually("the service gets the second request", || {
         identity.seen().len() == 2
@@ -81,11 +83,11 @@ fn late_call_counts_against_no_host() {
         say(stream, "content-length: 2\r\n", "ok");
         Then::Keep
     });
-    let mut shop = shop(upstream.address, vec![op("GET", "/slow"), op("GET", "/a")]);
+    let mut shop = shop(upstream.address, vec![op("POST", "/slow"), op("GET", "/a")]);
     fragile(&mut shop);
     let served = shop.serve();
     for _ in 0..3 {
-        assert!(is_late(&fetch(served.address, "GET", "/slow", CALL)));
+        assert!(is_late(&fetch(served.address, "POST", "/slow", CALL)));
     }
     assert_eq!(get(served.address, "/a").text(), "ok");
 }
@@ -95,10 +97,11 @@ fn late_call_is_no_failed_connect() {
     // A host that accepts connections and never sends a byte, so that the TLS handshake stalls.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut shop = behind(mute.local_addr().unwrap(), UpstreamTls::default());
+    shop.ops[0].method = "POST";
     fragile(&mut shop);
     let served = shop.serve();
     for _ in 0..3 {
-        assert!(is_late(&fetch(served.address, "GET", "/a", CALL)));
+        assert!(is_late(&fetch(served.address, "POST", "/a", CALL)));
     }
     assert_eq!(served.metric("gwd_circuit_state", &["main"]), 0.0);
 }
@@ -107,14 +110,15 @@ fn late_call_is_no_failed_connect() {
 fn late_call_fails_no_shared_connect() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut shop = behind(mute.local_addr().unwrap(), UpstreamTls::default());
+    shop.ops[0].method = "POST";
     shop.upstreams[0].protocol = bundle::ir::UpstreamProtocol::H2;
     let served = shop.serve_with(1, gwd::node::AccessLog::Off);
     let public = served.address;
-    let first = std::thread::spawn(move || fetch(public, "GET", "/a", CALL));
+    let first = std::thread::spawn(move || fetch(public, "POST", "/a", CALL));
     let (_one, _) = mute.accept().unwrap();
     let fields = "content-type: application/grpc\r\ngrpc-timeout: 60S\r\n";
     let mut second = Client::connect(public);
-    second.send(&format!("GET /a HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
+    second.send(&format!("POST /a HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
     eventually("both requests wait", || {
         served.metric("http_server_active_requests", &[]) == 2.0
     });

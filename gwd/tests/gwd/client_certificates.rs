@@ -24,7 +24,7 @@ fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Connection {
     ))
 }
 
-/// Head of a response.
+/// Reads the head of a response.
 fn head(connection: &mut Connection) -> String {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -33,7 +33,8 @@ fn head(connection: &mut Connection) -> String {
     head
 }
 
-/// Status of the response to a request, and its `Connection`.
+/// Sends a request and reads the response. Returns its status, and true if it closes the
+/// connection.
 fn ask(connection: &mut Connection) -> (String, bool) {
     let request = b"GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     connection.get_mut().write_all(request).unwrap();

@@ -43,7 +43,8 @@ fn with_numbers(
     encoded(name, &e.into_writer())
 }
 
-/// An upstream that sends half of its response, and the other half when the test sends a message.
+/// Starts an upstream that sends half of its response, and the other half when the test sends a
+/// message.
 fn halting() -> (Upstream, mpsc::Sender<()>) {
     let (open, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
@@ -214,7 +215,7 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
     drop(held);
 }
 
-/// An upstream whose response to `/big` has 64 MiB.
+/// Starts an upstream whose response to `/big` has 64 MiB.
 fn big() -> Upstream {
     Upstream::start(|request, stream| {
         use std::io::Write as _;
@@ -339,8 +340,8 @@ fn all_wait(served: &Served, count: u32) {
 }
 
 fn waits(served: &Served, outcome: &str) -> f64 {
-    let labels = ["asker=\"concurrency\"", &format!("outcome=\"{outcome}\"")];
-    served.metric("gwd_questions_total", &labels)
+    let labels = ["kind=\"concurrency\"", &format!("outcome=\"{outcome}\"")];
+    served.metric("gwd_policy_calls_total", &labels)
 }
 
 #[test]

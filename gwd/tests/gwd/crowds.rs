@@ -15,7 +15,7 @@ use crate::http2::{Http2, to};
 use crate::slow_clients::Files;
 use crate::world::{Process, World, numbered};
 
-/// Peak resident memory of a process, in bytes.
+/// Reads the peak resident memory of a process, in bytes.
 pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
@@ -277,7 +277,7 @@ fn stalled_handshakes_delay_nobody_for_long() {
     });
 }
 
-/// A server that passes each accepted connection to `serve`.
+/// Starts a server that passes each accepted connection to `serve`.
 pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

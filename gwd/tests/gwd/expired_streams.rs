@@ -33,7 +33,8 @@ fn ending(upstream: &Upstream, method: &'static str, of: impl Fn(Op) -> Op) -> S
     shop
 }
 
-/// A connection on which a request for a path was sent and the head of its response was read.
+/// Sends a request for a path on a new connection and reads the head of the response. Returns the
+/// connection.
 fn begun(served: &Served, request: &str, path: &str) -> Client {
     let mut client = Client::connect(served.address);
     client.send(&request.replace("/ws", path));
@@ -75,8 +76,8 @@ fn websocket_closes_when_its_credential_ends() {
     assert_eq!(again.answer().status, 401);
 }
 
-/// An upstream that begins a chunked response to each request, and ends the response when the test
-/// sends a message.
+/// Starts an upstream that begins a chunked response to each request, and ends the response when
+/// the test sends a message.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

@@ -97,8 +97,8 @@ fn upstream_timeout_begins_after_the_request_was_sent() {
     assert_eq!(client.answer().status, 200);
 }
 
-/// An upstream that answers one request per connection, and closes the connection as soon as the
-/// next request arrives.
+/// Starts an upstream that answers one request per connection, and closes the connection as soon as
+/// the next request arrives.
 fn rude() -> (Upstream, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -185,8 +185,8 @@ fn truncated_response_is_truncated_at_the_client() {
     );
 }
 
-/// An upstream repeats these bytes instead of a response. Returns the status and problem code that
-/// the client gets.
+/// Sends a request to an upstream that repeats these bytes instead of a response. Returns the
+/// status and problem code that the client gets.
 fn babble(said: &'static [u8]) -> (u16, String) {
     let upstream = Upstream::start(move |seen, stream| {
         if seen.line().contains("/fine") {

@@ -136,7 +136,7 @@ impl Raw {
         self.0.write_all(bytes).is_ok()
     }
 
-    /// Next frame, or `None` if the gateway has closed the connection.
+    /// Reads the next frame. `None` if the gateway has closed the connection.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.read(&mut head)?;
@@ -161,7 +161,8 @@ impl Raw {
         }
     }
 
-    /// First frame that fits the condition, or `None` if the gateway closes before.
+    /// Reads frames until one meets the condition, and returns it. `None` if the gateway closes the
+    /// connection before.
     pub(crate) fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next()?;
@@ -171,7 +172,8 @@ impl Raw {
         }
     }
 
-    /// Error code of the GOAWAY frame that ends the connection, or `None` if it ends without one.
+    /// Reads frames until the connection ends. Returns the error code of the GOAWAY frame. `None`
+    /// if the connection ends without one.
     pub(crate) fn goodbye(&mut self) -> Option<u32> {
         let code = self.find(|frame| frame.kind == GOAWAY)?.code();
         while self.next().is_some() {}

@@ -44,7 +44,7 @@ fn trailers_only(whole: &Whole) -> (u16, String) {
     (status(headers).parse().unwrap(), message)
 }
 
-/// An upstream that answers with a message and these trailers, chunked.
+/// Starts an upstream that answers with a message and these trailers, chunked.
 fn answering(trailers: &'static str) -> Upstream {
     Upstream::start(move |_, stream| {
         say(
@@ -127,6 +127,13 @@ fn clients_other_than_grpc_get_problem_documents() {
             "{kind}"
         );
     }
+    // Other methods are not gRPC calls: caches would keep a 200 of a GET.
+    let claim = "content-type: application/grpc\r\ngrpc-timeout: 0n\r\n";
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
+        let answer = fetch(served.address, method, "/nowhere", claim);
+        assert_eq!(answer.status, 404, "{method}");
+        assert!(answer.field("grpc-status").is_empty());
+    }
     // gRPC rules also apply to requests over HTTP/1.1.
     let answer = fetch(
         served.address,
@@ -138,6 +145,7 @@ fn clients_other_than_grpc_get_problem_documents() {
         (answer.status, answer.field("grpc-status")),
         (200, vec!["12"])
     );
+    assert_eq!(answer.field("cache-control"), ["no-store"]);
     assert!(answer.body.is_empty());
 }
 
@@ -188,7 +196,8 @@ fn a_deadline_is_the_calls_alone() {
 
 #[test]
 fn passed_deadline_leaves_later_calls_alone() {
-    // Over HTTP/1.1, a call that ended at its deadline must not end the next call of the connection.
+    // Over HTTP/1.1, a call that ended at its deadline must not end the next call of the
+    // connection.
     let (_proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
         let _gone = stream.write_all(

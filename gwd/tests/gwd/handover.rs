@@ -101,7 +101,7 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
     Ok(())
 }
 
-/// A store, an upstream and a gateway that serves `/a`, `/ws` and HTTP/2.
+/// Creates a store, and starts an upstream and a gateway that serves `/a`, `/ws` and HTTP/2.
 fn world() -> (World, Upstream) {
     let upstream = Upstream::start(|seen, stream| {
         if seen.line().contains("/ws") {
@@ -149,7 +149,8 @@ fn replacing_the_process_under_load_loses_no_request() {
         ]));
         assert_eq!(new.public(), address);
         eventually("the old process logs the takeover", || {
-            old.logged("another process serves now").is_some()
+            old.logged("another process has taken over; this one drains its connections")
+                .is_some()
         });
         if workers == "3" {
             let frame = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];

@@ -24,8 +24,8 @@ fn text(settings: Settings, key: &str, value: &str) -> Settings {
     settings.with(&[key], Value::One(Scalar::Text(value.to_owned())))
 }
 
-/// A host that answers requests with its name, and health checks with a status that the test can
-/// change.
+/// Starts a host that answers requests with its name, and health checks with a status that the test
+/// can change.
 fn host(name: &'static str, status: &Arc<AtomicUsize>) -> Upstream {
     let status = Arc::clone(status);
     Upstream::start(move |seen, stream| {
@@ -182,7 +182,7 @@ fn passed_check_ends_an_ejection_by_requests() {
                 Then::Keep
             })
         };
-        // With two hosts, the last usable one is not ejected because of statuses.
+        // Statuses never eject the last usable host. Start a second host, so that one is ejected.
         let (one, other) = (start(), start());
         let mut shop = shop(one.address, vec![op("GET", "/a"), op("GET", "/bad")]);
         shop.upstreams = vec![service("main", &[one.address, other.address])];
@@ -255,7 +255,7 @@ fn a_tcp_check_asks_for_a_connection_and_no_more() {
     assert_eq!(healthy(&served, closed), 0.0);
 }
 
-/// A host that implements gRPC's health protocol over HTTP/2 and reports `status`.
+/// Starts a host that implements gRPC's health protocol over HTTP/2 and reports `status`.
 fn grpc_host(status: &Arc<AtomicUsize>) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

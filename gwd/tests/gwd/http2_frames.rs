@@ -29,7 +29,7 @@ enum Fate {
 
 use Fate::{Answers, Ends, GoesOn, Resets, Silent};
 
-/// Stream of the request that is sent last. Its response shows that the connection goes on
+/// Stream of the request that is sent last. Its response shows that the connection continues
 /// ([`GoesOn`]).
 const LATER: u32 = 1_001;
 

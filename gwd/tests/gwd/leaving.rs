@@ -6,7 +6,8 @@ use std::io::{Read as _, Write as _};
 
 use crate::fixture::*;
 
-/// An upstream that starts its response without reading the request's body, and never finishes it.
+/// Starts an upstream that starts its response without reading the request's body, and never
+/// finishes it.
 fn endless() -> Upstream {
     Upstream::on(
         std::net::TcpListener::bind("127.0.0.1:0").unwrap(),

@@ -35,6 +35,7 @@ mod holds;
 mod http2;
 mod http2_abuse;
 mod http2_frames;
+mod http2_shares;
 mod http2_upstream;
 mod incremental;
 mod leaving;

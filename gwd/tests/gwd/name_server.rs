@@ -113,7 +113,7 @@ impl NameServer {
     }
 }
 
-/// Encoded answer to an encoded query, or `None` if there is no response.
+/// Answers an encoded query. `None` if there is no response.
 fn answer(zone: &Mutex<Zone>, question: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut labels = Vec::new();

@@ -5,8 +5,8 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 use crate::world::{Process, World};
 
-/// A gateway that panics when it reaches a fault point for the nth time. Requests to `/slow` wait
-/// for the test.
+/// Starts a gateway that panics at a fault point; `at` names the point and the pass. Requests to
+/// `/slow` wait for the test.
 fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream) {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {

@@ -77,7 +77,7 @@ fn a_parked_connection_ends_when_its_time_is_over() {
     assert!(client.closed());
 }
 
-/// Private memory of a process, in bytes.
+/// Reads the private memory of a process, in bytes.
 fn resident_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:"));

@@ -162,8 +162,8 @@ fn without_dots(text: &str) -> Option<String> {
     Some(output)
 }
 
-/// All variants of a path that servers may produce, in any order of their changes. `None` if one
-/// leaves the root.
+/// Collects all variants that servers may make of a path, with their changes in any order. `None`
+/// if a variant leaves the root.
 fn spellings(path: &str) -> Option<BTreeSet<String>> {
     let mut known = BTreeSet::from([path.to_owned()]);
     let mut fresh = vec![path.to_owned()];

@@ -75,7 +75,7 @@ impl Authority {
         Arc::new(config)
     }
 
-    /// A certificate that is valid for the next seconds.
+    /// Issues a certificate that is valid for the next seconds.
     pub(crate) fn issue_for(&self, names: &[&str], seconds: u64) -> Pem {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let end = now.unwrap() + std::time::Duration::from_secs(seconds);
@@ -143,7 +143,7 @@ pub(crate) fn this_year() -> i32 {
     i32::try_from(now.unwrap().as_secs() / 31_556_952).unwrap() + 1970
 }
 
-/// Secrets folder with the files that a listener names.
+/// Secrets folder with the files named in a listener.
 pub(crate) struct Secrets(PathBuf);
 
 impl Secrets {

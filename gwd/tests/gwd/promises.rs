@@ -231,7 +231,7 @@ fn record_needs_the_owners_of_the_current_trust_file() {
     assert!(world.start().runs(&three));
 }
 
-/// Files below a folder that contain this text.
+/// Finds the files below a folder that contain this text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -58,7 +58,7 @@ fn through(address: SocketAddr, header: &[u8]) -> Client {
     client
 }
 
-/// Client address that the upstream receives for a request.
+/// Sends a request and returns the client address that the upstream receives.
 fn client_address_seen(address: SocketAddr, header: &[u8], fields: &str) -> String {
     let mut client = through(address, header);
     client.send(&GET.replace("connection", &format!("{fields}connection")));
@@ -119,7 +119,8 @@ fn client_address_comes_from_the_header() {
     }
 }
 
-/// Number of received bytes that the gateway has not read yet, as the kernel reports them.
+/// Reads the number of received bytes that the gateway has not read yet, as the kernel reports
+/// them.
 fn unread(client: &TcpStream) -> u64 {
     let port = |address: SocketAddr| format!(":{:04X}", address.port());
     let ends = [client.peer_addr().unwrap(), client.local_addr().unwrap()].map(port);
@@ -221,7 +222,7 @@ fn invalid_header_closes_silently_and_is_counted() {
     eventually("all connections are closed", || {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
-    assert_eq!(invalid(), 7.0, "who said nothing is no client");
+    assert_eq!(invalid(), 7.0, "a connection without bytes is not a client");
     assert!(upstream.seen().is_empty());
 }
 

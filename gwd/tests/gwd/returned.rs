@@ -26,8 +26,8 @@ fn mounted(upstream: &Upstream, location: bool, cookies: bool) -> Shop {
     shop
 }
 
-/// An upstream that redirects and sets cookies. It accepts a WebSocket handshake at `/v1/ws` with
-/// the protocol `chat`.
+/// Answers as an upstream that redirects and sets cookies. Accepts a WebSocket handshake at
+/// `/v1/ws` with the protocol `chat`.
 fn answer(seen: &Seen, stream: &mut TcpStream) -> Then {
     let own = seen.field("host")[0].to_owned();
     let fields = format!(

@@ -1,4 +1,4 @@
-//! Revocation lists that are newer than the list that a record names, and stores that withhold a
+//! Revocation lists that are newer than the list named in a record, and stores that withhold a
 //! list.
 
 use bundle::digest::Digest;

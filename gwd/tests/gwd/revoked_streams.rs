@@ -29,7 +29,7 @@ fn letmein() -> [u8; 32] {
     *Digest::of(b"letmein").as_bytes()
 }
 
-/// An upstream that accepts WebSocket handshakes, stores all received bytes and echoes them.
+/// Starts an upstream that accepts WebSocket handshakes, stores all received bytes and echoes them.
 fn keeping(kept: &Arc<Mutex<Vec<u8>>>) -> Upstream {
     let kept = Arc::clone(kept);
     Upstream::start(move |_, stream: &mut TcpStream| {
@@ -159,7 +159,7 @@ fn websocket_survives_a_switch_without_its_operation() {
     assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
 }
 
-/// An upstream that starts a chunked response and ends it when the test sends a message.
+/// Starts an upstream that starts a chunked response and ends it when the test sends a message.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

@@ -67,7 +67,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Result of a server for these bytes, as a cell of the table.
+/// Sends these bytes to a server and returns the result as a cell of the table.
 pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();
@@ -109,7 +109,7 @@ pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     cells.join(" ")
 }
 
-/// A server of plain hyper that answers each request with its parsed method, target and body
+/// Starts a server of plain hyper that answers each request with its parsed method, target and body
 /// length.
 pub(crate) fn hyper_alone() -> SocketAddr {
     use http_body_util::{BodyExt as _, Full};
@@ -148,7 +148,8 @@ pub(crate) fn hyper_alone() -> SocketAddr {
     address
 }
 
-/// A gateway whose upstream answers each request with its parsed method, target and body length.
+/// Starts a gateway whose upstream answers each request with its parsed method, target and body
+/// length.
 pub(crate) fn telling() -> (Upstream, Served) {
     let upstream = Upstream::start(|seen, stream| {
         let line = seen.line().trim_end_matches(" HTTP/1.1").to_owned();

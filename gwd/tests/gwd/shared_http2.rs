@@ -14,7 +14,7 @@ use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour, whol
 const LARGE: usize = 10_000;
 
 /// Breaker that one failure opens for a minute.
-fn fuse() -> circuit_breaker::Checked {
+pub(crate) fn fuse() -> circuit_breaker::Checked {
     circuit_breaker::Checked {
         numbers: Numbers {
             consecutive_failures: Some(1),
@@ -26,7 +26,8 @@ fn fuse() -> circuit_breaker::Checked {
     }
 }
 
-/// Upstream that accepts header lists of 8 KiB, and the paths that it has seen.
+/// Starts an upstream that accepts header lists of at most 8 KiB. Also returns the list of the
+/// paths that it receives.
 fn strict() -> (Http2Upstream, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let paths = Arc::clone(&seen);
@@ -180,7 +181,9 @@ fn request_trailers_are_not_sent_over_http2() {
             body.flow_control().release_capacity(data.len()).unwrap();
         }
         let trailers = body.trailers().await.unwrap();
-        assert_eq!(trailers.is_some(), parts.uri.path() == "/stream");
+        let is_stream = parts.uri.path() == "/stream";
+        assert_eq!(trailers.is_some(), is_stream);
+        assert_eq!(parts.headers.contains_key("trailer"), is_stream);
         ok((http::Request::from_parts(parts, body), respond)).await;
     });
     let ops = vec![op("POST", "/a"), op("POST", "/stream").streaming()];
@@ -197,17 +200,261 @@ fn request_trailers_are_not_sent_over_http2() {
         ));
         assert_eq!(client.answer().status, 200, "{path}");
     }
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 2);
 }
 
 #[test]
 fn large_heads_have_a_connection_of_their_own() {
     let upstream = Http2Upstream::start(|_, asked| ok(asked));
     let served = upstream.behind(vec![op("GET", "/a")]).serve();
-    for connections in [2, 3] {
+    let many: String = (0..61).map(|number| format!("x{number}: a\r\n")).collect();
+    // The last value has 13 bits a byte in the code of HPACK.
+    let large = [("l", LARGE), ("l", 7_200), ("~", 4_500)];
+    let large = large.map(|(text, count)| format!("x-large: {}\r\n", text.repeat(count)));
+    for fields in large.iter().chain([&many]) {
         assert_eq!(get(served.address, "/a").status, 200);
-        let large = format!("x-large: {}\r\n", "l".repeat(LARGE));
-        assert_eq!(fetch(served.address, "GET", "/a", &large).status, 200);
-        assert_eq!(upstream.connections.load(Ordering::SeqCst), connections);
+        assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
+        // Both connections are used again.
+        assert_eq!(upstream.connections.load(Ordering::SeqCst), 2);
+    }
+}
+
+#[test]
+fn unusual_exchanges_open_no_circuit_breaker() {
+    let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
+        if asked.0.uri().path() == "/ok" {
+            return ok(asked).await;
+        }
+        let (_request, mut respond) = asked;
+        respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
+    });
+    let ops = vec![op("GET", "/ok"), op("GET", "/a"), op("POST", "/call")];
+    let mut shop = upstream.behind(ops);
+    shop.upstreams[0].circuit_breaker = Some(fuse());
+    let served = shop.serve();
+    let many: String = (0..61).map(|number| format!("x{number}: a\r\n")).collect();
+    let coded = format!("x-large: {}\r\n", "~".repeat(2_000));
+    for fields in [many, coded] {
+        assert_eq!(fetch(served.address, "GET", "/a", &fields).status, 502);
+        assert_eq!(get(served.address, "/ok").status, 200);
+    }
+    let mut call = Client::connect(served.address);
+    call.send(
+        "POST /call HTTP/1.1\r\nhost: h\r\ncontent-type: application/grpc\r\n\
+         transfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
+    );
+    call.head();
+    assert_eq!(get(served.address, "/ok").status, 200);
+    assert_eq!(get(served.address, "/a").status, 502);
+    assert_eq!(get(served.address, "/ok").status, 503, "an ordinary one");
+}
+
+/// Requests that an upstream has seen: path, number of the connection, and `Content-Length`.
+pub(crate) type Seen = Arc<Mutex<Vec<(String, usize, Option<String>)>>>;
+
+/// Starts an upstream that reads each request body before it answers. Also returns the list of the
+/// requests that it receives.
+pub(crate) fn reader() -> (Http2Upstream, Seen) {
+    let seen = Seen::default();
+    let told = Arc::clone(&seen);
+    let upstream = Http2Upstream::start(move |connection, asked: ReceivedRequest| {
+        let (request, respond) = asked;
+        let (parts, body) = request.into_parts();
+        let length = parts.headers.get("content-length");
+        let length = length.map(|length| length.to_str().unwrap().to_owned());
+        let path = parts.uri.path().to_owned();
+        told.lock().unwrap().push((path, connection, length));
+        async move {
+            let mut respond = respond;
+            if whole(body).await.is_ok() {
+                let mut stream = respond.send_response(head(200), false).unwrap();
+                stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
+            }
+        }
+    });
+    (upstream, seen)
+}
+
+#[test]
+fn unfinished_uploads_share_no_connection() {
+    let (upstream, seen) = reader();
+    let ops = vec![
+        op("GET", "/a"),
+        op("POST", "/upload"),
+        op("POST", "/call"),
+        op("POST", "/stream").streaming(),
+    ];
+    let served = upstream.behind(ops).serve();
+    let arrived = |count: usize| {
+        eventually("the request has arrived", || {
+            seen.lock().unwrap().len() == count
+        });
+        let (path, connection, _) = seen.lock().unwrap()[count - 1].clone();
+        (path, connection)
+    };
+    let begin = |path: &str, fields: &str, piece: &str| {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("POST {path} HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
+        client.send(piece);
+        client
+    };
+    let chunked = "transfer-encoding: chunked\r\n";
+    let grpc = format!("{chunked}content-type: application/grpc\r\n");
+    let large = format!("bb8\r\n{}\r\n", "x".repeat(3_000));
+    assert_eq!(get(served.address, "/a").status, 200);
+    let mut uploads = Vec::new();
+    for (path, fields, piece) in [
+        ("/upload", chunked, large.as_str()),
+        ("/call", &grpc, "1\r\nx\r\n"),
+        ("/stream", chunked, "1\r\nx\r\n"),
+        ("/upload", "content-length: 70000\r\n", "some"),
+    ] {
+        uploads.push(begin(path, fields, piece));
+        let number = uploads.len();
+        assert_eq!(arrived(number + 1), (path.to_owned(), number));
+    }
+    // A client that gives up ends its own connection only.
+    drop(uploads.remove(0));
+    assert_eq!(get(served.address, "/a").status, 200);
+    assert_eq!(arrived(6).1, 0);
+    for upload in &mut uploads[..2] {
+        upload.send("0\r\n\r\n");
+        assert_eq!(upload.answer().status, 200);
+    }
+    uploads[2].send(&"x".repeat(69_996));
+    assert_eq!(uploads[2].answer().status, 200);
+    // A later upload uses a connection of an earlier one.
+    let mut later = begin("/upload", chunked, &large);
+    assert_eq!(arrived(7).1, 2);
+    later.send("0\r\n\r\n");
+    assert_eq!(later.answer().status, 200);
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn uploads_wait_for_a_connection_of_their_own() {
+    let (upstream, seen) = reader();
+    let mut shop = upstream.behind(vec![op("GET", "/a"), op("POST", "/upload")]);
+    shop.upstreams[0].limits.connections = 1;
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 200);
+    let large = "x".repeat(3_000);
+    let head = "POST /upload HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut uploads: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(served.address);
+            client.send(&format!("{head}bb8\r\n{large}\r\n"));
+            client
+        })
+        .collect();
+    eventually("one upload waits", || {
+        served.metric("gwd_upstream_pending_requests", &[]) == 1.0
+            && seen.lock().unwrap().len() == 2
+    });
+    assert_eq!(
+        get(served.address, "/a").status,
+        200,
+        "it shares a connection"
+    );
+    for upload in &mut uploads {
+        upload.send("0\r\n\r\n");
+        assert_eq!(upload.answer().status, 200);
+    }
+    assert_eq!(get(served.address, "/a").status, 200);
+}
+
+#[test]
+fn short_upload_is_complete_before_it_is_sent() {
+    let (upstream, seen) = reader();
+    let ops = vec![op("POST", "/a"), op("POST", "/stream").streaming()];
+    let served = upstream.behind(ops).serve();
+    let begin = |path: &str, fields: &str, piece: &str| {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("POST {path} HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
+        client.send(piece);
+        client
+    };
+    let chunked = "transfer-encoding: chunked\r\n";
+    let (few, known) = ("3\r\nabc\r\n", "content-length: 6\r\n");
+    // These clients give up: the upstream never sees their requests.
+    for (fields, piece) in [(chunked, few), (known, "abc")] {
+        drop(begin("/a", fields, piece));
+    }
+    for (path, fields, piece, rest) in [
+        ("/a", chunked, few, "3\r\ndef\r\n0\r\n\r\n"),
+        ("/a", known, "abc", "def"),
+        ("/stream", known, "abc", "def"),
+    ] {
+        let mut client = begin(path, fields, piece);
+        client.send(rest);
+        assert_eq!(client.answer().status, 200);
+    }
+    let seen = seen.lock().unwrap().clone();
+    let expected = ["/a", "/a", "/stream"].map(|path| (path.to_owned(), 0, Some("6".to_owned())));
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn connection_of_many_cancelled_requests_is_replaced() {
+    let (told, waiting) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (count, newest) = (Arc::clone(&waiting), Arc::clone(&told));
+    let upstream = Http2Upstream::start(move |connection, asked: ReceivedRequest| {
+        let (count, newest) = (Arc::clone(&count), Arc::clone(&newest));
+        async move {
+            newest.store(connection, Ordering::SeqCst);
+            if asked.0.uri().path() == "/a" {
+                return ok(asked).await;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            let (_request, mut respond) = asked;
+            let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let served = upstream
+        .behind(vec![op("GET", "/a"), op("GET", "/wait")])
+        .serve();
+    for reset in 1..=16 {
+        let mut client = Client::connect(served.address);
+        client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
+        eventually("the request waits", || waiting.load(Ordering::SeqCst) == 1);
+        // A response shows that the connection is alive.
+        assert_eq!(get(served.address, "/a").status, 200);
+        drop(client);
+        eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);
+        assert_eq!(get(served.address, "/a").status, 200);
+        let connection = told.load(Ordering::SeqCst);
+        assert_eq!(connection, usize::from(reset == 16), "after {reset}");
+    }
+}
+
+#[test]
+fn reset_of_an_upload_ends_a_complete_response_only() {
+    let (cut, cuts) = tokio::sync::watch::channel(0);
+    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+        let mut cuts = cuts.clone();
+        async move {
+            let (request, mut respond) = asked;
+            let is_complete = request.uri().path() == "/complete";
+            let mut stream = respond.send_response(head(200), false).unwrap();
+            let half = Bytes::from_static(b"half");
+            stream.send_data(half, is_complete).unwrap();
+            let count = if is_complete { 1 } else { 2 };
+            cuts.wait_for(|cut| *cut == count).await.unwrap();
+            stream.send_reset(h2::Reason::NO_ERROR);
+        }
+    });
+    let ops = ["/complete", "/cut"].map(|path| op("POST", path));
+    let served = upstream.behind(ops.into()).serve();
+    for path in ["/complete", "/cut"] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!(
+            "POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 200000\r\n\r\n{}",
+            "x".repeat(3_000)
+        ));
+        assert!(client.head().starts_with("HTTP/1.1 200"));
+        cut.send_modify(|count| *count += 1);
+        let rest = client.rest();
+        assert_eq!(rest.ends_with("0\r\n\r\n"), path == "/complete", "{rest}");
     }
 }

@@ -29,8 +29,8 @@ fn patience(stream_idle_ms: u64) -> Settings {
     }
 }
 
-/// An upstream that sends these fields and this part of its body, and then nothing. `/ok` gets a
-/// complete response.
+/// Starts an upstream that sends these fields and this part of its body, and then nothing. `/ok`
+/// gets a complete response.
 fn silent(fields: &'static str, body: &'static str) -> Upstream {
     Upstream::start(move |seen, stream| {
         if seen.line().contains(" /ok ") {
@@ -216,8 +216,8 @@ fn upload_that_the_upstream_ignores_is_its_failure() {
     writing.join().unwrap();
 }
 
-/// An upstream that accepts every WebSocket handshake and reports when the gateway has closed the
-/// connection.
+/// Starts an upstream that accepts every WebSocket handshake and reports when the gateway has
+/// closed the connection.
 fn told_of_ends() -> (Upstream, mpsc::Receiver<()>) {
     let (told, ends) = mpsc::channel();
     let upstream = Upstream::start(move |seen, stream| {

@@ -59,7 +59,7 @@ impl Secrets for Files {
     }
 }
 
-/// An upstream that sends 64 MiB.
+/// Starts an upstream that sends 64 MiB.
 fn endless_upstream() -> Upstream {
     Upstream::start(|_, stream| {
         say(stream, "content-length: 67108864\r\n", "");

@@ -260,7 +260,7 @@ fn shell_line(command: &std::process::Command) -> String {
     parts.join(" ")
 }
 
-/// First line of the log of a gwd that cannot listen on its address.
+/// Starts a gwd that cannot listen on its address and returns the first line of its log.
 fn line_of_failed_start(terminal: bool, format: Option<&str>) -> String {
     let upstream = Upstream::saying("ok");
     let world = World::new();

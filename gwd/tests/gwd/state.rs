@@ -345,7 +345,7 @@ fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
             .is_some_and(|line| line["alarm"] == "state-not-durable")
     });
     eventually("the state is durable again", || {
-        let over = gwd.logged("the alarm is over").is_some();
+        let over = gwd.logged("the alarm has ended").is_some();
         over && gwd.status()["durable"] == true
     });
     assert!(gwd.runs(&two));

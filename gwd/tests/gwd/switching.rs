@@ -226,14 +226,14 @@ fn revoked_credential_stops_at_once_in_any_version() {
     assert_eq!(status(&served), 401);
 }
 
-/// Resident memory of a process, in bytes.
+/// Reads the resident memory of a process, in bytes.
 fn resident_bytes() -> u64 {
     let told = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = told.split(' ').nth(1).unwrap().parse().unwrap();
     pages * rustix::param::page_size() as u64
 }
 
-/// An upstream that answers `ok` to every request, and stores none of them.
+/// Starts an upstream that answers `ok` to every request, and stores none of them.
 fn forgetful() -> std::net::SocketAddr {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

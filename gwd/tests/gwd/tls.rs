@@ -62,7 +62,7 @@ pub(crate) fn start(world: &World, gateway: &ir::Gateway) -> Process {
 
 // === clients
 
-/// Output of `openssl s_client` for a connection through which `input` is sent.
+/// Connects with `openssl s_client`, sends `input` and returns the output of openssl.
 pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
@@ -78,7 +78,7 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> 
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Output and exit code of curl for `https://HOST/a`.
+/// Requests `https://HOST/a` with curl. Returns the exit code and the output.
 pub(crate) fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
     let port = address.port();
     let output = Command::new("curl")
@@ -296,7 +296,7 @@ fn certificates_follow_swaps_unless_broken() {
     assert!(!said.contains("PRIVATE KEY"));
 }
 
-/// Output of `gwd status`.
+/// Runs `gwd status` and returns its output.
 fn shown(gwd: &Process, world: &World) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_gwd"))
         .args(["status", "--admin", &gwd.admin.to_string()])
@@ -312,7 +312,8 @@ fn unix_s(year: i32) -> i64 {
     date_time_ymd(year, 1, 1).unix_timestamp()
 }
 
-/// Serial number of the certificate that clients receive.
+/// Connects and returns the serial number of the gateway's certificate. If there is no certificate:
+/// the output of openssl.
 fn serial(address: SocketAddr, world: &World) -> String {
     let told = s_client(address, &["-servername", "shop.example"], "");
     let Some(at) = told.find("-----BEGIN") else {
@@ -508,8 +509,9 @@ fn sessions_resume_across_versions_not_authorities() {
     // Changed certificate authorities.
     let more = format!("{}{}", authority.pem, Authority::new("more").pem);
     secrets.write("ca.pem", &more);
-    eventually("the new authority is logged", || {
-        gwd.logged("an authority of clients was replaced").is_some()
+    eventually("the new CA certificate is logged", || {
+        gwd.logged("a CA certificate for clients was replaced")
+            .is_some()
     });
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!resumed(&connect(version, "-sess_out")));

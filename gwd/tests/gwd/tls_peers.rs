@@ -10,7 +10,7 @@ use crate::pki::{Authority, Secrets};
 use crate::tls::{self, https, start, tls};
 use crate::world::{Process, World};
 
-/// A gateway with a certificate for `localhost`.
+/// Starts a gateway with a certificate for `localhost`.
 fn gateway(world: &World, upstream: &Upstream) -> Process {
     let secrets = Secrets::of(world);
     let pem = Authority::new("ca").issue(&["localhost"]);

@@ -52,7 +52,7 @@ impl Running {
         self.gwd.status()["upstreams"][0]["hosts"][0].clone()
     }
 
-    /// Output of `gwd status` about the upstream.
+    /// Runs `gwd status` and returns its output about the upstream.
     fn shown(&self) -> String {
         let admin = self.gwd.admin.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));

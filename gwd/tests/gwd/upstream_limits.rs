@@ -16,7 +16,7 @@ use crate::fixture::*;
 use crate::http2_upstream::Http2Upstream;
 use crate::websocket::{HANDSHAKE, agree};
 
-/// An upstream that delays each response until the test sends a message.
+/// Starts an upstream that delays each response until the test sends a message.
 fn holding() -> (Upstream, mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
@@ -333,7 +333,7 @@ fn fewer_connections_hold_for_those_that_are_there() {
     eventually("the other connections are closed", || idle(&served) == 1.0);
 }
 
-/// An upstream that answers with a head of this length.
+/// Starts an upstream that answers with a head of this length.
 fn long_headed(bytes: usize) -> Upstream {
     Upstream::start(move |_, stream: &mut TcpStream| {
         let start = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-long: ";

@@ -372,7 +372,7 @@ fn authorities_change_live_and_old_peers_close() {
     assert_eq!(get(address, "/a").status, 200);
     // A file without certificates is unusable.
     secrets.write("upstream-ca.pem", "none\n");
-    eventually("status names the broken authority", || {
+    eventually("the status contains the broken CA certificate", || {
         let broken = gwd.status()["broken_certificates"].to_string();
         broken.contains("there is no certificate in PEM")
     });

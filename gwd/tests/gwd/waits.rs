@@ -74,9 +74,9 @@ fn waits_and_connects_have_their_own_timeouts() {
     assert!(ms("overhead_ms") < 300.0, "{lines:#?}");
 }
 
-/// A TCP proxy that serves the first connection and leaves the others without a response. It also
-/// works with TLS.
-fn turnstile(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+/// Starts a TCP proxy that serves the first connection and leaves the others without a response. It
+/// also works with TLS.
+fn one_connection_proxy(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::<AtomicUsize>::default();
@@ -112,7 +112,7 @@ fn turnstile(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
 fn permit_too_late_to_connect_does_not_blame_the_host() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
-    let (address, dialled) = turnstile(upstream.address);
+    let (address, dialled) = one_connection_proxy(upstream.address);
     let mut shop = behind(address, unchecked());
     let mut held = op("GET", "/a/held");
     held.timeout_ms = 20_000;
@@ -219,7 +219,7 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
             }
         },
     );
-    let (address, dialled) = turnstile(upstream.address);
+    let (address, dialled) = one_connection_proxy(upstream.address);
     let mut shop = behind(address, unchecked());
     shop.upstreams[0].protocol = UpstreamProtocol::H2;
     shop.upstreams[0].connect_timeout_ms = 4_000;

@@ -16,8 +16,8 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub(crate) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
 
-/// An upstream that accepts every handshake with a correct `Sec-WebSocket-Accept`, sends `hello`
-/// and echoes all bytes.
+/// Starts an upstream that accepts every handshake with a correct `Sec-WebSocket-Accept`, sends
+/// `hello` and echoes all bytes.
 fn echo() -> Upstream {
     Upstream::start(agree)
 }

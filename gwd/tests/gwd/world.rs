@@ -245,7 +245,7 @@ impl World {
         .unwrap();
     }
 
-    /// Command `gwd run` with the options for this project.
+    /// Creates the command `gwd run` with the options for this project.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
         command

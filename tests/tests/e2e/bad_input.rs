@@ -9,8 +9,8 @@ use e2e::project::{Ended, Project};
 
 /// Address space of a command: 2 GiB, in KiB.
 const MEMORY_KIB: u64 = 2 << 20;
-/// Maximum CPU time of a command in seconds, far more than any needs. The kernel ends a command that
-/// takes more (RLIMIT_CPU). Wall time would depend on the load of the machine.
+/// Maximum CPU time of a command in seconds, far more than any needs. The kernel ends a command
+/// that takes more (RLIMIT_CPU). Wall time would depend on the load of the machine.
 const CPU_S: u64 = 20;
 /// Maximum output of a command, in bytes.
 const WORDS_MAX: usize = 64 << 10;
@@ -33,7 +33,7 @@ fn contents() -> Vec<Bad> {
         bytes,
         as_source,
     };
-    // Text of the maximum file length and beyond; shorter unless the slow tests run.
+    // A text longer than the maximum file length; shorter unless the slow tests run.
     let long = if prerequisite::is_full() {
         60_000_000
     } else {
@@ -126,7 +126,7 @@ fn base() -> Base {
     Base { project, bundle }
 }
 
-/// Command with limits on memory and CPU time.
+/// Creates a command with limits on memory and CPU time.
 fn limited(cpu_s: u64, program: &Path) -> Command {
     let limits = format!("ulimit -v {MEMORY_KIB}; ulimit -t {cpu_s}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -220,7 +220,7 @@ fn a_document_without_a_project() {
         project.write("one.yaml", &bad.bytes);
         let ended = bounded(project.root(), &["lint", "one.yaml"]);
         assert_short_error(&ended, bad.as_source, bad.name);
-        // `gwc init` accepts a document with mistakes, but not a file that is no document.
+        // `gwc init` accepts a document with mistakes, but not a file of another kind.
         let ended = bounded(project.root(), &["init", "new", "--from", "one.yaml"]);
         let begun = project.path("new/gateway.yaml").exists();
         assert_short_error(&ended, if begun { FINDINGS } else { INPUT }, bad.name);

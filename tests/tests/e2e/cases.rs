@@ -227,8 +227,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
             None,
         ),
         Decision::Reject(status, reason, key) => (
-            // Every operation that could own the request has a condition that fails, so no
-            // operation owns it.
+            // Every operation with this path and method has a condition that fails, so no
+            // operation matches.
             text(match (*status, key) {
                 (404, None) => "none",
                 (404, Some(_)) if reason == "no_condition_matched" => "none",
@@ -278,7 +278,7 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Differences between a case and the behaviour of gwd.
+/// Sends the request of a case to gwd and returns the differences from the expected outcome.
 pub(crate) fn by_gwd(
     gateway: &Gateway,
     upstreams: &[Upstream],

@@ -154,7 +154,7 @@ required: {{allow_public: ["s/optional"]}}
         }
     }
 
-    /// Status and problem code of the response to curl at a listener.
+    /// Sends a request with curl to a listener. Returns the status and the problem code.
     fn ask(&self, listener: &str, path: &str, arguments: &[&str]) -> (u64, String) {
         let address = self.gateway.listener(listener);
         let resolve = format!("gate.example:{}:{}", address.port(), address.ip());
@@ -193,7 +193,7 @@ required: {{allow_public: ["s/optional"]}}
         self.folder.path().join(name)
     }
 
-    /// Certificate as a byte sequence of RFC 9651.
+    /// Reads a certificate as a byte sequence of RFC 9651.
     fn field(&self, name: &str) -> String {
         let pem = std::fs::read_to_string(self.path(&format!("{name}.pem"))).expect("a file");
         let lines = pem.lines().filter(|line| !line.starts_with('-'));
@@ -235,7 +235,7 @@ fn issue(folder: &std::path::Path, name: &str, subject: &str, issuer: Option<&st
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Fingerprint as openssl prints it, in lower case without colons.
+/// Computes a certificate's SHA-256 fingerprint with openssl, in lower case without colons.
 fn fingerprint(folder: &std::path::Path, name: &str) -> String {
     let output = Command::new("openssl")
         .args([

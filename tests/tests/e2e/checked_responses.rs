@@ -20,8 +20,8 @@ paths:
       responses: *responses
 "#;
 
-/// Project whose upstream answers `/orders?LENGTH` and `/logged?LENGTH` with as many names, of which
-/// the last one is too long if the query ends in `x`.
+/// Starts a gateway and an upstream that answers `/orders?LENGTH` and `/logged?LENGTH` with as many
+/// names, of which the last one is too long if the query ends in `x`.
 fn scene() -> (Upstream, Project, Gateway) {
     let upstream = Upstream::scripted(|seen| {
         let query = seen.target.split_once('?').map_or("0", |(_, query)| query);
@@ -65,8 +65,8 @@ fn get(target: &str) -> String {
 
 fn counted(gateway: &Gateway, outcome: &str) -> f64 {
     let outcome = format!("outcome=\"{outcome}\"");
-    let labels = ["asker=\"validate_response\"", outcome.as_str()];
-    gateway.metrics().sum("gwd_questions_total", &labels)
+    let labels = ["kind=\"validate_response\"", outcome.as_str()];
+    gateway.metrics().sum("gwd_policy_calls_total", &labels)
 }
 
 #[test]
@@ -83,19 +83,22 @@ fn responses_are_checked_at_all_lengths() {
         let text = invalid.text();
         assert!(text.contains("\"code\":\"response_invalid\""), "{text}");
         assert!(
+            text.contains("The service behind the gateway responded"),
+            "{text}"
+        );
+        assert!(
             !text.contains("SECRET") && !text.contains("names"),
             "{text}"
         );
     }
-    // The media type of the request does not make the response gRPC.
+    // The media type of a GET makes neither the request nor the response gRPC.
     let grpc = "\r\ncontent-type: application/grpc";
     let claimed = gateway.ask(&format!("{}{grpc}", get("/orders?1x")));
-    // gRPC clients get the refusal as a status of gRPC, without a body.
-    assert_eq!(claimed.text(), "");
+    assert_eq!(claimed.status, 502);
     assert!(
-        claimed
-            .header("grpc-status")
-            .is_some_and(|code| code != "0")
+        claimed.text().contains("\"code\":\"response_invalid\""),
+        "{}",
+        claimed.text()
     );
     // If an invalid response was read completely, its upstream connection is reused.
     let _earlier = upstream.take();

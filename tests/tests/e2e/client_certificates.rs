@@ -105,7 +105,8 @@ impl Certificates {
         (project, gwd)
     }
 
-    /// Request that the upstream receives when curl runs with these arguments.
+    /// Sends a request with curl and these arguments. Returns the request that the upstream
+    /// receives.
     fn seen(&self, gwd: &Gateway, upstream: &Upstream, arguments: &[&str]) -> Seen {
         let address = gwd.address();
         let resolve = format!("shop.example:{}:{}", address.port(), address.ip());

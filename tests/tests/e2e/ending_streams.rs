@@ -57,8 +57,8 @@ fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Field `Client-Cert` (RFC 9440) with a certificate for `CN=name` that ends at this second.
-/// `openssl x509` cannot set the second; `openssl ca` can.
+/// Issues a certificate for `CN=name` that ends at this second. Returns it as a `Client-Cert` field
+/// (RFC 9440). `openssl x509` cannot set the second; `openssl ca` can.
 pub(crate) fn certificate(folder: &Path, name: &str, ends_s: u64) -> String {
     let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n\
 default_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
@@ -98,7 +98,8 @@ fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}")
 }
 
-/// Connection whose request has a response that was begun.
+/// Sends a request on a new connection and reads the beginning of the response. Returns the
+/// connection.
 fn begun(gateway: &Gateway, path: &str, credential: &str) -> Connection {
     let mut client = gateway.connect();
     let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n{credential}\r\n\r\n");
@@ -166,7 +167,7 @@ fn open_response_ends_with_its_credential() {
             now.as_secs() >= ends_s,
             "{path} {shown:.40}: before its end"
         );
-        // The endpoint gives each new question about the opaque token another end.
+        // The endpoint returns another expiry time at each request about the opaque token.
         if !shown.ends_with("opaque") {
             let ended = gateway.ask(&format!("GET {path} HTTP/1.1\nhost: h\n{shown}"));
             assert_eq!(ended.status, 401, "{path} {shown:.40}");

@@ -41,7 +41,8 @@ fn server(arguments: &[&str], certificates: &Certificates) -> Option<(Server, u1
     Some((server, line.trim().parse().ok()?))
 }
 
-/// Output of the client, with TLS on both sides of the gateway or on none.
+/// Runs the gRPC client against the server through a gateway. Uses TLS for both connections if
+/// `tls` is true. Returns the client's output.
 fn talk(tls: bool) -> Option<Ended> {
     let certificates = Certificates::new();
     let own = ["server.pem", "server.key"];

@@ -95,7 +95,8 @@ impl Provider {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Access token of the client `app` (RFC 6749 §4.4) for a resource (RFC 8707), or without one.
+    /// Requests an access token for the client `app` (RFC 6749 §4.4). An empty `resource` omits the
+    /// parameter (RFC 8707).
     fn token(&self, scope: &str, resource: &str) -> String {
         let resource = match resource {
             "" => String::new(),
@@ -105,7 +106,8 @@ impl Provider {
         access_token(&self.post("/token", &form, &[APP]))
     }
 
-    /// Response to a form.
+    /// Posts a form with these header fields and returns the response. Panics if the status is not
+    /// 200.
     fn post(&self, path: &str, form: &str, fields: &[(&str, &str)]) -> Response {
         let mut head = format!(
             "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\
@@ -173,7 +175,7 @@ impl Scene {
     }
 }
 
-/// Status of the response, and the reason in the access log.
+/// Sends a request with a token. Returns the status and the reason in the access log.
 fn shown(gateway: &Gateway, path: &str, token: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\nhost: h\nauthorization: Bearer {token}");
     let response = gateway.ask(&request);

@@ -148,10 +148,12 @@ impl Scene {
         (response.status, response.text())
     }
 
-    fn questions(&self, outcome: &str) -> f64 {
+    fn policy_calls(&self, outcome: &str) -> f64 {
         let outcome = format!("outcome=\"{outcome}\"");
-        let labels = ["asker=\"introspection\"", outcome.as_str()];
-        self.gateway.metrics().sum("gwd_questions_total", &labels)
+        let labels = ["kind=\"introspection\"", outcome.as_str()];
+        self.gateway
+            .metrics()
+            .sum("gwd_policy_calls_total", &labels)
     }
 }
 
@@ -281,7 +283,7 @@ fn broken_endpoint_is_503_and_never_admits() {
         assert_eq!(code, 503, "{why}: {body}");
         assert!(body.contains("introspection_unavailable"), "{why}: {body}");
         assert_eq!(scene.ask("/open", "good-1").0, 200, "{why}");
-        wait::until(why, || (scene.questions(outcome) >= 1.0).then_some(()));
+        wait::until(why, || (scene.policy_calls(outcome) >= 1.0).then_some(()));
         let asked = issuer.upstream.take();
         assert!(asked.iter().all(|one| one.target == "/introspect"), "{why}");
     }
@@ -332,9 +334,9 @@ fn equal_questions_are_asked_once_and_stall_nobody() {
     });
     assert_eq!(issuer.received_tokens(), ["good-1"]);
     wait::until("counted", || {
-        (scene.questions("joined") >= 1.0).then_some(())
+        (scene.policy_calls("joined") >= 1.0).then_some(())
     });
-    assert_eq!(scene.questions("answered"), 1.0);
+    assert_eq!(scene.policy_calls("answered"), 1.0);
 }
 
 #[test]
@@ -349,7 +351,7 @@ fn known_answers_serve_until_the_issuer_refuses() {
     assert_eq!(scene.ask("/secured", "good-1").0, 200);
     assert_eq!(scene.ask("/secured", "good-2").0, 503);
     wait::until("counted", || {
-        (scene.questions("stale") == 1.0).then_some(())
+        (scene.policy_calls("stale") == 1.0).then_some(())
     });
     issuer.answers(|_| document(&json!({"active": false})));
     // The cached response applies for some seconds; then the issuer is asked again.

@@ -22,7 +22,9 @@ const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
 components: {securitySchemes: {token: {type: http, scheme: bearer, x-gateway: {auth: idp}}}}
 paths:
-  /secured: {get: {operationId: secured, security: [{token: []}], responses: {"200": {description: ok}}}}
+  /secured:
+    get: {operationId: secured, security: [{token: []}], responses: {"200": {description: ok}}}
+    post: {operationId: call, security: [{token: []}], responses: {"200": {description: ok}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
 "#;
 
@@ -106,7 +108,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Project with a verifier with these settings.
+    /// Starts a gateway whose verifier has these settings.
     fn new(verifier: &str) -> Self {
         let main = Upstream::start();
         let gateway = format!(
@@ -304,7 +306,7 @@ fn key_set_is_read_whatever_its_type() {
     }
 }
 
-/// Output of `gwd status`.
+/// Runs `gwd status` and returns its output.
 fn status_of(gateway: &Gateway) -> String {
     let admin = format!("unix:{}", gateway.admin().display());
     let mut command = std::process::Command::new(binaries::gwd());
@@ -397,8 +399,8 @@ fn fetch_outlives_the_request_that_began_it() {
     let gateway = scene.start();
     let token = token("tests", "a", &key);
     let late = gateway.ask(&format!(
-        "GET /secured HTTP/1.1\nhost: h\nauthorization: Bearer {token}\n\
-         content-type: application/grpc\ngrpc-timeout: 50m"
+        "POST /secured HTTP/1.1\nhost: h\nauthorization: Bearer {token}\n\
+         content-type: application/grpc\ngrpc-timeout: 50m\ncontent-length: 0"
     ));
     assert_eq!(late.header("grpc-status"), Some("4"));
     assert_eq!(shown(&gateway, &token).0, 200);

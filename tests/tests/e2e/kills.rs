@@ -169,7 +169,7 @@ fn the_tables_here_have_every_point() {
         .nth(1)
         .expect("a table");
     let table = behind.split("];").next().expect("it ends");
-    // Points of exchanges and workers are tested by gwd's own tests.
+    // gwd's own tests cover the fault points `exchange.*` and `worker.*`.
     let table = table.split('"').skip(1).step_by(2);
     let table: BTreeSet<&str> = table
         .filter(|name| !name.starts_with("exchange.") && !name.starts_with("worker."))

@@ -192,7 +192,7 @@ fn location(response: &Response) -> &str {
     response.header("location").expect("a location")
 }
 
-/// Response of the provider.
+/// Sends a GET request to the provider and returns the response.
 fn get(url: &str) -> Response {
     let rest = url.strip_prefix("http://").expect("a URL on loopback");
     let (host, _) = rest.split_once('/').expect("a path");

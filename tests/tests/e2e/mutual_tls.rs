@@ -9,7 +9,7 @@ use e2e::gateway::Options;
 use e2e::project::Project;
 use e2e::upstream::Upstream;
 
-/// Code blocks of a section of the page, in this language.
+/// Reads the code blocks of a section of the page that are in this language.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let path = binaries::workspace().join("docs/mutual-tls.md");
     let page = std::fs::read_to_string(path).expect("the page is there");

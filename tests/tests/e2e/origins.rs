@@ -295,8 +295,8 @@ impl Origin {
         })
     }
 
-    /// NGINX as a proxy in front of itself: only a request with a complete body is passed on and
-    /// logged.
+    /// Starts NGINX as a proxy in front of itself: only a request with a complete body is passed on
+    /// and logged.
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();
@@ -320,7 +320,7 @@ impl Origin {
         })
     }
 
-    /// Reported requests.
+    /// Reads the requests that the server has reported.
     fn reports(&self) -> Vec<String> {
         match &self.told {
             Reports::Lines(lines) => lines.lock().expect("not poisoned").clone(),

@@ -90,10 +90,12 @@ impl Scene {
         (response.status, response.text())
     }
 
-    fn questions(&self, outcome: &str) -> f64 {
+    fn policy_calls(&self, outcome: &str) -> f64 {
         let outcome = format!("outcome=\"{outcome}\"");
-        let labels = ["asker=\"password\"", outcome.as_str()];
-        self.gateway.metrics().sum("gwd_questions_total", &labels)
+        let labels = ["kind=\"password\"", outcome.as_str()];
+        self.gateway
+            .metrics()
+            .sum("gwd_policy_calls_total", &labels)
     }
 }
 
@@ -133,18 +135,22 @@ fn passwords_are_remembered_for_a_while() {
     for _ in 0..3 {
         assert_eq!(scene.login("alice:open sesame").0, 200);
     }
-    wait::until("counted", || (scene.questions("kept") >= 2.0).then_some(()));
-    assert_eq!(scene.questions("answered"), 1.0);
+    wait::until("counted", || {
+        (scene.policy_calls("kept") >= 2.0).then_some(())
+    });
+    assert_eq!(scene.policy_calls("answered"), 1.0);
     // The second hash is computed after the first; each result is cached.
     for _ in 0..3 {
         assert_eq!(scene.login("alice:no").0, 401);
     }
-    wait::until("counted", || (scene.questions("kept") >= 6.0).then_some(()));
-    assert_eq!(scene.questions("answered"), 3.0);
+    wait::until("counted", || {
+        (scene.policy_calls("kept") >= 6.0).then_some(())
+    });
+    assert_eq!(scene.policy_calls("answered"), 3.0);
     // An unknown user name costs as much as a known one.
     assert_eq!(scene.login("nobody:no").0, 401);
     wait::until("counted", || {
-        (scene.questions("answered") == 4.0).then_some(())
+        (scene.policy_calls("answered") == 4.0).then_some(())
     });
 }
 
@@ -200,7 +206,7 @@ fn line_of_one_address_is_bounded() {
         }
     });
     assert!(refused.load(Ordering::SeqCst) >= FLOOD - 32 - 8);
-    assert!(scene.questions("overflow") >= 1.0);
+    assert!(scene.policy_calls("overflow") >= 1.0);
     // Once the queue is empty, passwords are checked again.
     wait::until("checked", || {
         (scene.login("alice:open sesame").0 == 200).then_some(())

@@ -57,7 +57,7 @@ const TARGETS: [&str; 40] = [
     "/%2e/secret/1",
 ];
 
-/// Status and body of a GET request with this exact target.
+/// Sends a GET request with this exact target. Returns the status and the body.
 fn get(address: SocketAddr, target: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
@@ -73,7 +73,7 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// Path that a server serves for a target, or the status of its response.
+/// Requests a target and returns the path that the server read, or the status of its response.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,
@@ -81,7 +81,7 @@ fn made_of(origin: &Origin, target: &str) -> String {
     }
 }
 
-/// Column of a server in the tables of docs/paths.md, by target.
+/// Reads the column of a server in the tables of docs/paths.md, by target.
 fn documented(name: &str) -> Vec<(String, String)> {
     let path = binaries::workspace().join("docs/paths.md");
     let text = std::fs::read_to_string(path).expect("the page is there");
@@ -134,7 +134,8 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
-/// Gateway in front of an origin, with `more` in its defaults and `listener` at its listener.
+/// Starts a gateway in front of an origin, with `more` in its defaults and `listener` at its
+/// listener.
 fn gateway(origin: &Origin, more: &str, listener: &str) -> (Project, e2e::gateway::Gateway) {
     let project = Project::with(
         &format!(

@@ -30,7 +30,7 @@ actions:
 - {target: \"$.info\", update: {summary: a shop}}
 ";
 
-/// JSON Merge Patch (RFC 7396), without the removal of keys.
+/// Applies a JSON Merge Patch (RFC 7396), without the removal of keys.
 pub(crate) fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Mapping(into), Value::Mapping(patch)) => {
@@ -42,7 +42,7 @@ pub(crate) fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// YAML blocks of a section, by the file that their first line names, without that line.
+/// YAML blocks of a section, by the file named in their first line, without that line.
 fn blocks(section: &str) -> Vec<(&str, &str)> {
     section
         .split("```yaml\n# ")

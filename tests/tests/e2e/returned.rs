@@ -29,7 +29,8 @@ fn gateway(url: &str, rewrites: &str) -> (Project, Gateway) {
     (project, gateway)
 }
 
-/// Final URL and body of a curl that follows redirects and stores cookies.
+/// Requests a path with a curl that follows redirects and stores cookies. Returns the final status
+/// and URL.
 fn browse(gateway: &Gateway, path: &str) -> String {
     let output = Command::new("curl")
         .args(["-s", "--max-time", "10", "-L", "-b", "", "-o", "/dev/null"])

@@ -1,6 +1,8 @@
 //! Secrets appear nowhere. Planted in requests, secret files, variables and responses, they must
 //! not occur in anything that gwc and gwd write.
 
+mod proofs;
+
 use std::path::Path;
 
 use base64::Engine as _;

@@ -77,8 +77,8 @@ impl Scene {
         })
     }
 
-    /// Request head with the fields of a signature, without the empty line. `edit` changes the
-    /// recipe.
+    /// Signs a request and returns its head, without the empty line. `edit` changes the recipe for
+    /// the signer.
     fn signed(&mut self, method: &str, target: &str, edit: &Value) -> String {
         self.nonces += 1;
         let mut recipe = json!({
@@ -97,7 +97,7 @@ impl Scene {
         format!("{method} {target} HTTP/1.1\r\nhost: api.example{lines}")
     }
 
-    /// Status and reason of the response to bytes on a new connection.
+    /// Sends bytes on a new connection. Returns the status and the reason of the response.
     fn send(&self, bytes: &[u8]) -> (u16, String) {
         let mut connection = self.gateway.connect();
         // Ignore errors: gwd may respond before the whole request is sent.
@@ -220,7 +220,7 @@ fn refused_signature_tells_what_to_sign() {
     assert!(upstream.take().is_empty());
 }
 
-/// An upstream that reads until its peer closes, and reports the bytes. It never responds.
+/// Starts an upstream that reads until its peer closes, and reports the bytes. It never responds.
 fn silent() -> (String, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));

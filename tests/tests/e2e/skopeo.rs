@@ -25,7 +25,7 @@ fn gateway(version: &str) -> String {
     )
 }
 
-/// Shell script under *Mirrors* in docs/bundle-format.md.
+/// Reads the shell script under *Mirrors* in docs/bundle-format.md.
 fn script() -> String {
     let text = binaries::workspace().join("docs/bundle-format.md");
     let text = std::fs::read_to_string(text).expect("the page");

@@ -35,8 +35,8 @@ fn gateway(upstream: &str) -> Gateway {
     Options::of(&project).start()
 }
 
-/// Upstream that reads everything that one connection sends and never responds. `begun` gets a
-/// message once the text `first` has arrived.
+/// Starts an upstream that reads everything that one connection sends and never responds. `begun`
+/// gets a message once the text `first` has arrived.
 fn recorder(first: &'static str, begun: Sender<()>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

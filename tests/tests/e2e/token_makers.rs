@@ -106,7 +106,7 @@ impl Scene {
         })
     }
 
-    /// Token that a library creates from a recipe.
+    /// Creates a token from a recipe with a library.
     fn make(&mut self, maker: &str, recipe: &Value) -> String {
         let answer = match maker {
             "jose" => self.jose.ask(recipe),
@@ -121,7 +121,7 @@ impl Scene {
         self.gateway.ask(&request).status
     }
 
-    /// Result of a request over HTTP/1.1.
+    /// Sends a request over HTTP/1.1 and returns the result.
     fn result(&self, bytes: &[u8]) -> String {
         let _earlier = self.upstream.take();
         let mut connection = self.gateway.connect();

@@ -4,7 +4,7 @@
 use e2e::binaries;
 use e2e::cases::{self, Case};
 use e2e::gateway::{Gateway, Options};
-use e2e::project::Project;
+use e2e::project::{Ended, Project};
 use e2e::upstream::Upstream;
 
 /// Gateway for `tests/cases/tokens` with one worker, and the tokens of the cases.
@@ -66,6 +66,48 @@ fn signature_is_verified_once_for_each_token() {
     }
     assert_eq!(scene.sum("gwd_token_cache_misses_total", &[]), 4.0);
     assert_eq!(scene.sum("gwd_token_cache_hits_total", &[]), 3.0);
+}
+
+#[test]
+fn sizes_of_caches_are_reported() {
+    let scene = Scene::new();
+    let [one, two] = ["a valid token", "the scope is there"].map(|title| scene.token(title));
+    let tokens = |name: &str| scene.sum(name, &["cache=\"tokens\""]);
+    assert_eq!(tokens("gwd_cache_entries"), 0.0);
+    for token in [&one, &one, &two] {
+        assert_eq!(scene.status(token).0, 200);
+    }
+    assert_eq!(tokens("gwd_cache_entries"), 2.0);
+    // An estimate: the claims are kept twice, as texts and as a tree.
+    let bytes = tokens("gwd_cache_bytes") as usize;
+    let whole = one.len() + two.len();
+    assert!((whole..10 * whole).contains(&bytes), "{bytes} of {whole}");
+    assert_eq!(tokens("gwd_cache_evicted_total"), 0.0);
+    let status = scene.gateway.status();
+    let caches = status["caches"].as_array().expect("a list");
+    let names: Vec<&str> = caches
+        .iter()
+        .filter_map(|one| one["cache"].as_str())
+        .collect();
+    let all = [
+        "tokens",
+        "answers",
+        "refusals",
+        "proofs",
+        "nonces",
+        "logins",
+        "ended_sessions",
+    ];
+    assert_eq!(names, all);
+    assert_eq!(caches[0]["entries"], 2);
+    assert_eq!(caches[0]["bytes"], bytes);
+    assert_eq!(caches[3]["evicted"], serde_json::Value::Null);
+    let admin = format!("unix:{}", scene.gateway.admin().display());
+    let mut command = std::process::Command::new(binaries::gwd());
+    let printed = Ended::of(command.args(["status", "--admin", &admin])).stdout;
+    let kib = bytes.div_ceil(1024);
+    let line = format!("caches     tokens 2 ({kib}KiB)\n");
+    assert!(printed.contains(&line), "{printed}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Scene {
         Self::with(&[], "")
     }
 
-    /// Scene whose gateway has more arguments and limits of its listener.
+    /// Starts a gateway with additional arguments and with limits at its listener.
     fn with(arguments: &[&str], limits: &str) -> Self {
         let upstream = Upstream::start();
         let gateway = format!(
@@ -84,8 +84,10 @@ impl Scene {
 
     fn outcomes(&self, outcome: &str) -> f64 {
         let outcome = format!("outcome=\"{outcome}\"");
-        let labels = ["asker=\"validate\"", outcome.as_str()];
-        self.gateway.metrics().sum("gwd_questions_total", &labels)
+        let labels = ["kind=\"validate\"", outcome.as_str()];
+        self.gateway
+            .metrics()
+            .sum("gwd_policy_calls_total", &labels)
     }
 }
 

@@ -56,8 +56,8 @@ impl Provider {
         text
     }
 
-    /// Request of a witness, with real credentials in place of the credentials that the witness
-    /// names.
+    /// Request of a witness, with real credentials in place of the credentials named in the
+    /// witness.
     fn request(&self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -402,8 +402,8 @@ fn released(gateway: &str, document: &str) -> Project {
     project
 }
 
-/// Response of a gateway: the status of a refusal, or the operation and the upstream that received
-/// the request.
+/// Sends a request to a gateway. Returns the status of a refusal, or the operation and the upstream
+/// that received the request.
 fn answer(gateway: &Gateway, request: &str, upstreams: [&Upstream; 2]) -> Value {
     let response = gateway.ask(request);
     let got: Vec<&str> = ["u", "v"]

@@ -43,7 +43,7 @@ fn the_schema_knows_right_from_wrong() {
             "{version: 1, name: a, policies: {p: {kind: rate_limit, limit: 10}}}",
         ),
         (
-            "a key that is no hash",
+            "a key that is not a hash",
             "{version: 1, name: a, consumers: {c: {keys: [{sha256: secret}]}}}",
         ),
         ("an unknown gate", "{version: 1, name: a, gates: [weakn]}"),

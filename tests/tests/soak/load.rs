@@ -92,7 +92,7 @@ fn spawn_reporting(
     })
 }
 
-/// Result of a future, with a time limit.
+/// Waits for the result of a future, at most [`PATIENCE`].
 async fn soon<T, E: Into<Failed>>(
     what: &str,
     future: impl Future<Output = Result<T, E>>,

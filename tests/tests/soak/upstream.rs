@@ -84,7 +84,7 @@ fn full(body: impl Into<Bytes>) -> Response<Body> {
     Response::new(Full::new(body.into()).boxed())
 }
 
-/// Numbered events without end.
+/// Answers with numbered events that never end.
 fn events() -> Response<Body> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(async move {

@@ -71,7 +71,7 @@ pub struct Parameter {
     /// `explode`, `allowReserved`, `allowEmptyValue` and `deprecated` that differs from its
     /// default.
     #[n(3)]
-    pub says: Value,
+    pub definition: Value,
 }
 
 /// Place of a parameter in a request.
@@ -114,10 +114,10 @@ pub struct MediaType {
     /// Name of the media type, in lower case.
     #[n(0)]
     pub name: String,
-    /// Description under OpenAPI's keys: `schema`, `encoding`, and `itemSchema`, `prefixEncoding`
+    /// Fields of the OpenAPI media type: `schema`, `encoding`, and `itemSchema`, `prefixEncoding`
     /// and `itemEncoding` of OpenAPI 3.2.
     #[n(1)]
-    pub says: Value,
+    pub definition: Value,
 }
 
 /// Response of an operation.
@@ -145,9 +145,9 @@ pub struct Header {
     /// True if the field is required.
     #[n(1)]
     pub required: bool,
-    /// Description under OpenAPI's keys, as for a [`Parameter`].
+    /// Other fields of the OpenAPI header, in the form of [`Parameter::definition`].
     #[n(2)]
-    pub says: Value,
+    pub definition: Value,
 }
 
 // === impl ParameterPlace ===
@@ -203,7 +203,7 @@ impl Contract {
         let media = |all: &Set<MediaType>| {
             let bare = |one: &MediaType| MediaType {
                 name: one.name.clone(),
-                says: bare(),
+                definition: bare(),
             };
             Set::new(all.iter().map(bare).collect())
         };
@@ -218,7 +218,7 @@ impl Contract {
                         ParameterPlace::Querystring => ParameterPlace::Query,
                         place => place,
                     },
-                    says: bare(),
+                    definition: bare(),
                     ..one.clone()
                 })
                 .collect();
@@ -285,31 +285,36 @@ impl ContractOperation {
             body,
             responses,
         } = self;
-        parameters.iter_mut().for_each(|one| see(&mut one.says));
+        parameters
+            .iter_mut()
+            .for_each(|one| see(&mut one.definition));
         if let Some(body) = body {
             body.media_types
                 .iter_mut()
-                .for_each(|one| see(&mut one.says));
+                .for_each(|one| see(&mut one.definition));
         }
         for response in responses {
             response
                 .headers
                 .iter_mut()
-                .for_each(|one| see(&mut one.says));
+                .for_each(|one| see(&mut one.definition));
             let media = response.media_types.iter_mut();
-            media.for_each(|one| see(&mut one.says));
+            media.for_each(|one| see(&mut one.definition));
         }
     }
 
     /// Calls `see` for the OpenAPI description of each parameter, media type and header, in the
     /// order in which the nodes are numbered.
     pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
-        self.parameters.iter().for_each(|one| see(&one.says));
+        self.parameters.iter().for_each(|one| see(&one.definition));
         let body = self.body.iter().flat_map(|body| &body.media_types);
-        body.for_each(|one| see(&one.says));
+        body.for_each(|one| see(&one.definition));
         for response in &self.responses {
-            response.headers.iter().for_each(|one| see(&one.says));
-            response.media_types.iter().for_each(|one| see(&one.says));
+            response.headers.iter().for_each(|one| see(&one.definition));
+            response
+                .media_types
+                .iter()
+                .for_each(|one| see(&one.definition));
         }
     }
 }
@@ -420,7 +425,7 @@ mod former {
             place: one.place,
             name: one.name,
             required: one.required,
-            says: Value::Map(Vec::new()),
+            definition: Value::Map(Vec::new()),
         };
         let response = |one: Response| {
             Ok(super::Response {
@@ -445,7 +450,7 @@ mod former {
     fn media(names: Vec<String>) -> Result<Set<super::MediaType>, NotCanonical> {
         let bare = |name| super::MediaType {
             name,
-            says: Value::Map(Vec::new()),
+            definition: Value::Map(Vec::new()),
         };
         Set::new(names.into_iter().map(bare).collect()).map_err(|_| NotCanonical::Otherwise)
     }
@@ -456,7 +461,7 @@ mod tests {
     use super::*;
 
     fn contract(edge: u32) -> Contract {
-        let says = Value::Map(vec![("schema".into(), Value::Node(edge))]);
+        let definition = Value::Map(vec![("schema".into(), Value::Node(edge))]);
         Contract {
             name: "a".into(),
             operations: Set::new(vec![ContractOperation {
@@ -466,7 +471,7 @@ mod tests {
                     place: ParameterPlace::Query,
                     name: "q".into(),
                     required: true,
-                    says,
+                    definition,
                 }],
                 body: None,
                 responses: Vec::new(),
@@ -513,7 +518,7 @@ mod tests {
             status: "200".into(),
             media_types: Set::new(vec![MediaType {
                 name: "b/c".into(),
-                says: Value::Map(vec![("schema".into(), Value::Node(0))]),
+                definition: Value::Map(vec![("schema".into(), Value::Node(0))]),
             }])
             .unwrap(),
             headers: Set::default(),

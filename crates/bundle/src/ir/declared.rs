@@ -94,11 +94,17 @@ impl Api {
             Owns::Undeclared => Some("api:undeclared_methods".to_owned()),
             Owns::Unmatched => Some("api:unmatched".to_owned()),
         });
+        let schemas = self.messages.iter().flat_map(|messages| &messages.schemas);
+        let limits = schemas
+            .into_iter()
+            .find_map(|schema| schema.get("x-limits"));
+        let limits = limits.map(|_| "schema:limits".to_owned());
         policies
             .chain(treatments)
             .chain(schemes)
             .chain(own)
             .chain(rest)
+            .chain(limits)
     }
 }
 
@@ -146,9 +152,9 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 }
 
 impl Gateway {
-    /// First setting or policy (`cors`, `jwt`, `validate`) that affects access to a treatment's
-    /// operations and that this version cannot run. The decision about requests to these operations
-    /// is then unknown. `None` if everything can run.
+    /// Finds the first setting or policy (`cors`, `jwt`, `validate`) that affects access to a
+    /// treatment's operations and that this version cannot run. The decision about requests to
+    /// these operations is then unknown. `None` if everything can run.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -210,7 +216,7 @@ impl Gateway {
             .next()
     }
 
-    /// Copy of the gateway without the settings that this version cannot run. It has the same
+    /// Copies the gateway without the settings that this version cannot run. It has the same
     /// routes, but may decide about requests differently. Use it only for requests for which
     /// [`Self::undecidable`] returns `None`.
     #[must_use]
@@ -284,12 +290,12 @@ fn strip_policies(policies: &mut Set<Policy>) -> BTreeSet<String> {
         .iter()
         .cloned()
         .partition(|policy| matches!(policy.checked, Checked::Declared(_)));
-    *policies = Set::new(kept).expect("a part of a set");
+    *policies = Set::new(kept).expect("a subset has unique names");
     gone.into_iter().map(|policy| policy.name).collect()
 }
 
 fn map<T: super::Named + Clone>(set: &Set<T>, mut change: impl FnMut(&mut T)) -> Set<T> {
     let mut all: Vec<T> = set.iter().cloned().collect();
     all.iter_mut().for_each(&mut change);
-    Set::new(all).expect("names are kept")
+    Set::new(all).expect("the names are unchanged")
 }

@@ -5,6 +5,7 @@ use policy::Policy as _;
 use policy::auth::Place;
 use policy::declared::{Scalar, Settings, Value};
 use policy::guard::validate;
+use policy::logged::{LoggedParameter, RedactedValue};
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 use policy::validation::{Mode, Undeclared};
@@ -60,6 +61,14 @@ pub struct Forwarding {
     #[n(11)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub not_forwarded: Vec<Place>,
+    /// Parameters whose values the access log shows in another form than usual. Sorted.
+    #[n(12)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub logged: Vec<LoggedParameter>,
+    /// Values of the bodies that findings of validation do not look into. Sorted.
+    #[n(13)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub redacted: Vec<RedactedValue>,
 }
 
 /// Request fields with which frameworks override the path or the method. An upstream that evaluates
@@ -99,6 +108,8 @@ impl Forwarding {
             closes_streams: _,
             validate: _,
             not_forwarded: _,
+            logged: _,
+            redacted: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -137,6 +148,8 @@ impl Forwarding {
         let overrides = overrides.into_iter().chain(self.cost.map(|_| "cost"));
         let overrides = overrides.chain(streams);
         let overrides = overrides.chain(self.not_forwarded.first().map(|_| "not_forwarded"));
+        let overrides = overrides.chain(self.logged.first().map(|_| "log"));
+        let overrides = overrides.chain(self.redacted.first().map(|_| "redact"));
         let checked = self.validate.as_ref();
         let validates = checked.filter(|checked| checked.request != Mode::Off);
         let strict = checked.filter(|checked| checked.undeclared != Undeclared::Allow);
@@ -162,9 +175,19 @@ impl Forwarding {
             settings = settings.with(&path, Value::One(Scalar::Flag(true)));
         }
         for place in &self.not_forwarded {
-            let parameter = parameter(place);
-            let path = ["parameters", parameter.as_str(), "forward"];
+            let (kind, name) = parameter(place);
+            let path = ["parameters", kind, name, "forward"];
             settings = settings.with(&path, Value::One(Scalar::Flag(false)));
+        }
+        for one in &self.redacted {
+            let path = ["redact", &one.label()];
+            settings = settings.with(&path, Value::One(Scalar::Flag(true)));
+        }
+        for one in &self.logged {
+            let form = Scalar::Text(one.form.word().to_owned());
+            let (place, name) = one.label();
+            let path = ["parameters", place, name, "log"];
+            settings = settings.with(&path, Value::One(form));
         }
         if let Some(cost) = self.cost {
             settings = settings.with(&["cost"], Value::One(Scalar::Number(cost.into())));
@@ -199,13 +222,13 @@ fn is_unsaid(flag: &bool) -> bool {
 }
 
 /// Place and name of a parameter, as settings name it.
-fn parameter(place: &Place) -> String {
+fn parameter(place: &Place) -> (&'static str, &str) {
     match place {
-        Place::Header(name) => format!("header {name}"),
-        Place::Query(name) => format!("query {name}"),
-        Place::Cookie(name) => format!("cookie {name}"),
+        Place::Header(name) => ("header", name),
+        Place::Query(name) => ("query", name),
+        Place::Cookie(name) => ("cookie", name),
         // No parameter has these places.
-        Place::Authorization(scheme) => format!("authorization {scheme}"),
-        Place::Certificate => "certificate".to_owned(),
+        Place::Authorization(scheme) => ("authorization", scheme),
+        Place::Certificate => ("certificate", ""),
     }
 }

@@ -24,7 +24,7 @@ pub struct Messages {
 
 /// Messages of an operation that are validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Validated {
+pub struct ValidatedMessages {
     /// True if requests are validated.
     pub requests: bool,
     /// True if responses are validated.
@@ -35,7 +35,7 @@ impl Messages {
     /// Part of a contract for the messages of the operations with these keys. None if the contract
     /// has no such operation.
     #[must_use]
-    pub fn of(contract: &Contract, keys: &BTreeMap<&str, Validated>) -> Option<Self> {
+    pub fn of(contract: &Contract, keys: &BTreeMap<&str, ValidatedMessages>) -> Option<Self> {
         let wanted = contract.operations.iter();
         let wanted = wanted.filter_map(|operation| {
             let validated = keys.get(operation.key.as_str())?;
@@ -70,7 +70,7 @@ impl Messages {
             schemas.push(value.unwrap_or(Value::Bool(true)));
         }
         Some(Self {
-            operations: Set::new(operations).expect("a part of a set"),
+            operations: Set::new(operations).expect("a subset has unique names"),
             schemas,
         })
     }
@@ -118,7 +118,7 @@ mod tests {
                 place: ParameterPlace::Query,
                 name: "q".into(),
                 required: false,
-                says: Value::Map(vec![("schema".into(), Value::Node(edge))]),
+                definition: Value::Map(vec![("schema".into(), Value::Node(edge))]),
             }],
             body: None,
             responses: Vec::new(),
@@ -144,7 +144,7 @@ mod tests {
             ],
             names_only: false,
         };
-        let both = Validated {
+        let both = ValidatedMessages {
             requests: true,
             responses: true,
         };

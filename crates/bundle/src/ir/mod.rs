@@ -31,14 +31,14 @@ pub use contract::{
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
 pub use identity::{IdentityFields, IdentityParts};
-pub use messages::{Messages, Validated};
+pub use messages::{Messages, ValidatedMessages};
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
 pub use server::{Servers, server};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, CertificateFields, Certified, Consumer, Credential, ForwardingField, Holder,
+    ApiRef, CertificateFields, Consumer, ConsumerCertificate, Credential, ForwardingField, Holder,
     HolderName, Listener, ListenerLimits, Password, Policy, Protocol, Shared, Verifier,
     addresses_collide,
 };
@@ -49,6 +49,7 @@ pub use tls::{
 };
 pub use upstream::{
     HostHeader, ProxyVersion, RewriteResponses, Target, Upstream, UpstreamProtocol,
+    shared_connections,
 };
 pub use value::{VALUE_DEPTH_MAX, Value};
 
@@ -109,10 +110,12 @@ const OWN: &[&str] = &[
     "operation:cost",
     "operation:deprecated",
     "operation:idempotent",
+    "operation:log",
     "operation:mirror",
     "operation:not_forwarded",
     "operation:override_fields",
     "operation:path_readings",
+    "operation:redact",
     "operation:rewrite",
     "operation:roles",
     "operation:split",
@@ -123,6 +126,7 @@ const OWN: &[&str] = &[
     "operation:validate_response",
     "operation:websocket",
     "operation:retries",
+    "schema:limits",
     "scheme:claims_to_headers",
     "scheme:forward_as",
     "upstream:bounded_load",

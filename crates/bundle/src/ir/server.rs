@@ -9,7 +9,7 @@ use super::{Discovery, Target, Upstream};
 /// Servers of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servers {
-    /// Servers that the configuration names: `host:port`, or the path of a UNIX socket.
+    /// Servers named in the configuration: `host:port`, or the path of a UNIX socket.
     pub named: BTreeSet<String>,
     /// True if gwd finds further servers while it runs (`file`, SRV records). Those can be any
     /// servers.
@@ -55,8 +55,8 @@ impl Servers {
     }
 }
 
-/// Normalised form of a server: the name in lower case without the final dot, an IPv4-mapped
-/// address as IPv4, and `localhost` for all names and addresses of this machine.
+/// Normalises a server: the name in lower case without the final dot, an IPv4-mapped address as
+/// IPv4, and `localhost` for all names and addresses of this machine.
 #[must_use]
 pub fn server(host: &str, port: u16) -> String {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
@@ -76,8 +76,8 @@ pub fn server(host: &str, port: u16) -> String {
     }
 }
 
-/// IPv4 address in one of the shorter forms that resolvers accept (`inet_aton`): one to four
-/// numbers in decimal, octal (`0…`) or hexadecimal (`0x…`) notation. The last number fills the
+/// Parses an IPv4 address in one of the shorter forms that resolvers accept (`inet_aton`): one to
+/// four numbers in decimal, octal (`0…`) or hexadecimal (`0x…`) notation. The last number fills the
 /// remaining bytes.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| match part.strip_prefix('0') {

@@ -109,14 +109,14 @@ impl<C, T: Encode<C>> Encode<C> for Set<T> {
 impl<'b, C, T: Decode<'b, C> + Named> Decode<'b, C> for Set<T> {
     fn decode(d: &mut Decoder<'b>, cx: &mut C) -> Result<Self, minicbor::decode::Error> {
         if d.datatype()? != Type::Array {
-            return Err(minicbor::decode::Error::message("a set is an array"));
+            return Err(minicbor::decode::Error::message("a set must be an array"));
         }
         let items: Vec<T> = Decode::decode(d, cx)?;
         if items.windows(2).all(|pair| pair[0].name() < pair[1].name()) {
             Ok(Self(items))
         } else {
             Err(minicbor::decode::Error::message(
-                "a set is sorted and has each name once",
+                "a set must be sorted and have unique names",
             ))
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
+use policy::transform::respond::DocumentDigest;
 use policy::{Cidr, StateId, auth};
 use sha2::{Digest as _, Sha256};
 
@@ -52,6 +53,10 @@ pub struct Shared {
     #[n(10)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
+    /// Documents that gwd serves, sorted. The layers of the documents have the same order.
+    #[n(11)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub documents: Vec<DocumentDigest>,
 }
 
 /// Reference to an API: its name, and the SHA-256 of its behaviour blob.
@@ -278,7 +283,7 @@ pub struct Consumer {
     /// Certificates of the consumer, sorted.
     #[n(6)]
     #[cbor(skip_if = "Vec::is_empty")]
-    pub certificates: Vec<Certified>,
+    pub certificates: Vec<ConsumerCertificate>,
     /// Tokens of the consumer, sorted.
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
@@ -334,7 +339,7 @@ impl Holder {
 /// Client certificate of a consumer, identified by its fingerprint or by a name in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
-pub struct Certified {
+pub struct ConsumerCertificate {
     /// Fingerprint or name: `sha256 HEX`, `san NAME` or `subject NAME`.
     #[n(0)]
     pub name: String,

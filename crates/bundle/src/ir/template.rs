@@ -399,7 +399,7 @@ impl<C> Encode<C> for Template {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // The encoding of a prefix ends with `/**`, which is no segment of a template. The encoding
+        // The encoding of a prefix ends with `/**`, which is not a template segment. The encoding
         // of a case-insensitive template begins with `~`; templates begin with `/`.
         let mut text = if self.is_folded() { "~" } else { "" }.to_owned();
         match (self.prefix, self.segments.is_empty()) {

@@ -151,13 +151,21 @@ pub struct Target {
     pub tls: bool,
 }
 
+/// Number of connections of an upstream from which only exclusive exchanges open further ones over
+/// HTTP/2: three quarters of its `limits.connections`. Shared exchanges can use the open connections
+/// instead.
+#[must_use]
+pub const fn shared_connections(connections: u64) -> u64 {
+    connections - connections / 4
+}
+
 // === impl Upstream ===
 
 impl Upstream {
     /// Maximum number of requests that the upstream receives at the same time: over HTTP/1.1, each
-    /// request occupies a connection.
+    /// request occupies a connection, over HTTP/2 one of the `streams` streams of a connection.
     #[must_use]
-    pub fn concurrent_requests(&self) -> u64 {
+    pub fn concurrent_requests(&self, streams: u64) -> u64 {
         let Limits {
             requests,
             connections,
@@ -165,7 +173,9 @@ impl Upstream {
         } = self.limits;
         match self.protocol {
             UpstreamProtocol::H1 => requests.min(connections),
-            UpstreamProtocol::H2c | UpstreamProtocol::H2 | UpstreamProtocol::Auto => requests,
+            UpstreamProtocol::H2c | UpstreamProtocol::H2 | UpstreamProtocol::Auto => {
+                requests.min(shared_connections(connections).saturating_mul(streams))
+            }
         }
     }
 

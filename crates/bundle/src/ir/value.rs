@@ -79,7 +79,7 @@ impl Value {
         }
     }
 
-    /// Copy of the value in which the index of each edge is replaced by the result of `name`.
+    /// Copies the value and replaces the index of each edge by the result of `name`.
     #[must_use]
     pub fn with_nodes(&self, name: &mut impl FnMut(u32) -> u32) -> Self {
         let mut all = |items: &[Self]| items.iter().map(|item| item.with_nodes(name)).collect();
@@ -176,7 +176,7 @@ impl<'b, C> Decode<'b, C> for Value {
 
 fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
     if depth > VALUE_DEPTH_MAX {
-        return Err(Error::message("a value nests too deep"));
+        return Err(Error::message("a value is nested too deeply"));
     }
     Ok(match d.datatype()? {
         Type::Null => {
@@ -188,7 +188,7 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
         Type::Bytes => {
             let text = std::str::from_utf8(d.bytes()?);
             Value::Decimal(
-                text.map_err(|_| Error::message("a number is not text"))?
+                text.map_err(|_| Error::message("a decimal must be text"))?
                     .into(),
             )
         }
@@ -197,25 +197,31 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
         Type::Tag => match d.tag()? {
             SET => Value::Set(items(d, depth)?),
             NODE => Value::Node(d.u32()?),
-            _ => return Err(Error::message("no value has this tag")),
+            _ => return Err(Error::message("unknown tag of a value")),
         },
         _ => Value::Integer(d.i64()?),
     })
 }
 
 fn items(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<Value>, Error> {
-    let count = d.array()?.ok_or(Error::message("a list has a length"))?;
+    let count = d
+        .array()?
+        .ok_or(Error::message("a list must have a definite length"))?;
     // Allocate one element at a time, because the encoded length may be false.
     (0..count).map(|_| read(d, depth + 1)).collect()
 }
 
 fn entries(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<(Box<str>, Value)>, Error> {
-    let count = d.map()?.ok_or(Error::message("a map has a length"))?;
+    let count = d
+        .map()?
+        .ok_or(Error::message("a map must have a definite length"))?;
     let mut entries: Vec<(Box<str>, Value)> = Vec::new();
     for _ in 0..count {
         let key: Box<str> = d.str()?.into();
         if entries.last().is_some_and(|(last, _)| *last >= key) {
-            return Err(Error::message("the keys of a map are sorted and unique"));
+            return Err(Error::message(
+                "the keys of a map must be sorted and unique",
+            ));
         }
         entries.push((key, read(d, depth + 1)?));
     }

@@ -4,7 +4,7 @@
 //! counts for that role only. Manifests are therefore not signed directly, because a signature
 //! alone would not say for which role it is made. release.md §2.
 //!
-//! Verification first checks the signatures over the received bytes (`Trust::judge`), and only then
+//! Verification first checks the signatures over the received bytes (`Trust::authorized_signers`), and only then
 //! decodes the payload ([`Statement::decode`]).
 
 pub mod envelope;

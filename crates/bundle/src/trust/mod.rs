@@ -286,7 +286,7 @@ impl Trust {
     /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`],
     /// [`Refused::WrongRole`], [`Refused::WrongChannel`], [`Refused::RevokedKey`],
     /// [`Refused::KeyExpired`], [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
-    pub fn judge(
+    pub fn authorized_signers(
         &self,
         envelope: &Envelope,
         role: Role,
@@ -298,10 +298,10 @@ impl Trust {
         Ok(signers)
     }
 
-    /// Like [`Trust::judge`], but without the threshold: at least one signature must count.
+    /// Like [`Trust::authorized_signers`], but without the threshold: at least one signature must count.
     ///
     /// # Errors
-    /// As [`Trust::judge`], except [`Refused::BelowThreshold`].
+    /// As [`Trust::authorized_signers`], except [`Refused::BelowThreshold`].
     pub fn signers(
         &self,
         envelope: &Envelope,

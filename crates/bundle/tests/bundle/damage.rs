@@ -14,7 +14,7 @@ use bundle::verify::{Runtime, Unverified};
 
 use crate::fixture::*;
 
-/// A store with a revocation list, a source artifact and two successive releases.
+/// Creates a store with a revocation list, a source artifact and two successive releases.
 fn content() -> (Content, Digest) {
     let store = Store::default();
     ship(&store, "one");
@@ -137,7 +137,7 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
     let restart = |state: Content| -> Result<Runtime, Refused> {
         let state = Store::new(state);
         let memory = follow::remember(&state, &context)?;
-        let mut kept = follow::kept(&state, &context, &memory.revocations, 10)?;
+        let mut kept = follow::stored_records(&state, &context, &memory.revocations, 10)?;
         if let Some((_, refused)) = kept.refused.pop() {
             return Err(refused);
         }

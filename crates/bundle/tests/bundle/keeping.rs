@@ -16,7 +16,7 @@ use crate::fixture::*;
 
 const APIS: usize = 100;
 
-/// A bundle of 100 APIs of 30 kB each. Versions differ in one API only.
+/// Creates a bundle of 100 APIs of 30 kB each. Versions differ in one API only.
 fn many(version: usize) -> Bundle {
     let config = Config {
         format: FORMAT,
@@ -93,7 +93,7 @@ fn change_to_one_of_100_apis_writes_few_files() {
     std::fs::remove_dir_all(store.root()).unwrap();
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record.map(|record| record.serial), Some(9));
-    let kept = follow::kept(&state, &context, &memory.revocations, 1).unwrap();
+    let kept = follow::stored_records(&state, &context, &memory.revocations, 1).unwrap();
     let kept = kept.accepted.first().unwrap();
     let verified = follow::bundle(&state, &context, kept, &[]).unwrap();
     verified.load_runtime(&state).unwrap();

@@ -92,7 +92,7 @@ fn bundle_survives_build_rollback_and_restart() {
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record, Some(third));
-    let kept = follow::kept(&state, &context, &memory.revocations, 10).unwrap();
+    let kept = follow::stored_records(&state, &context, &memory.revocations, 10).unwrap();
     assert_eq!((kept.accepted.len(), kept.refused.len()), (3, 0));
     for accepted in kept.accepted {
         let verified = follow::bundle(&state, &context, &accepted, &[]).unwrap();

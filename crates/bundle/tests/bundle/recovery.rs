@@ -35,7 +35,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
 
-    // The thief publishes records with the highest serial, and with the next free one.
+    // The attacker publishes records with the highest serial, and with the next free one.
     let chain = Chain::Channel(prod.clone());
     for serial in [2, INTEGER_MAX] {
         let stolen = record(serial, Some(honest));
@@ -64,7 +64,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     assert_eq!(head.accepted.pointer(), honest);
     assert_eq!(head.skipped, [INTEGER_MAX, 2]);
 
-    // The next honest record follows the last honest one, at the next free serial.
+    // The next valid record follows the last valid one, at the next free serial.
     let two = bundle("two");
     let evidence = put(&store, &two);
     let draft = draft(two.id(), &[evidence]);
@@ -102,15 +102,15 @@ fn forged_records_in_store_and_state_are_skipped() {
         previous = forge(&store, bundle("one").id(), stolen, "mallory");
         store.create_link(&chain, serial, &previous.digest).unwrap();
     }
-    // A gateway that accepted the thief's records earlier has copies of all of them.
+    // A gateway that accepted the attacker's records earlier has copies of all of them.
     let content = store.into_content();
     let (store, state) = (Store::new(content.clone()), Store::new(content));
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record, Some(honest));
-    let kept = follow::kept(&state, &context, &memory.revocations, 200).unwrap();
+    let kept = follow::stored_records(&state, &context, &memory.revocations, 200).unwrap();
     assert_eq!(kept.accepted[0].pointer(), honest);
     assert_eq!(kept.refused.len(), 200, "bounded");
-    let mut passed = follow::Passed::default();
+    let mut passed = follow::SkippedRecords::default();
     for _ in 0..2 {
         let head = follow::head_past(&store, &context, &memory, &mut passed);
         let head = head.unwrap().unwrap();
@@ -257,7 +257,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
         now: later.plus_s(2 * DAY_S),
         ..context
     };
-    let kept = follow::kept(&state, &context, &nothing().revocations, 10).unwrap();
+    let kept = follow::stored_records(&state, &context, &nothing().revocations, 10).unwrap();
     let accepted = &kept.accepted[0];
     let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
     verified.load_runtime(&state).unwrap();

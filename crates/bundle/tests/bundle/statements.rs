@@ -308,13 +308,15 @@ fn a_relabelled_role_is_refused() {
         predicate: record(),
     };
     let forged = publish::sign(&statement, &[&key("ci")]).unwrap();
-    let judge = |envelope: &Envelope, role| trust().judge(envelope, role, None, When::First(NOON));
+    let signers = |envelope: &Envelope, role| {
+        trust().authorized_signers(envelope, role, None, When::First(NOON))
+    };
     assert_eq!(
-        judge(&forged, Role::Release).unwrap_err().reason(),
+        signers(&forged, Role::Release).unwrap_err().reason(),
         "wrong-role"
     );
     // In its own role, the signature is valid, but the payload is not a build statement.
-    assert!(judge(&forged, Role::Build).is_ok());
+    assert!(signers(&forged, Role::Build).is_ok());
     let refused = Statement::<Build>::decode(forged.payload()).unwrap_err();
     assert_eq!(refused.reason(), "wrong-role");
 }
@@ -327,7 +329,7 @@ fn one_key_for_two_roles_signs_two_different_things() {
     // The key has the role, but the payload is a build statement.
     assert!(
         trust
-            .judge(&built, Role::Release, None, When::First(NOON))
+            .authorized_signers(&built, Role::Release, None, When::First(NOON))
             .is_ok()
     );
     let refused = Statement::<Record>::decode(built.payload()).unwrap_err();
@@ -375,7 +377,8 @@ fn a_bundle_without_a_build_statement_is_refused() {
     assert_eq!(refused.reason(), "unsigned");
 }
 
-/// Reason for which a gateway refuses a release with this approval in evidence.
+/// Releases a bundle with this approval in evidence. Returns the reason for which a gateway refuses
+/// the release.
 fn refusal_of_approval(approval: Approve, bundle_of_approval: Digest) -> Option<String> {
     let trust = trust_of(vec![
         trusted("ci", &[Role::Build]),

@@ -161,7 +161,7 @@ fn a_state_folder_is_cleaned_too() {
     let keep = BTreeSet::from([bundle("three").id()]);
     let garbage = sweep::garbage(&state, &keep, Moment::MAX).unwrap();
     sweep::remove(&state, &garbage).unwrap();
-    let kept = follow::kept(&state, &context, &Revocations::none(), 10).unwrap();
+    let kept = follow::stored_records(&state, &context, &Revocations::none(), 10).unwrap();
     let runs: Vec<_> = kept
         .accepted
         .iter()

@@ -18,10 +18,10 @@ fn signed(owners: &[&str]) -> Envelope {
     publish::sign(&statement, &keys.iter().collect::<Vec<_>>()).unwrap()
 }
 
-fn judge(key: &TrustedKey, when: When) -> Result<(), String> {
+fn check_key(key: &TrustedKey, when: When) -> Result<(), String> {
     let trust = trust_of(vec![key.clone()]);
     let channel = prod();
-    let judged = trust.judge(&signed(&["ci"]), Role::Build, Some(&channel), when);
+    let judged = trust.authorized_signers(&signed(&["ci"]), Role::Build, Some(&channel), when);
     judged
         .map(drop)
         .map_err(|refused| refused.reason().into_owned())
@@ -69,7 +69,7 @@ fn when_and_where_a_key_counts() {
         (&stranger, first, refused("unknown-key")),
     ];
     for (number, (key, when, expected)) in table.into_iter().enumerate() {
-        assert_eq!(judge(key, when), expected, "row {number}");
+        assert_eq!(check_key(key, when), expected, "row {number}");
     }
 }
 
@@ -88,16 +88,17 @@ fn thresholds_count_owners_not_keys_or_signatures() {
     ])
     .with_thresholds(two)
     .unwrap();
-    let judge =
-        |owners: &[&str]| trust.judge(&signed(owners), Role::Build, None, When::First(NOON));
-    assert_eq!(judge(&["ci"]).unwrap_err().reason(), "below-threshold");
-    let refused = judge(&["ci", "ci-second-key", "stranger"]).unwrap_err();
+    let signers_of = |owners: &[&str]| {
+        trust.authorized_signers(&signed(owners), Role::Build, None, When::First(NOON))
+    };
+    assert_eq!(signers_of(&["ci"]).unwrap_err().reason(), "below-threshold");
+    let refused = signers_of(&["ci", "ci-second-key", "stranger"]).unwrap_err();
     assert_eq!(refused.reason(), "below-threshold");
     assert_eq!(
         refused.to_string(),
         "only 1 of the 2 owners that role `build` needs have signed"
     );
-    let signers = judge(&["ci", "ann"]).unwrap();
+    let signers = signers_of(&["ci", "ann"]).unwrap();
     assert_eq!(signers.owners.len(), 2);
 }
 
@@ -115,7 +116,7 @@ fn variants_of_one_signature_count_once() {
         trusted("ann", &[Role::Build]),
     ]);
     let signers = trust
-        .judge(&moved, Role::Build, None, When::First(NOON))
+        .authorized_signers(&moved, Role::Build, None, When::First(NOON))
         .unwrap();
     assert_eq!(signers.owners.len(), 1, "the key id is only a hint");
     assert!(signers.keys.contains(&key("ci").public().id()));
@@ -235,14 +236,14 @@ fn omission_in_a_trust_file_disables_no_check() {
     let trust = Trust::parse(value.to_string().as_bytes()).unwrap();
     assert_eq!(trust.threshold(Role::Release), 1);
     let empty = Trust::new(project());
-    let refused = empty.judge(&signed(&["ci"]), Role::Build, None, When::First(NOON));
+    let refused = empty.authorized_signers(&signed(&["ci"]), Role::Build, None, When::First(NOON));
     assert_eq!(refused.unwrap_err().reason(), "unknown-key");
     let unsigned = Envelope::new(&Statement {
         subject: vec![bundle("one").id()],
         predicate: build(None),
     })
     .unwrap();
-    let refused = trust.judge(&unsigned, Role::Build, None, When::First(NOON));
+    let refused = trust.authorized_signers(&unsigned, Role::Build, None, When::First(NOON));
     assert_eq!(refused.unwrap_err().reason(), "unsigned");
 }
 

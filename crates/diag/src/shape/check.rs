@@ -14,7 +14,11 @@ use crate::tree::{Entry, NodeRef};
 /// Checks a node against a shape. Returns true if the node is well-formed. Well-formed parts that
 /// cannot run yet are reported ([`NOT_AVAILABLE`]), but do not make the result `false`.
 pub fn check(node: NodeRef<'_>, shape: &Shape, sink: &mut Sink) -> bool {
-    Checker { sink, told: false }.check(node, shape)
+    Checker {
+        sink,
+        is_reported: false,
+    }
+    .check(node, shape)
 }
 
 /// Creates the finding for `what`, a well-formed part of the configuration that this version cannot
@@ -29,7 +33,7 @@ pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
 struct Checker<'s> {
     sink: &'s mut Sink,
     /// True inside a value that is already reported as not available.
-    told: bool,
+    is_reported: bool,
 }
 
 impl Checker<'_> {
@@ -67,8 +71,8 @@ impl Checker<'_> {
             Shape::Several(item) => {
                 if node.is_list() && node.items().next().is_none() {
                     sink.push(
-                        Diagnostic::new(&BAD_VALUE, node.span(), "this list has no item")
-                            .help("write at least one"),
+                        Diagnostic::new(&BAD_VALUE, node.span(), "this list is empty")
+                            .help("write at least one item"),
                     );
                     return false;
                 }
@@ -175,7 +179,7 @@ impl Checker<'_> {
     fn field(&mut self, field: &Field, key: Span, value: NodeRef<'_>) -> bool {
         let inner = match field.need {
             Need::Required => return self.check(value, &field.shape),
-            Need::Optional => self.told,
+            Need::Optional => self.is_reported,
             Need::NotAvailable => {
                 let help = "remove it, or use a version of gwc and gwd that has it";
                 self.not_available(key, &format!("`{}`", field.key), help);
@@ -222,23 +226,23 @@ impl Checker<'_> {
             let help = "remove it, or use a version of gwc and gwd that has it";
             self.not_available(kind.span(), &format!("the kind `{}`", variant.kind), help);
         }
-        let told = self.told || !variant.runs;
-        self.inside(told, |checker| {
+        let is_reported = self.is_reported || !variant.runs;
+        self.inside(is_reported, |checker| {
             checker.object(node, variant.object, &["kind"])
         })
     }
 
     fn not_available(&mut self, at: Span, what: &str, help: &str) {
-        if self.told {
+        if self.is_reported {
             return;
         }
         self.sink.push(not_available(at, what, help));
     }
 
-    fn inside(&mut self, told: bool, check: impl FnOnce(&mut Self) -> bool) -> bool {
-        let before = std::mem::replace(&mut self.told, told);
+    fn inside(&mut self, is_reported: bool, check: impl FnOnce(&mut Self) -> bool) -> bool {
+        let before = std::mem::replace(&mut self.is_reported, is_reported);
         let fine = check(self);
-        self.told = before;
+        self.is_reported = before;
         fine
     }
 }
@@ -290,7 +294,7 @@ fn check_rule(
             node.span(),
             format!("{} needs {}", object.what, known()),
         );
-        sink.push(finding.label("none of them is present"));
+        sink.push(finding.label("no such key is present"));
         return false;
     }
     if let [(first, _), .., (last, _)] = said[..]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::auth::Refused;
-use policy::auth::dpop::{self, Proved};
+use policy::auth::dpop::{self, ValidProof};
 use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
 use policy::auth::oidc::Opened;
@@ -22,7 +22,7 @@ pub(super) struct VerifiedCredential {
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
     /// DPoP proof with which the token was sent. None for a token without a proof.
-    pub(super) proved: Option<Proved>,
+    pub(super) proved: Option<ValidProof>,
     /// Data of the request's signature, if the credential is a signature.
     pub(super) signed: Option<Box<Signed>>,
     /// Session of the browser, if the credential is a session.
@@ -54,7 +54,7 @@ pub(super) struct Caller<'s> {
     pub(super) token: Option<Arc<Identity>>,
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
-    pub(super) proved: Option<Proved>,
+    pub(super) proved: Option<ValidProof>,
     /// Data of the request's signatures that are among the credentials.
     pub(super) signed: Vec<Signed>,
     /// Session of the browser, if one of the credentials is a session.
@@ -103,7 +103,7 @@ impl<'s> Caller<'s> {
 
 /// Stores the proof of an admitted request. Fails if the proof was used before.
 pub(super) fn remember(
-    proved: &Proved,
+    proved: &ValidProof,
     caller: &Caller<'_>,
     cx: &Cx<'_>,
 ) -> Result<(), dpop::Reason> {

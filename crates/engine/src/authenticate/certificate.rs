@@ -27,7 +27,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
         (Some(Ok(_)), None) => Outcome::Satisfied(None),
         (Some(Ok(certificate)), Some(checked)) => {
             let refused = |reason| Outcome::Fault(Fault::Certificate(reason));
-            if let Err(reason) = checked.judge(&certificate, cx.unix_s) {
+            if let Err(reason) = checked.verify(&certificate, cx.unix_s) {
                 return refused(reason);
             }
             if cx.revoked.contains(certificate.sha256()) {

@@ -47,7 +47,7 @@ impl Challenges {
         let mut plain = plain(place, verifier);
         if let Some(Checked::HmacSignature(signed)) = verifier {
             add(&mut self.signature, plain.clone());
-            if let Some(wanted) = signed.wanted() {
+            if let Some(wanted) = signed.accept_signature() {
                 add(&mut self.accept, wanted);
             }
         }

@@ -26,13 +26,13 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
     let mut own = own.into_iter().flatten();
     let mut usable = own.by_ref().filter(|one| is_usable(one, cx)).peekable();
     if usable.peek().is_none() {
-        return match judged(Check::decoy(user, decoy, password), cx) {
+        return match password_result(Check::decoy(user, decoy, password), cx) {
             Ok(_) => Outcome::Invalid,
             Err(reason) => reason.into(),
         };
     }
     for one in usable {
-        match judged(Check::new(&one.sha256, &one.hash, password), cx) {
+        match password_result(Check::new(&one.sha256, &one.hash, password), cx) {
             Ok(false) => {}
             Ok(true) => {
                 return Outcome::Satisfied(Some(VerifiedCredential {
@@ -73,7 +73,7 @@ impl From<NotChecked> for Outcome {
 }
 
 /// Result of a password check.
-fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
+fn password_result(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
     match cx.answers.get(&AskId::of_password(&check)) {
         None => Err(NotChecked::Ask(Box::new(Effect::Password(Box::new(check))))),
         Some(Answer::Http(answered)) => Ok(answered.status.is_success()),

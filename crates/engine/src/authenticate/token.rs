@@ -7,7 +7,7 @@ use http::HeaderValue;
 use policy::Cx;
 use policy::RequestHead;
 use policy::ask::Effect;
-use policy::auth::dpop::Proved;
+use policy::auth::dpop::ValidProof;
 use policy::auth::hmac_signature::{self, Signed};
 use policy::auth::jwt::{Identity, Reason, Verification};
 use policy::auth::oidc::{self, Opened};
@@ -26,7 +26,7 @@ pub(super) type TokenResult = Result<Bearer, Fault>;
 #[derive(Clone)]
 pub(super) struct Bearer {
     pub(super) token: Arc<Identity>,
-    pub(super) proved: Option<Proved>,
+    pub(super) proved: Option<ValidProof>,
     pub(super) signed: Option<Box<Signed>>,
     pub(super) session: Option<Arc<Opened>>,
 }
@@ -74,8 +74,8 @@ impl<'s> Verified<'s> {
             normalise: |path| normalise(path).ok().map(Cow::into_owned),
         };
         let fault = |reason| Err(Fault::Token(reason));
-        let result = match verifier.judge(credential, &request) {
-            Verification::Valid(token) | Verification::Proved(token, _)
+        let result = match verifier.verify(credential, &request) {
+            Verification::Valid(token) | Verification::ValidProof(token, _)
                 if is_revoked(&token, cx) =>
             {
                 fault(Reason::Revoked)
@@ -92,7 +92,7 @@ impl<'s> Verified<'s> {
             },
             Verification::Unlogged(reason) => Err(Fault::Login(reason)),
             Verification::Valid(token) => Ok(Bearer::of(token)),
-            Verification::Proved(token, proved) => Ok(Bearer {
+            Verification::ValidProof(token, proved) => Ok(Bearer {
                 proved: Some(proved),
                 ..Bearer::of(token)
             }),

@@ -3,7 +3,7 @@
 //! requests of other peers.
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
-use policy::auth::dpop::SeenUrl;
+use policy::auth::dpop::ClientUrl;
 
 use super::{Hop, is_forwarded_valid, outside_quotes};
 
@@ -20,14 +20,14 @@ pub(crate) fn seen_url(
     scheme: &'static str,
     authority: &HeaderValue,
     path: &str,
-) -> Option<SeenUrl> {
+) -> Option<ClientUrl> {
     let believed = Believed::of(headers);
     let scheme = believed.proto.unwrap_or(scheme);
     let port = believed.port();
     let authority = believed.host.as_ref().unwrap_or(authority);
     let prefix = first(headers, &X_FORWARDED_PREFIX).filter(|prefix| prefix.starts_with('/'));
     let prefix = prefix.map_or("", |prefix| prefix.trim_end_matches('/'));
-    SeenUrl::new(
+    ClientUrl::new(
         scheme,
         authority.to_str().ok()?,
         port,

@@ -1,4 +1,4 @@
-//! Decoder of the Huffman code of HPACK (RFC 7541 §5.2, appendix B).
+//! Decoder and lengths of the Huffman code of HPACK (RFC 7541 §5.2, appendix B).
 //!
 //! The code is canonical: the code lengths in appendix B determine the codes. A table decodes the
 //! codes of up to 8 bits, which all frequent characters have. Longer codes are found by the first
@@ -47,6 +47,14 @@ static CODE: Code = code();
 /// Error: the bits are not a Huffman code, contain EOS, or end with invalid padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
+
+/// Length of a text in the Huffman code, in bytes.
+pub(super) fn coded_bytes(text: &[u8]) -> usize {
+    let bits = text
+        .iter()
+        .map(|byte| usize::from(LENGTHS[usize::from(*byte)]));
+    bits.sum::<usize>().div_ceil(8)
+}
 
 /// Calls `each` with every byte of an encoded string.
 pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Result<(), Invalid> {

@@ -34,6 +34,11 @@ const INDEXING: u8 = 0x40;
 const SIZE_UPDATE: u8 = 0x20;
 const HUFFMAN: u8 = 0x80;
 
+/// Length of a text in the Huffman code of HPACK, in bytes (RFC 7541 appendix B).
+pub fn coded_bytes(text: &[u8]) -> usize {
+    huffman::coded_bytes(text)
+}
+
 /// Part of a message to which a header block belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

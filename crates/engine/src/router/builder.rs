@@ -37,7 +37,7 @@ enum Literals {
 }
 
 /// Operations that share one template. Within a method, the order is: highest priority, declared
-/// paths before twins (paths with the final slash added or removed), then greatest conditions.
+/// paths before trailing-slash variants (final slash added or removed), then greatest conditions.
 #[derive(Default)]
 struct Leaf(Vec<Owner>);
 
@@ -58,7 +58,7 @@ impl Builder {
     }
 
     /// Adds an operation under `method` at its template. If the final slash does not matter, also
-    /// adds it at the template's twin, which has the final slash added or removed.
+    /// adds it at the template's trailing-slash variant (final slash added or removed).
     pub(super) fn add(&mut self, index: u32, operation: &Operation, method: &Method) {
         let twin = operation.template.twin();
         let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);
@@ -74,7 +74,7 @@ impl Builder {
         }
     }
 
-    /// Leaf of a template. Creates the leaf if the template is new.
+    /// Returns the leaf of a template. Creates it if the template is new.
     fn leaf(&mut self, template: &Template) -> u32 {
         let mut at = 0u32;
         for segment in template.segments() {

@@ -1,5 +1,5 @@
-//! Paths that differ from a request's path only in letter case and that operations of the host
-//! describe.
+//! Finds the paths that operations of the host describe and that differ from a request's path only
+//! in letter case.
 //!
 //! Some servers compare paths case-insensitively (Express and ASP.NET Core by default, IIS): to
 //! them `/Admin` is `/admin`. A template such as `/{page}` matches `/Admin` as well, so such a
@@ -17,7 +17,8 @@ const OTHERS_MAX: usize = 64;
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Literals and patterns of an API's templates, from which paths in another letter case are built.
+/// Literals and patterns of an API's templates, from which paths are built that differ from a
+/// request's path only in letter case.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
     /// Literals by their lower case.

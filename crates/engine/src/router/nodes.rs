@@ -33,7 +33,7 @@ pub(super) struct Node {
     pub(super) fork: Option<At>,
 }
 
-const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
+const _: () = assert!(size_of::<Node>() == 32, "two nodes per cache line");
 
 /// Parts that few nodes have, stored separately to keep nodes small.
 #[derive(Debug, Default)]
@@ -180,7 +180,8 @@ impl Slots {
         Self(slots.into())
     }
 
-    /// Children whose literals have the same hash as `segment`. Rarely more than one.
+    /// Finds the children whose literals have the same hash as `segment`. There is rarely more than
+    /// one.
     pub(super) fn find(&self, segment: &str) -> impl Iterator<Item = At> {
         let hash = if self.0.is_empty() { 0 } else { hash(segment) };
         let mask = self.0.len().wrapping_sub(1);

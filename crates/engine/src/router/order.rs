@@ -100,8 +100,8 @@ pub enum Step {
     Prefix(usize),
     /// Method: the method of the request takes precedence over GET, which serves HEAD as well.
     Method,
-    /// Final slash: the declared path takes precedence over its twin, in which the final slash is
-    /// added or removed.
+    /// Final slash: the declared path takes precedence over its trailing-slash variant, in which
+    /// the final slash is added or removed.
     Slash,
     /// Conditions.
     Conditions,
@@ -111,7 +111,8 @@ pub enum Step {
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
 /// Compares candidates of two mounts: by priority, segments of base path and template, the
-/// request's own method before GET for HEAD, declared path before twin, conditions.
+/// request's own method before GET for HEAD, declared path before trailing-slash variant,
+/// conditions.
 pub(super) fn compare_owners(a: Owner<'_>, b: Owner<'_>) -> Ordering {
     owners_differ(a, b).map_or(Ordering::Equal, |(_, decided)| decided)
 }
@@ -145,8 +146,8 @@ pub(super) fn compare_paths(a: Owner<'_>, b: Owner<'_>) -> Ordering {
         .map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Segments of a base path and of the template below it. For a twin: of the path that the twin
-/// matches.
+/// Segments of a base path and of the template below it. For a trailing-slash variant: with the
+/// final slash added or removed.
 fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> {
     static EMPTY: Segment = Segment::Literal(String::new());
     let declared = candidate.operation.template.segments();

@@ -177,20 +177,20 @@ impl ApiRouter {
         self.hidden.as_deref()
     }
 
-    /// Literals and patterns of the API's templates, for the search of paths in another letter
-    /// case.
+    /// Literals and patterns of the API's templates, to find the paths that differ from a request's
+    /// path only in the case of ASCII letters.
     pub(super) fn letter_cases(&self) -> &LetterCases {
         &self.letter_cases
     }
 
-    /// Literals of the API's templates, for the search of paths in another case of letters beyond
-    /// ASCII.
+    /// Literals of the API's templates, to find the paths that differ from a request's path in the
+    /// case of non-ASCII letters.
     pub(super) fn unicode_cases(&self) -> &UnicodeCases {
         &self.unicode_cases
     }
 
-    /// Greatest operation whose template, method and conditions match a request. `below` is the
-    /// path after the base path (empty or `/…`).
+    /// Finds the operation of highest precedence whose template, method and conditions match a
+    /// request. `below` is the path after the base path (empty or `/…`).
     #[must_use]
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
         let asked = self.trie.method(&head.method);

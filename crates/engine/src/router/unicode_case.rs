@@ -1,5 +1,5 @@
-//! Paths that differ from a request's path in the case of letters beyond ASCII, and that operations
-//! describe. The module `letter_case` finds the paths that differ in ASCII letters only.
+//! Finds the described paths that differ from a request's path in the case of non-ASCII letters.
+//! The module `letter_case` finds the paths that differ in ASCII letters only.
 
 use bundle::ir::{Segment, Template};
 use rustc_hash::FxHashMap;

@@ -53,7 +53,7 @@ pub(crate) enum Answer {
     Allow(Vec<String>),
 }
 
-/// Routing table of the model: each route, and its twin as a separate entry.
+/// Routing table of the model: each route, and its trailing-slash variant as a separate entry.
 pub(crate) struct Table(Vec<Written>);
 
 struct Written {
@@ -92,7 +92,7 @@ impl Table {
         Self(all)
     }
 
-    /// Owner of a request, or the reason why no route owns it.
+    /// Finds the route that a request matches, or the reason why it matches no route.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let path = segments(&request.path);
         let lower: Vec<String> = path.iter().map(|text| text.to_ascii_lowercase()).collect();

@@ -197,6 +197,7 @@ impl Street {
         });
         ir::Gateway {
             shared: ir::Shared {
+                documents: Vec::new(),
                 project: "street".into(),
                 listeners: Set::new(vec![ir::Listener {
                     merge_slashes: false,
@@ -536,7 +537,7 @@ fn part_is_never_used_for_another_digest_or_kind() {
     assert!(parts.api(&digest).is_some());
     assert!(
         parts.consumers(&digest).is_none(),
-        "an API is no list of consumers"
+        "an API is not a list of consumers"
     );
     let consumers = parts
         .add_consumers(digest, &gateway.shared.consumers)

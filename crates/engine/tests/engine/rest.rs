@@ -52,7 +52,7 @@ fn router(said: &[&str]) -> ApiRouter {
     ApiRouter::build(Set::new(operations).expect("keys differ"), &hidden).expect("no conflict")
 }
 
-/// Result of a request: `mount key`, `404`, or `405 METHODS`.
+/// Routes a request and returns the result: `mount key`, `404`, or `405 METHODS`.
 fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     let mut hosts = HostTable::default();
     let mut routers = Vec::new();

@@ -3,6 +3,7 @@
 use diag::{Diagnostic, Level, NodeId, Sink};
 
 use super::Purpose;
+use crate::served::{self, Public};
 use crate::{invariant_file, settings, test_file};
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
@@ -33,15 +34,19 @@ pub(super) struct Loaded<'e> {
     pub(super) document: Document,
     /// True if an action of an overlay failed, so that parts of the API are missing.
     pub(super) overlay_failed: bool,
+    /// Public form of the document, or the reason why it has none. None if the document is not
+    /// served.
+    pub(super) public: Option<Result<Public, String>>,
 }
 
 /// Loads the documents of the APIs and all files that they refer to, and applies their overlays.
 /// The boolean is true if a document or overlay cannot be read.
 pub(super) fn load<'e>(
     files: &mut Files,
-    entries: &'e [settings::ApiEntry],
+    settings: &'e settings::Settings,
     sink: &mut Sink,
 ) -> (Vec<Loaded<'e>>, bool) {
+    let entries = &settings.apis;
     let named = entries.iter().flat_map(|entry| {
         let overlays = entry.overlays.iter();
         std::iter::once(&entry.path).chain(overlays)
@@ -58,10 +63,16 @@ pub(super) fn load<'e>(
             entry,
             document,
             overlay_failed,
+            public: None,
         }));
     }
     files.follow_all(documents.iter().map(|loaded| &loaded.document));
     for loaded in &mut documents {
+        if served::endpoints(loaded.entry, settings).is_some()
+            && !is_blank(files, loaded.document.root)
+        {
+            loaded.public = Some(served::publish(files, &loaded.document));
+        }
         lift(files, &mut loaded.document, sink);
     }
     let blank = |loaded: &Loaded<'_>| {
@@ -105,7 +116,7 @@ pub fn overlaid(
 
 /// Adds an empty text for the first file if it cannot be read (too large, no permission). The
 /// finding about the file must refer to a text.
-pub fn stand_in(files: &mut Files, path: &str) {
+pub fn add_placeholder(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");
     }

@@ -23,7 +23,7 @@ use crate::{expressions, globs};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::invisible_character;
-use openapi::lint::{self, Chosen, Settling, allow};
+use openapi::lint::{self, Chosen, ReportSettings, allow};
 use openapi::spec::Spec;
 use openapi::spec::lift::lift;
 use sources::project::GATEWAY_FILE;
@@ -31,8 +31,8 @@ use sources::project::files::{Document, Files, Texts};
 use sources::syntax::Limits;
 use vocab::lints;
 
+pub use load::{add_placeholder, overlaid};
 use load::{is_blank, load, read_checks};
-pub use load::{overlaid, stand_in};
 use openapi::lint::hard::{is_hard, least};
 pub use purpose::Purpose;
 use purpose::is_of_project;
@@ -188,7 +188,7 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     if let Some(base) = options.base {
         files.set_base(base);
     }
-    files.judge_at(options.now_s);
+    files.set_check_time(options.now_s);
     match (input, options.environment) {
         (Input::Project(_), environment) => {
             project_for(files, &options.levels, environment, options.purpose)
@@ -317,7 +317,7 @@ pub fn project_for(
         return Ok(without_settings(files, root, origins, (levels, sink)));
     };
     let levels = wanted(&settings, levels, &mut sink);
-    let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
+    let (documents, unreadable) = load(&mut files, &settings, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&files.tree, &mut sink);
     let described = resolve::described(&mut files, documents, &Chosen::of(&levels));
@@ -340,11 +340,11 @@ pub fn project_for(
         gateway.check(all_read, purpose, &mut sink);
     }
     let sink = merge_findings(sink, elsewhere, &origins);
-    let settling = Settling {
+    let settling = ReportSettings {
         levels: &levels,
         alone: false,
     };
-    let mut findings = lint::settle(sink, &files, settling);
+    let mut findings = lint::findings_to_report(sink, &files, settling);
     let skipped = match purpose.skips() {
         true => skip::skipped(&files, &mut findings),
         false => Vec::new(),
@@ -353,7 +353,7 @@ pub fn project_for(
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
     let clean = !findings.iter().any(|finding| purpose.stops(finding));
     let lowered = (clean && open_variable.is_none())
-        .then(|| lower::lower(&files, &model).expect("names that stand twice are findings"));
+        .then(|| lower::lower(&files, &model).expect("duplicate names are findings"));
     Ok(Compiled {
         files,
         findings,
@@ -393,12 +393,12 @@ fn without_settings(
     origins: Origins,
     (levels, sink): (&Levels, Sink),
 ) -> Compiled {
-    let alone = Settling {
+    let alone = ReportSettings {
         levels,
         alone: true,
     };
     Compiled {
-        findings: lint::settle(sink, &files, alone),
+        findings: lint::findings_to_report(sink, &files, alone),
         unreadable: is_blank(&files, root),
         files,
         model: None,
@@ -498,7 +498,7 @@ fn merge_findings(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> 
 
 /// Creates the result of a compilation whose first file cannot be read.
 fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
-    stand_in(&mut files, name);
+    add_placeholder(&mut files, name);
     Compiled {
         files,
         findings: sink.into_sorted(),
@@ -543,11 +543,11 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
         }
     }
     let sink = merge_findings(sink, Vec::new(), &origins);
-    let settling = Settling {
+    let settling = ReportSettings {
         levels,
         alone: true,
     };
-    let findings = lint::settle(sink, &files, settling);
+    let findings = lint::findings_to_report(sink, &files, settling);
     Compiled {
         files,
         findings,
@@ -560,8 +560,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     }
 }
 
-/// Findings about a document's use in a gateway (its extensions and routes), checked with a minimal
-/// gateway.yaml. Undefined names are not reported, because only a project can define them.
+/// Checks a document's extensions and routes with a minimal gateway.yaml, and returns the findings.
+/// Undefined names are not reported, because only a project can define them.
 fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
     const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
         upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
@@ -574,7 +574,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .map(|(_, root)| root);
     let settings = root
         .and_then(|root| settings::read(alone.tree.at(root), None, &mut unsaid))
-        .expect("the text above is a gateway");
+        .expect("the settings above are valid");
     let mut sink = Sink::default();
     let mut apis = Vec::new();
     // Give the API the name that `apis_glob` would give it.
@@ -589,6 +589,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
             .filter(|stem| is_name(stem))
             .unwrap_or(entry.name);
         let described = Described {
+            public: None,
             document: document.clone(),
             spec: spec.clone(),
             verifiers: Own::without_keys(&files.tree, &entry.name, spec),
@@ -600,8 +601,9 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Lint levels of gateway.yaml, followed by those of the command line. Reports unknown rules in
-/// gateway.yaml, and levels that are too low for rules whose errors prevent a build.
+/// Merges the lint levels of gateway.yaml and those of the command line, which come last. Reports
+/// unknown rules in gateway.yaml, and levels that are too low for rules whose errors prevent a
+/// build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

@@ -51,6 +51,7 @@ pub(super) fn described<'e>(
         described: spec.map(|spec| Described {
             verifiers: Own::read(files, &loaded.entry.name, &spec, &mut sink),
             document: loaded.document,
+            public: loaded.public,
             spec,
         }),
         entry: loaded.entry,

@@ -10,8 +10,8 @@ use crate::{
     routes, series,
 };
 use crate::{
-    login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters, settings,
-    verifiers,
+    logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
+    settings, verifiers,
 };
 use crate::{signing_keys, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated};
 use sources::project::files::Files;
@@ -50,6 +50,7 @@ impl Whole<'_> {
         mixed_identity::check(settings, apis, sink);
         removed_parameters::check(settings, apis, sink);
         not_forwarded::check(files, apis, sink);
+        logged::check(files, apis, sink);
         unchecked_alternative::check(apis, sink);
         unknown_issuer::check(settings, apis, sink);
         unknown_issuer::check_any(settings, apis, sink);

@@ -149,8 +149,8 @@ impl Graphs {
         texts
     }
 
-    /// Text of the first difference. If there are more, the text contains their number and a digest
-    /// of all, so that an acknowledgement covers exactly these differences.
+    /// Describes the first difference. If there are more, the text contains their number and a
+    /// digest of all, so that an acknowledgement covers exactly these differences.
     fn describe_first(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();
@@ -182,7 +182,7 @@ impl Graphs {
         )
     }
 
-    /// Short text of a value. A longer text is truncated, and a digest is added.
+    /// Renders a value as a short text. Truncates a longer text and adds a digest.
     fn short(&self, value: &Value) -> String {
         let text = self.spelt(value, 2);
         let mut open = false;
@@ -199,7 +199,7 @@ impl Graphs {
         format!("{start}{dots} ({})", bound(&bytes))
     }
 
-    /// Value as JSON, in which at most `depth` levels of nested nodes are expanded.
+    /// Renders a value as JSON, in which at most `depth` levels of nested nodes are expanded.
     fn spelt(&self, value: &Value, depth: usize) -> String {
         let all = |items: &[Value]| {
             let items = items.iter().take(SHOWN_MAX);
@@ -240,8 +240,8 @@ impl Graphs {
             let value = &self.nodes[node as usize];
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Ranks are computed for both contracts together, so both sides order the members of a
-            // set equally.
+            // Ranks are computed for both contracts together, so both versions order the members of
+            // a set equally.
             for set in super::refine::sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank[*edge as usize]);
             }
@@ -262,7 +262,7 @@ impl Graphs {
 }
 
 /// Breadth-first walk over pairs of nodes, which visits each pair once. If it finds no difference,
-/// both sides are equivalent.
+/// both versions are equivalent.
 struct Walk<'g> {
     graphs: &'g Graphs,
     found: Vec<Difference>,

@@ -201,7 +201,7 @@ impl Joint {
             let value = self.node(node);
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Ranks belong to the joint graph, so both sides order the members of a set equally.
+            // Ranks belong to the joint graph, so both versions order the members of a set equally.
             for set in sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank(*edge));
             }

@@ -7,6 +7,7 @@
 pub mod difference;
 mod graph;
 pub mod joint;
+mod limits;
 mod number;
 mod outgoing;
 pub mod prose;
@@ -136,7 +137,8 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Path parameters in the order of the template, then the other parameters, sorted.
+    /// Builds the contracts of the path parameters in the order of the template, then those of the
+    /// other parameters, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for (at, name) in in_path.iter().enumerate() {
@@ -146,7 +148,7 @@ impl<'a> Parts<'_, 'a> {
                 place: ir::ParameterPlace::Path,
                 name: (*name).to_owned(),
                 required: true,
-                says: match own {
+                definition: match own {
                     Some(own) => {
                         let part = format!("path #{at}");
                         self.schemas.sites.part(part, own.node.span());
@@ -176,7 +178,7 @@ impl<'a> Parts<'_, 'a> {
                 place,
                 name,
                 required: self.flag(one.node, "required"),
-                says: self.field_value(one.node, style),
+                definition: self.field_value(one.node, style),
             });
         }
         others.sort_by(|a, b| (a.place, &a.name).cmp(&(b.place, &b.name)));
@@ -184,8 +186,8 @@ impl<'a> Parts<'_, 'a> {
         all
     }
 
-    /// Contract of the value of a parameter or header. `style` is the default of the keyword
-    /// `style` for this location.
+    /// Builds the contract of the value of a parameter or header. `style` is the default of the
+    /// keyword `style` for this location.
     fn field_value(&mut self, node: NodeRef<'a>, style: &str) -> Value {
         let mut entries = Vec::new();
         let written = node.get("style").and_then(NodeRef::as_str).unwrap_or(style);
@@ -232,7 +234,7 @@ impl<'a> Parts<'_, 'a> {
                 .sites
                 .part(format!("{of} {name}"), media.span());
             ir::MediaType {
-                says: self.media_type(media),
+                definition: self.media_type(media),
                 name,
             }
         });
@@ -284,13 +286,13 @@ impl<'a> Parts<'_, 'a> {
             }
         }
         let headers = self.headers("encoding", node).into_iter().map(|header| {
-            let Value::Map(mut says) = header.says else {
-                return (header.name.into(), header.says);
+            let Value::Map(mut definition) = header.definition else {
+                return (header.name.into(), header.definition);
             };
             if header.required {
-                says.push(("required".into(), Value::Bool(true)));
+                definition.push(("required".into(), Value::Bool(true)));
             }
-            (header.name.into(), map(says))
+            (header.name.into(), map(definition))
         });
         let headers: Vec<(Box<str>, Value)> = headers.collect();
         if !headers.is_empty() {
@@ -308,7 +310,7 @@ impl<'a> Parts<'_, 'a> {
             self.schemas.sites.part(part, header.span());
             ir::Header {
                 required: self.flag(header, "required"),
-                says: self.field_value(header, "simple"),
+                definition: self.field_value(header, "simple"),
                 name,
             }
         });

@@ -38,7 +38,7 @@ pub(super) fn of_schema(files: &Files, schema: NodeRef<'_>, texts: &mut SchemaPr
     ];
     for (entry, value) in schema.entries() {
         if KEYWORDS.contains(&&*entry.key) {
-            let text = kept(&text_of(files, value));
+            let text = shortened(&text_of(files, value));
             match texts.get_mut(&*entry.key) {
                 Some(all) => all.insert(text),
                 None => {
@@ -166,7 +166,7 @@ impl<'a> Prose<'a> {
         }
         for (about, (values, span)) in all {
             let values: Vec<String> = values.into_iter().collect();
-            texts.insert(about, (kept(&values.join(" ")), span));
+            texts.insert(about, (shortened(&values.join(" ")), span));
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> Prose<'a> {
 
     fn put(&self, texts: &mut Texts, about: String, value: NodeRef<'a>) {
         let text = text_of(self.resolver.files(), value);
-        texts.insert(about, (kept(&text), value.span()));
+        texts.insert(about, (shortened(&text), value.span()));
     }
 
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
@@ -243,7 +243,7 @@ impl<'a> Prose<'a> {
 }
 
 /// Shortens a text to its first characters. If it is longer, adds a digest of the whole text.
-pub fn kept(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(KEPT_MAX) {
         None => text.to_owned(),
         Some((end, _)) => format!(
@@ -279,7 +279,8 @@ fn plain_text_of(value: NodeRef<'_>) -> String {
     written(value, &|_| None)
 }
 
-/// Text of a value. Each value inside for which `replaced` returns a text is replaced by that text.
+/// Renders a value as a text. Replaces each inner value for which `replaced` returns a text by this
+/// text.
 fn written(value: NodeRef<'_>, replaced: &dyn Fn(NodeRef<'_>) -> Option<String>) -> String {
     fn write(
         value: NodeRef<'_>,

@@ -8,6 +8,7 @@ use diag::{Kind, NodeId, NodeRef};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::Graph;
+use super::limits;
 use super::number;
 use super::prose::{self, SchemaProse};
 use super::sites::Drafts;
@@ -30,7 +31,7 @@ pub(super) struct Schemas<'r, 'a> {
     /// Prose of schemas, by keyword.
     pub(super) prose: SchemaProse,
     /// Schemas whose prose has been collected.
-    told: FxHashSet<NodeId>,
+    collected: FxHashSet<NodeId>,
     /// Source locations of schemas.
     pub(super) sites: Drafts,
 }
@@ -65,6 +66,8 @@ enum KeywordKind {
     Dynamic,
     /// OpenAPI object without schemas.
     Object,
+    /// `x-gateway` of a schema, of which the contract has `limits`.
+    Gateway,
 }
 
 fn keyword_kind(keyword: &str) -> KeywordKind {
@@ -85,6 +88,7 @@ fn keyword_kind(keyword: &str) -> KeywordKind {
         "discriminator" => KeywordKind::Discriminator,
         "$dynamicRef" => KeywordKind::Dynamic,
         "xml" => KeywordKind::Object,
+        "x-gateway" => KeywordKind::Gateway,
         _ if keyword.starts_with("x-") => KeywordKind::Prose,
         _ => KeywordKind::Literal,
     }
@@ -101,7 +105,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             waiting: Vec::new(),
             children: OnceCell::new(),
             prose: SchemaProse::new(),
-            told: FxHashSet::default(),
+            collected: FxHashSet::default(),
             sites: Drafts::default(),
         }
     }
@@ -131,7 +135,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         for schema in way {
             // OpenAPI 3.0 ignores fields beside `$ref`.
             let alone = self.version == Version::V30 && reference(schema).is_some();
-            if !alone && self.told.insert(schema.id()) {
+            if !alone && self.collected.insert(schema.id()) {
                 prose::of_schema(self.resolver.files(), schema, &mut self.prose);
             }
         }
@@ -151,7 +155,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// Like [`Self::follow`], and calls `tell` for every schema on the path, including the last.
+    /// Like [`Self::follow`]. Also calls `tell` for every schema on the path, including the last.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
@@ -223,16 +227,17 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
         let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
         for (entry, value) in schema.entries() {
-            let says = keyword_kind(&entry.key);
-            if is_silent(says, value) {
+            let kind = keyword_kind(&entry.key);
+            if is_silent(kind, value) {
                 continue;
             }
             self.sites.step(&entry.key, None);
-            let value = match &*entry.key {
-                "$ref" => self.beside(value),
-                _ => self.keyword(schema, says, value),
+            let (key, value) = match &*entry.key {
+                "$ref" => (entry.key.clone(), self.beside(value)),
+                "x-gateway" => ("x-limits".into(), limits::of(value)),
+                _ => (entry.key.clone(), self.keyword(schema, kind, value)),
             };
-            entries.push((entry.key.clone(), value));
+            entries.push((key, value));
         }
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         // A remaining `allOf` with one schema, or a remaining `$ref`, is part of a circular
@@ -272,8 +277,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(id)
     }
 
-    fn keyword(&mut self, schema: NodeRef<'a>, says: KeywordKind, value: NodeRef<'a>) -> Value {
-        match says {
+    fn keyword(&mut self, schema: NodeRef<'a>, kind: KeywordKind, value: NodeRef<'a>) -> Value {
+        match kind {
             KeywordKind::Schema if value.is_map() || value.as_bool().is_some() => {
                 self.schema(value)
             }
@@ -316,6 +321,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             | KeywordKind::DefaultZero
             | KeywordKind::Discriminator
             | KeywordKind::Dynamic
+            | KeywordKind::Gateway
             | KeywordKind::Object => self.literal(value),
         }
     }
@@ -333,8 +339,9 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .collect())
     }
 
-    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them. A
-    /// private key becomes a text with its digest, because bundles are published.
+    /// Converts a literal value as in JSON. Stores lists and maps as nodes, because YAML aliases
+    /// may repeat them. Replaces a private key by a text with its digest, because bundles are
+    /// published.
     pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
         if let Some(text) = prose::key_digest(self.resolver.files(), value) {
             return Value::Text(text.into());
@@ -503,9 +510,10 @@ impl<'r, 'a> Schemas<'r, 'a> {
 }
 
 /// True if a keyword with this value has no effect, so that it is left out.
-fn is_silent(says: KeywordKind, value: NodeRef<'_>) -> bool {
-    match says {
+fn is_silent(kind: KeywordKind, value: NodeRef<'_>) -> bool {
+    match kind {
         KeywordKind::Prose => true,
+        KeywordKind::Gateway => limits::of(value).entries().is_empty(),
         KeywordKind::Default(default) => value.as_bool() == Some(default),
         KeywordKind::DefaultZero => match value.kind() {
             Kind::Number(text) => number::value(text) == Value::Integer(0),

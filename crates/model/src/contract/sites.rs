@@ -187,7 +187,7 @@ impl Drafts {
         self.step = step;
     }
 
-    /// The finished table. `number` is the number of each draft in the contract.
+    /// Completes the table and returns it. `number` is the number of each draft in the contract.
     pub(super) fn finish(self, sources: &Sources, number: &[Option<u32>]) -> Sites {
         let mut files = Vec::new();
         let mut known: FxHashMap<FileId, u32> = FxHashMap::default();

@@ -21,7 +21,7 @@ const OPEN: &str = "${var:";
 /// Source location of the first use of each variable.
 type Uses = BTreeMap<String, Span>;
 
-/// Variables of a run.
+/// Values and uses of the variables (`${var:NAME}`) in gateway.yaml and in documents.
 #[derive(Debug)]
 pub struct Variables {
     /// Values and uses of variables in each environment, in the order of gateway.yaml.
@@ -190,7 +190,7 @@ impl Variables {
                         Diagnostic::new(
                             &VARIABLE_WITHOUT_VALUE,
                             given.span,
-                            format!("`{}` gives `{name}` no value", given.name),
+                            format!("the environment `{}` has no value for `{name}`", given.name),
                         )
                         .related(*span, format!("`${{var:{name}}}` is used here"))
                         .help(format!("write `{name}: …` under its `vars`")),
@@ -300,9 +300,9 @@ impl Filling<'_> {
         }
     }
 
-    /// Value that replaces a scalar, if the scalar is a variable with a value. A variable without a
-    /// value is not replaced; findings about its field are suppressed. Reports a variable that no
-    /// environment defines.
+    /// Resolves a scalar that is a variable with a value, and returns this value. A variable
+    /// without a value is not replaced; findings about its field are suppressed. Reports a variable
+    /// that no environment defines.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;

@@ -121,7 +121,7 @@ fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
             };
             let policies = policies(shared, api, operation);
             let judges = policies.iter().any(|policy| match policy {
-                Checked::Authorize(requirements) => requirements.judges_path(),
+                Checked::Authorize(requirements) => requirements.depends_on_path(),
                 _ => false,
             });
             if judges && !reported.contains(&span) {

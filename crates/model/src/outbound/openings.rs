@@ -36,18 +36,18 @@ pub enum Extent {
     Access,
 }
 
-/// Operation of the new side that reaches a method, host and path of an upstream with weaker access
-/// than another operation of the new side, or than the operations of the old side.
+/// Operation of the new version that reaches a method, host and path of an upstream with weaker
+/// access than another operation of the new version, or than the operations of the old version.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// Index of the operation among the places of the new side.
+    /// Index of the operation among the places of the new version.
     pub way: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
-    /// Indices of the operations of the new side that reach the same requests and have stricter
+    /// Indices of the operations of the new version that reach the same requests and have stricter
     /// access.
     pub beside: Vec<usize>,
-    /// Indices of the operations of the old side that reached the same requests and had stricter
+    /// Indices of the operations of the old version that reached the same requests and had stricter
     /// access, the most similar first. Empty if `beside` has operations.
     pub before: Vec<usize>,
 }
@@ -61,13 +61,13 @@ pub struct Openings {
     pub not_compared: NotCompared,
 }
 
-/// Function that returns true if an operation of the new side gives no more access than another
+/// Function that returns true if an operation of the new version gives no more access than another
 /// operation. Its arguments are the compared part of access, the index of the operation, and side
 /// and index of the other operation.
 type IsWithin<'f> = &'f (dyn Fn(Extent, usize, (Side, usize)) -> bool + Sync);
 
 /// Finds the openings of a change. Operations for which `answers` is true never send a request.
-/// `is_within` compares the access of a place of the new side with another place.
+/// `is_within` compares the access of a place of the new version with another place.
 #[must_use]
 pub fn openings(
     (old, new): (&Outbound<'_>, &Outbound<'_>),
@@ -115,15 +115,15 @@ pub fn openings(
 struct Comparison<'c, 'a> {
     old: &'c Outbound<'a>,
     new: &'c Outbound<'a>,
-    /// Operations of the old side by the path and method of their clients' requests.
+    /// Operations of the old version by the path and method of their clients' requests.
     mappings: FxHashMap<(String, &'c str), Vec<usize>>,
-    /// Destinations of the new side's operations with any protection or check.
+    /// Destinations of the new version's operations with any protection or check.
     guarded: Index<'c>,
-    /// Destinations of the old side.
+    /// Destinations of the old version.
     before: Index<'c>,
-    /// Operations of the new side by their destinations.
+    /// Operations of the new version by their destinations.
     reached: FxHashMap<[&'c str; 3], Vec<(usize, &'c End)>>,
-    /// Hosts that mounts of the old side name.
+    /// Hosts named in mounts of the old version.
     hosts: BTreeSet<&'c str>,
     is_within: IsWithin<'c>,
     answers: &'c (dyn Fn(Side, usize) -> bool + Sync),
@@ -168,7 +168,8 @@ impl Comparison<'_, '_> {
         (self.is_within)(Extent::Callers, at, other)
     }
 
-    /// Operations of the old side that sent the same requests of clients to the same destination.
+    /// Operations of the old version that sent the same requests of clients to the same
+    /// destination.
     fn kept(&self, way: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
         let mapping = (way.place.inbound(), way.place.method);
         let known = self.mappings.get(&mapping).into_iter().flatten().copied();
@@ -183,7 +184,7 @@ impl Comparison<'_, '_> {
     }
 
     /// True if an old mount without hosts served all hosts of a new mount, because no other mount
-    /// of the old side named them.
+    /// of the old version named them.
     fn had_all_hosts(&self, (new, old): (&ir::Mount, &ir::Mount)) -> bool {
         let named = |host: &String| self.hosts.contains(host.as_str());
         let mut listeners = new.listeners.iter();
@@ -192,7 +193,7 @@ impl Comparison<'_, '_> {
             && listeners.all(|listener| old.listeners.contains(listener))
     }
 
-    /// Operations of the new side with the same destination and stricter access or checks.
+    /// Operations of the new version with the same destination and stricter access or checks.
     fn beside(
         &self,
         at: usize,
@@ -212,8 +213,8 @@ impl Comparison<'_, '_> {
         Ok(beside)
     }
 
-    /// True if the operation `other` of the new side admits fewer callers than the one at `at`, or
-    /// checks their requests more strictly.
+    /// True if the operation `other` of the new version admits fewer callers than the one at `at`,
+    /// or checks their requests more strictly.
     fn is_stricter(&self, at: usize, other: usize) -> bool {
         let (way, protected) = (&self.new.0[at], &self.new.0[other]);
         let admits_more = || {
@@ -226,7 +227,7 @@ impl Comparison<'_, '_> {
         admits_more() || checks_less()
     }
 
-    /// Operations of the old side with the same destination and stricter access.
+    /// Operations of the old version with the same destination and stricter access.
     fn before(
         &self,
         at: usize,
@@ -254,8 +255,8 @@ impl Comparison<'_, '_> {
         Ok(before.into_iter().map(|(other, _)| other).collect())
     }
 
-    /// True if the new side has another operation with the destination of the operation `old` and
-    /// no weaker access. The router must decide between that operation and the one at `at`.
+    /// True if the new version has another operation with the destination of the operation `old`
+    /// and no weaker access. The router must decide between that operation and the one at `at`.
     fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
         let way = &self.new.0[at];
         let all = self.reached.get(&its.key()).into_iter().flatten();
@@ -266,7 +267,7 @@ impl Comparison<'_, '_> {
         })
     }
 
-    /// True if an operation of the old side already gave the callers of the operation at `at`
+    /// True if an operation of the old version already gave the callers of the operation at `at`
     /// access to the whole destination, and no stricter operation took precedence over it at the
     /// destination.
     fn was_open(

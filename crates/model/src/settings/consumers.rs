@@ -156,7 +156,7 @@ fn certificates(
     node: NodeRef<'_>,
     seen: &mut BTreeMap<String, Span>,
     sink: &mut Sink,
-) -> Vec<ir::Certified> {
+) -> Vec<ir::ConsumerCertificate> {
     let mut all = Vec::new();
     for item in node
         .get("certificates")
@@ -175,14 +175,14 @@ fn certificates(
             );
             continue;
         }
-        all.push(ir::Certified { name, not_after });
+        all.push(ir::ConsumerCertificate { name, not_after });
     }
     all.sort();
     all
 }
 
-/// Tokens of a consumer, sorted. `seen` contains the holders of all consumers read so far, to
-/// report duplicates.
+/// Reads the tokens of a consumer, sorted. `seen` contains the holders of all consumers read so
+/// far, to report duplicates.
 fn tokens(
     node: NodeRef<'_>,
     seen: &mut BTreeMap<(String, ir::HolderName), Span>,

@@ -72,7 +72,7 @@ fn refuse_colliding(found: &[Defined<ir::Listener>], sink: &mut Sink) {
                         other.value.name, other.value.address, one.value.name, one.value.address
                     ),
                 )
-                .related(place(other), "the other one")
+                .related(place(other), "the other listener")
                 .help("give each listener a port of its own, or addresses of their own (`0.0.0.0` is all of them)"),
             );
         }

@@ -7,6 +7,8 @@ pub(super) mod listeners;
 mod mounts;
 pub(crate) mod plans;
 pub(crate) mod proofs;
+mod serving;
+mod state;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
-use policy::StateId;
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
 use policy::guard::validate;
-use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::auth::{verifier, verifiers};
 use self::consumers::consumers;
 use self::listeners::listeners;
 use self::mounts::mounts;
+pub use self::serving::{Endpoints, ServeDocument};
+pub(crate) use self::state::state_id;
 use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
@@ -60,7 +62,7 @@ pub struct Settings {
     pub consumers: Vec<Defined<ir::Consumer>>,
     /// Names of the consumers that come from `consumers_file`, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
-    /// Policies that operations can name.
+    /// Policies that can be named in operations.
     pub policies: Vec<Defined<ir::Policy>>,
     /// Names of the policies that were copied for plans. Every chain with authentication contains
     /// the copies.
@@ -114,6 +116,8 @@ pub struct ApiEntry {
     pub unmatched: Option<Spanned<String>>,
     /// Key `undeclared_methods`: handling of methods that a described path does not declare.
     pub undeclared_methods: Option<Spanned<String>>,
+    /// Endpoints of the API's document.
+    pub serve_document: Option<ServeDocument>,
     /// Settings of the API that gwd does not support yet.
     pub declared: Declared,
 }
@@ -165,7 +169,7 @@ pub struct Defaults {
     pub timeout_unread: bool,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Treatment of paths that an upstream may read as another path.
+    /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
     /// True if open streams are closed when a credential of their request expires.
     pub closes_streams: Valued<bool>,
@@ -173,6 +177,8 @@ pub struct Defaults {
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
+    /// Endpoints of the documents of APIs that do not set their own.
+    pub serve_document: Option<ServeDocument>,
     /// Validation of messages against the contract.
     pub validation: validate::Checked,
     /// Source location of `validate`.
@@ -471,20 +477,6 @@ pub(crate) fn policies(
     found
 }
 
-/// Id of state that survives a reload (release.md §7): a hash of names. Limits and positions do not
-/// change the id.
-pub(crate) fn state_id(parts: &[&str]) -> StateId {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    StateId(u64::from_be_bytes(
-        digest[..8].try_into().expect("eight of 32 bytes"),
-    ))
-}
-
 /// True if a path contains a segment `.` or `..`, percent-encoded or not: it would resolve to
 /// another path.
 fn has_dots(path: &str) -> bool {
@@ -633,6 +625,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)
             .unwrap_or(false),
+        serve_document: get("serve_document").and_then(|node| serving::read(node, sink)),
     }
 }
 
@@ -691,6 +684,9 @@ fn apis(
                 }),
             unmatched: word(node.get("unmatched")),
             undeclared_methods: word(node.get("undeclared_methods")),
+            serve_document: node
+                .get("serve_document")
+                .and_then(|node| serving::read(node, sink)),
             declared: declared::later(node, &shape::Shape::Object(&vocab::gateway::API)),
         });
     }

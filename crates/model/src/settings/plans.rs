@@ -19,7 +19,7 @@ pub(crate) fn copied(policy: &str) -> String {
     format!("plan:{policy}")
 }
 
-/// Adds the copies of the policies that `plans` name. Returns their names, each with the source
+/// Adds the copies of the policies named by `plans`. Returns their names, each with the source
 /// location of the first plan that names it.
 pub(super) fn read(
     root: NodeRef<'_>,

@@ -9,7 +9,7 @@ const WORD_MIN: usize = 4;
 
 /// Texts that plans must not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Concealed {
+pub struct ConcealedTexts {
     files: Vec<Hidden>,
     /// Texts of all other files, joined.
     shown: String,
@@ -24,7 +24,7 @@ struct Hidden {
     words: Vec<String>,
 }
 
-impl Concealed {
+impl ConcealedTexts {
     /// Collects the texts of a project that must not be shown.
     pub(super) fn of(files: &Files) -> Self {
         let concealed = files.concealed();

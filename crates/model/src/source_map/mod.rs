@@ -1,8 +1,8 @@
 //! Source artifact: source locations and prose of the routes in a bundle.
 //!
 //! The artifact is stored beside the bundle and not in it, because source locations and prose are
-//! not behaviour. Plans use it for the source locations of the old side and for the section DOCS;
-//! gwd may show it.
+//! not behaviour. Plans use it for the source locations of the old version and for the section
+//! DOCS; gwd may show it.
 
 mod concealed;
 mod definitions;
@@ -20,7 +20,7 @@ use crate::compile::Compiled;
 use crate::rules::Rules;
 use sources::parallel;
 
-pub use self::concealed::Concealed;
+pub use self::concealed::ConcealedTexts;
 pub use crate::place::Place;
 
 /// Current version of the format.
@@ -54,7 +54,7 @@ pub struct SourceMap {
     pub rules: Option<Rules>,
     /// Texts that plans must not show. Never stored.
     #[serde(skip)]
-    pub concealed: Concealed,
+    pub concealed: ConcealedTexts,
 }
 
 /// Prose of a document outside its operations. Contains the first 120 characters of each text, and
@@ -161,7 +161,7 @@ impl SourceMap {
         let mut map = Self {
             version: VERSION,
             files: files.into_iter().collect(),
-            concealed: Concealed::of(&compiled.files),
+            concealed: ConcealedTexts::of(&compiled.files),
             ..Self::default()
         };
         let Some(model) = &compiled.model else {

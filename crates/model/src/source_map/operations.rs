@@ -41,7 +41,10 @@ impl ApiSources {
         operations.extend(api.rest.iter().map(|rest| {
             let source = OperationSource {
                 place: place(rest.span),
-                path: "/".to_owned(),
+                path: match &rest.endpoint {
+                    Some(endpoint) => endpoint.path.clone(),
+                    None => "/".to_owned(),
+                },
                 owner: rest.owner.clone(),
                 fields: number(setters.of_rest(rest)),
                 ..OperationSource::default()

@@ -216,8 +216,8 @@ fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
         .collect()
 }
 
-/// Every `x-gateway-lint`, by file and JSON pointer (RFC 6901), with the names of the rules that it
-/// silences.
+/// Collects every `x-gateway-lint`, by file and JSON pointer (RFC 6901), with the names of the
+/// rules that it silences.
 #[must_use]
 pub fn silenced(files: &Files) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();

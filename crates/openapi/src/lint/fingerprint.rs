@@ -35,11 +35,11 @@ pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
 #[must_use]
 pub fn structural(files: &Files, finding: &Diagnostic) -> String {
     let path = files.sources.file(finding.span.file).path();
-    let way = name_path(files, finding.span);
+    let name_path = name_path(files, finding.span);
     // Hash only the words in backticks, which come from the file, so that messages can be reworded.
     let words: Vec<&str> = finding.message.split('`').skip(1).step_by(2).collect();
     digest(&format!(
-        "{}\0{path}\0{way}\0{}",
+        "{}\0{path}\0{name_path}\0{}",
         finding.lint.code,
         words.join("\0")
     ))
@@ -57,18 +57,18 @@ fn digest(text: &str) -> String {
 /// Returns the path of names from the file's root to the innermost value at `span`. Empty if the
 /// file has no root.
 fn name_path(files: &Files, span: Span) -> String {
-    let mut way = String::new();
+    let mut name_path = String::new();
     let Some(root) = files.root(span.file) else {
-        return way;
+        return name_path;
     };
     let mut node = files.tree.at(root);
     // The parser limits the nesting depth, so the loop ends.
     while let Some((name, child)) = child_at(node, span) {
-        way.push('\u{1}');
-        way.push_str(&name);
+        name_path.push('\u{1}');
+        name_path.push_str(&name);
         node = child;
     }
-    way
+    name_path
 }
 
 /// Returns the child of a node that contains a span, and the child's name.

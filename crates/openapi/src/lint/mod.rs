@@ -34,7 +34,7 @@ mod taste;
 pub mod template;
 
 pub use choose::Chosen;
-pub use settle::{Levels, Settling, finish, settle};
+pub use settle::{Levels, ReportSettings, findings_to_report, finish};
 
 /// Rule with its lint and its check.
 pub struct Rule {
@@ -171,6 +171,8 @@ pub const ALL: &[&[&Lint]] = &[
     vocab::lints::LINTS,
     vocab::condition_lints::LINTS,
     vocab::security_lints::LINTS,
+    vocab::served_lints::LINTS,
+    vocab::redaction_lints::LINTS,
 ];
 
 const SHAPE: &[&Lint] = &[

@@ -16,7 +16,7 @@ pub type Levels = Vec<(String, Option<Level>)>;
 
 /// Settings that decide which findings are reported, and at which level.
 #[derive(Clone, Copy, Default)]
-pub struct Settling<'l> {
+pub struct ReportSettings<'l> {
     /// Configured levels. Later ones take precedence.
     pub levels: &'l [(String, Option<Level>)],
     /// True for a document outside a project. Rules that need a project do not run, so unused
@@ -27,12 +27,16 @@ pub struct Settling<'l> {
 /// Returns the findings to report, at the default levels of their rules.
 #[must_use]
 pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
-    settle(sink, files, Settling::default())
+    findings_to_report(sink, files, ReportSettings::default())
 }
 
 /// Returns the findings to report: sorted by place, without duplicates.
 #[must_use]
-pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnostic> {
+pub fn findings_to_report(
+    sink: Sink,
+    files: &Files,
+    settling: ReportSettings<'_>,
+) -> Vec<Diagnostic> {
     let allowed = Allowed::of(files);
     let mut said = Sink::default();
     for finding in sink.into_sorted() {
@@ -67,7 +71,7 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
     conceal::concealed(files, findings)
 }
 
-impl Settling<'_> {
+impl ReportSettings<'_> {
     /// Level that the user has configured for a rule: `Some(None)` means off. `None` if the user
     /// has configured none.
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {

@@ -15,7 +15,7 @@ pub(super) const DEPTH_MAX: usize = 200;
 const CHANGES_MAX: usize = 1_000_000;
 
 /// Document being changed.
-pub(super) struct Edited<'t> {
+pub(super) struct EditedDocument<'t> {
     tree: &'t mut Tree,
     root: NodeId,
     /// Nodes that only this document uses. Only these are changed in place; other nodes are copied
@@ -47,7 +47,7 @@ pub(super) enum Wrong {
 /// Lists to which an overlay must not append, because they decide on access.
 const CLOSED_LISTS: [&str; 2] = ["security", "policies"];
 
-impl<'t> Edited<'t> {
+impl<'t> EditedDocument<'t> {
     pub(super) fn new(tree: &'t mut Tree, root: NodeId) -> Self {
         Self {
             tree,

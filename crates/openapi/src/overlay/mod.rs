@@ -18,9 +18,9 @@ mod read;
 mod steps;
 mod target;
 
-use edit::{Edited, Wrong};
+use edit::{EditedDocument, Wrong};
 use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
-use read::Extended;
+use read::OverlayPaths;
 use target::{Path, Step, Targets};
 
 /// Applies an overlay to a document. Mistakes are reported at their place in the overlay, and
@@ -30,12 +30,12 @@ pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: 
         return;
     };
     document.overlays.push(overlay);
-    let extended = Extended {
+    let extended = OverlayPaths {
         overlay: files.sources.file(overlay).path(),
         path: files.sources.file(document.file).path(),
     };
     let actions = read::actions(files.tree.at(root), extended, sink);
-    let mut edited = Edited::new(&mut files.tree, document.root);
+    let mut edited = EditedDocument::new(&mut files.tree, document.root);
     let mut targets = Targets::default();
     for action in &actions {
         if run(action, &mut edited, &mut targets, sink).is_err() {
@@ -63,7 +63,7 @@ struct Stop;
 
 fn run(
     action: &Action,
-    edited: &mut Edited<'_>,
+    edited: &mut EditedDocument<'_>,
     targets: &mut Targets,
     sink: &mut Sink,
 ) -> Result<(), Stop> {
@@ -116,7 +116,7 @@ fn merge(
     paths: &[Path],
     target: NodeId,
     update: NodeId,
-    edited: &mut Edited<'_>,
+    edited: &mut EditedDocument<'_>,
     targets: &mut Targets,
     sink: &mut Sink,
 ) -> Result<(), Stop> {
@@ -158,7 +158,7 @@ fn merge(
                     here.kind_name()
                 ),
             )
-            .related(crate::spec::first_key(here), "the document has this")
+            .related(crate::spec::first_key(here), "the target is here")
             .help("remove the old value with an action of its own first")
         }
         Wrong::AppendsList { name, here, update } => Diagnostic::new(
@@ -180,7 +180,7 @@ fn merge(
 
 /// Creates the finding for a target that selects values of different types, such as a map and a
 /// list, because one update cannot apply to all of them (Overlay 1.1 §4.4.3).
-fn mixed(paths: &[Path], target: NodeId, edited: &mut Edited<'_>) -> Option<Diagnostic> {
+fn mixed(paths: &[Path], target: NodeId, edited: &mut EditedDocument<'_>) -> Option<Diagnostic> {
     let mut nodes = paths.iter();
     let mut nodes = std::iter::from_fn(|| {
         let node = nodes.find_map(|path| Some(edited.find(path)?.id()))?;
@@ -226,7 +226,7 @@ fn is_in_path_item(path: &[Step]) -> bool {
 fn remove(
     paths: &[Path],
     target: NodeId,
-    edited: &mut Edited<'_>,
+    edited: &mut EditedDocument<'_>,
     targets: &mut Targets,
     sink: &mut Sink,
 ) {

@@ -3,7 +3,7 @@
 
 use diag::{NodeId, NodeRef};
 
-use super::edit::Edited;
+use super::edit::EditedDocument;
 use super::steps::{Steps, TooMany};
 use super::target::{Path, Step};
 
@@ -28,7 +28,7 @@ pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
     Some((selectors, rest))
 }
 
-/// First selector of a text, with the text behind it. `None` if it is not plain.
+/// Parses the first selector of a text. Also returns the text behind it. `None` if it is not plain.
 fn one(text: &str) -> Option<(Selector, &str)> {
     if let Some(tail) = text.strip_prefix('.') {
         if let Some(behind) = tail.strip_prefix('*') {
@@ -72,7 +72,7 @@ fn one(text: &str) -> Option<(Selector, &str)> {
 
 /// Returns the paths of the selected values, in order, and the values.
 pub(super) fn select(
-    edited: &mut Edited<'_>,
+    edited: &mut EditedDocument<'_>,
     selectors: &[Selector],
     steps: &mut Steps,
 ) -> Result<Vec<(Path, NodeId)>, TooMany> {

@@ -9,7 +9,7 @@ use sources::project::files::{join, percent_decoded};
 
 /// Paths of an overlay and of the document to which it is applied.
 #[derive(Clone, Copy)]
-pub(super) struct Extended<'p> {
+pub(super) struct OverlayPaths<'p> {
     /// Path of the overlay in the project.
     pub(super) overlay: &'p str,
     /// Path of the document.
@@ -17,7 +17,11 @@ pub(super) struct Extended<'p> {
 }
 
 /// Reads the actions of an overlay. Invalid actions are reported and left out.
-pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink) -> Vec<Action> {
+pub(super) fn actions(
+    root: NodeRef<'_>,
+    document: OverlayPaths<'_>,
+    sink: &mut Sink,
+) -> Vec<Action> {
     if !root.is_map() {
         say(
             root.span(),
@@ -89,7 +93,7 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
 
 /// Warns about an overlay whose `extends` names another document. URLs are not checked, because
 /// nothing is fetched.
-fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Sink) {
+fn extends(value: NodeRef<'_>, text: &str, document: OverlayPaths<'_>, sink: &mut Sink) {
     let path = text.split(['#', '?']).next().unwrap_or_default();
     let path = percent_decoded(path).unwrap_or_else(|| path.to_owned());
     let folder = document
@@ -185,7 +189,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
                 copy.key_span,
                 "`update` and `copy` exclude each other",
             )
-            .related(update.key_span, "the other one")
+            .related(update.key_span, "the other field")
             .help("write one action for each, in the order in which they apply"),
         );
         return None;
@@ -197,7 +201,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
         for (entry, _) in ignored {
             let message = format!("`{}` has no effect beside `remove: true`", entry.key);
             let finding = Diagnostic::new(&OVERLAY_DOES_NOTHING, entry.key_span, message);
-            sink.push(finding.help("remove it, or give it an action of its own"));
+            sink.push(finding.help("remove it, or write a separate action for it"));
         }
         Change::Remove
     } else if let Some(update) = item.get("update") {

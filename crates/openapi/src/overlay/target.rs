@@ -1,4 +1,4 @@
-//! Selection of the values that the target of an action names.
+//! Selection of the values that match the target of an action.
 //!
 //! A target that consists of names, indexes and wildcards only is resolved in the tree ([`plain`]).
 //! serde_json_path evaluates all other targets on a JSON copy of the document. The copy is made for
@@ -13,7 +13,7 @@ use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::edit::{self, Edited};
+use super::edit::{self, EditedDocument};
 use super::lints::INVALID_TARGET;
 use super::plain;
 use super::steps::{Steps, TooMany};
@@ -52,7 +52,7 @@ impl Targets {
     /// is reported.
     pub(super) fn find(
         &mut self,
-        edited: &mut Edited<'_>,
+        edited: &mut EditedDocument<'_>,
         target: NodeId,
         sink: &mut Sink,
     ) -> Option<Vec<Path>> {
@@ -102,7 +102,7 @@ with `-` or `/` in brackets and quotes"),
         if let Some(why) = repeats(text) {
             sink.push(
                 Diagnostic::new(&INVALID_TARGET, span, why)
-                    .help("list names or indexes in brackets, or write two actions"),
+                    .help("write only names and indexes in such a list, or write two actions"),
             );
             return None;
         }
@@ -124,7 +124,7 @@ with `-` or `/` in brackets and quotes"),
     /// is none.
     fn charge(
         &mut self,
-        edited: &mut Edited<'_>,
+        edited: &mut EditedDocument<'_>,
         (plain, rest): (&[plain::Selector], &str),
     ) -> Result<(), TooMany> {
         if self.json.is_none() {
@@ -146,7 +146,12 @@ with `-` or `/` in brackets and quotes"),
     }
 
     /// Applies a merge of `update` at a path to the JSON copy.
-    pub(super) fn changed(&mut self, edited: &mut Edited<'_>, path: &[Step], update: NodeId) {
+    pub(super) fn changed(
+        &mut self,
+        edited: &mut EditedDocument<'_>,
+        path: &[Step],
+        update: NodeId,
+    ) {
         let Some(json) = &mut self.json else { return };
         let node = edited.find(path).map(NodeRef::id);
         let (Some(node), Some(json)) = (node, at(json, path)) else {

@@ -151,12 +151,12 @@ impl Messages<'_> {
                 }
                 (None, Some(is)) => {
                     let path = format!("path {}", is.name);
-                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push("new-request-path-parameter", &path, "", (Json::Null, new));
                 }
                 (Some(was), None) => {
                     let path = format!("path {}", was.name);
-                    let old = self.joint.json(&was.says);
+                    let old = self.joint.json(&was.definition);
                     self.push("request-parameter-removed", &path, "", (old, Json::Null));
                 }
                 (None, None) => {}
@@ -182,11 +182,11 @@ impl Messages<'_> {
                         true => "new-required-request-parameter",
                         false => "new-optional-request-parameter",
                     };
-                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push(id, &path, "", (Json::Null, new));
                 }
                 (Some(was), None) => {
-                    let old = self.joint.json(&was.says);
+                    let old = self.joint.json(&was.definition);
                     self.push("request-parameter-removed", &path, "", (old, Json::Null));
                 }
                 (None, None) => {}
@@ -203,7 +203,7 @@ impl Messages<'_> {
             let values = (old.required.into(), new.required.into());
             self.push(id, path, "required", values);
         }
-        let flag = |one: &ir::Parameter| one.says.get("deprecated").is_some();
+        let flag = |one: &ir::Parameter| one.definition.get("deprecated").is_some();
         if flag(old) != flag(new) {
             let id = [
                 "request-parameter-deprecated",
@@ -212,8 +212,9 @@ impl Messages<'_> {
             let values = (flag(old).into(), flag(new).into());
             self.push(id[usize::from(flag(old))], path, "deprecated", values);
         }
-        let is = |key, expected| new.says.get(key) == Some(&expected);
-        let one_by_one = !is("explode", Value::Bool(false)) && new.says.get("style").is_none();
+        let is = |key, expected| new.definition.get(key) == Some(&expected);
+        let one_by_one =
+            !is("explode", Value::Bool(false)) && new.definition.get("style").is_none();
         let part = match new.place {
             ParameterPlace::Header => Part::HeaderParameter,
             ParameterPlace::Query | ParameterPlace::Cookie if one_by_one => Part::FormParameter,
@@ -222,7 +223,7 @@ impl Messages<'_> {
             | ParameterPlace::Cookie
             | ParameterPlace::Querystring => Part::Parameter,
         };
-        self.field(path, (&old.says, &new.says), self.role(part));
+        self.field(path, (&old.definition, &new.definition), self.role(part));
     }
 
     /// Compares the values of a parameter or header.
@@ -399,7 +400,7 @@ impl Messages<'_> {
                 let path = format!("{path} {name}");
                 return self.push(&format!("{start}-removed"), &path, "", values);
             }
-            (Some(old), Some(new)) => (&old.says, &new.says),
+            (Some(old), Some(new)) => (&old.definition, &new.definition),
         };
         let new = &self.joint.of_new(new);
         self.keys(&format!("{path} {name}"), (old, new), role, &[]);
@@ -461,10 +462,10 @@ impl Messages<'_> {
                         let values = (false.into(), true.into());
                         self.push("response-schema-narrowed", &path, "required", values);
                     }
-                    self.field(&path, (&was.says, &is.says), role);
+                    self.field(&path, (&was.definition, &is.definition), role);
                 }
                 (None, Some(is)) => {
-                    let new = self.joint.json(&self.joint.of_new(&is.says));
+                    let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push("response-header-added", &path, "", (Json::Null, new));
                 }
                 (Some(was), None) => {
@@ -472,7 +473,7 @@ impl Messages<'_> {
                         true => "required-response-header-removed",
                         false => "optional-response-header-removed",
                     };
-                    let old = self.joint.json(&was.says);
+                    let old = self.joint.json(&was.definition);
                     self.push(id, &path, "", (old, Json::Null));
                 }
                 (None, None) => {}

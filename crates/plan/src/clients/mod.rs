@@ -140,12 +140,12 @@ fn places(
     record: &Record,
     (old, new): (Option<&Sites>, Option<&Sites>),
 ) -> (Option<Place>, Option<Place>) {
-    let way = &record.way;
+    let schema_path = &record.schema_path;
     let property = record.finding.at.strip_prefix('.');
     let property = property.map(|name| format!("properties/{name}"));
     let place = |sites: Option<&Sites>, side: usize| {
         let sites = sites?;
-        let steps = way
+        let steps = schema_path
             .steps
             .iter()
             .map(|(at, old, new)| (at.as_str(), [*old, *new][side]));
@@ -153,13 +153,13 @@ fn places(
         // property has none.
         let steps = steps.chain(property.as_deref().map(|name| (name, u32::MAX)));
         let steps: Vec<(&str, u32)> = steps.collect();
-        let key = &way.keys[side];
+        let key = &schema_path.keys[side];
         let schema = match steps.is_empty() && record.finding.keyword.is_empty() {
             true => None,
-            false => sites.schema(key, &way.part, &steps),
+            false => sites.schema(key, &schema_path.part, &steps),
         };
-        let part = || sites.part(key, &way.part);
-        let whole = || sites.part(key, way.part.split(' ').next()?);
+        let part = || sites.part(key, &schema_path.part);
+        let whole = || sites.part(key, schema_path.part.split(' ').next()?);
         schema.or_else(part).or_else(whole)
     };
     (place(old, 0), place(new, 1))
@@ -171,7 +171,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway) -> Change {
         path,
         operations,
         messages,
-        way: _,
+        schema_path: _,
     } = record;
     let path = format!("{path}{}", finding.at);
     let subject = match finding.keyword {

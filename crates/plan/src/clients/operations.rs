@@ -2,7 +2,7 @@
 //!
 //! Two operations form a pair if a mount serves both at the same hosts, with the same method and
 //! path template; names of path parameters, operations and APIs have no effect. Operations without
-//! such a pair are paired by key: a client then finds the operation at another place.
+//! such a pair are paired by key: a client then calls the operation at another method or path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +26,8 @@ impl<'a> Operations<'a> {
         for (place, news) in &is {
             let Some(olds) = was.get(place) else { continue };
             for name in news {
-                // Several operations may share a place, if their conditions differ. Prefer the one
-                // with the same name.
+                // Several operations may have the same method, path and conditions, for example on
+                // different listeners. Prefer the one with the same name.
                 let same = olds.iter().find(|old| *old == name);
                 let found = same.or_else(|| {
                     olds.iter()

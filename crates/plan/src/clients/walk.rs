@@ -23,7 +23,7 @@ pub(super) struct Record {
     /// Number of messages that contain the value.
     pub(super) messages: usize,
     /// Path to the schema of the value, from a part of a message.
-    pub(super) way: SchemaPath,
+    pub(super) schema_path: SchemaPath,
 }
 
 /// Steps from a part of an operation's message to a schema.
@@ -42,10 +42,10 @@ type Node = (u32, u32, Role);
 
 /// Messages that contain a pair of schemas.
 #[derive(Default)]
-struct Reached {
+struct ContainingMessages {
     /// Shortest path to the pair.
     path: Option<String>,
-    way: SchemaPath,
+    schema_path: SchemaPath,
     operations: Vec<String>,
     messages: usize,
 }
@@ -76,7 +76,7 @@ pub(super) struct Walk<'j> {
     /// Compared pairs, with their differences.
     pairs: Vec<((u32, u32), Local)>,
     /// Messages that contain each pair with differences.
-    reached: BTreeMap<usize, Reached>,
+    reached: BTreeMap<usize, ContainingMessages>,
     /// Differences outside schemas.
     records: Vec<Record>,
 }
@@ -145,7 +145,7 @@ impl<'j> Walk<'j> {
             path: within.to_owned(),
             operations: owner.map(str::to_owned).into_iter().collect(),
             messages: 1,
-            way: SchemaPath::default(),
+            schema_path: SchemaPath::default(),
         });
     }
 
@@ -156,7 +156,7 @@ impl<'j> Walk<'j> {
                 path: format!("{}{path}", compared.within),
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
                 messages: 1,
-                way: compared.schema_path(part, Vec::new()),
+                schema_path: compared.schema_path(part, Vec::new()),
             });
         }
         for root in parts.schemas {
@@ -204,7 +204,7 @@ impl<'j> Walk<'j> {
                     let is_better = |known: &String| (path.len(), &path) < (known.len(), known);
                     if reached.path.as_ref().is_none_or(is_better) {
                         reached.path = Some(path);
-                        reached.way = compared.schema_path(root.part.clone(), steps);
+                        reached.schema_path = compared.schema_path(root.part.clone(), steps);
                     }
                 }
             }
@@ -212,7 +212,7 @@ impl<'j> Walk<'j> {
         }
     }
 
-    /// Index of a pair of schemas in a role. Compares the pair if it is new.
+    /// Returns the index of a pair of schemas in a role. Compares the pair if it is new.
     fn number(&mut self, (old, new, role): Node) -> usize {
         let node = (self.joint.rank(old), self.joint.rank(new), role);
         if let Some(known) = self.numbers.get(&node) {
@@ -247,7 +247,7 @@ impl<'j> Walk<'j> {
                     path: reached.path.clone().unwrap_or_default(),
                     operations: reached.operations.clone(),
                     messages: reached.messages,
-                    way: reached.way.clone(),
+                    schema_path: reached.schema_path.clone(),
                 };
                 match known.get(&key) {
                     Some(same) => self.records[*same].merge(record),
@@ -274,7 +274,7 @@ impl Record {
         self.messages += other.messages;
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
             self.path = other.path;
-            self.way = other.way;
+            self.schema_path = other.schema_path;
         }
     }
 }

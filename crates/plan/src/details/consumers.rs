@@ -6,14 +6,14 @@ use bundle::ir;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
-use super::freed::Admitting;
+use super::freed::AdmissionRules;
 use super::{fields, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
 /// Reports credentials that were added, removed, or have a later expiry.
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    let admitting = Admitting::of(new);
+    let admitting = AdmissionRules::of(new);
     let (old, new) = (&old.shared, &new.shared);
     // Certificates and tokens that consumers of the new side list.
     let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
@@ -100,7 +100,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let is_unlisted = certificate_unlisted || token_unlisted;
         if is_unlisted || is_unnamed {
             let of_token = is_unnamed || token_unlisted;
-            admitting.lost(name, (of_token, certificate_unlisted), plan);
+            admitting.report_removed(name, (of_token, certificate_unlisted), plan);
         }
         let named = was.is_some() != is.is_some();
         let has_credentials = !before.is_empty() || !after.is_empty();
@@ -178,7 +178,7 @@ fn claim(setting: &Setting) -> Option<&str> {
 fn rights(
     subject: &str,
     (old, new): (&Settings, &Settings),
-    (admitting, remains): (&Admitting<'_>, bool),
+    (admitting, remains): (&AdmissionRules<'_>, bool),
     plan: &mut Plan,
 ) {
     type Right = (String, String, Option<String>);

@@ -1,12 +1,13 @@
 //! Comparison of all settings of a definition, by the table of its kind (`details::tables`). No
 //! setting is skipped.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens,
-    Other, Rewritten, Shares, Status, Tells, Until,
+    Access, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off, On,
+    Opens, Other, Protects, Rewritten, Shares, Status, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -20,14 +21,14 @@ use crate::Class;
 /// True if no value of the setting is tighter or looser than another value.
 pub(super) fn has_no_direction(table: &Table, path: &[String]) -> bool {
     let row = table.row(path);
-    row.is_some_and(|row| matches!(row.way, Either))
+    row.is_some_and(|row| matches!(row.direction, Either))
 }
 
 /// True if a policy sends requests, copies of requests or clients to another destination.
 pub(super) fn moves(kind: &str, settings: &Settings) -> bool {
     let table = of_policy(kind);
     let mut rows = settings.iter().filter_map(|one| table.row(&one.path));
-    rows.any(|row| matches!(row.way, Moves | Shares))
+    rows.any(|row| matches!(row.direction, Moves | Shares))
 }
 
 /// Reports one line for each setting that differs. The subject of a line is `subject` followed by
@@ -83,7 +84,7 @@ pub(super) fn settings(
             continue;
         }
         let row = table.row(path);
-        if let Some(row) = row.filter(|row| matches!(row.way, Shares)) {
+        if let Some(row) = row.filter(|row| matches!(row.direction, Shares)) {
             if !told.contains(&row.path) {
                 told.push(row.path);
                 lines.push(Line {
@@ -96,7 +97,7 @@ pub(super) fn settings(
             }
             continue;
         }
-        let class = match row.map_or(Other, |row| row.way) {
+        let class = match row.map_or(Other, |row| row.direction) {
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
@@ -106,11 +107,8 @@ pub(super) fn settings(
                 other => other,
             },
             MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
-            Tells => match (was, is) {
-                (None, Some(_)) => Class::Strengthen,
-                (Some(_), None) => Class::Weaken,
-                _ => Class::Changed,
-            },
+            Protects => stronger(u8::from(was.is_some()), u8::from(is.is_some())),
+            Hides => stronger(hidden(was), hidden(is)),
             Names => destination::of_names(was, is),
             Rewritten => match destination::of_names(was, is) {
                 Class::Changed if has(was, "cookies") != has(is, "cookies") => Class::Incomparable,
@@ -139,7 +137,7 @@ pub(super) fn settings(
             Other => Class::Changed,
         };
         let id = match class {
-            Class::Moved if row.is_some_and(|row| matches!(row.way, Names | Status)) => {
+            Class::Moved if row.is_some_and(|row| matches!(row.direction, Names | Status)) => {
                 Some("traffic-moved")
             }
             _ => row.and_then(|row| row.id),
@@ -230,11 +228,11 @@ fn class(old: Amount, new: Amount) -> Class {
     match (old, new) {
         (Amount::Of(a, per_a), Amount::Of(b, per_b)) => {
             match (b.saturating_mul(per_a)).cmp(&a.saturating_mul(per_b)) {
-                std::cmp::Ordering::Greater => Class::Relax,
-                std::cmp::Ordering::Less => Class::Tighten,
+                Ordering::Greater => Class::Relax,
+                Ordering::Less => Class::Tighten,
                 // Amounts are equal although the settings differ: for example, a default is written
                 // explicitly, or the unit differs.
-                std::cmp::Ordering::Equal => Class::Changed,
+                Ordering::Equal => Class::Changed,
             }
         }
         (Amount::Of(..), Amount::Endless) => Class::Relax,
@@ -254,6 +252,27 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
     }
 }
 
+/// Class of a change between degrees of protection.
+fn stronger(old: u8, new: u8) -> Class {
+    match old.cmp(&new) {
+        Ordering::Less => Class::Strengthen,
+        Ordering::Greater => Class::Weaken,
+        Ordering::Equal => Class::Changed,
+    }
+}
+
+/// Degree to which logs hide a value of this form.
+fn hidden(form: Option<&Written>) -> u8 {
+    match form {
+        Some(Written::One(Scalar::Text(form))) => match form.as_str() {
+            "redact" => 3,
+            "hash" => 2,
+            _ => 0,
+        },
+        _ => 1,
+    }
+}
+
 /// True if the setting is a set of values that contains `member`.
 fn has(value: Option<&Written>, member: &str) -> bool {
     values(value, &[]).contains(member)
@@ -266,9 +285,9 @@ pub(super) fn until(old: Option<&str>, new: Option<&str>) -> Class {
         (None, _) => Class::Tighten,
         (Some(_), None) => Class::Relax,
         (Some(was), Some(is)) => match is.cmp(was) {
-            std::cmp::Ordering::Greater => Class::Relax,
-            std::cmp::Ordering::Less => Class::Tighten,
-            std::cmp::Ordering::Equal => Class::Changed,
+            Ordering::Greater => Class::Relax,
+            Ordering::Less => Class::Tighten,
+            Ordering::Equal => Class::Changed,
         },
     }
 }

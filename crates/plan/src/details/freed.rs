@@ -19,7 +19,7 @@ const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 const OF_CALLERS: &str = "only a token or certificate of this consumer would show the change";
 
 /// Parts of a gateway that determine which callers without a consumer are admitted.
-pub(super) struct Admitting<'a> {
+pub(super) struct AdmissionRules<'a> {
     gateway: &'a ir::Gateway,
     /// True if a verifier reads the consumer's name from a token.
     by_claim: bool,
@@ -80,7 +80,7 @@ fn read(gateway: &ir::Gateway) -> BTreeSet<Vec<String>> {
     all
 }
 
-impl<'a> Admitting<'a> {
+impl<'a> AdmissionRules<'a> {
     pub(super) fn of(gateway: &'a ir::Gateway) -> Self {
         let any = |is: &dyn Fn(&auth::Checked) -> bool| verifiers(gateway).any(is);
         Self {
@@ -117,7 +117,7 @@ impl<'a> Admitting<'a> {
     /// Reports the effects of a removed consumer on callers that are still admitted: limits that
     /// counted them together, and fields that contain the consumer's name. The first value of
     /// `is_of` is true if tokens still admit such callers, the second if certificates do.
-    pub(super) fn lost(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
+    pub(super) fn report_removed(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
         let (by_token, by_certificate) = is_of;
         for (name, policy) in policies(self.gateway) {
             let settings = policy.checked.settings();

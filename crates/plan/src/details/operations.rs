@@ -112,7 +112,7 @@ fn upstreams(
 /// many operations share it.
 pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut known: HashMap<(u32, u32), (Vec<Line>, [String; 2])> = HashMap::new();
-    let renamed = Renamed::of(old.api, new.api);
+    let renamed = RemovedOperations::of(old.api, new.api);
     for operation in &new.api.operations {
         let Some(before) = renamed.before(old.api, operation) else {
             continue;
@@ -121,7 +121,7 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
         let (lines, [policies, ends]) = known.entry(pair).or_insert_with(|| {
             let was = &old.api.treatments[before.treatment as usize];
             let is = &new.api.treatments[operation.treatment as usize];
-            let bound = [came_and_went((old, was), (new, is)), ends(new, is)];
+            let bound = [policies_of_one_side((old, was), (new, is)), ends(new, is)];
             (treatments((old, was), (new, is)), bound)
         });
         let mut push = |line: Line| {
@@ -167,12 +167,12 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 /// Removed operations of the old side, by the requests that they match. An operation with a new key
 /// is compared with the removed operation for the same requests, so that a new key cannot hide
 /// other changes.
-pub(super) struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
+pub(super) struct RemovedOperations<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
 /// Properties that identify an operation's requests within its API.
 type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
 
-impl<'a> Renamed<'a> {
+impl<'a> RemovedOperations<'a> {
     pub(super) fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
         let gone = old.operations.iter();
         let gone = gone.filter(|operation| new.operations.get(&operation.key).is_none());
@@ -393,7 +393,7 @@ fn chain(
 
 /// Definitions, as text, of the policies that only one of the two chains contains. Empty if both
 /// chains contain the same policies.
-fn came_and_went(
+fn policies_of_one_side(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
 ) -> String {

@@ -11,7 +11,7 @@ use policy::auth::Place;
 use policy::guard::forward_auth;
 use serde_json::Value;
 
-use super::operations::{Line, Of, Renamed};
+use super::operations::{Line, Of, RemovedOperations};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
@@ -214,7 +214,7 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let known = Known::of(old);
     for api in &new.apis {
         let before = old.apis.get(&api.name);
-        let renamed = before.map(|before| (before, Renamed::of(before, api)));
+        let renamed = before.map(|before| (before, RemovedOperations::of(before, api)));
         let side = Of {
             api,
             shared: &new.shared,

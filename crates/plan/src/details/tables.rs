@@ -7,8 +7,8 @@
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Callers, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On,
-    Opens, Other, Rewritten, Shares, Status, Tells, Until,
+    self, Access, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off,
+    On, Opens, Other, Protects, Rewritten, Shares, Status, Until,
 };
 use policy::changes::{Changes, Row};
 
@@ -109,7 +109,7 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."success_rate"."min_targets": More(Is(5));
         "health"."passive"."success_rate"."min_requests": More(Is(100));
         "health"."passive"."success_rate"."stdev_factor": MoreOrOff(1_900);
-        "proxy_protocol": Tells;
+        "proxy_protocol": Protects;
         "health"."passive"."consecutive_5xx": More(Is(5));
         "health"."passive"."ejection": Less(Is(30_000));
         "health"."passive"."max_ejection": Less(Is(300_000));
@@ -130,8 +130,10 @@ pub(super) static OPERATION: Table = Table {
         "validate"."request": Access; "validate"."response": Access;
         "undeclared_params": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
-        "stream": On; "websocket": Opens; "streams": Tells; "override_fields"."*": Opens;
-        "parameters"."*"."forward": Moves;
+        "stream": On; "websocket": Opens; "streams": Protects; "override_fields"."*": Opens;
+        "parameters"."header"."*"."forward": Access; "parameters"."*"."*"."forward": Protects;
+        "parameters"."*"."*"."log": Hides;
+        "redact"."*": Protects;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
         "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
@@ -182,10 +184,10 @@ impl Table {
         let fits = |row: &&Row| {
             let same = row.path.iter().zip(path);
             // A row also covers the keys below its path, unless it compares a single value.
-            let length = match row.way {
+            let length = match row.direction {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Each(_)
-                | Tells | Names | Status | Rewritten | Until | Callers => {
+                | Protects | Hides | Names | Status | Rewritten | Until | Callers => {
                     row.path.len() == path.len()
                 }
             };

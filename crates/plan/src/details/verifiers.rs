@@ -79,8 +79,8 @@ pub(super) fn replaced(
     }
 }
 
-/// Verifiers of the credentials that an operation accepts, by the place of the credential, with the
-/// verifiers of tokens that other verifiers name.
+/// Verifiers of the credentials that an operation accepts, by the place of the credential. Includes
+/// the token verifiers to which other verifiers refer.
 fn by_place<'a>(
     of: Of<'a>,
     treatment: &ir::Treatment,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{Gateway, Link};
 
-use super::judge::ran;
+use super::compare::ran;
 use crate::route::{Answer, Decision, Outcome};
 
 /// Items of one kind that tests reached.

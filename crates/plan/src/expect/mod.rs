@@ -1,10 +1,10 @@
 //! Tests of a project: requests whose decisions are compared with expectations.
 //!
-//! The engine of gwd decides, as for `gwc route`. [`judge`] compares decisions with expectations,
+//! The engine of gwd decides, as for `gwc route`. [`compare`] compares decisions with expectations,
 //! [`coverage`] counts the operations and policies that the tests reach.
 
+mod compare;
 pub mod coverage;
-mod judge;
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,8 @@ impl<'a> Runner<'a> {
             };
             let (answer, failures) = match answer {
                 Ok(answer) => {
-                    let failures = judge::judge(&answer, &case.expect, &self.side.lowered.gateway);
+                    let failures =
+                        compare::failures(&answer, &case.expect, &self.side.lowered.gateway);
                     (Some(answer), failures)
                 }
                 Err(_) if !mistakes.is_empty() => (None, mistakes.clone()),

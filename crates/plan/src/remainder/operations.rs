@@ -49,7 +49,7 @@ const FIELDS: [(Field, &str); 10] = [
 /// Operation with its API.
 type Of<'a> = (&'a ir::Api, &'a ir::Operation);
 
-/// Adds the fields of an API's operations that differ and that no change names.
+/// Adds the fields of an API's operations that differ and are named in no change.
 pub(super) fn add<'a>(
     sides: &'a Sides<'_>,
     (was, is): (&'a ir::Api, &'a ir::Api),
@@ -130,7 +130,7 @@ fn are_explained((was, before): Of<'_>, (is, after): Of<'_>, changes: &[&Change]
         && differing.all(|(path, _)| changes.iter().any(|change| describes(change, &path[0])))
 }
 
-/// Adds the operations that only one side has and that no change names.
+/// Adds the operations that exist in one version only and are named in no change.
 fn come_and_gone<'a>(
     sides: &'a Sides<'_>,
     (was, is): (&'a ir::Api, &'a ir::Api),

@@ -64,7 +64,7 @@ impl std::fmt::Display for NoCredential {
                 let scheme = scheme.escape_debug();
                 write!(
                     f,
-                    "`{api}` owns the request and has no security scheme `{scheme}`: "
+                    "the request belongs to `{api}`, which has no security scheme `{scheme}`: "
                 )?;
                 let known = known.iter().map(String::as_str);
                 write!(f, "{}", diag::suggest::one_of(known, 8))
@@ -158,7 +158,7 @@ fn find<'a>(
     })
 }
 
-/// Schemes that the requirements of an API name.
+/// Schemes named in the requirements of an API.
 fn uses(api: &ir::Api) -> impl Iterator<Item = &ir::SchemeUse> {
     api.treatments.iter().flat_map(|one| one.security.uses())
 }

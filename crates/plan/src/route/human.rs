@@ -72,7 +72,9 @@ impl Renderer<'_> {
             ));
         }
         out.push_str(&match (answer.decision, &answer.upstream) {
-            (Decision::None, _) => format!("no operation owns this request: {status} {reason}\n"),
+            (Decision::None, _) => {
+                format!("no operation matches this request: {status} {reason}\n")
+            }
             (Decision::Reject, _) => format!("→ refused: {status} {reason}\n"),
             (Decision::Respond, _) => format!("→ answered by the gateway: {status}\n"),
             (Decision::Depends, _) => "→ not decided here\n".to_owned(),

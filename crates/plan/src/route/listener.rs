@@ -6,7 +6,7 @@ use bundle::ir::{Listener, Protocol};
 
 /// Listener that matches a URL, with a note if other parts of the URL do not match it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Meant<'l> {
+pub struct MatchedListener<'l> {
     /// Name of the listener.
     pub name: &'l str,
     /// Note about the choice of the listener, for the user.
@@ -21,13 +21,18 @@ pub struct Meant<'l> {
 ///
 /// # Errors
 /// Returns a message with the ports of all listeners if none has the port in the URL.
-pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<Meant<'l>>, String> {
+pub fn listener_of<'l>(
+    listeners: &[&'l Listener],
+    url: &http::Uri,
+) -> Result<Option<MatchedListener<'l>>, String> {
     let Some(scheme) = url.scheme_str() else {
-        return Ok(listeners.split_first().map(|(listener, others)| Meant {
-            name: &listener.name,
-            note: None,
-            others: others.iter().map(|other| &*other.name).collect(),
-        }));
+        return Ok(listeners
+            .split_first()
+            .map(|(listener, others)| MatchedListener {
+                name: &listener.name,
+                note: None,
+                others: others.iter().map(|other| &*other.name).collect(),
+            }));
     };
     let port = |listener: &Listener| {
         let address: Option<SocketAddr> = listener.address.parse().ok();
@@ -79,7 +84,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     here.sort_by_key(|listener| rank(listener));
     Ok(here.split_first().map(|(listener, others)| {
         let equal = others.iter().filter(|other| rank(other) == rank(listener));
-        Meant {
+        MatchedListener {
             name: &listener.name,
             note: remark(listener, others, scheme),
             others: equal.map(|other| &*other.name).collect(),

@@ -147,7 +147,7 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
         assumptions,
         ..
     } = route_request;
-    let said = oracle.ask_with(question, assumptions, |decided, admitted, cx| {
+    let said = oracle.decide_with(question, assumptions, |decided, admitted, cx| {
         let consumer = cx
             .principal
             .as_ref()
@@ -269,7 +269,7 @@ fn explain(
 
 /// Explains which service's answer decides, and by which option the user can assume an answer.
 fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
-    let askers = route_request.oracle.askers(decided, effect);
+    let askers = route_request.oracle.asker_names(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
     let words = ask::words(effect.asker()).iter();
     let words: Vec<String> = words

@@ -21,7 +21,7 @@ pub struct Written<'a> {
 
 /// Head of a request, and the listener that receives it.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedHead {
     /// Head with a `Host` field.
     pub request: http::request::Parts,
     /// Index of the listener in [`Snapshot::listeners`].
@@ -40,7 +40,7 @@ pub fn read(
     written: Written<'_>,
     gateway: &ir::Gateway,
     snapshot: &Snapshot,
-) -> Result<Received, String> {
+) -> Result<ReceivedHead, String> {
     let method = http::Method::from_bytes(written.method.as_bytes())
         .map_err(|_| format!("`{}` is not a method", written.method.escape_debug()))?;
     let url: http::Uri = written
@@ -61,7 +61,7 @@ pub fn read(
         Some(name) => name.to_owned(),
         None => {
             let all: Vec<_> = gateway.shared.listeners.iter().collect();
-            let meant = listener::meant(&all, &url)?;
+            let meant = listener::listener_of(&all, &url)?;
             if let Some(meant) = &meant {
                 note.clone_from(&meant.note);
                 others.extend(meant.others.iter().filter_map(|name| position(name)));
@@ -90,7 +90,7 @@ pub fn read(
     let request = request
         .body(())
         .map_err(|error| format!("this is not a request: {error}"))?;
-    Ok(Received {
+    Ok(ReceivedHead {
         request: request.into_parts().0,
         listener,
         others,

@@ -10,6 +10,7 @@ use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
+use policy::logged::LoggedParameter;
 use policy::traffic::split;
 
 use super::RouteRequest;
@@ -106,6 +107,8 @@ impl Response {
 struct Secrets {
     fields: BTreeSet<String>,
     parameters: Vec<Box<str>>,
+    /// Parameters of the operation with a form of their own in logs.
+    logged: Box<[LoggedParameter]>,
 }
 
 /// Response that the gateway itself sends. `None` if the request is forwarded.
@@ -302,6 +305,7 @@ impl Secrets {
                 .map(str::to_owned)
                 .into(),
             parameters: Vec::new(),
+            logged: route.treatment.logged.clone(),
         };
         let api = route_request.gateway().apis.get(route.api);
         for scheme in api.into_iter().flat_map(|api| &api.schemes) {
@@ -326,12 +330,14 @@ impl Secrets {
         }
     }
 
-    /// Returns the request target with the values of credential parameters hidden.
+    /// Returns the request target with the values of credential parameters hidden, and of
+    /// parameters that logs do not show.
     fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        match policy::auth::redacted(query, &self.parameters, HIDDEN) {
+        let hide = |_, _: &str| HIDDEN.to_owned();
+        match policy::logged::shown_query(query, (&self.parameters, &self.logged), hide) {
             Some(shown) => format!("{path}?{shown}"),
             None => target.to_owned(),
         }

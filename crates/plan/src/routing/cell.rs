@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
-    asked_for, describe, same, smallest, treated,
+    describe, digest_of, same, smallest, treated,
 };
 use crate::details::{Line, Of, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
@@ -208,8 +208,8 @@ impl<'a> Cells<'_, 'a> {
                 Class::Moved,
                 "upstream-changed",
                 "upstream",
-                self.pairs.goes(was).into(),
-                self.pairs.goes(is).into(),
+                self.pairs.upstream_name(was).into(),
+                self.pairs.upstream_name(is).into(),
             );
             change.bound = self.servers(was, is);
             let witness = self.differs(&cell, results);
@@ -440,7 +440,7 @@ impl<'a> Cells<'_, 'a> {
             describe(&route.treatment().security).into(),
         );
         let mut change = change;
-        change.bound = before + &asked_for(self.sides.1, route) + &treated(self.sides, route);
+        change.bound = before + &digest_of(self.sides.1, route) + &treated(self.sides, route);
         self.push(results, change, route, witness, NO_REQUEST);
     }
 

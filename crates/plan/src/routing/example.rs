@@ -61,8 +61,10 @@ impl<'a> Cells<'_, 'a> {
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
-            // Both sides serve the request, but the token identifies different callers, the
-            // upstream checks its scopes, or another credential of the caller has the role.
+            // Both versions serve the request, so it shows no difference. This is no bug if the
+            // requirements differ in the sources of credentials or in claims. Neither is it with
+            // scopes or roles: the upstream may check the scopes, and another credential of the
+            // caller may have the role.
             let agree = self.sources_differ(cell.owners) || self.asks_for_rights(cell.owners);
             // A witness has no certificate or signature of a consumer with roles.
             let is_unroled = lacks_roles(
@@ -269,7 +271,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Finds the smallest request of a cell with these credentials and evaluates it with the old
-    /// and the new engine. Returns the outcomes, and true if both engines select the operations
+    /// and the new engine. Returns the outcomes, and true if the engines select the operations
     /// that the cell expects. `None` if no request of the cell can carry the credentials.
     fn ask(
         &self,

@@ -47,7 +47,7 @@ struct Node<'t> {
     /// Minimum priority of the routes that end at this node.
     own: i32,
     /// Minimum priority of all routes at or below this node.
-    least: i32,
+    priority_min: i32,
     /// Minimum priority of the routes below the literal children.
     least_of_literals: i32,
     /// Minimum priority of the routes below this node.
@@ -64,7 +64,7 @@ impl Default for Node<'_> {
             ends: Vec::new(),
             rests: Vec::new(),
             own: i32::MAX,
-            least: i32::MAX,
+            priority_min: i32::MAX,
             least_of_literals: i32::MAX,
             least_below: i32::MAX,
         }
@@ -101,17 +101,17 @@ impl<'t> Index<'t> {
         for at in (0..index.nodes.len()).rev() {
             index.nodes[at].literals.sort();
             let node = &index.nodes[at];
-            let least = |children: &mut dyn Iterator<Item = u32>| {
-                let least = children.map(|child| index.nodes[child as usize].least);
-                least.min().unwrap_or(i32::MAX)
+            let priority_min = |children: &mut dyn Iterator<Item = u32>| {
+                let priority_min = children.map(|child| index.nodes[child as usize].priority_min);
+                priority_min.min().unwrap_or(i32::MAX)
             };
-            let of_literals = least(&mut node.literals.children());
+            let of_literals = priority_min(&mut node.literals.children());
             let others = node.others.iter().map(|(_, child)| *child);
-            let below = of_literals.min(least(&mut others.chain(node.parameter)));
+            let below = of_literals.min(priority_min(&mut others.chain(node.parameter)));
             let node = &mut index.nodes[at];
             node.least_of_literals = of_literals;
             node.least_below = below;
-            node.least = below.min(node.own);
+            node.priority_min = below.min(node.own);
         }
         index
     }
@@ -303,7 +303,7 @@ impl Meeting<'_, '_> {
     /// True if the priority of every route at or below a node is at least `tied`. False if `tied`
     /// is `None`.
     fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
-        is_above(tied, self.index.nodes[node as usize].least)
+        is_above(tied, self.index.nodes[node as usize].priority_min)
     }
 
     /// Adds all routes at or below a node. Skips those that take precedence over a prefix because
@@ -325,10 +325,10 @@ impl Meeting<'_, '_> {
     }
 }
 
-/// True if `least`, the minimum priority of some routes, is at least `tied`, the priority of the
+/// True if `priority_min`, the minimum priority of some routes, is at least `tied`, the priority of the
 /// template of the search. False if `tied` is `None`.
-fn is_above(tied: Option<i32>, least: i32) -> bool {
-    tied.is_some_and(|priority| least >= priority)
+fn is_above(tied: Option<i32>, priority_min: i32) -> bool {
+    tied.is_some_and(|priority| priority_min >= priority)
 }
 
 /// Removes the names of parameters from a segment. Segments that are then equal match the same

@@ -232,7 +232,7 @@ fn of_gateway(gateway: &ir::Gateway) -> Guards<'_> {
     guards.collect()
 }
 
-/// Logins that the schemes of an API name.
+/// Logins named in the schemes of an API.
 fn logins<'a>(
     gateway: &'a ir::Gateway,
     api: &'a ir::Api,

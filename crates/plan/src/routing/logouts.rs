@@ -61,7 +61,7 @@ impl Lost {
     }
 }
 
-/// Logout paths of the logins that the schemes of these APIs name.
+/// Logout paths of the logins named in the schemes of these APIs.
 fn paths<'g>(gateway: &'g ir::Gateway, owners: Owners<'_, '_>) -> BTreeSet<&'g str> {
     let schemes = owners.iter().flat_map(|(api, _)| &api.schemes);
     let verifiers = schemes.filter_map(|scheme| match &scheme.verify {

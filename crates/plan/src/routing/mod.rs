@@ -30,7 +30,7 @@ use engine::BuildError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
-use super::security::schemas::{self, Enforced};
+use super::security::schemas::{self, EnforcedDescriptions};
 use super::security::{self, Access, Difference, describe};
 use super::witness::{Draft, RoleSets, with_witness};
 use super::{Change, Class, Outcome, Plan, Section, Side};
@@ -39,7 +39,7 @@ use crate::gates::NOT_COMPARED;
 use cell::Cells;
 use index::{Entry, Index};
 use model::lower::Lowered;
-use search::{Found, Owner, STEPS_OF_CELL, STEPS_OF_PAIR, Standing, Table, smallest};
+use search::{Found, Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
 use sources::parallel;
 use table::{Place, Route, Signature, Tier, owners, places, routes};
 
@@ -162,7 +162,7 @@ impl Engines {
 const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
 steps; use fewer of them, or separate the parameters by `/`";
 
-/// Maximum number of paths that a message names.
+/// Maximum number of paths named in a message.
 const PATHS_NAMED_MAX: usize = 3;
 
 /// Names the paths with the most parameters in one segment.
@@ -312,13 +312,13 @@ impl<'a> Overlay<'a> {
         plan: &mut Plan,
     ) {
         let before = (plan.changes.len(), plan.bugs.len());
-        let mut standing = [&self.old, &self.new].map(|routes| vec![Standing::Kept; routes.len()]);
+        let mut standing = [&self.old, &self.new].map(|routes| vec![Relation::Kept; routes.len()]);
         for task in &self.tasks {
             match task {
-                Task::Gone(at) => standing[0][*at as usize] = Standing::Changed,
-                // Exchanges between a new and a removed route are compared once, by the task of the
-                // new route.
-                Task::New(at) => standing[1][*at as usize] = Standing::Ignored,
+                Task::Gone(at) => standing[0][*at as usize] = Relation::Changed,
+                // Requests that move from a removed route to a new one are compared once, by the
+                // task of the new route.
+                Task::New(at) => standing[1][*at as usize] = Relation::Ignored,
                 Task::Both(..) | Task::Rest(..) => {}
             }
         }
@@ -434,7 +434,7 @@ struct Pair {
     /// True if the requests go to another upstream.
     upstream: bool,
     /// Differences between the set of messages that the old side accepts and that of the new side.
-    enforced: Option<Enforced>,
+    enforced: Option<EnforcedDescriptions>,
 
     /// Digest of the definitions to which both requirements refer by name.
     asked: String,
@@ -481,13 +481,13 @@ impl<'a> Pairs<'a> {
             .any(|difference| difference.component == "who");
         let pair = Arc::new(Pair {
             restated: (!asked && said.0 != said.1).then_some(said),
-            upstream: self.goes(before) != self.goes(after),
+            upstream: self.upstream_name(before) != self.upstream_name(after),
             enforced: schemas::enforced(&sides.0, &sides.1),
 
             asked: [self.sides.0, Some(self.sides.1)]
                 .into_iter()
                 .zip([before, after])
-                .map(|(side, route)| side.map_or_else(String::new, |side| asked_for(side, route)))
+                .map(|(side, route)| side.map_or_else(String::new, |side| digest_of(side, route)))
                 .collect::<Vec<_>>()
                 .join(" "),
             access,
@@ -558,7 +558,7 @@ impl<'a> Pairs<'a> {
     }
 
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.
-    fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
+    fn upstream_name<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
         // Look up the names of policies on the side of the route's API, because the other side may
         // define other policies with these names.
@@ -621,7 +621,7 @@ fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
 
 /// Digest of a route's security requirement: its schemes with their places, and the verifiers with
 /// all settings. With names alone, an acknowledgement would also cover another source of keys.
-fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
+fn digest_of(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);
     let uses = security.0.iter().flat_map(|alternative| &alternative.0);

@@ -40,7 +40,7 @@ pub(super) const STEPS_OF_CELL: usize = 36;
 
 /// Relation of a route to the table of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Relation {
     /// The other table has a route with the same requests and the same precedence.
     Kept,
     /// The other table has no such route.
@@ -78,13 +78,13 @@ pub(super) struct Table<'t, 'a> {
 impl<'t, 'a> Table<'t, 'a> {
     /// Builds a table. `standing` has one element for each route. `others` is the number of routes
     /// in the other table.
-    pub(super) fn new(routes: &'t [Route<'a>], standing: &[Standing], others: usize) -> Self {
+    pub(super) fn new(routes: &'t [Route<'a>], standing: &[Relation], others: usize) -> Self {
         let entry = |at: u32| -> Entry<'t> {
             let route = &routes[at as usize];
             (at, &route.template, route.priority())
         };
         let all = 0..u32::try_from(routes.len()).expect("fewer than 2^32 routes");
-        let index = |takes: &dyn Fn(&Route<'_>, Standing) -> bool| {
+        let index = |takes: &dyn Fn(&Route<'_>, Relation) -> bool| {
             let taken = all.clone().filter(|at| {
                 let at = *at as usize;
                 takes(&routes[at], standing[at])
@@ -92,7 +92,7 @@ impl<'t, 'a> Table<'t, 'a> {
             Index::new(taken.map(entry))
         };
         let is_kept = |route: &Route<'_>, standing| {
-            standing == Standing::Kept && route.tier == Tier::Described
+            standing == Relation::Kept && route.tier == Tier::Described
         };
         let allowance = STEPS_MAX + STEPS_PER_ROUTE * (routes.len() + others);
         Self {
@@ -100,7 +100,7 @@ impl<'t, 'a> Table<'t, 'a> {
             index: index(&|_, _| true),
             kept: index(&|route, standing| route.serves && is_kept(route, standing)),
             changed: index(&|route, standing| {
-                route.serves && !is_kept(route, standing) && standing != Standing::Ignored
+                route.serves && !is_kept(route, standing) && standing != Relation::Ignored
             }),
             withheld: index(&|route, _| !route.serves),
             conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
@@ -137,14 +137,15 @@ impl<'t, 'a> Table<'t, 'a> {
 
     /// Builds a table that is not compared with another one.
     pub(super) fn alone(routes: &'t [Route<'a>]) -> Self {
-        Self::new(routes, &vec![Standing::Ignored; routes.len()], 0)
+        Self::new(routes, &vec![Relation::Ignored; routes.len()], 0)
     }
 
-    /// Returns the routes of this table that may match requests of a route that only the other
-    /// table contains, in table order.
+    /// Returns, in table order, the routes of this table that can match some requests of `route`.
+    /// `route` exists only in the other version.
     ///
-    /// Kept routes of higher precedence are left out: they take precedence in both tables, so that
-    /// no request moves between them and the route.
+    /// Leaves out the routes that both tables contain and that precede `route`: they win in both
+    /// versions, so no request moves between them and `route`. Also leaves out ignored routes and
+    /// routes that serve no requests.
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
@@ -198,7 +199,7 @@ impl<'t, 'a> Table<'t, 'a> {
 pub(super) enum Owner {
     /// Any route, or no route.
     Anyone,
-    /// No route owns the request.
+    /// No route matches the request.
     Nobody,
     /// The route with this index.
     Route(u32),
@@ -277,8 +278,8 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
     methods.into_iter().find_map(search)
 }
 
-/// Methods that at least one route names, and one method that no route names. Leaves out methods
-/// that are never served.
+/// Methods named in at least one route, and one method named in no route. Leaves out methods that
+/// are never served.
 fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
     let routes = tables.into_iter().flat_map(|table| table.routes);
     let mut methods: BTreeSet<&str> = routes.filter_map(|route| route.method).collect();
@@ -445,7 +446,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
     }
 
     /// Adds the routes of higher precedence that match every path with this prefix. `None` if one
-    /// of these routes has no conditions: the route then owns every request with the prefix.
+    /// of these routes has no conditions: it then receives every request with the prefix.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {

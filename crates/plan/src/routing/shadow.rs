@@ -100,8 +100,8 @@ fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Routes at declared paths, by operation key and mount. Excludes trailing-slash twins and routes
-/// for undescribed requests.
+/// Routes at declared paths, by operation key and mount. Excludes trailing-slash variants of paths,
+/// and routes for undescribed requests.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);
     let declared = numbered.filter(|(route, _)| is_declared(route));

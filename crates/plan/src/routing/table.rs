@@ -92,8 +92,8 @@ pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Ap
         .unwrap_or_default()
 }
 
-/// Route: an operation at a mount, with its declared path or the trailing-slash twin of that path.
-/// For undescribed requests: with one of the paths at which the operation serves them.
+/// Route: an operation at a mount, with its declared path or the trailing-slash variant of that
+/// path. For undescribed requests: with one of the paths at which the operation serves them.
 #[derive(Clone, Debug)]
 pub(super) struct Route<'a> {
     pub(super) api: &'a ir::Api,
@@ -103,7 +103,7 @@ pub(super) struct Route<'a> {
     pub(super) method: Option<&'a str>,
     /// Path template, without the base path of the mount.
     pub(super) template: Template,
-    /// True if the template is the trailing-slash twin of the declared path.
+    /// True if the template is the trailing-slash variant of the declared path.
     pub(super) twin: bool,
     /// Precedence tier of the route.
     pub(super) tier: Tier,
@@ -368,8 +368,8 @@ impl Route<'_> {
             .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
     }
 
-    /// Precedence of two routes that match a request of this method: by priority, template, exact
-    /// method, declared path before twin, conditions.
+    /// Compares the precedence of two routes that match a request of this method: by tier,
+    /// priority, template, exact method, declared path before trailing-slash variant, conditions.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);
         if tiers.is_ne() {
@@ -385,7 +385,8 @@ impl Route<'_> {
                 .then_with(|| (a.method == method).cmp(&(b.method == method)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
-            // The order of requests that no operation receives does not matter.
+            // No operation serves the requests of these routes, so the order of the routes does not
+            // matter.
             Tier::Withheld | Tier::Login => Ordering::Equal,
             Tier::Undeclared | Tier::Unmatched => {
                 templates().then_with(|| self.serves.cmp(&other.serves))
@@ -393,8 +394,8 @@ impl Route<'_> {
         }
     }
 
-    /// True if both routes can match requests of one method. GET also matches HEAD, unless there is
-    /// an explicit HEAD.
+    /// True if both routes can match a request with the same method. GET also matches HEAD, unless
+    /// there is an explicit HEAD.
     pub(super) fn meets(&self, other: &Self) -> bool {
         match (self.method, other.method) {
             (Some(a), Some(b)) => self.takes(b) || other.takes(a),

@@ -173,7 +173,7 @@ impl Sent {
     }
 }
 
-/// Differences between the response fields of two chains, one per field.
+/// Compares the response fields of two chains. Returns at most one difference per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (sent(old), sent(new));
     let is_protected = asks(old) && asks(new);
@@ -198,8 +198,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         };
         let (before, after) = (of(&was), of(&is));
         let for_callers = matches!(rule, Rule::Separates | Rule::Shares | Rule::Withholds(_));
-        // Only responses of upstreams disclose something unknown; the gateway's own responses are
-        // in its settings.
+        // A response of an upstream may disclose information. A response that the gateway makes
+        // contains only what its settings say.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
         let spelled = (before.canonical(name), after.canonical(name));
         if spelled.0 == spelled.1 || is_own || for_callers && !is_protected {

@@ -1,14 +1,18 @@
 //! Settings of verifiers that do not decide who is admitted.
 //!
-//! The comparison of access covers every other setting of a verifier. A setting that is not a fact
-//! of its own identifies the source of the credential, so that another value is incomparable.
+//! The comparison of access covers every other setting of a verifier. A setting that is not a
+//! requirement of its own identifies the source of the credential, so that another value is
+//! incomparable.
 
 /// Setting that the access comparison omits.
 struct Beside {
     kind: &'static str,
     path: &'static [&'static str],
     /// Reason for the omission. Read by people who add a key.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for readers and the test"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only people and the test read these reasons")
+    )]
     reason: &'static str,
 }
 

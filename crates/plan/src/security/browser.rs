@@ -88,34 +88,9 @@ fn covers(wider: &str, origin: &str) -> bool {
 /// Compares the `csrf` policies of two chains.
 pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("csrf"), new.policies("csrf"));
-    let checks = |policies: &[(&str, Settings)]| -> Vec<(u8, BTreeSet<String>)> {
-        let check = |settings: &Settings| {
-            let rank = if settings.text(&["mode"]) == Some("log") {
-                1
-            } else {
-                2
-            };
-            let origins = settings.texts(&["origins"]).unwrap_or_default();
-            (rank, origins.into_iter().map(str::to_owned).collect())
-        };
-        policies
-            .iter()
-            .map(|(_, settings)| check(settings))
-            .collect()
-    };
-    let (before, after) = (checks(&was), checks(&is));
-    type Checks = [(u8, BTreeSet<String>)];
-    let within = |a: &Checks, b: &Checks| {
-        let held = |(rank, origins): &(u8, BTreeSet<String>)| {
-            let stricter =
-                |(own, exempt): &(u8, BTreeSet<String>)| own >= rank && exempt.is_subset(origins);
-            a.iter().any(stricter)
-        };
-        b.iter().all(held)
-    };
-    let verdict = Verdict::of(within(&before, &after), within(&after, &before));
+    let verdict = csrf_verdict(&was, &is);
     let id = super::comes_or_goes(
-        (before.is_empty(), after.is_empty()),
+        (was.is_empty(), is.is_empty()),
         ["csrf-added", "csrf-removed", "csrf-changed"],
     );
     let told = |policies: &[(&str, Settings)]| {
@@ -132,6 +107,37 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         }
     };
     super::one("csrf", verdict, id, "csrf", (told(&was), told(&is)))
+}
+
+/// Compares the pages of other origins whose requests two lists of `csrf` policies pass.
+fn csrf_verdict(was: &[(&str, Settings)], is: &[(&str, Settings)]) -> Verdict {
+    let (before, after) = (passed_pages(was), passed_pages(is));
+    let within = |own: &[PassedPages; 2], wider: &[PassedPages; 2]| {
+        own.iter().zip(wider).all(|pair| match pair {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(own), Some(wider)) => own.is_subset(wider),
+        })
+    };
+    Verdict::of(within(&before, &after), within(&after, &before))
+}
+
+/// Origins of pages. None: every origin.
+type PassedPages = Option<BTreeSet<String>>;
+
+/// Origins that no policy refuses, and those that no policy refuses or logs. A request must pass
+/// every policy, so these are the origins that all of their lists have.
+fn passed_pages(policies: &[(&str, Settings)]) -> [PassedPages; 2] {
+    let logs = |settings: &Settings| settings.text(&["mode"]) == Some("log");
+    [false, true].map(|with_logs| {
+        let counted = policies.iter().map(|(_, settings)| settings);
+        let counted = counted.filter(|settings| with_logs || !logs(settings));
+        let lists = counted.map(|settings| {
+            let origins = settings.texts(&["origins"]).unwrap_or_default();
+            origins.into_iter().map(str::to_owned).collect()
+        });
+        lists.reduce(|all: BTreeSet<String>, list| all.intersection(&list).cloned().collect())
+    })
 }
 
 fn settings_told(settings: &Settings) -> String {
@@ -222,6 +228,59 @@ mod tests {
                     }
                 }
                 assert_eq!(cors_within(own, other), expected, "{a:?} {b:?}");
+            }
+        }
+    }
+    /// `csrf` policy in a test: true if it only logs, and one bit for each listed page.
+    type Check = (bool, u8);
+
+    const LISTED: [&str; 2] = ["https://a.org", "https://b.org"];
+
+    /// Outcome for a page with this bit. 0: passed, 1: logged, 2: refused.
+    fn outcome(checks: &[Check], page: u8) -> u8 {
+        let foreign = checks.iter().filter(|(_, listed)| listed & page == 0);
+        let outcomes = foreign.map(|(logs, _)| if *logs { 1 } else { 2 });
+        outcomes.max().unwrap_or(0)
+    }
+
+    #[test]
+    fn csrf_order_agrees_with_every_page() {
+        let settings = |(logs, listed): Check| {
+            let pages = LISTED.iter().zip([1, 2]);
+            let pages = pages.filter(|(_, bit)| listed & bit != 0);
+            let pages: Vec<Scalar> = pages
+                .map(|(page, _)| Scalar::Text((*page).to_owned()))
+                .collect();
+            let mut settings = Settings::default();
+            if !pages.is_empty() {
+                settings = settings.with(&["origins"], Value::Set(pages));
+            }
+            match logs {
+                true => settings.with(&["mode"], Value::One(Scalar::Text("log".to_owned()))),
+                false => settings,
+            }
+        };
+        let one: Vec<Check> = (0..8).map(|number| (number >= 4, number & 3)).collect();
+        let mut all: Vec<Vec<Check>> = vec![Vec::new()];
+        for first in &one {
+            all.push(vec![*first]);
+            all.extend(one.iter().map(|second| vec![*first, *second]));
+        }
+        let written: Vec<Vec<(&str, Settings)>> = all
+            .iter()
+            .map(|checks| checks.iter().map(|check| ("c", settings(*check))).collect())
+            .collect();
+        for (a, own) in all.iter().zip(&written) {
+            for (b, other) in all.iter().zip(&written) {
+                // The two listed pages, and a page that no list has.
+                let wider = [1, 2, 4]
+                    .iter()
+                    .all(|page| outcome(b, *page) <= outcome(a, *page));
+                let narrower = [1, 2, 4]
+                    .iter()
+                    .all(|page| outcome(a, *page) <= outcome(b, *page));
+                let expected = Verdict::of(wider, narrower);
+                assert_eq!(csrf_verdict(own, other), expected, "{a:?} {b:?}");
             }
         }
     }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use policy::auth::jwt::witness::BOUND;
 use policy::auth::mtls::{Source, spiffe, witness};
 
-use super::who::HeldCredential;
+use super::who::HypotheticalCredential;
 
-/// Name of the fact with a certificate's SPIFFE id. Its values are patterns of ids.
+/// Name of the requirement on a certificate's SPIFFE id. Its values are patterns of ids.
 pub(super) const SPIFFE: &str = "spiffe";
 
 /// Client certificate of a caller whose token must be bound to a certificate, if no requirement
@@ -27,7 +27,7 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
 
 /// True if the certificate of a caller comes from `source`. A certificate that only the upstream
 /// checks comes from the connection.
-pub(super) fn is_from(held: &HeldCredential<'_>, source: Source) -> bool {
+pub(super) fn is_from(held: &HypotheticalCredential<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
     let mut sources = held.requirements.sources.iter();
     match source {
@@ -38,8 +38,8 @@ pub(super) fn is_from(held: &HeldCredential<'_>, source: Source) -> bool {
     }
 }
 
-/// True if `allowed` contains the value of a fact. For [`SPIFFE`], `allowed` has patterns, of which
-/// one must match the value.
+/// True if `allowed` contains the value of a requirement. For [`SPIFFE`], `allowed` has patterns,
+/// of which one must match the value.
 pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> bool {
     allowed.contains(value)
         || fact == SPIFFE
@@ -49,7 +49,7 @@ pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> 
 }
 
 /// Certificate with exactly the properties of a credential, in the form of [`witness::text`].
-pub(super) fn of(held: &HeldCredential<'_>) -> String {
+pub(super) fn of(held: &HypotheticalCredential<'_>) -> String {
     let names = held.some.iter().filter(|(fact, _)| *fact == "sans");
     let names = names.map(|(_, name)| ("san", *name));
     let one = |kind: &'static str, fact| held.one.get(fact).map(|name| (kind, *name));

@@ -83,7 +83,7 @@ pub(super) fn addresses(filters: &[(&str, Settings)]) -> Addresses {
     })
 }
 
-/// References of the files that `allow_file` and `deny_file` of filters name.
+/// References of the files named by `allow_file` and `deny_file` of filters.
 fn files<'s>(filters: &'s [(&str, Settings)]) -> impl Iterator<Item = &'s str> {
     let keys = ["allow_file", "deny_file"];
     let filters = filters.iter();

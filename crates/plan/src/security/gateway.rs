@@ -389,7 +389,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
         .into_iter()
         .partition(|flow| before.contains(flow));
-    let leaving = Leaving::of(old, new);
+    let leaving = SecretFlows::of(old, new);
     for flow in added {
         let (subject, path, reference) = &flow;
         // A first release has no old side to compare with.
@@ -434,15 +434,15 @@ type Reach = (Flow, String, String);
 type End = (String, SecretRef, String);
 
 /// Secrets that leave the gateway in message fields.
-struct Leaving {
+struct SecretFlows {
     before: BTreeSet<End>,
-    /// Destinations on the new side, by flow.
+    /// Destinations of each flow on the new side.
     after: BTreeMap<Flow, BTreeSet<End>>,
-    /// Upstreams of the new side that receive a secret, by flow.
+    /// Upstreams of the new side that receive the secret of each flow.
     upstreams: BTreeMap<Flow, BTreeSet<String>>,
 }
 
-impl Leaving {
+impl SecretFlows {
     fn of(old: Option<&ir::Gateway>, new: &ir::Gateway) -> Self {
         let each = |gateway: &'_ ir::Gateway| -> Vec<Reach> {
             let treatments = gateway
@@ -501,7 +501,7 @@ fn end(((_, path, reference), _, host): Reach) -> End {
 
 /// Reports known secrets in request fields that reach a new host because the chain, the upstream or
 /// the targets of an operation changed. New flows are reported separately.
-fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
+fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &SecretFlows, plan: &mut Plan) {
     for api in &new.apis {
         let each = api.treatments.iter();
         let added: Vec<Vec<Reach>> = each

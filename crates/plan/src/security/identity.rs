@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use engine::edge::ADDRESS_FIELDS;
-use policy::auth::{self, mtls};
+use policy::Phase;
+use policy::auth::{self, Place, mtls};
 use policy::declared::{Scalar, Settings, Value};
 
 use super::verifier::value_text;
@@ -302,7 +303,8 @@ impl Got {
     }
 }
 
-/// Differences between two chains, one per field.
+/// Compares the request fields that the chains of both versions send to the upstream. Returns at
+/// most one difference per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (fields(old, new), fields(new, old));
     let admitted = (admitted(old), admitted(new));
@@ -442,32 +444,50 @@ fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> Stri
 
 /// Fields that the schemes and the policies of a chain change.
 fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
-    fields_of(access, other, access.steps())
+    fields_of(access, other, access.chain(), true)
 }
 
 /// Request fields that differ from those of the client when a policy of the chain reads them, with
 /// descriptions of their values.
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);
-    let steps = before.map(|one| (one.checked.kind(), one.checked.settings()));
-    let fields = fields_of(access, access, steps).into_iter();
+    let reader = access.chain().find(|one| one.name == policy);
+    let is_after_removals = reader.is_some_and(is_after_removals);
+    let fields = fields_of(access, access, before, is_after_removals).into_iter();
     let changed = fields.filter(|(name, got)| *got != Got::untouched(name));
     changed.map(|(name, got)| (name, got.shown())).collect()
 }
 
+/// True for a policy that runs after the parameters with `forward: false` have been removed.
+fn is_after_removals(policy: &ir::Policy) -> bool {
+    policy.checked.phase() >= Some(Phase::Transform)
+}
+
+/// Fields after `steps`. `removes` is true if the removal of parameters follows, unless one of the
+/// steps already runs after it.
 fn fields_of<'s>(
     access: &Access<'_>,
     other: &Access<'_>,
-    steps: impl Iterator<Item = (&'s str, Settings)>,
+    steps: impl Iterator<Item = &'s ir::Policy>,
+    removes: bool,
 ) -> BTreeMap<String, Got> {
     let mut fields = Fields(BTreeMap::new());
     fields.authenticate(access);
-    for (kind, settings) in steps {
-        match kind {
+    let mut is_removed = false;
+    for policy in steps {
+        if is_after_removals(policy) && !is_removed {
+            fields.remove_parameters(access);
+            is_removed = true;
+        }
+        let settings = policy.checked.settings();
+        match policy.checked.kind() {
             "forward_auth" => fields.ask(&settings, &service(access, other, &settings)),
             "headers" => fields.edit(&settings),
             _ => {}
         }
+    }
+    if removes && !is_removed {
+        fields.remove_parameters(access);
     }
     fields.0
 }
@@ -527,6 +547,17 @@ impl Fields {
             let field = self.field(name);
             field.clear();
             field.values.insert(Written::Answer(service.to_owned()));
+        }
+    }
+
+    /// Removes header parameters with `forward: false`.
+    fn remove_parameters(&mut self, access: &Access<'_>) {
+        let routes = access.route.into_iter();
+        let places = routes.flat_map(|route| &route.treatment.forwarding.not_forwarded);
+        for place in places {
+            if let Place::Header(name) = place {
+                self.field(name).clear();
+            }
         }
     }
 

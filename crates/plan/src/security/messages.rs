@@ -28,7 +28,7 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
         let [was, is] = [old, new].map(|access| Checks::of(access, side));
         let covers =
             |one: &Checks, other: &Checks| other.heads <= one.heads && other.bodies <= one.bodies;
-        let told = (was.told(), is.told());
+        let told = (was.describe(), is.describe());
         let verdict = Verdict::of(covers(&was, &is), covers(&is, &was));
         super::one("validation", verdict, id, subject, told)
     });
@@ -56,7 +56,7 @@ impl Checks {
         Self { heads, bodies }
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         match self.bodies == self.heads {
             true => MODES[self.heads].to_owned(),
             false => format!("{} without bodies (stream)", MODES[self.heads]),
@@ -151,9 +151,9 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that the policies of the
-/// kind have together. A limit or rule that no policy has any more admits more. The comparison of
-/// policy definitions reports changed values of a limit.
+/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that the policies of
+/// the kind have together. A limit or rule that no policy has any more admits more. The comparison
+/// of policy definitions reports changed values of a limit.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
@@ -164,8 +164,8 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             ["guard-added", "guard-removed", "guard-changed"],
         );
         let told = match id {
-            "guard-changed" => (was.beyond(&is), is.beyond(&was)),
-            _ => (was.told(), is.told()),
+            "guard-changed" => (was.only_here(&is), is.only_here(&was)),
+            _ => (was.describe(), is.describe()),
         };
         let mut found = super::one("guards", verdict, id, kind, told);
         for one in &mut found {
@@ -198,23 +198,23 @@ impl<'a> Guard<'a> {
         }
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         match self.names[..] {
             [] => "none".to_owned(),
             _ => self.names.join(", "),
         }
     }
 
-    /// Names of the policies, and the limits and rules that only this side has.
-    fn beyond(&self, other: &Self) -> String {
+    /// Describes the policies of this side, with the limits and rules that the other side lacks.
+    fn only_here(&self, other: &Self) -> String {
         let own: Vec<&str> = self
             .parts
             .difference(&other.parts)
             .map(String::as_str)
             .collect();
         match own.is_empty() {
-            true => self.told(),
-            false => format!("{} with {}", self.told(), own.join(", ")),
+            true => self.describe(),
+            false => format!("{} with {}", self.describe(), own.join(", ")),
         }
     }
 }

@@ -351,12 +351,6 @@ impl<'a> Access<'a> {
         })
     }
 
-    /// Kinds and settings of all policies of the chain in order.
-    fn steps(&self) -> impl Iterator<Item = (&'a str, Settings)> + use<'a> {
-        self.chain()
-            .map(|policy| (policy.checked.kind(), policy.checked.settings()))
-    }
-
     /// Names of the verifiers that the requirement uses, for display.
     fn verifiers(&self) -> String {
         let Some(route) = self.route else {

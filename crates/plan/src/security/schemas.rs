@@ -24,7 +24,7 @@ const EXAMPLE_STEPS_MIN: usize = 50_000;
 
 /// Enforced descriptions of both sides, and the parts in which they differ.
 #[derive(Debug)]
-pub(crate) struct Enforced {
+pub(crate) struct EnforcedDescriptions {
     sides: [Cone; 2],
     /// True if both sides refuse query parameters that they do not describe.
     refuses_undescribed: bool,
@@ -58,7 +58,7 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
 /// parameters and of responses. The descriptions are compared for a check only if both sides
 /// enforce it. The comparison of modes reports a check that only one side enforces.
 /// `None` if no difference is found.
-pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
+pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDescriptions> {
     let (was, is) = (old.route?, new.route?);
     // Stands for the description of a side that has none: an operation without parts to check.
     let nothing = || {
@@ -120,7 +120,7 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<Enforced> {
     let share = EXAMPLES_STEPS_MAX / operations[0].max(operations[1]).max(1);
     let steps_max = share.clamp(EXAMPLE_STEPS_MIN, EXAMPLE_STEPS_MAX);
     let differs = !differences.is_empty() || !responses.is_empty();
-    differs.then_some(Enforced {
+    differs.then_some(EnforcedDescriptions {
         steps_max: u32::try_from(steps_max).unwrap_or(u32::MAX),
         sides: cones,
         refuses_undescribed: refuses_both,
@@ -142,7 +142,7 @@ pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example
     Some((example, opens))
 }
 
-impl Enforced {
+impl EnforcedDescriptions {
     /// Lines of the plan, each with the difference that it describes.
     pub(crate) fn lines(&self) -> Vec<(EnforcedLine, &Difference)> {
         let contract = |cone: &Cone| ir::Contract {
@@ -160,14 +160,14 @@ impl Enforced {
     }
 
     fn line(&self, difference: &Difference, graphs: &Graphs) -> EnforcedLine {
-        let says = self
+        let definition = self
             .sides
             .each_ref()
             .map(|cone| describe_part(cone, difference));
-        let [was, is] = &says;
+        let [was, is] = &definition;
         let texts = graphs.texts(
-            was.as_ref().map(|(_, says)| says),
-            is.as_ref().map(|(_, says)| says),
+            was.as_ref().map(|(_, definition)| definition),
+            is.as_ref().map(|(_, definition)| definition),
         );
         let told = |side: &Option<(bool, ir::Value)>, text: Option<String>| match side {
             None => Value::Null,
@@ -274,16 +274,16 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
         Part::Cookie(name) => (Place::Cookie, name),
         Part::Body => {
             let body = cone.operation.body.as_ref()?;
-            let says = match &difference.media_type {
-                Some(name) => body.media_types.get(name)?.says.clone(),
+            let definition = match &difference.media_type {
+                Some(name) => body.media_types.get(name)?.definition.clone(),
                 None => ir::Value::Map(
                     body.media_types
                         .iter()
-                        .map(|one| (one.name.as_str().into(), one.says.clone()))
+                        .map(|one| (one.name.as_str().into(), one.definition.clone()))
                         .collect(),
                 ),
             };
-            return Some((body.required, says));
+            return Some((body.required, definition));
         }
         Part::Status => return None,
     };
@@ -297,7 +297,7 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
         }
         _ => all.find(|one| one.name.eq_ignore_ascii_case(name)),
     };
-    found.map(|one| (one.required, one.says.clone()))
+    found.map(|one| (one.required, one.definition.clone()))
 }
 
 /// Description of a part of a response, and true if the part is required. `None` if the side does
@@ -311,17 +311,17 @@ fn describe_response(
     let response = all.find(|one| one.status == status)?;
     let types = || {
         let types = response.media_types.iter();
-        let types = types.map(|one| (one.name.as_str().into(), one.says.clone()));
+        let types = types.map(|one| (one.name.as_str().into(), one.definition.clone()));
         ir::Value::Map(types.collect())
     };
     match (&difference.part, &difference.media_type) {
         (Part::Header(name), _) => {
             let field = response.headers.get(name)?;
-            Some((field.required, field.says.clone()))
+            Some((field.required, field.definition.clone()))
         }
         (Part::Body, Some(name)) => {
             let media_type = response.media_types.get(name)?;
-            Some((true, media_type.says.clone()))
+            Some((true, media_type.definition.clone()))
         }
         _ => Some((true, types())),
     }

@@ -1,17 +1,17 @@
-//! Signatures of requests (`hmac_signature`) in witnesses, built from the facts in which two
-//! requirements differ.
+//! Signatures of requests (`hmac_signature`) in witnesses, built from the differences between two
+//! requirements.
 
 use policy::auth::hmac_signature::witness;
 
-use super::who::HeldCredential;
+use super::who::HypotheticalCredential;
 
-/// Name of the fact with key ids and their secrets.
+/// Name of the requirement on key ids and their secrets.
 pub(super) const SECRETS: &str = "secrets";
 
-/// Name of the fact with the algorithm of a signature.
+/// Name of the requirement on the algorithm of a signature.
 pub(super) const ALGORITHMS: &str = "signature algorithms";
 
-/// Name of the fact with the maximum age of a signature, in milliseconds.
+/// Name of the requirement on the maximum age of a signature, in milliseconds.
 pub(super) const WINDOW: &str = "signature window";
 
 /// Fact that the signature covers the content of the request.
@@ -20,12 +20,12 @@ pub(super) const DIGEST: &str = "signature digest";
 /// Fact that the signature has a nonce.
 pub(super) const NONCE: &str = "signature nonce";
 
-/// Prefix of the facts that the signature covers a component.
+/// Prefix of the requirements for components that the signature covers.
 pub(super) const COMPONENT: &str = "components ";
 
 /// Builds a signature with exactly the required properties. `None` if no required verifier checks
 /// signatures.
-pub(super) fn of(held: &HeldCredential<'_>) -> Option<String> {
+pub(super) fn of(held: &HypotheticalCredential<'_>) -> Option<String> {
     let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
     let algorithm = held.one.get(ALGORITHMS)?;
     let window_ms = held.requirements.at_most.get(WINDOW).copied();

@@ -1,4 +1,4 @@
-//! Tokens of witnesses, built from the facts in which two requirements differ.
+//! Tokens of witnesses, built from the differences between two requirements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,26 +10,26 @@ use policy::auth::mtls::{self, Source};
 use policy::guard::authorize::ROLES;
 use serde_json::{Map, Value, json};
 
-use super::who::HeldCredential;
+use super::who::HypotheticalCredential;
 
 /// Unix time of all witnesses, in seconds (1998). It is so early that the expiry of a credential in
 /// a real project is later. It is late enough that a time before it, such as the expiry of a token
 /// within the leeway, is still positive.
 pub const AT_S: u64 = 900_000_000;
 
-/// Name of the fact with a token's algorithm and key.
+/// Name of the requirement on a token's algorithm and key.
 pub(super) const SIGNING: &str = "signing";
 
-/// Name of the fact with a token's binding: [`UNBOUND`], or the source of the certificate.
+/// Name of the requirement on a token's binding: [`UNBOUND`], or the source of the certificate.
 pub(super) const BOUND: &str = "bound";
 
 /// Binding of a bearer token, which is not bound to a certificate or key.
 pub(super) const UNBOUND: &str = "none";
 
-/// Name of the fact with the algorithm of a proof of possession.
+/// Name of the requirement on the algorithm of a proof of possession.
 pub(super) const PROOF_ALGORITHMS: &str = "proof algorithms";
 
-/// Name of the fact with the maximum age of a proof, in milliseconds.
+/// Name of the requirement on the maximum age of a proof, in milliseconds.
 pub(super) const PROOF_WINDOW: &str = "proof window";
 
 /// Fact that a proof has a nonce.
@@ -38,24 +38,24 @@ pub(super) const PROOF_NONCE: &str = "proof nonce";
 /// Claims that every token contains.
 pub(super) const ALWAYS: &[&str] = &["iss", "aud", "exp"];
 
-/// Name of the fact that a claim is required.
+/// Name of the requirement for a claim.
 pub(super) fn required(claim: &str) -> String {
     format!("claim {claim}")
 }
 
-/// Name of the fact that a claim contains a scope. A space separates the two, because scopes
+/// Name of the requirement for a scope in a claim. A space separates the two, because scopes
 /// contain no spaces.
 pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
 }
 
-/// Name of the fact that the owner of a credential has a role.
+/// Name of the requirement for a role of the credential's owner.
 pub(super) fn role(role: &str) -> String {
     format!("role {role}")
 }
 
-/// Value of the fact with a token's algorithm and key. Spaces separate the parts, because the parts
-/// contain no spaces.
+/// Value of the requirement on a token's algorithm and key. Spaces separate the parts, because the
+/// parts contain no spaces.
 pub(super) fn describe(signing: &Signing) -> String {
     let key = &signing.key;
     let kid = signing.kid.as_deref();
@@ -63,9 +63,9 @@ pub(super) fn describe(signing: &Signing) -> String {
     format!("{} {key}{kid}", signing.algorithm.name())
 }
 
-/// Name of the fact that an introspection endpoint reports the token as active. The key identifies
-/// the endpoint.
-pub(super) fn asked_about(key: &str) -> String {
+/// Name of the requirement that an introspection endpoint reports the token as active. The key
+/// identifies the endpoint.
+pub(super) fn activity_fact(key: &str) -> String {
     format!("asked {key}")
 }
 
@@ -87,7 +87,7 @@ pub(super) fn header_of(token: &str) -> Option<Value> {
 /// endpoint. A bound token is bound to the certificate that `certificate` returns for its source,
 /// in the form of [`policy::auth::mtls::witness::text`].
 pub(super) fn of(
-    held: &HeldCredential<'_>,
+    held: &HypotheticalCredential<'_>,
     certificate: impl FnOnce(Source) -> String,
     now_s: u64,
 ) -> Option<String> {

@@ -1,21 +1,21 @@
-//! Requirements of a verifier on a credential, as facts that are compared one by one.
+//! Requirements of a verifier on a credential, which are compared one by one.
 //!
-//! Verifiers are compared by their content, never by name. All settings that are not facts (such as
-//! the origin of keys, or the consumer that a credential identifies) identify the source of the
-//! credential. Credentials of different sources are different.
+//! Verifiers are compared by their content, never by name. All settings that are not requirements
+//! (such as the origin of keys, or the consumer that a credential identifies) identify the source
+//! of the credential. Credentials of different sources are different.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::beside::asks_for;
 use super::{certificate, signature, token};
 use bundle::ir;
-use policy::auth::jwt::Signing;
+use policy::auth::jwt::{Algorithm, Signing};
 use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Names of the facts that limit the time for which keys, introspection responses and sessions are
-/// used after they were fetched or began.
+/// Names of the requirements that limit the time for which keys, introspection responses and
+/// sessions are used after they were fetched or began.
 const LASTING: &[&str] = &[
     "stale_for",
     "cache",
@@ -25,28 +25,33 @@ const LASTING: &[&str] = &[
     SESSION_IDLE,
 ];
 
-/// Names of the facts that limit how long the session of a browser lasts.
+/// Names of the requirements that limit how long the session of a browser lasts.
 const SESSION_LIFETIME: &str = "session lifetime";
 const SESSION_IDLE: &str = "session idle";
 
-/// Settings of a session that are facts.
+/// Settings of a session that are requirements.
 const SESSION_FACTS: &[&str] = &["session.lifetime", "session.idle", "session.same_site"];
 
-/// Name of the fact that browsers send the session's cookie with no request that another site causes.
+/// Name of the requirement that browsers send the session's cookie with no request that another
+/// site causes.
 const SAME_SITE: &str = "same-site strict";
 
-/// Prefix of the fact that a login never requested a required scope.
+/// Prefix of the requirement that a login never requested a required scope.
 const UNREQUESTED: &str = "unrequested ";
 
-/// Name of the fact with the scopes that a login requests. Scopes lead to claims.
+/// Prefix of the requirement that answers of an introspection endpoint are not signed with an
+/// algorithm, or are not `unsigned`.
+const ANSWERS_REFUSED: &str = "no answers ";
+
+/// Name of the requirement on the scopes that a login requests. Scopes lead to claims.
 const REQUESTED: &str = "requested scopes";
 
-/// Name of the fact about outages in which cached answers admit callers. A shorter `timeout` gives
-/// a greater value, because it causes more outages.
+/// Name of the requirement about outages in which cached answers admit callers. A shorter `timeout`
+/// gives a greater value, because it causes more outages.
 const EARLY: &str = "early outages";
 
 /// Requirements on the credential at one place of a request. If several verifiers check the
-/// credential, it must satisfy the facts of all verifiers.
+/// credential, it must satisfy the requirements of all verifiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CredentialRequirements {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.
@@ -57,12 +62,12 @@ pub(super) struct CredentialRequirements {
     pub(super) some_of: BTreeSet<(&'static str, BTreeSet<String>)>,
     /// Upper limits, such as leeway and lifetime in milliseconds.
     pub(super) at_most: BTreeMap<&'static str, u64>,
-    /// Required claims and scopes, as facts.
+    /// Required claims and scopes.
     pub(super) has: BTreeSet<String>,
 }
 
 impl CredentialRequirements {
-    /// Adds the facts that a verifier checks.
+    /// Adds the requirements that a verifier checks.
     pub(super) fn check(&mut self, checked: &auth::Checked, verifiers: &ir::Set<ir::Verifier>) {
         match checked {
             auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {
@@ -76,7 +81,7 @@ impl CredentialRequirements {
             }
             auth::Checked::Introspection(introspection) => {
                 self.has
-                    .insert(token::asked_about(&introspection.witness_key()));
+                    .insert(token::activity_fact(&introspection.witness_key()));
                 self.declared("introspection", &introspection.settings(), verifiers);
             }
             auth::Checked::Mtls(mtls) => self.declared("mtls", &mtls.settings(), verifiers),
@@ -141,9 +146,9 @@ impl CredentialRequirements {
         self.facts((kind, settings), false, verifiers);
     }
 
-    /// Adds the facts in the settings of a verifier. `knows_signings` is true if
+    /// Adds the requirements in the settings of a verifier. `knows_signings` is true if
     /// [`Self::signings`] has added each algorithm together with its key. `algorithms` is then not
-    /// a separate fact, which would allow an algorithm with the key of another one.
+    /// a separate requirement, which would allow an algorithm with the key of another one.
     fn facts(
         &mut self,
         (kind, settings): (&str, &Settings),
@@ -188,8 +193,7 @@ impl CredentialRequirements {
                 facts.some_of("audience");
                 facts.required_claims();
                 facts.binding();
-                facts.at_most("cache", Some(auth::introspection::CACHE_MS));
-                facts.old_answers();
+                facts.answers();
             }
             "mtls" => {
                 facts.some_of("sans");
@@ -206,7 +210,7 @@ impl CredentialRequirements {
                 facts.at_most_as("window", signature::WINDOW, window_ms);
             }
             "dpop" => {
-                // The verifier of the token adds facts with the same names below.
+                // The verifier of the token adds requirements with the same names below.
                 facts.one_of_as("algorithms", token::PROOF_ALGORITHMS);
                 facts.at_most_as("window", token::PROOF_WINDOW, Some(dpop::WINDOW_MS));
                 facts.flag_as("nonce", token::PROOF_NONCE);
@@ -233,7 +237,7 @@ impl CredentialRequirements {
     }
 }
 
-/// Reader of the facts in a verifier's settings. Records which keys were read.
+/// Reader of the requirements in a verifier's settings. Records which keys were read.
 struct Facts<'f, 's> {
     requirements: &'f mut CredentialRequirements,
     settings: &'s Settings,
@@ -316,6 +320,13 @@ impl Facts<'_, '_> {
         }
     }
 
+    /// Adds the requirements about the answers of an introspection endpoint.
+    fn answers(&mut self) {
+        self.at_most("cache", Some(auth::introspection::CACHE_MS));
+        self.old_answers();
+        self.signed_answers();
+    }
+
     /// Adds the maximum age of answers that are used during an outage. 0 if the verifier uses none.
     fn old_answers(&mut self) {
         let is_cached = self.settings.text(&["on_outage"]) == Some("cached");
@@ -333,6 +344,18 @@ impl Facts<'_, '_> {
         let early = if is_cached { u64::MAX - timeout_ms } else { 0 };
         self.requirements.bound(EARLY, early);
         self.known.extend(["on_outage", "stale_for"]);
+    }
+
+    /// Adds the signatures that an answer must not have: none, and those of other algorithms.
+    fn signed_answers(&mut self) {
+        self.known.push("signed");
+        let Some(allowed) = self.settings.texts(&["signed"]) else {
+            return;
+        };
+        let all = Algorithm::NAMES.iter().chain(&["unsigned"]);
+        let refused = all.filter(|name| !allowed.contains(name));
+        let refused = refused.map(|name| format!("{ANSWERS_REFUSED}{name}"));
+        self.requirements.has.extend(refused);
     }
 
     /// Adds the claims that every ID token contains, and the times of a session.
@@ -397,7 +420,7 @@ impl Facts<'_, '_> {
             .extend([binding::CERTIFICATE_BINDING, binding::CERTIFICATE_HEADER]);
     }
 
-    /// Adds a fact unless the setting is explicitly `false` or `optional`.
+    /// Adds a requirement unless the setting is explicitly `false` or `optional`.
     fn unless(&mut self, key: &'static str, fact: &'static str) {
         self.known.push(key);
         let is_off = self.settings.flag(&[key]) == Some(false);
@@ -423,7 +446,8 @@ impl CredentialRequirements {
         }
     }
 
-    /// Drops the fact about requested scopes if no check reads the claims that the scopes lead to.
+    /// Drops the requirement about requested scopes if no check reads the claims that the scopes
+    /// lead to.
     pub(super) fn drop_requested(&mut self) {
         let is_read = |fact: &&String| {
             let claim = fact.strip_prefix("claim ");
@@ -440,7 +464,10 @@ impl CredentialRequirements {
         let lasting = self.at_most.iter();
         let lasting = lasting.filter(|(fact, _)| LASTING.contains(fact));
         let has = self.has.iter();
-        let has = has.filter(|fact| *fact == SAME_SITE || fact.starts_with(UNREQUESTED));
+        let has = has.filter(|fact| {
+            let is_of = |prefix| fact.starts_with(prefix);
+            *fact == SAME_SITE || is_of(UNREQUESTED) || is_of(ANSWERS_REFUSED)
+        });
         let requested = self.some_of.iter().filter(|(fact, _)| *fact == REQUESTED);
         lasting
             .map(|(fact, ms)| format!("{fact} {ms}"))

@@ -44,7 +44,7 @@ pub enum Verdict {
 }
 
 /// Credential of a hypothetical caller that has exactly the required properties.
-pub(super) struct HeldCredential<'a> {
+pub(super) struct HypotheticalCredential<'a> {
     pub(super) requirements: &'a CredentialRequirements,
     pub(super) one: BTreeMap<&'static str, &'a str>,
     pub(super) some: BTreeSet<(&'static str, &'a str)>,
@@ -52,7 +52,7 @@ pub(super) struct HeldCredential<'a> {
 
 /// Caller that one requirement admits and another refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Uncovered {
+pub struct UncoveredCaller {
     /// Index of the alternative that admits the caller.
     pub index: usize,
     /// Tokens of the caller.
@@ -81,7 +81,7 @@ impl Verdict {
 }
 
 impl Who {
-    /// Returns the empty set, for requests that no operation owns.
+    /// Returns the empty set of callers, for requests that match no operation.
     #[must_use]
     pub fn none() -> Self {
         Self(Vec::new())
@@ -144,11 +144,12 @@ impl Who {
     /// Returns a caller that this set admits and `other` does not. `None` if there is no such
     /// caller.
     #[must_use]
-    pub fn uncovered(&self, other: &Self) -> Option<Uncovered> {
+    pub fn uncovered(&self, other: &Self) -> Option<UncoveredCaller> {
         self.0.iter().find_map(|one| one.uncovered(other))
     }
 
-    /// Sources for which credentials must be valid.
+    /// Verifier kinds and settings (`sources` of the requirements) for which credentials must be
+    /// valid, of all alternatives.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<&str> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
@@ -192,10 +193,10 @@ impl Alternative {
         schemes.count() <= 1 && sets.into_iter().all(|values| !values.is_empty())
     }
 
-    fn uncovered(&self, other: &Who) -> Option<Uncovered> {
+    fn uncovered(&self, other: &Who) -> Option<UncoveredCaller> {
         let found = |number| {
             let caller = self.caller(number);
-            Some(Uncovered {
+            Some(UncoveredCaller {
                 index: self.index,
                 tokens: made(&caller, token::AT_S),
             })
@@ -230,16 +231,21 @@ impl Alternative {
 
     /// Returns the caller with this number, among all callers with exactly the required
     /// credentials.
-    fn caller(&self, number: usize) -> BTreeMap<&Place, HeldCredential<'_>> {
+    fn caller(&self, number: usize) -> BTreeMap<&Place, HypotheticalCredential<'_>> {
         let mut rest = number;
         let places = self.places.iter();
         places
-            .map(|(place, requirements)| (place, HeldCredential::choose(requirements, &mut rest)))
+            .map(|(place, requirements)| {
+                (
+                    place,
+                    HypotheticalCredential::choose(requirements, &mut rest),
+                )
+            })
             .collect()
     }
 }
 
-impl<'a> HeldCredential<'a> {
+impl<'a> HypotheticalCredential<'a> {
     /// Builds one credential with exactly the required properties. `rest` selects one of the
     /// possible credentials.
     fn choose(requirements: &'a CredentialRequirements, rest: &mut usize) -> Self {
@@ -355,7 +361,7 @@ pub fn tokens(
 }
 
 /// Tokens and certificate names of a caller.
-fn made(caller: &BTreeMap<&Place, HeldCredential<'_>>, now_s: u64) -> Tokens {
+fn made(caller: &BTreeMap<&Place, HypotheticalCredential<'_>>, now_s: u64) -> Tokens {
     let own = caller.get(&Place::Certificate);
     let of_source = |source| {
         let own = own.filter(|held| certificate::is_from(held, source));

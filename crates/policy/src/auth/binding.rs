@@ -31,7 +31,7 @@ pub const CERTIFICATE_BINDING: &str = "certificate_binding";
 /// Name of the setting for the field that carries the certificate.
 pub const CERTIFICATE_HEADER: &str = "certificate_header";
 
-/// Treatment of tokens that are bound to the client's certificate (settings `certificate_binding`
+/// Handling of tokens that are bound to the client's certificate (settings `certificate_binding`
 /// and `certificate_header`). Verifiers without these settings refuse such tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -13,7 +13,6 @@ pub mod mtls;
 pub mod oidc;
 pub(crate) mod place;
 mod reasons;
-mod redaction;
 mod replays;
 mod spelling;
 mod token;
@@ -23,11 +22,12 @@ pub use place::{
     strip_set_cookies_of,
 };
 pub use reasons::Fault;
-pub use redaction::redacted;
 pub use replays::{Refused, Replays};
 pub use spelling::{compared_forms, has_lookalike, is_read_as, readings, without};
-pub(crate) use spelling::{is_written_as, without_unicode};
+pub(crate) use spelling::{is_written_as, resembles, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
+
+use std::collections::BTreeSet;
 
 use minicbor::{Decode, Encode};
 
@@ -76,6 +76,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:dpop",
     "auth:hmac_signature",
     "auth:introspection",
+    "auth:introspection:signed",
     "auth:jwt",
     "auth:jwt:discovery",
     "auth:jwt:jwks_url",
@@ -90,6 +91,7 @@ impl Checked {
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
         match self {
+            Self::Introspection(asked) if asked.remote().is_some() => format!("{need}:signed"),
             Self::Jwt(jwt) => match jwt.keys() {
                 jwt::KeySource::Url(_) => format!("{need}:jwks_url"),
                 jwt::KeySource::Discovered => format!("{need}:discovery"),
@@ -134,7 +136,7 @@ impl Checked {
         PROVIDES.contains(&self.need().as_str())
     }
 
-    /// Treatment of tokens bound to certificates. None for a verifier that refuses them.
+    /// Handling of tokens bound to certificates. None for a verifier that refuses them.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         match self {
@@ -193,7 +195,11 @@ impl Checked {
                 .and_then(|remote| of(remote.url()))
                 .into_iter()
                 .collect(),
-            Self::Introspection(asked) => of(asked.url()).into_iter().collect(),
+            Self::Introspection(asked) => {
+                let keys = asked.remote().and_then(|remote| of(remote.url()));
+                let all: BTreeSet<String> = of(asked.url()).into_iter().chain(keys).collect();
+                all.into_iter().collect()
+            }
             Self::Oidc(login) => login.origins(),
             Self::ApiKey(_)
             | Self::Basic(_)

@@ -80,9 +80,9 @@ impl Place {
         }
     }
 
-    /// Query without this credential. `None` if the query does not contain the credential. Also
-    /// removes parameters whose names some servers treat as the same name, and parameters after
-    /// `;`, which some servers use as a separator.
+    /// Removes this credential from a query. `None` if the query does not contain the credential.
+    /// Also removes parameters whose names some servers treat as the same name, and parameters
+    /// after `;`, which some servers use as a separator.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         let Self::Query(wanted) = self else {
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-/// Decoded `user:password` of a Basic credential. None if it is malformed.
+/// Decodes the `user:password` of a Basic credential. None if the credential is malformed.
 #[must_use]
 pub fn decode_basic(token: &[u8], base64: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let decoded = base64(token)?;

@@ -17,7 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Number of shards, each with a lock.
 const SHARDS: usize = 16;
 
-/// Maximum number of proofs of a shard. With about 120 bytes each, all shards have at most 32 MiB.
+/// Estimated size of a stored proof, in bytes.
+const ENTRY_BYTES: usize = 120;
+
+/// Maximum number of proofs of a shard. With [`ENTRY_BYTES`] each, all shards have at most 32 MiB.
 const SHARD_MAX: usize = 16_384;
 
 /// Table of used proofs or nonces, which all workers of a process share.
@@ -105,6 +108,12 @@ impl Replays {
     pub fn len(&self) -> usize {
         let shards = self.shards.iter();
         shards.map(|shard| locked(shard).used.len()).sum()
+    }
+
+    /// Estimated size of the table, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.len() * ENTRY_BYTES
     }
 
     /// True if no proof is in the table.

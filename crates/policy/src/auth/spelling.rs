@@ -10,7 +10,7 @@
 //! | Spring (`WebDataBinder`) | `!api_key`: value of an absent `api_key` |
 //! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
 //! | `body-parser` of Express, undici | a byte order mark before `api_key` |
-//! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is no percent-encoding |
+//! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
 
 use std::borrow::Cow;
 
@@ -119,7 +119,8 @@ pub(crate) fn is_written_as(written: &str, wanted: &str) -> bool {
     is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
 }
 
-/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has none.
+/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has
+/// none.
 #[must_use]
 pub(crate) fn without_unicode(text: &str) -> Option<String> {
     let escape = |rest: &str| {
@@ -149,7 +150,7 @@ pub(crate) fn without_unicode(text: &str) -> Option<String> {
 
 /// True if [`is_read_as`] is true for `name` and `wanted`, or if they differ only in `-` and `_`.
 /// Used for parameters that contain credentials in some APIs.
-pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
+pub(crate) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, |byte| match plain(byte) {
         b'-' => b'_',
         byte => byte,

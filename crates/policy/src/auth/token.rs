@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
 
 use super::jwt::{TokenCache, Verification};
-use super::mtls::Presented;
+use super::mtls::PresentedCertificates;
 use super::{Checked, binding, dpop, hmac_signature, introspection, jwt, oidc};
 use crate::ask::Answers;
 use crate::head::RequestHead;
@@ -36,13 +36,13 @@ pub struct TokenRequest<'r> {
     /// Answers to the questions of verifiers.
     pub answers: &'r Answers,
     /// Certificates of the connection. None if there is none.
-    pub presented: Option<&'r Presented>,
+    pub presented: Option<&'r PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<&'r [u8]>,
     /// Head with a normalised path.
     pub head: &'r RequestHead,
     /// URL of the request as the client sees it. None if it is not known.
-    pub url: &'r dyn Fn() -> Option<dpop::SeenUrl>,
+    pub url: &'r dyn Fn() -> Option<dpop::ClientUrl>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'r PathAndQuery>,
     /// Function that normalises a path in the same way as the path of `head`. Returns None for an
@@ -103,14 +103,14 @@ impl TokenVerifier {
     /// Verifies the token of a request, or takes the result from the cache. Then checks the token's
     /// binding.
     #[must_use]
-    pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
+    pub fn verify(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
         match self {
-            Self::Dpop(dpop) => return dpop.judge(token, request),
-            Self::Signature(signed) => return signed.judge(token, request),
-            Self::Login(login) => return login.judge(token, request),
+            Self::Dpop(dpop) => return dpop.verify(token, request),
+            Self::Signature(signed) => return signed.verify(token, request),
+            Self::Login(login) => return login.verify_session(token, request),
             Self::Jwt(_) | Self::Introspection(_) => {}
         }
-        match self.judge_unbound(token, request) {
+        match self.verify_unbound(token, request) {
             Verification::Valid(identity) => {
                 let bound = identity.bound.as_ref();
                 match binding::check(self.binding(), bound, None, request) {
@@ -123,7 +123,7 @@ impl TokenVerifier {
     }
 
     /// Verifies the token of a request, except its binding.
-    pub(in crate::auth) fn judge_unbound(
+    pub(in crate::auth) fn verify_unbound(
         &self,
         token: &[u8],
         request: &TokenRequest<'_>,
@@ -135,15 +135,15 @@ impl TokenVerifier {
             ..
         } = *request;
         match self {
-            Self::Jwt(jwt) => jwt.judge(token, unix_s, cache, answers),
+            Self::Jwt(jwt) => jwt.verify_or_ask(token, unix_s, cache, answers),
             Self::Introspection(asked) => asked.judge(token, unix_s, cache, answers),
-            Self::Dpop(dpop) => dpop.token().judge_unbound(token, request),
-            Self::Signature(signed) => signed.judge(token, request),
-            Self::Login(login) => login.judge(token, request),
+            Self::Dpop(dpop) => dpop.token().verify_unbound(token, request),
+            Self::Signature(signed) => signed.verify(token, request),
+            Self::Login(login) => login.verify_session(token, request),
         }
     }
 
-    /// Treatment of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to certificates. None: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<binding::Binding> {
         match self {
             Self::Jwt(jwt) => jwt.binding(),
@@ -185,7 +185,8 @@ impl TokenVerifier {
     pub fn key_cells(&self) -> Vec<&Arc<KeyCell>> {
         match self {
             Self::Jwt(jwt) => jwt.key_cell().into_iter().collect(),
-            Self::Introspection(_) | Self::Signature(_) => Vec::new(),
+            Self::Introspection(asked) => asked.key_cell().into_iter().collect(),
+            Self::Signature(_) => Vec::new(),
             Self::Dpop(dpop) => dpop.token().key_cells(),
             Self::Login(login) => login.key_cells().collect(),
         }

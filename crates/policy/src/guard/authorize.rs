@@ -93,7 +93,7 @@ static NOT_AUTHORIZED: Reject = Reject {
 
 impl Checked {
     /// True if the expression reads the path of the request.
-    pub fn judges_path(&self) -> bool {
+    pub fn depends_on_path(&self) -> bool {
         let expression = self.expression.as_deref().map(Condition::of);
         matches!(expression, Some(Condition::Compiled(one)) if one.reads_path())
     }
@@ -233,7 +233,7 @@ impl Run for Filter {
         }
     }
 
-    fn judges_path(&self) -> bool {
+    fn depends_on_path(&self) -> bool {
         match &self.expression {
             Some(Condition::Compiled(expression)) => expression.reads_path(),
             // An expression that cannot be compiled refuses every request, whatever the path.
@@ -241,7 +241,7 @@ impl Run for Filter {
         }
     }
 
-    fn judges_route(&self) -> bool {
+    fn depends_on_route(&self) -> bool {
         match &self.expression {
             Some(Condition::Compiled(expression)) => expression.reads_route(),
             Some(Condition::Unreadable) | None => false,

@@ -424,7 +424,8 @@ pub mod author {
             Field::optional(
                 "headers",
                 Shape::List(&Shape::Form(&forms::FIELD_OR_ANY)),
-                "Fields that pages may send; `*` for all. Default: those that every page may send.",
+                "Request header fields that pages may send; `*` for all. Default: only the \
+CORS-safelisted ones.",
             ),
             Field::optional(
                 "expose",

@@ -37,12 +37,12 @@ pub struct Checked {
     /// Origins whose pages may send unsafe requests, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Treatment of cross-site requests. None: [`Mode::Block`].
+    /// Handling of cross-site requests. None: [`Mode::Block`].
     #[n(1)]
     mode: Option<Mode>,
 }
 
-/// Treatment of a request that exceeds a policy's limit or fails its check.
+/// Handling of a request that exceeds a policy's limit or fails its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Mode {
     /// The request is refused.

@@ -23,7 +23,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use minicbor::{Decode, Encode};
 
-use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept, Outage};
+use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept, KindOf, Outage};
 use crate::change_rows;
 use crate::changes::Absent::Is;
 use crate::changes::Changes;
@@ -267,7 +267,7 @@ impl Run for Filter {
                 return self.outage(head, cx);
             }
         };
-        match judge(answered.status) {
+        match decision(answered.status) {
             ServiceDecision::Admitted => {
                 self.pass(Some(&answered.headers), head);
                 Step::Continue
@@ -326,10 +326,10 @@ impl Filter {
             keep: Keep {
                 times_ms: [self.cache_ms, 0],
                 stale_ms: 0,
-                kind: |answered| {
+                kind: KindOf::Unsigned(|answered| {
                     let sets = answered.headers.contains_key(header::SET_COOKIE);
                     (answered.status.is_success() && !sets).then_some(Kept::Admits)
-                },
+                }),
             },
         }
     }
@@ -377,11 +377,11 @@ impl Filter {
 enum ServiceDecision {
     Admitted,
     Refused,
-    /// The response is no decision and counts as an outage.
+    /// The response is not a decision and counts as an outage.
     Useless,
 }
 
-fn judge(status: StatusCode) -> ServiceDecision {
+fn decision(status: StatusCode) -> ServiceDecision {
     match status.as_u16() {
         200..=299 => ServiceDecision::Admitted,
         301 | 302 | 303 | 307 | 308 | 400..=499 => ServiceDecision::Refused,

@@ -407,6 +407,7 @@ mod tests {
                 name: "p",
                 state: StateId(0),
                 secrets: &OneFile { is_read },
+                documents: &crate::NO_DOCUMENTS,
             };
             let filter = checked.filter(&setting).unwrap().unwrap();
             let found = clients.map(|client| filter.admits(client.parse().unwrap()));

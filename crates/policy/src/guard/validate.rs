@@ -32,13 +32,13 @@ use crate::validation::{Check, Examined, Mode, Undeclared};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Treatment of requests that do not match the description.
+    /// Handling of requests that do not match the description.
     #[n(0)]
     pub request: Mode,
-    /// Treatment of query parameters that the operation does not describe.
+    /// Handling of query parameters that the operation does not describe.
     #[n(1)]
     pub undeclared: Undeclared,
-    /// Treatment of responses that do not match the description.
+    /// Handling of responses that do not match the description.
     #[n(2)]
     #[cbor(skip_if = "is_off", default)]
     pub response: Mode,

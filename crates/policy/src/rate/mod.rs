@@ -56,7 +56,7 @@ pub enum Algorithm {
 }
 
 /// Quota of a limit: refill rate and capacity of a bucket, or requests per window or period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tokens {
     /// Algorithm that counts.
     pub algorithm: Algorithm,
@@ -383,7 +383,8 @@ impl RateTable {
             .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
     }
 
-    /// Slot of a key. If the key has none, claims a free slot for `new`. None if no slot is free.
+    /// Finds the slot of a key. If the key has none, claims a free slot for `new`. None if no slot
+    /// is free.
     fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
             let mut free = None;

@@ -20,7 +20,7 @@ enum State {
     ItemOrEnd,
     /// Before the first name of an object, or its end.
     NameOrEnd,
-    /// Before a name.
+    /// After a comma in an object: a name must follow.
     Name,
     /// Before `:`.
     Colon,

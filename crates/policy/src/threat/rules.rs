@@ -129,7 +129,7 @@ impl Rules {
         })
     }
 
-    /// First rule that matches a part of a text of any length.
+    /// Finds the first rule that matches a part of the text. The text may have any length.
     #[must_use]
     pub fn find(self: &Arc<Self>, text: &[u8]) -> Option<Rule> {
         let mut search = Search::new(self);

@@ -18,6 +18,8 @@ pub(super) struct Counter {
     pub(super) key: Reader,
     /// Store of the counter. None: the counter is in this process.
     pub(super) store: Option<Arc<Store>>,
+    /// Length of the leases in milliseconds. None: each request calls the store.
+    pub(super) lease_ms: Option<u64>,
     /// True if the counter is in the tables of quotas.
     pub(super) quota: bool,
 }
@@ -65,6 +67,7 @@ impl Counter {
                 state: self.state,
                 key,
                 tokens,
+                lease_ms: self.lease_ms,
                 cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
             };
             match ask(store, &count, cx) {
@@ -148,6 +151,7 @@ mod tests {
             url: SecretCell::new(b"redis://:s3cret@h".to_vec()),
             prefix: "p".into(),
             on_outage,
+            topology: crate::store::Topology::Single,
         })
     }
 

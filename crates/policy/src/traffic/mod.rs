@@ -13,4 +13,5 @@ pub mod quota;
 pub mod rate_limit;
 pub mod retry;
 pub mod split;
+pub mod synced;
 pub mod timeout;

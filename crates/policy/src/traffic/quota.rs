@@ -18,7 +18,7 @@ use minicbor::{Decode, Encode};
 
 use crate::calendar::{Calendar, Unit, Zone};
 use crate::change_rows;
-use crate::changes::Absent::Unknown;
+use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, Less, More, Other};
 use crate::cx::{Cx, Noted, RateNotice, Warned};
@@ -35,6 +35,7 @@ use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
 use crate::traffic::counter::{Counter, Taken};
 use crate::traffic::rate_limit::X_RATELIMIT;
+use crate::traffic::synced;
 
 /// A quota, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -49,7 +50,7 @@ pub struct Checked {
     /// Key of the counter.
     #[n(2)]
     key: Key,
-    /// Treatment of requests beyond the limit. None: [`Mode::Block`].
+    /// Handling of requests beyond the limit. None: [`Mode::Block`].
     #[n(3)]
     mode: Option<Mode>,
     /// Warning thresholds: used shares of the quota in parts per million, ascending. Responses have
@@ -66,6 +67,9 @@ pub struct Checked {
     #[n(7)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
+    /// Length of the leases of a limit that is not exact, in milliseconds.
+    #[n(8)]
+    lease_ms: Option<u64>,
 }
 
 /// Period of a quota.
@@ -127,6 +131,10 @@ const PLANS: &str = "policy:quota:plans";
 /// [`PLANS`].
 const X_FIELDS: &str = "policy:quota:x_ratelimit";
 
+/// Feature that a gateway needs for limits with leases, or whose store has several servers. A gwd with this feature also has
+/// [`X_FIELDS`].
+const SYNCED: &str = "policy:quota:synced";
+
 impl Policy for Checked {
     type Filter = Filter;
 
@@ -141,11 +149,14 @@ impl Policy for Checked {
         "store": Either;
         "plans": Callers;
         "x_ratelimit": Other;
+        "sync": Each(&[]);
+        "lease": Other;
+        "over_admission": More(Is(0));
     });
 
     const IS_LIMIT: bool = true;
 
-    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS];
+    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED];
 
     // A quota runs after authentication and after limits by address, whatever its key. Requests
     // that these steps refuse do not use the quota.
@@ -175,6 +186,12 @@ impl Policy for Checked {
         if let Some(store) = &self.store {
             settings = store.settings(settings);
         }
+        let window_ms = match self.span {
+            Span::Calendar(..) => None,
+            Span::Rolling(ms) => Some(ms),
+        };
+        let tokens = synced::tokens_of_quota(self.limit, window_ms);
+        settings = synced::settings(self.lease_ms, tokens, settings);
         settings = Plans::setting(self.plans.as_ref(), settings);
         if self.x_ratelimit {
             settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
@@ -202,6 +219,7 @@ impl Policy for Checked {
                     .as_ref()
                     .map(|store| store.store(setting.secrets))
                     .transpose()?,
+                lease_ms: self.lease_ms,
                 quota: true,
             },
             plans: self.plans.clone(),
@@ -212,7 +230,12 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
-        let x_fields = self.x_ratelimit.then_some(X_FIELDS);
+        let is_distributed = self
+            .store
+            .as_ref()
+            .is_some_and(store::Checked::is_distributed);
+        let synced = (is_distributed || self.lease_ms.is_some()).then_some(SYNCED);
+        let x_fields = synced.or(self.x_ratelimit.then_some(X_FIELDS));
         let plans = x_fields.or(self.plans.as_ref().map(|_| PLANS));
         plans.or(self.store.as_ref().map(|_| STORE))
     }
@@ -373,6 +396,7 @@ pub mod author {
     use crate::rate::{CALENDAR_MAX, WINDOW_MAX};
     use crate::store;
     use crate::traffic::rate_limit::author::X_RATELIMIT_MEANING;
+    use crate::traffic::synced;
 
     /// Largest limit.
     const LIMIT_MAX: i64 = 1_000_000_000_000;
@@ -412,7 +436,7 @@ pub mod author {
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Key of a request without the property that `key` names: the client's address.",
+                "Key of a request without the property in `key`: the client's address.",
             ),
             Field::optional(
                 "warn",
@@ -429,6 +453,8 @@ pub mod author {
                 Shape::Name("a store or `local`"),
                 "Store of the counters: `local`, which survive a restart, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
+            synced::author::SYNC,
+            synced::author::LEASE,
             Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
         rules: &[
@@ -455,6 +481,7 @@ pub mod author {
         };
         let warn = given("warn").map(|node| thresholds(node, sink));
         let mode = (word("mode") == Some("log")).then_some(Mode::Log);
+        let lease_ms = synced::author::read(node, sink);
         let fine = sink.findings().len() == before;
         Some(Checked {
             limit,
@@ -465,6 +492,7 @@ pub mod author {
             x_ratelimit: node.get(X_RATELIMIT).and_then(NodeRef::as_bool) == Some(true),
             store: store::author::read(node),
             plans: None,
+            lease_ms,
         })
     }
 
@@ -534,6 +562,7 @@ mod tests {
             x_ratelimit: false,
             store: None,
             plans: None,
+            lease_ms: None,
         };
         crate::cx::tests::filter(&checked)
     }

@@ -14,7 +14,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use minicbor::{Decode, Encode};
 
 use crate::change_rows;
-use crate::changes::Absent::Unknown;
+use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, More, Other};
 use crate::cx::{Cx, Noted, RateNotice};
@@ -30,6 +30,7 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
 use crate::traffic::counter::{Counter, Taken};
+use crate::traffic::synced;
 
 /// A rate limit, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -50,7 +51,7 @@ pub struct Checked {
     /// Algorithm. Default: a token bucket.
     #[n(4)]
     algorithm: Option<Algorithm>,
-    /// Treatment of requests beyond the limit. Default: [`Mode::Block`].
+    /// Handling of requests beyond the limit. Default: [`Mode::Block`].
     #[n(5)]
     mode: Option<Mode>,
     /// Store of the counters. Default: this process.
@@ -63,6 +64,9 @@ pub struct Checked {
     #[n(8)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
+    /// Length of the leases of a limit that is not exact, in milliseconds.
+    #[n(9)]
+    lease_ms: Option<u64>,
 }
 
 /// Algorithm other than the token bucket.
@@ -138,6 +142,10 @@ const PLANS: &str = "policy:rate_limit:plans";
 /// [`PLANS`].
 const X_FIELDS: &str = "policy:rate_limit:x_ratelimit";
 
+/// Feature that a gateway needs for limits with leases, or whose store has several servers. A gwd with this feature also has
+/// [`X_FIELDS`].
+const SYNCED: &str = "policy:rate_limit:synced";
+
 impl Policy for Checked {
     type Filter = Filter;
 
@@ -150,11 +158,15 @@ impl Policy for Checked {
         "store": Either;
         "plans": Callers;
         "x_ratelimit": Other;
+        "sync": Each(&[]);
+        "lease": Other;
+        "over_admission": More(Is(0));
     });
 
     const IS_LIMIT: bool = true;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS];
+    const FEATURES: &'static [&'static str] =
+        &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED];
 
     // Limits by address run before authentication and protect it. Limits by other keys need the
     // result of authentication.
@@ -180,6 +192,7 @@ impl Policy for Checked {
         if let Some(store) = &self.store {
             settings = store.settings(settings);
         }
+        settings = synced::settings(self.lease_ms, self.tokens(), settings);
         settings = Plans::setting(self.plans.as_ref(), settings);
         if self.x_ratelimit {
             settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
@@ -203,6 +216,7 @@ impl Policy for Checked {
                     .as_ref()
                     .map(|store| store.store(setting.secrets))
                     .transpose()?,
+                lease_ms: self.lease_ms,
                 quota: false,
             },
             logs: self.mode == Some(Mode::Log),
@@ -212,6 +226,13 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
+        let is_distributed = self
+            .store
+            .as_ref()
+            .is_some_and(store::Checked::is_distributed);
+        if self.lease_ms.is_some() || is_distributed {
+            return Some(SYNCED);
+        }
         if self.x_ratelimit {
             return Some(X_FIELDS);
         }
@@ -370,6 +391,7 @@ pub mod author {
     use crate::key::{self, Key};
     use crate::rate::WINDOW_MAX;
     use crate::store;
+    use crate::traffic::synced;
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {
@@ -394,7 +416,7 @@ pub mod author {
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Key of a request without the property that `key` names: the client's address.",
+                "Key of a request without the property in `key`: the client's address.",
             ),
             Field::optional(
                 "algorithm",
@@ -411,6 +433,8 @@ pub mod author {
                 Shape::Name("a store or `local`"),
                 "Store of the counters: `local`, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
+            synced::author::SYNC,
+            synced::author::LEASE,
             Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
     };
@@ -443,6 +467,7 @@ pub mod author {
             None => rate.count.min(1 << 24),
         };
         let mode = (word("mode") == Some("log")).then_some(Mode::Log);
+        let lease_ms = synced::author::read(node, sink);
         let fine = sink.findings().len() == before;
         let key = key.filter(|_| fine)?;
         Some(Checked {
@@ -455,6 +480,7 @@ pub mod author {
             store,
             plans: None,
             x_ratelimit: node.get(X_RATELIMIT).and_then(NodeRef::as_bool) == Some(true),
+            lease_ms,
         })
     }
 

@@ -188,7 +188,7 @@ impl Filter {
         self.per_request || cx.principal.as_ref().and_then(Principal::key).is_none()
     }
 
-    /// Entry for a request. None if no conditions match and all weights are 0.
+    /// Selects the entry for a request. None if no conditions match and all weights are 0.
     fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
         let fits = |share: &&Share| {
             let when = share.when.as_deref();

@@ -30,7 +30,7 @@ pub mod author {
             Field::optional(
                 "unknown_parameters",
                 Shape::Word(&["reject", "ignore"]),
-                "Treatment of unknown query parameters. Default: `reject`.",
+                "Refuse or ignore unknown query parameters. Default: `reject`.",
             ),
             Field::optional(
                 "print_defaults",

@@ -20,12 +20,12 @@ pub mod author {
             Field::optional(
                 "status",
                 Shape::Integer(200, 599),
-                "Status of the response. Default: the first status of success.",
+                "Status of the response. Default: the first success status.",
             ),
             Field::optional(
                 "media_type",
                 Shape::Form(&forms::MEDIA_TYPE),
-                "Media type, if the client accepts several.",
+                "Media type of the response, if the client accepts more than one.",
             ),
             Field::optional(
                 "example",

@@ -5,15 +5,20 @@
 //!   closed: {kind: respond, status: 503, body: "back at noon\n", headers: {Retry-After: "3600"}}
 //! ```
 //! The policy is the last step of a chain, so that all steps that may refuse the request have run.
+//!
+//! gwc also makes such policies for `serve_document`: the body is then a document of the bundle,
+//! with an entity tag (RFC 9110 §8.8.3).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use minicbor::{Decode, Encode};
 
 use crate::change_rows;
 use crate::changes::Changes;
-use crate::changes::Direction::{Moves, Status};
+use crate::changes::Direction::{Moves, Other, Status};
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -35,15 +40,53 @@ pub struct Checked {
     /// Fields with names in lower case, sorted.
     #[n(3)]
     headers: Vec<(String, String)>,
+    /// SHA-256 of the document of the bundle that is the body. None: the body is
+    /// [`Self::body`].
+    #[n(4)]
+    document: Option<DocumentDigest>,
 }
+
+/// SHA-256 of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct DocumentDigest(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub [u8; 32],
+);
 
 /// A fixed response at run time.
 #[derive(Debug)]
 pub struct Filter {
     reply: Reply,
+    /// Response to a request whose `If-None-Match` has the entity tag of the document. None for a
+    /// response without entity tag.
+    not_modified: Option<Reply>,
 }
 
+/// Feature of a response whose body is a document of the bundle.
+const DOCUMENT: &str = "policy:respond:document";
+
 impl Checked {
+    /// Response with a document of the bundle. `headers` are names in lower case with values,
+    /// sorted.
+    #[must_use]
+    pub fn document(digest: [u8; 32], content_type: &str, headers: Vec<(String, String)>) -> Self {
+        Self {
+            status: 200,
+            content_type: Some(content_type.to_owned()),
+            body: String::new(),
+            headers,
+            document: Some(DocumentDigest(digest)),
+        }
+    }
+
+    /// SHA-256 of the document of the bundle that is the body, if it is one.
+    #[must_use]
+    pub fn document_digest(&self) -> Option<&[u8; 32]> {
+        self.document.as_ref().map(|digest| &digest.0)
+    }
+
     /// Status of the response.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -54,11 +97,14 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
+    const FEATURES: &'static [&'static str] = &[DOCUMENT];
+
     const CHANGES: Changes = Changes::new(change_rows! {
         "status": Status;
         "headers"."location" as "traffic-moved": Moves;
         "headers"."refresh" as "traffic-moved": Moves;
         "headers"."alt-svc" as "traffic-moved": Moves;
+        "document" as "document-changed": Other;
     });
 
     // A response runs in the last phase, after all steps that may refuse the request.
@@ -68,9 +114,12 @@ impl Policy for Checked {
 
     fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
-        let mut settings = Settings::default()
-            .with(&["status"], Value::One(Scalar::Number(self.status.into())))
-            .with(&["body"], text(&self.body));
+        let status = Value::One(Scalar::Number(self.status.into()));
+        let mut settings = Settings::default().with(&["status"], status);
+        settings = match &self.document {
+            Some(digest) => settings.with(&["document"], text(&digest.text())),
+            None => settings.with(&["body"], text(&self.body)),
+        };
         if let Some(content_type) = &self.content_type {
             settings = settings.with(&["content_type"], text(content_type));
         }
@@ -80,7 +129,11 @@ impl Policy for Checked {
         settings
     }
 
-    fn filter(&self, _setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+    fn feature(&self) -> Option<&'static str> {
+        self.document.map(|_| DOCUMENT)
+    }
+
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let fields = self.headers.iter().filter_map(|(name, value)| {
             Some((
                 HeaderName::try_from(name.as_str()).ok()?,
@@ -92,21 +145,80 @@ impl Policy for Checked {
             headers.insert(CONTENT_TYPE, value);
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let Some(digest) = &self.document else {
+            let body = Bytes::from(self.body.clone());
+            return Ok(Some(Filter {
+                reply: reply(status, headers, body),
+                not_modified: None,
+            }));
+        };
+        headers.insert(ETAG, digest.etag());
+        let mut kept = headers.clone();
+        kept.remove(CONTENT_TYPE);
+        // The engine has refused a bundle that names a document without having it.
+        let document = setting.documents.get(&digest.0);
+        let body = document.map_or_else(Bytes::new, |one| Bytes::from_owner(Arc::clone(one)));
         Ok(Some(Filter {
-            reply: Reply {
-                status,
-                headers,
-                body: Bytes::from(self.body.clone()),
-                refusal: None,
-            },
+            reply: reply(status, headers, body),
+            not_modified: Some(reply(StatusCode::NOT_MODIFIED, kept, Bytes::new())),
         }))
     }
 }
 
-impl Run for Filter {
-    fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
-        Step::Reply(Box::new(self.reply.clone()))
+fn reply(status: StatusCode, headers: HeaderMap, body: Bytes) -> Reply {
+    Reply {
+        status,
+        headers,
+        body,
+        refusal: None,
     }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
+        let reply = match &self.not_modified {
+            Some(not_modified) if matches(head, self.reply.headers.get(ETAG)) => not_modified,
+            _ => &self.reply,
+        };
+        Step::Reply(Box::new(reply.clone()))
+    }
+}
+
+/// True if `If-None-Match` of a GET or HEAD request has the entity tag or is `*` (RFC 9110
+/// §13.1.2). Tags are compared weakly.
+fn matches(head: &RequestHead, etag: Option<&HeaderValue>) -> bool {
+    let Some(etag) = etag.map(HeaderValue::as_bytes) else {
+        return false;
+    };
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    let values = head.headers.get_all(IF_NONE_MATCH).into_iter();
+    // The tags of documents have no comma, so that a part of another tag is never equal to one.
+    let mut tags = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.any(|tag| {
+        let tag = tag.trim_ascii();
+        tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag
+    })
+}
+
+// === impl DocumentDigest ===
+
+impl DocumentDigest {
+    /// `sha256:` and 64 hex digits.
+    fn text(&self) -> String {
+        format!("sha256:{}", hex(&self.0))
+    }
+
+    /// Strong entity tag: the first 16 bytes in hex digits.
+    fn etag(&self) -> HeaderValue {
+        let tag = format!("\"{}\"", hex(&self.0[..16]));
+        HeaderValue::try_from(tag).expect("hex digits in quotes make a field value")
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(feature = "author")]
@@ -146,18 +258,17 @@ pub mod author {
     /// Reads a response from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
-        let text = |key: &str| {
-            node.get(key)
-                .and_then(NodeRef::scalar_text)
-                .map(str::to_owned)
-        };
+        let of_key = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
+        let text = |key: &str| of_key(key).map(str::to_owned);
         let status = match node.get("status").filter(|status| !status.is_null()) {
             Some(status) => u16::try_from(read::integer(status, 200, 599).ok()?).ok()?,
             None => 200,
         };
         let body = text("body").unwrap_or_default();
-        let bodiless = matches!(status, 204 | 205 | 304);
-        if let Some(node) = node.get("body").filter(|_| bodiless && !body.is_empty()) {
+        if let Some(node) = node.get("body")
+            && matches!(status, 204 | 205 | 304)
+            && !body.is_empty()
+        {
             sink.push(Diagnostic::new(
                 &BAD_VALUE,
                 node.span(),
@@ -228,6 +339,42 @@ pub mod author {
             content_type,
             body,
             headers,
+            document: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(method: Method, fields: &[&str]) -> bool {
+        let digest = DocumentDigest([0xab; 32]);
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(IF_NONE_MATCH, HeaderValue::try_from(*field).unwrap());
+        }
+        let head = RequestHead {
+            method,
+            target: "/openapi.json".parse().unwrap(),
+            host: "a".into(),
+            headers,
+            is_ambiguous: false,
+        };
+        matches(&head, Some(&digest.etag()))
+    }
+
+    #[test]
+    fn known_entity_tag_is_not_modified() {
+        let tag = format!("\"{}\"", "ab".repeat(16));
+        let weak = format!("W/{tag}");
+        assert!(asks(Method::GET, &[&tag]));
+        assert!(asks(Method::HEAD, &[&weak]));
+        assert!(asks(Method::GET, &["*"]));
+        assert!(asks(Method::GET, &[&format!("\"x\" ,\t{tag}")]));
+        assert!(asks(Method::GET, &["\"x\"", &tag]));
+        assert!(!asks(Method::POST, &[&tag]));
+        assert!(!asks(Method::GET, &[]));
+        assert!(!asks(Method::GET, &["\"x\"", &"ab".repeat(16)]));
     }
 }

@@ -23,7 +23,7 @@ const ENCRYPTIONS: [&[u8]; 2] = [
     &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01],
 ];
 
-/// Offset of the first private key in a text.
+/// Finds the first private key in a text and returns its offset.
 pub(super) fn find(text: &[u8]) -> Option<usize> {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
     let mut at = 0;

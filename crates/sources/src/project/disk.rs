@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::files::{LISTED_MAX, join};
 use super::key_material;
-use super::reach::{self, Tracked};
+use super::reach::{self, GitFiles};
 use super::refusal::Refusal;
 use super::repository::WorkTree;
 use super::revision::Revision;
@@ -38,7 +38,7 @@ pub(super) struct Folder {
     /// Commit whose ignore rules apply in addition to those of the work tree.
     base: Option<String>,
     /// Git's index and ignore rules, read when first needed. `None` without a repository.
-    tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
+    tracked: OnceLock<Result<Option<GitFiles>, Refusal>>,
 }
 
 /// Content of a source.
@@ -269,14 +269,14 @@ impl Folder {
         up_max
     }
 
-    /// True if [`Tracked::check_ignored`] refuses a file. The path is relative to the root.
+    /// True if [`GitFiles::check_ignored`] refuses a file. The path is relative to the root.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
         let tracked = self.tracked()?;
         Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))
     }
 
-    fn tracked(&self) -> Result<Option<&Tracked>, Refusal> {
-        let find = || Tracked::find(&self.outer, self.base.as_deref());
+    fn tracked(&self) -> Result<Option<&GitFiles>, Refusal> {
+        let find = || GitFiles::find(&self.outer, self.base.as_deref());
         match self.tracked.get_or_init(find) {
             Ok(tracked) => Ok(tracked.as_ref()),
             Err(refusal) => Err(refusal.clone()),

@@ -39,7 +39,7 @@ pub struct Files {
     /// Number of folders above the root that references may reach.
     up_max: usize,
     /// Time against which expiry dates of signing keys and of consumers' credentials are checked.
-    /// See [`Files::judged_at_s`].
+    /// See [`Files::check_time_s`].
     judged_at_s: u64,
 }
 
@@ -172,15 +172,15 @@ impl Files {
         };
     }
 
-    /// Sets the time against which expiry dates are checked. See [`Files::judged_at_s`].
-    pub fn judge_at(&mut self, now_s: u64) {
+    /// Sets the time against which expiry dates are checked. See [`Files::check_time_s`].
+    pub fn set_check_time(&mut self, now_s: u64) {
         self.judged_at_s = now_s;
     }
 
     /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
     /// as Unix time in seconds. Default: 0, so that results do not depend on the clock.
     #[must_use]
-    pub fn judged_at_s(&self) -> u64 {
+    pub fn check_time_s(&self) -> u64 {
         self.judged_at_s
     }
 
@@ -197,8 +197,7 @@ impl Files {
         join_within(folder, reference, self.up_max)
     }
 
-    /// Allows a file that the command line names, even if its name or Git's ignore rules exclude
-    /// it.
+    /// Allows a file named on the command line, even if its name or Git's ignore rules exclude it.
     pub fn allow(&mut self, path: &str) {
         self.named.extend(join("", path));
     }
@@ -332,7 +331,7 @@ impl Files {
         }
     }
 
-    /// Returns the loaded file that a reference in `base` names, or the reason why it is not
+    /// Returns the loaded file named by a reference in `base`, or the reason why it is not
     /// available.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
         let path = self.join(folder(self.sources.file(base).path()), reference)?;
@@ -390,8 +389,8 @@ impl Files {
     }
 
     /// Files whose text is never shown, because CI jobs write credentials into untracked files.
-    /// These are all files that Git does not track, if Git tracks gateway.yaml or a file that the
-    /// command line names.
+    /// These are all files that Git does not track, if Git tracks gateway.yaml or a file named on
+    /// the command line.
     #[must_use]
     pub fn concealed(&self) -> Vec<FileId> {
         let mut files: Vec<FileId> = Vec::new();

@@ -107,8 +107,8 @@ fn is_jwk(node: NodeRef<'_>) -> bool {
             .any(|key| text(key).is_some_and(is_content))
 }
 
-/// Offset of the key material that makes the whole file a key: PEM, PuTTY, age, or a private JWK.
-/// Only line starts count: in YAML, lines of a multi-line string are indented.
+/// Finds the offset of the key material that makes the whole file a key: PEM, PuTTY, age, or a
+/// private JWK. Only line starts count: in YAML, lines of a multi-line string are indented.
 fn key_line(bytes: &[u8]) -> Option<usize> {
     const STARTS: [&[u8]; 4] = [
         b"-----BEGIN ",

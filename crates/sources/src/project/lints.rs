@@ -120,7 +120,7 @@ pub static UNTRACKED_SOURCE: Lint = Lint {
     name: "untracked-source",
     level: Level::Error,
     summary: "a reference to a file that is not a source of the project",
-    explain: "The folder of a project also holds what must not be published: private keys, tokens, \
+    explain: "The folder of a project also contains files that must not be published: private keys, tokens, \
 build products. Names in gateway.yaml, in overlays and in documents (`$ref`) can therefore refer \
 only to sources: files that end in `.yaml`, `.yml` or `.json`, whose path has no name that begins \
 with `.`, that Git tracks or does not ignore, and that hold a map or a list. With `--base git:REV` \
@@ -157,7 +157,7 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     name: "key-in-source",
     level: Level::Warn,
     summary: "a value of a source that contains a private key",
-    explain: "A value holds a private key: PEM, its content alone (DER in base64 or hexadecimal digits), PGP, age, or a JWK with `d` or `k`. Every reader \
+    explain: "A value contains a private key: PEM, its content alone (DER in base64 or hexadecimal digits), PGP, age, or a JWK with `d` or `k`. Every reader \
 of the repository has the key, and `gwc strip` would publish it. A key that is in use belongs in a \
 secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
 source (`untracked-source`). The value is not shown, and contracts and the source artifact of a \

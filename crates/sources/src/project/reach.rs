@@ -6,7 +6,7 @@
 //! conditions: it has a YAML or JSON extension; it is not hidden; Git tracks it or does not ignore
 //! it; it contains no key material (see [`super::key_material`]); it is a map or a list; it belongs
 //! to the project's repository and not to a nested one. The checks of name, place and form do not
-//! apply to files that the command line names, because the user can read those anyway.
+//! apply to files named on the command line, because the user can read those anyway.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -44,12 +44,12 @@ pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
 }
 
 /// Git's index and ignore rules for the files of a folder.
-pub(super) struct Tracked {
+pub(super) struct GitFiles {
     /// Paths of the index below the folder, relative to the folder.
     index: HashSet<PathBuf>,
     /// Paths of `index` that are submodules.
     submodules: HashSet<PathBuf>,
-    /// Ignore rules of the commit that `--base` names.
+    /// Ignore rules of the commit named by `--base`.
     base: Option<Base>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,
@@ -57,7 +57,7 @@ pub(super) struct Tracked {
     repository: Mutex<Repository>,
 }
 
-impl Tracked {
+impl GitFiles {
     /// Reads the index of the work tree that contains a folder. `None` without a work tree. Also
     /// `None` if the work tree ignores the folder and tracks no file in it: the project is then not
     /// part of that repository.

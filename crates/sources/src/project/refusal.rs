@@ -80,7 +80,7 @@ to begin at the project's folder",
                     .help("compare with a bundle, or with a folder that is checked out with its submodules")
             }
             Self::LfsPointer => {
-                let message = format!("`{path}` is a pointer of Git LFS, its content is elsewhere");
+                let message = format!("`{path}` is a pointer file of Git LFS and not the content");
                 Diagnostic::new(&MISSING_FILE, named, message)
                     .help("get the content with `git lfs pull`; a Git revision never contains it, so do not keep sources in LFS")
             }
@@ -91,14 +91,14 @@ to begin at the project's folder",
             Self::TooManyFiles(most) => {
                 let message = format!("`{path}` is beyond the maximum of {most} files");
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
-                    .help("join files, or allow more with `--max-files`")
+                    .help("merge files, or allow more with `--max-files`")
             }
             Self::TooMany => {
                 let message = format!(
-                    "`{path}` is not read: the files read before reach the limit of one run"
+                    "`{path}` is not read: the other files have already reached the size limit of a run"
                 );
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
-                    .help("split the project; all files of one run may have at most 2 GiB")
+                    .help("split the project; all files of a run may have at most 2 GiB")
             }
             Self::Outside => {
                 let message = format!("`{path}` lies outside the project's folder");
@@ -127,7 +127,7 @@ rename it",
                 let message =
                     format!("the revision of `--base` ignores `{path}` and does not have it");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
-                    "give the file another name; a change of .gitignore counts once it is merged",
+                    "give the file another name; a change of .gitignore takes effect after it is merged",
                 )
             }
             Self::Nested(folder) => {
@@ -139,7 +139,7 @@ rename it",
                     .help("copy the file into this repository, where a review sees its changes")
             }
             Self::Key { line } => {
-                let message = format!("`{path}` holds key material in line {line} and is not read");
+                let message = format!("`{path}` has key material in line {line} and is not read");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
                     "keep secrets outside the project and name them by reference (`${file:PATH}`); \
 write only the public part of a key set here. Replace a key that others could read",
@@ -147,7 +147,7 @@ write only the public part of a key set here. Replace a key that others could re
             }
             Self::NotADocument => {
                 let message = format!(
-                    "`{path}` is not a document: it holds neither a map nor a \
+                    "`{path}` is not a document: it contains neither a map nor a \
 list"
                 );
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)

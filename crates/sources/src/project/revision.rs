@@ -195,14 +195,14 @@ impl Revision {
     /// Reads a file of the folder.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let repository = self.lock();
-        let way = TreePath {
+        let tree_path = TreePath {
             repository: &repository,
             root: self.root,
             inside: if self.is_wide { "" } else { &self.folder },
         };
-        match way.walk(&join(&self.folder, &format!("./{path}"))?)? {
+        match tree_path.walk(&join(&self.folder, &format!("./{path}"))?)? {
             (Found::Folder(_), _) => Err(Refusal::NotAFile),
-            (Found::Blob(id), _) => way.blob(id, bytes_max),
+            (Found::Blob(id), _) => tree_path.blob(id, bytes_max),
         }
     }
 
@@ -220,7 +220,7 @@ impl Revision {
     /// Lists the files below a subfolder; see [`super::files::Files::list`].
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
         let repository = self.lock();
-        let way = TreePath {
+        let tree_path = TreePath {
             repository: &repository,
             root: self.root,
             inside: &self.folder,
@@ -228,7 +228,7 @@ impl Revision {
         let from = join(&self.folder, &format!("./{folder}"))?;
         let start = match from.as_str() {
             "" => self.root,
-            from => match way.walk(from) {
+            from => match tree_path.walk(from) {
                 Ok((Found::Folder(id), _)) => id,
                 Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Vec::new()),
                 Err(refusal) => return Err(refusal),

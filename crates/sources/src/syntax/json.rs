@@ -95,7 +95,7 @@ impl Reader<'_> {
         self.depth += 1;
         if self.depth > self.limits.depth_max {
             let message = format!(
-                "lists and maps nest deeper than {} levels",
+                "lists and maps are nested deeper than {} levels",
                 self.limits.depth_max
             );
             let finding = *self.finding(&TOO_LARGE, start, start + 1, message);

@@ -140,7 +140,7 @@ pub static ALIAS_BOMB: Lint = Lint {
     code: "GW0209",
     name: "alias-bomb",
     level: Level::Error,
-    summary: "aliases that unfold to too many values",
+    summary: "aliases that expand to too many values",
     explain: "Aliases of aliases double the number of values with every line, so a short file can \
 expand beyond all memory. All aliases of a file together may expand to a million values \
 (`--max-alias-values`).",

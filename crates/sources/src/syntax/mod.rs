@@ -34,7 +34,7 @@ pub struct Limits {
 
 /// Help text for a file with more bytes than the limit.
 pub const MORE_BYTES: &str = "split the file, or allow more with `--max-file-size`";
-const MORE_DEPTH: &str = "nest less, or allow more with `--max-depth`";
+const MORE_DEPTH: &str = "reduce the nesting, or allow more with `--max-depth`";
 const MORE_VALUES: &str = "split the file, or allow more with `--max-values`";
 const MORE_ALIAS_VALUES: &str =
     "use `$ref` instead of aliases of aliases, or allow more with `--max-alias-values`";

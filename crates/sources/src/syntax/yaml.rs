@@ -149,7 +149,7 @@ impl Builder<'_> {
                     return Err(self.stop(
                         &SEVERAL_DOCUMENTS,
                         self.span(start, end),
-                        "the file holds a second YAML document",
+                        "the file contains a second YAML document",
                     ));
                 }
                 Ok(())
@@ -408,7 +408,7 @@ quotes"),
             return Ok(());
         }
         let message = format!(
-            "the file's aliases unfold to more than {} values",
+            "the file's aliases expand to more than {} values",
             self.limits.alias_nodes_max
         );
         Err(self.stop_at_limit(&ALIAS_BOMB, span, message, MORE_ALIAS_VALUES))
@@ -497,7 +497,7 @@ quotes"),
 
     fn too_deep(&mut self, start: usize, end: usize) -> Stop {
         let message = format!(
-            "lists and maps nest deeper than {} levels",
+            "lists and maps are nested deeper than {} levels",
             self.limits.depth_max
         );
         let span = self.span(start, end);
@@ -531,7 +531,7 @@ quotes"),
             .map_or(0, char::len_utf8);
         let span = self.span(at, at + width);
         if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            let finding = Diagnostic::new(&TOO_LARGE, span, "lists and maps nest too deep");
+            let finding = Diagnostic::new(&TOO_LARGE, span, "lists and maps are nested too deeply");
             self.sink.push(finding);
             return;
         }

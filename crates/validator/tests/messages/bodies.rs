@@ -209,7 +209,7 @@ fn multipart_form_is_checked_by_its_parts() {
     ] {
         let found = form(&[file, meta, (name, "", "x")]);
         let expected = match name {
-            // A control character is no part of a field.
+            // A control character is never part of a field.
             "count\0" => "body - # is not valid multipart/form-data".to_owned(),
             _ => format!("body - #/count {other}"),
         };
@@ -227,7 +227,7 @@ fn multipart_form_is_checked_by_its_parts() {
     );
     assert_eq!(
         form(&[("file", "text/html", "x"), meta]),
-        ["body - #/file must have a type of its `contentType`"]
+        ["body - #/file must have a media type that its `contentType` lists"]
     );
     assert_eq!(form(&[file, file, meta]).len(), 1);
     assert_eq!(read(&operation, "multipart/form-data", b"--b--").len(), 1);

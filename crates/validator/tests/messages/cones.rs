@@ -6,7 +6,7 @@ use super::*;
 
 /// Operation with one body schema, in node 0.
 fn cone(schemas: &[Json]) -> Cone {
-    let says = value(&json!({"schema": {"node": 0}}));
+    let definition = value(&json!({"schema": {"node": 0}}));
     let operation = ContractOperation {
         key: "a/b".into(),
         deprecated: false,
@@ -15,7 +15,7 @@ fn cone(schemas: &[Json]) -> Cone {
             required: true,
             media_types: Set::new(vec![MediaType {
                 name: "application/json".into(),
-                says,
+                definition,
             }])
             .unwrap(),
         }),
@@ -261,7 +261,7 @@ fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone 
         place: ParameterPlace::Query,
         name: (*name).into(),
         required: *required,
-        says: value(&json!({"schema": schema})),
+        definition: value(&json!({"schema": schema})),
     });
     let body = types.map(|types| Body {
         required: false,
@@ -270,7 +270,7 @@ fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone 
                 .iter()
                 .map(|name| MediaType {
                     name: (*name).into(),
-                    says: value(&json!({"schema": {"type": "object"}})),
+                    definition: value(&json!({"schema": {"type": "object"}})),
                 })
                 .collect(),
         )

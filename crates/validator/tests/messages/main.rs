@@ -51,7 +51,7 @@ fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
         place: place(one["in"].as_str().unwrap()),
         name: one["name"].as_str().unwrap().into(),
         required: one["required"] == true,
-        says: value(one),
+        definition: value(one),
     });
     let content = content.as_object();
     let body = content.map(|content| Body {
@@ -61,7 +61,7 @@ fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
                 .iter()
                 .map(|(name, media)| MediaType {
                     name: name.clone(),
-                    says: value(media),
+                    definition: value(media),
                 })
                 .collect(),
         )
@@ -87,7 +87,7 @@ fn finding_lines(findings: &[policy::invalid::Finding]) -> Vec<String> {
     told.collect()
 }
 
-/// Findings of a body of a media type.
+/// Checks a body of a media type and returns the findings.
 fn read(operation: &Operation, media_type: &str, body: &[u8]) -> Vec<String> {
     let value = HeaderValue::from_str(media_type).unwrap();
     let headers = HeaderMap::from_iter([(HeaderName::from_static("content-type"), value)]);

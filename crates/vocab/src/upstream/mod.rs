@@ -420,7 +420,7 @@ static TLS: Object = Object {
         F::optional(
             "ca",
             Secret,
-            "Trusted authorities, in PEM, at most 1MiB. Default: the system's.",
+            "Trusted CA certificates, in PEM, at most 1MiB. Default: the system's.",
         ),
         F::optional(
             "client_cert",

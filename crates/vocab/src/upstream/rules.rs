@@ -340,16 +340,16 @@ pub(super) fn warn_unverified(node: NodeRef<'_>, sink: &mut Sink) {
             verify.span(),
             "anybody on the network can impersonate this upstream",
         )
-        .help("remove it, and name the authority of the upstream's certificate with `ca`"),
+        .help("remove it, and write the certificate of the CA that issues the upstream's certificate in `ca`"),
     );
     if let Some((entry, _)) = node.entry("ca").filter(|(_, ca)| !ca.is_null()) {
         sink.push(
             Diagnostic::new(
                 &UNUSED_UPSTREAM_TLS,
                 entry.key_span,
-                "these authorities have no effect: verification is off",
+                "these CA certificates have no effect: verification is off",
             )
-            .help("remove `verify: false`, or the authorities"),
+            .help("remove `verify: false`, or the CA certificates"),
         );
     }
 }

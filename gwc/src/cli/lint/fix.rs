@@ -7,7 +7,7 @@ use std::path::Path;
 use similar::TextDiff;
 
 use crate::cli::replace::replace;
-use crate::mend::Change;
+use crate::fixes::Change;
 use model::exit::{Exit, Failure};
 
 /// Writes each changed file atomically. Writes no file if one of the files has changed since it was

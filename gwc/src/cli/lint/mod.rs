@@ -9,7 +9,7 @@ use diag::{Diagnostic, Level, Sink};
 use super::limits::LimitOptions;
 use super::say::{self, Context};
 use super::{replace, terminal};
-use crate::mend::mend;
+use crate::fixes::apply_fixes;
 use crate::output::human::Look;
 use crate::release;
 use crate::release::links;
@@ -134,7 +134,7 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             Ok(compiled)
         };
         let compiled = if args.fix {
-            mended(args, &input, &folder, look)?
+            fix(args, &input, &folder, look)?
         } else {
             look(&Texts::new())?
         };
@@ -205,13 +205,13 @@ fn about_one(args: &Args) -> Option<String> {
 }
 
 /// Applies fixes, and prints the fixed findings.
-fn mended(
+fn fix(
     args: &Args,
     input: &Input,
     folder: &str,
     look: impl Fn(&Texts) -> anyhow::Result<Compiled>,
 ) -> anyhow::Result<Compiled> {
-    let mended = mend(look)?;
+    let mended = apply_fixes(look)?;
     if args.dry_run {
         let diff = fix::diff(folder, &mended.changes);
         let terminal = std::io::stdout().is_terminal();

@@ -123,7 +123,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     let here = inside(&near).map_err(failed)?.folder;
     let refused = |_| {
         Failure::usage(format!(
-            "`git:{text}` leads out of the repository; write a path inside it"
+            "`git:{text}` is outside the repository; write a path inside it"
         ))
     };
     let wanted = match (path, &project) {
@@ -153,7 +153,7 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
 
 /// Refuses to read a revision from a submodule if its parent repository decides the submodule's
 /// content: the parent contains the project itself, or pins another commit of the submodule.
-/// Otherwise anyone who can push branches of the submodule could choose the old side.
+/// Otherwise anyone who can push branches of the submodule could choose the old version.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -287,7 +287,7 @@ fn no_revision(name: &str, why: &NoRevision) -> Failure {
         NoRevision::NoRepository(near) => input(
             "no-repository",
             format!(
-                "`git:{name}`: {} is in no Git repository; name a bundle's id, a folder or a file instead",
+                "`git:{name}`: {} is not in a Git repository; name a bundle's id, a folder or a file instead",
                 say::path(near)
             ),
         ),

@@ -71,7 +71,7 @@ pub(super) struct Read {
     pub(super) notes: Vec<String>,
 }
 
-/// Project and API names for a document without a project: those of the other side, if it has
+/// Project and API names for a document without a project: those of the other version, if it has
 /// exactly one API. Default: `document` and `api`.
 #[derive(Clone)]
 struct Names {
@@ -102,7 +102,7 @@ struct Sources {
 }
 
 impl Named {
-    /// Finds the side that an argument names.
+    /// Finds the version named by an argument.
     pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
         let what = match text.strip_prefix("git:") {
             Some(revision) => find::of_revision(revision, context)?,
@@ -115,8 +115,8 @@ impl Named {
     }
 }
 
-/// Reads both sides. A document that is compared with a project or bundle of one API gets the names
-/// of that API. An operationId that occurs twice in one of the documents is ignored in both.
+/// Reads both versions. A document that is compared with a project or bundle of one API gets the
+/// names of that API. An operationId that occurs twice in one of the documents is ignored in both.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -151,7 +151,7 @@ pub(super) fn both(
     }
 }
 
-/// Reads the old side of a plan. A document gets the names of the new side.
+/// Reads the old version of a plan. A document gets the names of the new version.
 pub(super) fn against(
     text: &str,
     new: Option<&Side>,
@@ -174,7 +174,7 @@ pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::R
     alone(text, Which::Only, at, context)
 }
 
-/// Reads the side that an argument names, without regard to another side.
+/// Reads the version named by an argument, without regard to another version.
 pub(super) fn alone(
     text: &str,
     which: Which,

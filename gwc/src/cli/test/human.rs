@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Results, Tested};
+use super::{Results, TestResult};
 use diag::text::printable;
 
 /// Maximum number of items that the list of one kind of coverage shows.
@@ -47,7 +47,7 @@ pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
     out
 }
 
-fn failed(out: &mut String, test: &Tested<'_>, folder: &str) {
+fn failed(out: &mut String, test: &TestResult<'_>, folder: &str) {
     let place = &test.place;
     let _ = writeln!(
         out,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Results, Tested};
+use super::{Results, TestResult};
 use model::place::Place;
 
 /// Builds the fields of `test/v1`, except those that all JSON documents share.
@@ -27,7 +27,7 @@ pub(super) fn document(results: &Results<'_>) -> Value {
     })
 }
 
-fn test(test: &Tested<'_>) -> Value {
+fn test(test: &TestResult<'_>) -> Value {
     let mut places = test.failures.iter();
     let requests = test.outcomes.iter().map(|outcome| {
         let failures = outcome.failures.iter().map(|failure| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Results, Tested};
+use super::{Results, TestResult};
 use crate::output::xml::escaped;
 
 /// Renders the document.
@@ -33,7 +33,7 @@ pub(super) fn render(results: &Results<'_>) -> String {
     out
 }
 
-fn case(out: &mut String, test: &Tested<'_>, folder: &str) {
+fn case(out: &mut String, test: &TestResult<'_>, folder: &str) {
     let path = escaped(&format!("{folder}{}", test.place.file));
     let _ = write!(
         out,

@@ -38,8 +38,8 @@ pub(super) struct Args {
     /// Test files of the project [default: those that `tests` of gateway.yaml names]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Also run a request for each operation, made of the examples of its parameters; the operation must
-    /// own it
+    /// Also run a request for each operation, made of the examples of its parameters; the operation
+    /// must own it
     #[arg(long)]
     from_examples: bool,
     /// Run only the tests with this name; `*` stands for any text
@@ -82,14 +82,14 @@ impl super::Arguments for Args {
 /// Results of a run.
 struct Results<'a> {
     /// Tests that ran, with the outcome of each of their requests.
-    tests: Vec<Tested<'a>>,
+    tests: Vec<TestResult<'a>>,
     coverage: Coverage,
     /// Prefix of paths in messages.
     folder: String,
 }
 
 /// Test with its outcomes.
-struct Tested<'a> {
+struct TestResult<'a> {
     case: &'a TestCase,
     place: Place,
     outcomes: Vec<Outcome>,
@@ -97,7 +97,7 @@ struct Tested<'a> {
     failures: Vec<Place>,
 }
 
-impl Tested<'_> {
+impl TestResult<'_> {
     fn passed(&self) -> bool {
         self.failures.is_empty()
     }
@@ -166,7 +166,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         answers.for_each(|answer| coverage.add(answer, gateway));
         let at = |span: Span| Place::of(&compiled.files.sources, span);
         let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
-        tests.push(Tested {
+        tests.push(TestResult {
             case,
             place: at(case.name.span),
             failures: failures.map(|failure| at(failure.span)).collect(),
@@ -237,14 +237,14 @@ fn inside(file: &Path, root: &Path) -> anyhow::Result<String> {
     let root = root.canonicalize().map_err(missing)?;
     let relative = real.strip_prefix(&root).map_err(|_| {
         Failure::usage(format!(
-            "{shown} is outside of the project, whose tests are inside its folder"
+            "{shown} is outside the project's folder, which contains all its tests"
         ))
     })?;
     Ok(relative.to_string_lossy().into_owned())
 }
 
 /// Failures of a test, one per line: `LINE: REQUEST: PROPERTY: expected X, actual Y`.
-fn lines(test: &Tested<'_>) -> Vec<String> {
+fn lines(test: &TestResult<'_>) -> Vec<String> {
     let failures = test.outcomes.iter().flat_map(|outcome| {
         let request = &outcome.request;
         outcome

@@ -253,7 +253,7 @@ impl Reader<'_> {
             };
             for source in sources {
                 let Value::Map(more) = source else {
-                    return Err("`<<` of something that is no map".into());
+                    return Err("`<<` of something that is not a map".into());
                 };
                 for (key, value) in more {
                     if !entries.iter().any(|(known, _)| *known == key) {

@@ -161,7 +161,7 @@ fn for_each_base(check: impl Fn(&Base) -> Vec<String> + Send + Sync) -> usize {
     });
     let looked_at = told.iter().flatten().count();
     eprintln!(
-        "{looked_at} documents; {} are no project without errors, or refer to each other",
+        "{looked_at} documents; {} have errors as a project, or refer to each other",
         all - looked_at
     );
     let wrong: Vec<String> = told.into_iter().flatten().flatten().collect();

@@ -17,7 +17,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("a requirement is added", |case| {
         opens(case, json!([{"pair": []}]), json!([]))?;
-        case.turn_round();
+        case.reverse();
         let lines = std::mem::take(&mut case.expected).into_iter();
         let turned = |line: String| {
             line.replace("weaken", "strengthen")

@@ -1,9 +1,9 @@
 //! Single edits at random places of real documents. Plans must have exactly the lines that the edit
 //! expects.
 //!
-//! A kind of edit prepares both sides and changes one of them. It derives the expected lines from
-//! the text alone: from the operations, their requirements, and the templates that overlap. Every
-//! witness is checked again with both engines.
+//! A kind of edit prepares the old and the new version and changes one of them. It derives the
+//! expected lines from the text alone: from the operations, their requirements, and the templates
+//! that overlap. The engines of both versions check every witness again.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -32,8 +32,8 @@ pub(crate) struct Case {
     pub(crate) dice: Dice,
     /// Expected lines `SECTION CLASS ID SUBJECT: OPERATIONS`.
     pub(crate) expected: BTreeSet<String>,
-    /// True if one side lacks schemas that only one operation uses. Changes of their prose are then
-    /// not compared.
+    /// True if one version lacks schemas that only one operation uses. Changes of their prose are
+    /// then not compared.
     pub(crate) hides_schemas: bool,
     /// True if operations with parameters may reach the old paths of other operations at the upstream.
     pub(crate) moves_paths: bool,
@@ -56,14 +56,14 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
 }
 
 impl Case {
-    /// Applies a change to both sides.
+    /// Applies a change to both versions.
     pub(crate) fn both(&mut self, change: impl Fn(&mut Project)) {
         change(&mut self.old);
         change(&mut self.new);
     }
 
     /// Turns the edit into its reverse.
-    pub(crate) fn turn_round(&mut self) {
+    pub(crate) fn reverse(&mut self) {
         std::mem::swap(&mut self.old, &mut self.new);
     }
 
@@ -279,6 +279,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("limit-joined", Some("counters")),
     ("traffic-moved", Some("cells")),
     ("sunset-changed", Some("cells")),
+    ("document-changed", Some("served")),
     ("policy-redefined", Some("edits")),
     ("operation-setting-changed", Some("declared")),
     ("consumer-changed", None),

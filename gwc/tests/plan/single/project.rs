@@ -24,7 +24,7 @@ pub(crate) struct Operation {
     pub(crate) path: String,
 }
 
-/// Small documents of the corpus, and generated ones.
+/// Reads the small documents of the corpus, and generates further ones.
 pub(crate) fn documents() -> Vec<Project> {
     let read = |name: &&str| {
         let path = corpus::folder().join("specs").join(name);
@@ -157,7 +157,7 @@ impl Project {
     }
 
     /// True if no other template can match the same paths.
-    pub(crate) fn stands_alone(&self, path: &str) -> bool {
+    pub(crate) fn has_unique_paths(&self, path: &str) -> bool {
         let paths = self.api["paths"].as_object().expect("paths");
         paths
             .keys()

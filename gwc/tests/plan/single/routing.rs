@@ -20,7 +20,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("a path gives requests back", |case| {
         let before = capture(case)?;
-        case.turn_round();
+        case.reverse();
         let mut all = case.new.operations();
         all.retain(|one| one.method == before.method && overlap(&one.path, &before.path));
         case.expect_of("routing moved owner-changed route", &all);
@@ -271,7 +271,9 @@ pub(super) const KINDS: &[Kind] = &[
 /// Path whose requests match no other template.
 fn lone_path(case: &mut Case) -> Option<String> {
     let paths = case.old.api["paths"].as_object()?.keys().cloned();
-    let alone: Vec<String> = paths.filter(|path| case.old.stands_alone(path)).collect();
+    let alone: Vec<String> = paths
+        .filter(|path| case.old.has_unique_paths(path))
+        .collect();
     (alone.len() > 1).then(|| case.dice.pick(&alone))
 }
 
@@ -325,7 +327,8 @@ fn capture(case: &mut Case) -> Option<Operation> {
     })
 }
 
-/// Two operations that share some requests, owned by the second one. Each also has other requests.
+/// Adds two operations whose paths have common requests. The second one receives these. Each also
+/// receives other requests.
 fn affixes(case: &mut Case) -> (Operation, Operation) {
     let made = ["/zz/{b}.txt", "/zz/before-{a}"].map(|path| {
         let key = if path.contains("txt") {

@@ -1,4 +1,5 @@
-//! Witnesses, checked again with both engines.
+//! Check of a plan's witnesses (example requests that show a difference): the engines of the old
+//! and the new version must give the outcomes that the plan states.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,10 +12,11 @@ use sha2::{Digest as _, Sha256};
 use super::Case;
 use super::project::{Operation, Project};
 
-/// Sends each witness of a plan to both engines. Returns the number of witnesses.
+/// Sends each witness of a plan to the engines of the old and the new version. Returns the number
+/// of witnesses.
 ///
 /// # Errors
-/// The wrong witness.
+/// Describes the first witness that shows no difference, or whose outcomes the plan states wrongly.
 pub(super) fn check(plan: &Plan, sides: (&Side, &Side), case: &Case) -> Result<usize, String> {
     let shown: Vec<(&Change, &Witness)> = plan
         .changes
@@ -65,7 +67,7 @@ fn matches(base: &str, template: &str, path: &str) -> bool {
     wanted.len() == given.len() && wanted.iter().zip(&given).all(fits)
 }
 
-/// Gateway that knows the credentials of the witnesses, which the test's own provider issues.
+/// Builds the engine of a version, with one more consumer: it has the credentials of the witnesses.
 fn oracle(side: &Side) -> Oracle {
     let hash = |text: &str| Credential {
         sha256: Sha256::digest(text).into(),
@@ -90,7 +92,8 @@ fn oracle(side: &Side) -> Oracle {
     Oracle::build(&gateway, "test").expect("a gateway that can be asked")
 }
 
-/// Outcome of a witness at a gateway, or `None` if the listener does not exist.
+/// Sends a witness to a gateway and returns the outcome. [`Outcome::Nothing`] if the listener does
+/// not exist.
 fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
     let mut all = oracle.snapshot().listeners().iter();
     let Some(listener) = all.position(|known| *known.name == *listener) else {

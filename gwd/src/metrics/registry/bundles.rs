@@ -116,7 +116,7 @@ fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricF
     families.push(counters(
         "gwd_store_looks_total",
         "Polls of the store.",
-        &plain(bundles.looks as f64),
+        &plain(bundles.polls as f64),
     ));
     families.push(gauges(
         "gwd_bundle_snapshots_live",

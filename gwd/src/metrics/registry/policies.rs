@@ -70,15 +70,27 @@ impl Registry {
 
     /// Collects the state of stores and of the tables of limits.
     fn collect_limits(&self, families: &mut Vec<proto::MetricFamily>) {
-        let mut stores = Numbers::new();
-        for (store, is_up) in self.shared.stores.states() {
-            let up = f64::from(u8::from(is_up));
-            stores.insert(vec![("store", store.to_string())], up);
+        let (mut up, mut gateways, mut leases) = (Numbers::new(), Numbers::new(), Numbers::new());
+        for state in self.shared.stores.states() {
+            let labels = vec![("store", state.name.to_string())];
+            up.insert(labels.clone(), f64::from(u8::from(state.is_up)));
+            gateways.insert(labels.clone(), state.gateways as f64);
+            leases.insert(labels, state.leases as f64);
         }
         families.push(gauges(
             "gwd_store_up",
             "1 if a store answers; 0 while its limits act as `on_outage` says.",
-            &stores,
+            &up,
+        ));
+        families.push(gauges(
+            "gwd_store_gateways",
+            "Gateways that use leases of a store (`sync: synced`), this one included. 0: unknown or none.",
+            &gateways,
+        ));
+        families.push(gauges(
+            "gwd_store_leases",
+            "Counters of a store for which this gateway has a lease (`sync: synced`).",
+            &leases,
         ));
         let limits = &self.shared.limits;
         let overflowed = limits.all();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus::proto;
 
 use super::Registry;
+use crate::metrics::caches;
 use crate::metrics::families::{Numbers, counters, gauges};
 use crate::runtime::program_log;
 use crate::telemetry::process;
@@ -57,6 +58,7 @@ impl Registry {
             ));
         }
         self.collect_rare(families);
+        caches::collect(&self.shared, families);
         collect_usage(families);
     }
 

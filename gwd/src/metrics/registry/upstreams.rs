@@ -118,17 +118,17 @@ impl Registry {
             "Copies of requests for mirrors, by result.",
             &sums(mirrored),
         ));
-        let questions = series.questions.iter().map(|(asker, outcome, count)| {
+        let calls = series.policy_calls.iter().map(|(kind, outcome, count)| {
             let labels = vec![
-                ("asker", (*asker).to_owned()),
+                ("kind", (*kind).to_owned()),
                 ("outcome", (*outcome).to_owned()),
             ];
             (labels, value(count))
         });
         families.push(counters(
-            "gwd_questions_total",
-            "Requests of policies and verifiers to other services, by result.",
-            &sums(questions),
+            "gwd_policy_calls_total",
+            "Calls of policies and verifiers (to services, stores and computations), by result.",
+            &sums(calls),
         ));
     }
 

@@ -4,7 +4,7 @@ use ::http1::{request, write};
 use policy::Reject;
 
 use crate::proxy::problem::problem;
-use crate::proxy::respond::MadeBody;
+use crate::proxy::respond::OutgoingBody;
 
 /// Response if the request head does not arrive in time.
 pub(super) static HEADER_TIMEOUT: Reject = Reject {
@@ -53,7 +53,7 @@ pub(super) fn response(reject: &Reject) -> Vec<u8> {
         title,
     } = *reject;
     let made = problem(status, code, title, "http_request_error", None);
-    let MadeBody::Own(body) = made.body else {
+    let OutgoingBody::Own(body) = made.body else {
         unreachable!("the body of a problem response is not streamed")
     };
     let phrase = made.status.canonical_reason().unwrap_or_default();

@@ -84,7 +84,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
 /// Waits for bytes. False after the idle timeout, or if the connection has to end.
 async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     stream.transfer.deadline.set(stream.idle_until_ms());
-    let _counted = Parked::count(&stream.socket);
+    let _counted = ParkedCount::count(&stream.socket);
     poll_fn(|cx| {
         stream.transfer.deadline.register(cx.waker());
         if io.poll_readable(cx).is_ready() {
@@ -206,16 +206,16 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
 }
 
 /// Counts a connection as parked until this value is dropped.
-struct Parked<'s>(&'s ListenSocket);
+struct ParkedCount<'s>(&'s ListenSocket);
 
-impl<'s> Parked<'s> {
+impl<'s> ParkedCount<'s> {
     fn count(socket: &'s ListenSocket) -> Self {
         socket.parked.fetch_add(1, Ordering::Relaxed);
         Self(socket)
     }
 }
 
-impl Drop for Parked<'_> {
+impl Drop for ParkedCount<'_> {
     fn drop(&mut self) {
         self.0.parked.fetch_sub(1, Ordering::Relaxed);
     }

@@ -16,7 +16,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
-use crate::message::incoming::{Http1Broken as Broken, Http1Connection, Incoming};
+use crate::message::incoming::{Http1BodyError as Broken, Http1Connection, Incoming};
 use crate::message::io::ClientIo;
 use crate::proxy::stream::Stream;
 

@@ -7,6 +7,7 @@ use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
 use policy::invalid::Invalid;
+use policy::logged::{LogForm, LoggedParameter, LoggedPlace, REDACTED, shown_path};
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
@@ -14,7 +15,7 @@ use super::Record;
 use crate::message::scanned::Found;
 use crate::proxy::exchange::Version;
 use crate::runtime::clock::write_timestamp;
-use crate::telemetry::access_log::{write_query, write_text};
+use crate::telemetry::access_log::{hidden, write_query, write_text};
 use crate::upstream::call_record::CallRecord;
 use crate::worker::View;
 
@@ -92,6 +93,10 @@ impl Record {
         } = line;
         let out = &mut bytes;
         if let Some(path) = raw_path {
+            // No operation is known whose parameters could be hidden.
+            let view = self.stream.worker.current_view();
+            let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
+            let path = if hides { REDACTED } else { &*path };
             text(out, "path", path.as_bytes());
         }
         number(out, "status", u64::from(self.status));
@@ -166,13 +171,22 @@ impl Record {
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
-        text(out, "path", head.path().as_bytes());
+        let forms = snapshot.logged_forms(version.listener, decided.route.as_ref(), head);
+        match forms.path.is_empty() {
+            true => text(out, "path", head.path().as_bytes()),
+            false => text(
+                out,
+                "path",
+                shown_path(head.path(), forms.path, hidden).as_bytes(),
+            ),
+        }
+        let parameters = &*forms.parameters;
         if let Some(query) = head.query() {
             key(out, "query");
-            write_query(query, &current.loaded.secret_parameters, out);
+            write_query(query, &current.loaded.secret_parameters, parameters, out);
         }
         text(out, "request_id", request_id.as_bytes());
-        from_headers(out, &head.headers);
+        from_headers(out, &head.headers, parameters);
     }
 
     /// Adds the rejection of the request head by the edge.
@@ -278,9 +292,17 @@ fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     let _infallible = write!(out, "{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000);
 }
 
-fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap, parameters: &[LoggedParameter]) {
     if let Some(agent) = headers.get(header::USER_AGENT) {
-        text(out, "user_agent", agent.as_bytes());
+        let mut own = parameters.iter();
+        let own = own.find(|one| one.place == LoggedPlace::UserAgent);
+        match own.map(|one| one.form) {
+            None | Some(LogForm::Keep) => text(out, "user_agent", agent.as_bytes()),
+            Some(form) => {
+                let agent = String::from_utf8_lossy(agent.as_bytes());
+                text(out, "user_agent", hidden(form, &agent).as_bytes());
+            }
+        }
     }
     if let Some(parent) = headers.get("traceparent") {
         // The edge has validated the field: `00-`, followed by the 32 digits of the trace id.

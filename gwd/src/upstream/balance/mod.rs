@@ -91,7 +91,8 @@ impl Balance {
         }
     }
 
-    /// Index of the next target, among those that may be used and have a positive weight.
+    /// Selects the next target, as an index, among those that may be used and have a positive
+    /// weight.
     pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
             Self::Weighted(weighted) => weighted.pick(|index, weight| match may(index) {
@@ -156,7 +157,7 @@ fn active(host: &Host) -> u64 {
     host.active.load(Ordering::Relaxed).into()
 }
 
-/// Random target among those that may be used, with equal probability.
+/// Selects a random target among those that may be used, with equal probability.
 fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
     if count == 0 {
         return None;

@@ -24,7 +24,7 @@ impl Weights {
         }
     }
 
-    /// Random target among those that may be used, by weight.
+    /// Selects a random target among those that may be used, by weight.
     pub(crate) fn pick(&self, random: &Random, may: impl Fn(usize) -> bool) -> Option<usize> {
         let total = self.total();
         if total == 0 {

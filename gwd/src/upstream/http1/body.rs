@@ -15,7 +15,7 @@ use super::{Connection, Error};
 const READ: usize = 16 << 10;
 
 /// State of receiving a response's body.
-pub(super) struct Receiving {
+pub(super) struct ReceiveState {
     body: Body,
     keeps_connection: bool,
     /// True if sending the request's body failed. The response may still continue.
@@ -25,7 +25,7 @@ pub(super) struct Receiving {
 /// Streamed response body.
 pub(crate) struct Incoming<I>(Box<Connection<I>>);
 
-impl Receiving {
+impl ReceiveState {
     /// Idle state: no response is being received.
     pub(super) fn nothing() -> Self {
         Self::new(&Length::Known(0), true)

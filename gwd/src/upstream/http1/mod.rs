@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use body::Incoming;
-use body::Receiving;
+use body::ReceiveState;
 use encode::Sending;
 
 use crate::message::body::{Gate, RequestBody};
@@ -53,7 +53,7 @@ pub(crate) struct Connection<I> {
     sending: Sending,
     /// Empty map to be filled with the fields of the response.
     fields: HeaderMap,
-    receiving: Receiving,
+    receiving: ReceiveState,
 }
 
 /// Reason why a call has no response, or an incomplete one.
@@ -95,7 +95,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             head_bytes_max: HEAD_BYTES_MAX,
             sending: Sending::nothing(),
             fields: HeaderMap::new(),
-            receiving: Receiving::nothing(),
+            receiving: ReceiveState::nothing(),
         })
     }
 
@@ -149,7 +149,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             error,
             unsent: self.sending.take_untouched(),
         })?;
-        self.receiving = Receiving::new(&length, head.keeps_connection);
+        self.receiving = ReceiveState::new(&length, head.keeps_connection);
         let mut response = Response::new(Incoming::new(self));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;

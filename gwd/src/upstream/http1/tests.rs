@@ -35,6 +35,7 @@ fn prepared(
         headers,
     };
     connection.begin(Call {
+        client: None,
         head: &mut Outbound::whole(&head),
         body: RequestBody::Empty,
         fields: HeaderMap::new(),

@@ -7,16 +7,16 @@ use h2::{Reason, RecvStream};
 use http_body::{Frame, SizeHint};
 
 use super::upload::Upload;
-use super::{Error, Open};
-use crate::limits::inbox::UnreadBody;
+use super::{Error, Exchange};
+use crate::limits::inbox::{UnreadBody, Watch};
 
 /// Streamed response body. Dropping it before its end resets the stream.
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// True if the request was complete before the response began. A reset with NO_ERROR then cuts
-    /// the response off.
-    asked: bool,
+    /// Shows that the response has ended. `None` if the request was complete before the response
+    /// began.
+    watch: Option<Watch>,
     /// Error that ended the upload, until it is reported.
     broken: Option<Error>,
     /// True if all data has arrived. Trailers may follow.
@@ -25,21 +25,26 @@ pub(crate) struct Incoming {
     reading: UnreadBody,
     /// Number of bytes that were read and whose flow-control window was not released yet.
     owed: usize,
-    open: Open,
+    exchange: Exchange,
 }
 
 impl Incoming {
-    pub(super) fn new(stream: RecvStream, upload: Option<Upload>, open: Open) -> Self {
+    pub(super) fn new(
+        stream: RecvStream,
+        upload: Option<(Upload, Watch)>,
+        exchange: Exchange,
+    ) -> Self {
+        let (upload, watch) = upload.unzip();
         Self {
             stream,
-            asked: upload.is_none(),
+            watch,
             upload,
             broken: None,
             trailing: false,
             ended: false,
-            reading: UnreadBody::new(&open.0.inbox),
+            reading: UnreadBody::new(&exchange.state.inbox),
             owed: 0,
-            open,
+            exchange,
         }
     }
 
@@ -55,8 +60,8 @@ impl Incoming {
             return Poll::Ready(None);
         }
         let polled = ready!(self.poll_stream(cx));
-        self.open.0.sign();
-        let polled = polled.map(|frame| frame.map_err(|error| self.open.0.judge(error)));
+        self.exchange.state.sign();
+        let polled = polled.map(|frame| frame.map_err(|error| self.exchange.state.judge(error)));
         self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(polled)
     }
@@ -107,15 +112,14 @@ impl Incoming {
         }
     }
 
-    /// Treats a reset with NO_ERROR as the end of the response if the request was still being sent:
-    /// the response is complete, and the upstream does not need the rest of the request (RFC 9113
-    /// §8.1). After a complete request, the end of a response closes the stream, so that such a
-    /// reset cuts the response off.
+    /// Treats a reset with NO_ERROR as the end of the response if the request was still being sent
+    /// and the upstream had ended the response before: the upstream does not need the rest of the
+    /// request (RFC 9113 §8.1). Any other reset cuts the response off.
     fn ended_by(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
         let is_unneeded = error.is_remote()
             && error.is_reset()
             && error.reason() == Some(Reason::NO_ERROR)
-            && !self.asked;
+            && self.watch.as_ref().is_some_and(Watch::has_ended);
         match is_unneeded {
             true => None,
             false => Some(Err(Error::Http2(error))),
@@ -132,6 +136,14 @@ impl Incoming {
         match self.is_end_stream() {
             true => SizeHint::with_exact(0),
             false => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            self.exchange.count_cancelled();
         }
     }
 }

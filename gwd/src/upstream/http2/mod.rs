@@ -8,12 +8,14 @@
 //! interim responses.
 
 mod body;
+mod exchange;
 mod tunnel;
 mod upload;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -21,7 +23,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use h2::PingPong;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -29,15 +31,18 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 pub(crate) use body::Incoming;
+use exchange::Exchange;
 pub(crate) use tunnel::{Answer, Tunnel};
 use upload::Upload;
 
 use crate::limits::budget::Memory;
-use crate::limits::inbox::{Inbox, Metered, UnreadBody};
+use crate::limits::inbox::{Inbox, Metered, UnreadBody, Watch};
 use crate::message::body::{Gate, RequestBody};
 use crate::message::gather::gather;
 use crate::telemetry::shard::PoolGauge;
-use crate::upstream::pool::room::Room;
+use crate::upstream::connection_shares::ConnectionCharge;
+use crate::upstream::pool::room::{OpenConnection, Room};
+use crate::upstream::sharing::FIELD_OVERHEAD;
 use crate::upstream::socket::UpstreamSocket;
 
 /// Receive window of a stream, in bytes: the bytes of a response that wait for a slow client. As
@@ -59,12 +64,7 @@ const INTERIM_MAX: usize = 16;
 /// Maximum size of a request's header list that is sent before the peer's SETTINGS have arrived, in
 /// bytes. Larger requests wait for the SETTINGS: the peer may close a connection whose requests
 /// exceed its SETTINGS_MAX_HEADER_LIST_SIZE, with all other exchanges on it.
-const HEADER_LIST_UNASKED: u64 = 4 << 10;
-/// Size of a header list from which a request has a connection of its own: 8 KiB. Servers that
-/// announce no maximum end the connection above their own one (NGINX: 8 KiB for a field).
-pub(crate) const HEADER_LIST_SHARED_MAX: usize = 8 << 10;
-/// Bytes that each field adds to the size of a header list (RFC 9113 §6.5.2).
-const FIELD_OVERHEAD: usize = 32;
+const HEADER_LIST_UNASKED: u32 = 4 << 10;
 /// Time for which writes may be blocked before the connection is closed: 30s.
 const WRITE_DEADLINE_MS: u64 = 30_000;
 
@@ -77,6 +77,11 @@ pub(crate) struct Connection {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     state: Rc<State>,
+    /// Exchange for which the connection is reserved. It is counted from the reservation on.
+    reserved: Option<Rc<Exchange>>,
+    /// Address of the client for which the next exchange is. `None` for an exchange of the gateway
+    /// itself.
+    client: Option<IpAddr>,
 }
 
 /// Parameters of a new HTTP/2 connection to an upstream.
@@ -89,6 +94,8 @@ pub(crate) struct Bounds {
     pub(crate) head_bytes_max: u32,
     /// Notified when an exchange ends, for requests that wait to share the connection.
     pub(crate) room: Rc<Room>,
+    /// Count of the pool's open connections of this kind.
+    pub(crate) counted: OpenConnection,
     /// Memory budget in which unread data of the connection is counted.
     pub(crate) memory: Arc<Memory>,
 }
@@ -99,6 +106,9 @@ struct State {
     active: Cell<usize>,
     /// True once the connection gets no more exchanges.
     retired: Cell<bool>,
+    /// True once clients have cancelled so many exchanges that the server may end the connection. It
+    /// gets further exchanges only if the upstream has reached its connection limit.
+    is_worn: Cell<bool>,
     /// True once the connection must be closed together with its exchanges.
     aborted: Cell<bool>,
     /// True while writes to the peer are blocked.
@@ -106,6 +116,10 @@ struct State {
     blocked_since_ms: Cell<Option<u64>>,
     /// Time since which the connection has no exchange, as determined by [`Connection::sweep`].
     idle_since_ms: Cell<Option<u64>>,
+    /// Number of exchanges that ended before their response was complete.
+    resets: Cell<u32>,
+    /// Number of bodies that wait for flow-control window.
+    stalled: Cell<usize>,
     /// Number of events on any stream, which show that the peer is alive.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
@@ -120,12 +134,13 @@ struct State {
     gauge: Arc<PoolGauge>,
     /// Notified when an exchange ends, for requests that wait to share the connection.
     room: Rc<Room>,
+    counted: OpenConnection,
+    /// Charge to the client that wore the connection out. `None` as long as the connection is not
+    /// worn.
+    worn: RefCell<Option<ConnectionCharge>>,
     /// Count of response bytes that arrived and were not read.
     inbox: Rc<Inbox>,
 }
-
-/// Exchange on a connection; counted until this value is dropped.
-struct Open(Rc<State>);
 
 /// Reason why a call has no response, or an incomplete one.
 #[derive(Debug)]
@@ -171,6 +186,7 @@ impl Connection {
             streams,
             head_bytes_max,
             room,
+            counted,
             memory,
         } = bounds;
         let (gather, drain) = gather(TokioIo::new(socket));
@@ -186,23 +202,8 @@ impl Connection {
             .handshake::<_, Bytes>(metered);
         let (send, mut connection) = handshake.await?;
         gauge.idle(1);
-        let state = Rc::new(State {
-            active: Cell::new(0),
-            retired: Cell::new(false),
-            aborted: Cell::new(false),
-            blocked: Cell::new(false),
-            blocked_since_ms: Cell::new(None),
-            idle_since_ms: Cell::new(None),
-            signs: Cell::new(0),
-            task: RefCell::new(None),
-            tls: RefCell::new(None),
-            ping: RefCell::new(connection.ping_pong()),
-            settled: Cell::new(false),
-            settling: Notify::new(),
-            gauge: Arc::clone(gauge),
-            room,
-            inbox,
-        });
+        let ping = connection.ping_pong();
+        let state = Rc::new(State::new(ping, (room, counted), inbox, gauge));
         let watched = Rc::clone(&state);
         tokio::task::spawn_local(async move {
             poll_fn(|cx| {
@@ -233,12 +234,44 @@ impl Connection {
             send,
             scheme,
             state,
+            reserved: None,
+            client: None,
         })
     }
 
-    /// True if the connection accepts more exchanges, as far as can be known without I/O.
+    /// Handle with which one exchange is counted from now on.
+    pub(crate) fn reserve(&self) -> Self {
+        Self {
+            reserved: Some(Rc::new(Exchange::new(Rc::clone(&self.state), None))),
+            ..self.clone()
+        }
+    }
+
+    /// Handle whose exchange is for a client, or for the gateway itself.
+    pub(crate) fn for_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// True if the connection accepts more exchanges and is not worn, as far as can be known without
+    /// I/O.
     pub(crate) fn is_ready(&self) -> bool {
+        self.is_usable() && !self.is_worn()
+    }
+
+    /// True if the connection accepts more exchanges, as far as can be known without I/O.
+    pub(crate) fn is_usable(&self) -> bool {
         !self.state.retired.get()
+    }
+
+    /// True if clients have cancelled so many exchanges that the server may end the connection.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.state.is_worn.get()
+    }
+
+    /// True if the pool must drop the connection: it accepts no exchange, or it is worn and has no
+    /// exchange left.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.is_usable() || self.is_worn() && self.active() == 0
     }
 
     /// Maximum concurrent exchanges, as last announced by the peer. Until then [`Bounds::streams`].
@@ -251,10 +284,18 @@ impl Connection {
         self.state.active.get()
     }
 
-    /// True if the connection has no exchange, or less than four fifths of the maximum.
+    /// True if the connection has no exchange, or less than four fifths of the maximum and no body
+    /// that waits for flow-control window.
     pub(crate) fn has_room(&self) -> bool {
         let active = self.state.active.get();
-        active == 0 || active.saturating_mul(5) < self.streams().saturating_mul(4)
+        active == 0
+            || !self.is_stalled() && active.saturating_mul(5) < self.streams().saturating_mul(4)
+    }
+
+    /// True if a body waits for flow-control window: bodies of other exchanges would wait, too, and
+    /// some servers (HAProxy) then process no request of the connection.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.state.stalled.get() > 0
     }
 
     /// True if the connection should stay in its pool: it accepts exchanges, and has been idle for
@@ -275,7 +316,7 @@ impl Connection {
         if since(blocked_since_ms, blocked.get()) >= WRITE_DEADLINE_MS {
             self.state.abort();
         }
-        self.is_ready() && since(idle_since_ms, active.get() == 0) < idle_timeout_ms
+        !self.is_done() && since(idle_since_ms, active.get() == 0) < idle_timeout_ms
     }
 
     /// Sends a request and waits for the head of the final response. A `100 Continue` opens `gate`.
@@ -290,40 +331,45 @@ impl Connection {
             mut send,
             scheme,
             state,
+            reserved: _reserved,
+            client,
         } = self;
-        let open = Open::new(state);
+        let exchange = Exchange::new(state, client);
         if let Err(error) = poll_fn(|cx| send.poll_ready(cx)).await {
-            open.0.retired.set(true);
+            exchange.state.retired.set(true);
             return Err(Refused {
                 error: Error::Unsent(error),
                 unsent: Some(request),
             });
         }
         let (head, body) = prepare(request, scheme).map_err(Refused::of)?;
-        check_head(&open.0, &head).await.map_err(Refused::of)?;
+        check_head(&exchange.state, &head)
+            .await
+            .map_err(Refused::of)?;
         let ended = body.is_end_stream();
         let (response, stream) = match send.send_request(head, ended) {
             Ok(sent) => sent,
             Err(error) => {
-                open.0.retired.set(!open.0.is_fine(&error));
+                exchange.state.retired.set(!exchange.state.is_fine(&error));
                 return Err(Refused::of(Error::Unsent(error)));
             }
         };
         let mut call = Call {
             response,
-            upload: (!ended).then(|| Upload::new(stream, body, &open.0)),
-            signs: open.0.signs.get(),
+            watch: (!ended).then(|| Watch::new(&exchange.state.inbox, stream.stream_id().as_u32())),
+            upload: (!ended).then(|| Upload::new(stream, body, &exchange)),
+            signs: exchange.state.signs.get(),
             interim: 0,
-            _reading: UnreadBody::new(&open.0.inbox),
-            open,
+            _reading: UnreadBody::new(&exchange.state.inbox),
+            exchange,
             answered: false,
         };
         let answered = poll_fn(|cx| call.poll(gate, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| Refused::of(call.open.0.judge(error)))?;
-        let upload = call.upload.take();
-        let open = Open::new(Rc::clone(&call.open.0));
-        Ok(response.map(|stream| Incoming::new(stream, upload, open)))
+        let response = answered.map_err(|error| Refused::of(call.exchange.state.judge(error)))?;
+        let upload = call.upload.take().zip(call.watch.take());
+        let exchange = call.exchange.again();
+        Ok(response.map(|stream| Incoming::new(stream, upload, exchange)))
     }
 }
 
@@ -331,12 +377,14 @@ impl Connection {
 struct Call {
     response: ResponseFuture,
     upload: Option<Upload>,
+    /// Shows that the response has ended while the request is unfinished.
+    watch: Option<Watch>,
     /// Value of `State::signs` when the call began.
     signs: u64,
     interim: usize,
     /// Counts unread bytes of the response's body, which may arrive together with the head.
     _reading: UnreadBody,
-    open: Open,
+    exchange: Exchange,
     answered: bool,
 }
 
@@ -354,7 +402,7 @@ impl Call {
         }
         while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
             self.interim += 1;
-            self.open.0.sign();
+            self.exchange.state.sign();
             if interim.map_err(Error::Http2)?.status() == StatusCode::CONTINUE
                 && let Some(gate) = gate
             {
@@ -367,7 +415,7 @@ impl Call {
             }
         }
         let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
-        self.open.0.sign();
+        self.exchange.state.sign();
         let mut response = response.map_err(Error::Http2)?;
         // Do not forward the upstream's HTTP version.
         *response.version_mut() = Version::HTTP_11;
@@ -376,12 +424,16 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Retires the connection if the call ends without a response and no event has occurred on the
-    /// connection since the call began: the peer may be dead, and no other request should use the
-    /// connection.
+    /// Marks the connection as worn if the call ends without a response and no event has occurred on
+    /// the connection since the call began: the peer may be dead, and other requests should use
+    /// another connection.
     fn drop(&mut self) {
-        if !self.answered && self.open.0.signs.get() == self.signs {
-            self.open.0.retired.set(true);
+        if self.answered {
+            return;
+        }
+        self.exchange.count_cancelled();
+        if self.exchange.state.signs.get() == self.signs {
+            self.exchange.wear_out();
         }
     }
 }
@@ -412,6 +464,9 @@ fn prepare(
         &CONTENT_LENGTH,
     ] {
         headers.remove(name);
+    }
+    if !body.passes_trailers() {
+        headers.remove(TRAILER);
     }
     // Over HTTP/2, `TE` may only contain `trailers` (RFC 9113 §8.2.2).
     if headers.contains_key(TE) {
@@ -453,12 +508,9 @@ fn fields_bytes(fields: &HeaderMap) -> usize {
 /// have not arrived and the list is larger than [`HEADER_LIST_UNASKED`].
 async fn check_head(state: &State, head: &Request<()>) -> Result<(), Error> {
     let bytes = header_list_bytes(head);
-    if bytes >= HEADER_LIST_SHARED_MAX as u64 {
-        state.retired.set(true);
-    }
     let max = match state.inbox.header_list_max() {
         Some(u32::MAX) => return Ok(()),
-        None if bytes <= HEADER_LIST_UNASKED => return Ok(()),
+        None if bytes <= u64::from(HEADER_LIST_UNASKED) => return Ok(()),
         None => {
             state
                 .settle(|| state.inbox.header_list_max().is_some())
@@ -476,6 +528,44 @@ async fn check_head(state: &State, head: &Request<()>) -> Result<(), Error> {
 // === impl State ===
 
 impl State {
+    fn new(
+        ping: Option<PingPong>,
+        (room, counted): (Rc<Room>, OpenConnection),
+        inbox: Rc<Inbox>,
+        gauge: &Arc<PoolGauge>,
+    ) -> Self {
+        Self {
+            active: Cell::new(0),
+            retired: Cell::new(false),
+            aborted: Cell::new(false),
+            blocked: Cell::new(false),
+            blocked_since_ms: Cell::new(None),
+            idle_since_ms: Cell::new(None),
+            resets: Cell::new(0),
+            stalled: Cell::new(0),
+            signs: Cell::new(0),
+            task: RefCell::new(None),
+            tls: RefCell::new(None),
+            ping: RefCell::new(ping),
+            settled: Cell::new(false),
+            settling: Notify::new(),
+            gauge: Arc::clone(gauge),
+            room,
+            counted,
+            worn: RefCell::default(),
+            is_worn: Cell::new(false),
+            inbox,
+        }
+    }
+
+    /// Marks the connection as worn, and charges it to a client.
+    fn wear_out(&self, client: Option<IpAddr>) {
+        if !self.is_worn.replace(true) {
+            let charge = client.map(|client| self.room.charge_worn(client));
+            self.worn.replace(charge);
+        }
+    }
+
     fn sign(&self) {
         self.signs.set(self.signs.get().wrapping_add(1));
     }
@@ -485,13 +575,16 @@ impl State {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    /// Retires the connection if the error affects the connection. Replaces an I/O error by the TLS
-    /// error that caused it.
+    /// Retires the connection if the error affects the connection. The connection is worn if the peer
+    /// is overloaded by it. Replaces an I/O error by the TLS error that caused it.
     fn judge(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)
         {
             self.retired.set(true);
+        }
+        if error.is_of_overload() {
+            self.is_worn.set(true);
         }
         match (&error, &*self.tls.borrow()) {
             (Error::Http2(broken), Some(tls)) if broken.is_io() => Error::Tls(tls.clone()),
@@ -511,31 +604,6 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         self.gauge.idle(-1);
-    }
-}
-
-// === impl Open ===
-
-impl Open {
-    fn new(state: Rc<State>) -> Self {
-        if state.active.replace(state.active.get() + 1) == 0 {
-            state.gauge.idle(-1);
-            state.gauge.active(1);
-        }
-        state.idle_since_ms.set(None);
-        Self(state)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let left = self.0.active.get() - 1;
-        self.0.active.set(left);
-        if left == 0 {
-            self.0.gauge.active(-1);
-            self.0.gauge.idle(1);
-        }
-        self.0.room.freed(left);
     }
 }
 
@@ -567,10 +635,21 @@ impl Error {
         error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
-    /// True if a retry on another connection makes sense: the connection ended with an I/O error,
-    /// or the request was not processed.
+    /// True if the peer reset the stream because the connection costs it too much (RFC 9113 §7,
+    /// ENHANCE_YOUR_CALM). Node.js does so once unread responses of a connection have 10 MB, whichever
+    /// clients do not read them.
+    fn is_of_overload(&self) -> bool {
+        matches!(self, Self::Http2(error) if error.is_reset()
+            && error.is_remote()
+            && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
+    }
+
+    /// True if a retry on another connection makes sense: the connection ended with an I/O error or
+    /// costs the peer too much, or the request was not processed.
     pub(crate) fn is_stale(&self) -> bool {
-        self.is_unprocessed() || matches!(self, Self::Http2(error) if error.is_io())
+        self.is_unprocessed()
+            || self.is_of_overload()
+            || matches!(self, Self::Http2(error) if error.is_io())
     }
 
     /// True if the peer violated the protocol, or does not support extended CONNECT.

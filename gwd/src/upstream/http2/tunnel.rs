@@ -4,7 +4,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
@@ -13,7 +12,7 @@ use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Call, Connection, Error, Incoming, Open, State, check_head, prepare};
+use super::{Call, Connection, Error, Exchange, Incoming, State, check_head, prepare};
 use crate::limits::inbox::UnreadBody;
 use crate::message::body::RequestBody;
 
@@ -32,7 +31,7 @@ pub(crate) struct Tunnel {
     send_ended: bool,
     receive_ended: bool,
     reading: UnreadBody,
-    open: Open,
+    exchange: Exchange,
 }
 
 /// PING in progress. Dropping this value returns the PING handle to the connection.
@@ -58,35 +57,36 @@ impl Connection {
         if !self.has_tunnels().await {
             return Err(Error::NoTunnels);
         }
-        let open = Open::new(self.state);
+        let exchange = Exchange::new(self.state, self.client);
         let ready = poll_fn(|cx| self.send.poll_ready(cx)).await;
         ready.map_err(Error::Unsent)?;
         let (mut head, _) = prepare(request, self.scheme)?;
         *head.method_mut() = Method::CONNECT;
         head.extensions_mut().insert(protocol);
-        check_head(&open.0, &head).await?;
+        check_head(&exchange.state, &head).await?;
         let sent = self.send.send_request(head, false);
         let (response, mut send) = sent.map_err(Error::Unsent)?;
         let mut call = Call {
             response,
             upload: None,
-            signs: open.0.signs.get(),
+            watch: None,
+            signs: exchange.state.signs.get(),
             interim: 0,
-            _reading: UnreadBody::new(&open.0.inbox),
-            open,
+            _reading: UnreadBody::new(&exchange.state.inbox),
+            exchange,
             answered: false,
         };
         let answered = poll_fn(|cx| call.poll(None, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| call.open.0.judge(error))?;
-        let open = Open::new(Rc::clone(&call.open.0));
+        let response = answered.map_err(|error| call.exchange.state.judge(error))?;
+        let exchange = call.exchange.again();
         let agreed = response.status().is_success();
         Ok(response.map(|receive| match agreed {
-            true => Answer::Agreed(Tunnel::new(send, receive, open)),
+            true => Answer::Agreed(Tunnel::new(send, receive, exchange)),
             false => {
                 // Ignore an error: the stream may have ended already.
                 let _gone = send.send_data(Bytes::new(), true);
-                Answer::Declined(Box::new(Incoming::new(receive, None, open)))
+                Answer::Declined(Box::new(Incoming::new(receive, None, exchange)))
             }
         }))
     }
@@ -154,15 +154,15 @@ impl Drop for Asking<'_> {
 // === impl Tunnel ===
 
 impl Tunnel {
-    fn new(send: SendStream<Bytes>, receive: RecvStream, open: Open) -> Self {
+    fn new(send: SendStream<Bytes>, receive: RecvStream, exchange: Exchange) -> Self {
         Self {
             send,
             receive,
             came: Bytes::new(),
             send_ended: false,
             receive_ended: false,
-            reading: UnreadBody::new(&open.0.inbox),
-            open,
+            reading: UnreadBody::new(&exchange.state.inbox),
+            exchange,
         }
     }
 }
@@ -181,7 +181,7 @@ impl AsyncRead for Tunnel {
             }
             match ready!(polled) {
                 Some(Ok(data)) => {
-                    this.open.0.sign();
+                    this.exchange.state.sign();
                     this.reading.took(data.len());
                     this.came = data;
                 }

@@ -9,6 +9,7 @@
 //! ends the connection if it gets any, and the frame before them does not end the stream, so that it
 //! counts as small.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,8 +19,11 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body as _;
 
-use super::{Error, State, fields_bytes};
+use super::exchange::Exchange;
+use super::{Error, HEADER_LIST_UNASKED, State, fields_bytes};
 use crate::message::body::RequestBody;
+use crate::message::sends::Sends;
+use crate::upstream::connection_shares::ConnectionCharge;
 
 /// Minimum size of a DATA frame that does not end the body.
 const FRAME_MIN: usize = 2 << 10;
@@ -38,14 +42,21 @@ pub(super) struct Upload {
     last: bool,
     done: bool,
     connection: Rc<State>,
+    /// Address of the client. `None` for an exchange of the gateway itself.
+    client: Option<IpAddr>,
+    /// Present while `waiting` has no window on a shared connection.
+    stalled: Option<Stalled>,
+}
+
+/// Body that waits for flow-control window on a shared connection. It is counted at its connection, and
+/// charged to its client like a worn connection, until this value is dropped.
+struct Stalled {
+    connection: Rc<State>,
+    _charge: Option<ConnectionCharge>,
 }
 
 impl Upload {
-    pub(super) fn new(
-        stream: SendStream<Bytes>,
-        body: RequestBody,
-        connection: &Rc<State>,
-    ) -> Self {
+    pub(super) fn new(stream: SendStream<Bytes>, body: RequestBody, exchange: &Exchange) -> Self {
         Self {
             stream,
             body,
@@ -54,7 +65,9 @@ impl Upload {
             trailers: None,
             last: false,
             done: false,
-            connection: Rc::clone(connection),
+            connection: Rc::clone(&exchange.state),
+            client: exchange.client,
+            stalled: None,
         }
     }
 
@@ -78,11 +91,16 @@ impl Upload {
                 self.stream.reserve_capacity(self.waiting.len());
                 let mut room = self.stream.capacity();
                 if room == 0 {
-                    room = match ready!(self.stream.poll_capacity(cx)) {
+                    let polled = self.stream.poll_capacity(cx);
+                    if polled.is_pending() {
+                        self.stall();
+                    }
+                    room = match ready!(polled) {
                         Some(Ok(room)) => room,
                         Some(Err(_)) | None => return Poll::Ready(Ok(())),
                     };
                 }
+                self.stalled = None;
                 let piece = self.waiting.split_to(room.min(self.waiting.len()));
                 let end = self.last && self.waiting.is_empty();
                 if self.stream.send_data(piece, end).is_err() || end {
@@ -119,7 +137,8 @@ impl Upload {
                     if !self.body.passes_trailers() {
                         continue;
                     }
-                    let max = self.connection.inbox.header_list_max().unwrap_or(u32::MAX);
+                    let known = self.connection.inbox.header_list_max();
+                    let max = known.unwrap_or(HEADER_LIST_UNASKED);
                     let bytes = fields_bytes(&trailers) as u64;
                     if bytes > u64::from(max) {
                         return Poll::Ready(Err(Error::HeadTooLarge { bytes, max }));
@@ -131,23 +150,48 @@ impl Upload {
         }
     }
 
-    /// Resets the stream of a body that is not complete. The connection gets no further exchanges:
-    /// servers end a connection on which many uploads are reset, with all its exchanges.
+    /// Resets the stream of a body that is not complete. The connection is then worn: servers end a
+    /// connection on which many uploads are reset, with all its exchanges.
     fn cancel(&mut self) {
-        self.connection.retired.set(true);
+        self.connection.wear_out(self.client);
         self.stream.send_reset(Reason::CANCEL);
+    }
+
+    /// Counts a body that waits for window.
+    fn stall(&mut self) {
+        let connection = &self.connection;
+        if self.stalled.is_some() || !connection.counted.is_shared() {
+            return;
+        }
+        connection.stalled.set(connection.stalled.get() + 1);
+        let client = self.client;
+        self.stalled = Some(Stalled {
+            connection: Rc::clone(connection),
+            _charge: client.map(|client| connection.room.charge_worn(client)),
+        });
     }
 
     /// Adds a piece of the body to those that are sent next.
     fn gather(&mut self, data: Bytes) {
-        let is_small = data.len() < FRAME_MIN && !self.last && self.body.gathers();
+        let gathers = self.body.sends() == Sends::Upload;
+        let is_small = data.len() < FRAME_MIN && !self.last && gathers;
         if self.gathered.is_empty() && !is_small {
             self.waiting = data;
             return;
         }
         self.gathered.extend_from_slice(&data);
-        if self.last || self.gathered.len() >= FRAME_MIN || !self.body.gathers() {
+        if self.last || self.gathered.len() >= FRAME_MIN || !gathers {
             self.waiting = self.gathered.split().freeze();
+        }
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        let stalled = &self.connection.stalled;
+        stalled.set(stalled.get() - 1);
+        if stalled.get() == 0 {
+            self.connection.room.freed(self.connection.active.get());
         }
     }
 }

@@ -166,7 +166,8 @@ mod tests {
             (30_000, 249, 30_000),
             (999, 0, 60_000),
             (0, 0, 60_000),
-            // The host had the request for 250 ms, so it did not close an idle connection.
+            // The connection failed 250 ms after the request, so it does not count as closed while
+            // idle.
             (30_000, 250, 60_000),
         ] {
             let lifespan = Lifespan::default();

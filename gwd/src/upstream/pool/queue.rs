@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Idle, Lease, Pool, Pools};
-use crate::upstream::connections::{ConnectionPermit, Grant, Next, Waiter};
-use crate::upstream::transport::Transport;
+use super::room::OpenConnection;
+use super::{Idle, Lease, Pool, Pools, Shared};
+use crate::upstream::connections::{ConnectionPermit, Grant, LOOK_AGAIN, Next, Waiter};
+use crate::upstream::http2::Connection;
+use crate::upstream::sharing::Sharing;
+use bundle::ir::shared_connections;
 
 /// Connections that a request accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,9 +28,11 @@ pub(crate) enum Acceptable {
 /// Result of waiting for a connection.
 pub(crate) enum Acquired {
     /// Permit to open a connection. `waited`: true if the request had to wait for the permit.
+    /// `counted`: count of the connection in its pool, from now on.
     New {
         permit: ConnectionPermit,
         waited: bool,
+        counted: OpenConnection,
     },
     /// Existing connection.
     Kept(Lease),
@@ -49,7 +54,7 @@ impl Pools {
             clippy::iter_over_hash_type,
             reason = "the order of the pools does not matter"
         )]
-        for (key, pool) in &*self.0.borrow() {
+        for (key, pool) in &*self.by_key.borrow() {
             let lacking = lacking.entry(key.0);
             let lacking = lacking.or_insert_with(|| pool.state.connections.0.waiting());
             *lacking -= pool.give_way(*lacking);
@@ -62,26 +67,35 @@ impl Pools {
 impl Pool {
     /// Gets a permit to open a connection, or an existing connection. Waits if the upstream has
     /// reached its connection limit.
-    pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable) -> Acquired {
-        if let Some(permit) = self.state.permit(self.connections_max.get()) {
-            return Acquired::now(permit);
+    pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable, sharing: Sharing) -> Acquired {
+        let most = self.most_of(sharing);
+        if let Some(permit) = self.state.permit(most) {
+            return self.new_connection(permit, sharing, false);
         }
         if wish != Acceptable::Own && self.shares() {
-            // A shared connection cannot move between workers. Therefore each worker may open one
-            // connection even beyond the limit, as in Envoy.
-            return match self.crowd() {
-                Some(lease) => Acquired::Kept(lease),
-                None => Acquired::now(self.state.first_permit()),
+            // An HTTP/2 connection cannot move between workers. Therefore each worker may have one
+            // shared and one exclusive connection even beyond the limit, similar to Envoy. A shared
+            // one that accepts no exchange (GOAWAY) does not count: it serves those that it has.
+            let is_first = match sharing {
+                Sharing::Shared => match self.crowd().await {
+                    Some(lease) => return Acquired::Kept(lease),
+                    None => true,
+                },
+                Sharing::Exclusive => !self.room.has_exclusive(),
             };
+            if is_first {
+                return self.new_connection(self.state.first_permit(), sharing, false);
+            }
         }
         // With PROXY protocol, a connection carries one request and never returns to the pool:
         // accept only a new connection.
         let wish = match self.proxy {
             Some(_) => Acceptable::Own,
+            None if sharing == Sharing::Exclusive && self.shares() => Acceptable::Own,
             None => wish,
         };
         loop {
-            let queued = Queued::stand(self, wish);
+            let queued = Queued::stand(self, wish, most);
             let grant = self.state.connections.0.granted(&queued.waiter).await;
             let permit = self.state.permit_of(grant);
             let kept = self.take_kept(&queued.waiter);
@@ -93,11 +107,16 @@ impl Pool {
                 None => permit,
             };
             if let Some(permit) = permit {
-                return Acquired::New {
-                    permit,
-                    waited: true,
-                };
+                return self.new_connection(permit, sharing, true);
             }
+        }
+    }
+
+    fn new_connection(&self, permit: ConnectionPermit, sharing: Sharing, waited: bool) -> Acquired {
+        Acquired::New {
+            permit,
+            waited,
+            counted: self.room.connected(sharing),
         }
     }
 
@@ -115,9 +134,9 @@ impl Pool {
         })
     }
 
-    /// True if the upstream has fewer connections than its limit.
-    pub(crate) fn has_permits(&self) -> bool {
-        self.state.connections.0.open() < self.connections_max.get()
+    /// True if the upstream has fewer connections than an exchange of this use may open.
+    pub(crate) fn has_permits(&self, sharing: Sharing) -> bool {
+        self.state.connections.0.open() < self.most_of(sharing)
     }
 
     /// Maximum connections of the upstream.
@@ -125,18 +144,51 @@ impl Pool {
         self.connections_max.get()
     }
 
-    /// Takes a share of the least busy HTTP/2 connection, even if it has the maximum number of
-    /// exchanges: the request then waits for a stream.
-    fn crowd(self: &Rc<Self>) -> Option<Lease> {
+    /// Maximum connections of the upstream for a request of this use. Over HTTP/2 the last quarter is
+    /// for exclusive exchanges, which cannot use an open connection instead.
+    fn most_of(&self, sharing: Sharing) -> u64 {
+        let most = self.connections_max.get();
+        match sharing {
+            Sharing::Shared if self.shares() => shared_connections(most),
+            Sharing::Shared | Sharing::Exclusive => most,
+        }
+    }
+
+    /// Waits for a free stream of a shared connection and takes a share of that connection. `None` if
+    /// there is no shared connection. The wait ends with the request's time limit: it says nothing
+    /// about the host, so that it must not be a part of the exchange.
+    async fn crowd(self: &Rc<Self>) -> Option<Lease> {
+        loop {
+            let (lease, is_free) = self.least_busy()?;
+            if is_free {
+                return Some(lease);
+            }
+            drop(lease);
+            // The end of an exchange wakes one request only, maybe one that needs more room.
+            let _changed = tokio::time::timeout(LOOK_AGAIN, self.room.changed()).await;
+        }
+    }
+
+    /// Share of the least busy shared connection, and true if the connection has a free stream. A worn
+    /// connection is used only if there is no other one.
+    fn least_busy(self: &Rc<Self>) -> Option<(Lease, bool)> {
         let shared = self.shared.borrow();
-        let ready = shared.iter().map(|(_, one)| one);
-        let ready = ready.filter(|one| one.is_ready());
-        let least = ready.min_by_key(|one| one.active())?;
-        Some(self.lease(Transport::Http2(Box::new(least.clone())), self.round.get()))
+        let is_usable =
+            |one: &&Shared| one.sharing == Sharing::Shared && one.connection.is_usable();
+        let usable = shared.iter().filter(is_usable);
+        let is_full = |one: &Connection| one.active() >= one.streams();
+        let cost = |one: &&Shared| {
+            let connection = &one.connection;
+            let is_last_resort = connection.is_worn() || connection.is_stalled();
+            (is_full(connection), is_last_resort, connection.active())
+        };
+        let least = &usable.min_by_key(cost)?.connection;
+        let is_free = !is_full(least);
+        Some((self.lease_of(least, Sharing::Shared), is_free))
     }
 
     /// Puts a returned connection into the pool, or hands it over to a waiter. Closes it if
-    /// certificates or authorities have been replaced since it was opened.
+    /// certificates or CA certificates have been replaced since it was opened.
     pub(super) fn keep(&self, idle: Idle) {
         self.leave_behind();
         if idle.round != self.round.get() {
@@ -185,7 +237,7 @@ impl Pool {
             doomed.extend(idle.drain(..count));
             let mut shared = self.shared.borrow_mut();
             while doomed.len() + unused.len() < lacking
-                && let Some(at) = shared.iter().position(|(_, one)| one.active() == 0)
+                && let Some(at) = shared.iter().position(|one| one.connection.active() == 0)
             {
                 unused.push(shared.swap_remove(at));
             }
@@ -199,23 +251,11 @@ impl Pool {
     }
 }
 
-// === impl Acquired ===
-
-impl Acquired {
-    fn now(permit: ConnectionPermit) -> Self {
-        Self::New {
-            permit,
-            waited: false,
-        }
-    }
-}
-
 // === impl Queued ===
 
 impl<'p> Queued<'p> {
-    fn stand(pool: &'p Pool, wish: Acceptable) -> Self {
+    fn stand(pool: &'p Pool, wish: Acceptable, most: u64) -> Self {
         let own = (wish == Acceptable::Any).then_some(&pool.gauge);
-        let most = pool.connections_max.get();
         let now_ms = pool.clock.now_ms();
         let waiter = pool.state.connections.0.stand(own, most, now_ms);
         Self { pool, waiter }

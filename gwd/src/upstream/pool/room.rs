@@ -6,13 +6,16 @@
 //! once against the host.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use crate::message::failure::Failure;
+use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::shared::State;
+use crate::upstream::sharing::Sharing;
 
 /// State with which the requests of a pool wait until one of its shared connections can accept
 /// another exchange.
@@ -27,11 +30,22 @@ pub(crate) struct Room {
     /// Number of the last failed attempt, with its failure.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
+    /// Number of open connections that several exchanges share, with those that get no further
+    /// exchanges.
+    shared: Cell<usize>,
+    /// Number of open HTTP/2 connections of one exchange at a time.
+    exclusive: Cell<usize>,
     changed: Notify,
 }
 
 /// Right of one request to open a shared connection. Dropping this value wakes the waiters.
 pub(crate) struct Opening(Rc<Room>);
+
+/// Open HTTP/2 connection; counted until this value is dropped.
+pub(crate) struct OpenConnection {
+    room: Rc<Room>,
+    sharing: Sharing,
+}
 
 /// Waiting request; counted until this value is dropped.
 struct Waits<'r>(&'r Room);
@@ -47,6 +61,8 @@ impl Room {
             opening: Cell::new(false),
             failed: RefCell::default(),
             waiting: Cell::new(0),
+            shared: Cell::new(0),
+            exclusive: Cell::new(0),
             changed: Notify::new(),
         })
     }
@@ -75,6 +91,33 @@ impl Room {
         }
     }
 
+    /// Counts a new HTTP/2 connection.
+    pub(crate) fn connected(self: &Rc<Self>, sharing: Sharing) -> OpenConnection {
+        let open = self.open(sharing);
+        open.set(open.get() + 1);
+        OpenConnection {
+            room: Rc::clone(self),
+            sharing,
+        }
+    }
+
+    /// True if an HTTP/2 connection of one exchange at a time is open or being opened.
+    pub(super) fn has_exclusive(&self) -> bool {
+        self.exclusive.get() > 0
+    }
+
+    fn open(&self, sharing: Sharing) -> &Cell<usize> {
+        match sharing {
+            Sharing::Shared => &self.shared,
+            Sharing::Exclusive => &self.exclusive,
+        }
+    }
+
+    /// Charges a worn connection of the pool to the client that wore it out.
+    pub(crate) fn charge_worn(&self, client: IpAddr) -> ConnectionCharge {
+        self.upstream.connection_shares.charge_worn(client)
+    }
+
     /// Records that an exchange on a shared connection has ended. `left`: number of exchanges that
     /// the connection still has.
     pub(crate) fn freed(&self, left: usize) {
@@ -101,6 +144,20 @@ impl Drop for Opening {
     fn drop(&mut self) {
         self.0.opening.set(false);
         self.0.changed.notify_waiters();
+    }
+}
+
+impl OpenConnection {
+    /// True if several exchanges share the connection.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sharing == Sharing::Shared
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let open = self.room.open(self.sharing);
+        open.set(open.get() - 1);
     }
 }
 

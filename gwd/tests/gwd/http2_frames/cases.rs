@@ -303,7 +303,7 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             Ends(PROTOCOL_ERROR),
         ),
         (
-            "6.5.2 ENABLE_PUSH that is no flag",
+            "6.5.2 ENABLE_PUSH that is not 0 or 1",
             settings(2, 2),
             Ends(PROTOCOL_ERROR),
         ),
@@ -558,7 +558,7 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             Resets(1, PROTOCOL_ERROR),
         ),
         (
-            "8.3.1 a method that is no token",
+            "8.3.1 a method that is not a token",
             head(&[(":method", "G T"), scheme, path, authority]),
             Resets(1, PROTOCOL_ERROR),
         ),
@@ -627,7 +627,7 @@ fn targets() -> Vec<(&'static str, Vec<u8>, Fate)> {
             path(b"http://shop.example/a"),
             resets,
         ),
-        ("8.3.1 bytes that are no UTF-8", path(b"/a\xFF"), resets),
+        ("8.3.1 bytes that are not UTF-8", path(b"/a\xFF"), resets),
         (
             "8.3.1 characters beyond ASCII",
             path("/ä".as_bytes()),

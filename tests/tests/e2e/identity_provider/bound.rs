@@ -11,7 +11,7 @@ use crate::tls_peers::Certificates;
 
 const FORM: &str = "grant_type=client_credentials&scope=read&resource=https%3A%2F%2Fapi.example%2F";
 
-/// Token of the client `mutual`, which presents a certificate.
+/// Requests a token for the client `mutual`, which presents a certificate.
 fn of_certificate(provider: &Provider, certificates: &Certificates, resource: &str) -> String {
     let pem = std::fs::read_to_string(certificates.path("client.pem")).expect("a certificate");
     let credential = STANDARD.encode("mutual:secret+of+mutual");
@@ -22,7 +22,7 @@ fn of_certificate(provider: &Provider, certificates: &Certificates, resource: &s
     access_token(&provider.post("/token", &format!("{FORM}{resource}"), &fields))
 }
 
-/// Token of the client `app`, which presents a DPoP proof.
+/// Requests a token for the client `app`, which presents a DPoP proof.
 fn of_key(provider: &Provider, maker: &mut Peer, resource: &str) -> String {
     let proof = maker.ask(&json!({
         "make": "sign", "alg": "ES256",
@@ -64,8 +64,8 @@ fn bound_token_of_a_provider_is_no_bearer_token() {
     }
 }
 
-/// A gateway that compares tokens with certificates: of TLS connections at `public`, of a proxy at
-/// `inner`.
+/// Starts a gateway that compares tokens with certificates: of TLS connections at `public`, of a
+/// proxy at `inner`.
 fn comparing(provider: &Provider, certificates: &Certificates, jwt: bool) -> (Scene, Gateway) {
     let upstream = Upstream::start();
     let at = |name: &str| format!("${{file:{}}}", certificates.path(name).display());
@@ -137,7 +137,7 @@ fn comparing(provider: &Provider, certificates: &Certificates, jwt: bool) -> (Sc
     (scene, gateway)
 }
 
-/// Status of a request by curl over TLS, with a certificate or without.
+/// Sends a request with curl over TLS, with or without a certificate. Returns the status.
 fn over_tls(
     gateway: &Gateway,
     certificates: &Certificates,
@@ -176,7 +176,7 @@ fn over_tls(
         .expect("a status")
 }
 
-/// Value of `Client-Cert` (RFC 9440) of a certificate.
+/// Reads a certificate as a value of `Client-Cert` (RFC 9440).
 fn client_cert(certificates: &Certificates, name: &str) -> String {
     let pem = std::fs::read_to_string(certificates.path(name)).expect("a certificate");
     let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();

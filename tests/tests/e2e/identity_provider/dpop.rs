@@ -24,14 +24,14 @@ paths:
 "#;
 
 /// A provider, a program that makes DPoP proofs, and a gateway.
-struct Proving {
+struct DpopScene {
     provider: Provider,
     maker: Peer,
     scene: Scene,
     gateway: Gateway,
 }
 
-impl Proving {
+impl DpopScene {
     /// Creates the parties. `None` if a program is not installed. `jwt`: the tokens are JWTs;
     /// otherwise the gateway uses introspection.
     fn new(jwt: bool) -> Option<Self> {
@@ -81,7 +81,7 @@ impl Proving {
         made["proof"].as_str().expect("a proof").to_owned()
     }
 
-    /// Access token of the client `app`, bound to a key.
+    /// Requests an access token for the client `app` that is bound to a key.
     fn token(&mut self, key: &str, resource: &str) -> String {
         let url = format!("{}/token", self.provider.issuer());
         let proof = self.proof(&json!({"key": key, "htm": "POST", "htu": url}));
@@ -93,7 +93,7 @@ impl Proving {
         access_token(&response)
     }
 
-    /// Response to a GET request with these additional fields.
+    /// Sends a GET request with these additional fields and returns the response.
     fn ask(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         let mut request = format!("GET {path} HTTP/1.1\nhost: api.example");
         for (name, value) in fields {
@@ -126,7 +126,7 @@ impl Proving {
 #[test]
 fn proofs_of_a_library_admit_bound_tokens() {
     for (jwt, resource) in [(true, "orders"), (false, "opaque")] {
-        let Some(mut proving) = Proving::new(jwt) else {
+        let Some(mut proving) = DpopScene::new(jwt) else {
             return prerequisite::skip(peers::MISSING);
         };
         for key in ["ES256", "Ed25519", "RS256", "PS256"] {
@@ -185,7 +185,7 @@ fn proofs_of_a_library_admit_bound_tokens() {
 
 #[test]
 fn proof_is_for_one_request_seen_by_the_client() {
-    let Some(mut proving) = Proving::new(true) else {
+    let Some(mut proving) = DpopScene::new(true) else {
         return prerequisite::skip(peers::MISSING);
     };
     let token = proving.token("ES256", "orders");
@@ -256,7 +256,7 @@ fn proof_is_for_one_request_seen_by_the_client() {
 
 #[test]
 fn nonce_of_the_gateway_is_asked_for() {
-    let Some(mut proving) = Proving::new(true) else {
+    let Some(mut proving) = DpopScene::new(true) else {
         return prerequisite::skip(peers::MISSING);
     };
     let token = proving.token("ES256", "orders");

@@ -49,6 +49,33 @@ fn opaque_token_is_known_to_the_certified_provider() {
     gateway.stops_clean();
 }
 
+/// Signed answers (RFC 9701), with the keys named in the issuer's metadata.
+#[test]
+fn signed_answers_of_the_provider_are_verified() {
+    let Some(provider) = Provider::new("ES256") else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let scene = asking(&provider, &json!({"signed": ["ES256"]}));
+    let gateway = scene.start("state");
+    let told = |path: &str, token: &str| {
+        let (status, reason) = shown(&gateway, path, token);
+        format!("{status} {reason}")
+    };
+    assert_eq!(told("/read", &provider.token("read", OPAQUE)), "200 ");
+    assert_eq!(
+        told("/read", &provider.token("write", OPAQUE)),
+        "403 insufficient_scope"
+    );
+    assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
+    gateway.stops_clean();
+    // The provider signs with another algorithm than the allowed one.
+    let scene = asking(&provider, &json!({"signed": ["RS256"]}));
+    let gateway = scene.start("state");
+    let (status, reason) = shown(&gateway, "/any", &provider.token("read", OPAQUE));
+    assert_eq!((status, &*reason), (503, "introspection_unusable"));
+    gateway.stops_clean();
+}
+
 #[test]
 fn token_that_the_provider_withdraws_is_refused() {
     let Some(provider) = Provider::new("ES256") else {
@@ -89,8 +116,8 @@ fn provider_that_is_gone_admits_known_tokens_only() {
     assert_eq!(status(&gateway, &known), 200);
     provider.stop();
     let stale = || {
-        let labels = ["asker=\"introspection\"", "outcome=\"stale\""];
-        gateway.metrics().sum("gwd_questions_total", &labels)
+        let labels = ["kind=\"introspection\"", "outcome=\"stale\""];
+        gateway.metrics().sum("gwd_policy_calls_total", &labels)
     };
     wait::until("an answer that is too old serves", || {
         assert_eq!(status(&gateway, &known), 200);

@@ -258,7 +258,7 @@ fn secrets_of_a_login_are_not_written() {
     assert_eq!(done.status, 303);
     let session = browser.cookies["__Host-session"].clone();
     let mut refused = Vec::new();
-    // The response again, a login that the provider refuses, and cookies that are no session.
+    // The response again, a login that the provider refuses, and cookies that are not sessions.
     refused.push(browser.clone().open(&scene, path_of(&back)));
     scene.fails(&json!({"status": 400}));
     refused.push(Browser::default().log_in(&scene, "/page"));

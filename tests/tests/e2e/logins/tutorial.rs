@@ -4,7 +4,7 @@ use e2e::binaries;
 
 use super::*;
 
-/// Files of the page, by name.
+/// Reads the files in the page's code blocks, by name.
 fn files() -> BTreeMap<String, String> {
     let path = binaries::workspace().join("docs/log-browsers-in.md");
     let page = std::fs::read_to_string(path).expect("the page is there");

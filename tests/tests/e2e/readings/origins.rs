@@ -25,7 +25,7 @@ pub(super) struct Origin {
 // === impl Origin ===
 
 impl Origin {
-    /// Server that prints its port as its first line.
+    /// Starts a server that prints its port as its first line.
     fn announced(name: &'static str, command: &mut Command) -> Option<Self> {
         let command = command.stdin(Stdio::null()).stderr(Stdio::null());
         let program = command.get_program().to_owned();
@@ -39,14 +39,15 @@ impl Origin {
         })
     }
 
-    /// Server of a script of `tests/peers`.
+    /// Starts the server in a script of `tests/peers`.
     pub(super) fn script(name: &'static str, program: &str, arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(program);
         let command = command.arg(peer(arguments[0])).args(&arguments[1..]);
         Self::announced(name, command)
     }
 
-    /// Server that a test starts with the configuration in `folder`. Waits for its first response.
+    /// Waits until a started server responds to its first request. The server reads its
+    /// configuration in `folder`.
     fn configured(
         name: &'static str,
         port: u16,
@@ -87,8 +88,8 @@ impl Origin {
         Self::configured("HAProxy", port, vec![server], folder)
     }
 
-    /// Envoy that responds with the path that it would forward. `settings` are those of its
-    /// connection manager.
+    /// Starts an Envoy that responds with the path that it would forward. `settings` are those of
+    /// its connection manager.
     fn envoy(name: &'static str, settings: &str) -> Option<Self> {
         let (folder, port) = (Project::new(), free_port());
         folder.write("envoy.yaml", envoy_config(port, settings));

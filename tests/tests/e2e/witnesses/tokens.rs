@@ -52,8 +52,8 @@ impl Provider {
         key.expect("a key").clone()
     }
 
-    /// The token of a witness, signed, with its times moved from those of witnesses to now. A text
-    /// that is no token is returned as it is.
+    /// Signs the token of a witness, after its times were moved to the current time. Returns a text
+    /// that is not a token unchanged.
     fn signed(&mut self, witness: &str) -> String {
         let parts: Vec<&str> = witness.split('.').collect();
         let [header, claims, signature] = parts[..] else {

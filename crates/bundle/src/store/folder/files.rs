@@ -71,7 +71,7 @@ pub(super) fn odd(path: &Path, why: &str) -> Refused {
     }
 }
 
-/// UTF-8 file names in a folder. Empty if the folder does not exist.
+/// Lists the UTF-8 file names in a folder. Empty if the folder does not exist.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

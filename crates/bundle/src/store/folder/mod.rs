@@ -100,7 +100,7 @@ impl Folder {
         });
         if foreign {
             return Err(Refused::NotABundle {
-                what: "store: the folder holds other files",
+                what: "store: the folder contains other files",
             });
         }
         make_root(root)?;
@@ -186,7 +186,7 @@ impl Folder {
         Ok(chains)
     }
 
-    /// All manifests by their digest. Reads all blobs to find them.
+    /// Reads all blobs and returns the manifests among them, by digest.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -200,7 +200,7 @@ impl Folder {
         Ok(manifests)
     }
 
-    /// All links by their target. Leaves out damaged links.
+    /// Reads all links, by target. Leaves out damaged links.
     fn links(&self) -> Result<Links, Refused> {
         let mut links = Links::new();
         for chain in self.chains()? {
@@ -279,7 +279,7 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
-    /// Modification time and size of a file. `None` if it does not exist.
+    /// Reads the modification time and size of a file. `None` if the file does not exist.
     pub(crate) fn written(&self, path: &Path) -> Result<Option<(Moment, u64)>, Refused> {
         let data = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -177,7 +177,7 @@ fn not_linked(path: &Path, serial: u64, error: &io::Error) -> WriteError {
 fn no_links(path: &Path, error: &io::Error) -> Refused {
     Refused::StoreUnreachable {
         why: format!(
-            "`{}`: this file system makes no hard links ({error}), which a store needs so that of two writers one wins; put the store on another file system",
+            "`{}`: this file system does not support hard links ({error}), which a store needs to serialize its writers; put the store on another file system",
             path.display()
         ),
     }

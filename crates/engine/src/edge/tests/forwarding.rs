@@ -55,7 +55,7 @@ fn elements_of_the_client_are_not_trusted() {
             ],
             "1.1.1.1 http b",
         ),
-        // Two trusted proxies: the one nearest to the client is believed.
+        // Two trusted proxies: the value of the one nearest to the client is used.
         (
             &[
                 ("x-forwarded-for", "8.8.8.8, 1.1.1.1, 10.0.0.2"),

@@ -167,7 +167,7 @@ impl<'a> Walk<'_, 'a> {
                 if reached.id() != self.resolver.document().root {
                     finding = finding.related(
                         first_key(reached),
-                        format!("`{}` is not among these", part.escape_debug()),
+                        format!("`{}` is not a key of this map", part.escape_debug()),
                     );
                 }
                 // An anchor cannot contain `/`, so the author meant a pointer.

@@ -257,7 +257,7 @@ impl<'a> Walk<'_, 'a> {
                         "`x-gateway` has no meaning here",
                     )
                     .label("everything beside `$ref` is ignored")
-                    .help("write it where the reference leads, or write the value here instead of the reference"),
+                    .help("write it at the target of the reference, or write the value here instead of the reference"),
                 );
                 continue;
             }
@@ -275,7 +275,7 @@ impl<'a> Walk<'_, 'a> {
             )
             .help(match is_schema {
                 true => "wrap the reference: `allOf: [{$ref: …}]`",
-                false => "remove it, or change what the reference leads to",
+                false => "remove it, or change the target of the reference",
             });
             // Do not suggest deleting the user's fields. A schema can combine them with the
             // reference in `allOf`; in other objects the user must decide.

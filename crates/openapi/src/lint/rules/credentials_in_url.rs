@@ -25,7 +25,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let authority = after.and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
     if authority.is_some_and(|authority| authority.contains('@')) {
         sink.push(
-            Diagnostic::new(&LINT, url.span(), "the URL holds credentials")
+            Diagnostic::new(&LINT, url.span(), "the URL contains credentials")
                 .help("remove the text before the `@`, and change the password"),
         );
     }

@@ -31,10 +31,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             && let Some((second, value)) = place.node.entry(other)
             && matches!(value.kind(), Kind::Number(_))
         {
-            let message = format!("`{one}` and `{other}` limit the same side");
+            let message = format!("`{one}` and `{other}` limit the same end of the range");
             sink.push(
                 Diagnostic::new(&LINT, second.key_span, message)
-                    .related(first.key_span, "the other one")
+                    .related(first.key_span, "the other limit")
                     .help("keep the stricter one"),
             );
         }

@@ -27,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         {
             let message = match key {
                 "allOf" => "`allOf` is empty: it has no effect".to_owned(),
-                _ => format!("`{key}` is empty: nothing is valid"),
+                _ => format!("`{key}` is empty: no value is valid"),
             };
             sink.push(
                 Diagnostic::new(&LINT, entry.key_span, message)

@@ -53,11 +53,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     &LINT,
                     least.span(),
                     if least_value > most_value {
-                        format!("`{low}` is above `{high}`: nothing is valid")
+                        format!("`{low}` is above `{high}`: no value is valid")
                     } else {
                         format!(
                             "`{low}` equals `{high}`, and the limit itself is excluded: \
-nothing is valid"
+no value is valid"
                         )
                     },
                 )

@@ -26,10 +26,10 @@ property that is not required, a list that may be empty, an alternative of `oneO
 const SHOWN_MAX: usize = 8;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    let Some(way) = place.schemas.endless(place.node) else {
+    let Some(cycle) = place.schemas.endless(place.node) else {
         return;
     };
-    let Some((first, rest)) = way.split_first() else {
+    let Some((first, rest)) = cycle.split_first() else {
         return;
     };
     let mut finding = Diagnostic::new(

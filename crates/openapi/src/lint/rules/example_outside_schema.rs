@@ -34,7 +34,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let listed = listed.filter(|_| place.version >= Version::V31);
         let examples = place.node.get("example").into_iter();
         for example in examples.chain(listed.flat_map(NodeRef::items)) {
-            judge(place, place.node, example, sink);
+            check_example(place, place.node, example, sink);
         }
         return;
     }
@@ -53,13 +53,18 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     });
     for example in place.node.get("example").into_iter().chain(named) {
         if !(texts_are_serialised && example.as_str().is_some()) {
-            judge(place, schema, example, sink);
+            check_example(place, schema, example, sink);
         }
     }
 }
 
-fn judge<'a>(place: &Place<'_, 'a>, schema: NodeRef<'a>, example: NodeRef<'a>, sink: &mut Sink) {
-    if let Verdict::Invalid(faults) = place.schemas.judge(schema, example) {
+fn check_example<'a>(
+    place: &Place<'_, 'a>,
+    schema: NodeRef<'a>,
+    example: NodeRef<'a>,
+    sink: &mut Sink,
+) {
+    if let Verdict::Invalid(faults) = place.schemas.validate(schema, example) {
         sink.push(finding(&LINT, "the example", &faults));
     }
 }

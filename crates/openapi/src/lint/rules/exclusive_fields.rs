@@ -42,7 +42,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     other.key_span,
                     format!("`{}` and `{}` exclude each other", one.key, other.key),
                 )
-                .related(one.key_span, "the other one"),
+                .related(one.key_span, "the other field"),
             );
         }
     }

@@ -49,10 +49,9 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             } else {
                 format!("`{}` has no effect beside `content`", entry.key)
             };
-            sink.push(
-                Diagnostic::new(&LINT, entry.key_span, message)
-                    .help("a media type under `content` says how it is written"),
-            );
+            sink.push(Diagnostic::new(&LINT, entry.key_span, message).help(
+                "remove it: the media type under `content` determines the notation of the value",
+            ));
         }
         return;
     }

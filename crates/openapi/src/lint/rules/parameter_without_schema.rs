@@ -29,7 +29,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 content.key_span,
                 "both `schema` and `content` describe it",
             )
-            .related(schema.key_span, "the other one"),
+            .related(schema.key_span, "the other field"),
         ),
         (None, None) => sink.push(Diagnostic::new(
             &LINT,

@@ -32,7 +32,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 second.key_span,
                 "a value that is read-only and write-only can never be sent",
             )
-            .related(first.key_span, "the other one")
+            .related(first.key_span, "the other keyword")
             .help("remove one of the two"),
         );
     }

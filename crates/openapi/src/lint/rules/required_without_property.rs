@@ -65,7 +65,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             return;
         }
     }
-    judge(place.node, &known.names, 0, sink);
+    check_required(place.node, &known.names, 0, sink);
 }
 
 /// Maximum nesting of `allOf`, `anyOf` and `oneOf` that are searched for `required`.
@@ -157,7 +157,7 @@ impl<'a> Known<'a> {
     }
 }
 
-fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Sink) {
+fn check_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Sink) {
     let required = schema.get("required").into_iter().flat_map(NodeRef::items);
     let missing = required.filter_map(|name| Some((name, name.as_str()?)));
     let missing = missing.filter(|(_, text)| !names.contains(text));
@@ -180,7 +180,7 @@ fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Si
     }
     for key in ["allOf", "anyOf", "oneOf"] {
         for branch in schema.get(key).into_iter().flat_map(NodeRef::items) {
-            judge(branch, names, depth + 1, sink);
+            check_required(branch, names, depth + 1, sink);
         }
     }
 }

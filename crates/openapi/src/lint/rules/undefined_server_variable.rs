@@ -58,7 +58,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             let finding = Diagnostic::new(
                 &LINT,
                 default.span(),
-                "the default is not one of the `enum`",
+                "the default is not a value of the `enum`",
             );
             sink.push(
                 finding

@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0356",
     name: "unresolved-discriminator",
     level: Level::Warn,
-    summary: "a discriminator that leads to no schema",
+    summary: "a discriminator value without a schema",
     explain: "A value of `discriminator.mapping` is the name of a schema under `components.schemas`, or a reference to \
 one. A value that maps to nothing selects no schema.",
     bad: v30!(
@@ -44,7 +44,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let finding = Diagnostic::new(
             &LINT,
             value.span(),
-            format!("`{}` leads to no schema", text.escape_debug()),
+            format!("no schema belongs to `{}`", text.escape_debug()),
         );
         let names = components.into_iter().flat_map(NodeRef::entries);
         let name = text.rsplit('/').next().unwrap_or_default();

@@ -38,5 +38,5 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
 
 static SCRIPT: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r#"(?i)<script\b|\beval\(|<[a-z][^<>]*\son[a-z]+\s*=|(?:\]\(\s*|\b(?:href|src)\s*=\s*["']?\s*)javascript:"#;
-    Regex::new(pattern).expect("the pattern is one")
+    Regex::new(pattern).expect("the pattern is valid")
 });

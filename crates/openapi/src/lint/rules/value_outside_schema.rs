@@ -40,7 +40,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         if value.is_null() || !is_of_types(place.node, value) {
             continue;
         }
-        if let Verdict::Invalid(faults) = place.schemas.judge(place.node, value) {
+        if let Verdict::Invalid(faults) = place.schemas.validate(place.node, value) {
             sink.push(finding(&LINT, what, &faults));
         }
     }
@@ -72,9 +72,9 @@ pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diag
     };
     let message = match faults.len() {
         1 => format!("the schema refuses {what}"),
-        2 => format!("the schema refuses {what}, here and in one other way"),
+        2 => format!("the schema refuses {what}, for this and one other reason"),
         count => format!(
-            "the schema refuses {what}, here and in {} other ways",
+            "the schema refuses {what}, for this and {} other reasons",
             count - 1
         ),
     };

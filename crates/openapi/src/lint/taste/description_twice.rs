@@ -35,8 +35,12 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             // Operations of a shared path item have the same text, which is not a duplicate.
             Some(first) if *first == text.span => {}
             Some(first) => sink.push(
-                Diagnostic::new(&LINT, text.span, "another operation has this description")
-                    .related(*first, "first here"),
+                Diagnostic::new(
+                    &LINT,
+                    text.span,
+                    "another operation has the same description",
+                )
+                .related(*first, "first here"),
             ),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(
             &LINT,
             url.span(),
-            "the server is an example",
+            "the URL of the server is a placeholder",
         ));
     }
 }

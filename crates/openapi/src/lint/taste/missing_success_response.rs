@@ -25,8 +25,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         && !responses.entries().any(|(entry, _)| succeeds(&entry.key))
     {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "no response is a success")
-                .help("add the response of a success: `'200': {description: …}`"),
+            Diagnostic::new(&LINT, place.at, "no response has a success status")
+                .help("add a success response: `'200': {description: …}`"),
         );
     }
 }

@@ -95,8 +95,8 @@ impl Lift<'_> {
         let start = self.nodes.span(root);
         let mut lifted = Map::new(start);
         let mut components = Map::new(start);
-        // Create empty sections, so that a broken pointer is reported at its missing name and not
-        // at the section.
+        // Create these sections even if they are empty: a broken reference is then reported because
+        // of its missing name, not because of a missing section.
         let mut schemas = Map::new(start);
         let mut parameters = Map::new(start);
         let mut bodies = Map::new(start);

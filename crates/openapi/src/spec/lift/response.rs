@@ -37,7 +37,7 @@ impl Lift<'_> {
         })
     }
 
-    /// `content` of a response, by media type: those of `produces` and those that `examples` names.
+    /// `content` of a response, by media type: those of `produces` and those named by `examples`.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,

@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 160;
 const FAULTS_MAX: usize = 100;
 
 /// Validates one value.
-pub(super) fn judge<'a>(
+pub(super) fn validate<'a>(
     schemas: &Schemas<'_, 'a>,
     schema: NodeRef<'a>,
     value: NodeRef<'a>,
@@ -123,7 +123,7 @@ impl<'a> Run<'_, '_, 'a> {
                 self.push(
                     value,
                     schema.span(),
-                    "the schema allows nothing here".into(),
+                    "the schema allows no value here".into(),
                 );
             }
             return Fit::of(all);

@@ -103,11 +103,11 @@ impl<'r, 'a> Schemas<'r, 'a> {
 
     /// Validates a value of the document against a schema.
     #[must_use]
-    pub fn judge(&self, schema: NodeRef<'a>, value: NodeRef<'a>) -> Verdict {
+    pub fn validate(&self, schema: NodeRef<'a>, value: NodeRef<'a>) -> Verdict {
         let left = self.steps_left.get();
         self.value_steps_left
             .set((left / SHARE).max(VALUE_STEPS_MIN).min(left));
-        let verdict = evaluate::judge(self, schema, value);
+        let verdict = evaluate::validate(self, schema, value);
         if self.exhausted() {
             let (count, first) = self.unjudged.get();
             let first = first.or(Some(first_key(value)));

@@ -81,6 +81,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         let (old, new) = pair.both(key);
         let values = (pair.json(old), pair.json(new));
         pair.push(name(key), key, effect, String::new(), values);
+        if key == "x-limits" {
+            // Only gateways that validate requests enforce the limits.
+            pair.at_most(crate::checks::Level::Warn);
+        }
         if !is_assertion(key) {
             pair.at_most(crate::checks::Level::Info);
         }
@@ -101,7 +105,7 @@ pub(super) fn boolean(pair: &mut Pair<'_>) {
 fn is_assertion(key: &str) -> bool {
     matches!(
         key,
-        "multipleOf" | "dependencies" | "$ref" | "$dynamicRef" | "itemSchema"
+        "multipleOf" | "dependencies" | "$ref" | "$dynamicRef" | "itemSchema" | "x-limits"
     )
 }
 

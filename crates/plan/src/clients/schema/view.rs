@@ -1,13 +1,13 @@
-//! Plain form of a schema, without wrappers that have no effect: an `allOf` with one member,
-//! members of `allOf` that admit everything, and a `$ref` with only annotations beside it.
+//! Removes the wrappers of a schema that have no effect: an `allOf` with one member, members of
+//! `allOf` that admit everything, and a `$ref` with only annotations beside it.
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
 
-/// Maximum number of nested wrappers that are opened.
+/// Maximum number of nested wrappers that are removed.
 const DEPTH_MAX: usize = 16;
 
-/// The schema of a node in its plain form.
+/// Returns the schema of a node without its outer wrappers (see the module documentation).
 pub(super) fn of(joint: &Joint, node: &Value) -> Value {
     let mut at = node.clone();
     for _ in 0..DEPTH_MAX {
@@ -19,7 +19,7 @@ pub(super) fn of(joint: &Joint, node: &Value) -> Value {
     at
 }
 
-/// The schema without one wrapper. `None` if it has none.
+/// Removes the outermost wrapper from a schema. `None` if the schema has no wrapper.
 fn opened(joint: &Joint, schema: &Value) -> Option<Value> {
     let Value::Map(entries) = schema else {
         return None;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::ask::Answers;
 use crate::auth::jwt::json;
-use crate::auth::mtls::Presented;
+use crate::auth::mtls::PresentedCertificates;
 use crate::head::RequestHead;
 
 /// Certificate of `alice` in the table, as a value of `Client-Cert` (RFC 9440), and its thumbprint:
@@ -16,7 +16,7 @@ const NOW_S: u64 = 1_800_000_000;
 
 fn request<'r>(
     answers: &'r Answers,
-    shown: Option<(&'r Presented, Option<&'r [u8]>)>,
+    shown: Option<(&'r PresentedCertificates, Option<&'r [u8]>)>,
     unix_s: u64,
 ) -> TokenRequest<'r> {
     static HEAD: LazyLock<RequestHead> = LazyLock::new(|| RequestHead {
@@ -158,7 +158,7 @@ fn bound_token_needs_its_certificate_each_time() {
             false,
         ),
     ] {
-        let presented = Presented::new(None);
+        let presented = PresentedCertificates::new(None);
         let field = shown.then_some(field.as_bytes());
         let answers = Answers::default();
         let request = request(&answers, Some((&presented, field)), at_s);
@@ -184,7 +184,7 @@ fn example_of_rfc_8705_is_bound() {
     });
     let field = format!(":{OF_THE_RFC}:");
     for (unix_s, expected) in [(1_600_000_000, true), (1_700_000_000, false)] {
-        let presented = Presented::new(None);
+        let presented = PresentedCertificates::new(None);
         let answers = Answers::default();
         let request = request(&answers, Some((&presented, Some(field.as_bytes()))), unix_s);
         let found = check(binding, bound.as_ref(), None, &request);

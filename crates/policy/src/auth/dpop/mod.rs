@@ -40,8 +40,8 @@ mod verify;
 pub mod witness;
 
 pub use proof::Proof;
-pub use url::SeenUrl;
-pub use verify::{Proved, Verifier};
+pub use url::ClientUrl;
+pub use verify::{ValidProof, Verifier};
 
 use minicbor::{Decode, Encode};
 

@@ -41,7 +41,7 @@ impl Nonces {
     }
 
     /// Verifies a nonce that is valid for `lifetime_s` seconds.
-    pub(super) fn judge(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
+    pub(super) fn verify(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
         let bytes = URL_SAFE_NO_PAD.decode(nonce).ok();
         let Some(bytes) = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok()) else {
             return Age::Invalid;
@@ -91,9 +91,9 @@ mod tests {
             (NOW_S - 60, Age::Fresh),
             (NOW_S - 61, Age::Invalid),
         ] {
-            assert_eq!(own.judge(&nonce, at_s, 60), expected, "{at_s}");
+            assert_eq!(own.verify(&nonce, at_s, 60), expected, "{at_s}");
         }
-        assert_eq!(other.judge(&nonce, NOW_S, 60), Age::Invalid);
+        assert_eq!(other.verify(&nonce, NOW_S, 60), Age::Invalid);
         assert_ne!(own.make(NOW_S + 1), nonce);
     }
 
@@ -105,10 +105,10 @@ mod tests {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
             let changed = URL_SAFE_NO_PAD.encode(changed);
-            assert_eq!(own.judge(&changed, NOW_S, 60), Age::Invalid, "{at}");
+            assert_eq!(own.verify(&changed, NOW_S, 60), Age::Invalid, "{at}");
         }
         for other in ["", "x", "é", &own.make(NOW_S)[1..]] {
-            assert_eq!(own.judge(other, NOW_S, 60), Age::Invalid, "{other}");
+            assert_eq!(own.verify(other, NOW_S, 60), Age::Invalid, "{other}");
         }
     }
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 
-use super::{Checked, Proved, SeenUrl, Verifier, WINDOW_MS};
+use super::{Checked, ClientUrl, ValidProof, Verifier, WINDOW_MS};
 use crate::ask::Answers;
 use crate::auth::introspection::tests as asked;
 use crate::auth::jwt::tests::{OneSecret, PAIRS, token, verifier as jwt};
@@ -100,20 +100,20 @@ fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
 }
 
 /// Verifies a token with the proofs in a request head.
-fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Verification {
+fn verify(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Verification {
     let answers = Answers::default();
-    judge_with(verifier, token, (head, "api.example"), unix_s, &answers)
+    verify_answers(verifier, token, (head, "api.example"), unix_s, &answers)
 }
 
-fn judge_with(
+fn verify_answers(
     verifier: &Verifier,
     token: &[u8],
     (head, host): (&RequestHead, &str),
     unix_s: u64,
     answers: &Answers,
 ) -> Verification {
-    let seen = || SeenUrl::new("https", host, None, head.path().to_owned());
-    verifier.judge(
+    let seen = || ClientUrl::new("https", host, None, head.path().to_owned());
+    verifier.verify(
         token,
         &TokenRequest {
             unix_s,
@@ -131,7 +131,7 @@ fn judge_with(
 
 fn label(judged: &Verification) -> String {
     match judged {
-        Verification::Proved(..) => "ok".to_owned(),
+        Verification::ValidProof(..) => "ok".to_owned(),
         Verification::Valid(_) => panic!("a proof is always remembered"),
         Verification::Fault(reason) => format!("token {}", reason.label()),
         Verification::Unproved(reason) => reason.label().to_owned(),
@@ -187,7 +187,7 @@ fn proofs_of_the_table_are_judged() {
             _ => vec![&proof],
         };
         let head = head(Method::POST, "/a/~b?q=1", &proofs);
-        let found = label(&judge(verifier, &access, &head, NOW_S));
+        let found = label(&verify(verifier, &access, &head, NOW_S));
         if found != expected {
             wrong.push(format!("{case}: {found}, not {expected}"));
         }
@@ -217,22 +217,23 @@ fn example_of_the_rfc_is_verified() {
     };
     let verifier = settings.verifier(Arc::new(inner), &asked::Known).unwrap();
     let head = head(Method::GET, "/protectedresource", &[PROOF.as_bytes()]);
-    let judge =
-        |answers: &Answers, host, at_s| judge_with(&verifier, TOKEN, (&head, host), at_s, answers);
+    let result = |answers: &Answers, host, at_s| {
+        verify_answers(&verifier, TOKEN, (&head, host), at_s, answers)
+    };
     let host = "resource.example.org";
     let mut answers = Answers::default();
-    let Verification::Ask(effect) = judge(&answers, host, AT_S) else {
+    let Verification::Ask(effect) = result(&answers, host, AT_S) else {
         panic!("its issuer is asked");
     };
     let active = r#"{"active":true,"iss":"https://idp.example","aud":"orders","token_type":"DPoP","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}"#;
     answers.add(effect.id(), asked::active(active));
-    let Verification::Proved(_, proved) = judge(&answers, host, AT_S) else {
+    let Verification::ValidProof(_, proved) = result(&answers, host, AT_S) else {
         panic!("the proof is valid");
     };
     let expected = AT_S + WINDOW_MS / 1_000 + 1;
-    assert!(matches!(proved, Proved { ends_s, needs_nonce: false, .. } if ends_s == expected));
-    assert_eq!(label(&judge(&answers, "other.example", AT_S)), "url");
-    assert_eq!(label(&judge(&answers, host, AT_S + 61)), "age");
+    assert!(matches!(proved, ValidProof { ends_s, needs_nonce: false, .. } if ends_s == expected));
+    assert_eq!(label(&result(&answers, "other.example", AT_S)), "url");
+    assert_eq!(label(&result(&answers, host, AT_S + 61)), "age");
 }
 
 #[test]
@@ -250,13 +251,13 @@ fn nonce_is_renewed_before_it_ends() {
             jwk("p")
         );
         let proof = token([&header, &claims, "p", "-"]);
-        match judge(
+        match verify(
             &verifier,
             &access,
             &head(Method::POST, "/a", &[&proof]),
             at_s,
         ) {
-            Verification::Proved(_, proved) => Ok(proved.needs_nonce),
+            Verification::ValidProof(_, proved) => Ok(proved.needs_nonce),
             other => Err(label(&other)),
         }
     };
@@ -280,8 +281,8 @@ fn proof_is_known_by_its_key_and_id() {
             jwk("p")
         );
         let proof = token([&header, &claims, "p", "-"]);
-        match judge(&one, &access, &head(Method::POST, path, &[&proof]), NOW_S) {
-            Verification::Proved(_, proved) => proved.proof,
+        match verify(&one, &access, &head(Method::POST, path, &[&proof]), NOW_S) {
+            Verification::ValidProof(_, proved) => proved.proof,
             other => panic!("{}", label(&other)),
         }
     };

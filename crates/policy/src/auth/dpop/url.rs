@@ -6,7 +6,7 @@
 /// URL of a request as the client sees it: the URL at the listener, or the URL that a trusted proxy
 /// reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenUrl {
+pub struct ClientUrl {
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Host in lower case, in brackets for IPv6.
@@ -17,7 +17,7 @@ pub struct SeenUrl {
     pub path: String,
 }
 
-impl SeenUrl {
+impl ClientUrl {
     /// Creates a URL. `port` applies if `authority` contains no port. `path` must be normalised.
     /// None for an invalid authority.
     #[must_use]
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn urls_are_compared_without_query_and_default_port() {
-        let seen = |scheme, authority| SeenUrl::new(scheme, authority, None, "/a/b".to_owned());
+        let seen = |scheme, authority| ClientUrl::new(scheme, authority, None, "/a/b".to_owned());
         let secure = seen("https", "API.example").unwrap();
         let other = seen("http", "[::1]:8080").unwrap();
         let same = |path: &str| Some(path.replace("%61", "a"));
@@ -132,9 +132,9 @@ mod tests {
         ] {
             assert_eq!(url.is(htu, same), expected, "{htu}");
         }
-        let behind = SeenUrl::new("https", "h", Some(8443), "/a/b".to_owned()).unwrap();
+        let behind = ClientUrl::new("https", "h", Some(8443), "/a/b".to_owned()).unwrap();
         assert!(behind.is("https://h:8443/a/b", same));
         assert!(!behind.is("https://h/a/b", same));
-        assert_eq!(SeenUrl::new("https", "a b", None, "/".to_owned()), None);
+        assert_eq!(ClientUrl::new("https", "a b", None, "/".to_owned()), None);
     }
 }

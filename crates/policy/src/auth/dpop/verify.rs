@@ -37,7 +37,7 @@ pub struct Verifier {
 
 /// Valid proof, to be stored so that it is not accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proved {
+pub struct ValidProof {
     /// Hash of the key's thumbprint and the proof's `jti`.
     pub proof: [u8; 16],
     /// Time from which the proof is too old (Unix time, seconds).
@@ -105,7 +105,7 @@ impl Verifier {
     }
 
     /// Verifies a token and the proof in the request.
-    pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
+    pub(in crate::auth) fn verify(&self, token: &[u8], request: &TokenRequest<'_>) -> Verification {
         #[cfg(feature = "author")]
         if self.takes_witnesses
             && let Some(shown) = super::witness::Shown::of(request.head)
@@ -124,7 +124,7 @@ impl Verifier {
         self.bound(token, request, &key, |_| {
             let needs_nonce = self.check_signed(&proof, request.unix_s)?;
             let lasts_ms = proof.issued_ms.saturating_add(self.settings.window_ms);
-            Ok(Some(Proved {
+            Ok(Some(ValidProof {
                 proof: proof.hash(&key),
                 ends_s: lasts_ms.div_ceil(1_000).saturating_add(1),
                 key,
@@ -140,9 +140,9 @@ impl Verifier {
         token: &[u8],
         request: &TokenRequest<'_>,
         key: &[u8; 32],
-        rest: impl FnOnce(&Identity) -> Result<Option<Proved>, Reason>,
+        rest: impl FnOnce(&Identity) -> Result<Option<ValidProof>, Reason>,
     ) -> Verification {
-        let identity = match self.token.judge_unbound(token, request) {
+        let identity = match self.token.verify_unbound(token, request) {
             Verification::Valid(identity) => identity,
             judged => return judged,
         };
@@ -154,7 +154,7 @@ impl Verifier {
             return Verification::Fault(reason);
         }
         match rest(&identity) {
-            Ok(Some(proved)) => Verification::Proved(identity, proved),
+            Ok(Some(proved)) => Verification::ValidProof(identity, proved),
             Ok(None) => Verification::Valid(identity),
             Err(reason) => Verification::Unproved(reason),
         }
@@ -203,7 +203,7 @@ impl Verifier {
         let lifetime_s = self.settings.window_ms.div_ceil(1_000);
         let judged = proof
             .nonce()
-            .map(|nonce| self.with_nonces(|nonces| nonces.judge(nonce, unix_s, lifetime_s)));
+            .map(|nonce| self.with_nonces(|nonces| nonces.verify(nonce, unix_s, lifetime_s)));
         match judged {
             Some(Age::Fresh) => Ok(false),
             Some(Age::Ageing) => Ok(true),

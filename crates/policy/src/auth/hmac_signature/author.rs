@@ -21,7 +21,7 @@ pub static SHAPE: Object = Object {
         Field::required(
             "secrets",
             Shape::Map(&Shape::Secret),
-            "Secrets by the key id that the signature names, each at least as long as the hash: 32 or 64 bytes. The caller is the consumer with the name of the key id, if there is one.",
+            "Secrets by the key id in the signature, each at least as long as the hash: 32 or 64 bytes. The caller is the consumer with the name of the key id, if there is one.",
         ),
         Field::optional(
             "algorithms",

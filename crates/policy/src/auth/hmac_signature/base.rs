@@ -24,7 +24,7 @@ use sfv::{BareItem, FieldType as _, InnerList, Item, List, ListEntry, Parameters
 
 use super::structured::{combined, dictionary, item, list};
 use super::{CONTENT_DIGEST, FIELD, INPUT, Reason};
-use crate::auth::dpop::SeenUrl;
+use crate::auth::dpop::ClientUrl;
 use crate::head::RequestHead;
 
 /// Maximum number of covered components.
@@ -56,7 +56,7 @@ pub struct Message<'m> {
     /// Target as the client sent it.
     pub(super) target: &'m PathAndQuery,
     /// URL of the request as the client sees it. None if it is not known.
-    url: Option<SeenUrl>,
+    url: Option<ClientUrl>,
 }
 
 impl<'m> Message<'m> {
@@ -66,7 +66,7 @@ impl<'m> Message<'m> {
     pub fn new(
         head: &'m RequestHead,
         received: Option<&'m PathAndQuery>,
-        url: Option<SeenUrl>,
+        url: Option<ClientUrl>,
     ) -> Self {
         Self {
             head,
@@ -222,7 +222,7 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
-    /// Value of the query parameter that the component parameter `name` names. The query parameter
+    /// Value of the query parameter named by the component parameter `name`. The query parameter
     /// must occur once.
     fn parameter(&self, params: &Parameters) -> Result<String, Reason> {
         let wanted = match params.get("name") {
@@ -300,7 +300,7 @@ fn name(item: &Item) -> Result<&str, Reason> {
 }
 
 /// Host, and the port unless it is the default of the scheme (RFC 9110 §4.2.3).
-fn authority(url: &SeenUrl) -> String {
+fn authority(url: &ClientUrl) -> String {
     let usual = if url.scheme == "https" { 443 } else { 80 };
     match url.port == usual {
         true => url.host.clone(),

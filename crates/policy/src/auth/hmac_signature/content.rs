@@ -9,21 +9,21 @@ use sfv::{BareItem, ListEntry};
 
 use super::{Reason, structured};
 
-/// Content that a signature allows.
+/// Request content that a verified signature permits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// No content, because the signature covers no digest.
+    /// The content must be empty, because the signature covers no digest of it.
     Empty,
-    /// Content with all of these digests. At least one digest is present.
+    /// The content must have all of these digests. At least one digest is present.
     Digests {
         /// SHA-256 of the content.
         sha256: Option<[u8; 32]>,
         /// SHA-512 of the content.
         sha512: Option<[u8; 64]>,
     },
-    /// Content with this MD5 (RFC 1864), in the styles `aliyun` and `tencent`. MD5 is weak: an
-    /// attacker who chooses the content that a client signs can make other content with the same
-    /// digest.
+    /// The content must have this MD5 (RFC 1864), in the styles `aliyun` and `tencent`. MD5 is
+    /// weak: an attacker who chooses the content that a client signs can make other content with
+    /// the same digest.
     Md5([u8; 16]),
 }
 

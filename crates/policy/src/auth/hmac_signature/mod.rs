@@ -320,7 +320,7 @@ impl Checked {
     /// Value of `Accept-Signature` (RFC 9421 §5.1): the components that clients should sign. None
     /// for the styles `aliyun` and `tencent`.
     #[must_use]
-    pub fn wanted(&self) -> Option<String> {
+    pub fn accept_signature(&self) -> Option<String> {
         if self.style != Style::Rfc9421 {
             return None;
         }

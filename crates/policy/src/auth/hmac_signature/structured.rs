@@ -78,9 +78,9 @@ fn within(value: &[u8]) -> Result<Parser<'_>, Reason> {
     }
 }
 
-/// Returns `read` if it has all parts that the parser found. `parts` is the number of parts in
-/// `read`; `written` is the number of parts that the parser found. `parts` is smaller if the field
-/// has a name twice, because the later part replaces the earlier one.
+/// Refuses a field with a duplicate name. `read` is the parsed field with `parts` parts; `written`
+/// is the number of parts in the text. If a name occurs twice, the later part replaces the earlier
+/// one, so `parts` is less than `written`.
 fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     match parts == written.0.get() {
         true => Ok(read),

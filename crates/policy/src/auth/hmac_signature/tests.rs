@@ -13,7 +13,7 @@ use super::input::Input;
 use super::structured::dictionary;
 use super::{Algorithm, COMPONENTS, Checked, Content, FIELD, Signed, Style, Verifier, WINDOW_MS};
 use crate::ask::Answers;
-use crate::auth::dpop::SeenUrl;
+use crate::auth::dpop::ClientUrl;
 use crate::auth::jwt::Verification;
 use crate::auth::place::FoundCredential;
 use crate::auth::token::TokenRequest;
@@ -43,7 +43,7 @@ impl Secrets for Named {
         form: Form,
     ) -> Result<Arc<SecretCell>, SecretUnavailable> {
         let SecretRef::Env(name) = reference else {
-            panic!("{reference} is no variable");
+            panic!("{reference} is not a variable");
         };
         let value = secret(name);
         assert!(form.fits(&value), "{name}");
@@ -110,7 +110,7 @@ fn signature_bases_are_those_of_the_rfc() {
     let all = written(EXAMPLES);
     assert!(all.len() >= 15, "{}", all.len());
     for one in all {
-        let url = SeenUrl::new(one.scheme, &one.head.host, None, one.head.path().into());
+        let url = ClientUrl::new(one.scheme, &one.head.host, None, one.head.path().into());
         let bases = Message::new(&one.head, None, url).bases();
         let bases = bases.unwrap_or_else(|reason| panic!("{}: {reason:?}", one.name));
         let [(base, _)] = &bases[..] else {
@@ -156,16 +156,16 @@ fn verifier(words: &[&str]) -> Verifier {
     checked(words).verifier(&Named).unwrap()
 }
 
-fn judge(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
+fn verify(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     let answers = Answers::default();
     let head = &one.head;
-    let seen = || SeenUrl::new(one.scheme, &head.host, None, head.path().to_owned());
+    let seen = || ClientUrl::new(one.scheme, &head.host, None, head.path().to_owned());
     let held = verifier.style().place().find(head);
     let credential = match &held {
         FoundCredential::One(credential) => credential,
         _ => &Cow::Borrowed(&b""[..]),
     };
-    verifier.judge(
+    verifier.verify(
         credential,
         &TokenRequest {
             unix_s: now_s,
@@ -233,7 +233,7 @@ fn signatures_are_judged_as_in_the_table() {
         sign(&mut one);
         let at = one.words.iter().find_map(|word| word.strip_prefix("at="));
         let now_s = at.map_or(NOW_S, |at| at.parse().unwrap());
-        let judged = judge(&verifier(&one.words), &one, now_s);
+        let judged = verify(&verifier(&one.words), &one, now_s);
         assert_eq!(
             label(&judged).replace(' ', "_"),
             one.words[0],
@@ -260,7 +260,7 @@ fn used(name: &str) -> Signed {
     let mut all = written(REQUESTS).into_iter();
     let mut one = all.find(|one| one.name == name).unwrap();
     sign(&mut one);
-    match judge(&verifier(&one.words), &one, NOW_S) {
+    match verify(&verifier(&one.words), &one, NOW_S) {
         Verification::Signed(_, signed) => signed,
         other => panic!("{other:?}"),
     }
@@ -295,14 +295,14 @@ fn secrets_and_digests_are_never_printed() {
 #[test]
 fn accept_signature_lists_the_wanted_components() {
     assert_eq!(
-        checked(&[]).wanted().as_deref(),
+        checked(&[]).accept_signature().as_deref(),
         Some(
             r#"sig=("@authority" "@method" "@target-uri" "content-digest");created;alg="hmac-sha256""#
         )
     );
     let other = checked(&["both", "no-digest", r#"covers=@query-param;name="a",date"#]);
     assert_eq!(
-        other.wanted().as_deref(),
+        other.accept_signature().as_deref(),
         Some(r#"sig=("@query-param";name="a" "date");created"#)
     );
 }

@@ -126,7 +126,7 @@ impl Verifier {
     }
 
     /// Verifies the signature of a request.
-    pub(in crate::auth) fn judge(
+    pub(in crate::auth) fn verify(
         &self,
         credential: &[u8],
         request: &TokenRequest<'_>,
@@ -195,7 +195,7 @@ impl Verifier {
         Ok((Arc::clone(&key.identity), Signed { used, content }))
     }
 
-    /// Algorithm of a signature: the algorithm that the signature names, otherwise the only allowed
+    /// Algorithm of a signature: the algorithm named in the signature, otherwise the only allowed
     /// one.
     fn algorithm(&self, claim: &Claim) -> Result<Algorithm, Reason> {
         let allowed = &self.settings.algorithms;

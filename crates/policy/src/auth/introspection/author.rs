@@ -1,10 +1,11 @@
 //! Shape and checks of `kind: introspection` settings.
 
-use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
-use super::Checked;
+use super::{Checked, SignedAnswers};
 use crate::auth::binding::author as binding;
+use crate::auth::jwt::Algorithm;
 use crate::auth::jwt::author::TOKEN_BYTES_MAX;
 use crate::forms;
 use crate::secret::SecretRef;
@@ -99,11 +100,58 @@ caller is not a consumer.",
             Shape::Form(&forms::HTTPS_URL),
             "URL of the resource's metadata (RFC 9728 §5.1), from which clients learn where to get tokens; every challenge names it. Default: none.",
         ),
+        Field::optional(
+            "signed",
+            Shape::Several(&Shape::Word(Algorithm::NAMES)),
+            "Algorithms that answers must be signed with (RFC 9701); `issuer` is needed then. Default: answers are unsigned.",
+        ),
+        Field::optional(
+            "jwks_url",
+            Shape::Form(&forms::HTTPS_URL),
+            "With `signed`: URL of the keys, which gwd fetches. Default: the URL in the issuer's metadata.",
+        ),
         binding::BINDING,
         binding::HEADER,
     ],
-    rules: &[Rule::Holds(check_amounts)],
+    rules: &[Rule::Holds(check_amounts), Rule::Holds(check_signed)],
 };
+
+/// Checks the settings of signed answers: keys can be found, and no algorithm has a shared secret.
+fn check_signed(node: NodeRef<'_>, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let Some(signed) = get("signed") else {
+        if let Some(url) = get("jwks_url") {
+            let message = "`jwks_url` has no effect without `signed`";
+            let finding = Diagnostic::new(&BAD_VALUE, url.span(), message);
+            sink.push(finding.help("add `signed: [ES256]`, or remove `jwks_url`"));
+        }
+        return;
+    };
+    for algorithm in signed.items() {
+        let text = algorithm.scalar_text().unwrap_or_default();
+        if text.starts_with("HS") {
+            let message = "answers are checked with the issuer's public keys";
+            let finding = Diagnostic::new(&BAD_VALUE, algorithm.span(), message);
+            sink.push(finding.help("list an algorithm of key pairs, such as `ES256` or `RS256`"));
+        }
+    }
+    let issuer = get("issuer").and_then(NodeRef::scalar_text);
+    let Some(issuer) = issuer else {
+        let message = "signed answers need `issuer`, which they must name";
+        let finding = Diagnostic::new(&MISSING_KEY, signed.span(), message);
+        sink.push(finding.help("add `issuer`: the value of `iss`"));
+        return;
+    };
+    let has_metadata = (forms::HTTPS_URL.fits)(issuer) && !issuer.contains('?');
+    if get("jwks_url").is_none() && !has_metadata {
+        let message = format!(
+            "the keys of `{}` cannot be discovered: the issuer is not a URL with metadata",
+            issuer.escape_debug()
+        );
+        let finding = Diagnostic::new(&MISSING_KEY, signed.span(), message);
+        sink.push(finding.help("add `jwks_url`: the URL of the keys"));
+    }
+}
 
 fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     let mut refuse = |wrong: Option<NodeRef<'_>>, message: &str, help: &str| {
@@ -153,7 +201,17 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         all
     };
     let time = |key: &str| get(key).and_then(|node| read::duration_ms(node).ok());
+    let mut algorithms: Vec<Algorithm> = texts("signed")
+        .iter()
+        .filter_map(|one| Algorithm::of(one))
+        .collect();
+    algorithms.sort();
+    algorithms.dedup();
     Some(Checked {
+        signed: get("signed").map(|_| SignedAnswers {
+            algorithms,
+            jwks_url: text("jwks_url"),
+        }),
         url: text("url")?,
         client_id: text("client_id")?,
         client_secret: SecretRef::parse(get("client_secret")?.as_str()?).ok()?,

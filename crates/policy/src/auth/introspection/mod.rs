@@ -6,7 +6,7 @@
 //! ```
 //! The endpoint says whether a token is active, and to whom it belongs. Requests with the same
 //! token share one request to the endpoint. The verifier checks its answer and caches it. Tokens
-//! are sent in the body of a POST over TLS, never in a URL.
+//! are sent in the body of a POST over TLS, never in a URL. Answers may be signed (RFC 9701).
 
 #[cfg(feature = "author")]
 pub mod author;
@@ -21,8 +21,9 @@ pub(in crate::auth) use verify::form;
 use minicbor::{Decode, Encode};
 
 use crate::auth::binding::Binding;
-use crate::auth::jwt::{GROUPS_CLAIM, SCOPE_CLAIM, TOKEN_BYTES};
+use crate::auth::jwt::{self, Algorithm, GROUPS_CLAIM, KeySource, SCOPE_CLAIM, TOKEN_BYTES};
 use crate::declared::{Scalar, Settings, Value};
+use crate::key_cell::Remote;
 use crate::secret::SecretRef;
 
 /// Default of `timeout`, in milliseconds.
@@ -33,6 +34,9 @@ pub const CACHE_MS: u64 = 60_000;
 pub const CACHE_INACTIVE_MS: u64 = 5_000;
 /// Default of `stale_for`, in milliseconds: 10 minutes.
 pub const STALE_FOR_MS: u64 = 600_000;
+
+/// Maximum length of an answer, in bytes: 64 KiB.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Settings of a verifier by token introspection, in the bundle. Lists are sorted. `None` stands
 /// for the default.
@@ -71,12 +75,27 @@ pub struct Checked {
     groups_claim: Option<String>,
     #[n(14)]
     token_bytes: Option<u64>,
-    /// Treatment of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to certificates. None: such tokens are refused.
     #[n(15)]
     binding: Option<Binding>,
     /// URL of the metadata of the protected resource (RFC 9728), for challenges.
     #[n(16)]
     resource_metadata: Option<String>,
+    /// Settings of signed answers (RFC 9701). None: answers are unsigned JSON.
+    #[n(17)]
+    signed: Option<SignedAnswers>,
+}
+
+/// Settings of signed answers (RFC 9701).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SignedAnswers {
+    /// Allowed algorithms of the signature, sorted.
+    #[n(0)]
+    algorithms: Vec<Algorithm>,
+    /// URL of the keys. None: the URL named in the issuer's metadata.
+    #[n(1)]
+    jwks_url: Option<String>,
 }
 
 impl Checked {
@@ -127,10 +146,40 @@ impl Checked {
         if let Some(url) = &self.resource_metadata {
             all = all.with(&["resource_metadata"], text(url));
         }
+        if let Some(signed) = &self.signed {
+            let names = signed.algorithms.iter().map(|one| one.name().to_owned());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            all = all.with(&["signed"], set(&names));
+            if let Some(url) = &signed.jwks_url {
+                all = all.with(&["jwks_url"], text(url));
+            }
+        }
         match self.binding {
             Some(binding) => binding.add_to(all),
             None => all,
         }
+    }
+
+    /// Settings of the verifier of signed answers. None: answers are unsigned.
+    #[must_use]
+    pub fn answers(&self) -> Option<jwt::Checked> {
+        let signed = self.signed.as_ref()?;
+        let keys = signed.jwks_url.clone();
+        Some(jwt::Checked::of_answers(
+            // gwc requires an issuer. Without one, every answer would be refused.
+            self.issuer.clone().unwrap_or_default(),
+            self.client_id.clone(),
+            signed.algorithms.clone(),
+            keys.map_or(KeySource::Discovered, KeySource::Url),
+            ANSWER_BYTES_MAX as u64,
+        ))
+    }
+
+    /// Source of the keys of signed answers, which gwd fetches. None: answers are unsigned.
+    #[must_use]
+    pub fn remote(&self) -> Option<Remote> {
+        self.answers()?.remote()
     }
 
     /// URL of the metadata of the protected resource (RFC 9728).
@@ -138,7 +187,7 @@ impl Checked {
         self.resource_metadata.as_deref()
     }
 
-    /// Treatment of tokens bound to certificates.
+    /// Handling of tokens bound to certificates.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding

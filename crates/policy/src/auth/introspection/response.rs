@@ -1,27 +1,66 @@
-//! Answers of an introspection endpoint (RFC 7662 §2.2).
+//! Answers of an introspection endpoint (RFC 7662 §2.2), and signed ones (RFC 9701 §5).
 //!
 //! | Answer | Meaning |
 //! |---|---|
 //! | status 200, JSON object, `active: true` | the token is active; the members describe it |
 //! | status 200, JSON object, `active: false` | the token is not active |
 //! | anything else | there is no answer: an outage |
+//!
+//! A signed answer is a JWT whose claim `token_introspection` is this object. If answers must be
+//! signed, an unsigned one is an outage. `exp` and `nbf` of the JWT are checked if they are present
+//! (RFC 7519 §4.1), with the leeway of the verifier of signed answers.
 
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
-use crate::ask::{Answered, Kept};
+use crate::ask::{AnswerVerifier, Answered, Kept, Use};
 use crate::auth::jwt::json::{self, Json, Object};
+use crate::auth::jwt::verify::milliseconds;
+use crate::auth::jwt::{self, ANSWER_TYPE};
 
-/// Parses an answer: true if the token is active, with the members of the JSON object. `None` for
-/// an unusable response.
+/// Maximum difference between `iat` of a signed answer and the time of its arrival, in
+/// milliseconds.
+const AGE_MAX_MS: u64 = 60_000;
+
+/// Parses an unsigned answer: true if the token is active, with the members of the JSON object.
+/// `None` for an unusable response.
 pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
-    let kind = answered.headers.get(CONTENT_TYPE);
-    let kind = kind.and_then(|value| value.to_str().ok())?;
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if answered.status != StatusCode::OK || !essence.eq_ignore_ascii_case("application/json") {
+    is_of_type(answered, "json").then_some(())?;
+    with_state(json::object(&answered.body).ok()?)
+}
+
+/// Text of a signed answer. `None` for another response.
+pub(super) fn signed_text(answered: &Answered) -> Option<&[u8]> {
+    is_of_type(answered, ANSWER_TYPE).then_some(&answered.body[..])
+}
+
+/// Parses the claims of a signed answer, whose signature is verified: true if the token is active,
+/// with the members of `token_introspection`. `None` if the object is absent, or if the answer was
+/// not made when it arrived.
+pub(super) fn read_claims(claims: &Object, answered: &Answered) -> Option<(bool, Object)> {
+    let made_ms = milliseconds(claims.get("iat")?).ok()?;
+    let arrived_ms = answered.unix_s.saturating_mul(1_000);
+    if made_ms.abs_diff(arrived_ms) > AGE_MAX_MS {
         return None;
     }
-    let members = json::object(&answered.body).ok()?;
+    match claims.get("token_introspection") {
+        Some(Json::Object(members)) => with_state(members.clone()),
+        _ => None,
+    }
+}
+
+fn is_of_type(answered: &Answered, subtype: &str) -> bool {
+    let kind = answered.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    let essence = essence.and_then(|essence| essence.split_once('/'));
+    let is_same = essence.is_some_and(|(kind, own)| {
+        kind.eq_ignore_ascii_case("application") && own.eq_ignore_ascii_case(subtype)
+    });
+    answered.status == StatusCode::OK && is_same
+}
+
+fn with_state(members: Object) -> Option<(bool, Object)> {
     match members.get("active") {
         Some(Json::Bool(active)) => Some((*active, members)),
         _ => None,
@@ -31,10 +70,39 @@ pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
 /// Kind under which an answer is cached: admitting if the token is active, otherwise refusing.
 /// `None` for an unusable response.
 pub(super) fn kind(answered: &Answered) -> Option<Kept> {
-    read(answered).map(|(active, _)| match active {
+    read(answered).map(|(active, _)| kept(active))
+}
+
+/// Signed answers of the endpoint (RFC 9701). The signature is verified before an answer changes the
+/// cache. An answer that no known key fits is not cached: the request that reads it fetches the keys.
+impl AnswerVerifier for jwt::Verifier {
+    fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use {
+        let Some(text) = signed_text(answered) else {
+            return Use::Unusable;
+        };
+        let claims = match self.verified_answer(text, answered.unix_s) {
+            Ok(claims) => claims,
+            Err(jwt::Reason::Key | jwt::Reason::Keys) => return Use::Once,
+            Err(_) => return Use::Unusable,
+        };
+        let Some((active, _)) = read_claims(&claims, answered) else {
+            return Use::Unusable;
+        };
+        let kind = kept(active);
+        let until_ms = answered.unix_s.saturating_mul(1_000);
+        let until_ms = until_ms.saturating_add(times_ms[kind as usize]);
+        match claims.get("exp").map(milliseconds) {
+            Some(Ok(ends_ms)) if ends_ms < until_ms => Use::Once,
+            Some(_) | None => Use::Keep(kind),
+        }
+    }
+}
+
+fn kept(active: bool) -> Kept {
+    match active {
         true => Kept::Admits,
         false => Kept::Refuses,
-    })
+    }
 }
 
 /// True if the members describe an access token: a bearer token, or a token that is bound to a key

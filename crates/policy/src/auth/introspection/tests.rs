@@ -14,6 +14,8 @@ use crate::auth::binding::tests::as_bearer;
 use crate::auth::jwt::{Identity, Reason, TokenCache, Verification};
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 
+mod signed;
+
 const NOW_S: u64 = 1_800_000_000;
 const TOKEN: &[u8] = b"2YotnFZFEjr1zCsicMWpAA";
 const ACTIVE: &str = r#"{"active":true,"iss":"https://idp.example","aud":"orders","sub":"alice","client_id":"app","scope":"read write","groups":["staff"],"tenant":"t-1"}"#;
@@ -46,6 +48,7 @@ pub(in crate::auth) fn checked() -> Checked {
         token_bytes: None,
         binding: None,
         resource_metadata: None,
+        signed: None,
     }
 }
 

@@ -11,22 +11,23 @@ use http::{HeaderMap, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{CACHE_INACTIVE_MS, CACHE_MS, Checked, STALE_FOR_MS, TIMEOUT_MS, response};
-use crate::ask::{Answer, Answers, AskId, Asker, Call, Effect, Keep};
+use super::{
+    ANSWER_BYTES_MAX, CACHE_INACTIVE_MS, CACHE_MS, Checked, STALE_FOR_MS, TIMEOUT_MS, response,
+};
+use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, KindOf};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::jwt::identity::{key, single};
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::verify::{milliseconds, name, words};
 use crate::auth::jwt::{
-    GROUPS_CLAIM, Identity, Reason, TOKEN_BYTES, TokenCache, Verification, signed_part,
+    self, GROUPS_CLAIM, Identity, Reason, TOKEN_BYTES, TokenCache, Verification, signed_part,
 };
 use crate::endpoint::Endpoint;
+use crate::key_cell::KeyCell;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
 /// Allowed clock difference for `nbf` and `iat`, in milliseconds.
 const LEEWAY_MS: u64 = 60_000;
-/// Maximum length of an answer, in bytes: 64 KiB.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Verifier that sends each token to an introspection endpoint.
 pub struct Verifier {
@@ -36,6 +37,8 @@ pub struct Verifier {
     upstream: Arc<str>,
     target: PathAndQuery,
     secret: Arc<SecretCell>,
+    /// Verifier of signed answers. None: answers are unsigned.
+    answers: Option<Arc<jwt::Verifier>>,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
 }
@@ -63,6 +66,10 @@ impl Checked {
             upstream: endpoint.map_or_else(String::new, |one| one.origin).into(),
             target,
             secret: secrets.cell(&self.client_secret, Form::FieldValue)?,
+            answers: match self.answers() {
+                Some(answers) => Some(Arc::new(answers.verifier(secrets)?)),
+                None => None,
+            },
             settings: self.clone(),
             #[cfg(feature = "author")]
             takes_witnesses: secrets.takes_witnesses(),
@@ -71,7 +78,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Treatment of tokens bound to certificates.
+    /// Handling of tokens bound to certificates.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -122,26 +129,72 @@ impl Verifier {
         if self.takes_witnesses && answered.body.is_empty() {
             return judged(self.assumed(answered, token, unix_s));
         }
-        let members = match response::read(answered) {
-            Some((true, members)) => members,
-            Some((false, _)) => return Verification::Fault(Reason::Inactive),
-            None => return Verification::Fault(Reason::Unusable),
+        let (members, answer_ends_s) = match self.read(answered, unix_s, answers) {
+            Ok((true, members, ends_s)) => (members, ends_s),
+            Ok((false, ..)) => return Verification::Fault(Reason::Inactive),
+            Err(judged) => return *judged,
         };
         let identity = match self.check(token, &members, unix_s) {
             Ok(identity) => Arc::new(identity),
             Err(reason) => return Verification::Fault(reason),
         };
         let cache_ms = self.settings.cache_ms.unwrap_or(CACHE_MS);
-        let until_s = (answered.unix_s + cache_ms / 1_000).min(identity.ends_s);
+        let until_s = answered.unix_s + cache_ms / 1_000;
+        let until_s = until_s.min(identity.ends_s).min(answer_ends_s);
         // Do not cache an answer that is too old, or that lies in the future because the clock went
         // back.
         if let Some(cache) = cache
             && (answered.unix_s..until_s).contains(&unix_s)
         {
-            let bytes = token.len() + answered.body.len();
-            cache.keep(cached_as, &identity, bytes, answered.unix_s..until_s);
+            cache.keep(
+                cached_as,
+                &identity,
+                identity.bytes(),
+                answered.unix_s..until_s,
+            );
         }
         Verification::Valid(identity)
+    }
+
+    /// Reads the answer of the endpoint: true if the token is active, with the members about it and
+    /// the end of the answer (Unix time, seconds). If answers are signed, verifies the signature
+    /// first.
+    ///
+    /// # Errors
+    /// The reason why the answer cannot be used, or the question that fetches the keys.
+    fn read(
+        &self,
+        answered: &Answered,
+        unix_s: u64,
+        answers: &Answers,
+    ) -> Result<(bool, Object, u64), Box<Verification>> {
+        let unusable = || Box::new(Verification::Fault(Reason::Unusable));
+        let Some(verifier) = &self.answers else {
+            let read = response::read(answered);
+            return read
+                .map(|(active, members)| (active, members, u64::MAX))
+                .ok_or_else(unusable);
+        };
+        let text = response::signed_text(answered).ok_or_else(unusable)?;
+        let claims = verifier.judge_answer(text, unix_s, answers);
+        let claims = claims.map_err(|judged| match *judged {
+            // Other reasons are about tokens, and this is a fault of the endpoint.
+            Verification::Fault(reason) if reason != Reason::Keys => unusable(),
+            _ => judged,
+        })?;
+        let (active, members) = response::read_claims(&claims, answered).ok_or_else(unusable)?;
+        let ends_ms = claims.get("exp").and_then(|ends| milliseconds(ends).ok());
+        Ok((
+            active,
+            members,
+            ends_ms.map_or(u64::MAX, |ends| ends / 1_000),
+        ))
+    }
+
+    /// Cell with the keys of signed answers. None if answers are unsigned.
+    #[must_use]
+    pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
+        self.answers.as_ref().and_then(|answers| answers.key_cell())
     }
 
     /// Checks a token before it is sent to the endpoint: its length and characters (RFC 6750 §2.1)
@@ -176,6 +229,10 @@ impl Verifier {
             return Verification::Fault(Reason::Introspection);
         };
         authorization.set_sensitive(true);
+        let accepted = match self.answers {
+            Some(_) => "application/token-introspection+jwt",
+            None => "application/json",
+        };
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         let body = format!("token={}&token_type_hint=access_token", form(token));
         Verification::Ask(Box::new(Effect::Http(Box::new(Call {
@@ -185,7 +242,7 @@ impl Verifier {
             method: Method::POST,
             target: self.target.clone(),
             headers: HeaderMap::from_iter([
-                (ACCEPT, HeaderValue::from_static("application/json")),
+                (ACCEPT, HeaderValue::from_static(accepted)),
                 (USER_AGENT, HeaderValue::from_static("gwd")),
                 (AUTHORIZATION, authorization),
                 (CONTENT_TYPE, kind),
@@ -205,7 +262,10 @@ impl Verifier {
         Keep {
             times_ms: [settings.cache_ms.unwrap_or(CACHE_MS), inactive_ms],
             stale_ms: if settings.cached { stale_ms } else { 0 },
-            kind: response::kind,
+            kind: match &self.answers {
+                Some(verifier) => KindOf::Signed(Arc::<jwt::Verifier>::clone(verifier)),
+                None => KindOf::Unsigned(response::kind),
+            },
         }
     }
 
@@ -271,7 +331,7 @@ impl Verifier {
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
-        let asked = header.get(crate::auth::jwt::witness::ASKED)?.texts()?;
+        let asked = header.get(jwt::witness::ASKED)?.texts()?;
         let own = self.settings.witness_key();
         asked.contains(&own.as_str()).then_some(claims)
     }
@@ -280,12 +340,7 @@ impl Verifier {
     /// active, any other that it is inactive. Claims are taken from the token if it is a JWT; other
     /// tokens have no claims.
     #[cfg(feature = "author")]
-    fn assumed(
-        &self,
-        answered: &crate::ask::Answered,
-        token: &[u8],
-        unix_s: u64,
-    ) -> Result<Identity, Reason> {
+    fn assumed(&self, answered: &Answered, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
         if !answered.status.is_success() {
             return Err(Reason::Inactive);
         }
@@ -304,9 +359,10 @@ fn judged(result: Result<Identity, Reason>) -> Verification {
     }
 }
 
-/// Checks the times of an answer. Returns the time from which the token is refused (Unix time,
-/// seconds). `exp` has no leeway, because the endpoint knows the end of the token. `nbf` and `iat`
-/// have leeway, so that a small clock difference does not invalidate new tokens.
+/// Checks `exp`, `nbf` and `iat` of an endpoint's answer. Returns the Unix time in seconds from
+/// which the token is refused. `exp` has no leeway, because the endpoint knows when the token
+/// expires. `nbf` and `iat` have leeway, so that a small clock difference does not invalidate new
+/// tokens.
 fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     let now_ms = unix_s.saturating_mul(1_000);
     let time = |name| match members.get(name) {

@@ -12,6 +12,9 @@ macro_rules! algorithms {
         }
 
         impl Algorithm {
+            /// All algorithms.
+            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+
             /// Names of all algorithms, as in `alg`.
             pub const NAMES: &[&str] = &[$($text),*];
 

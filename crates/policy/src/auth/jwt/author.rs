@@ -34,7 +34,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "jwks_url",
             Shape::Form(&forms::HTTPS_URL),
-            "URL of the key set, which gwd fetches. Default: the URL that the issuer's metadata names, if no keys are written.",
+            "URL of the key set, which gwd fetches. Default: the URL in the issuer's metadata, if no keys are written.",
         ),
         Field::optional(
             "stale_for",

@@ -6,6 +6,10 @@
 //! that are signed with a shared secret are not cached: verifying them costs no more than a
 //! look-up, and the secret can change.
 //!
+//! While most cached tokens are not used again, a new token is cached at its second verification
+//! ([`TokenCache::keep_repeated`]). Tokens that occur once then displace no others, and cost no
+//! insertion and removal.
+//!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an
 //! unknown key, are not in it.
@@ -20,8 +24,16 @@ use super::Identity;
 /// Maximum size of a cache, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 
-/// Estimated size of an entry without its claims, in bytes.
-const ENTRY_BYTES: usize = 512;
+/// Estimated size of an entry without its identity, in bytes: key, times and place in the map.
+const ENTRY_BYTES: usize = 128;
+
+/// The cache is crowded if fewer than one entry in this number was found again while the young
+/// generation filled.
+const CROWDED_SHARE: usize = 4;
+
+/// Number of tokens whose verification is remembered while the cache is crowded. If it were near the
+/// number of cached tokens, tokens that take turns would displace each other.
+const VERIFIED_MAX: usize = 1_024;
 
 /// Time for which a token with a wrong signature is refused without a verification, in seconds.
 const REFUSED_S: u64 = 10;
@@ -41,6 +53,26 @@ pub struct TokenCache {
     refused: RefCell<[BTreeMap<[u8; 32], u64>; 2]>,
     hits: Cell<u64>,
     misses: Cell<u64>,
+    /// Entries found since the young generation was empty.
+    found: Cell<usize>,
+    is_crowded: Cell<bool>,
+    /// Part of the hash of the tokens that were verified last, by another part of the hash. Empty
+    /// until the cache is crowded.
+    verified: RefCell<Vec<u32>>,
+    /// Size at the last report, and entries removed since then.
+    reported: Cell<(usize, usize)>,
+    evicted: Cell<u64>,
+}
+
+/// Changes of a cache since the last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Added entries minus removed ones.
+    pub entries: i64,
+    /// Growth of the estimated size, in bytes.
+    pub bytes: i64,
+    /// Entries that were removed to make room.
+    pub evicted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -66,21 +98,19 @@ impl TokenCache {
         let mut found = young.entries.get(key).filter(valid).cloned();
         drop(young);
         if found.is_none() {
-            let older = self.old.borrow_mut().entries.remove(key);
-            found = older.filter(|entry| valid(&entry));
-            if let Some(entry) = &found {
-                self.insert(*key, entry.clone());
-            }
+            found = self.find_old(key, unix_s);
         }
         let counter = match found {
             Some(_) => &self.hits,
             None => &self.misses,
         };
+        self.found
+            .set(self.found.get() + usize::from(found.is_some()));
         counter.set(counter.get() + 1);
         found.map(|entry| entry.identity)
     }
 
-    /// Caches the identity of a token of `bytes` bytes. `valid_s` is the time from the verification
+    /// Caches an identity of `bytes` bytes. `valid_s` is the time from the verification
     /// until the token is refused or must be verified again (Unix time, seconds).
     pub(in crate::auth) fn keep(
         &self,
@@ -92,10 +122,65 @@ impl TokenCache {
         let entry = Entry {
             identity: Arc::clone(identity),
             valid_s,
-            // The claims are stored twice: as strings and as a tree.
-            bytes: ENTRY_BYTES + 4 * bytes,
+            bytes: ENTRY_BYTES + bytes,
         };
         self.insert(key, entry);
+    }
+
+    /// Caches an identity like [`Self::keep`]. While the cache is crowded, does so only if there is
+    /// room, or if the token is among the last [`VERIFIED_MAX`] verified ones.
+    pub(in crate::auth) fn keep_repeated(
+        &self,
+        key: [u8; 32],
+        identity: &Arc<Identity>,
+        bytes: usize,
+        valid_s: Range<u64>,
+    ) {
+        let is_free = |generation: &RefCell<Generation>| {
+            generation.borrow().bytes + ENTRY_BYTES + bytes <= BYTES_MAX / 2
+        };
+        if !self.is_crowded.get() || is_free(&self.young) || self.is_repeated(&key) {
+            self.keep(key, identity, bytes, valid_s);
+        } else if is_free(&self.old) {
+            let (identity, bytes) = (Arc::clone(identity), ENTRY_BYTES + bytes);
+            let entry = Entry {
+                identity,
+                valid_s,
+                bytes,
+            };
+            self.old.borrow_mut().insert(key, entry);
+        }
+    }
+
+    /// Finds an entry of the old generation that is valid at `unix_s` (Unix time, seconds). Moves
+    /// it to the young generation, unless the cache is crowded and the young generation is full:
+    /// the moved entry would then displace others that are used as often.
+    fn find_old(&self, key: &[u8; 32], unix_s: u64) -> Option<Entry> {
+        let mut old = self.old.borrow_mut();
+        let entry = old.entries.get(key)?.clone();
+        let is_valid = entry.valid_s.contains(&unix_s);
+        let is_full = self.young.borrow().bytes + entry.bytes > BYTES_MAX / 2;
+        if is_valid && is_full && self.is_crowded.get() {
+            return Some(entry);
+        }
+        old.remove(key);
+        drop(old);
+        if is_valid {
+            self.insert(*key, entry.clone());
+        }
+        is_valid.then_some(entry)
+    }
+
+    /// True if a token is among the last verified ones. Adds it to them.
+    fn is_repeated(&self, key: &[u8; 32]) -> bool {
+        let part = |at: usize| {
+            let bytes = key[at..at + 4].try_into().expect("four bytes");
+            u32::from_le_bytes(bytes)
+        };
+        let (slot, token) = (part(0) as usize % VERIFIED_MAX, part(4));
+        let mut verified = self.verified.borrow_mut();
+        verified.resize(VERIFIED_MAX, 0);
+        std::mem::replace(&mut verified[slot], token) == token
     }
 
     /// True if the signature of a token was found to be wrong in the last [`REFUSED_S`]. Call this
@@ -124,12 +209,14 @@ impl TokenCache {
     fn insert(&self, key: [u8; 32], entry: Entry) {
         let mut young = self.young.borrow_mut();
         if young.bytes + entry.bytes > BYTES_MAX / 2 {
-            *self.old.borrow_mut() = std::mem::take(&mut young);
+            let found = self.found.take();
+            self.is_crowded
+                .set(found < young.entries.len() / CROWDED_SHARE);
+            let dropped = self.old.replace(std::mem::take(&mut young));
+            let evicted = self.evicted.get() + dropped.entries.len() as u64;
+            self.evicted.set(evicted);
         }
-        young.bytes += entry.bytes;
-        if let Some(before) = young.entries.insert(key, entry) {
-            young.bytes -= before.bytes;
-        }
+        young.insert(key, entry);
     }
 
     /// Returns the numbers of cache hits and misses since the last call, and resets them to 0.
@@ -137,9 +224,37 @@ impl TokenCache {
         (self.hits.take(), self.misses.take())
     }
 
+    /// Changes of the cache since the last call.
+    pub fn take_growth(&self) -> Growth {
+        let (young, old) = (self.young.borrow(), self.old.borrow());
+        let entries = young.entries.len() + old.entries.len();
+        let size = (entries, young.bytes + old.bytes);
+        let before = self.reported.replace(size);
+        Growth {
+            entries: size.0 as i64 - before.0 as i64,
+            bytes: size.1 as i64 - before.1 as i64,
+            evicted: self.evicted.take(),
+        }
+    }
+
     /// Estimated size of all entries, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.young.borrow().bytes + self.old.borrow().bytes
+    }
+}
+
+impl Generation {
+    fn insert(&mut self, key: [u8; 32], entry: Entry) {
+        self.bytes += entry.bytes;
+        if let Some(before) = self.entries.insert(key, entry) {
+            self.bytes -= before.bytes;
+        }
+    }
+
+    fn remove(&mut self, key: &[u8; 32]) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.bytes -= entry.bytes;
+        Some(entry)
     }
 }

@@ -1,6 +1,6 @@
 //! Identity of a caller, from a token or a client certificate.
 
-use super::json::{Json, Object};
+use super::json::{ALLOCATION_BYTES, Json, Object};
 use crate::auth::binding::Confirmation;
 use crate::claims::Claims;
 
@@ -64,6 +64,18 @@ impl Identity {
             ends_s,
             sha256,
         }
+    }
+
+    /// Estimated size in memory, in bytes.
+    pub(in crate::auth) fn bytes(&self) -> usize {
+        let names = [&self.subject, &self.client, &self.consumer];
+        let names = names.into_iter().flatten().chain([&self.issuer]);
+        let words = self.scopes.iter().chain(&self.groups);
+        let texts = names.chain(words).map(|text| ALLOCATION_BYTES + text.len());
+        let key = self.key.as_ref().map_or(0, |key| key.len());
+        let lists = size_of_val(&*self.scopes) + size_of_val(&*self.groups);
+        let own = size_of::<Self>() + key + lists + texts.sum::<usize>();
+        own + self.all.bytes() + self.claims.bytes()
     }
 
     /// True if the token has all wanted scopes.

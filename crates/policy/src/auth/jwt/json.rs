@@ -7,6 +7,9 @@
 /// Maximum nesting depth of lists and objects.
 const DEPTH_MAX: usize = 16;
 
+/// Bytes that an allocation takes beside its content, on average.
+pub(in crate::auth) const ALLOCATION_BYTES: usize = 16;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
@@ -66,6 +69,14 @@ impl Object {
         found.ok().map(|index| &self.0[index].1)
     }
 
+    /// Estimated size of the members in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of = |(name, value): &(Box<str>, Json)| ALLOCATION_BYTES + name.len() + value.bytes();
+        let members = self.0.iter().map(of);
+        size_of_val(&*self.0) + members.sum::<usize>()
+    }
+
     /// Members, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (&**name, value))
@@ -73,6 +84,16 @@ impl Object {
 }
 
 impl Json {
+    /// Estimated size of the content in memory, in bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 0,
+            Self::Number(text) | Self::Text(text) => ALLOCATION_BYTES + text.len(),
+            Self::List(all) => size_of_val(&**all) + all.iter().map(Self::bytes).sum::<usize>(),
+            Self::Object(object) => object.bytes(),
+        }
+    }
+
     /// Content of a string. None for a value of another type.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
@@ -213,18 +234,23 @@ impl Reader<'_> {
         let mut unescaped = String::new();
         loop {
             let rest = &self.text[self.at..];
-            let plain = rest
-                .find(|c: char| matches!(c, '"' | '\\') || c < ' ')
-                .ok_or(NotJson)?;
-            unescaped.push_str(&rest[..plain]);
-            self.at += plain;
-            match self.peek() {
-                Some(b'"') => {
+            let mut bytes = rest.bytes();
+            // The bytes of other characters than these are not below 0x80.
+            let plain = bytes.position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
+            let (plain, end) = rest.split_at(plain.ok_or(NotJson)?);
+            self.at += plain.len();
+            match end.as_bytes()[0] {
+                b'"' => {
                     self.at += 1;
+                    if unescaped.is_empty() {
+                        return Ok(plain.into());
+                    }
+                    unescaped.push_str(plain);
                     return Ok(unescaped.into());
                 }
-                Some(b'\\') => {
+                b'\\' => {
                     self.at += 1;
+                    unescaped.push_str(plain);
                     unescaped.push(self.escape()?);
                 }
                 // Control characters are not allowed.

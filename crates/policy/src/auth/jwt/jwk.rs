@@ -153,7 +153,7 @@ pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
             _ => {
                 let name = name.escape_debug();
                 return Err(Wrong::Unknown(format!(
-                    "`alg` `{name}` is not for this key"
+                    "`alg: {name}` does not fit this key"
                 )));
             }
         },
@@ -213,7 +213,7 @@ fn rsa(node: &impl Jwk) -> Result<Material, Wrong> {
 fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, Wrong> {
     let off = || {
         Wrong::Bad(
-            "the key is not a point of its curve".to_owned(),
+            "the key is not a point on its curve".to_owned(),
             "write the public members of the key as they are",
         )
     };

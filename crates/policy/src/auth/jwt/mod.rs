@@ -17,6 +17,7 @@ pub(in crate::auth) mod identity;
 pub mod json;
 pub(in crate::auth) mod jwk;
 mod keys;
+mod signature;
 #[cfg(test)]
 pub(in crate::auth) mod tests;
 pub(in crate::auth) mod token;
@@ -25,7 +26,7 @@ pub(in crate::auth) mod verify;
 pub mod witness;
 
 pub use algorithm::{Algorithm, Family};
-pub use cache::TokenCache;
+pub use cache::{Growth, TokenCache};
 pub use identity::Identity;
 pub use jwk::read_set as read_key_set;
 pub use keys::{Material, PublicKey};
@@ -48,6 +49,8 @@ pub const LEEWAY_MS: u64 = 60_000;
 pub const TOKEN_BYTES: u64 = 8 << 10;
 /// Default of `types`: no `typ` (the empty string), `at+jwt`, `jwt`.
 pub const TYPES: &[&str] = &["", "at+jwt", "jwt"];
+/// Type (`typ`) of signed answers of introspection endpoints (RFC 9701 §5), without `application/`.
+pub(in crate::auth) const ANSWER_TYPE: &str = "token-introspection+jwt";
 /// Default of `scope_claim`.
 pub const SCOPE_CLAIM: &str = "scope";
 /// Default of `stale_for`, in milliseconds: 24 hours.
@@ -88,7 +91,7 @@ pub struct Checked {
     /// `None`: the default.
     #[n(12)]
     stale_for_ms: Option<u64>,
-    /// Treatment of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to certificates. None: such tokens are refused.
     #[n(13)]
     binding: Option<Binding>,
     /// URL of the metadata of the protected resource (RFC 9728), for challenges.
@@ -161,6 +164,29 @@ impl Checked {
         }
     }
 
+    /// Verifier of the signed answers of an introspection endpoint about tokens (RFC 9701 §5).
+    pub(in crate::auth) fn of_answers(
+        issuer: String,
+        client_id: String,
+        algorithms: Vec<Algorithm>,
+        keys: KeySource,
+        answer_bytes: u64,
+    ) -> Self {
+        Self {
+            types: vec![ANSWER_TYPE.to_owned()],
+            ..Self::of_login(OfLogin {
+                issuer,
+                audience: vec![client_id],
+                algorithms,
+                keys,
+                token_bytes: answer_bytes,
+                required_claims: Vec::new(),
+                consumer_claim: None,
+                groups_claim: None,
+            })
+        }
+    }
+
     /// Settings that differ from the defaults, for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -227,7 +253,7 @@ impl Checked {
         self.resource_metadata.as_deref()
     }
 
-    /// Treatment of tokens bound to certificates.
+    /// Handling of tokens bound to certificates.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding

@@ -28,8 +28,8 @@ pub struct Token<'t> {
     pub claims: Object,
     /// Bytes that the signature covers: the encoded header and claims.
     pub signed: &'t [u8],
-    /// Signature in base64url.
-    pub signature: &'t str,
+    /// Signature, decoded.
+    pub signature: Vec<u8>,
 }
 
 /// Parses a token of at most `bytes_max` bytes.
@@ -64,7 +64,7 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
         return Err(Reason::Type);
     }
     // Refuse an undecodable signature before any cryptographic operation.
-    URL_SAFE_NO_PAD
+    let signature = URL_SAFE_NO_PAD
         .decode(signature)
         .map_err(|_| Reason::Malformed)?;
     Ok(Token {

@@ -18,20 +18,18 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::DecodingKey;
-use jsonwebtoken::crypto;
 use sha2::{Digest as _, Sha256};
 
 use super::TokenCache;
-use super::algorithm::Algorithm;
 use super::identity::{Identity, key, single};
 use super::json::{Json, Object};
-use super::keys::{Material, PublicKey, choose};
+use super::keys::PublicKey;
+use super::signature::{Key, is_secret_signature, is_signed_once, key_of};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
 use crate::ask::{Answers, AskId, Effect};
 use crate::auth::binding::{Binding, Confirmation};
-use crate::auth::dpop::{self, Proved};
+use crate::auth::dpop::{self, ValidProof};
 use crate::auth::hmac_signature::{self, Signed};
 use crate::auth::oidc;
 use crate::auth::reasons::reasons;
@@ -124,7 +122,7 @@ pub enum Verification {
     Ask(Box<Effect>),
     /// Valid token with a valid proof. The caller must check that the proof is used for the first
     /// time.
-    Proved(Arc<Identity>, Proved),
+    ValidProof(Arc<Identity>, ValidProof),
     /// Refused proof.
     Unproved(dpop::Reason),
     /// Valid signature of the request.
@@ -135,12 +133,6 @@ pub enum Verification {
     Session(Arc<Identity>, Box<oidc::Opened>),
     /// Refused session of a browser.
     Unlogged(oidc::Reason),
-}
-
-/// A public key, prepared for the verification of signatures.
-struct Key {
-    public: PublicKey,
-    decoding: DecodingKey,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -180,7 +172,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Treatment of tokens bound to certificates.
+    /// Handling of tokens bound to certificates.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -224,14 +216,14 @@ impl Verifier {
             cache.refuse(key, unix_s);
         }
         let identity = verified?;
-        cache.keep(key, &identity, token.len(), unix_s..identity.ends_s);
+        cache.keep_repeated(key, &identity, identity.bytes(), unix_s..identity.ends_s);
         Ok(identity)
     }
 
     /// Verifies a token like [`Self::verify_with`]. If no known key fits the token, returns the
     /// question that fetches the keys.
     #[must_use]
-    pub(in crate::auth) fn judge(
+    pub(in crate::auth) fn verify_or_ask(
         &self,
         token: &[u8],
         unix_s: u64,
@@ -263,6 +255,51 @@ impl Verifier {
         }
     }
 
+    /// Verifies a signed answer about a token with the known keys, and returns its claims. `exp` and
+    /// `nbf` need not be present (RFC 7519 §4.1).
+    ///
+    /// # Errors
+    /// The first check that the answer fails.
+    pub(in crate::auth) fn verified_answer(
+        &self,
+        answer: &[u8],
+        unix_s: u64,
+    ) -> Result<Object, Reason> {
+        let answer = parse(answer, self.settings.token_bytes)?;
+        self.check_origin(&answer, unix_s, Signature::Checked)?;
+        let (now_ms, leeway_ms) = (unix_s.saturating_mul(1000), self.settings.leeway_ms);
+        let time = |name| answer.claims.get(name).map(milliseconds).transpose();
+        if time("exp")?.is_some_and(|ends| now_ms >= ends + leeway_ms) {
+            return Err(Reason::Expired);
+        }
+        if time("nbf")?.is_some_and(|begins| begins > now_ms + leeway_ms) {
+            return Err(Reason::NotYetValid);
+        }
+        Ok(answer.claims)
+    }
+
+    /// Verifies a signed answer like [`Self::verified_answer`]. If no known key fits the answer,
+    /// returns the question that fetches the keys.
+    ///
+    /// # Errors
+    /// The first check that the answer fails, or the question.
+    pub(in crate::auth) fn judge_answer(
+        &self,
+        answer: &[u8],
+        unix_s: u64,
+        answers: &Answers,
+    ) -> Result<Object, Box<Verification>> {
+        let checked = self.verified_answer(answer, unix_s);
+        checked.map_err(|fault| match (&self.keys, fault) {
+            (Keys::Cell(cell), Reason::Key | Reason::Keys)
+                if answers.get(&AskId::of_keys(cell)).is_none() && cell.may_fetch(unix_s) =>
+            {
+                Box::new(Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell)))))
+            }
+            _ => Box::new(Verification::Fault(fault)),
+        })
+    }
+
     /// Cell with the verifier's keys. None if gwd does not fetch them.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
@@ -288,8 +325,20 @@ impl Verifier {
     }
 
     fn check(&self, token: &[u8], unix_s: u64, signature: Signature) -> Result<Identity, Reason> {
+        let token = parse(token, self.settings.token_bytes)?;
+        self.check_origin(&token, unix_s, signature)?;
+        let ends_s = self.check_times(&token.claims, unix_s)?;
+        self.identity(token, ends_s)
+    }
+
+    /// Checks the issuer, algorithm, type, signature and audience of a token.
+    fn check_origin(
+        &self,
+        token: &Token<'_>,
+        unix_s: u64,
+        signature: Signature,
+    ) -> Result<(), Reason> {
         let settings = &self.settings;
-        let token = parse(token, settings.token_bytes)?;
         // Check the issuer first: another verifier for the same credential may accept the token.
         if token.claims.get("iss").and_then(Json::as_text) != Some(&settings.issuer) {
             return Err(Reason::Issuer);
@@ -302,11 +351,9 @@ impl Verifier {
             return Err(Reason::Type);
         }
         if signature == Signature::Checked {
-            self.check_signature(&token, unix_s)?;
+            self.check_signature(token, unix_s)?;
         }
-        self.check_audience(&token.claims)?;
-        let ends_s = self.check_times(&token.claims, unix_s)?;
-        self.identity(&token, ends_s)
+        self.check_audience(&token.claims)
     }
 
     fn check_signature(&self, token: &Token<'_>, unix_s: u64) -> Result<(), Reason> {
@@ -319,20 +366,18 @@ impl Verifier {
                 (false, Keys::Set(_) | Keys::Cell(_)) => {}
             }
         }
-        let (secret, set);
-        let key = match &self.keys {
-            Keys::Set(keys) => key_of(keys, token)?,
+        let set;
+        let is_valid = match &self.keys {
+            Keys::Set(keys) => key_of(keys, token).ok_or(Reason::Key)?.is_signer(token),
             Keys::Cell(cell) => {
                 set = self.usable(cell, unix_s).ok_or(Reason::Keys)?;
                 let keys = set.keys.downcast_ref::<Box<[Key]>>();
-                key_of(keys.ok_or(Reason::Keys)?, token)?
+                let keys = keys.ok_or(Reason::Keys)?;
+                key_of(keys, token).ok_or(Reason::Key)?.is_signer(token)
             }
-            Keys::Secret(cell) => {
-                secret = DecodingKey::from_secret(&cell.value());
-                &secret
-            }
+            Keys::Secret(cell) => is_secret_signature(token, &cell.value()),
         };
-        match is_signed(token, key) {
+        match is_valid {
             true => Ok(()),
             false => Err(Reason::Signature),
         }
@@ -346,7 +391,7 @@ impl Verifier {
         let mut fitting = signings.iter().filter(|one| {
             one.algorithm == token.algorithm && (any_kid || one.kid.as_deref() == kid)
         });
-        fitting.any(|one| super::witness::signature(&one.key) == token.signature)
+        fitting.any(|one| token.signature == super::witness::signature(&one.key))
     }
 
     fn check_audience(&self, claims: &Object) -> Result<(), Reason> {
@@ -391,10 +436,10 @@ impl Verifier {
         ends_s: u64,
     ) -> Result<Identity, Reason> {
         let token = parse(token, self.settings.token_bytes)?;
-        self.identity(&token, ends_s)
+        self.identity(token, ends_s)
     }
 
-    fn identity(&self, token: &Token<'_>, ends_s: u64) -> Result<Identity, Reason> {
+    fn identity(&self, token: Token<'_>, ends_s: u64) -> Result<Identity, Reason> {
         let (settings, claims) = (&self.settings, &token.claims);
         let absent = |name: &String| matches!(claims.get(name), None | Some(Json::Null));
         if settings.required_claims.iter().any(absent) {
@@ -415,21 +460,15 @@ impl Verifier {
             groups: words(claims, &settings.groups_claim)?,
             ends_s,
             sha256: Sha256::digest(token.signed).into(),
-            all: claims.clone(),
+            all: token.claims,
             bound,
         })
     }
 }
 
-/// True if `key` made the signature of a token. The key must fit the token's algorithm.
-fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
-    let algorithm = of_library(token.algorithm);
-    crypto::verify(token.signature, token.signed, key, algorithm).is_ok_and(|valid| valid)
-}
-
 /// True if `key` fits the algorithm of a token and made its signature.
 pub(in crate::auth) fn is_signed_by(token: &Token<'_>, key: &PublicKey) -> bool {
-    key.fits(token.algorithm) && is_signed(token, &Key::of(key).decoding)
+    key.fits(token.algorithm) && is_signed_once(token, key)
 }
 
 /// Parses a fetched key set for a key cell.
@@ -437,49 +476,6 @@ fn read_keys(set: &[u8]) -> Result<key_cell::Keys, &'static str> {
     let keys = jwk::read_set(set)?;
     let ready: Box<[Key]> = keys.iter().map(Key::of).collect();
     Ok((Arc::new(ready), keys.len()))
-}
-
-/// Selects the key for a token.
-fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Result<&'k DecodingKey, Reason> {
-    let fits = keys.iter().map(|key| {
-        let kid = key.public.kid.as_deref();
-        (kid, key.public.fits(token.algorithm))
-    });
-    let index = choose(fits, token.kid.as_deref()).ok_or(Reason::Key)?;
-    Ok(&keys[index].decoding)
-}
-
-impl Key {
-    fn of(public: &PublicKey) -> Self {
-        let point = |x: &[u8], y: &[u8]| [&[4], x, y].concat();
-        let decoding = match &public.material {
-            Material::Rsa(n, e) => DecodingKey::from_rsa_raw_components(n, e),
-            Material::P256(x, y) | Material::P384(x, y) => DecodingKey::from_ec_der(&point(x, y)),
-            Material::Ed25519(x) => DecodingKey::from_ed_der(x),
-        };
-        Self {
-            public: public.clone(),
-            decoding,
-        }
-    }
-}
-
-fn of_library(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    use jsonwebtoken::Algorithm as Library;
-    match algorithm {
-        Algorithm::Rs256 => Library::RS256,
-        Algorithm::Rs384 => Library::RS384,
-        Algorithm::Rs512 => Library::RS512,
-        Algorithm::Ps256 => Library::PS256,
-        Algorithm::Ps384 => Library::PS384,
-        Algorithm::Ps512 => Library::PS512,
-        Algorithm::Es256 => Library::ES256,
-        Algorithm::Es384 => Library::ES384,
-        Algorithm::EdDsa => Library::EdDSA,
-        Algorithm::Hs256 => Library::HS256,
-        Algorithm::Hs384 => Library::HS384,
-        Algorithm::Hs512 => Library::HS512,
-    }
 }
 
 /// Parses a time (RFC 7519 §2, `NumericDate`) to Unix milliseconds. Seconds may have a fraction;

@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// Header parameter with the names of the introspection endpoints that report the token as active.
+/// Header parameter of an example token. Value: the `witness_key` of each introspection verifier
+/// for which the token counts as active.
 pub const ASKED: &str = "asked";
 
 /// Header parameter with the source and the names of the certificate that the token is bound to.
@@ -21,13 +22,19 @@ pub const PROOF: &str = "proof";
 /// Substitute for a signature that was made with the key of this name. [`super::Signing`] defines
 /// key names.
 #[must_use]
-pub fn signature(key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(format!("signed by {key}")))
+pub fn signature(key: &str) -> [u8; 32] {
+    Sha256::digest(format!("signed by {key}")).into()
 }
 
 /// Encodes a token. `header` and `claims` are JSON objects; `key` is the name of the signing key.
 #[must_use]
 pub fn token(header: &str, claims: &str, key: &str) -> String {
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    format!("{}.{}.{}", part(header), part(claims), signature(key))
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (header, claims) = (header.as_bytes(), claims.as_bytes());
+    format!(
+        "{}.{}.{}",
+        part(header),
+        part(claims),
+        part(&signature(key))
+    )
 }

@@ -29,7 +29,7 @@ mod tests;
 pub mod witness;
 
 pub use certificate::{Certificate, san};
-pub use presented::Presented;
+pub use presented::PresentedCertificates;
 pub use subject::{canonical, rfc4514};
 
 use minicbor::{Decode, Encode};
@@ -106,7 +106,7 @@ impl Checked {
     ///
     /// # Errors
     /// The reason of the first check that the certificate fails.
-    pub fn judge(&self, certificate: &Certificate, unix_s: u64) -> Result<(), Reason> {
+    pub fn verify(&self, certificate: &Certificate, unix_s: u64) -> Result<(), Reason> {
         certificate.check_time(unix_s)?;
         let has = |known: &[String], name: &str| {
             known.binary_search_by(|one| one.as_str().cmp(name)).is_ok()

@@ -14,7 +14,7 @@ type Read = Result<Arc<Certificate>, Reason>;
 
 /// Certificates of one connection.
 #[derive(Debug, Default)]
-pub struct Presented {
+pub struct PresentedCertificates {
     own: Option<Read>,
     /// Last value of `Client-Cert` with its certificate. The value changes between requests only if
     /// the proxy uses the connection for several clients.
@@ -23,7 +23,7 @@ pub struct Presented {
     assumed: Vec<(Source, Arc<Certificate>)>,
 }
 
-impl Presented {
+impl PresentedCertificates {
     /// Stores the certificate of the TLS handshake. `own` is that certificate in DER; None if the
     /// client sent none.
     #[must_use]

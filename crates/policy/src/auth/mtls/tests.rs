@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Certificate, Checked, Presented, Reason, Source};
+use super::{Certificate, Checked, PresentedCertificates, Reason, Source};
 
 const TABLE: &str = include_str!("tests/certificates.tsv");
 /// Time in the validity period of all certificates (Unix time, seconds).
@@ -144,7 +144,7 @@ fn certificate_needs_a_name_of_each_list() {
     for (name, verifier, admitted) in table {
         let certificate = read(name).unwrap();
         let expected = if *admitted { Ok(()) } else { Err(Reason::Name) };
-        let found = verifier.judge(&certificate, NOW_S);
+        let found = verifier.verify(&certificate, NOW_S);
         assert_eq!(found, expected, "{name} {verifier:?}");
     }
 }
@@ -160,7 +160,7 @@ fn certificate_is_valid_in_its_period_only() {
         (ENDS_S + 1, Err(Reason::Expired)),
         (u64::MAX, Err(Reason::Expired)),
     ] {
-        assert_eq!(anyone.judge(&bob, at_s), expected, "{at_s}");
+        assert_eq!(anyone.verify(&bob, at_s), expected, "{at_s}");
     }
 }
 
@@ -188,7 +188,7 @@ fn claims_of_a_certificate_are_its_names() {
 fn field_of_a_proxy_has_one_spelling() {
     let der = der("bob");
     let text = STANDARD.encode(&der);
-    let presented = Presented::new(None);
+    let presented = PresentedCertificates::new(None);
     let get = |field: &str| presented.get(Source::Field, Some(field.as_bytes()));
     let good = get(&format!(":{text}:")).unwrap().unwrap();
     assert_eq!(good.subject(), "CN=bob");
@@ -216,7 +216,7 @@ fn field_of_a_proxy_has_one_spelling() {
     }
     assert!(presented.get(Source::Field, None).is_none());
     assert!(presented.get(Source::Connection, Some(b":AAAA:")).is_none());
-    let own = Presented::new(Some(&der));
+    let own = PresentedCertificates::new(Some(&der));
     assert!(own.get(Source::Connection, None).unwrap().is_ok());
     assert!(own.get(Source::Field, None).is_none(), "the proxy's own");
     let field = format!(":{}:", STANDARD.encode(self::der("alice")));
@@ -224,6 +224,6 @@ fn field_of_a_proxy_has_one_spelling() {
     let client = client.unwrap().unwrap();
     assert_eq!(client.sans(), read("alice").unwrap().sans());
     assert_ne!(client.sans(), good.sans());
-    let unreadable = Presented::new(Some(b"0")).get(Source::Connection, None);
+    let unreadable = PresentedCertificates::new(Some(b"0")).get(Source::Connection, None);
     assert_eq!(unreadable.unwrap().map(|_| ()), Err(Reason::Malformed));
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::certificate::Parts;
-use super::{Certificate, Presented, Source, san, spiffe};
+use super::{Certificate, PresentedCertificates, Source, san, spiffe};
 
 /// Creates the description of a certificate. Each line is one of its names: `san NAME`, `spiffe ID`
 /// or `subject NAME`.
@@ -26,10 +26,10 @@ pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> Str
 /// Creates the certificates of a connection from the source and the description of each. The
 /// certificates never expire.
 #[must_use]
-pub fn presented(all: &[(Source, String)]) -> Presented {
+pub fn presented(all: &[(Source, String)]) -> PresentedCertificates {
     let all = all.iter();
     let all = all.map(|(source, text)| (*source, Arc::new(certificate(text))));
-    Presented::assuming(all.collect())
+    PresentedCertificates::assuming(all.collect())
 }
 
 /// SHA-256 of a certificate's description, used in place of the SHA-256 of the DER encoding.

@@ -65,12 +65,12 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "jwks_url",
             Shape::Form(&forms::HTTPS_URL),
-            "URL of the key set. Default: the URL that the issuer's metadata names, which must be at the issuer's origin.",
+            "URL of the key set. Default: the URL in the issuer's metadata, which must be at the issuer's origin.",
         ),
         Field::optional(
             "token_url",
             Shape::Form(&forms::HTTPS_URL),
-            "Token endpoint. Default: the URL that the issuer's metadata names, which must be at the issuer's origin.",
+            "Token endpoint. Default: the URL in the issuer's metadata, which must be at the issuer's origin.",
         ),
         Field::optional(
             "timeout",

@@ -17,7 +17,7 @@ use super::seal::{self, CHUNKS_MAX, Sealer, Use};
 use super::session::Pending;
 use super::{Checked, Reason, Session, provider};
 use crate::ask::{Answers, AskId, Effect};
-use crate::auth::dpop::SeenUrl;
+use crate::auth::dpop::ClientUrl;
 use crate::auth::introspection::form;
 use crate::auth::jwt;
 use crate::auth::place::cookie_names;
@@ -109,8 +109,8 @@ impl Checked {
     pub fn login(&self, secrets: &dyn Secrets) -> Result<Login, SecretUnavailable> {
         let [metadata, _] = self.remotes();
         let id_tokens = self.id_tokens();
-        // In an example of a plan, the session is an ID token with one audience. The audience may
-        // be the client or any of the additional allowed ones.
+        // In example requests of a plan, the session cookie contains an ID token with one audience.
+        // Accept `client_id` and every audience of `audience`.
         #[cfg(feature = "author")]
         let id_tokens = match secrets.takes_witnesses() {
             true => {
@@ -160,7 +160,7 @@ impl Login {
     /// Checks the session in the cookies of a request. `cookie` is used only for the sessions in
     /// examples of plans.
     #[must_use]
-    pub(in crate::auth) fn judge(
+    pub(in crate::auth) fn verify_session(
         &self,
         cookie: &[u8],
         request: &TokenRequest<'_>,
@@ -202,7 +202,7 @@ impl Login {
         let TokenRequest {
             unix_s, answers, ..
         } = *request;
-        match self.id_tokens.judge(cookie, unix_s, None, answers) {
+        match self.id_tokens.verify_or_ask(cookie, unix_s, None, answers) {
             jwt::Verification::Valid(identity) => {
                 let opened = Opened {
                     id: [0; 16],
@@ -336,7 +336,7 @@ impl Login {
     pub fn begin(
         &self,
         head: &RequestHead,
-        url: &SeenUrl,
+        url: &ClientUrl,
         refusal: &'static Reject,
         visit: &mut Visit<'_>,
     ) -> Outcome {

@@ -6,7 +6,7 @@ use http::header::{HeaderName, ORIGIN, REFERER};
 use super::login::{Outcome, Visit, fields};
 use super::provider::Metadata;
 use super::{Login, Reason, Session, reply};
-use crate::auth::dpop::SeenUrl;
+use crate::auth::dpop::ClientUrl;
 use crate::head::RequestHead;
 
 /// Maximum length of an ID token in the URL of the provider's logout, in bytes.
@@ -15,7 +15,7 @@ const HINT_BYTES_MAX: usize = 4_096;
 impl Login {
     /// Ends the session of a browser. `url` is the URL of the request as the browser sees it. The
     /// cookies are removed also if the provider is unavailable.
-    pub fn end(&self, head: &RequestHead, url: &SeenUrl, visit: &mut Visit<'_>) -> Outcome {
+    pub fn end(&self, head: &RequestHead, url: &ClientUrl, visit: &mut Visit<'_>) -> Outcome {
         if is_foreign(head, url) {
             return Outcome::Fault(Reason::CrossSite);
         }
@@ -79,7 +79,7 @@ impl Login {
 
 /// True if a page of another site sent the request, according to `Sec-Fetch-Site`. Without this
 /// field, `Origin` decides, and without `Origin`, `Referer`.
-fn is_foreign(head: &RequestHead, url: &SeenUrl) -> bool {
+fn is_foreign(head: &RequestHead, url: &ClientUrl) -> bool {
     static SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let text = |name: &HeaderName| {
         let value = head.headers.get(name)?;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::login::{Outcome, fields};
 use super::provider::Metadata;
 use super::{Login, Reason, Session, TIMEOUT_MS};
-use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, Kept};
+use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, Kept, KindOf};
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
@@ -104,7 +104,7 @@ impl Login {
         let keep = Keep {
             times_ms: [0, 0],
             stale_ms: 0,
-            kind: |_| None,
+            kind: KindOf::Unsigned(|_| None),
         };
         match self.call(id, Some(metadata), &parameters, keep) {
             Some(call) => Outcome::Ask(Box::new(Effect::Http(Box::new(call)))),
@@ -145,7 +145,7 @@ impl Login {
                 let keep = Keep {
                     times_ms: REFRESHED_MS,
                     stale_ms: 0,
-                    kind,
+                    kind: KindOf::Unsigned(kind),
                 };
                 return match self.call(id, metadata, &parameters, keep) {
                     Some(call) => Err(Outcome::Ask(Box::new(Effect::Http(Box::new(call))))),
@@ -250,7 +250,7 @@ impl Login {
         let fault = |reason| Err(Outcome::Fault(reason));
         let judged = self
             .id_tokens
-            .judge(id_token.as_bytes(), unix_s, None, answers);
+            .verify_or_ask(id_token.as_bytes(), unix_s, None, answers);
         let identity = match judged {
             Verification::Valid(identity) => identity,
             Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
@@ -284,7 +284,7 @@ impl Login {
         is_party && audience.iter().all(is_known)
     }
 
-    /// Request to the token endpoint. `None` if its URL is not known.
+    /// Builds the request to the token endpoint. `None` if its URL is not known.
     fn call(
         &self,
         id: AskId,

@@ -144,8 +144,8 @@ impl Expression {
     }
 
     /// True if the expression excludes paths by a case-sensitive comparison, as
-    /// `!request.path.startsWith("/admin")` does. It then admits the path in another letter case,
-    /// which some servers read as the excluded one.
+    /// `!request.path.startsWith("/admin")` does. It then admits a path that differs only in
+    /// letter case, which some servers read as the excluded one.
     #[must_use]
     pub fn excludes_paths(&self) -> bool {
         self.excludes_paths

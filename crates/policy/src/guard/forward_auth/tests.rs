@@ -1,6 +1,7 @@
 //! Tests of `forward_auth`.
 
 use super::*;
+use crate::ask::Use;
 use crate::cx::tests::{filter, head, with_cx};
 
 fn checked(open: bool) -> Checked {
@@ -26,8 +27,8 @@ fn call_of(filter: &Filter, head: &mut RequestHead) -> Call {
     })
 }
 
-/// Result of the policy for a request if the service gives this answer, and the number of refusals
-/// that were only logged.
+/// Runs the policy for a request to which the service gives this answer. Returns the result, and
+/// the number of refusals that were only logged.
 fn answered(open: bool, answer: Answer, head: &mut RequestHead) -> (Step, usize) {
     let filter: &'static Filter = Box::leak(Box::new(filter(&checked(open))));
     with_cx(|cx| {
@@ -177,7 +178,10 @@ fn limits_that_clients_can_reach_never_admit() {
 fn only_admissions_without_cookies_are_kept() {
     let call = call_of(&filter(&checked(false)), &mut head("/"));
     let kept = |answer| match answer {
-        Answer::Http(answered) => (call.keep.kind)(&answered),
+        Answer::Http(answered) => match call.keep.use_of(&answered) {
+            Use::Keep(kind) => Some(kind),
+            Use::Once | Use::Unusable => None,
+        },
         Answer::Outage(_)
         | Answer::Fetched
         | Answer::Counted(_)

@@ -28,6 +28,7 @@ pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter 
             burst: count,
         },
         counter: Counter {
+            lease_ms: None,
             state: StateId(state),
             key: key.reader(),
             store: None,

@@ -97,3 +97,43 @@ fn cost_of_a_verification_is_printed() {
         assert_eq!(hits > 0, algorithm != Hs256, "{algorithm:?}: {hits} hits");
     }
 }
+
+/// Prints the time of a look-up in a full cache, without the verification, for four times as many
+/// tokens in turn as fit.
+#[test]
+fn cost_of_a_miss_is_printed() {
+    let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let verifier = verifier("keys");
+    let bytes = verifier
+        .identity_of(&whole, u64::MAX)
+        .expect("valid")
+        .bytes();
+    let fit = (8 << 20) / (128 + bytes);
+    for (name, admits_all) in [("all admitted", true), ("repeated ones admitted", false)] {
+        let cache = TokenCache::default();
+        let mut misses = Duration::ZERO;
+        for round in 0..2 {
+            for number in 0..4 * fit as u32 {
+                let key = cache_key(number);
+                let identity = Arc::new(verifier.identity_of(&whole, u64::MAX).expect("valid"));
+                let began = Instant::now();
+                if cache.get(&key, NOW_S).is_none() {
+                    match admits_all {
+                        true => cache.keep(key, &identity, bytes, NOW_S..identity.ends_s),
+                        false => cache.keep_repeated(key, &identity, bytes, NOW_S..identity.ends_s),
+                    }
+                }
+                drop(identity);
+                if round > 0 {
+                    misses += began.elapsed();
+                }
+            }
+        }
+        let (hits, missed) = cache.take_counts();
+        let one = misses / (4 * fit as u32);
+        println!(
+            "look-up in a full cache, {name}: {one:?}, {hits} hits, {missed} misses, {bytes} bytes"
+        );
+        assert_eq!(hits > 0, !admits_all, "{name}");
+    }
+}

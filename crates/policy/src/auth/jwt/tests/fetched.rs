@@ -34,7 +34,7 @@ fn by_url() -> Checked {
 }
 
 /// JWK set with the public key of a key pair.
-fn set(kid: &str, pair: &EcdsaKeyPair) -> Bytes {
+pub(in crate::auth) fn set(kid: &str, pair: &EcdsaKeyPair) -> Bytes {
     let point = pair.public_key().as_ref();
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let (x, y) = (part(&point[1..33]), part(&point[33..]));
@@ -54,7 +54,7 @@ fn signed(kid: &str, signer: &str) -> Vec<u8> {
 
 /// Verification result of a token: `ok`, `ask`, or the reason of the refusal.
 fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
-    match verifier.judge(token, unix_s, None, answers) {
+    match verifier.verify_or_ask(token, unix_s, None, answers) {
         Verification::Valid(_) => "ok",
         Verification::Fault(reason) => reason.label(),
         Verification::Ask(_) => "ask",

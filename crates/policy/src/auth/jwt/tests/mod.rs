@@ -1,9 +1,10 @@
 //! Tests of token verification: a table of attacks, the examples of RFC 7515, and identities.
 
 mod cost;
-mod fetched;
+pub(in crate::auth) mod fetched;
 mod vectors;
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::hmac;
@@ -438,4 +439,71 @@ fn cache_is_bounded_and_keeps_what_is_asked_for() {
         assert!(cache.get(&key(0), NOW_S).is_some(), "{number}");
     }
     assert!(cache.get(&key(1), NOW_S).is_none(), "not asked for since");
+    let growth = cache.take_growth();
+    assert_eq!(growth.bytes, cache.bytes() as i64);
+    assert_eq!(growth.entries + growth.evicted as i64, 2_000);
+    assert_eq!(cache.take_growth(), Growth::default());
+}
+
+/// Key of a cached token. The parts by which a crowded cache recognises a token differ.
+fn cache_key(number: u32) -> [u8; 32] {
+    Sha256::digest(number.to_le_bytes()).into()
+}
+
+#[test]
+fn crowded_cache_keeps_repeated_tokens_only() {
+    let cache = TokenCache::default();
+    let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let identity = Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap());
+    let keep = |number| {
+        let key = cache_key(number);
+        cache.keep_repeated(key, &identity, 8192, NOW_S..identity.ends_s);
+        cache.get(&key, NOW_S).is_some()
+    };
+    // Do not look up any token here, because a look-up counts as a use.
+    for number in 0..1_200 {
+        let key = cache_key(number);
+        cache.keep_repeated(key, &identity, 8192, NOW_S..identity.ends_s);
+    }
+    let full = cache.take_growth();
+    assert!(full.entries < 1_200, "{full:?}");
+    assert_eq!(full.bytes, cache.bytes() as i64);
+    for number in 2_000..3_000 {
+        assert!(!keep(number), "{number}: first verification");
+    }
+    // The tokens that filled the cache stay, also those of the older generation.
+    let known = (0..1_200).filter(|number| cache.get(&cache_key(*number), NOW_S).is_some());
+    assert_eq!(known.count() as i64, full.entries);
+    assert_eq!(cache.take_growth(), Growth::default());
+    assert!(keep(2_999) && keep(2_998), "second verification");
+    let growth = cache.take_growth();
+    assert_eq!(growth.entries + growth.evicted as i64, 2);
+    // Once cached tokens are used again, new ones are cached at once.
+    for number in 2_000..3_000 {
+        keep(number);
+        assert!(cache.get(&cache_key(2_999), NOW_S).is_some());
+    }
+    assert!(keep(5_000), "first verification");
+    let moved = cache.take_growth();
+    assert!(moved.evicted > 0, "{moved:?}");
+    assert!(cache.bytes() <= 8 << 20);
+}
+
+#[test]
+fn room_of_tokens_that_moved_is_used() {
+    let cache = TokenCache::default();
+    let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let identity = Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap());
+    let keep = |numbers: Range<u32>| {
+        for number in numbers {
+            let key = cache_key(number);
+            cache.keep_repeated(key, &identity, 8192, NOW_S..identity.ends_s);
+        }
+    };
+    keep(0..600);
+    // These are in the older generation, and move to the younger one.
+    assert!((0..200).all(|number| cache.get(&cache_key(number), NOW_S).is_some()));
+    keep(10_000..11_000);
+    let growth = cache.take_growth();
+    assert_eq!((growth.entries, growth.evicted), (1_008, 0));
 }

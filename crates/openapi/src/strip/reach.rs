@@ -215,7 +215,7 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// Collects the security schemes that a list of requirements names.
+    /// Collects the security schemes named in a list of requirements.
     fn schemes(&self, requirements: NodeRef<'n>, search: &mut Search<'n>) {
         for (entry, _) in requirements.items().flat_map(NodeRef::entries) {
             search.found(self.known("securitySchemes", &entry.key));
@@ -270,7 +270,7 @@ pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef
 }
 
 /// Target of a reference inside the document. `None` for other references.
-pub(super) fn local<'n>(root: NodeRef<'n>, reference: &str) -> Option<NodeRef<'n>> {
+pub(crate) fn local<'n>(root: NodeRef<'n>, reference: &str) -> Option<NodeRef<'n>> {
     at_pointer(root, reference.strip_prefix('#')?)
 }
 

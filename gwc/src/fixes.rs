@@ -14,8 +14,8 @@ use sources::project::files::Texts;
 /// Maximum number of rounds. An edit may make further edits possible.
 pub const ROUNDS_MAX: usize = 10;
 
-/// Result of automatic fixes ([`mend`]).
-pub struct Mended {
+/// Result of automatic fixes ([`apply_fixes`]).
+pub struct FixResult {
     /// Result of compiling the fixed texts, with the remaining findings.
     pub compiled: Compiled,
     /// Changed texts, by file path.
@@ -38,7 +38,7 @@ pub struct Change {
 ///
 /// # Errors
 /// The errors of `look`.
-pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result<Mended> {
+pub fn apply_fixes(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result<FixResult> {
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut findings = 0;
     for round in 0.. {
@@ -50,7 +50,7 @@ pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result
         let chosen = chosen(&compiled);
         if chosen.edits.is_empty() || round == ROUNDS_MAX {
             changes.retain(|_, change| change.old != change.new);
-            return Ok(Mended {
+            return Ok(FixResult {
                 compiled,
                 changes,
                 findings,

@@ -13,7 +13,7 @@ use crate::route::{Answer, Outcome};
 const NONE: &str = "(none)";
 
 /// Differences between a decision and an expectation, in the order of the expectations.
-pub(super) fn judge(
+pub(super) fn failures(
     answer: &Answer,
     expect: &[Spanned<Expected>],
     gateway: &Gateway,

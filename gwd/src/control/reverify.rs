@@ -2,7 +2,7 @@
 
 use bundle::channel::{self, Accepted, Memory};
 use bundle::digest::Digest;
-use bundle::follow::{self, Passed};
+use bundle::follow::{self, SkippedRecords};
 use bundle::ir::provides;
 use bundle::refused::{Blame, Refused};
 use bundle::revocation;
@@ -25,8 +25,8 @@ impl Control {
         if bytes == self.trust_bytes {
             self.logged.trust = None;
             self.alarm("trust-unreadable", false);
-            if self.judge_due {
-                self.judge_anew();
+            if self.reverify_due {
+                self.reverify_statements();
             }
             return;
         }
@@ -62,7 +62,7 @@ impl Control {
                 self.trust = trust;
                 self.trust_bytes = bytes;
                 self.refusals.forget_all();
-                self.judge_anew();
+                self.reverify_statements();
             }
         }
     }
@@ -70,33 +70,33 @@ impl Control {
     /// Verifies accepted statements again after the trust file has changed. If the running version
     /// is no longer trusted, it keeps serving and an alarm is raised. Other versions that are no
     /// longer trusted are dropped.
-    pub(super) fn judge_anew(&mut self) {
-        self.passed = Passed::default();
-        match self.judged_memory() {
+    pub(super) fn reverify_statements(&mut self) {
+        self.passed = SkippedRecords::default();
+        match self.verified_memory() {
             Ok(memory) => {
-                self.judge_due = false;
+                self.reverify_due = false;
                 self.memory = memory;
             }
             Err(refused) => {
-                if !self.judge_due {
+                if !self.reverify_due {
                     event(
                         Level::Error,
                         "the state folder cannot be read; its records are verified again once it can be read",
                         json!({"error": refused.to_string()}),
                     );
                 }
-                self.judge_due = true;
+                self.reverify_due = true;
             }
         }
         self.head = self.remembered_head();
         self.apply_revocations();
-        self.judge_residents();
+        self.reverify_loaded_versions();
     }
 
-    /// Remembered records and revocations, verified with the current keys. After a failed write,
+    /// Verifies the remembered records and revocations with the current keys. After a failed write,
     /// memory can have newer items than the state folder. Such an item is dropped only if it can be
     /// read and its verification fails.
-    fn judged_memory(&self) -> Result<Memory, Refused> {
+    fn verified_memory(&self) -> Result<Memory, Refused> {
         let layout = &self.state.layout;
         let blobs = self.blobs();
         let context = self.context();
@@ -105,7 +105,7 @@ impl Control {
         let ahead = ahead.filter(|pointer| pointer.serial > on_disk.serial());
         let list = match ahead.map(|pointer| revocation::recall(&blobs, &context, pointer)) {
             Some(Ok(list)) => list,
-            Some(Err(refused)) if !is_judgement(&refused) => self.memory.revocations.clone(),
+            Some(Err(refused)) if !is_verdict(&refused) => self.memory.revocations.clone(),
             Some(Err(_)) | None => on_disk,
         };
         let mut memory = follow::remember_under(layout, &context, list)?;
@@ -114,7 +114,7 @@ impl Control {
         if let Some(ahead) = ahead {
             match channel::recall(&blobs, &context, &memory, ahead) {
                 Ok(accepted) => memory = accepted.memory(),
-                Err(refused) if !is_judgement(&refused) => memory.record = Some(ahead),
+                Err(refused) if !is_verdict(&refused) => memory.record = Some(ahead),
                 Err(_) => {}
             }
         }
@@ -130,9 +130,9 @@ impl Control {
         read.or_else(|| known.cloned())
     }
 
-    fn judge_residents(&mut self) {
+    fn reverify_loaded_versions(&mut self) {
         let list = &self.memory.revocations;
-        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
+        let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)
             .unwrap_or_default()
             .accepted;
         let verdicts: Vec<(Digest, Result<Accepted, Refused>)> = self
@@ -140,7 +140,7 @@ impl Control {
             .iter()
             .map(|known| {
                 let id = known.version.bundle();
-                (id, self.judge(&known.accepted, &kept))
+                (id, self.reverify(&known.accepted, &kept))
             })
             .collect();
         let running = self.running.map(|running| running.bundle);
@@ -157,7 +157,7 @@ impl Control {
                 }
                 // A revoked bundle raises another alarm.
                 Err(Refused::Revoked { .. }) => true,
-                Err(refused) => !is_judgement(&refused),
+                Err(refused) => !is_verdict(&refused),
             };
             known.vouched_for = counts;
             if runs {
@@ -176,7 +176,7 @@ impl Control {
 
     /// Verifies a version again. Returns a record that verifies and names the version's bundle: the
     /// version's own record, or another one of `kept`.
-    fn judge(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
+    fn reverify(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
         let (context, blobs) = (self.context(), self.blobs());
         let own = channel::recall(&blobs, &context, &self.memory, accepted.pointer());
         let mut others = kept.iter();
@@ -190,6 +190,6 @@ impl Control {
 }
 
 /// True if verification failed; false if the statement could not be read.
-fn is_judgement(refused: &Refused) -> bool {
+fn is_verdict(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

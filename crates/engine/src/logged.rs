@@ -1,0 +1,103 @@
+//! Parts of requests that the access log does not show as they are (`log` at parameters).
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bundle::ir::Owns;
+use http::uri::PathAndQuery;
+use policy::RequestHead;
+use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
+
+use crate::{RouteRef, Snapshot, Treatment};
+
+/// Parts of one request that the access log shows in another form than usual.
+#[derive(Debug, Default)]
+pub struct LoggedForms<'s> {
+    /// Parameters with a form of their own.
+    pub parameters: Cow<'s, [LoggedParameter]>,
+    /// Byte ranges of the path, with their forms.
+    pub path: Vec<(Range<usize>, LogForm)>,
+}
+
+impl Treatment {
+    /// True if the access log does not show all values of requests.
+    pub(crate) fn hides_values(&self) -> bool {
+        self.logged.iter().any(|one| one.form != LogForm::Keep)
+    }
+}
+
+impl RouteRef<'_> {
+    /// Byte ranges of the path that the access log does not show, with their forms.
+    fn hidden_parts(&self, path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {
+        let template = &self.operation.template;
+        let bound = template.bind(path, self.mount.base_path.len()).into_iter();
+        bound.filter_map(|(name, range)| {
+            let mut parameters = self.treatment.logged.iter();
+            let own = parameters.find(|one| one.place == LoggedPlace::Path && one.name == name)?;
+            (own.form != LogForm::Keep).then_some((range, own.form))
+        })
+    }
+}
+
+impl Snapshot {
+    /// True if an operation has values that the access log does not show as they are.
+    #[must_use]
+    pub fn hides_values(&self) -> bool {
+        self.hides_values
+    }
+
+    /// Forms of the values of a request. A request that no operation describes, for example because
+    /// of its method or of a final slash, may have values of the operations with this path: those
+    /// that one of them hides are hidden.
+    #[must_use]
+    pub fn logged_forms<'s>(
+        &'s self,
+        listener: usize,
+        route: Option<&RouteRef<'s>>,
+        head: &RequestHead,
+    ) -> LoggedForms<'s> {
+        if let Some(route) = route.filter(|route| route.operation.owns == Owns::Described) {
+            let logged = &route.treatment.logged;
+            let in_path = logged.iter().any(|one| one.place == LoggedPlace::Path);
+            return LoggedForms {
+                parameters: Cow::Borrowed(logged),
+                path: match in_path {
+                    true => route.hidden_parts(head.path()).collect(),
+                    false => Vec::new(),
+                },
+            };
+        }
+        if !self.hides_values {
+            return LoggedForms::default();
+        }
+        let mut all = self.contenders(listener, head);
+        if let Some(head) = without_final_slashes(head) {
+            all.append(&mut self.contenders(listener, &head));
+        }
+        let hiding = || {
+            all.iter()
+                .map(|(route, _)| route)
+                .filter(|one| one.treatment.hides_values())
+        };
+        let parameters = hiding().flat_map(|route| route.treatment.logged.iter());
+        let parameters = parameters.filter(|one| one.form != LogForm::Keep);
+        LoggedForms {
+            parameters: parameters.cloned().collect(),
+            path: hiding()
+                .flat_map(|route| route.hidden_parts(head.path()).collect::<Vec<_>>())
+                .collect(),
+        }
+    }
+}
+
+/// Head with the path without its final slashes. `None` if the path has none.
+fn without_final_slashes(head: &RequestHead) -> Option<RequestHead> {
+    let path = head.path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() || trimmed.len() == path.len() {
+        return None;
+    }
+    let mut head = head.clone();
+    head.target = PathAndQuery::try_from(trimmed).ok()?;
+    Some(head)
+}

@@ -1,0 +1,311 @@
+//! Changelog for API clients: the changes of a plan that clients see, without the configuration of
+//! the gateway.
+//!
+//! A changelog names operations, parts of messages and access requirements. Upstreams, policies,
+//! verifiers, listeners, hosts, release rules, source locations and witnesses are not part of it, so
+//! that it can be published.
+//! [`markdown`], [`html`] and [`json`] write it.
+
+pub mod html;
+pub mod json;
+pub mod markdown;
+
+use std::collections::BTreeMap;
+
+use super::checks::{self, Level};
+use super::fold;
+use super::report::{Report, Values, values};
+use super::{Change, Class, Section};
+use diag::text::printable;
+
+/// Maximum number of operations named in an entry. The rest are counted.
+const NAMED_MAX: usize = 10;
+
+/// Changes for API clients, by API and kind.
+#[derive(Clone, Debug, Default)]
+pub struct Changelog {
+    /// APIs with changes, by name.
+    pub apis: Vec<ApiChanges>,
+}
+
+/// Changes of one API.
+#[derive(Clone, Debug)]
+pub struct ApiChanges {
+    /// Name of the API.
+    pub name: String,
+    /// Groups with at least one entry, in the order of [`Kind::ALL`].
+    pub groups: Vec<(Kind, Vec<Entry>)>,
+}
+
+/// One change for clients. All texts are safe for display.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Id of the change, as in the plan.
+    pub id: &'static str,
+    /// Operations that the change concerns: `GET /orders`, or the key of an operation. At most
+    /// [`NAMED_MAX`] names.
+    pub operations: Vec<String>,
+    /// Number of operations that the change concerns.
+    pub count: usize,
+    /// Path of the value in the message, such as `body.items[].price`. Empty for other changes.
+    pub path: String,
+    /// Description of the change in one sentence.
+    pub text: String,
+    /// Former and new value. `None` if the operations themselves were added or removed.
+    pub values: Option<Values>,
+    /// Environments of the change. `None`: all of them.
+    pub environments: Option<String>,
+}
+
+/// Effect of a change on clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Operations are no longer served.
+    Removed,
+    /// Clients that follow the old contract fail.
+    Breaking,
+    /// Some clients may be affected.
+    MayBreak,
+    /// Operations require other credentials.
+    Access,
+    /// Operations are served at another path, host or listener.
+    Moved,
+    /// Operations are new.
+    Added,
+    /// Clients that follow the old contract are not affected.
+    Compatible,
+}
+
+impl Kind {
+    /// All kinds, in the order of a changelog.
+    pub const ALL: [Self; 7] = [
+        Self::Removed,
+        Self::Breaking,
+        Self::MayBreak,
+        Self::Access,
+        Self::Moved,
+        Self::Added,
+        Self::Compatible,
+    ];
+
+    /// Heading of the kind.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Removed => "Removed",
+            Self::Breaking => "Breaking",
+            Self::MayBreak => "May break clients",
+            Self::Access => "Access",
+            Self::Moved => "Moved",
+            Self::Added => "Added",
+            Self::Compatible => "Compatible",
+        }
+    }
+
+    /// Name of the kind in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Breaking => "breaking",
+            Self::MayBreak => "may-break",
+            Self::Access => "access",
+            Self::Moved => "moved",
+            Self::Added => "added",
+            Self::Compatible => "compatible",
+        }
+    }
+
+    /// Severity for clients: `error`, `warn` or `info`.
+    #[must_use]
+    pub fn level(self) -> &'static str {
+        match self {
+            Self::Removed | Self::Breaking => "error",
+            Self::MayBreak | Self::Access | Self::Moved => "warn",
+            Self::Added | Self::Compatible => "info",
+        }
+    }
+}
+
+impl Changelog {
+    /// Selects the changes of a plan that clients see.
+    #[must_use]
+    pub fn of(report: &Report<'_>) -> Self {
+        let mut apis: BTreeMap<String, BTreeMap<Kind, Vec<Entry>>> = BTreeMap::new();
+        let mut add = |change: &Change, kind: Kind, entry: Entry| {
+            let groups = apis.entry(api(change)).or_default();
+            groups.entry(kind).or_default().push(entry);
+        };
+        let in_section = |section: Section| {
+            let changes = report.plan.changes.iter();
+            let of_section = changes.filter(|change| change.section == section);
+            of_section.collect::<Vec<&Change>>()
+        };
+        for line in fold::moves(report, &in_section(Section::Routing)) {
+            if let Some((kind, text)) = of_routing(&line) {
+                let entry = entry(report, line.first(), text, movement(&line));
+                add(line.first(), kind, entry);
+            }
+        }
+        for change in in_section(Section::Breaking) {
+            let Some(message) = &change.message else {
+                continue;
+            };
+            let kind = match message.level {
+                Level::Error => Kind::Breaking,
+                Level::Warn => Kind::MayBreak,
+                Level::Info => Kind::Compatible,
+            };
+            let text = checks::of(change.id).map_or("The contract differs.", |check| check.means);
+            let mut entry = entry(report, change, text, Some(without_subject(change)));
+            // `operation` stands for the operation itself, not for a path inside it.
+            if message.path != "operation" {
+                entry.path = printable(&message.path);
+            }
+            add(change, kind, entry);
+        }
+        for change in in_section(Section::Security) {
+            let text = match change.id {
+                "security-requirement-removed" => "The operation requires no credential now.",
+                "security-requirement-added" => "The operation requires a credential now.",
+                "security-requirement-changed" => "The operation requires other credentials.",
+                _ => continue,
+            };
+            let entry = entry(report, change, text, without_verifiers(change));
+            add(change, Kind::Access, entry);
+        }
+        let apis = apis.into_iter().map(|(name, groups)| ApiChanges {
+            name,
+            groups: groups.into_iter().collect(),
+        });
+        Self {
+            apis: apis.collect(),
+        }
+    }
+}
+
+/// Kind and description of a change of routing. `None` if clients do not see it.
+fn of_routing(line: &fold::Line<'_>) -> Option<(Kind, &'static str)> {
+    let change = line.first();
+    match (line.is_move(), change.class, change.id) {
+        (true, ..) => Some((Kind::Moved, "The operation moved.")),
+        (_, Class::Added, "operation-added") => Some((Kind::Added, "The operation is new.")),
+        (_, Class::Added, _) => Some((Kind::Added, "The operation is served here, too.")),
+        (_, Class::Removed, "operation-removed") => Some((Kind::Removed, "The operation is gone.")),
+        (_, Class::Removed, _) => Some((Kind::Removed, "The operation is no longer served here.")),
+        _ => None,
+    }
+}
+
+fn entry(
+    report: &Report<'_>,
+    change: &Change,
+    text: &'static str,
+    values: Option<Values>,
+) -> Entry {
+    let operations: Vec<String> = match (&change.operation, &change.operations[..]) {
+        (Some(operation), [] | [_]) => {
+            let paths = change.paths();
+            let paths = match paths.is_empty() {
+                true => vec![&*operation.path],
+                false => paths.into_iter().collect(),
+            };
+            let named = paths.iter().map(|path| match &*operation.method {
+                "" => (*path).to_owned(),
+                method => format!("{method} {path}"),
+            });
+            named.collect()
+        }
+        (_, keys) => keys.to_vec(),
+    };
+    let count = change.operations.len().max(1);
+    let named = operations.iter().take(NAMED_MAX);
+    Entry {
+        id: change.id,
+        operations: named.map(|name| printable(name)).collect(),
+        count,
+        path: String::new(),
+        text: text.to_owned(),
+        values,
+        environments: report.environments_of(change),
+    }
+}
+
+/// Values of a change without its id and subject, which the entry has.
+fn without_subject(change: &Change) -> Values {
+    Values {
+        subject: String::new(),
+        ..values(change)
+    }
+}
+
+/// Former and new method and paths of an operation that moved. `None` if they are the same, so that
+/// only hosts or listeners differ, which can be internal.
+fn movement(line: &fold::Line<'_>) -> Option<Values> {
+    let [was, is] = line.changes[..] else {
+        return None;
+    };
+    let site = |change: &Change| {
+        let method = &change.operation.as_ref()?.method;
+        let paths = change.paths().into_iter().collect::<Vec<_>>().join(", ");
+        Some(printable(&format!("{method} {paths}")))
+    };
+    let (old, new) = (site(was)?, site(is)?);
+    (line.is_move() && old != new).then_some(Values {
+        subject: String::new(),
+        old: Some(old),
+        new,
+    })
+}
+
+/// Values of a change of access, without the verifiers. `None` if only the verifiers differ.
+fn without_verifiers(change: &Change) -> Option<Values> {
+    let Values { old, new, .. } = values(change);
+    let (old, new) = (old.map(|text| unverified(&text)), unverified(&new));
+    (old.as_ref() != Some(&new)).then_some(Values {
+        subject: String::new(),
+        old,
+        new,
+    })
+}
+
+/// Text of a requirement without the names of verifiers: `header x-key` for `header x-key by keys`.
+fn unverified(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(" by ") {
+        shown.push_str(before);
+        let end = after.find([' ', ',']).unwrap_or(after.len());
+        rest = &after[end..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Name of the API of a change: that of its first operation.
+fn api(change: &Change) -> String {
+    let of_key = || {
+        let key = change.operations.first()?;
+        key.split_once('/').map(|(api, _)| api.to_owned())
+    };
+    let name = match &change.operation {
+        Some(operation) => Some(operation.api.clone()),
+        None => of_key(),
+    };
+    printable(&name.unwrap_or_default())
+}
+
+impl Entry {
+    /// Operations in one phrase: `GET /orders`, `GET /a, GET /b and 12 more operations`.
+    #[must_use]
+    pub fn operations_text(&self) -> String {
+        let named = self.operations.join(", ");
+        match self.count.saturating_sub(self.operations.len()) {
+            0 => named,
+            more => format!(
+                "{named} and {}",
+                super::count::counted(more, "more operation")
+            ),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Plan as one HTML file without scripts and outside resources.
+//!
+//! Each section lists its lines as the text output does ([`super::fold`]), with the old and the new
+//! value beside each other. Long lists are collapsed (`<details>`). The page follows the colour
+//! scheme of the reader, and is usable by keyboard. Its Content Security Policy admits nothing but
+//! its own style sheet, so that no text of a source can load or run anything.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest as _, Sha256};
+
+use super::count::counted;
+use super::fold::{self, Line};
+use super::links::located;
+use super::report::{
+    Report, Values, acknowledgement_lines, has_arrow, more_places, sentence, values,
+};
+use super::words;
+use super::{Change, Section};
+use diag::text::printable;
+
+/// Number of lines of a section that are shown without opening the rest.
+const OPEN_MAX: usize = 20;
+
+const STYLE: &str = include_str!("html.css");
+
+/// Renders a plan as an HTML document.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let result = match report.result() {
+        "ok" => "no changes",
+        other => other,
+    };
+    let title = format!("Gateway plan: {result}");
+    let sections: Vec<(Section, Vec<&Change>)> = Section::ALL
+        .into_iter()
+        .map(|section| {
+            let changes = report.plan.changes.iter();
+            let of_section = changes.filter(|change| change.section == section);
+            (section, of_section.collect::<Vec<_>>())
+        })
+        .filter(|(_, changes)| !changes.is_empty())
+        .collect();
+    let body = html! {
+        header {
+            h1 { (title) }
+            p { (printable(&report.compared())) }
+            @if let Some(name) = &report.subject.environment {
+                p { "Environment " code { (printable(name)) } }
+            }
+            @if report.plan.no_op { p { "The meaning is the same." } }
+        }
+        main {
+            (counts(report))
+            (gates(report))
+            @if sections.len() > 1 {
+                nav aria-label="Sections" {
+                    @for (section, changes) in &sections {
+                        a href={ "#" (section.name()) } { (heading(*section)) " (" (changes.len()) ")" }
+                    }
+                }
+            }
+            @for (section, changes) in &sections { (of_section(report, *section, changes)) }
+            (notes(report))
+        }
+    };
+    page(&title, &body)
+}
+
+/// Renders a whole document with the style sheet.
+pub(super) fn page(title: &str, body: &Markup) -> String {
+    let digest = STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    );
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    };
+    document.into_string()
+}
+
+fn heading(section: Section) -> String {
+    section.name().to_uppercase()
+}
+
+/// Table with the number of changes of each class.
+fn counts(report: &Report<'_>) -> Markup {
+    html! {
+        @if !report.plan.changes.is_empty() {
+            table {
+                caption { "Changes by class" }
+                thead { tr { th scope="col" { "Changes" } th scope="col" { "Class" } th scope="col" { "Meaning" } } }
+                tbody {
+                    @for (count, class) in report.counts() {
+                        tr class=(class.level()) {
+                            td.number { (count) }
+                            th scope="row" { (class.name()) }
+                            td { (words::meaning(class)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tripped gates, and the entries that accept the changes.
+fn gates(report: &Report<'_>) -> Markup {
+    let stopping = report.review.stopping(report.plan);
+    if stopping.is_empty() {
+        return Markup::default();
+    }
+    let lines = acknowledgement_lines(report.plan, report.review, &stopping);
+    html! {
+        section.blocked id="gates" {
+            h2 { "Blocked" }
+            ul {
+                @for (gate, by) in report.review.tripped(report.plan) {
+                    li { "gate " code { (gate) } " is tripped by " (counted(by.len(), "change")) }
+                }
+            }
+            details {
+                summary {
+                    "To accept the changes after a review, add these lines to "
+                    @match &report.review.file {
+                        Some(file) => code { (printable(file)) },
+                        None => { "a file that gateway.yaml names (" code { "acknowledge: FILE" } ")" },
+                    }
+                }
+                pre tabindex="0" { (lines.join("\n")) }
+            }
+        }
+    }
+}
+
+fn of_section(report: &Report<'_>, section: Section, changes: &[&Change]) -> Markup {
+    let lines = fold::lines(report, changes);
+    let (open, closed) = lines.split_at(lines.len().min(OPEN_MAX));
+    html! {
+        section id=(section.name()) {
+            h2 { (heading(section)) " " small { (counted(changes.len(), "change")) } }
+            ul.lines { @for one in open { (line(report, one)) } }
+            @if !closed.is_empty() {
+                details {
+                    summary { (counted(closed.len(), "more line")) }
+                    ul.lines { @for one in closed { (line(report, one)) } }
+                }
+            }
+        }
+    }
+}
+
+fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
+    let change = one.first();
+    html! {
+        li class=(one.class.level()) {
+            p.head {
+                span.class { (one.label) } " "
+                strong { (one.what) }
+                @if let Some(held) = report.environments_of(change) { " (" (held) ")" }
+                " " code.fingerprint { (one.fingerprints()) }
+            }
+            @if let Some(remark) = report.remark(change) { p.remark { (remark) } }
+            @if let Some(names) = &one.names { p { (names) } }
+            @if has_arrow(change) { (both(&values(change))) }
+            @if let Some(reach) = &change.reaches { p { (printable(&reach.text())) } }
+            (places(report, one))
+            @if let Some(witness) = &change.witness {
+                details { summary { "Witness" } p { (sentence(witness)) } }
+            }
+        }
+    }
+}
+
+/// Old and new value beside each other.
+pub(super) fn both(values: &Values) -> Markup {
+    html! {
+        div.values {
+            @if !values.subject.is_empty() { p.subject { (values.subject) } }
+            @if let Some(old) = &values.old { del { (old) } span aria-label="becomes" { "→" } }
+            ins { (values.new) }
+        }
+    }
+}
+
+/// Source locations of a line, as links if their addresses are known.
+fn places(report: &Report<'_>, one: &Line<'_>) -> Markup {
+    let located = located(one.first());
+    if located.is_empty() {
+        return Markup::default();
+    }
+    html! {
+        p.places {
+            @for (index, place) in located.iter().enumerate() {
+                @if index > 0 { ", " }
+                (place.word) " "
+                @match report.subject.links.to(place) {
+                    Some(link) => a href=(link) { code { (place.text()) } },
+                    None => code { (place.text()) },
+                }
+            }
+            (more_places(one.other_places()))
+        }
+    }
+}
+
+fn notes(report: &Report<'_>) -> Markup {
+    let missing = &report.plan.missing;
+    html! {
+        @if missing.contains(&"source") {
+            p { "DOCS are unavailable: the old side's sources cannot be read." }
+        }
+        @if missing.contains(&"schemas") {
+            p {
+                "Schemas were not compared: one of the bundles was built by a gwc that did not \
+                 record them."
+            }
+        }
+        @for note in &report.plan.notes { p.note { (printable(note)) } }
+    }
+}

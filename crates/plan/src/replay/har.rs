@@ -1,0 +1,63 @@
+//! Requests of a HAR file (HTTP Archive 1.2), as browsers export them.
+
+use serde::Deserialize;
+
+use super::log_line::LoggedRequest;
+
+#[derive(Deserialize)]
+struct Har {
+    log: Log,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    request: Request,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    method: String,
+    url: String,
+}
+
+/// Parses the requests of a HAR file, in the file's order. `None` if the text is not a HAR file. A
+/// request whose URL is not absolute is `None` in the list.
+#[must_use]
+pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
+    let har: Har = serde_json::from_slice(text).ok()?;
+    let entries = har.log.entries.into_iter();
+    let requests = entries.map(|entry| {
+        let url: http::Uri = entry.request.url.parse().ok()?;
+        Some(LoggedRequest {
+            listener: None,
+            method: entry.request.method.into(),
+            host: Some(url.authority()?.as_str().to_owned().into()),
+            target: url.path_and_query()?.as_str().to_owned().into(),
+        })
+    });
+    Some(requests.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_have_method_host_and_target() {
+        let text = br#"{"log": {"version": "1.2", "entries": [
+            {"request": {"method": "GET", "url": "https://a.test:8443/o?x=1", "headers": []}},
+            {"request": {"method": "GET", "url": "data:text/plain,x"}}]}}"#;
+        let requests = read(text).unwrap();
+        let first = requests[0].as_ref().unwrap();
+        assert_eq!(first.host.as_deref(), Some("a.test:8443"));
+        assert_eq!((&*first.method, &*first.target), ("GET", "/o?x=1"));
+        assert_eq!(requests[1], None);
+        assert_eq!(read(b"{}"), None);
+        assert_eq!(read(b""), None);
+    }
+}

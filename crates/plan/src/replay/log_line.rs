@@ -1,0 +1,154 @@
+//! Requests in lines of access logs: those of gwd, the combined format of NGINX and Apache, the
+//! default format of Envoy, and JSON lines with the same names of fields.
+
+use std::borrow::Cow;
+
+use memchr::memchr_iter;
+use serde::Deserialize;
+
+/// Maximum length of a line, in bytes: 1 MiB.
+pub const LINE_MAX: usize = 1 << 20;
+
+/// Request of an access log. Fields other than `Host` are not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedRequest<'l> {
+    /// Name of the listener. `None` if the log does not contain it.
+    pub listener: Option<Cow<'l, str>>,
+    /// HTTP method.
+    pub method: Cow<'l, str>,
+    /// Host, maybe with a port. `None` if the log does not contain it.
+    pub host: Option<Cow<'l, str>>,
+    /// Path, and the query if the log contains it.
+    pub target: Cow<'l, str>,
+}
+
+/// Fields of a JSON line. The first names are those of gwd, the aliases those of Envoy's and
+/// NGINX's usual JSON formats.
+#[derive(Deserialize)]
+struct Fields<'l> {
+    #[serde(borrow, default)]
+    listener: Option<Cow<'l, str>>,
+    #[serde(borrow, alias = "method", alias = "request_method")]
+    http_method: Cow<'l, str>,
+    #[serde(borrow, default, alias = "authority", alias = ":authority")]
+    host: Option<Cow<'l, str>>,
+    #[serde(borrow, alias = "request_uri", alias = "uri")]
+    path: Cow<'l, str>,
+    #[serde(borrow, default)]
+    query: Option<Cow<'l, str>>,
+}
+
+/// Reads a line. `None` if it contains no request, such as a line about a malformed head.
+#[must_use]
+pub fn read(line: &[u8]) -> Option<LoggedRequest<'_>> {
+    match line.first()? {
+        b'{' => of_json(line),
+        _ => of_text(line),
+    }
+}
+
+fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
+    let fields: Fields<'_> = serde_json::from_slice(line).ok()?;
+    let target = match fields.query {
+        Some(query) if !query.is_empty() => Cow::Owned(format!("{}?{query}", fields.path)),
+        Some(_) | None => fields.path,
+    };
+    Some(LoggedRequest {
+        listener: fields.listener,
+        method: fields.http_method,
+        host: fields.host,
+        target,
+    })
+}
+
+/// Index of the quoted text with the host in Envoy's default format, after the request line,
+/// `X-Forwarded-For`, `User-Agent` and `X-Request-Id`.
+const ENVOY_HOST: usize = 4;
+
+/// Reads a line with a quoted request line (RFC 9112 §3). A line that begins with `[` is one of
+/// Envoy.
+fn of_text(line: &[u8]) -> Option<LoggedRequest<'_>> {
+    let mut quotes = memchr_iter(b'"', line).filter(|at| *at == 0 || line[*at - 1] != b'\\');
+    let mut quoted = || {
+        let (start, end) = (quotes.next()? + 1, quotes.next()?);
+        std::str::from_utf8(line.get(start..end)?).ok()
+    };
+    let mut words = quoted()?.split(' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    if !version.starts_with("HTTP/") || words.next().is_some() {
+        return None;
+    }
+    let host = match line[0] {
+        b'[' => (1..=ENVOY_HOST)
+            .filter_map(|_| quoted())
+            .nth(ENVOY_HOST - 1),
+        _ => None,
+    };
+    Some(LoggedRequest {
+        listener: None,
+        method: method.into(),
+        host: host.filter(|host| *host != "-").map(Cow::Borrowed),
+        target: target.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request<'l>(
+        listener: Option<&'l str>,
+        method: &'l str,
+        host: Option<&'l str>,
+        target: &'l str,
+    ) -> LoggedRequest<'l> {
+        LoggedRequest {
+            listener: listener.map(Cow::Borrowed),
+            method: method.into(),
+            host: host.map(Cow::Borrowed),
+            target: target.into(),
+        }
+    }
+
+    #[test]
+    fn each_format_has_the_request() {
+        let lines = [
+            (
+                r#"{"timestamp":"x","http_method":"GET","listener":"public","host":"a.test","path":"/o","query":"a=1","status":200}"#,
+                request(Some("public"), "GET", Some("a.test"), "/o?a=1"),
+            ),
+            (
+                r#"{"method":"POST","authority":"a.test:81","path":"/o?b=\"","duration":3}"#,
+                request(None, "POST", Some("a.test:81"), "/o?b=\""),
+            ),
+            (
+                r#"192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] "GET /o/1?x=%22 HTTP/1.1" 200 5 "http://r/" "curl \"x\"""#,
+                request(None, "GET", None, "/o/1?x=%22"),
+            ),
+            (
+                r#"[2026-10-10T13:55:36.000Z] "PUT /o HTTP/2" 200 - 0 5 1 0 "192.0.2.1" "curl" "id" "a.test" "10.0.0.1:80""#,
+                request(None, "PUT", Some("a.test"), "/o"),
+            ),
+        ];
+        for (line, expected) in lines {
+            assert_eq!(read(line.as_bytes()), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_without_a_request_are_none() {
+        for line in [
+            "",
+            "{",
+            "{}",
+            r#"{"reason":"head_invalid","status":400}"#,
+            r#"192.0.2.1 - - [x] "-" 400 0"#,
+            r#"192.0.2.1 - - [x] "\x16\x03\x01" 400 0"#,
+            r#"192.0.2.1 - - [x] "GET /a b HTTP/1.1" 400 0"#,
+            "\"",
+            "[\"GET / HTTP/1.1",
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Queries for logs and reports, without credentials and other hidden values.
+
+use std::ops::Range;
+
+use super::form::{LogForm, LoggedParameter, LoggedPlace};
+use crate::auth::{decode_query, is_read_as, resembles};
+
+/// Query parameters that contain a credential in some APIs and are therefore never shown.
+const SECRET_PARAMETERS: [&str; 13] = [
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "id_token",
+    "key",
+    "password",
+    "secret",
+    "sig",
+    "token",
+];
+
+/// True if values of a parameter with this name are hidden by default.
+#[must_use]
+pub fn is_secret_parameter(name: &str) -> bool {
+    let mut known = SECRET_PARAMETERS.iter();
+    known.any(|known| resembles(name.as_bytes(), known.as_bytes()))
+}
+
+/// Query with the results of `hide` in place of the values of credentials and of parameters that
+/// logs do not show. `hide` gets the form and the value. Credentials are the parameters in `names`
+/// and in [`SECRET_PARAMETERS`], and parameters whose names some servers treat as equal to them.
+/// `parameters` are the operation's parameters with a form of their own. `None` if the query has no
+/// value to hide.
+#[must_use]
+pub fn shown_query(
+    query: &str,
+    (names, parameters): (&[Box<str>], &[LoggedParameter]),
+    hide: impl Fn(LogForm, &str) -> String,
+) -> Option<String> {
+    let form = |name: &str| {
+        let name = &*decode_query(name);
+        // Hide the value as well if the decoded name still has an escape or is not text: a server
+        // could decode the name to that of a credential.
+        if name.contains(&b'%')
+            || std::str::from_utf8(name).is_err()
+            || names.iter().any(|known| is_read_as(name, known.as_bytes()))
+        {
+            return Some((LogForm::Redact, false));
+        }
+        if let Some(own) = own_form(name, parameters) {
+            // Names of members of a redacted object may be data.
+            let is_inner = own.form == LogForm::Redact && has_inner_name(name, &own.name);
+            return (own.form != LogForm::Keep).then_some((own.form, is_inner));
+        }
+        let mut known = SECRET_PARAMETERS.iter();
+        let is_known = known.any(|known| resembles(name, known.as_bytes()));
+        is_known.then_some((LogForm::Redact, false))
+    };
+    let mut pairs = query.split('&');
+    if pairs.all(|pair| secret_value(pair, form).is_none()) {
+        return None;
+    }
+    let mut shown = String::with_capacity(query.len());
+    for (number, pair) in query.split('&').enumerate() {
+        if number > 0 {
+            shown.push('&');
+        }
+        match secret_value(pair, form) {
+            Some((name, (form, is_inner))) => {
+                let own = &pair[name.clone()];
+                let inner = own.find(['[', '.', '%']).filter(|_| is_inner);
+                shown.push_str(&pair[..name.start + inner.unwrap_or(own.len())]);
+                if inner.is_some() {
+                    shown.push_str("[REDACTED]");
+                }
+                shown.push('=');
+                shown.push_str(&hide(form, &pair[name.end + 1..]));
+            }
+            None => shown.push_str(pair),
+        }
+    }
+    Some(shown)
+}
+
+/// True if a decoded name has the name of a member of `parameter`.
+fn has_inner_name(name: &[u8], parameter: &str) -> bool {
+    let is_list = name
+        .strip_suffix(b"[]")
+        .is_some_and(|name| !name.contains(&b'['));
+    name != parameter.as_bytes() && !is_list && name.iter().any(|byte| b"[.".contains(byte))
+}
+
+/// Parameter of the operation that defines the form of a decoded name. A name that servers read as
+/// that of several parameters is redacted if one of them is. [`LogForm::Keep`] needs the exact name.
+fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p LoggedParameter> {
+    let queries = parameters.iter();
+    let queries = queries.filter(|one| one.place == LoggedPlace::Query);
+    let forms = queries.filter(|one| match one.form {
+        LogForm::Keep => name == one.name.as_bytes(),
+        LogForm::Redact | LogForm::Hash => is_read_as(name, one.name.as_bytes()),
+    });
+    // A value that one parameter hides is not shown because another one has the exact name.
+    forms.min_by_key(|one| match one.form {
+        LogForm::Redact => 0,
+        LogForm::Hash => 1,
+        LogForm::Keep => 2,
+    })
+}
+
+/// Byte range of the first name with a form in `pair`, and the form. Everything after the `=` counts
+/// as the value, because some servers also separate parameters by `;`.
+fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Range<usize>, F)> {
+    let mut start = 0;
+    for part in pair.split(';') {
+        if let Some((name, _)) = part.split_once('=')
+            && let Some(form) = form(name)
+        {
+            return Some((start..start + name.len(), form));
+        }
+        start += part.len() + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown_query;
+    use crate::logged::{LogForm, LoggedParameter, LoggedPlace, REDACTED};
+
+    #[test]
+    fn secrets_in_queries_are_not_shown() {
+        let names = ["sid".into()];
+        let shown = |query: &str| shown_query(query, (&names, &[]), |_, _| REDACTED.to_owned());
+        assert_eq!(shown("a=1&filter%5Bname%5D=2&b"), None);
+        for (query, expected) in [
+            ("a=1&API_KEY=x&sid=y", "a=1&API_KEY=REDACTED&sid=REDACTED"),
+            ("%61pi_key=x", "%61pi_key=REDACTED"),
+            ("%u0061pi_key=x", "%u0061pi_key=REDACTED"),
+            ("%2561=x&%C1%A1=y", "%2561=REDACTED&%C1%A1=REDACTED"),
+            ("a=1;sid=x&b=2", "a=1;sid=REDACTED&b=2"),
+            ("sid=x;y&b=2;c", "sid=REDACTED&b=2;c"),
+            ("api.key=x&Sid[]=y", "api.key=REDACTED&Sid[]=REDACTED"),
+            ("access-token=x&s.id=y", "access-token=REDACTED&s.id=y"),
+            ("[sid]=x&]token]=y", "[sid]=REDACTED&]token]=REDACTED"),
+            ("client.secret[0]=x", "client.secret[0]=REDACTED"),
+        ] {
+            assert_eq!(shown(query).as_deref(), Some(expected), "{query}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_shown_in_their_own_form() {
+        let parameter = |name: &str, form| LoggedParameter {
+            place: LoggedPlace::Query,
+            name: name.to_owned(),
+            form,
+        };
+        let in_path = LoggedParameter {
+            place: LoggedPlace::Path,
+            ..parameter("q", LogForm::Redact)
+        };
+        let own = [
+            parameter("code", LogForm::Keep),
+            parameter("email", LogForm::Redact),
+            parameter("who", LogForm::Hash),
+            parameter("sid", LogForm::Keep),
+            in_path,
+        ];
+        let names = ["sid".into()];
+        let hide = |form: LogForm, value: &str| format!("<{} {value}>", form.word());
+        let shown = |query: &str| shown_query(query, (&names, &own), hide);
+        assert_eq!(shown("q=1&code=DE"), None);
+        for (query, expected) in [
+            ("email=a%40b&q=1", "email=<redact a%40b>&q=1"),
+            ("Email[]=a;q=1", "Email[]=<redact a;q=1>"),
+            ("q=1;email[PLANTED]=a", "q=1;email[REDACTED]=<redact a>"),
+            ("email%5BPLANTED%5D[]=a", "email[REDACTED]=<redact a>"),
+            ("q=1;who=b", "q=1;who=<hash b>"),
+            ("who[name]=b", "who[name]=<hash b>"),
+            // `Code` has another spelling, and `sid` is a credential of a security scheme.
+            ("Code=x&sid=y", "Code=<redact x>&sid=<redact y>"),
+        ] {
+            assert_eq!(shown(query).as_deref(), Some(expected), "{query}");
+        }
+    }
+}

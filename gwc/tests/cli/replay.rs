@@ -1,0 +1,270 @@
+//! `gwc replay`: requests of access logs at two versions, in every format.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::project::{Ended, Project};
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: a.yaml}}
+listeners: {public: {address: \"127.0.0.1:8080\"}, inner: {address: \"127.0.0.1:8081\"}}
+upstreams: {u: {targets: {x: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, timeout: 5s}
+";
+
+/// Document with these paths. Each operation has its path as operationId.
+fn document(paths: &[&str]) -> String {
+    let paths = paths.iter().map(|path| {
+        let (path, more) = path.split_once(' ').unwrap_or((path, ""));
+        format!(
+            "  {path}: {{get: {{operationId: \"{path}\", x-gateway: {{public: true{more}}}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+        )
+    });
+    let paths: String = paths.collect();
+    format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: []\npaths:\n{paths}")
+}
+
+fn compared() -> Project {
+    let project = Project::empty();
+    for (folder, paths) in [
+        ("old", ["/same", "/gone", "/moves/x", "/slower", "/chosen"]),
+        (
+            "new",
+            [
+                "/same",
+                "/new",
+                "/moves/{id}",
+                "/slower , timeout: 9s",
+                "/chosen , match: {headers: {x-v: {exact: \\\"2\\\"}}}",
+            ],
+        ),
+    ] {
+        std::fs::create_dir(project.file(folder)).unwrap();
+        project.write(&format!("{folder}/gateway.yaml"), GATEWAY);
+        let paths = paths.map(|path| path.replace('\\', ""));
+        let mut paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        paths.retain(|path| !path.is_empty());
+        let text = document(&paths).replace(
+            "/moves/{id}: {get: {",
+            "/moves/{id}: {parameters: [{name: id, in: path, required: true, schema: {type: string}}], get: {",
+        );
+        project.write(&format!("{folder}/a.yaml"), text);
+    }
+    project
+}
+
+fn replay(project: &Project, log: &str, options: &[&str]) -> Ended {
+    let arguments = ["replay", log, "--old", "old", "--new", "new"];
+    let all = [&arguments[..], options, &["--format", "json"]].concat();
+    project.run(&all).with(0)
+}
+
+/// `[requests, unread, refused, served, moved, changed, undetermined, same]`.
+fn counts(ended: &Ended) -> [u64; 8] {
+    let document = ended.json("replay/v1");
+    let of = |key: &str| document["counts"][key].as_u64().unwrap();
+    let all = |key: &str| document[key].as_u64().unwrap();
+    [
+        all("requests"),
+        all("unread"),
+        of("refused"),
+        of("served"),
+        of("moved"),
+        of("changed"),
+        of("undetermined"),
+        of("same"),
+    ]
+}
+
+/// Targets with their expected effects, each requested as often as its position from 1 on.
+const TARGETS: [&str; 7] = [
+    "/gone",
+    "/new",
+    "/moves/x",
+    "/slower?a=1",
+    "/chosen",
+    "/same",
+    "/nowhere",
+];
+const EXPECTED: [u64; 8] = [28, 0, 1, 2, 3, 4, 5, 13];
+
+/// Lines for [`TARGETS`], each made from its target.
+fn log(line: impl Fn(&str) -> String) -> String {
+    let targets = (1usize..).zip(TARGETS);
+    let lines = targets.flat_map(|(times, target)| vec![line(target) + "\n"; times]);
+    lines.collect()
+}
+
+fn of_gwd(target: &str) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    json!({"timestamp": "x", "http_method": "GET", "listener": "inner", "host": "a.test", "path": path,
+        "query": query, "status": 200})
+    .to_string()
+}
+
+#[test]
+fn each_format_gives_the_same_counts() {
+    let project = compared();
+    let nginx = |target: &str| {
+        format!(
+            "192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] \"GET {target} HTTP/1.1\" 200 5 \"-\" \"curl\""
+        )
+    };
+    let envoy = |target: &str| {
+        format!(
+            "[2026-10-10T13:55:36.000Z] \"GET {target} HTTP/2\" 200 - 0 5 1 0 \"-\" \"curl\" \"id\" \"a.test\" \"-\""
+        )
+    };
+    let entries: Vec<Value> = log(str::to_owned)
+        .lines()
+        .map(|target| json!({"request": {"method": "GET", "url": format!("https://a.test{target}")}}))
+        .collect();
+    project.write("gwd.log", log(of_gwd));
+    project.write("nginx.log", log(nginx));
+    project.write("envoy.log", log(envoy));
+    project.write("page.har", json!({"log": {"entries": entries}}).to_string());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(log(of_gwd).as_bytes()).unwrap();
+    project.write("gwd.log.1.gz", packed.finish().unwrap());
+    for name in [
+        "gwd.log",
+        "nginx.log",
+        "envoy.log",
+        "page.har",
+        "gwd.log.1.gz",
+    ] {
+        assert_eq!(counts(&replay(&project, name, &[])), EXPECTED, "{name}");
+    }
+}
+
+#[test]
+fn groups_have_owners_and_classes() {
+    let project = compared();
+    project.write("gwd.log", log(of_gwd));
+    let document = replay(&project, "gwd.log", &["--top", "9"]).json("replay/v1");
+    let groups = document["groups"].as_array().unwrap().iter();
+    let groups: Vec<String> = groups
+        .map(|group| {
+            let text = |key: &str| group[key].as_str().unwrap().to_owned();
+            let (effect, old, new) = (text("effect"), text("old"), text("new"));
+            format!(
+                "{effect} {} {old} {new} {}",
+                group["count"], group["classes"]
+            )
+        })
+        .collect();
+    let expected = [
+        "refused 1 a//gone no_route []",
+        "served 2 no_route a//new []",
+        "moved 3 a//moves/x a//moves/{id} []",
+        "changed 4 a//slower a//slower [\"relax\"]",
+        "undetermined 5 a//chosen depends on conditions []",
+    ];
+    assert_eq!(groups, expected);
+    let short = replay(&project, "gwd.log", &["--top", "1"]).json("replay/v1");
+    assert_eq!(
+        (
+            short["groups"].as_array().unwrap().len(),
+            &short["left_out"]
+        ),
+        (1, &json!(4))
+    );
+}
+
+#[test]
+fn plan_counts_the_requests_of_a_log() {
+    let project = compared();
+    project.write("new/gwd.log", log(of_gwd));
+    let plan = |format: &str| {
+        let mut command = crate::project::command(&project.file("new"));
+        let logs = ["--replay", "gwd.log", "--format", format];
+        command.args([&["plan", "--against", "../old"], &logs[..]].concat());
+        crate::project::run(&mut command).with(0)
+    };
+    let sentence = "logs: 15 of 28 requests would be treated differently, or may be: 1 refused, \
+        2 served, 3 moved, 4 changed, 5 undetermined";
+    assert!(
+        plan("human").out.contains(sentence),
+        "{}",
+        plan("human").out
+    );
+    assert!(plan("markdown").out.contains(sentence));
+    let notes = plan("json").json("plan/v1")["notes"].to_string();
+    assert!(notes.contains(sentence), "{notes}");
+}
+
+#[test]
+fn unreadable_lines_are_counted_and_shown_as_text() {
+    let project = compared();
+    let long = "x".repeat(3 << 20);
+    let lines = [
+        "not a request",
+        "{\"status\": 400, \"reason\": \"head_invalid\"}",
+        "{\"http_method\": \"GET\", \"path\": \"no slash\", \"host\": \"a\"}",
+        &long,
+        "{\"http_method\": \"G\\u001b[31m\", \"path\": \"/\"}",
+        "",
+        "{\"http_method\": \"GET\", \"path\": \"/gone\", \"host\": \"a\"}",
+    ];
+    project.write("gwd.log", lines.join("\n"));
+    assert_eq!(
+        counts(&replay(&project, "gwd.log", &[])),
+        [1, 5, 1, 0, 0, 0, 0, 0]
+    );
+    project.write("page.har", "{}");
+    let run = |log: &str, options: &[&str]| {
+        project.run(&[&["replay", log, "--old", "old", "--new", "new"], options].concat())
+    };
+    run("page.har", &[]).with(65);
+    run("missing.log", &[]).with(65);
+    run("gwd.log", &["--listener", "none"]).with(64);
+    let text = run("gwd.log", &[]).with(0).out;
+    assert!(
+        text.starts_with("1 of 1 request would be treated differently"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn samples_have_no_hidden_values() {
+    let project = Project::empty();
+    let operation = |extra: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n  /people/{{name}}: {{get: {{\
+             operationId: person, security: [{{key: []}}], {extra}parameters: [\
+             {{name: name, in: path, required: true, schema: {{type: string}}, x-gateway: {{log: redact}}}}, \
+             {{name: mail, in: query, schema: {{type: string, x-gateway: {{redact: true}}}}}}], \
+             responses: {{\"200\": {{description: fine}}}}}}}}\n\
+             components: {{securitySchemes: {{key: {{type: apiKey, in: query, name: sid, x-gateway: {{auth: keys}}}}}}}}\n"
+        )
+    };
+    let gateway = format!("{GATEWAY}auth: {{keys: {{kind: api_key}}}}\n");
+    for (folder, extra) in [("old", ""), ("new", "x-gateway: {timeout: 9s}, ")] {
+        std::fs::create_dir(project.file(folder)).unwrap();
+        project.write(&format!("{folder}/gateway.yaml"), &gateway);
+        project.write(&format!("{folder}/a.yaml"), operation(extra));
+    }
+    for (target, expected) in [
+        (
+            "/people/PLANTED?a=1&access_token=PLANTED&sid=PLANTED&mail=PLANTED",
+            "GET /people/REDACTED?a=1&access_token=REDACTED&sid=REDACTED&mail=REDACTED",
+        ),
+        (
+            "/people/PLANTED?Sid[]=PLANTED&client%5Fsecret=PLANTED",
+            "GET /people/REDACTED?Sid[]=REDACTED&client%5Fsecret=REDACTED",
+        ),
+    ] {
+        let line =
+            format!("192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] \"GET {target} HTTP/1.1\" 200 5\n");
+        project.write("access.log", line);
+        let ended = replay(&project, "access.log", &[]);
+        assert!(!ended.out.contains("PLANTED"), "{}", ended.out);
+        let document = ended.json("replay/v1");
+        assert_eq!(document["groups"][0]["sample"], expected, "{}", ended.out);
+    }
+}

@@ -1,0 +1,412 @@
+//! Leases of limits with `sync: synced`: tokens that the gateway took from the store in advance.
+//!
+//! A lease belongs to one counter. While it has tokens, requests take them without a call of the
+//! store. When it has none, one request asks the store for more, and the others of the same counter
+//! wait for that answer. The first call takes only the tokens of the waiting requests. Later calls
+//! also take as many as were used in the lease so far or in the lease before, up to the share of
+//! this gateway, so that a counter with few requests takes nothing in advance.
+//!
+//! After a refusal, requests of the counter are refused without a call until the store can have
+//! tokens again. When a lease ends, its unused tokens are returned to the store. Nothing here waits
+//! or sends: the caller does both.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use policy::state::StateId;
+use policy::store::Count;
+use policy::{Admission, Algorithm, Tokens};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Maximum number of counters with leases of one store. Requests of further counters call the store
+/// each.
+const LEASES_MAX: usize = 1 << 16;
+/// Number of parts of the table, each with its own lock.
+const SHARDS: usize = 64;
+/// Maximum number of requests that wait for the tokens of one counter.
+const WAITING_MAX: usize = 4_096;
+
+/// Leases of one store.
+pub(super) struct Leases {
+    shards: [Mutex<HashMap<CounterId, Lease>>; SHARDS],
+    /// Number of gateways that use leases of the store. 0: unknown, so that nothing is taken in
+    /// advance.
+    gateways: AtomicU64,
+    /// True after [`Leases::close`].
+    closed: AtomicBool,
+}
+
+/// Counter of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CounterId {
+    state: StateId,
+    key: [u8; 16],
+    tokens: Tokens,
+}
+
+/// Lease of one counter.
+struct Lease {
+    /// Any count request of the counter.
+    count: Count,
+    /// Tokens that are not used.
+    left: u64,
+    /// End of the lease.
+    ends: Instant,
+    /// Number of the window in which the store counted the tokens. 0 for other algorithms.
+    window: u64,
+    /// Tokens left in the store after the last call, and the wait that it returned.
+    stored: u64,
+    wait_ends: Instant,
+    /// Tokens that were used in this lease, and in the lease before.
+    used: u64,
+    used_before: u64,
+    refusal: Option<Refusal>,
+    is_asked: bool,
+    waiting: Vec<Waiting>,
+}
+
+/// Refusal of the store: requests of this cost or more are refused until it ends.
+#[derive(Clone, Copy)]
+struct Refusal {
+    cost: u64,
+    ends: Instant,
+}
+
+/// Request that waits for tokens.
+struct Waiting {
+    cost: u64,
+    answer: oneshot::Sender<Admission>,
+}
+
+/// Result of taking tokens.
+pub(super) enum Taken {
+    /// The lease or an earlier refusal decides.
+    Decided(Admission),
+    /// Another request asks the store. The answer comes over the channel.
+    Joined(oneshot::Receiver<Admission>),
+    /// The caller asks the store for this number of tokens, and passes the answer to
+    /// [`Leases::complete`] or calls [`Leases::fail`].
+    Ask(Wanted, oneshot::Receiver<Admission>),
+    /// The table is full or closed. The request calls the store for itself.
+    NoLease,
+    /// Too many requests wait for the tokens of the counter.
+    Overflow,
+}
+
+/// Number of tokens to take from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Smallest number of tokens that helps a request.
+    pub(super) least: u64,
+    /// Largest number of tokens.
+    pub(super) most: u64,
+}
+
+/// Answer of the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) admission: Admission,
+    /// Number of tokens that were taken.
+    pub(super) tokens: u64,
+    /// Number of the window in which they were counted. 0 for other algorithms.
+    pub(super) window: u64,
+}
+
+/// Unused tokens to return to the store.
+#[derive(Clone)]
+pub(super) struct Unused {
+    /// Count request with a negative cost.
+    pub(super) count: Count,
+    /// Number of the window in which the tokens were counted.
+    pub(super) window: u64,
+}
+
+// === impl Leases ===
+
+impl Leases {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: [(); SHARDS].map(|()| Mutex::default()),
+            gateways: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the tokens of a request.
+    pub(super) fn take(&self, count: &Count, now: Instant) -> Taken {
+        let (Some(length), Ok(cost)) = (length(count), u64::try_from(count.cost)) else {
+            return Taken::NoLease;
+        };
+        if self.closed.load(Ordering::Acquire) {
+            return Taken::NoLease;
+        }
+        let id = CounterId::of(count);
+        let mut shard = self.shard(&id);
+        let is_full = shard.len() >= LEASES_MAX / SHARDS;
+        let lease = match shard.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if is_full => return Taken::NoLease,
+            Entry::Vacant(free) => free.insert(Lease::new(count.clone(), now + length, now)),
+        };
+        // The unused tokens of an ended lease stay until the next sweep returns them.
+        if now < lease.ends && lease.left >= cost {
+            lease.left -= cost;
+            lease.used += cost;
+            return Taken::Decided(lease.admission(true, now));
+        }
+        let refusal = lease.refusal.filter(|refusal| now < refusal.ends);
+        if refusal.is_some_and(|refusal| cost >= refusal.cost) {
+            return Taken::Decided(lease.admission(false, now));
+        }
+        if lease.waiting.len() >= WAITING_MAX {
+            return Taken::Overflow;
+        }
+        let (answer, answered) = oneshot::channel();
+        lease.waiting.push(Waiting { cost, answer });
+        if lease.is_asked {
+            return Taken::Joined(answered);
+        }
+        lease.is_asked = true;
+        Taken::Ask(lease.wanted(self.share(&lease.count)), answered)
+    }
+
+    /// Distributes the answer of the store to the requests that wait for it. Returns the number of
+    /// tokens to ask for next, if requests still wait, and unused tokens to return.
+    pub(super) fn complete(
+        &self,
+        id: &CounterId,
+        wanted: Wanted,
+        granted: Granted,
+        now: Instant,
+    ) -> (Option<(Count, Wanted)>, Vec<Unused>) {
+        let mut shard = self.shard(id);
+        let Some(lease) = shard.get_mut(id) else {
+            return (None, Vec::new());
+        };
+        let mut unused = Vec::new();
+        if now >= lease.ends || lease.window != granted.window {
+            unused.extend(lease.renew(now));
+        }
+        lease.is_asked = false;
+        lease.window = granted.window;
+        lease.left += granted.tokens;
+        lease.stored = granted.admission.remaining;
+        lease.wait_ends = now + Duration::from_nanos(granted.admission.wait_ticks * 100);
+        lease.refusal = match granted.admission.admitted {
+            true => None,
+            false => Some(lease.refusal(wanted.least, now)),
+        };
+        lease.serve(now);
+        if self.closed.load(Ordering::Acquire) {
+            unused.extend(lease.take_unused());
+        }
+        let next = (!lease.waiting.is_empty()).then(|| {
+            lease.is_asked = true;
+            (lease.count.clone(), lease.wanted(self.share(&lease.count)))
+        });
+        (next, unused)
+    }
+
+    /// Ends the wait of all requests of a counter without an answer.
+    pub(super) fn fail(&self, id: &CounterId) {
+        if let Some(lease) = self.shard(id).get_mut(id) {
+            lease.is_asked = false;
+            lease.waiting.clear();
+        }
+    }
+
+    /// Returns the tokens of a request to its lease. False if it has none.
+    pub(super) fn put_back(&self, count: &Count, now: Instant) -> bool {
+        if self.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        let id = CounterId::of(count);
+        let mut shard = self.shard(&id);
+        let lease = shard.get_mut(&id).filter(|lease| now < lease.ends);
+        let (Some(lease), Ok(cost)) = (lease, u64::try_from(count.cost)) else {
+            return false;
+        };
+        lease.left += cost;
+        lease.used = lease.used.saturating_sub(cost);
+        true
+    }
+
+    /// Ends leases whose time is over, and removes those that were not used.
+    pub(super) fn sweep(&self, now: Instant) -> Vec<Unused> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            locked(shard).retain(|_, lease| {
+                if now < lease.ends || lease.is_asked {
+                    return true;
+                }
+                let is_refused = lease.refusal.is_some_and(|refusal| now < refusal.ends);
+                let is_used = lease.used > 0 || is_refused;
+                all.extend(lease.renew(now));
+                is_used
+            });
+        }
+        all
+    }
+
+    /// Ends all leases. Requests call the store for themselves afterwards.
+    pub(super) fn close(&self) -> Vec<Unused> {
+        self.closed.store(true, Ordering::Release);
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut shard = locked(shard);
+            all.extend(shard.values_mut().filter_map(Lease::take_unused));
+        }
+        all
+    }
+
+    /// Number of counters with leases.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| locked(shard).len()).sum()
+    }
+
+    /// Number of gateways that use leases of the store. 0: unknown.
+    pub(super) fn gateways(&self) -> u64 {
+        self.gateways.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number of gateways that use leases of the store.
+    pub(super) fn set_gateways(&self, gateways: u64) {
+        self.gateways.store(gateways, Ordering::Relaxed);
+    }
+
+    /// Largest number of tokens of a counter that this gateway may have in advance.
+    fn share(&self, count: &Count) -> u64 {
+        let leased = count.tokens.leased_by_fleet(count.lease_ms.unwrap_or(0));
+        leased.checked_div(self.gateways()).unwrap_or(0)
+    }
+
+    fn shard(&self, id: &CounterId) -> MutexGuard<'_, HashMap<CounterId, Lease>> {
+        // The key is a hash already.
+        locked(&self.shards[usize::from(id.key[0]) % SHARDS])
+    }
+}
+
+// === impl CounterId ===
+
+impl CounterId {
+    pub(super) fn of(count: &Count) -> Self {
+        Self {
+            state: count.state,
+            key: count.key,
+            tokens: count.tokens,
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn new(count: Count, ends: Instant, now: Instant) -> Self {
+        Self {
+            count,
+            left: 0,
+            ends,
+            window: 0,
+            stored: 0,
+            wait_ends: now,
+            used: 0,
+            used_before: 0,
+            refusal: None,
+            is_asked: false,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Begins a new lease without tokens. Returns the unused tokens of the lease before.
+    fn renew(&mut self, now: Instant) -> Option<Unused> {
+        self.ends = now + length(&self.count).unwrap_or_default();
+        self.used_before = std::mem::take(&mut self.used);
+        self.take_unused()
+    }
+
+    fn take_unused(&mut self) -> Option<Unused> {
+        let left = i64::try_from(std::mem::take(&mut self.left)).unwrap_or(i64::MAX);
+        (left > 0).then(|| Unused {
+            count: Count {
+                cost: -left,
+                ..self.count.clone()
+            },
+            window: self.window,
+        })
+    }
+
+    /// Number of tokens that the waiting requests need, and those to take in advance.
+    fn wanted(&self, share: u64) -> Wanted {
+        let costs = self.waiting.iter().map(|waiting| waiting.cost);
+        let needed: u64 = costs.clone().sum();
+        Wanted {
+            least: costs.min().unwrap_or(0),
+            most: needed.saturating_add(share.min(self.used.max(self.used_before))),
+        }
+    }
+
+    /// Answers the waiting requests for which there are tokens, and those that the store refused.
+    fn serve(&mut self, now: Instant) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let is_admitted = self.left >= waiting.cost;
+            let is_refused = self
+                .refusal
+                .is_some_and(|refusal| waiting.cost >= refusal.cost);
+            if !is_admitted && !is_refused {
+                self.waiting.push(waiting);
+                continue;
+            }
+            let mut after = (self.left, self.used);
+            if is_admitted {
+                after = (self.left - waiting.cost, self.used + waiting.cost);
+            }
+            let before = std::mem::replace(&mut self.left, after.0);
+            // A request that does not wait any more takes no tokens.
+            match waiting.answer.send(self.admission(is_admitted, now)) {
+                Ok(()) => self.used = after.1,
+                Err(_) => self.left = before,
+            }
+        }
+    }
+
+    fn refusal(&self, cost: u64, now: Instant) -> Refusal {
+        let lease_ms = self.count.lease_ms.unwrap_or(0);
+        let pace = Duration::from_millis(self.count.tokens.lease_pace_ms(lease_ms));
+        let wait = self.wait_ends.saturating_duration_since(now);
+        let longest = Duration::from_millis(lease_ms);
+        Refusal {
+            cost,
+            ends: now + wait.max(pace).min(longest),
+        }
+    }
+
+    fn admission(&self, admitted: bool, now: Instant) -> Admission {
+        let remaining = self.left.saturating_add(self.stored);
+        let is_calendar = matches!(self.count.tokens.algorithm, Algorithm::Calendar(_));
+        let wait = match is_calendar || !admitted || remaining == 0 {
+            true => self.wait_ends.saturating_duration_since(now),
+            false => Duration::ZERO,
+        };
+        Admission {
+            admitted,
+            remaining,
+            wait_ticks: u64::try_from(wait.as_nanos() / 100).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Length of a lease of a count request. None: the limit is exact.
+fn length(count: &Count) -> Option<Duration> {
+    count.lease_ms.map(Duration::from_millis)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

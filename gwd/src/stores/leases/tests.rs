@@ -1,0 +1,192 @@
+//! Leases with a store that is a counter in the test.
+
+use std::sync::Arc;
+
+use policy::store::{OnOutage, Store, Topology};
+use policy::{SecretCell, SecretRef};
+
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(1);
+
+fn count(cost: i64) -> Count {
+    let store = Store {
+        name: "shared".into(),
+        reference: SecretRef::Env("URL".into()),
+        url: SecretCell::new(Vec::new()),
+        prefix: "p".into(),
+        on_outage: OnOutage::Closed,
+        topology: Topology::Single,
+    };
+    Count {
+        store: Arc::new(store),
+        state: StateId(1),
+        key: [7; 16],
+        tokens: Tokens {
+            algorithm: Algorithm::Bucket,
+            count: 100,
+            period_ms: 1_000,
+            burst: 100,
+        },
+        lease_ms: Some(1_000),
+        cost,
+    }
+}
+
+/// Leases of one of two gateways, which may have 50 tokens in advance.
+fn leases() -> Leases {
+    let leases = Leases::new();
+    leases.set_gateways(2);
+    leases
+}
+
+fn granted(admitted: bool, tokens: u64) -> Granted {
+    Granted {
+        admission: Admission {
+            admitted,
+            remaining: 10,
+            wait_ticks: 200_000,
+        },
+        tokens,
+        window: 0,
+    }
+}
+
+/// Asks the store for the tokens of a request, which are granted. Returns how many were wanted.
+fn ask(leases: &Leases, cost: i64, now: Instant) -> u64 {
+    let count = count(cost);
+    let Taken::Ask(wanted, mut answered) = leases.take(&count, now) else {
+        panic!("the lease has tokens");
+    };
+    let answer = granted(true, wanted.most);
+    let (next, unused) = leases.complete(&CounterId::of(&count), wanted, answer, now);
+    assert!(next.is_none() && unused.is_empty());
+    assert!(answered.try_recv().expect("an answer").admitted);
+    wanted.most
+}
+
+/// Number of requests that the lease admits without a call.
+fn admitted(leases: &Leases, now: Instant) -> u64 {
+    let decided = std::iter::repeat_with(|| leases.take(&count(1), now));
+    let decided = decided.take_while(|taken| matches!(taken, Taken::Decided(one) if one.admitted));
+    decided.fold(0, |sum, _| sum + 1)
+}
+
+#[test]
+fn lease_grows_with_its_use_up_to_the_share() {
+    let (leases, now) = (leases(), Instant::now());
+    let mut wanted = Vec::new();
+    for _ in 0..8 {
+        wanted.push(ask(&leases, 1, now));
+        // Nobody waits for the last request, which would have asked the store.
+        let in_advance = admitted(&leases, now);
+        leases.fail(&CounterId::of(&count(1)));
+        assert_eq!(in_advance + 1, wanted[wanted.len() - 1]);
+    }
+    assert_eq!(wanted, [1, 2, 4, 8, 16, 32, 51, 51]);
+}
+
+#[test]
+fn unknown_number_of_gateways_takes_nothing_ahead() {
+    let (leases, now) = (Leases::new(), Instant::now());
+    for _ in 0..9 {
+        assert_eq!(ask(&leases, 3, now), 3);
+        assert!(!matches!(leases.take(&count(1), now), Taken::Decided(_)));
+        leases.fail(&CounterId::of(&count(1)));
+    }
+}
+
+#[test]
+fn waiting_requests_share_one_call() {
+    let (leases, now) = (leases(), Instant::now());
+    let id = CounterId::of(&count(1));
+    let Taken::Ask(wanted, mut first) = leases.take(&count(2), now) else {
+        panic!("no call");
+    };
+    let mut joined: Vec<_> = [3, 1, 5]
+        .map(|cost| match leases.take(&count(cost), now) {
+            Taken::Joined(answered) => answered,
+            _ => panic!("a second call"),
+        })
+        .into();
+    assert_eq!(wanted, Wanted { least: 2, most: 2 });
+    let (next, _) = leases.complete(&id, wanted, granted(true, 2), now);
+    assert!(first.try_recv().expect("an answer").admitted);
+    let (_, wanted) = next.expect("the others wait");
+    assert_eq!(wanted, Wanted { least: 1, most: 11 });
+    // A part of the tokens: the requests in order that have enough of them.
+    let (next, _) = leases.complete(&id, wanted, granted(true, 4), now);
+    assert!(joined[0].try_recv().expect("an answer").admitted);
+    assert!(joined[1].try_recv().expect("an answer").admitted);
+    let (_, wanted) = next.expect("one waits");
+    let (next, _) = leases.complete(&id, wanted, granted(false, 0), now);
+    assert!(next.is_none());
+    assert!(!joined[2].try_recv().expect("an answer").admitted);
+}
+
+#[test]
+fn refusal_holds_for_its_time_and_cost() {
+    let (leases, now) = (leases(), Instant::now());
+    let id = CounterId::of(&count(1));
+    let Taken::Ask(wanted, _answered) = leases.take(&count(4), now) else {
+        panic!("no call");
+    };
+    leases.complete(&id, wanted, granted(false, 0), now);
+    let taken = |cost, after_ms| {
+        let taken = leases.take(&count(cost), now + Duration::from_millis(after_ms));
+        leases.fail(&id);
+        match taken {
+            Taken::Decided(admission) => Some(admission.admitted),
+            _ => None,
+        }
+    };
+    // The bucket regains the tokens of all leases in a second, so the gateway asks twice a second.
+    assert_eq!([taken(4, 0), taken(9, 499)], [Some(false), Some(false)]);
+    assert_eq!([taken(3, 0), taken(4, 500)], [None, None]);
+}
+
+#[test]
+fn unused_tokens_are_returned_once() {
+    let (leases, now) = (leases(), Instant::now());
+    for cost in [1, 20] {
+        ask(&leases, cost, now);
+    }
+    assert!(leases.put_back(&count(5), now));
+    assert!(leases.sweep(now).is_empty());
+    let returned = |unused: Vec<Unused>| {
+        let costs = unused.into_iter().map(|unused| unused.count.cost);
+        costs.collect::<Vec<_>>()
+    };
+    let later = now + LEASE;
+    assert!(matches!(leases.take(&count(1), later), Taken::Ask(..)));
+    leases.fail(&CounterId::of(&count(1)));
+    assert!(!leases.put_back(&count(5), later));
+    assert_eq!(returned(leases.sweep(later)), [-6]);
+    assert!(leases.sweep(later).is_empty());
+    // The next lease takes at once what the last one used.
+    assert_eq!(ask(&leases, 1, later), 17);
+    assert_eq!(returned(leases.close()), [-16]);
+    assert!(matches!(leases.take(&count(1), later), Taken::NoLease));
+}
+
+#[test]
+fn unused_counters_leave_the_table() {
+    let (leases, now) = (leases(), Instant::now());
+    ask(&leases, 1, now);
+    leases.sweep(now + LEASE);
+    assert_eq!(leases.len(), 1);
+    leases.sweep(now + 2 * LEASE);
+    assert_eq!(leases.len(), 0);
+}
+
+#[test]
+fn full_table_counts_exactly() {
+    let (leases, now) = (leases(), Instant::now());
+    for state in 0..=(LEASES_MAX / SHARDS) as u64 {
+        let mut count = count(1);
+        count.state = StateId(state);
+        let taken = leases.take(&count, now);
+        let is_full = state == (LEASES_MAX / SHARDS) as u64;
+        assert_eq!(matches!(taken, Taken::NoLease), is_full, "{state}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Calls of the script that counts requests in a store.
+
+use std::time::Duration;
+
+use policy::store::Count;
+use policy::{Admission, Algorithm, Tokens};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, RedisError};
+
+use super::leases::Granted;
+
+/// Script that counts a request in the store.
+const SCRIPT: &str = include_str!("count.lua");
+/// Limit that the test call uses.
+const TEST: Tokens = Tokens {
+    algorithm: Algorithm::Bucket,
+    count: 1_000_000,
+    period_ms: 1_000,
+    burst: 1_000_000,
+};
+
+/// Call of the script.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    /// Test that the store counts and writes, with this key.
+    Test(Box<str>),
+    /// Count request.
+    Count(Count),
+    /// Count request that takes at least `least` tokens, and at most the request's cost.
+    Lease { count: Count, least: u64 },
+    /// Return of the tokens of a lease. `window` is the window in which they were counted.
+    Return { count: Count, window: u64 },
+    /// Announcement of a gateway that uses leases, for a time.
+    Gateway(Gateway),
+}
+
+/// Gateway that uses leases of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Gateway {
+    /// Key of the set of gateways.
+    pub(super) key: String,
+    /// Random id of the gateway.
+    pub(super) id: Box<str>,
+    /// Time for which the gateway counts. Zero removes it.
+    pub(super) live: Duration,
+}
+
+impl Call {
+    /// Key in the store that the call uses.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Test(key) => key.to_string(),
+            Self::Count(count) | Self::Lease { count, .. } | Self::Return { count, .. } => {
+                count.name()
+            }
+            Self::Gateway(gateway) => gateway.key.clone(),
+        }
+    }
+
+    /// Calls the script. If the server does not know it, loads it first.
+    ///
+    /// # Errors
+    /// The server refused the call, or the connection failed.
+    pub(super) async fn run(
+        &self,
+        connection: &mut impl ConnectionLike,
+        sha: &str,
+        slot: Slot,
+    ) -> Result<Granted, RedisError> {
+        let command = self.command(sha);
+        let mut answered = send(&command, connection, slot).await;
+        if let Err(error) = &answered
+            && error.code() == Some("NOSCRIPT")
+        {
+            load(connection).await?;
+            answered = send(&command, connection, slot).await;
+        }
+        let (admitted, remaining, wait_us, tokens, window) = answered?;
+        Ok(Granted {
+            admission: Admission {
+                admitted: admitted == 1,
+                remaining,
+                wait_ticks: wait_us.saturating_mul(10),
+            },
+            tokens: u64::try_from(tokens).unwrap_or(0),
+            window,
+        })
+    }
+
+    /// Announces a gateway. Returns the number of gateways.
+    ///
+    /// # Errors
+    /// The server refused the call, or the connection failed.
+    pub(super) async fn announce(
+        &self,
+        connection: &mut impl ConnectionLike,
+        sha: &str,
+    ) -> Result<u64, RedisError> {
+        let (gateways, ..) = self.command(sha).query_async::<Answer>(connection).await?;
+        Ok(gateways)
+    }
+
+    fn command(&self, sha: &str) -> Cmd {
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(sha).arg(1).arg(self.key());
+        match self {
+            Self::Test(_) => count_args(&mut call, TEST, 1),
+            Self::Count(count) => count_args(&mut call, count.tokens, count.cost),
+            Self::Lease { count, least } => {
+                count_args(&mut call, count.tokens, count.cost);
+                call.arg(*least);
+            }
+            Self::Return { count, window } => {
+                count_args(&mut call, count.tokens, count.cost);
+                call.arg(count.cost).arg(*window);
+            }
+            Self::Gateway(gateway) => {
+                let live_ms = u64::try_from(gateway.live.as_millis()).unwrap_or(u64::MAX);
+                call.arg("gateways").arg(&*gateway.id).arg(live_ms);
+            }
+        }
+        call
+    }
+}
+
+/// Slot of a call's key, in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The server has the slot.
+    Owned,
+    /// The server is taking the slot over from another one.
+    Importing,
+}
+
+async fn send(
+    command: &Cmd,
+    connection: &mut impl ConnectionLike,
+    slot: Slot,
+) -> Result<Answer, RedisError> {
+    match slot {
+        Slot::Owned => command.query_async(connection).await,
+        Slot::Importing => {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command.clone());
+            let (answer,) = both.query_async(connection).await?;
+            Ok(answer)
+        }
+    }
+}
+
+/// Result of the script: admitted, tokens left, wait (us), tokens taken, window.
+type Answer = (u64, u64, u64, i64, u64);
+
+/// Loads the script. Returns the SHA-1 with which it is called.
+pub(super) async fn load(connection: &mut impl ConnectionLike) -> Result<String, RedisError> {
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg(SCRIPT);
+    load.query_async(connection).await
+}
+
+fn count_args(call: &mut Cmd, tokens: Tokens, cost: i64) {
+    let (algorithm, end_min) = match tokens.algorithm {
+        Algorithm::Bucket => ("bucket", 0),
+        Algorithm::Window => ("window", 0),
+        Algorithm::Calendar(end_min) => ("calendar", end_min),
+    };
+    call.arg(algorithm)
+        .arg(tokens.count)
+        .arg(tokens.period_ms)
+        .arg(tokens.burst)
+        .arg(cost)
+        .arg(end_min);
+}

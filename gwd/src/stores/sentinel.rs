@@ -1,0 +1,37 @@
+//! Redis Sentinel: the sentinels of a store know the address of its master.
+
+use std::time::Duration;
+
+use redis::{AsyncConnectionConfig, RedisError};
+use tokio::time::timeout;
+
+use super::connection::{Connection, reason};
+use super::servers::{Url, address};
+
+/// Maximum time for the answer of one sentinel, connection included: 500ms.
+const SENTINEL: Duration = Duration::from_millis(500);
+
+/// Asks the sentinels in order for the address of a master.
+///
+/// # Errors
+/// The reason why the last sentinel named no master.
+pub(super) async fn master(url: &Url, name: &str) -> Result<String, String> {
+    let mut why = "no sentinel".to_owned();
+    for sentinel in url.sentinels() {
+        match timeout(SENTINEL, ask(&sentinel, name)).await {
+            Ok(Ok(Some((host, port)))) => return Ok(address(&host, port)),
+            Ok(Ok(None)) => "no sentinel knows the master".clone_into(&mut why),
+            Ok(Err(error)) => why = format!("sentinel: {}", reason(&error)),
+            Err(_) => "sentinel: timeout".clone_into(&mut why),
+        }
+    }
+    Err(why)
+}
+
+async fn ask(url: &str, name: &str) -> Result<Option<(String, u16)>, RedisError> {
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(SENTINEL));
+    let mut connection = Connection::open(url, config).await?;
+    let mut ask = redis::cmd("SENTINEL");
+    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    ask.query_async(&mut connection.commands).await
+}

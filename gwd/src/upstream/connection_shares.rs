@@ -1,0 +1,179 @@
+//! Shares of client addresses in the connections to an HTTP/2 upstream.
+//!
+//! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
+//! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
+//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, which then
+//! stays open for the exchanges that it has. Both are counted here by client address and network.
+//!
+//! While the upstream has at least three quarters of its `limits.connections` open:
+//! - a client whose worn connections exceed its share no longer shares connections with others
+//!   ([`ConnectionShares::wears_out`]), whatever the limit;
+//! - a client whose exclusive and worn connections exceed its share gets no further exclusive
+//!   exchange, if the limit is at least [`SHARED_FROM`].
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bundle::ir::shared_connections;
+use policy::network::{LEVELS, NetworkCounts, Networks, Places};
+
+use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
+
+/// Number of counters of each width of network. All addresses that map to one counter share it.
+const COUNTERS: usize = 512;
+
+/// Counts of the connections that clients hold at one upstream.
+#[derive(Debug)]
+pub(crate) struct ConnectionShares {
+    exclusive: NetworkCounts,
+    worn: NetworkCounts,
+    /// Key of the hashes that select counters, so that clients cannot choose their counter.
+    hashing: RandomState,
+}
+
+/// Way in which a client holds a connection.
+#[derive(Clone, Copy, Debug)]
+enum Holding {
+    Exclusive,
+    Worn,
+}
+
+/// Connection that is counted for a client until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionCharge {
+    shares: Arc<ConnectionShares>,
+    holding: Holding,
+    places: Places,
+}
+
+impl ConnectionShares {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            exclusive: NetworkCounts::new(COUNTERS),
+            worn: NetworkCounts::new(COUNTERS),
+            hashing: RandomState::new(),
+        })
+    }
+
+    fn places(&self, client: IpAddr) -> Places {
+        Networks::of(client).places(|bytes| self.hashing.hash_one(bytes))
+    }
+
+    fn of(&self, holding: Holding) -> &NetworkCounts {
+        match holding {
+            Holding::Exclusive => &self.exclusive,
+            Holding::Worn => &self.worn,
+        }
+    }
+
+    /// Charges a worn connection to the client whose cancelled exchange wore it out.
+    pub(crate) fn charge_worn(self: &Arc<Self>, client: IpAddr) -> ConnectionCharge {
+        ConnectionCharge::new(self, Holding::Worn, client)
+    }
+
+    /// Charges an exchange that has a connection for itself to its client. `open` of at most
+    /// `connections_max` connections are open. `None` while less than half of them are open, or if the limit is less than [`SHARED_FROM`].
+    ///
+    /// # Errors
+    /// If the client has used up its share, while three quarters of the connections are open.
+    pub(crate) fn charge_exclusive(
+        self: &Arc<Self>,
+        client: IpAddr,
+        (open, connections_max): (u64, u64),
+    ) -> Result<Option<ConnectionCharge>, ShareUsed> {
+        if connections_max < SHARED_FROM || open < connections_max / 2 {
+            return Ok(None);
+        }
+        if open >= shared_connections(connections_max) {
+            let places = self.places(client);
+            let (exclusive, worn) = (self.exclusive.counts(places), self.worn.counts(places));
+            let held: [u32; LEVELS] =
+                std::array::from_fn(|level| exclusive[level].saturating_add(worn[level]));
+            if exceeds_share(held, connections_max) {
+                return Err(ShareUsed);
+            }
+        }
+        Ok(Some(ConnectionCharge::new(
+            self,
+            Holding::Exclusive,
+            client,
+        )))
+    }
+
+    /// True if a client has worn out a quarter of the connections, or its network three eighths, but
+    /// at least one, while three quarters of the connections are open.
+    pub(crate) fn wears_out(&self, client: IpAddr, (open, connections_max): (u64, u64)) -> bool {
+        if open < shared_connections(connections_max) {
+            return false;
+        }
+        let [address, networks @ ..] = self.worn.counts(self.places(client)).map(u64::from);
+        let of_network = (connections_max.saturating_mul(3) / 8).max(2);
+        address >= (connections_max / 4).max(1) || networks.iter().any(|count| *count >= of_network)
+    }
+}
+
+impl ConnectionCharge {
+    fn new(shares: &Arc<ConnectionShares>, holding: Holding, client: IpAddr) -> Self {
+        let places = shares.places(client);
+        shares.of(holding).add(places);
+        Self {
+            shares: Arc::clone(shares),
+            holding,
+            places,
+        }
+    }
+}
+
+impl Drop for ConnectionCharge {
+    fn drop(&mut self) {
+        self.shares.of(self.holding).remove(self.places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENTS: [[u8; 4]; 2] = [[192, 0, 2, 1], [198, 51, 100, 1]];
+
+    #[test]
+    fn clients_have_shares_of_exclusive_connections() {
+        let shares = ConnectionShares::new();
+        let [one, other] = CLIENTS.map(IpAddr::from);
+        assert!(shares.charge_exclusive(one, (63, 128)).unwrap().is_none());
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            held.push(shares.charge_exclusive(one, (64, 128)).unwrap().unwrap());
+        }
+        assert!(
+            shares.charge_exclusive(one, (95, 128)).is_ok(),
+            "not crowded"
+        );
+        held.truncate(20);
+        held.extend((0..12).map(|_| shares.charge_worn(one)));
+        assert!(shares.charge_exclusive(one, (96, 128)).is_err());
+        assert!(shares.charge_exclusive(other, (96, 128)).is_ok());
+        assert!(
+            shares.charge_exclusive(one, (96, 127)).is_ok(),
+            "small limit"
+        );
+        held.pop();
+        assert!(shares.charge_exclusive(one, (96, 128)).is_ok());
+    }
+
+    #[test]
+    fn worn_connections_end_the_sharing_of_their_client() {
+        for (most, worn) in [(1, 1), (2, 1), (4, 1), (8, 2), (128, 32)] {
+            let shares = ConnectionShares::new();
+            let [one, other] = CLIENTS.map(IpAddr::from);
+            let mut held: Vec<_> = (0..worn).map(|_| shares.charge_worn(one)).collect();
+            let crowded = shared_connections(most);
+            assert!(!shares.wears_out(one, (crowded - 1, most)), "{most}");
+            assert!(shares.wears_out(one, (crowded, most)), "{most}");
+            assert!(!shares.wears_out(other, (crowded, most)), "{most}");
+            held.pop();
+            assert!(!shares.wears_out(one, (crowded, most)), "{most}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges cause.
+//!
+//! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
+//! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore worn: it gets no new
+//! exchange while the upstream's connection limit admits another connection. The client whose cancel
+//! wore it out is charged for it until it is closed
+//! ([`ConnectionShares`](crate::upstream::connection_shares::ConnectionShares)).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::State;
+
+/// Number of cancelled exchanges after which a connection is worn: 16. Servers end a connection on
+/// which many streams are reset (Netty: 200 in 30 s), with all its exchanges.
+const RESETS_MAX: u32 = 16;
+
+/// Exchange on a connection; counted until this value is dropped.
+pub(super) struct Exchange {
+    pub(super) state: Rc<State>,
+    /// Address of the client. `None` for an exchange of the gateway itself.
+    pub(super) client: Option<IpAddr>,
+}
+
+impl Exchange {
+    pub(super) fn new(state: Rc<State>, client: Option<IpAddr>) -> Self {
+        if state.active.replace(state.active.get() + 1) == 0 {
+            state.gauge.idle(-1);
+            state.gauge.active(1);
+        }
+        state.idle_since_ms.set(None);
+        Self { state, client }
+    }
+
+    /// Counts the exchange a second time, for the part that follows.
+    pub(super) fn again(&self) -> Self {
+        Self::new(Rc::clone(&self.state), self.client)
+    }
+
+    /// Counts an exchange that ends before its response is complete. The connection is worn after
+    /// [`RESETS_MAX`] of them.
+    pub(super) fn count_cancelled(&self) {
+        let resets = &self.state.resets;
+        resets.set(resets.get() + 1);
+        if resets.get() >= RESETS_MAX {
+            self.wear_out();
+        }
+    }
+
+    /// Marks the connection as worn and charges it to the client of this exchange. No new exchange
+    /// uses a worn connection, unless the upstream has reached its connection limit.
+    pub(super) fn wear_out(&self) {
+        self.state.wear_out(self.client);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let state = &self.state;
+        let left = state.active.get() - 1;
+        state.active.set(left);
+        if left == 0 {
+            state.gauge.active(-1);
+            state.gauge.idle(1);
+        }
+        state.room.freed(left);
+    }
+}

@@ -1,0 +1,254 @@
+//! Form of parameters in the access log (`log` at parameters).
+
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::upstream::{Answer, Upstream};
+use serde_json::json;
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: s, version: "1"}
+paths:
+  /people/{name}/orders/{order}:
+    parameters:
+      - {name: name, in: path, required: true, schema: {type: string}, x-gateway: {log: redact}}
+      - {name: order, in: path, required: true, schema: {type: string}, x-gateway: {log: hash}}
+    get:
+      operationId: orders
+      parameters:
+        - {name: email, in: query, schema: {type: string}, x-gateway: {log: redact}}
+        - {name: order, in: query, schema: {type: string}, x-gateway: {log: hash}}
+        - {name: code, in: query, schema: {type: string}, x-gateway: {log: keep}}
+        - {name: User-Agent, in: header, schema: {type: string}, x-gateway: {log: redact}}
+      responses: {"200": {description: ok}}
+  /notes:
+    post:
+      operationId: note
+      x-gateway: {validate: {request: block, response: log}}
+      parameters:
+        - {name: about, in: query, explode: false, schema: {$ref: '#/components/schemas/Private'}}
+        - {name: deep, in: query, style: deepObject, schema: {$ref: '#/components/schemas/Person'}}
+        - {name: list, in: query, schema: {type: array, items: {$ref: '#/components/schemas/Secret'}}}
+        - {name: coded, in: query, content: {application/json: {schema: {$ref: '#/components/schemas/Person'}}}}
+        - {name: spread, in: query, schema: {$ref: '#/components/schemas/Person'}}
+        - {name: X-Person, in: header, content: {application/json: {schema: {$ref: '#/components/schemas/Person'}}}}
+      requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Note'}}}}
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {people: {$ref: '#/components/schemas/Private'}}}}}}}
+  /people/all/orders/{order}:
+    get:
+      operationId: all
+      parameters: [{name: order, in: path, required: true, schema: {type: string}}]
+      responses: {"200": {description: ok}}
+components:
+  schemas:
+    Private: {x-gateway: {redact: true}, additionalProperties: {type: integer}}
+    Secret: {type: string, x-gateway: {redact: true}}
+    Person: {type: object, additionalProperties: false, properties: {mail: {$ref: '#/components/schemas/Secret'}, age: {type: integer}}}
+    Note:
+      type: object
+      additionalProperties: false
+      properties:
+        about: {allOf: [{$ref: '#/components/schemas/Private'}]}
+        parts: {type: array, items: {$ref: '#/components/schemas/Note'}}
+"#;
+
+fn scene() -> (Upstream, Project, Gateway) {
+    let upstream = Upstream::scripted(|seen| {
+        let mut answer = Answer::ok("{\"people\": {\"PLANTED\": \"x\"}}".to_owned());
+        if seen.target.starts_with("/notes") {
+            answer.headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        }
+        answer
+    });
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+         upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+         defaults: {{upstream: main, security: upstream}}\n\
+         release: {{store: releases, channel: prod}}\n",
+        upstream.url(),
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    let gateway = Options::of(&project).workers(1).start();
+    (upstream, project, gateway)
+}
+
+#[test]
+fn values_are_logged_in_the_form_of_their_parameter() {
+    let (upstream, _project, gateway) = scene();
+    let line = |method: &str, target: &str| {
+        let request = format!("{method} {target} HTTP/1.1\nhost: h\nuser-agent: PLANTED-agent");
+        let response = gateway.ask(&request);
+        let id = response.header("x-request-id").expect("an id");
+        (response.status, gateway.access_log().line(id))
+    };
+    let target = "/people/PLANTED-a/orders/PLANTED-7";
+    let query = "?email=PLANTED-b&Email[]=PLANTED&order=PLANTED-7&code=DE&token=PLANTED&q=1";
+    let (status, first) = line("GET", &format!("{target}{query}"));
+    assert_eq!(status, 200);
+    let (_, second) = line("GET", target);
+    let hash = first["path"]
+        .as_str()
+        .and_then(|path| path.rsplit('/').next());
+    let hash = hash.expect("a path").to_owned();
+    assert!(hash.starts_with("hash:") && hash.len() == 21, "{hash}");
+    assert_eq!(
+        first["path"],
+        json!(format!("/people/REDACTED/orders/{hash}"))
+    );
+    let query = format!("email=REDACTED&Email[]=REDACTED&order={hash}&code=DE&token=REDACTED&q=1");
+    assert_eq!(first["query"], json!(query));
+    assert_eq!(first["user_agent"], "REDACTED");
+    assert_eq!(second["path"], first["path"]);
+    // The upstream gets the values.
+    let seen = upstream.take();
+    assert_eq!(seen[1].target, target);
+    // A request that no operation describes can still have the path of an operation with hidden
+    // values.
+    let (status, undescribed) = line("DELETE", &format!("{target}?email=PLANTED&x=1"));
+    assert_eq!(status, 405);
+    assert_eq!(undescribed["path"], first["path"]);
+    assert_eq!(undescribed["query"], "email=REDACTED&x=1");
+    // A final slash changes no value.
+    let (status, slashed) = line("GET", &format!("{target}/?email=PLANTED"));
+    assert_eq!(status, 404);
+    let path = format!("/people/REDACTED/orders/{hash}/");
+    assert_eq!(slashed["path"], json!(path));
+    assert_eq!(slashed["query"], "email=REDACTED");
+    // The parameters of another operation are shown.
+    let (_, other) = line("GET", "/people/all/orders/7?email=a&code=x");
+    assert_eq!(other["path"], "/people/all/orders/7");
+    assert_eq!(other["query"], "email=a&code=REDACTED");
+    assert_eq!(other["user_agent"], "PLANTED-agent");
+    gateway.stops_clean();
+}
+
+#[test]
+fn refused_head_has_no_hidden_value_in_the_log() {
+    let (_upstream, _project, gateway) = scene();
+    let heads = [
+        "GET /people/PLANTED/orders/1 HTTP/1.1\nhost: a\nhost: b",
+        "GET /people/PLANTED HTTP/9\nhost: h",
+    ];
+    for head in heads {
+        assert!((400..506).contains(&gateway.ask(head).status), "{head}");
+    }
+    let log = gateway.access_log();
+    let lines = e2e::wait::until("the lines of the refusals", || {
+        Some(log.lines()).filter(|lines| lines.len() == heads.len())
+    });
+    assert!(!json!(lines).to_string().contains("PLANTED"), "{lines:?}");
+    assert_eq!(lines[0]["path"], "REDACTED");
+    assert_eq!(lines[1]["head_start"], "GET");
+}
+
+#[test]
+fn findings_end_at_redacted_values() {
+    let (_upstream, _project, gateway) = scene();
+    let post = |query: &str, body: &str| {
+        let length = body.len();
+        let head = format!("POST /notes{query} HTTP/1.1\nhost: h\ncontent-type: application/json");
+        let sent = format!("{head}\ncontent-length: {length}\n\n{body}");
+        // The validator may take longer to compile than a request waits.
+        e2e::wait::until("a compiled validator", || {
+            let response = gateway.ask(&sent);
+            (response.status != 503).then_some(response)
+        })
+    };
+    for (body, pointer, detail) in [
+        (
+            r#"{"about": {"PLANTED": "x"}}"#,
+            "#/about",
+            "does not match the schema",
+        ),
+        (
+            r#"{"parts": [{"about": {"PLANTED": "x", "PLANTED2": 1.5}}]}"#,
+            "#/parts/0",
+            "does not match the schema",
+        ),
+        (
+            r#"{"other": 1}"#,
+            "#/other",
+            "is not described (additionalProperties)",
+        ),
+    ] {
+        let refused = post("", body);
+        assert_eq!(refused.status, 400, "{body}");
+        let expected = json!([{"in": "body", "pointer": pointer, "detail": detail}]);
+        assert_eq!(refused.json()["errors"], expected, "{body}");
+        let id = refused.header("x-request-id").expect("an id");
+        let line = gateway.access_log().line(id);
+        assert_eq!(line["invalid"], json!(format!("body {pointer} {detail}")));
+    }
+    let passed = post("?about=PLANTED", r#"{"about": {"a": 1}}"#);
+    assert_eq!(passed.status, 200);
+    let line = e2e::wait::until("a finding in the response", || {
+        let passed = post("?about=PLANTED", r#"{"about": {"a": 1}}"#);
+        let id = passed.header("x-request-id").expect("an id");
+        Some(gateway.access_log().line(id)).filter(|line| !line["invalid_response"].is_null())
+    });
+    let found = "body #/people does not match the schema";
+    assert_eq!(line["invalid_response"], found);
+    assert_eq!(line["query"], "about=REDACTED");
+    assert!(!line.to_string().contains("PLANTED"), "{line}");
+}
+
+#[test]
+fn parameters_with_redacted_values_are_hidden() {
+    let (_upstream, _project, gateway) = scene();
+    let post = |query: &str, person: &str| {
+        let head = format!("POST /notes?{query} HTTP/1.1\nhost: h\nx-person: {person}");
+        let sent = format!("{head}\ncontent-type: application/json\ncontent-length: 2\n\n{{}}");
+        let response = e2e::wait::until("a compiled validator", || {
+            Some(gateway.ask(&sent)).filter(|response| response.status != 503)
+        });
+        let line = gateway
+            .access_log()
+            .line(response.header("x-request-id").expect("an id"));
+        assert!(!line.to_string().contains("PLANTED"), "{query} {line}");
+        let body = response.text();
+        assert!(
+            response.status == 200 || !body.contains("PLANTED"),
+            "{body}"
+        );
+        (response.status, line)
+    };
+    let none = "{}";
+    for (query, expected) in [
+        ("deep[mail]=PLANTED", "deep[REDACTED]=REDACTED"),
+        ("deep[age]=1", "deep[REDACTED]=REDACTED"),
+        ("list=PLANTED&list=PLANTED", "list=REDACTED&list=REDACTED"),
+        ("coded=%7B%22mail%22:%22PLANTED%22%7D", "coded=REDACTED"),
+        ("mail=PLANTED&age=1", "mail=REDACTED&age=1"),
+    ] {
+        let (status, line) = post(query, none);
+        assert_eq!(
+            (status, line["query"].as_str()),
+            (200, Some(expected)),
+            "{line}"
+        );
+    }
+    for (query, person) in [
+        ("deep[PLANTED]=1", none),
+        ("deep[mail][PLANTED]=1", none),
+        ("coded=%7B%22PLANTED%22:1%7D", none),
+        ("", r#"{"PLANTED": 1}"#),
+    ] {
+        assert_eq!(post(query, person).0, 400, "{query}");
+    }
+}
+
+#[test]
+fn explanation_hides_values_that_the_log_hides() {
+    let (_upstream, project, gateway) = scene();
+    let url = "http://h/people/a/orders/7?email=PLANTED&order=PLANTED&code=DE";
+    let explained = gateway.admin_ask("POST", "/v1/explain", &json!({"method": "GET", "url": url}));
+    let shown = "/people/a/orders/7?email=(hidden)&order=(hidden)&code=DE";
+    assert_eq!(explained.json()["upstream"]["request"]["path"], shown);
+    let ended = project.gwc(&["route", "GET", url]);
+    assert!(ended.stdout.contains(shown), "{}", ended.stdout);
+    for line in ["parameters.header.user-agent.log", "redact"] {
+        assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
+    }
+}

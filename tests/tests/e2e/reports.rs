@@ -1,0 +1,93 @@
+//! HTML reports of `gwc` in a headless Chromium: light and dark, by keyboard, on a narrow screen.
+
+use std::time::Duration;
+
+use e2e::browser::{Browser, Scheme};
+use e2e::project::Project;
+use e2e::upstream::{Answer, Upstream};
+use e2e::wait;
+use serde_json::Value;
+
+/// Maximum wait for a page, including the start of the browser.
+const START: Duration = Duration::from_secs(60);
+
+/// Minimum contrast ratio of text (WCAG 2.2, success criterion 1.4.3).
+const CONTRAST_MIN: f64 = 4.5;
+
+/// Number of operations: more than a section shows without opening its rest.
+const OPERATIONS: usize = 40;
+
+const FRAME: &str = include_str!("../../peers/report.html");
+
+/// Document with operations whose text contains markup.
+fn document(security: &str, maximum: usize) -> String {
+    let paths = (0..OPERATIONS).map(|number| {
+        let maximum = maximum + number;
+        let long = "a".repeat(number * 4);
+        format!(
+            "  /o{number}/{long}: {{get: {{operationId: \"<script>o{number}</script>\", {security}\
+             parameters: [{{name: limit, in: query, schema: {{type: integer, maximum: {maximum}}}}}], responses: {{\"200\": {{description: fine}}}}}}}}\n"
+        )
+    });
+    let paths: String = paths.collect();
+    format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{paths}")
+}
+
+/// Measures a page in the browser. `None` without a browser.
+fn measured(page: &str, scheme: Scheme) -> Option<Value> {
+    let page = page.to_owned();
+    let upstream = Upstream::scripted(move |seen| {
+        let body = match seen.target.as_str() {
+            "/frame" => FRAME,
+            "/report" => &page,
+            _ => "",
+        };
+        Answer {
+            headers: vec![("content-type".into(), "text/html".into())],
+            ..Answer::ok(body)
+        }
+    });
+    let _browser = Browser::open_in(&format!("{}/frame", upstream.url()), scheme)?;
+    let told = wait::within(START, || {
+        let seen = upstream.take();
+        let told = seen.iter().find(|seen| seen.target == "/told")?;
+        Some(serde_json::from_slice(&told.body).expect("JSON"))
+    });
+    Some(told.expect("the page was measured"))
+}
+
+#[test]
+fn reports_are_readable_in_a_browser() {
+    let project = Project::new();
+    let gateway = "version: 1\nname: s\napis: {s: {path: openapi.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9\"}}}}\ndefaults: {upstream: u}\nauth: {keys: {kind: api_key}}\nconsumers: {c: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}}\n";
+    let schemes = "components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}}\n";
+    let open = "security: [], x-gateway: {public: true}, ";
+    let closed = "security: [{key: []}], ";
+    for (folder, security, maximum) in [("old", closed, 1_000), ("new", open, 100)] {
+        project.write(&format!("{folder}/gateway.yaml"), gateway);
+        let text = document(security, maximum) + schemes;
+        project.write(&format!("{folder}/openapi.yaml"), text);
+    }
+    for command in ["diff", "changelog"] {
+        let ended = project.gwc(&[command, "old", "new", "--format", "html"]);
+        ended.succeeds();
+        for scheme in [Scheme::Light, Scheme::Dark] {
+            let Some(told) = measured(&ended.stdout, scheme) else {
+                return prerequisite::skip("Chromium is not installed");
+            };
+            let brightness = told["page"][0].as_f64().expect("a number");
+            assert_eq!(brightness > 128.0, scheme == Scheme::Light, "{told}");
+            assert!(told["contrast"].as_f64() >= Some(CONTRAST_MIN), "{told}");
+            assert_eq!(told["focused"], told["reached"], "{told}");
+            assert_eq!(
+                (&told["overflow"], &told["scripts"]),
+                (&0.into(), &0.into()),
+                "{told}"
+            );
+            let text = told["text"].as_str().expect("a text");
+            for name in ["<script>o0</script>", "maximum"] {
+                assert!(text.contains(name), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Faults of a store: what requests get under each `on_outage`, and what the fault costs.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+/// Proxy in front of a server, whose replies it delays.
+struct Proxy {
+    port: u16,
+    delay_ms: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let delay_ms = Arc::new(AtomicU64::new(0));
+        let delay = Arc::clone(&delay_ms);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.expect("a connection");
+                let server = TcpStream::connect(("127.0.0.1", server)).expect("a server");
+                let other = |stream: &TcpStream| stream.try_clone().expect("a socket");
+                pass(other(&client), other(&server), None);
+                pass(server, client, Some(Arc::clone(&delay)));
+            }
+        });
+        Self { port, delay_ms }
+    }
+
+    fn delay(&self, ms: u64) {
+        self.delay_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// Passes bytes on in a thread of its own, until one side closes its connection.
+fn pass(mut from: TcpStream, mut to: TcpStream, delay: Option<Arc<AtomicU64>>) {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 1 << 12];
+        while let Ok(read @ 1..) = from.read(&mut bytes) {
+            let ms = delay.as_ref().map_or(0, |ms| ms.load(Ordering::Relaxed));
+            // The delay is the fault.
+            std::thread::sleep(Duration::from_millis(ms));
+            if to.write_all(&bytes[..read]).is_err() {
+                break;
+            }
+        }
+        let _closed = to.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+/// Breaks a store under each `on_outage`, and checks what requests get, what the outage costs, what
+/// reports it, and that the store counts again afterwards.
+fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Proxy)) {
+    let upstream = Upstream::start();
+    for (on_outage, status) in [("local", 429), ("open", 200), ("closed", 503)] {
+        let server = Server::start(&[]);
+        let proxy = Proxy::start(server.port);
+        let project = project(&upstream, "kind: rate_limit, limit: 2/d", on_outage);
+        let url = format!("redis://:s3cret@127.0.0.1:{}/0", proxy.port);
+        let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
+        wait::until("the store counts", || {
+            (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+        });
+        breaks(&server, &proxy);
+        wait::until("the circuit opens", || {
+            let _asked = ask(&gwd);
+            // A suspect store is not up, either.
+            gwd.log().contains("a store does not answer").then_some(())
+        });
+        let told = Some(format!("\"shared\";verdict={on_outage}"));
+        let outages = || {
+            let metrics = gwd.metrics();
+            let late = |outcome| metrics.sum("gwd_policy_calls_total", &["\"store\"", outcome]);
+            late("\"timeout\"") + late("\"failed\"")
+        };
+        let before = outages();
+        for _ in 0..20 {
+            // The local counters admit two requests, those since the outage began included.
+            let (answered, outage) = ask(&gwd);
+            assert_eq!(outage, told);
+            assert!(answered == status || (on_outage, answered) == ("local", 200));
+        }
+        assert_eq!(ask(&gwd), (status, told), "{on_outage}");
+        assert_eq!(outages(), before, "no request waits for the store any more");
+        wait::until("log and status report the outage", || {
+            let lines = gwd.access_log().lines();
+            let is_logged = lines.iter().any(|line| line["store_outage"] == on_outage);
+            let report = gwd.status();
+            let is_told = report["alarms"].to_string().contains("store-unreachable");
+            (is_logged && is_told && report["stores"][0]["up"] == false).then_some(())
+        });
+        mends(&server, &proxy);
+        wait::until("the store counts again", || {
+            let (status, outage) = ask(&gwd);
+            (status == 429 && outage.is_none() && is_up(&gwd)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn paused_store_acts_as_written() {
+    if is_missing() {
+        return;
+    }
+    acts_as_written(
+        |server, _| server.signal("-STOP"),
+        |server, _| server.signal("-CONT"),
+    );
+}
+
+/// Answers that are always late open the circuit, although each test call is answered.
+#[test]
+fn slow_store_acts_as_written() {
+    if is_missing() {
+        return;
+    }
+    acts_as_written(|_, proxy| proxy.delay(50), |_, proxy| proxy.delay(0));
+}
+
+#[test]
+fn read_only_replica_acts_as_written() {
+    if is_missing() {
+        return;
+    }
+    // The counters of a replica without its master stay.
+    acts_as_written(
+        |server, _| drop(server.ask(&["REPLICAOF", "127.0.0.1", "1"])),
+        |server, _| drop(server.ask(&["REPLICAOF", "NO", "ONE"])),
+    );
+}
+
+#[test]
+fn store_out_of_memory_acts_as_written() {
+    if is_missing() {
+        return;
+    }
+    acts_as_written(
+        |server, _| drop(server.ask(&["CONFIG", "SET", "maxmemory", "1"])),
+        |server, _| drop(server.ask(&["CONFIG", "SET", "maxmemory", "0"])),
+    );
+}
+
+#[test]
+fn flushed_scripts_are_loaded_again() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: rate_limit, limit: 9/d", "closed");
+    let gwd = gateway(&project, &server);
+    for _ in 0..3 {
+        server.ask(&["SCRIPT", "FLUSH"]);
+        assert_eq!(ask(&gwd), (200, None));
+    }
+    assert!(is_up(&gwd) && !gwd.log().contains("does not answer"));
+}
+
+#[test]
+fn flushed_store_begins_again() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: rate_limit, limit: 2/d", "closed");
+    let gwd = gateway(&project, &server);
+    for _ in 0..2 {
+        server.ask(&["FLUSHALL"]);
+        let statuses = [(); 3].map(|()| ask(&gwd));
+        assert_eq!(statuses, [(200, None), (200, None), (429, None)]);
+    }
+}
+
+/// A gateway whose clock is behind or ahead names a calendar period that is over, or a later one.
+/// The server's clock decides when a period ends.
+#[test]
+fn wrong_clock_of_a_gateway_resets_no_quota() {
+    if is_missing() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let script = include_str!("../../../../gwd/src/stores/count.lua");
+    let time = server.ask(&["TIME"]);
+    let seconds = time.lines().next().expect("seconds");
+    let now_min = seconds.parse::<u64>().expect("a number") / 60;
+    const DAY_MIN: u64 = 24 * 60;
+    let take = |key: &str, end_min: u64| {
+        let (day_ms, end) = ((DAY_MIN * 60_000).to_string(), end_min.to_string());
+        let call = ["calendar", "2", &day_ms, "2", "1", &end];
+        let answer = server.ask(&[&["EVAL", script, "1", key][..], &call[..]].concat());
+        answer.lines().next() == Some("1")
+    };
+    let (right, behind, ahead) = (
+        now_min + 60,
+        now_min + 60 - 9 * DAY_MIN,
+        now_min + 3 * DAY_MIN,
+    );
+    for (key, ends, admitted) in [
+        ("behind", [behind; 4], [true, true, false, false]),
+        ("ahead", [ahead; 4], [true, true, false, false]),
+        (
+            "both",
+            [right, behind, ahead, right],
+            [true, true, false, false],
+        ),
+        (
+            "first",
+            [behind, right, right, behind],
+            [true, true, false, false],
+        ),
+    ] {
+        assert_eq!(ends.map(|end| take(key, end)), admitted, "{key}");
+    }
+}
+
+/// A server that sends a reply without end costs no memory, and its limits act as in an outage.
+#[test]
+fn endless_reply_is_an_outage() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("a connection");
+            let _sent = client.write_all(b"$500000000\r\n");
+            while client.write_all(&[b'x'; 1 << 16]).is_ok() {}
+        }
+    });
+    let upstream = Upstream::start();
+    let project = project(&upstream, "kind: rate_limit, limit: 2/d", "closed");
+    let url = format!("redis://:s3cret@127.0.0.1:{port}/0");
+    let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
+    let before = gwd.memory_bytes();
+    let told = (503, Some("\"shared\";verdict=closed".to_owned()));
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        assert_eq!(ask(&gwd), told);
+    }
+    let grown = gwd.memory_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes");
+}
+
+/// While a store is gone and when it returns, a gateway opens one connection at a time, however many
+/// requests there are.
+#[test]
+fn returning_store_meets_no_herd() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, mut server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: rate_limit, limit: 100000/s", "open");
+    let gwd = gateway(&project, &server);
+    server.kill();
+    let listener = TcpListener::bind(("127.0.0.1", server.port)).expect("the port is free");
+    let attempts = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&attempts);
+    let accepting = std::thread::spawn(move || {
+        // Each connection is closed at once. The last one is that of this test.
+        for client in listener.incoming() {
+            let mut bytes = [0; 3];
+            let mut client = client.expect("a connection");
+            if client.read_exact(&mut bytes).is_ok() && &bytes == b"END" {
+                return;
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while begin.elapsed() < Duration::from_secs(2) {
+                    assert_eq!(ask(&gwd).0, 200);
+                }
+            });
+        }
+    });
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((1..=12).contains(&attempts), "{attempts}");
+    let mut end = TcpStream::connect(("127.0.0.1", server.port)).expect("our listener");
+    end.write_all(b"END").expect("our listener");
+    accepting.join().expect("no panic");
+    server.restart();
+    wait::until("the store counts again", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+    let info = server.ask(&["INFO", "clients"]);
+    // That of the gateway, and that of redis-cli.
+    assert!(info.contains("connected_clients:2"), "{info}");
+}

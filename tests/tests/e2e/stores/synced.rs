@@ -1,0 +1,140 @@
+//! Limits with `sync: synced`: leases of several gateways on one redis-server.
+
+use super::*;
+
+fn calls(gwd: &Gateway, outcome: &str) -> f64 {
+    let outcome = format!("outcome=\"{outcome}\"");
+    gwd.metrics()
+        .sum("gwd_policy_calls_total", &["kind=\"store\"", &outcome])
+}
+
+/// Waits until a gateway knows that this number of gateways use leases.
+fn wait_gateways(gwd: &Gateway, number: f64) {
+    wait::until("the gateways know each other", || {
+        let _asked = ask(gwd);
+        let known = gwd.metrics().sum("gwd_store_gateways", &["shared"]);
+        (known == number).then_some(())
+    });
+}
+
+/// Starts a gateway whose requests were all answered in time, so that the store and the gateway have
+/// counted the same. Waits until it knows that it is alone.
+fn alone(project: &Project, server: &Server) -> Gateway {
+    wait::until("a start without a late answer", || {
+        server.ask(&["FLUSHALL"]);
+        let gwd = gateway(project, server);
+        wait_gateways(&gwd, 1.0);
+        let late = ["timeout", "failed", "circuit_open", "overflow"];
+        let late: f64 = late.iter().map(|outcome| calls(&gwd, outcome)).sum();
+        (late == 0.0).then_some(gwd)
+    })
+}
+
+/// Sends requests until the store has counted more tokens than requests: a lease. Returns the
+/// number of admitted requests.
+fn lease(gwd: &Gateway, server: &Server) -> u64 {
+    let mut admitted = calls(gwd, "answered") + calls(gwd, "leased");
+    wait::until("a lease", || {
+        assert_eq!(ask(gwd), (200, None));
+        admitted += 1.0;
+        (counted(server) as f64 > admitted).then_some(())
+    });
+    admitted as u64
+}
+
+/// Reads the number of tokens that the store has counted for a quota.
+fn counted(server: &Server) -> u64 {
+    let keys = server.ask(&["KEYS", "stores:{*"]);
+    let key = keys.lines().find(|key| !key.contains("gateways"));
+    let value = server.ask(&["GET", key.unwrap_or("none")]);
+    let count = value
+        .rsplit(':')
+        .next()
+        .and_then(|count| count.parse().ok());
+    count.unwrap_or(0)
+}
+
+/// Three gateways receive twice the limit: they exceed it by at most their leases, and call the
+/// store for a fraction of the requests.
+#[test]
+fn gateways_with_leases_stay_within_the_bound() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let limit = "kind: rate_limit, limit: 100/s, burst: 100, sync: synced";
+    let project = project(&upstream, limit, "closed");
+    let gateways = [(); 3].map(|()| gateway(&project, &server));
+    for gwd in &gateways {
+        wait_gateways(gwd, 3.0);
+    }
+    let before: f64 = gateways.iter().map(|gwd| calls(gwd, "answered")).sum();
+    let (seconds, sent, admitted) = open_loop(&gateways, Duration::from_secs(5));
+    let most = 100.0 * seconds + 100.0 + 100.0;
+    assert!(admitted <= most, "{admitted} of {sent}, {most}");
+    if sent > 150.0 * seconds && gateways.iter().all(is_up) {
+        let least = 95.0 * seconds - 100.0;
+        assert!(admitted >= least, "{admitted} of {sent}, {least}");
+    }
+    let after: f64 = gateways.iter().map(|gwd| calls(gwd, "answered")).sum();
+    let called = after - before;
+    assert!(called * 4.0 <= sent, "{called} calls for {sent} requests");
+    let stores = gateways[0].status()["stores"].clone();
+    let told = (&stores[0]["name"], &stores[0]["gateways"], &stores[0]["up"]);
+    assert_eq!(
+        told,
+        (&"shared".into(), &3.into(), &true.into()),
+        "{stores}"
+    );
+}
+
+#[test]
+fn stopped_gateway_returns_its_lease() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let limit = "kind: quota, limit: 100000, period: month, sync: synced, lease: 1min";
+    let project = project(&upstream, limit, "closed");
+    let mut gwd = alone(&project, &server);
+    let admitted = lease(&gwd, &server);
+    gwd.stop();
+    assert_eq!(counted(&server), admitted);
+    assert_eq!(server.ask(&["ZCARD", "stores:{gateways}"]), "0");
+}
+
+#[test]
+fn ended_lease_is_returned() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let limit = "kind: quota, limit: 100000, period: month, sync: synced, lease: 2s";
+    let project = project(&upstream, limit, "closed");
+    let gwd = alone(&project, &server);
+    let admitted = lease(&gwd, &server);
+    wait::until("the lease ends", || {
+        (counted(&server) == admitted).then_some(())
+    });
+}
+
+/// A lease admits its requests although the store is gone.
+#[test]
+fn lease_outlasts_the_store() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, mut server) = (Upstream::start(), Server::start(&[]));
+    let limit = "kind: quota, limit: 100000, period: month, sync: synced, lease: 1min";
+    let project = project(&upstream, limit, "closed");
+    let gwd = alone(&project, &server);
+    let left = {
+        let admitted = lease(&gwd, &server);
+        counted(&server) - admitted
+    };
+    server.kill();
+    for _ in 0..left {
+        assert_eq!(ask(&gwd), (200, None));
+    }
+    assert_eq!(ask(&gwd).0, 503);
+}

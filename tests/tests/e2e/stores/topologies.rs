@@ -1,0 +1,306 @@
+//! Redis Cluster and Redis Sentinel: a master is lost, and decisions and counts go on.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// Settings of a node of a cluster.
+const NODE: [&str; 8] = [
+    "--cluster-enabled",
+    "yes",
+    "--cluster-node-timeout",
+    "1000",
+    "--cluster-require-full-coverage",
+    "no",
+    "--masterauth",
+    "s3cret",
+];
+
+/// Six nodes: three masters, each with a replica.
+struct Cluster(Vec<Server>);
+
+impl Cluster {
+    fn start() -> Self {
+        let nodes: Vec<Server> = (0..6).map(|_| Server::start(&NODE)).collect();
+        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
+        let addresses: Vec<String> = addresses.collect();
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses.iter().map(String::as_str));
+        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        let created = nodes[0].ask(&create);
+        assert!(created.contains("All 16384 slots covered"), "{created}");
+        let cluster = Self(nodes);
+        wait::until("every node knows the cluster", || {
+            let ready = |node: &Server| {
+                let slots = node.ask(&["CLUSTER", "SLOTS"]);
+                let known = addresses.iter().all(|address| {
+                    let (_, port) = address.rsplit_once(':').expect("a port");
+                    slots.lines().any(|line| line.ends_with(port))
+                });
+                known && node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+            };
+            cluster.0.iter().all(ready).then_some(())
+        });
+        cluster
+    }
+
+    /// URL with two of the nodes.
+    fn url(&self) -> String {
+        let [a, b, ..] = &self.0[..] else {
+            unreachable!("six nodes")
+        };
+        format!("redis://:s3cret@127.0.0.1:{},127.0.0.1:{}", a.port, b.port)
+    }
+
+    /// Finds the index of the master that has a key.
+    fn master(&self, key: &str) -> usize {
+        let has = |node: &Server| {
+            let role = node.ask(&["ROLE"]);
+            role.starts_with("master") && node.ask(&["EXISTS", key]) == "1"
+        };
+        self.0.iter().position(has).expect("a master has the key")
+    }
+}
+
+/// Waits until the replicas of a master have everything.
+fn wait_replicated(master: &Server) {
+    wait::until("the replica has everything", || {
+        let info = master.ask(&["INFO", "replication"]);
+        let value = |name: &str| {
+            let (_, rest) = info.split_once(name)?;
+            rest.split(['\r', '\n', ',']).next().map(str::to_owned)
+        };
+        let (own, replica) = (value("master_repl_offset:")?, value("offset=")?);
+        (own == replica).then_some(())
+    });
+}
+
+/// Sends a request as a client. Returns the status, the field that reports an outage, and the
+/// client's remaining requests.
+fn ask_as(gwd: &Gateway, client: usize) -> (u16, Option<String>, Option<u64>) {
+    let response = gwd.ask(&format!("GET /a HTTP/1.1\nhost: h\nx-client: {client}"));
+    let left = response.header("ratelimit").and_then(|field| {
+        let (_, rest) = field.split_once("r=")?;
+        rest.split(';').next()?.parse().ok()
+    });
+    let outage = response.header("store-outage").map(str::to_owned);
+    (response.status, outage, left)
+}
+
+/// Reads the keys of the counters in a server.
+fn keys(server: &Server) -> Vec<String> {
+    let keys = server.ask(&["KEYS", "stores:{*"]);
+    keys.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn cluster_keeps_deciding_after_a_lost_master() {
+    if is_missing() {
+        return;
+    }
+    const CLIENTS: usize = 24;
+    let (upstream, mut cluster) = (Upstream::start(), Cluster::start());
+    let limit = "kind: quota, limit: 100000, period: month, key: \"header:x-client\"";
+    let project = project(&upstream, limit, "closed, cluster: true");
+    let gwd = Options::of(&project)
+        .variable("GWS_STORE", &cluster.url())
+        .start();
+    wait::until("all masters count", || {
+        let all = (0..CLIENTS).all(|client| ask_as(&gwd, client).1.is_none());
+        (all && is_up(&gwd)).then_some(())
+    });
+    let left = |client| wait::until("a counted request", || ask_as(&gwd, client).2);
+    // The first counter, and those of replicas.
+    let before: Vec<Vec<String>> = cluster.0.iter().map(keys).collect();
+    assert_eq!(before.iter().filter(|keys| !keys.is_empty()).count(), 6);
+    let lefts: Vec<u64> = (0..CLIENTS).map(left).collect();
+    let lost = cluster.master(&before[0][0]);
+    wait_replicated(&cluster.0[lost]);
+    cluster.0[lost].kill();
+    // Some clients have their counters in the lost master. The others are served all the time.
+    wait::until("the loss is noticed", || {
+        (0..CLIENTS)
+            .any(|client| ask_as(&gwd, client).0 == 503)
+            .then_some(())
+    });
+    let served: Vec<usize> = (0..CLIENTS)
+        .filter(|client| ask_as(&gwd, *client).0 == 200)
+        .collect();
+    assert!(!served.is_empty() && served.len() < CLIENTS, "{served:?}");
+    assert!(!is_up(&gwd));
+    let (mut asked, mut refused) = (0, 0);
+    wait::until("the replica is promoted and counts", || {
+        let refusals = served
+            .iter()
+            .filter(|client| ask_as(&gwd, **client).0 != 200);
+        refused += refusals.count();
+        asked += served.len();
+        let all = (0..CLIENTS).all(|client| ask_as(&gwd, client).1.is_none());
+        (all && is_up(&gwd)).then_some(())
+    });
+    // On a busy machine a few answers are late.
+    assert!(refused * 10 <= asked, "{refused} of {asked}");
+    for (client, before) in lefts.iter().enumerate() {
+        let after = left(client);
+        assert!(after < *before, "{client}: {after} {before}");
+    }
+    assert!(!gwd.log().contains("s3cret"));
+}
+
+/// Slots move to another master: the gateway follows without an outage.
+#[test]
+fn cluster_keeps_deciding_while_slots_move() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, cluster) = (Upstream::start(), Cluster::start());
+    let limit = "kind: quota, limit: 3, period: month";
+    let project = project(&upstream, limit, "closed, cluster: true");
+    let gwd = Options::of(&project)
+        .variable("GWS_STORE", &cluster.url())
+        .start();
+    wait::until("the store counts", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+    let key = cluster.0.iter().flat_map(keys).next().expect("a counter");
+    let from = cluster.master(&key);
+    let is_master = |node: &&Server| node.ask(&["ROLE"]).starts_with("master");
+    let others = cluster.0.iter().enumerate();
+    let to = others
+        .filter(|(index, node)| *index != from && is_master(node))
+        .map(|(_, node)| node)
+        .next()
+        .expect("another master");
+    let from = &cluster.0[from];
+    let slot = from.ask(&["CLUSTER", "KEYSLOT", &key]);
+    let (from_id, to_id) = (from.ask(&["CLUSTER", "MYID"]), to.ask(&["CLUSTER", "MYID"]));
+    to.ask(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.ask(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let port = to.port.to_string();
+    let migrate = ["MIGRATE", "127.0.0.1", &port, &key, "0", "1000"];
+    let moved = from.ask(&[&migrate[..], &["AUTH", "s3cret"]].concat());
+    assert_eq!(moved, "OK");
+    // ASK: the slot still belongs to the first master, but the key does not.
+    assert_eq!(ask(&gwd), (200, None));
+    for node in [to, from] {
+        node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    // MOVED.
+    assert_eq!(ask(&gwd), (200, None));
+    assert_eq!(ask(&gwd), (429, None));
+    assert!(is_up(&gwd));
+}
+
+/// A master with a replica, and three sentinels.
+struct Watched {
+    master: Server,
+    replica: Server,
+    sentinels: Vec<(Child, u16)>,
+    _folder: tempfile::TempDir,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let master = Server::start(&["--masterauth", "s3cret"]);
+        let port = master.port.to_string();
+        let replica = Server::start(&["--masterauth", "s3cret", "--replicaof", "127.0.0.1", &port]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let sentinels = (0..3).map(|number| {
+            let own = free_port();
+            let dir = folder.path().display();
+            let mut text = format!("port {own}\nbind 127.0.0.1\ndir {dir}\n");
+            for line in [
+                &format!("monitor shop 127.0.0.1 {port} 2"),
+                "auth-pass shop s3cret",
+                "down-after-milliseconds shop 500",
+                "failover-timeout shop 2000",
+            ] {
+                let _ = writeln!(text, "sentinel {line}");
+            }
+            let file = folder.path().join(format!("{number}.conf"));
+            std::fs::write(&file, text).expect("the folder is writable");
+            let mut command = Command::new("redis-server");
+            command
+                .arg(file)
+                .arg("--sentinel")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null());
+            (process::start(&mut command), own)
+        });
+        let watched = Self {
+            sentinels: sentinels.collect(),
+            master,
+            replica,
+            _folder: folder,
+        };
+        for (_, port) in &watched.sentinels {
+            wait::until("the sentinel knows the others", || {
+                let known = sentinel(*port, &["SENTINEL", "MASTER", "shop"]);
+                let lines: Vec<&str> = known.lines().collect();
+                let value = |name| {
+                    let at = lines.iter().position(|line| *line == name)?;
+                    lines.get(at + 1).copied()
+                };
+                let others = value("num-other-sentinels") == Some("2");
+                (others && value("num-slaves") == Some("1")).then_some(())
+            });
+        }
+        watched
+    }
+
+    /// URL of the sentinels, with user and password of the master.
+    fn url(&self) -> String {
+        let hosts = self.sentinels.iter();
+        let hosts: Vec<String> = hosts.map(|(_, port)| format!("127.0.0.1:{port}")).collect();
+        format!("redis://:s3cret@{}/0", hosts.join(","))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        for (child, _) in &mut self.sentinels {
+            let _ended = child.kill();
+            let _ended = child.wait();
+        }
+    }
+}
+
+fn sentinel(port: u16, command: &[&str]) -> String {
+    let output = Command::new("redis-cli")
+        .args(["-p", &port.to_string()])
+        .args(command)
+        .output()
+        .expect("redis-cli can be run");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn sentinels_name_the_master_after_a_failover() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, mut watched) = (Upstream::start(), Watched::start());
+    let limit = "kind: quota, limit: 100000, period: month";
+    let project = project(&upstream, limit, "closed, sentinel: shop");
+    let gwd = Options::of(&project)
+        .variable("GWS_STORE", &watched.url())
+        .start();
+    wait::until("the store counts", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+    let left = wait::until("a counted request", || ask_as(&gwd, 0).2);
+    wait_replicated(&watched.master);
+    // A sentinel is lost, too: the others are asked.
+    watched.sentinels[0].0.kill().expect("it is our child");
+    watched.master.kill();
+    wait::until("the outage is noticed", || {
+        (ask(&gwd).0 == 503).then_some(())
+    });
+    wait::until("the replica is promoted and counts", || {
+        (ask(&gwd) == (200, None) && is_up(&gwd)).then_some(())
+    });
+    assert!(watched.replica.ask(&["ROLE"]).starts_with("master"));
+    let after = wait::until("a counted request", || ask_as(&gwd, 0).2);
+    assert!(after < left, "{after} {left}");
+    assert!(!gwd.log().contains("s3cret"));
+}
