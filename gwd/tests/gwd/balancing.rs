@@ -218,12 +218,13 @@ fn more_than_sixty_four_targets_are_all_reached() {
 #[test]
 fn backends_replaced_one_by_one_lose_no_request() {
     // One of three backends. One after the other stops listening, closes its connections, and
-    // starts again.
+    // starts again. The next one stops when the gateway uses this one again.
     struct Backend {
         address: SocketAddr,
         up: Arc<AtomicBool>,
+        is_used: Arc<AtomicBool>,
     }
-    fn serve(listener: &std::net::TcpListener, up: &Arc<AtomicBool>) {
+    fn serve(listener: &std::net::TcpListener, up: &Arc<AtomicBool>, is_used: &AtomicBool) {
         use std::io::{BufRead as _, BufReader, Write as _};
         listener.set_nonblocking(true).unwrap();
         while up.load(Ordering::SeqCst) {
@@ -232,6 +233,7 @@ fn backends_replaced_one_by_one_lose_no_request() {
                 continue;
             };
             stream.set_nonblocking(false).unwrap();
+            is_used.store(true, Ordering::SeqCst);
             let up = Arc::clone(up);
             std::thread::spawn(move || {
                 let mut writer = stream.try_clone().unwrap();
@@ -257,11 +259,16 @@ fn backends_replaced_one_by_one_lose_no_request() {
                 Err(_) => std::thread::park_timeout(Duration::from_millis(1)),
             }
         };
-        let up = Arc::new(AtomicBool::new(true));
         let address = listener.local_addr().unwrap();
-        let told = Arc::clone(&up);
-        std::thread::spawn(move || serve(&listener, &told));
-        Backend { address, up }
+        let up = Arc::new(AtomicBool::new(true));
+        let is_used = Arc::new(AtomicBool::new(false));
+        let (stop, used) = (Arc::clone(&up), Arc::clone(&is_used));
+        std::thread::spawn(move || serve(&listener, &stop, &used));
+        Backend {
+            address,
+            up,
+            is_used,
+        }
     };
     let mut backends: Vec<Backend> = (0..3).map(|_| begin("127.0.0.1:0")).collect();
     let addresses: Vec<SocketAddr> = backends.iter().map(|one| one.address).collect();
@@ -284,7 +291,8 @@ fn backends_replaced_one_by_one_lose_no_request() {
                     let mut client = Client::connect(served.address);
                     while !stop.load(Ordering::SeqCst) {
                         client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
-                        assert_eq!(client.answer().status, 200);
+                        let answer = client.answer();
+                        assert_eq!(answer.status, 200, "{answer:?}");
                         sent.fetch_add(1, Ordering::SeqCst);
                     }
                 })
@@ -302,6 +310,9 @@ fn backends_replaced_one_by_one_lose_no_request() {
                     sent.load(Ordering::SeqCst) > mark
                 });
                 *backend = begin(&backend.address.to_string());
+                eventually("the gateway uses the host again", || {
+                    backend.is_used.load(Ordering::SeqCst)
+                });
             }
         }
         stop.store(true, Ordering::SeqCst);
