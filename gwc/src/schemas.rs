@@ -314,17 +314,19 @@ fn test() -> Value {
         "request": text(), "decision": text_or_null(), "operation": text_or_null(), "failures": list(&failure),
     }));
     let one = closed(&json!({
-        "name": text(), "passed": {"type": "boolean"}, "source": place(), "requests": list(&request),
+        "name": text(), "passed": {"type": "boolean"}, "skipped": text_or_null(), "source": place(),
+        "requests": list(&request),
     }));
     let share = closed(&json!({"all": count(), "reached": count(), "missed": list(&text())}));
     document(
         "test",
         &["ok", "blocked"],
         json!({
-            "passed": count(), "failed": count(), "tests": list(&one),
-            "coverage": closed(&json!({
+            "passed": count(), "failed": count(), "skipped": count(), "not_compared": count(),
+            "tests": list(&one),
+            "coverage": or_null(&closed(&json!({
                 "operations": share, "templates": share, "alternatives": share, "policies": share,
-            })),
+            }))),
         }),
     )
 }

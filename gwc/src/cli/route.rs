@@ -15,7 +15,9 @@ use crate::release::{self, links};
 use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
 use ::plan::route::request::{self, Written};
-use ::plan::route::{Answer, Credential, RouteRequest, answer, carry, human, json};
+use ::plan::route::{
+    Answer, Credential, GivenCredentials, RouteRequest, answer, carry, human, json,
+};
 use ::plan::{Side, witness};
 use model::compile::Input;
 use model::exit::{Exit, Failure};
@@ -128,7 +130,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (mut question, others) = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
         let asked = route_request(args, side, &oracle, &question);
-        match carry(asked, &args.credential) {
+        match carry(asked, &args.credential, &GivenCredentials::default()) {
             Ok(Some(carried)) => question = carried,
             Ok(None) => {
                 say::note("note: no operation matches the request, so `--credential` is ignored")

@@ -1,5 +1,6 @@
 //! End-to-end tests: gwc compiles, gwd serves, and clients send requests.
 
+mod against;
 mod arrows;
 mod bad_input;
 mod balancers;

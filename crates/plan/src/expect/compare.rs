@@ -33,13 +33,6 @@ pub(super) fn failures(
 
 /// Name, expected value and actual value of a property, if the values differ.
 fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, String)> {
-    let differ = |what: &str, wanted: &str, actual: Option<&str>| {
-        let same = actual.is_some_and(|actual| star(wanted, actual));
-        (!same).then(|| {
-            let actual = actual.unwrap_or(NONE).to_owned();
-            (what.to_owned(), wanted.to_owned(), actual)
-        })
-    };
     let operation = answer.operation.as_ref();
     let upstream = answer.upstream.as_ref();
     match expected {
@@ -96,6 +89,20 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
     }
 }
 
+/// Name, expected value and actual value of a text property, if the values differ. `*` in `wanted`
+/// stands for any text.
+pub(super) fn differ(
+    what: &str,
+    wanted: &str,
+    actual: Option<&str>,
+) -> Option<(String, String, String)> {
+    let same = actual.is_some_and(|actual| star(wanted, actual));
+    (!same).then(|| {
+        let actual = actual.unwrap_or(NONE).to_owned();
+        (what.to_owned(), wanted.to_owned(), actual)
+    })
+}
+
 /// Difference if a message is expected that the decision does not have.
 fn message(what: &str) -> (String, String, String) {
     let text = |text: &str| text.to_owned();
@@ -105,7 +112,7 @@ fn message(what: &str) -> (String, String, String) {
 /// Compares the header fields of a message with an expectation. `name` is in lower case; `*` in it
 /// stands for any text. One field that matches `name` must have the value `wanted`. If `wanted` is
 /// `None`, no field may match. Without a message (`headers` is `None`), the expectation fails.
-fn field(
+pub(super) fn field(
     message: &str,
     headers: Option<&[(String, String)]>,
     name: &str,

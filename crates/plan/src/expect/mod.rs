@@ -1,10 +1,12 @@
 //! Tests of a project: requests whose decisions are compared with expectations.
 //!
 //! The engine of gwd decides, as for `gwc route`. [`compare`] compares decisions with expectations,
-//! [`coverage`] counts the operations and policies that the tests reach.
+//! [`coverage`] counts the operations and policies that the tests reach, [`received`] compares
+//! responses of a running gateway.
 
 mod compare;
 pub mod coverage;
+pub mod received;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ use model::test_file::TestCase;
 use crate::Side;
 use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question, RangeFiles};
 use crate::route::request::{self, Written};
-use crate::route::{Answer, Credential, RouteRequest, answer, carry};
+use crate::route::{Answer, Credential, GivenCredentials, RouteRequest, answer, carry};
 use crate::witness;
 use engine::BuildError;
 
@@ -56,8 +58,9 @@ pub struct Runner<'a> {
 }
 
 impl Failure {
-    /// Creates a failure for a mistake in the test.
-    fn mistake(message: String, span: Span) -> Self {
+    /// Creates a failure for a mistake in the test, or for a request without a response.
+    #[must_use]
+    pub fn mistake(message: String, span: Span) -> Self {
         Self {
             what: String::new(),
             expected: String::new(),
@@ -156,6 +159,26 @@ impl<'a> Runner<'a> {
 
     /// Decides one request of a test.
     fn answer(&self, case: &TestCase, line: &str, oracle: &Oracle) -> Result<Answer, String> {
+        let mut question = self.question(case, line, oracle)?;
+        let assumptions: Vec<Assumption> = case
+            .assume
+            .iter()
+            .map(|(asker, answer)| Assumption {
+                asker: asker.value.clone(),
+                answer: answer.clone(),
+            })
+            .collect();
+        let credentials = credentials(case);
+        if !credentials.is_empty() {
+            let asked = self.route_request(oracle, &question, &assumptions);
+            let carried = carry(asked, &credentials, &GivenCredentials::default());
+            question = carried.map_err(|why| why.to_string())?.unwrap_or(question);
+        }
+        Ok(answer(self.route_request(oracle, &question, &assumptions)))
+    }
+
+    /// Reads a request line of a test, without credentials.
+    fn question(&self, case: &TestCase, line: &str, oracle: &Oracle) -> Result<Question, String> {
         let (method, url) = line.split_once(' ').unwrap_or((line, "/"));
         let written = Written {
             method,
@@ -165,36 +188,14 @@ impl<'a> Runner<'a> {
         };
         let gateway = &self.side.lowered.gateway;
         let received = request::read(written, gateway, oracle.snapshot())?;
-        let mut question = Question {
+        Ok(Question {
             listener: received.listener,
             request: received.request,
             peer: case.peer.unwrap_or(OUTSIDER),
             certificates: Vec::new(),
             body: None,
             unix_s: case.at.map_or(self.now_s, |at| at.unix_s()),
-        };
-        let assumptions: Vec<Assumption> = case
-            .assume
-            .iter()
-            .map(|(asker, answer)| Assumption {
-                asker: asker.value.clone(),
-                answer: answer.clone(),
-            })
-            .collect();
-        let credentials: Vec<Credential> = case
-            .credentials
-            .iter()
-            .map(|(scheme, valid)| Credential {
-                scheme: scheme.value.clone(),
-                valid: *valid,
-            })
-            .collect();
-        if !credentials.is_empty() {
-            let asked = self.route_request(oracle, &question, &assumptions);
-            let carried = carry(asked, &credentials).map_err(|why| why.to_string())?;
-            question = carried.unwrap_or(question);
-        }
-        Ok(answer(self.route_request(oracle, &question, &assumptions)))
+        })
     }
 
     fn route_request<'q>(
@@ -211,4 +212,13 @@ impl<'a> Runner<'a> {
             all: false,
         }
     }
+}
+
+/// Credentials that the requests of a test carry.
+fn credentials(case: &TestCase) -> Vec<Credential> {
+    let credentials = case.credentials.iter().map(|(scheme, valid)| Credential {
+        scheme: scheme.value.clone(),
+        valid: *valid,
+    });
+    credentials.collect()
 }

@@ -1,11 +1,12 @@
 //! Credentials that `gwc route` assumes for a request. They are the same as in the witnesses of
 //! plans.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::auth::mtls::Source;
 use policy::auth::{Place, dpop};
+use zeroize::Zeroizing;
 
 use super::RouteRequest;
 use crate::ask::Question;
@@ -20,6 +21,11 @@ pub struct Credential {
     /// True if the verifier accepts the credential.
     pub valid: bool,
 }
+
+/// Texts of real credentials, by the name of their scheme. A request to a running gateway carries
+/// them instead of the credentials of witnesses.
+#[derive(Default)]
+pub struct GivenCredentials(BTreeMap<String, Zeroizing<String>>);
 
 /// Reason why a credential cannot be added to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,26 @@ pub enum NoCredential {
     Twice(String),
     /// The scheme is a client certificate. A forged certificate does not pass the TLS handshake.
     Certificate(String),
+}
+
+impl GivenCredentials {
+    /// Text of the credential of a scheme, if one was given.
+    #[must_use]
+    pub fn get(&self, scheme: &str) -> Option<&str> {
+        self.0.get(scheme).map(|text| text.as_str())
+    }
+}
+
+impl FromIterator<(String, Zeroizing<String>)> for GivenCredentials {
+    fn from_iter<I: IntoIterator<Item = (String, Zeroizing<String>)>>(given: I) -> Self {
+        Self(given.into_iter().collect())
+    }
+}
+
+impl std::fmt::Debug for GivenCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl std::str::FromStr for Credential {
@@ -90,8 +116,9 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds credentials to the request, if the request matches an operation. The gateway in
-/// `route_request` must accept the credentials of witnesses ([`witness::with_witness`]).
+/// Adds credentials to the request, if the request matches an operation: the text in `given`, or
+/// else the credential of a witness. The gateway in `route_request` must accept the credentials of
+/// witnesses ([`witness::with_witness`]), unless the request goes to a running gateway.
 ///
 /// # Errors
 /// Returns an error if the API has no such scheme, or if the request already has a value at the
@@ -99,6 +126,7 @@ pub(super) fn owner(consumer: &str) -> String {
 pub fn carry(
     route_request: RouteRequest<'_>,
     credentials: &[Credential],
+    given: &GivenCredentials,
 ) -> Result<Option<Question>, NoCredential> {
     let owner = route_request
         .oracle
@@ -125,6 +153,7 @@ pub fn carry(
             (scheme, source),
             credential,
             (&tokens, &roles),
+            given.get(&credential.scheme),
         )?;
     }
     Ok(Some(question))
@@ -194,12 +223,16 @@ fn put(
     (scheme, source): (&ir::Scheme, Source),
     credential: &Credential,
     (tokens, roles): (&Tokens, &BTreeSet<String>),
+    given: Option<&str>,
 ) -> Result<(), NoCredential> {
-    let token = tokens.get(&scheme.place).filter(|_| credential.valid);
-    let text = token.map_or_else(
-        || witness::credential(scheme, credential.valid, roles),
-        Clone::clone,
-    );
+    let given = given.filter(|_| credential.valid);
+    let token = tokens.get(&scheme.place);
+    let token = token.filter(|_| credential.valid && given.is_none());
+    let text = match (given, token) {
+        (Some(given), _) => given.to_owned(),
+        (None, Some(token)) => token.clone(),
+        (None, None) => witness::credential(scheme, credential.valid, roles),
+    };
     if let Some(token) = token
         && let Some(certificate) = security::certificate_of(token)
         && !question.certificates.contains(&certificate)

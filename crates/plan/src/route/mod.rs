@@ -27,7 +27,7 @@ use policy::{Reject, RequestHead};
 
 pub use self::candidates::Candidate;
 pub use self::chain::{Outcome, Step};
-pub use self::credential::{Credential, NoCredential, carry};
+pub use self::credential::{Credential, GivenCredentials, NoCredential, carry};
 pub use self::effective::Field;
 pub use self::upstream::{Response, Target, Upstream};
 use crate::Side;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Results, TestResult};
+use ::plan::expect::coverage::Coverage;
 use diag::text::printable;
 
 /// Maximum number of items that the list of one kind of coverage shows.
@@ -11,11 +12,47 @@ const MISSED_MAX: usize = 100;
 /// Renders the results. `with_missed` lists what no test reached.
 pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
     let mut out = String::new();
-    for test in results.tests.iter().filter(|test| !test.passed()) {
+    for test in results.tests.iter().filter(|test| test.failed()) {
         failed(&mut out, test, &results.folder);
     }
+    if let Some(coverage) = &results.coverage {
+        reached(&mut out, coverage, with_missed);
+    }
+    skipped(&mut out, results);
+    let _ = write!(
+        out,
+        "{} passed, {} failed",
+        results.passed(),
+        results.failed()
+    );
+    if results.coverage.is_none() {
+        let _ = write!(out, ", {} not sent", results.skipped());
+    }
+    out.push('\n');
+    out
+}
+
+/// Lists the tests that were not sent to the running gateway, and counts what was not compared.
+fn skipped(out: &mut String, results: &Results<'_>) {
+    for test in &results.tests {
+        if let Some(why) = &test.skipped {
+            let name = printable(&test.case.name.value);
+            let _ = writeln!(out, "not sent: {name}: {}", printable(why));
+        }
+    }
+    if results.unseen > 0 {
+        let _ = writeln!(
+            out,
+            "not compared: {} expectations about what a client does not see",
+            results.unseen
+        );
+    }
+}
+
+/// Counts what the tests reached. `with_missed` lists the rest.
+fn reached(out: &mut String, coverage: &Coverage, with_missed: bool) {
     if with_missed {
-        for (kind, share) in results.coverage.kinds() {
+        for (kind, share) in coverage.kinds() {
             let missed: Vec<&str> = share.missed().collect();
             if missed.is_empty() {
                 continue;
@@ -33,18 +70,11 @@ pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
             }
         }
     }
-    let shares = results.coverage.kinds().map(|(kind, share)| {
+    let shares = coverage.kinds().map(|(kind, share)| {
         let all = share.all.len();
         format!("{kind} {} of {all}", all - share.missed().count())
     });
     let _ = writeln!(out, "reached: {}", shares.join(", "));
-    let failed = results.failed();
-    let _ = writeln!(
-        out,
-        "{} passed, {failed} failed",
-        results.tests.len() - failed
-    );
-    out
 }
 
 fn failed(out: &mut String, test: &TestResult<'_>, folder: &str) {

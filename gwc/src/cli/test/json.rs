@@ -7,11 +7,10 @@ use model::place::Place;
 
 /// Builds the fields of `test/v1`, except those that all JSON documents share.
 pub(super) fn document(results: &Results<'_>) -> Value {
-    let failed = results.failed();
-    let coverage: Map<String, Value> = results
-        .coverage
-        .kinds()
+    let coverage = results.coverage.as_ref().map(|coverage| coverage.kinds());
+    let coverage: Map<String, Value> = coverage
         .into_iter()
+        .flatten()
         .map(|(kind, share)| {
             let missed: Vec<&str> = share.missed().collect();
             let reached = share.all.len() - missed.len();
@@ -20,10 +19,12 @@ pub(super) fn document(results: &Results<'_>) -> Value {
         })
         .collect();
     json!({
-        "passed": results.tests.len() - failed,
-        "failed": failed,
+        "passed": results.passed(),
+        "failed": results.failed(),
+        "skipped": results.skipped(),
+        "not_compared": results.unseen,
         "tests": results.tests.iter().map(test).collect::<Vec<_>>(),
-        "coverage": coverage,
+        "coverage": results.coverage.is_some().then_some(coverage),
     })
 }
 
@@ -52,6 +53,7 @@ fn test(test: &TestResult<'_>) -> Value {
     json!({
         "name": test.case.name.value,
         "passed": test.passed(),
+        "skipped": test.skipped,
         "source": place(&test.place),
         "requests": requests,
     })

@@ -17,10 +17,11 @@ pub(super) fn render(results: &Results<'_>) -> String {
         .chunk_by(|one, other| one.case.file == other.case.file)
     {
         let file = tests.first().map(|test| test.case.file.as_str());
-        let failed = tests.iter().filter(|test| !test.passed()).count();
+        let failed = tests.iter().filter(|test| test.failed()).count();
+        let skipped = tests.iter().filter(|test| test.skipped.is_some()).count();
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">",
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\">",
             escaped(file.unwrap_or_default()),
             tests.len()
         );
@@ -43,6 +44,14 @@ fn case(out: &mut String, test: &TestResult<'_>, folder: &str) {
     );
     if test.passed() {
         out.push_str("/>\n");
+        return;
+    }
+    if let Some(why) = &test.skipped {
+        let why = escaped(why);
+        let _ = writeln!(
+            out,
+            ">\n      <skipped message=\"{why}\"/>\n    </testcase>"
+        );
         return;
     }
     out.push_str(">\n");

@@ -1,6 +1,7 @@
-//! Command `gwc test`: runs requests through the engine of gwd and compares the decisions with the
-//! expected ones.
+//! Command `gwc test`: runs requests through the engine of gwd, or sends them to a running gateway
+//! (`--against`), and compares the results with the expected ones.
 
+mod against;
 mod human;
 mod json;
 mod junit;
@@ -8,6 +9,7 @@ mod tap;
 
 use std::path::{Path, PathBuf};
 
+use self::against::AgainstOptions;
 use super::limits::LimitOptions;
 use super::range_files::RangeOptions;
 use super::say::{self, Context};
@@ -29,7 +31,9 @@ const EXAMPLES: &str = "Examples:
   gwc test --name 'anonymous*'          tests by name
   gwc test --from-examples              also the examples of the documents
   gwc test --coverage --min 80          fail if the tests reach less than 80 % of the operations
-  gwc test --format junit > tests.xml   for CI";
+  gwc test --format junit > tests.xml   for CI
+  gwc test --against http://127.0.0.1:8080 --credential key=env:SHOP_KEY
+                                        what a running gateway does";
 
 /// Arguments of `gwc test`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +58,8 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
+    #[command(flatten)]
+    against: AgainstOptions,
     #[command(flatten)]
     ranges: RangeOptions,
     #[command(flatten)]
@@ -81,9 +87,12 @@ impl super::Arguments for Args {
 
 /// Results of a run.
 struct Results<'a> {
-    /// Tests that ran, with the outcome of each of their requests.
+    /// Tests, with the outcome of each of their requests.
     tests: Vec<TestResult<'a>>,
-    coverage: Coverage,
+    /// Operations and policies that the tests reached. None: a running gateway decided.
+    coverage: Option<Coverage>,
+    /// Number of expectations that a client of a running gateway cannot see.
+    unseen: usize,
     /// Prefix of paths in messages.
     folder: String,
 }
@@ -95,36 +104,39 @@ struct TestResult<'a> {
     outcomes: Vec<Outcome>,
     /// Places of the failures, in the order of `outcomes`.
     failures: Vec<Place>,
+    /// Reason why the test was not sent to the running gateway.
+    skipped: Option<String>,
 }
 
 impl TestResult<'_> {
     fn passed(&self) -> bool {
-        self.failures.is_empty()
+        self.failures.is_empty() && self.skipped.is_none()
+    }
+
+    fn failed(&self) -> bool {
+        !self.failures.is_empty()
     }
 }
 
 impl Results<'_> {
     fn failed(&self) -> usize {
-        self.tests.iter().filter(|test| !test.passed()).count()
+        self.tests.iter().filter(|test| test.failed()).count()
+    }
+
+    fn skipped(&self) -> usize {
+        let skipped = self.tests.iter().filter(|test| test.skipped.is_some());
+        skipped.count()
+    }
+
+    fn passed(&self) -> usize {
+        self.tests.len() - self.failed() - self.skipped()
     }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root()?;
     let mut compiled = context.compile_to_ask()?;
-    let mut all = cases(args, &root, &mut compiled)?;
-    if args.from_examples {
-        let model = compiled.model.as_ref();
-        let (made, left) = model
-            .map(|model| examples::cases(model, &compiled.files))
-            .unwrap_or_default();
-        all.extend(made);
-        if left > 0 {
-            say::note(&format!(
-                "note: {left} operations have no test from examples: a parameter of their path has no example"
-            ));
-        }
-    }
+    let all = all_cases(args, &root, &mut compiled)?;
     let selected: Vec<&TestCase> = all
         .iter()
         .filter(|case| {
@@ -135,50 +147,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if selected.is_empty() && !all.is_empty() {
         return Err(Failure::usage("no test has this name").into());
     }
-    let model = compiled.model.as_ref();
-    let has_patterns = model.is_some_and(|model| !model.settings.tests.patterns.is_empty());
-    let has_files = model.is_some_and(|model| !model.settings.tests.files.is_empty());
-    if has_patterns && !has_files && args.files.is_empty() && !args.from_examples {
-        let message = "no file matches `tests` of gateway.yaml; `gwc lint` shows the patterns";
-        return Err(Failure::new(Exit::FINDINGS, "no-tests", message).into());
-    }
-    if all.is_empty() {
-        say::note(
-            "note: there are no tests; write files with requests, and name them under `tests` in gateway.yaml",
-        );
-    }
-    let side = side::side_from(&mut compiled)?;
-    let gateway = &side.lowered.gateway;
-    let bug = |error| {
-        let message =
-            format!("sources that compile cannot be built, which is a bug in gwc: {error}");
-        Failure::new(Exit::BUG, "bug", message)
+    let results = results(args, &selected, &mut compiled, say::seen_folder(&root))?;
+    let reached = match &results.coverage {
+        Some(coverage) => coverage.operations.percent(),
+        None => 100,
     };
-    let mut runner =
-        Runner::new(&side, release::now().unix_s(), args.ranges.read(gateway)?).map_err(bug)?;
-    let mut coverage = Coverage::of(gateway);
-    let mut tests = Vec::new();
-    for case in selected {
-        let outcomes = runner.run(case).map_err(bug)?;
-        let answers = outcomes
-            .iter()
-            .filter_map(|outcome| outcome.answer.as_ref());
-        answers.for_each(|answer| coverage.add(answer, gateway));
-        let at = |span: Span| Place::of(&compiled.files.sources, span);
-        let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
-        tests.push(TestResult {
-            case,
-            place: at(case.name.span),
-            failures: failures.map(|failure| at(failure.span)).collect(),
-            outcomes,
-        });
-    }
-    let results = Results {
-        tests,
-        coverage,
-        folder: say::seen_folder(&root),
-    };
-    let reached = results.coverage.operations.percent();
     let short = args.min.filter(|min| reached < usize::from(*min));
     let ok = results.failed() == 0 && short.is_none();
     match args.format {
@@ -196,6 +169,84 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ));
     }
     Ok(if ok { Exit::OK } else { Exit::FINDINGS })
+}
+
+/// Tests of the files, and tests from examples.
+fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
+    let mut all = cases(args, root, compiled)?;
+    let model = compiled.model.as_ref();
+    if args.from_examples {
+        let (made, left) = model
+            .map(|model| examples::cases(model, &compiled.files))
+            .unwrap_or_default();
+        all.extend(made);
+        if left > 0 {
+            say::note(&format!(
+                "note: {left} operations have no test from examples: a parameter of their path has no example"
+            ));
+        }
+    }
+    let has_patterns = model.is_some_and(|model| !model.settings.tests.patterns.is_empty());
+    let has_files = model.is_some_and(|model| !model.settings.tests.files.is_empty());
+    if has_patterns && !has_files && args.files.is_empty() && !args.from_examples {
+        let message = "no file matches `tests` of gateway.yaml; `gwc lint` shows the patterns";
+        return Err(Failure::new(Exit::FINDINGS, "no-tests", message).into());
+    }
+    if all.is_empty() {
+        say::note(
+            "note: there are no tests; write files with requests, and name them under `tests` in gateway.yaml",
+        );
+    }
+    Ok(all)
+}
+
+/// Runs the tests: in the engine, or with `--against` at a running gateway.
+fn results<'a>(
+    args: &Args,
+    selected: &[&'a TestCase],
+    compiled: &mut Compiled,
+    folder: String,
+) -> anyhow::Result<Results<'a>> {
+    let side = side::side_from(compiled)?;
+    let gateway = &side.lowered.gateway;
+    let bug = |error| {
+        let message =
+            format!("sources that compile cannot be built, which is a bug in gwc: {error}");
+        Failure::new(Exit::BUG, "bug", message)
+    };
+    let mut runner =
+        Runner::new(&side, release::now().unix_s(), args.ranges.read(gateway)?).map_err(bug)?;
+    let against = args.against.read()?;
+    let mut results = Results {
+        tests: Vec::new(),
+        coverage: against.is_none().then(|| Coverage::of(gateway)),
+        unseen: 0,
+        folder,
+    };
+    for case in selected {
+        let (outcomes, skipped) = match &against {
+            None => (runner.run(case).map_err(bug)?, None),
+            Some(against) => {
+                let sent = against.run(&runner, case)?;
+                results.unseen += sent.unseen;
+                (sent.outcomes, sent.skipped)
+            }
+        };
+        if let Some(coverage) = &mut results.coverage {
+            let answers = outcomes.iter().filter_map(|one| one.answer.as_ref());
+            answers.for_each(|answer| coverage.add(answer, gateway));
+        }
+        let at = |span: Span| Place::of(&compiled.files.sources, span);
+        let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
+        results.tests.push(TestResult {
+            case,
+            place: at(case.name.span),
+            failures: failures.map(|failure| at(failure.span)).collect(),
+            outcomes,
+            skipped,
+        });
+    }
+    Ok(results)
 }
 
 /// Tests of the project, or of the files on the command line.

@@ -9,12 +9,16 @@ use diag::text::printable;
 pub(super) fn render(results: &Results<'_>) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", results.tests.len());
     for (number, test) in results.tests.iter().enumerate() {
-        let said = if test.passed() { "ok" } else { "not ok" };
+        let said = if test.failed() { "not ok" } else { "ok" };
         let name = printable(&test.case.name.value);
         // `#` begins a directive, `\` escapes.
         let name = name.replace('\\', "\\\\").replace('#', "\\#");
-        let _ = writeln!(out, "{said} {} - {name}", number + 1);
-        if test.passed() {
+        let _ = write!(out, "{said} {} - {name}", number + 1);
+        if let Some(why) = &test.skipped {
+            let _ = write!(out, " # SKIP {}", printable(why));
+        }
+        out.push('\n');
+        if !test.failed() {
             continue;
         }
         let place = &test.place;

@@ -1,0 +1,188 @@
+//! `gwc test --against`: the tests of a project, sent to a running gateway.
+
+use std::process::Command;
+
+use e2e::gateway::Options;
+use e2e::openssl::sha256;
+use e2e::project::{Ended, Project};
+use e2e::upstream::Upstream;
+use serde_json::json;
+
+const KEY: &str = "k-of-acme-8512";
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: orders, version: "1"}
+security: [{key: []}]
+paths:
+  /orders:
+    get: {operationId: list, responses: {"200": {description: ok}}}
+    post: {operationId: create, responses: {"201": {description: made}}}
+components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+"#;
+
+const TESTS: &str = r#"- {name: anonymous, request: GET /orders, expect: {status: 401, reason: credential_missing, decision: reject}}
+- {name: forged, request: GET /orders, credentials: {key: forged}, expect: {status: 401, reason: credential_invalid}}
+- {name: valid, request: GET /orders, credentials: {key: valid}, consumer: acme, expect: {decision: forward, consumer: acme}}
+- {name: nobody, request: GET /other, expect: {decision: none, response: {headers: {content-type: "application/problem+json*"}}}}
+- {name: write, request: POST /orders, expect: {status: 401}}
+- {name: elsewhere, request: GET /orders, peer: 192.0.2.1, expect: {status: 401}}
+- {name: hidden, request: GET /orders, expect: {operation: s/list}}
+"#;
+
+struct World {
+    project: Project,
+    upstream: Upstream,
+    certificates: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let certificates = tempfile::tempdir().expect("a folder");
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args([
+                "-subj", "/CN=gate", "-keyout", "gate.key", "-out", "gate.pem",
+            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .current_dir(certificates.path())
+            .output()
+            .expect("openssl is installed");
+        assert!(output.status.success(), "{output:?}");
+        let file = |name: &str| {
+            let path = certificates.path().join(name);
+            format!("\"${{file:{}}}\"", path.display())
+        };
+        let upstream = Upstream::start();
+        let gateway = format!(
+            r#"version: 1
+name: orders
+tests: [tests.yaml]
+apis: {{s: {{path: openapi.yaml, mount: {{listeners: [public, secure]}}}}}}
+listeners:
+  public: {{address: "127.0.0.1:0"}}
+  secure: {{address: "127.0.0.1:0", protocol: https, tls: {{certificates: {{main: {{cert: {}, key: {}}}}}}}}}
+upstreams: {{u: {{targets: {{a: {{url: "{}"}}}}}}}}
+auth: {{keys: {{kind: api_key}}}}
+consumers: {{acme: {{keys: [{{sha256: "{}"}}]}}}}
+defaults: {{upstream: u}}
+"#,
+            file("gate.pem"),
+            file("gate.key"),
+            upstream.url(),
+            sha256(KEY.as_bytes()),
+        );
+        let project = Project::with(&gateway, DOCUMENT);
+        project.write("tests.yaml", TESTS);
+        project.keygen();
+        project.apply();
+        Self {
+            project,
+            upstream,
+            certificates,
+        }
+    }
+
+    fn test(&self, url: &str, arguments: &[&str]) -> Ended {
+        let mut command = self.project.command();
+        command.args(["test", "--against", url]).args(arguments);
+        Ended::of(command.env("ORDERS_KEY", KEY))
+    }
+}
+
+#[test]
+fn tests_are_sent_to_a_running_gateway() {
+    let world = World::new();
+    let secrets = world.certificates.path().display().to_string();
+    let options = Options::of(&world.project).listeners(&["public", "secure"]);
+    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let url = format!("http://{}", gateway.listener("public"));
+
+    let key = ["--credential", "key=env:ORDERS_KEY", "--format", "json"];
+    let document = world.test(&url, &key).succeeds().json();
+    let count = |name: &str| document[name].as_u64();
+    assert_eq!(count("passed"), Some(4), "{document:#}");
+    assert_eq!((count("failed"), count("skipped")), (Some(0), Some(3)));
+    // The consumer of the forwarded request.
+    assert_eq!(count("not_compared"), Some(1));
+    assert_eq!(document["coverage"], json!(null));
+    let seen = world.upstream.take();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].header("x-key"), Some(KEY));
+
+    // Without a credential, and with writes.
+    let ended = world.test(&url, &["--unsafe-methods", "--format", "tap"]);
+    let lines: Vec<&str> = ended.succeeds().stdout.lines().skip(2).collect();
+    assert_eq!(
+        lines,
+        [
+            "ok 1 - anonymous",
+            "ok 2 - forged",
+            "ok 3 - valid # SKIP no credential was given for `key`: write `--credential key=env:NAME`",
+            "ok 4 - nobody",
+            "ok 5 - write",
+            "ok 6 - elsewhere # SKIP a client cannot choose `peer`",
+            "ok 7 - hidden # SKIP a client sees nothing of what the test expects",
+        ]
+    );
+
+    // Over TLS with the CA of the gateway. Without the CA, no request is sent.
+    let url = format!("https://{}", gateway.listener("secure"));
+    let ca = world.certificates.path().join("gate.pem");
+    let trusted = ["--ca", &ca.display().to_string(), "--name", "anonymous"];
+    let ended = world.test(&url, &trusted);
+    assert!(
+        ended.succeeds().stdout.contains("1 passed, 0 failed"),
+        "{ended}"
+    );
+    world.test(&url, &[]).exits(69);
+}
+
+#[test]
+fn differences_of_a_running_gateway_fail_tests() {
+    let world = World::new();
+    let secrets = world.certificates.path().display().to_string();
+    let options = Options::of(&world.project).listeners(&["public", "secure"]);
+    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let url = format!("http://{}", gateway.listener("public"));
+    // The sources go on, and the gateway does not.
+    world.project.write(
+        "tests.yaml",
+        "- {name: open, request: GET /orders, expect: {decision: forward}}\n",
+    );
+    let ended = world.test(&url, &[]);
+    let out = &ended.exits(1).stdout;
+    assert!(out.contains("tests.yaml:1:10"), "{out}");
+    assert!(
+        out.contains("actual:   status 401, code `credential_missing`"),
+        "{out}"
+    );
+    assert!(out.contains("0 passed, 1 failed, 0 not sent"), "{out}");
+}
+
+#[test]
+fn wrong_urls_and_absent_gateways_are_reported() {
+    let world = World::new();
+    for url in [
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "http://a@127.0.0.1",
+        "http://127.0.0.1/path",
+    ] {
+        world.test(url, &[]).exits(64);
+    }
+    let ended = world.test("http://127.0.0.1:1", &[]);
+    assert!(
+        ended
+            .exits(69)
+            .stderr
+            .contains("no connection to http://127.0.0.1:1"),
+        "{ended}"
+    );
+    // A credential on the command line is not repeated.
+    let ended = world.test("http://127.0.0.1:1", &["--credential", KEY]);
+    assert!(!ended.exits(64).stderr.contains(KEY), "{ended}");
+}
