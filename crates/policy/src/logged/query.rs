@@ -26,7 +26,32 @@ const SECRET_PARAMETERS: [&str; 13] = [
 #[must_use]
 pub fn is_secret_parameter(name: &str) -> bool {
     let mut known = SECRET_PARAMETERS.iter();
-    known.any(|known| resembles(name.as_bytes(), known.as_bytes()))
+    known.any(|known| is_named(name.as_bytes(), known.as_bytes(), resembles))
+}
+
+/// True if `is_equal` is true for a decoded name and `wanted`, or for a part of the name and
+/// `wanted`: servers that bind parameters to objects read `model[email]` and `model.email` as the
+/// member `email`. Control characters are left out, and the name is also compared up to the first
+/// one, because servers remove them or end the name there.
+pub(super) fn is_named(
+    name: &[u8],
+    wanted: &[u8],
+    is_equal: impl Fn(&[u8], &[u8]) -> bool,
+) -> bool {
+    let matches = |name: &[u8]| {
+        let parts = || name.split(|byte| b".[]".contains(byte));
+        is_equal(name, wanted) || parts().any(|part| !part.is_empty() && is_equal(part, wanted))
+    };
+    if !name.iter().any(u8::is_ascii_control) {
+        return matches(name);
+    }
+    let printable: Vec<u8> = name
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_control())
+        .collect();
+    let first = name.split(u8::is_ascii_control).next();
+    matches(&printable) || first.is_some_and(matches)
 }
 
 /// Query with the results of `hide` in place of the values of credentials and of parameters that
@@ -46,7 +71,9 @@ pub fn shown_query(
         // could decode the name to that of a credential.
         if name.contains(&b'%')
             || std::str::from_utf8(name).is_err()
-            || names.iter().any(|known| is_read_as(name, known.as_bytes()))
+            || names
+                .iter()
+                .any(|known| is_named(name, known.as_bytes(), is_read_as))
         {
             return Some((LogForm::Redact, false));
         }
@@ -56,7 +83,7 @@ pub fn shown_query(
             return (own.form != LogForm::Keep).then_some((own.form, is_inner));
         }
         let mut known = SECRET_PARAMETERS.iter();
-        let is_known = known.any(|known| resembles(name, known.as_bytes()));
+        let is_known = known.any(|known| is_named(name, known.as_bytes(), resembles));
         is_known.then_some((LogForm::Redact, false))
     };
     let mut pairs = query.split('&');
@@ -100,7 +127,7 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
     let queries = queries.filter(|one| one.place == LoggedPlace::Query);
     let forms = queries.filter(|one| match one.form {
         LogForm::Keep => name == one.name.as_bytes(),
-        LogForm::Redact | LogForm::Hash => is_read_as(name, one.name.as_bytes()),
+        LogForm::Redact | LogForm::Hash => is_named(name, one.name.as_bytes(), is_read_as),
     });
     // A value that one parameter hides is not shown because another one has the exact name.
     forms.min_by_key(|one| match one.form {
@@ -146,6 +173,11 @@ mod tests {
             ("access-token=x&s.id=y", "access-token=REDACTED&s.id=y"),
             ("[sid]=x&]token]=y", "[sid]=REDACTED&]token]=REDACTED"),
             ("client.secret[0]=x", "client.secret[0]=REDACTED"),
+            (
+                "user[password]=x&me.token=y",
+                "user[password]=REDACTED&me.token=REDACTED",
+            ),
+            ("pass%00word=x", "pass%00word=REDACTED"),
         ] {
             assert_eq!(shown(query).as_deref(), Some(expected), "{query}");
         }
@@ -180,6 +212,16 @@ mod tests {
             ("email%5BPLANTED%5D[]=a", "email[REDACTED]=<redact a>"),
             ("q=1;who=b", "q=1;who=<hash b>"),
             ("who[name]=b", "who[name]=<hash b>"),
+            (
+                "model[email]=b&a.Email=c",
+                "model[REDACTED]=<redact b>&a[REDACTED]=<redact c>",
+            ),
+            ("em%00ail=b", "em%00ail=<redact b>"),
+            (
+                "email%00x=b&e%0Dmail=c",
+                "email%00x=<redact b>&e%0Dmail=<redact c>",
+            ),
+            ("emails=b&who.email=c", "emails=b&who[REDACTED]=<redact c>"),
             // `Code` has another spelling, and `sid` is a credential of a security scheme.
             ("Code=x&sid=y", "Code=<redact x>&sid=<redact y>"),
         ] {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use minicbor::{Decode, Encode};
 
 use super::form::{LogForm, LoggedParameter, LoggedPlace};
+use super::query::is_named;
 use crate::auth::is_read_as;
 use crate::invalid::{Finding, Part};
 
@@ -90,7 +91,9 @@ impl RedactedParameter {
                 **own == **name
             }
             (Self::Header(own), Part::Header(name)) => own.eq_ignore_ascii_case(name),
-            (Self::Query(own), Part::Query(name)) => is_read_as(name.as_bytes(), own.as_bytes()),
+            (Self::Query(own), Part::Query(name)) => {
+                is_named(name.as_bytes(), own.as_bytes(), is_read_as)
+            }
             (
                 Self::Path(_) | Self::Cookie(_) | Self::Header(_) | Self::Query(_),
                 Part::Body
