@@ -13,11 +13,12 @@ use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
 use crate::link::Linker;
 use crate::listener::Listener;
+use crate::logged::UnknownPaths;
 use crate::logins::{Guard, OwnPath};
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
-use crate::snapshot::{BuiltApi, Mount, Snapshot, Treatment};
+use crate::snapshot::{BuiltApi, Mount, Snapshot};
 
 /// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Reuses the parts that
 /// are still in `parts`.
@@ -82,10 +83,8 @@ pub fn build(
     mark_other_access(&listeners, &built, &mut mounts);
     conflicts::refuse(apis.iter().map(|api| &**api))?;
     parts.prune();
-    let treatments = built.iter().flat_map(|api: &BuiltApi| &*api.treatments);
-    let hides_values = treatments.into_iter().any(Treatment::hides_values);
     Ok(Snapshot {
-        hides_values,
+        unknown_paths: UnknownPaths::of(&built, &mounts),
         bundle: bundle.into(),
         bundle_short: short_id(bundle),
         project: shared.project.as_str().into(),

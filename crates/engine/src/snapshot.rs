@@ -16,6 +16,7 @@ use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
 use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
+use crate::logged::UnknownPaths;
 use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
 
 /// A gateway that is ready to serve. All workers share it behind an `Arc`.
@@ -35,8 +36,9 @@ pub struct Snapshot {
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
     /// Names of the cookies of logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
-    /// True if an operation has values that the access log does not show as they are.
-    pub(crate) hides_values: bool,
+    /// Rules of the access log for paths of no operation. `None` if no operation has values that
+    /// the access log does not show as they are.
+    pub(crate) unknown_paths: Option<UnknownPaths>,
 }
 
 #[derive(Debug)]

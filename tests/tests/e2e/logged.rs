@@ -125,6 +125,54 @@ fn values_are_logged_in_the_form_of_their_parameter() {
 }
 
 #[test]
+fn paths_of_no_operation_show_literals_only() {
+    let (_upstream, _project, gateway) = scene();
+    // Path, and the path in the log. The values are planted where the template has parameters, in
+    // spellings that the template does not match.
+    let cases = [
+        (
+            "/People/PLANTED/orders/1",
+            "/REDACTED/REDACTED/orders/REDACTED",
+        ),
+        (
+            "/people/PLANTED/ORDERS/1",
+            "/people/REDACTED/REDACTED/REDACTED",
+        ),
+        ("/people/PLANTED", "/people/REDACTED"),
+        (
+            "/people/PLANTED/orders/PLANTED/more",
+            "/people/REDACTED/orders/REDACTED/REDACTED",
+        ),
+        (
+            "/api/people/PLANTED/orders/1",
+            "/REDACTED/people/REDACTED/orders/REDACTED",
+        ),
+        (
+            "/people/PLANTED/orders;v=1/2",
+            "/people/REDACTED/REDACTED/REDACTED",
+        ),
+        ("/p%65ople%2FPLANTED/notes", "/REDACTED/notes"),
+        ("/", "/"),
+    ];
+    for (path, shown) in cases {
+        let request = format!(
+            "GET {path}?email=PLANTED&EM.ail=PLANTED HTTP/1.1\nhost: h\nuser-agent: PLANTED"
+        );
+        let response = gateway.ask(&request);
+        assert!(
+            matches!(response.status, 400 | 404),
+            "{path}: {}",
+            response.status
+        );
+        let id = response.header("x-request-id").expect("an id");
+        let line = gateway.access_log().line(id);
+        assert!(!line.to_string().contains("PLANTED"), "{line}");
+        assert_eq!(line["path"], shown, "{path}");
+    }
+    gateway.stops_clean();
+}
+
+#[test]
 fn refused_head_has_no_hidden_value_in_the_log() {
     let (_upstream, _project, gateway) = scene();
     let heads = [

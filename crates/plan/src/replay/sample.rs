@@ -58,6 +58,10 @@ pub(super) fn sample(
         is_known &= forms.path.is_empty() || side.head.path() == path;
         hidden.extend(forms.path);
         if let Some(text) = &mut query
+            && forms.hides_query
+        {
+            *text = REDACTED.to_owned();
+        } else if let Some(text) = &mut query
             && let Some(shown) = shown_query(text, (names, &forms.parameters), hide)
         {
             *text = shown;

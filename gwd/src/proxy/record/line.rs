@@ -183,7 +183,10 @@ impl Record {
         let parameters = &*forms.parameters;
         if let Some(query) = head.query() {
             key(out, "query");
-            write_query(query, &current.loaded.secret_parameters, parameters, out);
+            match forms.hides_query {
+                true => write_text(REDACTED.as_bytes(), out),
+                false => write_query(query, &current.loaded.secret_parameters, parameters, out),
+            }
         }
         text(out, "request_id", request_id.as_bytes());
         from_headers(out, &head.headers, parameters);
