@@ -13,12 +13,12 @@ use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
 use crate::link::Linker;
 use crate::listener::Listener;
-use crate::logged::UnknownPaths;
 use crate::logins::{Guard, OwnPath};
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
 use crate::snapshot::{BuiltApi, Mount, Snapshot};
+use crate::unknown_paths::UnknownPaths;
 
 /// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Reuses the parts that
 /// are still in `parts`.
@@ -84,7 +84,7 @@ pub fn build(
     conflicts::refuse(apis.iter().map(|api| &**api))?;
     parts.prune();
     Ok(Snapshot {
-        unknown_paths: UnknownPaths::of(&built, &mounts),
+        unknown_paths: unknown_paths(&built, &mounts),
         bundle: bundle.into(),
         bundle_short: short_id(bundle),
         project: shared.project.as_str().into(),
@@ -99,6 +99,17 @@ pub fn build(
         key_cells: linker.key_cells(),
         session_cookies: linker.session_cookies(),
     })
+}
+
+/// Rules of the access log for paths of no operation.
+fn unknown_paths(apis: &[BuiltApi], mounts: &[Mount]) -> Option<UnknownPaths> {
+    let treatments = apis.iter().flat_map(|api| &*api.treatments);
+    let operations = apis.iter().flat_map(|api| api.router.operations());
+    UnknownPaths::of(
+        treatments.flat_map(|one| &*one.logged),
+        operations.map(|one| &one.template),
+        mounts.iter().map(|mount| &*mount.base_path),
+    )
 }
 
 /// Checks that the APIs are those that the shared part of the gateway lists, in the same order.

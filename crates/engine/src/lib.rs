@@ -38,6 +38,7 @@ mod owned;
 mod parts;
 mod snapshot;
 mod strip;
+mod unknown_paths;
 mod verifiers;
 
 pub use api_part::ApiPart;

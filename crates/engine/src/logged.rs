@@ -1,15 +1,13 @@
 //! Parts of requests that the access log does not show as they are (`log` at parameters).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use bundle::ir::{Owns, Segment};
+use bundle::ir::Owns;
 use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
-use crate::snapshot::{BuiltApi, Mount};
 use crate::{RouteRef, Snapshot, Treatment};
 
 /// Parts of one request that the access log shows in another form than usual.
@@ -21,70 +19,6 @@ pub struct LoggedForms<'s> {
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
     pub hides_query: bool,
-}
-
-/// Rules for requests whose path is that of no operation: it may be another spelling of a path with
-/// hidden values (`/Users/a`, `//users/a`, `/users/a/x`), or have another host.
-#[derive(Debug)]
-pub(crate) struct UnknownPaths {
-    /// Literal segments of all paths, which the log shows; it hides the other segments. `None`: no
-    /// operation hides a value of its path.
-    literals: Option<BTreeSet<Box<str>>>,
-    /// True if an operation hides a query parameter. The log then hides the whole query.
-    hides_query: bool,
-    /// Hidden parameters that are neither in the path nor in the query.
-    others: Box<[LoggedParameter]>,
-}
-
-impl UnknownPaths {
-    /// Collects the rules of the operations. `None` if no operation hides a value.
-    pub(crate) fn of(apis: &[BuiltApi], mounts: &[Mount]) -> Option<Self> {
-        let treatments = apis.iter().flat_map(|api| &*api.treatments);
-        let hidden = treatments.flat_map(|one| &*one.logged);
-        let hidden: BTreeSet<&LoggedParameter> =
-            hidden.filter(|one| one.form != LogForm::Keep).collect();
-        if hidden.is_empty() {
-            return None;
-        }
-        let at = |place: LoggedPlace| hidden.iter().any(|one| one.place == place);
-        let literals = || {
-            let operations = apis.iter().flat_map(|api| api.router.operations());
-            let segments = operations.flat_map(|one| one.template.segments());
-            let own = segments.filter_map(|segment| match segment {
-                Segment::Literal(text) | Segment::Folded(text) => Some(text.as_str()),
-                Segment::Parameter(_) | Segment::Pattern(_) => None,
-            });
-            let bases = mounts.iter().flat_map(|mount| mount.base_path.split('/'));
-            own.chain(bases).map(Box::from).collect()
-        };
-        let others = hidden
-            .iter()
-            .filter(|one| !matches!(one.place, LoggedPlace::Path | LoggedPlace::Query));
-        Some(Self {
-            literals: at(LoggedPlace::Path).then(literals),
-            hides_query: at(LoggedPlace::Query),
-            others: others.map(|one| (*one).clone()).collect(),
-        })
-    }
-
-    /// Forms of the values of a request.
-    fn forms(&self, path: &str) -> LoggedForms<'_> {
-        let mut start = 0;
-        let segments = path.split('/').map(|segment| {
-            let range = start..start + segment.len();
-            start = range.end + 1;
-            (segment, range)
-        });
-        let hidden = segments.filter(|(segment, _)| {
-            let literals = self.literals.as_ref();
-            literals.is_some_and(|all| !segment.is_empty() && !all.contains(*segment))
-        });
-        LoggedForms {
-            parameters: Cow::Borrowed(&self.others),
-            path: hidden.map(|(_, range)| (range, LogForm::Redact)).collect(),
-            hides_query: self.hides_query,
-        }
-    }
 }
 
 impl Treatment {
@@ -145,7 +79,11 @@ impl Snapshot {
             all.append(&mut self.contenders(listener, &head));
         }
         if all.is_empty() {
-            return unknown.forms(head.path());
+            return LoggedForms {
+                parameters: Cow::Borrowed(&unknown.others),
+                path: unknown.hidden_segments(head.path()),
+                hides_query: unknown.hides_query,
+            };
         }
         let hiding = || {
             all.iter()

@@ -16,8 +16,8 @@ use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
 use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
-use crate::logged::UnknownPaths;
 use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
+use crate::unknown_paths::UnknownPaths;
 
 /// A gateway that is ready to serve. All workers share it behind an `Arc`.
 #[derive(Debug)]

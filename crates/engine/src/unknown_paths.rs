@@ -1,0 +1,69 @@
+//! Parts of requests without an operation that the access log does not show.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use bundle::ir::{Segment, Template};
+use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
+
+/// Rules for requests whose path is that of no operation: it may be another spelling of a path with
+/// hidden values (`/Users/a`, `//users/a`, `/users/a/x`), or have another host.
+#[derive(Debug)]
+pub(crate) struct UnknownPaths {
+    /// Literal segments of all paths, which the log shows; it hides the other segments. `None`: no
+    /// operation hides a value of its path.
+    literals: Option<BTreeSet<Box<str>>>,
+    /// True if an operation hides a query parameter. The log then hides the whole query.
+    pub(crate) hides_query: bool,
+    /// Hidden parameters that are neither in the path nor in the query.
+    pub(crate) others: Box<[LoggedParameter]>,
+}
+
+impl UnknownPaths {
+    /// Collects the rules from the logged parameters of all operations, their templates and the
+    /// base paths of the mounts. `None` if no operation hides a value.
+    pub(crate) fn of<'a>(
+        logged: impl Iterator<Item = &'a LoggedParameter>,
+        templates: impl Iterator<Item = &'a Template>,
+        base_paths: impl Iterator<Item = &'a str>,
+    ) -> Option<Self> {
+        let hidden: BTreeSet<&LoggedParameter> =
+            logged.filter(|one| one.form != LogForm::Keep).collect();
+        if hidden.is_empty() {
+            return None;
+        }
+        let at = |place: LoggedPlace| hidden.iter().any(|one| one.place == place);
+        let literals = || {
+            let segments = templates.flat_map(Template::segments);
+            let own = segments.filter_map(|segment| match segment {
+                Segment::Literal(text) | Segment::Folded(text) => Some(text.as_str()),
+                Segment::Parameter(_) | Segment::Pattern(_) => None,
+            });
+            let bases = base_paths.flat_map(|path| path.split('/'));
+            own.chain(bases).map(Box::from).collect()
+        };
+        let others = hidden
+            .iter()
+            .filter(|one| !matches!(one.place, LoggedPlace::Path | LoggedPlace::Query));
+        Some(Self {
+            hides_query: at(LoggedPlace::Query),
+            others: others.map(|one| (*one).clone()).collect(),
+            literals: at(LoggedPlace::Path).then(literals),
+        })
+    }
+
+    /// Byte ranges of the segments of a path that the log does not show.
+    pub(crate) fn hidden_segments(&self, path: &str) -> Vec<(Range<usize>, LogForm)> {
+        let mut start = 0;
+        let segments = path.split('/').map(|segment| {
+            let range = start..start + segment.len();
+            start = range.end + 1;
+            (segment, range)
+        });
+        let hidden = segments.filter(|(segment, _)| {
+            let literals = self.literals.as_ref();
+            literals.is_some_and(|all| !segment.is_empty() && !all.contains(*segment))
+        });
+        hidden.map(|(_, range)| (range, LogForm::Redact)).collect()
+    }
+}
