@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
-use crate::{RouteRef, Snapshot, Treatment};
+use crate::{RouteRef, Snapshot};
 
 /// Parts of one request that the access log shows in another form than usual.
 #[derive(Debug, Default)]
@@ -19,13 +19,6 @@ pub struct LoggedForms<'s> {
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
     pub hides_query: bool,
-}
-
-impl Treatment {
-    /// True if the access log does not show all values of requests.
-    pub(crate) fn hides_values(&self) -> bool {
-        self.logged.iter().any(|one| one.form != LogForm::Keep)
-    }
 }
 
 impl RouteRef<'_> {
@@ -48,10 +41,9 @@ impl Snapshot {
         self.unknown_paths.is_some()
     }
 
-    /// Forms of the values of a request. A request that no operation describes, for example because
-    /// of its method or of a final slash, may have values of the operations with this path: those
-    /// that one of them hides are hidden. If no operation has the path, only its segments that are
-    /// literals of some operation are shown.
+    /// Forms of the values of a request. The path of a request that no operation describes may be
+    /// another spelling of a path with hidden values: only its segments that are literals of some
+    /// operation are shown, except those that an operation with this path hides.
     #[must_use]
     pub fn logged_forms<'s>(
         &'s self,
@@ -74,30 +66,21 @@ impl Snapshot {
         let Some(unknown) = &self.unknown_paths else {
             return LoggedForms::default();
         };
-        let mut all = self.contenders(listener, head);
-        if let Some(head) = without_final_slashes(head) {
-            all.append(&mut self.contenders(listener, &head));
+        let mut path = unknown.hidden_segments(head.path());
+        if unknown.hides_paths() {
+            let mut all = self.contenders(listener, head);
+            if let Some(head) = without_final_slashes(head) {
+                all.append(&mut self.contenders(listener, &head));
+            }
+            let parts = all
+                .iter()
+                .flat_map(|(route, _)| route.hidden_parts(head.path()).collect::<Vec<_>>());
+            path.extend(parts);
         }
-        if all.is_empty() {
-            return LoggedForms {
-                parameters: Cow::Borrowed(&unknown.others),
-                path: unknown.hidden_segments(head.path()),
-                hides_query: unknown.hides_query,
-            };
-        }
-        let hiding = || {
-            all.iter()
-                .map(|(route, _)| route)
-                .filter(|one| one.treatment.hides_values())
-        };
-        let parameters = hiding().flat_map(|route| route.treatment.logged.iter());
-        let parameters = parameters.filter(|one| one.form != LogForm::Keep);
         LoggedForms {
-            parameters: parameters.cloned().collect(),
-            path: hiding()
-                .flat_map(|route| route.hidden_parts(head.path()).collect::<Vec<_>>())
-                .collect(),
-            hides_query: false,
+            parameters: Cow::Borrowed(&unknown.others),
+            path,
+            hides_query: unknown.hides_query,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bundle::ir::{Segment, Template};
 use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
-/// Rules for requests whose path is that of no operation: it may be another spelling of a path with
+/// Rules for requests that no operation describes: the path may be another spelling of a path with
 /// hidden values (`/Users/a`, `//users/a`, `/users/a/x`), or have another host.
 #[derive(Debug)]
 pub(crate) struct UnknownPaths {
@@ -50,6 +50,11 @@ impl UnknownPaths {
             others: others.map(|one| (*one).clone()).collect(),
             literals: at(LoggedPlace::Path).then(literals),
         })
+    }
+
+    /// True if an operation hides a value of its path.
+    pub(crate) fn hides_paths(&self) -> bool {
+        self.literals.is_some()
     }
 
     /// Byte ranges of the segments of a path that the log does not show.

@@ -56,6 +56,9 @@ pub struct Change {
     pub members: Vec<Member>,
     /// Part of the message that differs, for a change of a client contract.
     pub message: Option<Box<Message>>,
+    /// Credentials that the operation requires, for requests that are served only on one side.
+    /// `None` for all other changes.
+    pub access: Option<String>,
     /// Request whose outcomes show the difference.
     pub witness: Option<Witness>,
     /// Reason why there is no witness.
@@ -236,6 +239,7 @@ impl Change {
             bound: String::new(),
             members: Vec::new(),
             message: None,
+            access: None,
             witness: None,
             why_none: None,
             fingerprint: String::new(),

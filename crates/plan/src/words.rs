@@ -52,7 +52,7 @@ fn is_access(change: &Change) -> bool {
 }
 
 /// Text of a requirement, as [`crate::security::describe`] writes it.
-fn access(text: &str) -> &str {
+pub(super) fn access(text: &str) -> &str {
     match text {
         NOBODY => "not served",
         "anyone" | "anyone without a credential" => "open to everyone",

@@ -1,7 +1,9 @@
 //! Limits on concurrent requests that adapt to the latency of the upstream.
 //!
-//! The algorithm compares the mean latency of a window with a long-term latency, as gradient2 of
-//! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do:
+//! The algorithm compares the median latency of a window with a long-term latency, as gradient2 of
+//! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do. The median, which is
+//! also Envoy's default, does not follow the slow requests of one caller while the other requests
+//! are the majority of a window. A mean would.
 //!
 //! - `gradient` = [`TOLERANCE`] × long-term latency ÷ latency of the window, within 0.5 and 1.
 //! - The new limit is `limit` × `gradient` + √`limit`, of which a window takes over
@@ -14,7 +16,7 @@
 //! size.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Maximum number of estimates. A power of two.
@@ -27,6 +29,12 @@ const UNUSED_NS: u64 = 600_000_000_000;
 const WINDOW_NS: u64 = 250_000_000;
 /// Minimum number of latencies in a window. A window with fewer is continued.
 const SAMPLES_MIN: u64 = 10;
+/// Exponent of the lower end of the second bucket of latencies: 2^14 ns, about 16 µs.
+const FIRST_EXPONENT: u32 = 14;
+/// Number of buckets for each power of two of nanoseconds.
+const BUCKETS_PER_OCTAVE: usize = 4;
+/// Number of buckets of latencies. The last one begins at 275 s.
+const BUCKETS: usize = 2 + 24 * BUCKETS_PER_OCTAVE;
 /// Limit of a new estimate, within its bounds.
 const FIRST: f64 = 20.0;
 /// Ratio of latencies up to which the limit grows.
@@ -85,13 +93,18 @@ struct Estimate {
     /// Minimum and maximum of the limit, 32 bits each.
     bounds: AtomicU64,
     window_ends_ns: AtomicU64,
-    /// Number and sum of the latencies of the window.
+    /// Number of latencies in the window.
     count: AtomicU64,
-    sum_ns: AtomicU64,
+    latencies: Latencies,
     /// Maximum number of concurrent requests in the window.
     in_flight: AtomicU64,
     used_ns: AtomicU64,
 }
+
+/// Histogram of the latencies of a window, with [`BUCKETS_PER_OCTAVE`] buckets of equal width for
+/// each power of two.
+#[derive(Debug)]
+struct Latencies([AtomicU32; BUCKETS]);
 
 // === impl Estimates ===
 
@@ -179,9 +192,9 @@ impl Estimate {
                 .store(now_ns.saturating_add(WINDOW_NS), Ordering::Relaxed);
             // The next request sets the range, and moves the limit into it.
             self.bounds.store(0, Ordering::Relaxed);
-            for number in [&self.count, &self.sum_ns, &self.in_flight] {
-                number.store(0, Ordering::Relaxed);
-            }
+            self.count.store(0, Ordering::Relaxed);
+            self.in_flight.store(0, Ordering::Relaxed);
+            self.latencies.clear();
         }
         claimed.is_ok()
     }
@@ -209,7 +222,7 @@ impl Estimate {
     }
 
     fn observe(&self, took_ns: u64, in_flight: u64, now_ns: u64) {
-        self.sum_ns.fetch_add(took_ns, Ordering::Relaxed);
+        self.latencies.add(took_ns);
         self.in_flight.fetch_max(in_flight, Ordering::Relaxed);
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let ends_ns = self.window_ends_ns.load(Ordering::Relaxed);
@@ -222,14 +235,14 @@ impl Estimate {
         if ended.is_err() {
             return;
         }
-        let [count, sum_ns, in_flight] = [&self.count, &self.sum_ns, &self.in_flight]
-            .map(|number| number.swap(0, Ordering::Relaxed));
-        if count > 0 {
-            self.adapt(sum_ns as f64 / count as f64, in_flight);
+        self.count.store(0, Ordering::Relaxed);
+        let in_flight = self.in_flight.swap(0, Ordering::Relaxed);
+        if let Some(median_ns) = self.latencies.take_median() {
+            self.adapt(median_ns, in_flight);
         }
     }
 
-    /// Adapts the limit to the mean latency of a window, in nanoseconds.
+    /// Adapts the limit to the median latency of a window, in nanoseconds.
     fn adapt(&self, window_ns: f64, in_flight: u64) {
         let window_ns = window_ns.max(1.0);
         let before = f64::from_bits(self.long.load(Ordering::Relaxed));
@@ -245,6 +258,73 @@ impl Estimate {
         let new = limit * gradient + limit.sqrt();
         self.set(limit + (new - limit) * SMOOTHING);
     }
+}
+
+// === impl Latencies ===
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU32::new(0)))
+    }
+}
+
+impl Latencies {
+    /// Counts a latency in nanoseconds.
+    fn add(&self, took_ns: u64) {
+        self.0[bucket(took_ns)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes all latencies.
+    fn clear(&self) {
+        for count in &self.0 {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes all latencies, and returns their median in nanoseconds, interpolated within its
+    /// bucket. `None` if there are none.
+    fn take_median(&self) -> Option<f64> {
+        let counts: [u32; BUCKETS] =
+            std::array::from_fn(|at| self.0[at].swap(0, Ordering::Relaxed));
+        let half = counts.iter().map(|count| f64::from(*count)).sum::<f64>() / 2.0;
+        let mut below = 0.0;
+        for (at, count) in counts
+            .into_iter()
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+        {
+            let count = f64::from(count);
+            if below + count >= half {
+                let [start, end] = [at, at + 1].map(bucket_start_ns);
+                return Some(start + (end - start) * ((half - below) / count));
+            }
+            below += count;
+        }
+        None
+    }
+}
+
+/// Index of the bucket of a latency in nanoseconds.
+fn bucket(took_ns: u64) -> usize {
+    let Some(octave) = (took_ns.checked_ilog2()).and_then(|at| at.checked_sub(FIRST_EXPONENT))
+    else {
+        return 0;
+    };
+    // The two bits after the highest one select the quarter of the octave.
+    let quarter = took_ns >> (octave + FIRST_EXPONENT - BUCKETS_PER_OCTAVE.ilog2());
+    let quarter = usize::try_from(quarter).unwrap_or(0) % BUCKETS_PER_OCTAVE;
+    let octave = usize::try_from(octave).unwrap_or(BUCKETS);
+    (1 + octave * BUCKETS_PER_OCTAVE + quarter).min(BUCKETS - 1)
+}
+
+/// Lower end of a bucket in nanoseconds.
+fn bucket_start_ns(at: usize) -> f64 {
+    let Some(at) = at.checked_sub(1) else {
+        return 0.0;
+    };
+    let octave = f64::from(FIRST_EXPONENT) + (at / BUCKETS_PER_OCTAVE) as f64;
+    let quarter = (at % BUCKETS_PER_OCTAVE) as f64 / BUCKETS_PER_OCTAVE as f64;
+    octave.exp2() * (1.0 + quarter)
 }
 
 #[cfg(test)]
@@ -334,6 +414,60 @@ mod tests {
         assert!(slowed >= BOUNDS.min);
         let after = load.send(&fast, 1_000, 400);
         assert!(after >= 80, "{after}");
+    }
+
+    #[test]
+    fn median_is_that_of_the_latencies() {
+        for latencies in [
+            vec![20 * MS; 11],
+            vec![1, 2, 3],
+            vec![MS, 2 * MS, 30 * MS],
+            (1..=1_000).map(|step| step * 77_003).collect(),
+            vec![u64::MAX; 3],
+        ] {
+            let histogram = Latencies::default();
+            for took_ns in &latencies {
+                histogram.add(*took_ns);
+            }
+            let median = histogram.take_median().unwrap();
+            let mut sorted = latencies.clone();
+            sorted.sort_unstable();
+            // Latencies above the last bucket count as its lower end.
+            let exact = sorted[sorted.len() / 2].clamp(1 << 14, 1 << 38) as f64;
+            assert!(
+                median <= exact * 1.25 && (median >= exact / 1.25 || exact < 2e4),
+                "{median} {exact}"
+            );
+            assert_eq!(histogram.take_median(), None, "the window is empty again");
+        }
+        let starts: Vec<f64> = (0..BUCKETS).map(bucket_start_ns).collect();
+        assert!(starts.is_sorted());
+        for at in 1..BUCKETS {
+            assert_eq!(bucket(starts[at] as u64), at, "{}", starts[at]);
+            assert_eq!(bucket(starts[at] as u64 - 1), at - 1);
+        }
+    }
+
+    #[test]
+    fn slow_minority_does_not_lower_the_limit() {
+        let mut load = Load::new();
+        let service = Service {
+            base_ms: 20,
+            capacity: 100,
+        };
+        let before = load.send(&service, 1_000, 200);
+        assert!(before >= 100, "{before}");
+        // One caller sends four of ten requests, which take 500 times as long.
+        for _ in 0..400 {
+            let (id, limit) = load.of(BOUNDS);
+            for number in 0..SAMPLES_MIN {
+                load.now_ns += WINDOW_NS / SAMPLES_MIN + 1;
+                let took_ms = if number < 4 { 10_000 } else { 20 };
+                let now_ns = load.now_ns;
+                load.estimates.observe(id, took_ms * MS, limit, now_ns);
+            }
+        }
+        assert!(load.limit() >= before, "{before} to {}", load.limit());
     }
 
     #[test]

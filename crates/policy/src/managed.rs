@@ -5,21 +5,39 @@
 /// Prefix of forwarding fields. Some upstreams trust every field with this prefix
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
-/// Fields in which proxies, balancers and content delivery networks write the client's address.
-/// Removed unless a trusted proxy sends them.
-pub const ADDRESS_FIELDS: [&str; 12] = [
+/// Fields in which proxies, balancers, application servers and content delivery networks write the
+/// client's address, or the scheme or host of its request. Removed unless a trusted proxy sends
+/// them.
+pub const PROXY_FIELDS: [&str; 29] = [
     "cf-connecting-ip",
     "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
     "client-ip",
     "fastly-client-ip",
     "fly-client-ip",
+    "forwarded-for",
+    "forwarded-for-ip",
+    "front-end-https",
+    "proxy-client-ip",
     "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-appengine-remote-addr",
+    "x-appengine-user-ip",
     "x-azure-clientip",
+    "x-azure-socketip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-envoy-external-address",
+    "x-forwarded",
+    "x-host",
     "x-original-forwarded-for",
+    "x-original-host",
+    "x-originating-ip",
     "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-scheme",
+    "x-url-scheme",
 ];
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
@@ -45,10 +63,14 @@ pub struct Allowed {
 /// (CVE-2026-88011).
 #[must_use]
 pub fn is_managed(name: &str, allowed: Allowed) -> bool {
-    // Fast path: the first two bytes exclude most names.
+    // Fast path: the first bytes exclude most names.
     if !matches!(
         name.as_bytes(),
-        [b'x' | b'f', ..] | [b'c', b'l' | b'f', ..] | [b't', b'r', b'u', ..]
+        [b'x' | b'f', ..]
+            | [b'c', b'l' | b'f', ..]
+            | [b'p', b'r', b'o', b'x', ..]
+            | [b't', b'r', b'u', ..]
+            | [b'w', b'l', ..]
     ) {
         return false;
     }
@@ -74,7 +96,7 @@ pub fn is_managed(name: &str, allowed: Allowed) -> bool {
 #[must_use]
 pub fn is_forwarding(name: &str) -> bool {
     let is_one =
-        name.starts_with(FORWARDING) || name == "forwarded" || ADDRESS_FIELDS.contains(&name);
+        name.starts_with(FORWARDING) || name == "forwarded" || PROXY_FIELDS.contains(&name);
     is_one && !CERTIFICATE.contains(&name)
 }
 

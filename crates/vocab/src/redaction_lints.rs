@@ -40,8 +40,8 @@ pub static TOO_MANY_REDACTED_VALUES: Lint = Lint {
     code: "GW0578",
     name: "too-many-redacted-values",
     level: Level::Warn,
-    summary: "a body with more than 1,000 redacted values",
-    explain: "An operation lists at most 1,000 places of redacted values (`redact: true` in \
+    summary: "a body with more than 100 redacted values",
+    explain: "An operation lists at most 100 places of redacted values (`redact: true` in \
 `x-gateway` of a schema) for requests and as many for responses. Schemas that contain each other can \
 lead to more. Values beyond the maximum stay hidden, because values that contain them are redacted \
 as a whole, so findings of `validate` point to the outer value. Write `redact: true` at a schema \

@@ -115,6 +115,25 @@ fn json_fits_its_schema_and_counts_the_same_changes() {
 }
 
 #[test]
+fn moved_operation_has_a_line_for_its_access() {
+    let [old, new] = [Project::new(), Project::new()];
+    new.edit("orders.yaml", "/orders/{id}:", "/v2/orders/{id}:");
+    let compared = |new: &Project| {
+        let sides = [&old, new].map(|one| one.path().to_str().unwrap());
+        changelog(&old, sides, "markdown").out
+    };
+    assert!(!compared(&new).contains("### Access"), "{}", compared(&new));
+    new.edit(
+        "orders.yaml",
+        "operationId: getOrder,",
+        "operationId: getOrder, security: [], x-gateway: {public: true},",
+    );
+    let opened = "- `GET /v2/orders/{id}`: The operation requires other credentials at its new \
+        place. `header x-key` → `open to everyone`";
+    assert!(compared(&new).contains(opened), "{}", compared(&new));
+}
+
+#[test]
 fn configuration_of_the_gateway_is_left_out() {
     let [old, new] = [Project::new(), Project::new()];
     new.edit("gateway.yaml", "127.0.0.1:9000", "127.0.0.2:9000");

@@ -20,7 +20,7 @@ use bundle::ir::CertificateFields;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Version, request};
-pub use policy::managed::ADDRESS_FIELDS;
+pub use policy::managed::PROXY_FIELDS;
 pub(crate) use policy::managed::is_lookalike;
 use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead};

@@ -268,7 +268,7 @@ fn fields_that_the_edge_removes_are_no_conditions() {
         "x-version",
     ];
     let names = managed::OF_CONNECTION.iter().chain(&managed::CERTIFICATE);
-    let names = names.chain(&ADDRESS_FIELDS).chain(&others);
+    let names = names.chain(&PROXY_FIELDS).chain(&others);
     for name in names.flat_map(|name| spellings(name)) {
         let fields = [("host", "h"), (&*name, "1")];
         let head = admit(

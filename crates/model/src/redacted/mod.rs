@@ -5,6 +5,7 @@ mod search;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span};
@@ -30,7 +31,17 @@ struct Known<'a> {
     /// Names of the fields of each response, with their schemas.
     fields: HashMap<NodeId, Vec<(&'a str, NodeId)>>,
     /// Declarations of parameters with a finding.
-    told: RefCell<BTreeSet<Span>>,
+    reported: RefCell<BTreeSet<Span>>,
+    /// Redacted values of bodies, by the schemas of the body.
+    bodies: RefCell<HashMap<Vec<usize>, Rc<BodyPlaces>>>,
+}
+
+/// Redacted values of a body.
+struct BodyPlaces {
+    /// Places, as in [`RedactedValue::place`].
+    all: Vec<String>,
+    /// True if values are redacted as a whole because of [`PLACES_MAX`].
+    is_cut: bool,
 }
 
 impl<'a> Redacted<'a> {
@@ -56,7 +67,8 @@ impl<'a> Redacted<'a> {
                 graph: Graph::of(resolver, operations().flat_map(schemas).chain(own)),
                 spread: spread.map(|parameter| parameter.node).collect(),
                 fields,
-                told: RefCell::default(),
+                reported: RefCell::default(),
+                bodies: RefCell::default(),
             }
         }))
     }
@@ -72,17 +84,17 @@ impl<'a> Redacted<'a> {
         let mut is_cut = false;
         let mut add = |message, media_types: &mut dyn Iterator<Item = &MediaType>| {
             let schemas = media_types.filter_map(|one| graph.known(one.schema?));
-            let places = Places::of(graph, schemas);
-            is_cut |= places.is_cut;
-            let places = places.all.iter().map(|steps| pointer(steps));
-            found.extend(places.map(|place| RedactedValue {
+            let (places, is_first) = known.bodies(schemas.collect());
+            is_cut |= places.is_cut && is_first;
+            found.extend(places.all.iter().map(|place| RedactedValue {
                 message,
-                place,
+                place: place.clone(),
                 parameter: None,
             }));
         };
         add(Message::Request, &mut requests(operation));
         add(Message::Response, &mut responses(operation));
+        // Operations with the same schemas have one finding.
         if is_cut {
             let message =
                 format!("a body of this operation has more than {PLACES_MAX} redacted values");
@@ -95,7 +107,7 @@ impl<'a> Redacted<'a> {
         found.extend(known.parameters(operation));
         let parameters = operation.parameters.iter();
         let open = parameters.filter(|one| known.is_open(one));
-        for parameter in open.filter(|one| known.told.borrow_mut().insert(one.span)) {
+        for parameter in open.filter(|one| known.reported.borrow_mut().insert(one.span)) {
             let name = parameter.name.value.escape_debug();
             let message = format!("redacted members of `{name}` can be parameters with any name");
             sink.push(
@@ -131,6 +143,20 @@ impl<'a> Known<'a> {
     /// True if a parameter has redacted values.
     fn reaches(&self, parameter: &Parameter) -> bool {
         self.is_redacted(schema_of(parameter))
+    }
+
+    /// Redacted values of a body that has the given schemas, and true for the first body with them.
+    fn bodies(&self, schemas: Vec<usize>) -> (Rc<BodyPlaces>, bool) {
+        if let Some(known) = self.bodies.borrow().get(&schemas) {
+            return (Rc::clone(known), false);
+        }
+        let places = Places::of(&self.graph, schemas.iter().copied());
+        let places = Rc::new(BodyPlaces {
+            all: places.all.iter().map(|steps| pointer(steps)).collect(),
+            is_cut: places.is_cut,
+        });
+        self.bodies.borrow_mut().insert(schemas, Rc::clone(&places));
+        (places, true)
     }
 
     fn is_redacted(&self, schema: Option<NodeId>) -> bool {

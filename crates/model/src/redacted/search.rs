@@ -6,8 +6,9 @@ use super::graph::{Graph, Step};
 use policy::logged::{ANY, segment};
 
 /// Maximum number of places that a search lists. Inner values beyond it are redacted as part of
-/// the value that contains them.
-pub(super) const PLACES_MAX: usize = 1_000;
+/// the value that contains them. The bundle has a list for each operation, so that 2,000 operations
+/// with the maximum add about 10 MB to it.
+pub(super) const PLACES_MAX: usize = 100;
 /// Maximum number of comparisons in a search.
 const STEPS_MAX: usize = 100_000;
 

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use super::checks::{self, Level};
 use super::fold;
 use super::report::{Report, Values, values};
+use super::words;
 use super::{Change, Class, Section};
 use diag::text::printable;
 
@@ -146,6 +147,9 @@ impl Changelog {
                 let entry = entry(report, line.first(), text, movement(&line));
                 add(line.first(), kind, entry);
             }
+            if let Some(entry) = access_of_move(report, &line) {
+                add(line.first(), Kind::Access, entry);
+            }
         }
         for change in in_section(Section::Breaking) {
             let Some(message) = &change.message else {
@@ -216,7 +220,13 @@ fn entry(
             });
             named.collect()
         }
-        (_, keys) => keys.to_vec(),
+        (_, keys) => {
+            let named = keys.iter().map(|key| match split_key(key) {
+                (_, Some(request)) => request,
+                (_, None) => key.clone(),
+            });
+            named.collect()
+        }
     };
     let count = change.operations.len().max(1);
     let named = operations.iter().take(NAMED_MAX);
@@ -258,6 +268,28 @@ fn movement(line: &fold::Line<'_>) -> Option<Values> {
     })
 }
 
+/// Entry for an operation that moved and requires other credentials at its new place. `None` for
+/// all other lines.
+fn access_of_move(report: &Report<'_>, line: &fold::Line<'_>) -> Option<Entry> {
+    let [was, is] = line.changes[..] else {
+        return None;
+    };
+    let shown = |text: &str| printable(&unverified(words::access(text)));
+    let [old, new] = [was, is].map(|change| change.access.as_deref().map(shown));
+    if !line.is_move() || old == new {
+        return None;
+    }
+    let values = Values {
+        subject: String::new(),
+        old,
+        new: new?,
+    };
+    let text = "The operation requires other credentials at its new place.";
+    let mut entry = entry(report, is, text, Some(values));
+    entry.id = "security-requirement-changed";
+    Some(entry)
+}
+
 /// Values of a change of access, without the verifiers. `None` if only the verifiers differ.
 fn without_verifiers(change: &Change) -> Option<Values> {
     let Values { old, new, .. } = values(change);
@@ -286,13 +318,29 @@ fn unverified(text: &str) -> String {
 fn api(change: &Change) -> String {
     let of_key = || {
         let key = change.operations.first()?;
-        key.split_once('/').map(|(api, _)| api.to_owned())
+        Some(split_key(key).0.to_owned())
     };
     let name = match &change.operation {
         Some(operation) => Some(operation.api.clone()),
         None => of_key(),
     };
     printable(&name.unwrap_or_default())
+}
+
+/// API of the key of an operation, and method and template if the key has no `operationId`:
+/// `API/operationId`, or `METHOD API:/template`.
+fn split_key(key: &str) -> (&str, Option<String>) {
+    let without_id = || {
+        let (method, rest) = key
+            .split_once(' ')
+            .filter(|(method, _)| !method.contains('/'))?;
+        let (api, template) = rest.split_once(":/")?;
+        Some((api, format!("{method} /{template}")))
+    };
+    match without_id() {
+        Some((api, request)) => (api, Some(request)),
+        None => (key.split_once('/').map_or("", |(api, _)| api), None),
+    }
 }
 
 impl Entry {
@@ -307,5 +355,18 @@ impl Entry {
                 super::count::counted(more, "more operation")
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_key;
+
+    #[test]
+    fn keys_have_an_api_and_a_request() {
+        assert_eq!(split_key("shop/list"), ("shop", None));
+        assert_eq!(split_key("shop/list all:/x"), ("shop", None));
+        let request = Some("GET /q/{id}".to_owned());
+        assert_eq!(split_key("GET shop:/q/{id}"), ("shop", request));
     }
 }

@@ -413,6 +413,7 @@ impl<'a> Cells<'_, 'a> {
         let access = self.pairs.after(route);
         let before = self.tables[0].requests_of(&route.operation.key);
         let mut change = change;
+        change.access = Some(describe(&route.treatment().security));
         change.bound.clone_from(&before);
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
@@ -465,6 +466,7 @@ impl<'a> Cells<'_, 'a> {
             Value::Null,
         );
         let mut change = change;
+        change.access = Some(describe(&route.treatment().security));
         change.bound = self.tables[1].requests_of(&route.operation.key);
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();

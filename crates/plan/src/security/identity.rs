@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use engine::edge::ADDRESS_FIELDS;
+use engine::edge::PROXY_FIELDS;
 use policy::Phase;
 use policy::auth::{self, Place, mtls};
 use policy::declared::{Scalar, Settings, Value};
@@ -127,7 +127,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
-/// beside [`ADDRESS_FIELDS`]. A policy that removes such a field changes nothing. Other fields of
+/// beside [`PROXY_FIELDS`]. A policy that removes such a field changes nothing. Other fields of
 /// trusted proxies are forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
@@ -141,7 +141,7 @@ const MANAGED: &[&str] = &[
 
 /// True for a request field that the gateway itself removes and replaces.
 fn is_managed(name: &str) -> bool {
-    MANAGED.contains(&name) || ADDRESS_FIELDS.contains(&name)
+    MANAGED.contains(&name) || PROXY_FIELDS.contains(&name)
 }
 
 /// Meaning of a field for an upstream, by its name and by the values that the gateway writes.

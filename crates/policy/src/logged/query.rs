@@ -22,6 +22,9 @@ const SECRET_PARAMETERS: [&str; 13] = [
     "token",
 ];
 
+/// Bytes that separate the parts of the name of an object's member.
+const SEPARATORS: &[u8] = b".[]";
+
 /// True if values of a parameter with this name are hidden by default.
 #[must_use]
 pub fn is_secret_parameter(name: &str) -> bool {
@@ -29,9 +32,9 @@ pub fn is_secret_parameter(name: &str) -> bool {
     known.any(|known| is_named(name.as_bytes(), known.as_bytes(), resembles))
 }
 
-/// True if `is_equal` is true for a decoded name and `wanted`, or for a part of the name and
-/// `wanted`: servers that bind parameters to objects read `model[email]` and `model.email` as the
-/// member `email`. Control characters are left out, and the name is also compared up to the first
+/// True if `is_equal` is true for a decoded name and `wanted`, or for consecutive parts of the name
+/// and the parts of `wanted`: servers that bind parameters to objects read `model[email]` and
+/// `model.email` as the member `email`, and `a[filter][id]` as that of `filter[id]`. Control characters are left out, and the name is also compared up to the first
 /// one, because servers remove them or end the name there.
 pub(super) fn is_named(
     name: &[u8],
@@ -39,8 +42,13 @@ pub(super) fn is_named(
     is_equal: impl Fn(&[u8], &[u8]) -> bool,
 ) -> bool {
     let matches = |name: &[u8]| {
-        let parts = || name.split(|byte| b".[]".contains(byte));
-        is_equal(name, wanted) || parts().any(|part| !part.is_empty() && is_equal(part, wanted))
+        is_equal(name, wanted)
+            || name.iter().any(|byte| SEPARATORS.contains(byte)) && {
+                let wanted = parts(wanted);
+                let own = parts(name);
+                let is_run = |run: &[&[u8]]| run.iter().zip(&wanted).all(|(a, b)| is_equal(a, b));
+                !wanted.is_empty() && own.windows(wanted.len()).any(is_run)
+            }
     };
     if !name.iter().any(u8::is_ascii_control) {
         return matches(name);
@@ -52,6 +60,12 @@ pub(super) fn is_named(
         .collect();
     let first = name.split(u8::is_ascii_control).next();
     matches(&printable) || first.is_some_and(matches)
+}
+
+/// Parts of a name, without separators.
+fn parts(name: &[u8]) -> Vec<&[u8]> {
+    let all = name.split(|byte| SEPARATORS.contains(byte));
+    all.filter(|part| !part.is_empty()).collect()
 }
 
 /// Query with the results of `hide` in place of the values of credentials and of parameters that
@@ -198,6 +212,7 @@ mod tests {
             parameter("code", LogForm::Keep),
             parameter("email", LogForm::Redact),
             parameter("who", LogForm::Hash),
+            parameter("filter[tax]", LogForm::Redact),
             parameter("sid", LogForm::Keep),
             in_path,
         ];
@@ -220,6 +235,10 @@ mod tests {
             (
                 "email%00x=b&e%0Dmail=c",
                 "email%00x=<redact b>&e%0Dmail=<redact c>",
+            ),
+            (
+                "a[filter][tax]=b&filter.tax=c&filter[taxes]=d",
+                "a[REDACTED]=<redact b>&filter[REDACTED]=<redact c>&filter[taxes]=d",
             ),
             ("emails=b&who.email=c", "emails=b&who[REDACTED]=<redact c>"),
             // `Code` has another spelling, and `sid` is a credential of a security scheme.

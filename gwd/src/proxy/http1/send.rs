@@ -207,8 +207,11 @@ impl Framing {
     ) -> Self {
         if is_bodiless(&asked.method, status) {
             return Self::Bodiless(match body {
+                // A 304 has no body here, but its length would be that of the 200 (RFC 9110 §8.6).
                 ResponseBody::Own(bytes, _)
-                    if may_tell_length(status) && !headers.contains_key(CONTENT_LENGTH) =>
+                    if may_tell_length(status)
+                        && status != StatusCode::NOT_MODIFIED
+                        && !headers.contains_key(CONTENT_LENGTH) =>
                 {
                     Some(bytes.len() as u64)
                 }
