@@ -2,9 +2,9 @@
 //!
 //! The control thread publishes a [`Current`] and increments the epoch. Every worker compares the
 //! epoch at the start of each exchange and acknowledges a new one, so that no request accepted
-//! after the last acknowledgement uses the previous version. Workers use the version through views.
-//! If a worker drops a view, its `Arc` is sent to the control thread, so that a snapshot is never
-//! freed on a worker (data-plane.md §4).
+//! after the last acknowledgement uses the previous version. Each worker holds the version in a
+//! `worker::View`. When a worker drops its view, the control thread gets the version's `Arc`, so
+//! that a worker never frees a snapshot (data-plane.md §4).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -42,7 +42,8 @@ const STALLED_MS: u64 = 15_000;
 /// Maximum number of keys that each of the two rate-limit tables can count at the same time.
 const LIMIT_KEYS: usize = 1 << 18;
 
-/// Snapshot, with related data of this process.
+/// Snapshot with data that exists only in this process: metric ids, TLS settings, host states and
+/// validators.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
@@ -99,9 +100,9 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) compute: Compute,
-    /// Connections to stores of counters.
+    /// Connections to the stores that hold counters for a fleet of gateways.
     pub(crate) stores: Stores,
-    /// Requests to other services that are in progress, and their cached answers.
+    /// Lookups at other services: those in progress, and their cached answers.
     pub(crate) joined: SharedLookups,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
@@ -243,8 +244,8 @@ impl Shared {
 
     /// Sends a version to the control thread, which frees it if nothing else uses it.
     pub(crate) fn discard(&self, current: Arc<Current>) {
-        // Ignore an error: without a control thread, the process is ending. The version is freed
-        // here.
+        // Ignore an error: it means that the control thread has ended, because the process stops.
+        // This thread then frees the version.
         let _ending = self.bin.send(current);
     }
 }

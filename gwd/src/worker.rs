@@ -29,11 +29,13 @@ use crate::upstream::Service;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::pool::PooledUpstream;
 
-/// Number of parked connections after which unused memory is returned to the system.
+/// Number of parked connections (idle, without buffers) after which unused memory is returned to
+/// the system.
 const PARKED_MIN: usize = 256;
 
-/// Time for which the last version that named an address is kept: 3s. During this time, connections
-/// that were accepted at the address may still begin an exchange.
+/// Time for which a replaced version is kept because the new version does not name one of its
+/// addresses: 3s. During this time, connections that were accepted at the address may still begin
+/// an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
 /// State of one worker.
@@ -46,7 +48,7 @@ pub(crate) struct Worker {
     pub(crate) log: access_log::Writer,
     /// Notified when the access log has lines to flush.
     pub(crate) log_waits: Notify,
-    /// Local part of the limit on requests in progress.
+    /// This worker's permits of the process-wide limit on requests in progress.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     /// Cache of tokens that this worker has verified.
@@ -56,17 +58,18 @@ pub(crate) struct Worker {
     peers: Peers,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
-    /// Start of the drain, since which connections end after their exchange. Milliseconds of the
-    /// clock.
+    /// Time at which the drain started, in milliseconds of the clock; `None`: no drain. While
+    /// draining, each connection ends after its current exchange.
     draining_ms: Cell<Option<u64>>,
     /// Time at which open tunnels are closed, in milliseconds of the monotonic clock.
     tunnels_end_ms: Cell<u64>,
     /// Unix time in seconds after which all connections are woken, because the certificate of a client
     /// with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
-    /// Last version that named an address, by socket id, with the time at which it was replaced.
+    /// For each address that the running version no longer names, by socket id: the last version
+    /// that named it, and the time in milliseconds at which that version was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
-    /// Difference of the wall clock and the monotonic clock, in milliseconds.
+    /// Unix time in milliseconds at time 0 of the monotonic clock.
     wall_ms: Cell<u64>,
     /// Current value of `Date`, updated once a second.
     date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
@@ -203,8 +206,8 @@ impl Worker {
         self.tunnels_end_ms.get()
     }
 
-    /// Unix time in milliseconds at a monotonic time. After a change of the wall clock, the value
-    /// is wrong for at most one second.
+    /// Converts a time of the monotonic clock in nanoseconds to Unix time in milliseconds. After a
+    /// change of the wall clock, the value is wrong for at most one second.
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.wall_ms.get() + now_ns / 1_000_000
     }
@@ -359,7 +362,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Connection of a listener; counted until this value is dropped.
+/// Guard that counts a client connection of a listening socket until it is dropped.
 pub(crate) struct Counted(pub(crate) Arc<ListenSocket>);
 
 impl Drop for Counted {

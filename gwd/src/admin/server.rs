@@ -262,10 +262,10 @@ impl Admin {
         writing
     }
 
-    /// True if every host named in the request, in `Host` or as the authority of its target, is an
-    /// IP address, `localhost` or configured by the operator, or if the request has the token. This
-    /// protects against DNS rebinding: a web page can make its own host name resolve to this
-    /// interface, but meets none of these conditions.
+    /// True if the request has exactly one `Host` field (HTTP/1.0: at most one), and all hosts that
+    /// it names are allowed. Allowed hosts are IP addresses, `localhost` and the configured names;
+    /// with the token, any host. This protects against DNS rebinding: a web page can make its own
+    /// host name resolve to this interface, but cannot name an allowed host.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
         let is_ours = |authority: &Authority| {
             let host = authority.host();

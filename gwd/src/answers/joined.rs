@@ -37,7 +37,8 @@ pub(crate) struct SharedLookups {
 #[derive(Debug, Default)]
 struct Flight {
     gate: Arc<Gate<()>>,
-    /// Answer of the leader. `Some(None)`: the answer cannot be shared.
+    /// Answer of the leader. Empty: the lookup is in progress. `Some(None)`: the answer cannot be
+    /// shared.
     answer: OnceLock<Option<Answer>>,
 }
 
@@ -201,9 +202,9 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // Two references to the flight, those of the table and of this request, mean that nothing
-        // else waits for the answer. An answered flight is removed at once, so that a later request
-        // starts a new one.
+        // Only two references to this flight (the table's and this request's) mean that no other
+        // request waits for the answer. A flight with an answer is removed at once, so that a later
+        // request starts a new lookup.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);

@@ -4,7 +4,7 @@
 //! can continue. The other checks wait in a queue, which is limited in total and for each client
 //! address. If the queue is full, a new check replaces the newest waiting check of a larger network
 //! (IPv6 /64, /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only
-//! the requests of its sender, although each check comes from another address of its network.
+//! requests of its own network, even if each check comes from another address of that network.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,7 +114,7 @@ impl Place<'_> {
     /// Waits for `result`, or until a check of another network replaces this one.
     ///
     /// # Errors
-    /// The place was taken.
+    /// [`Replaced`] if another check has replaced this one.
     pub(crate) async fn keep<T>(&mut self, result: impl Future<Output = T>) -> Result<T, Replaced> {
         tokio::select! {
             biased;
@@ -126,7 +126,7 @@ impl Place<'_> {
     /// Marks the check as in progress, so that no other check replaces it.
     ///
     /// # Errors
-    /// The place was taken.
+    /// [`Replaced`] if another check has already replaced this one.
     pub(crate) fn begins(&self) -> Result<(), Replaced> {
         let mut waiting = locked(&self.passwords.waiting);
         let entry = waiting.get_mut(self.number).ok_or(Replaced)?;

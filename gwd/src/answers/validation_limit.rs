@@ -10,7 +10,7 @@ use bundle::digest::Digest;
 use policy::validation::Mode;
 use serde_json::{Value, json};
 
-/// Limit that applies in this process, if there is one.
+/// Limit on validation that an operator has set. Empty: no limit.
 #[derive(Debug, Default)]
 pub(crate) struct ValidationLimit(ArcSwapOption<Limit>);
 

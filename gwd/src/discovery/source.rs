@@ -86,9 +86,11 @@ struct SourceState {
     places: Arc<[Place]>,
     /// True once the source has been queried and an answer of any kind has arrived.
     has_answer: bool,
-    /// Time of the last answer that changed or confirmed the hosts.
+    /// Time of the last answer that changed or confirmed the hosts, in milliseconds of the clock.
+    /// `None`: no such answer yet.
     told_ms: Option<u64>,
-    /// Time since which all answers have reported no hosts. A failed query resets it.
+    /// Time since which all answers have reported no hosts, in milliseconds of the clock. `None`:
+    /// the last answer was not "no hosts". A failed query resets it.
     absent_since_ms: Option<u64>,
     /// Number of consecutive failed queries.
     failures: u32,

@@ -456,9 +456,10 @@ impl To<'_> {
         }
     }
 
-    /// True if a request that began to wait for a connection at `since_ms` had used a quarter of its
-    /// time when it was sent. If the answer is late, too, the limits of the upstream are the reason:
-    /// clients can reach them while the service is healthy.
+    /// True if the wait for a connection, from `since_ms` to `sent_ms`, took at least a quarter of
+    /// the request's time. If the answer is then late, the failure counts against the limits of the
+    /// upstream, not against the service: clients can reach these limits while the service is
+    /// healthy.
     fn is_late(&self, since_ms: u64, sent_ms: u64) -> bool {
         let whole_ms = self.until_ms.saturating_sub(since_ms);
         sent_ms.saturating_sub(since_ms).saturating_mul(4) >= whole_ms

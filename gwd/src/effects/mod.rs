@@ -62,7 +62,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Begins the scans of the body, before another step reads it.
+    /// Starts the scans of `kind: threat` policies on the body, before another step reads it.
     fn scan(&self, scans: &mut Vec<&Scan>, head: &RequestHead) {
         if !scans.is_empty() {
             let body = &mut **self.body.borrow_mut();

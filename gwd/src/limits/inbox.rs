@@ -41,7 +41,7 @@ pub(crate) struct Inbox {
     /// SETTINGS_MAX_HEADER_LIST_SIZE of the peer: `None` until its first SETTINGS frame,
     /// [`u32::MAX`] if that frame does not contain the setting.
     header_list_max: Cell<Option<u32>>,
-    /// Streams of the values of [`Watch`], and true for those that the peer has ended.
+    /// Id of each stream that a [`Watch`] records, with true if the peer has ended the stream.
     watched: RefCell<Vec<(u32, bool)>>,
 }
 
@@ -59,8 +59,9 @@ pub(crate) struct UnreadBody {
     unread: Cell<bool>,
 }
 
-/// I/O of an HTTP/2 connection to an upstream, which sends no preface. Counts the DATA frames that
-/// are read, and records the setting of the peer that h2 does not report.
+/// I/O of an HTTP/2 connection to an upstream. Counts the bytes of received DATA frames, and
+/// records the upstream's SETTINGS_MAX_HEADER_LIST_SIZE, which h2 does not report. The input has no
+/// preface, because only clients send one.
 pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,

@@ -9,7 +9,7 @@ use crate::limits::budget::Memory;
 
 /// Interval at which memory use is measured: 100ms.
 const TICK: Duration = Duration::from_millis(100);
-/// Value from which on a limit counts as unlimited, in bytes.
+/// Memory limits of at least this many bytes (1 PiB) count as unlimited.
 const NO_LIMIT: u64 = 1 << 50;
 
 /// Source of the measured memory use.

@@ -49,7 +49,7 @@ struct Entry {
 /// Permit of a request that waited, and the number of permits of the key in use.
 pub(crate) type Grant = (Lease, u64);
 
-/// Place of a request in the queue. Dropping this value frees the place at once.
+/// Entry of a request in the queue. Dropping this value removes the entry at once.
 pub(crate) struct Place<'q> {
     queue: &'q PermitQueue,
     leases: Arc<Leases>,
@@ -84,7 +84,7 @@ impl PermitQueue {
         self.state().entries.len()
     }
 
-    /// Takes a permit, or a place in the queue of the key.
+    /// Takes a permit, or adds the request to the queue of its key.
     pub(crate) fn enter(self: &Arc<Self>, leases: &Arc<Leases>, wait: &PermitWait) -> Entered<'_> {
         let mut state = self.state();
         let queue = || Arc::clone(self) as Arc<dyn policy::PermitQueue>;
@@ -115,7 +115,8 @@ impl PermitQueue {
             let Some((sender, grant)) = granted else {
                 return;
             };
-            // If the request has just left, dropping the permit passes it on.
+            // Ignore an error: the request has just left. Dropping its permit passes the permit to
+            // the next request.
             let _left = sender.send(grant);
         }
     }
@@ -161,7 +162,8 @@ impl State {
         let queue = self.queues.entry(slot).or_default();
         queue.turns.push(wait.turn, number);
         queue.limit = wait.limit;
-        // After the newcomer, which may wait for the same key: its key stays marked as awaited.
+        // Remove the replaced entry only after the new one was added. Both may wait for the same
+        // key, which then stays marked as awaited.
         if let Some(replaced) = replaced {
             self.remove(replaced, leases);
         }
@@ -217,7 +219,7 @@ impl State {
 // === impl Place ===
 
 impl Place<'_> {
-    /// Waits for the permit. `None` if a request of another network took the place.
+    /// Waits for the permit. `None` if a request of another network has replaced this one.
     pub(crate) async fn permit(&mut self) -> Option<Grant> {
         (&mut self.granted).await.ok()
     }
@@ -354,7 +356,7 @@ mod tests {
         assert_eq!(all.queue.waiting(), WAITING_MAX);
         let same = all.queue.enter(&all.leases, &wait(1, 1, [198, 51, 100, 7]));
         assert!(matches!(same, Entered::Full));
-        // Another key, whose permit is in use, takes a place, too.
+        // A request for another key, whose only permit is in use, also gets an entry in the queue.
         let _other = all.permit(&wait(2, 1, [203, 0, 113, 1]));
         let _mine = all.waits(&wait(2, 1, [203, 0, 113, 1]));
         assert_eq!(all.queue.waiting(), WAITING_MAX);

@@ -47,7 +47,7 @@ impl RequestBody {
         matches!(self, Self::Upload(upload) if upload.is_stream())
     }
 
-    /// Part of the body that the client determines after the head was sent.
+    /// Size of the pieces in which the body is sent after the head.
     pub(crate) fn sends(&self) -> Sends {
         match self {
             Self::Upload(upload) => upload.sends(),
