@@ -8,7 +8,7 @@ use policy::threat::REFUSED;
 
 use crate::message::incoming::{Broken, Http1BodyError};
 
-/// Party that caused a failure (`error_origin` in the access log).
+/// Cause of a failure: the client, the upstream or the gateway (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {
     #[default]
@@ -51,7 +51,7 @@ pub(crate) enum Kind {
     Protocol,
     /// The response body is larger than the operation allows.
     ResponseTooLarge,
-    /// The response does not match its description.
+    /// The response does not match its OpenAPI description.
     ResponseInvalid,
     /// The response cannot be validated now.
     ValidatorUnavailable,
@@ -108,8 +108,9 @@ const UPLOAD_STALLED: Info = (
 );
 
 impl Kind {
-    /// Kind of failure for an error while the client's body is read. A client that closes only its
-    /// sending side over HTTP/1.1 may still read a response: [`Kind::ClientBody`].
+    /// Kind of the failure to read a client's body. An HTTP/1.1 body that ends early is
+    /// [`Kind::ClientBody`], because a client that closes only its sending side may still read a
+    /// response.
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
             Broken::Http1(Http1BodyError::Gone) => return Self::ClientGone,

@@ -47,7 +47,8 @@ pub(crate) struct Pace {
     left_ms: u64,
     /// Milliseconds of waiting, compared with [`SLOW_MS`].
     slow_ms: u64,
-    /// Time since which the gateway waits for the client.
+    /// Time since which the gateway waits for the client, in milliseconds of the clock. `None`: the
+    /// gateway does not wait.
     since_ms: Option<u64>,
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Upload {
     /// Response timeout in milliseconds, which starts when the upload ends.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
-    /// Copies for mirrors. They are sent when the body ends.
+    /// Copies for mirrors, which receive every byte of the body. Short bodies are sent to mirrors
+    /// when the body ends.
     copies: Option<Rc<Copies>>,
     pace: Pace,
 }

@@ -18,7 +18,8 @@ struct Cache {
     entries: u64,
     /// Estimated size, in bytes.
     bytes: u64,
-    /// Entries that were removed to make room. None for tables that remove nothing before its end.
+    /// Number of entries that were removed to make room. `None` for a table that removes no entry
+    /// before its time has ended.
     evicted: Option<u64>,
 }
 

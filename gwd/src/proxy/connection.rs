@@ -64,7 +64,7 @@ pub(crate) struct Conn {
     pub(super) port: u16,
     /// Local address of the connection, to which the client connected.
     pub(super) came_to: SocketAddr,
-    /// Address of the load balancer that sent a PROXY header.
+    /// Address of the load balancer that sent a PROXY header. `None`: no header.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
     /// Result of the TLS handshake. Empty before its end and without TLS.
@@ -88,9 +88,10 @@ impl Conn {
         self.worker.shared.patience.with(&self.limits)
     }
 
-    /// Reason why open responses and tunnels of the client must end: its certificate has expired, or
-    /// the rules for client certificates changed and refuse it. `None` for a client without a
-    /// certificate. The worker wakes them at the next such time.
+    /// Reason why open responses and tunnels of the client must end: its certificate has expired,
+    /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
+    /// no certificate. Has the worker wake the connection when the certificate must be verified
+    /// again.
     pub(crate) fn lapse(&self) -> Option<Lapse> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;

@@ -83,7 +83,8 @@ impl Download {
             if self.record.has_lasted(MESSAGE_MS_MIN) {
                 return Poll::Ready(Some(self.certificate_lapsed(lapse)));
             }
-            // Look again at the worker's next tick.
+            // The response is younger than [`MESSAGE_MS_MIN`]: check the certificate again at the
+            // worker's next tick.
             self.record.stream().worker.wake_after(0);
         }
         if self.record.stream().response.past_deadline.get()

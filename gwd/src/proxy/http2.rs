@@ -202,13 +202,16 @@ impl Windows {
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
-    /// Time since which the connection has had no open stream.
+    /// Time since which the connection has had no open stream, in milliseconds of the clock. `None`
+    /// while a stream is open.
     idle_since_ms: Option<u64>,
     /// Time budget of the client for reading data.
     pace: Pace,
-    /// Time until which the client must accept unsent data. `None` if no data is blocked.
+    /// Time until which the client must accept unsent data, in milliseconds of the clock. `None` if
+    /// no data is blocked.
     blocked_until_ms: Option<u64>,
-    /// Time from which the connection is too old: the client then gets GOAWAY.
+    /// Time from which the connection is too old, in milliseconds of the clock: the client then
+    /// gets GOAWAY.
     old_at_ms: u64,
     /// Time at which GOAWAY was sent, in milliseconds of the clock. `None` before that.
     told_ms: Option<u64>,
@@ -299,7 +302,7 @@ impl<'c> Watch<'c> {
         too_slow || !active && told
     }
 
-    /// Time at which the connection must be checked again.
+    /// Time at which the connection must be checked again, in milliseconds of the clock.
     fn next_ms(&self) -> u64 {
         let mut next_ms = u64::MAX;
         if self.told_ms.is_none() {

@@ -31,7 +31,7 @@ pub(crate) struct ResponseState {
     pub(crate) credential_ended: Cell<bool>,
     /// True if the silence of the upstream has exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
-    /// Maximum length of the body, in bytes.
+    /// Maximum length of the body, in bytes. `None`: unlimited.
     bytes_max: Cell<Option<u64>>,
     /// Counts the client as a slow reader of its response.
     pub(crate) slow_reading: SlowReading,

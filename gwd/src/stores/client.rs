@@ -26,9 +26,10 @@ use crate::runtime::random::Random;
 const SWEEP: Duration = Duration::from_millis(100);
 /// Interval at which a gateway that uses leases announces itself in the store: 1s.
 const ANNOUNCE: Duration = Duration::from_secs(1);
-/// Time without an announcement after which a gateway does not count any more: 5s.
+/// Time after which a gateway that has not announced itself no longer counts as a user of leases:
+/// 5s.
 const GATEWAY_LIVE: Duration = Duration::from_secs(5);
-/// Interval at which the task that returns leases looks if its client was dropped: 10s.
+/// Interval at which the task that returns leases checks whether its client was dropped: 10s.
 const UNUSED: Duration = Duration::from_secs(10);
 /// Time after which the slots of a cluster are read again: 60s while all its masters answer, else
 /// 200ms.
@@ -47,10 +48,10 @@ pub(crate) struct Client {
     lost: Arc<Notify>,
     /// Notified after the slots of a cluster were read.
     routed: Notify,
-    /// Time of the last count request.
+    /// Time of the last count request, in milliseconds of the clock.
     asked_ms: AtomicU64,
     leases: Leases,
-    /// Wakes the task that returns leases, when a limit uses the first one.
+    /// Wakes the task that returns leases, when the first counter gets a lease.
     leased: Notify,
     /// Id of this gateway among those that use leases.
     gateway: Box<str>,
@@ -255,7 +256,8 @@ impl Client {
 }
 
 impl Client {
-    /// Uses these masters of a cluster. Links of masters that stay are kept.
+    /// Replaces the masters of the cluster by those in `ranges`. Masters that are already known
+    /// keep their links.
     fn route(&self, ranges: &[Range]) {
         let before = self.routes().links.clone();
         let routes = Routes::of(ranges, |master, tag| {
@@ -375,7 +377,8 @@ async fn follow(client: Weak<Client>) {
     }
 }
 
-/// Asks the masters, those that answer first, and then the nodes of the URL.
+/// Reads the slots from the first node that answers. The masters with working links are asked
+/// first, then the other masters, then the nodes of the URL.
 async fn slots(client: &Client) -> Result<Vec<Range>, String> {
     let url = client.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;

@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(slot("123456789"), 0x31c3 % SLOTS);
         assert_eq!(slot("foo"), 12_182);
         assert_eq!(slot("a{foo}b{bar}"), slot("foo"));
-        // An empty tag is none.
+        // An empty hash tag is ignored: the whole key is hashed.
         assert_ne!(slot("{}foo"), slot("{}bar"));
     }
 

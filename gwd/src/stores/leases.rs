@@ -7,8 +7,8 @@
 //! this gateway, so that a counter with few requests takes nothing in advance.
 //!
 //! After a refusal, requests of the counter are refused without a call until the store can have
-//! tokens again. When a lease ends, its unused tokens are returned to the store. Nothing here waits
-//! or sends: the caller does both.
+//! tokens again. When a lease ends, its unused tokens are returned to the store. This module
+//! neither waits nor sends calls; its caller does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -58,10 +58,11 @@ struct Lease {
     ends: Instant,
     /// Number of the window in which the store counted the tokens. 0 for other algorithms.
     window: u64,
-    /// Tokens left in the store after the last call, and the wait that it returned.
+    /// Tokens left in the store after the last call. `wait_ends` is the end of the wait that this
+    /// call returned.
     stored: u64,
     wait_ends: Instant,
-    /// Tokens that were used in this lease, and in the lease before.
+    /// Number of tokens that were used in this lease. `used_before`: in the previous lease.
     used: u64,
     used_before: u64,
     refusal: Option<Refusal>,
@@ -69,7 +70,8 @@ struct Lease {
     waiting: Vec<Waiting>,
 }
 
-/// Refusal of the store: requests of this cost or more are refused until it ends.
+/// Refusal by the store. Until it ends, requests of the refused cost or more are refused without a
+/// call.
 #[derive(Clone, Copy)]
 struct Refusal {
     cost: u64,
@@ -285,7 +287,7 @@ impl Leases {
     }
 
     fn shard(&self, id: &CounterId) -> MutexGuard<'_, HashMap<CounterId, Lease>> {
-        // The key is a hash already.
+        // The key is already a hash: use its first byte to select the shard.
         locked(&self.shards[usize::from(id.key[0]) % SHARDS])
     }
 }
@@ -339,7 +341,8 @@ impl Lease {
         })
     }
 
-    /// Number of tokens that the waiting requests need, and those to take in advance.
+    /// Number of tokens to take from the store: those that the waiting requests need, and those to
+    /// take in advance.
     fn wanted(&self, share: u64) -> Wanted {
         let costs = self.waiting.iter().map(|waiting| waiting.cost);
         let needed: u64 = costs.clone().sum();

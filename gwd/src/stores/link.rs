@@ -47,7 +47,8 @@ pub(super) struct Link {
     queue: mpsc::Sender<Question>,
     /// [`UP`], [`SUSPECT`] or [`DOWN`].
     state: AtomicU8,
-    /// True from a late answer that a test call cleared until the next answer in time.
+    /// True after a test call has cleared the server of a late answer, until the next answer in
+    /// time. Another late answer then opens the circuit breaker.
     is_doubted: AtomicBool,
     /// True after [`Link::close`].
     is_closed: AtomicBool,
@@ -87,7 +88,7 @@ pub(crate) enum NoAnswer {
 /// Result of [`Caller::redirect`].
 pub(super) type Redirected<'c> = Pin<Box<dyn Future<Output = Result<(), NoAnswer>> + 'c>>;
 
-/// Client of a store, as its links know it.
+/// Functions of a store's client that its links call.
 pub(super) trait Caller: Send + Sync {
     /// Records the number of gateways that use leases.
     fn set_gateways(&self, gateways: u64);
@@ -312,7 +313,8 @@ async fn test(
     let tested = tested.map_err(|_| format!("no answer within {} ms", within.as_millis()))?;
     match tested {
         Ok(_) => Ok(()),
-        // A node of a cluster that has given the slot of the test away.
+        // The cluster has moved the test key's slot to another node. This node answers, so the test
+        // has passed.
         Err(error) if error.redirect_node().is_some() => Ok(()),
         Err(error) => Err(reason(&error)),
     }
@@ -348,7 +350,7 @@ async fn answer(
 async fn is_well(link: &Link, connection: &MultiplexedConnection, sha: &str) -> bool {
     match link.state.load(Ordering::Acquire) {
         _ if link.is_closed.load(Ordering::Acquire) => return false,
-        // A wake-up of an earlier connection.
+        // The server is up: this wake-up was meant for an earlier connection.
         UP => return true,
         SUSPECT => {}
         _ => return false,
@@ -376,7 +378,8 @@ impl Question {
         if let Answer::Gateways(ended) = self.answer {
             let announced = self.call.announce(&mut connection, &sha);
             let announced = timeout_at(self.until, announced).await;
-            // Without an answer, nothing is taken in advance.
+            // Without an answer, the number of gateways is unknown (0), so that no tokens are taken
+            // in advance.
             let gateways = announced.map_or(0, |announced| announced.unwrap_or(0));
             self.client.set_gateways(gateways);
             let _gone = ended.send(());

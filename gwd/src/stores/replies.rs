@@ -140,13 +140,13 @@ impl Replies {
                         self.string = bytes + 2;
                         return Ok(());
                     }
-                    // A length of -1: no string.
+                    // A length of -1 means a null value: no bytes follow.
                     Err(_) => 0,
                 }
             }
             b'*' | b'~' | b'>' => u64::try_from(length()?).unwrap_or(0),
             b'%' => u64::try_from(length()?).unwrap_or(0).saturating_mul(2),
-            // Attributes precede a value.
+            // Attributes are pairs, and the value that they describe follows them.
             b'|' => u64::try_from(length()?)
                 .unwrap_or(0)
                 .saturating_mul(2)

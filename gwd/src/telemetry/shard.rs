@@ -37,7 +37,7 @@ pub(crate) const BOUNDS_NS: [u64; 17] = [
     10_000_000_000,
 ];
 
-/// Methods that metrics distinguish. The last one stands for all others.
+/// Methods that metrics distinguish. `_OTHER` is the label of every other method.
 pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "_OTHER",
 ];

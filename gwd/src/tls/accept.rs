@@ -92,8 +92,8 @@ impl TlsFacts {
         }
     }
 
-    /// Reason why the client must not be served any longer. `None` if it showed no certificate, or if
-    /// the listener asks for none.
+    /// Reason why the client must no longer be served. `None`: it may be served, it presented no
+    /// certificate, or the listener requests none.
     pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<Lapse> {
         self.certificate.as_ref()?;
         listener.admission().verifier.as_ref()?;

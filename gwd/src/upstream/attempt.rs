@@ -116,10 +116,10 @@ impl<'s> Call<'_, 's> {
         outcome
     }
 
-    /// Outcome of an attempt for outlier detection and circuit breakers, as [`Sending::sign`].
-    /// `None` as well for a connection that broke after a large head or during an exchange that has
-    /// it for itself: servers close the connection if a client exceeds a limit, so that a client
-    /// decides about this failure.
+    /// Outcome of an attempt for outlier detection and circuit breakers, from [`Sending::sign`].
+    /// `None` also if a connection broke after a large head, or while it carried only this
+    /// exchange. Clients can cause this failure, because servers close a connection whose client
+    /// exceeds a limit.
     fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
         let sign = self.sending.sign(outcome, took_ns, now_ns)?;
         let is_of_client = sign == Sign::Broken && (self.is_exclusive || is_large(self.head));

@@ -2,8 +2,9 @@
 //!
 //! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
 //! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
-//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, which then
-//! stays open for the exchanges that it has. Both are counted here by client address and network.
+//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, that is,
+//! by cancelling many exchanges on it. A worn connection gets no new exchanges, but stays open for
+//! those in progress. Both are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
 //! - a client whose worn connections exceed its share no longer shares connections with others
@@ -32,7 +33,7 @@ pub(crate) struct ConnectionShares {
     hashing: RandomState,
 }
 
-/// Way in which a client holds a connection.
+/// Reason why a connection is counted for a client.
 #[derive(Clone, Copy, Debug)]
 enum Holding {
     Exclusive,

@@ -228,8 +228,9 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// Takes the connection that became idle last, or a share of an HTTP/2 connection.
-    /// `repeatable`: true if the request may be sent again in case the connection is dead.
+    /// Takes a shared HTTP/2 connection with room for the exchange, otherwise the connection that
+    /// became idle last. `repeatable`: true if the request may be sent again in case the connection
+    /// is dead. `None`: no such connection.
     pub(crate) fn checkout(
         self: &Rc<Self>,
         sharing: Sharing,
@@ -298,9 +299,9 @@ impl Pool {
         }
     }
 
-    /// Counts the connection for the client if the exchange has it for itself. `None` if it shares the
-    /// connection, or if no share applies. Over HTTP/1 without negotiation, the share of the requests
-    /// is that of the connections.
+    /// Counts the connection for the client if only this exchange uses it. `None` if other
+    /// exchanges may share it, if no limit per client applies yet, or if the upstream's protocol is
+    /// HTTP/1: then the limit on a client's requests also limits its connections.
     ///
     /// # Errors
     /// If the client has used up its share of the upstream's connections.
@@ -351,8 +352,8 @@ impl Pool {
         }
     }
 
-    /// Takes a share of an HTTP/2 connection that has room for another exchange. Only connections
-    /// of the same `sharing` with a number above `behind` are considered.
+    /// Leases an open HTTP/2 connection that has room for another exchange. Only connections of the
+    /// same `sharing` with a number above `behind` are considered. `None`: there is none.
     pub(crate) fn share(self: &Rc<Self>, sharing: Sharing, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();

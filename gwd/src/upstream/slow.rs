@@ -169,7 +169,7 @@ impl SlowReading {
 
     /// Stops counting the response as slow, because it has ended or waits for its upstream.
     pub(crate) fn ends(&self) {
-        // The gateway never waited for the client.
+        // 0: the gateway is not waiting for the client, so that nothing was counted.
         if self.until_ms.replace(0) == 0 {
             return;
         }

@@ -93,7 +93,8 @@ impl Record {
         } = line;
         let out = &mut bytes;
         if let Some(path) = raw_path {
-            // No operation is known whose parameters could be hidden.
+            // The operation is unknown, so that parameters which must not be logged cannot be found
+            // in the path: redact the whole path.
             let view = self.stream.worker.current_view();
             let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
             let path = if hides { REDACTED } else { &*path };

@@ -32,7 +32,8 @@ impl Exchange {
         Self { state, client }
     }
 
-    /// Counts the exchange a second time, for the part that follows.
+    /// Counts the exchange again for a second owner, such as the response body. The exchange ends
+    /// when all its values are dropped.
     pub(super) fn again(&self) -> Self {
         Self::new(Rc::clone(&self.state), self.client)
     }

@@ -239,7 +239,7 @@ impl Connection {
         })
     }
 
-    /// Handle with which one exchange is counted from now on.
+    /// Reserves the connection for one exchange, which is counted from now on.
     pub(crate) fn reserve(&self) -> Self {
         Self {
             reserved: Some(Rc::new(Exchange::new(Rc::clone(&self.state), None))),

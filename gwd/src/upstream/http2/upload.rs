@@ -34,7 +34,7 @@ pub(super) struct Upload {
     body: RequestBody,
     /// Data that waits for flow-control window.
     waiting: Bytes,
-    /// Pieces that are smaller than a frame together.
+    /// Small pieces of the body, together shorter than [`FRAME_MIN`].
     gathered: BytesMut,
     /// Trailers to be sent after `waiting`.
     trailers: Option<HeaderMap>,

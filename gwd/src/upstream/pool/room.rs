@@ -30,7 +30,7 @@ pub(crate) struct Room {
     /// Number of the last failed attempt, with its failure.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
-    /// Number of open connections that several exchanges share, with those that get no further
+    /// Number of open connections that several exchanges share, including those that get no further
     /// exchanges.
     shared: Cell<usize>,
     /// Number of open HTTP/2 connections of one exchange at a time.
