@@ -91,7 +91,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Name of this process in logs and status.
     pub(crate) node: Box<str>,
-    /// Zone of this process. Targets in the same zone are preferred.
+    /// Zone of this process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub(crate) zone: Option<Box<str>>,
     /// Maximum time that a tunnel may continue after its Close frame, in milliseconds.
     pub(crate) websocket_drain_ms: u64,
@@ -176,7 +176,8 @@ impl Shared {
         self.current.load_full()
     }
 
-    /// Hosts that need active health checks in the running version.
+    /// Hosts that need active health checks in the running version. `None` before the first
+    /// activation.
     pub(crate) fn checks(&self) -> Option<Arc<[Check]>> {
         let current = self.current()?;
         let Loaded {

@@ -139,7 +139,8 @@ impl Worker {
         self.view.borrow().as_ref().map(Rc::clone)
     }
 
-    /// Version that this worker uses now. Does not check if a newer version was published.
+    /// Version that this worker uses now. Does not check if a newer version was published. `None`
+    /// before the first activation.
     pub(crate) fn current_view(&self) -> Option<Rc<View>> {
         self.view.borrow().as_ref().map(Rc::clone)
     }
@@ -165,7 +166,7 @@ impl Worker {
     }
 
     /// Version and listener index for an exchange at an address: the running version or, for a
-    /// short time, the last version that named the address.
+    /// short time, the last version that named the address. `None` if no such version is kept.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,

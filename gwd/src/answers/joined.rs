@@ -108,7 +108,8 @@ struct Entry {
 impl SharedLookups {
     /// Cached answer to a question, if it is fresh, or if it is expired but may still be used
     /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
-    /// shorter times also applies to answers that were cached before.
+    /// shorter times also applies to answers that were cached before. `None`: the service must be
+    /// asked.
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
@@ -128,7 +129,7 @@ impl SharedLookups {
 
     /// Expired answer to a question, for use while the service does not answer. The answer is used
     /// for [`RETRY_MS`] before the service is contacted again, so that not every request waits for
-    /// an unavailable service.
+    /// an unavailable service. `None`: no answer may be used.
     pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);

@@ -76,7 +76,8 @@ impl Passwords {
         hash.finalize().into()
     }
 
-    /// Waits for a permit to compute a hash. Client addresses take turns.
+    /// Waits for a permit to compute a hash. Client addresses take turns. `None` only if the queue
+    /// of permits was dropped.
     pub(crate) async fn permit(&self, client: IpAddr) -> Option<Permit> {
         self.permits.take(client).await
     }

@@ -42,7 +42,8 @@ impl ValidationLimit {
         self.0.swap(None).map(|limit| limit.mode)
     }
 
-    /// Removes the limit unless it belongs to this bundle. Returns its mode if it was removed.
+    /// Removes the limit, unless it was set for this bundle. Returns the mode of a removed limit;
+    /// `None` if nothing was removed.
     pub(crate) fn lift_unless(&self, bundle: &Digest) -> Option<Mode> {
         let limit = self.0.load_full()?;
         match limit.bundle == *bundle {

@@ -67,9 +67,10 @@ struct Running {
 /// Resources that the previous process hands over. Empty if there is no previous process.
 #[derive(Default)]
 struct Predecessor {
-    /// Connection to the previous process, which waits until this process serves.
+    /// Connection to the previous process, which waits until this process serves. `None`: no
+    /// take-over.
     promise: Option<Promise>,
-    /// Lock of the state folder.
+    /// Lock of the state folder. `None`: this process takes the lock itself.
     lock: Option<File>,
     admin_socket: Option<OwnedFd>,
 }

@@ -19,7 +19,8 @@ impl Control {
         })
     }
 
-    /// Held bundle that is to run: the bundle of the hold, if no bundle runs.
+    /// Held bundle that must be run, because no bundle runs. `None` if there is no hold or a bundle
+    /// runs.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)

@@ -158,7 +158,8 @@ fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     Ok((rest, fetched_s))
 }
 
-/// Removes the first line from `rest` and returns it.
+/// Removes the first line from `rest` and returns it. `None` if there is no line end, or the line
+/// is not valid UTF-8.
 fn line(rest: &mut Bytes) -> Option<String> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let line = rest.split_to(end + 1);

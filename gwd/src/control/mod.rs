@@ -216,7 +216,7 @@ pub(crate) struct Control {
     /// floor, or a record was accepted after an earlier one (each record names the newest list at
     /// its time).
     revocations_protected: bool,
-    /// Newest accepted record.
+    /// Newest accepted record. `None`: no record was accepted yet.
     head: Option<Accepted>,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
@@ -241,9 +241,10 @@ pub(crate) struct Control {
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
-    /// Bundle that was last loaded in advance for a rollback.
+    /// Bundle that was last loaded in advance for a rollback. `None`: none since the start.
     warmed: Option<Digest>,
-    /// Time since which no bundle runs because an address is in use.
+    /// Time since which no bundle runs because an address is in use. `None`: no address is in use,
+    /// or a bundle runs.
     busy_since_ms: Option<u64>,
     /// True if the trust file changed, but the state folder could not be read to verify its
     /// statements again.
@@ -266,11 +267,11 @@ struct CrowdedLimits {
 struct LoggedTroubles {
     /// Error of the last read of the store, if it failed.
     store: Option<Refused>,
-    /// Reason why the store's newest revocation list is not accepted.
+    /// Reason why the store's newest revocation list was refused. `None`: it was accepted.
     list: Option<Refused>,
-    /// Digest of the last trust file that was rejected.
+    /// Digest of the trust file, if the last read rejected it.
     trust: Option<Digest>,
-    /// Serial of the channel's head that a hold blocks.
+    /// Serial of the channel's head, if a hold blocks it.
     held: Option<u64>,
 }
 

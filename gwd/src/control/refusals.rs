@@ -73,7 +73,8 @@ impl Refusals {
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))
     }
 
-    /// Earliest time at which any refused bundle is tried again.
+    /// Earliest time at which any refused bundle is tried again. `None`: no bundle will be tried
+    /// again.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         self.0.values().filter_map(|entry| entry.retry_at_ms).min()
     }

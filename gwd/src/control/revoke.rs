@@ -77,6 +77,7 @@ impl Control {
     }
 
     /// Reason why a bundle must not be started: it is revoked, or the newest record withdraws it.
+    /// `None`: it may be started.
     pub(super) fn banned(&self, bundle: &Digest) -> Option<Refused> {
         if self.memory.revocations.has_bundle(bundle) {
             return Some(Refused::Revoked { bundle: *bundle });

@@ -22,7 +22,8 @@ pub(crate) const PLACES_MAX: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) about: About,
-    /// Maximum time until the next query in milliseconds, whatever the answer.
+    /// Maximum time until the next query in milliseconds, whatever the answer. `None`: only the
+    /// limits of [`Times`] apply.
     pub(crate) refresh_ms: Option<u64>,
 }
 
@@ -46,7 +47,7 @@ pub struct Place {
     pub address: SocketAddr,
     /// Weight relative to the other hosts of the same priority.
     pub weight: u32,
-    /// Zone of the host.
+    /// Zone of the host. `None`: no zone.
     pub zone: Option<Arc<str>>,
 }
 

@@ -75,7 +75,8 @@ impl FairPermits {
         permit.0 = None;
     }
 
-    /// Removes and returns the next waiter. Counts a permit as free if there is no waiter.
+    /// Removes and returns the next waiter. If there is no waiter, counts the permit as free and
+    /// returns `None`.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         let waiter = state.waiting.pop(|waiter| !waiter.is_closed());

@@ -74,7 +74,7 @@ impl Gauge {
 }
 
 /// Finds the nearest control group (version 2) with a memory limit, and its limit in bytes.
-/// Searches the group of this process and the group's ancestors.
+/// Searches the group of this process and the group's ancestors. `None`: no group has a limit.
 fn group() -> Option<(PathBuf, u64)> {
     let lines = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;

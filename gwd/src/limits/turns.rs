@@ -25,7 +25,8 @@ struct Level<Q> {
 trait Queue<T>: Default {
     /// Adds an entry. `path` has the networks below this one, from wide to narrow.
     fn push(&mut self, path: &[Network], entry: T);
-    /// Removes entries in the order of turns up to the first one that waits, and returns this one.
+    /// Removes entries in the order of turns, up to and including the first one for which `waits`
+    /// is true. Returns this entry; `None` if there is none.
     fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T>;
     /// Removes the first entry at the end of `path` for which `is` is true.
     fn remove(&mut self, path: &[Network], is: &impl Fn(&T) -> bool);
@@ -51,7 +52,8 @@ impl<T> Turns<T> {
         self.0.remove(&path(client), &is);
     }
 
-    /// Removes and returns the next entry that still waits. Entries that do not wait take no turn.
+    /// Removes and returns the next entry for which `waits` is true. Other entries are removed
+    /// without using up a turn. `None`: no entry waits.
     pub(crate) fn pop(&mut self, waits: impl Fn(&T) -> bool) -> Option<T> {
         self.0.pop(&waits)
     }

@@ -75,7 +75,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// Cause, for logs only; clients do not see it.
+    /// Cause, for logs only; clients do not see it. `None`: the kind says everything.
     pub(crate) why: Option<Box<str>>,
 }
 

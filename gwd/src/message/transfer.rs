@@ -61,7 +61,7 @@ pub(crate) struct Transfer {
 pub(crate) struct UploadState {
     /// Maximum length of the body, in bytes.
     bytes_max: Cell<u64>,
-    /// Copies of the request for mirrors, which receive its body.
+    /// Mirror copies that receive the request's body. `None`: no copies.
     copies: Cell<Option<Rc<Copies>>>,
     /// Fields that are removed from the trailers. Only set if the request can have trailers.
     withheld: RefCell<Arc<[HeaderName]>>,
@@ -75,7 +75,7 @@ pub(crate) struct UploadState {
     read_meanwhile: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,
-    /// Count of bytes that have arrived and were not read. HTTP/2 only.
+    /// Count of body bytes that have arrived and were not read. `None` over HTTP/1.
     unread: Option<UnreadBody>,
 }
 

@@ -54,12 +54,12 @@ pub(crate) struct Progress {
     /// Time for which the upload has waited for the client, in milliseconds, without the wait that
     /// [`Self::awaits_since_ms`] began.
     awaited_ms: Cell<u64>,
-    /// Time since which the upload waits for the client, in milliseconds of the clock. Set until
-    /// the upstream has responded.
+    /// Start of the current wait for the client, in milliseconds of the clock. `None` if the upload
+    /// does not wait, or once the upstream has responded.
     awaits_since_ms: Cell<Option<u64>>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
-    /// Failure on the client's side: a closed connection or invalid framing.
+    /// Failure on the client's side: a closed connection or invalid framing. `None`: no failure.
     pub(crate) client_failed: Cell<Option<Kind>>,
     /// Deadline for the client's next bytes, in milliseconds of the clock.
     pub(crate) until_ms: Cell<u64>,
@@ -68,7 +68,7 @@ pub(crate) struct Progress {
     /// Time at which to check if another request waits for the permit of this slow upload, in
     /// milliseconds of the clock. `None`: no check.
     pub(crate) check_ms: Cell<Option<u64>>,
-    /// Permit for slow uploads; dropping it returns it.
+    /// Permit for slow uploads, returned when it is dropped. `None`: the upload is not slow.
     slow: RefCell<Option<Box<dyn Any>>>,
     count: RefCell<Option<Rc<dyn UnfinishedUpload>>>,
 }

@@ -52,7 +52,7 @@ struct Series {
 /// Metrics of the control thread about bundles.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    /// Running bundle: its id, serial and channel.
+    /// Running bundle: its id, serial and channel. `None`: no bundle runs.
     pub(crate) running: Option<(String, u64, String)>,
     /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,

@@ -37,7 +37,8 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Position in the queue of connections that wait for memory, while reading is paused.
+    /// Position in the queue of connections that wait for memory, while reading is paused. `None`:
+    /// reading is not paused.
     place: RefCell<Option<Rc<Place>>>,
 }
 

@@ -208,7 +208,8 @@ impl ClientFrames {
         Ok(None)
     }
 
-    /// Processes a HEADERS frame and the CONTINUATION frames that belong to it.
+    /// Processes a HEADERS frame and the CONTINUATION frames that belong to it. `None`: h2 gets the
+    /// frames unchanged.
     fn header_block(&mut self, frame: Frame, rest: &[u8]) -> Result<Option<Then>, Reason> {
         let Some(length) = self.block_length(frame, rest)? else {
             return Ok(Some(Then::More));

@@ -77,7 +77,8 @@ pub(crate) struct Conn {
     /// Certificates that the connection presents, for the verifiers. Empty until a request needs
     /// them.
     pub(super) presented: OnceCell<Box<PresentedCertificates>>,
-    /// Forwarding fields of this connection for the last requested host.
+    /// Forwarding fields of this connection for the last requested host. `None` before the first
+    /// request.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: ConnectionPermits,
 }

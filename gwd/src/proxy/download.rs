@@ -30,7 +30,7 @@ pub(crate) enum ResponseBody {
 /// Streamed response body.
 pub(crate) struct Download {
     incoming: transport::Incoming,
-    /// Error that ends the body early. The next poll returns it.
+    /// Error that ends the body early. The next poll returns it. `None`: no error.
     broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,

@@ -226,7 +226,7 @@ struct Streams {
     loads: Loads,
     worker: usize,
     active: Cell<usize>,
-    /// Stream whose task hyper spawns next.
+    /// Stream whose task hyper spawns next. `None`: hyper spawns a task of its own.
     newcomer: RefCell<Option<Rc<Stream>>>,
 }
 

@@ -46,13 +46,14 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
-    /// Counts the request for its client's address, while most permits of the process are in use.
+    /// Count of the request for its client's address. `None`: at most half of the process's permits
+    /// were in use when the request began.
     of_crowd: Option<CountedRequest>,
     route: u32,
     status: u16,
     reason: &'static str,
     blame: Blame,
-    /// gRPC status that ended the call.
+    /// gRPC status that ended the call. `None`: unknown, or not a gRPC call.
     grpc_status: Option<u32>,
     upstream: Option<CallRecord>,
     /// Time at which the response head was complete, in nanoseconds of the clock.

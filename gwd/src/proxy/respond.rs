@@ -269,7 +269,8 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     ))
 }
 
-/// Removes hop-by-hop fields (RFC 9110 §7.6.1) and `Server`. Returns the value of `Keep-Alive`.
+/// Removes hop-by-hop fields (RFC 9110 §7.6.1) and `Server`. Returns the value of `Keep-Alive`, if
+/// there is one.
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;
     let mut doomed: Vec<HeaderName> = Vec::new();

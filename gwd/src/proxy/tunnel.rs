@@ -61,7 +61,7 @@ impl Agreed {
         self.0.set(Some(Box::new(tunnel)));
     }
 
-    /// Takes the tunnel, because the connection runs it or ends.
+    /// Takes the tunnel, because the connection runs it or ends. `None`: no tunnel was agreed on.
     pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
         self.0.take()
     }

@@ -115,11 +115,11 @@ pub(crate) struct Audit<'a> {
     /// Signer of the record, client of the admin interface, sender of the signal, or [`BY_ITSELF`].
     pub(crate) who: &'a str,
     /// Previous value: the id of a bundle, a log level, the serial of a list, or the digest of a
-    /// file.
+    /// file. `None`: there was none.
     pub(crate) from: Option<String>,
-    /// New value; the requested one if the change was refused.
+    /// New value; the requested one if the change was refused. `None`: the change has no value.
     pub(crate) to: Option<String>,
-    /// Reason that the requester stated.
+    /// Reason that the requester stated. `None`: no reason was stated.
     pub(crate) why: Option<&'a str>,
     /// [`OK`], or the reason why the change was refused.
     pub(crate) result: &'a str,

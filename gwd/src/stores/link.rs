@@ -164,7 +164,7 @@ impl Link {
         self.state.load(Ordering::Acquire) == UP
     }
 
-    /// Address of a node of a cluster.
+    /// Address (`HOST:PORT`) of the link's server in a cluster. `None`: the store is not a cluster.
     pub(super) fn node(&self) -> Option<&str> {
         match &self.server {
             Server::Node(address) => Some(address),

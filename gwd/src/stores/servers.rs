@@ -6,7 +6,7 @@ const SENTINEL_PORT: &str = ":26379";
 /// URL of a store, in parts.
 pub(super) struct Url {
     scheme: String,
-    /// User and password.
+    /// User and password, as `USER:PASSWORD`. `None`: the URL has none.
     user: Option<String>,
     /// Hosts, each with its port if it has one.
     pub(super) hosts: Vec<String>,

@@ -28,16 +28,16 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
-    /// Subject of the client's certificate, if the client presented one.
+    /// Subject of the client's certificate. `None`: the client presented no certificate.
     pub(crate) subject: Option<Box<str>>,
-    /// Client's certificate, if the client presented one.
+    /// Certificate that the client presented. `None`: none.
     pub(crate) certificate: Option<PeerCertificate>,
     /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
     /// Admission rules under which the client was accepted.
     pub(crate) admission: Arc<Admission>,
-    /// Newer admission rules that were compared last with the client's certificate, and true if
-    /// they admit the client.
+    /// Last comparison with newer admission rules: these rules, and true if they admit the client.
+    /// `None`: the rules have not changed.
     pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
     /// Time after which the client's certificate is verified again, because it or another one that the
     /// client sent has ended, as Unix time in seconds. `u64::MAX` without a certificate.

@@ -64,7 +64,7 @@ impl Chooser {
     }
 
     /// Certificate for the requested name with a key type that the client supports; otherwise the
-    /// first certificate for the name.
+    /// first certificate for the name. `None` only if the listener has no certificates.
     fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.choose(hello.server_name());
         let schemes = hello.signature_schemes();

@@ -65,7 +65,7 @@ struct At<'s> {
     lease: Lease,
     target: usize,
     busy: Busy,
-    /// Permit of the target's own circuit breaker.
+    /// Permit of the target's own circuit breaker. `None`: targets have no breakers.
     permit: Option<Permit<'s>>,
 }
 

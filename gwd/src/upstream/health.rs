@@ -102,8 +102,8 @@ impl Checks {
         }
     }
 
-    /// Counts a result. Returns the new verdict if it has changed. The first result determines the
-    /// verdict at once; later changes need several results.
+    /// Counts a result. Returns the new verdict if it has changed, otherwise `None`. The first
+    /// result determines the verdict at once; later changes need several results.
     fn record_result(
         &self,
         result: Result<(), String>,

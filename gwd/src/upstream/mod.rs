@@ -74,7 +74,7 @@ pub(crate) struct Service {
 /// Counts and permits of an exchange at an upstream, returned when the response has ended.
 pub(crate) struct ExchangePermits {
     pub(crate) in_flight: Option<InFlight>,
-    /// Charge of the connection to its client.
+    /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     _busy: Busy,
 }

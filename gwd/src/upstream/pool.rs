@@ -138,9 +138,10 @@ struct Idle {
 pub(crate) struct Lease {
     /// `None` while a request or a response body owns the connection.
     transport: Option<Transport>,
-    /// Counts and permits that are returned at the end of the exchange.
+    /// Permits and counts that are returned at the end of the exchange. `None` until the response
+    /// head has arrived.
     pub(crate) held: Option<ExchangePermits>,
-    /// Charge of the connection to its client.
+    /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     pool: Rc<Pool>,
     /// Round of the TLS connector that opened the connection.

@@ -132,7 +132,7 @@ impl Before {
     }
 }
 
-/// gRPC status in a response head (trailers-only response).
+/// gRPC status in a response head (trailers-only response). `None`: no `grpc-status`.
 fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
@@ -162,7 +162,7 @@ pub(crate) fn wait_ms(
 }
 
 /// Seconds until the time in a `Retry-After` value, which is a number of seconds or a date (RFC
-/// 9110 §10.2.3).
+/// 9110 §10.2.3). `None`: neither of the two.
 fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     let date = || {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -178,7 +178,8 @@ pub(crate) struct Again(Arc<State>);
 
 impl Again {
     /// Takes a permit of the retry budget. The budget is a fraction of the first attempts in
-    /// progress, but at least the configured minimum. Retries do not increase the budget.
+    /// progress, but at least the configured minimum. Retries do not increase the budget. `None`:
+    /// the budget is used up.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
         let requests = state.requests.0.load(Ordering::Relaxed);
         let first = requests.saturating_sub(state.retries.0.load(Ordering::Relaxed));

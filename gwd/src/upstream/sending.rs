@@ -36,7 +36,7 @@ pub(super) struct Sending<'a> {
     pub(super) timeout_ms: u64,
     pub(super) per_try_ms: Option<u64>,
     /// Deadline of all attempts together, in milliseconds of the clock. With an upload, this time
-    /// starts when the upload ends.
+    /// starts when the upload ends. `None` before that.
     pub(super) until_ms: Option<u64>,
     /// True if less than half of the current attempt's time is left, because of earlier attempts or
     /// of waiting for a connection.

@@ -85,7 +85,7 @@ impl Wire {
         })
     }
 
-    /// Takes the I/O and the unparsed input. Later reads fail.
+    /// Takes the I/O and the unparsed input. Later reads fail. `None`: the I/O was taken before.
     pub(super) fn take(&self) -> Option<(ClientIo, Bytes)> {
         let state = &mut *self.state.borrow_mut();
         let read = std::mem::take(&mut state.read);

@@ -22,9 +22,10 @@ use crate::worker::View;
 /// Access log line that is being written.
 pub(super) struct Line {
     bytes: Vec<u8>,
-    /// Path as sent by the client. Logged only if the normalised path is not known.
+    /// Path as sent by the client, until the normalised path is known. `None`: the normalised path
+    /// was logged.
     raw_path: Option<Box<str>>,
-    /// Cause of the exchange's failure.
+    /// Cause of the exchange's failure. `None`: no failure, or no known cause.
     pub(super) why: Option<Box<str>>,
     /// Codes of the refusals by policies in log-only mode.
     noted: Vec<&'static str>,

@@ -36,7 +36,7 @@ pub(super) struct Upload {
     waiting: Bytes,
     /// Small pieces of the body, together shorter than [`FRAME_MIN`].
     gathered: BytesMut,
-    /// Trailers to be sent after `waiting`.
+    /// Trailers to be sent after `waiting`. `None`: no trailers.
     trailers: Option<HeaderMap>,
     /// True if the body ends with `waiting`.
     last: bool,

@@ -27,7 +27,7 @@ pub(crate) struct Room {
     attempts: Cell<u64>,
     /// True while a request opens a shared connection.
     opening: Cell<bool>,
-    /// Number of the last failed attempt, with its failure.
+    /// Number of the last failed attempt, with its failure. `None`: no attempt has failed.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
     /// Number of open connections that several exchanges share, including those that get no further
