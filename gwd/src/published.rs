@@ -36,10 +36,11 @@ use crate::tls::connector::Connector;
 use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
-/// Time without a heartbeat after which a worker counts as stalled: 15s. Workers send a heartbeat
-/// once a second.
+/// Time after which a worker that has sent no heartbeat counts as stalled: 15s. Workers send a
+/// heartbeat once a second.
 const STALLED_MS: u64 = 15_000;
-/// Maximum number of keys that each of the two rate-limit tables can count at the same time.
+/// Maximum number of rate-limit keys that each of the two tables can count at the same time:
+/// 262,144.
 const LIMIT_KEYS: usize = 1 << 18;
 
 /// Snapshot with data that exists only in this process: metric ids, TLS settings, host states and
@@ -93,7 +94,8 @@ pub(crate) struct Shared {
     pub(crate) node: Box<str>,
     /// Zone of this process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub(crate) zone: Option<Box<str>>,
-    /// Maximum time that a tunnel may continue after its Close frame, in milliseconds.
+    /// Maximum time that a WebSocket tunnel may continue after gwd has sent its Close frame, in
+    /// milliseconds.
     pub(crate) websocket_drain_ms: u64,
     /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) patience: Patience,
@@ -110,7 +112,7 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<PermitQueue>,
     /// Permits to validate a long body on the threads for computations.
     pub(crate) validations: Arc<FairPermits>,
-    /// Limit on the validation of requests, set by an operator.
+    /// Limit on the validation of requests that an operator has set in an emergency.
     pub(crate) validation_limit: ValidationLimit,
     /// Compiled validators of requests.
     pub(crate) validators: Validators,
@@ -211,7 +213,8 @@ impl Shared {
         epoch
     }
 
-    /// Records that a worker begins no more exchanges under an older epoch.
+    /// Records that a worker uses the version of this epoch: it begins no more exchanges with an
+    /// older version.
     pub(crate) fn acknowledge(&self, worker: usize, epoch: u64) {
         self.acknowledged[worker].store(epoch, Ordering::Release);
         if let Some(thread) = self.waiting.load().as_ref() {

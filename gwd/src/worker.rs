@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     pub(crate) waiting: Waiting,
     /// Cache of tokens that this worker has verified.
     pub(crate) tokens: TokenCache,
-    /// Number of requests that are being copied to mirrors.
+    /// Number of requests of which copies are being sent to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
     view: RefCell<Option<Rc<View>>>,
@@ -227,7 +227,7 @@ impl Worker {
         self.deadlines.wake_all();
     }
 
-    /// Wakes all connections after this Unix time in seconds, to within a second.
+    /// Schedules a wake-up of all connections at this Unix time in seconds, accurate to a second.
     pub(crate) fn wake_after(&self, unix_s: u64) {
         let earlier_s = self.certificate_ends_s.get().min(unix_s);
         self.certificate_ends_s.set(earlier_s);
@@ -257,8 +257,8 @@ impl Worker {
         }
     }
 
-    /// Hands a connection over to another worker. Returns the connection if that worker's queue is
-    /// full.
+    /// Hands an accepted connection over to another worker. Returns the connection in `Err` if that
+    /// worker's queue is full.
     pub(crate) fn hand(
         &self,
         to: usize,
@@ -268,7 +268,7 @@ impl Worker {
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
 
-    /// Counts a connection that was parked.
+    /// Counts a connection that was parked: it is idle and has released its buffers.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
         if self.parked.get() == PARKED_MIN {
@@ -276,7 +276,7 @@ impl Worker {
         }
     }
 
-    /// Restarts the count of parked connections.
+    /// Resets the count of parked connections to 0, because unused memory is returned now.
     pub(crate) fn none_parked(&self) {
         self.parked.set(0);
     }

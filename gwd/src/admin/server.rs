@@ -64,10 +64,10 @@ pub(crate) struct Admin {
     pub(crate) draining: Arc<AtomicBool>,
     /// Host names that the interface accepts over TCP, in addition to IP addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
-    /// Notified when another process has taken over the interface.
+    /// Notified when another gwd process has taken over the admin interface.
     pub(crate) left: Arc<Notify>,
-    /// Permit to write `/metrics` or a status. There is one permit, so that a health check waits
-    /// for at most one of these large responses.
+    /// Semaphore with one permit, which writing `/metrics` or a status needs. A health check
+    /// therefore waits for at most one of these large responses.
     pub(crate) writing: Semaphore,
 }
 
@@ -367,8 +367,8 @@ impl Admin {
         }
     }
 
-    /// Handles a request with a body. A body with unknown keys is rejected, because gwd would
-    /// otherwise ignore something that the operator intended.
+    /// Executes an operator's command from its JSON body. Unknown keys are rejected: ignoring them
+    /// could ignore what the operator intended.
     async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
         let switch = match path {
             "/v1/log-level" => return set_level(body, &who),

@@ -42,7 +42,7 @@ struct Flight {
     answer: OnceLock<Option<Answer>>,
 }
 
-/// Result of waiting for the answer to a question.
+/// Result of waiting for the answer to a question (a lookup at another service).
 pub(crate) enum Turn {
     /// Another request got this answer.
     Answered(Answer),
@@ -52,8 +52,8 @@ pub(crate) enum Turn {
     Alone,
 }
 
-/// Request that takes part in a lookup in progress, as its leader or waiting for its answer.
-/// Dropping this value ends its part.
+/// Participation of a request in a lookup in progress, as its leader or waiting for its answer.
+/// Dropping this value ends the participation.
 pub(crate) struct Joining<'j> {
     joined: &'j SharedLookups,
     key: Key,
@@ -73,7 +73,7 @@ pub(crate) struct Lead {
 struct Store {
     young: Generation,
     old: Generation,
-    /// Answers that were removed to make room.
+    /// Number of answers that were removed to make room for others.
     evicted: u64,
 }
 
@@ -82,7 +82,7 @@ struct Store {
 pub(crate) struct Size {
     pub(crate) entries: usize,
     pub(crate) bytes: usize,
-    /// Answers that were removed to make room since the process started.
+    /// Number of answers that were removed to make room for others, since the process started.
     pub(crate) evicted: u64,
 }
 
@@ -97,8 +97,8 @@ struct Entry {
     answer: Arc<Answered>,
     since_ms: u64,
     until_ms: u64,
-    /// Time until which the expired answer is used. After this time, the service is contacted
-    /// again.
+    /// Time until which the expired answer is used, in milliseconds of the clock. After this time,
+    /// the service is contacted again.
     retry_ms: u64,
     bytes: usize,
 }
@@ -169,7 +169,7 @@ impl SharedLookups {
         locked(store).insert(key, entry);
     }
 
-    /// Registers a request that needs the answer to a question.
+    /// Joins a request to the lookup of a question, which starts if none is in progress.
     pub(crate) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {
@@ -473,7 +473,7 @@ mod tests {
             number += 1;
         }
         let full = joined.sizes()[0];
-        // The answer moves from the older generation to the younger one.
+        // This use moves the answer from the older generation to the younger one.
         assert!(joined.cached(&key(0), &keep, 0).is_some());
         assert_eq!(joined.sizes()[0], full);
     }

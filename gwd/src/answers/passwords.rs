@@ -27,7 +27,7 @@ const WAITING_OF_ONE_MAX: u32 = 32;
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    /// Permits to compute a hash: half as many as threads for computations, at least one.
+    /// Permits to compute a hash: half the number of compute threads, at least one.
     permits: Arc<FairPermits>,
     waiting: Mutex<Replaceable<Entry>>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
@@ -69,7 +69,7 @@ impl Passwords {
         }
     }
 
-    /// Key of a password check in the cache of results.
+    /// Key under which the result of a password check is cached.
     pub(crate) fn key_of(&self, check: &Check) -> Key {
         let hash =
             Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());

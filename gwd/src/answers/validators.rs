@@ -28,7 +28,7 @@ pub(crate) struct Validators {
 /// Validators of one API, which versions with the same blob share.
 pub(crate) struct ApiValidators {
     part: Arc<ApiPart>,
-    /// Validators of operations, by index. An empty cell is not compiled yet.
+    /// Validators of the API's operations, by index. Empty: not compiled yet.
     cells: Box<[OnceLock<Ready>]>,
     /// Compilations in progress, by index of the operation.
     pending: Mutex<HashMap<usize, watch::Receiver<bool>>>,
@@ -155,7 +155,7 @@ impl ApiValidators {
         left
     }
 
-    /// Names of the credentials of an operation.
+    /// Names of the fields and parameters that carry an operation's credentials.
     fn credentials(&self, index: usize) -> Credentials {
         let security = self.part.security(index);
         let none = ir::Security::default();

@@ -44,7 +44,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     }
 }
 
-/// Gateway that serves, or that waits for its first bundle.
+/// Running gateway process, which serves a bundle or waits for its first one.
 struct Running {
     control: Control,
     events: Sender<Event>,
@@ -412,7 +412,7 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// Data that the signal handlers use.
+/// State and time limits that the signal handlers use.
 struct Signals {
     events: Sender<Event>,
     options: RunOptions,

@@ -100,7 +100,8 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Notifies the watchdog if the process is alive; otherwise systemd restarts the process.
+/// Notifies systemd's watchdog if no worker is stalled. Without this notification, systemd restarts
+/// the process.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
         notify("WATCHDOG=1");

@@ -10,7 +10,8 @@ use super::{Control, advice};
 use crate::runtime::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
-    /// True if a hold blocks this record. A hold has no effect if the held bundle is banned.
+    /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
+    /// is revoked or withdrawn.
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
@@ -101,8 +102,8 @@ impl Control {
     }
 }
 
-/// True if the held bundle can become usable without an operator. A damaged or missing copy in the
-/// state folder cannot.
+/// True if the reason of the refusal can pass without an operator, so that the held bundle can run
+/// later. A damaged or missing copy in the state folder cannot.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -4,8 +4,8 @@
 //! requests of operators, and timers. The steps of an activation are:
 //!
 //! - new bundle: verify, resolve secrets, build, bind, persist, publish, acknowledge, respond
-//! - record that names a resident version: persist, publish, acknowledge, respond
-//! - operator's switch to a resident version: publish, acknowledge, persist, respond
+//! - record that names a version in memory: persist, publish, acknowledge, respond
+//! - operator's switch to a version in memory: publish, acknowledge, persist, respond
 //!
 //! A failure before `publish` leaves everything unchanged.
 
@@ -85,7 +85,7 @@ pub(crate) struct Plan {
     pub(crate) channel: ChannelName,
     pub(crate) trust: TrustSource,
     pub(crate) state: PathBuf,
-    /// Maximum versions kept in memory.
+    /// Maximum number of versions in memory, including the running one.
     pub(crate) keep: usize,
     pub(crate) secret_dir: PathBuf,
     pub(crate) secret_env_prefix: String,
@@ -206,8 +206,8 @@ pub(crate) struct Control {
     state: State,
     ran: Ran,
     memory: Memory,
-    /// True if the state folder has everything that a restart needs. False if a write failed; the
-    /// write is retried.
+    /// True if the state folder has everything that a restart needs. False after a failed write,
+    /// which is retried.
     durable: bool,
     /// True if replays are detected: a floor is set, or a record was accepted before the current
     /// one.
@@ -226,7 +226,7 @@ pub(crate) struct Control {
     residents: Vec<Resident>,
     /// Descriptions of bundles that ran, for the admin interface.
     described: Described,
-    /// Banned bundles that have already been dropped from memory.
+    /// Revoked or withdrawn bundles that were already dropped from memory.
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,

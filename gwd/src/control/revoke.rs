@@ -103,8 +103,8 @@ impl Control {
         banned
     }
 
-    /// Drops banned bundles from memory at once and from disk at the next clean-up. They stay in
-    /// the history, so that a switch to a banned bundle is refused with the reason.
+    /// Drops revoked and withdrawn bundles from memory at once and from disk at the next clean-up.
+    /// They stay in the history, so that a switch to such a bundle is refused with the reason.
     pub(super) fn drop_banned(&mut self) {
         let banned = self.all_banned();
         if banned != self.dropped {

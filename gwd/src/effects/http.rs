@@ -181,7 +181,7 @@ fn refuses(status: StatusCode) -> bool {
     status.is_redirection() || status.is_client_error()
 }
 
-/// Destination and limits of a request of the gateway itself.
+/// Destination and time limits of a request that the gateway itself makes.
 pub(super) struct To<'a> {
     pub(super) worker: &'a Worker,
     pub(super) view: &'a View,
@@ -299,7 +299,7 @@ impl To<'_> {
         self.worker.unix_ms(now_ns) / 1_000
     }
 
-    /// Sends the request to a target and waits for the response's head.
+    /// Chooses a target, sends the request to it and waits for the response's head.
     async fn begin(
         &self,
         head: &RequestHead,
@@ -468,7 +468,8 @@ impl To<'_> {
 
 /// Reason why an attempt to send the request got no response.
 enum Once {
-    /// The connection was closed: the service may close a reused connection at any time.
+    /// The service closed the reused connection, as it may do at any time. The request is sent
+    /// again.
     Stale,
     Outage(Outage),
 }

@@ -190,7 +190,7 @@ async fn schemas(
     })
 }
 
-/// Context in which a message of an exchange is validated.
+/// Resources and limits for validating a request or response of an exchange.
 pub(crate) struct MessageValidation<'a> {
     pub(crate) worker: &'a Worker,
     /// Deadline of the task that serves the exchange.

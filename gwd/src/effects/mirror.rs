@@ -55,7 +55,7 @@ pub(crate) struct MirroredRequest<'a, 's> {
     pub(crate) ends: Ends,
 }
 
-/// Sender of the copies of one request.
+/// Sender of mirror copies: the resources that all copies of one request use.
 struct Sender {
     worker: Rc<Worker>,
     view: Rc<View>,

@@ -43,7 +43,8 @@ pub(crate) use keys::refresh as refresh_keys;
 /// answers itself, in milliseconds: 15s, the default of `timeout`.
 const OWN_MS: u64 = 15_000;
 
-/// Request whose chain needs answers.
+/// Request whose policy chain needs an effect before it can decide, with everything that effects
+/// use.
 pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,

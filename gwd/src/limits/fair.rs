@@ -62,7 +62,7 @@ impl FairPermits {
         self.state().free
     }
 
-    /// Passes a returned permit to the next waiter, or counts it as free.
+    /// Passes a returned permit to the next waiting request, or counts the permit as free.
     fn pass_on(self: Arc<Self>) {
         let mut permit = Permit(Some(Arc::clone(&self)));
         while let Some(waiter) = self.next() {

@@ -34,7 +34,7 @@ pub(crate) struct Inbox {
     kept: Buffered,
     /// Receive window of the connection: the maximum bytes that h2 buffers.
     window: u64,
-    /// Number of bodies that may have unread bytes on this connection.
+    /// Number of message bodies that may have unread bytes on this connection.
     unread: Cell<usize>,
     /// True if bytes have arrived since the last call of [`Inbox::turn_ends`].
     fresh: Cell<bool>,
@@ -101,8 +101,8 @@ impl Inbox {
         self.kept.add(kept);
     }
 
-    /// Reports the count after the connection was polled. Sets the count to zero if no body can
-    /// have unread bytes and nothing arrived during this poll.
+    /// Reports the count of unread bytes to the process, after a poll of the connection. Sets the
+    /// count to zero if no body can have unread bytes and nothing arrived during this poll.
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
@@ -180,7 +180,7 @@ impl UnreadBody {
         self.inbox.kept.sub(bytes);
     }
 
-    /// Records that the body has no more unread bytes, or was abandoned.
+    /// Records that the body has no more unread bytes, because it was read or abandoned.
     pub(crate) fn is_through(&self) {
         if !self.unread.replace(false) {
             return;

@@ -31,11 +31,11 @@ struct State {
     entries: Replaceable<Entry>,
 }
 
-/// Waiting requests of one key, as numbers of entries.
+/// Waiting requests of one key. Each is represented by the number of its entry.
 #[derive(Debug, Default)]
 struct KeyQueue {
     turns: Turns<u64>,
-    /// Limit of the key, as the request that came last read it.
+    /// Maximum concurrent requests of the key, from the policy version of the newest request.
     limit: u64,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Place<'q> {
     granted: oneshot::Receiver<Grant>,
 }
 
-/// Result of [`PermitQueue::enter`].
+/// Result of requesting a permit with [`PermitQueue::enter`].
 pub(crate) enum Entered<'q> {
     /// A permit was free.
     Permit(Grant),
@@ -295,7 +295,7 @@ mod tests {
         let mut crowd: Vec<_> = (0..3).map(|_| all.waits(&wait(1, 1, many))).collect();
         let mut late = all.waits(&wait(1, 1, other));
         assert_eq!(all.queue.waiting(), 4);
-        // A request that asks while others wait does not overtake them.
+        // A request that arrives while others wait does not overtake them.
         assert!(all.leases.take(1 << 40, 1).is_none());
         drop(held);
         assert!(all.leases.take(1 << 40, 1).is_none());
@@ -304,7 +304,7 @@ mod tests {
         drop(first);
         let (second, _) = granted(&mut late).unwrap();
         assert!(crowd.iter_mut().all(|place| granted(place).is_none()));
-        // A request that leaves the queue gets no permit.
+        // A request that has left the queue gets no permit.
         crowd.remove(1);
         assert_eq!(all.queue.waiting(), 1);
         drop(second);
@@ -371,7 +371,8 @@ mod tests {
         let held = all.permit(&wait(2, 1, [198, 51, 100, 1]));
         let flood = (1..WAITING_MAX).map(|_| all.waits(&wait(1, 1, [198, 51, 100, 1])));
         let _flood: Vec<_> = flood.collect();
-        // The newest one of the flood waits for the permit that the newcomer asks for.
+        // The newest request of the flood waits for the same permit as the new request, which
+        // replaces it.
         let mut only = all.waits(&wait(2, 1, [198, 51, 100, 1]));
         let mut newcomer = all.waits(&wait(2, 1, [203, 0, 113, 1]));
         let replaced = only.granted.try_recv();

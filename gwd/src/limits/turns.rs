@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use policy::network::{LEVELS, Network, Networks};
 
-/// Entries of client addresses, in turns by network.
+/// Queue of entries of client addresses, in which networks take turns.
 #[derive(Debug)]
 pub(crate) struct Turns<T>(Level<Level<Level<VecDeque<T>>>>);
 

@@ -46,7 +46,8 @@ const DESCRIPTORS_MAX: usize = 128;
 /// Maximum length of one message of a handover, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Message from the old process to the new one. Each variant says which descriptors are attached.
+/// Message from the old process to the new one. Its variant determines which descriptors are
+/// attached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
@@ -64,7 +65,7 @@ enum Message {
     End,
 }
 
-/// Resources that the old process hands over.
+/// Sockets and lock that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
     /// For each listener: name, configured address, actual address, and sockets.
@@ -73,7 +74,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
 }
 
-/// Resources that the new process received.
+/// Sockets and lock that the new process received.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) listeners: Vec<InheritedSockets>,

@@ -28,7 +28,7 @@ pub(crate) struct Loads(Arc<[Load]>);
 #[repr(align(128))]
 struct Load(AtomicU64);
 
-/// Amount added to the load of a worker; subtracted when this value is dropped.
+/// Guard for an amount that is added to the load of a worker until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     loads: Loads,

@@ -23,10 +23,10 @@ pub(crate) trait Unsent {
     /// Maximum length of a body that the mirror gets (`max_body`), in bytes.
     fn max_body_bytes(&self) -> u64;
 
-    /// Sends the copy with this body.
+    /// Sends the copy to its mirror, with this body.
     fn send(self: Box<Self>, body: CopiedBody);
 
-    /// Records that the copy is not sent. `outcome`: label in the metrics.
+    /// Drops the copy without sending it. `outcome`: label in the metrics.
     fn give_up(self: Box<Self>, outcome: &'static str);
 }
 

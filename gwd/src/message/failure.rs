@@ -71,7 +71,7 @@ pub(crate) enum Kind {
     ClientGone,
 }
 
-/// Failure of an exchange, with its cause.
+/// Failure of an exchange: its kind, and its cause for logs.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
@@ -134,7 +134,8 @@ impl Kind {
         Self::ClientBody
     }
 
-    /// Description of the failure for the response, the log and the metrics (semantics.md §3).
+    /// Public description of this kind of failure: status, reason and texts for the response, the
+    /// log and the metrics (semantics.md §3).
     pub(crate) const fn info(self) -> FailureInfo {
         let (status, reason, proxy_error, title, blame) = match self {
             Self::NoTarget => (

@@ -45,7 +45,7 @@ pub(crate) trait Http1Connection {
     /// True if the body of a request has no more frames.
     fn is_end_stream(&self, number: u64) -> bool;
 
-    /// True if bytes after the head have already arrived.
+    /// True if bytes of the body have already arrived, after those of the head.
     fn has_begun(&self) -> bool;
 
     /// Number of remaining bytes, if known.

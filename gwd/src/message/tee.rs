@@ -19,7 +19,7 @@ use crate::limits::buffered::Buffered;
 use crate::message::copies::Copies;
 use crate::message::incoming::{Broken, Incoming};
 
-/// Request body with its copy.
+/// Client's request body, with a copy of the bytes that were read so far.
 pub(crate) struct Tee {
     incoming: RefCell<Incoming>,
     kept: RefCell<Vec<u8>>,
@@ -41,7 +41,7 @@ pub(crate) struct Reader {
     offset: usize,
 }
 
-/// Next part of a request body, as a reader returns it.
+/// Part of a request body that a [`Reader`] returns.
 pub(crate) enum Part {
     /// Frame that is read from the client for the first time.
     New(Frame<Bytes>),

@@ -118,13 +118,14 @@ impl Transfer {
         self.phase.get()
     }
 
-    /// Starts a phase, with the first deadline of the phase.
+    /// Starts a phase of the exchange and sets the phase's first deadline.
     pub(crate) fn phase_begins(&self, phase: Phase, until_ms: u64) {
         self.phase.set(phase);
         self.deadline.set(until_ms);
     }
 
-    /// Starts an exchange and resets the state of the previous one.
+    /// Starts an exchange on this connection or stream, and resets the state of the previous
+    /// exchange.
     pub(crate) fn exchange_begins(&self) {
         self.phase.set(Phase::Exchange);
         self.deadline.no_limit();

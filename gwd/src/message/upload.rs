@@ -44,7 +44,7 @@ enum BodySource {
     Kept(Reader),
 }
 
-/// Progress of an upload, shared between the upload and the exchange.
+/// Progress of an upload. The upload updates it; the exchange reads it.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// True once the last byte has been passed to the upstream.
@@ -73,7 +73,7 @@ pub(crate) struct Progress {
     count: RefCell<Option<Rc<dyn UnfinishedUpload>>>,
 }
 
-/// Upload that is counted as unfinished.
+/// Guard of an upload that counts as unfinished.
 pub(crate) trait UnfinishedUpload {
     /// Ends the count, because the last byte was passed on or the upstream has responded.
     fn finished(&self);
@@ -346,7 +346,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Records that further bytes of the body are discarded.
+    /// Records that the rest of the body is discarded and no longer counts as unread.
     fn drop(&mut self) {
         self.transfer.upload.is_through();
     }

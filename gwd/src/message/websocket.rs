@@ -48,7 +48,8 @@ enum Over {
     Http2(OnUpgrade),
 }
 
-/// Value that an upstream's response must have to confirm the WebSocket handshake.
+/// `Sec-WebSocket-Accept` value that an upstream's response must have to confirm the WebSocket
+/// handshake.
 pub(crate) struct Expected {
     accept: HeaderValue,
 }

@@ -108,7 +108,7 @@ impl Values {
                 CircuitState::HalfOpen => 1.0,
                 CircuitState::Open => 2.0,
             };
-            // Policies of two documents may have the same name: show the worse state.
+            // Policies of two API documents may have the same name: show the worse of their states.
             let told = self.circuits.entry(labels.to_vec()).or_default();
             *told = told.max(state);
         }

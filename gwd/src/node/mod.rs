@@ -416,7 +416,7 @@ impl Node {
         }
     }
 
-    /// Frees unused versions, closes addresses named in no resident version, and removes the
+    /// Frees unused versions, closes addresses that no version in memory names, and removes the
     /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
         self.empty_bin();

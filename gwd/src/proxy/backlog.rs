@@ -58,7 +58,7 @@ enum BodyOwner {
     Early(Rc<RefCell<ResponseBody>>),
 }
 
-/// Bytes of a response that h2 has not sent yet.
+/// Piece of a response that counts as buffered until h2 drops it.
 pub(super) struct Piece {
     bytes: Bytes,
     size: usize,

@@ -72,7 +72,7 @@ pub(crate) struct Conn {
     /// True if the connection would no longer be admitted, because the rules for client
     /// certificates or balancers have changed. The current exchange is then its last.
     pub(crate) outdated: Cell<bool>,
-    /// True until the first exchange begins.
+    /// True until the first exchange of the connection begins.
     pub(crate) fresh: Cell<bool>,
     /// Certificates that the connection presents, for the verifiers. Empty until a request needs
     /// them.
@@ -389,7 +389,7 @@ impl Conn {
         }
     }
 
-    /// Counts a rejected chunk-size line as invalid framing.
+    /// Counts, in the metrics, a chunk-size line that was rejected as invalid framing.
     pub(crate) fn chunk_line_refused(&self) {
         self.worker.shard.rejected_early("framing_invalid");
     }

@@ -38,7 +38,7 @@ pub(crate) struct Download {
     pace: Pace,
     /// True if a gRPC status must still be sent.
     owes_status: bool,
-    /// True once the gateway itself has ended the body.
+    /// True once the gateway itself has ended the body early.
     over: bool,
 }
 

@@ -109,7 +109,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Selects the version and the listener for a new exchange.
+    /// Selects the configuration version and the listener for a new exchange.
     ///
     /// # Errors
     /// If the request cannot be served: at a limit of the process, before the first activation, or

@@ -205,7 +205,8 @@ mod tests {
             );
             ending.set(Some(Reason::COMPRESSION_ERROR));
             if cut == 3 {
-                // If the header of a frame is incomplete, h2 has not written its GOAWAY frame yet.
+                // While the header of a frame is incomplete, h2 cannot have written its GOAWAY
+                // frame yet.
                 assert!(
                     Pin::new(&mut io)
                         .poll_write(&mut cx, &sent[cut..9])

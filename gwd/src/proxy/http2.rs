@@ -198,7 +198,7 @@ impl Windows {
     }
 }
 
-/// Monitor of the conditions under which the gateway ends the connection.
+/// Monitor that decides when the gateway ends the connection.
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
@@ -230,7 +230,7 @@ struct Streams {
     newcomer: RefCell<Option<Rc<Stream>>>,
 }
 
-/// Open stream; counted until this value is dropped.
+/// Guard that counts an open stream until it is dropped.
 struct Open(Rc<Streams>);
 
 impl<'c> Watch<'c> {

@@ -68,7 +68,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins a record. The record stays on the heap, so that passing it on copies only a pointer.
+    /// Begins the record of an exchange. The record is on the heap, so that passing it on copies
+    /// only a pointer.
     pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
         let worker = &stream.worker;
         let method = method_index(request.method());
@@ -151,7 +152,7 @@ impl Record {
         self.started_ns
     }
 
-    /// New request id.
+    /// Generates a new request id.
     pub(crate) fn new_request_id(&self) -> HeaderValue {
         self.stream.worker.random.request_id(self.unix_ms())
     }
@@ -387,14 +388,15 @@ impl Record {
         transfer.phase_begins(Phase::Body, until_ms);
     }
 
-    /// Ends the record. Further calls do nothing.
+    /// Ends the record: updates the metrics and writes the access log line. Further calls do
+    /// nothing.
     pub(crate) fn finish(&mut self) {
         if !self.ended {
             self.finish_at(self.now_ns());
         }
     }
 
-    /// Like [`Self::finish`], at a known time.
+    /// Like [`Self::finish`], for an exchange that ended at `now_ns`, in nanoseconds of the clock.
     pub(crate) fn finish_at(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -493,7 +495,7 @@ impl Record {
         }
     }
 
-    /// True if the response began this long ago.
+    /// True if at least `min_ms` have passed since the response head was complete.
     pub(crate) fn has_lasted(&self, min_ms: u64) -> bool {
         self.now_ns().saturating_sub(self.head_ns) >= min_ms * 1_000_000
     }
