@@ -260,7 +260,7 @@ impl std::fmt::Display for Target {
 }
 
 impl Trouble {
-    /// Error for a target that is not on this node.
+    /// Error for a bundle that is not on this node.
     fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {
             status,

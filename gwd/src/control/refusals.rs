@@ -66,7 +66,7 @@ impl Refusals {
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
-    /// True if this bundle must not be tried now: its next attempt is later, or its refusal is
+    /// True if the bundle must not be activated now: its next attempt is later, or its refusal is
     /// permanent.
     pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
         let entry = self.0.get(bundle);

@@ -128,7 +128,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
     lead.answered(Some(&Answer::Fetched));
 }
 
-/// Data of a fetch in progress.
+/// Resources and deadline of a fetch in progress.
 struct Fetch<'a> {
     worker: &'a Worker,
     view: &'a View,

@@ -15,7 +15,8 @@ use crate::proxy::response_state::ResponseState;
 use crate::proxy::tunnel::Agreed;
 use crate::runtime::deadlines::LimitOf;
 
-/// Time without activity after which an HTTP/1 connection is parked: 500ms (data-plane.md §2).
+/// Time without activity after which an HTTP/1 connection is parked, that is, releases its buffers:
+/// 500ms (data-plane.md §2).
 const PARK_MS: u64 = 500;
 /// Like [`PARK_MS`], but while memory is scarce: 20ms.
 const PARK_WANTED_MS: u64 = 20;
@@ -86,8 +87,8 @@ impl Stream {
         self.response.exchange_begins();
     }
 
-    /// Sets the deadline for parking again: the bytes that woke the connection may not begin a
-    /// request.
+    /// Restarts the time after which the connection is parked, because the bytes that woke it may
+    /// not begin a request.
     pub(crate) fn watch_quiet(&self) {
         let park_ms = self.worker.clock.now_ms() + self.park_ms();
         let until_ms = park_ms.min(self.idle_until_ms.get());

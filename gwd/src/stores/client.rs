@@ -116,7 +116,7 @@ impl Client {
         (Arc::new(client), calls)
     }
 
-    /// Notes the time of a count request.
+    /// Records the time of a count request.
     pub(super) fn used(&self, now_ms: u64) {
         self.asked_ms.store(now_ms, Ordering::Relaxed);
     }
@@ -147,7 +147,7 @@ impl Client {
         self.lost.notify_one();
     }
 
-    /// Marks the server of a counter as suspect after a late answer.
+    /// Marks the server that has the counter as suspect, because its answer was late.
     pub(crate) fn suspect(&self, count: &Count) {
         if let Some(link) = self.routes().link(&count.name()) {
             link.suspect();

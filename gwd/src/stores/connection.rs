@@ -122,7 +122,7 @@ mod tests {
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let served = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // The client's first bytes: it has connected.
+            // The first bytes show that the client has connected.
             let _read = stream.read(&mut [0; 1 << 12]).unwrap();
             let mut sent = stream.write(reply.as_bytes()).unwrap_or(0);
             // Ends when the client closes the connection.
@@ -155,7 +155,7 @@ mod tests {
                 };
                 assert!(asked.await.is_err(), "{reply:?}");
             });
-            // The buffers of both sockets hold a few megabytes.
+            // The buffers of both sockets take a few megabytes without the client reading them.
             let sent = served.join().unwrap();
             assert!(sent < 64 << 20, "{reply:?}: {sent} bytes");
         }

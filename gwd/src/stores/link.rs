@@ -52,7 +52,7 @@ pub(super) struct Link {
     is_doubted: AtomicBool,
     /// True after [`Link::close`].
     is_closed: AtomicBool,
-    /// Wakes the task of the connection after a change of the state, or after a close.
+    /// Wakes the connection's task after a change of `state`, or after [`Link::close`].
     failed: Notify,
 }
 
@@ -85,7 +85,7 @@ pub(crate) enum NoAnswer {
     Failed,
 }
 
-/// Result of [`Caller::redirect`].
+/// Future of [`Caller::redirect`].
 pub(super) type Redirected<'c> = Pin<Box<dyn Future<Output = Result<(), NoAnswer>> + 'c>>;
 
 /// Functions of a store's client that its links call.
@@ -99,11 +99,12 @@ pub(super) trait Caller: Send + Sync {
     /// Passes the answer of the store to the lease of a counter.
     fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: Wanted, granted: Granted);
 
-    /// Ends the wait of the requests for the lease of a counter: its call has no answer.
+    /// Ends the wait of the requests for a counter's lease, because the call to the store got no
+    /// answer.
     fn fail_lease(&self, id: &CounterId);
 }
 
-/// Call to a store, with the place to which the store's answer is delivered.
+/// Call to a store, with the receiver of the store's answer.
 pub(super) struct Question {
     pub(super) client: Arc<dyn Caller>,
     pub(super) call: Call,
@@ -115,7 +116,7 @@ pub(super) struct Question {
     pub(super) redirects: u8,
 }
 
-/// Place to which the answer of a store is delivered.
+/// Receiver of a store's answer.
 pub(super) enum Answer {
     /// The request that waits for the answer. If the channel is closed, the answer is dropped.
     One(oneshot::Sender<Admission>),

@@ -17,7 +17,7 @@ const VALUES_MAX: u64 = 1_024;
 /// Maximum number of bytes of a length with its type.
 const LENGTH_BYTES_MAX: usize = 24;
 
-/// Stream of a store whose replies are bounded.
+/// I/O of a connection to a store. Reading fails if a reply exceeds the bounds.
 pub(super) struct Bounded<S> {
     stream: S,
     replies: Replies,
@@ -69,22 +69,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 /// Position in a sequence of replies.
 #[derive(Debug, Default)]
 struct Replies {
-    /// Bytes of the current reply.
+    /// Number of bytes of the current reply so far.
     bytes: u64,
-    /// Values that the current reply still has. 0 between two replies.
+    /// Number of values that are still missing in the current reply. 0 between two replies.
     values: u64,
-    /// Bytes of the current string that follow, its line end included. 0 in a line.
+    /// Number of bytes that are still missing in the current string, its line end included. 0
+    /// outside a string.
     string: u64,
     /// First bytes of the current line.
     line: Vec<u8>,
 }
 
 impl Replies {
-    /// Follows the replies through these bytes.
+    /// Updates the position in the replies for received bytes.
     ///
     /// # Errors
-    /// A reply is longer than [`REPLY_BYTES_MAX`], has a list of more than [`VALUES_MAX`] values, or
-    /// a length that is not a number.
+    /// A reply is longer than [`REPLY_BYTES_MAX`], has a list of more than [`VALUES_MAX`] values,
+    /// or a length that is not a number.
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let [first, rest @ ..] = bytes {
             if self.values == 0 {
@@ -233,7 +234,7 @@ mod tests {
         ] {
             assert_eq!(read(reply.as_bytes()), Err(why.to_owned()), "{reply:.40?}");
         }
-        // Lines are replies of their own, however many there are.
+        // Each line is a separate reply, so that many lines do not exceed the limit of one reply.
         assert_eq!(read(long.as_bytes()), Ok(0));
     }
 }

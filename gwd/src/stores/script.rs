@@ -22,7 +22,7 @@ const TEST: Tokens = Tokens {
 /// Call of the script.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    /// Test that the store counts and writes, with this key.
+    /// Test call, which counts and writes under this key.
     Test(Box<str>),
     /// Count request.
     Count(Count),

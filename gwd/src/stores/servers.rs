@@ -3,7 +3,7 @@
 /// Port of a sentinel whose URL names none.
 const SENTINEL_PORT: &str = ":26379";
 
-/// URL of a store, in parts.
+/// Parsed URL of a store that names one or more servers.
 pub(super) struct Url {
     scheme: String,
     /// User and password, as `USER:PASSWORD`. `None`: the URL has none.

@@ -49,7 +49,7 @@ pub(super) struct Call<'a, 's> {
     pub(super) is_exclusive: bool,
 }
 
-/// Idle connections that may be used.
+/// Idle connections that an attempt may use.
 #[derive(Clone, Copy)]
 enum Reuse {
     /// Any idle connection, because the request can be sent again.
@@ -202,7 +202,8 @@ impl<'s> Call<'_, 's> {
         permit.map(Some).map_err(circuit_open)
     }
 
-    /// Settings of the circuit breaker of each target. `None` if targets have no breakers.
+    /// Settings of the circuit breakers that belong to single targets. `None` if targets have no
+    /// breakers.
     fn breaker_settings(&self) -> Option<&'s circuit_breaker::Checked> {
         let settings = self.out.upstream.circuit_breaker.as_ref();
         settings.filter(|settings| settings.scope == Scope::Target)

@@ -68,13 +68,15 @@ impl ConnectionShares {
         }
     }
 
-    /// Charges a worn connection to the client whose cancelled exchange wore it out.
+    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// cancelled the last of these exchanges.
     pub(crate) fn charge_worn(self: &Arc<Self>, client: IpAddr) -> ConnectionCharge {
         ConnectionCharge::new(self, Holding::Worn, client)
     }
 
-    /// Charges an exchange that has a connection for itself to its client. `open` of at most
-    /// `connections_max` connections are open. `None` while less than half of them are open, or if the limit is less than [`SHARED_FROM`].
+    /// Counts the connection that only one exchange may use for the client of this exchange. `open`
+    /// of at most `connections_max` connections are open. `None` while less than half of them are
+    /// open, or if the limit is less than [`SHARED_FROM`].
     ///
     /// # Errors
     /// If the client has used up its share, while three quarters of the connections are open.

@@ -267,7 +267,7 @@ impl Connections {
 // === impl Waiter ===
 
 impl Waiter {
-    /// Stores a grant for the waiter and wakes it.
+    /// Stores a grant for the waiter and wakes the waiter's task.
     pub(crate) fn tell(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);

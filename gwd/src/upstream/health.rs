@@ -39,7 +39,7 @@ pub(crate) struct Checks {
     against: AtomicU32,
     /// Time at which the host became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Number of passed checks, and of failed checks.
+    /// Total number of passed checks. `failed`: of failed checks.
     pub(crate) passed: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Reason why the last check failed, or `None` if it passed.
@@ -80,7 +80,7 @@ struct Running {
     task: AbortHandle,
 }
 
-/// Key of a check: state of the upstream, and name of the host.
+/// Key of a check: state id of the upstream, and name of the host.
 type Key = (StateId, Box<str>);
 
 // === impl Checks ===

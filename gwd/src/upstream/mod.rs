@@ -123,7 +123,7 @@ impl Service {
         }
     }
 
-    /// True if the upstream's host set has not been replaced.
+    /// True if the upstream's host set has not been replaced since this service was created.
     pub(crate) fn is_now(&self) -> bool {
         self.common.is_now(&self.set)
     }

@@ -95,7 +95,8 @@ pub(crate) struct Pool {
     /// protocol carries one request, because the header names its client.
     pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
-    /// Round of the TLS connector to which the connections of the pool belong.
+    /// Round of the TLS connector, which each replacement of certificates increments. Connections
+    /// of earlier rounds get no new requests.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
     /// Connections that returned from an exchange and are each reserved for a waiter.
@@ -129,7 +130,7 @@ struct Shared {
 
 struct Idle {
     transport: Transport,
-    /// Round of the TLS connector that opened the connection.
+    /// Round of the TLS connector with which the connection was opened (see [`Pool::round`]).
     round: u64,
     since_ms: u64,
 }
@@ -144,7 +145,7 @@ pub(crate) struct Lease {
     /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     pool: Rc<Pool>,
-    /// Round of the TLS connector that opened the connection.
+    /// Round of the TLS connector with which the connection was opened (see [`Pool::round`]).
     round: u64,
     /// True if the connection was handed over directly from another request.
     handed_on: bool,

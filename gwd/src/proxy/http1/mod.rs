@@ -40,7 +40,8 @@ enum End {
     Over,
     /// The input is not a valid request, or its head did not arrive in time.
     Refused(&'static Reject),
-    /// The connection is idle and is parked.
+    /// The connection has been idle for a while: its buffers are released until bytes arrive (it is
+    /// parked).
     Quiet,
     /// The client accepts no data.
     Stalled,
@@ -205,7 +206,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     linger(stream, &stream.transfer.deadline, io).await;
 }
 
-/// Counts a connection as parked until this value is dropped.
+/// Counts an idle connection without buffers as parked, until this value is dropped.
 struct ParkedCount<'s>(&'s ListenSocket);
 
 impl<'s> ParkedCount<'s> {

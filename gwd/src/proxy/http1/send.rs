@@ -19,7 +19,7 @@ use crate::proxy::download::ResponseBody;
 /// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
-/// Space to reserve for a response head; enough for most.
+/// Number of bytes to reserve for a response head, enough for most heads.
 const HEAD_USUAL: usize = 512;
 
 /// Properties of a request that determine the form of its response.

@@ -18,7 +18,7 @@ use crate::message::body::RequestBody;
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
 
-/// Space to reserve for a request head; enough for most.
+/// Number of bytes to reserve for a request head, enough for most heads.
 const HEAD_USUAL: usize = 512;
 
 /// Request that is being sent.
@@ -94,7 +94,7 @@ impl Sending {
         (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
     }
 
-    /// Releases the buffers, except a small one for the next request.
+    /// Releases the buffers, but keeps a small output buffer for the next request.
     pub(super) fn rest(&mut self) {
         if self.out.capacity() > HEAD_USUAL {
             self.out = Vec::new();

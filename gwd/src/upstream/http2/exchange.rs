@@ -38,8 +38,8 @@ impl Exchange {
         Self::new(Rc::clone(&self.state), self.client)
     }
 
-    /// Counts an exchange that ends before its response is complete. The connection is worn after
-    /// [`RESETS_MAX`] of them.
+    /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] of them
+    /// the connection is worn: it gets no new exchanges.
     pub(super) fn count_cancelled(&self) {
         let resets = &self.state.resets;
         resets.set(resets.get() + 1);

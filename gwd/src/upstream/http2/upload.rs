@@ -150,8 +150,8 @@ impl Upload {
         }
     }
 
-    /// Resets the stream of a body that is not complete. The connection is then worn: servers end a
-    /// connection on which many uploads are reset, with all its exchanges.
+    /// Resets the stream of a body that is not complete. The connection is then worn and gets no
+    /// new exchanges, because servers end a connection on which many uploads are reset.
     fn cancel(&mut self) {
         self.connection.wear_out(self.client);
         self.stream.send_reset(Reason::CANCEL);

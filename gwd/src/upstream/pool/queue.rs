@@ -38,7 +38,7 @@ pub(crate) enum Acquired {
     Kept(Lease),
 }
 
-/// Entry in the queue for a connection. Dropping it leaves the queue.
+/// Entry of a request in the queue for a connection. Dropping this value removes the entry.
 struct Queued<'p> {
     pool: &'p Pool,
     waiter: Arc<Waiter>,

@@ -113,7 +113,8 @@ impl Room {
         }
     }
 
-    /// Charges a worn connection of the pool to the client that wore it out.
+    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// cancelled the last of these exchanges.
     pub(crate) fn charge_worn(&self, client: IpAddr) -> ConnectionCharge {
         self.upstream.connection_shares.charge_worn(client)
     }
