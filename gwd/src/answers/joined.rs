@@ -322,9 +322,9 @@ mod tests {
         let mut waiting = Box::pin(second.turn());
         assert!(poll(&mut waiting).is_none());
         lead.answered(Some(&Answer::Outage(Outage::Failed)));
-        let told = poll(&mut waiting).unwrap();
+        let turn = poll(&mut waiting).unwrap();
         assert!(matches!(
-            told,
+            turn,
             Turn::Answered(Answer::Outage(Outage::Failed))
         ));
     }

@@ -15,8 +15,8 @@ impl Control {
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
-            let stands = self.banned(&hold.to).is_none();
-            stands && (hold.sticky || hold.from == accepted.bundle())
+            let is_usable = self.banned(&hold.to).is_none();
+            is_usable && (hold.sticky || hold.from == accepted.bundle())
         })
     }
 

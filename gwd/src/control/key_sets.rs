@@ -142,9 +142,9 @@ fn text(source: &Remote, set: &Bytes, fetched_s: u64) -> Vec<u8> {
 fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     let mut rest = Bytes::from(bytes);
     let first = line(&mut rest).unwrap_or_default();
-    let said = first.strip_prefix(FORM).map(str::trim);
-    let said = said.ok_or("its format is unknown")?;
-    if Digest::of(&rest).to_string() != said {
+    let digest = first.strip_prefix(FORM).map(str::trim);
+    let digest = digest.ok_or("its format is unknown")?;
+    if Digest::of(&rest).to_string() != digest {
         return Err("its digest does not match".to_owned());
     }
     let fetched_s: u64 = line(&mut rest)

@@ -525,13 +525,13 @@ impl Control {
         let keys: Vec<&TrustedKey> = self.trust.keys().iter().filter(of_channel).collect();
         let soon = now.plus_s(KEY_ENDS_SOON_S);
         let ends = keys.iter().any(|key| key.not_after <= soon);
-        let told = keys.iter().map(|key| {
+        let expiries = keys.iter().map(|key| {
             let id = key.id.to_string();
             let short = id.get(..12).unwrap_or_default().to_owned();
             ((key.owner.clone(), short), key.not_after.unix_s())
         });
-        let told = told.collect();
-        self.node.registry.bundles().signing_keys = told;
+        let expiries = expiries.collect();
+        self.node.registry.bundles().signing_keys = expiries;
         self.alarm("signing-key-ends", ends);
     }
 

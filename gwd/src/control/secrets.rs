@@ -463,8 +463,8 @@ mod tests {
         std::fs::write(root.join("large"), vec![b'x'; (64 << 10) + 1]).unwrap();
         let secrets = Registry::new(root.clone(), String::new());
         for name in ["pipe", "large", ""] {
-            let said = reason(&secrets, &file(&root.join(name)));
-            assert_eq!(said, "secret-not-allowed", "{name}");
+            let why = reason(&secrets, &file(&root.join(name)));
+            assert_eq!(why, "secret-not-allowed", "{name}");
         }
     }
 

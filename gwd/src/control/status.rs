@@ -143,7 +143,7 @@ impl Control {
         let states = self.node.shared.stores.states().into_iter();
         let mut states: Vec<_> = states.collect();
         states.sort_by(|a, b| a.name.cmp(&b.name));
-        let told = states.iter().map(|state| {
+        let values = states.iter().map(|state| {
             json!({
                 "name": &*state.name,
                 "up": state.is_up,
@@ -151,7 +151,7 @@ impl Control {
                 "leases": state.leases,
             })
         });
-        told.collect()
+        values.collect()
     }
 
     /// Key sets that the verifiers of the running version fetch.

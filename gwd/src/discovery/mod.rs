@@ -362,12 +362,12 @@ impl Asker {
         }
     }
 
-    async fn keep_asking(&self, source: &Arc<Source>, asked: DnsQuery<'_>) {
+    async fn keep_asking(&self, source: &Arc<Source>, query: DnsQuery<'_>) {
         let random = Random::new();
         loop {
             let answer = {
                 let _slot = self.slots.acquire().await;
-                self.dns.ask(asked).await
+                self.dns.ask(query).await
             };
             let Some(discovery) = self.discovery.upgrade() else {
                 return;

@@ -108,7 +108,7 @@ pub(crate) async fn answer<'s>(
         let body_max = cx.body_limits.request;
         let mut permit = None;
         let answered = {
-            let asked = pin!(async {
+            let answering = pin!(async {
                 Ok(match &**effect {
                     Effect::Http(call) => http::ask(&asking, call, client).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
@@ -126,7 +126,7 @@ pub(crate) async fn answer<'s>(
                     },
                 })
             });
-            within_limit(asking.deadline, asked).await
+            within_limit(asking.deadline, answering).await
         };
         let Ok(answer) = answered else {
             break;

@@ -27,10 +27,10 @@ impl Waiting {
     /// Adds an entry to the queue of a client address, unless `place` is already in it. An IPv6
     /// address shares the queue of its /64 network.
     pub(crate) fn queue(&self, client: IpAddr, place: &mut Option<Rc<Place>>, waker: &Waker) {
-        let stands = place
+        let is_queued = place
             .as_ref()
             .is_some_and(|place| !place.called.get() && place.waker.will_wake(waker));
-        if stands {
+        if is_queued {
             return;
         }
         let new = Rc::new(Place {

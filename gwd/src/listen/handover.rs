@@ -123,12 +123,12 @@ fn asks(mut stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid();
     let peer = rustix::net::sockopt::socket_peercred(stream);
     let known = peer.is_ok_and(|peer| peer.uid == ours || peer.uid.is_root());
-    let mut said = [0; ASK.len()];
+    let mut request = [0; ASK.len()];
     known
         && stream.set_read_timeout(Some(PROMPT)).is_ok()
         && stream.set_write_timeout(Some(PROMPT)).is_ok()
-        && stream.read_exact(&mut said).is_ok()
-        && &said == ASK
+        && stream.read_exact(&mut request).is_ok()
+        && &request == ASK
 }
 
 /// Hands everything over and waits until the new process accepts connections.
@@ -153,9 +153,9 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
     send(stream, &Message::State, &[offer.lock])?;
     send(stream, &Message::End, &[])?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut said = [0; READY.len()];
-    stream.read_exact(&mut said)?;
-    if &said != READY {
+    let mut reply = [0; READY.len()];
+    stream.read_exact(&mut reply)?;
+    if &reply != READY {
         return Err(io::Error::other("unexpected message"));
     }
     Ok(())

@@ -109,8 +109,8 @@ impl Values {
                 CircuitState::Open => 2.0,
             };
             // Policies of two API documents may have the same name: show the worse of their states.
-            let told = self.circuits.entry(labels.to_vec()).or_default();
-            *told = told.max(state);
+            let worst = self.circuits.entry(labels.to_vec()).or_default();
+            *worst = worst.max(state);
         }
     }
 

@@ -88,12 +88,12 @@ impl Download {
             self.record.stream().worker.wake_after(0);
         }
         if self.record.stream().response.past_deadline.get()
-            && let Some(told) = self.owed(grpc::too_late)
+            && let Some(last) = self.owed(grpc::too_late)
         {
             self.lease = None;
             self.record.failed(&Failure::new(Kind::DeadlineExceeded));
             self.record.finish();
-            return Poll::Ready(Some(Ok(told)));
+            return Poll::Ready(Some(Ok(last)));
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let silent = &self.record.stream().transfer.upstream_silent;
@@ -134,9 +134,9 @@ impl Download {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                let told = self.owed(grpc::ended_without);
+                let last = self.owed(grpc::ended_without);
                 self.end();
-                Poll::Ready(told.map(Ok))
+                Poll::Ready(last.map(Ok))
             }
             Poll::Ready(Some(Err(error))) => self.breaks_off(error, cx),
         }
@@ -212,11 +212,11 @@ impl Download {
     #[cold]
     fn credential_ended(&mut self) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
-        let told = self.owed(grpc::unauthenticated);
+        let last = self.owed(grpc::unauthenticated);
         self.over = true;
         self.record.credential_expired();
         self.record.finish();
-        told.ok_or(CallError::Expired)
+        last.ok_or(CallError::Expired)
     }
 
     /// Ends the body because the client's certificate has expired or new rules refuse it, as if a
@@ -224,14 +224,14 @@ impl Download {
     #[cold]
     fn certificate_lapsed(&mut self, lapse: Lapse) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
-        let told = self.owed(grpc::unauthenticated);
+        let last = self.owed(grpc::unauthenticated);
         self.over = true;
         match lapse {
             Lapse::Expired => self.record.credential_expired(),
             Lapse::Refused => self.record.credential_revoked(),
         }
         self.record.finish();
-        told.ok_or(CallError::Expired)
+        last.ok_or(CallError::Expired)
     }
 
     #[cold]

@@ -268,12 +268,12 @@ fn still_admitted(
         (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener, now_s)),
         (Some(_), None) | (None, Some(_)) => (false, StillAdmitted::Unchanged),
     };
-    let told = match (stream.balancer, &listener.proxy_protocol) {
+    let same_sender = match (stream.balancer, &listener.proxy_protocol) {
         (None, None) => true,
         (Some(balancer), Some(header)) => header.believes(balancer),
         (Some(_), None) | (None, Some(_)) => false,
     };
-    let is_same = same_tls && told;
+    let is_same = same_tls && same_sender;
     if is_same && admission == StillAdmitted::Unchanged {
         return true;
     }

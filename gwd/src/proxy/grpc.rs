@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_timeout_has_a_unit_and_eight_digits_at_most() {
-        let told = |value| timeout_ms(&fields("grpc-timeout", value));
+        let parsed = |value| timeout_ms(&fields("grpc-timeout", value));
         let cases = [
             ("1H", 3_600_000),
             ("2M", 120_000),
@@ -262,7 +262,7 @@ mod tests {
             ("99999999H", 359_999_996_400_000),
         ];
         for (value, expected) in cases {
-            assert_eq!(told(value), Some(expected), "{value}");
+            assert_eq!(parsed(value), Some(expected), "{value}");
         }
         for value in [
             "",
@@ -275,7 +275,7 @@ mod tests {
             "1s",
             "+1S",
         ] {
-            assert_eq!(told(value), None, "{value}");
+            assert_eq!(parsed(value), None, "{value}");
         }
     }
 

@@ -296,10 +296,10 @@ impl<'c> Watch<'c> {
         let too_slow = self
             .blocked_until_ms
             .is_some_and(|until_ms| now_ms >= until_ms);
-        let told = self
+        let is_overdue = self
             .told_ms
             .is_some_and(|told_ms| now_ms >= told_ms + GOODBYE_MS);
-        too_slow || !active && told
+        too_slow || !active && is_overdue
     }
 
     /// Time at which the connection must be checked again, in milliseconds of the clock.

@@ -158,12 +158,12 @@ fn write(level: &str, message: &str, fields: Value) {
     let lost = outlet.untold;
     if lost > 0 {
         let fields = json!({"lines": lost, "do": "check who reads the log"});
-        let told = line(
+        let notice = line(
             "warn",
             "lines of this log were dropped: the reader is too slow",
             fields,
         );
-        if !outlet.put(&told) {
+        if !outlet.put(&notice) {
             outlet.drop_one();
             return;
         }

@@ -147,13 +147,13 @@ mod tests {
             LocalSet::new().block_on(&runtime, async {
                 let config = AsyncConnectionConfig::new()
                     .set_response_timeout(Some(Duration::from_secs(60)));
-                let asked = async {
+                let ping = async {
                     let mut one = Connection::open(&url, config).await?;
                     redis::cmd("PING")
                         .query_async::<String>(&mut one.commands)
                         .await
                 };
-                assert!(asked.await.is_err(), "{reply:?}");
+                assert!(ping.await.is_err(), "{reply:?}");
             });
             // The buffers of both sockets take a few megabytes without the client reading them.
             let sent = served.join().unwrap();

@@ -386,8 +386,8 @@ impl Question {
             let _gone = ended.send(());
             return;
         }
-        let asked = self.call.run(&mut connection, &sha, self.slot);
-        match timeout_at(self.until, asked).await {
+        let answered = self.call.run(&mut connection, &sha, self.slot);
+        match timeout_at(self.until, answered).await {
             Ok(Ok(granted)) => {
                 link.is_doubted.store(false, Ordering::Release);
                 match self.answer {

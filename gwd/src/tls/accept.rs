@@ -253,9 +253,9 @@ async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
             Ok(Some(accepted)) => return Ok((accepted, stream)),
             Ok(None) => {}
             Err((error, mut alert)) => {
-                let mut told = Vec::new();
-                let _whole = alert.write_all(&mut told);
-                return Err(Failed::telling(&error, &told, stream).await);
+                let mut alert_bytes = Vec::new();
+                let _whole = alert.write_all(&mut alert_bytes);
+                return Err(Failed::telling(&error, &alert_bytes, stream).await);
             }
         }
         if stream.readable().await.is_err() {
@@ -281,9 +281,9 @@ async fn signed_elsewhere(
     let answered = compute.run(move || match hello.into_connection(config) {
         Ok(connection) => Ok(connection),
         Err((error, mut alert)) => {
-            let mut told = Vec::new();
-            let _whole = alert.write_all(&mut told);
-            Err((error, told))
+            let mut alert_bytes = Vec::new();
+            let _whole = alert.write_all(&mut alert_bytes);
+            Err((error, alert_bytes))
         }
     });
     match answered.await {
@@ -291,7 +291,7 @@ async fn signed_elsewhere(
             // `accept_with` creates a session; replace it with the one that was processed already.
             Ok(acceptor.accept_with(stream, |session| *session = connection))
         }
-        Some(Err((error, told))) => Err(Failed::telling(&error, &told, stream).await),
+        Some(Err((error, alert_bytes))) => Err(Failed::telling(&error, &alert_bytes, stream).await),
         None => Err(Failed {
             outcome: OVERLOADED,
             stream,
@@ -318,8 +318,8 @@ impl Failed {
     }
 
     /// Sends the alert that describes the error to the client.
-    async fn telling(error: &rustls::Error, told: &[u8], mut stream: TcpStream) -> Self {
-        let _gone = stream.write_all(told).await;
+    async fn telling(error: &rustls::Error, alert_bytes: &[u8], mut stream: TcpStream) -> Self {
+        let _gone = stream.write_all(alert_bytes).await;
         Self::because(Some(error), stream)
     }
 }

@@ -181,9 +181,9 @@ impl Check {
                     proxy_protocol: self.proxy_protocol,
                     authority: &authority,
                 };
-                let asked = probe::ask(&self.active, connection);
+                let check = probe::ask(&self.active, connection);
                 let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
-                tokio::time::timeout(limit, asked)
+                tokio::time::timeout(limit, check)
                     .await
                     .unwrap_or_else(late)
             };
@@ -329,20 +329,20 @@ mod tests {
 
     fn verdicts(results: &str) -> String {
         let (checks, times) = (Checks::default(), ActiveTimes::default());
-        let mut said = String::new();
+        let mut shown = String::new();
         for result in results.chars() {
             let result = match result {
                 '+' => Ok(()),
                 _ => Err("no".to_owned()),
             };
             checks.record_result(result, &times, 1);
-            said.push(match checks.verdict() {
+            shown.push(match checks.verdict() {
                 Verdict::Unknown => '?',
                 Verdict::Works => 'w',
                 Verdict::Fails => 'f',
             });
         }
-        said
+        shown
     }
 
     #[test]

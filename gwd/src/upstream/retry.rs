@@ -147,9 +147,9 @@ pub(crate) fn wait_ms(
     chance: u64,
     unix_s: u64,
 ) -> u64 {
-    let asked = headers.filter(|_| retry.respect_retry_after);
-    let asked = asked.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok());
-    if let Some(seconds) = asked.and_then(|text| seconds_until(text, unix_s)) {
+    let retry_after = headers.filter(|_| retry.respect_retry_after);
+    let retry_after = retry_after.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok());
+    if let Some(seconds) = retry_after.and_then(|text| seconds_until(text, unix_s)) {
         return seconds.saturating_mul(1_000).min(RETRY_AFTER_MAX_MS);
     }
     let Times {
@@ -303,10 +303,10 @@ mod tests {
     #[test]
     fn retry_after_counts_where_it_is_asked_for() {
         let mut retry = retry(&[]);
-        let told = answer(503, &[("retry-after", "2")]);
-        assert!(wait_ms(&retry, 1, Some(told.headers()), 0, 0) < 25);
+        let response = answer(503, &[("retry-after", "2")]);
+        assert!(wait_ms(&retry, 1, Some(response.headers()), 0, 0) < 25);
         retry.respect_retry_after = true;
-        assert_eq!(wait_ms(&retry, 1, Some(told.headers()), 0, 0), 2_000);
+        assert_eq!(wait_ms(&retry, 1, Some(response.headers()), 0, 0), 2_000);
         let date = answer(503, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]);
         for (unix_s, wait) in [(784_111_774, 3_000), (784_111_777, 0), (800_000_000, 0)] {
             assert_eq!(wait_ms(&retry, 1, Some(date.headers()), 0, unix_s), wait);

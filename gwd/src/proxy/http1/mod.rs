@@ -148,7 +148,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
             Ok(None) => return End::Over,
             Err(error) => return End::Refused(early::reject(error)),
         };
-        let asked = RequestTraits::of(&head);
+        let traits = RequestTraits::of(&head);
         let response = {
             let mut answer = pin!(answer(Rc::clone(&wire.stream), request(wire, head)));
             poll_fn(|cx| match answer.as_mut().poll(cx) {
@@ -161,7 +161,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
         let Some(response) = response else {
             return End::Over;
         };
-        match send::send(wire, response, &asked).await {
+        match send::send(wire, response, &traits).await {
             Then::Again => {}
             Then::Close => return End::Over,
             Then::Reset => return End::CutShort,

@@ -72,10 +72,10 @@ pub(super) enum Then {
 pub(super) async fn send(
     wire: &Wire,
     response: Response<ResponseBody>,
-    asked: &RequestTraits,
+    traits: &RequestTraits,
 ) -> Then {
     let (parts, body) = response.into_parts();
-    let framing = Framing::of(parts.status, &parts.headers, &body, asked);
+    let framing = Framing::of(parts.status, &parts.headers, &body, traits);
     let closes = parts
         .headers
         .get(CONNECTION)
@@ -86,7 +86,7 @@ pub(super) async fn send(
         ResponseBody::Own(..) => wire.discard(),
         ResponseBody::Download(_) => wire.is_read(),
     };
-    let keeps = asked.keeps_connection
+    let keeps = traits.keeps_connection
         && is_read
         && !closes
         && framing != Framing::UntilClose
@@ -99,7 +99,7 @@ pub(super) async fn send(
             &parts.headers,
             framing,
             keeps,
-            asked,
+            traits,
             &date,
             out,
         );
@@ -107,7 +107,7 @@ pub(super) async fn send(
     wire.stream.worker.spare_maps.keep(parts.headers);
     let mut sending = Sending {
         framing,
-        takes_trailers: asked.takes_trailers,
+        takes_trailers: traits.takes_trailers,
         piece: Bytes::new(),
         ended: matches!(framing, Framing::Bodiless(_)),
         cut: false,
@@ -132,11 +132,11 @@ fn head(
     headers: &HeaderMap,
     framing: Framing,
     keeps: bool,
-    asked: &RequestTraits,
+    traits: &RequestTraits,
     date: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let is_11 = asked.version == Version::HTTP_11;
+    let is_11 = traits.version == Version::HTTP_11;
     out.reserve(HEAD_USUAL);
     out.extend_from_slice(match is_11 {
         true => b"HTTP/1.1 ",
@@ -203,9 +203,9 @@ impl Framing {
         status: StatusCode,
         headers: &HeaderMap,
         body: &ResponseBody,
-        asked: &RequestTraits,
+        traits: &RequestTraits,
     ) -> Self {
-        if is_bodiless(&asked.method, status) {
+        if is_bodiless(&traits.method, status) {
             return Self::Bodiless(match body {
                 ResponseBody::Own(bytes, _)
                     if may_tell_length(status) && !headers.contains_key(CONTENT_LENGTH) =>
@@ -215,10 +215,10 @@ impl Framing {
                 ResponseBody::Own(..) | ResponseBody::Download(_) => None,
             });
         }
-        let told = || headers.get(CONTENT_LENGTH).and_then(length);
-        match body.size_hint().exact().or_else(told) {
+        let declared = || headers.get(CONTENT_LENGTH).and_then(length);
+        match body.size_hint().exact().or_else(declared) {
             Some(length) => Self::Known(length),
-            None if asked.version == Version::HTTP_11 => Self::Chunked,
+            None if traits.version == Version::HTTP_11 => Self::Chunked,
             None => Self::UntilClose,
         }
     }
