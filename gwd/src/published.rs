@@ -52,7 +52,7 @@ pub(crate) struct Loaded {
     /// Metric ids of routes, by API and by index in the API. Versions with the same API share the
     /// ids of its routes.
     pub(crate) route_uids: Box<[Arc<[u32]>]>,
-    /// Metric ids of upstreams, by index.
+    /// Metric ids of upstreams, by index of the upstream.
     pub(crate) upstream_uids: Box<[u32]>,
     /// TLS settings of listeners, by index; `None` for a listener without TLS.
     pub(crate) tls_listeners: Box<[Option<Arc<TlsListener>>]>,
@@ -119,7 +119,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
-    /// Epoch that each worker has acknowledged last.
+    /// Epoch (number of the published version) that each worker has acknowledged last.
     acknowledged: Box<[AtomicU64]>,
     /// Time of each worker's last heartbeat, in milliseconds of the clock.
     beats: Box<[AtomicU64]>,
@@ -168,7 +168,7 @@ impl Shared {
         (Arc::new(shared), thrown)
     }
 
-    /// Epoch of the running version.
+    /// Epoch of the running version, which each publication increments.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -227,7 +227,7 @@ impl Shared {
         self.beats[worker].store(now_ms, Ordering::Relaxed);
     }
 
-    /// True if no worker is stalled.
+    /// True if no worker is stalled, that is, all have sent a heartbeat within [`STALLED_MS`].
     pub(crate) fn lives(&self) -> bool {
         all_move(&self.beats, self.clock.now_ms())
     }

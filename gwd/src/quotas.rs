@@ -84,7 +84,7 @@ impl Keeper {
         })
     }
 
-    /// True if the last write failed.
+    /// True if the last write of the file with the counters failed.
     pub(crate) fn fails(&self) -> bool {
         self.common.fails.load(Ordering::Relaxed)
     }

@@ -118,7 +118,7 @@ fn operation(route: &RouteRef<'_>, host: &str) -> Value {
     })
 }
 
-/// Steps of the chain with their outcomes.
+/// Steps of the policy chain with their outcomes, as JSON.
 fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value> {
     let refused = matches!(decided.verdict, Verdict::Reject(_));
     let asks = matches!(decided.verdict, Verdict::Ask(_));
@@ -169,7 +169,7 @@ fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<
     })
 }
 
-/// Decision about a request, with its status and reason.
+/// Decision about a request, such as `forward` or `reject`, with its status and reason.
 fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value, Value) {
     match &decided.verdict {
         Verdict::Forward => ("forward", Value::Null, Value::Null),

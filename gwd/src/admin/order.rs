@@ -50,7 +50,7 @@ pub(super) struct Question {
     pub(super) peer: Option<String>,
 }
 
-/// Body of requests without parameters.
+/// Body of a command without parameters.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}

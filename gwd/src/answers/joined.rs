@@ -44,7 +44,7 @@ struct Flight {
 
 /// Result of waiting for the answer to a question (a lookup at another service).
 pub(crate) enum Turn {
-    /// Another request got this answer.
+    /// The leader has this answer, which all requests with the question use.
     Answered(Answer),
     /// The request is the leader: it performs the lookup for all requests that wait.
     Leads(Lead),

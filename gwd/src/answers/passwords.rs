@@ -212,7 +212,7 @@ mod tests {
         flooded((0..=u16::MAX).map(within));
         flooded((0..=u16::MAX).map(|number| within(number.rotate_left(8))));
         flooded((0..=u8::MAX).map(|last| IpAddr::from([198, 51, 100, last])));
-        // 8 networks with 32 checks each.
+        // The flood comes from 8 networks, with 32 checks each.
         flooded((0..256u16).map(|number| within(number / 32)));
     }
 

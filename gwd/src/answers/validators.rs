@@ -17,7 +17,7 @@ use crate::runtime::compute::Compute;
 /// Maximum estimated memory of validators that no version uses: 32 MiB.
 const UNUSED_BYTES_MAX: u64 = 32 << 20;
 
-/// Validators of the process.
+/// Validators of operations, for all versions of the process.
 #[derive(Default)]
 pub(crate) struct Validators {
     /// Validators of APIs, by the digest of the API's blob.
@@ -124,7 +124,7 @@ impl ApiValidators {
         done.wait_for(|done| *done).await.is_ok()
     }
 
-    /// Name of the API.
+    /// Name of the API to which the validators belong.
     pub(crate) fn name(&self) -> &str {
         self.part.name()
     }

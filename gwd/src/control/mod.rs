@@ -117,7 +117,7 @@ pub(crate) enum Event {
     Resume { who: String, answer: Answer },
     /// Hands over to another process, which connected with this stream.
     HandOver(UnixStream),
-    /// Stops the process.
+    /// Stops the process with a drain, because `who` has requested it.
     Stop { who: String },
 }
 
@@ -265,7 +265,7 @@ struct CrowdedLimits {
 /// Conditions that were logged already, so that further reads do not log them again.
 #[derive(Debug, Default)]
 struct LoggedTroubles {
-    /// Error of the last read of the store, if it failed.
+    /// Error of the last read of the store, if it failed and was logged.
     store: Option<Refused>,
     /// Reason why the store's newest revocation list was refused. `None`: it was accepted.
     list: Option<Refused>,

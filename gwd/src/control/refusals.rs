@@ -16,7 +16,7 @@ const REFUSED_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
 
-/// Refusal of one bundle.
+/// Reason why a bundle was refused, and time of the next attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) refused: Refused,

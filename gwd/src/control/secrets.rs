@@ -58,7 +58,7 @@ struct Entry {
 #[derive(Debug)]
 struct Ranges {
     cell: Arc<RangesCell>,
-    /// Content of the file.
+    /// Content of the file with the address ranges.
     content: Arc<SecretCell>,
     /// Content from which the ranges of the cell were parsed.
     parsed: Arc<SecretValue>,

@@ -98,7 +98,7 @@ struct SourceState {
     why: Option<Arc<str>>,
 }
 
-/// Effect of a query's answer on the hosts of the source.
+/// Effect of an answer on the source: changed hosts or state, and the time of the next query.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueryEffect {
     /// True if the hosts have changed.

@@ -189,7 +189,8 @@ pub(super) struct To<'a> {
     pub(super) upstream: u32,
     /// Address of the client whose request needs the answer. `None` if the gateway itself needs it.
     pub(super) client: Option<IpAddr>,
-    /// Deadline of the task that sends the request.
+    /// Deadline slot of the task that sends the request; it wakes the task when the deadline
+    /// passes.
     pub(super) deadline: &'a Slot,
     pub(super) ends: Ends,
     /// Time at which the answer must be complete, in milliseconds of the gateway's clock.

@@ -48,9 +48,10 @@ const OWN_MS: u64 = 15_000;
 pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,
-    /// Deadline of the task that serves the request.
+    /// Deadline slot of the task that serves the request; it wakes the task when the deadline
+    /// passes.
     pub(crate) deadline: &'a Slot,
-    /// Transfer of the request's body.
+    /// State that the request's body shares with the response.
     pub(crate) transfer: &'a Rc<Transfer>,
     /// Body of the request.
     pub(crate) body: RefCell<&'a mut Incoming>,

@@ -92,7 +92,7 @@ pub(crate) struct Budget {
     used: AtomicU64,
 }
 
-/// Amount taken from a budget; dropping this value returns it.
+/// Amount taken from a budget. Dropping this value returns the amount.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -344,7 +344,7 @@ impl Memory {
         self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes buffered in the process.
+    /// Number of bytes that buffers of the process hold beyond the estimates.
     pub(crate) fn buffered(&self) -> u64 {
         self.buffered.used()
     }

@@ -16,7 +16,7 @@ const NO_LIMIT: u64 = 1 << 50;
 enum Gauge {
     /// Folder of the control group: its memory use without inactive file pages.
     Group(PathBuf),
-    /// Resident pages of the process.
+    /// Process: its resident memory (pages in RAM).
     Resident,
 }
 

@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use crate::limits::replaceable::Replaceable;
 use crate::limits::turns::Turns;
 
-/// Maximum number of requests of the process that wait.
+/// Maximum number of requests of the process that wait for permits.
 const WAITING_MAX: usize = 4_096;
 
-/// Requests of the process that wait for permits.
+/// Requests of the process that wait for permits of `concurrency` policies.
 #[derive(Debug)]
 pub(crate) struct PermitQueue {
     state: Mutex<State>,
@@ -61,9 +61,9 @@ pub(crate) struct Place<'q> {
 pub(crate) enum Entered<'q> {
     /// A permit was free.
     Permit(Grant),
-    /// The request waits.
+    /// No permit was free: the request waits with this entry.
     Waits(Place<'q>),
-    /// The queue is full.
+    /// The queue is full, and no waiting request may be replaced: refuse the request.
     Full,
 }
 
@@ -79,7 +79,7 @@ impl PermitQueue {
         })
     }
 
-    /// Number of requests that wait.
+    /// Number of requests of the process that wait for permits.
     pub(crate) fn waiting(&self) -> usize {
         self.state().entries.len()
     }

@@ -12,7 +12,7 @@ use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 /// Number of entries of each network that are never replaced by an entry of another network.
 const KEPT_OF_NETWORK: u32 = 1;
-/// Number of counters of networks of each width.
+/// Number of counters for each width of network.
 const COUNTERS: usize = 1 << 14;
 
 /// Entries with a value of type `T`, by entry number. Numbers are assigned in the order of arrival.
@@ -111,7 +111,7 @@ impl<T> Replaceable<T> {
     }
 }
 
-/// Greater count of each width.
+/// For each width of network, the greater of the two counts.
 fn max(one: [u32; LEVELS], other: [u32; LEVELS]) -> [u32; LEVELS] {
     std::array::from_fn(|level| one[level].max(other[level]))
 }

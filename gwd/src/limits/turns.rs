@@ -21,7 +21,7 @@ struct Level<Q> {
     turns: VecDeque<Network>,
 }
 
-/// Queue of one network.
+/// Queue of the entries of one network.
 trait Queue<T>: Default {
     /// Adds an entry. `path` has the networks below this one, from wide to narrow.
     fn push(&mut self, path: &[Network], entry: T);
@@ -42,7 +42,7 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T> Turns<T> {
-    /// Adds an entry of a client.
+    /// Adds an entry of a client address to the queues of its networks.
     pub(crate) fn push(&mut self, client: IpAddr, entry: T) {
         self.0.push(&path(client), entry);
     }

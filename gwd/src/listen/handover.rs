@@ -31,7 +31,7 @@ use crate::listen::inherited::InheritedSockets;
 use crate::listen::unix_socket;
 use crate::runtime::program_log::{Level, event};
 
-/// Name of the socket in the state folder.
+/// Name, in the state folder, of the UNIX socket over which gwd hands over.
 pub(crate) const SOCKET: &str = "handover.sock";
 /// Message with which the new process requests the handover. [`READY`] is its final message, once
 /// it accepts connections.

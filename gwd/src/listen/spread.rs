@@ -18,7 +18,7 @@ const MARGIN_MIN: u64 = 8;
 /// Maximum number of connections that wait in a worker's queue.
 const HANDED_MAX: usize = 1_024;
 
-/// Loads of all workers.
+/// Loads of all workers: 1 for each connection, [`STREAM_WEIGHT`] for each HTTP/2 stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Loads(Arc<[Load]>);
 

@@ -111,7 +111,7 @@ impl std::error::Error for IncompleteUpload {}
 // === impl Gate ===
 
 impl Gate {
-    /// Lets the upload begin.
+    /// Lets the upload begin, because the upstream has sent 100 (Continue).
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Release);
         let waker = self.waker.lock().ok().and_then(|mut waker| waker.take());

@@ -53,7 +53,7 @@ pub(crate) enum Kind {
     ResponseTooLarge,
     /// The response does not match its OpenAPI description.
     ResponseInvalid,
-    /// The response cannot be validated now.
+    /// The response cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,

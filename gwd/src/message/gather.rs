@@ -76,7 +76,7 @@ impl<I> Drain<I> {
         std::mem::take(&mut self.0.borrow_mut().progress)
     }
 
-    /// Number of collected bytes that have not been sent.
+    /// Number of bytes that were collected and not sent yet.
     pub(crate) fn waiting(&self) -> usize {
         let gathering = self.0.borrow();
         gathering.bytes.len() - gathering.written

@@ -100,7 +100,7 @@ impl ClientIo {
             Transport::Tcp(stream) => stream,
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_ref();
-                // The session already has decrypted data.
+                // The TLS session already has decrypted data to read.
                 if !session.wants_read() {
                     return Poll::Ready(());
                 }

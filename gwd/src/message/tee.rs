@@ -34,7 +34,7 @@ pub(crate) struct Tee {
     copies: Option<Rc<Copies>>,
 }
 
-/// Reader of the body for one attempt.
+/// Reader of the request body for one attempt to send it.
 pub(crate) struct Reader {
     tee: Rc<Tee>,
     number: u32,

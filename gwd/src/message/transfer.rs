@@ -24,9 +24,9 @@ pub(crate) const MESSAGE_MS_MIN: u64 = 1_000;
 /// Phase of an exchange, which determines what the deadline means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Between two exchanges.
+    /// The connection is between two exchanges.
     Idle,
-    /// A request head is incomplete.
+    /// A request head has begun to arrive and is incomplete.
     Head,
     /// The exchange is in progress and watches the deadline itself.
     Exchange,
@@ -65,7 +65,7 @@ pub(crate) struct UploadState {
     copies: Cell<Option<Rc<Copies>>>,
     /// Fields that are removed from the trailers. Only set if the request can have trailers.
     withheld: RefCell<Arc<[HeaderName]>>,
-    /// Number of bytes read of the body.
+    /// Number of bytes that were read of the body so far.
     read: Cell<u64>,
     /// Number of bytes, among [`Self::read`], that were read before the upload began and that the
     /// upload reads again.
@@ -249,7 +249,7 @@ impl UploadState {
         self.withheld.replace(Arc::clone(fields));
     }
 
-    /// Removes fields from trailers that may not be forwarded.
+    /// Removes from trailers the fields that may not be forwarded.
     pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
         engine::edge::trailers(trailers, &self.withheld.borrow());
     }
@@ -284,7 +284,7 @@ impl UploadState {
         self.read_early.set(self.read_early.get() + bytes);
     }
 
-    /// Records that the upload reads these counted bytes again.
+    /// Records that the upload reads `bytes` again that were already counted as read early.
     pub(crate) fn reads_again(&self, bytes: u64) {
         self.read_early.set(self.read_early.get() + bytes);
     }

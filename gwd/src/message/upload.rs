@@ -158,7 +158,7 @@ impl Upload {
         self.transfer.endless.get()
     }
 
-    /// Size of the pieces that are passed on.
+    /// Size of the pieces in which the body is sent to the upstream.
     pub(crate) fn sends(&self) -> Sends {
         self.transfer.sends()
     }

@@ -12,7 +12,7 @@ use crate::answers::joined::Size;
 use crate::metrics::families::{Numbers, counters, gauges};
 use crate::published::Shared;
 
-/// Size of a cache or table.
+/// Size of a cache or table: entries, bytes and evictions.
 struct Cache {
     name: &'static str,
     entries: u64,

@@ -131,7 +131,7 @@ impl Registry {
         })
     }
 
-    /// Locks the metrics about bundles.
+    /// Locks the metrics about bundles, for reading or changing them.
     pub(crate) fn bundles(&self) -> std::sync::MutexGuard<'_, Bundles> {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -204,7 +204,7 @@ impl Node {
             .collect()
     }
 
-    /// Parts of snapshots that the versions in memory share.
+    /// Built APIs and shared objects, which the snapshots of all versions in memory share.
     pub fn parts(&mut self) -> &mut Parts {
         &mut self.parts
     }
@@ -585,7 +585,7 @@ impl Node {
             .collect();
     }
 
-    /// Frees the versions that workers have dropped.
+    /// Frees the versions that workers no longer use and have sent to the control thread.
     pub(crate) fn empty_bin(&self) {
         while self.bin.try_recv().is_ok() {}
     }

@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
-    /// Senders to all workers.
+    /// Senders by which this worker hands connections over to the others.
     pub(crate) peers: Peers,
     /// Receiver of connections that other workers have accepted for this worker.
     pub(crate) handed: mpsc::Receiver<TransferredConnection>,

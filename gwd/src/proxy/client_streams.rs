@@ -24,7 +24,7 @@ pub(super) struct ClientStreams {
     /// Bit N: the client has sent more than the head on the stream `newest - 2 * N`, or the head
     /// was reported as refused.
     continued: u64,
-    /// Streams whose body has not ended, in ascending order.
+    /// Ids of the streams whose request body has not ended, in ascending order.
     open: Vec<u32>,
     /// Highest stream that was removed from `open` for lack of space. This stream and lower ones
     /// may be missing in `open`.

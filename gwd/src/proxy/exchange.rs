@@ -175,7 +175,7 @@ impl Version {
     }
 }
 
-/// Checks the head of a request by the rules of the listener.
+/// Checks the head of a request against the limits and rules of the listener.
 fn admit(
     stream: &Stream,
     version: &Version,

@@ -31,7 +31,7 @@ pub(super) struct GoAway<I> {
     /// Part of the error code of a RST_STREAM frame that has been written so far.
     code: u32,
     header: [u8; FRAME_HEADER_BYTES],
-    /// Number of bytes of `header` that were written.
+    /// Number of bytes of the current frame header that were written.
     held: usize,
     /// Remaining bytes of the current payload.
     left: usize,

@@ -36,7 +36,7 @@ use line::Line;
 
 pub(super) use line::{display, number, text};
 
-/// Record of an exchange in progress.
+/// Record of an exchange in progress: everything that its metrics and access log line show.
 pub(crate) struct Record {
     stream: Rc<Stream>,
     started_ns: u64,
@@ -237,7 +237,8 @@ impl Record {
         });
     }
 
-    /// Records that the edge rejected the request head.
+    /// Records that the request head was rejected before routing, because it is invalid or not
+    /// allowed.
     pub(crate) fn refused_at_edge(
         &mut self,
         view: &View,

@@ -24,12 +24,12 @@ const PARK_WANTED_MS: u64 = 20;
 /// Context of exchanges: the connection, and the state of the current exchange.
 pub(crate) struct Stream {
     conn: Rc<Conn>,
-    /// Deadline and phase, with the state of the request's body.
+    /// Deadline and phase of the current exchange, and the state of its request body.
     pub(crate) transfer: Rc<Transfer>,
     pub(crate) response: ResponseState,
     /// Tunnel that the connection runs after the response head is sent. HTTP/1 only.
     pub(crate) tunnel: Agreed,
-    /// True while an exchange that panicked is dropped.
+    /// True while the exchange is dropped after a panic.
     pub(crate) panicked: Cell<bool>,
     /// True for an HTTP/2 stream, which has only one exchange.
     single: bool,

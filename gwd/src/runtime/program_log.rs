@@ -22,7 +22,7 @@ const PATIENCE_NS: i64 = 20_000_000;
 /// Maximum bytes that a writable pipe accepts without blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
-/// State of the log's output.
+/// State of the program log's output: dropped lines, and an incomplete last line.
 static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
     untold: 0,
     torn: false,

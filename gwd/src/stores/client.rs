@@ -71,7 +71,7 @@ pub(crate) struct StoreState {
     pub(crate) leases: usize,
 }
 
-/// Answer to a count request, with the label of the metric.
+/// Answer to a count request, with its outcome as a metric label.
 pub(crate) struct Counted {
     pub(crate) admission: Admission,
     /// `answered` by the store, `joined` to the call of another request, or `leased`.
@@ -194,7 +194,7 @@ impl Client {
         Ok(counted(admission, outcome))
     }
 
-    /// Asks the store for the tokens of a lease.
+    /// Sends a call that takes tokens for a lease from the store.
     fn lease(self: &Arc<Self>, count: &Count, wanted: Wanted) -> Result<(), NoAnswer> {
         let lease = LeaseCall::new(Arc::<Self>::clone(self), CounterId::of(count), wanted);
         let count = Count {
@@ -299,7 +299,7 @@ impl Client {
         link.send(question)
     }
 
-    /// Creates the link of a master of a cluster.
+    /// Creates the link (connection with queue) to a master of a cluster.
     fn link(&self, master: &str, tag: &str) -> Arc<Link> {
         let test = format!("{}:test:{{{tag}}}", self.prefix).into();
         let server = Server::Node(master.to_owned());

@@ -18,7 +18,7 @@ const SLOTS: u16 = 16_384;
 /// Maximum time for the answer of one node about the slots, connection included: 500ms.
 const NODE: Duration = Duration::from_millis(500);
 
-/// Links of a store, and the link of each slot.
+/// Links (connections) to the servers of a store, and the link of each slot.
 #[derive(Default)]
 pub(super) struct Routes {
     pub(super) links: Vec<Arc<Link>>,

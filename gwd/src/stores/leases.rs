@@ -30,7 +30,7 @@ const SHARDS: usize = 64;
 /// Maximum number of requests that wait for the tokens of one counter.
 const WAITING_MAX: usize = 4_096;
 
-/// Leases of one store.
+/// Leases of the counters in one store: tokens that this gateway took in advance.
 pub(super) struct Leases {
     shards: [Mutex<HashMap<CounterId, Lease>>; SHARDS],
     /// Number of gateways that use leases of the store. 0: unknown, so that nothing is taken in
@@ -40,7 +40,7 @@ pub(super) struct Leases {
     closed: AtomicBool,
 }
 
-/// Counter of a limit.
+/// Id of a counter: state id and tokens of its limit, and key of the requests that it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CounterId {
     state: StateId,
@@ -48,13 +48,13 @@ pub(super) struct CounterId {
     tokens: Tokens,
 }
 
-/// Lease of one counter.
+/// Lease of one counter: tokens that this gateway took from the store in advance.
 struct Lease {
-    /// Any count request of the counter.
+    /// A count request of the counter, for the calls that take and return tokens.
     count: Count,
-    /// Tokens that are not used.
+    /// Number of tokens of the lease that are not used yet.
     left: u64,
-    /// End of the lease.
+    /// Time at which the lease ends and unused tokens are returned.
     ends: Instant,
     /// Number of the window in which the store counted the tokens. 0 for other algorithms.
     window: u64,
@@ -84,7 +84,7 @@ struct Waiting {
     answer: oneshot::Sender<Admission>,
 }
 
-/// Result of taking tokens.
+/// Result of taking the tokens of a request from a lease.
 pub(super) enum Taken {
     /// The lease or an earlier refusal decides.
     Decided(Admission),
@@ -102,13 +102,13 @@ pub(super) enum Taken {
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Smallest number of tokens that helps a request.
+    /// Minimum number of tokens. With fewer, the first waiting request cannot be admitted.
     pub(super) least: u64,
-    /// Largest number of tokens.
+    /// Maximum number of tokens, including those in advance.
     pub(super) most: u64,
 }
 
-/// Answer of the store.
+/// Answer of the store to a call that takes tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
     pub(super) admission: Admission,
@@ -121,7 +121,7 @@ pub(super) struct Granted {
 /// Unused tokens to return to the store.
 #[derive(Clone)]
 pub(super) struct Unused {
-    /// Count request with a negative cost.
+    /// Count request of the counter, with the number of tokens as a negative cost.
     pub(super) count: Count,
     /// Number of the window in which the tokens were counted.
     pub(super) window: u64,
@@ -138,7 +138,7 @@ impl Leases {
         }
     }
 
-    /// Takes the tokens of a request.
+    /// Takes the tokens of a request from the lease of its counter.
     pub(super) fn take(&self, count: &Count, now: Instant) -> Taken {
         let (Some(length), Ok(cost)) = (length(count), u64::try_from(count.cost)) else {
             return Taken::NoLease;
@@ -221,7 +221,8 @@ impl Leases {
         }
     }
 
-    /// Returns the tokens of a request to its lease. False if it has none.
+    /// Returns the tokens of a request to the lease of its counter. False if the counter has no
+    /// lease.
     pub(super) fn put_back(&self, count: &Count, now: Instant) -> bool {
         if self.closed.load(Ordering::Acquire) {
             return false;

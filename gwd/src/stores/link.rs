@@ -37,7 +37,7 @@ const LATE: &str = "late answers";
 /// Maximum number of other servers to which a cluster redirects a call.
 const REDIRECTS_MAX: u8 = 2;
 
-/// Connection to one server.
+/// Connection to one server of a store, with its queue and circuit breaker.
 pub(super) struct Link {
     store: Arc<str>,
     url: Arc<SecretCell>,
@@ -56,7 +56,7 @@ pub(super) struct Link {
     failed: Notify,
 }
 
-/// Server of a store.
+/// Server of a store to which a link connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Server {
     /// The server of the URL.
@@ -108,7 +108,7 @@ pub(super) trait Caller: Send + Sync {
 pub(super) struct Question {
     pub(super) client: Arc<dyn Caller>,
     pub(super) call: Call,
-    /// Deadline of the call.
+    /// Time until which the answer is useful.
     pub(super) until: Instant,
     pub(super) answer: Answer,
     pub(super) slot: Slot,
@@ -173,7 +173,7 @@ impl Link {
         }
     }
 
-    /// Puts a call into the queue.
+    /// Puts a call into the queue of the server.
     pub(super) fn send(&self, question: Question) -> Result<(), NoAnswer> {
         if !self.is_up() {
             return Err(NoAnswer::Down);

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const REPLY_BYTES_MAX: u64 = 64 << 10;
 /// Maximum number of values of a list or map in a reply.
 const VALUES_MAX: u64 = 1_024;
-/// Maximum number of bytes of a length with its type.
+/// Maximum number of bytes of a line that announces a length, with its type byte.
 const LENGTH_BYTES_MAX: usize = 24;
 
 /// I/O of a connection to a store. Reading fails if a reply exceeds the bounds.
@@ -76,7 +76,7 @@ struct Replies {
     /// Number of bytes that are still missing in the current string, its line end included. 0
     /// outside a string.
     string: u64,
-    /// First bytes of the current line.
+    /// First bytes of the current line, which contain its type and length.
     line: Vec<u8>,
 }
 

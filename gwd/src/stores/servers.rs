@@ -10,7 +10,7 @@ pub(super) struct Url {
     user: Option<String>,
     /// Hosts, each with its port if it has one.
     pub(super) hosts: Vec<String>,
-    /// Database and options.
+    /// Database and options: the text after the hosts.
     more: String,
 }
 

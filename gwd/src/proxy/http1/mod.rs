@@ -43,7 +43,7 @@ enum End {
     /// The connection has been idle for a while: its buffers are released until bytes arrive (it is
     /// parked).
     Quiet,
-    /// The client accepts no data.
+    /// The client has accepted no response data within its time limit.
     Stalled,
     /// The end of the connection delimits a response, and that response was cut short.
     CutShort,

@@ -30,7 +30,7 @@ pub(super) struct RequestTraits {
     takes_trailers: bool,
 }
 
-/// Framing of a response body.
+/// Framing of a response body: none, a length, chunks, or the end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     /// Response without a body. Contains the `Content-Length` to add, if the gateway omitted the

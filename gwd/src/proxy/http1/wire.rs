@@ -58,7 +58,7 @@ struct State {
     owes_continue: bool,
     /// True if the request body is invalid or ended early, so that nothing can be read after it.
     broken: bool,
-    /// Output. The bytes before `written` have been sent.
+    /// Output buffer. The bytes before index `written` have been sent.
     out: Vec<u8>,
     written: usize,
 }

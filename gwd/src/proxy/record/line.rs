@@ -194,7 +194,7 @@ impl Record {
         from_headers(out, &head.headers, parameters);
     }
 
-    /// Adds the rejection of the request head by the edge.
+    /// Adds the rejection of a request head before routing.
     pub(super) fn continue_refused(&mut self, view: &View, request_id: &HeaderValue) {
         if let Some(line) = &mut self.line {
             let out = &mut line.bytes;
@@ -229,7 +229,7 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     }
 }
 
-/// Appends the fields about the call to the upstream.
+/// Appends the log fields about the call to the upstream: target, times and retries.
 fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
     if let Some(endpoint) = &call.endpoint {
         display(out, "upstream_host", &endpoint.address);

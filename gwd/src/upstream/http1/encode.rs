@@ -21,12 +21,12 @@ const COPIED_MAX: usize = 16 << 10;
 /// Number of bytes to reserve for a request head, enough for most heads.
 const HEAD_USUAL: usize = 512;
 
-/// Request that is being sent.
+/// State of sending a request: head, body and output buffer.
 pub(super) struct Sending {
     method: Method,
     body: RequestBody,
     chunked: bool,
-    /// Output. The bytes before `written` have been sent.
+    /// Output buffer. The bytes before index `written` have been sent.
     out: Vec<u8>,
     written: usize,
     /// Large piece of the body, which is sent after `out`.
