@@ -102,7 +102,7 @@ pub(super) enum Taken {
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Minimum number of tokens. With fewer, the first waiting request cannot be admitted.
+    /// Minimum number of tokens. With fewer, none of the waiting requests can be admitted.
     pub(super) least: u64,
     /// Maximum number of tokens, including those in advance.
     pub(super) most: u64,

@@ -108,7 +108,7 @@ pub(super) trait Caller: Send + Sync {
 pub(super) struct Question {
     pub(super) client: Arc<dyn Caller>,
     pub(super) call: Call,
-    /// Time until which the answer is useful.
+    /// Deadline for the answer to the call.
     pub(super) until: Instant,
     pub(super) answer: Answer,
     pub(super) slot: Slot,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use policy::auth::jwt::{Growth, TokenCache};
 
-/// Counters of rare events.
+/// Counters of rare events of the process, such as panics and dropped log lines.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     shed: [AtomicU64; LimitedResource::ALL.len()],

@@ -87,7 +87,7 @@ pub(crate) struct RequestKey {
     pub(crate) version: u8,
     /// True if the request arrived over TLS.
     pub(crate) tls: bool,
-    /// Reason of an error; empty if there was none.
+    /// Reason of an error (`error_type` in metrics); empty if there was none.
     pub(crate) error: Label,
 }
 

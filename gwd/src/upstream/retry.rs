@@ -138,8 +138,8 @@ fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Milliseconds to wait before a retry: a random time in `[0, (2^N - 1) * base)`, up to the
-/// configured maximum (full jitter). If the upstream's `Retry-After` is respected, that time.
-/// `number` is N and counts from 1.
+/// configured maximum (full jitter). If `Retry-After` is respected and valid, the time in that
+/// field, at most [`RETRY_AFTER_MAX_MS`]. `number` is N and counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,

@@ -157,8 +157,8 @@ fn active(host: &Host) -> u64 {
     host.active.load(Ordering::Relaxed).into()
 }
 
-/// Selects a random target among those that may be used, with equal probability. `None`: none was
-/// found.
+/// Selects a random target: the first usable one of [`DRAWS`] draws, otherwise the next usable one
+/// in order after the last draw. `None`: none was found.
 fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
     if count == 0 {
         return None;
